@@ -1,0 +1,151 @@
+"""The models this installation serves, as ``models.toml`` names them.
+
+Knows where a model's files are and what they are used for; never loads weights.
+"""
+
+import json
+import tomllib
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from lengthwise.errors import ConfigurationError
+
+#: The catalog that ships with the package: the two demo models.
+DEMO_CATALOG = Path(__file__).parent / "demo" / "models.toml"
+
+
+class Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TranslateOptions(Table):
+    """How a translation model is spoken to."""
+
+    #: (source, target) language pairs, in ISO 639-1 codes; the codes jobs use.
+    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
+    #: The model's own names of those languages where they differ, such as NLLB's ``zho_Hans``.
+    codes: dict[str, str] = {}
+    #: Special tokens before the text and those the answer is forced to begin with; ``{source}`` and ``{target}``
+    #: stand for the model's language names.
+    source_prefix: str = ""
+    target_prefix: str = ""
+    #: ``copy``: trained to carry U+E000, U+E001, … through unchanged. ``split``: translate around the placeholders.
+    placeholders: Literal["copy", "split"] = "split"
+
+
+class ModerateOptions(Table):
+    #: A category is set at or above this probability.
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    #: Labels that mean nothing is wrong, and are not categories.
+    harmless: tuple[str, ...] = ()
+
+
+class ChatOptions(Table):
+    """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
+
+
+class GenerateOptions(Table):
+    #: Special tokens before the prompt.
+    prefix: str = ""
+
+
+class ModelSpec(Table):
+    """One model: where it is, how it is run, and the kinds of job it serves (a table for each)."""
+
+    name: str
+    #: A folder, relative to ``models.toml``; or a hub id and revision that are in the local hub cache.
+    path: Path | None = None
+    hub: str | None = None
+    revision: str = "local"
+    engine: str = "torch"
+    #: ``int8``: weights per row, activations per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and sums.
+    quantization: Literal["int8", "bf16", "none"] = "int8"
+    device: str = "auto"
+    #: Padded input tokens in one engine batch, at most; what fits the device.
+    batch_tokens: Annotated[int, Field(ge=1)] = 4096
+    #: Sequences in one engine batch, at most.
+    batch_rows: Annotated[int, Field(ge=1)] = 64
+    #: The longest input in tokens where it should be less than the model's own.
+    max_input_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_new_tokens: Annotated[int, Field(ge=1)] = 512
+
+    translate: TranslateOptions | None = None
+    moderate: ModerateOptions | None = None
+    chat: ChatOptions | None = None
+    generate: GenerateOptions | None = None
+
+    @model_validator(mode="after")
+    def _names_one_place(self) -> Self:
+        if (self.path is None) == (self.hub is None):
+            raise ValueError("name either path or hub")
+        return self
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        return tuple(kind for kind in ("translate", "moderate", "chat", "generate") if getattr(self, kind) is not None)
+
+    @cached_property
+    def folder(self) -> Path:
+        """Where the files lie. Raises ``ConfigurationError`` if they are not on this machine: nothing is downloaded."""
+        if self.path is not None:
+            if not self.path.is_dir():
+                raise ConfigurationError(f"model {self.name}: the folder {self.path} does not exist")
+            return self.path
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            return Path(snapshot_download(str(self.hub), revision=self.revision, local_files_only=True))
+        except LocalEntryNotFoundError:
+            raise ConfigurationError(
+                f"model {self.name} is not on this machine; fetch it with: hf download {self.hub} --revision {self.revision}"
+            ) from None
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The model's own ``config.json``."""
+        path = self.folder / "config.json"
+        try:
+            loaded: dict[str, Any] = json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(f"model {self.name}: {path} cannot be read ({type(error).__name__})") from None
+        return loaded
+
+    @property
+    def context(self) -> int:
+        """The longest input in tokens."""
+        own = int(self.config.get("max_position_embeddings") or self.config.get("n_positions") or 512)
+        return min(own, self.max_input_tokens or own)
+
+
+class Catalog:
+    """The models by name, in the order in which they stand in the file: the first that serves a job is its default."""
+
+    def __init__(self, models: dict[str, ModelSpec]) -> None:
+        self.models = models
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Reads ``models.toml``. Raises ``ConfigurationError`` naming the first thing that is wrong with it."""
+        try:
+            tables = tomllib.loads(path.read_text("utf-8")).get("models", {})
+            specs = {name: ModelSpec(name=name, **cls._anchored(table, path.parent)) for name, table in tables.items()}
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise ConfigurationError(f"{path}: {error}") from None
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ConfigurationError(f"{path}: {error.title} {where}: {first['msg']}") from None
+        if not specs:
+            raise ConfigurationError(f"{path} names no model: add a [models.NAME] table")
+        return cls(specs)
+
+    @staticmethod
+    def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
+        return table | {"path": folder / table["path"]} if "path" in table else table
+
+    def serving(self, kind: str) -> list[ModelSpec]:
+        return [spec for spec in self.models.values() if kind in spec.kinds]

@@ -1,0 +1,1 @@
+"""The workers: generate, deliver and sweep; knows nothing of HTTP requests."""

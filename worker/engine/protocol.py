@@ -1,0 +1,100 @@
+"""What an engine is: it takes requests of token ids and gives completions in the order in which they finish.
+
+Knows nothing of jobs, tenants or items. Backends register under the entry-point group ``lengthwise.engines``.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol, Self
+
+from lengthwise.catalog import ModelSpec
+
+
+class Architecture(StrEnum):
+    #: A source is read once, a target is generated (Marian, NLLB, T5, BART).
+    ENCODER_DECODER = "encoder-decoder"
+    #: A prompt is continued (Llama, Qwen, Mistral).
+    DECODER_ONLY = "decoder-only"
+    #: One forward pass gives a score for each label.
+    CLASSIFIER = "classifier"
+
+
+class FinishReason(StrEnum):
+    #: The model wrote its end token, or a stop string was met.
+    STOP = "stop"
+    #: ``max_new_tokens`` were generated.
+    LENGTH = "length"
+    #: A classifier scored its labels.
+    LABEL = "label"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. A temperature of 0 is greedy; ``top_k`` 0 and ``top_p`` 1 mean no cut."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+
+
+GREEDY = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One sequence to run. ``tokens`` holds every input id, special tokens included."""
+
+    id: int
+    tokens: Sequence[int]
+    max_new_tokens: int = 0
+    stop: tuple[str, ...] = ()
+    sampling: Sampling = GREEDY
+    #: Ids the answer must begin with (a target language's token, say); they are not part of the completion.
+    decoder_prefix: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What came of one request. ``tokens`` exclude the prompt, the end token and ``decoder_prefix``."""
+
+    id: int
+    tokens: tuple[int, ...]
+    finish_reason: FinishReason
+    #: A classifier's probability of each label, in the order of ``Capabilities.labels``; else empty.
+    scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    architecture: Architecture
+    #: The longest input and, for a decoder-only model, input plus output, in tokens.
+    context: int
+    device: str
+    quantization: str
+    labels: tuple[str, ...] = ()
+
+
+class EngineError(Exception):
+    """The engine could not run this batch; its message never holds text or token ids."""
+
+
+class OutOfMemoryError(EngineError):
+    """The batch does not fit the device: a smaller one may."""
+
+
+class Engine(Protocol):
+    @classmethod
+    def load(cls, spec: ModelSpec) -> Self:
+        """Loads the model once. Raises ``EngineError`` if its files do not match their manifest."""
+        ...
+
+    def capabilities(self) -> Capabilities: ...
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Runs the requests as one padded batch. A request's answer does not depend on its neighbours.
+
+        Raises ``OutOfMemoryError`` or ``EngineError``; completions yielded before that are valid.
+        """
+        ...
