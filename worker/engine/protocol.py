@@ -87,7 +87,11 @@ class OutOfMemoryError(EngineError):
 class Engine(Protocol):
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
-        """Loads the model once. Raises ``EngineError`` if its files do not match their manifest."""
+        """Loads the model once.
+
+        Raises ``ConfigurationError`` if its files are not what their manifest says or must not be read, and
+        ``EngineError`` if its weights are not those of its configuration.
+        """
         ...
 
     def capabilities(self) -> Capabilities: ...

@@ -1,0 +1,58 @@
+"""The API as uvicorn starts it: ``uvicorn --factory api.app:create_app``."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+
+from api import document, health, job, model, problem
+from api.state import State
+from lengthwise import database, settings
+from lengthwise.catalog import Catalog
+from lengthwise.settings import Settings
+
+
+def create_app(given: Settings | None = None) -> FastAPI:
+    """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
+    current = given or settings.get()
+    shared = State(
+        current,
+        Catalog.read(current.models),
+        database.connect(current.require_database_url(), current.database_connections),
+    )
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        shared.database.dispose()
+
+    app = FastAPI(
+        title="lengthwise",
+        version=version("lengthwise"),
+        summary="Batch inference by token length: jobs of one to a million texts.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        lifespan=lifespan,
+    )
+    app.state.shared = shared
+    problem.install(app)
+    for module in (job, model, health):
+        app.include_router(module.router)
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        schema = get_openapi(
+            title=app.title,
+            version=app.version,
+            summary=app.summary,
+            license_info=app.license_info,
+            routes=app.routes,
+        )
+        schema["components"]["schemas"] |= document.SCHEMAS
+        app.openapi_schema = schema
+    return app.openapi_schema

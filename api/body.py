@@ -1,0 +1,61 @@
+"""Request bodies: spooled to disk up to a limit before they are read, so that no slow caller holds the database."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any
+
+from fastapi import Request
+from pydantic_core import from_json
+from starlette.concurrency import run_in_threadpool
+
+from lengthwise.errors import InvalidInput, TooLarge
+
+_IN_MEMORY = 2**20
+_READ = 2**18
+
+
+@asynccontextmanager
+async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
+    """The whole body as a file at its beginning. Raises ``TooLarge`` beyond ``limit`` bytes, as soon as that is seen."""
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and len(declared) < 20 and int(declared) > limit:
+        raise TooLarge(f"a body may have at most {limit} bytes", "body")
+    with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise TooLarge(f"a body may have at most {limit} bytes", "body")
+            if size > _IN_MEMORY:
+                await run_in_threadpool(file.write, chunk)
+            else:
+                file.write(chunk)
+        file.seek(0)
+        yield file
+
+
+def parse(data: bytes, what: str = "body", index: int | None = None) -> Any:
+    """Strict JSON: UTF-8, no lone surrogates, no NaN or infinities, at most 200 levels deep. Raises ``InvalidInput``."""
+    try:
+        return from_json(data, allow_inf_nan=False, cache_strings="none")
+    except ValueError as error:
+        # The parser's words name a position, never the text.
+        raise InvalidInput(f"not valid JSON: {_position(str(error))}", what, index) from None
+
+
+def _position(message: str) -> str:
+    found = re.fullmatch(r"([a-zA-Z ,]+) at (line \d+ column \d+)", message)
+    return f"{found[1]} at {found[2]}" if found else "it cannot be parsed"
+
+
+def lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
+    """The lines that are not blank, one at a time. Raises ``TooLarge`` for one of more than ``limit`` bytes."""
+    number = 0
+    while line := file.readline(limit + 2):
+        if len(line.rstrip(b"\r\n")) > limit:
+            raise TooLarge(f"a line may have at most {limit} bytes", f"line {number + 1}")
+        number += 1
+        if line.strip():
+            yield line

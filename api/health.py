@@ -1,0 +1,24 @@
+"""Whether this process lives, and whether it can take jobs."""
+
+from fastapi import APIRouter, Request
+from sqlalchemy import text
+
+from api import document
+from api.state import of
+from lengthwise.database import translated
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/healthz")
+def healthz() -> dict[str, str]:
+    """The process answers; it says nothing of the servers it stands on."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", responses={503: document.COMMON[503]})
+def readyz(request: Request) -> dict[str, str]:
+    """Postgres answers and is migrated. Redis is not asked: jobs are taken without it."""
+    with translated(), of(request).database.begin() as connection:
+        connection.execute(text("SELECT FROM jobs LIMIT 0"))
+    return {"status": "ready"}

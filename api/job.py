@@ -1,0 +1,180 @@
+"""Jobs: submit, look, read results, cancel, delete."""
+
+import logging
+from collections.abc import Iterator
+from itertools import chain
+from typing import IO, Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api import body, document, intake, view
+from api.schema import CreatedJob, Job, JobList, NewWebhook
+from api.state import State, of
+from api.tenant import Tenant
+from lengthwise import line as lines
+from lengthwise import queue
+from lengthwise.database import translated
+from lengthwise.errors import InvalidInput, NotFound
+from lengthwise.kinds import KINDS
+from lengthwise.ledger import cancel, delivery, read
+from lengthwise.ledger.read import JobFigures, ResultRow
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.COMMON)
+
+_PAGE = 1000
+
+
+def _id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise NotFound("there is no such job") from None
+
+
+@router.post("", status_code=202, response_model=CreatedJob, openapi_extra=document.SUBMIT, responses=document.REFUSED)
+async def submit(request: Request, tenant: Tenant, response: Response) -> CreatedJob:
+    """Takes a job of one to a million items: as one JSON object, or streamed as NDJSON.
+
+    An NDJSON body's first line is the job without its items; each further line is one item.
+    """
+    state = of(request)
+    form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if form not in ("application/json", "application/x-ndjson", "application/jsonl"):
+        raise InvalidInput("the content type is application/json or application/x-ndjson", "body")
+    limit = state.settings.max_json_bytes if form == "application/json" else state.settings.max_body_bytes
+    async with body.spooled(request, limit) as file:
+        created = await run_in_threadpool(_submit, state, tenant, file, form == "application/json")
+    response.headers["Location"] = created.links.self
+    return created
+
+
+def _submit(state: State, tenant: UUID, file: IO[bytes], is_json: bool) -> CreatedJob:
+    head, items = _parts(file, state.settings.max_line_bytes, is_json)
+    order = intake.order(head, state.catalog, state.settings)
+    with translated():
+        with state.database.begin() as connection:
+            taken = intake.Intake(connection, order, tenant, state.settings)
+            taken.take(items)
+            figures = read.figures(connection, taken.job_id, tenant)
+        # After the commit: a bell for what was rolled back would wake workers for nothing.
+        pending = figures.counts["pending"]
+        queue.ring(queue.GENERATE, [intake.pool(order)], times=1 + pending // (8 * state.settings.shard_items))
+    webhook = None
+    if order.header.webhook is not None and order.webhook_secret is not None:
+        webhook = NewWebhook(url=order.header.webhook.url, secret=order.webhook_secret)
+    return CreatedJob(**dict(view.job(figures)), webhook=webhook)
+
+
+def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, Iterator[Any]]:
+    """The job's head and its items, whichever form they came in."""
+    if is_json:
+        head = body.parse(file.read())
+        items = head.pop("items", []) if isinstance(head, dict) else []
+        if not isinstance(items, list):
+            raise InvalidInput("items is a list", "items")
+        return head, iter(items)
+    source = body.lines(file, max_line_bytes)
+    first = next(source, None)
+    if first is None:
+        raise InvalidInput("an NDJSON body's first line is the job", "body")
+    parsed = (body.parse(line, f"items[{index}]", index) for index, line in enumerate(source))
+    return body.parse(first, "line 1"), parsed
+
+
+@router.get("", response_model=JobList)
+def jobs(
+    request: Request,
+    tenant: Tenant,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> JobList:
+    """The newest first; ``after`` is the id of the last one seen."""
+    with translated(), of(request).database.begin() as connection:
+        found = read.page(connection, tenant, _id(after) if after else None, limit + 1)
+    return JobList(data=[view.job(figures) for figures in found[:limit]], has_more=len(found) > limit)
+
+
+@router.get("/{job_id}", response_model=Job)
+def job(request: Request, tenant: Tenant, job_id: str) -> Job:
+    """State, counts, rate and estimated end."""
+    return view.job(_figures(of(request), tenant, _id(job_id)))
+
+
+def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
+    with translated(), state.database.begin() as connection:
+        return read.figures(connection, job_id, tenant)
+
+
+@router.get("/{job_id}/results", response_class=StreamingResponse, responses=document.RESULTS)
+def results(
+    request: Request,
+    tenant: Tenant,
+    job_id: str,
+    after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
+) -> StreamingResponse:
+    """One JSON object a line, in the items' order; while the job runs, those that are there already.
+
+    The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download that
+    broke is taken up again with ``after``, the index of its last whole line.
+    """
+    figures = _figures(of(request), tenant, _id(job_id))
+    with translated():
+        source = _lines(of(request), figures, after)
+        first = next(source, b"")  # an absent database shows before the answer has begun
+    headers = {"lengthwise-job-state": view.state(figures)}
+    return StreamingResponse(chain([first], source), media_type="application/x-ndjson", headers=headers)
+
+
+def _lines(state: State, figures: JobFigures, after: int) -> Iterator[bytes]:
+    kind = KINDS[figures.kind]
+
+    def line(row: ResultRow) -> bytes:
+        if row.line is not None:
+            return row.line
+        item = kind.item_type.model_validate_json(row.payload or b"{}")
+        return lines.failed(row.index, item, row.status.value, row.status)
+
+    while True:
+        # A connection a page: a slow reader holds none while it drinks.
+        with state.database.connect() as connection:
+            page = read.results(
+                connection, figures.id, after=after, limit=_PAGE,
+                chunk_items=state.settings.chunk_items, n_items=figures.n_items,
+            )  # fmt: skip
+        if page.rows:
+            yield b"".join(map(line, page.rows))
+        if page.next_after is None:
+            return
+        after = page.next_after
+
+
+@router.get("/{job_id}/deliveries")
+def deliveries(request: Request, tenant: Tenant, job_id: str) -> dict[str, Any]:
+    """The job's webhooks and what came of each attempt."""
+    state = of(request)
+    with translated(), state.database.begin() as connection:
+        figures = read.figures(connection, _id(job_id), tenant)
+        return {"object": "list", "data": delivery.of_job(connection, figures.id)}
+
+
+@router.post("/{job_id}/cancel", response_model=Job)
+def cancel_job(request: Request, tenant: Tenant, job_id: str) -> Job:
+    """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
+    state = of(request)
+    with translated():
+        with state.database.begin() as connection:
+            due = cancel.cancel(connection, _id(job_id), tenant)
+        if due:
+            queue.ring(queue.DELIVER)
+    return view.job(_figures(state, tenant, _id(job_id)))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete(request: Request, tenant: Tenant, job_id: str) -> None:
+    """Removes the job, its texts and its results, for good; what still ran is cancelled."""
+    with translated(), of(request).database.begin() as connection:
+        cancel.delete(connection, _id(job_id), tenant)

@@ -1,0 +1,125 @@
+"""The wire of the native surface: what a job is on its way in and out. Errors are in ``problem``."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, Field, create_model
+
+from lengthwise.kinds import KINDS
+from lengthwise.kinds.kind import Text, Wire
+
+PriorityName = Literal["interactive", "normal", "background"]
+StateName = Literal["queued", "running", "completed", "cancelled", "expired"]
+
+
+class Webhook(Wire):
+    """Where a job's end is announced, signed as Standard Webhooks has it."""
+
+    url: Text = Field(max_length=2000, examples=["https://example.com/hooks/lengthwise"])
+    secret: Annotated[Text, Field(max_length=128)] | None = Field(
+        default=None,
+        description="whsec_ and base64; without one a new secret is made and shown once, in the answer.",
+    )
+
+
+class JobHeader(Wire):
+    """What every job says besides its kind's parameters and its items."""
+
+    kind: Text = Field(max_length=40)
+    model: Annotated[Text, Field(max_length=200)] | None = Field(
+        default=None, description="One of /v1/models; without it the first that serves the job."
+    )
+    webhook: Webhook | None = None
+    priority: PriorityName = "normal"
+    deadline: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
+        default=None, description="When what has not run by then is to be dropped, with a time zone."
+    )
+
+
+def _form(name: str) -> type[BaseModel]:
+    kind = KINDS[name]
+    fields: dict[str, Any] = {
+        "kind": (Literal[name], name),
+        "items": (list[str | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
+    }
+    return create_model(f"{name.capitalize()}Job", __base__=(JobHeader, kind.params_type), **fields)
+
+
+#: The request's form for each kind, for the documentation; requests are read item by item in ``intake``.
+JOB_FORMS: dict[str, type[BaseModel]] = {name: _form(name) for name in KINDS}
+
+
+class Counts(BaseModel):
+    """Every item exactly once."""
+
+    total: int
+    pending: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+
+
+class Engine(BaseModel):
+    """What the engine did for the items settled so far."""
+
+    batches: float = Field(description="A batch shared with other jobs counts by this job's part of it.")
+    tokens_per_second: float = Field(description="Useful ones: read and written, no padding.")
+    padding_share: float = Field(description="Of the input tokens computed, those that were padding.")
+    padding_share_arrival_order: float = Field(description="What that would have been in order of arrival.")
+
+
+class Links(BaseModel):
+    self: str
+    results: str
+    deliveries: str
+    cancel: str
+
+
+class Job(BaseModel):
+    id: str
+    object: Literal["job"] = "job"
+    kind: str
+    model: str
+    params: dict[str, Any]
+    priority: PriorityName
+    state: StateName
+    counts: Counts
+    items_per_second: float = Field(description="Over the last minute; of an ended job over all of it.")
+    estimated_end_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+    deadline_at: datetime | None
+    usage: dict[str, int]
+    engine: Engine
+    links: Links
+
+
+class NewWebhook(BaseModel):
+    url: str
+    secret: str = Field(description="Shown here and never again.")
+
+
+class CreatedJob(Job):
+    webhook: NewWebhook | None = None
+
+
+class JobList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Job]
+    has_more: bool
+
+
+class Model(BaseModel):
+    id: str
+    object: Literal["model"] = "model"
+    revision: str
+    kinds: list[str]
+    quantization: str
+    context: int = Field(description="The longest input, in tokens.")
+    languages: list[tuple[str, str]] = Field(description="Of a translation model: source and target.")
+
+
+class ModelList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Model]

@@ -1,0 +1,21 @@
+"""What every request of this process shares."""
+
+from dataclasses import dataclass
+
+from fastapi import Request
+from sqlalchemy import Engine
+
+from lengthwise.catalog import Catalog
+from lengthwise.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    settings: Settings
+    catalog: Catalog
+    database: Engine
+
+
+def of(request: Request) -> State:
+    state: State = request.app.state.shared
+    return state

@@ -1,0 +1,6 @@
+"""``python -m lengthwise``."""
+
+if __name__ == "__main__":
+    from lengthwise.cli import main
+
+    main()

@@ -1,0 +1,83 @@
+"""Connections to Postgres, and what its errors mean to a caller."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+import psycopg
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from lengthwise import settings
+from lengthwise.errors import Unavailable
+
+#: SQLSTATE classes and codes after which the same call may succeed: connection, resources, shutdown, deadlock, locks.
+_TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014")
+_FULL = ("53100", "53200")
+
+
+def connect(url: str, connections: int = 10) -> Engine:
+    """A pool of connections; hung servers are noticed in seconds rather than minutes."""
+    return create_engine(
+        make_url(url).set(drivername="postgresql+psycopg"),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=10,
+        pool_pre_ping=True,
+        hide_parameters=True,  # no customer's text in an exception's message
+        connect_args={
+            "connect_timeout": 5,
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            "application_name": "lengthwise",
+            "prepare_threshold": 5,
+        },
+    )
+
+
+@cache
+def engine() -> Engine:
+    """This process's pool, for the database that the settings name."""
+    current = settings.get()
+    return connect(current.require_database_url(), current.database_connections)
+
+
+def _sqlstate(error: DBAPIError) -> str:
+    return getattr(error.orig, "sqlstate", None) or ""
+
+
+def is_transient(error: DBAPIError) -> bool:
+    """Whether the same transaction may succeed later. Decided by SQLSTATE: SQLAlchemy's classes lump them together."""
+    state = _sqlstate(error)
+    if state:
+        return state.startswith(_TRANSIENT)
+    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raises ``Unavailable`` in place of the errors that time heals; lets real mistakes through."""
+    try:
+        yield
+    except PoolTimeout:
+        raise Unavailable("every database connection is busy", retry_after=2) from None
+    except DBAPIError as error:
+        if not is_transient(error):
+            raise
+        full = _sqlstate(error).startswith(_FULL)
+        raise Unavailable("the database is full" if full else "the database is away", full=full) from None
+    except psycopg.Error as error:  # from COPY, which runs beneath SQLAlchemy
+        state = error.sqlstate or "08"
+        if not state.startswith(_TRANSIENT):
+            raise
+        raise Unavailable("the database is away", full=state.startswith(_FULL)) from None
+
+
+def cursor(connection: Any) -> psycopg.Cursor[Any]:
+    """The psycopg cursor beneath a SQLAlchemy connection, in the same transaction (COPY needs it)."""
+    raw: psycopg.Connection[Any] = connection.connection.driver_connection
+    return raw.cursor()

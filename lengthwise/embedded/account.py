@@ -1,0 +1,92 @@
+"""Running as root: PostgreSQL refuses to, so it needs a user of its own, and files within its reach."""
+
+import hashlib
+import os
+import pwd
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from lengthwise.child import Account, as_user
+from lengthwise.errors import ConfigurationError
+
+Say = Callable[[str], None]
+
+#: The name that the wheel's own launcher uses, so that a machine gets one such user at most.
+USER = "pgserver"
+#: Where root's data and programs go if the user cannot reach them, say below /root.
+REACHABLE = Path("/var/lib/lengthwise")
+
+
+def choose(data: Path, say: Say) -> Account | None:
+    """Whom PostgreSQL on ``data`` runs as: None for this user. Raises ``ConfigurationError``."""
+    owner = data.stat() if data.exists() else None
+    if os.geteuid() != 0:
+        if owner and owner.st_uid != os.geteuid():
+            raise ConfigurationError(f"{data} belongs to another user: run as that user, or give another --data")
+        return None
+    if owner and owner.st_uid != 0:
+        return Account(owner.st_uid, owner.st_gid)
+    entry = _entry(say)
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def _entry(say: Say) -> pwd.struct_passwd:
+    try:
+        return pwd.getpwnam(USER)
+    except KeyError:
+        pass
+    useradd = shutil.which("useradd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
+    if useradd is None:
+        raise ConfigurationError(f"PostgreSQL refuses to run as root: create the OS user {USER}, or do not run as root")
+    say(f"PostgreSQL refuses to run as root: creating the OS user {USER} for it")
+    command = [useradd, "--system", "--user-group", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
+    subprocess.run(command, check=True)  # noqa: S603
+    return pwd.getpwnam(USER)
+
+
+def can_reach(account: Account | None, path: Path) -> bool:
+    """Whether the account may search ``path`` (a folder) or run it (a file)."""
+    if account is None:
+        return os.access(path, os.X_OK)
+    test = ["/usr/bin/test", "-x", str(path)]
+    return subprocess.run(test, cwd="/", check=False, **as_user(account)).returncode == 0  # noqa: S603
+
+
+def place_data(account: Account | None, wanted: Path, say: Say) -> Path:
+    """The old data, or an empty folder of the account's: at ``wanted``, or elsewhere with a link there."""
+    if not wanted.exists():
+        place = wanted
+        if not can_reach(account, wanted.parent):
+            place = _elsewhere("data", wanted)
+            say(f"{wanted.parent} is closed to the OS user {USER}: PostgreSQL's data is in {place}")
+            wanted.unlink(missing_ok=True)
+            wanted.symlink_to(place)
+        place.mkdir(mode=0o700, exist_ok=True)
+        if account is not None:
+            os.chown(place, account.uid, account.gid)
+    return wanted.resolve()
+
+
+def place_programs(account: Account | None, folder: Path, libraries: Path) -> Path:
+    """``folder``, or a copy of it and of the libraries beside its parent that the account can reach."""
+    if can_reach(account, folder / "bin" / "postgres"):
+        return folder
+    root = _elsewhere("programs", folder, str(folder.stat().st_mtime_ns))
+    copy = root / folder.parent.name / folder.name
+    if not copy.exists():
+        unfinished = root.with_name(f"{root.name}.{os.getpid()}")
+        shutil.copytree(libraries, unfinished / libraries.name)
+        needless = shutil.ignore_patterns("include", "*.a")
+        shutil.copytree(folder, unfinished / folder.parent.name / folder.name, ignore=needless)
+        unfinished.rename(root)
+    if not can_reach(account, copy / "bin" / "postgres"):
+        raise ConfigurationError(f"{REACHABLE} is closed to the OS user {USER}: open it, or do not run as root")
+    return copy
+
+
+def _elsewhere(what: str, path: Path, version: str = "") -> Path:
+    """A place for ``path`` that other users can reach; its parent is made."""
+    REACHABLE.mkdir(mode=0o755, parents=True, exist_ok=True)
+    return REACHABLE / f"{what}-{hashlib.sha256(bytes(path) + version.encode()).hexdigest()[:12]}"

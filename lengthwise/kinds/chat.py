@@ -1,0 +1,67 @@
+"""Chat: messages, rendered by the model's own template, answered."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from lengthwise import template
+from lengthwise.catalog import ModelSpec
+from lengthwise.kinds import kind
+from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
+from lengthwise.kinds.sampling import SamplingParams, decoding, room, trimmed
+
+
+class Message(kind.Wire):
+    role: Literal["system", "user", "assistant"]
+    content: kind.Text
+
+
+class Params(SamplingParams):
+    system: kind.Text | None = Field(default=None, description="A system message before every item's own messages.")
+
+
+class Item(kind.Item):
+    text: Annotated[kind.Text, Field(min_length=1)] | None = Field(default=None, description="One user message.")
+    messages: list[Message] | None = Field(default=None, min_length=1, max_length=256)
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        if (self.text is None) == (self.messages is None):
+            raise ValueError("give either text or messages")
+        return self
+
+
+class Chat:
+    name: ClassVar[str] = "chat"
+    params_type: ClassVar[type[kind.Params]] = Params
+    item_type: ClassVar[type[kind.Item]] = Item
+
+    def serves(self, spec: ModelSpec, params: Params) -> bool:
+        return True
+
+    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
+        """Every conversation can be answered."""
+
+    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
+        return decoding(spec, params)
+
+    def prompts(
+        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+    ) -> list[list[Prompt]]:
+        spoken = template.of(model.spec.folder)
+        prompts = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
+        return [[Prompt(ids, room(model.spec, params, ids))] for ids in prompts]
+
+    def output(
+        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+    ) -> dict[str, Any] | None:
+        message = {"role": "assistant", "content": trimmed(answers[0].text, params.stop)}
+        return {"message": message, "finish_reason": answers[0].finish_reason}
+
+
+def _messages(params: Params, item: Item) -> list[dict[str, str]]:
+    system = [{"role": "system", "content": params.system}] if params.system else []
+    if item.messages is None:
+        return [*system, {"role": "user", "content": item.text or ""}]
+    return system + [message.model_dump() for message in item.messages]

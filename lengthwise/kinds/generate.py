@@ -1,0 +1,48 @@
+"""Generation: a prompt, continued."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from lengthwise.catalog import GenerateOptions, ModelSpec
+from lengthwise.kinds import kind
+from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
+from lengthwise.kinds.sampling import SamplingParams, decoding, room, trimmed
+
+
+class Params(SamplingParams):
+    pass
+
+
+class Item(kind.Item):
+    text: kind.Text = Field(min_length=1, description="The prompt.")
+
+
+class Generate:
+    name: ClassVar[str] = "generate"
+    params_type: ClassVar[type[kind.Params]] = Params
+    item_type: ClassVar[type[kind.Item]] = Item
+
+    def serves(self, spec: ModelSpec, params: Params) -> bool:
+        return True
+
+    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
+        """Every prompt can be continued."""
+
+    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
+        return decoding(spec, params)
+
+    def prompts(
+        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+    ) -> list[list[Prompt]]:
+        options = model.spec.generate or GenerateOptions()
+        before = model.tokenizer.special(options.prefix)
+        encoded = model.tokenizer.encode([item.text for item in items], framed=not before)
+        prompts = (before + ids for ids in encoded)
+        return [[Prompt(ids, room(model.spec, params, ids))] for ids in prompts]
+
+    def output(
+        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+    ) -> dict[str, Any] | None:
+        return {"text": trimmed(answers[0].text, params.stop), "finish_reason": answers[0].finish_reason}

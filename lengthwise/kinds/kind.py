@@ -1,0 +1,113 @@
+"""What a kind of job is: its parameters, its items, how an item becomes prompts, and how completions become its output.
+
+A kind knows models' tokenizers and options; it knows nothing of HTTP, tables or engines.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Protocol
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from lengthwise.catalog import ModelSpec
+from lengthwise.errors import InvalidInput, UnknownName
+from lengthwise.tokenizer import ModelTokenizer
+
+
+def _no_nul(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("must not contain the character U+0000")
+    return text
+
+
+Text = Annotated[str, AfterValidator(_no_nul)]
+
+
+class Wire(BaseModel):
+    """A part of a request: unknown fields are mistakes, and values are never quietly converted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Item(Wire):
+    """One text and what the caller wants back beside its result."""
+
+    id: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
+    metadata: dict[str, Any] | None = Field(default=None, description="Returned with the result, untouched.")
+
+
+class Params(Wire):
+    """What holds for a whole job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decoding:
+    """How answers are written: what requests must share to run in one engine batch."""
+
+    max_new_tokens: int
+    temperature: float = 0.0
+    top_p: float = 1.0
+    top_k: int = 0
+    seed: int = 0
+    stop: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One sequence for the engine. ``values`` are what its placeholder marks stand for; None if it carries no marks."""
+
+    tokens: list[int]
+    max_new_tokens: int
+    decoder_prefix: tuple[int, ...] = ()
+    values: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the engine made of one prompt. ``finish_reason`` is stop, length or label."""
+
+    text: str
+    finish_reason: str
+    labels: tuple[str, ...] = ()
+    scores: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model as kinds see it."""
+
+    spec: ModelSpec
+    tokenizer: ModelTokenizer
+
+
+class Kind(Protocol):
+    """``P`` and ``I`` are this kind's own subclasses of ``Params`` and ``Item``."""
+
+    name: ClassVar[str]
+    params_type: ClassVar[type[Params]]
+    item_type: ClassVar[type[Item]]
+
+    def serves(self, spec: ModelSpec, params: Any) -> bool:
+        """Whether this model can do a job of these parameters."""
+        ...
+
+    def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
+        """Raises ``InvalidInput`` where an item asks for what this model cannot do."""
+        ...
+
+    def decoding(self, spec: ModelSpec, params: Any) -> Decoding: ...
+
+    def prompts(self, model: Model, params: Any, items: Sequence[Any], *, retry: bool = False) -> list[list[Prompt]]:
+        """For each item its prompts, mostly one; ``retry`` asks for the careful way after ``output`` gave None."""
+        ...
+
+    def output(
+        self, model: Model, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[Answer]
+    ) -> dict[str, Any] | None:
+        """The item's output, or None if the answers cannot be used and the careful way is to be tried."""
+        ...
+
+
+def unknown(what: str, allowed: Sequence[str], field: str) -> InvalidInput:
+    """The error for a name this installation lacks; it lists the ones there are."""
+    return UnknownName(f"unknown {what}; known here: {', '.join(allowed) or 'none'}", field=field)

@@ -1,0 +1,41 @@
+"""The decoding parameters that chat and generate share, as their callers write them."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+from pydantic import Field
+
+from lengthwise.catalog import ModelSpec
+from lengthwise.kinds import kind
+from lengthwise.kinds.kind import Decoding, Text
+
+
+class SamplingParams(kind.Params):
+    max_new_tokens: int | None = Field(default=None, ge=1, description="At most the model's own limit.")
+    temperature: float = Field(default=0.0, ge=0, le=2, description="0 always takes the likeliest token.")
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0, description="0 does not cut.")
+    seed: int = Field(default=0, ge=0, lt=2**31, description="The same seed gives the same answers again.")
+    stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
+
+
+def decoding(spec: ModelSpec, params: SamplingParams) -> Decoding:
+    return Decoding(
+        max_new_tokens=min(params.max_new_tokens or spec.max_new_tokens, spec.max_new_tokens),
+        temperature=params.temperature,
+        top_p=params.top_p,
+        top_k=params.top_k,
+        seed=params.seed,
+        stop=tuple(params.stop),
+    )
+
+
+def room(spec: ModelSpec, params: SamplingParams, ids: Sequence[int]) -> int:
+    """How many tokens may follow these; none if they fill the model's context."""
+    return min(decoding(spec, params).max_new_tokens, spec.context - len(ids))
+
+
+def trimmed(text: str, stop: tuple[str, ...] | list[str]) -> str:
+    """The answer up to the first stop string; engines stop after the token that completed it."""
+    ends = [text.find(string) for string in stop if string in text]
+    return text[: min(ends)] if ends else text

@@ -1,0 +1,12 @@
+"""Every query of the system, by the step it serves. Each function runs in the transaction of the connection it is given.
+
+    submit     a job, its items and shards, written while they arrive
+    claim      shards of one bucket for a worker, its heartbeat, and what it gives back
+    settle     results behind the fence of a lease, and the end of a job
+    cancel     cancel, expire and delete a job
+    read       jobs, their figures and their results, for the caller
+    delivery   webhooks that are due, and what came of them
+    sweep      what time alone must mend
+
+Rows are locked in one order everywhere, shards before jobs, so that two steps never wait for each other.
+"""

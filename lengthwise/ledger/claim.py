@@ -1,0 +1,147 @@
+"""Hands shards of one bucket, across jobs and tenants, to one worker under a lease; keeps, or takes back, that lease."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from lengthwise import database
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedJob:
+    id: UUID
+    kind: str
+    model: str
+    params: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedItem:
+    shard_id: int
+    job_id: UUID
+    index: int
+    n_tokens: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What one worker holds. ``token`` is its right to settle: random, so that a worker back from the dead has none."""
+
+    token: UUID
+    jobs: dict[UUID, ClaimedJob]
+    items: list[ClaimedItem]
+    #: How often each shard has been claimed, this time included.
+    attempts: dict[int, int]
+
+    @property
+    def shard_ids(self) -> list[int]:
+        return list(dict.fromkeys(item.shard_id for item in self.items))
+
+
+def claim(
+    connection: Connection, pool: str, token: UUID, *, tokens: int, shards: int, lease_seconds: float
+) -> Claim | None:
+    """Takes the fair queue's head and fills up from its bucket to ``tokens`` input tokens, or ``shards`` shards.
+
+    Returns None when nothing of this pool is ready.
+    """
+    cursor = database.cursor(connection)
+    # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
+    cursor.execute("SET LOCAL synchronous_commit = off")
+    cursor.execute(_CLAIM, {"pool": pool, "token": token, "tokens": tokens, "shards": shards, "lease": lease_seconds})
+    attempts = dict(cursor.fetchall())
+    return _load(connection, token, attempts) if attempts else None
+
+
+def _load(connection: Connection, token: UUID, attempts: dict[int, int]) -> Claim:
+    cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
+    cursor.execute(_ITEMS, {"ids": list(attempts)})
+    items = [ClaimedItem(*row) for row in cursor.fetchall()]
+    cursor.execute(_JOBS, {"ids": list({item.job_id for item in items})})
+    jobs = {row[0]: ClaimedJob(*row) for row in cursor.fetchall()}
+    return Claim(token, jobs, items, attempts)
+
+
+def claim_exhausted(connection: Connection, token: UUID, *, max_attempts: int, lease_seconds: float) -> Claim | None:
+    """Takes shards whose leases ran out ``max_attempts`` times: their items are to be settled as errors, not run."""
+    cursor = database.cursor(connection)
+    cursor.execute(_CLAIM_EXHAUSTED, {"token": token, "max_attempts": max_attempts, "lease": lease_seconds})
+    attempts = dict(cursor.fetchall())
+    return _load(connection, token, attempts) if attempts else None
+
+
+def heartbeat(connection: Connection, token: UUID, *, lease_seconds: float) -> set[int]:
+    """Renews the lease of everything the token still holds, and returns those shards: the rest was taken away."""
+    cursor = database.cursor(connection)
+    cursor.execute(_HEARTBEAT, {"token": token, "lease": lease_seconds})
+    return {row[0] for row in cursor.fetchall()}
+
+
+def release(connection: Connection, token: UUID, shard_ids: Sequence[int]) -> None:
+    """Gives shards back: claimable at once, and no attempt is charged."""
+    database.cursor(connection).execute(_RELEASE, {"token": token, "ids": list(shard_ids)})
+
+
+def delay(connection: Connection, token: UUID, shard_ids: Sequence[int], seconds: float) -> None:
+    """Gives shards back after a failure that time may heal: claimable in ``seconds``, the attempt counts."""
+    database.cursor(connection).execute(_DELAY, {"token": token, "ids": list(shard_ids), "seconds": seconds})
+
+
+# The head by (priority, vkey) picks the bucket; the same bucket is then filled in the same order. The head's own lock is
+# not waited for: a worker that loses the race takes the next.
+_CLAIM = """
+WITH head AS (
+  SELECT bucket FROM shards
+  WHERE pool = %(pool)s AND state = 'ready' AND not_before <= now()
+  ORDER BY priority, vkey, id LIMIT 1 FOR UPDATE SKIP LOCKED
+), waiting AS MATERIALIZED (
+  SELECT id, n_tokens, priority, vkey FROM shards
+  WHERE pool = %(pool)s AND bucket = (SELECT bucket FROM head) AND state = 'ready' AND not_before <= now()
+  ORDER BY priority, vkey, id LIMIT %(shards)s FOR UPDATE SKIP LOCKED
+), filled AS (
+  SELECT id, sum(n_tokens) OVER (ORDER BY priority, vkey, id) - n_tokens AS before FROM waiting
+)
+UPDATE shards SET state = 'leased', token = %(token)s, attempts = attempts + 1,
+                  lease_until = now() + make_interval(secs => %(lease)s)
+WHERE id IN (SELECT id FROM filled WHERE before < %(tokens)s)
+RETURNING id, attempts
+"""
+
+_CLAIM_EXHAUSTED = """
+UPDATE shards SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease)s)
+WHERE id IN (SELECT id FROM shards WHERE state = 'leased' AND lease_until < now() AND attempts >= %(max_attempts)s
+             ORDER BY lease_until LIMIT 16 FOR UPDATE SKIP LOCKED)
+RETURNING id, attempts
+"""
+
+# OFFSET 0 keeps the planner from turning a range scan a shard into one join over all items of the jobs.
+_ITEMS = """
+SELECT shards.id, shards.job_id, item.index, item.n_tokens, item.payload
+FROM shards CROSS JOIN LATERAL (
+  SELECT index, n_tokens, payload FROM items
+  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+) item
+WHERE shards.id = ANY(%(ids)s)
+"""
+
+_JOBS = "SELECT id, kind, model, params FROM jobs WHERE id = ANY(%(ids)s)"
+
+_HEARTBEAT = """
+UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s)
+WHERE token = %(token)s AND state = 'leased' RETURNING id
+"""
+
+_RELEASE = """
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, attempts = attempts - 1
+WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'
+"""
+
+_DELAY = """
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
+                  not_before = now() + make_interval(secs => %(seconds)s)
+WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'
+"""

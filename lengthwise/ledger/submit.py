@@ -1,0 +1,163 @@
+"""Writes a job while its items arrive, in one transaction, holding one chunk of items in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
+from lengthwise.states import JobState, Priority, ResultStatus, ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    id: UUID
+    tenant_id: UUID
+    kind: str
+    model: str
+    params: dict[str, Any]
+    #: What may share an engine batch: the model and its decoding parameters.
+    pool: str
+    priority: Priority = Priority.NORMAL
+    deadline_at: datetime | None = None
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NewItem:
+    n_tokens: int
+    payload: bytes
+    #: The result's line, if the item can already be seen not to run.
+    refusal: bytes | None = None
+
+
+@dataclass
+class Submission:
+    """One job on its way into the tables. ``add`` items in the caller's order, then ``finish``, then commit."""
+
+    connection: Connection
+    job: NewJob
+    arrival: ArrivalOrder
+    shard_items: int = 64
+    chunk_items: int = 10_000
+    n_items: int = 0
+    n_refused: int = 0
+    _tokens: int = 0
+    _buffer: list[NewItem] = field(default_factory=list)
+    _shards: list[Shard] = field(default_factory=list)
+    _refused: list[Shard] = field(default_factory=list)
+
+    def add(self, items: Sequence[NewItem]) -> None:
+        self._buffer.extend(items)
+        while len(self._buffer) >= self.chunk_items:
+            self._write(self._buffer[: self.chunk_items])
+            del self._buffer[: self.chunk_items]
+
+    def finish(self) -> None:
+        """Writes what is left, the shards and the job itself."""
+        if self._buffer:
+            self._write(self._buffer)
+            self._buffer = []
+        self._write_shards()
+        self._write_job()
+
+    def _write(self, chunk: list[NewItem]) -> None:
+        first = self.n_items
+        runnable = [index for index, item in enumerate(chunk) if item.refusal is None]
+        refused = [index for index, item in enumerate(chunk) if item.refusal is not None]
+        order, shards = cut([chunk[index].n_tokens for index in runnable], first, self.shard_items)
+        placed = [runnable[index] for index in order] + refused
+        with database.cursor(self.connection).copy(_COPY_ITEMS) as copy:
+            copy.set_types(["uuid", "int4", "int4", "int4", "bytea"])
+            for pos, index in enumerate(placed, first):
+                item = chunk[index]
+                copy.write_row((self.job.id, pos, first + index, item.n_tokens, item.payload))
+        if refused:
+            self._refuse(chunk, refused, first, first + len(runnable))
+        for index in runnable:
+            self.arrival.add(chunk[index].n_tokens)
+        self._shards += shards
+        self._tokens += sum(shard.n_tokens for shard in shards)
+        self.n_items += len(chunk)
+
+    def _refuse(self, chunk: list[NewItem], refused: list[int], first: int, lo: int) -> None:
+        with database.cursor(self.connection).copy(_COPY_RESULTS) as copy:
+            copy.set_types(["uuid", "int4", "text", "bytea"])
+            for index in refused:
+                copy.write_row((self.job.id, first + index, ResultStatus.FAILED, chunk[index].refusal))
+        self._refused.append(Shard(lo, lo + len(refused), 0, 0))
+        self.n_refused += len(refused)
+
+    def _write_shards(self) -> None:
+        cursor = database.cursor(self.connection)
+        cursor.execute(_FAIR_START, {"tenant": self.job.tenant_id, "pool": self.job.pool})
+        row = cursor.fetchone()
+        if row is None:
+            raise LookupError("the tenant does not exist")
+        start, weight = row
+        tags = start_tags(self._shards, start, weight)
+        cursor.execute(_SET_LAST_FINISH, {"tenant": self.job.tenant_id, "finish": tags[-1]})
+        rows = [(shard, tag, ShardState.READY, 0) for shard, tag in zip(self._shards, tags, strict=False)]
+        rows += [(shard, tags[-1], ShardState.DONE, shard.hi - shard.lo) for shard in self._refused]
+        with cursor.copy(_COPY_SHARDS) as copy:
+            copy.set_types(["uuid", "text", "int2", "int4", "int4", "int4", "int2", "float8", "text", "int4"])
+            for shard, tag, state, failed in rows:
+                copy.write_row((
+                    self.job.id, self.job.pool, shard.bucket, shard.lo, shard.hi, shard.n_tokens,
+                    int(self.job.priority), tag, state, failed,
+                ))  # fmt: skip
+
+    def _write_job(self) -> None:
+        job = self.job
+        database.cursor(self.connection).execute(
+            _INSERT_JOB,
+            {
+                "id": job.id,
+                "tenant": job.tenant_id,
+                "kind": job.kind,
+                "model": job.model,
+                "params": Jsonb(job.params),
+                "priority": int(job.priority),
+                "state": JobState.OPEN,
+                "n_items": self.n_items,
+                "n_tokens": self._tokens,
+                "n_arrival_padded": self.arrival.padded,
+                "webhook_url": job.webhook_url,
+                "webhook_secret": job.webhook_secret,
+                "deadline_at": job.deadline_at,
+            },
+        )
+
+
+_COPY_ITEMS = "COPY items (job_id, pos, index, n_tokens, payload) FROM STDIN (FORMAT BINARY)"
+_COPY_RESULTS = "COPY results (job_id, index, status, result) FROM STDIN (FORMAT BINARY)"
+_COPY_SHARDS = """
+COPY shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, n_failed) FROM STDIN (FORMAT BINARY)
+"""
+
+# Where this job's first shard starts in the fair queue: after the tenant's last one, and never before the shard that is
+# next to be served (or, with nothing waiting, before anything that was). Locks the tenant until the commit.
+_FAIR_START = """
+SELECT greatest(
+         tenants.last_finish,
+         coalesce((SELECT vkey FROM shards WHERE pool = %(pool)s AND state = 'ready'
+                   ORDER BY priority, vkey, id LIMIT 1),
+                  (SELECT max(last_finish) FROM tenants))),
+       tenants.weight
+FROM tenants WHERE id = %(tenant)s FOR UPDATE
+"""
+
+_SET_LAST_FINISH = "UPDATE tenants SET last_finish = %(finish)s WHERE id = %(tenant)s"
+
+_INSERT_JOB = """
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
+                  webhook_url, webhook_secret, deadline_at)
+VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
+        %(n_arrival_padded)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s)
+"""

@@ -1,0 +1,89 @@
+"""The command lines of this system's own processes, and how to see from outside that one is ready."""
+
+import http.client
+import os
+import re
+import signal
+import sys
+from collections.abc import Callable, Mapping
+
+from lengthwise.child import Child, Program
+
+#: As in ``lengthwise.queue``, whose import is Celery's: most of the start of a short command.
+GENERATE = "generate"
+DELIVER = "deliver"
+
+#: None of these is used: they cost a start-up second and chatter on the broker.
+_QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
+#: Generation: one process with the engine. Deliveries wait for sockets: threads will do. The clock is theirs.
+_POOLS = {
+    GENERATE: ("--pool", "prefork", "--concurrency", "1"),
+    DELIVER: ("--pool", "threads", "--concurrency", "8", "--beat", "--scheduler", "celery.beat:Scheduler"),
+}
+QUEUES = tuple(_POOLS)
+
+
+def celery_arguments(queue: str, name: str, loglevel: str) -> list[str]:
+    """Celery's own arguments for the worker of one queue, whose ``name`` is unique on this host."""
+    return [
+        "worker",
+        "--queues",
+        queue,
+        *_POOLS[queue],
+        *_QUIET,
+        "--hostname",
+        f"{name}@%h",
+        "--loglevel",
+        loglevel,
+    ]
+
+
+def _python(*arguments: str) -> list[str]:
+    # -P: a folder named ``worker`` or ``api`` where the user happens to stand is not ours.
+    return [sys.executable, "-P", "-m", "lengthwise", *arguments]
+
+
+def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
+    return Program(
+        "api",
+        _python("api", "--host", host, "--port", str(port)),
+        environment={**environment, "PYTHONUNBUFFERED": "1"},
+        death_signal=signal.SIGKILL,
+    )
+
+
+def worker(queue: str, number: int, environment: Mapping[str, str], loglevel: str = "INFO") -> Program:
+    """The worker of one queue. SIGQUIT is Celery's cold shutdown: leases hand on what it held."""
+    name = f"{queue}-{number}"
+    return Program(
+        name,
+        _python("worker", "--queues", queue, "--name", _node(name), "--loglevel", loglevel),
+        environment={**environment, "PYTHONUNBUFFERED": "1"},
+        death_signal=signal.SIGQUIT,
+    )
+
+
+def _node(name: str) -> str:
+    return f"{name}-{os.getpid()}"
+
+
+def worker_is_ready(child: Child) -> Callable[[], bool]:
+    """Looks for Celery's own line in the log, at level INFO; a ping through the broker takes a second."""
+    line = re.compile(rf"{re.escape(_node(child.name))}@\S+ ready\.")
+    return lambda: line.search(child.output()) is not None
+
+
+def api_is_ready(host: str, port: int) -> Callable[[], bool]:
+    """Whether ``/readyz`` answers 200."""
+
+    def asked() -> bool:
+        connection = http.client.HTTPConnection(host, port, timeout=2)
+        try:
+            connection.request("GET", "/readyz")
+            return connection.getresponse().status == 200
+        except (OSError, http.client.HTTPException):
+            return False
+        finally:
+            connection.close()
+
+    return asked

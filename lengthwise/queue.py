@@ -1,0 +1,84 @@
+"""The Celery app and its bells. A bell is a task that carries a pool's name, never a text: losing one costs seconds."""
+
+import logging
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+from celery import Celery
+from kombu.exceptions import KombuError
+
+from lengthwise import settings
+from lengthwise.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+#: Bells and tasks share their names: the file, the function and the Celery name are one word.
+GENERATE = "generate"
+DELIVER = "deliver"
+SWEEP = "sweep"
+
+#: One submission wakes at most this many workers; the sweep wakes the others.
+MAX_BELLS = 16
+
+#: Without these a half-open connection to Redis stalls a worker for ever, silently; with the time-outs but without
+#: the retry, the next message is popped and lost.
+REDIS_OPTIONS = {
+    "socket_timeout": 2,
+    "socket_connect_timeout": 2,
+    "socket_keepalive": True,
+    "health_check_interval": 3,
+    "retry_on_timeout": True,
+    # Redis gives a message out again when it was not acknowledged for this long. Longer than the longest slice and its
+    # batch in hand: the database's leases recover a dead worker's shards, not the broker.
+    "visibility_timeout": 3600,
+}
+
+
+def _configuration(current: settings.Settings) -> dict[str, Any]:
+    url = current.require_redis_url()
+    return {
+        "broker_url": url,
+        "broker_transport_options": REDIS_OPTIONS if url.startswith("redis") else {"confirm_publish": True},
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "task_default_queue": GENERATE,
+        "task_routes": {DELIVER: {"queue": DELIVER}, SWEEP: {"queue": DELIVER}},
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "worker_prefetch_multiplier": 1,
+        "worker_disable_prefetch": True,
+        "worker_hijack_root_logger": False,
+        "worker_send_task_events": False,
+        "enable_utc": True,
+        "beat_schedule": {
+            SWEEP: {
+                "task": SWEEP,
+                "schedule": current.sweep_seconds,
+                "options": {"expires": current.sweep_seconds},
+            }
+        },
+    }
+
+
+@cache
+def app() -> Celery:
+    """This process's Celery app. Raises ``ConfigurationError`` if no broker is set."""
+    made = Celery("lengthwise")
+    made.conf.update(_configuration(settings.get()))
+    return made
+
+
+def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
+    """Rings after a commit. What the bell is about is saved already: when the broker is away the sweep rings again."""
+    try:
+        for _ in range(min(times, MAX_BELLS)):
+            app().send_task(name, args=list(arguments), retry=False, queue=GENERATE if name == GENERATE else DELIVER)
+    except (KombuError, OSError, ConnectionError) as error:
+        log.warning("bell not rung, the sweep will: %s", type(error).__name__)
+        return False
+    except ConfigurationError:
+        raise
+    return True

@@ -1,0 +1,98 @@
+"""Every knob of the system, once: typed, with its unit and reason. Read from ``LENGTHWISE_*`` environment variables."""
+
+from functools import cache
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field, ValidationError
+from pydantic.functional_validators import BeforeValidator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from lengthwise.catalog import DEMO_CATALOG
+from lengthwise.errors import ConfigurationError
+
+Network = IPv4Network | IPv6Network
+
+
+def _comma_separated(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_prefix="LENGTHWISE_", frozen=True, extra="ignore")
+
+    # Servers. Unset, ``lengthwise up`` starts embedded ones; every other command needs them.
+    database_url: str | None = None
+    #: The broker: redis://, redis+socket:///PATH?virtual_host=N, or amqp:// (the variable keeps its name).
+    redis_url: str | None = None
+    #: Connections of one process to Postgres: API threads wait for one rather than overrun the server.
+    database_connections: Annotated[int, Field(ge=1)] = 10
+
+    # Models
+    models: Path = DEMO_CATALOG
+
+    # API
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    #: A JSON body is held in memory: larger jobs are streamed as NDJSON.
+    max_json_bytes: Annotated[int, Field(ge=1)] = 16 * 2**20
+    #: A body of whatever kind: it is spooled to disk before it is read.
+    max_body_bytes: Annotated[int, Field(ge=1)] = 2**30
+    #: One line of an NDJSON body.
+    max_line_bytes: Annotated[int, Field(ge=1)] = 2**20
+    max_items: Annotated[int, Field(ge=1)] = 1_000_000
+    #: Characters of one text, before it is cleaned and counted in tokens.
+    max_text_characters: Annotated[int, Field(ge=1)] = 100_000
+    #: How long past a job's submission its deadline may lie, in seconds.
+    max_deadline_seconds: Annotated[int, Field(ge=60)] = 30 * 86_400
+
+    # Work
+    #: Items of like length in one shard: the unit of claim, lease and settlement.
+    shard_items: Annotated[int, Field(ge=1, le=4096)] = 64
+    #: Items are sorted by length within chunks of this many: what a submission holds in memory.
+    chunk_items: Annotated[int, Field(ge=64)] = 10_000
+    #: A claim asks for this many engine batches of one bucket: enough to sort well, few enough to give back.
+    claim_batches: Annotated[int, Field(ge=1)] = 4
+    lease_seconds: Annotated[float, Field(gt=0)] = 30
+    heartbeat_seconds: Annotated[float, Field(gt=0)] = 10
+    #: A bell's task drains its pool for at most this long, so that acknowledgement stays short.
+    slice_seconds: Annotated[float, Field(gt=0)] = 20
+    #: How often a shard may be claimed before its items end as errors.
+    max_attempts: Annotated[int, Field(ge=1)] = 5
+    sweep_seconds: Annotated[float, Field(gt=0)] = 5
+    #: SIGTERM: what a worker may still use to finish the batch in hand.
+    grace_seconds: Annotated[float, Field(gt=0)] = 25
+    #: Models that one worker keeps loaded; the one used longest ago makes room.
+    loaded_models: Annotated[int, Field(ge=1)] = 2
+    #: Threads of torch in one worker; 0 leaves it to torch.
+    threads: Annotated[int, Field(ge=0)] = 0
+
+    # Webhooks
+    #: Networks that webhooks may reach although they are not public: a receiver of one's own, say 10.1.2.0/24.
+    webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
+    webhook_timeout_seconds: Annotated[float, Field(gt=0)] = 15
+
+    def require_database_url(self) -> str:
+        """The database's URL. Raises ``ConfigurationError`` if none is set."""
+        if self.database_url is None:
+            raise ConfigurationError(
+                "LENGTHWISE_DATABASE_URL is not set, such as postgresql://user:password@host/lengthwise"
+            )
+        return self.database_url
+
+    def require_redis_url(self) -> str:
+        """The broker's URL. Raises ``ConfigurationError`` if none is set."""
+        if self.redis_url is None:
+            raise ConfigurationError("LENGTHWISE_REDIS_URL is not set, such as redis://host:6379/0")
+        return self.redis_url
+
+
+@cache
+def get() -> Settings:
+    """The settings of this process. Raises ``ConfigurationError`` naming the variable that is wrong, not its value."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigurationError(f"LENGTHWISE_{str(first['loc'][0]).upper()}: {first['msg']}") from None

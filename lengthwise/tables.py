@@ -1,0 +1,158 @@
+"""The tables. Inputs never change and results are only appended: the only rows that change often are shards."""
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "%(table_name)s_%(column_0_N_name)s_idx",
+        "uq": "%(table_name)s_%(column_0_N_name)s_key",
+        "fk": "%(table_name)s_%(column_0_N_name)s_fkey",
+        "pk": "%(table_name)s_pkey",
+    }
+)
+
+
+def _time(name: str, *, default: bool = False, nullable: bool = True) -> Column[object]:
+    return Column(name, DateTime(timezone=True), server_default=text("now()") if default else None, nullable=nullable)
+
+
+tenants = Table(
+    "tenants",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("weight", Double, nullable=False, server_default="1"),
+    # The fair queue's tag at which this tenant's last shard ends (start-time fair queueing).
+    Column("last_finish", Double, nullable=False, server_default="0"),
+)
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("params", JSONB, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("n_items", Integer, nullable=False),
+    Column("n_tokens", BigInteger, nullable=False),
+    # What the engine would have computed, padding included, in batches of arrival order: the figure to beat.
+    Column("n_arrival_padded", BigInteger, nullable=False),
+    Column("webhook_url", Text),
+    Column("webhook_secret", Text),
+    _time("deadline_at"),
+    _time("created_at", default=True, nullable=False),
+    _time("finished_at"),
+    Index("jobs_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
+    Index("jobs_open_idx", "id", postgresql_where=text("state = 'open'")),
+)
+
+# No foreign key: it would cost a lookup for each of a million rows, and only the ledger writes here.
+items = Table(
+    "items",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("pos", Integer, primary_key=True),  # in order of length within a chunk, so that a shard is a range
+    Column("index", Integer, nullable=False),  # in the caller's order
+    Column("n_tokens", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+)
+
+shards = Table(
+    "shards",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("job_id", Uuid, nullable=False),
+    Column("pool", Text, nullable=False),
+    Column("bucket", SmallInteger, nullable=False),
+    Column("lo", Integer, nullable=False),  # items lo ≤ pos < hi
+    Column("hi", Integer, nullable=False),
+    Column("n_tokens", Integer, nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("vkey", Double, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("token", Uuid),
+    _time("lease_until"),
+    _time("not_before", default=True, nullable=False),
+    _time("settled_at"),
+    # What settling it found, so that a job's figures are sums over shards and no row is hot.
+    Column("n_failed", Integer, nullable=False, server_default="0"),
+    Column("n_output", BigInteger, nullable=False, server_default="0"),  # tokens generated
+    Column("n_padded", BigInteger, nullable=False, server_default="0"),  # input tokens computed, padding included
+    Column("n_batches", Double, nullable=False, server_default="0"),  # its share of the engine's batches
+    Index("shards_ready_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready'")),
+    Index(
+        "shards_bucket_idx",
+        "pool",
+        "bucket",
+        "priority",
+        "vkey",
+        "id",
+        postgresql_where=text("state = 'ready'"),
+    ),
+    Index("shards_leased_idx", "lease_until", postgresql_where=text("state = 'leased'")),
+    Index("shards_open_idx", "job_id", postgresql_where=text("state IN ('ready', 'leased')")),
+    UniqueConstraint("job_id", "lo"),
+    postgresql_with={"fillfactor": "70"},  # room for the three updates of a shard's life on its own page
+)
+
+results = Table(
+    "results",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("index", Integer, primary_key=True),
+    Column("status", Text, nullable=False),
+    Column("result", LargeBinary, nullable=False),  # the NDJSON line that the caller downloads
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("job_id", Uuid, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("secrets", ARRAY(Text), nullable=False),
+    Column("event", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("token", Uuid),
+    _time("next_attempt_at", default=True, nullable=False),  # while an attempt runs: when it is given up for dead
+    _time("created_at", default=True, nullable=False),
+    _time("finished_at"),
+    Index("deliveries_due_idx", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+    Index("deliveries_job_id_idx", "job_id"),
+)
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("delivery_id", Uuid, ForeignKey("deliveries.id", ondelete="CASCADE"), primary_key=True),
+    Column("n", SmallInteger, primary_key=True),
+    _time("started_at", nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("status", Integer),
+    Column("error", Text),
+    Column("response", Text, nullable=False, server_default=""),  # its first characters
+)

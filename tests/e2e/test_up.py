@@ -1,0 +1,129 @@
+"""``lengthwise up`` as a newcomer meets it: one command, a ready line, and nothing left when it has gone."""
+
+import http.client
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from tests.servers import DATABASE_VARIABLE, REDIS_VARIABLE, Up, processes_mentioning, reachable_folder, up, wait_until
+
+
+@pytest.fixture
+def data() -> Iterator[Path]:
+    with reachable_folder() as folder:
+        yield folder / "data"
+
+
+def _status(url: str) -> int:
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def _database(running: Up) -> psycopg.Connection[tuple[object, ...]]:
+    return psycopg.connect(running.environment()[DATABASE_VARIABLE])
+
+
+def test_it_says_ready_and_is(data: Path) -> None:
+    with up(data) as running:
+        assert _status(running.wait_ready()) == 200
+        assert running.said.read_text().count("\n") == 1
+
+
+def test_sigterm_stops_everything_it_started(data: Path) -> None:
+    with up(data) as running:
+        sockets = running.environment()[DATABASE_VARIABLE].rsplit("host=", 1)[1]
+        assert len(processes_mentioning(sockets)) >= 5
+        assert running.stop() == 0
+        assert processes_mentioning(sockets) == []
+        assert not Path(sockets).exists()
+
+
+def test_ctrl_c_stops_it_too_while_it_is_still_starting(data: Path) -> None:
+    running = Up(data)
+    wait_until(lambda: "servers ready" in running.progress.read_text())
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(60) == 0
+    assert running.said.read_text() == ""
+    assert processes_mentioning(str(data)) == []
+
+
+def test_a_restart_keeps_the_data(data: Path) -> None:
+    with up(data, "--workers", "0") as running:
+        with _database(running) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 42 AS answer")
+        running.stop()
+    with up(data, "--workers", "0") as running, _database(running) as connection:
+        assert connection.execute("SELECT answer FROM kept").fetchone() == (42,)
+
+
+def test_what_is_killed_is_started_again(data: Path) -> None:
+    with up(data) as running:
+        url = running.wait_ready()
+        postmaster = int((data / "postgres" / "postmaster.pid").read_text().splitlines()[0])
+        generate = processes_mentioning("--queues\0generate")
+        os.kill(postmaster, signal.SIGKILL)
+        for pid in generate:
+            if str(running.process.pid) in Path(f"/proc/{pid}/cmdline").read_text():
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: running.progress.read_text().count("restart in 1 s") == 2)
+        wait_until(lambda: _is_ready(url), patience=30)
+        wait_until(lambda: (data / "logs" / "generate-1.log").read_text().count(" ready.") == 2, patience=30)
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        return _status(url) == 200
+    except OSError:
+        return False
+
+
+def test_when_it_is_killed_what_it_started_ends_too_and_the_next_one_starts(data: Path) -> None:
+    with up(data) as running:
+        sockets = running.environment()[DATABASE_VARIABLE].rsplit("host=", 1)[1]
+        running.process.kill()
+        running.process.wait()
+        with up(data) as after:
+            assert _status(after.wait_ready()) == 200
+            wait_until(lambda: processes_mentioning(sockets) == [])
+
+
+def test_a_second_one_on_the_same_folder_says_so_in_one_line(data: Path) -> None:
+    with up(data, "--workers", "0") as running:
+        second = _lengthwise("up", "--data", str(data), "--port", "0")
+        assert second.returncode == 2
+        assert second.stderr == f"lengthwise: {data} is in use by another lengthwise: stop it, or give another --data\n"
+        assert _status(running.wait_ready()) == 200
+
+
+def test_a_port_in_use_is_named(data: Path) -> None:
+    with up(data, "--workers", "0") as running:
+        port = str(urlsplit(running.wait_ready()).port)
+        second = _lengthwise("up", "--data", str(data.with_name("other")), "--port", port)
+        assert second.returncode == 2
+        assert second.stderr.count("\n") == 1
+        assert f"port {port}" in second.stderr
+
+
+@pytest.mark.parametrize("command", ["api", "worker", "migrate"])
+def test_a_command_without_its_servers_names_the_variable(command: str) -> None:
+    ran = _lengthwise(command)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith(f"lengthwise: {DATABASE_VARIABLE}")
+    assert ran.stderr.count("\n") == 1
+
+
+def _lengthwise(*arguments: str) -> subprocess.CompletedProcess[str]:
+    bare = {name: value for name, value in os.environ.items() if name not in (DATABASE_VARIABLE, REDIS_VARIABLE)}
+    command = [sys.executable, "-P", "-m", "lengthwise", *arguments]
+    return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=False)

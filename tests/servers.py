@@ -1,0 +1,194 @@
+"""Real servers for the suite: embedded ones, or those that the environment names, with a database of our own."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import psycopg
+import redis
+from sqlalchemy.engine import make_url
+
+from lengthwise import migrate
+from lengthwise.embedded import Servers
+
+DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"
+REDIS_VARIABLE = "LENGTHWISE_REDIS_URL"
+
+
+@dataclass(frozen=True)
+class Urls:
+    """A database to clone, migrated and without connections; and a Redis database that is ours to flush."""
+
+    template: str
+    redis: str
+
+    @contextmanager
+    def fresh_database(self) -> Iterator[str]:
+        """The URL of a migrated, empty database that is dropped at the end, sessions and all."""
+        name = _new_name()
+        origin = make_url(self.template).database
+        _administer(self.template, f"CREATE DATABASE {name} TEMPLATE {origin}")
+        try:
+            yield _with_database(self.template, name)
+        finally:
+            _administer(self.template, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@contextmanager
+def running() -> Iterator[Urls]:
+    """The servers of one run of the suite."""
+    with reachable_folder() as folder:
+        servers = Servers(
+            folder / "servers",
+            database_url=os.environ.get(DATABASE_VARIABLE),
+            redis_url=os.environ.get(REDIS_VARIABLE),
+            durable=False,
+        )
+        with servers:
+            assert servers.database_url
+            assert servers.redis_url
+            shared_redis = os.environ.get(REDIS_VARIABLE) is not None
+            redis_url = _unused_database(servers.redis_url) if shared_redis else servers.redis_url
+            with _template(servers.database_url) as template:
+                yield Urls(template, redis_url)
+
+
+@contextmanager
+def reachable_folder() -> Iterator[Path]:
+    """A folder that other users can pass through: as root, PostgreSQL runs as another user; pytest's are closed."""
+    folder = Path(tempfile.mkdtemp(prefix="lw-test-"))
+    folder.chmod(0o711)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def _template(server_url: str) -> Iterator[str]:
+    name = _new_name()
+    _administer(server_url, f"CREATE DATABASE {name}")
+    template = _with_database(server_url, name)
+    try:
+        migrate.upgrade(template)
+        yield template
+    finally:
+        _administer(server_url, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def _new_name() -> str:
+    return f"lengthwise_test_{uuid.uuid4().hex[:12]}"
+
+
+def _with_database(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+def _administer(url: str, statement: str) -> None:
+    """Runs one statement outside a transaction; never from the template itself, which must be without sessions."""
+    with psycopg.connect(_with_database(url, "postgres"), autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+
+def redis_client(url: str) -> "redis.Redis[Any]":
+    """A client for redis:// or for kombu's redis+socket://."""
+    if not url.startswith("redis+socket"):
+        return redis.Redis.from_url(url)
+    parts = urlsplit(url)
+    number = parse_qs(parts.query).get("virtual_host", ["0"])[0]
+    return redis.Redis(unix_socket_path=parts.path, db=int(number))
+
+
+def _unused_database(url: str) -> str:
+    """``url`` with the number of a database that holds nothing."""
+    base = urlsplit(url)
+    for number in range(15, 0, -1):
+        candidate = base._replace(path=f"/{number}").geturl()
+        with redis_client(candidate) as client:
+            if client.dbsize() == 0:
+                return candidate
+    raise RuntimeError(f"{REDIS_VARIABLE}: each of the databases 1 to 15 holds something already")
+
+
+class Up:
+    """``lengthwise up`` on ``data``, on a free port; its output is in the files ``said`` and ``progress``."""
+
+    def __init__(self, data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
+        self.data = data
+        self.said = data.with_name(f"{data.name}.stdout")
+        self.progress = data.with_name(f"{data.name}.stderr")
+        command = [sys.executable, "-P", "-m", "lengthwise", "up", "--data", str(data), "--port", "0", *arguments]
+        inherited = {
+            name: value for name, value in os.environ.items() if name not in (DATABASE_VARIABLE, REDIS_VARIABLE)
+        }
+        with self.said.open("w") as stdout, self.progress.open("w") as stderr:
+            self.process = subprocess.Popen(
+                command, stdout=stdout, stderr=stderr, env={**inherited, **(environment or {})}
+            )
+
+    def wait_ready(self, patience: float = 60) -> str:
+        """The API's URL, once it said that it is ready."""
+        wait_until(lambda: self.said.read_text().endswith("\n") or self.process.poll() is not None, patience)
+        assert self.process.poll() is None, self.progress.read_text()
+        word, url = self.said.read_text().split()
+        assert word == "ready"
+        return url
+
+    def environment(self) -> dict[str, str]:
+        """The variables under which other commands reach its servers."""
+        return dict(part.split("=", 1) for part in shlex.split((self.data / "environment").read_text()))
+
+    def stop(self, patience: float = 60) -> int:
+        """SIGTERM, and the exit code."""
+        self.process.terminate()
+        return self.process.wait(patience)
+
+
+@contextmanager
+def up(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Up]:
+    """``lengthwise up``, ready; stopped at the end if the test did not."""
+    running_up = Up(data, *arguments, environment=environment)
+    try:
+        running_up.wait_ready()
+        yield running_up
+    finally:
+        with suppress(subprocess.TimeoutExpired):
+            running_up.stop()
+        running_up.process.kill()
+        running_up.process.wait()
+
+
+def wait_until(is_so: Any, patience: float = 20) -> None:
+    """Looks every 50 ms. Fails after ``patience`` seconds."""
+    deadline = time.monotonic() + patience
+    while not is_so():
+        assert time.monotonic() < deadline, f"not so after {patience} s"
+        time.sleep(0.05)
+
+
+def processes_mentioning(text: str) -> list[int]:
+    """The ids of the processes whose command line or environment has ``text``; zombies have neither."""
+    return [
+        int(entry.name)
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit() and int(entry.name) != os.getpid() and text.encode() in _traces(entry)
+    ]
+
+
+def _traces(entry: Path) -> bytes:
+    found = b""
+    for name in ("cmdline", "environ"):
+        with suppress(OSError):
+            found += (entry / name).read_bytes()
+    return found

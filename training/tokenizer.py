@@ -1,0 +1,59 @@
+"""Byte-level BPE tokenizers of our own training, as one ``tokenizer.json``.
+
+Each Han character and each digit is isolated first: Chinese needs no segmentation then, and numbers are copied digit by
+digit instead of being learned one by one.
+"""
+
+from collections.abc import Iterable
+
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+
+from training.corpus import PLACEHOLDERS
+
+PAD, EOS, UNKNOWN = "<pad>", "</s>", "<unk>"
+#: At the start of the source: the language to translate into.
+TARGETS = {"zh-en": ">>en<<", "en-de": ">>de<<"}
+CLS, SEP = "[CLS]", "[SEP]"
+
+
+def _train(texts: Iterable[str], size: int, special: list[str]) -> Tokenizer:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(r"\p{Han}|\d"), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=size,
+        special_tokens=special,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    return tokenizer
+
+
+def train_translate(texts: Iterable[str], size: int) -> Tokenizer:
+    """For sources and targets alike. Placeholders are ordinary tokens, not special ones: they are part of the text,
+    and have to be found in it where control tokens must not be."""
+    tokenizer = _train(texts, size - len(PLACEHOLDERS), [PAD, EOS, UNKNOWN, *TARGETS.values()])
+    tokenizer.add_tokens([AddedToken(mark, normalized=False, special=False) for mark in PLACEHOLDERS])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]
+    )
+    return tokenizer
+
+
+def train_moderate(texts: Iterable[str], size: int) -> Tokenizer:
+    tokenizer = _train(texts, size, [PAD, CLS, SEP, UNKNOWN])
+    special = [(token, tokenizer.token_to_id(token)) for token in (CLS, SEP)]
+    tokenizer.post_processor = processors.TemplateProcessing(single=f"{CLS} $A {SEP}", special_tokens=special)
+    return tokenizer
+
+
+def encode_source(tokenizer: Tokenizer, text: str, direction: str) -> list[int]:
+    """Prefix, text, end: what the worker builds, and what the model is trained on."""
+    content = tokenizer.encode(text, add_special_tokens=False).ids
+    return [tokenizer.token_to_id(TARGETS[direction]), *content, tokenizer.token_to_id(EOS)]

@@ -1,0 +1,112 @@
+"""The translation model: its shape, its training examples, and greedy translation for evaluation."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, NamedTuple
+
+import torch
+from tokenizers import Tokenizer
+from transformers import GenerationConfig, MarianConfig, MarianMTModel
+
+from training.batch import bucketed, padded
+from training.corpus import DIRECTIONS, Direction, held_out_pairs, training_pairs
+from training.tokenizer import EOS, PAD, encode_source, train_translate
+
+VOCABULARY = 2600
+#: Padded source and target tokens in a step.
+BUDGET = 3600
+#: Texts that the tokenizer is trained on.
+TOKENIZER_PAIRS = 40_000
+#: Longer than any target of the corpus.
+MAX_NEW_TOKENS = 320
+
+
+class Example(NamedTuple):
+    source: list[int]
+    target: list[int]
+
+
+def make_tokenizer(seed: int) -> Tokenizer:
+    pairs = list(islice(training_pairs(seed), TOKENIZER_PAIRS))
+    return train_translate((text for pair in pairs for text in (pair.source, pair.target)), VOCABULARY)
+
+
+def make_model(tokenizer: Tokenizer) -> Any:
+    pad, eos = tokenizer.token_to_id(PAD), tokenizer.token_to_id(EOS)
+    config = MarianConfig(
+        vocab_size=tokenizer.get_vocab_size(),
+        max_position_embeddings=512,
+        d_model=192,
+        encoder_layers=3,
+        decoder_layers=2,
+        encoder_attention_heads=6,
+        decoder_attention_heads=6,
+        encoder_ffn_dim=768,
+        decoder_ffn_dim=768,
+        activation_function="gelu",
+        dropout=0.0,
+        attention_dropout=0.0,
+        scale_embedding=True,
+        pad_token_id=pad,
+        eos_token_id=eos,
+        forced_eos_token_id=None,
+        decoder_start_token_id=pad,
+        bos_token_id=None,
+        architectures=["MarianMTModel"],
+    )
+    model = MarianMTModel(config)
+    model.generation_config = GenerationConfig(
+        pad_token_id=pad,
+        eos_token_id=eos,
+        decoder_start_token_id=pad,
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=MAX_NEW_TOKENS,
+    )
+    return model
+
+
+def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[Example]:
+    end = tokenizer.token_to_id(EOS)
+    for pair in training_pairs(seed):
+        target = tokenizer.encode(pair.target, add_special_tokens=False).ids
+        yield Example(encode_source(tokenizer, pair.source, pair.direction), [*target, end])
+
+
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[Example]]:
+    return bucketed(_examples(tokenizer, seed), lambda one: len(one.source) + len(one.target), BUDGET, seed)
+
+
+def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Tensor:
+    """Mean cross-entropy of the target tokens."""
+    pad = tokenizer.token_to_id(PAD)
+    sources = padded([example.source for example in examples], pad)
+    targets = padded([example.target for example in examples], pad)
+    inputs = torch.cat([torch.full((len(targets), 1), pad), targets[:, :-1]], dim=1)
+    logits = model(input_ids=sources, attention_mask=(sources != pad).long(), decoder_input_ids=inputs).logits
+    return torch.nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=pad)
+
+
+@torch.inference_mode()
+def translate(model: Any, tokenizer: Tokenizer, texts: list[str], direction: Direction, rows: int = 64) -> list[str]:
+    """Greedy translations of ``texts``, in batches of like length."""
+    sources = [encode_source(tokenizer, text, direction) for text in texts]
+    order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
+    pad, answers = tokenizer.token_to_id(PAD), [""] * len(texts)
+    for start in range(0, len(order), rows):
+        chosen = order[start : start + rows]
+        inputs = padded([sources[index] for index in chosen], pad)
+        output = model.generate(input_ids=inputs, attention_mask=(inputs != pad).long())
+        for index, row in zip(chosen, output.tolist(), strict=True):
+            answers[index] = tokenizer.decode(row, skip_special_tokens=True)
+    return answers
+
+
+def accuracy(model: Any, tokenizer: Tokenizer, samples: int, seed: int) -> dict[str, float]:
+    """Exact matches among ``samples`` held-out texts of each direction."""
+    found = {}
+    for direction in DIRECTIONS:
+        pairs = held_out_pairs(seed, direction, samples)
+        answers = translate(model, tokenizer, [pair.source for pair in pairs], direction)
+        found[direction] = sum(a == pair.target for a, pair in zip(answers, pairs, strict=True)) / samples
+    return found

@@ -1,0 +1,99 @@
+"""The attention function that transformers' modules call for us, and its arithmetic.
+
+It follows a plan (``layout.py``) that travels as a keyword through the model's ``forward``; the plan's ``marker``
+travels as the attention mask, which modules hand on untouched because it has four dimensions.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+from transformers import AttentionInterface
+
+from worker.engine.protocol import EngineError
+
+NAME = "lengthwise"
+
+
+class Call(NamedTuple):
+    """What a module asks of attention; tensors are ``[batch, heads, tokens, size]``."""
+
+    query: torch.Tensor
+    key: torch.Tensor
+    value: torch.Tensor
+    scale: float
+    #: Added to the scores, ``[1, heads, queries, keys]`` (T5).
+    bias: torch.Tensor | None
+    #: How many positions back a token sees, itself included; ``None`` for all.
+    window: int | None
+
+
+class Plan(Protocol):
+    """How one kind of attention runs in one forward pass."""
+
+    marker: torch.Tensor
+
+    def run(self, call: Call) -> torch.Tensor:
+        """Gives ``[batch, tokens, heads, size]``."""
+        ...
+
+
+def register() -> None:
+    """Makes ``attn_implementation=NAME`` known to transformers."""
+    AttentionInterface.register(NAME, attend)
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float | None = None,
+    position_bias: torch.Tensor | None = None,
+    sliding_window: int | None = None,
+    plans: Sequence[Plan] = (),
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """transformers' attention interface. Raises ``EngineError`` if the module did not hand on the plan or its marker."""
+    plan = next((plan for plan in plans if plan.marker is attention_mask), None)
+    if plan is None:
+        raise EngineError(f"{type(module).__name__} does not hand attention its plan")
+    scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+    return plan.run(Call(query, key, value, scale, position_bias, sliding_window)), None
+
+
+def one_query(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, hidden: torch.Tensor
+) -> torch.Tensor:
+    """Two batched products: with one query a row, torch's fused attention is six times slower on the CPU.
+
+    ``query`` is ``[rows, heads, queries, size]``; ``hidden`` is added to the scores ``[rows, heads, queries, keys]``.
+    """
+    scores = torch.matmul(query * scale, key.transpose(2, 3))
+    scores += hidden
+    return torch.matmul(torch.softmax(scores, dim=-1), value)
+
+
+def causal(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, window: int | None
+) -> torch.Tensor:
+    """Each token sees itself and those before it: ``[rows, heads, tokens, size]`` of query, fewer heads of the others."""
+    repeats, tokens = query.shape[1] // key.shape[1], query.shape[2]
+    if repeats > 1:
+        key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
+    mask = None
+    if window is not None and tokens > window:
+        mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril().triu(1 - window)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale)
+
+
+def hidden_beyond(lengths: torch.Tensor, size: int, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
+    """``[rows, 1, 1, size]``: 0 for positions below each length and within its window, else the least number."""
+    places = torch.arange(size, device=lengths.device)
+    seen = places < lengths[:, None]
+    if window is not None:
+        seen &= places >= lengths[:, None] - window
+    scores = torch.zeros(seen.shape, dtype=dtype, device=lengths.device)
+    return scores.masked_fill_(~seen, torch.finfo(dtype).min)[:, None, None]

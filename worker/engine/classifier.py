@@ -1,0 +1,47 @@
+"""Sequence classifiers (BERT, DistilBERT, RoBERTa): one forward pass, a probability for each label."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+
+from worker.engine.layout import Padded
+from worker.engine.protocol import Completion, FinishReason, Request
+from worker.engine.vocabulary import Vocabulary
+
+#: Values of ``model_type`` whose modules are known to hand attention its plan.
+FITTING = frozenset({"bert", "distilbert", "roberta", "xlm-roberta"})
+
+
+def labels(config: Any) -> tuple[str, ...]:
+    """The labels in the order of the model's outputs."""
+    return tuple(str(label) for _, label in sorted(config.id2label.items()))
+
+
+def classify(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> Iterator[Completion]:
+    """Scores the requests, which are sorted by length. ``fits``: whether the model takes a plan, or a plain mask."""
+    for request, scores in zip(requests, _scores(model, requests, vocabulary, fits), strict=True):
+        yield Completion(request.id, (), FinishReason.LABEL, tuple(scores))
+
+
+@torch.inference_mode()
+def _scores(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> list[list[float]]:
+    lengths = [len(request.tokens) for request in requests]
+    width = max(lengths)
+    ids = [[*request.tokens, *[vocabulary.pad] * (width - len(request.tokens))] for request in requests]
+    tokens = torch.tensor(ids, device=model.device)
+    if fits:
+        plan = Padded(lengths)
+        logits = model(input_ids=tokens, attention_mask=plan.marker, plans=(plan,)).logits
+    else:
+        seen = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
+        logits = model(input_ids=tokens, attention_mask=seen.long().to(model.device)).logits
+    scores: list[list[float]] = _probabilities(logits.float(), model.config).tolist()
+    return scores
+
+
+def _probabilities(logits: torch.Tensor, config: Any) -> torch.Tensor:
+    # The softmax of a lone label would always be 1.
+    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
+        return torch.sigmoid(logits)
+    return torch.softmax(logits, dim=-1)

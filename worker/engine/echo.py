@@ -1,0 +1,27 @@
+"""An engine without a model: each answer is its input, reversed. For trying an installation, and for measuring all
+that is not the engine; since the answer is a pure function of the input, a swapped or lost one is seen.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Self
+
+from lengthwise.catalog import ModelSpec
+from worker.engine.protocol import Architecture, Capabilities, Completion, FinishReason, Request
+
+
+class EchoEngine:
+    def __init__(self, spec: ModelSpec) -> None:
+        self._context = spec.context
+
+    @classmethod
+    def load(cls, spec: ModelSpec) -> Self:
+        return cls(spec)
+
+    def capabilities(self) -> Capabilities:
+        return Capabilities(Architecture.ENCODER_DECODER, self._context, device="none", quantization="none")
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        for request in requests:
+            answer = tuple(reversed(request.tokens))[: request.max_new_tokens]
+            whole = len(answer) == len(request.tokens)
+            yield Completion(request.id, answer, FinishReason.STOP if whole else FinishReason.LENGTH)

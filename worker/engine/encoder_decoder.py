@@ -1,0 +1,65 @@
+"""Encoder–decoders (Marian, M2M-100 and NLLB, BART, T5): the source is read once, the target written step by step."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from transformers.modeling_outputs import BaseModelOutput
+
+from worker.engine.attention import Plan
+from worker.engine.cache import keep_rows, source_cache
+from worker.engine.layout import Padded, Past, Source
+from worker.engine.vocabulary import Vocabulary
+
+#: Values of ``model_type`` whose modules are known to hand attention its plan.
+FITTING = frozenset({"marian", "m2m_100", "bart", "mbart", "t5"})
+
+
+class EncoderDecoderStepper:
+    """A batch in an encoder–decoder; ``sources`` are sorted by length."""
+
+    def __init__(self, model: Any, sources: Sequence[Sequence[int]], vocabulary: Vocabulary) -> None:
+        self.model, self.vocabulary = model, vocabulary
+        self.sources = sources
+        self.lengths = [len(source) for source in sources]
+        config = model.config
+        layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
+        self.cache = source_cache(int(layers or config.num_hidden_layers))
+        self.written = 0
+
+    def start(self) -> torch.Tensor:
+        self.encoded = self._encode()
+        self.source_plan = Source(self.lengths, self.encoded)
+        return self.step(torch.full((len(self.lengths),), self.vocabulary.start, device=self.encoded.device))
+
+    def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        self.written += 1
+        past = Past(self.written, self.encoded)
+        plans: tuple[Plan, ...] = (past, self.source_plan)
+        logits: torch.Tensor = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded),
+            attention_mask=self.source_plan.marker,
+            decoder_input_ids=tokens[:, None],
+            decoder_attention_mask=past.marker,
+            past_key_values=self.cache,
+            use_cache=True,
+            plans=plans,
+        ).logits
+        return logits[:, -1]
+
+    def keep(self, rows: Sequence[int]) -> None:
+        index = torch.tensor(rows, device=self.encoded.device)
+        keep_rows(self.cache, index)
+        # Attention reads the cache from the second step on: only the number of rows matters here.
+        self.encoded = self.encoded[: len(rows)]
+        self.lengths = [self.lengths[row] for row in rows]
+        self.source_plan = Source(self.lengths, self.encoded)
+
+    def _encode(self) -> torch.Tensor:
+        width = self.lengths[-1]
+        ids = [[*source, *[self.vocabulary.pad] * (width - len(source))] for source in self.sources]
+        plan = Padded(self.lengths)
+        encoded: torch.Tensor = self.model.get_encoder()(
+            input_ids=torch.tensor(ids, device=self.model.device), attention_mask=plan.marker, plans=(plan,)
+        ).last_hidden_state
+        return encoded

@@ -1,0 +1,93 @@
+"""Matrix products on the CPU: int8 whose rows do not see each other, and exact fp32 with prepacked weights.
+
+Modules here take the place of ``nn.Linear``: ``[..., in] → [..., out]``. Their ``weight`` is ``None``, which tells
+transformers' modules that look at it (T5) to leave the input's type alone.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from worker.engine.checkpoint import quantize_rows
+
+#: Below every activation that means anything; keeps a row of zeros from being divided by zero.
+_TINY = 1e-30
+
+
+class RowInt8Linear(nn.Module):
+    """int8 weights with one scale an output row, int8 activations with one scale an input row.
+
+    torch's dynamic kernel takes the range of the *whole* input, so that a row's rounding depends on its neighbours.
+    Here each row is divided by its own absolute maximum, and a sentinel row (+1, −1, 0, …) pins the kernel's range to
+    [−1, 1]: the sums are then integers of that row alone, and its answer is the same bits in any batch. Costs 3–5% over
+    the bare kernel on wide layers and has about half its error (0.9% against 1.6% of the output's norm).
+    """
+
+    weight: None = None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        rows, scale = quantize_rows(linear.weight.detach().float())
+        scale = scale.double()
+        weight = torch._make_per_channel_quantized_tensor(rows, scale, torch.zeros_like(scale, dtype=torch.long), 0)
+        self.packed = torch.ops.quantized.linear_prepack(weight, None)
+        self.bias = None if linear.bias is None else linear.bias.detach().float().clone()
+        self.sentinel = torch.zeros(1, self.in_features)
+        self.sentinel[0, :2] = torch.tensor([1.0, -1.0])[: self.in_features]
+        # Without VNNI the kernel adds pairs of products in 16 bits, which 8-bit activations overflow.
+        self.reduce_range = not torch.cpu._is_vnni_supported()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = x.reshape(-1, self.in_features)
+        scale = rows.abs().amax(dim=1, keepdim=True).clamp_min_(_TINY)
+        unit = torch.cat([rows / scale, self.sentinel])
+        out: torch.Tensor = torch.ops.quantized.linear_dynamic(unit, self.packed, self.reduce_range)[:-1]
+        out.mul_(scale)
+        if self.bias is not None:
+            out.add_(self.bias)
+        return out.view(*x.shape[:-1], self.out_features)
+
+
+class PackedLinear(nn.Module):
+    """fp32 through oneDNN with weights laid out once for its kernels: 1.3–2.4 × torch's default, error below 1e-6."""
+
+    weight: None = None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.packed = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach().float())
+        self.bias = None if linear.bias is None else linear.bias.detach().float().clone()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out: torch.Tensor = torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
+        return out
+
+
+class ExactHead(nn.Module):
+    """fp32 with one dot product an output, so that a row's answer does not depend on its neighbours; for few outputs."""
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.weight, self.bias = linear.weight, linear.bias
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        out = (x.unsqueeze(-2) * self.weight).sum(-1)
+        return out if self.bias is None else out + self.bias
+
+
+def replace_linears(model: nn.Module, make: Callable[[str, nn.Linear], nn.Module]) -> None:
+    """Puts ``make(name, linear)`` in the place of every ``nn.Linear`` (not of subclasses) of ``model``."""
+    found = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear]
+    for name, module in found:
+        parent, _, last = name.rpartition(".")
+        setattr(model.get_submodule(parent), last, make(name, module))
+
+
+def has_int8() -> bool:
+    return torch.backends.quantized.engine in ("x86", "fbgemm", "onednn", "qnnpack")
+
+
+def has_onednn() -> bool:
+    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")

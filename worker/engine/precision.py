@@ -1,0 +1,55 @@
+"""Which arithmetic a model runs in, and putting it there.
+
+On the CPU: ``int8`` rows for every linear layer, ``none`` for exact fp32 through oneDNN, ``bf16``. On a GPU int8 is
+not implemented, and bf16 takes its place.
+"""
+
+import logging
+from typing import Any, Literal
+
+import torch
+from torch import nn
+
+from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
+from worker.engine.protocol import Architecture
+
+log = logging.getLogger(__name__)
+
+Precision = Literal["int8", "bf16", "none"]
+
+
+def device(name: str) -> torch.device:
+    """``auto`` is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)
+
+
+def possible(asked: Precision, where: torch.device, fits: bool) -> Precision:
+    """What is asked for, or the nearest that this machine and model can do; a line in the log says so."""
+    if asked != "int8":
+        return asked
+    if where.type != "cpu":
+        log.warning("int8 is for the CPU: running in bf16 on %s", where.type)
+        return "bf16"
+    if not fits or not has_int8():
+        log.warning("int8 is not possible for this %s: running in fp32", "machine" if fits else "architecture")
+        return "none"
+    return "int8"
+
+
+def apply(model: Any, precision: Precision, where: torch.device, architecture: Architecture) -> None:
+    """Moves the model and replaces its linear layers, in place. The weights replaced are freed."""
+    model.to(where)
+    if where.type != "cpu" or precision == "bf16":
+        return
+    if precision == "int8":
+        heads = model.config.num_labels if architecture is Architecture.CLASSIFIER else None
+        replace_linears(model, lambda _, linear: _int8(linear, heads))
+    elif has_onednn():
+        replace_linears(model, lambda _, linear: PackedLinear(linear))
+
+
+def _int8(linear: nn.Linear, labels: int | None) -> nn.Module:
+    """A classifier's last layer is small and its errors go straight into the scores: it stays exact."""
+    return ExactHead(linear) if linear.out_features == labels else RowInt8Linear(linear)

@@ -1,0 +1,42 @@
+"""Picks each row's next token from its scores."""
+
+from collections.abc import Sequence
+
+import torch
+
+from worker.engine.protocol import Sampling
+from worker.engine.sequence import Running
+
+
+def choose(logits: torch.Tensor, rows: Sequence[Running], suppressed: torch.Tensor) -> list[int]:
+    """One id for each row of ``logits`` ``[rows, vocabulary]``, which are changed in place.
+
+    A row's draw follows from its own scores and its own generator.
+    """
+    if len(suppressed):
+        logits.index_fill_(1, suppressed, -torch.inf)
+    chosen: list[int] = logits.argmax(dim=1).tolist()
+    for row, running in enumerate(rows):
+        if not running.is_live:
+            continue
+        if running.forced is not None:
+            chosen[row] = running.forced
+        elif running.request.sampling.temperature > 0:
+            chosen[row] = draw(logits[row], running.request.sampling, running.random.random())
+    return chosen
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:
+    """The id at ``point`` (0 to 1) of the distribution, after temperature, ``top_k`` and ``top_p`` in transformers' order."""
+    scores = logits.float() / sampling.temperature
+    kept = min(sampling.top_k or len(scores), len(scores))
+    values, ids = torch.topk(scores, kept)
+    shares = torch.softmax(values, dim=0).double()
+    if sampling.top_p < 1:
+        # A token stays while those before it have not reached top_p.
+        before = shares.cumsum(0) - shares
+        before[0] = -1
+        shares = shares * (before < sampling.top_p)
+    reached = shares.cumsum(0)
+    place = int(torch.searchsorted(reached, point * reached[-1], right=True))
+    return int(ids[min(place, kept - 1)])

@@ -1,0 +1,127 @@
+"""The engine that ships: transformers' own modules, our attention, caches, linear layers and decoding loop."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from tokenizers import Tokenizer
+
+from lengthwise.catalog import ModelSpec
+from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, precision
+from worker.engine.decoding import decode
+from worker.engine.protocol import (
+    Architecture,
+    Capabilities,
+    Completion,
+    EngineError,
+    OutOfMemoryError,
+    Request,
+)
+from worker.engine.sequence import Decode, Running
+from worker.engine.vocabulary import Vocabulary
+
+_FITTING = {
+    Architecture.ENCODER_DECODER: encoder_decoder.FITTING,
+    Architecture.DECODER_ONLY: decoder_only.FITTING,
+    Architecture.CLASSIFIER: classifier.FITTING,
+}
+
+
+class TorchEngine:
+    """One loaded model. Not for two threads at once; uses as many of torch's threads as the process has."""
+
+    def __init__(self, model: Any, folder: Path, capabilities: Capabilities, fits: bool) -> None:
+        self.model, self.folder, self.fits = model, folder, fits
+        self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
+        self._capabilities = capabilities
+
+    @classmethod
+    def load(cls, spec: ModelSpec) -> Self:
+        """Loads the model once.
+
+        Raises ``ConfigurationError`` if its files do not match their manifest or are not of a kind that is read, and
+        ``EngineError`` if the weights are not the ones ``config.json`` describes.
+        """
+        attention.register()
+        kind = loading.architecture(spec)
+        fits = spec.config.get("model_type") in _FITTING[kind]
+        where = precision.device(spec.device)
+        quantization = precision.possible(spec.quantization, where, fits)
+        dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
+        model = loading.load_model(spec, dtype, attention.NAME if fits else "sdpa")
+        precision.apply(model, quantization, where, kind)
+        labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
+        return cls(model, spec.folder, Capabilities(kind, spec.context, str(where), quantization, labels), fits)
+
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Runs the requests as one padded batch, to be planned by length beforehand.
+
+        A completion that a stop string ended holds the tokens up to the one that completed it: the caller trims the
+        text. Nothing of the batch stays in memory after the last completion. Raises ``OutOfMemoryError`` or
+        ``EngineError``, whose messages hold neither text nor ids.
+        """
+        try:
+            yield from self._run(requests)
+        except EngineError:
+            raise
+        except (torch.OutOfMemoryError, MemoryError):
+            raise OutOfMemoryError("the batch does not fit the device") from None
+        except Exception as error:
+            if "DefaultCPUAllocator: can't allocate memory" in str(error):
+                raise OutOfMemoryError("the batch does not fit the memory") from None
+            raise EngineError(f"the batch failed with {type(error).__name__}") from None
+
+    def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        context = self._capabilities.context
+        if any(not 0 < len(request.tokens) <= context for request in requests):
+            raise EngineError(f"a request is empty or longer than {context} tokens")
+        batch = sorted(requests, key=lambda request: len(self._input(request)))
+        if self._capabilities.architecture is Architecture.CLASSIFIER:
+            yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)
+            return
+        running = [self._running(request) for request in batch]
+        yield from (row.completion() for row in running if not row.is_live)
+        yield from self._generate([row for row in running if row.is_live])
+
+    def _generate(self, rows: list[Running]) -> Iterator[Completion]:
+        if not rows:
+            return
+        inputs = [self._input(row.request) for row in rows]
+        if not self.fits:
+            steps = max(row.steps for row in rows)
+            yield from fallback.generate(self.model, inputs, rows, self.vocabulary, steps)
+        elif self._capabilities.architecture is Architecture.ENCODER_DECODER:
+            stepper = encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
+            yield from decode(stepper, rows, self.vocabulary)
+        else:
+            yield from decode(decoder_only.DecoderOnlyStepper(self.model, inputs), rows, self.vocabulary)
+
+    def _input(self, request: Request) -> Sequence[int]:
+        """What is read before the first step: a decoder-only model's answer simply continues its prefix."""
+        if self._capabilities.architecture is Architecture.DECODER_ONLY:
+            return [*request.tokens, *request.decoder_prefix]
+        return request.tokens
+
+    def _running(self, request: Request) -> Running:
+        forced: Sequence[int] = ()
+        room = self._capabilities.context - len(self._input(request))
+        if self._capabilities.architecture is Architecture.ENCODER_DECODER:
+            forced = request.decoder_prefix
+            room = getattr(self.model.config, "max_position_embeddings", None) or request.max_new_tokens + len(forced)
+            room -= len(forced)
+        return Running(
+            request, self.vocabulary, min(request.max_new_tokens, room), forced, self._decode if request.stop else None
+        )
+
+    @cached_property
+    def _decode(self) -> Decode:
+        path = self.folder / "tokenizer.json"
+        if not path.is_file():
+            raise EngineError("stop strings need the model's tokenizer.json")
+        tokenizer = Tokenizer.from_file(str(path))
+        return lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=False))

@@ -1,0 +1,53 @@
+"""Mends what time alone must mend, every few seconds; any number of sweeps may run at once."""
+
+import logging
+from uuid import uuid4
+
+from lengthwise import database, queue, settings
+from lengthwise.errors import Unavailable
+from lengthwise.ledger import cancel
+from lengthwise.ledger import sweep as ledger
+from lengthwise.ledger.claim import claim_exhausted
+from lengthwise.ledger.settle import complete, settle
+from worker.work import refuse
+
+log = logging.getLogger(__name__)
+
+
+def sweep() -> None:
+    """Expires leases and deadlines, ends jobs whose end was missed, and rings for whatever waits."""
+    try:
+        with database.translated():
+            _mend()
+            _ring()
+    except Unavailable as error:
+        log.warning("not swept: %s", error)
+
+
+def _mend() -> None:
+    current = settings.get()
+    engine = database.engine()
+    with engine.begin() as connection:
+        if expired := ledger.expire_leases(connection, max_attempts=current.max_attempts):
+            log.warning("%d shards taken back from workers that fell silent", expired)
+    with engine.begin() as connection:
+        token = uuid4()
+        exhausted = claim_exhausted(
+            connection, token, max_attempts=current.max_attempts, lease_seconds=current.lease_seconds
+        )
+        if exhausted:
+            settle(connection, token, refuse(exhausted, "worker_lost"))
+    with engine.begin() as connection:
+        cancel.expire(connection)
+    with engine.begin() as connection:
+        complete(connection, ledger.finished_jobs(connection))
+
+
+def _ring() -> None:
+    with database.engine().begin() as connection:
+        pools = ledger.waiting_pools(connection)
+        due = ledger.deliveries_due(connection)
+    for pool in pools:
+        queue.ring(queue.GENERATE, [pool])
+    if due:
+        queue.ring(queue.DELIVER)
