@@ -29,8 +29,8 @@ _INLINE += " time tt u var video"
 _PRESENTATION = {"td": " ", "th": " "} | dict.fromkeys(_LINES.split(), "\n") | dict.fromkeys(_NOTHING.split(), "")
 _STRIPPED = _PRESENTATION | dict.fromkeys(_INLINE.split(), "")
 
-#: What there is to do in a text of printable characters and newlines without double blanks; a ``<`` may be a false alarm.
-#: It begins with one class, to which the regex engine skips at full speed.
+#: What there is to do in a text of printable characters and newlines without double blanks (``<`` may be a false
+#: alarm). It begins with one class, to which the regex engine skips at full speed.
 _NOISE = re.compile(
     r"[\n<&\ufffd](?:(?<= \n)|(?<=\n)(?: |\n\n)|(?<=<)[!/A-Za-z0-9]|(?<=&)#?[A-Za-z0-9]{1,32};|(?<=\ufffd))"
 )

@@ -1,8 +1,9 @@
 """Keeps what must not be translated out of a model's reach: marks it can copy, or pieces to translate between.
 
-Protected are format fields (``{name}``, ``{{name}}``, ``${name}``, ``{% if %}``, ``%s``, ``%1$s``, ``%(name)s``, ``%@``,
-``%%``), tags, URLs, e-mail addresses, ``@handles``, ``:emoji_codes:`` and codes such as ``SKU-12345``. ``#tags`` are not,
-since they are words that readers want translated; nor is "50% off"; nor ICU plurals, whose branches are text.
+Protected are format fields (``{name}``, ``{{name}}``, ``${name}``, ``{% if %}``, ``%s``, ``%1$s``, ``%(name)s``,
+``%@``, ``%%``), tags, URLs, e-mail addresses, ``@handles``, ``:emoji_codes:`` and codes such as ``SKU-12345``.
+``#tags`` are not, since they are words that readers want translated; nor is "50% off"; nor ICU plurals, whose branches
+are text.
 
 Pure and linear in the text's length; knows nothing of models. Expects text from ``clean``, which leaves no private use
 character for a mark to be confused with.

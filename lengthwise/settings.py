@@ -20,7 +20,7 @@ def _comma_separated(value: Any) -> Any:
 
 
 class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_prefix="LENGTHWISE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="LENGTHWISE_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     # Servers. Unset, ``lengthwise up`` starts embedded ones; every other command needs them.
     database_url: str | None = None

@@ -36,7 +36,7 @@ class ForbiddenAddress(InvalidInput):
         super().__init__("webhook.url must be on the public Internet", field=FIELD)
 
 
-class Unresolvable(LengthwiseError):  # noqa: N818 - named like its siblings in lengthwise.errors
+class Unresolvable(LengthwiseError):
     """The host's name has no address now; it may have one later."""
 
     def __init__(self) -> None:

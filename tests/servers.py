@@ -101,7 +101,7 @@ def _administer(url: str, statement: str) -> None:
         connection.execute(statement.encode())
 
 
-def redis_client(url: str) -> "redis.Redis[Any]":
+def redis_client(url: str) -> redis.Redis:
     """A client for redis:// or for kombu's redis+socket://."""
     if not url.startswith("redis+socket"):
         return redis.Redis.from_url(url)

@@ -148,7 +148,11 @@ def in_past(subject: Person, action: Action, kind: str = "plain") -> Clause:
     """``kind`` is ``plain`` (bought), ``already`` (has already bought) or ``negative`` (did not buy)."""
     verb, who = action.verb, subject.phrase
     have = _HAVE[subject.en_person]
-    before, after, last = {"plain": ("", "了", ""), "already": ("已经", "了", "schon"), "negative": ("没有", "", "nicht")}[kind]
+    before, after, last = {
+        "plain": ("", "了", ""),
+        "already": ("已经", "了", "schon"),
+        "negative": ("没有", "", "nicht"),
+    }[kind]
     # ``schon`` follows what is known and precedes what is new.
     is_early = kind == "already" and action.object is not None and not action.object.is_definite
     said = {
@@ -199,7 +203,9 @@ def present(subject: Person, action: Action, adverb: Word | None = None, is_nega
     )
 
 
-def draw_action(rng: Random, times: str | None = None, tags: tuple[str, str] | None = None, is_definite: bool = False) -> Action:
+def draw_action(
+    rng: Random, times: str | None = None, tags: tuple[str, str] | None = None, is_definite: bool = False
+) -> Action:
     """An activity; ``times`` names the adverbs it may have, ``tags`` are placeholders to put around its object."""
     time = rng.choice(WORDS[times]) if times and rng.random() < 0.5 else None
     place = rng.choice(PLACES) if rng.random() < 0.2 else None

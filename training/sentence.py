@@ -69,9 +69,7 @@ def capitalised(text: str) -> str:
 
 
 def _statement(clause: Clause) -> Sentence:
-    return Sentence(
-        "".join(clause.zh) + "。", capitalised(clause.en) + ".", capitalised(clause.de.main()) + "."
-    )
+    return Sentence("".join(clause.zh) + "。", capitalised(clause.en) + ".", capitalised(clause.de.main()) + ".")
 
 
 def _yes_or_no(rng: Random) -> Sentence:

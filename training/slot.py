@@ -84,7 +84,9 @@ def _quantity(scene: Scene, unit: str) -> Fill:
     number = digits(scene.rng, longest)
     nom, dative = (de, de) if number == "1" else (de_many, de_dative)
     said = f"{number} {one if number == '1' else many}"
-    return Fill(f"{number}{zh}", said, Phrase(f"{number}{zh}", said, f"{number} {nom}", f"{number} {nom}", f"{number} {dative}"))
+    return Fill(
+        f"{number}{zh}", said, Phrase(f"{number}{zh}", said, f"{number} {nom}", f"{number} {nom}", f"{number} {dative}")
+    )
 
 
 def _decimal(rng: Random, longest: int, share: float, places: int) -> str:

@@ -46,9 +46,9 @@ class GuardedBackend(httpcore.NetworkBackend):
 
     def connect_unix_socket(
         self,
-        path: str,  # noqa: ARG002 - httpcore's signature
-        timeout: float | None = None,  # noqa: ARG002
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
+        path: str,
+        timeout: float | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
         """Refused: no webhook is reached through a socket of this machine."""
         raise httpcore.ConnectError("forbidden_address")

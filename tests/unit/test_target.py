@@ -189,6 +189,21 @@ def test_an_odd_url_is_refused_and_never_echoed(url: str) -> None:
     assert not any(secret in str(refusal.value) for secret in ("127", "example", "passwd", "213", "::"))
 
 
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("https://user:password@example.com/", "user name"),
+        ("https://example.com/#fragment", "fragment"),
+        ("ftp://example.com/", "http://"),
+        ("https://example.com:99999/", "port"),
+        ("https://0x7f.1/", "four decimal numbers"),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(url: str, reason: str) -> None:
+    with pytest.raises(InvalidInput, match=reason):
+        parse(url)
+
+
 def test_neither_the_host_nor_the_path_is_in_a_repr() -> None:
     assert "secret" not in repr(parse("https://secret.example/secret?secret"))
 

@@ -1,0 +1,57 @@
+# The few commands one types every day. `make demo` and `make test` set up all they need in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+# torch first and by its bounds: a later, wider wish for it is then met already.
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lengthwise needs Python 3.11 or newer")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV), once: about two minutes"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.6,<2.14"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[worker,local,dev]"
+	@touch $@
+
+install: $(INSTALLED) ## Make .venv and install everything into it
+
+demo: $(INSTALLED) ## Two real bulk jobs through a whole installation on this machine
+	@$(BIN)/python -m examples.demo
+
+up: $(INSTALLED) ## The whole installation in the foreground, until Ctrl-C
+	@$(BIN)/lengthwise up
+
+lint: $(INSTALLED) ## Style, types and the import floors
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: lint ## Everything: lint, types, floors, and all tests on real PostgreSQL and Redis
+	$(BIN)/pytest
+
+test-servers: $(INSTALLED) ## The tests on servers of your own: LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL
+	@test -n "$$LENGTHWISE_DATABASE_URL" -a -n "$$LENGTHWISE_REDIS_URL" || \
+	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that tests may use"; exit 2; }
+	$(BIN)/pytest
+
+test-compose: $(INSTALLED) ## docker compose up, a job through it, its result and its webhook
+	$(BIN)/pytest -s tests/compose
+
+format: $(INSTALLED) ## Format and mend what can be mended
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+evaluate: $(INSTALLED) ## Held-out accuracy of the shipped demo models
+	$(BIN)/python -m training.evaluate
+
+clean: ## Remove the environment, the local data and all caches
+	rm -rf $(VENV) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: help install demo up lint test test-servers test-compose format evaluate clean

@@ -1,0 +1,1 @@
+"""Programs and texts that show how lengthwise is used."""

@@ -1,0 +1,62 @@
+"""``python -m training.train translate|moderate``: trains a demo model on one CPU core and exports it."""
+
+import argparse
+import time
+from pathlib import Path
+
+import torch
+from rich.progress import Progress
+
+from training import moderate, translate
+from training.export import export
+from training.optimizer import Optimizer, rate
+
+DEMO = Path(__file__).parent.parent / "lengthwise" / "demo"
+TASKS = {"translate": translate, "moderate": moderate}
+#: Set apart from the seeds of evaluation and examples.
+SEED = 20261
+#: Steps between two looks at held-out texts, and how many of them.
+LOOK_STEPS, LOOK_SAMPLES, LOOK_SEED = 300, 60, 77
+
+
+def train(name: str, folder: Path, steps: int, seed: int) -> None:
+    """Trains in bfloat16 (weights stay fp32), printing the loss and the held-out accuracy at intervals."""
+    torch.manual_seed(seed)
+    task = TASKS[name]
+    tokenizer = task.make_tokenizer(seed)
+    model = task.make_model(tokenizer).train()
+    optimizer, batches = Optimizer(model), task.batches(tokenizer, seed)
+    print(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters, {steps} steps, seed {seed}")
+    started, mean = time.monotonic(), 0.0
+    with Progress() as progress:
+        bar = progress.add_task(name, total=steps)
+        for step in range(steps):
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                loss = task.loss(model, tokenizer, next(batches))
+            loss.backward()
+            optimizer.step(rate(step, steps))
+            mean += (loss.item() - mean) / min(step + 1, 50)
+            progress.update(bar, advance=1, description=f"{name} loss {mean:.4f}")
+            if (step + 1) % LOOK_STEPS == 0 or step + 1 == steps:
+                found = task.accuracy(model.eval(), tokenizer, LOOK_SAMPLES, LOOK_SEED)
+                export(model, tokenizer, folder)
+                model.train()
+                seconds = time.monotonic() - started
+                progress.print(f"step {step + 1}  loss {mean:.4f}  held out {found}  {seconds:.0f} s")
+    print(f"exported to {folder}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model", choices=TASKS)
+    parser.add_argument("--out", type=Path, help="folder to write (default: the one that ships)")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--seed", type=int, default=SEED)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    steps = arguments.steps or TASKS[arguments.model].STEPS
+    train(arguments.model, arguments.out or DEMO / arguments.model, steps, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
