@@ -18,6 +18,7 @@ from lengthwise.settings import Settings
 def create_app(given: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
     current = given or settings.get()
+    current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
     shared = State(
         current,
         Catalog.read(current.models),
@@ -35,6 +36,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
         summary="Batch inference by token length: jobs of one to a million texts.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
+        redirect_slashes=False,  # a redirect would repeat the path that was sent
     )
     app.state.shared = shared
     problem.install(app)

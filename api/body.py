@@ -1,5 +1,6 @@
 """Request bodies: spooled to disk up to a limit before they are read, so that no slow caller holds the database."""
 
+import errno
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -10,34 +11,48 @@ from fastapi import Request
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
-from lengthwise.errors import InvalidInput, TooLarge
+from lengthwise.errors import InvalidInput, TooLarge, Unavailable
 
 _IN_MEMORY = 2**20
-_READ = 2**18
 
 
 @asynccontextmanager
 async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
-    """The whole body as a file at its beginning. Raises ``TooLarge`` beyond ``limit`` bytes, as soon as that is seen."""
+    """The whole body as a file at its beginning.
+
+    Raises ``TooLarge`` beyond ``limit`` bytes, as soon as that is seen, and ``Unavailable`` where the disk is full.
+    """
     declared = request.headers.get("content-length", "")
-    if declared.isdigit() and len(declared) < 20 and int(declared) > limit:
+    if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise TooLarge(f"a body may have at most {limit} bytes", "body")
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            if size > limit:
-                raise TooLarge(f"a body may have at most {limit} bytes", "body")
-            if size > _IN_MEMORY:
-                await run_in_threadpool(file.write, chunk)
-            else:
-                file.write(chunk)
+        try:
+            await _spool(request, file, limit)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise Unavailable("there is no room for this body", retry_after=60, full=True) from None
         file.seek(0)
         yield file
 
 
+async def _spool(request: Request, file: IO[bytes], limit: int) -> None:
+    size = 0
+    async for chunk in request.stream():
+        size += len(chunk)
+        if size > limit:
+            raise TooLarge(f"a body may have at most {limit} bytes", "body")
+        if size > _IN_MEMORY:
+            await run_in_threadpool(file.write, chunk)
+        else:
+            file.write(chunk)
+
+
 def parse(data: bytes, what: str = "body", index: int | None = None) -> Any:
-    """Strict JSON: UTF-8, no lone surrogates, no NaN or infinities, at most 200 levels deep. Raises ``InvalidInput``."""
+    """Strict JSON: UTF-8, no lone surrogates, no NaN or Infinity, at most 200 levels deep. Raises ``InvalidInput``.
+
+    Of a name that stands twice in an object the last value counts. 1e999 reads as infinity: the fields refuse that.
+    """
     try:
         return from_json(data, allow_inf_nan=False, cache_strings="none")
     except ValueError as error:

@@ -4,10 +4,9 @@ Everything is checked before the commit, so that a refused job leaves no row.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,15 +20,17 @@ from lengthwise import kinds, target, tokenizer
 from lengthwise import line as lines
 from lengthwise.catalog import Catalog, ModelSpec
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.kinds.kind import Item, Kind, Model, Params, Prompt, unknown
+from lengthwise.kinds.kind import Item, Kind, Model, Params, Prompt, unknown, unknown_field
 from lengthwise.ledger.submit import NewItem, NewJob, Submission
 from lengthwise.secret import check_secret, new_secret
 from lengthwise.settings import Settings
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority
 
-#: Items checked and counted at a time: enough for the tokenizer to be quick, few enough to hold.
-_STRIDE = 1000
+#: Items checked and counted at a time, by number and by bytes: enough for the tokenizer to be quick, few enough to hold
+#: (a token counted takes it a hundred bytes).
+_STRIDE_ITEMS = 1000
+_STRIDE_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,11 @@ def order(head: Any, catalog: Catalog, current: Settings) -> Order:
     kind = kinds.KINDS.get(header.kind)
     if kind is None:
         raise unknown("kind", list(kinds.KINDS), "kind")
+    rest = {name: head[name] for name in head if name not in named}
+    if not rest.keys() <= kind.params_type.model_fields.keys():
+        raise InvalidInput(unknown_field([*JobHeader.model_fields, *kind.params_type.model_fields, "items"]), "job")
     try:
-        params = kind.params_type.model_validate({name: head[name] for name in head if name not in named})
+        params = kind.params_type.model_validate(rest)
     except ValidationError as error:
         raise invalid(error) from None
     _check_deadline(header, current)
@@ -98,6 +102,14 @@ def _webhook_secret(header: JobHeader, current: Settings) -> str | None:
     return header.webhook.secret or new_secret()
 
 
+@dataclass(frozen=True, slots=True)
+class _Checked:
+    """One item and the JSON that is stored of it."""
+
+    item: Item
+    payload: bytes
+
+
 @dataclass
 class Intake:
     """Reads one job's items into the ledger, in the transaction of ``connection``."""
@@ -107,26 +119,20 @@ class Intake:
     tenant_id: UUID
     current: Settings
     job_id: UUID = field(default_factory=uuid4)
-    _ids: set[str] = field(default_factory=set)
-    _n_items: int = 0
+    _ids: set[bytes] = field(default_factory=set)
 
     def take(self, items: Iterable[Any]) -> None:
         """Writes all items. Raises ``InvalidInput`` naming the first one that is wrong."""
         submission = self._submission()
-        source = iter(items)
-        while batch := list(islice(source, _STRIDE)):
-            if self._n_items + len(batch) > self.current.max_items:
-                raise TooLarge(f"a job may have at most {self.current.max_items} items", "items")
-            parsed = [self._item(raw, index) for index, raw in enumerate(batch, self._n_items)]
-            submission.add(self._counted(parsed))
-            self._n_items += len(batch)
-        if self._n_items == 0:
+        n_items = 0
+        for stride in self._strides(items):
+            submission.add(self._counted(stride, n_items))
+            n_items += len(stride)
+        if n_items == 0:
             raise InvalidInput("a job has at least one item", "items")
         submission.finish()
-        if submission.n_refused == self._n_items:
-            raise InvalidInput(
-                f"the text has more tokens than the model's {self.order.spec.context}", "items[0].text", 0
-            )
+        if submission.n_refused == n_items:
+            raise InvalidInput(f"is longer than the {self.order.spec.context} tokens of the model", "items[0]", 0)
 
     def _submission(self) -> Submission:
         order, spec = self.order, self.order.spec
@@ -146,55 +152,78 @@ class Intake:
         arrival = ArrivalOrder(spec.batch_tokens, spec.batch_rows)
         return Submission(self.connection, job, arrival, self.current.shard_items, self.current.chunk_items)
 
-    def _item(self, raw: Any, index: int) -> Item:
-        at = f"items[{index}]"
+    def _strides(self, items: Iterable[Any]) -> Iterator[list[_Checked]]:
+        """The items, checked, in portions that are small by number and by size, however the caller cut them."""
+        shared = sum(len(text) for text in self.order.params.shared_texts())
+        stride: list[_Checked] = []
+        size = 0
+        for index, raw in enumerate(items):
+            if index == self.current.max_items:
+                raise TooLarge(f"a job may have at most {index} items", "items")
+            stride.append(self._checked(raw, index))
+            size += shared + len(stride[-1].payload)
+            if len(stride) == _STRIDE_ITEMS or size >= _STRIDE_BYTES:
+                yield stride
+                stride, size = [], 0
+        if stride:
+            yield stride
+
+    def _checked(self, raw: Any, index: int) -> _Checked:
         try:
             item = self.order.kind.item_type.model_validate({"text": raw} if isinstance(raw, str) else raw)
         except ValidationError as error:
-            raise invalid(error, at, index) from None
+            raise invalid(error, f"items[{index}]", index) from None
         try:
             self.order.kind.check(self.order.spec, self.order.params, item)
+            self._check_sizes(item)
+            self._check_id(item)
         except InvalidInput as error:
-            raise type(error)(str(error), f"{at}.{error.field}", index) from None
-        if item.id is not None:
-            if item.id in self._ids:
-                raise InvalidInput("another item of this job has the same id", f"{at}.id", index)
-            self._ids.add(item.id)
-        if len(getattr(item, "text", None) or "") > self.current.max_text_characters:
-            raise TooLarge(
-                f"a text may have at most {self.current.max_text_characters} characters", f"{at}.text", index
-            )
-        return item
+            raise type(error)(str(error), f"items[{index}].{error.field}", index) from None
+        return _Checked(item, to_json(item.model_dump(mode="python", exclude_none=True)))
 
-    def _counted(self, items: list[Item]) -> list[NewItem]:
+    def _check_sizes(self, item: Item) -> None:
+        most, most_bytes = self.current.max_text_characters, self.current.max_metadata_bytes
+        if sum(len(text) for text in item.texts()) > most:
+            name = "text" if "text" in item.model_fields_set else "messages"
+            raise TooLarge(f"may have at most {most} characters", name)
+        if item.metadata is not None and len(to_json(item.metadata)) > most_bytes:
+            raise TooLarge(f"may have at most {most_bytes} bytes as JSON", "metadata")
+
+    def _check_id(self, item: Item) -> None:
+        if item.id is None:
+            return
+        seen = hashlib.blake2b(item.id.encode(), digest_size=16).digest()  # a million long ids would be heavy
+        if seen in self._ids:
+            raise InvalidInput("another item of this job has the same id", "id")
+        self._ids.add(seen)
+
+    def _counted(self, stride: list[_Checked], first: int) -> list[NewItem]:
         order = self.order
         writes = order.kind.decoding(order.spec, order.params).max_new_tokens > 0
+        prompts = self._prompts([checked.item for checked in stride], first)
         return [
-            self._new(item, index, prompts, writes)
-            for index, (item, prompts) in enumerate(zip(items, self._prompts(items), strict=True), self._n_items)
+            self._new(checked, index, its_prompts, writes)
+            for index, (checked, its_prompts) in enumerate(zip(stride, prompts, strict=True), first)
         ]
 
-    def _prompts(self, items: list[Item]) -> list[list[Prompt]]:
-        order = self.order
-        model = Model(order.spec, tokenizer.of(order.spec))
+    def _prompts(self, items: list[Item], first: int) -> list[list[Prompt]]:
+        kind, params = self.order.kind, self.order.params
+        model = Model(self.order.spec, tokenizer.of(self.order.spec))
         try:
-            return order.kind.prompts(model, order.params, items)
+            return kind.prompts(model, params, items)
         except InvalidInput as error:
             if len(items) == 1:
-                raise InvalidInput(str(error), f"items[{self._n_items}].{error.field}", self._n_items) from None
-        for item in items:  # which of them was it?
-            self._prompts([item])
-            self._n_items += 1
-        return []
+                raise InvalidInput(str(error), f"items[{first}].{error.field}", first) from None
+        # One of them it was: alone, it says so itself.
+        return [prompts for index, item in enumerate(items, first) for prompts in self._prompts([item], index)]
 
-    def _new(self, item: Item, index: int, prompts: list[Prompt], writes: bool) -> NewItem:
+    def _new(self, checked: _Checked, index: int, prompts: list[Prompt], writes: bool) -> NewItem:
         n_tokens = max(1, sum(len(prompt.tokens) for prompt in prompts))
         fits = all(
             len(prompt.tokens) <= self.order.spec.context and (prompt.max_new_tokens > 0 or not writes)
             for prompt in prompts
         )
-        payload = to_json(item.model_dump(mode="python", exclude_none=True))
-        return NewItem(n_tokens, payload, None if fits else lines.failed(index, item, "too_long"))
+        return NewItem(n_tokens, checked.payload, None if fits else lines.failed(index, checked.item, "too_long"))
 
 
 def pool(order: Order) -> str:

@@ -20,10 +20,10 @@ TAG = (
 _LINES = "br hr p div li ul ol dl dt dd tr table tbody thead tfoot caption section article header footer main nav aside"
 _LINES += " h1 h2 h3 h4 h5 h6 blockquote pre form fieldset address figure figcaption center html head body title"
 _NOTHING = "span font o:p wbr script style noscript link meta base"
-_INLINE = (
-    "a abbr acronym audio b bdi bdo big button cite code data del dfn em embed i iframe img input ins kbd label mark"
+_INLINE = "a abbr acronym audio b bdi bdo big button cite code data del dfn em embed i iframe img input ins kbd label"
+_INLINE += (
+    " mark object option picture q rp rt ruby s samp select small source strike strong sub summary sup svg textarea"
 )
-_INLINE += " object option picture q rp rt ruby s samp select small source strike strong sub summary sup svg textarea"
 _INLINE += " time tt u var video"
 #: What a tag of HTML becomes in every text, and what more becomes nothing where no tag is kept.
 _PRESENTATION = {"td": " ", "th": " "} | dict.fromkeys(_LINES.split(), "\n") | dict.fromkeys(_NOTHING.split(), "")

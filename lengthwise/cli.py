@@ -34,7 +34,7 @@ def _say(line: str) -> None:
 
 @app.command()
 def up(
-    data: Annotated[Path, typer.Option(help="Where data and logs are kept.")] = Path(".lengthwise"),
+    data: Annotated[Path, typer.Option(readable=False, help="Where data and logs are kept.")] = Path(".lengthwise"),
     host: Annotated[str | None, typer.Option(help="The address to listen on.")] = None,
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="The port to listen on; 0 for any.")] = None,
     workers: Annotated[int, typer.Option(min=0, help="Generation workers.")] = 1,

@@ -44,6 +44,8 @@ class Settings(BaseSettings):
     max_items: Annotated[int, Field(ge=1)] = 1_000_000
     #: Characters of one text, before it is cleaned and counted in tokens.
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
+    #: One item's metadata as JSON: it is stored with the item and again with its result.
+    max_metadata_bytes: Annotated[int, Field(ge=2)] = 16 * 2**10
     #: How long past a job's submission its deadline may lie, in seconds.
     max_deadline_seconds: Annotated[int, Field(ge=60)] = 30 * 86_400
 

@@ -40,8 +40,17 @@ tenants = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("weight", Double, nullable=False, server_default="1"),
-    # The fair queue's tag at which this tenant's last shard ends (start-time fair queueing).
-    Column("last_finish", Double, nullable=False, server_default="0"),
+)
+
+# The fair queue's tag at which a tenant's last shard ends (start-time fair queueing): a queue is a pool and a priority,
+# since a tag of one says nothing about another.
+turns = Table(
+    "turns",
+    metadata,
+    Column("pool", Text, primary_key=True),
+    Column("priority", SmallInteger, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
+    Column("last_finish", Double, nullable=False),
 )
 
 jobs = Table(

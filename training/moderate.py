@@ -10,7 +10,7 @@ from transformers import DistilBertConfig, DistilBertForSequenceClassification
 
 from training.batch import bucketed, padded
 from training.comment import LABELS, held_out_comments, training_comments
-from training.tokenizer import PAD, train_moderate
+from training.tokenizer import PAD, token_id, train_moderate
 
 MODEL_CLASS = DistilBertForSequenceClassification
 STEPS = 1000
@@ -43,7 +43,7 @@ def make_model(tokenizer: Tokenizer) -> Any:
         dropout=0.0,
         attention_dropout=0.0,
         seq_classif_dropout=0.0,
-        pad_token_id=tokenizer.token_to_id(PAD),
+        pad_token_id=token_id(tokenizer, PAD),
         problem_type="multi_label_classification",
         id2label=dict(enumerate(LABELS)),
         label2id={label: index for index, label in enumerate(LABELS)},
@@ -66,7 +66,7 @@ def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[Example]]:
 
 
 def _logits(model: Any, tokenizer: Tokenizer, rows: list[list[int]]) -> torch.Tensor:
-    pad = tokenizer.token_to_id(PAD)
+    pad = token_id(tokenizer, PAD)
     ids = padded(rows, pad)
     logits: torch.Tensor = model(input_ids=ids, attention_mask=(ids != pad).long()).logits
     return logits

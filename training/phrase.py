@@ -59,11 +59,9 @@ class Determiner:
 
 A = Determiner("一", "a", "ein", _EIN, _MIXED, is_definite=False)
 SHOWN = [Determiner("这", "this", "dies", _DIES, _WEAK), Determiner("那", "that", "jen", _DIES, _WEAK)]
-OWNED = [
-    Determiner(f"{zh}的", en, de, _EIN, _MIXED, has_measure=False)
-    for zh, en, de in [("我", "my", "mein"), ("你", "your", "Ihr"), ("他", "his", "sein"), ("她", "her", "ihr")]
-    + [("我们", "our", "unser"), ("他们", "their", "ihr")]
-]
+_OWNERS = {"我": ("my", "mein"), "你": ("your", "Ihr"), "他": ("his", "sein"), "她": ("her", "ihr")}
+_OWNERS |= {"我们": ("our", "unser"), "他们": ("their", "ihr")}
+OWNED = [Determiner(f"{zh}的", en, de, _EIN, _MIXED, has_measure=False) for zh, (en, de) in _OWNERS.items()]
 SETS = [
     Determiner("这些", "these", "dies", _DIES, _WEAK, has_measure=False, is_plural=True),
     Determiner("那些", "those", "jen", _DIES, _WEAK, has_measure=False, is_plural=True),
@@ -130,7 +128,8 @@ def build(noun: Noun, determiner: Determiner, adjectives: list[Adjective]) -> Ph
     # Chinese puts the size next to the noun: 漂亮的红色大杯子.
     ordered = sorted(adjectives, key=lambda adjective: (adjective.zh in "大小", not adjective.zh.endswith("的")))
     zh = determiner.zh + (noun.measure if determiner.has_measure else "") + "".join(a.zh for a in ordered) + noun.zh
-    return Phrase(zh, " ".join([opening, *words]), *map(german, CASES), is_definite=determiner.is_definite)
+    en = " ".join([opening, *words])
+    return Phrase(zh, en, german("nom"), german("acc"), german("dat"), determiner.is_definite)
 
 
 def describe(rng: Random, noun: Noun) -> list[Adjective]:

@@ -5,6 +5,7 @@ A ``Scene`` is one text: it keeps what its sentences share (the product they are
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import NamedTuple
 
@@ -83,10 +84,8 @@ def _quantity(scene: Scene, unit: str) -> Fill:
     longest, zh, one, many, de, de_many, de_dative = _UNITS[unit]
     number = digits(scene.rng, longest)
     nom, dative = (de, de) if number == "1" else (de_many, de_dative)
-    said = f"{number} {one if number == '1' else many}"
-    return Fill(
-        f"{number}{zh}", said, Phrase(f"{number}{zh}", said, f"{number} {nom}", f"{number} {nom}", f"{number} {dative}")
-    )
+    en = f"{number} {one if number == '1' else many}"
+    return _phrase(Phrase(f"{number}{zh}", en, f"{number} {nom}", f"{number} {nom}", f"{number} {dative}"))
 
 
 def _decimal(rng: Random, longest: int, share: float, places: int) -> str:
@@ -221,7 +220,7 @@ SLOTS: dict[str, Callable[[Scene], Fill]] = {
     "feature": lambda scene: _word(scene, "features"),
     "mood": lambda scene: _word(scene, "moods"),
     "weekday": lambda scene: _word(scene, "weekdays"),
-    **{unit: (lambda scene, unit=unit: _quantity(scene, unit)) for unit in _UNITS},
+    **{unit: partial(_quantity, unit=unit) for unit in _UNITS},
 }
 
 

@@ -16,6 +16,14 @@ TARGETS = {"zh-en": ">>en<<", "en-de": ">>de<<"}
 CLS, SEP = "[CLS]", "[SEP]"
 
 
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    """Raises ``KeyError`` if the vocabulary lacks the token."""
+    found: int | None = tokenizer.token_to_id(token)
+    if found is None:
+        raise KeyError(token)
+    return found
+
+
 def _train(texts: Iterable[str], size: int, special: list[str]) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
@@ -41,14 +49,14 @@ def train_translate(texts: Iterable[str], size: int) -> Tokenizer:
     tokenizer = _train(texts, size - len(PLACEHOLDERS), [PAD, EOS, UNKNOWN, *TARGETS.values()])
     tokenizer.add_tokens([AddedToken(mark, normalized=False, special=False) for mark in PLACEHOLDERS])
     tokenizer.post_processor = processors.TemplateProcessing(
-        single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.token_to_id(EOS))]
+        single=f"$A {EOS}", special_tokens=[(EOS, token_id(tokenizer, EOS))]
     )
     return tokenizer
 
 
 def train_moderate(texts: Iterable[str], size: int) -> Tokenizer:
     tokenizer = _train(texts, size, [PAD, CLS, SEP, UNKNOWN])
-    special = [(token, tokenizer.token_to_id(token)) for token in (CLS, SEP)]
+    special = [(token, token_id(tokenizer, token)) for token in (CLS, SEP)]
     tokenizer.post_processor = processors.TemplateProcessing(single=f"{CLS} $A {SEP}", special_tokens=special)
     return tokenizer
 
@@ -56,4 +64,4 @@ def train_moderate(texts: Iterable[str], size: int) -> Tokenizer:
 def encode_source(tokenizer: Tokenizer, text: str, direction: str) -> list[int]:
     """Prefix, text, end: what the worker builds, and what the model is trained on."""
     content = tokenizer.encode(text, add_special_tokens=False).ids
-    return [tokenizer.token_to_id(TARGETS[direction]), *content, tokenizer.token_to_id(EOS)]
+    return [token_id(tokenizer, TARGETS[direction]), *content, token_id(tokenizer, EOS)]

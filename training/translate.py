@@ -10,7 +10,7 @@ from transformers import GenerationConfig, MarianConfig, MarianMTModel
 
 from training.batch import bucketed, padded
 from training.corpus import DIRECTIONS, Direction, held_out_pairs, training_pairs
-from training.tokenizer import EOS, PAD, encode_source, train_translate
+from training.tokenizer import EOS, PAD, encode_source, token_id, train_translate
 
 VOCABULARY = 2600
 STEPS = 1800
@@ -33,7 +33,7 @@ def make_tokenizer(seed: int) -> Tokenizer:
 
 
 def make_model(tokenizer: Tokenizer) -> Any:
-    pad, eos = tokenizer.token_to_id(PAD), tokenizer.token_to_id(EOS)
+    pad, eos = token_id(tokenizer, PAD), token_id(tokenizer, EOS)
     config = MarianConfig(
         vocab_size=tokenizer.get_vocab_size(),
         max_position_embeddings=512,
@@ -58,7 +58,7 @@ def make_model(tokenizer: Tokenizer) -> Any:
     model = MarianMTModel(config)
     # On short texts in bfloat16 on a CPU, plain attention is faster than the fused kernel's backward pass.
     model.set_attn_implementation("eager")
-    model.generation_config = GenerationConfig(
+    model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         pad_token_id=pad,
         eos_token_id=eos,
         decoder_start_token_id=pad,
@@ -70,7 +70,7 @@ def make_model(tokenizer: Tokenizer) -> Any:
 
 
 def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[Example]:
-    end = tokenizer.token_to_id(EOS)
+    end = token_id(tokenizer, EOS)
     for pair in training_pairs(seed):
         target = tokenizer.encode(pair.target, add_special_tokens=False).ids
         yield Example(encode_source(tokenizer, pair.source, pair.direction), [*target, end])
@@ -82,7 +82,7 @@ def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[Example]]:
 
 def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Tensor:
     """Mean cross-entropy of the target tokens."""
-    pad = tokenizer.token_to_id(PAD)
+    pad = token_id(tokenizer, PAD)
     sources = padded([example.source for example in examples], pad)
     targets = padded([example.target for example in examples], pad)
     inputs = torch.cat([torch.full((len(targets), 1), pad), targets[:, :-1]], dim=1)
@@ -95,7 +95,7 @@ def translate(model: Any, tokenizer: Tokenizer, texts: list[str], direction: Dir
     """Greedy translations of ``texts``, in batches of like length."""
     sources = [encode_source(tokenizer, text, direction) for text in texts]
     order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
-    pad, answers = tokenizer.token_to_id(PAD), [""] * len(texts)
+    pad, answers = token_id(tokenizer, PAD), [""] * len(texts)
     for start in range(0, len(order), rows):
         chosen = order[start : start + rows]
         inputs = padded([sources[index] for index in chosen], pad)
@@ -107,7 +107,7 @@ def translate(model: Any, tokenizer: Tokenizer, texts: list[str], direction: Dir
 
 def accuracy(model: Any, tokenizer: Tokenizer, samples: int, seed: int) -> dict[str, float]:
     """Exact matches among ``samples`` held-out texts of each direction."""
-    found = {}
+    found: dict[str, float] = {}
     for direction in DIRECTIONS:
         pairs = held_out_pairs(seed, direction, samples)
         answers = translate(model, tokenizer, [pair.source for pair in pairs], direction)

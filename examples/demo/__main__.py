@@ -1,5 +1,6 @@
 """Runs the demonstration: ``python -m examples.demo``. Its last line is one JSON object."""
 
+import argparse
 import base64
 import json
 import secrets
@@ -16,7 +17,6 @@ from examples.demo import report, stack
 from examples.demo.receiver import Receiver
 
 EXAMPLES = Path(__file__).parents[1]
-DATA = Path(".lengthwise/demo")
 
 #: Texts that everybody can check, the first of all among them.
 SHOWN = ("我吃了一个苹果。", "I ate an apple.")
@@ -78,12 +78,15 @@ def await_events(receiver: Receiver, count: int, seconds: float = 30) -> list[di
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description="Two bulk jobs through a whole installation on this machine.")
+    parser.add_argument("--data", type=Path, default=Path(".lengthwise/demo"), help="where its servers keep their data")
+    data = parser.parse_args().data
     console = Console()
     texts = read("translate.ndjson", source="zh", target="en") + read("translate-en-de.ndjson", source="en", target="de")
     comments = read("moderate.ndjson")
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     console.print(f"[bold]lengthwise[/]: {len(texts)} texts to translate, {len(comments)} comments to moderate")
-    with stack.running(DATA) as url, Receiver(secret) as receiver, httpx.Client(base_url=url, timeout=60) as client:
+    with stack.running(data) as url, Receiver(secret) as receiver, httpx.Client(base_url=url, timeout=60) as client:
         console.print(f"ready at {url}")
         webhook = {"url": receiver.url, "secret": secret}
         began = time.monotonic()

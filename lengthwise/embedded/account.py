@@ -5,6 +5,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,7 +60,7 @@ def place_data(account: Account | None, wanted: Path, say: Say) -> Path:
     if not wanted.exists():
         place = wanted
         if not can_reach(account, wanted.parent):
-            place = _elsewhere("data", wanted)
+            place = Path(tempfile.mkdtemp(prefix="data-", dir=_reachable()))
             say(f"{wanted.parent} is closed to the OS user {USER}: PostgreSQL's data is in {place}")
             wanted.unlink(missing_ok=True)
             wanted.symlink_to(place)
@@ -73,20 +74,24 @@ def place_programs(account: Account | None, folder: Path, libraries: Path) -> Pa
     """``folder``, or a copy of it and of the libraries beside its parent that the account can reach."""
     if can_reach(account, folder / "bin" / "postgres"):
         return folder
-    root = _elsewhere("programs", folder, str(folder.stat().st_mtime_ns))
+    version = hashlib.sha256(bytes(folder) + str(folder.stat().st_mtime_ns).encode()).hexdigest()[:12]
+    root = _reachable() / f"programs-{version}"
     copy = root / folder.parent.name / folder.name
     if not copy.exists():
-        unfinished = root.with_name(f"{root.name}.{os.getpid()}")
+        unfinished = Path(tempfile.mkdtemp(prefix="copy-", dir=root.parent))
         shutil.copytree(libraries, unfinished / libraries.name)
         needless = shutil.ignore_patterns("include", "*.a")
         shutil.copytree(folder, unfinished / folder.parent.name / folder.name, ignore=needless)
+        for path in (unfinished, *unfinished.rglob("*")):
+            path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
         unfinished.rename(root)
     if not can_reach(account, copy / "bin" / "postgres"):
         raise ConfigurationError(f"{REACHABLE} is closed to the OS user {USER}: open it, or do not run as root")
     return copy
 
 
-def _elsewhere(what: str, path: Path, version: str = "") -> Path:
-    """A place for ``path`` that other users can reach; its parent is made."""
-    REACHABLE.mkdir(mode=0o755, parents=True, exist_ok=True)
-    return REACHABLE / f"{what}-{hashlib.sha256(bytes(path) + version.encode()).hexdigest()[:12]}"
+def _reachable() -> Path:
+    if not REACHABLE.exists():
+        REACHABLE.mkdir(parents=True)
+        REACHABLE.chmod(0o755)  # whatever root's umask says
+    return REACHABLE

@@ -35,7 +35,9 @@ class Folder:
         Raises ``ConfigurationError`` if another process has it or it cannot be written.
         """
         try:
-            self.path.mkdir(mode=0o711, parents=True, exist_ok=True)  # passable for PostgreSQL's own user
+            if not self.path.exists():
+                self.path.mkdir(parents=True)
+                self.path.chmod(0o711)  # passable for PostgreSQL's own user, whatever root's umask says
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None

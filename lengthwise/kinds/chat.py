@@ -18,7 +18,12 @@ class Message(kind.Wire):
 
 
 class Params(SamplingParams):
-    system: kind.Text | None = Field(default=None, description="A system message before every item's own messages.")
+    system: Annotated[kind.Text, Field(max_length=32_000)] | None = Field(
+        default=None, description="A system message before every item's own messages."
+    )
+
+    def shared_texts(self) -> list[str]:
+        return [self.system] if self.system else []
 
 
 class Item(kind.Item):
@@ -28,8 +33,11 @@ class Item(kind.Item):
     @model_validator(mode="after")
     def _says_one_thing(self) -> Self:
         if (self.text is None) == (self.messages is None):
-            raise ValueError("give either text or messages")
+            raise ValueError("has either text or messages")
         return self
+
+    def texts(self) -> list[str]:
+        return [message.content for message in self.messages or ()] or [self.text or ""]
 
 
 class Chat:

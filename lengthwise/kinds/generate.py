@@ -18,6 +18,9 @@ class Params(SamplingParams):
 class Item(kind.Item):
     text: kind.Text = Field(min_length=1, description="The prompt.")
 
+    def texts(self) -> list[str]:
+        return [self.text]
+
 
 class Generate:
     name: ClassVar[str] = "generate"

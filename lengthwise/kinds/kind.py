@@ -3,11 +3,12 @@
 A kind knows models' tokenizers and options; it knows nothing of HTTP, tables or engines.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import InvalidInput, UnknownName
@@ -20,6 +21,15 @@ def _no_nul(text: str) -> str:
     return text
 
 
+def _finite(value: Any) -> Any:
+    """Python's JSON has infinities (1e999 is one), the callers' has none."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("must not contain a number that is out of range")
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        _finite(inner)
+    return value
+
+
 Text = Annotated[str, AfterValidator(_no_nul)]
 
 
@@ -28,16 +38,34 @@ class Wire(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _has_known_fields(cls, value: Any) -> Any:
+        """Pydantic's own complaint would name the field that was sent; this one names those there are."""
+        if isinstance(value, dict) and not value.keys() <= cls.model_fields.keys():
+            raise ValueError(unknown_field(cls.model_fields))
+        return value
+
 
 class Item(Wire):
     """One text and what the caller wants back beside its result."""
 
     id: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
-    metadata: dict[str, Any] | None = Field(default=None, description="Returned with the result, untouched.")
+    metadata: Annotated[dict[str, Any], AfterValidator(_finite)] | None = Field(
+        default=None, description="Returned with the result, untouched."
+    )
+
+    def texts(self) -> list[str]:
+        """What of this item the model reads."""
+        raise NotImplementedError
 
 
 class Params(Wire):
     """What holds for a whole job."""
+
+    def shared_texts(self) -> list[str]:
+        """What the model reads with every item."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +134,11 @@ class Kind(Protocol):
     ) -> dict[str, Any] | None:
         """The item's output, or None if the answers cannot be used and the careful way is to be tried."""
         ...
+
+
+def unknown_field(known: Iterable[str]) -> str:
+    """The message for a field that is not there; it lists those that are."""
+    return f"has an unknown field; known here: {', '.join(known)}"
 
 
 def unknown(what: str, allowed: Sequence[str], field: str) -> InvalidInput:

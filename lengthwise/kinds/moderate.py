@@ -18,6 +18,9 @@ class Params(kind.Params):
 class Item(kind.Item):
     text: kind.Text = Field(min_length=1)
 
+    def texts(self) -> list[str]:
+        return [self.text]
+
 
 class Moderate:
     name: ClassVar[str] = "moderate"

@@ -25,6 +25,9 @@ class Item(kind.Item):
     source: Language | None = None
     target: Language | None = None
 
+    def texts(self) -> list[str]:
+        return [self.text]
+
 
 class Translate:
     name: ClassVar[str] = "translate"

@@ -96,13 +96,14 @@ class Submission:
 
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
-        cursor.execute(_FAIR_START, {"tenant": self.job.tenant_id, "pool": self.job.pool})
+        queue = {"tenant": self.job.tenant_id, "pool": self.job.pool, "priority": int(self.job.priority)}
+        cursor.execute(_FAIR_START, queue)
         row = cursor.fetchone()
         if row is None:
             raise LookupError("the tenant does not exist")
         start, weight = row
         tags = start_tags(self._shards, start, weight)
-        cursor.execute(_SET_LAST_FINISH, {"tenant": self.job.tenant_id, "finish": tags[-1]})
+        cursor.execute(_SET_LAST_FINISH, {**queue, "finish": tags[-1]})
         rows = [(shard, tag, ShardState.READY, 0) for shard, tag in zip(self._shards, tags, strict=False)]
         rows += [(shard, tags[-1], ShardState.DONE, shard.hi - shard.lo) for shard in self._refused]
         with cursor.copy(_COPY_SHARDS) as copy:
@@ -141,19 +142,26 @@ _COPY_SHARDS = """
 COPY shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, n_failed) FROM STDIN (FORMAT BINARY)
 """
 
-# Where this job's first shard starts in the fair queue: after the tenant's last one, and never before the shard that is
-# next to be served (or, with nothing waiting, before anything that was). Locks the tenant until the commit.
+# Where this job's first shard starts in its pool's queue of its priority: after the tenant's last one there, and never
+# before the shard that is next to be served (or, with nothing waiting, before anything that was). Locks the tenant until
+# the commit.
 _FAIR_START = """
 SELECT greatest(
-         tenants.last_finish,
-         coalesce((SELECT vkey FROM shards WHERE pool = %(pool)s AND state = 'ready'
+         (SELECT last_finish FROM turns
+          WHERE pool = %(pool)s AND priority = %(priority)s AND tenant_id = %(tenant)s),
+         coalesce((SELECT vkey FROM shards WHERE pool = %(pool)s AND priority = %(priority)s AND state = 'ready'
                    ORDER BY priority, vkey, id LIMIT 1),
-                  (SELECT max(last_finish) FROM tenants))),
+                  (SELECT max(last_finish) FROM turns WHERE pool = %(pool)s AND priority = %(priority)s),
+                  0)),
        tenants.weight
 FROM tenants WHERE id = %(tenant)s FOR UPDATE
 """
 
-_SET_LAST_FINISH = "UPDATE tenants SET last_finish = %(finish)s WHERE id = %(tenant)s"
+_SET_LAST_FINISH = """
+INSERT INTO turns (pool, priority, tenant_id, last_finish)
+VALUES (%(pool)s, %(priority)s, %(tenant)s, %(finish)s)
+ON CONFLICT (pool, priority, tenant_id) DO UPDATE SET last_finish = excluded.last_finish
+"""
 
 _INSERT_JOB = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,

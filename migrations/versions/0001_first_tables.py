@@ -80,7 +80,6 @@ def upgrade() -> None:
     sa.Column('id', sa.Uuid(), nullable=False),
     sa.Column('name', sa.Text(), nullable=False),
     sa.Column('weight', sa.Double(), server_default='1', nullable=False),
-    sa.Column('last_finish', sa.Double(), server_default='0', nullable=False),
     sa.PrimaryKeyConstraint('id', name=op.f('tenants_pkey')),
     sa.UniqueConstraint('name', name=op.f('tenants_name_key'))
     )
@@ -114,6 +113,14 @@ def upgrade() -> None:
     sa.ForeignKeyConstraint(['tenant_id'], ['tenants.id'], name=op.f('jobs_tenant_id_fkey')),
     sa.PrimaryKeyConstraint('id', name=op.f('jobs_pkey'))
     )
+    op.create_table('turns',
+    sa.Column('pool', sa.Text(), nullable=False),
+    sa.Column('priority', sa.SmallInteger(), nullable=False),
+    sa.Column('tenant_id', sa.Uuid(), nullable=False),
+    sa.Column('last_finish', sa.Double(), nullable=False),
+    sa.ForeignKeyConstraint(['tenant_id'], ['tenants.id'], name=op.f('turns_tenant_id_fkey'), ondelete='CASCADE'),
+    sa.PrimaryKeyConstraint('pool', 'priority', 'tenant_id', name=op.f('turns_pkey'))
+    )
     op.create_index('jobs_open_idx', 'jobs', ['id'], unique=False, postgresql_where=sa.text("state = 'open'"))
     op.create_index('jobs_tenant_id_created_at_id_idx', 'jobs', ['tenant_id', 'created_at', 'id'], unique=False)
     # ### end Alembic commands ###
@@ -126,6 +133,7 @@ def downgrade() -> None:
     op.drop_index('jobs_open_idx', table_name='jobs', postgresql_where=sa.text("state = 'open'"))
     op.drop_table('jobs')
     op.drop_table('attempts')
+    op.drop_table('turns')
     op.drop_table('tenants')
     op.drop_index('shards_ready_idx', table_name='shards', postgresql_where=sa.text("state = 'ready'"))
     op.drop_index('shards_open_idx', table_name='shards', postgresql_where=sa.text("state IN ('ready', 'leased')"))

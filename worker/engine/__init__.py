@@ -1,1 +1,1 @@
-"""Engines: token ids in, completions out. The only package that imports torch; knows nothing of jobs, tenants or text."""
+"""Engines: token ids in, completions out. Only here is torch imported; knows nothing of jobs, tenants or text."""

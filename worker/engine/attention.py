@@ -56,7 +56,7 @@ def attend(
     plans: Sequence[Plan] = (),
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. Raises ``EngineError`` if the module did not hand on the plan or its marker."""
+    """transformers' attention interface. Raises ``EngineError`` if the module kept the plan or its marker to itself."""
     plan = next((plan for plan in plans if plan.marker is attention_mask), None)
     if plan is None:
         raise EngineError(f"{type(module).__name__} does not hand attention its plan")
@@ -79,7 +79,7 @@ def one_query(
 def causal(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, window: int | None
 ) -> torch.Tensor:
-    """Each token sees itself and those before it: ``[rows, heads, tokens, size]`` of query, fewer heads of the others."""
+    """Each token sees itself and those before it. ``[rows, heads, tokens, size]``; keys may have fewer heads."""
     repeats, tokens = query.shape[1] // key.shape[1], query.shape[2]
     if repeats > 1:
         key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)

@@ -3,6 +3,9 @@
 Layers hold ``[rows, heads, capacity, head size]``. Memory is zeroed: what a mask hides must still be finite.
 """
 
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -10,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
 
-#: Attention over the past runs on lengths rounded up to this. Batched products then have shapes that follow from a row's
-#: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
+#: Attention over the past runs on lengths rounded up to this. The products' shapes then follow from a row's own length,
+#: never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
 BLOCK = 32
 
 
@@ -45,7 +48,7 @@ def resized(tensor: torch.Tensor, capacity: int) -> torch.Tensor:
     return larger
 
 
-class _Layer(CacheLayerMixin):  # type: ignore[misc]  # transformers is not typed
+class _Layer(CacheLayerMixin):
     """What every layer here shares."""
 
     keys: torch.Tensor

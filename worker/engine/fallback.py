@@ -1,7 +1,11 @@
 """Architectures that our steppers do not know: transformers' ``generate`` on the padded batch, our rules inside it.
 
-Slower, and a row's answer may differ in its last bits with its neighbours; limits, stops, prefixes and draws are the same.
+Slower, and a row's answer may differ in its last bits with its neighbours. Limits, stops, prefixes and draws are the
+same.
 """
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -77,8 +77,8 @@ class Segments(_Plan):
     def run(self, call: Call) -> torch.Tensor:
         # Keys and values lie in the cache already; the ones just made are still at hand, packed like the query.
         parts = [
-            causal(*(_segment(part, segment) for part in call[:3]), call.scale, call.window)
-            for segment in self.segments
+            causal(_segment(call.query, it), _segment(call.key, it), _segment(call.value, it), call.scale, call.window)
+            for it in self.segments
         ]
         return torch.cat([part.transpose(1, 2).flatten(0, 1) for part in parts]).unsqueeze(0)
 
@@ -114,4 +114,4 @@ class Slotted(_Plan):
 def _segment(packed: torch.Tensor, segment: Group) -> torch.Tensor:
     """``[1, heads, tokens, dim]`` → ``[rows, heads, size, dim]``, the segment's rows."""
     part = packed[0, :, segment.first : segment.last]
-    return part.unflatten(1, (-1, segment.size)).transpose(0, 1)
+    return part.view(part.shape[0], -1, segment.size, part.shape[-1]).transpose(0, 1)

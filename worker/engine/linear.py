@@ -4,6 +4,7 @@ Modules here take the place of ``nn.Linear``: ``[..., in] → [..., out]``. Thei
 transformers' modules that look at it (T5) to leave the input's type alone.
 """
 
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -29,10 +30,7 @@ class RowInt8Linear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        rows, scale = quantize_rows(linear.weight.detach().float())
-        scale = scale.double()
-        weight = torch._make_per_channel_quantized_tensor(rows, scale, torch.zeros_like(scale, dtype=torch.long), 0)
-        self.packed = torch.ops.quantized.linear_prepack(weight, None)
+        self.packed = _pack(linear.weight.detach().float())
         self.bias = None if linear.bias is None else linear.bias.detach().float().clone()
         self.sentinel = torch.zeros(1, self.in_features)
         self.sentinel[0, :2] = torch.tensor([1.0, -1.0])[: self.in_features]
@@ -48,6 +46,17 @@ class RowInt8Linear(nn.Module):
         if self.bias is not None:
             out.add_(self.bias)
         return out.view(*x.shape[:-1], self.out_features)
+
+
+def _pack(weight: torch.Tensor) -> object:
+    """``[out, in]`` in the layout of torch's int8 kernel."""
+    rows, scale = quantize_rows(weight)
+    zeros = torch.zeros(len(scale), dtype=torch.long)
+    with warnings.catch_warnings():
+        # torch 2.13 announces the end of quantized tensors; the kernel, which stays, takes its weights as nothing else.
+        warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
+        quantized = torch._make_per_channel_quantized_tensor(rows, scale.double(), zeros, 0)
+    return torch.ops.quantized.linear_prepack(quantized, None)
 
 
 class PackedLinear(nn.Module):
@@ -66,7 +75,7 @@ class PackedLinear(nn.Module):
 
 
 class ExactHead(nn.Module):
-    """fp32 with one dot product an output, so that a row's answer does not depend on its neighbours; for few outputs."""
+    """fp32 with one dot product an output, so that rows do not see each other; for few outputs."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -90,4 +99,4 @@ def has_int8() -> bool:
 
 
 def has_onednn() -> bool:
-    return torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+    return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

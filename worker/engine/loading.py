@@ -1,5 +1,8 @@
 """Brings a model from its folder into memory: safetensors only, against the manifest, offline, without foreign code."""
 
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
 import json
 import logging
 from collections.abc import Iterable
@@ -88,22 +91,25 @@ def _class_name(spec: ModelSpec) -> str:
     return str(names[0])
 
 
-def _build(
-    spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, attention: str
-) -> Any:
+def _build(spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, attention: str) -> Any:
     kind = getattr(transformers, _class_name(spec), None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise ConfigurationError(f"model {spec.name}: transformers has no architecture {_class_name(spec)!r}")
     showing = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        model, report = kind.from_pretrained(
-            None, config=config, state_dict=state, dtype=dtype, attn_implementation=attention,
-            output_loading_info=True, local_files_only=True, use_safetensors=True,
-        )  # fmt: skip
+        # The name of a folder or hub model is None: every weight comes from ``state``.
+        options: dict[str, Any] = {
+            "attn_implementation": attention,
+            "dtype": dtype,
+            "local_files_only": True,
+            "use_safetensors": True,
+        }
+        loaded: Any = kind.from_pretrained(None, config=config, state_dict=state, output_loading_info=True, **options)
     finally:
         if showing:
             transformers_logging.enable_progress_bar()
+    model, report = loaded
     _refuse_gaps(spec, report)
     return model.eval().requires_grad_(False)
 

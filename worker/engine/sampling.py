@@ -27,7 +27,7 @@ def choose(logits: torch.Tensor, rows: Sequence[Running], suppressed: torch.Tens
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:
-    """The id at ``point`` (0 to 1) of the distribution, after temperature, ``top_k`` and ``top_p`` in transformers' order."""
+    """The id at ``point`` (0 to 1) of the distribution after temperature, ``top_k`` and ``top_p``, in that order."""
     scores = logits.float() / sampling.temperature
     kept = min(sampling.top_k or len(scores), len(scores))
     values, ids = torch.topk(scores, kept)

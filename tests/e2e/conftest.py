@@ -1,0 +1,15 @@
+"""Fixtures of the end-to-end tests."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+
+@pytest.fixture
+def servers_folder() -> Iterator[Path]:
+    """A folder for the data of ``lengthwise up``, which another user's PostgreSQL can reach."""
+    with servers.reachable_folder() as folder:
+        yield folder / "data"

@@ -1,0 +1,29 @@
+"""The demonstration, as ``make demo`` runs it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(240)
+def test_the_demonstration_shows_right_translations_and_leaves_nothing_running(servers_folder: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "examples.demo", "--data", str(servers_folder)],
+        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert told["jobs"] == 2
+    assert told["items"] >= 700
+    assert told["failed"] == 0
+    assert told["webhooks_verified"] == 2
+    assert told["padding_share"] < told["padding_share_arrival_order"]
+    assert told["samples"]["我吃了一个苹果。"] == "I ate an apple."
+    assert servers.processes_mentioning(str(servers_folder)) == []

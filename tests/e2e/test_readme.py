@@ -1,0 +1,71 @@
+"""Every command of the README is run as it stands there, or is known to be run elsewhere."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests import servers
+
+ROOT = Path(__file__).parents[2]
+
+#: Commands that are run by other means, and where.
+ELSEWHERE = {
+    "make demo": "test_demo",
+    "make test": "this very run",
+    ".venv/bin/lengthwise up": "the stack that the commands below talk to",
+    "docker compose up": "make test-compose",
+    "export LENGTHWISE_DATABASE_URL=postgresql://user:password@host/lengthwise": "test_up, with servers' own URLs",
+    "export LENGTHWISE_REDIS_URL=redis://host:6379/0": "test_up, likewise",
+    "lengthwise migrate": "test_parts",
+    "lengthwise api --host 0.0.0.0": "test_parts",
+    "lengthwise worker --queues generate": "test_parts",
+    "lengthwise worker --queues deliver": "test_parts",
+}
+
+
+def shell_blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.S | re.M)
+
+
+def commands_to_run() -> list[str]:
+    return [block for block in shell_blocks() if not all(line in ELSEWHERE for line in block.splitlines())]
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the README's requests are made with curl")
+def test_every_command_of_the_readme_works(servers_folder: Path) -> None:
+    with servers.up(servers_folder) as up:
+        url = up.wait_ready()
+        environment = os.environ | {"JOB": "none"}
+        for block in commands_to_run():
+            script = block.replace("http://127.0.0.1:8000", url).replace("curl -s", "curl -sS --fail-with-body")
+            ran = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", script],
+                cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert ran.returncode == 0, f"{block}\n{ran.stdout}\n{ran.stderr}"
+            if '"object":"job"' in ran.stdout and environment["JOB"] == "none":
+                environment["JOB"] = json.loads(ran.stdout)["id"]
+                wait_until_done(url, environment["JOB"])
+        assert environment["JOB"] != "none"
+
+
+def wait_until_done(url: str, job_id: str) -> None:
+    import httpx
+
+    servers.wait_until(lambda: httpx.get(f"{url}/v1/jobs/{job_id}").json()["finished_at"] is not None, 60)
+
+
+def test_the_result_shown_in_the_readme_has_the_form_of_a_result() -> None:
+    (shown,) = re.findall(r"^```json\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.S | re.M)
+    assert set(json.loads(shown)) == {"index", "id", "status", "output", "usage", "metadata"}
+
+
+def test_every_file_the_documentation_links_to_exists() -> None:
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8")):
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
