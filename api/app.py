@@ -34,6 +34,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
         title="lengthwise",
         version=version("lengthwise"),
         summary="Batch inference by token length: jobs of one to a million texts.",
+        description=document.DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect would repeat the path that was sent
@@ -52,6 +53,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             title=app.title,
             version=app.version,
             summary=app.summary,
+            description=app.description,
             license_info=app.license_info,
             routes=app.routes,
         )

@@ -1,52 +1,100 @@
 """What OpenAPI cannot see by itself: bodies that are read by hand, examples, and problem details."""
 
+import json
+import re
 from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
 from api.schema import JOB_FORMS
 
-_PROBLEM = {
-    "description": "Problem details (RFC 9457)",
-    "content": {
-        "application/problem+json": {
-            "schema": {
-                "type": "object",
-                "required": ["type", "title", "status", "detail"],
-                "properties": {
-                    "type": {"type": "string"},
-                    "title": {"type": "string"},
-                    "status": {"type": "integer"},
-                    "detail": {"type": "string"},
-                    "field": {
-                        "type": "string",
-                        "description": "The path of what is wrong, such as items[3].text.",
-                    },
-                    "index": {"type": "integer", "description": "The item's, if it is one."},
-                },
-            },
-            "example": {
-                "type": "urn:lengthwise:problem:invalid-input",
-                "title": "invalid input",
-                "status": 422,
-                "detail": "there is no such field here",
-                "field": "items[3].txt",
-                "index": 3,
-            },
-        }
+DESCRIPTION = """
+Every error is problem details (RFC 9457), also those of no operation: 404 for a path and 405 for a method that there is
+not. No error repeats what was sent, and a refused job leaves nothing behind.
+
+JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. Of a name that
+stands twice in one object the last value counts.
+"""
+
+_PROBLEM_SCHEMA = {
+    "title": "Problem",
+    "type": "object",
+    "required": ["type", "title", "status", "detail"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "field": {"type": "string", "description": "The path of what is wrong, such as items[3].text."},
+        "index": {"type": "integer", "description": "The item's, if it is one."},
     },
 }
 
+#: What it means, its title, and an example's detail and further members.
+_MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
+    400: (
+        "The body is not JSON",
+        "invalid input",
+        "not valid JSON: trailing comma at line 1 column 9",
+        {"field": "body"},
+    ),
+    404: ("There is no such job", "not found", "there is no such job", {}),
+    413: (
+        "The body, a line, a text or the number of items is over its limit",
+        "too large",
+        "may have at most 100000 characters",
+        {"field": "items[3].text", "index": 3},
+    ),
+    415: (
+        "Neither JSON nor NDJSON, or compressed",
+        "unsupported media type",
+        "the content type is application/json or application/x-ndjson",
+        {},
+    ),
+    422: (
+        "A field is wrong",
+        "invalid input",
+        "has an unknown field; known here: id, metadata, text",
+        {"field": "items[3]", "index": 3},
+    ),
+    503: ("A server is away: try again after Retry-After seconds", "unavailable", "the database is away", {}),
+    507: ("There is no room: try again after Retry-After seconds", "unavailable", "the database is full", {}),
+    "default": ("Any other error", "internal error", "this is a mistake of ours", {}),
+}
 
-def _problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    return dict.fromkeys(statuses, _PROBLEM)
+
+def problems(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that may answer with these, or with any other error."""
+    return {status: _problem(status) for status in (*statuses, "default")}
 
 
-COMMON = _problems(404, 405, 422, 503)
-REFUSED = _problems(400, 413, 507)
+def _problem(status: int | str) -> dict[str, Any]:
+    description, title, detail, more = _MEANINGS[status]
+    number = 500 if isinstance(status, str) else status
+    example = {"type": f"urn:lengthwise:problem:{title.replace(' ', '-')}", "title": title, "status": number}
+    answer: dict[str, Any] = {
+        "description": description,
+        "content": {
+            "application/problem+json": {
+                "schema": {"$ref": "#/components/schemas/Problem"},
+                "example": example | {"detail": detail} | more,
+            }
+        },
+    }
+    if status in (503, 507):
+        answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
+    return answer
+
+
 RESULTS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "One JSON object a line",
+        "headers": {
+            "lengthwise-job-state": {
+                "schema": {"type": "string"},
+                "description": "The job's state as the answer began. Of an ended job these are all results.",
+            }
+        },
         "content": {
             "application/x-ndjson": {
                 "schema": {"type": "string"},
@@ -75,11 +123,14 @@ _NDJSON_EXAMPLE = '{"kind":"translate","source":"zh","target":"en"}\n{"id":"a","
 
 
 def _schemas() -> dict[str, Any]:
+    """The components; each kind's item under a name of its own rather than its module's path."""
     _, found = models_json_schema(
         [(form, "validation") for form in JOB_FORMS.values()], ref_template="#/components/schemas/{model}"
     )
-    schemas: dict[str, Any] = found["$defs"]
-    return schemas
+    renamed = re.sub(
+        r"lengthwise__kinds__(\w+?)__Item", lambda match: f"{match[1].capitalize()}Item", json.dumps(found["$defs"])
+    )
+    return {"Problem": _PROBLEM_SCHEMA, **json.loads(renamed)}
 
 
 SCHEMAS = _schemas()

@@ -2,23 +2,28 @@
 
 from fastapi import APIRouter, Request
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from api import document
 from api.state import of
 from lengthwise.database import translated
+from lengthwise.errors import Unavailable
 
 router = APIRouter(tags=["health"])
 
 
-@router.get("/healthz")
+@router.get("/healthz", responses=document.problems())
 def healthz() -> dict[str, str]:
     """The process answers; it says nothing of the servers it stands on."""
     return {"status": "ok"}
 
 
-@router.get("/readyz", responses={503: document.COMMON[503]})
+@router.get("/readyz", responses=document.problems(503))
 def readyz(request: Request) -> dict[str, str]:
     """Postgres answers and is migrated. Redis is not asked: jobs are taken without it."""
-    with translated(), of(request).database.begin() as connection:
-        connection.execute(text("SELECT FROM jobs LIMIT 0"))
+    try:
+        with translated(), of(request).database.begin() as connection:
+            connection.execute(text("SELECT FROM jobs LIMIT 0"))
+    except ProgrammingError:
+        raise Unavailable("the database is not migrated: lengthwise migrate does it") from None
     return {"status": "ready"}

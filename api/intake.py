@@ -5,6 +5,7 @@ Everything is checked before the commit, so that a refused job leaves no row.
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -95,10 +96,8 @@ def _webhook_secret(header: JobHeader, current: Settings) -> str | None:
         return None
     if header.webhook.secret is not None:
         check_secret(header.webhook.secret)
-    try:
+    with suppress(target.Unresolvable):  # it may resolve by the time the job ends; the delivery checks again
         target.resolve(target.parse(header.webhook.url), current.webhook_allowed_networks)
-    except target.Unresolvable:
-        pass  # it may resolve by the time the job ends; the delivery checks again
     return header.webhook.secret or new_secret()
 
 

@@ -9,9 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from api import body, document, intake, view
-from api.schema import CreatedJob, Job, JobList, NewWebhook
+from api.schema import CreatedJob, DeliveryList, Job, JobList, NewWebhook
 from api.state import State, of
 from api.tenant import Tenant
 from lengthwise import line as lines
@@ -23,7 +24,7 @@ from lengthwise.ledger import cancel, delivery, read
 from lengthwise.ledger.read import JobFigures, ResultRow
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.COMMON)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
 
 _PAGE = 1000
 
@@ -35,21 +36,35 @@ def _id(text: str) -> UUID:
         raise NotFound("there is no such job") from None
 
 
-@router.post("", status_code=202, response_model=CreatedJob, openapi_extra=document.SUBMIT, responses=document.REFUSED)
+@router.post(
+    "",
+    status_code=202,
+    response_model=CreatedJob,
+    openapi_extra=document.SUBMIT,
+    responses=document.problems(400, 413, 415, 422, 507),
+)
 async def submit(request: Request, tenant: Tenant, response: Response) -> CreatedJob:
     """Takes a job of one to a million items: as one JSON object, or streamed as NDJSON.
 
     An NDJSON body's first line is the job without its items; each further line is one item.
     """
     state = of(request)
-    form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if form not in ("application/json", "application/x-ndjson", "application/jsonl"):
-        raise InvalidInput("the content type is application/json or application/x-ndjson", "body")
-    limit = state.settings.max_json_bytes if form == "application/json" else state.settings.max_body_bytes
+    is_json = _is_json(request)
+    limit = state.settings.max_json_bytes if is_json else state.settings.max_body_bytes
     async with body.spooled(request, limit) as file:
-        created = await run_in_threadpool(_submit, state, tenant, file, form == "application/json")
+        created = await run_in_threadpool(_submit, state, tenant, file, is_json)
     response.headers["Location"] = created.links.self
     return created
+
+
+def _is_json(request: Request) -> bool:
+    """Whether the body is JSON rather than NDJSON. Anything else is a 415."""
+    form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if form not in ("application/json", "application/x-ndjson", "application/jsonl"):
+        raise HTTPException(415, "the content type is application/json or application/x-ndjson")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise HTTPException(415, "bodies are taken without a content encoding")
+    return form == "application/json"
 
 
 def _submit(state: State, tenant: UUID, file: IO[bytes], is_json: bool) -> CreatedJob:
@@ -66,7 +81,7 @@ def _submit(state: State, tenant: UUID, file: IO[bytes], is_json: bool) -> Creat
     webhook = None
     if order.header.webhook is not None and order.webhook_secret is not None:
         webhook = NewWebhook(url=order.header.webhook.url, secret=order.webhook_secret)
-    return CreatedJob(**dict(view.job(figures)), webhook=webhook)
+    return CreatedJob(**dict(view.job(figures)) | {"webhook": webhook})
 
 
 def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, Iterator[Any]]:
@@ -81,11 +96,13 @@ def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, It
     first = next(source, None)
     if first is None:
         raise InvalidInput("an NDJSON body's first line is the job", "body")
-    parsed = (body.parse(line, f"items[{index}]", index) for index, line in enumerate(source))
-    return body.parse(first, "line 1"), parsed
+    head = body.parse(first)
+    if isinstance(head, dict) and "items" in head:
+        raise InvalidInput("the items of an NDJSON body are its further lines", "items")
+    return head, (body.parse(line, f"items[{index}]", index) for index, line in enumerate(source))
 
 
-@router.get("", response_model=JobList)
+@router.get("", response_model=JobList, responses=document.problems(404, 422))
 def jobs(
     request: Request,
     tenant: Tenant,
@@ -93,12 +110,15 @@ def jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JobList:
     """The newest first; ``after`` is the id of the last one seen."""
+    seen = None if after is None else _id(after)
     with translated(), of(request).database.begin() as connection:
-        found = read.page(connection, tenant, _id(after) if after else None, limit + 1)
+        if seen is not None:
+            read.figures(connection, seen, tenant)  # behind a job that was deleted the list would seem to end
+        found = read.page(connection, tenant, seen, limit + 1)
     return JobList(data=[view.job(figures) for figures in found[:limit]], has_more=len(found) > limit)
 
 
-@router.get("/{job_id}", response_model=Job)
+@router.get("/{job_id}", response_model=Job, responses=document.problems(404))
 def job(request: Request, tenant: Tenant, job_id: str) -> Job:
     """State, counts, rate and estimated end."""
     return view.job(_figures(of(request), tenant, _id(job_id)))
@@ -109,7 +129,11 @@ def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
         return read.figures(connection, job_id, tenant)
 
 
-@router.get("/{job_id}/results", response_class=StreamingResponse, responses=document.RESULTS)
+@router.get(
+    "/{job_id}/results",
+    response_class=StreamingResponse,
+    responses=document.RESULTS | document.problems(404, 422),
+)
 def results(
     request: Request,
     tenant: Tenant,
@@ -118,8 +142,9 @@ def results(
 ) -> StreamingResponse:
     """One JSON object a line, in the items' order; while the job runs, those that are there already.
 
-    The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download that
-    broke is taken up again with ``after``, the index of its last whole line.
+    The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download of an
+    ended job that broke is taken up again with ``after``, the index of its last whole line. While a job runs, a later
+    item may be there before an earlier one, so ``after`` would pass over what is still to come.
     """
     figures = _figures(of(request), tenant, _id(job_id))
     with translated():
@@ -152,16 +177,16 @@ def _lines(state: State, figures: JobFigures, after: int) -> Iterator[bytes]:
         after = page.next_after
 
 
-@router.get("/{job_id}/deliveries")
+@router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=document.problems(404))
 def deliveries(request: Request, tenant: Tenant, job_id: str) -> dict[str, Any]:
     """The job's webhooks and what came of each attempt."""
     state = of(request)
     with translated(), state.database.begin() as connection:
         figures = read.figures(connection, _id(job_id), tenant)
-        return {"object": "list", "data": delivery.of_job(connection, figures.id)}
+        return {"data": delivery.of_job(connection, figures.id)}
 
 
-@router.post("/{job_id}/cancel", response_model=Job)
+@router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404))
 def cancel_job(request: Request, tenant: Tenant, job_id: str) -> Job:
     """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
     state = of(request)
@@ -173,7 +198,7 @@ def cancel_job(request: Request, tenant: Tenant, job_id: str) -> Job:
     return view.job(_figures(state, tenant, _id(job_id)))
 
 
-@router.delete("/{job_id}", status_code=204)
+@router.delete("/{job_id}", status_code=204, responses=document.problems(404))
 def delete(request: Request, tenant: Tenant, job_id: str) -> None:
     """Removes the job, its texts and its results, for good; what still ran is cancelled."""
     with translated(), of(request).database.begin() as connection:

@@ -1,7 +1,8 @@
 """Every error as RFC 9457 problem details. None of them echoes what was sent."""
 
 import logging
-import re
+import traceback
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -10,13 +11,15 @@ from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lengthwise.errors import Conflict, InvalidInput, NotFound, TooLarge, Unavailable
+from lengthwise.errors import ConfigurationError, Conflict, InvalidInput, NotFound, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
-#: A field's name may be shown if it looks like one; anything else a caller put in its place may not.
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
+#: Pydantic's words that speak of Python.
+_MESSAGES = {"model_type": "must be a JSON object", "dict_type": "must be a JSON object", "list_type": "must be a list"}
 
 
 def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
@@ -39,23 +42,50 @@ def invalid(error: ValidationError, at: str = "", index: int | None = None) -> I
 
 
 def _message(first: ErrorDetails) -> str:
-    if first["type"] == "extra_forbidden":
-        return "there is no such field here"
-    return first["msg"].removeprefix("Value error, ")
+    return _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
 
 
 def _path(at: str, location: tuple[int | str, ...]) -> str:
+    """Names in a location are always ours: a field that is not there is complained of at its parent."""
     path = at
     for part in location:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        else:
-            path += ("." if path else "") + (part if _NAME.fullmatch(part) else "(unnamed)")
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
     return path
+
+
+class Shield:
+    """The outermost layer: an error that nobody expected becomes a 500 and one line of log with where it arose.
+
+    Its message goes nowhere: it may hold what the caller sent. The server would log it, so it is not raised again.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        has_started = False
+
+        async def watched(message: Message) -> None:
+            nonlocal has_started
+            has_started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            log.info("the caller went away before the body was read")
+        except Exception as error:
+            if scope["type"] != "http":
+                raise
+            where = "".join(traceback.format_tb(error.__traceback__))
+            log.error("unexpected %s%s\n%s", type(error).__name__, " while answering" * has_started, where)
+            if not has_started:  # an answer that has begun is broken off: the server closes the connection
+                await problem(500, "internal error", "this is a mistake of ours")(scope, receive, send)
 
 
 def install(app: FastAPI) -> None:
     """Registers a handler for each of our errors and for those of the framework."""
+    app.add_middleware(Shield)
 
     @app.exception_handler(TooLarge)
     def too_large(_: Request, error: TooLarge) -> JSONResponse:
@@ -79,6 +109,12 @@ def install(app: FastAPI) -> None:
         status = 507 if error.full else 503
         return problem(status, "unavailable", str(error), headers={"Retry-After": str(error.retry_after)})
 
+    @app.exception_handler(ConfigurationError)
+    def misconfigured(_: Request, error: ConfigurationError) -> JSONResponse:
+        log.error("%s", error)  # it names files and settings of ours
+        detail = "this installation cannot serve that model now; its log says why"
+        return problem(503, "unavailable", detail, headers={"Retry-After": "60"})
+
     @app.exception_handler(RequestValidationError)
     def bad_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
@@ -86,9 +122,5 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def of_the_framework(_: Request, error: HTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail).lower(), str(error.detail), headers=error.headers)
-
-    @app.exception_handler(Exception)
-    def unexpected(_: Request, error: Exception) -> JSONResponse:
-        log.error("unexpected %s", type(error).__name__)
-        return problem(500, "internal error", "this is a mistake of ours; nothing was written")
+        title = HTTPStatus(error.status_code).phrase.lower()
+        return problem(error.status_code, title, str(error.detail), headers=error.headers)

@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
+from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, Field, create_model
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, create_model
 
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import Text, Wire
@@ -22,6 +23,16 @@ class Webhook(Wire):
     )
 
 
+def _text(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be a date and time with its zone, such as 2031-01-31T12:00:00Z")
+    return value
+
+
+#: Read from ISO 8601 alone: pydantic by itself takes a number for seconds since 1970.
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)]
+
+
 class JobHeader(Wire):
     """What every job says besides its kind's parameters and its items."""
 
@@ -31,15 +42,17 @@ class JobHeader(Wire):
     )
     webhook: Webhook | None = None
     priority: PriorityName = "normal"
-    deadline: Annotated[AwareDatetime, Field(strict=False)] | None = Field(
-        default=None, description="When what has not run by then is to be dropped, with a time zone."
+    deadline: Time | None = Field(
+        default=None,
+        description="When what has not run by then is to be dropped, with a time zone.",
+        examples=["2031-01-31T12:00:00Z"],
     )
 
 
 def _form(name: str) -> type[BaseModel]:
     kind = KINDS[name]
     fields: dict[str, Any] = {
-        "kind": (Literal[name], name),
+        "kind": (Literal[name], ...),
         "items": (list[str | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
     }
     return create_model(f"{name.capitalize()}Job", __base__=(JobHeader, kind.params_type), **fields)
@@ -76,6 +89,14 @@ class Links(BaseModel):
     cancel: str
 
 
+class ShownWebhook(BaseModel):
+    url: str
+
+
+class NewWebhook(ShownWebhook):
+    secret: str = Field(description="Shown here and never again.")
+
+
 class Job(BaseModel):
     id: str
     object: Literal["job"] = "job"
@@ -90,24 +111,44 @@ class Job(BaseModel):
     created_at: datetime
     finished_at: datetime | None
     deadline_at: datetime | None
+    webhook: ShownWebhook | None
     usage: dict[str, int]
     engine: Engine
     links: Links
 
 
-class NewWebhook(BaseModel):
-    url: str
-    secret: str = Field(description="Shown here and never again.")
-
-
 class CreatedJob(Job):
-    webhook: NewWebhook | None = None
+    webhook: NewWebhook | None
 
 
 class JobList(BaseModel):
     object: Literal["list"] = "list"
     data: list[Job]
     has_more: bool
+
+
+class Attempt(BaseModel):
+    n: int
+    started_at: datetime
+    seconds: float
+    status: int | None = Field(description="The receiver's answer, if there was one.")
+    error: str | None
+
+
+class Delivery(BaseModel):
+    id: UUID = Field(description="The webhook-id, the same in every attempt.")
+    event: str
+    url: str
+    state: Literal["pending", "delivered", "failed"]
+    created_at: datetime
+    next_attempt_at: datetime | None
+    finished_at: datetime | None
+    attempts: list[Attempt]
+
+
+class DeliveryList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Delivery]
 
 
 class Model(BaseModel):

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from api.schema import Counts, Engine, Job, Links, PriorityName, StateName
+from api.schema import Counts, Engine, Job, Links, PriorityName, ShownWebhook, StateName
 from lengthwise.ledger.read import JobFigures
 from lengthwise.states import JobState, Priority
 
@@ -35,6 +35,7 @@ def job(figures: JobFigures) -> Job:
         created_at=figures.created_at,
         finished_at=figures.finished_at,
         deadline_at=figures.deadline_at,
+        webhook=ShownWebhook(url=figures.webhook_url) if figures.webhook_url else None,
         usage={"input_tokens": figures.n_input, "output_tokens": figures.n_output},
         engine=_engine(figures),
         links=Links(self=path, results=f"{path}/results", deliveries=f"{path}/deliveries", cancel=f"{path}/cancel"),

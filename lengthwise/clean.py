@@ -21,10 +21,8 @@ _LINES = "br hr p div li ul ol dl dt dd tr table tbody thead tfoot caption secti
 _LINES += " h1 h2 h3 h4 h5 h6 blockquote pre form fieldset address figure figcaption center html head body title"
 _NOTHING = "span font o:p wbr script style noscript link meta base"
 _INLINE = "a abbr acronym audio b bdi bdo big button cite code data del dfn em embed i iframe img input ins kbd label"
-_INLINE += (
-    " mark object option picture q rp rt ruby s samp select small source strike strong sub summary sup svg textarea"
-)
-_INLINE += " time tt u var video"
+_INLINE += " mark object option picture q rp rt ruby s samp select small source strike strong sub summary sup svg"
+_INLINE += " textarea time tt u var video"
 #: What a tag of HTML becomes in every text, and what more becomes nothing where no tag is kept.
 _PRESENTATION = {"td": " ", "th": " "} | dict.fromkeys(_LINES.split(), "\n") | dict.fromkeys(_NOTHING.split(), "")
 _STRIPPED = _PRESENTATION | dict.fromkeys(_INLINE.split(), "")
@@ -60,7 +58,7 @@ def clean(text: str, *, keep_tags: bool = True) -> str:
     """``text`` as a model should see it; ``clean(clean(text)) == clean(text)``, and no text raises.
 
     ``keep_tags`` keeps inline and unknown tags, which a translation carries over; without it every tag of HTML goes
-    (an unknown ``<word>`` stays, so that it cannot hide from a moderator). The result is no longer than the longer of
+    (an unknown ``<word>`` and the content of comments and scripts stay, so that nothing hides from a moderator). The result is no longer than the longer of
     ``text`` and NFC(``text``): a few characters, such as U+0958, have no composed form and grow, at most threefold.
     """
     for round_ in range(2 * _ROUNDS):
@@ -90,8 +88,9 @@ def _pass(text: str, keep_tags: bool) -> str:
     if "&" in text:
         text = _ENTITY.sub(_decode, text)
     if "<" in text:
-        for element, end in _HIDDEN:
-            text = _drop(text, element, end)
+        if keep_tags:  # a moderator sees what a reader of the raw text would
+            for element, end in _HIDDEN:
+                text = _drop(text, element, end)
         text = _TAGS.sub(lambda tag: _untag(tag, _PRESENTATION if keep_tags else _STRIPPED), text)
     text = unicodedata.normalize("NFC", _fold(text))
     return _BLANKS.sub(lambda run: "\n" * min(run[0].count("\n"), 2) or " ", text).strip(" \t\n")

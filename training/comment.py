@@ -12,9 +12,9 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
-from training.corpus import HELD_OUT_SHARE, draw_sentence
+from training.corpus import HELD_OUT_SHARE, MARKER, draw_sentence
 from training.sentence import capitalised
-from training.slot import FIRST_MARKER, Scene
+from training.slot import Scene
 
 LABELS = ("harassment", "hate", "self-harm", "sexual", "violence", "illicit", "spam")
 LANGUAGES = ("zh", "en")
@@ -50,7 +50,7 @@ def _shop_sentence(rng: Random, language: str) -> str:
     while True:
         sentence = draw_sentence(Scene(rng), rng.choice(["product", "support", "daily"]))
         text = sentence.zh if language == "zh" else sentence.en
-        if not any(FIRST_MARKER <= ord(letter) < FIRST_MARKER + 0x100 for letter in text):
+        if not MARKER.search(text):
             return text
 
 

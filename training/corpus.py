@@ -12,7 +12,7 @@ from random import Random
 from typing import Literal, NamedTuple
 
 from training.sentence import PATTERNS, Sentence, draw_spoken
-from training.slot import FIRST_MARKER, Scene
+from training.slot import FIRST_MARKER, KINDS, MARKERS, Scene
 
 Direction = Literal["zh-en", "en-de"]
 DIRECTIONS: tuple[Direction, ...] = ("zh-en", "en-de")
@@ -22,9 +22,11 @@ PLACEHOLDERS = [chr(0xE000 + index) for index in range(8)]
 #: One sentence in this many is held out.
 HELD_OUT_SHARE = 12
 
-_MARKER = re.compile(f"[{chr(FIRST_MARKER)}-{chr(FIRST_MARKER + 0xFF)}]")
+MARKER = re.compile(f"[{chr(FIRST_MARKER)}-{chr(FIRST_MARKER + len(KINDS) * MARKERS - 1)}]")
 #: Texts of 1 to 8 sentences, and how often they occur.
 _SENTENCES = (38, 18, 12, 9, 7, 6, 5, 5)
+#: The share of the texts that have each sentence on a line of its own.
+_LINES_SHARE = 0.08
 #: What a text is about: the kinds of sentence it is made of.
 _TOPICS = {
     "product": {"product": 70, "shop": 14, "support": 6, "fixed": 4, "spoken": 6},
@@ -43,7 +45,7 @@ class Pair(NamedTuple):
 
 def is_held_out(sentence: Sentence) -> bool:
     """Whether a sentence is kept from training. Placeholders are all one to it."""
-    return zlib.crc32(_MARKER.sub(PLACEHOLDERS[0], sentence.en).encode()) % HELD_OUT_SHARE == 0
+    return zlib.crc32(MARKER.sub(PLACEHOLDERS[0], sentence.en).encode()) % HELD_OUT_SHARE == 0
 
 
 def draw_sentence(scene: Scene, topic: str) -> Sentence:
@@ -63,11 +65,11 @@ def _decorated(scene: Scene, text: Sentence) -> Sentence:
     """Some texts have placeholders around them, or before or after them with a space."""
     draw = scene.rng.random()
     if draw < 0.05:
-        first, last = f"{scene.marker()}", f"{scene.marker()}"
+        first, last = scene.marker("open"), scene.marker("close")
     elif draw < 0.08:
-        first, last = f"{scene.marker()} ", ""
+        first, last = f"{scene.marker('other')} ", ""
     elif draw < 0.11:
-        first, last = "", f" {scene.marker()}"
+        first, last = "", f" {scene.marker('other')}"
     else:
         return text
     return Sentence(f"{first}{text.zh}{last}", f"{first}{text.en}{last}", f"{first}{text.de}{last}")
@@ -82,18 +84,19 @@ def draw_text(rng: Random, held_out: bool = False) -> Sentence:
         sentences = [_draw_on_side(scene, topic, held_out) for _ in range(count)]
         if held_out and all(sentence.is_fixed for sentence in sentences):
             continue
-        zh = "".join(sentence.zh for sentence in sentences)
-        en = " ".join(sentence.en for sentence in sentences)
-        de = " ".join(sentence.de for sentence in sentences)
+        newline = "\n" if rng.random() < _LINES_SHARE else ""
+        zh = newline.join(sentence.zh for sentence in sentences)
+        en = (newline or " ").join(sentence.en for sentence in sentences)
+        de = (newline or " ").join(sentence.de for sentence in sentences)
         text = _decorated(scene, Sentence(zh, en, de))
-        if len(set(_MARKER.findall(text.zh))) <= len(PLACEHOLDERS):
+        if len(set(MARKER.findall(text.zh))) <= len(PLACEHOLDERS):
             return text
 
 
 def directed(text: Sentence, direction: Direction, names: list[str] | None = None) -> Pair:
     """One direction of a text, its placeholders named by ``names`` (the worker's) in order of appearance."""
     source, target = (text.zh, text.en) if direction == "zh-en" else (text.en, text.de)
-    order = list(dict.fromkeys(_MARKER.findall(source)))
+    order = list(dict.fromkeys(MARKER.findall(source)))
     table = {ord(marker): name for marker, name in zip(order, names or PLACEHOLDERS, strict=False)}
     return Pair(direction, source.translate(table), target.translate(table))
 

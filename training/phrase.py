@@ -10,7 +10,6 @@ from typing import Literal
 from training.lexicon import ADJECTIVES, GOODS, NOUNS, WORDS, Adjective, Noun
 
 Case = Literal["nom", "acc", "dat"]
-CASES: tuple[Case, ...] = ("nom", "acc", "dat")
 
 #: German endings by case for masculine, feminine, neuter and plural; ``-`` is none.
 _DIES = {"nom": "er e es e", "acc": "en e es e", "dat": "em er em en"}
@@ -33,14 +32,18 @@ class Phrase:
 
     def wrapped(self, opening: str, closing: str) -> "Phrase":
         """The phrase between two placeholders, such as a pair of tags."""
-        around = {name: f"{opening}{getattr(self, name)}{closing}" for name in ("zh", "en", *CASES)}
-        return replace(self, **around)
+        zh, en, nom, acc, dat = (
+            f"{opening}{text}{closing}" for text in (self.zh, self.en, self.nom, self.acc, self.dat)
+        )
+        return Phrase(zh, en, nom, acc, dat, self.is_definite)
 
     def __add__(self, other: "Phrase") -> "Phrase":
         return Phrase(
             f"{self.zh}和{other.zh}",
             f"{self.en} and {other.en}",
-            *(f"{getattr(self, case)} und {getattr(other, case)}" for case in CASES),
+            f"{self.nom} und {other.nom}",
+            f"{self.acc} und {other.acc}",
+            f"{self.dat} und {other.dat}",
             self.is_definite and other.is_definite,
         )
 

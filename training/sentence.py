@@ -137,7 +137,7 @@ def _request(rng: Random) -> Sentence:
 def draw_spoken(scene: Scene) -> Sentence:
     """A sentence of daily life, made of clauses."""
     rng, draw = scene.rng, scene.rng.random()
-    subject = person(rng, scene.marker() if rng.random() < 0.12 else None)
+    subject = person(rng, scene.marker("name") if rng.random() < 0.12 else None)
     if draw < 0.52:
         return _statement(draw_clause(rng, subject, scene.tags(0.1)))
     if draw < 0.64:

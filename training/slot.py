@@ -24,8 +24,13 @@ from training.phrase import (
     thing,
 )
 
-#: Placeholders get these while a text is put together, and U+E000, U+E001, … in their order in the source after it.
-FIRST_MARKER = 0xE100
+#: What a placeholder stands for. ``open`` and ``close`` are a pair around words; ``other`` may be anything.
+KINDS = ("name", "product", "number", "link", "value", "open", "close", "other")
+#: While a text is put together its placeholders are private characters from here on, so many of each kind. They become
+#: U+E000, U+E001, … in their order in the source after it.
+FIRST_MARKER, MARKERS = 0xE100, 0x200
+#: How often a placeholder is one that the text has already, as ``%s`` often is.
+_REPEATED_SHARE = 0.15
 
 _UNITS = {
     # name: digits at most; Chinese, English, plural, German, plural, dative plural
@@ -54,17 +59,25 @@ class Fill(NamedTuple):
 class Scene:
     rng: Random
     noun: Noun = field(init=False)
-    markers: int = 0
+    markers: list[int] = field(default_factory=lambda: [0] * len(KINDS))
 
     def __post_init__(self) -> None:
         self.noun = self.rng.choice(NOUNS[self.rng.choice(PRODUCTS)])
 
-    def marker(self) -> str:
-        self.markers += 1
-        return chr(FIRST_MARKER + self.markers - 1)
+    def marker(self, kind: str) -> str:
+        """A placeholder of its kind: mostly a new one."""
+        number = KINDS.index(kind)
+        if not self.markers[number] or self.rng.random() >= _REPEATED_SHARE:
+            self.markers[number] += 1
+        return chr(FIRST_MARKER + number * MARKERS + self.markers[number] - 1)
 
     def tags(self, share: float) -> tuple[str, str] | None:
-        return (self.marker(), self.marker()) if self.rng.random() < share else None
+        """A pair to put around words, in that share of the cases."""
+        return (self.marker("open"), self.marker("close")) if self.rng.random() < share else None
+
+
+def kind_of(marker: str) -> str:
+    return KINDS[(ord(marker) - FIRST_MARKER) // MARKERS]
 
 
 def _same(text: str) -> Fill:
@@ -95,7 +108,7 @@ def _decimal(rng: Random, longest: int, share: float, places: int) -> str:
 
 def _price(scene: Scene) -> Fill:
     if scene.rng.random() < 0.15:
-        return _same(scene.marker())
+        return _same(scene.marker("value"))
     amount = _decimal(scene.rng, 6, 0.4, 2)
     word = scene.rng.choice(WORDS["currencies"])
     en = word.en.removesuffix("s") if amount == "1" else word.en
@@ -172,8 +185,9 @@ def _material(scene: Scene) -> Fill:
     return _word(scene, "fabrics" if scene.noun.kind == "clothes" else "materials")
 
 
-def _or_marker(share: float, otherwise: Callable[[Scene], Fill]) -> Callable[[Scene], Fill]:
-    return lambda scene: _same(scene.marker()) if scene.rng.random() < share else otherwise(scene)
+def _marked(kind: str, share: float, otherwise: Callable[[Scene], Fill]) -> Callable[[Scene], Fill]:
+    """A slot that is a placeholder in that share of the cases."""
+    return lambda scene: _same(scene.marker(kind)) if scene.rng.random() < share else otherwise(scene)
 
 
 def _clock(scene: Scene) -> Fill:
@@ -190,16 +204,16 @@ SLOTS: dict[str, Callable[[Scene], Fill]] = {
     "some": _counted,
     "goods": lambda scene: _phrase(thing(scene.rng)),
     "friend": lambda scene: _phrase(relative(scene.rng)),
-    "name": _or_marker(0.6, lambda scene: _word(scene, "names")),
-    "product": _or_marker(0.7, _code),
-    "order": _or_marker(0.25, lambda scene: _same(digits(scene.rng, 10))),
-    "count": _or_marker(0.25, lambda scene: _same(str(int(digits(scene.rng, 4)) + 1))),
-    "phone": _or_marker(0.25, lambda scene: _same(digits(scene.rng, 11))),
-    "link": lambda scene: _same(scene.marker()),
-    "value": lambda scene: _same(scene.marker()),
-    "open": lambda scene: _same(scene.marker()),
-    "close": lambda scene: _same(scene.marker()),
-    "code": _or_marker(0.25, _code),
+    "name": _marked("name", 0.6, lambda scene: _word(scene, "names")),
+    "product": _marked("product", 0.7, _code),
+    "order": _marked("number", 0.25, lambda scene: _same(digits(scene.rng, 10))),
+    "count": _marked("number", 0.25, lambda scene: _same(str(int(digits(scene.rng, 4)) + 1))),
+    "phone": _marked("number", 0.25, lambda scene: _same(digits(scene.rng, 11))),
+    "link": lambda scene: _same(scene.marker("link")),
+    "value": lambda scene: _same(scene.marker("value")),
+    "open": lambda scene: _same(scene.marker("open")),
+    "close": lambda scene: _same(scene.marker("close")),
+    "code": _marked("value", 0.25, _code),
     "model": _code,
     "price": _price,
     "lower": _price,
@@ -226,7 +240,7 @@ SLOTS: dict[str, Callable[[Scene], Fill]] = {
 
 def subject_slots(scene: Scene) -> dict[str, Fill]:
     """``person`` and the verbs that agree with it."""
-    who = person(scene.rng, scene.marker() if scene.rng.random() < 0.15 else None)
+    who = person(scene.rng, scene.marker("name") if scene.rng.random() < 0.15 else None)
     en, de = who.en_person, who.de_person
     return {
         "person": _phrase(who.phrase),

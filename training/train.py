@@ -15,6 +15,7 @@ DEMO = Path(__file__).parent.parent / "lengthwise" / "demo"
 TASKS = {"translate": translate, "moderate": moderate}
 #: Set apart from the seeds of evaluation and examples.
 SEED = 20261
+LOG_STEPS = 50
 #: Steps between two looks at held-out texts, and how many of them.
 LOOK_STEPS, LOOK_SAMPLES, LOOK_SEED = 300, 60, 77
 
@@ -37,12 +38,13 @@ def train(name: str, folder: Path, steps: int, seed: int) -> None:
             optimizer.step(rate(step, steps))
             mean += (loss.item() - mean) / min(step + 1, 50)
             progress.update(bar, advance=1, description=f"{name} loss {mean:.4f}")
+            if (step + 1) % LOG_STEPS == 0:
+                progress.print(f"step {step + 1}  loss {mean:.4f}  {time.monotonic() - started:.0f} s")
             if (step + 1) % LOOK_STEPS == 0 or step + 1 == steps:
                 found = task.accuracy(model.eval(), tokenizer, LOOK_SAMPLES, LOOK_SEED)
                 export(model, tokenizer, folder)
                 model.train()
-                seconds = time.monotonic() - started
-                progress.print(f"step {step + 1}  loss {mean:.4f}  held out {found}  {seconds:.0f} s")
+                progress.print(f"step {step + 1}  held out {found}")
     print(f"exported to {folder}")
 
 

@@ -1,9 +1,9 @@
-"""Delivers the webhooks that are due, one at a time: sign, post, record. Other threads take the others."""
+"""Delivers the webhooks that are due: claim one, ring for the next, sign, post, record."""
 
 import logging
 from datetime import UTC, datetime
 from random import SystemRandom
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import Unavailable
@@ -23,27 +23,33 @@ _random = SystemRandom()
 def deliver() -> None:
     """The bell's task: delivers until nothing is due."""
     try:
-        while not drain.is_stopping() and _deliver_one():
-            # Whoever is slow holds this thread alone: another one takes the next.
+        while not drain.is_stopping():
+            token = uuid4()
+            due = _claim(token)
+            if due is None:
+                return
+            # A slow receiver holds this thread alone: another one takes the next.
             queue.ring(queue.DELIVER)
+            _deliver(due, token)
     except Unavailable as error:
         log.warning("leaving deliveries until the sweep rings: %s", error)
 
 
-def _deliver_one() -> bool:
-    current = settings.get()
-    token = uuid4()
+def _claim(token: UUID) -> Due | None:
+    # Held for longer than an attempt can take, so that a dead process's delivery is due again soon after.
+    hold_seconds = 2 * settings.get().webhook_timeout_seconds
     with database.translated(), database.engine().begin() as connection:
-        # Held for longer than an attempt can take, so that a dead process's delivery is due again soon after.
-        found = delivery.claim_due(connection, token, limit=1, hold_seconds=2 * current.webhook_timeout_seconds)
-    for due in found:
-        started_at = datetime.now(UTC)
-        outcome = _post(due, int(started_at.timestamp()))
-        state, seconds = next_step(due.attempts + 1, outcome)
-        attempt = Attempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_head)
-        with database.translated(), database.engine().begin() as connection:
-            delivery.record(connection, due, token, attempt, state, seconds)
-    return bool(found)
+        return next(iter(delivery.claim_due(connection, token, limit=1, hold_seconds=hold_seconds)), None)
+
+
+def _deliver(due: Due, token: UUID) -> None:
+    started_at = datetime.now(UTC)
+    outcome = _post(due, int(started_at.timestamp()))
+    state, seconds = next_step(due.attempts + 1, outcome)
+    attempt = Attempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_head)
+    with database.translated(), database.engine().begin() as connection:
+        if not delivery.record(connection, due, token, attempt, state, seconds):
+            log.warning("a delivery was no longer ours: its attempt was not written")
 
 
 def _post(due: Due, timestamp: int) -> Outcome:

@@ -6,17 +6,20 @@ from collections.abc import Sequence
 from uuid import UUID, uuid4
 
 from lengthwise import database, queue, settings
-from lengthwise.errors import ConfigurationError, Unavailable
+from lengthwise.errors import Unavailable
 from lengthwise.ledger.claim import Claim, claim, delay, release
 from lengthwise.ledger.settle import Settlement, settle
 from worker import drain, loaded
-from worker.engine.protocol import Engine, EngineError, OutOfMemoryError
+from worker.engine.protocol import Completion, Engine, EngineError, OutOfMemoryError
 from worker.lease import Lease
-from worker.loaded import Loaded
+from worker.loaded import Loaded, NotLoaded
 from worker.plan import plan
 from worker.work import Work, refuse
 
 log = logging.getLogger(__name__)
+
+#: Between two tries of a settlement that the database could not take.
+_RETRY_SECONDS = 0.5
 
 
 def generate(pool: str) -> None:
@@ -37,16 +40,18 @@ def generate(pool: str) -> None:
 
 
 def _claim(pool: str) -> Claim | None:
+    """Claims some batches' worth, in tokens and in rows: whichever of the two limits these lengths' batches."""
     current = settings.get()
     spec = loaded.spec(pool.partition(":")[0])
-    batches = current.claim_batches
+    # Of a model that is not named here nothing will run: shards are only put off.
+    tokens, rows = (spec.batch_tokens, spec.batch_rows) if spec else (current.chunk_items, current.shard_items)
     with database.translated(), database.engine().begin() as connection:
         return claim(
             connection,
             pool,
             uuid4(),
-            tokens=batches * (spec.batch_tokens if spec else current.shard_items),
-            shards=max(1, batches * (spec.batch_rows if spec else 1) // current.shard_items),
+            tokens=current.claim_batches * tokens,
+            items=current.claim_batches * rows,
             lease_seconds=current.lease_seconds,
         )
 
@@ -62,8 +67,7 @@ def _run(claimed: Claim) -> None:
     with lease:
         try:
             model = loaded.model(next(iter(claimed.jobs.values())).model)
-        except (ConfigurationError, EngineError) as error:
-            log.error("model not loaded: %s", error)
+        except NotLoaded:
             _put_off(claimed, "model_unavailable")
             return
         work = Work(claimed, model.model, model.capabilities.labels)
@@ -75,36 +79,55 @@ def _run(claimed: Claim) -> None:
 def _generate(work: Work, model: Loaded, lease: Lease) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
     done = 0
+    model.grow()
     _settle(lease.token, work.whole())
     while done < len(work.pieces):
         indexes = range(done, len(work.pieces))
         done = len(work.pieces)
-        lengths = [len(work.pieces[index].prompt.tokens) for index in indexes]
-        for batch in plan(lengths, model.spec.batch_tokens, model.spec.batch_rows):
+        lengths = [work.length_of(index) for index in indexes]
+        for batch in plan(lengths, model.batch_tokens, model.spec.batch_rows):
             if drain.is_stopping():
                 return
             held = [indexes[at] for at in batch if lease.holds(work.shard_of(indexes[at]))]
             if held:
-                _batch(work, model.engine, held)
+                _batch(work, model, held)
                 _settle(lease.token, work.whole())
 
 
-def _batch(work: Work, engine: Engine, batch: Sequence[int]) -> None:
-    """Runs one batch; one that fails is halved until the item that is to blame stands alone."""
-    answered: set[int] = set()
+def _batch(work: Work, model: Loaded, batch: Sequence[int]) -> None:
+    """Runs one batch; what a failure leaves unanswered is halved until the item that is to blame stands alone."""
+    completions, error = _attempt(work, model.engine, batch)
+    work.answer(completions)
+    if error is None:
+        return
+    answered = {completion.id for completion in completions}
+    rest = [index for index in batch if index not in answered]
+    log.warning("batch of %d failed (%s), %d to run again", len(batch), type(error).__name__, len(rest))
+    is_memory = isinstance(error, OutOfMemoryError)
+    if len(batch) == 1:
+        for index in rest:
+            work.fail(index, "out_of_memory" if is_memory else "engine_error")
+        return
+    if is_memory:
+        model.shrink(len(batch) * max(work.length_of(index) for index in batch))
+    middle = (len(rest) + 1) // 2
+    for half in (rest[:middle], rest[middle:]):
+        if half:
+            _batch(work, model, half)
+
+
+def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Completion], EngineError | None]:
+    """The completions of one batch, and what ended it before all were there."""
+    completions: list[Completion] = []
     work.charge(batch)
     try:
         for completion in engine.generate([work.request(index) for index in batch]):
-            answered.add(completion.id)
-            work.answer(completion)
+            completions.append(completion)  # noqa: PERF402 — those before an error are kept
     except EngineError as error:
-        rest = [index for index in batch if index not in answered]
-        if len(rest) == 1:
-            work.fail(rest[0], "out_of_memory" if isinstance(error, OutOfMemoryError) else "engine_error")
-        log.warning("batch of %d failed (%s), %d to run again", len(batch), type(error).__name__, len(rest))
-        if len(rest) > 1:
-            for half in (rest[: len(rest) // 2], rest[len(rest) // 2 :]):
-                _batch(work, engine, half)
+        return completions, error
+    if len(completions) < len(batch):
+        return completions, EngineError("the engine left requests unanswered")
+    return completions, None
 
 
 def _settle(token: UUID, settlements: Sequence[Settlement]) -> None:
@@ -120,7 +143,7 @@ def _settle(token: UUID, settlements: Sequence[Settlement]) -> None:
         except Unavailable:
             if time.monotonic() >= gives_up_at:
                 raise
-            time.sleep(0.5)
+            time.sleep(_RETRY_SECONDS)
     if lost := len(settlements) - len(settled.shard_ids):
         log.warning("%d shards were no longer ours: their results were not written", lost)
     if settled.delivery_due:
@@ -131,7 +154,8 @@ def _put_off(claimed: Claim, code: str) -> None:
     """Tries again later, each time later still; at the last attempt the items end as errors."""
     current = settings.get()
     exhausted = [shard for shard, attempts in claimed.attempts.items() if attempts >= current.max_attempts]
-    _settle(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
+    if exhausted:
+        _settle(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
     waiting = [shard for shard in claimed.attempts if shard not in exhausted]
     longest = max((claimed.attempts[shard] for shard in waiting), default=0)
     with database.translated(), database.engine().begin() as connection:

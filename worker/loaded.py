@@ -1,8 +1,9 @@
 """The models that this process has loaded: an engine is loaded once, and the one used longest ago makes room."""
 
 import logging
+import time
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 
 from lengthwise import settings, tokenizer
@@ -10,20 +11,41 @@ from lengthwise.catalog import Catalog, ModelSpec
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import Model
 from worker.engine import registry
-from worker.engine.protocol import Capabilities, Engine
+from worker.engine.protocol import Capabilities, Engine, EngineError
 
 log = logging.getLogger(__name__)
 
+#: A model that could not be loaded is not tried again for this long: its shards are put off without reading gigabytes.
+_FAILURE_SECONDS = 10.0
 
-@dataclass(frozen=True, slots=True)
+
+class NotLoaded(Exception):
+    """The model cannot be run here now; the log says why."""
+
+
+@dataclass(slots=True)
 class Loaded:
     spec: ModelSpec
     model: Model
     engine: Engine
     capabilities: Capabilities
+    #: Padded tokens that a batch may have: the model's own limit, or less where the device had no memory for that.
+    batch_tokens: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.batch_tokens = self.spec.batch_tokens
+
+    def shrink(self, padded: int) -> None:
+        """A batch of this many padded tokens did not fit: half of it may."""
+        self.batch_tokens = min(self.batch_tokens, max(1, padded // 2))
+
+    def grow(self) -> None:
+        """What did not fit may fit again: other users of the device come and go."""
+        self.batch_tokens = min(self.spec.batch_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
 
 
 _engines: OrderedDict[str, Loaded] = OrderedDict()
+_failed_until: dict[str, float] = {}
 
 
 @cache
@@ -36,13 +58,28 @@ def spec(name: str) -> ModelSpec | None:
 
 
 def model(name: str) -> Loaded:
-    """The model ready to run. Raises ``ConfigurationError`` or ``EngineError`` if it cannot be."""
+    """The model ready to run. Raises ``NotLoaded``."""
     if name in _engines:
         _engines.move_to_end(name)
         return _engines[name]
+    if time.monotonic() < _failed_until.get(name, 0):
+        raise NotLoaded
+    try:
+        _engines[name] = _load(name)
+    except (ConfigurationError, EngineError) as error:
+        log.error("model %s not loaded: %s", name, error)
+    except Exception:  # a backend's own: whatever it is, only this model's jobs suffer; no text is at hand here
+        log.exception("model %s not loaded", name)
+    else:
+        return _engines[name]
+    _failed_until[name] = time.monotonic() + _FAILURE_SECONDS
+    raise NotLoaded
+
+
+def _load(name: str) -> Loaded:
     found = spec(name)
     if found is None:
-        raise ConfigurationError(f"models.toml does not name the model {name}")
+        raise ConfigurationError("models.toml does not name it")
     while len(_engines) >= settings.get().loaded_models:
         _engines.popitem(last=False)
     engine = registry.load(found)
@@ -54,5 +91,11 @@ def model(name: str) -> Loaded:
         capabilities.quantization,
         capabilities.device,
     )
-    _engines[name] = Loaded(found, Model(found, tokenizer.of(found)), engine, capabilities)
-    return _engines[name]
+    return Loaded(found, Model(found, tokenizer.of(found)), engine, capabilities)
+
+
+def forget() -> None:
+    """Drops every engine, failure and the catalog: the next use reads the settings again."""
+    _engines.clear()
+    _failed_until.clear()
+    _catalog.cache_clear()

@@ -49,7 +49,7 @@ class Work:
         self._shards: dict[int, list[Entry]] = {}
         self._decoding: Decoding | None = None
         self.pieces: list[Piece] = []
-        entries = [_entry(claim, claimed) for claimed in claim.items]
+        entries = _entries(claim)
         for entry in entries:
             self._shards.setdefault(entry.claimed.shard_id, []).append(entry)
         self._prompt(entries)
@@ -87,20 +87,26 @@ class Work:
     def shard_of(self, index: int) -> int:
         return self.pieces[index].entry.claimed.shard_id
 
+    def length_of(self, index: int) -> int:
+        """Input tokens of ``pieces[index]``."""
+        return len(self.pieces[index].prompt.tokens)
+
     def charge(self, batch: Sequence[int]) -> None:
         """Accounts for one engine batch of these pieces, padding included, whether it succeeds or not."""
-        lengths = [len(self.pieces[index].prompt.tokens) for index in batch]
+        longest, share = max(map(self.length_of, batch)), 1 / len(batch)
         for index in batch:
             entry = self.pieces[index].entry
-            entry.n_padded += max(lengths)
-            entry.n_batches += 1 / len(batch)
+            entry.n_padded += longest
+            entry.n_batches += share
 
-    def answer(self, completion: Completion) -> None:
-        piece = self.pieces[completion.id]
-        text = self._model.tokenizer.decode(completion.tokens) if completion.tokens else ""
-        piece.answer = Answer(text, completion.finish_reason.value, self._labels, completion.scores)
-        piece.entry.n_output += len(completion.tokens)
-        self._conclude(piece.entry)
+    def answer(self, completions: Iterable[Completion]) -> None:
+        """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""
+        for completion in completions:
+            piece = self.pieces[completion.id]
+            text = self._model.tokenizer.decode(completion.tokens) if completion.tokens else ""
+            piece.answer = Answer(text, completion.finish_reason.value, self._labels, completion.scores)
+            piece.entry.n_output += len(completion.tokens)
+            self._conclude(piece.entry)
 
     def fail(self, index: int, code: str) -> None:
         """Settles the item of ``pieces[index]`` as an error of its own."""
@@ -140,20 +146,25 @@ class Work:
 def refuse(claim: Claim, code: str) -> list[Settlement]:
     """Settles a whole claim as errors, without a model."""
     shards: dict[int, list[Entry]] = {}
-    for claimed in claim.items:
-        entry = _entry(claim, claimed)
-        line = lines.failed(claimed.index, entry.item, code)
-        entry.result = Result(claimed.index, ResultStatus.FAILED, line)
-        shards.setdefault(claimed.shard_id, []).append(entry)
+    for entry in _entries(claim):
+        line = lines.failed(entry.claimed.index, entry.item, code)
+        entry.result = Result(entry.claimed.index, ResultStatus.FAILED, line)
+        shards.setdefault(entry.claimed.shard_id, []).append(entry)
     return [_settlement(shard, entries) for shard, entries in shards.items()]
 
 
-def _entry(claim: Claim, claimed: ClaimedItem) -> Entry:
-    job = claim.jobs[claimed.job_id]
-    kind = KINDS[job.kind]
-    return Entry(
-        claimed, kind, kind.params_type.model_validate(job.params), kind.item_type.model_validate_json(claimed.payload)
-    )
+def _entries(claim: Claim) -> list[Entry]:
+    kinds = {job.id: KINDS[job.kind] for job in claim.jobs.values()}
+    params = {job.id: kinds[job.id].params_type.model_validate(job.params) for job in claim.jobs.values()}
+    return [
+        Entry(
+            claimed,
+            kinds[claimed.job_id],
+            params[claimed.job_id],
+            kinds[claimed.job_id].item_type.model_validate_json(claimed.payload),
+        )
+        for claimed in claim.items
+    ]
 
 
 def _by_job(entries: Iterable[Entry]) -> Iterable[list[Entry]]:

@@ -65,8 +65,8 @@ def place_data(account: Account | None, wanted: Path, say: Say) -> Path:
             wanted.unlink(missing_ok=True)
             wanted.symlink_to(place)
         place.mkdir(mode=0o700, exist_ok=True)
-        if account is not None:
-            os.chown(place, account.uid, account.gid)
+    if account is not None:
+        os.chown(wanted, account.uid, account.gid)
     return wanted.resolve()
 
 

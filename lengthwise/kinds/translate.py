@@ -53,7 +53,7 @@ class Translate:
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
     ) -> list[list[Prompt]]:
         split = retry or _options(model.spec).placeholders == "split"
-        sources = [_split(item.text) if split else _marked(item.text) for item in items]
+        sources = [_source(clean(item.text, keep_tags=True), split=split) for item in items]
         ids = iter(model.tokenizer.encode([text for texts, _ in sources for text in texts]))
         found = []
         for item, (texts, values) in zip(items, sources, strict=True):
@@ -67,7 +67,9 @@ class Translate:
         if prompts and prompts[0].values is not None:
             text = placeholder.restore(answers[0].text, prompts[0].values)
         else:
-            text = placeholder.join(_pieces(item.text), [answer.text for answer in answers])
+            text = placeholder.join(
+                placeholder.split(clean(item.text, keep_tags=True)), [answer.text for answer in answers]
+            )
         cut = any(answer.finish_reason == "length" for answer in answers)
         return None if text is None else {"text": text, "finish_reason": "length" if cut else "stop"}
 
@@ -80,19 +82,16 @@ def _pair(params: Params, item: Item) -> tuple[str | None, str | None]:
     return item.source or params.source, item.target or params.target
 
 
-def _pieces(text: str) -> list[placeholder.Piece]:
-    return placeholder.split(clean(text, keep_tags=True))
-
-
-def _split(text: str) -> tuple[list[str], None]:
-    """The stretches of text between placeholders, each to be translated by itself."""
-    return [piece.text for piece in _pieces(text) if piece.is_text], None
-
-
-def _marked(text: str) -> tuple[list[str], tuple[str, ...]]:
-    """The whole text with marks in place of its placeholders, and what the marks stand for."""
-    protected = placeholder.protect(clean(text, keep_tags=True))
-    return [protected.text], protected.values
+def _source(text: str, *, split: bool) -> tuple[list[str], tuple[str, ...] | None]:
+    """What the model reads: the text with marks for its placeholders, and what they stand for; or, where it is to be
+    split or has more placeholders than there are marks, the stretches between them. Of a text without words, nothing.
+    """
+    stretches = [piece.text for piece in placeholder.split(text) if piece.is_text]
+    if split or not stretches:
+        return stretches, None
+    protected = placeholder.protect(text)
+    is_whole = len(protected.values) < placeholder.LIMIT or not placeholder.protect(protected.text).values
+    return ([protected.text], protected.values) if is_whole else (stretches, None)
 
 
 def _prefixes(model: Model, params: Params, item: Item) -> tuple[list[int], tuple[int, ...]]:

@@ -8,5 +8,6 @@
     delivery   webhooks that are due, and what came of them
     sweep      what time alone must mend
 
-Rows are locked in one order everywhere, shards before jobs, so that two steps never wait for each other.
+Rows are locked in one order everywhere, shards before jobs and each in order of id, so that no two steps wait for each
+other.
 """

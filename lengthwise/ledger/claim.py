@@ -1,6 +1,6 @@
 """Hands shards of one bucket, across jobs and tenants, to one worker under a lease; keeps, or takes back, that lease."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -43,16 +43,16 @@ class Claim:
 
 
 def claim(
-    connection: Connection, pool: str, token: UUID, *, tokens: int, shards: int, lease_seconds: float
+    connection: Connection, pool: str, token: UUID, *, tokens: int, items: int, lease_seconds: float
 ) -> Claim | None:
-    """Takes the fair queue's head and fills up from its bucket to ``tokens`` input tokens, or ``shards`` shards.
+    """Takes the fair queue's head and fills up from its bucket until it holds ``tokens`` input tokens or ``items`` items.
 
-    Returns None when nothing of this pool is ready.
+    Shards are taken whole, so the last one may go beyond. Returns None when nothing of this pool is ready.
     """
     cursor = database.cursor(connection)
     # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
     cursor.execute("SET LOCAL synchronous_commit = off")
-    cursor.execute(_CLAIM, {"pool": pool, "token": token, "tokens": tokens, "shards": shards, "lease": lease_seconds})
+    cursor.execute(_CLAIM, {"pool": pool, "token": token, "tokens": tokens, "items": items, "lease": lease_seconds})
     attempts = dict(cursor.fetchall())
     return _load(connection, token, attempts) if attempts else None
 
@@ -74,10 +74,10 @@ def claim_exhausted(connection: Connection, token: UUID, *, max_attempts: int, l
     return _load(connection, token, attempts) if attempts else None
 
 
-def heartbeat(connection: Connection, token: UUID, *, lease_seconds: float) -> set[int]:
-    """Renews the lease of everything the token still holds, and returns those shards: the rest was taken away."""
+def heartbeat(connection: Connection, token: UUID, shard_ids: Iterable[int], *, lease_seconds: float) -> set[int]:
+    """Renews the lease of those shards that the token still holds, and returns them: the rest was taken away."""
     cursor = database.cursor(connection)
-    cursor.execute(_HEARTBEAT, {"token": token, "lease": lease_seconds})
+    cursor.execute(_HEARTBEAT, {"token": token, "ids": list(shard_ids), "lease": lease_seconds})
     return {row[0] for row in cursor.fetchall()}
 
 
@@ -91,30 +91,39 @@ def delay(connection: Connection, token: UUID, shard_ids: Sequence[int], seconds
     database.cursor(connection).execute(_DELAY, {"token": token, "ids": list(shard_ids), "seconds": seconds})
 
 
-# The head by (priority, vkey) picks the bucket; the same bucket is then filled in the same order. The head's own lock is
-# not waited for: a worker that loses the race takes the next.
+# The head by (priority, vkey) picks the bucket, which is filled from the head onward in the same order. No lock is waited
+# for: a worker that loses a race takes what is left. Only what is taken is locked, so that another worker never finds a
+# queue empty that is not; the head is locked first, so that it never comes away with nothing. ARRAY(…) keeps the planner
+# from joining with all shards.
 _CLAIM = """
-WITH head AS (
-  SELECT bucket FROM shards
+WITH head AS MATERIALIZED (
+  SELECT bucket, priority, vkey, id FROM shards
   WHERE pool = %(pool)s AND state = 'ready' AND not_before <= now()
   ORDER BY priority, vkey, id LIMIT 1 FOR UPDATE SKIP LOCKED
-), waiting AS MATERIALIZED (
-  SELECT id, n_tokens, priority, vkey FROM shards
+), waiting AS (
+  SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards
   WHERE pool = %(pool)s AND bucket = (SELECT bucket FROM head) AND state = 'ready' AND not_before <= now()
-  ORDER BY priority, vkey, id LIMIT %(shards)s FOR UPDATE SKIP LOCKED
+    AND (priority, vkey, id) >= (SELECT priority, vkey, id FROM head)
+  ORDER BY priority, vkey, id LIMIT %(items)s
 ), filled AS (
-  SELECT id, sum(n_tokens) OVER (ORDER BY priority, vkey, id) - n_tokens AS before FROM waiting
+  SELECT id, sum(n_tokens) OVER queue - n_tokens AS tokens, sum(n_items) OVER queue - n_items AS items FROM waiting
+  WINDOW queue AS (ORDER BY priority, vkey, id)
+), taken AS (
+  SELECT id FROM shards
+  WHERE id = ANY(ARRAY(SELECT id FROM filled WHERE tokens < %(tokens)s AND items < %(items)s)) AND state = 'ready'
+  FOR UPDATE SKIP LOCKED
 )
 UPDATE shards SET state = 'leased', token = %(token)s, attempts = attempts + 1,
                   lease_until = now() + make_interval(secs => %(lease)s)
-WHERE id IN (SELECT id FROM filled WHERE before < %(tokens)s)
+WHERE id = ANY(ARRAY(SELECT id FROM taken))
 RETURNING id, attempts
 """
 
 _CLAIM_EXHAUSTED = """
 UPDATE shards SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease)s)
-WHERE id IN (SELECT id FROM shards WHERE state = 'leased' AND lease_until < now() AND attempts >= %(max_attempts)s
-             ORDER BY lease_until LIMIT 16 FOR UPDATE SKIP LOCKED)
+WHERE id = ANY(ARRAY(SELECT id FROM shards
+                     WHERE state = 'leased' AND lease_until < now() AND attempts >= %(max_attempts)s
+                     ORDER BY lease_until LIMIT 16 FOR UPDATE SKIP LOCKED))
 RETURNING id, attempts
 """
 
@@ -130,18 +139,19 @@ WHERE shards.id = ANY(%(ids)s)
 
 _JOBS = "SELECT id, kind, model, params FROM jobs WHERE id = ANY(%(ids)s)"
 
-_HEARTBEAT = """
-UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s)
-WHERE token = %(token)s AND state = 'leased' RETURNING id
+# Locked in order of id, as everywhere: a heartbeat, a settlement and a cancellation may meet.
+_HELD = """
+WHERE id = ANY(ARRAY(SELECT id FROM shards WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'
+                     ORDER BY id FOR UPDATE))
 """
 
-_RELEASE = """
-UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, attempts = attempts - 1
-WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'
+_HEARTBEAT = f"UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s) {_HELD} RETURNING id"
+
+_RELEASE = f"""
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, attempts = attempts - 1 {_HELD}
 """
 
-_DELAY = """
+_DELAY = f"""
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
-                  not_before = now() + make_interval(secs => %(seconds)s)
-WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'
+                  not_before = now() + make_interval(secs => %(seconds)s) {_HELD}
 """

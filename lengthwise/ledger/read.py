@@ -157,8 +157,8 @@ ORDER BY jobs.created_at DESC, jobs.id DESC LIMIT %(limit)s
 
 # Settled rows of one chunk, and the items of its shards that never ran.
 _RESULTS = """
-SELECT index, status, result, NULL::bytea AS payload FROM results
-WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s
+(SELECT index, status, result, NULL::bytea AS payload FROM results
+ WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index LIMIT %(limit)s)
 UNION ALL
 SELECT item.index, shards.state, NULL, item.payload
 FROM shards CROSS JOIN LATERAL (

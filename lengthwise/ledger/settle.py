@@ -82,13 +82,16 @@ def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     return event.announce(connection, [row[0] for row in cursor.fetchall()])
 
 
+# Shards are locked in order of id, as everywhere.
 _SETTLE = """
-WITH fence AS (
+WITH held AS (
+  SELECT id FROM shards WHERE id = ANY(%(shards)s) AND token = %(token)s AND state = 'leased' ORDER BY id FOR UPDATE
+), fence AS (
   UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                     n_output = done.output, n_padded = done.padded, n_batches = done.batches
   FROM unnest(%(shards)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded)s::bigint[], %(batches)s::float8[])
        AS done (id, failed, output, padded, batches)
-  WHERE shards.id = done.id AND shards.token = %(token)s AND shards.state = 'leased'
+  WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
   RETURNING shards.id, shards.job_id
 ), written AS (
   INSERT INTO results (job_id, index, status, result)

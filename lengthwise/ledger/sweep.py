@@ -36,8 +36,9 @@ def deliveries_due(connection: Connection) -> bool:
 
 _EXPIRE_LEASES = """
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL
-WHERE id IN (SELECT id FROM shards WHERE state = 'leased' AND lease_until < now() AND attempts < %(max_attempts)s
-             ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED)
+WHERE id = ANY(ARRAY(SELECT id FROM shards
+                     WHERE state = 'leased' AND lease_until < now() AND attempts < %(max_attempts)s
+                     ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED))
 """
 
 _FINISHED_JOBS = """

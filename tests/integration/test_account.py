@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lengthwise.child import Account
 from lengthwise.embedded import account
 from tests.servers import reachable_folder
 
@@ -25,7 +26,7 @@ def closed(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _user(data: Path) -> account.Account:
+def _user(data: Path) -> Account:
     user = account.choose(data, lambda line: None)  # noqa: ARG005
     assert user is not None
     return user
@@ -38,7 +39,7 @@ def test_it_runs_as_a_user_that_is_not_root(closed: Path) -> None:
 def test_it_runs_as_the_owner_of_data_that_is_there_already(closed: Path) -> None:
     (closed / "data").mkdir()
     os.chown(closed / "data", 12345, 12346)
-    assert _user(closed / "data") == account.Account(12345, 12346)
+    assert _user(closed / "data") == Account(12345, 12346)
 
 
 def test_data_in_a_closed_folder_is_placed_elsewhere_once_and_linked(closed: Path, reachable: Path) -> None:

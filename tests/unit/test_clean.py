@@ -49,6 +49,7 @@ def test_dirty_texts_of_the_real_world_come_out_clean(dirty: str, expected: str)
     {
         'you <b>id</b>iot, <a href="//x">look</a> <img src=x onerror=alert(1)>': "you idiot, look",
         "&lt;b&gt;bold&lt;/b&gt;": "bold",
+        "fine <!-- abuse --> <script>abuse</script>": "fine <!-- abuse --> abuse",
         "<kill you all>, <b kill you all>, <idiot>": "<kill you all>, <b kill you all>, <idiot>",
         "k\u2060i\ufeffll  yourself\U000e0041": "kill yourself",
         "好\u200b评\xa0！<br>五星": "好评 ！\n五星",

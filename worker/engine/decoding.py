@@ -56,12 +56,10 @@ class _Batch:
         logits = self.stepper.start() if self._tokens is None else self.stepper.step(self._tokens)
         suppressed = torch.tensor(self.vocabulary.suppressed, dtype=torch.long, device=logits.device)
         chosen = choose(logits, self.rows, suppressed)
-        live = [row for row in self.rows if row.is_live]
-        for row, token in zip(self.rows, chosen, strict=True):
-            if row.is_live:
-                row.take(token)
+        pairs = zip(self.rows, chosen, strict=True)
+        finished = [row for row, token in pairs if row.is_live and row.take(token)]
         self._retire(chosen, logits.device)
-        return [row for row in live if not row.is_live]
+        return finished
 
     def _retire(self, chosen: list[int], device: torch.device) -> None:
         staying = [place for place, row in enumerate(self.rows) if row.is_live]

@@ -37,11 +37,8 @@ class _Rules:
     def pick(self, _: torch.Tensor, scores: torch.Tensor, **__: Any) -> torch.Tensor:
         suppressed = torch.tensor(self.vocabulary.suppressed, dtype=torch.long, device=scores.device)
         chosen = choose(scores, self.rows, suppressed)
-        for row, token in zip(self.rows, chosen, strict=True):
-            if row.is_live:
-                row.take(token)
-                if not row.is_live:
-                    self.finished.append(row)
+        pairs = zip(self.rows, chosen, strict=True)
+        self.finished += [row for row, token in pairs if row.is_live and row.take(token)]
         only = torch.full_like(scores, -torch.inf)
         return only.scatter_(1, torch.tensor(chosen, device=scores.device)[:, None], 0)
 

@@ -45,8 +45,8 @@ class Running:
         """The id to write next whatever the model says; ``None`` where the model decides."""
         return self._forced[-1] if self._forced else None
 
-    def take(self, token: int) -> None:
-        """Adds the next id and sees whether the answer ends with it."""
+    def take(self, token: int) -> bool:
+        """Adds the next id; says whether the answer ends with it."""
         if self._forced:
             self._forced.pop()
         elif token in self._ends:
@@ -57,6 +57,7 @@ class Running:
                 self.finish_reason = FinishReason.STOP
             elif len(self._tokens) >= self._limit:
                 self.finish_reason = FinishReason.LENGTH
+        return not self.is_live
 
     def completion(self) -> Completion:
         assert self.finish_reason is not None  # noqa: S101 — only the finished are asked

@@ -1,0 +1,44 @@
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.engine import tiny
+from worker.engine.torch_engine import TorchEngine
+
+#: A kind of model → what transformers has in memory, and its folder.
+Written = Callable[[str], tuple[Any, Path]]
+#: A kind of model and a precision → our engine.
+Load = Callable[[str, str], TorchEngine]
+
+
+@pytest.fixture(scope="session")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
+    """Writes each kind of model once a session; nobody changes these folders."""
+
+    @cache
+    def write(kind: str) -> tuple[Any, Path]:
+        folder = tmp_path_factory.mktemp(kind)
+        return tiny.write(kind, folder), folder
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def load(written: Written) -> Load:
+    """Loads each kind of model once a session and precision."""
+
+    @cache
+    def load_once(kind: str, quantization: str) -> TorchEngine:
+        return tiny.load(written(kind)[1], quantization)
+
+    return load_once
+
+
+@pytest.fixture
+def llama(tmp_path: Path) -> Path:
+    """A model's folder to be spoilt."""
+    tiny.write("llama", tmp_path)
+    return tmp_path

@@ -1,0 +1,133 @@
+"""Tiny models with random weights, written to disk as a hub would: safetensors, config and manifest.
+
+Random weights repeat one token for ever, so the initial spread is large; the tests check that answers vary.
+"""
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from tokenizers import Tokenizer
+from tokenizers.decoders import Fuse
+from tokenizers.models import WordLevel
+from transformers.utils import logging as transformers_logging
+
+from lengthwise import manifest
+from lengthwise.catalog import ModelSpec
+from worker.engine.protocol import Request
+from worker.engine.torch_engine import TorchEngine
+
+VOCABULARY = 120
+PAD, END, START = 0, 1, 2
+_IDS: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "eos_token_id": END, "bos_token_id": START}
+_SEQ2SEQ: dict[str, Any] = {
+    "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
+    "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "max_position_embeddings": 128, "init_std": 0.4,
+    "forced_eos_token_id": None, "decoder_start_token_id": END,
+}  # fmt: skip
+_DECODER: dict[str, Any] = {
+    "hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
+    "num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.4,
+}  # fmt: skip
+_CLASSIFIER: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "num_labels": 3, "initializer_range": 0.3}
+
+
+def _marian() -> Any:
+    # As converted Opus-MT models are: the start is the pad, which must never be written.
+    own = _SEQ2SEQ | {"decoder_start_token_id": PAD}
+    return transformers.MarianMTModel(transformers.MarianConfig(**_IDS, **own, bad_words_ids=[[PAD]]))
+
+
+def _t5() -> Any:
+    sizes = {"d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 2, "num_heads": 2}
+    config = transformers.T5Config(vocab_size=VOCABULARY, **sizes, decoder_start_token_id=PAD, initializer_factor=4.0)
+    return transformers.T5ForConditionalGeneration(config)
+
+
+def _bert(**more: Any) -> Any:
+    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
+    config = transformers.BertConfig(**_CLASSIFIER, **sizes, max_position_embeddings=128, **more)
+    return transformers.BertForSequenceClassification(config)
+
+
+def _distilbert() -> Any:
+    sizes = {"dim": 64, "n_layers": 2, "n_heads": 2, "hidden_dim": 128, "max_position_embeddings": 128}
+    config = transformers.DistilBertConfig(**_CLASSIFIER, **sizes, problem_type="multi_label_classification")
+    return transformers.DistilBertForSequenceClassification(config)
+
+
+ENCODER_DECODERS: dict[str, Callable[[], Any]] = {
+    "marian": _marian,
+    "t5": _t5,
+    "bart": lambda: transformers.BartForConditionalGeneration(transformers.BartConfig(**_IDS, **_SEQ2SEQ)),
+    "m2m_100": lambda: transformers.M2M100ForConditionalGeneration(transformers.M2M100Config(**_IDS, **_SEQ2SEQ)),
+    "mbart": lambda: transformers.MBartForConditionalGeneration(transformers.MBartConfig(**_IDS, **_SEQ2SEQ)),
+}
+DECODERS: dict[str, Callable[[], Any]] = {
+    "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**_IDS, **_DECODER)),
+    "qwen2": lambda: transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_IDS, **_DECODER)),
+    "qwen3": lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**_IDS, **_DECODER, head_dim=32)),
+    "mistral": lambda: transformers.MistralForCausalLM(
+        transformers.MistralConfig(**_IDS, **_DECODER, sliding_window=20)
+    ),
+}
+GENERATIVE = ENCODER_DECODERS | DECODERS
+#: One that no stepper knows, so that transformers' generate runs it.
+UNFITTING: dict[str, Callable[[], Any]] = {
+    "gpt2": lambda: transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(**_IDS, n_embd=64, n_layer=2, n_head=2, n_positions=128, initializer_range=0.4)
+    )
+}
+CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    "bert": _bert,
+    "distilbert": _distilbert,
+    "roberta": lambda: transformers.RobertaForSequenceClassification(
+        transformers.RobertaConfig(
+            **_CLASSIFIER, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128
+        )
+    ),
+}
+EVERY = GENERATIVE | UNFITTING | CLASSIFIERS
+
+
+def write(kind: str, folder: Path) -> Any:
+    """Writes the model of this kind and returns it as transformers made it."""
+    torch.manual_seed(7)
+    model = EVERY[kind]().eval()
+    transformers_logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    words = {"<pad>": PAD, "</s>": END, "<s>": START} | {f"w{n:03d} ": n for n in range(3, VOCABULARY)}
+    tokenizer = Tokenizer(WordLevel(words, unk_token="<s>"))
+    tokenizer.decoder = Fuse()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    manifest.write(folder, sorted(path.name for path in folder.iterdir()))
+    return model
+
+
+def spec(folder: Path, quantization: str = "none") -> ModelSpec:
+    return ModelSpec.model_validate(
+        {"name": "tiny", "path": folder, "quantization": quantization, "device": "cpu", "generate": {}}
+    )
+
+
+def load(folder: Path, quantization: str = "none") -> TorchEngine:
+    return TorchEngine.load(spec(folder, quantization))
+
+
+def requests(max_new_tokens: int = 12, lengths: tuple[int, ...] = (7, 3, 40, 12, 7, 33, 50)) -> list[Request]:
+    """Made-up inputs of mixed lengths."""
+    draw = random.Random(3)
+    inputs = [[draw.randrange(3, VOCABULARY) for _ in range(length)] for length in lengths]
+    return [Request(number, tokens, max_new_tokens) for number, tokens in enumerate(inputs)]
+
+
+def edit_config(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))

@@ -1,0 +1,88 @@
+"""The API and a worker in this process, on the suite's servers and an echoing model."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from lengthwise import database, queue, settings
+from lengthwise.ledger import sweep
+from tests import servers as real
+from tests.fakes import write_catalog
+from worker import loaded
+from worker.generate import generate
+
+#: Runs every waiting pool until none waits.
+RunWorker = Callable[[], None]
+
+
+@pytest.fixture
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A ``models.toml`` of one echoing model, named by the settings."""
+    path = write_catalog(tmp_path)
+    monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
+    settings.get.cache_clear()
+    forget_models()
+    yield path
+    forget_models()
+
+
+@pytest.fixture
+def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
+    """The API as a caller sees it: what the server would answer, whatever was raised."""
+    with TestClient(create_app(), raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def run_worker(catalog: Path, installed: settings.Settings) -> RunWorker:
+    def run() -> None:
+        while pools := _waiting():
+            for pool in pools:
+                generate(pool)
+
+    return run
+
+
+@contextmanager
+def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestClient]:
+    """``client`` for as long as a module's tests like, under settings of their own."""
+    with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
+        named = {"database_url": url, "redis_url": servers.redis, "models": write_catalog(folder), **knobs}
+        for name, value in named.items():
+            patch.setenv(f"LENGTHWISE_{name.upper()}", str(value))
+        for made in (settings.get, database.engine, queue.app):
+            made.cache_clear()
+        with TestClient(create_app(), raise_server_exceptions=False) as client:
+            yield client
+        for made in (settings.get, database.engine, queue.app):
+            made.cache_clear()
+
+
+def submit(client: TestClient, items: list[Any], kind: str = "generate", **more: Any) -> dict[str, Any]:
+    """A job that is taken, as the API answers for it."""
+    answer = client.post("/v1/jobs", json={"kind": kind, "items": items, **more})
+    assert answer.status_code == 202, answer.text
+    taken: dict[str, Any] = answer.json()
+    return taken
+
+
+def look(client: TestClient, job_id: str) -> dict[str, Any]:
+    answer = client.get(f"/v1/jobs/{job_id}")
+    assert answer.status_code == 200, answer.text
+    job: dict[str, Any] = answer.json()
+    return job
+
+
+def forget_models() -> None:
+    loaded._catalog.cache_clear()
+    loaded._engines.clear()
+
+
+def _waiting() -> list[str]:
+    with database.engine().begin() as connection:
+        return sweep.waiting_pools(connection)
