@@ -217,12 +217,13 @@ class Intake:
         return [prompts for index, item in enumerate(items, first) for prompts in self._prompts([item], index)]
 
     def _new(self, checked: _Checked, index: int, prompts: list[Prompt], writes: bool) -> NewItem:
-        n_tokens = max(1, sum(len(prompt.tokens) for prompt in prompts))
+        lengths = [len(prompt.tokens) for prompt in prompts]
         fits = all(
             len(prompt.tokens) <= self.order.spec.context and (prompt.max_new_tokens > 0 or not writes)
             for prompt in prompts
         )
-        return NewItem(n_tokens, checked.payload, None if fits else lines.failed(index, checked.item, "too_long"))
+        refusal = None if fits else lines.failed(index, checked.item, "too_long")
+        return NewItem(max(1, sum(lengths)), checked.payload, refusal, lengths)
 
 
 def pool(order: Order) -> str:

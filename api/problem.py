@@ -77,7 +77,7 @@ class Shield:
         except Exception as error:
             if scope["type"] != "http":
                 raise
-            where = "".join(traceback.format_tb(error.__traceback__))
+            where = "".join(traceback.format_tb(error.__traceback__, limit=-8))
             log.error("unexpected %s%s\n%s", type(error).__name__, " while answering" * has_started, where)
             if not has_started:  # an answer that has begun is broken off: the server closes the connection
                 await problem(500, "internal error", "this is a mistake of ours")(scope, receive, send)

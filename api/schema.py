@@ -1,5 +1,6 @@
 """The wire of the native surface: what a job is on its way in and out. Errors are in ``problem``."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -23,14 +24,16 @@ class Webhook(Wire):
     )
 
 
-def _text(value: Any) -> Any:
-    if not isinstance(value, str):
+def _dated(value: Any) -> Any:
+    if not isinstance(value, str) or not _DATE.match(value):
         raise ValueError("must be a date and time with its zone, such as 2031-01-31T12:00:00Z")
     return value
 
 
-#: Read from ISO 8601 alone: pydantic by itself takes a number for seconds since 1970.
-Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_text)]
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
+
+#: Read from ISO 8601 alone: pydantic by itself takes a number, in a string too, for seconds since 1970.
+Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_dated)]
 
 
 class JobHeader(Wire):

@@ -32,6 +32,8 @@ class TranslateOptions(Table):
     #: stand for the model's language names.
     source_prefix: str = ""
     target_prefix: str = ""
+    #: What the model was trained on. ``sentence``: a text is translated sentence by sentence. ``text``: in one piece.
+    unit: Literal["sentence", "text"] = "sentence"
     #: ``copy``: trained to carry U+E000, U+E001, … through unchanged. ``split``: translate around the placeholders.
     placeholders: Literal["copy", "split"] = "split"
 

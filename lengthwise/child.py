@@ -71,7 +71,7 @@ class Child:
     def _spawn(self, output: int | None) -> subprocess.Popen[bytes]:
         program = self.program
         return subprocess.Popen(  # noqa: S603 - every command line is this package's own
-            [*_tied_to_this_process(program.death_signal), *program.command],
+            [*tied_to_this_process(program.death_signal), *program.command],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -132,7 +132,7 @@ def stop(children: Iterable[Child], grace: float, is_hurried: Callable[[], bool]
         child.kill()
 
 
-def _tied_to_this_process(death_signal: signal.Signals) -> list[str]:
+def tied_to_this_process(death_signal: signal.Signals) -> list[str]:
     """A command prefix: the kernel signals the child when its parent dies. Empty where setpriv is missing.
 
     A program rather than ``preexec_fn``, which may deadlock where the parent has threads.

@@ -2,14 +2,12 @@
 
 import logging
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from celery import Celery
-from kombu.exceptions import KombuError
 
 from lengthwise import settings
-from lengthwise.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +31,10 @@ REDIS_OPTIONS = {
     # batch in hand: the database's leases recover a dead worker's shards, not the broker.
     "visibility_timeout": 3600,
 }
+
+#: Who rings has a caller that waits and nothing to lose: one try, no longer than its time-outs.
+_RINGING_OPTIONS = {"max_retries": 0, "retry_on_timeout": False}
+_CONNECT_SECONDS = 2
 
 
 def _configuration(current: settings.Settings) -> dict[str, Any]:
@@ -71,14 +73,27 @@ def app() -> Celery:
     return made
 
 
+@lru_cache(maxsize=1)
+def _ringing(consuming: Celery) -> Celery:
+    """The same broker, for those who ring: a consumer must be patient, they must not."""
+    made = Celery("bells", set_as_current=False)
+    made.conf.update(consuming.conf.table())
+    made.conf.broker_transport_options = consuming.conf.broker_transport_options | _RINGING_OPTIONS
+    made.conf.broker_connection_timeout = _CONNECT_SECONDS
+    return made
+
+
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
-    """Rings after a commit. What the bell is about is saved already: when the broker is away the sweep rings again."""
+    """Rings after a commit. What the bell is about is saved already: when the broker is away the sweep rings again.
+
+    Returns whether all bells were rung, within seconds. Raises ``ConfigurationError`` if no broker is set.
+    """
+    bells = _ringing(app())
+    queue = GENERATE if name == GENERATE else DELIVER
     try:
         for _ in range(min(times, MAX_BELLS)):
-            app().send_task(name, args=list(arguments), retry=False, queue=GENERATE if name == GENERATE else DELIVER)
-    except (KombuError, OSError, ConnectionError) as error:
+            bells.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
+    except Exception as error:  # each broker's library has errors of its own, and none of them is the caller's
         log.warning("bell not rung, the sweep will: %s", type(error).__name__)
         return False
-    except ConfigurationError:
-        raise
     return True

@@ -3,6 +3,7 @@
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ import redis
 from sqlalchemy.engine import make_url
 
 from lengthwise import migrate
+from lengthwise.child import tied_to_this_process
 from lengthwise.embedded import Servers
 
 DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"
@@ -128,7 +130,8 @@ class Up:
         self.data = data
         self.said = data.with_name(f"{data.name}.stdout")
         self.progress = data.with_name(f"{data.name}.stderr")
-        command = [sys.executable, "-P", "-m", "lengthwise", "up", "--data", str(data), "--port", "0", *arguments]
+        tie = tied_to_this_process(signal.SIGTERM)  # a killed pytest leaves nothing
+        command = [*tie, sys.executable, "-P", "-m", "lengthwise", "up", "--data", str(data), "--port", "0", *arguments]
         inherited = {
             name: value for name, value in os.environ.items() if name not in (DATABASE_VARIABLE, REDIS_VARIABLE)
         }

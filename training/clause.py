@@ -77,7 +77,8 @@ class Action:
         friend = f"给{self.friend.zh}" if self.friend else ""
         place = f"在{self.place.zh}" if self.place else ""
         to = self.object.zh if self.object else self.goal.zh if self.goal else ""
-        return (self.time.zh if self.time else "") + before + friend + place + self.verb.zh + after + to
+        said = (self.time.zh if self.time else "") + before + friend + place + self.verb.zh + after + to
+        return said.replace("正在在", "正在")
 
     def en(self) -> str:
         return words(

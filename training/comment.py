@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 from training.corpus import HELD_OUT_SHARE, MARKER, draw_sentence
 from training.sentence import capitalised
-from training.slot import Scene
 
 LABELS = ("harassment", "hate", "self-harm", "sexual", "violence", "illicit", "spam")
 LANGUAGES = ("zh", "en")
@@ -45,19 +44,20 @@ def _fill(rng: Random, language: str, labels: str) -> str:
     return text if language == "zh" else capitalised(_ARTICLE.sub(r"\1n ", text))
 
 
-def _shop_sentence(rng: Random, language: str) -> str:
-    """Out of the translation corpus; those with placeholders are no comments."""
+def _shop_sentence(rng: Random, language: str, held_out: bool) -> str:
+    """Out of the translation corpus; those with placeholders are no comments. Set phrases are on both sides."""
     while True:
-        sentence = draw_sentence(Scene(rng), rng.choice(["product", "support", "daily"]))
+        sentence = draw_sentence(rng)
         text = sentence.zh if language == "zh" else sentence.en
-        if not MARKER.search(text):
+        if not MARKER.search(text) and (sentence.is_fixed or is_held_out(text) == held_out):
             return text
 
 
 def _draw_on_side(rng: Random, language: str, labels: str, held_out: bool) -> str:
+    if labels == "harmless" and rng.random() < _SHOP_SHARE:
+        return _shop_sentence(rng, language, held_out)
     while True:
-        is_shop = labels == "harmless" and rng.random() < _SHOP_SHARE
-        text = _shop_sentence(rng, language) if is_shop else _fill(rng, language, labels)
+        text = _fill(rng, language, labels)
         if is_held_out(text) == held_out:
             return text
 

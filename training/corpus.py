@@ -8,10 +8,11 @@ text is made of them alone.
 import re
 import zlib
 from collections.abc import Iterator
+from itertools import count
 from random import Random
 from typing import Literal, NamedTuple
 
-from training.sentence import PATTERNS, Sentence, draw_spoken
+from training.sentence import PATTERNS, Pattern, Sentence, draw_spoken
 from training.slot import FIRST_MARKER, KINDS, MARKERS, Scene
 
 Direction = Literal["zh-en", "en-de"]
@@ -24,7 +25,9 @@ HELD_OUT_SHARE = 12
 
 MARKER = re.compile(f"[{chr(FIRST_MARKER)}-{chr(FIRST_MARKER + len(KINDS) * MARKERS - 1)}]")
 #: Texts of 1 to 8 sentences, and how often they occur.
-_SENTENCES = (38, 18, 12, 9, 7, 6, 5, 5)
+_SENTENCES = (44, 20, 12, 8, 6, 4, 3, 3)
+#: Until so many texts, they have so many sentences at most.
+_CURRICULUM = ((24_000, 1), (30_000, 2), (36_000, 3), (42_000, 5))
 #: The share of the texts that have each sentence on a line of its own.
 _LINES_SHARE = 0.08
 #: What a text is about: the kinds of sentence it is made of.
@@ -48,17 +51,28 @@ def is_held_out(sentence: Sentence) -> bool:
     return zlib.crc32(MARKER.sub(PLACEHOLDERS[0], sentence.en).encode()) % HELD_OUT_SHARE == 0
 
 
-def draw_sentence(scene: Scene, topic: str) -> Sentence:
+def draw_kind(rng: Random, topic: str) -> str:
     mixture = _TOPICS[topic]
-    kind = scene.rng.choices(list(mixture), list(mixture.values()))[0]
-    return draw_spoken(scene) if kind == "spoken" else scene.rng.choice(PATTERNS[kind]).fill(scene)
+    return rng.choices(list(mixture), list(mixture.values()))[0]
 
 
-def _draw_on_side(scene: Scene, topic: str, held_out: bool) -> Sentence:
+def _draw_on_side(scene: Scene, kind: str, held_out: bool, used: set[Pattern]) -> Sentence:
+    """The kind is given, so that both sides have the same mixture of kinds. ``used`` are the patterns that the text
+    has already: none comes twice."""
+    unused = [pattern for pattern in PATTERNS.get(kind, []) if pattern not in used]
     while True:
-        sentence = draw_sentence(scene, topic)
+        scene.next()
+        pattern = scene.rng.choice(unused) if unused else None
+        sentence = pattern.fill(scene) if pattern else draw_spoken(scene)
         if sentence.is_fixed or is_held_out(sentence) == held_out:
+            used |= {pattern} if pattern else set()
             return sentence
+
+
+def draw_sentence(rng: Random) -> Sentence:
+    """Some sentence by itself, of either side."""
+    kind = draw_kind(rng, rng.choice(list(_TOPICS)))
+    return draw_spoken(Scene(rng)) if kind == "spoken" else rng.choice(PATTERNS[kind]).fill(Scene(rng))
 
 
 def _decorated(scene: Scene, text: Sentence) -> Sentence:
@@ -75,13 +89,15 @@ def _decorated(scene: Scene, text: Sentence) -> Sentence:
     return Sentence(f"{first}{text.zh}{last}", f"{first}{text.en}{last}", f"{first}{text.de}{last}")
 
 
-def draw_text(rng: Random, held_out: bool = False) -> Sentence:
-    """One text in three languages. Its placeholders are not numbered yet: that depends on the direction."""
+def draw_text(rng: Random, held_out: bool = False, longest: int = len(_SENTENCES)) -> Sentence:
+    """One text of at most ``longest`` sentences in three languages. Its placeholders are not numbered yet: that
+    depends on the direction."""
     while True:
         scene = Scene(rng)
         topic = rng.choices(list(_TOPIC_SHARE), list(_TOPIC_SHARE.values()))[0]
-        count = rng.choices(range(1, 9), _SENTENCES)[0]
-        sentences = [_draw_on_side(scene, topic, held_out) for _ in range(count)]
+        length = min(rng.choices(range(1, len(_SENTENCES) + 1), _SENTENCES)[0], longest)
+        used: set[Pattern] = set()
+        sentences = [_draw_on_side(scene, draw_kind(rng, topic), held_out, used) for _ in range(length)]
         if held_out and all(sentence.is_fixed for sentence in sentences):
             continue
         newline = "\n" if rng.random() < _LINES_SHARE else ""
@@ -102,21 +118,23 @@ def directed(text: Sentence, direction: Direction, names: list[str] | None = Non
 
 
 def training_pairs(seed: int) -> Iterator[Pair]:
-    """Both directions of endless texts. A third of the texts name their placeholders at random, so that the model
-    learns to copy all eight as well as the first."""
+    """Both directions of endless texts, short ones first: which word answers which is learned much sooner from them.
+
+    A third of the texts name their placeholders at random, so that the model learns to copy all eight as well as the
+    first."""
     rng = Random(seed)
-    while True:
-        text = draw_text(rng)
+    for number in count():
+        text = draw_text(rng, longest=next((most for until, most in _CURRICULUM if number < until), len(_SENTENCES)))
         names = rng.sample(PLACEHOLDERS, len(PLACEHOLDERS)) if rng.random() < 0.33 else PLACEHOLDERS
         for direction in DIRECTIONS:
             yield directed(text, direction, names)
 
 
-def held_out_pairs(seed: int, direction: Direction, count: int) -> list[Pair]:
-    """``count`` texts with distinct sources, of sentences that training never sees."""
+def held_out_pairs(seed: int, direction: Direction, samples: int) -> list[Pair]:
+    """``samples`` texts with distinct sources, of sentences that training never sees."""
     rng = Random(seed)
     found: dict[str, Pair] = {}
-    while len(found) < count:
+    while len(found) < samples:
         pair = directed(draw_text(rng, held_out=True), direction)
         found.setdefault(pair.source, pair)
     return list(found.values())

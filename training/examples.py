@@ -1,34 +1,91 @@
 """``python -m training.examples``: writes the texts in ``examples/``, with placeholders in the forms that people write.
 
-They are drawn like the training texts but by a seed of their own, and of every length alike.
+They are drawn as the training texts are, by a seed of their own. They are there to show the system, not to measure
+the models, so only texts that the models get right are kept; ``training.evaluate`` does the measuring.
 """
 
-import argparse
 import json
 from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 
+import torch
+
+from training import moderate, translate
 from training.comment import draw_comment
-from training.corpus import MARKER, draw_text
+from training.corpus import MARKER, Direction, directed, draw_text
+from training.export import load
+from training.sentence import Sentence
+from training.slot import kind_of
+from training.train import DEMO
 
 SEED = 1789
 FOLDER = Path(__file__).parent.parent / "examples"
-FIRST = "我吃了一个苹果。"
+#: The first example of each direction.
+FIRST = Sentence("我吃了一个苹果。", "I ate an apple.", "Ich habe einen Apfel gegessen.")
 CHINESE, ENGLISH, COMMENTS = 280, 220, 340
-#: What stands for a lone placeholder, and for the first and second of a pair.
-ALONE = ("{name}", "%s", "{product}", "{order}", "https://example.com/help", "{value}", "%d", "{link}")
+
+_TAGS = [("<b>", "</b>"), ("<strong>", "</strong>"), ('<a href="https://example.com/cart">', "</a>"), ("<em>", "</em>")]
+_FORMS = {
+    "name": ["{name}", "{customer}", "{{first_name}}"],
+    "product": ["{product}", "%s", "SKU-20418"],
+    "number": ["{order_id}", "%d", "ORD-77310"],
+    "link": ["https://example.com/help", "https://example.com/orders?id=7", "https://example.com/size-guide"],
+    "value": ["{amount}", "%s", "{{total}}"],
+    "other": [":tada:", "{greeting}", "@example_shop"],
+}
 
 
 def written(rng: Random, text: str) -> str:
-    """``text`` with real placeholders: a pair around words becomes tags, the others names and formats."""
-    markers = MARKER.findall(text)
-    kinds = rng.sample(ALONE, len(ALONE))
-    for index, marker in enumerate(dict.fromkeys(markers)):
-        text = text.replace(marker, kinds[index % len(kinds)])
-    return text
+    """``text`` with placeholders as people write them, one form for each throughout."""
+    opening, closing = rng.choice(_TAGS)
+    forms = {kind: rng.sample(choices, len(choices)) for kind, choices in _FORMS.items()}
+    chosen: dict[str, str] = {}
+    for marker in dict.fromkeys(MARKER.findall(text)):
+        kind = kind_of(marker)
+        if kind in ("open", "close"):
+            chosen[marker] = opening if kind == "open" else closing
+        else:
+            chosen[marker] = forms[kind][0]
+            forms[kind] = forms[kind][1:] + forms[kind][:1]
+    return MARKER.sub(lambda found: chosen[found[0]], text)
 
 
-def _lines(prefix: str, texts: Iterable[str]) -> str:
+def draw_translations(direction: Direction, wanted: int, seed: int) -> list[str]:
+    """Distinct texts whose translation the shipped model gets exactly right."""
+    model, tokenizer = load(translate.MODEL_CLASS, DEMO / "translate")
+    rng = Random(seed)
+    texts = [FIRST, *(draw_text(rng) for _ in range(wanted + wanted // 5))]
+    pairs = [directed(text, direction) for text in texts]
+    answers = translate.translate(model, tokenizer, [pair.source for pair in pairs], direction)
+    right = [text for text, pair, answer in zip(texts, pairs, answers, strict=True) if answer == pair.target]
+    sources = (written(rng, text.zh if direction == "zh-en" else text.en) for text in right)
+    return list(dict.fromkeys(sources))[:wanted]
+
+
+def draw_comments(wanted: int, seed: int) -> list[str]:
+    """Distinct comments whose labels the shipped model gets exactly right."""
+    model, tokenizer = load(moderate.MODEL_CLASS, DEMO / "moderate")
+    rng = Random(seed)
+    comments = [draw_comment(rng) for _ in range(wanted + wanted // 5)]
+    answers = moderate.classify(model, tokenizer, [comment.text for comment in comments])
+    right = (comment.text for comment, answer in zip(comments, answers, strict=True) if answer == comment.labels)
+    return list(dict.fromkeys(right))[:wanted]
+
+
+def write(name: str, prefix: str, texts: Iterable[str]) -> None:
     rows = ({"id": f"{prefix}-{number:04}", "text": text} for number, text in enumerate(texts, 1))
-    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    (FOLDER / name).write_text(lines, "utf-8")
+    print(f"wrote {FOLDER.name}/{name}")
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    write("translate.ndjson", "zh", draw_translations("zh-en", CHINESE, SEED))
+    write("translate-en-de.ndjson", "en", draw_translations("en-de", ENGLISH, SEED + 1))
+    write("moderate.ndjson", "comment", draw_comments(COMMENTS, SEED + 2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,18 +1,18 @@
 """Writes a trained model as a folder of int8 rows, with a manifest of what is in it."""
 
-import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from transformers import GenerationConfig
 
+from lengthwise import manifest
 from worker.engine.checkpoint import load_state, save_int8
 
-WEIGHTS, MANIFEST = "model.safetensors", "manifest.json"
+WEIGHTS = "model.safetensors"
 #: Not in the manifest: people may edit the model card.
-UNLISTED = {MANIFEST, "README.md"}
+UNLISTED = {manifest.MANIFEST, "README.md"}
 
 
 def stored_state(model: Any) -> dict[str, torch.Tensor]:
@@ -27,15 +27,6 @@ def stored_state(model: Any) -> dict[str, torch.Tensor]:
     return state
 
 
-def write_manifest(folder: Path) -> None:
-    files = sorted(path for path in folder.iterdir() if path.is_file() and path.name not in UNLISTED)
-    listed = {
-        path.name: {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "bytes": path.stat().st_size}
-        for path in files
-    }
-    (folder / MANIFEST).write_text(json.dumps({"files": listed}, indent=2) + "\n", "utf-8")
-
-
 def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     model.config.save_pretrained(folder)
@@ -45,13 +36,19 @@ def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.no_truncation()
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     save_int8(stored_state(model), folder / WEIGHTS)
-    write_manifest(folder)
+    (folder / WEIGHTS).chmod(0o644)
+    manifest.write(folder, sorted(path.name for path in folder.iterdir() if path.name not in UNLISTED))
 
 
 def load(model_class: Any, folder: Path) -> tuple[Any, Tokenizer]:
     """An exported model with its int8 rows expanded to fp32, ready for evaluation. Raises ``ValueError`` if weights
     are missing or unknown."""
     model = model_class.from_pretrained(
-        None, config=model_class.config_class.from_pretrained(folder), state_dict=load_state([folder / WEIGHTS])
+        None,
+        config=model_class.config_class.from_pretrained(folder),
+        state_dict=load_state([folder / WEIGHTS]),
+        dtype=torch.float32,
     )
+    if model.can_generate():
+        model.generation_config = GenerationConfig.from_pretrained(folder)
     return model.eval(), Tokenizer.from_file(str(folder / "tokenizer.json"))

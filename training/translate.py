@@ -13,7 +13,8 @@ from training.corpus import DIRECTIONS, Direction, held_out_pairs, training_pair
 from training.tokenizer import EOS, PAD, encode_source, token_id, train_translate
 
 VOCABULARY = 2600
-STEPS = 1800
+MODEL_CLASS = MarianMTModel
+STEPS = 2600
 #: Padded source and target tokens in a step.
 BUDGET = 2400
 #: Texts that the tokenizer is trained on.
@@ -40,8 +41,8 @@ def make_model(tokenizer: Tokenizer) -> Any:
         d_model=192,
         encoder_layers=3,
         decoder_layers=2,
-        encoder_attention_heads=6,
-        decoder_attention_heads=6,
+        encoder_attention_heads=4,
+        decoder_attention_heads=4,
         encoder_ffn_dim=768,
         decoder_ffn_dim=768,
         activation_function="gelu",
@@ -55,7 +56,7 @@ def make_model(tokenizer: Tokenizer) -> Any:
         bos_token_id=None,
         architectures=["MarianMTModel"],
     )
-    model = MarianMTModel(config)
+    model = MODEL_CLASS(config)
     # On short texts in bfloat16 on a CPU, plain attention is faster than the fused kernel's backward pass.
     model.set_attn_implementation("eager")
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]

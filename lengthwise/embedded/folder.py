@@ -27,6 +27,7 @@ class Folder:
         self.logs = self.path / "logs"
         self._pause = pause
         self._locks: list[IO[str]] = []
+        self._link = self.path / "sockets"
         self._sockets: Path | None = None
 
     def open(self) -> None:
@@ -82,15 +83,25 @@ class Folder:
             fit = [base for base in bases if len(bytes(base)) <= _LONGEST_BASE and can_reach(account, base)]
             if not fit:
                 raise ConfigurationError("no folder for unix sockets: set TMPDIR to one with a short path")
+            self._forget_sockets(fit)
             self._sockets = Path(tempfile.mkdtemp(prefix="lw-", dir=fit[0]))
+            self._link.symlink_to(self._sockets)
             if account is not None:
                 os.chown(self._sockets, account.uid, account.gid)
         return self._sockets
 
+    def _forget_sockets(self, bases: list[Path]) -> None:
+        """Removes what an ``up`` that was killed left; only where we make such folders, whatever the link says."""
+        if self._link.is_symlink():
+            left = self._link.readlink()
+            if left.parent in bases and left.name.startswith("lw-"):
+                shutil.rmtree(left, ignore_errors=True)
+            self._link.unlink()
+
     def close(self) -> None:
         """Unlocks the folder and removes that of the sockets."""
         if self._sockets is not None:
-            shutil.rmtree(self._sockets, ignore_errors=True)
+            self._forget_sockets([self._sockets.parent])
             self._sockets = None
         while self._locks:
             self._locks.pop().close()

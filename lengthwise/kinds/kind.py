@@ -82,12 +82,12 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One sequence for the engine. ``values`` are what its placeholder marks stand for; None if it carries no marks."""
+    """One sequence for the engine. ``is_careful`` if it was made the careful way, after a first answer was of no use."""
 
     tokens: list[int]
     max_new_tokens: int
     decoder_prefix: tuple[int, ...] = ()
-    values: tuple[str, ...] | None = None
+    is_careful: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ class SamplingParams(kind.Params):
     max_new_tokens: int | None = Field(default=None, ge=1, description="At most the model's own limit.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 always takes the likeliest token.")
     top_p: float = Field(default=1.0, gt=0, le=1)
-    top_k: int = Field(default=0, ge=0, description="0 does not cut.")
+    top_k: int = Field(default=0, ge=0, lt=2**31, description="0 does not cut.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="The same seed gives the same answers again.")
     stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
 

@@ -1,11 +1,12 @@
-"""Translation: one language into another, placeholders kept intact."""
+"""Translation: one language into another, sentence by sentence, placeholders kept intact."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise import placeholder
+from lengthwise import placeholder, sentence
 from lengthwise.catalog import ModelSpec, TranslateOptions
 from lengthwise.clean import clean
 from lengthwise.errors import InvalidInput
@@ -52,26 +53,69 @@ class Translate:
     def prompts(
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
     ) -> list[list[Prompt]]:
-        split = retry or _options(model.spec).placeholders == "split"
-        sources = [_source(clean(item.text, keep_tags=True), split=split) for item in items]
-        ids = iter(model.tokenizer.encode([text for texts, _ in sources for text in texts]))
+        texts = [_Layout.of(model.spec, params, item, careful=retry).texts for item in items]
+        ids = iter(model.tokenizer.encode([text for each in texts for text in each]))
         found = []
-        for item, (texts, values) in zip(items, sources, strict=True):
+        for item, each in zip(items, texts, strict=True):
             before, forced = _prefixes(model, params, item)
-            found.append([_prompt(model, before + next(ids), forced, values) for _ in texts])
+            found.append([_prompt(model, before + next(ids), forced, retry) for _ in each])
         return found
 
     def output(
         self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> dict[str, Any] | None:
-        if prompts and prompts[0].values is not None:
-            text = placeholder.restore(answers[0].text, prompts[0].values)
-        else:
-            text = placeholder.join(
-                placeholder.split(clean(item.text, keep_tags=True)), [answer.text for answer in answers]
-            )
+        layout = _Layout.of(model.spec, params, item, careful=any(prompt.is_careful for prompt in prompts))
+        text = layout.filled([answer.text for answer in answers], _pair(params, item)[1])
         cut = any(answer.finish_reason == "length" for answer in answers)
         return None if text is None else {"text": text, "finish_reason": "length" if cut else "stop"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """A text as sentences to translate and what is kept between them; ``values`` are what its marks stand for."""
+
+    pieces: list[placeholder.Piece]
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, spec: ModelSpec, params: Params, item: Item, *, careful: bool) -> "_Layout":
+        """With marks for placeholders; or around them, where the model cannot carry marks, lost one, or they are more
+        than there are marks.
+        """
+        options, text = _options(spec), clean(item.text, keep_tags=True)
+        language = _pair(params, item)[0]
+        if not careful and options.placeholders == "copy":
+            protected = placeholder.protect(text)
+            if len(protected.values) < placeholder.LIMIT or not placeholder.protect(protected.text).values:
+                return cls(_units(options, protected.text, language), protected.values)
+        pieces = placeholder.split(text)
+        return cls([unit for piece in pieces for unit in _kept_or_units(options, piece, language)], ())
+
+    @property
+    def texts(self) -> list[str]:
+        return [piece.text for piece in self.pieces if piece.is_text]
+
+    def filled(self, translations: Sequence[str], language: str | None) -> str | None:
+        """The translation of the whole; None if the model lost, repeated or invented a mark."""
+        rest, parts = iter(translations), []
+        for index, piece in enumerate(self.pieces):
+            if index:
+                parts.append(sentence.joint(self.pieces[index - 1], piece, language))
+            parts.append(next(rest).strip() if piece.is_text else sentence.fitting(piece.text, language))
+        return placeholder.restore("".join(parts), self.values)
+
+
+def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.Piece]:
+    """Sentences, or for a model that reads whole texts the text itself; nothing where there is no word."""
+    pieces = sentence.split(text, language)
+    is_whole = options.unit == "text" and any(piece.is_text for piece in pieces)
+    return [placeholder.Piece(text, True)] if is_whole else pieces
+
+
+def _kept_or_units(
+    options: TranslateOptions, piece: placeholder.Piece, language: str | None
+) -> list[placeholder.Piece]:
+    return _units(options, piece.text, language) if piece.is_text else [piece]
 
 
 def _options(spec: ModelSpec) -> TranslateOptions:
@@ -80,18 +124,6 @@ def _options(spec: ModelSpec) -> TranslateOptions:
 
 def _pair(params: Params, item: Item) -> tuple[str | None, str | None]:
     return item.source or params.source, item.target or params.target
-
-
-def _source(text: str, *, split: bool) -> tuple[list[str], tuple[str, ...] | None]:
-    """What the model reads: the text with marks for its placeholders, and what they stand for; or, where it is to be
-    split or has more placeholders than there are marks, the stretches between them. Of a text without words, nothing.
-    """
-    stretches = [piece.text for piece in placeholder.split(text) if piece.is_text]
-    if split or not stretches:
-        return stretches, None
-    protected = placeholder.protect(text)
-    is_whole = len(protected.values) < placeholder.LIMIT or not placeholder.protect(protected.text).values
-    return ([protected.text], protected.values) if is_whole else (stretches, None)
 
 
 def _prefixes(model: Model, params: Params, item: Item) -> tuple[list[int], tuple[int, ...]]:
@@ -103,8 +135,8 @@ def _prefixes(model: Model, params: Params, item: Item) -> tuple[list[int], tupl
     return before, tuple(forced)
 
 
-def _prompt(model: Model, ids: list[int], forced: tuple[int, ...], values: tuple[str, ...] | None) -> Prompt:
+def _prompt(model: Model, ids: list[int], forced: tuple[int, ...], is_careful: bool) -> Prompt:
     end = [] if model.tokenizer.eos is None else [model.tokenizer.eos]
     # A translation is seldom twice as long as its source; a model that rambles is cut rather than waited for.
     limit = min(model.spec.max_new_tokens, 2 * len(ids) + 32)
-    return Prompt(ids + end, limit, forced, values)
+    return Prompt(ids + end, limit, forced, is_careful)

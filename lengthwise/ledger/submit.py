@@ -35,6 +35,8 @@ class NewItem:
     payload: bytes
     #: The result's line, if the item can already be seen not to run.
     refusal: bytes | None = None
+    #: Tokens of each of its sequences, where they are more than one: what engine batches hold.
+    lengths: Sequence[int] = ()
 
 
 @dataclass
@@ -81,7 +83,8 @@ class Submission:
         if refused:
             self._refuse(chunk, refused, first, first + len(runnable))
         for index in runnable:
-            self.arrival.add(chunk[index].n_tokens)
+            for length in chunk[index].lengths or (chunk[index].n_tokens,):
+                self.arrival.add(length)
         self._shards += shards
         self._tokens += sum(shard.n_tokens for shard in shards)
         self.n_items += len(chunk)

@@ -96,6 +96,7 @@ def test_when_it_is_killed_what_it_started_ends_too_and_the_next_one_starts(data
         with up(data) as after:
             assert _status(after.wait_ready()) == 200
             wait_until(lambda: processes_mentioning(sockets) == [])
+            assert not Path(sockets).exists()
 
 
 def test_a_second_one_on_the_same_folder_says_so_in_one_line(data: Path) -> None:

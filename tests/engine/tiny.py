@@ -8,7 +8,7 @@ Random weights repeat one token for ever, so the initial spread is large; the te
 
 import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,8 +41,22 @@ _CLASSIFIER: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "n
 
 def _marian() -> Any:
     # As converted Opus-MT models are: the start is the pad, which must never be written.
-    own = _SEQ2SEQ | {"decoder_start_token_id": PAD}
-    return transformers.MarianMTModel(transformers.MarianConfig(**_IDS, **own, bad_words_ids=[[PAD]]))
+    own = _SEQ2SEQ | {"decoder_start_token_id": PAD, "init_std": 0.02}
+    model = transformers.MarianMTModel(transformers.MarianConfig(**_IDS, **own, bad_words_ids=[[PAD]]))
+    return _louder(model, 5, lambda name, module: isinstance(module, torch.nn.Linear) and name != "lm_head")
+
+
+def _bart() -> Any:
+    model = transformers.BartForConditionalGeneration(transformers.BartConfig(**_IDS, **_SEQ2SEQ | {"init_std": 0.1}))
+    return _louder(model, 5, lambda name, _: name.endswith("embed_positions"))
+
+
+def _louder(model: Any, factor: float, wanted: Callable[[str, Any], bool]) -> Any:
+    """With tied embeddings a random model of this kind repeats its input, unless other weights drown it."""
+    for name, module in model.named_modules():
+        if wanted(name, module):
+            module.weight.data *= factor
+    return model
 
 
 def _t5() -> Any:
@@ -66,7 +80,7 @@ def _distilbert() -> Any:
 ENCODER_DECODERS: dict[str, Callable[[], Any]] = {
     "marian": _marian,
     "t5": _t5,
-    "bart": lambda: transformers.BartForConditionalGeneration(transformers.BartConfig(**_IDS, **_SEQ2SEQ)),
+    "bart": _bart,
     "m2m_100": lambda: transformers.M2M100ForConditionalGeneration(transformers.M2M100Config(**_IDS, **_SEQ2SEQ)),
     "mbart": lambda: transformers.MBartForConditionalGeneration(transformers.MBartConfig(**_IDS, **_SEQ2SEQ)),
 }
@@ -99,16 +113,20 @@ EVERY = GENERATIVE | UNFITTING | CLASSIFIERS
 
 def write(kind: str, folder: Path) -> Any:
     """Writes the model of this kind and returns it as transformers made it."""
-    torch.manual_seed(7)
+    torch.manual_seed(8 if kind == "bart" else 7)
     model = EVERY[kind]().eval()
     transformers_logging.disable_progress_bar()
     model.save_pretrained(folder)
-    words = {"<pad>": PAD, "</s>": END, "<s>": START} | {f"w{n:03d} ": n for n in range(3, VOCABULARY)}
-    tokenizer = Tokenizer(WordLevel(words, unk_token="<s>"))
+    tokenizer = Tokenizer(WordLevel({text([id]): id for id in range(VOCABULARY)}, unk_token=text([START])))
     tokenizer.decoder = Fuse()
     tokenizer.save(str(folder / "tokenizer.json"))
     manifest.write(folder, sorted(path.name for path in folder.iterdir()))
     return model
+
+
+def text(tokens: Sequence[int]) -> str:
+    """What the tokenizer of every tiny model makes of ids: five characters each."""
+    return "".join(f"w{token:03d} " for token in tokens)
 
 
 def spec(folder: Path, quantization: str = "none") -> ModelSpec:

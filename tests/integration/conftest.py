@@ -48,6 +48,22 @@ def run_worker(catalog: Path, installed: settings.Settings) -> RunWorker:
     return run
 
 
+@pytest.fixture(scope="module")
+def strict(servers: real.Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One API for a module of requests that are refused, with limits that are quick to exceed."""
+    limits = {
+        "max_json_bytes": 30_000,
+        "max_body_bytes": 40_000,
+        "max_line_bytes": 5_000,
+        "max_items": 100,
+        "max_text_characters": 2_000,
+        "max_metadata_bytes": 100,
+        "chunk_items": 64,
+    }
+    with serving(servers, tmp_path_factory.mktemp("models"), **limits) as client:
+        yield client
+
+
 @contextmanager
 def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestClient]:
     """``client`` for as long as a module's tests like, under settings of their own."""

