@@ -9,9 +9,10 @@ import re
 from lengthwise.placeholder import Piece
 
 #: What may follow the last stop of a sentence: closing quotes and brackets, and a placeholder's mark.
-_CLOSERS = "[\"'”’»」』】）)\\]\ue000-\ue00f]*"
+_CLOSERS = "[\"'”’»」』】）)\\]\ue000-\ue00f]*+"
 #: A CJK stop ends a sentence; another one only before a blank and something that is no small letter.
-_END = re.compile(rf"[。！？…]+{_CLOSERS}|[.!?…]+{_CLOSERS}(?=\s+[^\sa-zäöü])|(?=\n)")
+#: Possessive, and begun only where a run of stops begins: linear on any text.
+_END = re.compile(rf"[。！？]++{_CLOSERS}|(?<![.!?…])[.!?…]++{_CLOSERS}(?=\s++[^\sa-zäöü])|(?=\n)")
 #: What ends in a full stop and seldom ends a sentence; single letters (initials, "z. B.") besides.
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|Art|vs|etc|approx|incl|ca|bzw|inkl|e\.g|i\.e|z\.B|d\.h|u\.a)\.$"
@@ -57,7 +58,7 @@ def _is_end(before: str, language: str | None) -> bool:
 
 
 def joint(before: Piece, after: Piece, language: str | None) -> str:
-    """What to put between two neighbours of a translation: a space where this language has one and the source had none."""
+    """What to put between two neighbours of a translation: a space where its language has one and the source had none."""
     return " " if before.is_text and after.is_text and language not in _SPACELESS_LANGUAGES else ""
 
 

@@ -1,14 +1,19 @@
 """Real implementations of our protocols that tests can reason about."""
 
 import json
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
+from lengthwise.catalog import ModelSpec
+from worker.engine.echo import EchoEngine
+from worker.engine.protocol import Completion, EngineError, OutOfMemoryError, Request
+
 END = "</s>"
 
 
-def write_echo_model(folder: Path, context: int = 512) -> Path:
+def write_echo_model(folder: Path, context: int = 512, seconds_per_batch: float = 0) -> Path:
     """A model folder for the engine ``echo``: a token a character, so that lengths can be counted by eye."""
     folder.mkdir(parents=True, exist_ok=True)
     alphabet = [chr(code) for code in (*range(0x20, 0x7F), *range(0xE000, 0xE008))] + list("我吃了一个苹果。你好")
@@ -18,7 +23,8 @@ def write_echo_model(folder: Path, context: int = 512) -> Path:
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([END, ">>en<<", ">>de<<", "<unk>"])
     tokenizer.save(str(folder / "tokenizer.json"))
-    (folder / "config.json").write_text(json.dumps({"eos_token_id": 1, "max_position_embeddings": context}))
+    config = {"eos_token_id": 1, "max_position_embeddings": context, "seconds_per_batch": seconds_per_batch}
+    (folder / "config.json").write_text(json.dumps(config))
     return folder
 
 
@@ -37,9 +43,73 @@ placeholders = "copy"
 """
 
 
-def write_catalog(folder: Path, context: int = 512) -> Path:
+def write_catalog(folder: Path, context: int = 512, seconds_per_batch: float = 0) -> Path:
     """A ``models.toml`` of one echoing model that serves translate and generate."""
-    write_echo_model(folder / "echo", context)
+    write_echo_model(folder / "echo", context, seconds_per_batch)
     path = folder / "models.toml"
     path.write_text(CATALOG)
     return path
+
+
+class WatchedEngine(EchoEngine):
+    """Echoes; ``before`` is called with each batch and may raise. ``batches`` are those it began."""
+
+    def __init__(self, spec: ModelSpec, before: Callable[[Sequence[Request]], None] = lambda _: None) -> None:
+        super().__init__(spec)
+        self.batches: list[list[Request]] = []
+        self._before = before
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        self.batches.append(list(requests))
+        self._before(requests)
+        yield from super().generate(requests)
+
+
+class PickyEngine(WatchedEngine):
+    """Cannot run a batch with a request of ``length`` tokens in it; answers half of such a batch first."""
+
+    def __init__(self, spec: ModelSpec, length: int) -> None:
+        super().__init__(spec)
+        self._length = length
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        bad = any(len(request.tokens) == self._length for request in requests)
+        good = [request for request in requests if len(request.tokens) != self._length]
+        yield from super().generate(good[: len(good) // 2] if bad else requests)
+        if bad:
+            raise EngineError("a request of that length")
+
+
+class SmallEngine(WatchedEngine):
+    """Has memory for batches of at most ``padded`` tokens."""
+
+    def __init__(self, spec: ModelSpec, padded: int) -> None:
+        super().__init__(spec)
+        self._padded = padded
+        self.n_failures = 0
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        if len(requests) * max(len(request.tokens) for request in requests) > self._padded:
+            self.n_failures += 1
+            raise OutOfMemoryError("too large")
+        yield from super().generate(requests)
+
+
+class ForgetfulEngine(WatchedEngine):
+    """Leaves the marks of placeholders out of its answers; ``marks`` are their token ids."""
+
+    def __init__(self, spec: ModelSpec, marks: frozenset[int]) -> None:
+        super().__init__(spec)
+        self._marks = marks
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        for completion in super().generate(requests):
+            kept = tuple(token for token in completion.tokens if token not in self._marks)
+            yield Completion(completion.id, kept, completion.finish_reason)
+
+
+class SilentEngine(WatchedEngine):
+    """Says nothing about the last request of a batch, unless that stands alone."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        yield from super().generate(requests[:-1] if len(requests) > 1 else requests)

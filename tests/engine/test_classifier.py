@@ -37,8 +37,8 @@ def test_a_score_in_int8_is_the_same_bits_alone_and_in_a_batch(kind: str, load: 
 @pytest.mark.parametrize("kind", KINDS)
 def test_int8_scores_are_near_the_exact_ones(kind: str, load: Load) -> None:
     exact, int8 = run(load(kind, "none"), tiny.requests()), run(load(kind, "int8"), tiny.requests())
-    for id, completion in exact.items():
-        assert int8[id].scores == pytest.approx(completion.scores, abs=0.2)
+    for number, completion in exact.items():
+        assert int8[number].scores == pytest.approx(completion.scores, abs=0.2)
 
 
 def test_labels_stand_in_the_order_of_the_scores(load: Load) -> None:

@@ -36,7 +36,7 @@ def test_exact_answers_are_those_of_transformers_alone_and_in_a_batch(kind: str,
     assert len({token for tokens in expected.values() for token in tokens}) > 8, (
         "the answers must vary to prove anything"
     )
-    assert {id: completion.tokens for id, completion in run(engine, requests).items()} == expected
+    assert {number: completion.tokens for number, completion in run(engine, requests).items()} == expected
     assert {request.id: run(engine, [request])[request.id].tokens for request in requests} == expected
 
 
@@ -53,7 +53,10 @@ def test_a_batch_in_int8_gives_each_request_the_answer_it_gets_alone(kind: str, 
 def test_each_request_keeps_its_own_limit(kind: str, load: Load) -> None:
     engine, requests = load(kind, "none"), tiny.requests()
     long = run(engine, requests)
-    limited = [Request(request.id, request.tokens, limit) for request, limit in zip(requests, (3, 0, 9, 1, 5, 12, 2))]
+    limited = [
+        Request(request.id, request.tokens, limit)
+        for request, limit in zip(requests, (3, 0, 9, 1, 5, 12, 2), strict=True)
+    ]
     for request, completion in zip(limited, map(run(engine, limited).get, range(len(limited))), strict=True):
         assert completion is not None
         assert completion.tokens == long[request.id].tokens[: request.max_new_tokens]
@@ -66,7 +69,8 @@ def test_each_request_keeps_its_own_limit(kind: str, load: Load) -> None:
 @pytest.mark.parametrize("kind", EVERY)
 def test_completions_come_in_the_order_in_which_they_finish(kind: str, load: Load) -> None:
     requests = [
-        Request(request.id, request.tokens, limit) for request, limit in zip(tiny.requests(), (9, 6, 12, 1, 7, 4, 2))
+        Request(request.id, request.tokens, limit)
+        for request, limit in zip(tiny.requests(), (9, 6, 12, 1, 7, 4, 2), strict=True)
     ]
     order = list(load(kind, "none").generate(requests))
     assert len(order) == len(requests)
@@ -79,7 +83,7 @@ def test_a_row_stops_with_the_token_that_completes_its_stop_string(kind: str, lo
     engine, requests = load(kind, "none"), tiny.requests()
     plain = run(engine, requests)
     tokens = max((completion.tokens for completion in plain.values()), key=lambda tokens: len(set(tokens)))
-    chosen = next(id for id, completion in plain.items() if completion.tokens == tokens)
+    chosen = next(number for number, completion in plain.items() if completion.tokens == tokens)
     last = max(place for place in range(len(tokens)) if tokens[place] not in tokens[:place])
     text = tiny.text(tokens[: last + 1])
     # A part of the last token and of the one before it, so that one token alone does not complete it.
@@ -91,7 +95,7 @@ def test_a_row_stops_with_the_token_that_completes_its_stop_string(kind: str, lo
     stopped = run(engine, stopping)
     assert stopped[chosen].finish_reason is FinishReason.STOP
     assert stopped[chosen].tokens == tokens[: next(n for n in range(1, 13) if stop in text[: 5 * n])]
-    assert {id: stopped[id] for id in plain if id != chosen} == {id: plain[id] for id in plain if id != chosen}
+    assert stopped | {chosen: plain[chosen]} == plain
 
 
 @pytest.mark.parametrize("kind", EVERY)

@@ -24,6 +24,9 @@ from lengthwise.catalog import ModelSpec
 from worker.engine.protocol import Request
 from worker.engine.torch_engine import TorchEngine
 
+#: Its constructors are annotated by halves.
+hub: Any = transformers
+
 VOCABULARY = 120
 PAD, END, START = 0, 1, 2
 _IDS: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "eos_token_id": END, "bos_token_id": START}
@@ -42,12 +45,12 @@ _CLASSIFIER: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "n
 def _marian() -> Any:
     # As converted Opus-MT models are: the start is the pad, which must never be written.
     own = _SEQ2SEQ | {"decoder_start_token_id": PAD, "init_std": 0.02}
-    model = transformers.MarianMTModel(transformers.MarianConfig(**_IDS, **own, bad_words_ids=[[PAD]]))
+    model = hub.MarianMTModel(hub.MarianConfig(**_IDS, **own, bad_words_ids=[[PAD]]))
     return _louder(model, 5, lambda name, module: isinstance(module, torch.nn.Linear) and name != "lm_head")
 
 
 def _bart() -> Any:
-    model = transformers.BartForConditionalGeneration(transformers.BartConfig(**_IDS, **_SEQ2SEQ | {"init_std": 0.1}))
+    model = hub.BartForConditionalGeneration(hub.BartConfig(**_IDS, **_SEQ2SEQ | {"init_std": 0.1}))
     return _louder(model, 5, lambda name, _: name.endswith("embed_positions"))
 
 
@@ -61,49 +64,47 @@ def _louder(model: Any, factor: float, wanted: Callable[[str, Any], bool]) -> An
 
 def _t5() -> Any:
     sizes = {"d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 2, "num_heads": 2}
-    config = transformers.T5Config(vocab_size=VOCABULARY, **sizes, decoder_start_token_id=PAD, initializer_factor=4.0)
-    return transformers.T5ForConditionalGeneration(config)
+    config = hub.T5Config(vocab_size=VOCABULARY, **sizes, decoder_start_token_id=PAD, initializer_factor=4.0)
+    return hub.T5ForConditionalGeneration(config)
 
 
 def _bert(**more: Any) -> Any:
     sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-    config = transformers.BertConfig(**_CLASSIFIER, **sizes, max_position_embeddings=128, **more)
-    return transformers.BertForSequenceClassification(config)
+    config = hub.BertConfig(**_CLASSIFIER, **sizes, max_position_embeddings=128, **more)
+    return hub.BertForSequenceClassification(config)
 
 
 def _distilbert() -> Any:
     sizes = {"dim": 64, "n_layers": 2, "n_heads": 2, "hidden_dim": 128, "max_position_embeddings": 128}
-    config = transformers.DistilBertConfig(**_CLASSIFIER, **sizes, problem_type="multi_label_classification")
-    return transformers.DistilBertForSequenceClassification(config)
+    config = hub.DistilBertConfig(**_CLASSIFIER, **sizes, problem_type="multi_label_classification")
+    return hub.DistilBertForSequenceClassification(config)
 
 
 ENCODER_DECODERS: dict[str, Callable[[], Any]] = {
     "marian": _marian,
     "t5": _t5,
     "bart": _bart,
-    "m2m_100": lambda: transformers.M2M100ForConditionalGeneration(transformers.M2M100Config(**_IDS, **_SEQ2SEQ)),
-    "mbart": lambda: transformers.MBartForConditionalGeneration(transformers.MBartConfig(**_IDS, **_SEQ2SEQ)),
+    "m2m_100": lambda: hub.M2M100ForConditionalGeneration(hub.M2M100Config(**_IDS, **_SEQ2SEQ)),
+    "mbart": lambda: hub.MBartForConditionalGeneration(hub.MBartConfig(**_IDS, **_SEQ2SEQ)),
 }
 DECODERS: dict[str, Callable[[], Any]] = {
-    "llama": lambda: transformers.LlamaForCausalLM(transformers.LlamaConfig(**_IDS, **_DECODER)),
-    "qwen2": lambda: transformers.Qwen2ForCausalLM(transformers.Qwen2Config(**_IDS, **_DECODER)),
-    "qwen3": lambda: transformers.Qwen3ForCausalLM(transformers.Qwen3Config(**_IDS, **_DECODER, head_dim=32)),
-    "mistral": lambda: transformers.MistralForCausalLM(
-        transformers.MistralConfig(**_IDS, **_DECODER, sliding_window=20)
-    ),
+    "llama": lambda: hub.LlamaForCausalLM(hub.LlamaConfig(**_IDS, **_DECODER)),
+    "qwen2": lambda: hub.Qwen2ForCausalLM(hub.Qwen2Config(**_IDS, **_DECODER)),
+    "qwen3": lambda: hub.Qwen3ForCausalLM(hub.Qwen3Config(**_IDS, **_DECODER, head_dim=32)),
+    "mistral": lambda: hub.MistralForCausalLM(hub.MistralConfig(**_IDS, **_DECODER, sliding_window=20)),
 }
 GENERATIVE = ENCODER_DECODERS | DECODERS
 #: One that no stepper knows, so that transformers' generate runs it.
 UNFITTING: dict[str, Callable[[], Any]] = {
-    "gpt2": lambda: transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(**_IDS, n_embd=64, n_layer=2, n_head=2, n_positions=128, initializer_range=0.4)
+    "gpt2": lambda: hub.GPT2LMHeadModel(
+        hub.GPT2Config(**_IDS, n_embd=64, n_layer=2, n_head=2, n_positions=128, initializer_range=0.4)
     )
 }
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "bert": _bert,
     "distilbert": _distilbert,
-    "roberta": lambda: transformers.RobertaForSequenceClassification(
-        transformers.RobertaConfig(
+    "roberta": lambda: hub.RobertaForSequenceClassification(
+        hub.RobertaConfig(
             **_CLASSIFIER, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128
         )
     ),
@@ -117,7 +118,7 @@ def write(kind: str, folder: Path) -> Any:
     model = EVERY[kind]().eval()
     transformers_logging.disable_progress_bar()
     model.save_pretrained(folder)
-    tokenizer = Tokenizer(WordLevel({text([id]): id for id in range(VOCABULARY)}, unk_token=text([START])))
+    tokenizer = Tokenizer(WordLevel({text([token]): token for token in range(VOCABULARY)}, unk_token=text([START])))
     tokenizer.decoder = Fuse()
     tokenizer.save(str(folder / "tokenizer.json"))
     manifest.write(folder, sorted(path.name for path in folder.iterdir()))

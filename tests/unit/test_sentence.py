@@ -57,4 +57,4 @@ def test_a_language_with_spaces_gets_one_where_chinese_had_none() -> None:
 
 def test_a_long_text_without_an_end_is_split_in_linear_time() -> None:
     for part in (".", "。", "a.", " A.", "\n", "?!"):
-        assert sentence.split(part * 50_000) is not None
+        assert sentence.split(part * 10_000) is not None

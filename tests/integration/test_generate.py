@@ -1,0 +1,191 @@
+"""The generation task in this process: whatever the engine does, each item ends once and as it should."""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from random import Random
+from uuid import UUID
+
+import pytest
+
+from lengthwise import database, queue, tokenizer
+from lengthwise.catalog import ModelSpec
+from lengthwise.errors import ConfigurationError
+from lengthwise.ledger import cancel
+from lengthwise.settings import Settings
+from tests import fakes
+from tests.ledger import DEFAULT, POOL, counts, new_tenant, outputs, sql, state, submit
+from worker import drain, loaded
+from worker.engine import registry
+from worker.engine.protocol import Request
+from worker.generate import generate
+
+Give = Callable[[Callable[[ModelSpec], fakes.WatchedEngine]], fakes.WatchedEngine]
+
+
+@pytest.fixture(autouse=True)
+def worker(catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker that has loaded nothing yet, and whose bells nobody hears."""
+    monkeypatch.setattr(drain, "_flag", bytearray(1))
+    monkeypatch.setattr(queue, "ring", lambda *_: True)
+    loaded.forget()
+    yield
+    loaded.forget()
+
+
+@pytest.fixture
+def give(monkeypatch: pytest.MonkeyPatch) -> Give:
+    """Has the worker's model run by an engine of the test's own."""
+
+    def given(make: Callable[[ModelSpec], fakes.WatchedEngine]) -> fakes.WatchedEngine:
+        spec = loaded.spec("echo")
+        assert spec is not None
+        engine = make(spec)
+        monkeypatch.setattr(registry, "load", lambda _: engine)
+        return engine
+
+    return given
+
+
+def texts(count: int, seed: int = 1, longest: int = 200) -> list[str]:
+    random = Random(seed)
+    alphabet = "abcdefghijklmnopqrstuvwxyz "
+    return ["".join(random.choices(alphabet, k=random.randint(1, longest))) for _ in range(count)]
+
+
+def is_echoed(job: UUID, sent: Sequence[str]) -> bool:
+    found = outputs(job)
+    assert set(found) == set(range(len(sent)))
+    return all(found[index]["output"]["text"] == text[::-1] for index, text in enumerate(sent))
+
+
+def test_thousands_of_items_of_many_jobs_all_come_right() -> None:
+    sent = [texts(count, seed) for seed, count in enumerate([1500, 1, 700, 300, 64])]
+    jobs = [submit(each, tenant=tenant) for each, tenant in zip(sent, [DEFAULT, new_tenant()] * 3, strict=False)]
+    generate(POOL)
+    for job, each in zip(jobs, sent, strict=True):
+        assert state(job) == "completed"
+        assert is_echoed(job, each)
+
+
+def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones(give: Give) -> None:
+    engine = give(partial(fakes.SmallEngine, padded=1000))
+    sent = texts(1000)
+    job = submit(sent)
+    generate(POOL)
+    assert is_echoed(job, sent)
+    assert isinstance(engine, fakes.SmallEngine)
+    assert 0 < engine.n_failures < len(engine.batches)
+
+
+def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: Give) -> None:
+    give(partial(fakes.SmallEngine, padded=150))
+    sent = [*texts(200, longest=100), "x" * 200]
+    job = submit(sent)
+    generate(POOL)
+    found = outputs(job)
+    assert found.pop(200)["error"]["code"] == "out_of_memory"
+    assert all(found[index]["output"]["text"] == sent[index][::-1] for index in range(200))
+
+
+def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: Give) -> None:
+    give(partial(fakes.PickyEngine, length=33))
+    sent = [text for text in texts(400) if len(text) != 33]
+    sent.insert(100, "x" * 33)
+    job = submit(sent)
+    generate(POOL)
+    found = outputs(job)
+    assert found.pop(100)["error"]["code"] == "engine_error"
+    assert all(line["output"]["text"] == sent[index][::-1] for index, line in found.items())
+    assert counts(job)["failed"] == 1
+    assert state(job) == "completed"
+
+
+def test_what_an_engine_leaves_unanswered_is_run_again(give: Give) -> None:
+    give(fakes.SilentEngine)
+    sent = texts(100)
+    job = submit(sent)
+    generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def load(_: ModelSpec) -> fakes.WatchedEngine:
+        tried.append(1)
+        raise ConfigurationError("its files are gone")
+
+    monkeypatch.setattr(registry, "load", load)
+    job = submit(texts(300))
+    for attempt in range(1, 6):
+        assert counts(job)["pending"] == 300
+        generate(POOL)
+        assert sql("SELECT DISTINCT attempts FROM shards") == [(attempt,)]
+        sql("UPDATE shards SET not_before = now()")
+    assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
+    assert counts(job)["failed"] == 300
+    assert len(tried) == 1  # a load may read gigabytes: it is not tried for every claim
+
+
+def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = texts(10)
+    job = submit(sent, pool="elsewhere:test")
+    generate("elsewhere:test")
+    assert counts(job)["pending"] == 10
+    sql("UPDATE shards SET not_before = now(), pool = :pool", pool=POOL)
+    sql("UPDATE jobs SET model = 'echo'")
+    generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: Give) -> None:
+    spec = loaded.spec("echo")
+    assert spec is not None
+    marks = frozenset(tokenizer.of(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
+    give(partial(fakes.ForgetfulEngine, marks=marks))
+    job = submit(["abc {name} def", "plain"], kind="translate", params={"source": "en", "target": "de"})
+    generate(POOL)
+    found = outputs(job)
+    assert found[0]["output"]["text"] == "cba {name} fed"
+    assert found[1]["output"]["text"] == "nialp"
+
+
+def test_a_cancelled_job_is_neither_written_nor_run_any_further(
+    give: Give, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jobs: list[UUID] = []
+
+    def stop(_: Sequence[Request]) -> None:
+        if len(engine.batches) == 1:
+            with database.engine().begin() as connection:
+                cancel.cancel(connection, jobs[0], DEFAULT)
+            wait_for_a_heartbeat()
+
+    def wait_for_a_heartbeat() -> None:
+        from tests.servers import wait_until
+
+        [lease] = leases
+        wait_until(lambda: not lease._held)
+
+    leases: list[lease_module.Lease] = []
+    from worker import generate as task
+    from worker import lease as lease_module
+
+    class Seen(lease_module.Lease):
+        def __enter__(self) -> "Seen":
+            leases.append(self)
+            super().__enter__()
+            return self
+
+    monkeypatch.setattr(task, "Lease", Seen)
+    monkeypatch.setenv("LENGTHWISE_HEARTBEAT_SECONDS", "0.05")
+    from lengthwise import settings
+
+    settings.get.cache_clear()
+    engine = give(partial(fakes.WatchedEngine, before=stop))
+    jobs.append(submit(["x" * 100] * 200))
+    generate(POOL)
+    assert len(engine.batches) == 1
+    assert outputs(jobs[0]) == {}
+    assert counts(jobs[0])["cancelled"] == 200
