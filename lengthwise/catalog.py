@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lengthwise.errors import ConfigurationError
 
@@ -36,6 +36,15 @@ class TranslateOptions(Table):
     unit: Literal["sentence", "text"] = "sentence"
     #: ``copy``: trained to carry U+E000, U+E001, … through unchanged. ``split``: translate around the placeholders.
     placeholders: Literal["copy", "split"] = "split"
+
+    @field_validator("source_prefix", "target_prefix")
+    @classmethod
+    def _holds_languages(cls, value: str) -> str:
+        try:
+            value.format(source="", target="")
+        except (LookupError, ValueError, AttributeError):
+            raise ValueError("may hold {source} and {target}, and no other braces") from None
+        return value
 
 
 class ModerateOptions(Table):
@@ -103,7 +112,7 @@ class ModelSpec(Table):
             return Path(snapshot_download(str(self.hub), revision=self.revision, local_files_only=True))
         except LocalEntryNotFoundError:
             raise ConfigurationError(
-                f"model {self.name} is not on this machine; fetch it with: hf download {self.hub} --revision {self.revision}"
+                f"model {self.name} is not on this machine; fetch it: hf download {self.hub} --revision {self.revision}"
             ) from None
 
     @cached_property
@@ -111,9 +120,11 @@ class ModelSpec(Table):
         """The model's own ``config.json``."""
         path = self.folder / "config.json"
         try:
-            loaded: dict[str, Any] = json.loads(path.read_bytes())
+            loaded = json.loads(path.read_bytes())
         except (OSError, ValueError) as error:
             raise ConfigurationError(f"model {self.name}: {path} cannot be read ({type(error).__name__})") from None
+        if not isinstance(loaded, dict):
+            raise ConfigurationError(f"model {self.name}: {path} is not a JSON object")
         return loaded
 
     @property
@@ -134,20 +145,25 @@ class Catalog:
         """Reads ``models.toml``. Raises ``ConfigurationError`` naming the first thing that is wrong with it."""
         try:
             tables = tomllib.loads(path.read_text("utf-8")).get("models", {})
-            specs = {name: ModelSpec(name=name, **cls._anchored(table, path.parent)) for name, table in tables.items()}
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path}: {error}") from None
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ConfigurationError(f"{path}: {error.title} {where}: {first['msg']}") from None
-        if not specs:
+        if not isinstance(tables, dict):
+            raise ConfigurationError(f"{path}: models is not a table")
+        if not tables:
             raise ConfigurationError(f"{path} names no model: add a [models.NAME] table")
-        return cls(specs)
-
-    @staticmethod
-    def _anchored(table: dict[str, Any], folder: Path) -> dict[str, Any]:
-        return table | {"path": folder / table["path"]} if "path" in table else table
+        return cls({name: _spec(name, table, path) for name, table in tables.items()})
 
     def serving(self, kind: str) -> list[ModelSpec]:
         return [spec for spec in self.models.values() if kind in spec.kinds]
+
+
+def _spec(name: str, table: Any, path: Path) -> ModelSpec:
+    if not isinstance(table, dict) or "name" in table:
+        raise ConfigurationError(f"{path}: models.{name}: must be a table, and its name is its key")
+    try:
+        spec = ModelSpec(name=name, **table)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in ("models", name, *first["loc"]))
+        raise ConfigurationError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
+    return spec if spec.path is None else spec.model_copy(update={"path": path.parent / spec.path})

@@ -50,6 +50,8 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
         "task_acks_late": True,
         "task_serializer": "json",
         "accept_content": ["json"],
+        # A process loads its models before it says that it is up; Celery would replace it after four seconds.
+        "worker_proc_alive_timeout": 600,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
         "worker_hijack_root_logger": False,

@@ -46,7 +46,8 @@ def split(text: str, language: str | None = None) -> list[Piece]:
 
 
 def _ends(text: str, language: str | None) -> list[int]:
-    ends = [found.end() for found in _END.finditer(text) if _is_end(text[max(0, found.end() - 24) : found.end()], language)]
+    found = (match.end() for match in _END.finditer(text))
+    ends = [end for end in found if _is_end(text[max(0, end - 24) : end], language)]
     return [*dict.fromkeys(end for end in ends if 0 < end < len(text)), len(text)]
 
 
@@ -58,7 +59,7 @@ def _is_end(before: str, language: str | None) -> bool:
 
 
 def joint(before: Piece, after: Piece, language: str | None) -> str:
-    """What to put between two neighbours of a translation: a space where its language has one and the source had none."""
+    """What to put between two sentences: a space where the translation's language has one and the source had none."""
     return " " if before.is_text and after.is_text and language not in _SPACELESS_LANGUAGES else ""
 
 

@@ -50,7 +50,7 @@ def cut(lengths: Sequence[int], first: int, shard_items: int) -> tuple[list[int]
 
 
 def start_tags(shards: Sequence[Shard], start: float, weight: float) -> list[float]:
-    """Start-time fair queueing (Goyal, Vin and Cheng, 1996): each shard's tag, then the tag at which the last one ends.
+    """Start-time fair queueing (Goyal, Vin, Cheng, 1996): each shard's tag, then the one at which the last ends.
 
     ``start`` is the later of the queue's virtual time and the tenant's last finish.
     """

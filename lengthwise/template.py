@@ -1,7 +1,7 @@
 """Chat templates, rendered in a sandbox so that no message can speak with the template's own control tokens.
 
-The template sees a mark in place of each message's content; the text around the marks is encoded with control tokens, the
-contents without.
+The template sees a mark in place of each message's content; the text around the marks is encoded with control tokens,
+the contents without.
 """
 
 import json

@@ -26,7 +26,7 @@ class ModelTokenizer:
         self.bos = _first(config.get("bos_token_id"))
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
-        """The ids of each text; ``framed`` adds what the tokenizer puts around a whole input, such as [CLS] and [SEP]."""
+        """The ids of each text; ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
         encodings = self._plain.encode_batch_fast(list(texts), add_special_tokens=framed)
         return [encoding.ids for encoding in encodings]
 

@@ -6,9 +6,10 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic_core import from_json, to_json
+from pytest import MonkeyPatch
 from sqlalchemy import text
 
-from lengthwise import database
+from lengthwise import database, settings
 from lengthwise.ledger import claim as claims
 from lengthwise.ledger import read, settle
 from lengthwise.ledger.claim import Claim
@@ -27,6 +28,13 @@ def sql(statement: str, **params: Any) -> list[Any]:
     with database.engine().begin() as connection:
         answer = connection.execute(text(statement), params)
         return [tuple(row) for row in answer] if answer.returns_rows else []
+
+
+def knobs(patch: MonkeyPatch, **values: object) -> None:
+    """Sets settings for the rest of the test."""
+    for name, value in values.items():
+        patch.setenv(f"LENGTHWISE_{name.upper()}", str(value))
+    settings.get.cache_clear()
 
 
 def new_tenant(weight: float = 1.0) -> UUID:

@@ -11,9 +11,10 @@ from random import Random
 
 import torch
 
+from lengthwise.sentence import split
 from training import moderate, translate
 from training.comment import draw_comment
-from training.corpus import MARKER, Direction, directed, draw_text
+from training.corpus import MARKER, PLACEHOLDERS, Direction, directed, draw_text, joined
 from training.export import load
 from training.sentence import Sentence
 from training.slot import kind_of
@@ -52,15 +53,24 @@ def written(rng: Random, text: str) -> str:
 
 
 def draw_translations(direction: Direction, wanted: int, seed: int) -> list[str]:
-    """Distinct texts whose translation the shipped model gets exactly right."""
+    """Distinct texts that the worker splits as they were meant, and whose sentences the shipped model gets right."""
     model, tokenizer = load(translate.MODEL_CLASS, DEMO / "translate")
-    rng = Random(seed)
-    texts = [FIRST, *(draw_text(rng) for _ in range(wanted + wanted // 5))]
-    pairs = [directed(text, direction) for text in texts]
-    answers = translate.translate(model, tokenizer, [pair.source for pair in pairs], direction)
-    right = [text for text, pair, answer in zip(texts, pairs, answers, strict=True) if answer == pair.target]
-    sources = (written(rng, text.zh if direction == "zh-en" else text.en) for text in right)
+    rng, language = Random(seed), direction[:2]
+    texts = [[FIRST], *(draw_text(rng) for _ in range(wanted + wanted // 2))]
+    pairs = [(number, pair) for number, text in enumerate(texts) for pair in directed(text, direction)]
+    answers = translate.translate(model, tokenizer, [pair.source for _, pair in pairs], direction)
+    wrong = {number for (number, pair), answer in zip(pairs, answers, strict=True) if answer != pair.target}
+    sides = [[one.zh if language == "zh" else one.en for one in text] for text in texts]
+    right = (side for number, side in enumerate(sides) if number not in wrong)
+    sources = (written(rng, joined(side, language)) for side in right if is_split_well(side, language))
     return list(dict.fromkeys(sources))[:wanted]
+
+
+def is_split_well(sentences: list[str], language: str) -> bool:
+    """Whether the worker finds these sentences in their text."""
+    marked = MARKER.sub(PLACEHOLDERS[0], joined(sentences, language))
+    found = [piece.text for piece in split(marked, language) if piece.is_text]
+    return found == [MARKER.sub(PLACEHOLDERS[0], sentence) for sentence in sentences]
 
 
 def draw_comments(wanted: int, seed: int) -> list[str]:

@@ -13,7 +13,7 @@ from training.comment import LABELS, held_out_comments, training_comments
 from training.tokenizer import PAD, token_id, train_moderate
 
 MODEL_CLASS = DistilBertForSequenceClassification
-STEPS = 3000
+STEPS = 2000
 VOCABULARY = 2000
 #: Positions of the model, and the longest example it is trained on.
 CONTEXT = 512

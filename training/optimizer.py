@@ -9,7 +9,7 @@ import torch
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 WARMUP_STEPS = 60
 #: The share of the steps, at the end, over which the rate falls linearly to zero.
-DECAY_SHARE = 0.6
+DECAY_SHARE = 0.8
 
 
 def rate(step: int, steps: int) -> float:

@@ -22,6 +22,10 @@ class Sentence:
     #: One of a few set phrases: it stands in the training data however the data is split.
     is_fixed: bool = False
 
+    def between(self, before: str, after: str) -> "Sentence":
+        zh, en, de = (f"{before}{text}{after}" for text in (self.zh, self.en, self.de))
+        return Sentence(zh, en, de, self.is_fixed)
+
 
 @dataclass(frozen=True)
 class Pattern:

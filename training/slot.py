@@ -1,6 +1,6 @@
 """What fills the slots of the sentence patterns: things, people, quantities, dates and placeholders.
 
-A ``Scene`` is one text as it is put together: it knows the product of the current sentence and hands out placeholders.
+A ``Scene`` is one text as it is put together: it knows the product that its sentences share and hands out placeholders.
 """
 
 from collections.abc import Callable
@@ -58,15 +58,11 @@ class Fill(NamedTuple):
 @dataclass
 class Scene:
     rng: Random
-    #: The product that the sentence is about.
+    #: The product that the text is about.
     noun: Noun = field(init=False)
     markers: list[int] = field(default_factory=lambda: [0] * len(KINDS))
 
     def __post_init__(self) -> None:
-        self.next()
-
-    def next(self) -> None:
-        """Begins another sentence, with a product of its own."""
         self.noun = self.rng.choice(NOUNS[self.rng.choice(PRODUCTS)])
 
     def marker(self, kind: str) -> str:

@@ -1,7 +1,9 @@
 """The Celery app as its users start it: ``celery -A worker.app worker -Q generate -c 1``."""
 
 from lengthwise import queue
-from worker import deliver, generate, sweep
+from worker import deliver, generate, preload, sweep
+
+__all__ = ["app", "preload"]
 
 app = queue.app()
 

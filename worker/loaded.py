@@ -57,6 +57,11 @@ def spec(name: str) -> ModelSpec | None:
     return _catalog().models.get(name)
 
 
+def names() -> list[str]:
+    """Every model of the catalog, in its order."""
+    return list(_catalog().models)
+
+
 def model(name: str) -> Loaded:
     """The model ready to run. Raises ``NotLoaded``."""
     if name in _engines:

@@ -82,7 +82,8 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path(".lengthwise/demo"), help="where its servers keep their data")
     data = parser.parse_args().data
     console = Console()
-    texts = read("translate.ndjson", source="zh", target="en") + read("translate-en-de.ndjson", source="en", target="de")
+    texts = read("translate.ndjson", source="zh", target="en")
+    texts += read("translate-en-de.ndjson", source="en", target="de")
     comments = read("moderate.ndjson")
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     console.print(f"[bold]lengthwise[/]: {len(texts)} texts to translate, {len(comments)} comments to moderate")

@@ -37,7 +37,7 @@ class Receiver:
                     self.send_response(204)
                 self.end_headers()
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *_: Any) -> None:
                 """Quiet: the demonstration prints what came."""
 
         return Handler

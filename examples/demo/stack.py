@@ -28,8 +28,7 @@ def running(data: Path) -> Iterator[str]:
 
 
 def _ready(up: "subprocess.Popen[str]") -> str:
-    assert up.stdout is not None
-    for line in up.stdout:
+    for line in up.stdout or ():
         word, _, url = line.strip().partition(" ")
         if word == "ready":
             return url

@@ -82,7 +82,7 @@ class Decoding:
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """One sequence for the engine. ``is_careful`` if it was made the careful way, after a first answer was of no use."""
+    """One sequence for the engine; ``is_careful`` if made the careful way, after a first answer was of no use."""
 
     tokens: list[int]
     max_new_tokens: int

@@ -34,8 +34,9 @@ def compose(*arguments: str, environment: dict[str, str]) -> str:
     program = ["docker", "compose"] if plugin else [str(shutil.which("docker-compose"))]
     files = ["-f", "docker-compose.yml", "-f", "tests/compose/receiver.yml", "-p", "lengthwise-test"]
     ran = subprocess.run(
-        [*program, *files, *arguments], cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False
-    )
+        [*program, *files, *arguments],
+        cwd=ROOT, env=os.environ | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
     print(ran.stdout, ran.stderr)
     assert ran.returncode == 0, f"docker compose {arguments[0]} failed"
     return ran.stdout

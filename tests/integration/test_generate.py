@@ -4,21 +4,27 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
+from threading import Semaphore
+from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import Connection, text
 
 from lengthwise import database, queue, tokenizer
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
 from lengthwise.ledger import cancel
+from lengthwise.ledger import settle as real
+from lengthwise.ledger.claim import heartbeat
+from lengthwise.ledger.settle import Settled
 from lengthwise.settings import Settings
 from tests import fakes
-from tests.ledger import DEFAULT, POOL, counts, new_tenant, outputs, sql, state, submit
-from worker import drain, loaded
+from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
+from worker import drain, lease, loaded
+from worker import generate as task
 from worker.engine import registry
 from worker.engine.protocol import Request
-from worker.generate import generate
 
 Give = Callable[[Callable[[ModelSpec], fakes.WatchedEngine]], fakes.WatchedEngine]
 
@@ -62,7 +68,7 @@ def is_echoed(job: UUID, sent: Sequence[str]) -> bool:
 def test_thousands_of_items_of_many_jobs_all_come_right() -> None:
     sent = [texts(count, seed) for seed, count in enumerate([1500, 1, 700, 300, 64])]
     jobs = [submit(each, tenant=tenant) for each, tenant in zip(sent, [DEFAULT, new_tenant()] * 3, strict=False)]
-    generate(POOL)
+    task.generate(POOL)
     for job, each in zip(jobs, sent, strict=True):
         assert state(job) == "completed"
         assert is_echoed(job, each)
@@ -72,7 +78,7 @@ def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones
     engine = give(partial(fakes.SmallEngine, padded=1000))
     sent = texts(1000)
     job = submit(sent)
-    generate(POOL)
+    task.generate(POOL)
     assert is_echoed(job, sent)
     assert isinstance(engine, fakes.SmallEngine)
     assert 0 < engine.n_failures < len(engine.batches)
@@ -82,7 +88,7 @@ def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: Give) -> 
     give(partial(fakes.SmallEngine, padded=150))
     sent = [*texts(200, longest=100), "x" * 200]
     job = submit(sent)
-    generate(POOL)
+    task.generate(POOL)
     found = outputs(job)
     assert found.pop(200)["error"]["code"] == "out_of_memory"
     assert all(found[index]["output"]["text"] == sent[index][::-1] for index in range(200))
@@ -93,7 +99,7 @@ def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: G
     sent = [text for text in texts(400) if len(text) != 33]
     sent.insert(100, "x" * 33)
     job = submit(sent)
-    generate(POOL)
+    task.generate(POOL)
     found = outputs(job)
     assert found.pop(100)["error"]["code"] == "engine_error"
     assert all(line["output"]["text"] == sent[index][::-1] for index, line in found.items())
@@ -105,7 +111,7 @@ def test_what_an_engine_leaves_unanswered_is_run_again(give: Give) -> None:
     give(fakes.SilentEngine)
     sent = texts(100)
     job = submit(sent)
-    generate(POOL)
+    task.generate(POOL)
     assert is_echoed(job, sent)
 
 
@@ -120,7 +126,7 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
     job = submit(texts(300))
     for attempt in range(1, 6):
         assert counts(job)["pending"] == 300
-        generate(POOL)
+        task.generate(POOL)
         assert sql("SELECT DISTINCT attempts FROM shards") == [(attempt,)]
         sql("UPDATE shards SET not_before = now()")
     assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
@@ -131,11 +137,11 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
 def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = texts(10)
     job = submit(sent, pool="elsewhere:test")
-    generate("elsewhere:test")
+    task.generate("elsewhere:test")
     assert counts(job)["pending"] == 10
     sql("UPDATE shards SET not_before = now(), pool = :pool", pool=POOL)
     sql("UPDATE jobs SET model = 'echo'")
-    generate(POOL)
+    task.generate(POOL)
     assert is_echoed(job, sent)
 
 
@@ -145,47 +151,78 @@ def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: G
     marks = frozenset(tokenizer.of(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
     give(partial(fakes.ForgetfulEngine, marks=marks))
     job = submit(["abc {name} def", "plain"], kind="translate", params={"source": "en", "target": "de"})
-    generate(POOL)
+    task.generate(POOL)
     found = outputs(job)
     assert found[0]["output"]["text"] == "cba {name} fed"
     assert found[1]["output"]["text"] == "nialp"
 
 
-def test_a_cancelled_job_is_neither_written_nor_run_any_further(
-    give: Give, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    jobs: list[UUID] = []
+def test_a_cancelled_job_is_neither_written_nor_run_any_further(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = Semaphore(0)
+
+    def beat(*args: Any, **more: Any) -> set[int]:
+        held = heartbeat(*args, **more)
+        if not held:
+            lost.release()
+        return held
 
     def stop(_: Sequence[Request]) -> None:
-        if len(engine.batches) == 1:
-            with database.engine().begin() as connection:
-                cancel.cancel(connection, jobs[0], DEFAULT)
-            wait_for_a_heartbeat()
+        with database.engine().begin() as connection:
+            cancel.cancel(connection, job, DEFAULT)
+        assert lost.acquire(timeout=60)
+        assert lost.acquire(timeout=60)  # by the second time the first is known to the worker
 
-    def wait_for_a_heartbeat() -> None:
-        from tests.servers import wait_until
-
-        [lease] = leases
-        wait_until(lambda: not lease._held)
-
-    leases: list[lease_module.Lease] = []
-    from worker import generate as task
-    from worker import lease as lease_module
-
-    class Seen(lease_module.Lease):
-        def __enter__(self) -> "Seen":
-            leases.append(self)
-            super().__enter__()
-            return self
-
-    monkeypatch.setattr(task, "Lease", Seen)
-    monkeypatch.setenv("LENGTHWISE_HEARTBEAT_SECONDS", "0.05")
-    from lengthwise import settings
-
-    settings.get.cache_clear()
+    monkeypatch.setattr(lease, "heartbeat", beat)
+    knobs(monkeypatch, heartbeat_seconds=0.05)
     engine = give(partial(fakes.WatchedEngine, before=stop))
-    jobs.append(submit(["x" * 100] * 200))
-    generate(POOL)
+    job = submit(["x" * 100] * 200)
+    task.generate(POOL)
     assert len(engine.batches) == 1
-    assert outputs(jobs[0]) == {}
-    assert counts(jobs[0])["cancelled"] == 200
+    assert outputs(job) == {}
+    assert counts(job)["cancelled"] == 200
+
+
+def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(give: Give) -> None:
+    engine = give(partial(fakes.WatchedEngine, before=lambda _: drain.begin()))
+    job = submit(["x" * 60] * 1000)
+    task.generate(POOL)
+    assert len(engine.batches) == 1
+    assert counts(job)["succeeded"] == 64
+    assert set(sql("SELECT state, attempts FROM shards")) == {("done", 1), ("ready", 0)}
+
+
+def test_a_worker_that_is_stopping_claims_nothing() -> None:
+    job = submit(texts(10))
+    drain.begin()
+    task.generate(POOL)
+    assert counts(job)["pending"] == 10
+    assert sql("SELECT DISTINCT attempts FROM shards") == [(0,)]
+
+
+def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[Any] = []
+    monkeypatch.setattr(queue, "ring", lambda *bell: rung.append(bell))
+    knobs(monkeypatch, slice_seconds=0.000001)
+    sent = texts(1000)
+    job = submit(sent)
+    while not rung or rung.pop() == (queue.GENERATE, [POOL]):
+        task.generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[int] = []
+
+    def settle(connection: Connection, *args: Any) -> Settled:
+        if len(refused) < 2:
+            refused.append(1)
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return real.settle(connection, *args)
+
+    monkeypatch.setattr(task, "settle", settle)
+    monkeypatch.setattr(task, "_RETRY_SECONDS", 0.01)
+    sent = texts(200)
+    job = submit(sent)
+    task.generate(POOL)
+    assert len(refused) == 2
+    assert is_echoed(job, sent)

@@ -7,7 +7,7 @@ from training import comment, corpus
 from training.clause import Action, in_past
 from training.lexicon import NOUNS, VERBS
 from training.phrase import OWNED, PRONOUNS, SHOWN, A, Determiner, Phrase, build
-from training.sentence import PATTERNS, capitalised
+from training.sentence import capitalised
 
 PAIRS = 1500
 MARKS = set(corpus.PLACEHOLDERS)
@@ -38,15 +38,15 @@ def test_a_source_has_one_translation(pairs: list[corpus.Pair]) -> None:
 
 
 @pytest.mark.parametrize("direction", corpus.DIRECTIONS)
-def test_a_held_out_text_is_none_of_training(pairs: list[corpus.Pair], direction: corpus.Direction) -> None:
-    held_out = {pair.source for pair in corpus.held_out_pairs(5, direction, 50)}
-    assert len(held_out) == 50
+def test_a_held_out_sentence_is_none_of_training(pairs: list[corpus.Pair], direction: corpus.Direction) -> None:
+    texts = corpus.held_out_texts(5, direction, 50)
+    held_out = {pair.source for text in texts for pair in text if not pair.is_fixed}
+    assert len(texts) == 50
     assert not held_out & {pair.source for pair in pairs}
 
 
 def test_set_phrases_alone_are_never_held_out() -> None:
-    rng, phrases = Random(3), {pattern.en for pattern in PATTERNS["fixed"]}
-    assert not phrases & {corpus.draw_text(rng, held_out=True, longest=1).en for _ in range(40)}
+    assert not any(all(pair.is_fixed for pair in text) for text in corpus.held_out_texts(3, "en-de", 100))
 
 
 def test_both_sides_have_the_same_placeholders_as_often(pairs: list[corpus.Pair]) -> None:
@@ -56,24 +56,26 @@ def test_both_sides_have_the_same_placeholders_as_often(pairs: list[corpus.Pair]
         assert not corpus.MARKER.search(pair.source + pair.target)
 
 
-def test_placeholders_of_held_out_texts_are_numbered_in_order_of_appearance() -> None:
-    for pair in corpus.held_out_pairs(5, "zh-en", 60):
-        order = list(dict.fromkeys(letter for letter in pair.source if letter in MARKS))
+def test_placeholders_are_numbered_through_the_whole_text() -> None:
+    for text in corpus.held_out_texts(5, "zh-en", 60):
+        order = list(dict.fromkeys(letter for pair in text for letter in pair.source if letter in MARKS))
         assert order == corpus.PLACEHOLDERS[: len(order)]
 
 
 def test_some_texts_repeat_a_placeholder_and_some_have_three() -> None:
     rng = Random(1)
-    counts = [corpus.MARKER.findall(corpus.draw_text(rng).zh) for _ in range(500)]
+    texts = ["".join(sentence.zh for sentence in corpus.draw_text(rng)) for _ in range(500)]
+    counts = [corpus.MARKER.findall(text) for text in texts]
     assert any(len(marks) > len(set(marks)) for marks in counts)
     assert any(len(set(marks)) >= 3 for marks in counts)
 
 
-def test_training_starts_with_single_sentences_and_held_out_texts_are_of_all_lengths(pairs: list[corpus.Pair]) -> None:
-    assert max(len(pair.source) for pair in pairs if pair.direction == "zh-en") < 90
-    lengths = [len(pair.source) for pair in corpus.held_out_pairs(5, "en-de", 60)]
-    assert min(lengths) < 40
-    assert max(lengths) > 300
+def test_texts_are_of_very_mixed_lengths() -> None:
+    rng = Random(1)
+    lengths = [corpus.draw_text(rng) for _ in range(200)]
+    assert {len(text) for text in lengths} == set(range(1, 9))
+    assert min(len(text[0].en) for text in lengths) < 10
+    assert max(sum(len(sentence.en) for sentence in text) for text in lengths) > 300
 
 
 def test_i_ate_an_apple() -> None:

@@ -1,0 +1,89 @@
+"""The settings: read from the environment, typed, and wrong ones named without their value."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+import pytest
+
+from lengthwise import settings
+from lengthwise.errors import ConfigurationError
+
+
+@pytest.fixture(autouse=True)
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for name in ("DATABASE_URL", "REDIS_URL", "MODELS"):
+        monkeypatch.delenv(f"LENGTHWISE_{name}", raising=False)
+    settings.get.cache_clear()
+    yield
+    settings.get.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "65536"),
+        ("PORT", "CaNaRy"),
+        ("CHUNK_ITEMS", "63"),
+        ("SHARD_ITEMS", "4097"),
+        ("LEASE_SECONDS", "0"),
+        ("LEASE_SECONDS", "-1"),
+        ("LEASE_SECONDS", "nan"),
+        ("MAX_ITEMS", "1.5"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8,CaNaRy"),
+        ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8"),
+    ],
+)
+def test_a_wrong_value_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    monkeypatch.setenv(f"LENGTHWISE_{name}", value)
+    with pytest.raises(ConfigurationError) as caught:
+        settings.get()
+    assert str(caught.value).startswith(f"LENGTHWISE_{name}: ")
+    assert "CaNaRy" not in str(caught.value)
+    assert caught.value.__suppress_context__, "pydantic's own message shows the value"
+
+
+@pytest.mark.parametrize(
+    ("value", "networks"),
+    [
+        ("", ()),
+        (" , ", ()),
+        ("10.1.2.0/24", (ip_network("10.1.2.0/24"),)),
+        ("10.1.2.3, fd00::/8", (ip_network("10.1.2.3/32"), ip_network("fd00::/8"))),
+    ],
+)
+def test_networks_are_separated_by_commas(
+    monkeypatch: pytest.MonkeyPatch, value: str, networks: tuple[object, ...]
+) -> None:
+    monkeypatch.setenv("LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS", value)
+    assert settings.get().webhook_allowed_networks == networks
+
+
+def test_a_server_that_is_not_named_is_asked_for() -> None:
+    current = settings.get()
+    with pytest.raises(ConfigurationError, match="LENGTHWISE_DATABASE_URL is not set"):
+        current.require_database_url()
+    with pytest.raises(ConfigurationError, match="LENGTHWISE_REDIS_URL is not set"):
+        current.require_redis_url()
+
+
+def test_named_servers_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENGTHWISE_DATABASE_URL", "postgresql://here/x")
+    monkeypatch.setenv("lengthwise_redis_url", "redis://here/0")
+    assert settings.get().require_database_url() == "postgresql://here/x"
+    assert settings.get().require_redis_url() == "redis://here/0"
+
+
+def test_what_is_not_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENGTHWISE_NO_SUCH_KNOB", "1")
+    monkeypatch.setenv("PORT", "1")
+    assert settings.get().port == 8000
+    assert settings.get() is settings.get()
+
+
+def test_settings_agree_with_each_other() -> None:
+    current = settings.get()
+    assert 2 * current.heartbeat_seconds < current.lease_seconds, "one heartbeat may be lost"
+    assert current.sweep_seconds < current.lease_seconds
+    assert current.max_line_bytes <= current.max_json_bytes <= current.max_body_bytes
+    # Escaped as JSON, a character outside the basic plane takes twelve bytes.
+    assert 6 * current.max_text_characters + current.max_metadata_bytes < current.max_line_bytes

@@ -1,0 +1,28 @@
+"""Loads models when a generation worker's process starts, so that its first job does not wait for them."""
+
+import logging
+from typing import Any
+
+from celery.signals import worker_process_init
+
+from lengthwise import settings
+from worker import loaded
+
+log = logging.getLogger(__name__)
+
+#: The end of this module's last line in the log; ``lengthwise up`` waits for it.
+DONE = "models are loaded"
+
+
+def preload(**_: Any) -> None:
+    """The first models of the catalog, as many as one process keeps; one that fails is left to its jobs."""
+    for name in loaded.names()[: settings.get().loaded_models]:
+        try:
+            loaded.model(name)
+        except loaded.NotLoaded:
+            log.warning("going on without %s", name)
+    log.info("%s", DONE)
+
+
+# Only a prefork pool has such processes: a worker for deliveries, on threads, never loads a model.
+worker_process_init.connect(preload)
