@@ -58,7 +58,7 @@ def start_tags(shards: Sequence[Shard], start: float, weight: float) -> list[flo
 
 
 class ArrivalOrder:
-    """Counts what batches in order of arrival would compute, under the same limits: the figure that sorting improves."""
+    """What batches in order of arrival would compute, under the same limits: the figure that sorting improves."""
 
     def __init__(self, batch_tokens: int, batch_rows: int) -> None:
         self._batch_tokens = batch_tokens

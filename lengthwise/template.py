@@ -57,14 +57,17 @@ def encode(chat_template: ChatTemplate, tokenizer: ModelTokenizer, messages: Seq
 
 @cache
 def of(folder: Path) -> ChatTemplate:
-    """A model's own template. Raises ``ConfigurationError`` if it has none."""
+    """A model's own template. Raises ``ConfigurationError`` if it has none that can be read."""
     config_path, jinja_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
     config: dict[str, Any] = json.loads(config_path.read_bytes()) if config_path.is_file() else {}
     source = jinja_path.read_text("utf-8") if jinja_path.is_file() else config.get("chat_template")
     if not isinstance(source, str):
         raise ConfigurationError(f"{folder} has no chat template: name the model for generate instead of chat")
     tokens = {name: _content(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
-    return ChatTemplate(source, tokens)
+    try:
+        return ChatTemplate(source, tokens)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigurationError(f"{folder}: the chat template cannot be read: {error}") from None
 
 
 def _content(token: str | dict[str, Any]) -> str:

@@ -140,7 +140,7 @@ class Up:
                 command, stdout=stdout, stderr=stderr, env={**inherited, **(environment or {})}
             )
 
-    def wait_ready(self, patience: float = 60) -> str:
+    def wait_ready(self, patience: float = 120) -> str:
         """The API's URL, once it said that it is ready."""
         wait_until(lambda: self.said.read_text().endswith("\n") or self.process.poll() is not None, patience)
         assert self.process.poll() is None, self.progress.read_text()
@@ -172,7 +172,7 @@ def up(data: Path, *arguments: str, environment: Mapping[str, str] | None = None
         running_up.process.wait()
 
 
-def wait_until(is_so: Any, patience: float = 20) -> None:
+def wait_until(is_so: Any, patience: float = 60) -> None:
     """Looks every 50 ms. Fails after ``patience`` seconds."""
     deadline = time.monotonic() + patience
     while not is_so():

@@ -77,8 +77,8 @@ def test_what_is_killed_is_started_again(data: Path) -> None:
             if str(running.process.pid) in Path(f"/proc/{pid}/cmdline").read_text():
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: running.progress.read_text().count("restart in 1 s") == 2)
-        wait_until(lambda: _is_ready(url), patience=30)
-        wait_until(lambda: (data / "logs" / "generate-1.log").read_text().count(" ready.") == 2, patience=30)
+        wait_until(lambda: _is_ready(url))
+        wait_until(lambda: (data / "logs" / "generate-1.log").read_text().count(" ready.") == 2)
 
 
 def _is_ready(url: str) -> bool:

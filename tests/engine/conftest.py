@@ -1,9 +1,10 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests.engine import tiny
 from worker.engine.torch_engine import TorchEngine
@@ -12,6 +13,15 @@ from worker.engine.torch_engine import TorchEngine
 Written = Callable[[str], tuple[Any, Path]]
 #: A kind of model and a precision → our engine.
 Load = Callable[[str, str], TorchEngine]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """The products of tiny models are not worth a second thread, which on a busy machine they would only wait for."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

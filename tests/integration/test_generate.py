@@ -123,6 +123,7 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
         raise ConfigurationError("its files are gone")
 
     monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(loaded, "_FAILURE_SECONDS", 600)
     job = submit(texts(300))
     for attempt in range(1, 6):
         assert counts(job)["pending"] == 300
@@ -205,7 +206,10 @@ def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch) ->
     knobs(monkeypatch, slice_seconds=0.000001)
     sent = texts(1000)
     job = submit(sent)
-    while not rung or rung.pop() == (queue.GENERATE, [POOL]):
+    task.generate(POOL)
+    while rung:
+        assert rung.pop() == (queue.GENERATE, [POOL])
+        assert counts(job)["succeeded"] > 0
         task.generate(POOL)
     assert is_echoed(job, sent)
 

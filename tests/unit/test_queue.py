@@ -1,0 +1,80 @@
+"""Bells: what they say, and that nobody is held up or hurt by a broker that is away."""
+
+import socket
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from lengthwise import queue, settings
+from lengthwise.errors import ConfigurationError
+from tests.ledger import knobs
+
+POOL = "demo-zh:0123456789ab"
+
+
+@pytest.fixture(autouse=True)
+def forget() -> Iterator[None]:
+    queue.app.cache_clear()
+    yield
+    queue.app.cache_clear()
+    settings.get.cache_clear()
+
+
+@pytest.fixture
+def hole() -> Iterator[int]:
+    """A port at which connections are taken and nothing is ever said."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+@pytest.fixture
+def refusing() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+def test_a_half_open_broker_neither_stalls_a_worker_nor_costs_a_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    knobs(monkeypatch, redis_url="redis://127.0.0.1:1/0")
+    options = queue.app().conf.broker_transport_options
+    assert options["socket_timeout"] == options["socket_connect_timeout"] == 2
+    assert options["socket_keepalive"] is options["retry_on_timeout"] is True
+    assert options["health_check_interval"] == 3
+    current = settings.get()
+    assert options["visibility_timeout"] > 10 * (current.slice_seconds + current.lease_seconds)
+
+
+def test_messages_are_acknowledged_late_one_at_a_time_without_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    knobs(monkeypatch, redis_url="redis://127.0.0.1:1/0")
+    conf = queue.app().conf
+    assert conf.task_acks_late
+    assert conf.worker_disable_prefetch
+    assert conf.task_ignore_result
+    assert conf.result_backend is None
+    assert not conf.task_reject_on_worker_lost
+    assert conf.accept_content == ["json"]
+    assert conf.beat_schedule["sweep"]["schedule"] == settings.get().sweep_seconds
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+@pytest.mark.parametrize("place", ["hole", "refusing"])
+def test_a_bell_for_a_broker_that_is_away_is_logged_and_over_soon(
+    scheme: str, place: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, caplog: Any
+) -> None:
+    knobs(monkeypatch, redis_url=f"{scheme}://127.0.0.1:{request.getfixturevalue(place)}//")
+    queue.app()
+    began = time.monotonic()
+    assert queue.ring(queue.GENERATE, [POOL], times=5) is False
+    assert time.monotonic() - began < 4  # one try of 2 s
+    assert [record.message for record in caplog.records if record.name == "lengthwise.queue"] == [
+        "bell not rung, the sweep will: OperationalError"
+    ]
+
+
+def test_a_missing_broker_url_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LENGTHWISE_REDIS_URL", raising=False)
+    settings.get.cache_clear()
+    with pytest.raises(ConfigurationError, match="LENGTHWISE_REDIS_URL"):
+        queue.ring(queue.DELIVER)

@@ -1,0 +1,126 @@
+"""A claim in hand: requests, answers, and shards that become whole."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic_core import from_json, to_json
+
+from lengthwise import tokenizer
+from lengthwise.catalog import Catalog
+from lengthwise.kinds.kind import Model
+from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob
+from lengthwise.states import ResultStatus
+from tests.fakes import write_catalog
+from worker.engine.echo import EchoEngine
+from worker.work import Work, refuse
+
+JOB = UUID(int=7)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    spec = Catalog.read(write_catalog(tmp_path_factory.mktemp("model"))).models["echo"]
+    return Model(spec, tokenizer.of(spec))
+
+
+def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] | None = None, per: int = 2) -> Claim:
+    """A claim of one job, in shards of ``per`` items numbered from 0."""
+    items = [
+        ClaimedItem(index // per, JOB, index, len(text), to_json({"text": text, "id": f"id-{index}"}))
+        for index, text in enumerate(texts)
+    ]
+    job = ClaimedJob(JOB, kind, "echo", params or {})
+    return Claim(uuid4(), {JOB: job}, items, {item.shard_id: 1 for item in items})
+
+
+def answer(work: Work, indexes: Sequence[int], model: Model) -> None:
+    work.answer(EchoEngine(model.spec).generate([work.request(index) for index in indexes]))
+
+
+def lines(work: Work) -> list[dict[str, Any]]:
+    return [from_json(result.line) for done in work.whole() for result in done.results]
+
+
+def test_answers_find_their_items_in_whatever_order_they_come(model: Model) -> None:
+    texts = [f"text {number}" for number in range(20)]
+    work = Work(claim(texts), model)
+    answer(work, Random(3).sample(range(20), 20), model)
+    assert {line["id"]: line["output"]["text"] for line in lines(work)} == {
+        f"id-{number}": text[::-1] for number, text in enumerate(texts)
+    }
+
+
+def test_a_shard_is_given_out_once_and_only_when_whole(model: Model) -> None:
+    work = Work(claim(["a", "b", "c", "d"]), model)
+    answer(work, [0, 2, 3], model)
+    assert [done.shard_id for done in work.whole()] == [1]
+    assert work.whole() == []
+    assert work.open_shards == [0]
+    work.fail(1, "engine_error")
+    [last] = work.whole()
+    assert [result.status for result in last.results] == [ResultStatus.SUCCEEDED, ResultStatus.FAILED]
+    assert last.n_failed == 1
+    assert work.open_shards == []
+
+
+def test_a_shard_says_what_it_cost(model: Model) -> None:
+    work = Work(claim(["a" * 10, "b" * 4, "c" * 6, "d" * 6]), model)
+    for batch in ([0, 1, 2], [3], [3]):  # the last one twice: the first time it failed
+        work.charge(batch)
+    answer(work, range(4), model)
+    first, second = work.whole()
+    assert (first.n_padded, first.n_output, first.n_batches) == (20, 14, pytest.approx(2 / 3))
+    assert (second.n_padded, second.n_output, second.n_batches) == (10 + 6 + 6, 12, pytest.approx(1 / 3 + 2))
+
+
+def test_a_line_says_what_its_item_used(model: Model) -> None:
+    work = Work(claim(["abc", "defgh"], params={"max_new_tokens": 4}), model)
+    answer(work, [1, 0], model)
+    assert [line["usage"] for line in lines(work)] == [
+        {"input_tokens": 3, "output_tokens": 3},
+        {"input_tokens": 5, "output_tokens": 4},
+    ]
+
+
+def test_an_items_draw_is_its_own(model: Model) -> None:
+    work = Work(claim(["a", "b"], params={"seed": 5, "temperature": 0.5, "stop": ["z"]}), model)
+    requests = [work.request(index) for index in range(2)]
+    assert [request.sampling.seed for request in requests] == [5, 6]
+    assert {(request.sampling.temperature, request.stop) for request in requests} == {(0.5, ("z",))}
+
+
+def test_an_item_without_text_to_translate_needs_no_engine(model: Model) -> None:
+    work = Work(claim(["{name}"], "translate", {"source": "en", "target": "de"}), Model(splitting(model), model.tokenizer))
+    assert work.pieces == []
+    assert [line["output"]["text"] for line in lines(work)] == ["{name}"]
+
+
+def splitting(model: Model) -> Any:
+    assert model.spec.translate
+    return model.spec.model_copy(
+        update={"translate": model.spec.translate.model_copy(update={"placeholders": "split"})}
+    )  # fmt: skip
+
+
+def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: Model) -> None:
+    work = Work(claim(["ab {name} cd"], "translate", {"source": "en", "target": "de"}), model)
+    [request] = [work.request(0)]
+    bare = request.tokens[:3]
+    work.answer(EchoEngine(model.spec).generate([type(request)(0, bare, 10)]))
+    assert work.whole() == []
+    assert len(work.pieces) == 3
+    answer(work, [1, 2], model)
+    assert [line["output"]["text"] for line in lines(work)] == ["ba {name} dc"]
+
+
+def test_a_refused_claim_is_settled_without_a_model() -> None:
+    done = refuse(claim(["a", "b", "c"]), "worker_lost")
+    assert [(each.shard_id, each.n_failed, each.n_output) for each in done] == [(0, 2, 0), (1, 1, 0)]
+    found = [from_json(result.line) for each in done for result in each.results]
+    assert [(line["index"], line["id"], line["error"]["code"]) for line in found] == [
+        (index, f"id-{index}", "worker_lost") for index in range(3)
+    ]

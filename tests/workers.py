@@ -1,0 +1,29 @@
+"""Real worker processes, as an operator starts them, each in a process group of its own."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from lengthwise.child import Child, Program
+from tests.servers import wait_until
+
+#: Celery with Python's imports and all takes seconds on a busy machine.
+START_SECONDS = 60
+
+_EXTRA = {"generate": ("-c", "1"), "deliver": ("--pool", "threads", "-c", "2", "--beat", "-S", "celery.beat:Scheduler")}
+
+
+@contextmanager
+def worker(queue: str, folder: Path) -> Iterator[Child]:
+    """``celery -A worker.app worker -Q QUEUE`` under this process's environment, ready; killed at the end."""
+    log = folder / f"{queue}-{len(list(folder.iterdir()))}.log"
+    command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", queue, "-l", "INFO"]
+    child = Child(Program(queue, [*command, "-n", f"{log.stem}@%h", *_EXTRA[queue]], environment=os.environ), log)
+    child.start()
+    with ExitStack() as stack:
+        stack.callback(child.kill)
+        wait_until(lambda: " ready." in child.output() or not child.is_running, START_SECONDS)
+        assert child.is_running, child.output()
+        yield child
