@@ -71,7 +71,8 @@ def translated() -> Iterator[None]:
         full = _sqlstate(error).startswith(_FULL)
         raise Unavailable("the database is full" if full else "the database is away", full=full) from None
     except psycopg.Error as error:  # from COPY, which runs beneath SQLAlchemy
-        state = error.sqlstate or "08"
+        is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        state = error.sqlstate or ("08" if is_connection else "")
         if not state.startswith(_TRANSIENT):
             raise
         raise Unavailable("the database is away", full=state.startswith(_FULL)) from None

@@ -21,6 +21,8 @@ _POOLS = {
     DELIVER: ("--pool", "threads", "--concurrency", "8", "--beat", "--scheduler", "celery.beat:Scheduler"),
 }
 QUEUES = tuple(_POOLS)
+#: What ``worker.preload`` logs last; this floor cannot import it.
+MODELS_LOADED = "models are loaded"
 
 
 def celery_arguments(queue: str, name: str, loglevel: str) -> list[str]:
@@ -68,9 +70,18 @@ def _node(name: str) -> str:
 
 
 def worker_is_ready(child: Child) -> Callable[[], bool]:
-    """Looks for Celery's own line in the log, at level INFO; a ping through the broker takes a second."""
-    line = re.compile(rf"{re.escape(_node(child.name))}@\S+ ready\.")
-    return lambda: line.search(child.output()) is not None
+    """Looks for the lines in the log, at level INFO, that say that it takes tasks and that its models are loaded.
+
+    A ping through the broker takes a second, and knows nothing of models.
+    """
+    takes_tasks = re.compile(rf"{re.escape(_node(child.name))}@\S+ ready\.")
+    loads_models = child.name.startswith(GENERATE)
+
+    def looked() -> bool:
+        output = child.output()
+        return takes_tasks.search(output) is not None and (MODELS_LOADED in output or not loads_models)
+
+    return looked
 
 
 def api_is_ready(host: str, port: int) -> Callable[[], bool]:

@@ -49,9 +49,7 @@ def make_model(tokenizer: Tokenizer) -> Any:
         label2id={label: index for index, label in enumerate(LABELS)},
         architectures=[MODEL_CLASS.__name__],
     )
-    model = MODEL_CLASS(config)
-    model.set_attn_implementation("eager")
-    return model
+    return MODEL_CLASS(config)
 
 
 def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[Example]:

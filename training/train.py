@@ -3,18 +3,22 @@
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.progress import Progress
+from tokenizers import Tokenizer
 
 from training import moderate, translate
-from training.export import export
+from training.export import export, load
 from training.optimizer import Optimizer, rate
 
 DEMO = Path(__file__).parent.parent / "lengthwise" / "demo"
 TASKS = {"translate": translate, "moderate": moderate}
 #: Set apart from the seeds of evaluation and examples.
 SEED = 20261
+#: The learning rate of further training, as a share of the first.
+FURTHER_RATE = 0.4
 LOG_STEPS = 50
 #: Steps between two looks at held-out texts, and how many of them.
 LOOK_STEPS, LOOK_SAMPLES, LOOK_SEED = 650, 60, 77
@@ -22,12 +26,25 @@ LOOK_STEPS, LOOK_SAMPLES, LOOK_SEED = 650, 60, 77
 FINAL_SAMPLES, FINAL_SEED = 1000, 4711
 
 
-def train(name: str, folder: Path, steps: int, seed: int) -> None:
+def prepare(name: str, seed: int, start: Path | None) -> tuple[Any, Tokenizer]:
+    """A new model, or the one in ``start`` to be trained further."""
+    task = TASKS[name]
+    known, tokenizer = load(task.MODEL_CLASS, start) if start else (None, task.make_tokenizer(seed))
+    # A new model in both cases: it knows which of its tables are computed, and not to be trained.
+    model = task.make_model(tokenizer)
+    if known is not None:
+        model.load_state_dict(known.state_dict())
+    # On short texts in bfloat16 on a CPU, plain attention is faster than the fused kernel's backward pass.
+    model.set_attn_implementation("eager")
+    return model.train(), tokenizer
+
+
+def train(name: str, folder: Path, steps: int, seed: int, start: Path | None = None) -> None:
     """Trains in bfloat16 (weights stay fp32), printing the loss and the held-out accuracy at intervals."""
     torch.manual_seed(seed)
     task = TASKS[name]
-    tokenizer = task.make_tokenizer(seed)
-    model = task.make_model(tokenizer).train()
+    model, tokenizer = prepare(name, seed, start)
+    peak = 1.0 if start is None else FURTHER_RATE
     optimizer, batches = Optimizer(model), task.batches(tokenizer, seed)
     print(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters, {steps} steps, seed {seed}")
     started, mean = time.monotonic(), 0.0
@@ -37,7 +54,7 @@ def train(name: str, folder: Path, steps: int, seed: int) -> None:
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 loss = task.loss(model, tokenizer, next(batches))
             loss.backward()
-            optimizer.step(rate(step, steps))
+            optimizer.step(peak * rate(step, steps))
             mean += (loss.item() - mean) / min(step + 1, 50)
             progress.update(bar, advance=1, description=f"{name} loss {mean:.4f}")
             if (step + 1) % LOG_STEPS == 0:
@@ -56,12 +73,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=TASKS)
     parser.add_argument("--out", type=Path, help="folder to write (default: the one that ships)")
+    parser.add_argument("--start", type=Path, help="folder of a model to train further (with another --seed)")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=SEED)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     steps = arguments.steps or TASKS[arguments.model].STEPS
-    train(arguments.model, arguments.out or DEMO / arguments.model, steps, arguments.seed)
+    train(arguments.model, arguments.out or DEMO / arguments.model, steps, arguments.seed, arguments.start)
 
 
 if __name__ == "__main__":

@@ -57,8 +57,6 @@ def make_model(tokenizer: Tokenizer) -> Any:
         architectures=["MarianMTModel"],
     )
     model = MODEL_CLASS(config)
-    # On short texts in bfloat16 on a CPU, plain attention is faster than the fused kernel's backward pass.
-    model.set_attn_implementation("eager")
     model.generation_config = GenerationConfig(  # type: ignore[no-untyped-call]
         pad_token_id=pad,
         eos_token_id=eos,

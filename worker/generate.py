@@ -18,6 +18,8 @@ from worker.work import Work, refuse
 
 log = logging.getLogger(__name__)
 
+#: Results wait for this long at most, once their shard is whole.
+_SETTLE_SECONDS = 0.02
 #: Between two tries of a settlement that the database could not take.
 _RETRY_SECONDS = 0.5
 
@@ -72,6 +74,7 @@ def _run(claimed: Claim) -> None:
             return
         work = Work(claimed, model.model, model.capabilities.labels)
         _generate(work, model, lease)
+        _settle(claimed.token, work.whole())
         if work.open_shards:
             _release(claimed.token, work.open_shards)
 
@@ -79,8 +82,8 @@ def _run(claimed: Claim) -> None:
 def _generate(work: Work, model: Loaded, lease: Lease) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
     done = 0
+    settled_at = time.monotonic()
     model.grow()
-    _settle(lease.token, work.whole())
     while done < len(work.pieces):
         indexes = range(done, len(work.pieces))
         done = len(work.pieces)
@@ -91,7 +94,10 @@ def _generate(work: Work, model: Loaded, lease: Lease) -> None:
             held = [indexes[at] for at in batch if lease.holds(work.shard_of(indexes[at]))]
             if held:
                 _batch(work, model, held)
+            # Batches of a millisecond are settled together, slower ones one by one.
+            if time.monotonic() - settled_at > _SETTLE_SECONDS:
                 _settle(lease.token, work.whole())
+                settled_at = time.monotonic()
 
 
 def _batch(work: Work, model: Loaded, batch: Sequence[int]) -> None:

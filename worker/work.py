@@ -5,7 +5,10 @@ Knows kinds and the ledger's records; knows nothing of the database, Celery or t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, groupby
+from operator import attrgetter
 from typing import Any
+from uuid import UUID
 
 from lengthwise import line as lines
 from lengthwise.kinds import KINDS
@@ -13,7 +16,7 @@ from lengthwise.kinds.kind import Answer, Decoding, Item, Kind, Model, Prompt
 from lengthwise.ledger.claim import Claim, ClaimedItem
 from lengthwise.ledger.settle import Result, Settlement
 from lengthwise.states import ResultStatus
-from worker.engine.protocol import Completion, Request, Sampling
+from worker.engine.protocol import GREEDY, Completion, Request, Sampling
 
 
 @dataclass(slots=True)
@@ -49,22 +52,22 @@ class Work:
         self._shards: dict[int, list[Entry]] = {}
         self._decoding: Decoding | None = None
         self.pieces: list[Piece] = []
-        entries = _entries(claim)
-        for entry in entries:
-            self._shards.setdefault(entry.claimed.shard_id, []).append(entry)
-        self._prompt(entries)
+        for entries in _entries(claim):
+            for entry in entries:
+                self._shards.setdefault(entry.claimed.shard_id, []).append(entry)
+            self._prompt(entries)
 
-    def _prompt(self, entries: Sequence[Entry], *, retry: bool = False) -> None:
-        """Makes prompts job by job, so that a tokenizer sees many texts at once."""
-        for same in _by_job(entries):
-            kind, params = same[0].kind, same[0].params
-            self._decoding = kind.decoding(self._model.spec, params)
-            prompts = kind.prompts(self._model, params, [entry.item for entry in same], retry=retry)
-            for entry, each in zip(same, prompts, strict=True):
-                entry.is_retry = retry
-                entry.pieces = [Piece(entry, prompt) for prompt in each]
-                entry.n_input += sum(len(prompt.tokens) for prompt in each)
-                self.pieces += entry.pieces
+    def _prompt(self, same: Sequence[Entry], *, retry: bool = False) -> None:
+        """Makes the prompts of one job's entries at once, as tokenizers like it."""
+        kind, params = same[0].kind, same[0].params
+        self._decoding = kind.decoding(self._model.spec, params)
+        prompts = kind.prompts(self._model, params, [entry.item for entry in same], retry=retry)
+        for entry, each in zip(same, prompts, strict=True):
+            entry.is_retry = retry
+            entry.pieces = [Piece(entry, prompt) for prompt in each]
+            entry.n_input += sum(len(prompt.tokens) for prompt in each)
+            self.pieces += entry.pieces
+            if not entry.pieces:
                 self._conclude(entry)
 
     def request(self, index: int) -> Request:
@@ -75,12 +78,7 @@ class Work:
             tokens=piece.prompt.tokens,
             max_new_tokens=piece.prompt.max_new_tokens,
             stop=decoding.stop,
-            sampling=Sampling(
-                decoding.temperature,
-                decoding.top_p,
-                decoding.top_k,
-                decoding.seed + piece.entry.claimed.index,  # an item's draw is its own, whatever it is batched with
-            ),
+            sampling=_sampling(decoding, piece.entry.claimed.index),
             decoder_prefix=piece.prompt.decoder_prefix,
         )
 
@@ -143,35 +141,40 @@ class Work:
         return list(self._shards)
 
 
+def _sampling(decoding: Decoding, index: int) -> Sampling:
+    """An item's draw is its own, whatever it is batched with."""
+    if decoding.temperature == 0:
+        return GREEDY
+    return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, decoding.seed + index)
+
+
 def refuse(claim: Claim, code: str) -> list[Settlement]:
     """Settles a whole claim as errors, without a model."""
     shards: dict[int, list[Entry]] = {}
-    for entry in _entries(claim):
+    for entry in chain.from_iterable(_entries(claim)):
         line = lines.failed(entry.claimed.index, entry.item, code)
         entry.result = Result(entry.claimed.index, ResultStatus.FAILED, line)
         shards.setdefault(entry.claimed.shard_id, []).append(entry)
     return [_settlement(shard, entries) for shard, entries in shards.items()]
 
 
-def _entries(claim: Claim) -> list[Entry]:
-    kinds = {job.id: KINDS[job.kind] for job in claim.jobs.values()}
-    params = {job.id: kinds[job.id].params_type.model_validate(job.params) for job in claim.jobs.values()}
-    return [
-        Entry(
-            claimed,
-            kinds[claimed.job_id],
-            params[claimed.job_id],
-            kinds[claimed.job_id].item_type.model_validate_json(claimed.payload),
-        )
-        for claimed in claim.items
-    ]
+def _entries(claim: Claim) -> Iterable[list[Entry]]:
+    """The claim's items, job by job."""
+    for job_id, same in _by_job(claim.items):
+        job = claim.jobs[job_id]
+        kind = KINDS[job.kind]
+        params = kind.params_type.model_validate(job.params)
+        parse = kind.item_type.model_validate_json
+        yield [Entry(claimed, kind, params, parse(claimed.payload)) for claimed in same]
 
 
-def _by_job(entries: Iterable[Entry]) -> Iterable[list[Entry]]:
-    jobs: dict[Any, list[Entry]] = {}
-    for entry in entries:
-        jobs.setdefault(entry.claimed.job_id, []).append(entry)
-    return jobs.values()
+def _by_job(items: Sequence[ClaimedItem]) -> Iterable[tuple[UUID, list[ClaimedItem]]]:
+    """The items of each job together; a shard's come one after the other, all of one job."""
+    jobs: dict[UUID, list[ClaimedItem]] = {}
+    for _, shard in groupby(items, key=attrgetter("shard_id")):
+        same = list(shard)
+        jobs.setdefault(same[0].job_id, []).extend(same)
+    return jobs.items()
 
 
 def _settlement(shard_id: int, entries: Sequence[Entry]) -> Settlement:

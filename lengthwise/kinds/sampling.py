@@ -21,7 +21,7 @@ class SamplingParams(kind.Params):
 
 def decoding(spec: ModelSpec, params: SamplingParams) -> Decoding:
     return Decoding(
-        max_new_tokens=min(params.max_new_tokens or spec.max_new_tokens, spec.max_new_tokens),
+        max_new_tokens=_limit(spec, params),
         temperature=params.temperature,
         top_p=params.top_p,
         top_k=params.top_k,
@@ -32,7 +32,11 @@ def decoding(spec: ModelSpec, params: SamplingParams) -> Decoding:
 
 def room(spec: ModelSpec, params: SamplingParams, ids: Sequence[int]) -> int:
     """How many tokens may follow these; none if they fill the model's context."""
-    return min(decoding(spec, params).max_new_tokens, spec.context - len(ids))
+    return min(_limit(spec, params), spec.context - len(ids))
+
+
+def _limit(spec: ModelSpec, params: SamplingParams) -> int:
+    return min(params.max_new_tokens or spec.max_new_tokens, spec.max_new_tokens)
 
 
 def trimmed(text: str, stop: tuple[str, ...] | list[str]) -> str:

@@ -53,25 +53,26 @@ def claim(
     # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
     cursor.execute("SET LOCAL synchronous_commit = off")
     cursor.execute(_CLAIM, {"pool": pool, "token": token, "tokens": tokens, "items": items, "lease": lease_seconds})
-    attempts = dict(cursor.fetchall())
-    return _load(connection, token, attempts) if attempts else None
+    return _load(connection, token, cursor.fetchall())
 
 
-def _load(connection: Connection, token: UUID, attempts: dict[int, int]) -> Claim:
+def _load(connection: Connection, token: UUID, shards: Sequence[tuple[int, UUID, int]]) -> Claim | None:
+    if not shards:
+        return None
+    job_of = {shard_id: job_id for shard_id, job_id, _ in shards}
     cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
-    cursor.execute(_ITEMS, {"ids": list(attempts)})
-    items = [ClaimedItem(*row) for row in cursor.fetchall()]
-    cursor.execute(_JOBS, {"ids": list({item.job_id for item in items})})
+    cursor.execute(_ITEMS, {"ids": list(job_of)})
+    items = [ClaimedItem(shard_id, job_of[shard_id], *rest) for shard_id, *rest in cursor.fetchall()]
+    cursor.execute(_JOBS, {"ids": list(set(job_of.values()))})
     jobs = {row[0]: ClaimedJob(*row) for row in cursor.fetchall()}
-    return Claim(token, jobs, items, attempts)
+    return Claim(token, jobs, items, {shard_id: attempts for shard_id, _, attempts in shards})
 
 
 def claim_exhausted(connection: Connection, token: UUID, *, max_attempts: int, lease_seconds: float) -> Claim | None:
     """Takes shards whose leases ran out ``max_attempts`` times: their items are to be settled as errors, not run."""
     cursor = database.cursor(connection)
     cursor.execute(_CLAIM_EXHAUSTED, {"token": token, "max_attempts": max_attempts, "lease": lease_seconds})
-    attempts = dict(cursor.fetchall())
-    return _load(connection, token, attempts) if attempts else None
+    return _load(connection, token, cursor.fetchall())
 
 
 def heartbeat(connection: Connection, token: UUID, shard_ids: Iterable[int], *, lease_seconds: float) -> set[int]:
@@ -116,7 +117,7 @@ WITH head AS MATERIALIZED (
 UPDATE shards SET state = 'leased', token = %(token)s, attempts = attempts + 1,
                   lease_until = now() + make_interval(secs => %(lease)s)
 WHERE id = ANY(ARRAY(SELECT id FROM taken))
-RETURNING id, attempts
+RETURNING id, job_id, attempts
 """
 
 _CLAIM_EXHAUSTED = """
@@ -124,12 +125,12 @@ UPDATE shards SET token = %(token)s, lease_until = now() + make_interval(secs =>
 WHERE id = ANY(ARRAY(SELECT id FROM shards
                      WHERE state = 'leased' AND lease_until < now() AND attempts >= %(max_attempts)s
                      ORDER BY lease_until LIMIT 16 FOR UPDATE SKIP LOCKED))
-RETURNING id, attempts
+RETURNING id, job_id, attempts
 """
 
 # OFFSET 0 keeps the planner from turning a range scan a shard into one join over all items of the jobs.
 _ITEMS = """
-SELECT shards.id, shards.job_id, item.index, item.n_tokens, item.payload
+SELECT shards.id, item.index, item.n_tokens, item.payload
 FROM shards CROSS JOIN LATERAL (
   SELECT index, n_tokens, payload FROM items
   WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0

@@ -82,21 +82,21 @@ def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     return event.announce(connection, [row[0] for row in cursor.fetchall()])
 
 
-# Shards are locked in order of id, as everywhere.
+# Shards are locked in order of id, as everywhere. Arrays go in binary (%b): as text, each line would be escaped twice.
 _SETTLE = """
 WITH held AS (
-  SELECT id FROM shards WHERE id = ANY(%(shards)s) AND token = %(token)s AND state = 'leased' ORDER BY id FOR UPDATE
+  SELECT id FROM shards WHERE id = ANY(%(shards)b) AND token = %(token)s AND state = 'leased' ORDER BY id FOR UPDATE
 ), fence AS (
   UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                     n_output = done.output, n_padded = done.padded, n_batches = done.batches
-  FROM unnest(%(shards)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded)s::bigint[], %(batches)s::float8[])
+  FROM unnest(%(shards)b::bigint[], %(failed)b::int[], %(output)b::bigint[], %(padded)b::bigint[], %(batches)b::float8[])
        AS done (id, failed, output, padded, batches)
   WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
   RETURNING shards.id, shards.job_id
 ), written AS (
   INSERT INTO results (job_id, index, status, result)
   SELECT fence.job_id, row.index, row.status, row.line
-  FROM unnest(%(of)s::bigint[], %(indexes)s::int[], %(statuses)s::text[], %(lines)s::bytea[])
+  FROM unnest(%(of)b::bigint[], %(indexes)b::int[], %(statuses)s::text[], %(lines)b::bytea[])
        AS row (shard_id, index, status, line)
   JOIN fence ON fence.id = row.shard_id
 )

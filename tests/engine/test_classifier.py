@@ -28,7 +28,7 @@ def test_exact_scores_are_those_of_transformers(kind: str, written: Written, loa
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_score_in_int8_is_the_same_bits_alone_and_in_a_batch(kind: str, load: Load) -> None:
-    engine, requests = load(kind, "int8"), tiny.requests()
+    engine, requests = load(kind, "int8"), tiny.requests(lengths=tuple(range(3, 43)))
     together = run(engine, requests)
     assert len({completion.scores for completion in together.values()}) == len(requests)
     assert together == {request.id: run(engine, [request])[request.id] for request in requests}

@@ -81,7 +81,7 @@ def test_a_worker_drains_what_was_rung_and_a_lost_bell_is_made_good_by_the_sweep
     }
     silent = submit(texts)  # as if its bell had been lost
     with redis_client(redis_url) as client:
-        client.flushall()
+        client.flushdb()
     assert state(silent) == "open"
     sweep.sweep()
     wait_until(lambda: state(silent) == "completed", 60)

@@ -36,8 +36,8 @@ def _scores(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fit
     else:
         seen = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
         logits = model(input_ids=tokens, attention_mask=seen.long().to(model.device)).logits
-    scores: list[list[float]] = _probabilities(logits.float(), model.config).tolist()
-    return scores
+    # Row by row: over the whole batch torch computes the last few of all numbers with another exponential.
+    return [_probabilities(row, model.config).tolist() for row in logits.float().cpu()]
 
 
 def _probabilities(logits: torch.Tensor, config: Any) -> torch.Tensor:

@@ -25,7 +25,8 @@ class EchoEngine:
         return Capabilities(Architecture.ENCODER_DECODER, self._context, device="none", quantization="none")
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        time.sleep(self._seconds_per_batch)
+        if self._seconds_per_batch:
+            time.sleep(self._seconds_per_batch)
         for request in requests:
             answer = tuple(reversed(request.tokens))[: request.max_new_tokens]
             whole = len(answer) == len(request.tokens)
