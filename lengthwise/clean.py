@@ -58,8 +58,9 @@ def clean(text: str, *, keep_tags: bool = True) -> str:
     """``text`` as a model should see it; ``clean(clean(text)) == clean(text)``, and no text raises.
 
     ``keep_tags`` keeps inline and unknown tags, which a translation carries over; without it every tag of HTML goes
-    (an unknown ``<word>`` and the content of comments and scripts stay, so that nothing hides from a moderator). The result is no longer than the longer of
-    ``text`` and NFC(``text``): a few characters, such as U+0958, have no composed form and grow, at most threefold.
+    (an unknown ``<word>`` and the content of comments and scripts stay, so that nothing hides from a moderator). The
+    result is no longer than the longer of ``text`` and NFC(``text``): a few characters, such as U+0958, have no
+    composed form and grow, at most threefold.
     """
     for round_ in range(2 * _ROUNDS):
         if _is_clean(text):

@@ -39,7 +39,12 @@ def knobs(patch: MonkeyPatch, **values: object) -> None:
 
 def new_tenant(weight: float = 1.0) -> UUID:
     tenant = uuid4()
-    sql("INSERT INTO tenants (id, name, weight) VALUES (:id, :name, :weight)", id=tenant, name=f"{tenant}", weight=weight)
+    sql(
+        "INSERT INTO tenants (id, name, weight) VALUES (:id, :name, :weight)",
+        id=tenant,
+        name=f"{tenant}",
+        weight=weight,
+    )
     return tenant
 
 

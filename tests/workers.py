@@ -12,7 +12,10 @@ from tests.servers import wait_until
 #: Celery with Python's imports and all takes seconds on a busy machine.
 START_SECONDS = 60
 
-_EXTRA = {"generate": ("-c", "1"), "deliver": ("--pool", "threads", "-c", "2", "--beat", "--scheduler", "celery.beat:Scheduler")}
+_EXTRA = {
+    "generate": ("-c", "1"),
+    "deliver": ("--pool", "threads", "-c", "2", "--beat", "--scheduler", "celery.beat:Scheduler"),
+}
 
 
 @contextmanager

@@ -15,16 +15,17 @@ from rich.table import Table
 from training.comment import held_out_comments, training_comments
 from training.corpus import DIRECTIONS, held_out_texts, training_pairs
 from training.export import load
-from training.train import DEMO, FINAL_SAMPLES, FINAL_SEED, SEED, TASKS
+from training.train import DEMO, FINAL_SAMPLES, FINAL_SEED, FURTHER_SEED, SEED, TASKS
 
-#: More than training draws of either corpus.
-REPLAYED_PAIRS, REPLAYED_COMMENTS = 260_000, 80_000
+#: More than training draws of either corpus by one seed.
+REPLAYED_PAIRS, REPLAYED_COMMENTS = 340_000, 80_000
 
 
 def refuse_seen(samples: int, seed: int) -> None:
     """Raises ``ValueError`` if a held-out sentence or comment stands in the training data, which is drawn once more
     for that. Set phrases are known to."""
-    seen = {pair.source for pair in islice(training_pairs(SEED), REPLAYED_PAIRS)}
+    seeds = (SEED, FURTHER_SEED)
+    seen = {pair.source for known in seeds for pair in islice(training_pairs(known), REPLAYED_PAIRS)}
     seen |= {comment.text for comment in islice(training_comments(SEED), REPLAYED_COMMENTS)}
     texts = [text for direction in DIRECTIONS for text in held_out_texts(seed, direction, samples)]
     held_out = {pair.source for text in texts for pair in text if not pair.is_fixed}

@@ -16,8 +16,8 @@ from training import moderate, translate
 from training.comment import draw_comment
 from training.corpus import MARKER, PLACEHOLDERS, Direction, directed, draw_text, joined
 from training.export import load
+from training.scene import kind_of
 from training.sentence import Sentence
-from training.slot import kind_of
 from training.train import DEMO
 
 SEED = 1789

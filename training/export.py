@@ -41,8 +41,7 @@ def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load(model_class: Any, folder: Path) -> tuple[Any, Tokenizer]:
-    """An exported model with its int8 rows expanded to fp32, ready for evaluation. Raises ``ValueError`` if weights
-    are missing or unknown."""
+    """An exported model with its int8 rows expanded to fp32, ready for evaluation."""
     model = model_class.from_pretrained(
         None,
         config=model_class.config_class.from_pretrained(folder),

@@ -15,8 +15,8 @@ from training.optimizer import Optimizer, rate
 
 DEMO = Path(__file__).parent.parent / "lengthwise" / "demo"
 TASKS = {"translate": translate, "moderate": moderate}
-#: Set apart from the seeds of evaluation and examples.
-SEED = 20261
+#: For a new model and for further training; set apart from the seeds of evaluation and examples.
+SEED, FURTHER_SEED = 20261, 20262
 #: The learning rate of further training, as a share of the first.
 FURTHER_RATE = 0.4
 LOG_STEPS = 50
@@ -73,13 +73,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=TASKS)
     parser.add_argument("--out", type=Path, help="folder to write (default: the one that ships)")
-    parser.add_argument("--start", type=Path, help="folder of a model to train further (with another --seed)")
+    parser.add_argument("--start", type=Path, help="folder of a model to train further, at a lower rate")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--seed", type=int)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     steps = arguments.steps or TASKS[arguments.model].STEPS
-    train(arguments.model, arguments.out or DEMO / arguments.model, steps, arguments.seed, arguments.start)
+    seed = arguments.seed or (FURTHER_SEED if arguments.start else SEED)
+    train(arguments.model, arguments.out or DEMO / arguments.model, steps, seed, arguments.start)
 
 
 if __name__ == "__main__":

@@ -128,7 +128,7 @@ def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Com
     work.charge(batch)
     try:
         for completion in engine.generate([work.request(index) for index in batch]):
-            completions.append(completion)  # noqa: PERF402 — those before an error are kept
+            completions.append(completion)  # one by one: those before an error are kept
     except EngineError as error:
         return completions, error
     if len(completions) < len(batch):
@@ -137,7 +137,7 @@ def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Com
 
 
 def _settle(token: UUID, settlements: Sequence[Settlement]) -> None:
-    """Settles while the lease may live; a settlement that the database refused for so long is some other worker's now."""
+    """Settles while the lease may live: what the database refused for longer is some other worker's by now."""
     if not settlements:
         return
     gives_up_at = time.monotonic() + settings.get().lease_seconds

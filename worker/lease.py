@@ -32,9 +32,7 @@ class Lease:
         while not self._over.wait(self._heartbeat_seconds):
             try:
                 with database.translated(), database.engine().begin() as connection:
-                    self._held = heartbeat(
-                        connection, self.token, self._held, lease_seconds=self._lease_seconds
-                    )
+                    self._held = heartbeat(connection, self.token, self._held, lease_seconds=self._lease_seconds)
             except Unavailable as error:
                 log.warning("heartbeat missed: %s", error)
 

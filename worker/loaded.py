@@ -1,6 +1,7 @@
 """The models that this process has loaded: an engine is loaded once, and the one used longest ago makes room."""
 
 import logging
+import os
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
@@ -87,6 +88,8 @@ def _load(name: str) -> Loaded:
         raise ConfigurationError("models.toml does not name it")
     while len(_engines) >= settings.get().loaded_models:
         _engines.popitem(last=False)
+    if threads := settings.get().threads:  # read by torch when the first engine imports it
+        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     engine = registry.load(found)
     capabilities = engine.capabilities()
     log.info(

@@ -4,6 +4,8 @@ import argparse
 import base64
 import json
 import secrets
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -65,8 +67,9 @@ def results(client: httpx.Client, job_id: str) -> list[dict[str, Any]]:
 
 def spread(rows: list[dict[str, Any]], sources: dict[str, str], count: int) -> list[dict[str, Any]]:
     """A few rows over all lengths, the shown texts first, none too long for a table."""
+    rows = [row for row in rows if "output" in row]
     known = [row for row in rows if sources[row["id"]] in SHOWN]
-    rest = [row for row in rows if row not in known and "output" in row and len(sources[row["id"]]) < 90]
+    rest = [row for row in rows if row not in known and len(sources[row["id"]]) < 90]
     return known + sorted(rest[:: max(1, len(rest) // count)], key=lambda row: len(sources[row["id"]]))
 
 
@@ -81,7 +84,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Two bulk jobs through a whole installation on this machine.")
     parser.add_argument("--data", type=Path, default=Path(".lengthwise/demo"), help="where its servers keep their data")
     data = parser.parse_args().data
-    console = Console()
+    # So that whoever is asked to stop stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    console = Console() if sys.stdout.isatty() else Console(width=120)
     texts = read("translate.ndjson", source="zh", target="en")
     texts += read("translate-en-de.ndjson", source="en", target="de")
     comments = read("moderate.ndjson")
@@ -105,9 +110,7 @@ def main() -> None:
     report.moderations(console, comment_of, spread(moderated, comment_of, 8))
     report.figures(console, ended)
     report.webhooks(console, events)
-    samples = {
-        sources[row["id"]]: row["output"]["text"] for row in spread(translated, sources, 4) if "output" in row
-    }
+    samples = {sources[row["id"]]: row["output"]["text"] for row in spread(translated, sources, 4)}
     print(json.dumps(summary(ended, seconds, len(events)) | {"samples": samples}, ensure_ascii=False))
     failed = sum(job["counts"]["failed"] for job in ended)
     raise SystemExit(0 if failed == 0 and len(events) == len(jobs) else 1)
@@ -118,9 +121,10 @@ def summary(jobs: list[dict[str, Any]], seconds: float, webhooks: int) -> dict[s
 
     def share(name: str) -> float:
         """Both jobs' padding over both jobs' tokens computed."""
-        useful = [job["usage"]["input_tokens"] for job in jobs]
-        padded = [tokens / (1 - job["engine"][name]) for tokens, job in zip(useful, jobs, strict=True)]
-        return round(1 - sum(useful) / sum(padded), 4)
+        useful: list[int] = [job["usage"]["input_tokens"] for job in jobs]
+        shares: list[float] = [job["engine"][name] for job in jobs]
+        padded = sum(tokens / (1 - share) for tokens, share in zip(useful, shares, strict=True))
+        return round(1 - sum(useful) / padded, 4)
 
     return {
         "jobs": len(jobs),

@@ -1,6 +1,6 @@
 """What the demonstration shows of its jobs: samples side by side, and figures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -9,15 +9,22 @@ from rich.table import Table
 Row = Mapping[str, Any]
 
 
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")  # Chinese has no blanks to break a line at
+    return table
+
+
 def translations(console: Console, sources: Mapping[str, str], rows: Iterable[Row]) -> None:
-    table = Table("id", "text", "translation", title="Translated", title_justify="left", row_styles=["", "dim"])
+    table = _table("Translated", "id", "text", "translation")
     for row in rows:
         table.add_row(row["id"], sources[row["id"]], row["output"]["text"])
     console.print(table)
 
 
 def moderations(console: Console, sources: Mapping[str, str], rows: Iterable[Row]) -> None:
-    table = Table("id", "comment", "flagged as", "highest score", title="Moderated", title_justify="left")
+    table = _table("Moderated", "id", "comment", "flagged as", "highest score")
     for row in rows:
         output = row["output"]
         categories = [name for name, is_set in output["categories"].items() if is_set]
@@ -27,11 +34,10 @@ def moderations(console: Console, sources: Mapping[str, str], rows: Iterable[Row
 
 
 def figures(console: Console, jobs: Sequence[Row]) -> None:
-    table = Table(title="Figures", title_justify="left")
-    table.add_column("")
+    table = _table("Figures", "")
     for job in jobs:
         table.add_column(job["kind"], justify="right")
-    for name, value in (
+    shown: list[tuple[str, Callable[[Row], str]]] = [
         ("items", lambda job: f"{job['counts']['total']}"),
         ("failed", lambda job: f"{job['counts']['failed']}"),
         ("items/s", lambda job: f"{job['items_per_second']:.1f}"),
@@ -39,13 +45,14 @@ def figures(console: Console, jobs: Sequence[Row]) -> None:
         ("engine batches", lambda job: f"{job['engine']['batches']:.0f}"),
         ("padding share", lambda job: f"{job['engine']['padding_share']:.1%}"),
         ("… in arrival order", lambda job: f"{job['engine']['padding_share_arrival_order']:.1%}"),
-    ):
+    ]
+    for name, value in shown:
         table.add_row(name, *(value(job) for job in jobs))
     console.print(table)
 
 
 def webhooks(console: Console, events: Iterable[Row]) -> None:
-    table = Table("event", "job", "webhook-id", "signature", title="Webhooks", title_justify="left")
+    table = _table("Webhooks", "event", "job", "webhook-id", "signature")
     for event in events:
         table.add_row(event["type"], event["data"]["id"], event["webhook-id"], "verified")
     console.print(table)

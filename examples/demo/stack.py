@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: The demonstration's receiver listens on loopback, which webhooks may otherwise never reach.
-ENVIRONMENT = {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+#: The demonstration's receiver listens on loopback, which webhooks may otherwise never reach. And models this small
+#: gain nothing from threads, and lose much where another program wants the same core.
+ENVIRONMENT = {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "LENGTHWISE_THREADS": "1"}
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Every query of the system, by the step it serves. Each function runs in the transaction of the connection it is given.
+"""Every query of the system, by the step it serves. Each function runs in the transaction of its connection.
 
     submit     a job, its items and shards, written while they arrive
     claim      shards of one bucket for a worker, its heartbeat, and what it gives back

@@ -1,4 +1,4 @@
-"""Hands shards of one bucket, across jobs and tenants, to one worker under a lease; keeps, or takes back, that lease."""
+"""Hands shards of one bucket, across jobs and tenants, to one worker under a lease; keeps or takes back that lease."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ class Claim:
 def claim(
     connection: Connection, pool: str, token: UUID, *, tokens: int, items: int, lease_seconds: float
 ) -> Claim | None:
-    """Takes the fair queue's head and fills up from its bucket until it holds ``tokens`` input tokens or ``items`` items.
+    """Takes the fair queue's head and fills up from its bucket to ``tokens`` input tokens or ``items`` items.
 
     Shards are taken whole, so the last one may go beyond. Returns None when nothing of this pool is ready.
     """
@@ -92,10 +92,10 @@ def delay(connection: Connection, token: UUID, shard_ids: Sequence[int], seconds
     database.cursor(connection).execute(_DELAY, {"token": token, "ids": list(shard_ids), "seconds": seconds})
 
 
-# The head by (priority, vkey) picks the bucket, which is filled from the head onward in the same order. No lock is waited
-# for: a worker that loses a race takes what is left. Only what is taken is locked, so that another worker never finds a
-# queue empty that is not; the head is locked first, so that it never comes away with nothing. ARRAY(…) keeps the planner
-# from joining with all shards.
+# The head by (priority, vkey) picks the bucket, which is filled from the head onward in the same order. No lock is
+# waited for: a worker that loses a race takes what is left. Only what is taken is locked, so that another worker never
+# finds a queue empty that is not; the head is locked first, so that it never comes away with nothing. ARRAY(…) keeps
+# the planner from joining with all shards.
 _CLAIM = """
 WITH head AS MATERIALIZED (
   SELECT bucket, priority, vkey, id FROM shards
@@ -146,13 +146,15 @@ WHERE id = ANY(ARRAY(SELECT id FROM shards WHERE id = ANY(%(ids)s) AND token = %
                      ORDER BY id FOR UPDATE))
 """
 
-_HEARTBEAT = f"UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s) {_HELD} RETURNING id"
+_HEARTBEAT = f"""
+UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s) {_HELD} RETURNING id
+"""  # noqa: S608 — of constants, like the next two
 
 _RELEASE = f"""
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, attempts = attempts - 1 {_HELD}
-"""
+"""  # noqa: S608
 
 _DELAY = f"""
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
                   not_before = now() + make_interval(secs => %(seconds)s) {_HELD}
-"""
+"""  # noqa: S608

@@ -112,8 +112,8 @@ def results(
 ) -> ResultPage:
     """The next results by index, at most ``limit``; a gap is an item that has no result yet.
 
-    A page lies within one chunk of items, as they were sorted, so that the items that never ran are found by their shards
-    without an index over every item. A page may be empty with more to follow.
+    A page lies within one chunk of items, as they were sorted, so that the items that never ran are found by their
+    shards without an index over every item. A page may be empty with more to follow.
     """
     start = (after + 1) // chunk_items * chunk_items
     end = start + chunk_items

@@ -70,8 +70,8 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
 def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     """Ends those of the jobs that have no open shard left. Returns whether a webhook became due.
 
-    A job with a shard still waiting is certainly not at its end. One whose open shards are all leased may be: its row is
-    locked first, so that of two workers that settle its last two shards the second sees the first.
+    A job with a shard still waiting is certainly not at its end. One whose open shards are all leased may be: its row
+    is locked first, so that of two workers that settle its last two shards the second sees the first.
     """
     cursor = database.cursor(connection)
     cursor.execute(_LOCK_NEARLY_DONE, {"jobs": list(job_ids)})
@@ -89,7 +89,8 @@ WITH held AS (
 ), fence AS (
   UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                     n_output = done.output, n_padded = done.padded, n_batches = done.batches
-  FROM unnest(%(shards)b::bigint[], %(failed)b::int[], %(output)b::bigint[], %(padded)b::bigint[], %(batches)b::float8[])
+  FROM unnest(%(shards)b::bigint[], %(failed)b::int[], %(output)b::bigint[], %(padded)b::bigint[],
+              %(batches)b::float8[])
        AS done (id, failed, output, padded, batches)
   WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
   RETURNING shards.id, shards.job_id

@@ -52,7 +52,8 @@ _WAITING_POOLS = """
 WITH RECURSIVE pools AS (
   (SELECT pool FROM shards WHERE state = 'ready' ORDER BY pool LIMIT 1)
   UNION ALL
-  SELECT (SELECT shards.pool FROM shards WHERE state = 'ready' AND shards.pool > pools.pool ORDER BY shards.pool LIMIT 1)
+  SELECT (SELECT shards.pool FROM shards WHERE state = 'ready' AND shards.pool > pools.pool
+          ORDER BY shards.pool LIMIT 1)
   FROM pools WHERE pools.pool IS NOT NULL
 )
 SELECT pool FROM pools

@@ -9,7 +9,6 @@ from pydantic_core import from_json
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from lengthwise.child import Child
 from lengthwise.settings import Settings
 from tests.fakes import write_catalog
 from tests.ledger import knobs, sql

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.usefixtures("catalog", "installed")
 def waiting(redis_url: str, name: str) -> list[dict[str, Any]]:
     """The messages on the broker that nobody took yet."""
     with redis_client(redis_url) as client:
-        return [json.loads(message) for message in client.lrange(name, 0, -1)]  # type: ignore[union-attr]
+        return [json.loads(message) for message in client.lrange(name, 0, -1)]
 
 
 def test_a_message_holds_its_pools_name_and_no_text(redis_url: str) -> None:

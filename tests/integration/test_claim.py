@@ -29,10 +29,10 @@ def attempts_of(shard_ids: list[int]) -> list[int]:
     return [row[0] for row in sql("SELECT attempts FROM shards WHERE id = ANY(:ids)", ids=shard_ids)]
 
 
-def jobs_in_order(**limits: int) -> list[UUID]:
+def jobs_in_order() -> list[UUID]:
     """The jobs of the claims that follow each other, settled one by one."""
     order = []
-    while claimed := take(**limits):
+    while claimed := take(items=1):
         order += [item.job_id for item in claimed.items]
         put(claimed)
     return order
@@ -48,9 +48,9 @@ def test_a_claim_is_of_one_bucket_across_jobs_and_tenants() -> None:
 
 
 def test_items_come_whole() -> None:
-    texts = ["item %d" % number + "x" * (number % 40) for number in range(300)]
+    texts = [f"item {number}" + "x" * (number % 40) for number in range(300)]
     job = submit(texts, params={"top_k": 3}, shard_items=7, chunk_items=100)
-    seen = {}
+    seen: dict[int, claims.ClaimedItem] = {}
     for claimed in take_all(items=20):
         assert claimed.jobs[job].params == {"top_k": 3}
         assert (claimed.jobs[job].kind, claimed.jobs[job].model) == ("generate", "echo")
@@ -63,7 +63,7 @@ def test_items_come_whole() -> None:
 
 def test_the_most_urgent_comes_first_whenever_it_came() -> None:
     later = [submit(["x" * 10], priority=priority) for priority in reversed(Priority)]
-    assert jobs_in_order(items=1) == later[::-1]
+    assert jobs_in_order() == later[::-1]
 
 
 def test_a_claim_stops_at_its_tokens_or_its_items_whichever_comes_first() -> None:

@@ -12,6 +12,7 @@ from standardwebhooks.webhooks import Webhook
 from lengthwise import database
 from lengthwise.ledger import delivery
 from lengthwise.settings import Settings
+from lengthwise.states import DeliveryState
 from tests.integration.test_post import Receiver, answering, read_request
 from tests.ledger import knobs, must_take, put, sql, submit
 from tests.servers import redis_client
@@ -166,7 +167,7 @@ def test_another_thread_is_called_before_a_slow_receiver_answers(redis_url: str)
 
     def count() -> None:
         with redis_client(redis_url) as client:
-            bells.append(int(client.llen("deliver")))  # type: ignore[arg-type]
+            bells.append(int(client.llen("deliver")))
 
     with Receiver(Answers(status(200), before=count)) as receiver:
         ended(receiver.url())
@@ -189,7 +190,7 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> 
     [(started_at, seconds)] = sql("SELECT started_at, seconds FROM attempts")
     late = delivery.Attempt(started_at, seconds, 500, None, "")
     with database.engine().begin() as connection:
-        assert not delivery.record(connection, held, token, late, delivery.DeliveryState.PENDING, 5.0)
+        assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0)
     assert (of(job)["state"], len(of(job)["attempts"])) == ("delivered", 1)
 
 

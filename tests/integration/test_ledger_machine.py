@@ -181,7 +181,7 @@ class Ledger(RuleBasedStateMachine):
 
 @pytest.mark.usefixtures("installed")
 def test_every_item_ends_once_whatever_the_order_of_steps() -> None:
-    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+    run_state_machine_as_test(
         Ledger,
         settings=settings(
             max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)

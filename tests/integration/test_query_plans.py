@@ -97,11 +97,12 @@ def indexes(nodes: list[dict[str, Any]]) -> set[str]:
 
 def rows_read(nodes: list[dict[str, Any]]) -> float:
     """Rows that came out of tables, and those that were read there in vain."""
-    return sum(
+    read: float = sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes
         if "Relation Name" in node and "Scan" in node["Node Type"]
     )
+    return read
 
 
 def blocks(nodes: list[dict[str, Any]]) -> int:

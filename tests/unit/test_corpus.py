@@ -4,10 +4,13 @@ from random import Random
 import pytest
 
 from training import comment, corpus
-from training.clause import Action, in_past
+from training.clause import Action
+from training.determiner import OWNED, SHOWN, A, Determiner
 from training.lexicon import NOUNS, VERBS
-from training.phrase import OWNED, PRONOUNS, SHOWN, A, Determiner, Phrase, build
+from training.person import PRONOUNS
+from training.phrase import Phrase, build
 from training.sentence import capitalised
+from training.tense import in_past
 
 PAIRS = 1500
 MARKS = set(corpus.PLACEHOLDERS)

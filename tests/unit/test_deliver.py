@@ -21,7 +21,8 @@ def test_a_410_ends_it_whatever_it_asks_for(attempt: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "outcome", [Outcome(status=500), Outcome(error="timeout"), Outcome(status=302, error="redirect"), Outcome(status=400)]
+    "outcome",
+    [Outcome(status=500), Outcome(error="timeout"), Outcome(status=302, error="redirect"), Outcome(status=400)],
 )
 def test_any_other_outcome_is_tried_again_until_the_schedule_runs_out(outcome: Outcome) -> None:
     for attempt, delay in enumerate(DELAYS, 1):

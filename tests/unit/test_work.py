@@ -1,7 +1,6 @@
 """A claim in hand: requests, answers, and shards that become whole."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -73,8 +72,9 @@ def test_a_shard_says_what_it_cost(model: Model) -> None:
         work.charge(batch)
     answer(work, range(4), model)
     first, second = work.whole()
-    assert (first.n_padded, first.n_output, first.n_batches) == (20, 14, pytest.approx(2 / 3))
-    assert (second.n_padded, second.n_output, second.n_batches) == (10 + 6 + 6, 12, pytest.approx(1 / 3 + 2))
+    assert (first.n_padded, first.n_output) == (20, 14)
+    assert (second.n_padded, second.n_output) == (10 + 6 + 6, 12)
+    assert [first.n_batches, second.n_batches] == pytest.approx([2 / 3, 1 / 3 + 2])
 
 
 def test_a_line_says_what_its_item_used(model: Model) -> None:
@@ -94,7 +94,9 @@ def test_an_items_draw_is_its_own(model: Model) -> None:
 
 
 def test_an_item_without_text_to_translate_needs_no_engine(model: Model) -> None:
-    work = Work(claim(["{name}"], "translate", {"source": "en", "target": "de"}), Model(splitting(model), model.tokenizer))
+    work = Work(
+        claim(["{name}"], "translate", {"source": "en", "target": "de"}), Model(splitting(model), model.tokenizer)
+    )
     assert work.pieces == []
     assert [line["output"]["text"] for line in lines(work)] == ["{name}"]
 
