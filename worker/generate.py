@@ -18,7 +18,7 @@ from worker.work import Work, refuse
 
 log = logging.getLogger(__name__)
 
-#: Results wait for this long at most, once their shard is whole.
+#: Batches that are quicker than this are settled together: a settlement costs five round trips.
 _SETTLE_SECONDS = 0.02
 #: Between two tries of a settlement that the database could not take.
 _RETRY_SECONDS = 0.5
@@ -94,7 +94,6 @@ def _generate(work: Work, model: Loaded, lease: Lease) -> None:
             held = [indexes[at] for at in batch if lease.holds(work.shard_of(indexes[at]))]
             if held:
                 _batch(work, model, held)
-            # Batches of a millisecond are settled together, slower ones one by one.
             if time.monotonic() - settled_at > _SETTLE_SECONDS:
                 _settle(lease.token, work.whole())
                 settled_at = time.monotonic()

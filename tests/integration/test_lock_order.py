@@ -25,7 +25,7 @@ STEPS: dict[str, Step] = {
     "release": lambda connection, held: release(connection, held.token, descending(held)),
     "delay": lambda connection, held: delay(connection, held.token, descending(held), seconds=1),
     "cancel": lambda connection, held: cancel.cancel(connection, next(iter(held.jobs)), DEFAULT),
-    "expire": lambda connection, held: cancel.expire(connection),
+    "expire": lambda connection, _: cancel.expire(connection),
     "delete": lambda connection, held: cancel.delete(connection, next(iter(held.jobs)), DEFAULT),
 }
 

@@ -73,8 +73,8 @@ class MODE:
 
 def explain(statement: str, **params: Any) -> list[dict[str, Any]]:
     """The nodes of the plan as it ran; what it changed is rolled back. No large table may be read whole."""
-    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", statement)))
-    numbered = re.sub(r"%\((\w+)\)s", lambda found: f"${names.index(found[1]) + 1}", statement)
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)[sb]", statement)))
+    numbered = re.sub(r"%\((\w+)\)[sb]", lambda found: f"${names.index(found[1]) + 1}", statement)
     with database.engine().connect() as connection:
         cursor = database.cursor(connection)
         cursor.execute(f"SET LOCAL plan_cache_mode = force_{MODE.name}_plan".encode())
