@@ -168,7 +168,7 @@ def _lines(state: State, figures: JobFigures, after: int) -> Iterator[bytes]:
         with state.database.connect() as connection:
             page = read.results(
                 connection, figures.id, after=after, limit=_PAGE,
-                chunk_items=state.settings.chunk_items, n_items=figures.n_items,
+                chunk_items=figures.chunk_items, n_items=figures.n_items,
             )  # fmt: skip
         if page.rows:
             yield b"".join(map(line, page.rows))

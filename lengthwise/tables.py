@@ -67,6 +67,8 @@ jobs = Table(
     Column("n_tokens", BigInteger, nullable=False),
     # What the engine would have computed, padding included, in batches of arrival order: the figure to beat.
     Column("n_arrival_padded", BigInteger, nullable=False),
+    # Items were sorted by length within chunks of this many: what tells where an index lies.
+    Column("chunk_items", Integer, nullable=False),
     Column("webhook_url", Text),
     Column("webhook_secret", Text),
     _time("deadline_at"),

@@ -26,6 +26,7 @@ class JobFigures:
     n_items: int
     n_tokens: int
     n_arrival_padded: int
+    chunk_items: int
     deadline_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
@@ -127,8 +128,8 @@ def results(
 # One pass over the job's shards, by their unique index on (job_id, lo).
 _FIGURES = """
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
-       jobs.n_tokens, jobs.n_arrival_padded, jobs.deadline_at, jobs.created_at, jobs.finished_at, jobs.webhook_url,
-       sums.*
+       jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
+       jobs.webhook_url, sums.*
 FROM jobs CROSS JOIN LATERAL (
   SELECT coalesce(sum(hi - lo) FILTER (WHERE state = 'done'), 0)::int AS n_done,
          coalesce(sum(n_failed), 0)::int AS n_failed,

@@ -132,6 +132,7 @@ class Submission:
                 "n_items": self.n_items,
                 "n_tokens": self._tokens,
                 "n_arrival_padded": self.arrival.padded,
+                "chunk_items": self.chunk_items,
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret,
                 "deadline_at": job.deadline_at,
@@ -167,7 +168,7 @@ ON CONFLICT (pool, priority, tenant_id) DO UPDATE SET last_finish = excluded.las
 
 _INSERT_JOB = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
-                  webhook_url, webhook_secret, deadline_at)
+                  chunk_items, webhook_url, webhook_secret, deadline_at)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
-        %(n_arrival_padded)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s)
+        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s)
 """

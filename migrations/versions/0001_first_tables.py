@@ -105,6 +105,7 @@ def upgrade() -> None:
     sa.Column('n_items', sa.Integer(), nullable=False),
     sa.Column('n_tokens', sa.BigInteger(), nullable=False),
     sa.Column('n_arrival_padded', sa.BigInteger(), nullable=False),
+    sa.Column('chunk_items', sa.Integer(), nullable=False),
     sa.Column('webhook_url', sa.Text(), nullable=True),
     sa.Column('webhook_secret', sa.Text(), nullable=True),
     sa.Column('deadline_at', sa.DateTime(timezone=True), nullable=True),

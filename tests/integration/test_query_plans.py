@@ -20,9 +20,10 @@ HOLDER = UUID(int=2)
 NOBODY = uuid4()
 
 _FILL = """
-INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded)
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
+                  chunk_items)
 SELECT lpad(to_hex(n), 32, '0')::uuid, '00000000-0000-0000-0000-000000000001', 'generate', 'echo', '{}', 1, 'open',
-       60000, 60000, 60000 FROM generate_series(1, 20) n;
+       60000, 60000, 60000, 10000 FROM generate_series(1, 20) n;
 INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, token, lease_until, attempts)
 SELECT lpad(to_hex(1 + n / 15000), 32, '0')::uuid, 'echo:' || n % 3, n % 12, n % 15000 * 4, n % 15000 * 4 + 4, 40, 1, n,
        CASE WHEN n % 100 = 0 THEN 'leased' WHEN n % 10 = 1 THEN 'ready' ELSE 'done' END,
