@@ -16,8 +16,12 @@ ROOT = Path(__file__).parents[2]
 def alembic(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-m", "alembic", *arguments],
-        cwd=ROOT, env=os.environ | {"LENGTHWISE_DATABASE_URL": database_url}, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"LENGTHWISE_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def n_tables(database_url: str) -> int:
