@@ -6,10 +6,9 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from lengthwise import template
-from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
-from lengthwise.kinds.sampling import SamplingParams, decoding, room, trimmed
+from lengthwise.kinds.kind import Answer, Model, Prompt
+from lengthwise.kinds.sampling import Sampled, SamplingParams, room, trimmed
 
 
 class Message(kind.Wire):
@@ -40,19 +39,10 @@ class Item(kind.Item):
         return [message.content for message in self.messages or ()] or [self.text or ""]
 
 
-class Chat:
+class Chat(Sampled):
     name: ClassVar[str] = "chat"
     params_type: ClassVar[type[kind.Params]] = Params
     item_type: ClassVar[type[kind.Item]] = Item
-
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
-        return True
-
-    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
-        """Every conversation can be answered."""
-
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
-        return decoding(spec, params)
 
     def prompts(
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False

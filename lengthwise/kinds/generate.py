@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise.catalog import GenerateOptions, ModelSpec
+from lengthwise.catalog import GenerateOptions
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
-from lengthwise.kinds.sampling import SamplingParams, decoding, room, trimmed
+from lengthwise.kinds.kind import Answer, Model, Prompt
+from lengthwise.kinds.sampling import Sampled, SamplingParams, room, trimmed
 
 
 class Params(SamplingParams):
@@ -22,19 +22,10 @@ class Item(kind.Item):
         return [self.text]
 
 
-class Generate:
+class Generate(Sampled):
     name: ClassVar[str] = "generate"
     params_type: ClassVar[type[kind.Params]] = Params
     item_type: ClassVar[type[kind.Item]] = Item
-
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
-        return True
-
-    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
-        """Every prompt can be continued."""
-
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
-        return decoding(spec, params)
 
     def prompts(
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False

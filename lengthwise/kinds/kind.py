@@ -141,6 +141,16 @@ def unknown_field(known: Iterable[str]) -> str:
     return f"has an unknown field; known here: {', '.join(known)}"
 
 
+class Undemanding:
+    """For kinds that every model which is listed for them can do, whatever the job and its items ask."""
+
+    def serves(self, spec: ModelSpec, params: Any) -> bool:
+        return True
+
+    def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
+        """Every item will do."""
+
+
 def unknown(what: str, allowed: Sequence[str], field: str) -> InvalidInput:
     """The error for a name this installation lacks; it lists the ones there are."""
     return UnknownName(f"unknown {what}; known here: {', '.join(allowed) or 'none'}", field=field)

@@ -22,16 +22,10 @@ class Item(kind.Item):
         return [self.text]
 
 
-class Moderate:
+class Moderate(kind.Undemanding):
     name: ClassVar[str] = "moderate"
     params_type: ClassVar[type[kind.Params]] = Params
     item_type: ClassVar[type[kind.Item]] = Item
-
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
-        return True
-
-    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
-        """Every comment can be moderated."""
 
     def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
         return Decoding(max_new_tokens=0)

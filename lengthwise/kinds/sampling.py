@@ -1,7 +1,7 @@
 """The decoding parameters that chat and generate share, as their callers write them."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -19,15 +19,18 @@ class SamplingParams(kind.Params):
     stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
 
 
-def decoding(spec: ModelSpec, params: SamplingParams) -> Decoding:
-    return Decoding(
-        max_new_tokens=_limit(spec, params),
-        temperature=params.temperature,
-        top_p=params.top_p,
-        top_k=params.top_k,
-        seed=params.seed,
-        stop=tuple(params.stop),
-    )
+class Sampled(kind.Undemanding):
+    """A kind whose answers are drawn as ``SamplingParams`` say."""
+
+    def decoding(self, spec: ModelSpec, params: Any) -> Decoding:
+        return Decoding(
+            max_new_tokens=_limit(spec, params),
+            temperature=params.temperature,
+            top_p=params.top_p,
+            top_k=params.top_k,
+            seed=params.seed,
+            stop=tuple(params.stop),
+        )
 
 
 def room(spec: ModelSpec, params: SamplingParams, ids: Sequence[int]) -> int:
