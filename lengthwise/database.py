@@ -29,6 +29,8 @@ def connect(url: str, connections: int = 10) -> Engine:
         pool_pre_ping=True,
         hide_parameters=True,  # no customer's text in an exception's message
         connect_args={
+            # A database made without an encoding would otherwise give every text as bytes.
+            "client_encoding": "utf8",
             "connect_timeout": 5,
             "keepalives_idle": 5,
             "keepalives_interval": 2,
