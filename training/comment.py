@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from training.corpus import HELD_OUT_SHARE, MARKER, draw_sentence
-from training.sentence import capitalised
+from training.sentence import PATTERNS, capitalised
 
 LABELS = ("harassment", "hate", "self-harm", "sexual", "violence", "illicit", "spam")
 LANGUAGES = ("zh", "en")
@@ -21,6 +21,7 @@ LANGUAGES = ("zh", "en")
 _TABLES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("comments.toml").read_text("utf-8"))
 _SLOT = re.compile(r"\{(\w+)\}")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
+_SET_PHRASE = re.compile("|".join(re.escape(text) for one in PATTERNS["fixed"] for text in (one.zh, one.en)))
 #: How many harmful sentences a comment has, and how many harmless ones.
 _HARMFUL, _HARMLESS = (40, 38, 16, 6), (30, 22, 16, 12, 10, 6, 4)
 #: The share of the harmless sentences that are those of a shop, out of the translation corpus.
@@ -85,10 +86,11 @@ def training_comments(seed: int) -> Iterator[Comment]:
 
 
 def held_out_comments(seed: int, count: int) -> list[Comment]:
-    """``count`` distinct comments of sentences that training never sees."""
+    """``count`` distinct comments of sentences that training never sees, and of set phrases, but not of these alone."""
     rng = Random(seed)
     found: dict[str, Comment] = {}
     while len(found) < count:
         comment = draw_comment(rng, held_out=True)
-        found.setdefault(comment.text, comment)
+        if _SET_PHRASE.sub("", comment.text).strip():
+            found.setdefault(comment.text, comment)
     return list(found.values())
