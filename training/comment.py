@@ -21,7 +21,12 @@ LANGUAGES = ("zh", "en")
 _TABLES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("comments.toml").read_text("utf-8"))
 _SLOT = re.compile(r"\{(\w+)\}")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
-_SET_PHRASE = re.compile("|".join(re.escape(text) for one in PATTERNS["fixed"] for text in (one.zh, one.en)))
+#: The sentences of a shop that have no slots: they are on both sides.
+_SET_PHRASE = re.compile(
+    "|".join(
+        re.escape(text) for topic in PATTERNS.values() for one in topic for text in (one.zh, one.en) if "{" not in text
+    )
+)
 #: How many harmful sentences a comment has, and how many harmless ones.
 _HARMFUL, _HARMLESS = (40, 38, 16, 6), (30, 22, 16, 12, 10, 6, 4)
 #: The share of the harmless sentences that are those of a shop, out of the translation corpus.

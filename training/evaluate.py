@@ -15,10 +15,8 @@ from rich.table import Table
 from training.comment import held_out_comments, training_comments
 from training.corpus import DIRECTIONS, held_out_texts, training_pairs
 from training.export import load
-from training.train import DEMO, FINAL_SAMPLES, FINAL_SEED, FURTHER_SEED, SEED, TASKS
+from training.train import DEMO, FINAL_SAMPLES, FINAL_SEED, SEEDS, TASKS
 
-#: One for each stage of the shipped translation model; the moderation model has the first alone.
-TRAINING_SEEDS = (SEED, FURTHER_SEED, FURTHER_SEED + 1)
 #: More than training draws of either corpus by one seed.
 REPLAYED_PAIRS, REPLAYED_COMMENTS = 340_000, 80_000
 
@@ -26,10 +24,10 @@ REPLAYED_PAIRS, REPLAYED_COMMENTS = 340_000, 80_000
 def refuse_seen(samples: int, seed: int) -> None:
     """Raises ``ValueError`` if a held-out sentence or comment stands in the training data of its model, which is drawn
     once more for that. Set phrases are known to."""
-    sources = {pair.source for known in TRAINING_SEEDS for pair in islice(training_pairs(known), REPLAYED_PAIRS)}
+    sources = {pair.source for known in SEEDS for pair in islice(training_pairs(known), REPLAYED_PAIRS)}
     texts = [text for direction in DIRECTIONS for text in held_out_texts(seed, direction, samples)]
     found = sources & {pair.source for text in texts for pair in text if not pair.is_fixed}
-    comments = {comment.text for comment in islice(training_comments(SEED), REPLAYED_COMMENTS)}
+    comments = {comment.text for comment in islice(training_comments(SEEDS[0]), REPLAYED_COMMENTS)}
     found |= comments & {comment.text for comment in held_out_comments(seed, samples)}
     if found:
         raise ValueError(f"{len(found)} held-out sentences stand in the training data")

@@ -15,10 +15,8 @@ from training.optimizer import Optimizer, rate
 
 DEMO = Path(__file__).parent.parent / "lengthwise" / "demo"
 TASKS = {"translate": translate, "moderate": moderate}
-#: For a new model and for further training; set apart from the seeds of evaluation and examples.
-SEED, FURTHER_SEED = 20261, 20262
-#: The learning rate of further training, as a share of the first.
-FURTHER_RATE = 0.4
+#: What the shipped models were trained with, one for each run; apart from the seeds of evaluation and examples.
+SEEDS = (20261, 20262)
 LOG_STEPS = 50
 #: Steps between two looks at held-out texts, and how many of them.
 LOOK_STEPS, LOOK_SAMPLES, LOOK_SEED = 650, 60, 77
@@ -39,12 +37,14 @@ def prepare(name: str, seed: int, start: Path | None) -> tuple[Any, Tokenizer]:
     return model.train(), tokenizer
 
 
-def train(name: str, folder: Path, steps: int, seed: int, start: Path | None = None) -> None:
-    """Trains in bfloat16 (weights stay fp32), printing the loss and the held-out accuracy at intervals."""
+def train(name: str, folder: Path, steps: int, seed: int, start: Path | None = None, peak: float = 1.0) -> None:
+    """Trains in bfloat16 (weights stay fp32), printing the loss and the held-out accuracy at intervals.
+
+    ``peak`` is the highest learning rate as a share of the optimizer's own.
+    """
     torch.manual_seed(seed)
     task = TASKS[name]
     model, tokenizer = prepare(name, seed, start)
-    peak = 1.0 if start is None else FURTHER_RATE
     optimizer, batches = Optimizer(model), task.batches(tokenizer, seed)
     print(f"{name}: {sum(p.numel() for p in model.parameters()) / 1e6:.2f}M parameters, {steps} steps, seed {seed}")
     started, mean = time.monotonic(), 0.0
@@ -73,14 +73,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=TASKS)
     parser.add_argument("--out", type=Path, help="folder to write (default: the one that ships)")
-    parser.add_argument("--start", type=Path, help="folder of a model to train further, at a lower rate")
+    parser.add_argument("--start", type=Path, help="folder of a model to train further, with another seed")
     parser.add_argument("--steps", type=int)
-    parser.add_argument("--seed", type=int)
+    parser.add_argument("--seed", type=int, default=SEEDS[0])
+    parser.add_argument("--rate", type=float, default=1.0, help="share of the learning rate; less to train further")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     steps = arguments.steps or TASKS[arguments.model].STEPS
-    seed = arguments.seed or (FURTHER_SEED if arguments.start else SEED)
-    train(arguments.model, arguments.out or DEMO / arguments.model, steps, seed, arguments.start)
+    folder = arguments.out or DEMO / arguments.model
+    train(arguments.model, folder, steps, arguments.seed, arguments.start, arguments.rate)
 
 
 if __name__ == "__main__":
