@@ -8,11 +8,13 @@ import re
 
 from lengthwise.placeholder import Piece
 
-#: What may follow the last stop of a sentence: closing quotes and brackets, and a placeholder's mark.
-_CLOSERS = "[\"'”’»」』】）)\\]\ue000-\ue00f]*+"
+#: What may follow the last stop of a sentence: closing quotes and brackets.
+_CLOSERS = "[\"'”’»」』】）)\\]]*+"
+#: A placeholder's mark belongs to the sentence before it only where nothing follows it: else it begins the next.
+_MARKS = "(?:[\ue000-\ue00f]++(?=\\s|$))?"
 #: A CJK stop ends a sentence; another one only before a blank and something that is no small letter.
 #: Possessive, and begun only where a run of stops begins: linear on any text.
-_END = re.compile(rf"[。！？]++{_CLOSERS}|(?<![.!?…])[.!?…]++{_CLOSERS}(?=\s++[^\sa-zäöü])|(?=\n)")
+_END = re.compile(rf"[。！？]++{_CLOSERS}{_MARKS}|(?<![.!?…])[.!?…]++{_CLOSERS}{_MARKS}(?=\s++[^\sa-zäöü])|(?=\n)")
 #: What ends in a full stop and seldom ends a sentence; single letters (initials, "z. B.") besides.
 _ABBREVIATION = re.compile(
     r"(?:^|[\s(])(?:[A-Za-z]|Mr|Mrs|Ms|Dr|Prof|St|No|Nr|Art|vs|etc|approx|incl|ca|bzw|inkl|e\.g|i\.e|z\.B|d\.h|u\.a)\.$"
