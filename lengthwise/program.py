@@ -21,7 +21,7 @@ _POOLS = {
     DELIVER: ("--pool", "threads", "--concurrency", "8", "--beat", "--scheduler", "celery.beat:Scheduler"),
 }
 QUEUES = tuple(_POOLS)
-#: What ``worker.preload`` logs last; this floor cannot import it.
+#: What ``worker.preload`` logs last, and ``worker_is_ready`` waits for.
 MODELS_LOADED = "models are loaded"
 
 

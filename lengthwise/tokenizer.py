@@ -23,7 +23,6 @@ class ModelTokenizer:
         self._control = _read(folder)
         config = json.loads((folder / "config.json").read_bytes())
         self.eos = _first(config.get("eos_token_id"))
-        self.bos = _first(config.get("bos_token_id"))
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text; ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""

@@ -6,12 +6,10 @@ from typing import Any
 from celery.signals import worker_process_init
 
 from lengthwise import settings
+from lengthwise.program import MODELS_LOADED
 from worker import loaded
 
 log = logging.getLogger(__name__)
-
-#: The end of this module's last line in the log; ``lengthwise up`` waits for it.
-DONE = "models are loaded"
 
 
 def preload(**_: Any) -> None:
@@ -21,7 +19,7 @@ def preload(**_: Any) -> None:
             loaded.model(name)
         except loaded.NotLoaded:
             log.warning("going on without %s", name)
-    log.info("%s", DONE)
+    log.info(MODELS_LOADED)
 
 
 # Only a prefork pool has such processes: a worker for deliveries, on threads, never loads a model.

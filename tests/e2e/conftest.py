@@ -9,7 +9,7 @@ from tests import servers
 
 
 @pytest.fixture
-def servers_folder() -> Iterator[Path]:
+def data() -> Iterator[Path]:
     """A folder for the data of ``lengthwise up``, which another user's PostgreSQL can reach."""
     with servers.reachable_folder() as folder:
         yield folder / "data"

@@ -13,9 +13,9 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(240)
-def test_the_demonstration_shows_right_translations_and_leaves_nothing_running(servers_folder: Path) -> None:
+def test_the_demonstration_shows_right_translations_and_leaves_nothing_running(data: Path) -> None:
     ran = subprocess.run(
-        [sys.executable, "-m", "examples.demo", "--data", str(servers_folder)],
+        [sys.executable, "-m", "examples.demo", "--data", str(data)],
         cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -26,4 +26,4 @@ def test_the_demonstration_shows_right_translations_and_leaves_nothing_running(s
     assert told["webhooks_verified"] == 2
     assert told["padding_share"] < told["padding_share_arrival_order"]
     assert told["samples"]["我吃了一个苹果。"] == "I ate an apple."
-    assert servers.processes_mentioning(str(servers_folder)) == []
+    assert servers.processes_mentioning(str(data)) == []

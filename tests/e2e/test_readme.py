@@ -37,8 +37,8 @@ def commands_to_run() -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's requests are made with curl")
-def test_every_command_of_the_readme_works(servers_folder: Path) -> None:
-    with servers.up(servers_folder) as up:
+def test_every_command_of_the_readme_works(data: Path) -> None:
+    with servers.up(data) as up:
         url = up.wait_ready()
         environment = os.environ | {"JOB": "none"}
         for block in commands_to_run():

@@ -5,20 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import psycopg
 import pytest
 
-from tests.servers import DATABASE_VARIABLE, REDIS_VARIABLE, Up, processes_mentioning, reachable_folder, up, wait_until
-
-
-@pytest.fixture
-def data() -> Iterator[Path]:
-    with reachable_folder() as folder:
-        yield folder / "data"
+from tests.servers import DATABASE_VARIABLE, REDIS_VARIABLE, Up, processes_mentioning, up, wait_until
 
 
 def _status(url: str) -> int:
