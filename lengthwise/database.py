@@ -48,13 +48,14 @@ def engine() -> Engine:
     return connect(current.require_database_url(), current.database_connections)
 
 
-def _sqlstate(error: DBAPIError) -> str:
+def sqlstate(error: DBAPIError) -> str:
+    """Postgres' code of this error, empty if it has none."""
     return getattr(error.orig, "sqlstate", None) or ""
 
 
 def is_transient(error: DBAPIError) -> bool:
     """Whether the same transaction may succeed later. Decided by SQLSTATE: SQLAlchemy's classes lump them together."""
-    state = _sqlstate(error)
+    state = sqlstate(error)
     if state:
         return state.startswith(_TRANSIENT)
     return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
@@ -70,7 +71,7 @@ def translated() -> Iterator[None]:
     except DBAPIError as error:
         if not is_transient(error):
             raise
-        full = _sqlstate(error).startswith(_FULL)
+        full = sqlstate(error).startswith(_FULL)
         raise Unavailable("the database is full" if full else "the database is away", full=full) from None
     except psycopg.Error as error:  # from COPY, which runs beneath SQLAlchemy
         is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    Boolean,
     Column,
     DateTime,
     Double,
@@ -40,6 +41,8 @@ tenants = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("weight", Double, nullable=False, server_default="1"),
+    # Tokens it may have waiting or running; NULL is the setting's limit.
+    Column("max_pending_tokens", BigInteger),
 )
 
 # The fair queue's tag at which a tenant's last shard ends (start-time fair queueing): a queue is a pool and a priority,
@@ -71,11 +74,30 @@ jobs = Table(
     Column("chunk_items", Integer, nullable=False),
     Column("webhook_url", Text),
     Column("webhook_secret", Text),
+    # Whether identical items may share one computation.
+    Column("deduplicate", Boolean, nullable=False, server_default=text("true")),
+    # The caller's name for this submission, and the hash of what came under it.
+    Column("idempotency_key", Text),
+    Column("request_hash", LargeBinary),
+    Column("retry_of", Uuid),  # the job whose failed items these are
+    # The priority its shards were raised to as the deadline neared; NULL while it is the job's own.
+    Column("urgency", SmallInteger),
     _time("deadline_at"),
     _time("created_at", default=True, nullable=False),
     _time("finished_at"),
+    _time("deleted_at"),  # out of sight from here on; the sweep removes its rows, some at a time
     Index("jobs_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
     Index("jobs_open_idx", "id", postgresql_where=text("state = 'open'")),
+    Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'open' AND deadline_at IS NOT NULL")),
+    Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND deleted_at IS NULL")),
+    Index("jobs_deleted_idx", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    Index(
+        "jobs_idempotency_key_idx",
+        "tenant_id",
+        "idempotency_key",
+        unique=True,
+        postgresql_where=text("idempotency_key IS NOT NULL"),
+    ),
 )
 
 # No foreign key: it would cost a lookup for each of a million rows, and only the ledger writes here.
@@ -102,7 +124,10 @@ shards = Table(
     Column("priority", SmallInteger, nullable=False),
     Column("vkey", Double, nullable=False),
     Column("state", Text, nullable=False),
+    # Failures that time may heal, each followed by a longer pause.
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    # Claims whose worker has not reported back: the present one, and those of workers that died over it.
+    Column("deaths", SmallInteger, nullable=False, server_default="0"),
     Column("token", Uuid),
     _time("lease_until"),
     _time("not_before", default=True, nullable=False),
@@ -112,6 +137,7 @@ shards = Table(
     Column("n_output", BigInteger, nullable=False, server_default="0"),  # tokens generated
     Column("n_padded", BigInteger, nullable=False, server_default="0"),  # input tokens computed, padding included
     Column("n_batches", Double, nullable=False, server_default="0"),  # its share of the engine's batches
+    Column("n_deduplicated", Integer, nullable=False, server_default="0"),  # items answered by another's computation
     Index("shards_ready_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready'")),
     Index(
         "shards_bucket_idx",

@@ -1,4 +1,6 @@
-"""How Alembic runs here: one transaction, one runner at a time, and never waiting long for a lock under load."""
+"""How Alembic runs here: one runner at a time, a transaction a migration, and never waiting long for a lock under load."""
+
+import time
 
 from alembic import context
 from sqlalchemy import Connection, text
@@ -11,14 +13,29 @@ from lengthwise.tables import metadata
 _RUNNER_LOCK = 0x6C656E67
 
 
+def wait_for_turn(connection: Connection) -> None:
+    """Asks again and again rather than waiting in one statement: an index that the other runner builds without blocking
+    writers would wait for that statement, and it for the other runner.
+    """
+    while not connection.execute(text(f"SELECT pg_try_advisory_lock({_RUNNER_LOCK})")).scalar():
+        connection.commit()
+        time.sleep(0.2)
+    connection.commit()
+
+
 def run(connection: Connection) -> None:
-    connection.execute(text(f"SELECT pg_advisory_lock({_RUNNER_LOCK})"))
+    wait_for_turn(connection)
     try:
         # A migration that waits for a lock makes every query behind it wait too: give up soon, try again.
-        connection.execute(text("SET lock_timeout = '5s'"))
+        connection.execute(text("SET lock_timeout = '2s'"))
         connection.execute(text("SET statement_timeout = '15min'"))
         connection.commit()
-        context.configure(connection=connection, target_metadata=metadata, compare_server_default=True)
+        context.configure(
+            connection=connection,
+            target_metadata=metadata,
+            compare_server_default=True,
+            transaction_per_migration=True,
+        )
         with context.begin_transaction():
             context.run_migrations()
         connection.commit()
