@@ -1,4 +1,4 @@
-"""How Alembic runs here: one runner at a time, a transaction a migration, and never waiting long for a lock under load."""
+"""How Alembic runs here: one runner at a time, a transaction a migration, no long wait for a lock under load."""
 
 import time
 
