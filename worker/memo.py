@@ -5,7 +5,6 @@ Knows nothing of jobs or items. A key holds whose question it was, so that no te
 
 from array import array
 from collections import OrderedDict
-from hashlib import blake2b
 from typing import NamedTuple
 from uuid import UUID
 
@@ -13,7 +12,8 @@ from lengthwise.kinds.kind import Answer, Prompt
 
 #: What one process keeps: enough that a text repeated in each chunk of a large job is computed once.
 MAX_ANSWERS = 20_000
-MAX_CHARACTERS = 2**24
+#: Of keys and answers together.
+MAX_BYTES = 2**25
 
 
 class Remembered(NamedTuple):
@@ -22,21 +22,24 @@ class Remembered(NamedTuple):
     n_output: int
 
 
-def key_of(tenant_id: UUID, pool: str, prompt: Prompt) -> bytes:
-    """The same for two prompts of one tenant and pool exactly if a deterministic engine answers both alike."""
-    asked = array("q", (prompt.max_new_tokens, len(prompt.decoder_prefix), *prompt.decoder_prefix, *prompt.tokens))
-    return blake2b(asked.tobytes(), digest_size=16, key=tenant_id.bytes, person=_person(pool)).digest()
+class Asker:
+    """Makes the keys of one tenant's prompts in one pool."""
 
+    def __init__(self, tenant_id: UUID, pool: str) -> None:
+        self._whose = tenant_id.bytes + pool.encode()
 
-def _person(pool: str) -> bytes:
-    return blake2b(pool.encode(), digest_size=16).digest()
+    def key_of(self, prompt: Prompt) -> bytes:
+        """The same for two prompts exactly if a deterministic engine answers both alike."""
+        tokens, max_new_tokens, prefix, _ = prompt
+        # The pool's name ends at a length that one asker's keys share, the prefix where its length says.
+        return self._whose + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
 
 
 class Memo:
-    def __init__(self, max_answers: int = MAX_ANSWERS, max_characters: int = MAX_CHARACTERS) -> None:
+    def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
         self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
         self._max_answers = max_answers
-        self._characters_left = max_characters
+        self._bytes_left = max_bytes
 
     def __len__(self) -> int:
         return len(self._answers)
@@ -48,10 +51,12 @@ class Memo:
         return found
 
     def put(self, key: bytes, remembered: Remembered) -> None:
-        if key in self._answers:
+        if self._answers.setdefault(key, remembered) is not remembered:
             return
-        self._answers[key] = remembered
-        self._characters_left -= len(remembered.answer.text)
-        while len(self._answers) > self._max_answers or (self._characters_left < 0 and self._answers):
-            _, oldest = self._answers.popitem(last=False)
-            self._characters_left += len(oldest.answer.text)
+        self._bytes_left -= _size(key, remembered)
+        while len(self._answers) > self._max_answers or (self._bytes_left < 0 and self._answers):
+            self._bytes_left += _size(*self._answers.popitem(last=False))
+
+
+def _size(key: bytes, remembered: Remembered) -> int:
+    return len(key) + len(remembered.answer.text)

@@ -19,7 +19,7 @@ from lengthwise.ledger.claim import Claim, ClaimedJob
 from lengthwise.ledger.settle import Result, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
-from worker.memo import Memo, Remembered, key_of
+from worker.memo import Asker, Memo, Remembered
 
 
 @dataclass(slots=True)
@@ -63,7 +63,7 @@ class Piece:
 
     entry: Entry
     prompt: Prompt
-    key: bytes | None = None
+    key: bytes | None
     answer: Answer | None = None
 
 
@@ -93,17 +93,16 @@ class Work:
         kind, params = _kind(job), self._params[job.id]
         self._decoding = kind.decoding(self._model.spec, params)
         shares = job.deduplicate and self._decoding.temperature == 0
+        asker = Asker(job.tenant_id, self._pool)
         prompts = kind.prompts(self._model, params, [entry.item for entry in same], retry=retry)
         for entry, each in zip(same, prompts, strict=True):
-            entry.pieces = [Piece(entry, prompt) for prompt in each]
+            entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if shares else None) for prompt in each]
             entry.n_open, entry.n_shared, entry.is_retry = len(each), 0, retry
-            if not each:
-                self._conclude(entry)
             for piece in entry.pieces:
                 entry.n_input += len(piece.prompt.tokens)
-                if shares:
-                    piece.key = key_of(job.tenant_id, self._pool, piece.prompt)
                 self._ask(piece)
+            if not each:
+                self._conclude(entry)
 
     def _ask(self, piece: Piece) -> None:
         """Runs the piece, unless the same was answered before or is being asked by another."""

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from lengthwise import database, settings
 from lengthwise.ledger import cancel, claim, lease, read, settle, sweep, turn, urgency
 from tests import servers as real
-from tests.conftest import _forget
+from tests.conftest import forget
 
 #: The first of 20 jobs of 15,000 shards; every 100th shard is leased by HOLDER, nine in ten are done.
 JOB, N_JOBS = UUID(int=1), 20
@@ -45,14 +45,14 @@ ANALYZE;
 def filled(servers: real.Urls) -> Iterator[None]:
     with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv(real.DATABASE_VARIABLE, url)
-        _forget()
+        forget()
         with database.engine().begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             for statement in _FILL.split(";\n"):
                 database.cursor(connection).execute(statement.encode())
         yield
         database.engine().dispose()
-    _forget()
+    forget()
     settings.get.cache_clear()
 
 
