@@ -1,6 +1,7 @@
 """Mends what time alone must mend, every few seconds; any number of sweeps may run at once."""
 
 import logging
+import time
 from uuid import uuid4
 
 from lengthwise import database, queue, settings
@@ -12,6 +13,22 @@ from lengthwise.ledger.settle import complete, settle
 from worker.work import refuse
 
 log = logging.getLogger(__name__)
+
+
+class _Net:
+    """Looks through all open jobs: a net below what should not fall, and too much for every second."""
+
+    def __init__(self) -> None:
+        self._looked_at = -_NET_SECONDS
+
+    def is_due(self) -> bool:
+        due = time.monotonic() - self._looked_at >= _NET_SECONDS
+        self._looked_at = time.monotonic() if due else self._looked_at
+        return due
+
+
+_NET_SECONDS = 30.0
+_net = _Net()
 
 
 def sweep() -> None:
@@ -42,8 +59,9 @@ def _mend() -> None:
         urgency.raise_urgent(connection)
     with engine.begin() as connection:
         cancel.expire(connection)
-    with engine.begin() as connection:
-        complete(connection, ledger.finished_jobs(connection))
+    if _net.is_due():
+        with engine.begin() as connection:
+            complete(connection, ledger.finished_jobs(connection))
 
 
 def _ring() -> None:
