@@ -6,8 +6,6 @@ Knows kinds and the ledger's records; knows nothing of the database, Celery or t
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -15,7 +13,7 @@ from pydantic import TypeAdapter
 from lengthwise import line as lines
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import Answer, Decoding, Item, Kind, Model, Prompt
-from lengthwise.ledger.claim import Claim, ClaimedJob
+from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.settle import Result, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
@@ -225,11 +223,13 @@ def refuse(claim: Claim, code: str) -> list[Settlement]:
 
 
 def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, list[Entry]]]:
-    """The claim's items, job by job; a shard's come one after the other, all of one job."""
-    jobs: dict[Any, list[Entry]] = {job_id: [] for job_id in claim.jobs}
-    for shard_id, same in groupby(claim.items, key=attrgetter("shard_id")):
+    """The claim's items job by job, the most urgent shards of each first."""
+    jobs: dict[Any, list[Entry]] = {shard.job_id: [] for shard in claim.shards.values()}
+    of_shard: dict[int, list[ClaimedItem]] = {shard_id: [] for shard_id in claim.shards}
+    for each in claim.items:
+        of_shard[each.shard_id].append(each)
+    for shard_id, claimed in of_shard.items():
         job = claim.jobs[claim.shards[shard_id].job_id]
-        claimed = list(same)
         payloads = b"[" + b",".join([each.payload for each in claimed]) + b"]"
         shard = ShardInHand(shard_id, job, len(claimed))
         items = _item_list(job.kind).validate_json(payloads)

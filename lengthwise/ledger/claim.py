@@ -53,7 +53,6 @@ class Claim:
     jobs: dict[UUID, ClaimedJob]
     #: By their id, the most urgent first.
     shards: dict[int, ClaimedShard]
-    #: Shard by shard, in the order of ``shards``.
     items: list[ClaimedItem]
 
     @property
@@ -206,11 +205,11 @@ RETURNING {_TAKEN}
 # OFFSET 0 keeps the planner from turning a range scan a shard into one join over all items of the jobs.
 _ITEMS = """
 SELECT shards.id, item.index, item.n_tokens, item.payload
-FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS wanted (id, rank) JOIN shards USING (id) CROSS JOIN LATERAL (
+FROM shards CROSS JOIN LATERAL (
   SELECT index, n_tokens, payload FROM items
   WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
 ) item
-ORDER BY wanted.rank
+WHERE shards.id = ANY(%(ids)s)
 """
 
 _JOBS = "SELECT id, tenant_id, kind, model, params, deduplicate FROM jobs WHERE id = ANY(%(ids)s)"
