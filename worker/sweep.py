@@ -1,11 +1,12 @@
 """Mends what time alone must mend, every few seconds; any number of sweeps may run at once."""
 
 import logging
+import time
 from uuid import uuid4
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import cancel
+from lengthwise.ledger import cancel, retention
 from lengthwise.ledger import sweep as ledger
 from lengthwise.ledger.claim import claim_exhausted
 from lengthwise.ledger.settle import complete, settle
@@ -13,13 +14,18 @@ from worker.work import refuse
 
 log = logging.getLogger(__name__)
 
+#: One sweep removes rows of forgotten jobs for this long at most, in transactions of some milliseconds.
+_PURGE_SECONDS = 0.5
+_PURGE_ITEMS = 5_000
+
 
 def sweep() -> None:
-    """Expires leases and deadlines, ends jobs whose end was missed, and rings for whatever waits."""
+    """Expires leases and deadlines, ends jobs whose end was missed, rings for whatever waits, and forgets old jobs."""
     try:
         with database.translated():
             _mend()
             _ring()
+            _forget()
     except Unavailable as error:
         log.warning("not swept: %s", error)
 
@@ -51,3 +57,13 @@ def _ring() -> None:
         queue.ring(queue.GENERATE, [pool])
     if due:
         queue.ring(queue.DELIVER)
+
+
+def _forget() -> None:
+    end = time.monotonic() + _PURGE_SECONDS
+    with database.engine().begin() as connection:
+        retention.expire(connection, retention_seconds=settings.get().retention_seconds)
+    is_more = True
+    while is_more and time.monotonic() < end:
+        with database.engine().begin() as connection:
+            is_more = retention.purge(connection, items=_PURGE_ITEMS) > 0

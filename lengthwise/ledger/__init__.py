@@ -1,12 +1,16 @@
 """Every query of the system, by the step it serves. Each function runs in the transaction of its connection.
 
-    submit     a job, its items and shards, written while they arrive
-    claim      shards of one bucket for a worker, its heartbeat, and what it gives back
-    settle     results behind the fence of a lease, and the end of a job
-    cancel     cancel, expire and delete a job
-    read       jobs, their figures and their results, for the caller
-    delivery   webhooks that are due, and what came of them
-    sweep      what time alone must mend
+    submit       a job, its items and shards, written while they arrive
+    idempotency  requests that their caller named: each makes one job
+    pending      how much waits or runs
+    claim        shards of one bucket for a worker, its heartbeat, and what it gives back
+    settle       results behind the fence of a lease, and the end of a job
+    cancel       cancel, expire and delete a job
+    retry        the failed items of an ended job
+    read         jobs, their figures and their results, for the caller
+    delivery     webhooks that are due, and what came of them
+    sweep        what time alone must mend
+    retention    jobs that are forgotten, and their rows removed
 
 Rows are locked in one order everywhere, shards before jobs and each in order of id, so that no two steps wait for each
 other.

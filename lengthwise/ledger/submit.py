@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.ledger.idempotency import Named
 from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
 
@@ -27,6 +28,10 @@ class NewJob:
     deadline_at: datetime | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    deduplicate: bool = True
+    #: The request's name and hash, where its caller gave it a name.
+    named: Named | None = None
+    retry_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +141,10 @@ class Submission:
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret,
                 "deadline_at": job.deadline_at,
+                "deduplicate": job.deduplicate,
+                "key": job.named and job.named.key,
+                "hash": job.named and job.named.request_hash,
+                "retry_of": job.retry_of,
             },
         )
 
@@ -168,7 +177,9 @@ ON CONFLICT (pool, priority, tenant_id) DO UPDATE SET last_finish = excluded.las
 
 _INSERT_JOB = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
-                  chunk_items, webhook_url, webhook_secret, deadline_at)
+                  chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
+                  retry_of)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
-        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s)
+        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
+        %(key)s, %(hash)s, %(retry_of)s)
 """
