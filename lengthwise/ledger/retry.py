@@ -75,9 +75,10 @@ FROM shards CROSS JOIN LATERAL (
   SELECT index, pos FROM items
   WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
 ) item
-JOIN results ON results.job_id = %(job)s AND results.index = item.index AND results.status = 'failed'
+CROSS JOIN LATERAL (
+  SELECT FROM results WHERE results.job_id = shards.job_id AND results.index = item.index AND status = 'failed' OFFSET 0
+) result
 WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s AND shards.n_failed > 0
-  AND results.index >= %(start)s AND results.index < %(end)s
 ORDER BY item.index
 """
 

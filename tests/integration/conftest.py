@@ -75,6 +75,7 @@ def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestC
             made.cache_clear()
         with TestClient(create_app(), raise_server_exceptions=False) as client:
             yield client
+        database.engine().dispose()
         for made in (settings.get, database.engine, queue.app):
             made.cache_clear()
 
