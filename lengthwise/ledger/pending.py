@@ -17,7 +17,7 @@ class Pending:
 
 
 def by_tenant(connection: Connection) -> dict[UUID, Pending]:
-    """Every tenant that has open work or a limit of its own. Takes about a second for four million open shards."""
+    """Every tenant that has open work or a limit of its own. Takes about half a second a million open shards."""
     cursor = database.cursor(connection)
     cursor.execute(_BY_TENANT)
     return {tenant: Pending(tokens, limit) for tenant, tokens, limit in cursor.fetchall()}
