@@ -14,7 +14,7 @@ from worker.work import refuse
 
 log = logging.getLogger(__name__)
 
-#: One sweep removes rows of forgotten jobs for this long, in transactions of about 10,000 rows: under a tenth of a second.
+#: One sweep removes rows of forgotten jobs for this long, in transactions of about 10,000 rows or a tenth of a second.
 _PURGE_SECONDS = 0.5
 _PURGE_ITEMS = 5_000
 
