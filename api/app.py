@@ -8,7 +8,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import document, health, job, model, problem
+from api import document, health, job, model, problem, retry
+from api.backlog import Backlog
 from api.state import State
 from lengthwise import database, settings
 from lengthwise.catalog import Catalog
@@ -19,11 +20,8 @@ def create_app(given: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
     current = given or settings.get()
     current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
-    shared = State(
-        current,
-        Catalog.read(current.models),
-        database.connect(current.require_database_url(), current.database_connections),
-    )
+    ledger = database.connect(current.require_database_url(), current.database_connections)
+    shared = State(current, Catalog.read(current.models), ledger, Backlog(ledger, current))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -41,7 +39,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     problem.install(app)
-    for module in (job, model, health):
+    for module in (job, retry, model, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

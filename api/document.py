@@ -14,6 +14,11 @@ not. No error repeats what was sent, and a refused job leaves nothing behind.
 
 JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. Of a name that
 stands twice in one object the last value counts.
+
+A request that makes a job may carry an Idempotency-Key and be sent again when its answer was lost: the same request
+under the same key is answered with the same job for as long as that is kept, another one with 422. While as much
+waits as may wait, jobs are refused with 429 before they are read. The figures behind that are about a second old, so
+a limit may be overrun a little, and a job that comes while there is room is taken whole.
 """
 
 _PROBLEM_SCHEMA = {
@@ -39,6 +44,7 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         {"field": "body"},
     ),
     404: ("There is no such job", "not found", "there is no such job", {}),
+    409: ("The job has not ended, or none of its items failed", "conflict", "no item of the job failed", {}),
     413: (
         "The body, a line, a text or the number of items is over its limit",
         "too large",
@@ -56,6 +62,12 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         "invalid input",
         "has an unknown field; known here: id, metadata, text",
         {"field": "items[3]", "index": 3},
+    ),
+    429: (
+        "As much waits as may wait: try again after Retry-After seconds",
+        "too busy",
+        "your jobs have 1000000000 or more tokens waiting, which is the limit",
+        {},
     ),
     503: ("A server is away: try again after Retry-After seconds", "unavailable", "the database is away", {}),
     507: ("There is no room: try again after Retry-After seconds", "unavailable", "the database is full", {}),
@@ -81,10 +93,23 @@ def _problem(status: int | str) -> dict[str, Any]:
             }
         },
     }
-    if status in (503, 507):
+    if status in (429, 503, 507):
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
     return answer
 
+
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "The job was taken",
+        "headers": {
+            "Location": {"schema": {"type": "string"}, "description": "The job's path."},
+            "Idempotent-Replayed": {
+                "schema": {"type": "string", "enum": ["true"]},
+                "description": "There if the same request, by its Idempotency-Key, had made this job before.",
+            },
+        },
+    }
+}
 
 RESULTS: dict[int | str, dict[str, Any]] = {
     200: {

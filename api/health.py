@@ -1,13 +1,14 @@
 """Whether this process lives, and whether it can take jobs."""
 
 from fastapi import APIRouter, Request
-from sqlalchemy import text
+from sqlalchemy import select
 from sqlalchemy.exc import ProgrammingError
 
 from api import document
 from api.state import of
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
+from lengthwise.tables import metadata
 
 router = APIRouter(tags=["health"])
 
@@ -23,7 +24,8 @@ def readyz(request: Request) -> dict[str, str]:
     """Postgres answers and is migrated. Redis is not asked: jobs are taken without it."""
     try:
         with translated(), of(request).database.begin() as connection:
-            connection.execute(text("SELECT FROM jobs LIMIT 0"))
-    except ProgrammingError:
+            for table in metadata.sorted_tables:
+                connection.execute(select(table).limit(0))
+    except ProgrammingError:  # a table or a column is not there
         raise Unavailable("the database is not migrated: lengthwise migrate does it") from None
     return {"status": "ready"}

@@ -22,6 +22,7 @@ from lengthwise import line as lines
 from lengthwise.catalog import Catalog, ModelSpec
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.kinds.kind import Item, Kind, Model, Params, Prompt, unknown, unknown_field
+from lengthwise.ledger.idempotency import Named
 from lengthwise.ledger.submit import NewItem, NewJob, Submission
 from lengthwise.secret import check_secret, new_secret
 from lengthwise.settings import Settings
@@ -117,6 +118,9 @@ class Intake:
     order: Order
     tenant_id: UUID
     current: Settings
+    #: The request's name, and the job whose failed items these are, if there is one.
+    named: Named | None = None
+    retry_of: UUID | None = None
     job_id: UUID = field(default_factory=uuid4)
     _ids: set[bytes] = field(default_factory=set)
 
@@ -147,6 +151,9 @@ class Intake:
             deadline_at=order.header.deadline,
             webhook_url=webhook.url if webhook else None,
             webhook_secret=order.webhook_secret,
+            deduplicate=order.header.deduplicate,
+            named=self.named,
+            retry_of=self.retry_of,
         )
         arrival = ArrivalOrder(spec.batch_tokens, spec.batch_rows)
         return Submission(self.connection, job, arrival, self.current.shard_items, self.current.chunk_items)

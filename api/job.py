@@ -6,19 +6,22 @@ from itertools import chain
 from typing import IO, Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from api import body, document, intake, view
-from api.schema import CreatedJob, DeliveryList, Job, JobList, NewWebhook
+from api import accept, backpressure, body, document, idempotency, intake, view
+from api.accept import Accepted
+from api.idempotency import Key
+from api.identifier import identifier
+from api.schema import CreatedJob, DeliveryList, Job, JobList
 from api.state import State, of
 from api.tenant import Tenant
 from lengthwise import line as lines
 from lengthwise import queue
 from lengthwise.database import translated
-from lengthwise.errors import InvalidInput, NotFound
+from lengthwise.errors import InvalidInput
 from lengthwise.kinds import KINDS
 from lengthwise.ledger import cancel, delivery, read
 from lengthwise.ledger.read import JobFigures, ResultRow
@@ -29,32 +32,27 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems
 _PAGE = 1000
 
 
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise NotFound("there is no such job") from None
-
-
 @router.post(
     "",
     status_code=202,
     response_model=CreatedJob,
     openapi_extra=document.SUBMIT,
-    responses=document.problems(400, 413, 415, 422, 507),
+    responses=document.ACCEPTED | document.problems(400, 413, 415, 422, 429, 507),
+    dependencies=[Depends(backpressure.admit)],
 )
-async def submit(request: Request, tenant: Tenant, response: Response) -> CreatedJob:
+async def submit(request: Request, tenant: Tenant, key: Key, response: Response) -> CreatedJob:
     """Takes a job of one to a million items: as one JSON object, or streamed as NDJSON.
 
-    An NDJSON body's first line is the job without its items; each further line is one item.
+    An NDJSON body's first line is the job without its items; each further line is one item. Sent again with the same
+    Idempotency-Key, the same body is answered with the job that it made.
     """
     state = of(request)
     is_json = _is_json(request)
     limit = state.settings.max_json_bytes if is_json else state.settings.max_body_bytes
     async with body.spooled(request, limit) as file:
-        created = await run_in_threadpool(_submit, state, tenant, file, is_json)
-    response.headers["Location"] = created.links.self
-    return created
+        accepted = await run_in_threadpool(_submit, state, tenant, file, is_json, key)
+    response.headers.update(accepted.headers)
+    return accepted.created(state.settings.retention_seconds)
 
 
 def _is_json(request: Request) -> bool:
@@ -67,21 +65,14 @@ def _is_json(request: Request) -> bool:
     return form == "application/json"
 
 
-def _submit(state: State, tenant: UUID, file: IO[bytes], is_json: bool) -> CreatedJob:
+def _submit(state: State, tenant: UUID, file: IO[bytes], is_json: bool, key: str | None = None) -> Accepted:
+    named = idempotency.of_body(key, is_json, file) if key else None
+    # Before the job is read: what was right when it was first sent, say its deadline, may be wrong by now.
+    if named and (replay := accept.replay(state, tenant, named)):
+        return replay
     head, items = _parts(file, state.settings.max_line_bytes, is_json)
     order = intake.order(head, state.catalog, state.settings)
-    with translated():
-        with state.database.begin() as connection:
-            taken = intake.Intake(connection, order, tenant, state.settings)
-            taken.take(items)
-            figures = read.figures(connection, taken.job_id, tenant)
-        # After the commit: a bell for what was rolled back would wake workers for nothing.
-        pending = figures.counts["pending"]
-        queue.ring(queue.GENERATE, [intake.pool(order)], times=1 + pending // (8 * state.settings.shard_items))
-    webhook = None
-    if order.header.webhook is not None and order.webhook_secret is not None:
-        webhook = NewWebhook(url=order.header.webhook.url, secret=order.webhook_secret)
-    return CreatedJob(**dict(view.job(figures)) | {"webhook": webhook})
+    return accept.accept(state, tenant, order, lambda _: items, named=named)
 
 
 def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, Iterator[Any]]:
@@ -110,18 +101,23 @@ def jobs(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JobList:
     """The newest first; ``after`` is the id of the last one seen."""
-    seen = None if after is None else _id(after)
+    seen = None if after is None else identifier(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
             read.figures(connection, seen, tenant)  # behind a job that was deleted the list would seem to end
         found = read.page(connection, tenant, seen, limit + 1)
-    return JobList(data=[view.job(figures) for figures in found[:limit]], has_more=len(found) > limit)
+    kept = of(request).settings.retention_seconds
+    return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
 
 
 @router.get("/{job_id}", response_model=Job, responses=document.problems(404))
 def job(request: Request, tenant: Tenant, job_id: str) -> Job:
     """State, counts, rate and estimated end."""
-    return view.job(_figures(of(request), tenant, _id(job_id)))
+    return _shown(of(request), tenant, identifier(job_id))
+
+
+def _shown(state: State, tenant: UUID, job_id: UUID) -> Job:
+    return view.job(_figures(state, tenant, job_id), state.settings.retention_seconds)
 
 
 def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
@@ -146,7 +142,7 @@ def results(
     ended job that broke is taken up again with ``after``, the index of its last whole line. While a job runs, a later
     item may be there before an earlier one, so ``after`` would pass over what is still to come.
     """
-    figures = _figures(of(request), tenant, _id(job_id))
+    figures = _figures(of(request), tenant, identifier(job_id))
     with translated():
         source = _lines(of(request), figures, after)
         first = next(source, b"")  # an absent database shows before the answer has begun
@@ -182,24 +178,27 @@ def deliveries(request: Request, tenant: Tenant, job_id: str) -> dict[str, Any]:
     """The job's webhooks and what came of each attempt."""
     state = of(request)
     with translated(), state.database.begin() as connection:
-        figures = read.figures(connection, _id(job_id), tenant)
+        figures = read.figures(connection, identifier(job_id), tenant)
         return {"data": delivery.of_job(connection, figures.id)}
 
 
-@router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404))
+@router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404, 507))
 def cancel_job(request: Request, tenant: Tenant, job_id: str) -> Job:
     """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
     state = of(request)
     with translated():
         with state.database.begin() as connection:
-            due = cancel.cancel(connection, _id(job_id), tenant)
+            due = cancel.cancel(connection, identifier(job_id), tenant)
         if due:
             queue.ring(queue.DELIVER)
-    return view.job(_figures(state, tenant, _id(job_id)))
+    return _shown(state, tenant, identifier(job_id))
 
 
-@router.delete("/{job_id}", status_code=204, responses=document.problems(404))
+@router.delete("/{job_id}", status_code=204, responses=document.problems(404, 507))
 def delete(request: Request, tenant: Tenant, job_id: str) -> None:
-    """Removes the job, its texts and its results, for good; what still ran is cancelled."""
+    """Removes the job, its texts and its results, for good; what still ran is cancelled.
+
+    It is gone as soon as this answers; its rows are removed behind the scenes.
+    """
     with translated(), of(request).database.begin() as connection:
-        cancel.delete(connection, _id(job_id), tenant)
+        cancel.delete(connection, identifier(job_id), tenant)

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lengthwise.errors import ConfigurationError, Conflict, InvalidInput, NotFound, TooLarge, Unavailable
+from lengthwise.errors import ConfigurationError, Conflict, InvalidInput, NotFound, TooBusy, TooLarge, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Conflict)
     def conflict(_: Request, error: Conflict) -> JSONResponse:
         return problem(409, "conflict", str(error))
+
+    @app.exception_handler(TooBusy)
+    def too_busy(_: Request, error: TooBusy) -> JSONResponse:
+        return problem(429, "too busy", str(error), headers={"Retry-After": str(error.retry_after)})
 
     @app.exception_handler(Unavailable)
     def unavailable(_: Request, error: Unavailable) -> JSONResponse:

@@ -45,6 +45,9 @@ class JobHeader(Wire):
     )
     webhook: Webhook | None = None
     priority: PriorityName = "normal"
+    deduplicate: bool = Field(
+        default=True, description="Whether identical items may share one computation; each has its own result."
+    )
     deadline: Time | None = Field(
         default=None,
         description="When what has not run by then is to be dropped, with a time zone.",
@@ -83,6 +86,7 @@ class Engine(BaseModel):
     tokens_per_second: float = Field(description="Useful ones: read and written, no padding.")
     padding_share: float = Field(description="Of the input tokens computed, those that were padding.")
     padding_share_arrival_order: float = Field(description="What that would have been in order of arrival.")
+    deduplicated: int = Field(description="Items answered by another item's computation.")
 
 
 class Links(BaseModel):
@@ -90,6 +94,7 @@ class Links(BaseModel):
     results: str
     deliveries: str
     cancel: str
+    retry: str
 
 
 class ShownWebhook(BaseModel):
@@ -97,7 +102,7 @@ class ShownWebhook(BaseModel):
 
 
 class NewWebhook(ShownWebhook):
-    secret: str = Field(description="Shown here and never again.")
+    secret: str = Field(description="Shown here, to the same request again, and nowhere else.")
 
 
 class Job(BaseModel):
@@ -107,6 +112,7 @@ class Job(BaseModel):
     model: str
     params: dict[str, Any]
     priority: PriorityName
+    deduplicate: bool
     state: StateName
     counts: Counts
     items_per_second: float = Field(description="Over the last minute; of an ended job over all of it.")
@@ -114,6 +120,8 @@ class Job(BaseModel):
     created_at: datetime
     finished_at: datetime | None
     deadline_at: datetime | None
+    expires_at: datetime | None = Field(description="When an ended job, its texts and results are forgotten.")
+    retry_of: str | None = Field(description="The job whose failed items these are.")
     webhook: ShownWebhook | None
     usage: dict[str, int]
     engine: Engine

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fastapi import Request
 from sqlalchemy import Engine
 
+from api.backlog import Backlog
 from lengthwise.catalog import Catalog
 from lengthwise.settings import Settings
 
@@ -14,6 +15,7 @@ class State:
     settings: Settings
     catalog: Catalog
     database: Engine
+    backlog: Backlog
 
 
 def of(request: Request) -> State:

@@ -18,8 +18,8 @@ PRIORITY_NAMES: dict[Priority, PriorityName] = {
 }
 
 
-def job(figures: JobFigures) -> Job:
-    """One job, with every figure derived from its shards."""
+def job(figures: JobFigures, retention_seconds: int) -> Job:
+    """One job, with every figure derived from its shards; it is kept for so long after its end."""
     path = f"/v1/jobs/{figures.id}"
     counts = Counts(**figures.counts)
     return Job(
@@ -28,6 +28,7 @@ def job(figures: JobFigures) -> Job:
         model=figures.model,
         params=figures.params,
         priority=PRIORITY_NAMES[Priority(figures.priority)],
+        deduplicate=figures.deduplicate,
         state=state(figures),
         counts=counts,
         items_per_second=round(figures.items_per_second, 2),
@@ -35,11 +36,18 @@ def job(figures: JobFigures) -> Job:
         created_at=figures.created_at,
         finished_at=figures.finished_at,
         deadline_at=figures.deadline_at,
+        expires_at=figures.finished_at and figures.finished_at + timedelta(seconds=retention_seconds),
+        retry_of=str(figures.retry_of) if figures.retry_of else None,
         webhook=ShownWebhook(url=figures.webhook_url) if figures.webhook_url else None,
         usage={"input_tokens": figures.n_input, "output_tokens": figures.n_output},
         engine=_engine(figures),
-        links=Links(self=path, results=f"{path}/results", deliveries=f"{path}/deliveries", cancel=f"{path}/cancel"),
+        links=_links(path),
     )
+
+
+def _links(path: str) -> Links:
+    names = ("results", "deliveries", "cancel", "retry")
+    return Links(self=path, **{name: f"{path}/{name}" for name in names})
 
 
 def state(figures: JobFigures) -> StateName:
@@ -63,6 +71,7 @@ def _engine(figures: JobFigures) -> Engine:
         tokens_per_second=round(per_item * figures.items_per_second, 1),
         padding_share=_share(figures.n_input, figures.n_padded),
         padding_share_arrival_order=_share(figures.n_tokens, figures.n_arrival_padded),
+        deduplicated=figures.n_deduplicated,
     )
 
 

@@ -15,7 +15,8 @@ from lengthwise import settings
 from lengthwise.errors import Unavailable
 
 #: SQLSTATE classes and codes after which the same call may succeed: connection, resources, shutdown, deadlock, locks.
-_TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014")
+#: A read-only server was the primary a moment ago.
+_TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
 _FULL = ("53100", "53200")
 
 
@@ -71,14 +72,19 @@ def translated() -> Iterator[None]:
     except DBAPIError as error:
         if not is_transient(error):
             raise
-        full = sqlstate(error).startswith(_FULL)
-        raise Unavailable("the database is full" if full else "the database is away", full=full) from None
+        raise _unavailable(sqlstate(error)) from None
     except psycopg.Error as error:  # from COPY, which runs beneath SQLAlchemy
         is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         state = error.sqlstate or ("08" if is_connection else "")
         if not state.startswith(_TRANSIENT):
             raise
-        raise Unavailable("the database is away", full=state.startswith(_FULL)) from None
+        raise _unavailable(state) from None
+
+
+def _unavailable(state: str) -> Unavailable:
+    if state.startswith(_FULL):
+        return Unavailable("the database is full", retry_after=60, full=True)
+    return Unavailable("the database is away")
 
 
 def cursor(connection: Any) -> psycopg.Cursor[Any]:

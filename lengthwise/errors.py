@@ -7,6 +7,7 @@
         UnknownName          … of a model, kind or language          (422)
       NotFound               there is no such thing for this tenant  (404)
       Conflict               not in this state                       (409)
+      TooBusy                too much waits already, come later      (429)
       Unavailable            the same call may succeed later         (503)
 
 Messages name the value's name and what is allowed, never what was sent.
@@ -44,6 +45,14 @@ class NotFound(LengthwiseError):
 
 class Conflict(LengthwiseError):
     """The thing is not in a state in which this can be done."""
+
+
+class TooBusy(LengthwiseError):
+    """As much work waits as may wait; it should be less in ``retry_after`` seconds."""
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unavailable(LengthwiseError):

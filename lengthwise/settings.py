@@ -48,6 +48,13 @@ class Settings(BaseSettings):
     max_metadata_bytes: Annotated[int, Field(ge=2)] = 16 * 2**10
     #: How long past a job's submission its deadline may lie, in seconds.
     max_deadline_seconds: Annotated[int, Field(ge=60)] = 30 * 86_400
+    #: Input tokens waiting or running beyond which jobs are refused: some million items, and a queue that is drained
+    #: in days rather than months.
+    max_pending_tokens: Annotated[int, Field(ge=1)] = 2_000_000_000
+    #: The same for one tenant, where its row says nothing else: half, so that one cannot close the door on the others.
+    max_tenant_pending_tokens: Annotated[int, Field(ge=1)] = 1_000_000_000
+    #: How long after a job's end its texts and results are kept.
+    retention_seconds: Annotated[int, Field(ge=1)] = 30 * 86_400
 
     # Work
     #: Items of like length in one shard: the unit of claim, lease and settlement.

@@ -6,13 +6,17 @@ from uuid import uuid4
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import cancel, urgency
+from lengthwise.ledger import cancel, retention, urgency
 from lengthwise.ledger import sweep as ledger
 from lengthwise.ledger.claim import claim_condemned
 from lengthwise.ledger.settle import complete, settle
 from worker.work import refuse
 
 log = logging.getLogger(__name__)
+
+#: One sweep removes rows of forgotten jobs for this long, in transactions of about 10,000 rows or a tenth of a second.
+_PURGE_SECONDS = 0.5
+_PURGE_ITEMS = 5_000
 
 
 class _Net:
@@ -32,11 +36,12 @@ _net = _Net()
 
 
 def sweep() -> None:
-    """Expires leases and deadlines, ends jobs whose end was missed, and rings for whatever waits."""
+    """Expires leases and deadlines, ends jobs whose end was missed, rings for whatever waits, and forgets old jobs."""
     try:
         with database.translated():
             _mend()
             _ring()
+            _forget()
     except Unavailable as error:
         log.warning("not swept: %s", error)
 
@@ -74,3 +79,13 @@ def _ring() -> None:
             queue.ring(queue.GENERATE, [pool])
     if due and queue.length(queue.DELIVER) < queue.MAX_BELLS:
         queue.ring(queue.DELIVER)
+
+
+def _forget() -> None:
+    end = time.monotonic() + _PURGE_SECONDS
+    with database.engine().begin() as connection:
+        retention.expire(connection, retention_seconds=settings.get().retention_seconds)
+    is_more = True
+    while is_more and time.monotonic() < end:
+        with database.engine().begin() as connection:
+            is_more = retention.purge(connection, items=_PURGE_ITEMS) > 0

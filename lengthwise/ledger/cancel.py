@@ -40,11 +40,15 @@ def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> bo
 
 
 def delete(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:
-    """Removes a job in whatever state, its texts, results and deliveries. Raises ``NotFound``."""
+    """Puts a job of whatever state out of sight and drops its work and its webhooks; the sweep removes its rows.
+
+    Raises ``NotFound``.
+    """
     _require_owned(connection, job_id, tenant_id)
     cursor = database.cursor(connection)
-    for statement in _DELETE:
-        cursor.execute(statement, {"job": job_id})
+    job = {"jobs": [job_id], "job": job_id, "state": JobState.CANCELLED}
+    for statement in (_LOCK_OPEN_SHARDS, _DROP_SHARDS, _HIDE_JOB, _DELETE_DELIVERIES):
+        cursor.execute(statement, job)
 
 
 def _require_owned(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:
@@ -54,7 +58,7 @@ def _require_owned(connection: Connection, job_id: UUID, tenant_id: UUID) -> Non
         raise NotFound("there is no such job")
 
 
-_OWNED = "SELECT id FROM jobs WHERE id = %(job)s AND tenant_id = %(tenant)s"
+_OWNED = "SELECT id FROM jobs WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL"
 
 _OVERDUE = "SELECT id FROM jobs WHERE state = 'open' AND deadline_at < now() ORDER BY id LIMIT 100"
 
@@ -76,11 +80,11 @@ RETURNING id
 """
 
 # Whoever ends the job at this moment holds its shards or its row: after both, nothing more is written for it.
-_DELETE = (
-    "SELECT count(*) FROM (SELECT FROM shards WHERE job_id = %(job)s ORDER BY id FOR UPDATE) locked",
-    "DELETE FROM jobs WHERE id = %(job)s",
-    "DELETE FROM shards WHERE job_id = %(job)s",
-    "DELETE FROM results WHERE job_id = %(job)s",
-    "DELETE FROM items WHERE job_id = %(job)s",
-    "DELETE FROM deliveries WHERE job_id = %(job)s",
-)
+_HIDE_JOB = """
+UPDATE jobs SET deleted_at = clock_timestamp(), idempotency_key = NULL,
+                state = CASE WHEN state = 'open' THEN %(state)s ELSE state END,
+                finished_at = coalesce(finished_at, clock_timestamp())
+WHERE id = %(job)s AND deleted_at IS NULL
+"""
+
+_DELETE_DELIVERIES = "DELETE FROM deliveries WHERE job_id = %(job)s"

@@ -31,6 +31,8 @@ class JobFigures:
     created_at: datetime
     finished_at: datetime | None
     webhook_url: str | None
+    deduplicate: bool
+    retry_of: UUID | None
     #: Items settled, those of them that failed, and those that were never run because the job ended first.
     n_done: int
     n_failed: int
@@ -45,6 +47,8 @@ class JobFigures:
     n_output: int
     n_padded: int
     n_batches: float
+    #: Items answered by another item's computation.
+    n_deduplicated: int
 
     @property
     def counts(self) -> dict[str, int]:
@@ -114,13 +118,17 @@ def results(
     """The next results by index, at most ``limit``; a gap is an item that has no result yet.
 
     A page lies within one chunk of items, as they were sorted, so that the items that never ran are found by their
-    shards without an index over every item. A page may be empty with more to follow.
+    shards without an index over every item. A page may be empty with more to follow. Raises ``NotFound`` once the job
+    is deleted, rather than let its gaps pass for results that are still to come.
     """
     start = (after + 1) // chunk_items * chunk_items
     end = start + chunk_items
     cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
     cursor.execute(_RESULTS, {"job": job_id, "after": after, "start": start, "end": end, "limit": limit})
     rows = [ResultRow(index, ResultStatus(status), *rest) for index, status, *rest in cursor.fetchall()]
+    # Asked afterwards: had it been deleted before, its rows might have been going while they were read.
+    if cursor.execute(_IS_THERE, {"job": job_id}).fetchone() is None:
+        raise NotFound("there is no such job")
     last = rows[-1].index if len(rows) == limit else end - 1
     return ResultPage(rows, last if last < n_items - 1 else None)
 
@@ -129,7 +137,7 @@ def results(
 _FIGURES = """
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
-       jobs.webhook_url, sums.*
+       jobs.webhook_url, jobs.deduplicate, jobs.retry_of, sums.*
 FROM jobs CROSS JOIN LATERAL (
   SELECT coalesce(sum(hi - lo) FILTER (WHERE state = 'done'), 0)::int AS n_done,
          coalesce(sum(n_failed), 0)::int AS n_failed,
@@ -140,16 +148,19 @@ FROM jobs CROSS JOIN LATERAL (
          coalesce(sum(n_tokens) FILTER (WHERE state = 'done'), 0)::bigint AS n_input,
          coalesce(sum(n_output), 0)::bigint AS n_output,
          coalesce(sum(n_padded), 0)::bigint AS n_padded,
-         coalesce(sum(n_batches), 0)::float8 AS n_batches
+         coalesce(sum(n_batches), 0)::float8 AS n_batches,
+         coalesce(sum(n_deduplicated), 0)::int AS n_deduplicated
   FROM shards WHERE shards.job_id = jobs.id
 ) sums
 {where}
 """
 
-_ONE = "WHERE jobs.id = %(job)s AND (%(tenant)s::uuid IS NULL OR jobs.tenant_id = %(tenant)s)"
+_ONE = """
+WHERE jobs.id = %(job)s AND (%(tenant)s::uuid IS NULL OR jobs.tenant_id = %(tenant)s) AND jobs.deleted_at IS NULL
+"""
 
 _PAGE = """
-WHERE jobs.tenant_id = %(tenant)s
+WHERE jobs.tenant_id = %(tenant)s AND jobs.deleted_at IS NULL
   AND (%(after)s::uuid IS NULL
        OR (jobs.created_at, jobs.id) < (SELECT created_at, id FROM jobs
                                         WHERE id = %(after)s AND tenant_id = %(tenant)s))
@@ -170,3 +181,5 @@ WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s
   AND shards.state IN ('cancelled', 'expired') AND item.index > %(after)s
 ORDER BY index LIMIT %(limit)s
 """
+
+_IS_THERE = "SELECT 1 FROM jobs WHERE id = %(job)s AND deleted_at IS NULL"

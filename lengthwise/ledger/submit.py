@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.ledger import turn
+from lengthwise.ledger.idempotency import Named
 from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
 
@@ -28,6 +29,10 @@ class NewJob:
     deadline_at: datetime | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
+    deduplicate: bool = True
+    #: The request's name and hash, where its caller gave it a name.
+    named: Named | None = None
+    retry_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +138,10 @@ class Submission:
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret,
                 "deadline_at": job.deadline_at,
+                "deduplicate": job.deduplicate,
+                "key": job.named and job.named.key,
+                "hash": job.named and job.named.request_hash,
+                "retry_of": job.retry_of,
             },
         )
 
@@ -145,7 +154,9 @@ COPY shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, n_fa
 
 _INSERT_JOB = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
-                  chunk_items, webhook_url, webhook_secret, deadline_at)
+                  chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
+                  retry_of)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
-        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s)
+        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
+        %(key)s, %(hash)s, %(retry_of)s)
 """

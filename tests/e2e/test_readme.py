@@ -18,6 +18,7 @@ ELSEWHERE = {
     "make demo": "test_demo",
     "make test": "this very run",
     ".venv/bin/lengthwise up": "the stack that the commands below talk to",
+    "curl -s -X POST http://127.0.0.1:8000/v1/jobs/$JOB/retry": "test_retry, with items that failed",
     "docker compose up": "make test-compose",
     "export LENGTHWISE_DATABASE_URL=postgresql://user:password@host/lengthwise": "test_parts, with servers of its own",
     "export LENGTHWISE_REDIS_URL=redis://host:6379/0": "test_parts, likewise",

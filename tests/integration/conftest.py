@@ -75,6 +75,7 @@ def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestC
         forget()
         with TestClient(create_app(), raise_server_exceptions=False) as client:
             yield client
+        database.engine().dispose()
         forget()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from lengthwise import database
 from lengthwise.errors import NotFound
-from lengthwise.ledger import cancel, sweep
+from lengthwise.ledger import cancel, retention, sweep
 from lengthwise.ledger.lease import heartbeat
 from tests.ledger import (
     DEFAULT,
@@ -41,6 +41,11 @@ def stop(job: UUID, tenant: UUID = DEFAULT) -> bool:
 def delete(job: UUID, tenant: UUID = DEFAULT) -> None:
     with database.engine().begin() as connection:
         cancel.delete(connection, job, tenant)
+
+
+def purge() -> None:
+    with database.engine().begin() as connection:
+        assert retention.purge(connection, items=1000)
 
 
 def expire() -> bool:
@@ -119,9 +124,10 @@ def test_a_job_deleted_while_it_is_held_leaves_nothing_behind() -> None:
     held = must_take()
     delete(job)
     assert put(held).shard_ids == frozenset()
-    assert n_rows(job) == 0
     with pytest.raises(NotFound):
         state(job)
+    purge()
+    assert n_rows(job) == 0
 
 
 @pytest.mark.parametrize("end", [stop, delete])
@@ -151,6 +157,7 @@ def test_an_end_and_settlements_at_the_same_instant_do_not_fail_each_other(end: 
                 assert len(outputs(job)) == counts(job)["succeeded"]
                 assert n_deliveries(job) == 1
             else:
+                purge()
                 assert n_rows(job) == 0
 
 

@@ -61,12 +61,14 @@ def test_a_deleted_job_leaves_nothing(client: TestClient, run_worker: RunWorker,
     job = submit(client, ["abc", "x" * 600]) if how == "queued" else ended(client, run_worker, how)
     answer = client.delete(job["links"]["self"])
     assert (answer.status_code, answer.content) == (204, b"")
-    assert {table: rows(table) for table in OF_A_JOB} == dict.fromkeys(OF_A_JOB, 0)
     for path in job["links"].values():
-        asked = client.post(path) if path.endswith("cancel") else client.get(path)
+        asked = client.post(path) if path.endswith(("cancel", "retry")) else client.get(path)
         assert asked.status_code == 404
     assert client.delete(job["links"]["self"]).status_code == 404
+    assert client.get("/v1/jobs").json()["data"] == []
     run_worker()
+    sweep()
+    assert {table: rows(table) for table in OF_A_JOB} == dict.fromkeys(OF_A_JOB, 0)
 
 
 def test_deleting_a_job_leaves_its_neighbour(client: TestClient, run_worker: RunWorker) -> None:
@@ -113,7 +115,7 @@ def test_another_tenants_job_is_not_there(client: TestClient) -> None:
                 act(connection, UUID(job["id"]), stranger)
     client.app.dependency_overrides[tenant.current] = lambda: stranger  # type: ignore[attr-defined]
     for path in job["links"].values():
-        asked = client.post(path) if path.endswith("cancel") else client.get(path)
+        asked = client.post(path) if path.endswith(("cancel", "retry")) else client.get(path)
         assert asked.status_code == 404
     assert client.delete(job["links"]["self"]).status_code == 404
     assert client.get("/v1/jobs", params={"after": job["id"]}).status_code == 404

@@ -21,7 +21,7 @@ from api.tenant import DEFAULT
 
 def submit(path):
     with open(path, "rb") as file:
-        return _submit(state, DEFAULT, file, False).counts.pending, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return _submit(state, DEFAULT, file, False).figures.n_items, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 state = create_app().state.shared
 _, before = submit(sys.argv[1])

@@ -12,13 +12,14 @@ from lengthwise.kinds import KINDS
 
 #: What each operation may answer, as the other tests of this folder see it; ``default`` is every other error.
 STATUSES = {
-    "post /v1/jobs": "202 400 413 415 422 503 507 default",
+    "post /v1/jobs": "202 400 413 415 422 429 503 507 default",
     "get /v1/jobs": "200 404 422 503 default",
     "get /v1/jobs/{job_id}": "200 404 503 default",
-    "delete /v1/jobs/{job_id}": "204 404 503 default",
+    "delete /v1/jobs/{job_id}": "204 404 503 507 default",
     "get /v1/jobs/{job_id}/results": "200 404 422 503 default",
     "get /v1/jobs/{job_id}/deliveries": "200 404 503 default",
-    "post /v1/jobs/{job_id}/cancel": "200 404 503 default",
+    "post /v1/jobs/{job_id}/cancel": "200 404 503 507 default",
+    "post /v1/jobs/{job_id}/retry": "202 404 409 422 429 503 507 default",
     "get /v1/models": "200 default",
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
@@ -86,7 +87,7 @@ def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str,
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, name
             assert set(schema["required"]) <= set(example) <= set(schema["properties"]), name
             assert str(example["status"]) == (status if status != "default" else "500"), name
-            assert ("headers" in response) is (status in ("503", "507")), name
+            assert ("headers" in response) is (status in ("429", "503", "507")), name
 
 
 def test_the_examples_of_a_job_are_taken(document: dict[str, Any], client: TestClient) -> None:

@@ -10,7 +10,20 @@ from psycopg.sql import SQL, Literal
 from sqlalchemy import text
 
 from lengthwise import database, settings
-from lengthwise.ledger import cancel, claim, lease, read, settle, sweep, turn, urgency
+from lengthwise.ledger import (
+    cancel,
+    claim,
+    idempotency,
+    lease,
+    pending,
+    read,
+    retention,
+    retry,
+    settle,
+    sweep,
+    turn,
+    urgency,
+)
 from tests import servers as real
 from tests.conftest import forget
 
@@ -35,6 +48,11 @@ SELECT lpad(to_hex(n), 32, '0')::uuid, pos, pos, 10, '{}' FROM generate_series(1
 INSERT INTO results (job_id, index, status, result)
 SELECT lpad(to_hex(n), 32, '0')::uuid, index, 'succeeded', '{}'
 FROM generate_series(1, 20) n, generate_series(0, 49999) index;
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
+                  chunk_items, idempotency_key, request_hash, finished_at, deleted_at)
+SELECT ('ffffffff-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, '00000000-0000-0000-0000-000000000001',
+       'generate', 'echo', '{}', 1, 'completed', 64, 64, 64, 10000, 'key ' || n, '', now() - n * interval '1 minute',
+       CASE WHEN n % 10 = 0 THEN now() END FROM generate_series(1, 20000) n;
 INSERT INTO turns (pool, priority, tenant_id, last_finish)
 SELECT 'echo:' || n, 1, '00000000-0000-0000-0000-000000000001', n FROM generate_series(0, 2000) n;
 ANALYZE;
@@ -246,3 +264,60 @@ def test_a_turn_in_the_queue_is_found_by_its_head() -> None:
     nodes = explain(turn._FAIR_START, pool="echo:1", priority=1, tenant_id=UUID(int=1))
     assert "shards_ready_idx" in indexes(nodes)
     assert rows_read(nodes) <= 3
+
+
+def test_what_waits_is_summed_without_reading_what_is_done() -> None:
+    nodes = explain(pending._BY_TENANT)
+    assert {"shards_open_idx", "jobs_open_idx"} <= indexes(nodes)
+    assert rows_read(nodes) <= 33_000 + N_JOBS + 10
+
+
+def test_a_named_request_is_found_by_its_name() -> None:
+    nodes = explain(idempotency._FIND, tenant=UUID(int=1), key="key 7")
+    assert indexes(nodes) == {"jobs_idempotency_key_idx"}
+    assert rows_read(nodes) == 1
+
+
+def test_jobs_past_their_retention_are_found_by_their_end() -> None:
+    nodes = explain(retention._EXPIRE, retention=86_400, limit=100)
+    assert "jobs_finished_idx" in indexes(nodes)
+    assert rows_read(nodes) <= 100 + 100 + 100
+    assert rows_read(explain(retention._EXPIRE, retention=86_400 * 365, limit=100)) == 0
+
+
+def test_deleted_jobs_are_found_by_their_index() -> None:
+    nodes = explain(retention._TAKE, limit=100)
+    assert indexes(nodes) == {"jobs_deleted_idx"}
+    assert rows_read(nodes) <= 200
+
+
+@pytest.mark.parametrize("jobs", [[JOB], [JOB] * 100], ids=["a large job", "many small ones"])
+@pytest.mark.parametrize("statement", retention._REMOVE, ids=["results", "items", "shards"])
+def test_a_portion_is_removed_by_the_range_of_its_key(statement: str, jobs: list[UUID]) -> None:
+    n_items = 5_000 // len(jobs)
+    starts = [n * n_items for n in range(len(jobs))]
+    nodes = explain(statement, jobs=jobs, starts=starts, ends=[start + n_items for start in starts])
+    assert len(indexes(nodes)) == 1
+    assert {"Tid Scan"} <= {node["Node Type"] for node in nodes}
+    assert rows_read(nodes) <= 2 * 5_000 + 2 * len(jobs)
+
+
+def test_what_is_left_of_a_purged_job_is_touched_by_its_id() -> None:
+    assert indexes(explain(retention._KEEP_COUNT, jobs=[JOB], starts=[1], ends=[2])) == {"jobs_pkey"}
+    for statement in retention._FORGET:
+        assert rows_read(explain(statement, jobs=[JOB])) <= 1
+
+
+def test_failed_items_are_looked_for_in_shards_that_have_some() -> None:
+    with database.engine().begin() as connection:
+        failing = text("UPDATE shards SET n_failed = 1 WHERE job_id = :job AND lo IN (400, 4000)")
+        connection.execute(failing, {"job": JOB})
+    nodes = explain(retry._PLACES, job=JOB, start=0, end=10_000)
+    assert indexes(nodes) == {"shards_job_id_lo_key", "items_pkey", "results_pkey"}
+    assert rows_read(nodes) <= 2_500 + 2 * 4 + 2 * 4
+
+
+def test_failed_items_are_fetched_by_their_places() -> None:
+    nodes = explain(retry._PAYLOADS, job=JOB, places=list(range(0, 10_000, 10)))
+    assert indexes(nodes) == {"items_pkey"}
+    assert rows_read(nodes) <= 1_000

@@ -1,0 +1,30 @@
+"""Refuses work while too much waits, before anything of a body is read."""
+
+from uuid import UUID
+
+from fastapi import Request
+from starlette.concurrency import run_in_threadpool
+
+from api.idempotency import Key
+from api.state import State, of
+from api.tenant import Tenant
+from lengthwise.database import translated
+from lengthwise.errors import TooBusy
+from lengthwise.ledger import idempotency
+
+
+async def admit(request: Request, tenant: Tenant, key: Key) -> None:
+    """Raises ``TooBusy``, unless a request of this name was taken before: that one adds nothing."""
+    state = of(request)
+    if state.backlog.is_due:
+        await run_in_threadpool(state.backlog.measure)
+    try:
+        state.backlog.check(tenant)
+    except TooBusy:
+        if key is None or not await run_in_threadpool(_was_taken, state, tenant, key):
+            raise
+
+
+def _was_taken(state: State, tenant: UUID, key: str) -> bool:
+    with translated(), state.database.begin() as connection:
+        return idempotency.is_known(connection, tenant, key)

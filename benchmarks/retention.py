@@ -1,0 +1,181 @@
+"""What forgetting a job costs, and that it does not depend on how much else there is.
+
+``python -m benchmarks.retention --rows 5000000`` fills a PostgreSQL of its own with other jobs' items and results up to
+several sizes, and at each of them removes one job as the sweep does; then it drops a partition with as many rows.
+"""
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID, uuid4
+
+from sqlalchemy import Connection, Engine, text
+
+from lengthwise import database, migrate
+from lengthwise.embedded import Servers
+from lengthwise.ledger import retention
+
+#: As the sweep has it.
+PORTION_ITEMS = 5_000
+SHARD_ITEMS = 64
+#: Items of one job, and bytes of a text and of a result's line, none of which compress.
+JOB_ITEMS = 1_000_000
+ITEM_BYTES, LINE_BYTES = 96, 160
+
+_JOB = """
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
+                  chunk_items, finished_at, deleted_at)
+VALUES (:job, '00000000-0000-0000-0000-000000000001', 'generate', 'echo', '{}', 1, 'completed', :items, 0, 0, 10000,
+        now(), CASE WHEN :deleted THEN now() END)
+"""
+_ITEMS = """
+INSERT INTO {table} SELECT :job, n, n, 24, substring(:noise FROM n % 4000 FOR :width) FROM generate_series(0, :last) n
+"""
+_RESULTS = """
+INSERT INTO {table} SELECT :job, n, 'succeeded', substring(:noise FROM n % 4000 FOR :width)
+FROM generate_series(0, :last) n
+"""
+_SHARDS = """
+INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state)
+SELECT :job, 'echo', 3, lo, least(lo + :width, :last + 1), 1536, 1, lo, 'done' FROM generate_series(0, :last, :width) lo
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """Of removing one job: its rows, the seconds and the longest transaction's, and bytes of write-ahead log."""
+
+    n_rows: int
+    seconds: float
+    longest: float
+    wal_bytes: int
+
+    def line(self, what: str) -> str:
+        return (
+            f"{what:<34} {self.n_rows:>9,} rows {self.seconds:>7.2f} s {self.n_rows / self.seconds:>12,.0f} rows/s"
+            f" {1000 * self.longest:>9,.1f} ms longest {self.wal_bytes / 2**20:>8,.1f} MiB of log"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rows", type=int, default=5_000_000, help="items, and as many results, of the largest size")
+    parser.add_argument("--folder", type=Path, help="where the data goes: 500 bytes for each of the rows")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lengthwise-retention-", dir=given.folder) as folder:
+        Path(folder).chmod(0o711)  # PostgreSQL may run as another user
+        with Servers(Path(folder) / "data", redis_url="redis://none") as servers:
+            assert servers.database_url  # noqa: S101
+            migrate.upgrade(servers.database_url)
+            engine = database.connect(servers.database_url)
+            prepare(engine)
+            run(engine, given.rows)
+            engine.dispose()
+
+
+def prepare(engine: Engine) -> None:
+    """Checkpoints only where we ask for them: filling is quicker, and what is measured begins with a fresh one."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum_naptime = '1min'"):
+            connection.execute(text(f"ALTER SYSTEM SET {setting}"))
+        connection.execute(text("SELECT pg_reload_conf()"))
+
+
+def run(engine: Engine, rows: int) -> None:
+    """Measures at a tenth, at a half and at the whole of ``rows`` beside the job that is removed."""
+    filled = 0
+    for size in (rows // 10, rows // 2, rows):
+        began = time.monotonic()
+        while filled < size:
+            filled += fill(engine, uuid4(), min(JOB_ITEMS, size - filled))
+        fill(engine, uuid4(), JOB_ITEMS, deleted=True)
+        settle(engine)
+        print(f"filled to {filled:,} rows a table, {megabytes(engine):,} MiB, in {time.monotonic() - began:.0f} s")
+        print(measured(engine, lambda: purge(engine)).line(f"purge beside {filled:,} rows"), flush=True)
+        with engine.begin() as connection:
+            left = connection.execute(text("SELECT count(*) FROM jobs WHERE deleted_at IS NOT NULL")).scalar_one()
+        if left:
+            raise SystemExit("the job is still there")
+    partition(engine)
+    settle(engine)
+    print(measured(engine, lambda: drop_partition(engine)).line("drop of a partition of each"))
+
+
+def fill(engine: Engine, job: UUID, n_items: int, deleted: bool = False) -> int:
+    """One job of so many items, each with its result. Returns their number."""
+    with engine.begin() as connection:
+        connection.execute(text("SET LOCAL synchronous_commit = off"))
+        connection.execute(text(_JOB), {"job": job, "items": n_items, "deleted": deleted})
+        connection.execute(text(_SHARDS), {"job": job, "width": SHARD_ITEMS, "last": n_items - 1})
+        _fill(connection, job, n_items, "items", "results")
+    return n_items
+
+
+def _fill(connection: Connection, job: UUID, n_items: int, items: str, results: str) -> None:
+    noise = uuid4().bytes * 300  # the shifted window makes rows differ, and no row is long enough to be compressed
+    shared = {"job": job, "noise": noise, "last": n_items - 1}
+    connection.execute(text(_ITEMS.format(table=items)), {**shared, "width": ITEM_BYTES})
+    connection.execute(text(_RESULTS.format(table=results)), {**shared, "width": LINE_BYTES})
+
+
+def settle(engine: Engine) -> None:
+    """Writes out what filling left, so that it is not measured."""
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE) shards"))
+        connection.execute(text("ANALYZE"))
+        connection.execute(text("CHECKPOINT"))
+
+
+def megabytes(engine: Engine) -> int:
+    with engine.begin() as connection:
+        return int(connection.execute(text("SELECT pg_database_size(current_database()) / 1048576")).scalar_one())
+
+
+def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> Cost:
+    """``act`` returns the rows that it removed and the seconds of its longest transaction."""
+
+    def log_position() -> int:
+        with engine.begin() as connection:
+            return int(connection.execute(text("SELECT pg_current_wal_insert_lsn() - '0/0'::pg_lsn")).scalar_one())
+
+    before, began = log_position(), time.monotonic()
+    n_rows, longest = act()
+    return Cost(n_rows, time.monotonic() - began, longest, log_position() - before)
+
+
+def purge(engine: Engine) -> tuple[int, float]:
+    """The deleted job, removed as the sweep does, without its pauses."""
+    n_rows, longest = 0, 0.0
+    while True:
+        began = time.monotonic()
+        with engine.begin() as connection:
+            removed = retention.purge(connection, items=PORTION_ITEMS)
+        longest = max(longest, time.monotonic() - began)
+        n_rows += removed
+        if not removed:
+            return n_rows, longest
+
+
+def partition(engine: Engine) -> None:
+    """Both tables again, with one job's rows in a partition of its own."""
+    job = uuid4()
+    with engine.begin() as connection:
+        for table in ("items", "results"):
+            by = f"{table}_by_job"
+            connection.execute(text(f"CREATE TABLE {by} (LIKE {table} INCLUDING ALL) PARTITION BY LIST (job_id)"))
+            connection.execute(text(f"CREATE TABLE {by}_one PARTITION OF {by} FOR VALUES IN ('{job}')"))
+        _fill(connection, job, JOB_ITEMS, "items_by_job", "results_by_job")
+
+
+def drop_partition(engine: Engine) -> tuple[int, float]:
+    began = time.monotonic()
+    with engine.begin() as connection:
+        connection.execute(text("DROP TABLE items_by_job_one, results_by_job_one"))
+    return 2 * JOB_ITEMS, time.monotonic() - began
+
+
+if __name__ == "__main__":
+    main()

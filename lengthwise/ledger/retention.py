@@ -1,0 +1,108 @@
+"""Forgets jobs: those past their retention are put out of sight, and rows of jobs out of sight are removed in portions.
+
+A portion is a range of the primary key, counted down from a job's end, and what is left is noted in the same
+transaction: no portion reads over what an earlier one left behind for vacuum, and any sweep can take up where another
+stopped. Of a deleted job ``n_items`` is how many items are left.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from lengthwise import database
+
+#: Jobs looked at in one transaction.
+_JOBS = 100
+
+
+def expire(connection: Connection, *, retention_seconds: int) -> int:
+    """Puts jobs out of sight that ended longer ago than this, some at a time. Returns how many."""
+    cursor = database.cursor(connection)
+    cursor.execute(_EXPIRE, {"retention": retention_seconds, "limit": _JOBS})
+    return cursor.rowcount
+
+
+@dataclass(frozen=True, slots=True)
+class _Portion:
+    """Items ``start ≤ pos, index < end`` of a deleted job; with ``start`` 0 nothing is left of it."""
+
+    job_id: UUID
+    start: int
+    end: int
+
+
+def purge(connection: Connection, *, items: int) -> int:
+    """Removes the rows of at most so many items of deleted jobs, and the jobs of which none is left.
+
+    Jobs that another sweep has in hand are left to it. Returns how many rows went, 0 when there is nothing to do.
+    """
+    cursor = database.cursor(connection)
+    # What a crash brings back is removed again: it need not wait for the disk.
+    cursor.execute("SET LOCAL synchronous_commit = off")
+    cursor.execute(_TAKE, {"limit": _JOBS})
+    portions = _portions(cursor.fetchall(), items)
+    ranges = {
+        "jobs": [portion.job_id for portion in portions],
+        "starts": [portion.start for portion in portions],
+        "ends": [portion.end for portion in portions],
+    }
+    gone = {"jobs": [portion.job_id for portion in portions if portion.start == 0]}
+    n_rows = 0
+    for statement in _REMOVE if portions else ():
+        cursor.execute(statement, ranges)
+        n_rows += cursor.rowcount
+    cursor.execute(_KEEP_COUNT, ranges)
+    for statement in _FORGET if gone["jobs"] else ():
+        cursor.execute(statement, gone)
+        n_rows += cursor.rowcount
+    return n_rows
+
+
+def _portions(jobs: Sequence[tuple[UUID, int]], items: int) -> list[_Portion]:
+    """The ends of these jobs, given with what is left of each, as far as ``items`` reach; never none of some."""
+    portions = []
+    for job_id, left in jobs:
+        if items <= 0:
+            break
+        start = max(0, left - items)
+        portions.append(_Portion(job_id, start, left))
+        items -= max(1, left - start)
+    return portions
+
+
+_EXPIRE = """
+UPDATE jobs SET deleted_at = clock_timestamp(), idempotency_key = NULL
+WHERE id = ANY(ARRAY(SELECT id FROM jobs
+                     WHERE finished_at < now() - make_interval(secs => %(retention)s)
+                       AND finished_at IS NOT NULL AND deleted_at IS NULL
+                     ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+"""
+
+_TAKE = """
+SELECT id, n_items FROM jobs WHERE deleted_at IS NOT NULL
+ORDER BY deleted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+"""
+
+_PARTS = "unnest(%(jobs)s::uuid[], %(starts)s::int[], %(ends)s::int[]) AS part (job_id, first, beyond)"
+
+# By the place of each row: whatever the planner thinks of the ranges, it can only read them by the primary key. The
+# rows of an ended job no longer move.
+_REMOVE = tuple(
+    f"""
+DELETE FROM {table} WHERE ctid = ANY(ARRAY(
+  SELECT found.place FROM {_PARTS} CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM {table}
+    WHERE {table}.job_id = part.job_id AND {table}.{column} >= part.first AND {table}.{column} < part.beyond OFFSET 0
+  ) found))
+"""  # noqa: S608 — of constants, like the next one
+    for table, column in (("results", "index"), ("items", "pos"), ("shards", "lo"))
+)
+
+_KEEP_COUNT = f"UPDATE jobs SET n_items = part.first FROM {_PARTS} WHERE jobs.id = part.job_id AND part.first > 0"  # noqa: S608
+
+_FORGET = (
+    "DELETE FROM deliveries WHERE job_id = ANY(%(jobs)s)",
+    "DELETE FROM jobs WHERE id = ANY(%(jobs)s)",
+)

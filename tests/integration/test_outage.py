@@ -1,0 +1,216 @@
+"""A Postgres that is full or away is a 507 or a 503 with Retry-After, on every route and never a 500."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx2
+import psycopg
+import pytest
+from sqlalchemy import event
+from sqlalchemy.engine import make_url
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from lengthwise import database
+from lengthwise.settings import Settings
+from tests import servers as real
+from tests.integration.conftest import RunWorker, look, submit
+from tests.ledger import sql
+
+#: Every route that asks Postgres; a job's own is among them with ``{job_id}``.
+READS = ["/readyz", "/v1/jobs", "/v1/jobs/{job_id}", "/v1/jobs/{job_id}/results", "/v1/jobs/{job_id}/deliveries"]
+WRITES = [
+    ("POST", "/v1/jobs"),
+    ("POST", "/v1/jobs/{job_id}/retry"),
+    ("POST", "/v1/jobs/{job_id}/cancel"),
+    ("DELETE", "/v1/jobs/{job_id}"),
+]
+ROUTES = [*(("GET", path) for path in READS), *WRITES]
+
+
+def ask(client: TestClient, method: str, path: str, job_id: object, key: str | None = None) -> httpx2.Response:
+    body: Any = {"kind": "generate", "items": ["CaNaRy"]} if (method, path) == ("POST", "/v1/jobs") else None
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return client.request(method, path.format(job_id=job_id), headers=headers, json=body)
+
+
+def assert_come_again(answer: httpx2.Response, status: int) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert int(answer.headers["retry-after"]) > 0
+    assert "CaNaRy" not in answer.text
+
+
+def test_no_route_is_forgotten_here(client: TestClient) -> None:
+    paths = client.get("/openapi.json").json()["paths"]
+    known = {(method.upper(), path) for path, operations in paths.items() for method in operations}
+    assert known == {*ROUTES, ("GET", "/healthz"), ("GET", "/v1/models")}
+
+
+def test_without_postgres_every_route_says_when_to_come_again(catalog: object, installed: Settings) -> None:
+    dead = installed.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
+    with TestClient(create_app(dead), raise_server_exceptions=False) as client:
+        for method, path in ROUTES:
+            for key in (None, "a"):
+                assert_come_again(ask(client, method, path, uuid4(), key), 503)
+        assert client.get("/healthz").status_code == 200
+
+
+@contextmanager
+def every_session_ends_at_statement(client: TestClient, n: int) -> Iterator[None]:
+    """Postgres ends the API's session as it asks for the n-th time, as a restart would."""
+    engine = client.app.state.shared.database  # type: ignore[attr-defined]
+    left = [n]
+
+    def cut(connection: Any, *_: object) -> None:
+        raw = connection.connection.driver_connection
+        left[0] -= 1
+        if left[0] == 0:
+            with psycopg.connect(raw.info.dsn, password=raw.info.password) as other:
+                other.execute("SELECT pg_terminate_backend(%s)", [raw.info.backend_pid])
+
+    real_cursor = database.cursor
+
+    def cursor(connection: Any) -> Any:
+        cut(connection)
+        return real_cursor(connection)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(database, "cursor", cursor)
+        event.listen(engine, "begin", cut)
+        yield
+        event.remove(engine, "begin", cut)
+
+
+@pytest.mark.parametrize(("method", "path"), ROUTES, ids=[f"{method} {path}" for method, path in ROUTES])
+def test_a_postgres_that_restarts_at_any_moment_of_a_request_is_a_503(
+    client: TestClient, run_worker: RunWorker, method: str, path: str
+) -> None:
+    job = submit(client, ["abc", "x" * 600])
+    run_worker()
+    statuses = set()
+    for n in range(1, 14):
+        client.app.state.shared.backlog._due_at = 0  # type: ignore[attr-defined]
+        with every_session_ends_at_statement(client, n):
+            answer = ask(client, method, path, job["id"], f"key-{n}")
+        statuses.add(answer.status_code)
+        if answer.status_code == 503:
+            assert_come_again(answer, 503)
+        if answer.status_code == 204:
+            break
+    assert 503 in statuses
+    assert statuses <= {200, 202, 204, 409, 503}
+
+
+def test_a_session_that_was_lost_is_replaced_for_the_next_request(client: TestClient) -> None:
+    job = submit(client, ["abc"])
+    with every_session_ends_at_statement(client, 1):
+        assert ask(client, "GET", "/v1/jobs/{job_id}", job["id"]).status_code == 503
+    assert look(client, job["id"])["state"] == "queued"
+
+
+FULL = """
+CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
+$$BEGIN RAISE EXCEPTION 'could not extend file: CaNaRy' USING ERRCODE = '53100'; END$$
+"""
+
+
+@pytest.mark.parametrize("table", ["items", "shards", "results", "turns", "jobs", "deliveries"])
+def test_whichever_table_finds_no_room_the_answer_is_a_507(
+    client: TestClient, run_worker: RunWorker, table: str
+) -> None:
+    job = submit(client, ["abc"], webhook={"url": "https://8.8.8.8/"})
+    sql(FULL)
+    sql(f"CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION no_room()")
+    body = {"kind": "generate", "items": ["CaNaRy", "x" * 600]}
+    writes = {
+        "submit": lambda: client.post("/v1/jobs", json=body),
+        "cancel": lambda: client.post(job["links"]["cancel"]),
+        "delete": lambda: client.delete(job["links"]["self"]),
+    }
+    touching = {"deliveries": ["cancel"], "shards": list(writes), "jobs": list(writes)}
+    answers = [writes[each]() for each in touching.get(table, ["submit"])]
+    for answer in answers:
+        assert_come_again(answer, 507)
+    for path in READS:
+        assert client.get(path.format(job_id=job["id"])).status_code == 200
+    assert sql("SELECT count(*) FROM items") == [(1,)], "nothing of it is stored"
+
+
+def test_a_postgres_that_became_read_only_is_a_503(client: TestClient) -> None:
+    """What a caller sees of a failover, until the API reaches the new primary."""
+    job = submit(client, ["abc"])
+    name = sql("SELECT current_database()")[0][0]
+    sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+    client.app.state.shared.database.dispose()  # type: ignore[attr-defined]
+    for method, path in WRITES:
+        if not path.endswith("retry"):
+            assert_come_again(ask(client, method, path, job["id"]), 503)
+    for path in READS:
+        assert client.get(path.format(job_id=job["id"])).status_code == 200
+
+
+@pytest.fixture
+def small_disk(servers: real.Urls) -> Iterator[Path]:
+    """A disk of its own, of 48 MiB, that the suite's Postgres can write to."""
+    if os.geteuid() != 0 or real.DATABASE_VARIABLE in os.environ:
+        pytest.skip("needs root, to mount a small disk, and an embedded Postgres, to use it")
+    with real.reachable_folder() as folder, ExitStack() as stack:
+        disk = folder / "disk"
+        disk.mkdir()
+        command = ["mount", "-t", "tmpfs", "-o", "size=48m", "tmpfs", str(disk)]
+        if subprocess.run(command, capture_output=True, check=False).returncode != 0:
+            pytest.skip("no disk can be mounted here")
+        stack.callback(subprocess.run, ["umount", str(disk)], check=True)
+        sockets = Path(str(make_url(servers.template).query["host"]))
+        os.chown(disk, sockets.stat().st_uid, sockets.stat().st_gid)
+        yield disk
+
+
+@pytest.fixture
+def on_small_disk(servers: real.Urls, small_disk: Path, installed: Settings) -> Iterator[None]:
+    """The test's database is moved to the small disk, and back."""
+    url = make_url(installed.require_database_url()).set(drivername="postgresql")
+    name, server = url.database, url.set(database="postgres").render_as_string(hide_password=False)
+
+    def administer(*statements: str) -> None:
+        database.engine().dispose()
+        with psycopg.connect(server, autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement.encode())
+
+    administer(f"CREATE TABLESPACE small LOCATION '{small_disk}'", f"ALTER DATABASE {name} SET TABLESPACE small")
+    yield
+    administer(
+        f"DROP DATABASE {name} WITH (FORCE)",
+        "DROP TABLESPACE small",
+        f"CREATE DATABASE {name}",
+    )
+
+
+@pytest.mark.usefixtures("on_small_disk")
+def test_a_disk_that_is_really_full_is_a_507_and_what_there_was_stays_readable(
+    client: TestClient, run_worker: RunWorker
+) -> None:
+    first = submit(client, ["abc", "x" * 600], webhook={"url": "https://8.8.8.8/"})
+    run_worker()
+    before = client.get(first["links"]["results"]).content
+    filler = {"kind": "generate", "items": [{"text": "x", "metadata": {"a": os.urandom(6_000).hex()}}] * 400}
+    answers = [client.post("/v1/jobs", json=filler).status_code]
+    while answers[-1] == 202:
+        assert len(answers) < 60, "the disk is not full yet"
+        answers.append(client.post("/v1/jobs", json=filler).status_code)
+    refused = client.post("/v1/jobs", json=filler)
+    assert_come_again(refused, 507)
+    assert client.get(first["links"]["results"]).content == before
+    taken = client.get("/v1/jobs", params={"limit": 100}).json()["data"]
+    assert len(taken) == len(answers), "every job that was answered with 202, the first one, and no other"
+    for method, path in ROUTES:
+        answer = ask(client, method, path, taken[0]["id"])
+        assert answer.status_code in (200, 202, 204, 404, 409, 507), answer.text
+        assert answer.status_code != 507 or method != "GET"
