@@ -5,7 +5,10 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from benchmarks.queue.growth import grow
 from benchmarks.queue.latency import measure_latency
 from benchmarks.queue.sharing import share
 
+PARTS = ["compare", "growth", "latency", "sharing"]
 QUICK = {
     "rounds": 1,
     "items": 5000,
@@ -25,7 +29,7 @@ QUICK = {
     "growth": [1000, 10_000],
     "neighbours": 20_000,
     "one_item_jobs": 30,
-    "shared_items": 4000,
+    "shared_items": 2000,
 }
 
 
@@ -41,19 +45,21 @@ class Plan:
     one_item_jobs: int
     shared_items: int
     plots: Path | None
+    parts: list[str]
 
 
 def plan(arguments: list[str]) -> Plan:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="a minute's worth of each: shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="small numbers: shows that it runs")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison")
     parser.add_argument("--items", type=int, default=20_000, help="items of our job in a round")
     parser.add_argument("--baseline-items", type=int, default=2_000, help="items of the baselines' jobs in a round")
     parser.add_argument("--growth", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6], help="items of jobs")
     parser.add_argument("--neighbours", type=int, default=100_000, help="items of the job beside the one-item jobs")
     parser.add_argument("--one-item-jobs", type=int, default=100, help="one-item jobs of each priority")
-    parser.add_argument("--shared-items", type=int, default=16_000, help="items of the job that two workers share")
+    parser.add_argument("--shared-items", type=int, default=8_000, help="items of the job that two workers share")
     parser.add_argument("--plots", type=Path, help="a folder for the plots; without it none are drawn")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured")
     given = parser.parse_args(arguments)
     if given.quick:
         parser.set_defaults(**QUICK)
@@ -63,36 +69,45 @@ def plan(arguments: list[str]) -> Plan:
     return Plan(**values)
 
 
-def take_one_core() -> int:
-    """Everything that this process starts runs on the core it runs on."""
-    core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    return core
+@contextmanager
+def one_core() -> Iterator[int]:
+    """Meanwhile this process, and all that it starts, have one core."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(every)})
+    yield max(every)
+    os.sched_setaffinity(0, every)
 
 
 def measure(wanted: Plan, console: Console) -> dict[str, Any]:
-    core = take_one_core()
-    console.print(f"every process, the caller too, runs on core {core}; the machine may have other work: trust ratios")
-    figures: dict[str, Any] = {"core": core, "rounds": wanted.rounds}
-    with stack.bench() as bench:
+    """The figures of the parts that are wanted, which are shown as they are found."""
+    figures: dict[str, Any] = {"rounds": wanted.rounds}
+    with one_core() as core, stack.bench() as bench:
+        console.print(f"every process, the caller too, runs on core {core}")
         catalog = write_catalog(bench.folder / "instant")
-        compared = compare(bench, catalog, wanted.rounds, wanted.items, wanted.baseline_items, console.print)
-        figures |= report.comparison(console, compared)
-        grown = grow(bench, catalog, wanted.growth, console)
-        figures |= report.growth(console, grown)
-        figures |= report.latency(
-            console, measure_latency(bench, wanted.neighbours, wanted.one_item_jobs, console.print)
-        )
-        console.print("two workers at one job")
-        shared = share(bench, wanted.shared_items)
+        if "compare" in wanted.parts:
+            compared = compare(bench, catalog, wanted.rounds, wanted.items, wanted.baseline_items, console.print)
+            figures |= report.comparison(console, compared)
+        if "growth" in wanted.parts:
+            grown = grow(bench, catalog, wanted.growth, console)
+            figures |= report.growth(console, grown)
+            draw(wanted, console, "queue-growth.svg", lambda plot, path: plot.growth(grown.runs, path))
+        if "latency" in wanted.parts:
+            beside = measure_latency(bench, wanted.neighbours, wanted.one_item_jobs, console.print)
+            figures |= report.latency(console, beside)
+    if "sharing" in wanted.parts:
+        console.print("two workers at one job, on every core")
+        with stack.bench() as bench:
+            shared = share(bench, wanted.shared_items)
         figures |= report.sharing(console, shared)
-    if wanted.plots:
-        from benchmarks.queue import plot  # its library is needed for this alone
+        draw(wanted, console, "two-workers.svg", lambda plot, path: plot.sharing(shared, path))
+    return figures | {"every_result_was_right": True}
 
-        plot.growth(grown.runs, wanted.plots / "queue-growth.svg")
-        plot.sharing(shared, wanted.plots / "two-workers.svg")
-        console.print(f"plots are in {wanted.plots}")
-    return figures | {"results_checked": "every one"}
+
+def draw(wanted: Plan, console: Console, name: str, drawn: Callable[[Any, Path], None]) -> None:
+    """Draws with the module ``plot``, whose library is needed for this alone."""
+    if wanted.plots:
+        drawn(import_module("benchmarks.queue.plot"), wanted.plots / name)
+        console.print(f"drawn: {wanted.plots / name}")
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ class Refused(Exception):
 
 class Client:
     def __init__(self, port: int) -> None:
-        self._connection = HTTPConnection("127.0.0.1", port, timeout=600, blocksize=_CHUNK)
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=1800, blocksize=_CHUNK)
 
     def submit(self, body: Path) -> str:
         """Streams a job from a file of NDJSON and returns its id."""

@@ -18,10 +18,13 @@ _CPUCLOCK_SCHED = 2
 
 @dataclass(frozen=True)
 class Reading:
-    """CPU seconds so far by the name of a tree, and Redis' network bytes so far."""
+    """CPU seconds so far by the name of a tree, those of this process, and Redis' network bytes so far."""
 
     at: float
     cpu: Mapping[str, float]
+    caller: float
+    #: For which the cores that this process may run on were not idle, whoever used them.
+    busy: float
     redis_in: int
     redis_out: int
 
@@ -32,14 +35,20 @@ class Cost:
 
     seconds: float
     cpu: Mapping[str, float]
+    #: The part of the cores' time that went to nothing of ours: other programs, other guests of the same machine.
+    others_share: float
     redis_in: int
     redis_out: int
 
     @classmethod
     def between(cls, before: Reading, after: Reading) -> "Cost":
+        seconds = after.at - before.at
+        cpu = {name: after.cpu[name] - before.cpu[name] for name in after.cpu}
+        own = sum(cpu.values()) + after.caller - before.caller
         return cls(
-            after.at - before.at,
-            {name: after.cpu[name] - before.cpu[name] for name in after.cpu},
+            seconds,
+            cpu,
+            max(0.0, after.busy - before.busy - own) / seconds,
             after.redis_in - before.redis_in,
             after.redis_out - before.redis_out,
         )
@@ -61,7 +70,14 @@ class Meter:
         stats = self._server.info("stats")
         parents = _parents()
         cpu = {name: sum(map(_cpu_seconds, _tree(root, parents))) for name, root in self._roots.items()}
-        return Reading(time.time(), cpu, int(stats["total_net_input_bytes"]), int(stats["total_net_output_bytes"]))
+        return Reading(
+            at=time.time(),
+            cpu=cpu,
+            caller=time.process_time(),
+            busy=_busy_seconds(),
+            redis_in=int(stats["total_net_input_bytes"]),
+            redis_out=int(stats["total_net_output_bytes"]),
+        )
 
 
 def peak_memory_bytes(pid: int) -> int:
@@ -69,6 +85,14 @@ def peak_memory_bytes(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
+
+
+def _busy_seconds() -> float:
+    cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    rows = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    # user, nice, system, idle, iowait, irq, softirq, steal: all but the two that wait.
+    ticks = [sum(map(int, (*row[1:4], *row[6:9]))) for row in rows if row and row[0] in cores]
+    return sum(ticks) * _TICK_SECONDS
 
 
 def _parents() -> dict[int, int]:

@@ -55,6 +55,7 @@ def sharing(found: Sharing, path: Path) -> None:
     axes.set_title(f"One job, two workers, two length buckets: {n_batches} batches of {BATCH_SECONDS * 1000:g} ms")
     legend = [Patch(color=_BLUE, label="texts of 8 tokens"), Patch(color=_ORANGE, label="texts of 57 to 64 tokens")]
     axes.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2, frameon=False)
+    axes.spines["right"].set_visible(False)
     _tidy(axes)
     _save(figure, path)
 

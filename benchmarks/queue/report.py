@@ -33,7 +33,7 @@ def _spread(values: Sequence[float]) -> str:
 
 
 def _cost_table(title: str, rows: Mapping[str, Sequence[Run]]) -> Table:
-    heads = ("items/s", "CPU µs/item", *(f"… {part}" for part in PARTS), "Redis bytes in", "out")
+    heads = ("items/s", "CPU µs/item", *(f"… {part}" for part in PARTS), "Redis bytes in", "out", "others")
     table = _table(title, "", *heads)
     for name, runs in rows.items():
         table.add_row(
@@ -43,11 +43,13 @@ def _cost_table(title: str, rows: Mapping[str, Sequence[Run]]) -> Table:
             *(f"{median(run.parts_us_per_item()[part] for run in runs):,.1f}" for part in PARTS),
             f"{median(run.cost.redis_in / run.items for run in runs):,.1f}",
             f"{median(run.cost.redis_out / run.items for run in runs):,.1f}",
+            f"{median(run.cost.others_share for run in runs):.0%}",
         )
     return table
 
 
 def comparison(console: Console, found: Comparison) -> Figures:
+    console.print("others: the part of the core's time that went to other work; the more, the less a second says")
     console.print(_cost_table("Per item, everything on one core: median of the rounds (least–most)", found.runs))
     if BATCHES not in found.runs:
         console.print(NO_BATCHES)
@@ -69,6 +71,7 @@ def comparison(console: Console, found: Comparison) -> Figures:
         "celery_batches": "measured" if BATCHES in found.runs else NO_BATCHES,
         "redis_bytes_per_item": rounded(OURS, lambda run: run.cost.redis_in / run.items),
         "task_per_item_redis_bytes": rounded(ONE, lambda run: run.cost.redis_in / run.items),
+        "core_for_others": rounded(OURS, lambda run: run.cost.others_share),
         "items_per_second": rounded(OURS, lambda run: run.items_per_second),
         "task_per_item_items_per_second": rounded(ONE, lambda run: run.items_per_second),
         "celery_batches_items_per_second": rounded(BATCHES, lambda run: run.items_per_second),
