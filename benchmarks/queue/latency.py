@@ -10,6 +10,7 @@ from pydantic_core import from_json
 from benchmarks.queue import engine, measure, stack
 from benchmarks.queue.client import Client
 from benchmarks.queue.corpus import Corpus, WrongResults, reversed_words, texts, write_catalog
+from benchmarks.queue.meter import Cost
 from benchmarks.queue.stack import Bench, Stack
 
 BATCH_SECONDS = 0.01
@@ -24,6 +25,8 @@ class Latency:
 
     samples: dict[str, list[float]]
     engine_batch_ms: float
+    #: The part of the core that other work had meanwhile.
+    others_share: float
 
     def p50(self, priority: str) -> float:
         return median(self.samples[priority])
@@ -45,11 +48,14 @@ def measure_latency(bench: Bench, neighbours: int, jobs: int, say: Say) -> Laten
     samples = {}
     with stack.ours(bench, catalog, extra=extra) as running:
         measure.warm_up(running)
+        meter = running.meter()
+        before = meter.read()
         for priority in ("interactive", "normal"):
             say(f"one-item jobs, {priority}, beside {neighbours:,} items")
             samples[priority] = _beside(running, large, texts(jobs, seed=2), priority)
+        cost = Cost.between(before, meter.read())
     batches = [batch.ended - batch.began for batch in engine.read(trace)]
-    return Latency(samples, median(batches) * 1000)
+    return Latency(samples, median(batches) * 1000, cost.others_share)
 
 
 def _beside(running: Stack, large: Corpus, small: Sequence[str], priority: str) -> list[float]:

@@ -120,13 +120,16 @@ def latency(console: Console, found: Latency) -> Figures:
         figures = (found.p50(priority), found.p95(priority), max(samples))
         table.add_row(priority, f"{len(samples)}", *(f"{figure:,.1f}" for figure in figures))
     console.print(table)
-    console.print(f"an engine batch takes {found.engine_batch_ms:.1f} ms")
+    console.print(
+        f"an engine batch takes {found.engine_batch_ms:.1f} ms; others had {found.others_share:.0%} of the core"
+    )
     return {
         "one_item_p50_ms": round(found.p50("interactive"), 1),
         "one_item_p95_ms": round(found.p95("interactive"), 1),
         "one_item_normal_p50_ms": round(found.p50("normal"), 1),
         "one_item_normal_p95_ms": round(found.p95("normal"), 1),
         "one_item_normal_jobs": len(found.samples["normal"]),
+        "one_item_core_for_others": round(found.others_share, 2),
         "engine_batch_ms": round(found.engine_batch_ms, 2),
     }
 
