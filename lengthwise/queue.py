@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery
 
-from lengthwise import settings
+from lengthwise import broker, settings
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +27,6 @@ REDIS_OPTIONS = {
     "socket_keepalive": True,
     "health_check_interval": 3,
     "retry_on_timeout": True,
-    # Redis gives a message out again when it was not acknowledged for this long. Longer than the longest slice and its
-    # batch in hand: the database's leases recover a dead worker's shards, not the broker.
-    "visibility_timeout": 3600,
 }
 
 #: Who rings has a caller that waits and nothing to lose: one try, no longer than its time-outs.
@@ -39,15 +36,16 @@ _CONNECT_SECONDS = 2
 
 def _configuration(current: settings.Settings) -> dict[str, Any]:
     url = current.require_redis_url()
+    broker.install()
     return {
         "broker_url": url,
         "broker_transport_options": dict(REDIS_OPTIONS) if url.startswith("redis") else {"confirm_publish": True},
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "task_queues": broker.queues((GENERATE, DELIVER), url),
         "task_default_queue": GENERATE,
         "task_routes": {DELIVER: {"queue": DELIVER}, SWEEP: {"queue": DELIVER}},
         "task_ignore_result": True,
-        "task_acks_late": True,
         "task_serializer": "json",
         "accept_content": ["json"],
         # A process loads its models before it says that it is up; Celery would replace it after four seconds.
@@ -56,6 +54,8 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
         "worker_disable_prefetch": True,
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
+        # Its fanout connection is one more that can half-open, and nothing here is controlled through the broker.
+        "worker_enable_remote_control": False,
         "enable_utc": True,
         "beat_schedule": {
             SWEEP: {

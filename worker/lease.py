@@ -4,8 +4,6 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from threading import Event, Lock, Thread
-from types import TracebackType
-from typing import Self
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -23,7 +21,7 @@ _POLL_SECONDS = 0.2
 
 
 class Lease:
-    """A context in which ``token`` is renewed every ``heartbeat_seconds``.
+    """Renews ``token`` every ``heartbeat_seconds`` from ``start`` to ``stop``.
 
     When a stopping worker's grace is over, its thread gives all back that the token holds: the batch in hand will find
     its fence gone, and another worker runs it.
@@ -77,12 +75,10 @@ class Lease:
 
         self._ask(release)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
         self._thread.start()
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def stop(self) -> None:
+        """Ends the renewals. Does nothing a second time."""
         self._over.set()
         self._thread.join()

@@ -5,6 +5,7 @@ Knows nothing of jobs or items. A key holds whose question it was, so that no te
 
 from array import array
 from collections import OrderedDict
+from threading import Lock
 from typing import NamedTuple
 from uuid import UUID
 
@@ -37,6 +38,7 @@ class Asker:
 
 class Memo:
     def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
+        self._lock = Lock()  # the next claim is made ready while answers come in
         self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
         self._max_answers = max_answers
         self._bytes_left = max_bytes
@@ -45,17 +47,19 @@ class Memo:
         return len(self._answers)
 
     def get(self, key: bytes) -> Remembered | None:
-        found = self._answers.get(key)
-        if found is not None:
-            self._answers.move_to_end(key)
+        with self._lock:
+            found = self._answers.get(key)
+            if found is not None:
+                self._answers.move_to_end(key)
         return found
 
     def put(self, key: bytes, remembered: Remembered) -> None:
-        answers = self._answers
-        if key in answers:
-            return
-        answers[key] = remembered
-        self._bytes_left -= len(key) + len(remembered.answer.text)
-        while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
-            oldest, forgotten = answers.popitem(last=False)
-            self._bytes_left += len(oldest) + len(forgotten.answer.text)
+        with self._lock:
+            answers = self._answers
+            if key in answers:
+                return
+            answers[key] = remembered
+            self._bytes_left -= len(key) + len(remembered.answer.text)
+            while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
+                oldest, forgotten = answers.popitem(last=False)
+                self._bytes_left += len(oldest) + len(forgotten.answer.text)

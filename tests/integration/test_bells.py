@@ -85,3 +85,31 @@ def test_a_worker_drains_what_was_rung_and_a_lost_bell_is_made_good_by_the_sweep
     assert state(silent) == "open"
     sweep.sweep()
     wait_until(lambda: state(silent) == "completed", 60)
+
+
+GARBAGE = [
+    b"",
+    b"\xff\xfe junk",
+    b"{}",
+    b"[]",
+    b"null",
+    b'{"body": "W10=", "headers": {"task": "generate", "id": "x"}, "properties": {}}',
+    b'{"body": "!", "headers": {"task": "generate", "id": "x"}, "properties": {"body_encoding": "base64"}}',
+    b'{"body": "bnVsbA==", "content-type": "application/json", "content-encoding": "utf-8", "headers": {"task":'
+    b' "generate", "id": "x", "lang": "py"}, "properties": {"body_encoding": "base64", "delivery_tag": "1",'
+    b' "delivery_info": {"exchange": "", "routing_key": "generate"}}}',
+    b'{"body": "W10=", "content-type": "application/json", "content-encoding": "utf-8", "headers": {"task":'
+    b' "unheard-of", "id": "x", "lang": "py"}, "properties": {"body_encoding": "base64", "delivery_tag": "1",'
+    b' "delivery_info": {"exchange": "", "routing_key": "generate"}}}',
+]
+
+
+@pytest.mark.usefixtures("running")
+def test_garbage_on_the_broker_is_dropped_and_what_follows_is_heard(redis_url: str) -> None:
+    with redis_client(redis_url) as client:
+        for junk in GARBAGE:
+            client.lpush("generate", junk)
+        job = submit(["text"])
+        assert queue.ring(queue.GENERATE, [POOL])
+        wait_until(lambda: state(job) == "completed", 60)
+        assert client.llen("generate") == 0

@@ -23,7 +23,7 @@ from lengthwise.states import Priority
 from tests import fakes
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
 from tests.servers import wait_until
-from worker import drain, lease, loaded, settlement, turn
+from worker import claiming, drain, lease, loaded, settlement, turn
 from worker import generate as task
 from worker.engine import registry
 from worker.engine.protocol import Request
@@ -37,7 +37,7 @@ def worker(catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch) 
     """A worker that has loaded nothing yet, and whose bells nobody hears."""
     monkeypatch.setattr(queue, "ring", lambda *_: True)
     loaded.forget()
-    monkeypatch.setattr(task, "_memo", Memo())
+    monkeypatch.setattr(claiming, "_memo", Memo())
     yield
     loaded.forget()
     drain.forget()

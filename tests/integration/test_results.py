@@ -15,7 +15,9 @@ from starlette.types import ASGIApp
 from lengthwise import database, settings
 from tests.integration.conftest import RunWorker, look, submit
 from tests.servers import wait_until
-from worker.generate import _claim, _run
+from worker.generate import _run
+from worker.pipeline import Pipeline
+from worker.turn import Turn
 
 N_ITEMS = 300
 #: Lengths in no order, so that chunks are sorted, shards are cut and the arrival order is another.
@@ -47,9 +49,11 @@ def work_a_little(client: TestClient, job_id: str) -> None:
     with database.engine().begin() as connection:
         found = connection.exec_driver_sql("SELECT pool FROM shards WHERE job_id = %s LIMIT 1", (job_id,))
         pool = found.scalar_one()
-    claimed = _claim(pool)
-    assert claimed is not None
-    _run(pool, claimed)
+    turn = Turn(pool)
+    with Pipeline(turn) as pipeline:
+        prepared = pipeline.next()
+        assert prepared is not None
+        _run(prepared, pipeline)
 
 
 @pytest.mark.usefixtures("small_chunks", "small_pages")

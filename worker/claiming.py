@@ -1,0 +1,113 @@
+"""Claims work for this process's engine, and makes it ready to run: the tokens, the limits, the lease."""
+
+import time
+from dataclasses import dataclass
+from uuid import uuid4
+
+from lengthwise import database, settings
+from lengthwise.catalog import ModelSpec
+from lengthwise.ledger import lease as leases
+from lengthwise.ledger.claim import Claim, Limits, claim, top_up
+from lengthwise.states import Priority
+from worker import drain, loaded, settlement
+from worker.lease import Lease
+from worker.loaded import Loaded, NotLoaded
+from worker.memo import Memo
+from worker.turn import Turn
+from worker.work import Work, refuse
+
+#: The longest pause after a failure that time may heal.
+_MAX_DELAY_SECONDS = 60
+
+_memo = Memo()
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A claim that can run at once. Its lease is being renewed."""
+
+    claim: Claim
+    lease: Lease
+    model: Loaded
+    work: Work
+
+    @property
+    def is_urgent(self) -> bool:
+        return _is_urgent(self.claim)
+
+
+def prepare(turn: Turn) -> Prepared | None:
+    """Claims from the pool whose turn it is, and from the others once it is empty; None when nothing waits anywhere.
+
+    Raises ``Unavailable``.
+    """
+    while not drain.is_stopping():
+        pool = turn.next()
+        claimed = _claim(pool)
+        if claimed is None:
+            if turn.leave() is None:
+                return None
+            continue
+        lease = Lease(claimed.token, claimed.shards)
+        lease.start()
+        try:
+            model = loaded.model(next(iter(claimed.jobs.values())).model)
+            work = Work(claimed, model.model, model.capabilities.labels, _memo, pool)
+        except NotLoaded:
+            lease.stop()
+            _put_off(claimed, "model_unavailable")
+            continue
+        except BaseException:
+            lease.stop()
+            raise
+        return Prepared(claimed, lease, model, work)
+    return None
+
+
+def _claim(pool: str) -> Claim | None:
+    current = settings.get()
+    name = pool.partition(":")[0]
+    limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
+    token = uuid4()
+    with database.translated(), database.engine().begin() as connection:
+        claimed = claim(connection, pool, token, limits, lease_seconds=current.lease_seconds)
+    is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
+    if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):
+        return claimed
+    time.sleep(current.linger_seconds)
+    with database.translated(), database.engine().begin() as connection:
+        return top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
+
+
+def _limits(spec: ModelSpec | None, batches: int) -> Limits:
+    """Some batches' worth, in tokens and in rows: whichever of the two limits these lengths' batches."""
+    current = settings.get()
+    # Of a model that is not named here nothing will run: shards are only put off.
+    tokens, rows = (spec.batch_tokens, spec.batch_rows) if spec else (current.chunk_items, current.shard_items)
+    batches = min(batches, current.claim_batches)
+    return Limits(tokens=batches * tokens, items=batches * rows, thin=rows)
+
+
+def _is_urgent(claimed: Claim) -> bool:
+    return any(shard.priority == Priority.INTERACTIVE for shard in claimed.shards.values())
+
+
+def _put_off(claimed: Claim, code: str) -> None:
+    """Tries again later, each time later still; at the last attempt the items end as errors."""
+    most = settings.get().max_attempts - 1
+    exhausted = {shard.id for shard in claimed.shards.values() if shard.attempts >= most}
+    settlement.put(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
+    waiting = [shard for shard in claimed.shards.values() if shard.id not in exhausted]
+    if waiting:
+        seconds = min(2.0 ** (1 + max(shard.attempts for shard in waiting)), _MAX_DELAY_SECONDS)
+        with database.translated(), database.engine().begin() as connection:
+            leases.delay(connection, claimed.token, [shard.id for shard in waiting], seconds)
+
+
+def give_back(prepared: Prepared) -> None:
+    """Releases what has not been settled, uncharged, and ends the lease."""
+    shard_ids = prepared.work.open_shards
+    if shard_ids:
+        with database.translated(), database.engine().begin() as connection:
+            leases.release(connection, prepared.claim.token, shard_ids)
+    prepared.lease.stop()

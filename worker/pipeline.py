@@ -1,0 +1,103 @@
+"""Keeps the engine busy: while it computes, the next claim is made ready and what is whole is settled, in threads.
+
+An engine that is quicker than the database's round trips would only wait for the threads' turns: its claims and
+settlements are made in between, by its own thread.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
+from types import TracebackType
+from typing import Self
+
+from lengthwise.ledger.settle import Settlement
+from worker import drain, settlement
+from worker.claiming import Prepared, give_back, prepare
+from worker.turn import Turn
+
+#: Batches quicker than this are not worth a thread's while.
+_QUICK_SECONDS = 0.005
+#: A claim is made ready this long before the engine needs it: the later, the sooner an urgent item has its turn.
+_LEAD_SECONDS = 0.02
+#: Settlements under way at once; the engine waits for the database beyond.
+_MAX_UNSETTLED = 2
+
+
+class Pipeline:
+    """Around one slice of work. Everything that it began is settled or given back when it is left."""
+
+    def __init__(self, turn: Turn) -> None:
+        self._turn = turn
+        self._threads = ThreadPoolExecutor(1, "claim"), ThreadPoolExecutor(1, "settle")
+        self._ahead: Future[Prepared | None] | None = None
+        self._is_needed = Event()
+        self._unsettled: deque[Future[None]] = deque()
+
+    def next(self) -> Prepared | None:
+        """What is to be run now; None when nothing waits. Raises ``Unavailable``."""
+        if self._ahead is None:
+            return prepare(self._turn)
+        ahead, self._ahead = self._ahead, None
+        self._is_needed.set()  # the batch took less time than was thought
+        return ahead.result()
+
+    def look_ahead(self, batch_seconds: float | None) -> None:
+        """Makes the next claim ready in time for the end of a batch that begins now and is the last of its claim."""
+        if not _is_slow(batch_seconds) or self._turn.is_over or drain.is_stopping() or self._ahead is not None:
+            return
+        needed_at = time.monotonic() + (batch_seconds or 0.0)
+        self._is_needed.clear()
+
+        def in_time() -> Prepared | None:
+            self._is_needed.wait(max(0.0, needed_at - _LEAD_SECONDS - time.monotonic()))
+            return prepare(self._turn)
+
+        self._ahead = self._threads[0].submit(in_time)
+
+    def settle(self, prepared: Prepared, whole: Sequence[Settlement]) -> None:
+        """Writes these results, now or soon. Raises ``Unavailable`` for these or earlier ones."""
+        self._behind(prepared, lambda: settlement.put(prepared.claim.token, whole))
+
+    def finish(self, prepared: Prepared) -> None:
+        """Settles what is whole of a claim, and gives back the rest; its lease lives until that is done."""
+        whole = prepared.work.whole()
+
+        def last() -> None:
+            try:
+                settlement.put(prepared.claim.token, whole)
+                give_back(prepared)
+            finally:
+                prepared.lease.stop()
+
+        self._behind(prepared, last)
+
+    def _behind(self, prepared: Prepared, write: Callable[[], None]) -> None:
+        if not _is_slow(prepared.model.batch_seconds) and not self._unsettled:
+            write()
+            return
+        while len(self._unsettled) >= _MAX_UNSETTLED:
+            self._unsettled.popleft().result()
+        self._unsettled.append(self._threads[1].submit(write))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self._is_needed.set()
+            unused = self._ahead.result() if self._ahead else None
+            if unused is not None:
+                give_back(unused)
+            while self._unsettled:
+                self._unsettled.popleft().result()
+        finally:
+            for threads in self._threads:
+                threads.shutdown()
+
+
+def _is_slow(batch_seconds: float | None) -> bool:
+    return batch_seconds is not None and batch_seconds >= _QUICK_SECONDS
