@@ -29,4 +29,4 @@ def _killed(scene: Scene) -> float:
     return recovery
 
 
-FAULTS = (Fault("API killed between commit and enqueue", _killed, LEASE_BOUND),)
+FAULTS = (Fault("API killed between commit and enqueue", _killed, LEASE_BOUND, ends=True),)

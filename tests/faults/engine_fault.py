@@ -54,6 +54,6 @@ def _ended(scene: Scene, texts: list[str], errors: dict[int, str], patience: flo
 
 FAULTS = (
     Fault("out of memory", _exhausting, 10, interrupts=False),
-    Fault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False),
-    Fault("hang", _hanging, _DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False),
+    Fault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False, ends=True),
+    Fault("hang", _hanging, _DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
 )

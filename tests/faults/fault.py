@@ -22,3 +22,5 @@ class Fault:
     patience: float = 30.0
     #: Whether its recovery is that of interrupted work, as a worker's death or a server's absence interrupt it.
     interrupts: bool = True
+    #: Whether processes of the product may end by it: else each that does is a broken promise.
+    ends: bool = False

@@ -18,6 +18,8 @@ RESTART_SECONDS = 0.3
 
 class Keeper:
     def __init__(self) -> None:
+        #: Those that were started again, in order.
+        self.ended: list[str] = []
         self._children: dict[str, Child] = {}
         self._down: set[str] = set()
         self._lock = threading.RLock()
@@ -42,6 +44,7 @@ class Keeper:
                 if self._has_ended(name) and not self._over.wait(RESTART_SECONDS):
                     with self._lock:
                         if self._has_ended(name):
+                            self.ended.append(name)
                             self._children[name].start()
 
     def _has_ended(self, name: str) -> bool:

@@ -110,7 +110,10 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
+        length = int(self.headers["content-length"])
+        body = self.rfile.read(length)
+        if len(body) < length:  # its sender was killed
+            return
         self.server.receiver.hits.append(
             Hit(time.time(), self.path, self.headers["webhook-id"] or "", body, self._is_genuine(body))
         )

@@ -117,7 +117,7 @@ def _play_all(
 
 
 def _play(fault: Fault, scene: Scene, outcome: Outcome, canary: Canary) -> None:
-    n_complaints = len(scene.client.complaints)
+    n_complaints, n_ended = len(scene.client.complaints), len(scene.stack.keeper.ended)
     scene.submit_load()
     scene.until_middle()
     with scene.steady_load():
@@ -125,6 +125,8 @@ def _play(fault: Fault, scene: Scene, outcome: Outcome, canary: Canary) -> None:
     open_jobs = wait_ended(scene, 1.0 if scene.problems else fault.patience)
     if undelivered := wait_delivered(scene, _DELIVERY_SECONDS):
         scene.problems.append(f"{len(undelivered)} webhooks not delivered")
+    if not fault.ends:
+        scene.problems += [f"{name} ended by itself" for name in scene.stack.keeper.ended[n_ended:]]
     outcome.verdict = judge(scene, open_jobs)
     canary.look(scene, outcome.verdict)
     outcome.rows = scene.recoveries

@@ -29,8 +29,8 @@ GRACE_SECONDS = 3.0
 WEBHOOK_SECONDS = 2.0
 HANG_SECONDS = 2.0
 GENERATE = ("generate-1", "generate-2")
-DELIVER = "deliver-1"
-WORKERS = (*GENERATE, DELIVER)
+DELIVER = ("deliver-1", "deliver-2")
+WORKERS = (*GENERATE, *DELIVER)
 
 _SETTINGS = {
     "LEASE_SECONDS": LEASE_SECONDS,
@@ -90,8 +90,11 @@ class Stack:
         port = _free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = self._environment()
-        workers = [program.worker(program.DELIVER, 1, environment)]
-        workers += [program.worker(program.GENERATE, number, environment) for number in (1, 2)]
+        workers = [
+            program.worker(queue, number, environment)
+            for queue in (program.GENERATE, program.DELIVER)
+            for number in (1, 2)
+        ]
         children = [
             Child(_launched(made), self._servers.logs / f"{made.name}.log")
             for made in (program.api("127.0.0.1", port, environment), *workers)

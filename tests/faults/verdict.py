@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tests.faults.client import Job
 from tests.faults.receiver import Hit
@@ -57,18 +58,20 @@ def judge(scene: Scene, open_jobs: set[str]) -> Verdict:
     verdict = Verdict(stuck=len(open_jobs))
     for job in scene.jobs:
         verdict.acknowledged += len(job.texts)
-        _judge_results(scene, job, verdict)
+        lines = scene.client.get(f"/v1/jobs/{job.id}/results").content
+        judge_results(job, lines, scene.client.get(f"/v1/jobs/{job.id}").json(), verdict)
     _judge_webhooks(scene, [job for job in scene.jobs if job.webhook_url and job.id not in open_jobs], verdict)
     return verdict
 
 
-def _judge_results(scene: Scene, job: Job, verdict: Verdict) -> None:
-    lines = [json.loads(line) for line in scene.client.get(f"/v1/jobs/{job.id}/results").content.splitlines()]
+def judge_results(job: Job, content: bytes, figures: dict[str, Any], verdict: Verdict) -> None:
+    """Of one job: its results as they were downloaded, and its figures, against its texts."""
+    lines = [json.loads(line) for line in content.splitlines()]
     times = Counter(line["index"] for line in lines)
     verdict.doubled += verdict.note("an index stands twice", sum(count - 1 for count in times.values()))
     missing = len(job.texts) - len(times)
     verdict.lost += verdict.note("items without a result", missing)
-    n_output = 0
+    answered: dict[int, int] = {}
     for line in lines:
         index, code = line["index"], line.get("error", {}).get("code")
         wanted = job.errors.get(index)
@@ -77,9 +80,8 @@ def _judge_results(scene: Scene, job: Job, verdict: Verdict) -> None:
         elif wanted is not None or line["output"]["text"] != job.texts[index][::-1]:
             verdict.misaligned += verdict.note(f"an answer where {wanted} belongs" if wanted else "another's answer")
         else:
-            n_output += len(job.texts[index])
-    figures = scene.client.get(f"/v1/jobs/{job.id}").json()
-    if figures["usage"]["output_tokens"] != n_output:
+            answered[index] = len(job.texts[index])
+    if figures["usage"]["output_tokens"] != sum(answered.values()):
         verdict.doubled += verdict.note("tokens counted twice or not at all")
     if figures["counts"]["total"] != len(job.texts):
         verdict.lost += verdict.note("items that the job does not know")
