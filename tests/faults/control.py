@@ -27,12 +27,17 @@ class Victim(StrEnum):
     PARENT = "parent"
     #: All of its process group: as when a container is killed.
     GROUP = "group"
+    #: Nothing: the process that reached it stops there, until it is continued.
+    STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
 class Death:
+    """Or a stop."""
+
     at: float
     name: str
+    pid: int
     #: Of the claim that the process held last; None before its first.
     token: str | None
 
@@ -97,7 +102,9 @@ class Control:
             (self._folder / f"{armed}.armed").unlink()
         except FileNotFoundError:  # another process took it
             return
-        self._write(f"{armed}.fired", asdict(Death(time.monotonic(), self._name, self.token_of(self._name))))
+        self._write(
+            f"{armed}.fired", asdict(Death(time.monotonic(), self._name, os.getpid(), self.token_of(self._name)))
+        )
         _kill(Victim(order["victim"]))
 
     def flag(self, flag: str, default: int) -> int:
@@ -140,3 +147,5 @@ def _kill(victim: Victim) -> None:
             os.kill(os.getppid(), signal.SIGKILL)
         case Victim.GROUP:
             os.killpg(os.getpgrp(), signal.SIGKILL)
+        case Victim.STOPPED:
+            os.kill(os.getpid(), signal.SIGSTOP)

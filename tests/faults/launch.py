@@ -24,9 +24,9 @@ def _wrap(
     *,
     before: str | None = None,
     after: str | None = None,
-    then: Callable[[Any], None] | None = None,
+    then: Callable[..., None] | None = None,
 ) -> None:
-    """Has ``owner.name`` reach the step ``before`` it runs and ``after`` it ran; ``then`` gets its answer."""
+    """Has ``owner.name`` reach the step ``before`` it runs and ``after`` it ran; ``then`` gets its answer and arguments."""
     original = getattr(owner, name)
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
@@ -34,7 +34,7 @@ def _wrap(
             _control.reach(before)
         answer = original(*arguments, **named)
         if then is not None:
-            then(answer)
+            then(answer, *arguments)
         if after:
             _control.reach(after)
         return answer
@@ -42,10 +42,16 @@ def _wrap(
     setattr(owner, name, wrapped)
 
 
-def _note_claim(claim: Any) -> None:
+def _note_claim(claim: Any, pool: str) -> None:
     if claim is not None:
         _control.claimed(str(claim.token))
         _control.reach("claimed")
+
+
+def _note_refusal(settled: Any, connection: Any, token: Any, settlements: Any) -> None:
+    """Counts the settlements of which a part or all was refused by its lease token."""
+    if len(settled.shard_ids) < len(settlements):
+        _control.tally("refused")
 
 
 def _put_often(channel: Any, queue_name: str, message: Any, **options: Any) -> None:
@@ -67,7 +73,7 @@ def install() -> None:
         from worker import generate
 
         _wrap(generate, "_claim", then=_note_claim)
-        _wrap(generate, "settle", before="generated", after="settled")
+        _wrap(generate, "settle", before="generated", after="settled", then=_note_refusal)
         _wrap(generate, "_settle", after="committed")
     elif kind == "deliver":
         from worker import deliver

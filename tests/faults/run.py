@@ -5,6 +5,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -79,14 +80,16 @@ def run_seed(
     faults = [fault for fault in FAULTS if fault.name in names]
     random.shuffle(faults)
     outcomes: list[Outcome] = []
-    while faults:
+    for number in count(1):
+        if not faults:
+            break
         with reachable_folder() as folder:
             try:
                 with Stack(folder) as stack:
                     _play_all(stack, faults, random, seed, n_items, outcomes, say)
             finally:
                 if keep is not None:
-                    _keep(folder, keep / f"seed-{seed}")
+                    _keep(folder, keep / f"seed-{seed}-{number}")
     return outcomes
 
 

@@ -8,7 +8,7 @@ import signal
 import time
 from functools import partial
 
-from tests.faults.control import Victim
+from tests.faults.control import Death, Victim
 from tests.faults.fault import LEASE_BOUND, Fault
 from tests.faults.scene import Scene
 from tests.faults.stack import GRACE_SECONDS, LEASE_SECONDS, WEBHOOK_SECONDS, WORKERS
@@ -34,11 +34,7 @@ _DELIVER_BOUND = 2 * WEBHOOK_SECONDS + 2
 
 def _killed(scene: Scene, step: str) -> float:
     after = scene.random.randint(0, 4) if step in _FREQUENT else 0
-    armed = f"generate.{step}"
-    scene.stack.control.arm(armed, _victim(scene, step), after)
-    scene.until(lambda: scene.stack.control.death(armed) is not None, f"a worker dies at {step}")
-    scene.stack.control.disarm(armed)
-    death = scene.stack.control.death(armed)
+    death = _reached(scene, f"generate.{step}", _victim(scene, step), after)
     return scene.until_taken_over(death.token, death.at) if death else 0.0
 
 
@@ -69,6 +65,28 @@ def _send(scene: Scene, name: str, child: int | None, number: signal.Signals) ->
         scene.stack.keeper.send_group(name, number)
     else:
         scene.stack.keeper.send_process(child, number)
+
+
+def _zombie(scene: Scene) -> float:
+    """Stopped with its results in hand, before it settles them: when it comes back, others have done its work."""
+    control = scene.stack.control
+    n_refused = control.count("refused")
+    stopped = _reached(scene, "generate.generated", Victim.STOPPED, scene.random.randint(0, 4))
+    if stopped is None:
+        return 0.0
+    recovery = scene.until_taken_over(stopped.token, stopped.at)
+    time.sleep(max(0.0, LEASE_SECONDS + 1 - (time.monotonic() - stopped.at)))
+    scene.stack.keeper.send_process(stopped.pid, signal.SIGCONT)
+    scene.until(lambda: control.count("refused") > n_refused, "what a zombie settles is refused")
+    return recovery
+
+
+def _reached(scene: Scene, step: str, victim: Victim, after: int = 0) -> Death | None:
+    """Waits until a process has died, or stopped, at this step."""
+    scene.stack.control.arm(step, victim, after)
+    scene.until(lambda: scene.stack.control.death(step) is not None, f"a process reaches {step}")
+    scene.stack.control.disarm(step)
+    return scene.stack.control.death(step)
 
 
 def _asked_once(scene: Scene) -> float:
@@ -109,11 +127,7 @@ def _replaced(scene: Scene) -> float:
 
 def _deliverer_killed(scene: Scene, step: str) -> float:
     """Between claiming a delivery and writing its attempt: it is tried again once it is given up for dead."""
-    armed = f"deliver.{step}"
-    scene.stack.control.arm(armed, Victim.SELF)
-    scene.until(lambda: scene.stack.control.death(armed) is not None, f"a deliverer dies at {step}")
-    scene.stack.control.disarm(armed)
-    death = scene.stack.control.death(armed)
+    death = _reached(scene, f"deliver.{step}", Victim.SELF)
     died_at = death.at if death else time.monotonic()
     waiting = scene.tables.deliveries_in_hand()
     scene.until(lambda: scene.tables.n_attempted(waiting) == len(waiting), "its deliveries are tried again")
@@ -122,7 +136,8 @@ def _deliverer_killed(scene: Scene, step: str) -> float:
 
 FAULTS = (
     *(Fault(f"kill -9 generate, {step}", partial(_killed, step=step), LEASE_BOUND, ends=True) for step in _STEPS),
-    Fault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND, ends=True),
+    Fault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
+    Fault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
     Fault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),
     Fault("SIGTERM twice", _asked_twice, LEASE_BOUND, ends=True),
     Fault("rolling restart of workers", _replaced, _STOP_BOUND, ends=True),
