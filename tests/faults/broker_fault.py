@@ -21,6 +21,8 @@ from tests.faults.scene import Scene
 #: Promise 4.
 _BOUND = 15.0
 _COPIES = 5
+#: By then kombu has dropped every connection that does not answer.
+_LATE_SECONDS = 10.0
 
 
 @contextmanager
@@ -70,7 +72,11 @@ def _full(scene: Scene) -> float:
 
 
 def _half_open(scene: Scene) -> float:
-    return _cut_off(scene, Mode.HALF_OPEN)
+    """Connections that nobody misses at first are noticed late, and a worker may fall silent over it then."""
+    recovery = _cut_off(scene, Mode.HALF_OPEN)
+    time.sleep(_LATE_SECONDS)
+    scene.until_consuming(time.monotonic())
+    return recovery
 
 
 def _stalled(scene: Scene) -> float:

@@ -26,7 +26,7 @@ def _wrap(
     after: str | None = None,
     then: Callable[..., None] | None = None,
 ) -> None:
-    """Has ``owner.name`` reach the step ``before`` it runs and ``after`` it ran; ``then`` gets its answer and arguments."""
+    """Has ``owner.name`` reach the step ``before`` it runs and ``after`` it ran; ``then`` gets answer and arguments."""
     original = getattr(owner, name)
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
