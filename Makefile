@@ -40,6 +40,12 @@ lint: $(INSTALLED) ## Style, types and the import floors
 test: lint ## Everything: lint, types, floors, and all tests on real PostgreSQL and Redis
 	$(BIN)/pytest
 
+SEEDS ?= 20
+PARALLEL ?= 1
+
+faults: $(INSTALLED) ## Every fault of the harness under SEEDS seeds (20), PARALLEL stacks at a time (1)
+	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --parallel $(PARALLEL)
+
 test-servers: $(INSTALLED) ## The tests on servers of your own: LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL
 	@test -n "$$LENGTHWISE_DATABASE_URL" -a -n "$$LENGTHWISE_REDIS_URL" || \
 	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that tests may use"; exit 2; }
@@ -67,4 +73,4 @@ bench-queue: $(BENCHMARKED) ## What the queue costs, beside one Celery task an i
 clean: ## Remove the environment, the local data and all caches
 	rm -rf $(VENV) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test test-servers test-compose format evaluate bench-queue clean
+.PHONY: help install demo up lint test faults test-servers test-compose format evaluate bench-queue clean

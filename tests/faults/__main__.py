@@ -1,0 +1,55 @@
+"""``python -m tests.faults``: every fault under every seed, a table, and one JSON object as the last line."""
+
+import argparse
+import multiprocessing
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+
+from rich.console import Console
+
+from tests.faults import report
+from tests.faults.run import FAULTS, Outcome, run_seed
+
+
+def main() -> None:
+    given = _arguments()
+    names = [fault.name for fault in FAULTS if not given.only or any(part in fault.name for part in given.only)]
+    if not names:
+        sys.exit(f"no such fault; there are: {', '.join(fault.name for fault in FAULTS)}")
+    seeds = range(given.first_seed, given.first_seed + given.seeds)
+    progress = Console(stderr=True)
+    outcomes: list[Outcome] = []
+    for seed, found in _runs(seeds, names, given):
+        outcomes += found
+        seconds = sum(outcome.seconds for outcome in found)
+        n_ok = sum(outcome.is_ok for outcome in found)
+        progress.print(f"seed {seed}: {n_ok} of {len(found)} faults as promised, {seconds:.0f} s")
+    outcomes.sort(key=lambda outcome: (names.index(outcome.name), outcome.seed))
+    report.show(outcomes, len(seeds), len(names), Console(width=None if sys.stdout.isatty() else 160))
+    sys.exit(0 if all(outcome.is_ok for outcome in outcomes) else 1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--first-seed", type=int, default=1)
+    parser.add_argument("--only", nargs="+", metavar="PART", help="faults whose name has one of these in it")
+    parser.add_argument("--items", type=int, default=800, help="items of each fault's load")
+    parser.add_argument("--parallel", type=int, default=1, help="stacks at a time: each needs about a core")
+    parser.add_argument("--keep", type=Path, help="a folder for every stack's logs")
+    return parser.parse_args()
+
+
+def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[Outcome]]]:
+    """Each seed and its outcomes, as they are there. A process a seed: what it starts ends with it."""
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(given.parallel, mp_context=spawn, max_tasks_per_child=1) as pool:
+        runs = {pool.submit(run_seed, seed, names, given.items, given.keep, report.say): seed for seed in seeds}
+        for run in as_completed(runs):
+            yield runs[run], run.result()
+
+
+if __name__ == "__main__":
+    main()

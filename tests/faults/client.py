@@ -1,0 +1,120 @@
+"""The client: submits jobs over HTTP and keeps its own list of what was acknowledged, which is what the system owes.
+
+Only a 2xx acknowledges. A 503, 507 or 429 is obeyed, a broken connection tried again, and all else is held against the
+API.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+
+from tests.faults.receiver import SECRET
+
+#: A client more impatient than it is asked to be: the harness is in a hurry.
+_LONGEST_WAIT_SECONDS = 0.3
+_UNAVAILABLE = (429, 503, 507)
+
+
+@dataclass(frozen=True)
+class Job:
+    """An acknowledged job: its texts, the error that an item must end with if not with its answer, its webhook."""
+
+    id: str
+    texts: Sequence[str]
+    errors: Mapping[int, str]
+    webhook_url: str | None
+
+
+@dataclass(frozen=True)
+class Answer:
+    at: float
+    #: None for a broken connection.
+    status: int | None
+
+
+@dataclass
+class Client:
+    """May be used by several threads."""
+
+    url: str
+    jobs: list[Job] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    #: What the API must never have answered.
+    complaints: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self._http = httpx.Client(base_url=self.url, timeout=20)
+
+    def close(self) -> None:
+        self._http.close()
+
+    def submit(
+        self,
+        texts: Sequence[str],
+        *,
+        webhook_url: str | None = None,
+        errors: Mapping[int, str] | None = None,
+        until: threading.Event | None = None,
+        patience: float = 60,
+    ) -> Job | None:
+        """Tries until it is acknowledged, or ``until`` is set; None then. Raises ``TimeoutError``."""
+        body: dict[str, Any] = {"kind": "generate", "items": list(texts)}
+        if webhook_url:
+            body["webhook"] = {"url": webhook_url, "secret": SECRET}
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            answer = self._request("POST", "/v1/jobs", body)
+            if answer is not None and answer.is_success:
+                job = Job(answer.json()["id"], texts, errors or {}, webhook_url)
+                self.jobs.append(job)
+                return job
+            if until is not None and until.is_set():
+                return None
+        raise TimeoutError("no job was acknowledged")
+
+    def get(self, path: str, patience: float = 30) -> httpx.Response:
+        """The first 2xx for this path. Raises ``TimeoutError``."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            answer = self._request("GET", path)
+            if answer is not None and answer.is_success:
+                return answer
+        raise TimeoutError(f"no answer from {path}")
+
+    def cancel(self, job_id: str) -> None:
+        self._request("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def _request(self, method: str, path: str, body: Any = None) -> httpx.Response | None:
+        """One request, and a pause if it was in vain."""
+        try:
+            answer = self._http.request(method, path, json=body)
+        except httpx.TransportError as error:
+            if isinstance(error, httpx.ReadTimeout):
+                self.complaints.append(f"no answer to {method} within 20 s")
+            self.answers.append(Answer(time.monotonic(), None))
+            time.sleep(0.05)
+            return None
+        self.answers.append(Answer(time.monotonic(), answer.status_code))
+        if answer.is_success:
+            return answer
+        if answer.status_code not in _UNAVAILABLE:
+            self.complaints.append(f"{answer.status_code} to {method}")
+        elif not answer.headers.get("retry-after", "").isdigit():
+            self.complaints.append(f"{answer.status_code} without Retry-After to {method}")
+        wanted = answer.headers.get("retry-after", "")
+        time.sleep(min(_LONGEST_WAIT_SECONDS, float(wanted) if wanted.isdigit() else 1.0))
+        return answer
+
+    def n_acknowledged_between(self, begin: float, end: float) -> int:
+        """2xx answers in this span of the monotonic clock."""
+        return sum(
+            answer.status is not None and answer.status < 300 and begin <= answer.at <= end
+            for answer in list(self.answers)
+        )
+
+    def statuses_between(self, begin: float, end: float) -> set[int | None]:
+        return {answer.status for answer in list(self.answers) if begin <= answer.at <= end}

@@ -1,0 +1,85 @@
+"""An engine whose answer is its input reversed, and which some inputs kill, hang or exhaust.
+
+What an input does is decided by single characters in it, so that the harness needs no other way to reach it.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from lengthwise.catalog import ModelSpec
+from tests.fakes import write_echo_model
+from tests.faults import control
+from worker.engine.echo import EchoEngine
+from worker.engine.protocol import Completion, OutOfMemoryError, Request
+
+#: Kills the process that runs it.
+POISON = "~"
+#: Never returns.
+HANG = "^"
+#: Fits the device alone.
+HEAVY = "`"
+#: Does not fit the device.
+IMMENSE = "|"
+MARKS = POISON + HANG + HEAVY + IMMENSE
+
+ROWS = 16
+_CATALOG = f"""
+[models.echo]
+path = "echo"
+engine = "faulty"
+batch_tokens = 4096
+batch_rows = {ROWS}
+max_new_tokens = 512
+[models.echo.generate]
+"""
+_ENTRY_POINTS = """\
+[lengthwise.engines]
+faulty = tests.faults.engine:FaultyEngine
+"""
+
+
+class FaultyEngine(EchoEngine):
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        # A token a character, in the tokenizer's order: the printable characters come after four special tokens.
+        self._mark_of = {4 + ord(mark) - 0x20: mark for mark in MARKS}
+        self._control = control.of_environment()
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        self._control.reach("generating")
+        for request in requests:
+            for token in request.tokens:
+                if token in self._mark_of:
+                    self._suffer(self._mark_of[token], len(requests), len(request.tokens))
+        for n_answered, completion in enumerate(super().generate(requests)):
+            if n_answered == len(requests) // 2:
+                self._control.reach("halfway")
+            yield completion
+
+    def _suffer(self, mark: str, n_requests: int, n_tokens: int) -> None:
+        if mark == IMMENSE or (mark == HEAVY and n_requests > 1):
+            raise OutOfMemoryError("as the input wants it")
+        if mark == POISON:
+            self._control.tally("poison")
+            if n_tokens % 2:
+                os._exit(139)
+            os.kill(os.getpid(), signal.SIGKILL)
+        if mark == HANG:
+            self._control.tally("hang")
+            while True:
+                time.sleep(60)
+
+
+def install(folder: Path, seconds_per_batch: float) -> Path:
+    """Makes ``folder``, on PYTHONPATH, a place where the engine is found as ``faulty``; returns a ``models.toml``."""
+    package = folder / "faulty-1.dist-info"
+    package.mkdir(parents=True)
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
+    (package / "entry_points.txt").write_text(_ENTRY_POINTS)
+    write_echo_model(folder / "echo", seconds_per_batch=seconds_per_batch)
+    catalog = folder / "models.toml"
+    catalog.write_text(_CATALOG)
+    return catalog

@@ -1,0 +1,92 @@
+"""Starts a process of the product, as ``python -m lengthwise`` does, with steps at which it can be told to die.
+
+The product has no hooks for this: its functions are wrapped here, by name, before it runs. This is the one module of
+the harness that knows the product's insides.
+"""
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from celery.signals import task_postrun, task_prerun
+from celery.worker.request import Request
+
+from lengthwise import queue
+from lengthwise.broker import Channel
+from tests.faults import control
+
+_control = control.of_environment()
+
+
+def _wrap(
+    owner: Any,
+    name: str,
+    *,
+    before: str | None = None,
+    after: str | None = None,
+    then: Callable[..., None] | None = None,
+) -> None:
+    """Has ``owner.name`` reach the step ``before`` it runs and ``after`` it ran; ``then`` gets answer and arguments."""
+    original = getattr(owner, name)
+
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if before:
+            _control.reach(before)
+        answer = original(*arguments, **named)
+        if then is not None:
+            then(answer, *arguments)
+        if after:
+            _control.reach(after)
+        return answer
+
+    setattr(owner, name, wrapped)
+
+
+def _note_claim(claim: Any, pool: str) -> None:
+    if claim is not None:
+        _control.claimed(str(claim.token))
+        _control.reach("claimed")
+
+
+def _note_refusal(settled: Any, connection: Any, token: Any, settlements: Any) -> None:
+    """Counts the settlements of which a part or all was refused by its lease token."""
+    if len(settled.shard_ids) < len(settlements):
+        _control.tally("refused")
+
+
+def _put_often(channel: Any, queue_name: str, message: Any, **options: Any) -> None:
+    for _ in range(_control.flag("copies", default=1)):
+        _put(channel, queue_name, message, **options)
+
+
+_put: Any = Channel._put
+
+
+def install() -> None:
+    """Wraps what a process of this name's kind runs."""
+    kind = os.environ[control.NAME_VARIABLE].partition("-")[0]
+    task_prerun.connect(lambda **_: _control.began(), weak=False)
+    setattr(Channel, "_put", _put_often)  # noqa: B010 - mypy forbids to assign a method
+    _wrap(queue, "ring", before="ringing")
+    _wrap(Request, "acknowledge", after="acknowledged")
+    task_postrun.connect(lambda **_: _control.reach("run"), weak=False)
+    if kind == "generate":
+        from worker import claiming, settlement
+
+        _wrap(claiming, "_claim", then=_note_claim)
+        _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal)
+        _wrap(settlement, "put", after="committed")
+    elif kind == "deliver":
+        from worker import deliver
+
+        _wrap(deliver, "_post", before="claimed", after="posted")
+
+
+# A child that the product spawns imports this file under the second name.
+if __name__ in ("__main__", "__mp_main__"):
+    install()
+
+if __name__ == "__main__":
+    from lengthwise.cli import main
+
+    main()

@@ -1,0 +1,119 @@
+"""A TCP proxy in front of a unix socket, whose connections can be stalled, or left half open.
+
+Knows nothing of what goes through it.
+"""
+
+import asyncio
+import contextlib
+import threading
+from enum import Enum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+_CHUNK = 65_536
+
+
+class Mode(Enum):
+    PASS = "pass"
+    #: Nothing goes through, in either direction, until it passes again: then all of it does.
+    STALL = "stall"
+    #: Connections are accepted and bytes are taken, and neither answer nor FIN nor RST ever comes. Connections that
+    #: were open in this time stay so for ever; those made after it work.
+    HALF_OPEN = "half-open"
+
+
+class Proxy:
+    """Listens on a loopback port of its own, ``port``, in a thread of its own, while it is entered."""
+
+    def __init__(self, upstream: Path) -> None:
+        self.port = 0
+        self._upstream = upstream
+        self._mode = Mode.PASS
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._passing = asyncio.Event()
+        self._passing.set()
+        self._epoch = 0
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxy", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        asyncio.run_coroutine_threadsafe(self._listen(), self._loop).result()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        asyncio.run_coroutine_threadsafe(self._close(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def switch(self, mode: Mode) -> None:
+        """From now on."""
+        self._loop.call_soon_threadsafe(self._switch, mode)
+
+    def _switch(self, mode: Mode) -> None:
+        self._mode = mode
+        if mode is Mode.HALF_OPEN:
+            self._epoch += 1  # whatever is open now has seen its last byte
+        (self._passing.clear if mode is Mode.STALL else self._passing.set)()
+
+    async def _listen(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _close(self) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, asyncio.CancelledError):
+            pass
+        finally:
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._passing.wait()
+        epoch = -1 if self._mode is Mode.HALF_OPEN else self._epoch
+        if epoch < 0:
+            await self._swallow(reader)
+            return
+        up_reader, up_writer = await asyncio.open_unix_connection(self._upstream)
+        ways = [
+            asyncio.create_task(self._forward(reader, up_writer, epoch)),
+            asyncio.create_task(self._forward(up_reader, writer, epoch)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if epoch != self._epoch:
+                await asyncio.wait(ways)  # the side that noticed nothing goes on noticing nothing
+        finally:
+            for way in ways:
+                way.cancel()
+            up_writer.close()
+
+    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, epoch: int) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(_CHUNK):
+                await self._passing.wait()
+                if epoch != self._epoch:
+                    await self._swallow(source)
+                    return
+                sink.write(data)
+                await sink.drain()
+            if epoch != self._epoch:
+                await asyncio.Event().wait()
+
+    async def _swallow(self, source: asyncio.StreamReader) -> None:
+        while await source.read(_CHUNK):
+            pass

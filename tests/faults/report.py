@@ -1,0 +1,87 @@
+"""The table of fault × outcome and recovery, and the last line: one JSON object."""
+
+import json
+import math
+import sys
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+
+from tests.faults.run import NOT_APPLICABLE, Outcome
+from tests.faults.verdict import COUNTS
+
+
+def show(outcomes: Sequence[Outcome], n_seeds: int, n_faults: int, console: Console) -> None:
+    """One row a fault over all seeds, what was noted beneath, and the JSON as the last line of standard output."""
+    table = Table(title=f"{n_faults} faults × {n_seeds} seeds")
+    table.add_column("fault")
+    for heading in ("ok", "items", *COUNTS, "late", "p50 s", "max s", "bound s"):
+        table.add_column(heading, justify="right")
+    for name in dict.fromkeys(outcome.name for outcome in outcomes):
+        _add_rows(table, [outcome for outcome in outcomes if outcome.name == name])
+    for name in NOT_APPLICABLE:
+        table.add_row(name, "n/a")
+    console.print(table)
+    for note, count in _notes(outcomes).items():
+        console.print(f"  {count} × {note}", markup=False, highlight=False)
+    console.print(json.dumps(summary(outcomes, n_seeds, n_faults)), markup=False, highlight=False, soft_wrap=True)
+
+
+def _add_rows(table: Table, same: Sequence[Outcome]) -> None:
+    n_ok = sum(outcome.is_ok for outcome in same)
+    counts = [sum(getattr(outcome.verdict, name) for outcome in same) for name in COUNTS]
+    recoveries = sorted(outcome.recovery for outcome in same if outcome.recovery is not None)
+    table.add_row(
+        same[0].name,
+        f"{n_ok}/{len(same)}",
+        str(sum(outcome.verdict.acknowledged for outcome in same)),
+        *(str(count) for count in counts),
+        str(sum(outcome.is_late for outcome in same)),
+        *_spread(recoveries),
+        f"{same[0].bound:.1f}",
+        style=None if n_ok == len(same) else "red",
+    )
+    for row in dict.fromkeys(row for outcome in same for row in outcome.rows):
+        seconds = sorted(outcome.rows[row] for outcome in same if row in outcome.rows)
+        table.add_row(f"  {row}", *[""] * (len(COUNTS) + 3), *_spread(seconds))
+
+
+def _spread(seconds: Sequence[float]) -> tuple[str, str]:
+    return (f"{_quantile(seconds, 0.5):.2f}", f"{seconds[-1]:.2f}") if seconds else ("", "")
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    """Of sorted values, the smallest that is not below this share of them; 0 if there is none."""
+    return values[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0
+
+
+def _notes(outcomes: Sequence[Outcome]) -> Counter[str]:
+    notes: Counter[str] = Counter()
+    for outcome in outcomes:
+        notes.update(f"{outcome.name}: {note}" for note in dict.fromkeys(outcome.verdict.notes + outcome.problems))
+    return notes
+
+
+def say(outcome: Outcome) -> None:
+    """One line to standard error, as soon as a fault was played."""
+    recovery = "" if outcome.recovery is None else f", recovery {outcome.recovery:.2f} s"
+    verdict = "ok    " if outcome.is_ok else "BROKEN"
+    line = f"seed {outcome.seed} {verdict} {outcome.name}{recovery}, {outcome.seconds:.1f} s in all"
+    print(line, *outcome.verdict.notes, *outcome.problems, sep="; ", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def summary(outcomes: Sequence[Outcome], n_seeds: int, n_faults: int) -> dict[str, object]:
+    """``problems`` are broken promises beyond the counts; ``late`` are recoveries beyond their fault's bound."""
+    recoveries = sorted(outcome.recovery for outcome in outcomes if outcome.interrupts and outcome.recovery is not None)
+    return {
+        "seeds": n_seeds,
+        "faults": n_faults,
+        "acknowledged": sum(outcome.verdict.acknowledged for outcome in outcomes),
+        **{name: sum(getattr(outcome.verdict, name) for outcome in outcomes) for name in COUNTS},
+        "late": sum(outcome.is_late for outcome in outcomes),
+        "problems": sum(len(outcome.problems) for outcome in outcomes),
+        "recovery_p95_s": round(_quantile(recoveries, 0.95), 2),
+        "failed_faults": sorted({outcome.name for outcome in outcomes if not outcome.is_ok}),
+    }

@@ -1,0 +1,154 @@
+"""One seed: a stack, and the faults one after the other on it, each with its load and its verdict."""
+
+import shutil
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import count
+from pathlib import Path
+from random import Random
+
+from tests.faults import (
+    api_fault,
+    broker_fault,
+    database_fault,
+    engine_fault,
+    receiver_fault,
+    worker_fault,
+)
+from tests.faults.canary import Canary
+from tests.faults.client import Client
+from tests.faults.fault import Fault
+from tests.faults.scene import Scene
+from tests.faults.stack import WORKERS, Stack
+from tests.faults.table import Tables
+from tests.faults.verdict import Verdict, judge, wait_delivered, wait_ended
+from tests.servers import reachable_folder
+
+FAULTS: tuple[Fault, ...] = (
+    *worker_fault.FAULTS,
+    *broker_fault.FAULTS,
+    *database_fault.FAULTS,
+    *engine_fault.FAULTS,
+    *receiver_fault.FAULTS,
+    *api_fault.FAULTS,
+)
+#: Faults of promises.md for which the system has nothing yet that could break.
+NOT_APPLICABLE = ("key rotation",)
+_DELIVERY_SECONDS = 15.0
+
+
+@dataclass
+class Outcome:
+    """What came of one fault under one seed."""
+
+    seed: int
+    name: str
+    bound: float
+    interrupts: bool
+    verdict: Verdict = field(default_factory=Verdict)
+    #: Broken promises that the verdict does not count.
+    problems: list[str] = field(default_factory=list)
+    #: None where the fault could not be played to its end.
+    recovery: float | None = None
+    #: Further rows of the report, by name, with their seconds.
+    rows: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def is_late(self) -> bool:
+        return self.recovery is not None and self.recovery > self.bound
+
+    @property
+    def is_ok(self) -> bool:
+        return not (self.problems or self.is_late or any(self.verdict.counts))
+
+
+Say = Callable[[Outcome], None]
+
+
+def _quiet(outcome: Outcome) -> None:
+    """Says nothing."""
+
+
+def run_seed(
+    seed: int, names: Sequence[str], n_items: int, keep: Path | None = None, say: Say = _quiet
+) -> list[Outcome]:
+    """Plays the faults of these names, in an order of the seed's own. Logs and control files are left in ``keep``."""
+    random = Random(seed)
+    faults = [fault for fault in FAULTS if fault.name in names]
+    random.shuffle(faults)
+    outcomes: list[Outcome] = []
+    for number in count(1):
+        if not faults:
+            break
+        with reachable_folder() as folder:
+            try:
+                with Stack(folder) as stack:
+                    _play_all(stack, faults, random, seed, n_items, outcomes, say)
+            finally:
+                if keep is not None:
+                    _keep(folder, keep / f"seed-{seed}-{number}")
+    return outcomes
+
+
+def _play_all(
+    stack: Stack, faults: list[Fault], random: Random, seed: int, n_items: int, outcomes: list[Outcome], say: Say
+) -> None:
+    """Plays and takes out faults until there is none left, or one left the stack unusable."""
+    client, tables, canary = Client(stack.url), Tables(stack.database_url), Canary()
+    try:
+        while faults:
+            fault = faults.pop(0)
+            scene = Scene(stack, client, tables, Random(random.random()), n_items)
+            outcome = Outcome(seed, fault.name, fault.bound, fault.interrupts)
+            outcomes.append(outcome)
+            began = time.monotonic()
+            try:
+                _play(fault, scene, outcome, canary)
+            except Exception as error:
+                frames = "".join(traceback.format_exception(error, limit=-4))
+                outcome.problems += [*scene.problems, f"broken off by {type(error).__name__}: {error}\n{frames}"]
+                return
+            finally:
+                outcome.seconds = time.monotonic() - began
+                say(outcome)
+    finally:
+        tables.close()
+        client.close()
+
+
+def _play(fault: Fault, scene: Scene, outcome: Outcome, canary: Canary) -> None:
+    n_complaints, n_ended = len(scene.client.complaints), len(scene.stack.keeper.ended)
+    scene.submit_load()
+    scene.until_middle()
+    with scene.steady_load():
+        outcome.recovery = fault.inject(scene)
+    open_jobs = wait_ended(scene, 1.0 if scene.problems else fault.patience)
+    if undelivered := wait_delivered(scene, _DELIVERY_SECONDS):
+        scene.problems.append(f"{len(undelivered)} webhooks not delivered")
+    if not fault.ends:
+        scene.problems += [f"{name} ended by itself" for name in scene.stack.keeper.ended[n_ended:]]
+    outcome.verdict = judge(scene, open_jobs)
+    canary.look(scene, outcome.verdict)
+    outcome.rows = scene.recoveries
+    outcome.problems += scene.problems + scene.client.complaints[n_complaints:]
+    if open_jobs or scene.problems:
+        _amend(scene, open_jobs)
+    scene.stack.wait_ready()
+
+
+def _amend(scene: Scene, open_jobs: set[str]) -> None:
+    """Ends what is stuck, empties the broker and starts the workers anew, so that the next fault is judged alone."""
+    for job_id in open_jobs:
+        scene.client.cancel(job_id)
+    with scene.stack.broker() as client:
+        client.flushall()
+    scene.stack.keeper.renew(*WORKERS)
+
+
+def _keep(folder: Path, place: Path) -> None:
+    for name in ("data/logs", "control"):
+        if (folder / name).exists():
+            shutil.copytree(folder / name, place / name, dirs_exist_ok=True)

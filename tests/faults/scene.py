@@ -1,0 +1,149 @@
+"""What a fault finds when it is injected: a stack at work, a client that goes on submitting, and ways to look."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from random import Random
+
+from tests.faults.client import Client, Job
+from tests.faults.stack import GENERATE, WORKERS, Stack
+from tests.faults.table import Tables
+
+#: In every text: nothing that is not the database may ever hold it.
+CANARY = "kanarienvogel"
+_ALPHABET = "abcdefghijklmnopqrstuvwxyz     ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,"
+#: How long a fault waits for the system to come back before it says that it did not.
+_PATIENCE_SECONDS = 30.0
+
+
+@dataclass
+class Scene:
+    stack: Stack
+    client: Client
+    tables: Tables
+    random: Random
+    n_items: int
+    #: Promises that were broken, other than those that the verdict counts.
+    problems: list[str] = field(default_factory=list)
+    #: Recovery by row of the report, where a fault has several rows.
+    recoveries: dict[str, float] = field(default_factory=dict)
+    first_job: int = 0
+
+    def __post_init__(self) -> None:
+        self.first_job = len(self.client.jobs)
+
+    @property
+    def jobs(self) -> list[Job]:
+        """Those that were acknowledged in this scene."""
+        return self.client.jobs[self.first_job :]
+
+    def texts(self, count: int, longest: int = 160) -> list[str]:
+        """Texts of mixed lengths, each of them different from every other."""
+        return [self.text(self.random.randint(1, longest)) for _ in range(count)]
+
+    def text(self, length: int) -> str:
+        written = "".join(self.random.choice(_ALPHABET) for _ in range(length)).strip()
+        return f"{CANARY} {self.random.getrandbits(64):016x}{written}"
+
+    def submit_load(self) -> None:
+        """A few jobs, large and small, some with a webhook."""
+        left = self.n_items
+        while left > 0:
+            count = min(left, self.random.choice((40, 120, 300)))
+            self.client.submit(self.texts(count), webhook_url=self._webhook())
+            left -= count
+
+    def _webhook(self) -> str | None:
+        return (
+            self.stack.receiver.url("good", f"{self.random.getrandbits(32):x}") if self.random.random() < 0.5 else None
+        )
+
+    def until_middle(self) -> None:
+        """Waits until a seeded share of the load is settled."""
+        share = self.random.uniform(0.05, 0.5) * self.n_items
+        jobs = [job.id for job in self.jobs]
+        self.until(lambda: self.tables.n_settled(jobs) >= share, "the load is being worked on")
+
+    @contextmanager
+    def steady_load(self) -> Iterator[None]:
+        """Small jobs, one after the other, while the context is open."""
+        over = threading.Event()
+        sizes = Random(self.random.random())
+
+        def submit() -> None:
+            mine = Scene(self.stack, self.client, self.tables, sizes, 0)
+            while not over.wait(0.2):
+                self.client.submit(mine.texts(sizes.randint(1, 20)), webhook_url=mine._webhook(), until=over)
+
+        thread = threading.Thread(target=submit, name="steady load", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+    def until(self, is_so: Callable[[], bool], what: str, patience: float = _PATIENCE_SECONDS) -> float:
+        """Seconds until it is so; a problem is noted if it never is."""
+        began = time.monotonic()
+        while not is_so():
+            if time.monotonic() - began > patience:
+                self.problems.append(f"not within {patience:g} s: {what}")
+                break
+            time.sleep(0.01)
+        return time.monotonic() - began
+
+    def until_holding(self) -> str:
+        """Waits until some generation worker holds shards; its name."""
+        names = self.random.sample(GENERATE, len(GENERATE))
+        found: list[str] = []
+
+        def look() -> bool:
+            found[:] = [name for name in names if self.tables.n_held(self.stack.control.token_of(name))]
+            return bool(found)
+
+        self.until(look, "a worker holds shards")
+        return found[0] if found else names[0]
+
+    def until_taken_over(self, token: str | None, died_at: float) -> float:
+        """Seconds from a worker's death until all it held is settled or held by a live one."""
+        held = self.tables.held_by(token)
+        self.until(lambda: self.tables.n_waiting(held, token) == 0, "a dead worker's shards are taken over")
+        return time.monotonic() - died_at
+
+    def until_consuming(self, since: float) -> float:
+        """Seconds from then until every worker has begun a task and the API has answered 2xx."""
+        began_at = dict.fromkeys(WORKERS, 0.0)
+
+        def all_began() -> bool:
+            for name, at in began_at.items():
+                if at <= since:
+                    began_at[name] = self.stack.control.began_at(name)
+            return min(began_at.values()) > since
+
+        took = self.until(all_began, "every worker takes tasks again")
+        self.until_acknowledged(since)
+        if idle := [name for name, at in began_at.items() if at <= since]:
+            self.problems.append(f"{' and '.join(idle)} took no task")
+            return took
+        return max(*began_at.values(), self._acknowledged_at(since)) - since
+
+    def until_settling(self, since: float) -> float:
+        """Seconds from then until the next settlement, and the API's next 2xx."""
+        wall = time.time() - (time.monotonic() - since)
+        self.until(lambda: self.tables.has_settled_since(wall), "work is settled again")
+        settled_at = time.monotonic()
+        self.until_acknowledged(since)
+        return max(settled_at, self._acknowledged_at(since)) - since
+
+    def until_acknowledged(self, since: float) -> None:
+        self.until(lambda: self._acknowledged_at(since) > since, "the API answers 2xx again")
+
+    def _acknowledged_at(self, since: float) -> float:
+        """The first 2xx after then, or then itself if there was none."""
+        for answer in list(self.client.answers):
+            if answer.at > since and answer.status is not None and answer.status < 300:
+                return answer.at
+        return since

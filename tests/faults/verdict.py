@@ -1,0 +1,114 @@
+"""Compares the client's list of what was acknowledged with results, tables and the webhook sink."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.faults.client import Job
+from tests.faults.receiver import Hit
+from tests.faults.scene import Scene
+
+COUNTS = ("lost", "doubled", "misaligned", "stuck", "leaks")
+
+
+@dataclass
+class Verdict:
+    """The counts that must be zero, and what was looked at."""
+
+    #: Acknowledged items.
+    acknowledged: int = 0
+    #: Of those: without a result, or with an error that is not their own fault.
+    lost: int = 0
+    #: Items with two results, tokens counted twice, ends announced twice.
+    doubled: int = 0
+    #: Results that are not the pure function of their input.
+    misaligned: int = 0
+    #: Jobs without an end.
+    stuck: int = 0
+    #: Log files and Redis keys in which a customer's text was found.
+    leaks: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def counts(self) -> list[int]:
+        """Those of ``COUNTS``."""
+        return [getattr(self, name) for name in COUNTS]
+
+    def note(self, text: str, count: int = 1) -> int:
+        if count and text not in self.notes:
+            self.notes.append(text)
+        return count
+
+
+def wait_ended(scene: Scene, patience: float) -> set[str]:
+    """Waits until no job is open, acknowledged or not; those that still are."""
+    deadline = time.monotonic() + patience
+    while time.monotonic() < deadline:
+        if not scene.tables.open_jobs():
+            return set()
+        time.sleep(0.05)
+    return scene.tables.open_jobs()
+
+
+def judge(scene: Scene, open_jobs: set[str]) -> Verdict:
+    """Everything but leaks."""
+    verdict = Verdict(stuck=len(open_jobs))
+    for job in scene.jobs:
+        verdict.acknowledged += len(job.texts)
+        lines = scene.client.get(f"/v1/jobs/{job.id}/results").content
+        judge_results(job, lines, scene.client.get(f"/v1/jobs/{job.id}").json(), verdict)
+    _judge_webhooks(scene, [job for job in scene.jobs if job.webhook_url and job.id not in open_jobs], verdict)
+    return verdict
+
+
+def judge_results(job: Job, content: bytes, figures: dict[str, Any], verdict: Verdict) -> None:
+    """Of one job: its results as they were downloaded, and its figures, against its texts."""
+    lines = [json.loads(line) for line in content.splitlines()]
+    times = Counter(line["index"] for line in lines)
+    verdict.doubled += verdict.note("an index stands twice", sum(count - 1 for count in times.values()))
+    missing = len(job.texts) - len(times)
+    verdict.lost += verdict.note("items without a result", missing)
+    answered: dict[int, int] = {}
+    for line in lines:
+        index, code = line["index"], line.get("error", {}).get("code")
+        wanted = job.errors.get(index)
+        if code is not None:
+            verdict.lost += verdict.note(f"{code} for {wanted or 'a good item'}", code != wanted)
+        elif wanted is not None or line["output"]["text"] != job.texts[index][::-1]:
+            verdict.misaligned += verdict.note(f"an answer where {wanted} belongs" if wanted else "another's answer")
+        else:
+            answered[index] = len(job.texts[index])
+    if figures["usage"]["output_tokens"] != sum(answered.values()):
+        verdict.doubled += verdict.note("tokens counted twice or not at all")
+    if figures["counts"]["total"] != len(job.texts):
+        verdict.lost += verdict.note("items that the job does not know")
+
+
+def _judge_webhooks(scene: Scene, jobs: Sequence[Job], verdict: Verdict) -> None:
+    """One delivery an end, and in the sink one id and one body."""
+    hits: dict[str, list[Hit]] = {}
+    for hit in list(scene.stack.receiver.hits):
+        hits.setdefault(json.loads(hit.body)["data"]["id"], []).append(hit)
+        if not hit.is_genuine:
+            scene.problems.append("a webhook with a wrong signature")
+    rows = Counter(job_id for job_id, *_ in scene.tables.deliveries([job.id for job in jobs]))
+    for job in jobs:
+        verdict.lost += verdict.note("an end that is not announced", rows[job.id] == 0)
+        verdict.doubled += verdict.note("an end that is announced twice", rows[job.id] > 1)
+        came = hits.get(job.id, [])
+        kinds = {(hit.webhook_id, hit.body) for hit in came}
+        verdict.doubled += verdict.note("two webhook-ids for one end", len(kinds) > 1)
+
+
+def wait_delivered(scene: Scene, patience: float) -> list[str]:
+    """Waits for the webhooks of good receivers; the jobs whose webhook never came."""
+    jobs = [job.id for job in scene.jobs if job.webhook_url and "/good/" in job.webhook_url]
+    deadline = time.monotonic() + patience
+    while True:
+        waiting = [job for job, _, state, _ in scene.tables.deliveries(jobs) if state == "pending"]
+        if not waiting or time.monotonic() > deadline:
+            return waiting
+        time.sleep(0.05)
