@@ -44,7 +44,7 @@ def test_a_half_open_broker_neither_stalls_a_worker_nor_costs_a_message(monkeypa
     assert options["health_check_interval"] == 3
 
 
-def test_a_message_that_was_taken_is_gone_one_is_taken_at_a_time_and_none_has_a_result(
+def test_messages_are_taken_one_at_a_time_for_good_and_without_a_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     knobs(monkeypatch, redis_url="redis://127.0.0.1:1/0")
