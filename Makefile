@@ -4,6 +4,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+BENCHMARKED := $(VENV)/.installed-bench
+
+# Of bench-queue; the plots in docs/ are those of the last whole run.
+ARGS ?= --plots docs
 
 .DEFAULT_GOAL := help
 
@@ -51,7 +55,16 @@ format: $(INSTALLED) ## Format and mend what can be mended
 evaluate: $(INSTALLED) ## Held-out accuracy of the shipped demo models
 	$(BIN)/python -m training.evaluate
 
+# celery-batches 0.11 asks for celery<5.7 and runs on 5.7 as well: without its bound all are measured on the same Celery.
+$(BENCHMARKED): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "celery-batches==0.11"
+	@touch $@
+
+bench-queue: $(BENCHMARKED) ## What the queue costs, beside one Celery task an item (some 20 minutes; ARGS=--quick for two)
+	@$(BIN)/python -m benchmarks.queue $(ARGS)
+
 clean: ## Remove the environment, the local data and all caches
 	rm -rf $(VENV) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test test-servers test-compose format evaluate clean
+.PHONY: help install demo up lint test test-servers test-compose format evaluate bench-queue clean

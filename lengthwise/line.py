@@ -20,6 +20,10 @@ ERRORS = {
 }
 
 
+#: An enum's own ``value`` is slow to look up, and there are many lines.
+_NAMES = {status: status.value for status in ResultStatus}
+
+
 def succeeded(index: int, item: Item, output: dict[str, Any], n_input: int, n_output: int) -> bytes:
     usage = {"input_tokens": n_input, "output_tokens": n_output}
     return _line(index, item, ResultStatus.SUCCEEDED, {"output": output, "usage": usage})
@@ -34,7 +38,7 @@ def _line(index: int, item: Item, status: ResultStatus, body: dict[str, Any]) ->
     line: dict[str, Any] = {"index": index}
     if item.id is not None:
         line["id"] = item.id
-    line |= {"status": status.value, **body}
+    line |= {"status": _NAMES[status], **body}
     if item.metadata is not None:
         line["metadata"] = item.metadata
     return to_json(line) + b"\n"

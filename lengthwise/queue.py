@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterable
-from functools import cache, lru_cache
+from functools import cache
 from typing import Any
 
 from celery import Celery
@@ -41,7 +41,7 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
     url = current.require_redis_url()
     return {
         "broker_url": url,
-        "broker_transport_options": REDIS_OPTIONS if url.startswith("redis") else {"confirm_publish": True},
+        "broker_transport_options": dict(REDIS_OPTIONS) if url.startswith("redis") else {"confirm_publish": True},
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_default_queue": GENERATE,
@@ -75,14 +75,32 @@ def app() -> Celery:
     return made
 
 
-@lru_cache(maxsize=1)
-def _ringing(consuming: Celery) -> Celery:
-    """The same broker, for those who ring: a consumer must be patient, they must not."""
+@cache
+def _ringing() -> Celery:
+    """The same broker, for those who ring: a consumer must be patient, they must not.
+
+    Configured anew, for a copy of the other's configuration has stars where the broker's password was.
+    """
     made = Celery("bells", set_as_current=False)
-    made.conf.update(consuming.conf.table())
-    made.conf.broker_transport_options = consuming.conf.broker_transport_options | _RINGING_OPTIONS
-    made.conf.broker_connection_timeout = _CONNECT_SECONDS
+    configuration = _configuration(settings.get())
+    configuration["broker_transport_options"] |= _RINGING_OPTIONS
+    made.conf.update(configuration, broker_connection_timeout=_CONNECT_SECONDS)
     return made
+
+
+def forget() -> None:
+    """The next use reads the settings again."""
+    app.cache_clear()
+    _ringing.cache_clear()
+
+
+def length(name: str) -> int:
+    """Bells of this queue that nobody has heard yet; 0, too, where the broker is away or has no such queue."""
+    try:
+        with _ringing().connection_for_write() as connection:
+            return int(connection.default_channel.queue_declare(name, passive=True).message_count)
+    except Exception:  # each broker's library has errors of its own
+        return 0
 
 
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
@@ -90,7 +108,7 @@ def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
 
     Returns whether all bells were rung, within seconds. Raises ``ConfigurationError`` if no broker is set.
     """
-    bells = _ringing(app())
+    bells = _ringing()
     queue = GENERATE if name == GENERATE else DELIVER
     try:
         for _ in range(min(times, MAX_BELLS)):

@@ -61,15 +61,26 @@ class Settings(BaseSettings):
     shard_items: Annotated[int, Field(ge=1, le=4096)] = 64
     #: Items are sorted by length within chunks of this many: what a submission holds in memory.
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
-    #: A claim asks for this many engine batches of one bucket: enough to sort well, few enough to give back.
-    claim_batches: Annotated[int, Field(ge=1)] = 4
+    #: A claim asks for as many engine batches as take about this long, from 1 to ``claim_batches``: the longer, the
+    #: less a claim costs an item; the shorter, the sooner a new urgent item has its turn.
+    claim_seconds: Annotated[float, Field(ge=0)] = 0.03
+    claim_batches: Annotated[int, Field(ge=1)] = 16
+    #: A batch of few rows waits this long for company, unless it is interactive.
+    linger_seconds: Annotated[float, Field(ge=0)] = 0.01
     lease_seconds: Annotated[float, Field(gt=0)] = 30
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10
     #: A bell's task drains its pool for at most this long, so that acknowledgement stays short.
     slice_seconds: Annotated[float, Field(gt=0)] = 20
-    #: How often a shard may be claimed before its items end as errors.
+    #: A bell's task turns to another pool that waits after this long, if its model is loaded.
+    turn_seconds: Annotated[float, Field(gt=0)] = 1
+    #: How often a shard is tried whose model cannot be loaded, before its items end as errors.
     max_attempts: Annotated[int, Field(ge=1)] = 5
-    sweep_seconds: Annotated[float, Field(gt=0)] = 5
+    #: How many workers must have died over a single item before it is held to be the cause.
+    max_deaths: Annotated[int, Field(ge=1)] = 3
+    #: An engine that completed nothing for this long is hung: its process is killed and replaced.
+    hang_seconds: Annotated[float, Field(gt=0)] = 300
+    #: Expired leases are noticed at most this late.
+    sweep_seconds: Annotated[float, Field(gt=0)] = 1
     #: SIGTERM: what a worker may still use to finish the batch in hand.
     grace_seconds: Annotated[float, Field(gt=0)] = 25
     #: Models that one worker keeps loaded; the one used longest ago makes room.

@@ -44,10 +44,10 @@ class ModelTokenizer:
         ids: list[int] = self._control.encode(text, add_special_tokens=False).ids
         return ids
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of these ids, special tokens left out."""
-        text: str = self._plain.decode(list(ids), skip_special_tokens=True)
-        return text
+    def decode_batch(self, many: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each list of ids, special tokens left out."""
+        texts: list[str] = self._plain.decode_batch(many, skip_special_tokens=True)
+        return texts
 
 
 def _read(folder: Path) -> Any:

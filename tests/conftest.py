@@ -35,12 +35,14 @@ def installed(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
     """This process's settings name the test's own servers; pools and apps made for others are forgotten."""
     monkeypatch.setenv(real.DATABASE_VARIABLE, database_url)
     monkeypatch.setenv(real.REDIS_VARIABLE, redis_url)
-    _forget()
+    forget()
     yield settings.get()
     database.engine().dispose()
-    _forget()
+    forget()
 
 
-def _forget() -> None:
-    for made in (settings.get, database.engine, queue.app):
-        made.cache_clear()
+def forget() -> None:
+    """Settings, pools and apps that this process made for other servers."""
+    settings.get.cache_clear()
+    database.engine.cache_clear()
+    queue.forget()

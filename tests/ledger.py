@@ -79,12 +79,17 @@ def submit(
 
 
 def take(
-    pool: str = POOL, *, tokens: int = 10**9, items: int = 10**6, lease_seconds: float = 60, token: UUID | None = None
+    pool: str = POOL,
+    *,
+    tokens: int = 10**9,
+    items: int = 10**6,
+    thin: int = 0,
+    lease_seconds: float = 60,
+    token: UUID | None = None,
 ) -> Claim | None:
     with database.engine().begin() as connection:
-        return claims.claim(
-            connection, pool, token or uuid4(), tokens=tokens, items=items, lease_seconds=lease_seconds
-        )  # fmt: skip
+        limits = claims.Limits(tokens, items, thin)
+        return claims.claim(connection, pool, token or uuid4(), limits, lease_seconds=lease_seconds)
 
 
 def must_take(pool: str = POOL, **limits: Any) -> Claim:
@@ -99,6 +104,11 @@ def take_all(pool: str = POOL, **limits: Any) -> list[Claim]:
     while claimed := take(pool, **limits):
         taken.append(claimed)
     return taken
+
+
+def jobs_in(claimed: Claim) -> list[UUID]:
+    """The job of each item, in the claim's order."""
+    return [claimed.shards[item.shard_id].job_id for item in claimed.items]
 
 
 def line(index: int, claimed: Claim | None = None) -> bytes:

@@ -1,82 +1,99 @@
-"""Drains a pool: claim, plan, generate, settle, for a slice of time; the engine stays loaded in the process."""
+"""Drains pools: claim, plan, generate, settle, for a slice of time; the engine stays loaded in the process."""
 
 import logging
 import time
-from collections.abc import Sequence
-from uuid import UUID, uuid4
+from collections.abc import Iterable
+from uuid import uuid4
 
 from lengthwise import database, queue, settings
+from lengthwise.catalog import ModelSpec
 from lengthwise.errors import Unavailable
-from lengthwise.ledger.claim import Claim, claim, delay, release
-from lengthwise.ledger.settle import Settlement, settle
-from worker import drain, loaded
-from worker.engine.protocol import Completion, Engine, EngineError, OutOfMemoryError
+from lengthwise.ledger import lease as leases
+from lengthwise.ledger.claim import Claim, Limits, claim, top_up
+from lengthwise.states import Priority
+from worker import batch, drain, loaded, settlement
 from worker.lease import Lease
 from worker.loaded import Loaded, NotLoaded
+from worker.memo import Memo
 from worker.plan import plan
+from worker.turn import Turn
 from worker.work import Work, refuse
 
 log = logging.getLogger(__name__)
 
-#: Batches that are quicker than this are settled together: a settlement costs five round trips.
+#: Batches that are quicker than this are settled together: a settlement costs some round trips.
 _SETTLE_SECONDS = 0.02
-#: Between two tries of a settlement that the database could not take.
-_RETRY_SECONDS = 0.5
+#: The longest pause after a failure that time may heal.
+_MAX_DELAY_SECONDS = 60
+
+_memo = Memo()
 
 
 def generate(pool: str) -> None:
-    """The bell's task: works on ``pool`` until it is empty or the slice is over, then rings for the rest."""
-    ends_at = time.monotonic() + settings.get().slice_seconds
+    """The bell's task: works on ``pool``, and on what is more urgent, until nothing waits or the slice is over."""
+    turn = Turn(pool)
     try:
         while not drain.is_stopping():
-            claimed = _claim(pool)
-            if claimed is None:
+            if not _step(turn):
                 return
-            _run(claimed)
-            if time.monotonic() >= ends_at:
+            if turn.is_over:
                 break
     except Unavailable as error:
         log.warning("leaving the pool until the sweep rings: %s", error)
         return
-    queue.ring(queue.GENERATE, [pool])
+    queue.ring(queue.GENERATE, [turn.pool])
+
+
+def _step(turn: Turn) -> bool:
+    """Claims and runs once. False when no pool has anything."""
+    pool = turn.next()
+    claimed = _claim(pool)
+    if claimed is not None:
+        _run(pool, claimed)
+        return True
+    return turn.leave() is not None
 
 
 def _claim(pool: str) -> Claim | None:
-    """Claims some batches' worth, in tokens and in rows: whichever of the two limits these lengths' batches."""
     current = settings.get()
-    spec = loaded.spec(pool.partition(":")[0])
+    name = pool.partition(":")[0]
+    limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
+    token = uuid4()
+    with database.translated(), database.engine().begin() as connection:
+        claimed = claim(connection, pool, token, limits, lease_seconds=current.lease_seconds)
+    if claimed is None or not current.linger_seconds or not _may_linger(claimed, limits):
+        return claimed
+    time.sleep(current.linger_seconds)
+    with database.translated(), database.engine().begin() as connection:
+        return top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
+
+
+def _limits(spec: ModelSpec | None, batches: int) -> Limits:
+    """Some batches' worth, in tokens and in rows: whichever of the two limits these lengths' batches."""
+    current = settings.get()
     # Of a model that is not named here nothing will run: shards are only put off.
     tokens, rows = (spec.batch_tokens, spec.batch_rows) if spec else (current.chunk_items, current.shard_items)
-    with database.translated(), database.engine().begin() as connection:
-        return claim(
-            connection,
-            pool,
-            uuid4(),
-            tokens=current.claim_batches * tokens,
-            items=current.claim_batches * rows,
-            lease_seconds=current.lease_seconds,
-        )
+    batches = min(batches, current.claim_batches)
+    return Limits(tokens=batches * tokens, items=batches * rows, thin=rows)
 
 
-def _run(claimed: Claim) -> None:
-    current = settings.get()
-    lease = Lease(
-        claimed.token,
-        claimed.shard_ids,
-        lease_seconds=current.lease_seconds,
-        heartbeat_seconds=current.heartbeat_seconds,
-    )
-    with lease:
+def _may_linger(claimed: Claim, limits: Limits) -> bool:
+    urgent = any(shard.priority == Priority.INTERACTIVE for shard in claimed.shards.values())
+    return not urgent and limits.missing(claimed.shards.values()) is not None
+
+
+def _run(pool: str, claimed: Claim) -> None:
+    with Lease(claimed.token, claimed.shards) as lease:
         try:
             model = loaded.model(next(iter(claimed.jobs.values())).model)
         except NotLoaded:
             _put_off(claimed, "model_unavailable")
             return
-        work = Work(claimed, model.model, model.capabilities.labels)
+        work = Work(claimed, model.model, model.capabilities.labels, _memo, pool)
         _generate(work, model, lease)
-        _settle(claimed.token, work.whole())
+        settlement.put(claimed.token, work.whole())
         if work.open_shards:
-            _release(claimed.token, work.open_shards)
+            _release(claimed, work.open_shards)
 
 
 def _generate(work: Work, model: Loaded, lease: Lease) -> None:
@@ -87,86 +104,34 @@ def _generate(work: Work, model: Loaded, lease: Lease) -> None:
     while done < len(work.pieces):
         indexes = range(done, len(work.pieces))
         done = len(work.pieces)
-        lengths = [work.length_of(index) for index in indexes]
-        for batch in plan(lengths, model.batch_tokens, model.spec.batch_rows):
+        batches = plan([work.length_of(index) for index in indexes], model.batch_tokens, model.spec.batch_rows)
+        # A claim's items come with the most urgent first: their batch does not wait for longer ones.
+        for planned in sorted(batches, key=min):
             if drain.is_stopping():
                 return
-            held = [indexes[at] for at in batch if lease.holds(work.shard_of(indexes[at]))]
+            lease.check()
+            held = [indexes[at] for at in planned if lease.holds(work.shard_of(indexes[at]))]
             if held:
-                _batch(work, model, held)
+                began_at = time.monotonic()
+                batch.run(work, model, held)
+                model.took(time.monotonic() - began_at)
             if time.monotonic() - settled_at > _SETTLE_SECONDS:
-                _settle(lease.token, work.whole())
+                settlement.put(lease.token, work.whole())
                 settled_at = time.monotonic()
-
-
-def _batch(work: Work, model: Loaded, batch: Sequence[int]) -> None:
-    """Runs one batch; what a failure leaves unanswered is halved until the item that is to blame stands alone."""
-    completions, error = _attempt(work, model.engine, batch)
-    work.answer(completions)
-    if error is None:
-        return
-    answered = {completion.id for completion in completions}
-    rest = [index for index in batch if index not in answered]
-    log.warning("batch of %d failed (%s), %d to run again", len(batch), type(error).__name__, len(rest))
-    is_memory = isinstance(error, OutOfMemoryError)
-    if len(batch) == 1:
-        for index in rest:
-            work.fail(index, "out_of_memory" if is_memory else "engine_error")
-        return
-    if is_memory:
-        model.shrink(len(batch) * max(work.length_of(index) for index in batch))
-    middle = (len(rest) + 1) // 2
-    for half in (rest[:middle], rest[middle:]):
-        if half:
-            _batch(work, model, half)
-
-
-def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Completion], EngineError | None]:
-    """The completions of one batch, and what ended it before all were there."""
-    completions: list[Completion] = []
-    work.charge(batch)
-    try:
-        for completion in engine.generate([work.request(index) for index in batch]):
-            completions.append(completion)  # one by one: those before an error are kept
-    except EngineError as error:
-        return completions, error
-    if len(completions) < len(batch):
-        return completions, EngineError("the engine left requests unanswered")
-    return completions, None
-
-
-def _settle(token: UUID, settlements: Sequence[Settlement]) -> None:
-    """Settles while the lease may live: what the database refused for longer is some other worker's by now."""
-    if not settlements:
-        return
-    gives_up_at = time.monotonic() + settings.get().lease_seconds
-    while True:
-        try:
-            with database.translated(), database.engine().begin() as connection:
-                settled = settle(connection, token, settlements)
-            break
-        except Unavailable:
-            if time.monotonic() >= gives_up_at:
-                raise
-            time.sleep(_RETRY_SECONDS)
-    if lost := len(settlements) - len(settled.shard_ids):
-        log.warning("%d shards were no longer ours: their results were not written", lost)
-    if settled.delivery_due:
-        queue.ring(queue.DELIVER)
 
 
 def _put_off(claimed: Claim, code: str) -> None:
     """Tries again later, each time later still; at the last attempt the items end as errors."""
-    current = settings.get()
-    exhausted = [shard for shard, attempts in claimed.attempts.items() if attempts >= current.max_attempts]
-    if exhausted:
-        _settle(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
-    waiting = [shard for shard in claimed.attempts if shard not in exhausted]
-    longest = max((claimed.attempts[shard] for shard in waiting), default=0)
-    with database.translated(), database.engine().begin() as connection:
-        delay(connection, claimed.token, waiting, seconds=min(2.0**longest, 60))
+    most = settings.get().max_attempts - 1
+    exhausted = {shard.id for shard in claimed.shards.values() if shard.attempts >= most}
+    settlement.put(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
+    waiting = [shard for shard in claimed.shards.values() if shard.id not in exhausted]
+    if waiting:
+        seconds = min(2.0 ** (1 + max(shard.attempts for shard in waiting)), _MAX_DELAY_SECONDS)
+        with database.translated(), database.engine().begin() as connection:
+            leases.delay(connection, claimed.token, [shard.id for shard in waiting], seconds)
 
 
-def _release(token: UUID, shard_ids: Sequence[int]) -> None:
+def _release(claimed: Claim, shard_ids: Iterable[int]) -> None:
     with database.translated(), database.engine().begin() as connection:
-        release(connection, token, shard_ids)
+        leases.release(connection, claimed.token, shard_ids)

@@ -32,9 +32,16 @@ class Loaded:
     capabilities: Capabilities
     #: Padded tokens that a batch may have: the model's own limit, or less where the device had no memory for that.
     batch_tokens: int = field(init=False)
+    #: How long a batch takes, as a moving average of those it ran; unknown at first.
+    batch_seconds: float | None = None
 
     def __post_init__(self) -> None:
         self.batch_tokens = self.spec.batch_tokens
+
+    def took(self, seconds: float) -> None:
+        """Another batch took this long."""
+        known = seconds if self.batch_seconds is None else self.batch_seconds
+        self.batch_seconds = known + (seconds - known) / 8
 
     def shrink(self, padded: int) -> None:
         """A batch of this many padded tokens did not fit: half of it may."""
@@ -56,6 +63,16 @@ def _catalog() -> Catalog:
 
 def spec(name: str) -> ModelSpec | None:
     return _catalog().models.get(name)
+
+
+def is_loaded(name: str) -> bool:
+    return name in _engines
+
+
+def batches_in(name: str, seconds: float) -> int:
+    """How many of the model's batches take about this long, at least one; one, too, while nothing is known of it."""
+    known = _engines[name].batch_seconds if name in _engines else None
+    return 1 if known is None else max(1, round(seconds / max(known, 1e-6)))
 
 
 def names() -> list[str]:

@@ -6,9 +6,9 @@ from uuid import uuid4
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import cancel, retention
+from lengthwise.ledger import cancel, retention, urgency
 from lengthwise.ledger import sweep as ledger
-from lengthwise.ledger.claim import claim_exhausted
+from lengthwise.ledger.claim import claim_condemned
 from lengthwise.ledger.settle import complete, settle
 from worker.work import refuse
 
@@ -17,6 +17,22 @@ log = logging.getLogger(__name__)
 #: One sweep removes rows of forgotten jobs for this long, in transactions of about 10,000 rows or a tenth of a second.
 _PURGE_SECONDS = 0.5
 _PURGE_ITEMS = 5_000
+
+
+class _Net:
+    """Looks through all open jobs: a net below what should not fall, and too much for every second."""
+
+    def __init__(self) -> None:
+        self._looked_at = -_NET_SECONDS
+
+    def is_due(self) -> bool:
+        due = time.monotonic() - self._looked_at >= _NET_SECONDS
+        self._looked_at = time.monotonic() if due else self._looked_at
+        return due
+
+
+_NET_SECONDS = 30.0
+_net = _Net()
 
 
 def sweep() -> None:
@@ -34,28 +50,34 @@ def _mend() -> None:
     current = settings.get()
     engine = database.engine()
     with engine.begin() as connection:
-        if expired := ledger.expire_leases(connection, max_attempts=current.max_attempts):
+        if expired := ledger.expire_leases(connection, max_deaths=current.max_deaths):
             log.warning("%d shards taken back from workers that fell silent", expired)
     with engine.begin() as connection:
         token = uuid4()
-        exhausted = claim_exhausted(
-            connection, token, max_attempts=current.max_attempts, lease_seconds=current.lease_seconds
+        condemned = claim_condemned(
+            connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
         )
-        if exhausted:
-            settle(connection, token, refuse(exhausted, "worker_lost"))
+        if condemned:
+            log.warning("%d items refused: workers died over each, alone", len(condemned.items))
+            settle(connection, token, refuse(condemned, "worker_lost"))
+    with engine.begin() as connection:
+        urgency.raise_urgent(connection)
     with engine.begin() as connection:
         cancel.expire(connection)
-    with engine.begin() as connection:
-        complete(connection, ledger.finished_jobs(connection))
+    if _net.is_due():
+        with engine.begin() as connection:
+            complete(connection, ledger.finished_jobs(connection))
 
 
 def _ring() -> None:
     with database.engine().begin() as connection:
         pools = ledger.waiting_pools(connection)
         due = ledger.deliveries_due(connection)
-    for pool in pools:
-        queue.ring(queue.GENERATE, [pool])
-    if due:
+    # Bells that nobody hears yet are enough: whoever comes works for all pools.
+    if pools and queue.length(queue.GENERATE) < queue.MAX_BELLS:
+        for pool, _ in pools:
+            queue.ring(queue.GENERATE, [pool])
+    if due and queue.length(queue.DELIVER) < queue.MAX_BELLS:
         queue.ring(queue.DELIVER)
 
 

@@ -5,85 +5,126 @@ Knows kinds and the ledger's records; knows nothing of the database, Celery or t
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
-from operator import attrgetter
+from functools import cache
 from typing import Any
-from uuid import UUID
+
+from pydantic import TypeAdapter
 
 from lengthwise import line as lines
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import Answer, Decoding, Item, Kind, Model, Prompt
-from lengthwise.ledger.claim import Claim, ClaimedItem
+from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.settle import Result, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
+from worker.memo import Asker, Memo, Remembered
 
 
 @dataclass(slots=True)
-class Piece:
-    """One prompt of an item, and its answer once there is one."""
+class ShardInHand:
+    id: int
+    job: ClaimedJob
+    #: Items without a result.
+    n_open: int = 0
+    results: list[Result] = field(default_factory=list)
+    n_output: int = 0
+    n_padded: int = 0
+    n_batches: float = 0.0
+    n_deduplicated: int = 0
 
-    entry: "Entry"
-    prompt: Prompt
-    answer: Answer | None = None
+    def settlement(self) -> Settlement:
+        return Settlement(
+            self.id, self.results, self.n_output, self.n_padded, self.n_batches, self.n_deduplicated
+        )  # fmt: skip
 
 
 @dataclass(slots=True)
 class Entry:
     """One item in hand."""
 
-    claimed: ClaimedItem
-    kind: Kind
-    params: Any
+    shard: ShardInHand
+    index: int
     item: Item
-    pieces: list[Piece] = field(default_factory=list)
-    result: Result | None = None
+    pieces: "list[Piece]" = field(default_factory=list)
+    #: Pieces without an answer, and those that another's computation answered.
+    n_open: int = 0
+    n_shared: int = 0
     n_input: int = 0
     n_output: int = 0
-    n_padded: int = 0
-    n_batches: float = 0.0
     is_retry: bool = False
+    is_ended: bool = False
+
+
+@dataclass(slots=True)
+class Piece:
+    """One prompt of an item, and its answer once there is one. ``key`` is set where others may share the answer."""
+
+    entry: Entry
+    prompt: Prompt
+    key: bytes | None
+    answer: Answer | None = None
 
 
 class Work:
-    def __init__(self, claim: Claim, model: Model, labels: Sequence[str] = ()) -> None:
+    """``pieces`` are what is to be run; one that another's computation answers is not among them."""
+
+    def __init__(
+        self, claim: Claim, model: Model, labels: Sequence[str] = (), memo: Memo | None = None, pool: str = ""
+    ) -> None:
         self._model = model
         self._labels = tuple(labels)
-        self._shards: dict[int, list[Entry]] = {}
-        self._decoding: Decoding | None = None
+        self._memo = Memo(0) if memo is None else memo
+        self._pool = pool
+        self._params: dict[Any, Any] = {}
+        self._decoding = Decoding(0)
+        self._followers: dict[bytes, list[Piece]] = {}
+        self._whole: list[ShardInHand] = []
         self.pieces: list[Piece] = []
-        for entries in _entries(claim):
-            for entry in entries:
-                self._shards.setdefault(entry.claimed.shard_id, []).append(entry)
-            self._prompt(entries)
+        self._open: dict[int, ShardInHand] = {}
+        for job, entries in _entries(claim):
+            self._open |= {entry.shard.id: entry.shard for entry in entries}
+            self._params[job.id] = _kind(job).params_type.model_validate(job.params)
+            self._prompt(job, entries)
 
-    def _prompt(self, same: Sequence[Entry], *, retry: bool = False) -> None:
+    def _prompt(self, job: ClaimedJob, same: Sequence[Entry], *, retry: bool = False) -> None:
         """Makes the prompts of one job's entries at once, as tokenizers like it."""
-        kind, params = same[0].kind, same[0].params
+        kind, params = _kind(job), self._params[job.id]
         self._decoding = kind.decoding(self._model.spec, params)
+        shares = job.deduplicate and self._decoding.temperature == 0
+        asker = Asker(job.tenant_id, self._pool)
         prompts = kind.prompts(self._model, params, [entry.item for entry in same], retry=retry)
         for entry, each in zip(same, prompts, strict=True):
-            entry.is_retry = retry
-            entry.pieces = [Piece(entry, prompt) for prompt in each]
-            entry.n_input += sum(len(prompt.tokens) for prompt in each)
-            self.pieces += entry.pieces
-            if not entry.pieces:
+            entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if shares else None) for prompt in each]
+            entry.n_open, entry.n_shared, entry.is_retry = len(each), 0, retry
+            for piece in entry.pieces:
+                entry.n_input += len(piece.prompt.tokens)
+                self._ask(piece)
+            if not each:
                 self._conclude(entry)
+
+    def _ask(self, piece: Piece) -> None:
+        """Runs the piece, unless the same was answered before or is being asked by another."""
+        if piece.key is not None:
+            known = self._memo.get(piece.key)
+            if known is not None:
+                self._give(piece, known, shared=True)
+                return
+            if piece.key in self._followers:
+                self._followers[piece.key].append(piece)
+                return
+            self._followers[piece.key] = []
+        self.pieces.append(piece)
 
     def request(self, index: int) -> Request:
         """The engine's request for ``pieces[index]``."""
-        piece, decoding = self.pieces[index], self._decoding or Decoding(0)
+        piece, decoding = self.pieces[index], self._decoding
+        tokens, max_new_tokens, prefix, _ = piece.prompt
         return Request(
-            id=index,
-            tokens=piece.prompt.tokens,
-            max_new_tokens=piece.prompt.max_new_tokens,
-            stop=decoding.stop,
-            sampling=_sampling(decoding, piece.entry.claimed.index),
-            decoder_prefix=piece.prompt.decoder_prefix,
-        )
+            index, tokens, max_new_tokens, decoding.stop, _sampling(decoding, piece.entry.index), prefix
+        )  # fmt: skip
 
     def shard_of(self, index: int) -> int:
-        return self.pieces[index].entry.claimed.shard_id
+        return self.pieces[index].entry.shard.id
 
     def length_of(self, index: int) -> int:
         """Input tokens of ``pieces[index]``."""
@@ -93,52 +134,74 @@ class Work:
         """Accounts for one engine batch of these pieces, padding included, whether it succeeds or not."""
         longest, share = max(map(self.length_of, batch)), 1 / len(batch)
         for index in batch:
-            entry = self.pieces[index].entry
-            entry.n_padded += longest
-            entry.n_batches += share
+            shard = self.pieces[index].entry.shard
+            shard.n_padded += longest
+            shard.n_batches += share
 
-    def answer(self, completions: Iterable[Completion]) -> None:
+    def answer(self, completions: Sequence[Completion]) -> None:
         """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""
-        for completion in completions:
-            piece = self.pieces[completion.id]
-            text = self._model.tokenizer.decode(completion.tokens) if completion.tokens else ""
-            piece.answer = Answer(text, completion.finish_reason.value, self._labels, completion.scores)
-            piece.entry.n_output += len(completion.tokens)
-            self._conclude(piece.entry)
+        texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
+        for (index, tokens, reason, scores), text in zip(completions, texts, strict=True):
+            piece, given = self.pieces[index], Remembered(Answer(text, reason, self._labels, scores), len(tokens))
+            if piece.key is not None:
+                self._memo.put(piece.key, given)
+                for follower in self._followers.pop(piece.key, ()):
+                    self._give(follower, given, shared=True)
+            self._give(piece, given)
+
+    def _give(self, piece: Piece, given: Remembered, *, shared: bool = False) -> None:
+        entry = piece.entry
+        piece.answer = given.answer
+        entry.n_output += given.n_output
+        entry.n_open -= 1
+        entry.n_shared += shared
+        if entry.n_open == 0 and not entry.is_ended:
+            self._conclude(entry)
 
     def fail(self, index: int, code: str) -> None:
-        """Settles the item of ``pieces[index]`` as an error of its own."""
-        self._fail(self.pieces[index].entry, code)
+        """Settles the item of ``pieces[index]`` as an error of its own; who would have shared its answer runs alone."""
+        piece = self.pieces[index]
+        self._fail(piece.entry, code)
+        for follower in self._followers.pop(piece.key, ()) if piece.key is not None else ():
+            follower.key = None
+            self.pieces.append(follower)
 
     def _fail(self, entry: Entry, code: str) -> None:
-        line = lines.failed(entry.claimed.index, entry.item, code)
-        entry.result = Result(entry.claimed.index, ResultStatus.FAILED, line)
+        self._end(entry, ResultStatus.FAILED, lines.failed(entry.index, entry.item, code))
 
     def _conclude(self, entry: Entry) -> None:
-        answers = [piece.answer for piece in entry.pieces]
-        given = [answer for answer in answers if answer is not None]
-        if entry.result is not None or len(given) < len(answers):
-            return
+        job = entry.shard.job
         prompts = [piece.prompt for piece in entry.pieces]
-        output = entry.kind.output(self._model, entry.params, entry.item, prompts, given)
+        answers = [piece.answer for piece in entry.pieces if piece.answer is not None]
+        output = _kind(job).output(self._model, self._params[job.id], entry.item, prompts, answers)
         if output is not None:
-            line = lines.succeeded(entry.claimed.index, entry.item, output, entry.n_input, entry.n_output)
-            entry.result = Result(entry.claimed.index, ResultStatus.SUCCEEDED, line)
+            entry.shard.n_deduplicated += 0 < entry.n_shared == len(entry.pieces)
+            line = lines.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output)
+            self._end(entry, ResultStatus.SUCCEEDED, line)
         elif entry.is_retry:
             self._fail(entry, "placeholder_lost")
         else:
-            self._prompt([entry], retry=True)
+            self._prompt(job, [entry], retry=True)
+
+    def _end(self, entry: Entry, status: ResultStatus, line: bytes) -> None:
+        if entry.is_ended:
+            return
+        shard = entry.shard
+        entry.is_ended = True
+        shard.n_output += entry.n_output
+        shard.results.append(Result(entry.index, status, line))
+        shard.n_open -= 1
+        if shard.n_open == 0:
+            self._whole.append(self._open.pop(shard.id))
 
     def whole(self) -> list[Settlement]:
         """Takes out the shards of which every item has a result, for settling."""
-        ready = {shard: entries for shard, entries in self._shards.items() if all(entry.result for entry in entries)}
-        for shard in ready:
-            del self._shards[shard]
-        return [_settlement(shard, entries) for shard, entries in ready.items()]
+        whole, self._whole = self._whole, []
+        return [shard.settlement() for shard in whole]
 
     @property
     def open_shards(self) -> list[int]:
-        return list(self._shards)
+        return list(self._open)
 
 
 def _sampling(decoding: Decoding, index: int) -> Sampling:
@@ -150,38 +213,35 @@ def _sampling(decoding: Decoding, index: int) -> Sampling:
 
 def refuse(claim: Claim, code: str) -> list[Settlement]:
     """Settles a whole claim as errors, without a model."""
-    shards: dict[int, list[Entry]] = {}
-    for entry in chain.from_iterable(_entries(claim)):
-        line = lines.failed(entry.claimed.index, entry.item, code)
-        entry.result = Result(entry.claimed.index, ResultStatus.FAILED, line)
-        shards.setdefault(entry.claimed.shard_id, []).append(entry)
-    return [_settlement(shard, entries) for shard, entries in shards.items()]
+    refused: dict[int, ShardInHand] = {}
+    for _, entries in _entries(claim):
+        for entry in entries:
+            line = lines.failed(entry.index, entry.item, code)
+            entry.shard.results.append(Result(entry.index, ResultStatus.FAILED, line))
+            refused[entry.shard.id] = entry.shard
+    return [shard.settlement() for shard in refused.values()]
 
 
-def _entries(claim: Claim) -> Iterable[list[Entry]]:
-    """The claim's items, job by job."""
-    for job_id, same in _by_job(claim.items):
-        job = claim.jobs[job_id]
-        kind = KINDS[job.kind]
-        params = kind.params_type.model_validate(job.params)
-        parse = kind.item_type.model_validate_json
-        yield [Entry(claimed, kind, params, parse(claimed.payload)) for claimed in same]
+def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, list[Entry]]]:
+    """The claim's items job by job, the most urgent shards of each first."""
+    jobs: dict[Any, list[Entry]] = {shard.job_id: [] for shard in claim.shards.values()}
+    of_shard: dict[int, list[ClaimedItem]] = {shard_id: [] for shard_id in claim.shards}
+    for each in claim.items:
+        of_shard[each.shard_id].append(each)
+    for shard_id, claimed in of_shard.items():
+        job = claim.jobs[claim.shards[shard_id].job_id]
+        payloads = b"[" + b",".join([each.payload for each in claimed]) + b"]"
+        shard = ShardInHand(shard_id, job, len(claimed))
+        items = _item_list(job.kind).validate_json(payloads)
+        jobs[job.id] += [Entry(shard, each.index, item) for each, item in zip(claimed, items, strict=True)]
+    return ((claim.jobs[job_id], entries) for job_id, entries in jobs.items())
 
 
-def _by_job(items: Sequence[ClaimedItem]) -> Iterable[tuple[UUID, list[ClaimedItem]]]:
-    """The items of each job together; a shard's come one after the other, all of one job."""
-    jobs: dict[UUID, list[ClaimedItem]] = {}
-    for _, shard in groupby(items, key=attrgetter("shard_id")):
-        same = list(shard)
-        jobs.setdefault(same[0].job_id, []).extend(same)
-    return jobs.items()
+def _kind(job: ClaimedJob) -> Kind:
+    return KINDS[job.kind]
 
 
-def _settlement(shard_id: int, entries: Sequence[Entry]) -> Settlement:
-    return Settlement(
-        shard_id,
-        [entry.result for entry in entries if entry.result],
-        n_output=sum(entry.n_output for entry in entries),
-        n_padded=sum(entry.n_padded for entry in entries),
-        n_batches=sum(entry.n_batches for entry in entries),
-    )
+@cache
+def _item_list(kind: str) -> TypeAdapter[list[Item]]:
+    """Parses many items in one call, a third of the cost of one by one."""
+    return TypeAdapter(list[KINDS[kind].item_type])  # type: ignore[arg-type, misc]

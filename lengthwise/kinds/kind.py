@@ -6,7 +6,7 @@ A kind knows models' tokenizers and options; it knows nothing of HTTP, tables or
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
@@ -80,8 +80,7 @@ class Decoding:
     stop: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Prompt:
+class Prompt(NamedTuple):
     """One sequence for the engine; ``is_careful`` if made the careful way, after a first answer was of no use."""
 
     tokens: list[int]
@@ -90,8 +89,7 @@ class Prompt:
     is_careful: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What the engine made of one prompt. ``finish_reason`` is stop, length or label."""
 
     text: str

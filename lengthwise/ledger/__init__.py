@@ -3,15 +3,18 @@
     submit       a job, its items and shards, written while they arrive
     idempotency  requests that their caller named: each makes one job
     pending      how much waits or runs
-    claim        shards of one bucket for a worker, its heartbeat, and what it gives back
+    turn         whose shard comes when: the fair queue's tags
+    claim        shards of like length for a worker
+    lease        a claim's heartbeat, and what is given back of it
     settle       results behind the fence of a lease, and the end of a job
     cancel       cancel, expire and delete a job
     retry        the failed items of an ended job
     read         jobs, their figures and their results, for the caller
     delivery     webhooks that are due, and what came of them
     sweep        what time alone must mend
+    urgency      shards whose deadline nears
     retention    jobs that are forgotten, and their rows removed
 
-Rows are locked in one order everywhere, shards before jobs and each in order of id, so that no two steps wait for each
-other.
+Rows are locked in one order everywhere: the tenant before shards, these before jobs, and each in order of id, so that
+no two steps wait for each other.
 """

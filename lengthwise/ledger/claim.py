@@ -1,10 +1,12 @@
-"""Hands shards of one bucket, across jobs and tenants, to one worker under a lease; keeps or takes back that lease."""
+"""Hands shards of like length, across jobs and tenants, to one worker under a lease."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg import Cursor
 from sqlalchemy import Connection
 
 from lengthwise import database
@@ -13,18 +15,34 @@ from lengthwise import database
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
     id: UUID
+    tenant_id: UUID
     kind: str
     model: str
     params: dict[str, Any]
+    #: Whether its items may be answered by another's computation, where decoding is deterministic.
+    deduplicate: bool
+
+
+class ClaimedItem(NamedTuple):
+    shard_id: int
+    index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody misses here
+    n_tokens: int
+    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
-class ClaimedItem:
-    shard_id: int
+class ClaimedShard:
+    id: int
     job_id: UUID
-    index: int
+    #: Claims of it whose worker has not reported back, this one included: beyond one it is suspected of killing.
+    deaths: int
+    #: Failures so far that time may heal.
+    attempts: int
+    bucket: int
+    priority: int
+    vkey: float
+    n_items: int
     n_tokens: int
-    payload: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,79 +51,116 @@ class Claim:
 
     token: UUID
     jobs: dict[UUID, ClaimedJob]
+    #: By their id, the most urgent first.
+    shards: dict[int, ClaimedShard]
     items: list[ClaimedItem]
-    #: How often each shard has been claimed, this time included.
-    attempts: dict[int, int]
 
     @property
     def shard_ids(self) -> list[int]:
-        return list(dict.fromkeys(item.shard_id for item in self.items))
+        return list(self.shards)
 
 
-def claim(
-    connection: Connection, pool: str, token: UUID, *, tokens: int, items: int, lease_seconds: float
-) -> Claim | None:
-    """Takes the fair queue's head and fills up from its bucket to ``tokens`` input tokens or ``items`` items.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much one claim takes: it ends with the shard that reaches ``tokens`` input tokens or ``items`` items.
 
-    Shards are taken whole, so the last one may go beyond. Returns None when nothing of this pool is ready.
+    With fewer than ``thin`` items, and less than their share of the tokens, it goes on in the neighbouring buckets.
+    """
+
+    tokens: int
+    items: int
+    thin: int = 0
+
+    def missing(self, shards: Collection[ClaimedShard]) -> "Limits | None":
+        """What these shards leave to fill up; None if they are enough."""
+        tokens = self.tokens * self.thin // self.items - sum(shard.n_tokens for shard in shards)
+        items = self.thin - sum(shard.n_items for shard in shards)
+        return Limits(tokens, items) if min(tokens, items) > 0 else None
+
+
+def claim(connection: Connection, pool: str, token: UUID, limits: Limits, *, lease_seconds: float) -> Claim | None:
+    """Takes the fair queue's head and fills up from its bucket, and its neighbours, as ``limits`` say.
+
+    Shards are taken whole, so the last one may go beyond. One that a worker died over is taken alone. Returns None
+    when nothing of this pool is ready.
     """
     cursor = database.cursor(connection)
     # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
     cursor.execute("SET LOCAL synchronous_commit = off")
-    cursor.execute(_CLAIM, {"pool": pool, "token": token, "tokens": tokens, "items": items, "lease": lease_seconds})
-    return _load(connection, token, cursor.fetchall())
+    taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds)
+    return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
 
 
-def _load(connection: Connection, token: UUID, shards: Sequence[tuple[int, UUID, int]]) -> Claim | None:
-    if not shards:
+def top_up(connection: Connection, pool: str, claimed: Claim, limits: Limits, *, lease_seconds: float) -> Claim:
+    """Adds to a claim that is thin what has come since, if anything has."""
+    cursor = database.cursor(connection)
+    cursor.execute("SET LOCAL synchronous_commit = off")
+    held = list(claimed.shards.values())
+    more = _load(connection, claimed.token, _more(cursor, pool, claimed.token, held, limits, lease_seconds))
+    if more is None:
+        return claimed
+    return Claim(claimed.token, claimed.jobs | more.jobs, claimed.shards | more.shards, claimed.items + more.items)
+
+
+def _more(
+    cursor: Cursor[Any], pool: str, token: UUID, taken: list[ClaimedShard], limits: Limits, lease_seconds: float
+) -> list[ClaimedShard]:
+    missing = limits.missing(taken)
+    if not taken or missing is None or any(shard.deaths > 1 for shard in taken):
+        return []
+    return _take(cursor, _CLAIM_NEAR, pool, token, missing, lease_seconds, bucket=taken[0].bucket)
+
+
+def _take(
+    cursor: Cursor[Any], statement: str, pool: str, token: UUID, limits: Limits, lease_seconds: float, **more: int
+) -> list[ClaimedShard]:
+    which = {"pool": pool, "token": token, "tokens": limits.tokens, "items": limits.items, "lease": lease_seconds}
+    cursor.execute(statement, which | more)
+    return [ClaimedShard(*row) for row in cursor.fetchall()]
+
+
+def _load(connection: Connection, token: UUID, taken: Sequence[ClaimedShard]) -> Claim | None:
+    if not taken:
         return None
-    job_of = {shard_id: job_id for shard_id, job_id, _ in shards}
+    shards = {shard.id: shard for shard in sorted(taken, key=attrgetter("priority", "vkey", "id"))}
     cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
-    cursor.execute(_ITEMS, {"ids": list(job_of)})
-    items = [ClaimedItem(shard_id, job_of[shard_id], *rest) for shard_id, *rest in cursor.fetchall()]
-    cursor.execute(_JOBS, {"ids": list(set(job_of.values()))})
+    cursor.execute(_ITEMS, {"ids": list(shards)})
+    items = list(map(ClaimedItem._make, cursor.fetchall()))
+    cursor.execute(_JOBS, {"ids": list({shard.job_id for shard in taken})})
     jobs = {row[0]: ClaimedJob(*row) for row in cursor.fetchall()}
-    return Claim(token, jobs, items, {shard_id: attempts for shard_id, _, attempts in shards})
+    return Claim(token, jobs, shards, items)
 
 
-def claim_exhausted(connection: Connection, token: UUID, *, max_attempts: int, lease_seconds: float) -> Claim | None:
-    """Takes shards whose leases ran out ``max_attempts`` times: their items are to be settled as errors, not run."""
+def claim_condemned(connection: Connection, token: UUID, *, max_deaths: int, lease_seconds: float) -> Claim | None:
+    """Takes single items over which ``max_deaths`` workers died: they are to be settled as errors, not run."""
     cursor = database.cursor(connection)
-    cursor.execute(_CLAIM_EXHAUSTED, {"token": token, "max_attempts": max_attempts, "lease": lease_seconds})
-    return _load(connection, token, cursor.fetchall())
+    cursor.execute(_CLAIM_CONDEMNED, {"token": token, "max_deaths": max_deaths, "lease": lease_seconds})
+    return _load(connection, token, [ClaimedShard(*row) for row in cursor.fetchall()])
 
 
-def heartbeat(connection: Connection, token: UUID, shard_ids: Iterable[int], *, lease_seconds: float) -> set[int]:
-    """Renews the lease of those shards that the token still holds, and returns them: the rest was taken away."""
-    cursor = database.cursor(connection)
-    cursor.execute(_HEARTBEAT, {"token": token, "ids": list(shard_ids), "lease": lease_seconds})
-    return {row[0] for row in cursor.fetchall()}
+# A ``ClaimedShard``.
+_TAKEN = "id, job_id, deaths, attempts, bucket, priority, vkey, hi - lo, n_tokens"
 
-
-def release(connection: Connection, token: UUID, shard_ids: Sequence[int]) -> None:
-    """Gives shards back: claimable at once, and no attempt is charged."""
-    database.cursor(connection).execute(_RELEASE, {"token": token, "ids": list(shard_ids)})
-
-
-def delay(connection: Connection, token: UUID, shard_ids: Sequence[int], seconds: float) -> None:
-    """Gives shards back after a failure that time may heal: claimable in ``seconds``, the attempt counts."""
-    database.cursor(connection).execute(_DELAY, {"token": token, "ids": list(shard_ids), "seconds": seconds})
-
+_LEASE = """
+state = 'leased', token = %(token)s, deaths = deaths + 1, lease_until = now() + make_interval(secs => %(lease)s)
+"""
 
 # The head by (priority, vkey) picks the bucket, which is filled from the head onward in the same order. No lock is
 # waited for: a worker that loses a race takes what is left. Only what is taken is locked, so that another worker never
-# finds a queue empty that is not; the head is locked first, so that it never comes away with nothing. ARRAY(…) keeps
-# the planner from joining with all shards.
-_CLAIM = """
+# finds a queue empty that is not; the head is locked first, so that it never comes away with nothing. A head that a
+# worker died over is taken alone, and such shards fill nobody's claim. ARRAY(…) keeps the planner from joining with
+# all shards.
+_CLAIM = f"""
 WITH head AS MATERIALIZED (
-  SELECT bucket, priority, vkey, id FROM shards
+  SELECT bucket, priority, vkey, id, deaths FROM shards
   WHERE pool = %(pool)s AND state = 'ready' AND not_before <= now()
   ORDER BY priority, vkey, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), waiting AS (
   SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards
   WHERE pool = %(pool)s AND bucket = (SELECT bucket FROM head) AND state = 'ready' AND not_before <= now()
     AND (priority, vkey, id) >= (SELECT priority, vkey, id FROM head)
-  ORDER BY priority, vkey, id LIMIT %(items)s
+    AND (deaths = 0 OR id = (SELECT id FROM head))
+  ORDER BY priority, vkey, id LIMIT CASE WHEN (SELECT deaths FROM head) > 0 THEN 1 ELSE %(items)s END
 ), filled AS (
   SELECT id, sum(n_tokens) OVER queue - n_tokens AS tokens, sum(n_items) OVER queue - n_items AS items FROM waiting
   WINDOW queue AS (ORDER BY priority, vkey, id)
@@ -114,19 +169,38 @@ WITH head AS MATERIALIZED (
   WHERE id = ANY(ARRAY(SELECT id FROM filled WHERE tokens < %(tokens)s AND items < %(items)s)) AND state = 'ready'
   FOR UPDATE SKIP LOCKED
 )
-UPDATE shards SET state = 'leased', token = %(token)s, attempts = attempts + 1,
-                  lease_until = now() + make_interval(secs => %(lease)s)
-WHERE id = ANY(ARRAY(SELECT id FROM taken))
-RETURNING id, job_id, attempts
-"""
+UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}
+"""  # noqa: S608 — of constants, like the others here
 
-_CLAIM_EXHAUSTED = """
+# When its bucket runs dry a batch is filled from those beside it, the nearest first: a little padding costs less than
+# a batch of few rows.
+_CLAIM_NEAR = f"""
+WITH waiting AS (
+  SELECT shard.*, near.rank FROM unnest(ARRAY[0, -1, 1, -2, 2]) WITH ORDINALITY AS near (step, rank)
+  CROSS JOIN LATERAL (
+    SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards
+    WHERE pool = %(pool)s AND bucket = (%(bucket)s + near.step)::smallint AND state = 'ready' AND not_before <= now()
+      AND deaths = 0
+    ORDER BY priority, vkey, id LIMIT %(items)s
+  ) shard
+), filled AS (
+  SELECT id, sum(n_tokens) OVER queue - n_tokens AS tokens, sum(n_items) OVER queue - n_items AS items FROM waiting
+  WINDOW queue AS (ORDER BY rank, priority, vkey, id)
+), taken AS (
+  SELECT id FROM shards
+  WHERE id = ANY(ARRAY(SELECT id FROM filled WHERE tokens < %(tokens)s AND items < %(items)s)) AND state = 'ready'
+  FOR UPDATE SKIP LOCKED
+)
+UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}
+"""  # noqa: S608
+
+_CLAIM_CONDEMNED = f"""
 UPDATE shards SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease)s)
 WHERE id = ANY(ARRAY(SELECT id FROM shards
-                     WHERE state = 'leased' AND lease_until < now() AND attempts >= %(max_attempts)s
+                     WHERE state = 'leased' AND lease_until < now() AND deaths >= %(max_deaths)s AND hi - lo = 1
                      ORDER BY lease_until LIMIT 16 FOR UPDATE SKIP LOCKED))
-RETURNING id, job_id, attempts
-"""
+RETURNING {_TAKEN}
+"""  # noqa: S608
 
 # OFFSET 0 keeps the planner from turning a range scan a shard into one join over all items of the jobs.
 _ITEMS = """
@@ -138,23 +212,4 @@ FROM shards CROSS JOIN LATERAL (
 WHERE shards.id = ANY(%(ids)s)
 """
 
-_JOBS = "SELECT id, kind, model, params FROM jobs WHERE id = ANY(%(ids)s)"
-
-# Locked in order of id, as everywhere: a heartbeat, a settlement and a cancellation may meet.
-_HELD = """
-WHERE id = ANY(ARRAY(SELECT id FROM shards WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'
-                     ORDER BY id FOR UPDATE))
-"""
-
-_HEARTBEAT = f"""
-UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s) {_HELD} RETURNING id
-"""  # noqa: S608 — of constants, like the next two
-
-_RELEASE = f"""
-UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, attempts = attempts - 1 {_HELD}
-"""  # noqa: S608
-
-_DELAY = f"""
-UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
-                  not_before = now() + make_interval(secs => %(seconds)s) {_HELD}
-"""  # noqa: S608
+_JOBS = "SELECT id, tenant_id, kind, model, params, deduplicate FROM jobs WHERE id = ANY(%(ids)s)"

@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.ledger import turn
 from lengthwise.ledger.idempotency import Named
 from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
@@ -104,14 +105,10 @@ class Submission:
 
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
-        queue = {"tenant": self.job.tenant_id, "pool": self.job.pool, "priority": int(self.job.priority)}
-        cursor.execute(_LOCK_TENANT, queue)
-        tenant = cursor.fetchone()
-        if tenant is None:
-            raise LookupError("the tenant does not exist")
-        cursor.execute(_FAIR_START, queue)
-        tags = start_tags(self._shards, cursor.fetchall()[0][0], weight=tenant[0])
-        cursor.execute(_SET_LAST_FINISH, {**queue, "finish": tags[-1]})
+        queue = turn.Queue(self.job.pool, int(self.job.priority), self.job.tenant_id)
+        weight = turn.lock_tenant(cursor, queue.tenant_id)
+        tags = start_tags(self._shards, turn.start(cursor, queue), weight)
+        turn.set_last_finish(cursor, queue, tags[-1])
         rows = [(shard, tag, ShardState.READY, 0) for shard, tag in zip(self._shards, tags, strict=False)]
         rows += [(shard, tags[-1], ShardState.DONE, shard.hi - shard.lo) for shard in self._refused]
         with cursor.copy(_COPY_SHARDS) as copy:
@@ -153,26 +150,6 @@ _COPY_ITEMS = "COPY items (job_id, pos, index, n_tokens, payload) FROM STDIN (FO
 _COPY_RESULTS = "COPY results (job_id, index, status, result) FROM STDIN (FORMAT BINARY)"
 _COPY_SHARDS = """
 COPY shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, n_failed) FROM STDIN (FORMAT BINARY)
-"""
-
-# A tenant's submissions take their turns one after the other: this holds until the commit.
-_LOCK_TENANT = "SELECT weight FROM tenants WHERE id = %(tenant)s FOR NO KEY UPDATE"
-
-# Where this job's first shard starts in its pool's queue of its priority: after the tenant's last one there, and never
-# before the shard that is next to be served (or, with nothing waiting, before anything that was).
-_FAIR_START = """
-SELECT greatest(
-  (SELECT last_finish FROM turns WHERE pool = %(pool)s AND priority = %(priority)s AND tenant_id = %(tenant)s),
-  coalesce((SELECT vkey FROM shards WHERE pool = %(pool)s AND priority = %(priority)s AND state = 'ready'
-            ORDER BY priority, vkey, id LIMIT 1),
-           (SELECT max(last_finish) FROM turns WHERE pool = %(pool)s AND priority = %(priority)s),
-           0))
-"""
-
-_SET_LAST_FINISH = """
-INSERT INTO turns (pool, priority, tenant_id, last_finish)
-VALUES (%(pool)s, %(priority)s, %(tenant)s, %(finish)s)
-ON CONFLICT (pool, priority, tenant_id) DO UPDATE SET last_finish = excluded.last_finish
 """
 
 _INSERT_JOB = """

@@ -7,10 +7,13 @@ from sqlalchemy import Connection
 from lengthwise import database
 
 
-def expire_leases(connection: Connection, *, max_attempts: int) -> int:
-    """Makes the shards of dead workers claimable again; those claimed too often are left to ``claim_exhausted``."""
+def expire_leases(connection: Connection, *, max_deaths: int) -> int:
+    """Makes the shards of dead workers claimable again, each cut in two: should one of its items have been what killed
+    the worker, it will stand alone after log2 of the shard's items deaths. Single items over which ``max_deaths``
+    workers died are left to ``claim_condemned``. Returns how many shards were taken back.
+    """
     cursor = database.cursor(connection)
-    cursor.execute(_EXPIRE_LEASES, {"max_attempts": max_attempts})
+    cursor.execute(_EXPIRE_LEASES, {"max_deaths": max_deaths})
     return cursor.rowcount
 
 
@@ -21,11 +24,11 @@ def finished_jobs(connection: Connection) -> list[UUID]:
     return [row[0] for row in cursor.fetchall()]
 
 
-def waiting_pools(connection: Connection) -> list[str]:
-    """Pools with work that may be claimed now."""
+def waiting_pools(connection: Connection) -> list[tuple[str, int]]:
+    """Pools with work that may be claimed now, by name, and the priority of the first of it."""
     cursor = database.cursor(connection)
     cursor.execute(_WAITING_POOLS)
-    return [row[0] for row in cursor.fetchall()]
+    return cursor.fetchall()
 
 
 def deliveries_due(connection: Connection) -> bool:
@@ -35,10 +38,23 @@ def deliveries_due(connection: Connection) -> bool:
 
 
 _EXPIRE_LEASES = """
-UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL
-WHERE id = ANY(ARRAY(SELECT id FROM shards
-                     WHERE state = 'leased' AND lease_until < now() AND attempts < %(max_attempts)s
-                     ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED))
+WITH lost AS MATERIALIZED (
+  SELECT id, job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, attempts, deaths, (lo + hi) / 2 AS middle
+  FROM shards WHERE state = 'leased' AND lease_until < now() AND (hi - lo > 1 OR deaths < %(max_deaths)s)
+  ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED
+), halves AS MATERIALIZED (
+  SELECT lost.*, first.n_tokens AS first_tokens FROM lost CROSS JOIN LATERAL (
+    SELECT sum(items.n_tokens)::int AS n_tokens FROM items
+    WHERE items.job_id = lost.job_id AND items.pos >= lost.lo AND items.pos < lost.middle
+  ) first WHERE lost.hi - lost.lo > 1
+), second AS (
+  INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, attempts, deaths)
+  SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, vkey, 'ready', attempts, deaths
+  FROM halves
+)
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
+                  hi = coalesce(halves.middle, shards.hi), n_tokens = coalesce(halves.first_tokens, shards.n_tokens)
+FROM lost LEFT JOIN halves USING (id) WHERE shards.id = lost.id
 """
 
 _FINISHED_JOBS = """
@@ -56,8 +72,11 @@ WITH RECURSIVE pools AS (
           ORDER BY shards.pool LIMIT 1)
   FROM pools WHERE pools.pool IS NOT NULL
 )
-SELECT pool FROM pools
-WHERE EXISTS (SELECT FROM shards WHERE shards.pool = pools.pool AND state = 'ready' AND not_before <= now())
+SELECT pool, head.priority FROM pools CROSS JOIN LATERAL (
+  SELECT priority FROM shards WHERE shards.pool = pools.pool AND state = 'ready' AND not_before <= now()
+  ORDER BY priority, vkey, id LIMIT 1
+) head
+ORDER BY pool
 """
 
 _DELIVERIES_DUE = "SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt_at <= now() LIMIT 1"

@@ -73,19 +73,20 @@ def all_is_right(client: TestClient, job: str) -> None:
     }
 
 
-def attempts() -> list[tuple[str, int]]:
-    return sorted(sql("SELECT DISTINCT state, attempts FROM shards"))
+def deaths() -> list[tuple[str, int]]:
+    return sorted(sql("SELECT DISTINCT state, deaths FROM shards"))
 
 
 def test_kill_9_in_the_middle_of_a_job_loses_nothing_and_doubles_nothing(client: TestClient, logs: Path) -> None:
     with worker("generate", logs) as victim:
         job = submitted(client)
         in_the_middle()
+        wait_until(lambda: sql("SELECT count(*) FROM shards WHERE state = 'leased'") != [(0,)])
         victim.kill()
         assert sql("SELECT count(*) FROM shards WHERE state = 'leased'") != [(0,)]
     with worker("generate", logs):
         all_is_right(client, job)
-    assert attempts() == [("done", 1), ("done", 2)]
+    assert deaths() == [("done", 1), ("done", 2)]
 
 
 def test_sigterm_in_the_middle_of_a_job_gives_back_what_is_not_done_uncharged(client: TestClient, logs: Path) -> None:
@@ -96,7 +97,34 @@ def test_sigterm_in_the_middle_of_a_job_gives_back_what_is_not_done_uncharged(cl
         wait_until(lambda: not leaving.is_running, GRACE_SECONDS + 2)
         assert leaving.exit_code() == 0, leaving.output()
     assert n_settled() < N_ITEMS
-    assert attempts() == [("done", 1), ("ready", 0)]
+    assert deaths() == [("done", 1), ("ready", 0)]
     with worker("generate", logs):
         all_is_right(client, job)
-    assert attempts() == [("done", 1)]
+    assert deaths() == [("done", 1)]
+
+
+def test_a_batch_longer_than_the_grace_is_given_back_and_the_worker_goes(
+    client: TestClient, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs(monkeypatch, models=write_catalog(tmp_path / "slow", seconds_per_batch=60), grace_seconds=1)
+    with worker("generate", logs) as leaving:
+        client.post("/v1/jobs", json={"kind": "generate", "items": ["a", "b"]})
+        wait_until(lambda: deaths() == [("leased", 1)])
+        leaving.ask_to_stop()
+        wait_until(lambda: not leaving.is_running, 1 + 2 + 5)  # a busy machine may need some seconds more
+        assert leaving.exit_code() == 0, leaving.output()
+    assert deaths() == [("ready", 0)]
+
+
+def test_a_hung_engine_is_replaced_and_what_hung_it_ends_alone(
+    client: TestClient, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs(monkeypatch, models=write_catalog(tmp_path / "hung", seconds_per_batch=600), hang_seconds=0.5, max_deaths=1)
+    with worker("generate", logs) as hanging:
+        answer = client.post("/v1/jobs", json={"kind": "generate", "items": ["a"]})
+        job = answer.json()["id"]
+        wait_until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == "completed", 60)
+        assert hanging.is_running
+        assert "replacing its process" in hanging.output()
+    [line] = client.get(f"/v1/jobs/{job}/results").content.splitlines()
+    assert from_json(line)["error"]["code"] == "worker_lost"

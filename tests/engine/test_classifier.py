@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -48,5 +46,5 @@ def test_labels_stand_in_the_order_of_the_scores(load: Load) -> None:
 
 
 def test_a_request_for_labels_needs_no_limit(load: Load) -> None:
-    requests = [replace(request, max_new_tokens=0) for request in tiny.requests()]
+    requests = [request._replace(max_new_tokens=0) for request in tiny.requests()]
     assert len(run(load("bert", "none"), requests)) == len(requests)

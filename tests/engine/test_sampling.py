@@ -1,5 +1,3 @@
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -12,7 +10,7 @@ from worker.engine.sampling import draw
 
 def sampled(seed: int = 0) -> list[Request]:
     return [
-        replace(request, sampling=Sampling(temperature=0.9, top_p=0.95, top_k=50, seed=seed + request.id))
+        request._replace(sampling=Sampling(temperature=0.9, top_p=0.95, top_k=50, seed=seed + request.id))
         for request in tiny.requests()
     ]
 

@@ -9,9 +9,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from lengthwise import database, queue, settings
+from lengthwise import database, settings
 from lengthwise.ledger import sweep
 from tests import servers as real
+from tests.conftest import forget
 from tests.fakes import write_catalog
 from worker import loaded
 from worker.generate import generate
@@ -71,13 +72,11 @@ def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestC
         named = {"database_url": url, "redis_url": servers.redis, "models": write_catalog(folder), **knobs}
         for name, value in named.items():
             patch.setenv(f"LENGTHWISE_{name.upper()}", str(value))
-        for made in (settings.get, database.engine, queue.app):
-            made.cache_clear()
+        forget()
         with TestClient(create_app(), raise_server_exceptions=False) as client:
             yield client
         database.engine().dispose()
-        for made in (settings.get, database.engine, queue.app):
-            made.cache_clear()
+        forget()
 
 
 def submit(client: TestClient, items: list[Any], kind: str = "generate", **more: Any) -> dict[str, Any]:
@@ -102,4 +101,4 @@ def forget_models() -> None:
 
 def _waiting() -> list[str]:
     with database.engine().begin() as connection:
-        return sweep.waiting_pools(connection)
+        return [pool for pool, _ in sweep.waiting_pools(connection)]

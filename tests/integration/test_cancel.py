@@ -11,7 +11,7 @@ import pytest
 from lengthwise import database
 from lengthwise.errors import NotFound
 from lengthwise.ledger import cancel, retention, sweep
-from lengthwise.ledger.claim import heartbeat
+from lengthwise.ledger.lease import heartbeat
 from tests.ledger import (
     DEFAULT,
     counts,
@@ -173,7 +173,7 @@ def test_two_sweeps_end_overdue_jobs_once() -> None:
         at_once.wait()
         expire()
         with database.engine().begin() as connection:
-            sweep.expire_leases(connection, max_attempts=5)
+            sweep.expire_leases(connection, max_deaths=3)
 
     with ThreadPoolExecutor(3) as pool:
         for _ in range(10):

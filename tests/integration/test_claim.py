@@ -1,17 +1,20 @@
 """Claims: which shards, in which order, under which budget, and what becomes of them while they are held."""
 
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil, log2
 from uuid import UUID, uuid4
 
 import pytest
 
 from lengthwise import database
 from lengthwise.ledger import claim as claims
+from lengthwise.ledger import lease, sweep
 from lengthwise.sharding import bucket_of
 from lengthwise.states import Priority
 from tests.ledger import (
     DEFAULT,
     POOL,
+    jobs_in,
     let_leases_run_out,
     must_take,
     new_tenant,
@@ -25,15 +28,15 @@ from tests.ledger import (
 pytestmark = pytest.mark.usefixtures("installed")
 
 
-def attempts_of(shard_ids: list[int]) -> list[int]:
-    return [row[0] for row in sql("SELECT attempts FROM shards WHERE id = ANY(:ids)", ids=shard_ids)]
+def deaths_in(claimed: claims.Claim) -> set[int]:
+    return {shard.deaths for shard in claimed.shards.values()}
 
 
 def jobs_in_order() -> list[UUID]:
     """The jobs of the claims that follow each other, settled one by one."""
     order = []
     while claimed := take(items=1):
-        order += [item.job_id for item in claimed.items]
+        order += jobs_in(claimed)
         put(claimed)
     return order
 
@@ -42,7 +45,7 @@ def test_a_claim_is_of_one_bucket_across_jobs_and_tenants() -> None:
     jobs = {submit(["x" * 10] * 3 + ["x" * 100] * 2, tenant=tenant) for tenant in (DEFAULT, new_tenant())}
     first, second = must_take(), must_take()
     assert take() is None
-    assert {item.job_id for item in first.items} == set(first.jobs) == jobs
+    assert set(jobs_in(first)) == set(first.jobs) == jobs
     assert {item.n_tokens for item in first.items} == {10}
     assert [item.n_tokens for item in second.items] == [100] * 4
 
@@ -55,7 +58,7 @@ def test_items_come_whole() -> None:
         assert claimed.jobs[job].params == {"top_k": 3}
         assert (claimed.jobs[job].kind, claimed.jobs[job].model) == ("generate", "echo")
         assert len({bucket_of(item.n_tokens) for item in claimed.items}) == 1
-        assert set(claimed.attempts.values()) == {1}
+        assert deaths_in(claimed) == {1}
         seen |= {item.index: item for item in claimed.items}
     assert [seen[index].payload for index in range(300)] == [b'{"text":"%b"}' % text.encode() for text in texts]
     assert all(seen[index].n_tokens == len(text) for index, text in enumerate(texts))
@@ -76,14 +79,14 @@ def test_a_claim_stops_at_its_tokens_or_its_items_whichever_comes_first() -> Non
 
 def test_many_tiny_jobs_fill_one_claim() -> None:
     jobs = {submit(["x" * 10]) for _ in range(100)}
-    assert {item.job_id for item in must_take(items=256).items} == jobs
+    assert set(jobs_in(must_take(items=256))) == jobs
 
 
 def test_what_another_worker_is_claiming_is_not_waited_for() -> None:
     submit(["x" * 10] * 20, shard_items=10)
     with database.engine().begin() as first, database.engine().begin() as second:
         mine, yours, nobodys = (
-            claims.claim(connection, POOL, uuid4(), tokens=1, items=10, lease_seconds=60)
+            claims.claim(connection, POOL, uuid4(), claims.Limits(tokens=1, items=10), lease_seconds=60)
             for connection in (first, second, second)
         )
         assert mine
@@ -105,27 +108,28 @@ def test_what_is_put_off_waits_for_its_time_and_is_charged() -> None:
     submit(["x" * 10] * 3)
     claimed = must_take()
     with database.engine().begin() as connection:
-        claims.delay(connection, claimed.token, claimed.shard_ids, seconds=60)
+        lease.delay(connection, claimed.token, claimed.shard_ids, seconds=60)
     assert take() is None
     sql("UPDATE shards SET not_before = now()")
-    assert set(must_take().attempts.values()) == {2}
+    (again,) = must_take().shards.values()
+    assert (again.attempts, again.deaths) == (1, 1)
 
 
 def test_what_is_given_back_is_claimable_at_once_and_not_charged() -> None:
     submit(["x" * 10] * 3)
     claimed = must_take()
     with database.engine().begin() as connection:
-        claims.release(connection, claimed.token, claimed.shard_ids)
-    assert attempts_of(claimed.shard_ids) == [0]
-    assert set(must_take().attempts.values()) == {1}
+        lease.release(connection, claimed.token, claimed.shard_ids)
+    assert sql("SELECT attempts, deaths FROM shards") == [(0, 0)]
+    assert deaths_in(must_take()) == {1}
 
 
 def test_only_its_holder_gives_a_shard_back() -> None:
     submit(["x" * 10])
     claimed = must_take()
     with database.engine().begin() as connection:
-        claims.release(connection, uuid4(), claimed.shard_ids)
-        claims.delay(connection, uuid4(), claimed.shard_ids, seconds=0)
+        lease.release(connection, uuid4(), claimed.shard_ids)
+        lease.delay(connection, uuid4(), claimed.shard_ids, seconds=0)
     assert take() is None
 
 
@@ -137,19 +141,81 @@ def test_a_heartbeat_renews_the_lease_and_tells_what_was_taken() -> None:
     sql("UPDATE shards SET token = :other WHERE id = :taken", other=uuid4(), taken=taken)
     let_leases_run_out()
     with database.engine().begin() as connection:
-        assert claims.heartbeat(connection, claimed.token, claimed.shard_ids, lease_seconds=60) == {held}
+        assert lease.heartbeat(connection, claimed.token, claimed.shard_ids, lease_seconds=60) == {held}
     assert sql("SELECT id FROM shards WHERE lease_until > now() + interval '50 seconds'") == [(held,)]
 
 
-def test_a_shard_whose_workers_died_too_often_is_taken_to_be_refused() -> None:
-    submit(["x" * 10] * 20, shard_items=10)
-    claimed = must_take(items=10)
-    sql("UPDATE shards SET attempts = 5 WHERE id = ANY(:ids)", ids=claimed.shard_ids)
-    with database.engine().begin() as connection:
-        assert claims.claim_exhausted(connection, uuid4(), max_attempts=5, lease_seconds=60) is None
+def die() -> None:
+    """Every worker dies, and the sweep finds out."""
     let_leases_run_out()
     with database.engine().begin() as connection:
-        exhausted = claims.claim_exhausted(connection, uuid4(), max_attempts=5, lease_seconds=60)
-    assert exhausted
-    assert exhausted.attempts == dict.fromkeys(claimed.shard_ids, 5)
-    assert exhausted.token != claimed.token
+        sweep.expire_leases(connection, max_deaths=3)
+
+
+def test_what_a_worker_died_over_is_cut_in_two_and_taken_alone() -> None:
+    submit(["x" * 10] * 7 + ["x" * 9], shard_items=8)
+    submit(["x" * 10])
+    must_take(items=8)
+    die()
+    halves = take_all()
+    assert sorted((len(half.items), deaths_in(half)) for half in halves) == [(1, {1}), (4, {2}), (4, {2})]
+    assert sum(item.n_tokens for half in halves for item in half.items) == 89
+    assert sorted(sql("SELECT lo, hi, n_tokens FROM shards")) == [(0, 1, 10), (0, 4, 39), (4, 8, 40)]
+
+
+@pytest.mark.parametrize("n_items", [64, 60, 5, 1])
+def test_a_poison_item_stands_alone_and_is_condemned_within_log2_and_one_deaths(n_items: int) -> None:
+    """Whatever holds the poison dies; the others are settled by whoever claims them."""
+    poison = n_items // 3
+    submit(["x" * 10] * n_items)
+    n_deaths = 0
+    while claimed := take():
+        if any(item.index == poison for item in claimed.items):
+            n_deaths += 1
+            die()
+        else:
+            put(claimed)
+    with database.engine().begin() as connection:
+        condemned = claims.claim_condemned(connection, uuid4(), max_deaths=3, lease_seconds=60)
+    assert condemned
+    assert [item.index for item in condemned.items] == [poison]
+    assert n_deaths <= max(3, ceil(log2(n_items)) + 1)
+    assert len(sql("SELECT FROM results")) == n_items - 1
+
+
+def test_an_innocent_item_survives_the_deaths_of_others_beside_it() -> None:
+    submit(["x" * 10])
+    for deaths in (1, 2):
+        assert deaths_in(must_take()) == {deaths}
+        die()
+        with database.engine().begin() as connection:
+            assert claims.claim_condemned(connection, uuid4(), max_deaths=3, lease_seconds=60) is None
+    put(must_take())
+    assert take() is None
+
+
+def test_a_batch_of_few_rows_is_filled_from_the_neighbouring_buckets_the_nearest_first() -> None:
+    submit(["x" * 10] * 2 + ["x" * 14] * 3 + ["x" * 30] * 3, shard_items=1)
+    claimed = must_take(items=64, thin=4)
+    assert [item.n_tokens for item in claimed.items] == [10, 10, 14, 14]
+    assert [item.n_tokens for item in must_take(items=64, thin=4).items] == [14, 30, 30, 30]
+
+
+def test_what_is_far_longer_fills_nobodys_batch() -> None:
+    submit(["x" * 10] * 2 + ["x" * 100] * 3)
+    assert [len(claimed.items) for claimed in take_all(items=64, thin=4)] == [2, 3]
+
+
+def test_a_claim_is_topped_up_with_what_came_meanwhile() -> None:
+    submit(["x" * 10] * 2)
+    limits = claims.Limits(tokens=4096, items=64, thin=64)
+    claimed = must_take(items=64, thin=64, tokens=4096)
+    later = submit(["x" * 10] * 3)
+    with database.engine().begin() as connection:
+        topped = claims.top_up(connection, POOL, claimed, limits, lease_seconds=60)
+        again = claims.top_up(connection, POOL, topped, limits, lease_seconds=60)
+    assert len(topped.items) == 5
+    assert later in topped.jobs
+    assert again.items == topped.items
+    put(topped)
+    assert len(sql("SELECT FROM results")) == 5

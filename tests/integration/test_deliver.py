@@ -25,9 +25,10 @@ SECRET = new_secret()
 
 
 @pytest.fixture(autouse=True)
-def reachable(installed: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drain, "_flag", bytearray(1))
+def reachable(installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     knobs(monkeypatch, webhook_allowed_networks="127.0.0.0/8")
+    yield
+    drain.forget()
 
 
 def status(code: int, more: bytes = b"") -> bytes:

@@ -5,14 +5,14 @@ from uuid import UUID
 import pytest
 
 from lengthwise.states import Priority
-from tests.ledger import must_take, new_tenant, put, submit
+from tests.ledger import jobs_in, must_take, new_tenant, put, submit
 
 pytestmark = pytest.mark.usefixtures("installed")
 
 
 def order(first: int) -> list[UUID]:
     """The jobs of the first shards, in the order in which they are claimed."""
-    return [must_take(items=1).items[0].job_id for _ in range(first)]
+    return [jobs_in(must_take(items=1))[0] for _ in range(first)]
 
 
 def test_one_item_does_not_wait_behind_another_tenants_big_job() -> None:

@@ -15,16 +15,19 @@ from lengthwise import database, queue, tokenizer
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
 from lengthwise.ledger import cancel
+from lengthwise.ledger import lease as leases
 from lengthwise.ledger import settle as real
-from lengthwise.ledger.claim import heartbeat
 from lengthwise.ledger.settle import Settled
 from lengthwise.settings import Settings
+from lengthwise.states import Priority
 from tests import fakes
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
-from worker import drain, lease, loaded
+from tests.servers import wait_until
+from worker import drain, lease, loaded, settlement, turn
 from worker import generate as task
 from worker.engine import registry
 from worker.engine.protocol import Request
+from worker.memo import Memo
 
 Give = Callable[[Callable[[ModelSpec], fakes.WatchedEngine]], fakes.WatchedEngine]
 
@@ -32,11 +35,12 @@ Give = Callable[[Callable[[ModelSpec], fakes.WatchedEngine]], fakes.WatchedEngin
 @pytest.fixture(autouse=True)
 def worker(catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker that has loaded nothing yet, and whose bells nobody hears."""
-    monkeypatch.setattr(drain, "_flag", bytearray(1))
     monkeypatch.setattr(queue, "ring", lambda *_: True)
     loaded.forget()
+    monkeypatch.setattr(task, "_memo", Memo())
     yield
     loaded.forget()
+    drain.forget()
 
 
 @pytest.fixture
@@ -128,7 +132,7 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
     for attempt in range(1, 6):
         assert counts(job)["pending"] == 300
         task.generate(POOL)
-        assert sql("SELECT DISTINCT attempts FROM shards") == [(attempt,)]
+        assert sql("SELECT DISTINCT attempts FROM shards") == [(min(attempt, 4),)]
         sql("UPDATE shards SET not_before = now()")
     assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
     assert counts(job)["failed"] == 300
@@ -158,11 +162,33 @@ def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: G
     assert found[1]["output"]["text"] == "nialp"
 
 
-def test_a_cancelled_job_is_neither_written_nor_run_any_further(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def _slow_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each claim is of several batches, however slow they are."""
+    monkeypatch.setattr(loaded, "batches_in", lambda *_: 4)
+
+
+@pytest.mark.usefixtures("_slow_claims")
+def test_a_cancelled_job_stops_within_one_batch(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: Sequence[Request]) -> None:
+        with database.engine().begin() as connection:
+            cancel.cancel(connection, job, DEFAULT)
+
+    monkeypatch.setattr(lease, "_CHECK_SECONDS", 0)
+    engine = give(partial(fakes.WatchedEngine, before=stop))
+    job = submit(["x" * 100 + str(number) for number in range(200)])
+    task.generate(POOL)
+    assert len(engine.batches) == 1
+    assert outputs(job) == {}
+    assert counts(job)["cancelled"] == 200
+
+
+@pytest.mark.usefixtures("_slow_claims")
+def test_a_heartbeat_too_notices_what_was_taken(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = Semaphore(0)
 
     def beat(*args: Any, **more: Any) -> set[int]:
-        held = heartbeat(*args, **more)
+        held: set[int] = real_heartbeat(*args, **more)
         if not held:
             lost.release()
         return held
@@ -173,23 +199,73 @@ def test_a_cancelled_job_is_neither_written_nor_run_any_further(give: Give, monk
         assert lost.acquire(timeout=60)
         assert lost.acquire(timeout=60)  # by the second time the first is known to the worker
 
-    monkeypatch.setattr(lease, "heartbeat", beat)
+    real_heartbeat = leases.heartbeat
+    monkeypatch.setattr(leases, "heartbeat", beat)
+    monkeypatch.setattr(lease, "_CHECK_SECONDS", 600)
     knobs(monkeypatch, heartbeat_seconds=0.05)
     engine = give(partial(fakes.WatchedEngine, before=stop))
-    job = submit(["x" * 100] * 200)
+    job = submit(["x" * 100 + str(number) for number in range(200)])
     task.generate(POOL)
     assert len(engine.batches) == 1
-    assert outputs(job) == {}
     assert counts(job)["cancelled"] == 200
 
 
+@pytest.mark.usefixtures("_slow_claims")
+def test_when_the_grace_is_over_what_is_in_hand_is_given_back_unharmed(
+    give: Give, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dawdle(_: Sequence[Request]) -> None:
+        drain.begin()
+        wait_until(lambda: sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)])
+
+    knobs(monkeypatch, heartbeat_seconds=0.05, grace_seconds=0.01)
+    give(partial(fakes.WatchedEngine, before=dawdle))
+    job = submit(["x" * 100 + str(number) for number in range(200)])
+    task.generate(POOL)
+    assert counts(job)["pending"] == 200
+
+
+def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = "echo:other"
+
+    def interrupt(_: Sequence[Request]) -> None:
+        if len(engine.batches) == 2:
+            urgent.append(submit(["urgent"], pool=other, priority=Priority.INTERACTIVE))
+
+    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    urgent: list[UUID] = []
+    engine = give(partial(fakes.WatchedEngine, before=interrupt))
+    submit(texts(3000), priority=Priority.BACKGROUND)
+    task.generate(POOL)
+    assert [line["output"]["text"] for line in outputs(urgent[0]).values()] == ["tnegru"]
+    sizes = [len(batch) for batch in engine.batches]
+    assert sizes.index(1) < len(sizes) - 5, "long before the rest of the other pool was done"
+
+
+def test_a_worker_whose_pool_is_empty_goes_on_with_the_others() -> None:
+    job = submit(texts(10), pool="echo:other")
+    task.generate(POOL)
+    assert state(job) == "completed"
+
+
+def test_texts_that_repeat_are_computed_once(give: Give) -> None:
+    engine = give(fakes.WatchedEngine)
+    sent = [f"text number {number % 50}" for number in range(3000)]
+    job = submit(sent)
+    task.generate(POOL)
+    assert sum(len(batch) for batch in engine.batches) == 50
+    assert is_echoed(job, sent)
+    assert sql("SELECT sum(n_deduplicated) FROM shards") == [(2950,)]
+
+
+@pytest.mark.usefixtures("_slow_claims")
 def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(give: Give) -> None:
     engine = give(partial(fakes.WatchedEngine, before=lambda _: drain.begin()))
-    job = submit(["x" * 60] * 1000)
+    job = submit(["x" * 60 + str(number) for number in range(1000, 2000)])
     task.generate(POOL)
     assert len(engine.batches) == 1
     assert counts(job)["succeeded"] == 64
-    assert set(sql("SELECT state, attempts FROM shards")) == {("done", 1), ("ready", 0)}
+    assert set(sql("SELECT state, deaths FROM shards")) == {("done", 1), ("ready", 0)}
 
 
 def test_a_worker_that_is_stopping_claims_nothing() -> None:
@@ -197,7 +273,7 @@ def test_a_worker_that_is_stopping_claims_nothing() -> None:
     drain.begin()
     task.generate(POOL)
     assert counts(job)["pending"] == 10
-    assert sql("SELECT DISTINCT attempts FROM shards") == [(0,)]
+    assert sql("SELECT DISTINCT deaths FROM shards") == [(0,)]
 
 
 def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,8 +299,8 @@ def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: 
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         return real.settle(connection, *args)
 
-    monkeypatch.setattr(task, "settle", settle)
-    monkeypatch.setattr(task, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(settlement, "settle", settle)
+    monkeypatch.setattr(settlement, "_RETRY_SECONDS", 0.01)
     sent = texts(200)
     job = submit(sent)
     task.generate(POOL)

@@ -9,14 +9,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from lengthwise import database
-from lengthwise.ledger import cancel, read, sweep
-from lengthwise.ledger.claim import Claim, claim_exhausted, heartbeat, release
+from lengthwise.ledger import cancel, read, sweep, urgency
+from lengthwise.ledger.claim import Claim, claim_condemned
+from lengthwise.ledger.lease import delay, heartbeat, release
 from lengthwise.ledger.settle import complete, settle
 from lengthwise.states import ResultStatus
 from tests.ledger import DEFAULT, figures, line, put, settlements, sql, submit, take
 from worker.signing import new_secret
 
-MAX_ATTEMPTS = 3
+MAX_DEATHS = 3
+
+_INDEXES = """
+SELECT items.index FROM shards JOIN items ON items.job_id = shards.job_id AND pos >= lo AND pos < hi
+WHERE shards.id = :id ORDER BY pos
+"""
 
 
 @dataclass
@@ -31,9 +37,11 @@ class Job:
 @dataclass
 class Shard:
     job: UUID
+    #: In the order of their positions.
     indexes: list[int]
-    attempts: int
-    holder: UUID | None
+    deaths: int = 0
+    attempts: int = 0
+    holder: UUID | None = None
     is_overdue: bool = False
 
 
@@ -43,10 +51,22 @@ class Ledger(RuleBasedStateMachine):
         sql("TRUNCATE jobs, items, shards, results, deliveries, turns CASCADE")
         self.jobs: dict[UUID, Job] = {}
         self.claims: list[Claim] = []
+        #: Those that were claimed once, by their id; and those that the sweep cut off and nobody has claimed yet.
         self.shards: dict[int, Shard] = {}
+        self.halves: list[Shard] = []
 
     def held(self, claimed: Claim) -> set[int]:
-        return {shard for shard in claimed.attempts if self.shards[shard].holder == claimed.token}
+        return {shard for shard in claimed.shards if self.shards[shard].holder == claimed.token}
+
+    def known(self, id_: int, job: UUID, indexes: list[int]) -> Shard:
+        """What is known of a shard that was just claimed: where it is new, it may be a half that was cut off."""
+        if id_ in self.shards:
+            return self.shards[id_]
+        for half in self.halves:
+            if half.job == job and half.indexes == indexes:
+                self.halves.remove(half)
+                return half
+        return Shard(job, indexes)
 
     def end_those_done(self) -> None:
         for job in self.jobs.values():
@@ -55,6 +75,7 @@ class Ledger(RuleBasedStateMachine):
 
     def drop(self, job: UUID, state: str) -> None:
         self.jobs[job].state = state
+        self.halves = [half for half in self.halves if half.job != job]
         for shard in self.shards.values():
             if shard.job == job:
                 shard.holder = None
@@ -67,20 +88,23 @@ class Ledger(RuleBasedStateMachine):
         job = submit(["x" * length for length in lengths], shard_items=per, webhook=webhook)
         self.jobs[job] = Job(hook, len(lengths))
 
-    @rule(items=st.integers(1, 8))
-    def claim(self, items: int) -> None:
-        claimed = take(items=items)
+    @rule(items=st.integers(1, 8), thin=st.integers(0, 3))
+    def claim(self, items: int, thin: int) -> None:
+        claimed = take(items=items, thin=min(thin, items))
         if claimed is None:
-            assert sql("SELECT FROM shards WHERE state = 'ready'") == []
+            assert sql("SELECT FROM shards WHERE state = 'ready' AND not_before <= now()") == []
             return
         self.claims.append(claimed)
-        for shard, attempts in claimed.attempts.items():
-            mine = [item for item in claimed.items if item.shard_id == shard]
-            known = self.shards.get(shard)
-            assert attempts == (known.attempts + 1 if known else 1)
-            assert known is None or known.holder is None
-            assert self.jobs[mine[0].job_id].state == "open"
-            self.shards[shard] = Shard(mine[0].job_id, [item.index for item in mine], attempts, claimed.token)
+        for id_, taken in claimed.shards.items():
+            indexes = [row[0] for row in sql(_INDEXES, id=id_)]
+            shard = self.known(id_, taken.job_id, indexes)
+            assert sorted(item.index for item in claimed.items if item.shard_id == id_) == sorted(indexes)
+            assert (shard.job, shard.indexes, shard.holder) == (taken.job_id, indexes, None)
+            assert (shard.deaths + 1, shard.attempts) == (taken.deaths, taken.attempts)
+            assert taken.deaths == 1 or len(claimed.shards) == 1, "a suspect is taken alone"
+            assert self.jobs[taken.job_id].state == "open"
+            shard.deaths, shard.holder, shard.is_overdue = taken.deaths, claimed.token, False
+            self.shards[id_] = shard
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -103,7 +127,18 @@ class Ledger(RuleBasedStateMachine):
             release(connection, claimed.token, claimed.shard_ids)
         for shard in self.held(claimed):
             self.shards[shard].holder = None
-            self.shards[shard].attempts -= 1
+            self.shards[shard].deaths -= 1
+
+    @precondition(lambda self: self.claims)
+    @rule(data=st.data())
+    def put_off(self, data: st.DataObject) -> None:
+        claimed = data.draw(st.sampled_from(self.claims))
+        with database.engine().begin() as connection:
+            delay(connection, claimed.token, claimed.shard_ids, seconds=0)
+        for shard in self.held(claimed):
+            self.shards[shard].holder = None
+            self.shards[shard].deaths -= 1
+            self.shards[shard].attempts += 1
 
     @precondition(lambda self: self.claims)
     @rule(data=st.data())
@@ -129,21 +164,34 @@ class Ledger(RuleBasedStateMachine):
     def sweep(self) -> None:
         overdue = [shard for shard in self.shards.values() if shard.holder and shard.is_overdue]
         with database.engine().begin() as connection:
-            sweep.expire_leases(connection, max_attempts=MAX_ATTEMPTS)
+            sweep.expire_leases(connection, max_deaths=MAX_DEATHS)
         with database.engine().begin() as connection:
             token = uuid4()
-            lost = claim_exhausted(connection, token, max_attempts=MAX_ATTEMPTS, lease_seconds=60)
+            lost = claim_condemned(connection, token, max_deaths=MAX_DEATHS, lease_seconds=60)
             if lost:
                 settle(connection, token, settlements(lost, status=ResultStatus.FAILED))
         with database.engine().begin() as connection:
+            urgency.raise_urgent(connection)
             assert sweep.finished_jobs(connection) == []
             complete(connection, [])
         for shard in overdue:
             shard.holder = None
-            if shard.attempts >= MAX_ATTEMPTS:
+            if len(shard.indexes) > 1:
+                middle = len(shard.indexes) // 2
+                rest = shard.indexes[middle:]
+                shard.indexes = shard.indexes[:middle]
+                self.halves.append(Shard(shard.job, rest, shard.deaths, shard.attempts))
+            elif shard.deaths >= MAX_DEATHS:
                 assert lost
                 self.jobs[shard.job].results |= {index: line(index, lost) for index in shard.indexes}
         self.end_those_done()
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def near_the_deadline(self, data: st.DataObject) -> None:
+        job = data.draw(st.sampled_from(list(self.jobs)))
+        sql("UPDATE jobs SET deadline_at = now() + interval '1 hour', created_at = now() - interval '9 hours'"
+            " WHERE id = :job AND deadline_at IS NULL", job=job)  # fmt: skip
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())

@@ -9,7 +9,8 @@ from sqlalchemy import Connection, text
 
 from lengthwise import database
 from lengthwise.ledger import cancel
-from lengthwise.ledger.claim import Claim, delay, heartbeat, release
+from lengthwise.ledger.claim import Claim
+from lengthwise.ledger.lease import delay, heartbeat, release
 from lengthwise.ledger.settle import settle
 from tests.ledger import DEFAULT, must_take, settlements, sql, submit
 from tests.servers import wait_until

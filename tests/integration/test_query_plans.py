@@ -1,4 +1,4 @@
-"""Guards against the plan traps: with 300,000 shards each query still reads what it needs, by its index."""
+"""Guards against the plan traps: with a million items each query still reads what it needs, by its index."""
 
 import re
 from collections.abc import Iterator
@@ -14,16 +14,18 @@ from lengthwise.ledger import (
     cancel,
     claim,
     idempotency,
+    lease,
     pending,
     read,
     retention,
     retry,
     settle,
-    submit,
     sweep,
+    turn,
+    urgency,
 )
 from tests import servers as real
-from tests.conftest import _forget
+from tests.conftest import forget
 
 #: The first of 20 jobs of 15,000 shards; every 100th shard is leased by HOLDER, nine in ten are done.
 JOB, N_JOBS = UUID(int=1), 20
@@ -42,10 +44,10 @@ SELECT lpad(to_hex(1 + n / 15000), 32, '0')::uuid, 'echo:' || n % 3, n % 12, n %
        CASE WHEN n % 100 = 0 THEN now() + interval '1 hour' END, 1
 FROM generate_series(0, 299999) n;
 INSERT INTO items (job_id, pos, index, n_tokens, payload)
-SELECT lpad(to_hex(n), 32, '0')::uuid, pos, pos, 10, '{}' FROM generate_series(1, 2) n, generate_series(0, 9999) pos;
+SELECT lpad(to_hex(n), 32, '0')::uuid, pos, pos, 10, '{}' FROM generate_series(1, 20) n, generate_series(0, 49999) pos;
 INSERT INTO results (job_id, index, status, result)
 SELECT lpad(to_hex(n), 32, '0')::uuid, index, 'succeeded', '{}'
-FROM generate_series(1, 2) n, generate_series(0, 9999) index;
+FROM generate_series(1, 20) n, generate_series(0, 49999) index;
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, idempotency_key, request_hash, finished_at, deleted_at)
 SELECT ('ffffffff-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, '00000000-0000-0000-0000-000000000001',
@@ -61,14 +63,14 @@ ANALYZE;
 def filled(servers: real.Urls) -> Iterator[None]:
     with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv(real.DATABASE_VARIABLE, url)
-        _forget()
+        forget()
         with database.engine().begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
             for statement in _FILL.split(";\n"):
                 database.cursor(connection).execute(statement.encode())
         yield
         database.engine().dispose()
-    _forget()
+    forget()
     settings.get.cache_clear()
 
 
@@ -141,6 +143,13 @@ def test_a_claim_reads_the_heads_of_two_indexes() -> None:
     assert nodes[0]["Actual Rows"] == 64
 
 
+def test_a_thin_claim_reads_the_heads_of_the_neighbouring_buckets() -> None:
+    nodes = explain(claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, tokens=2_000, items=60, lease=30.0, bucket=5)
+    assert indexes(nodes) == {"shards_bucket_idx", "shards_pkey"}
+    assert rows_read(nodes) < 5 * 60 + 200
+    assert nodes[0]["Actual Rows"] == 15
+
+
 def test_items_are_read_as_one_range_for_each_shard() -> None:
     nodes = explain(claim._ITEMS, ids=ids("leased"))
     assert {"Nested Loop"} <= {node["Node Type"] for node in nodes}
@@ -150,8 +159,13 @@ def test_items_are_read_as_one_range_for_each_shard() -> None:
 
 @pytest.mark.parametrize(
     ("statement", "more"),
-    [(claim._HEARTBEAT, {"lease": 30.0}), (claim._RELEASE, {}), (claim._DELAY, {"seconds": 1.0})],
-    ids=["heartbeat", "release", "delay"],
+    [
+        (lease._HEARTBEAT, {"lease": 30.0}),
+        (lease._RELEASE, {}),
+        (lease._DELAY, {"seconds": 1.0}),
+        (lease.STILL_HELD, {}),
+    ],
+    ids=["heartbeat", "release", "delay", "check"],
 )
 def test_what_a_holder_does_is_done_by_the_shards_ids(statement: str, more: dict[str, float]) -> None:
     nodes = explain(statement, ids=ids("leased"), token=HOLDER, **more)
@@ -163,15 +177,11 @@ def test_what_a_holder_does_is_done_by_the_shards_ids(statement: str, more: dict
 def test_a_settlement_reads_its_shards_by_their_ids() -> None:
     held = ids("leased")
     nodes = explain(
-        settle._SETTLE,
+        settle._FENCE,
         token=HOLDER,
-        shards=held,
-        **{name: [1] * 8 for name in ("failed", "output", "padded")},
+        ids=held,
+        **{name: [1] * 8 for name in ("failed", "output", "padded", "deduplicated")},
         batches=[1.0] * 8,
-        of=held,
-        indexes=list(range(100_000, 100_008)),
-        statuses=["succeeded"] * 8,
-        lines=[b"{}"] * 8,
     )
     assert indexes(nodes) == {"shards_pkey"}
     assert rows_read(nodes) < 200  # the arrays and the fence are read too
@@ -185,10 +195,38 @@ def test_a_jobs_end_is_seen_without_reading_its_shards(statement: str) -> None:
 
 
 def test_leases_that_ran_out_are_found_by_their_time() -> None:
-    for statement in (sweep._EXPIRE_LEASES, claim._CLAIM_EXHAUSTED):
-        nodes = explain(statement, max_attempts=5, token=NOBODY, lease=30.0)
+    for statement in (sweep._EXPIRE_LEASES, claim._CLAIM_CONDEMNED):
+        nodes = explain(statement, max_deaths=3, token=NOBODY, lease=30.0)
         assert "shards_leased_idx" in indexes(nodes)
         assert rows_read(nodes) == 0
+
+
+def release_after(shard_ids: list[int], hours: int) -> None:
+    with database.engine().begin() as connection:
+        statement = text("UPDATE shards SET lease_until = now() + make_interval(hours => :h) WHERE id = ANY(:ids)")
+        connection.execute(statement, {"ids": shard_ids, "h": hours})
+
+
+def test_leases_that_ran_out_are_cut_in_two_by_their_own_items() -> None:
+    some = ids("leased", 40)
+    with database.engine().begin() as connection:
+        connection.execute(
+            text("UPDATE shards SET lease_until = now() - interval '1 s' WHERE id = ANY(:i)"), {"i": some}
+        )
+    nodes = explain(sweep._EXPIRE_LEASES, max_deaths=3)
+    with database.engine().begin() as connection:
+        connection.execute(
+            text("UPDATE shards SET lease_until = now() + interval '1 h' WHERE id = ANY(:i)"), {"i": some}
+        )
+    assert {"shards_leased_idx", "items_pkey"} <= indexes(nodes)
+    assert rows_read(nodes) < 40 * 8
+
+
+def test_raising_a_jobs_urgency_reads_its_own_open_shards() -> None:
+    assert rows_read(explain(urgency._DUE)) <= N_JOBS
+    nodes = explain(urgency._MOVE, job=JOB, priority=0, start=0.0, weight=1.0)
+    assert "shards_open_idx" in indexes(nodes)
+    assert rows_read(nodes) < 3 * 3_500
 
 
 def test_a_sweep_reads_little_while_nothing_is_wrong() -> None:
@@ -223,7 +261,7 @@ def test_a_page_of_results_reads_no_more_than_itself(after: int) -> None:
 
 
 def test_a_turn_in_the_queue_is_found_by_its_head() -> None:
-    nodes = explain(submit._FAIR_START, pool="echo:1", priority=1, tenant=UUID(int=1))
+    nodes = explain(turn._FAIR_START, pool="echo:1", priority=1, tenant_id=UUID(int=1))
     assert "shards_ready_idx" in indexes(nodes)
     assert rows_read(nodes) <= 3
 

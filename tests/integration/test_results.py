@@ -49,7 +49,7 @@ def work_a_little(client: TestClient, job_id: str) -> None:
         pool = found.scalar_one()
     claimed = _claim(pool)
     assert claimed is not None
-    _run(claimed)
+    _run(pool, claimed)
 
 
 @pytest.mark.usefixtures("small_chunks", "small_pages")

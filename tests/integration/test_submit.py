@@ -143,7 +143,7 @@ def test_without_redis_a_job_is_taken_and_no_text_is_logged(
 ) -> None:
     monkeypatch.setenv("LENGTHWISE_REDIS_URL", f"redis://{DEAD}/0")
     settings.get.cache_clear()
-    queue.app.cache_clear()
+    queue.forget()
     job = submit(client, ["Canary"])
     assert look(client, job["id"])["state"] == "queued"
     assert "lengthwise.queue" in {record.name for record in caplog.records}, "a bell was rung"

@@ -16,9 +16,9 @@ POOL = "demo-zh:0123456789ab"
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
-    queue.app.cache_clear()
+    queue.forget()
     yield
-    queue.app.cache_clear()
+    queue.forget()
     settings.get.cache_clear()
 
 
@@ -78,3 +78,12 @@ def test_a_missing_broker_url_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     settings.get.cache_clear()
     with pytest.raises(ConfigurationError, match="LENGTHWISE_REDIS_URL"):
         queue.ring(queue.DELIVER)
+
+
+def test_who_rings_knows_the_brokers_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery hides it in a copy of its configuration."""
+    monkeypatch.setenv("LENGTHWISE_REDIS_URL", "redis://:pa55word@broker.example/0")
+    settings.get.cache_clear()
+    queue.forget()
+    assert queue._ringing().conf.broker_url == "redis://:pa55word@broker.example/0"
+    assert queue._ringing().connection_for_write().password == "pa55word"

@@ -1,6 +1,7 @@
 """A claim in hand: requests, answers, and shards that become whole."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 from uuid import UUID, uuid4
@@ -11,10 +12,12 @@ from pydantic_core import from_json, to_json
 from lengthwise import tokenizer
 from lengthwise.catalog import Catalog
 from lengthwise.kinds.kind import Model
-from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob
+from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
+from lengthwise.ledger.settle import Settlement
 from lengthwise.states import ResultStatus
 from tests.fakes import write_catalog
 from worker.engine.echo import EchoEngine
+from worker.memo import Memo
 from worker.work import Work, refuse
 
 JOB = UUID(int=7)
@@ -29,19 +32,27 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
 def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] | None = None, per: int = 2) -> Claim:
     """A claim of one job, in shards of ``per`` items numbered from 0."""
     items = [
-        ClaimedItem(index // per, JOB, index, len(text), to_json({"text": text, "id": f"id-{index}"}))
+        ClaimedItem(index // per, index, len(text), to_json({"text": text, "id": f"id-{index}"}))
         for index, text in enumerate(texts)
     ]
-    job = ClaimedJob(JOB, kind, "echo", params or {})
-    return Claim(uuid4(), {JOB: job}, items, {item.shard_id: 1 for item in items})
+    job = ClaimedJob(JOB, UUID(int=1), kind, "echo", params or {}, deduplicate=True)
+    numbers = sorted({item.shard_id for item in items})
+    shards = {
+        number: ClaimedShard(
+            number, JOB, deaths=1, attempts=0, bucket=0, priority=1, vkey=number, n_items=per, n_tokens=per
+        )
+        for number in numbers
+    }
+    return Claim(uuid4(), {JOB: job}, shards, items)
 
 
 def answer(work: Work, indexes: Sequence[int], model: Model) -> None:
-    work.answer(EchoEngine(model.spec).generate([work.request(index) for index in indexes]))
+    work.answer(list(EchoEngine(model.spec).generate([work.request(index) for index in indexes])))
 
 
 def lines(work: Work) -> list[dict[str, Any]]:
-    return [from_json(result.line) for done in work.whole() for result in done.results]
+    found = [from_json(result.line) for done in work.whole() for result in done.results]
+    return sorted(found, key=lambda line: int(line["index"]))
 
 
 def test_answers_find_their_items_in_whatever_order_they_come(model: Model) -> None:
@@ -112,11 +123,60 @@ def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: Model) ->
     work = Work(claim(["ab {name} cd"], "translate", {"source": "en", "target": "de"}), model)
     [request] = [work.request(0)]
     bare = request.tokens[:3]
-    work.answer(EchoEngine(model.spec).generate([type(request)(0, bare, 10)]))
+    work.answer(list(EchoEngine(model.spec).generate([type(request)(0, bare, 10)])))
     assert work.whole() == []
     assert len(work.pieces) == 3
     answer(work, [1, 2], model)
     assert [line["output"]["text"] for line in lines(work)] == ["ba {name} dc"]
+
+
+def numbered(done: Sequence[Settlement]) -> dict[int, Any]:
+    return {result.index: from_json(result.line) for each in done for result in each.results}
+
+
+def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Model) -> None:
+    work = Work(claim(["same", "other", "same", "same"]), model)
+    assert len(work.pieces) == 2
+    answer(work, [0, 1], model)
+    done = work.whole()
+    found = numbered(done)
+    assert [found[index]["output"]["text"] for index in range(4)] == ["emas", "rehto", "emas", "emas"]
+    assert [found[index]["id"] for index in range(4)] == [f"id-{index}" for index in range(4)]
+    assert found[0]["usage"] == found[3]["usage"]
+    assert {each.shard_id: each.n_deduplicated for each in done} == {0: 0, 1: 2}
+
+
+def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Model) -> None:
+    memo = Memo()
+    first = Work(claim(["same", "other"]), model, memo=memo, pool="a")
+    answer(first, [0, 1], model)
+    again = Work(claim(["other", "same"]), model, memo=memo, pool="a")
+    assert again.pieces == []
+    assert [each.n_deduplicated for each in again.whole()] == [2]
+    theirs = claim(["other", "same"])
+    theirs.jobs[JOB] = replace(theirs.jobs[JOB], tenant_id=UUID(int=2))
+    assert len(Work(theirs, model, memo=memo, pool="a").pieces) == 2
+    assert len(Work(claim(["other", "same"]), model, memo=memo, pool="b").pieces) == 2
+
+
+@pytest.mark.parametrize("params", [{"temperature": 0.5}, {}], ids=["drawn", "switched off"])
+def test_what_is_drawn_or_not_to_be_shared_is_computed_each_time(model: Model, params: dict[str, Any]) -> None:
+    claimed = claim(["same"] * 4, params=params)
+    if not params:
+        claimed.jobs[JOB] = replace(claimed.jobs[JOB], deduplicate=False)
+    assert len(Work(claimed, model).pieces) == 4
+
+
+def test_who_would_have_shared_a_failed_computation_runs_alone(model: Model) -> None:
+    work = Work(claim(["same"] * 3, per=3), model)
+    work.fail(0, "engine_error")
+    assert len(work.pieces) == 3
+    answer(work, [1, 2], model)
+    [done] = work.whole()
+    assert {index: line["status"] for index, line in numbered([done]).items()} == {
+        0: "failed", 1: "succeeded", 2: "succeeded"
+    }  # fmt: skip
+    assert done.n_deduplicated == 0
 
 
 def test_a_refused_claim_is_settled_without_a_model() -> None:

@@ -6,7 +6,7 @@ Knows nothing of jobs, tenants or items. Backends register under the entry-point
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from lengthwise.catalog import ModelSpec
 
@@ -42,8 +42,7 @@ class Sampling:
 GREEDY = Sampling()
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """One sequence to run. ``tokens`` holds every input id, special tokens included."""
 
     id: int
@@ -55,8 +54,7 @@ class Request:
     decoder_prefix: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Completion:
+class Completion(NamedTuple):
     """What came of one request. ``tokens`` exclude the prompt, the end token and ``decoder_prefix``."""
 
     id: int

@@ -1,0 +1,122 @@
+"""Runs the measurement: ``python -m benchmarks.queue``. Its last line is one JSON object."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.queue import report, stack
+from benchmarks.queue.compare import compare
+from benchmarks.queue.corpus import write_catalog
+from benchmarks.queue.growth import grow
+from benchmarks.queue.latency import measure_latency
+from benchmarks.queue.sharing import share
+
+PARTS = ["compare", "growth", "latency", "sharing"]
+QUICK = {
+    "rounds": 1,
+    "items": 5000,
+    "baseline_items": 500,
+    "growth": [1000, 10_000],
+    "neighbours": 20_000,
+    "one_item_jobs": 30,
+    "shared_items": 2000,
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How much is measured."""
+
+    rounds: int
+    items: int
+    baseline_items: int
+    growth: list[int]
+    neighbours: int
+    one_item_jobs: int
+    shared_items: int
+    plots: Path | None
+    parts: list[str]
+
+
+def plan(arguments: list[str]) -> Plan:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small numbers: shows that it runs")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison")
+    parser.add_argument("--items", type=int, default=20_000, help="items of our job in a round")
+    parser.add_argument("--baseline-items", type=int, default=2_000, help="items of the baselines' jobs in a round")
+    parser.add_argument("--growth", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6], help="items of jobs")
+    parser.add_argument("--neighbours", type=int, default=100_000, help="items of the job beside the one-item jobs")
+    parser.add_argument("--one-item-jobs", type=int, default=100, help="one-item jobs of each priority")
+    parser.add_argument("--shared-items", type=int, default=8_000, help="items of the job that two workers share")
+    parser.add_argument("--plots", type=Path, help="a folder for the plots; without it none are drawn")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured")
+    given = parser.parse_args(arguments)
+    if given.quick:
+        parser.set_defaults(**QUICK)
+        given = parser.parse_args(arguments)
+    values = vars(given)
+    del values["quick"]
+    return Plan(**values)
+
+
+@contextmanager
+def one_core() -> Iterator[int]:
+    """Meanwhile this process, and all that it starts, have one core."""
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(every)})
+    yield max(every)
+    os.sched_setaffinity(0, every)
+
+
+def measure(wanted: Plan, console: Console) -> dict[str, Any]:
+    """The figures of the parts that are wanted, which are shown as they are found."""
+    figures: dict[str, Any] = {"rounds": wanted.rounds}
+    with one_core() as core, stack.bench() as bench:
+        console.print(f"every process, the caller too, runs on core {core}")
+        catalog = write_catalog(bench.folder / "instant")
+        if "compare" in wanted.parts:
+            compared = compare(bench, catalog, wanted.rounds, wanted.items, wanted.baseline_items, console.print)
+            figures |= report.comparison(console, compared)
+        if "growth" in wanted.parts:
+            grown = grow(bench, catalog, wanted.growth, console)
+            figures |= report.growth(console, grown)
+            draw(wanted, console, "queue-growth.svg", lambda plot, path: plot.growth(grown.runs, path))
+        if "latency" in wanted.parts:
+            beside = measure_latency(bench, wanted.neighbours, wanted.one_item_jobs, console.print)
+            figures |= report.latency(console, beside)
+    if "sharing" in wanted.parts:
+        console.print("two workers at one job, on every core")
+        with stack.bench() as bench:
+            shared = share(bench, wanted.shared_items)
+        figures |= report.sharing(console, shared)
+        draw(wanted, console, "two-workers.svg", lambda plot, path: plot.sharing(shared, path))
+    return figures | {"every_result_was_right": True}
+
+
+def draw(wanted: Plan, console: Console, name: str, drawn: Callable[[Any, Path], None]) -> None:
+    """Draws with the module ``plot``, whose library is needed for this alone."""
+    if wanted.plots:
+        drawn(import_module("benchmarks.queue.plot"), wanted.plots / name)
+        console.print(f"drawn: {wanted.plots / name}")
+
+
+def main() -> None:
+    wanted = plan(sys.argv[1:])
+    # So that whoever is asked to stop stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    print(json.dumps(measure(wanted, console)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,52 @@
+"""How the baselines find their servers and their model, and their Celery app with its settings."""
+
+import os
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from celery import Celery
+
+from lengthwise.catalog import Catalog, ModelSpec
+
+#: The two tasks, by the name of the module that has them.
+ONE = "task_per_item"
+BATCHES = "batches"
+
+#: Items in one flush of celery-batches, as the engine's batches have; and when fewer are flushed.
+FLUSH_ITEMS = 64
+FLUSH_SECONDS = 0.2
+
+
+def database_url() -> str:
+    return os.environ["BASELINE_DATABASE_URL"]
+
+
+def task_name() -> str:
+    return os.environ["BASELINE_TASK"]
+
+
+@cache
+def model() -> ModelSpec:
+    return Catalog.read(Path(os.environ["BASELINE_MODELS"])).models["echo"]
+
+
+def celery_app() -> Celery:
+    made = Celery(f"baseline_{task_name()}")
+    made.conf.update(_settings())
+    return made
+
+
+def _settings() -> dict[str, Any]:
+    # A flush needs as many messages in hand as it has items; beyond that more did not help.
+    prefetch = 2 * FLUSH_ITEMS if task_name() == BATCHES else 64
+    return {
+        "broker_url": os.environ["BASELINE_REDIS_URL"],
+        "broker_connection_retry_on_startup": True,
+        "task_ignore_result": True,
+        "task_acks_late": True,
+        "task_serializer": "json",
+        "accept_content": ["json"],
+        "worker_prefetch_multiplier": int(os.environ.get("BASELINE_PREFETCH", prefetch)),
+        "worker_send_task_events": False,
+    }

@@ -1,0 +1,73 @@
+"""A caller of the HTTP surface that costs little: it shares the core with what it measures.
+
+The baselines have the same surface, as far as this client uses it.
+"""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from http.client import HTTPConnection, HTTPResponse
+from pathlib import Path
+from typing import Any
+
+Job = dict[str, Any]
+#: How often a caller asks for a job that takes seconds: each question costs the API, as it does in life.
+POLL_SECONDS = 0.5
+_CHUNK = 2**20
+
+
+class Refused(Exception):
+    """The API answered with something else than success."""
+
+
+class Client:
+    def __init__(self, port: int) -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=1800, blocksize=_CHUNK)
+
+    def submit(self, body: Path) -> str:
+        """Streams a job from a file of NDJSON and returns its id."""
+        headers = {"content-type": "application/x-ndjson", "content-length": str(body.stat().st_size)}
+        with body.open("rb") as file:
+            return str(self._json("POST", "/v1/jobs", file, headers)["id"])
+
+    def submit_one(self, text: str, priority: str) -> str:
+        body = json.dumps({"kind": "generate", "priority": priority, "items": [text]})
+        return str(self._json("POST", "/v1/jobs", body, {"content-type": "application/json"})["id"])
+
+    def job(self, job_id: str) -> Job:
+        found: Job = self._json("GET", f"/v1/jobs/{job_id}")
+        return found
+
+    def cancel(self, job_id: str) -> None:
+        self._json("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def wait(self, job_id: str, watch: Callable[[Job], None] = lambda _: None, patience: float = 1800) -> Job:
+        """Polls until the job has ended; ``watch`` sees each answer. Raises ``TimeoutError``."""
+        gives_up_at = time.monotonic() + patience
+        while time.monotonic() < gives_up_at:
+            found = self.job(job_id)
+            watch(found)
+            if found["finished_at"] is not None:
+                return found
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError(f"a job had not ended after {patience:g} s")
+
+    def results(self, job_id: str) -> bytes:
+        """The lines that are there."""
+        return self._ask("GET", f"/v1/jobs/{job_id}/results").read()
+
+    def download(self, job_id: str, path: Path) -> None:
+        """All results, into a file."""
+        with path.open("wb") as file:
+            shutil.copyfileobj(self._ask("GET", f"/v1/jobs/{job_id}/results"), file, _CHUNK)
+
+    def _json(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:
+        return json.loads(self._ask(method, path, body, headers).read())
+
+    def _ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> HTTPResponse:
+        self._connection.request(method, path, body, headers or {})
+        answer = self._connection.getresponse()
+        if answer.status >= 300:
+            raise Refused(f"{method} {path}: {answer.status} {answer.read()[:500]!r}")
+        return answer

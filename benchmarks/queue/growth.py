@@ -1,0 +1,55 @@
+"""Jobs of a thousand to a million items: what an item costs must not grow with its job."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from benchmarks.queue import measure, stack
+from benchmarks.queue.client import Job
+from benchmarks.queue.corpus import Corpus, texts
+from benchmarks.queue.measure import Run
+from benchmarks.queue.meter import peak_memory_bytes
+from benchmarks.queue.stack import Bench, Stack
+
+#: Small jobs are soon over, and their figures scattered: as many of them as this many items need, at most five.
+_ITEMS_A_SIZE = 50_000
+_MOST_RUNS = 5
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Runs by the number of their items, and the most memory the API had after the largest."""
+
+    runs: dict[int, list[Run]]
+    api_peak_bytes: int
+
+
+def grow(bench: Bench, catalog: Path, sizes: Sequence[int], console: Console) -> Growth:
+    """The sizes in this order, on one installation that keeps all jobs."""
+    runs: dict[int, list[Run]] = {}
+    with stack.ours(bench, catalog) as running:
+        measure.warm_up(running)
+        for size in sizes:
+            runs[size] = _of_size(running, size, console)
+        return Growth(runs, peak_memory_bytes(running.api_pid))
+
+
+def _of_size(running: Stack, size: int, console: Console) -> list[Run]:
+    """Under a bar that moves once a POST is answered."""
+    repeats = max(1, min(_MOST_RUNS, _ITEMS_A_SIZE // size))
+    columns = (TextColumn("{task.description:>20}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, refresh_per_second=2) as progress:
+        bar = progress.add_task(f"{repeats} × {size:,} items", total=repeats * size)
+
+        def watch(job: Job) -> None:
+            done = job["counts"]["total"] - job["counts"]["pending"]
+            progress.update(bar, completed=len(runs) * size + done)
+
+        runs: list[Run] = []
+        for seed in range(repeats):
+            corpus = Corpus.write(texts(size, seed=1000 + seed), running.bench.folder / "job.ndjson")
+            runs.append(measure.run(running, corpus, watch))
+        return runs

@@ -1,0 +1,85 @@
+"""How long a job of one item takes, beside a large one of the same tenant that began before it."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from pydantic_core import from_json
+
+from benchmarks.queue import engine, measure, stack
+from benchmarks.queue.client import Client
+from benchmarks.queue.corpus import Corpus, WrongResults, reversed_words, texts, write_catalog
+from benchmarks.queue.meter import Cost
+from benchmarks.queue.stack import Bench, Stack
+
+BATCH_SECONDS = 0.01
+_POLL_SECONDS = 0.003
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds from before the POST to the result in the caller's hands, by priority of the one-item jobs."""
+
+    samples: dict[str, list[float]]
+    engine_batch_ms: float
+    #: The part of the core that other work had meanwhile.
+    others_share: float
+
+    def p50(self, priority: str) -> float:
+        return median(self.samples[priority])
+
+    def p95(self, priority: str) -> float:
+        """Of at least two samples."""
+        return quantiles(self.samples[priority], n=20, method="inclusive")[-1]
+
+
+def measure_latency(bench: Bench, neighbours: int, jobs: int, say: Say) -> Latency:
+    """Submits ``jobs`` one-item jobs for each priority, one after the other, beside a job of ``neighbours`` items.
+
+    Jobs of the large one's own priority may have to wait for it: there are fewer samples then, two at least.
+    """
+    trace = bench.folder / "latency.trace"
+    extra = engine.install(bench.folder / "latency-engine", trace)
+    catalog = write_catalog(bench.folder / "latency", BATCH_SECONDS, engine.TRACED)
+    large = Corpus.write(texts(neighbours, seed=1), bench.folder / "large.ndjson")
+    samples = {}
+    with stack.ours(bench, catalog, extra=extra) as running:
+        measure.warm_up(running)
+        meter = running.meter()
+        before = meter.read()
+        for priority in ("interactive", "normal"):
+            say(f"one-item jobs, {priority}, beside {neighbours:,} items")
+            samples[priority] = _beside(running, large, texts(jobs, seed=2), priority)
+        cost = Cost.between(before, meter.read())
+    batches = [batch.ended - batch.began for batch in engine.read(trace)]
+    return Latency(samples, median(batches) * 1000, cost.others_share)
+
+
+def _beside(running: Stack, large: Corpus, small: Sequence[str], priority: str) -> list[float]:
+    client = running.client()
+    samples: list[float] = []
+    job_id = client.submit(large.body)
+    for text in small:
+        is_beside = client.job(job_id)["finished_at"] is None
+        if not is_beside and len(samples) >= 2:
+            break
+        if not is_beside:
+            job_id = client.submit(large.body)
+        samples.append(_one(client, text, priority) * 1000)
+    client.cancel(job_id)
+    return samples
+
+
+def _one(client: Client, text: str, priority: str) -> float:
+    """Seconds from before the POST to the result."""
+    began = time.perf_counter()
+    job_id = client.submit_one(text, priority)
+    while not (line := client.results(job_id)):
+        time.sleep(_POLL_SECONDS)
+    seconds = time.perf_counter() - began
+    if from_json(line).get("output", {}).get("text") != reversed_words(text):
+        raise WrongResults("the answer of a one-item job is not its text reversed")
+    return seconds

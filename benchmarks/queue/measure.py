@@ -1,0 +1,69 @@
+"""One job through one system, from POST to its downloaded results, with what that cost at each step."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from benchmarks.queue.client import Job
+from benchmarks.queue.corpus import Corpus, texts
+from benchmarks.queue.meter import Cost
+from benchmarks.queue.stack import Stack
+
+#: Items of a job that is not measured: connections, prepared statements and imports are there after it.
+_WARM_UP_ITEMS = 500
+
+
+@dataclass(frozen=True)
+class Run:
+    """One measured job, every result of which was right."""
+
+    items: int
+    #: From before the POST to the last result settled.
+    seconds: float
+    #: Until the POST was answered, then until the end was seen, then the download.
+    steps: Mapping[str, Cost]
+    #: All steps together.
+    cost: Cost
+
+    @property
+    def items_per_second(self) -> float:
+        return self.items / self.seconds
+
+    def cpu_us_per_item(self, cost: Cost | None = None) -> float:
+        return (cost or self.cost).cpu_seconds / self.items * 1e6
+
+    def parts_us_per_item(self) -> dict[str, float]:
+        """CPU by what it was spent in: api, worker, postgres, redis."""
+        parts: dict[str, float] = {}
+        for name, seconds in self.cost.cpu.items():
+            part = name.partition("-")[0]
+            part = "worker" if part in ("generate", "deliver") else part
+            parts[part] = parts.get(part, 0.0) + seconds / self.items * 1e6
+        return parts
+
+
+def warm_up(stack: Stack) -> None:
+    folder = stack.bench.folder
+    run(stack, Corpus.write(texts(_WARM_UP_ITEMS, seed=0), folder / "warm-up.ndjson"))
+
+
+def run(stack: Stack, corpus: Corpus, watch: Callable[[Job], None] = lambda _: None) -> Run:
+    """Measures one job. Raises ``WrongResults``."""
+    client, meter = stack.client(), stack.meter()
+    results = stack.bench.folder / "results.ndjson"
+    stack.bench.settle_down()
+    before, began = meter.read(), time.time()
+    job_id = client.submit(corpus.body)
+    posted = meter.read()
+    job = client.wait(job_id, watch)
+    ended = meter.read()
+    client.download(job_id, results)
+    after = meter.read()
+    seconds = datetime.fromisoformat(job["finished_at"]).timestamp() - began
+    steps = {
+        "post": Cost.between(before, posted),
+        "work": Cost.between(posted, ended),
+        "download": Cost.between(ended, after),
+    }
+    return Run(corpus.check(results), seconds, steps, Cost.between(before, after))

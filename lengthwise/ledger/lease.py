@@ -1,0 +1,54 @@
+"""Keeps what a claim took, or gives it back; everything here needs the claim's token."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from lengthwise import database
+
+
+def held(connection: Connection, token: UUID, shard_ids: Iterable[int]) -> set[int]:
+    """Those of the shards that the token still holds, without renewing anything: what cancelling took is missing."""
+    cursor = database.cursor(connection)
+    cursor.execute(STILL_HELD, {"token": token, "ids": list(shard_ids)})
+    return {row[0] for row in cursor.fetchall()}
+
+
+def heartbeat(connection: Connection, token: UUID, shard_ids: Iterable[int], *, lease_seconds: float) -> set[int]:
+    """Renews the lease of those shards that the token still holds, and returns them: the rest was taken away."""
+    cursor = database.cursor(connection)
+    cursor.execute(_HEARTBEAT, {"token": token, "ids": list(shard_ids), "lease": lease_seconds})
+    return {row[0] for row in cursor.fetchall()}
+
+
+def release(connection: Connection, token: UUID, shard_ids: Iterable[int]) -> None:
+    """Gives shards back: claimable at once, and nothing is charged."""
+    database.cursor(connection).execute(_RELEASE, {"token": token, "ids": list(shard_ids)})
+
+
+def delay(connection: Connection, token: UUID, shard_ids: Iterable[int], seconds: float) -> None:
+    """Gives shards back after a failure that time may heal, which is counted: claimable in about ``seconds``.
+
+    Each shard's pause is 0.5 to 1.5 times as long, so that they don't all come back at once.
+    """
+    database.cursor(connection).execute(_DELAY, {"token": token, "ids": list(shard_ids), "seconds": seconds})
+
+
+STILL_HELD = "SELECT id FROM shards WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'"
+
+# Locked in order of id, as everywhere: a heartbeat, a settlement and a cancellation may meet.
+_HELD = f"WHERE id = ANY(ARRAY({STILL_HELD} ORDER BY id FOR UPDATE))"
+
+_HEARTBEAT = f"""
+UPDATE shards SET lease_until = now() + make_interval(secs => %(lease)s) {_HELD} RETURNING id
+"""  # noqa: S608
+
+_RELEASE = f"""
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, deaths = deaths - 1 {_HELD}
+"""  # noqa: S608
+
+_DELAY = f"""
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, deaths = deaths - 1, attempts = attempts + 1,
+                  not_before = now() + make_interval(secs => %(seconds)s * (0.5 + random())) {_HELD}
+"""  # noqa: S608

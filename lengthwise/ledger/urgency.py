@@ -1,0 +1,61 @@
+"""Raises what a deadline nears to a more urgent queue, step by step as the time runs out.
+
+With half of the time between submission and deadline left, ``background`` becomes ``normal``; with a quarter left,
+everything becomes ``interactive``. Tags of one queue say nothing in another: the shards take their turn anew.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import Cursor
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.ledger import turn
+
+
+def raise_urgent(connection: Connection) -> int:
+    """Moves the open shards of jobs whose time runs out, a few jobs at a time. Returns how many jobs it moved."""
+    cursor = database.cursor(connection)
+    cursor.execute(_DUE)
+    due = cursor.fetchall()
+    for job_id, tenant_id, priority in due:
+        _move(cursor, job_id, tenant_id, priority)
+    return len(due)
+
+
+def _move(cursor: Cursor[Any], job_id: UUID, tenant_id: UUID, priority: int) -> None:
+    cursor.execute(_POOL, {"job": job_id})
+    found = cursor.fetchone()
+    if found is not None:
+        queue = turn.Queue(found[0], priority, tenant_id)
+        weight = turn.lock_tenant(cursor, tenant_id)
+        start = turn.start(cursor, queue)
+        cursor.execute(_MOVE, {"job": job_id, "priority": priority, "start": start, "weight": weight})
+        turn.set_last_finish(cursor, queue, start + sum(row[0] for row in cursor.fetchall()) / weight)
+    cursor.execute(_SET_URGENCY, {"job": job_id, "priority": priority})
+
+
+_DUE = """
+SELECT id, tenant_id, urgency FROM (
+  SELECT id, tenant_id, coalesce(urgency, priority) AS present,
+         CASE WHEN now() >= deadline_at - (deadline_at - created_at) / 4 THEN 0 ELSE 1 END::smallint AS urgency
+  FROM jobs WHERE state = 'open' AND deadline_at IS NOT NULL AND now() >= deadline_at - (deadline_at - created_at) / 2
+) near WHERE urgency < present ORDER BY id LIMIT 10
+"""
+
+# All of a job's shards are of one pool.
+_POOL = "SELECT pool FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased') LIMIT 1"
+
+# Locked in order of id, as everywhere. Leased ones too: they may come back.
+_MOVE = """
+WITH locked AS MATERIALIZED (
+  SELECT id, vkey, n_tokens FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased') ORDER BY id FOR UPDATE
+), tags AS (
+  SELECT id, %(start)s + (sum(n_tokens) OVER (ORDER BY vkey, id) - n_tokens) / %(weight)s AS vkey FROM locked
+)
+UPDATE shards SET priority = %(priority)s, vkey = tags.vkey FROM tags WHERE shards.id = tags.id
+RETURNING shards.n_tokens
+"""
+
+_SET_URGENCY = "UPDATE jobs SET urgency = %(priority)s WHERE id = %(job)s"

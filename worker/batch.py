@@ -1,0 +1,49 @@
+"""Runs one engine batch; what a failure leaves unanswered is halved until the item that is to blame stands alone."""
+
+import logging
+from collections.abc import Sequence
+
+from worker import watchdog
+from worker.engine.protocol import Completion, Engine, EngineError, OutOfMemoryError
+from worker.loaded import Loaded
+from worker.work import Work
+
+log = logging.getLogger(__name__)
+
+
+def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
+    """Answers or fails each of these pieces of ``work``."""
+    completions, error = _attempt(work, model.engine, batch)
+    work.answer(completions)
+    if error is None:
+        return
+    answered = {completion.id for completion in completions}
+    rest = [index for index in batch if index not in answered]
+    log.warning("batch of %d failed (%s), %d to run again", len(batch), type(error).__name__, len(rest))
+    is_memory = isinstance(error, OutOfMemoryError)
+    if len(batch) == 1:
+        for index in rest:
+            work.fail(index, "out_of_memory" if is_memory else "engine_error")
+        return
+    if is_memory:
+        model.shrink(len(batch) * max(work.length_of(index) for index in batch))
+    middle = (len(rest) + 1) // 2
+    for half in (rest[:middle], rest[middle:]):
+        if half:
+            run(work, model, half)
+
+
+def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Completion], EngineError | None]:
+    """The completions of one batch, and what ended it before all were there."""
+    completions: list[Completion] = []
+    work.charge(batch)
+    try:
+        with watchdog.watched() as progress:
+            for completion in engine.generate([work.request(index) for index in batch]):
+                completions.append(completion)  # one by one: those before an error are kept
+                progress()
+    except EngineError as error:
+        return completions, error
+    if len(completions) < len(batch):
+        return completions, EngineError("the engine left requests unanswered")
+    return completions, None

@@ -1,0 +1,62 @@
+"""Answers that were computed before, by what was asked: the least recently used make room.
+
+Knows nothing of jobs or items. A key holds whose question it was, so that no tenant learns from another's.
+"""
+
+from array import array
+from collections import OrderedDict
+from typing import NamedTuple
+from uuid import UUID
+
+from lengthwise.kinds.kind import Answer, Prompt
+
+#: What one process keeps: enough that a text repeated in each chunk of a large job is computed once.
+MAX_ANSWERS = 20_000
+#: Of keys and answers together.
+MAX_BYTES = 2**25
+
+
+class Remembered(NamedTuple):
+    answer: Answer
+    #: Tokens that were generated for it.
+    n_output: int
+
+
+class Asker:
+    """Makes the keys of one tenant's prompts in one pool."""
+
+    def __init__(self, tenant_id: UUID, pool: str) -> None:
+        self._whose = tenant_id.bytes + pool.encode()
+
+    def key_of(self, prompt: Prompt) -> bytes:
+        """The same for two prompts exactly if a deterministic engine answers both alike."""
+        tokens, max_new_tokens, prefix, _ = prompt
+        # The pool's name ends at a length that one asker's keys share, the prefix where its length says.
+        return self._whose + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
+
+
+class Memo:
+    def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
+        self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
+        self._max_answers = max_answers
+        self._bytes_left = max_bytes
+
+    def __len__(self) -> int:
+        return len(self._answers)
+
+    def get(self, key: bytes) -> Remembered | None:
+        found = self._answers.get(key)
+        if found is not None:
+            self._answers.move_to_end(key)
+        return found
+
+    def put(self, key: bytes, remembered: Remembered) -> None:
+        if self._answers.setdefault(key, remembered) is not remembered:
+            return
+        self._bytes_left -= _size(key, remembered)
+        while len(self._answers) > self._max_answers or (self._bytes_left < 0 and self._answers):
+            self._bytes_left += _size(*self._answers.popitem(last=False))
+
+
+def _size(key: bytes, remembered: Remembered) -> int:
+    return len(key) + len(remembered.answer.text)
