@@ -104,7 +104,7 @@ def _generate(work: Work, model: Loaded, lease: Lease) -> None:
     while done < len(work.pieces):
         indexes = range(done, len(work.pieces))
         done = len(work.pieces)
-        batches = plan([work.length_of(index) for index in indexes], model.batch_tokens, model.spec.batch_rows)
+        batches = plan(work.lengths(indexes), model.batch_tokens, model.spec.batch_rows)
         # A claim's items come with the most urgent first: their batch does not wait for longer ones.
         for planned in sorted(batches, key=min):
             if drain.is_stopping():

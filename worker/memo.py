@@ -51,12 +51,11 @@ class Memo:
         return found
 
     def put(self, key: bytes, remembered: Remembered) -> None:
-        if self._answers.setdefault(key, remembered) is not remembered:
+        answers = self._answers
+        if key in answers:
             return
-        self._bytes_left -= _size(key, remembered)
-        while len(self._answers) > self._max_answers or (self._bytes_left < 0 and self._answers):
-            self._bytes_left += _size(*self._answers.popitem(last=False))
-
-
-def _size(key: bytes, remembered: Remembered) -> int:
-    return len(key) + len(remembered.answer.text)
+        answers[key] = remembered
+        self._bytes_left -= len(key) + len(remembered.answer.text)
+        while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
+            oldest, forgotten = answers.popitem(last=False)
+            self._bytes_left += len(oldest) + len(forgotten.answer.text)

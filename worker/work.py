@@ -19,11 +19,22 @@ from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
 from worker.memo import Asker, Memo, Remembered
 
+_UNANSWERED = Answer("", "")
+
+
+@dataclass(slots=True)
+class JobInHand:
+    """What the items of one job share; ``asker`` where identical ones may share an answer."""
+
+    kind: Kind
+    params: Any
+    asker: Asker | None = None
+
 
 @dataclass(slots=True)
 class ShardInHand:
     id: int
-    job: ClaimedJob
+    job: JobInHand
     #: Items without a result.
     n_open: int = 0
     results: list[Result] = field(default_factory=list)
@@ -62,7 +73,7 @@ class Piece:
     entry: Entry
     prompt: Prompt
     key: bytes | None
-    answer: Answer | None = None
+    answer: Answer = _UNANSWERED
 
 
 class Work:
@@ -74,27 +85,24 @@ class Work:
         self._model = model
         self._labels = tuple(labels)
         self._memo = Memo(0) if memo is None else memo
-        self._pool = pool
-        self._params: dict[Any, Any] = {}
         self._decoding = Decoding(0)
         self._followers: dict[bytes, list[Piece]] = {}
         self._whole: list[ShardInHand] = []
         self.pieces: list[Piece] = []
         self._open: dict[int, ShardInHand] = {}
-        for job, entries in _entries(claim):
+        for claimed, job, entries in _entries(claim):
             self._open |= {entry.shard.id: entry.shard for entry in entries}
-            self._params[job.id] = _kind(job).params_type.model_validate(job.params)
+            self._decoding = job.kind.decoding(model.spec, job.params)
+            if claimed.deduplicate and self._decoding.temperature == 0:
+                job.asker = Asker(claimed.tenant_id, pool)
             self._prompt(job, entries)
 
-    def _prompt(self, job: ClaimedJob, same: Sequence[Entry], *, retry: bool = False) -> None:
+    def _prompt(self, job: JobInHand, same: Sequence[Entry], *, retry: bool = False) -> None:
         """Makes the prompts of one job's entries at once, as tokenizers like it."""
-        kind, params = _kind(job), self._params[job.id]
-        self._decoding = kind.decoding(self._model.spec, params)
-        shares = job.deduplicate and self._decoding.temperature == 0
-        asker = Asker(job.tenant_id, self._pool)
-        prompts = kind.prompts(self._model, params, [entry.item for entry in same], retry=retry)
+        asker = job.asker
+        prompts = job.kind.prompts(self._model, job.params, [entry.item for entry in same], retry=retry)
         for entry, each in zip(same, prompts, strict=True):
-            entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if shares else None) for prompt in each]
+            entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if asker else None) for prompt in each]
             entry.n_open, entry.n_shared, entry.is_retry = len(each), 0, retry
             for piece in entry.pieces:
                 entry.n_input += len(piece.prompt.tokens)
@@ -119,20 +127,20 @@ class Work:
         """The engine's request for ``pieces[index]``."""
         piece, decoding = self.pieces[index], self._decoding
         tokens, max_new_tokens, prefix, _ = piece.prompt
-        return Request(
-            index, tokens, max_new_tokens, decoding.stop, _sampling(decoding, piece.entry.index), prefix
-        )  # fmt: skip
+        sampling = _sampling(decoding, piece.entry.index) if decoding.temperature else GREEDY
+        return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix)
 
     def shard_of(self, index: int) -> int:
         return self.pieces[index].entry.shard.id
 
-    def length_of(self, index: int) -> int:
-        """Input tokens of ``pieces[index]``."""
-        return len(self.pieces[index].prompt.tokens)
+    def lengths(self, indexes: Iterable[int]) -> list[int]:
+        """Input tokens of each of these ``pieces``."""
+        pieces = self.pieces
+        return [len(pieces[index].prompt.tokens) for index in indexes]
 
     def charge(self, batch: Sequence[int]) -> None:
         """Accounts for one engine batch of these pieces, padding included, whether it succeeds or not."""
-        longest, share = max(map(self.length_of, batch)), 1 / len(batch)
+        longest, share = max(self.lengths(batch)), 1 / len(batch)
         for index in batch:
             shard = self.pieces[index].entry.shard
             shard.n_padded += longest
@@ -170,12 +178,11 @@ class Work:
         self._end(entry, ResultStatus.FAILED, lines.failed(entry.index, entry.item, code))
 
     def _conclude(self, entry: Entry) -> None:
-        job = entry.shard.job
-        prompts = [piece.prompt for piece in entry.pieces]
-        answers = [piece.answer for piece in entry.pieces if piece.answer is not None]
-        output = _kind(job).output(self._model, self._params[job.id], entry.item, prompts, answers)
+        job, pieces = entry.shard.job, entry.pieces
+        prompts, answers = [piece.prompt for piece in pieces], [piece.answer for piece in pieces]
+        output = job.kind.output(self._model, job.params, entry.item, prompts, answers)
         if output is not None:
-            entry.shard.n_deduplicated += 0 < entry.n_shared == len(entry.pieces)
+            entry.shard.n_deduplicated += 0 < entry.n_shared == len(pieces)
             line = lines.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output)
             self._end(entry, ResultStatus.SUCCEEDED, line)
         elif entry.is_retry:
@@ -206,15 +213,13 @@ class Work:
 
 def _sampling(decoding: Decoding, index: int) -> Sampling:
     """An item's draw is its own, whatever it is batched with."""
-    if decoding.temperature == 0:
-        return GREEDY
     return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, decoding.seed + index)
 
 
 def refuse(claim: Claim, code: str) -> list[Settlement]:
     """Settles a whole claim as errors, without a model."""
     refused: dict[int, ShardInHand] = {}
-    for _, entries in _entries(claim):
+    for _, _, entries in _entries(claim):
         for entry in entries:
             line = lines.failed(entry.index, entry.item, code)
             entry.shard.results.append(Result(entry.index, ResultStatus.FAILED, line))
@@ -222,23 +227,23 @@ def refuse(claim: Claim, code: str) -> list[Settlement]:
     return [shard.settlement() for shard in refused.values()]
 
 
-def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, list[Entry]]]:
+def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]]:
     """The claim's items job by job, the most urgent shards of each first."""
-    jobs: dict[Any, list[Entry]] = {shard.job_id: [] for shard in claim.shards.values()}
     of_shard: dict[int, list[ClaimedItem]] = {shard_id: [] for shard_id in claim.shards}
-    for each in claim.items:
-        of_shard[each.shard_id].append(each)
-    for shard_id, claimed in of_shard.items():
-        job = claim.jobs[claim.shards[shard_id].job_id]
-        payloads = b"[" + b",".join([each.payload for each in claimed]) + b"]"
-        shard = ShardInHand(shard_id, job, len(claimed))
-        items = _item_list(job.kind).validate_json(payloads)
-        jobs[job.id] += [Entry(shard, each.index, item) for each, item in zip(claimed, items, strict=True)]
-    return ((claim.jobs[job_id], entries) for job_id, entries in jobs.items())
-
-
-def _kind(job: ClaimedJob) -> Kind:
-    return KINDS[job.kind]
+    for item in claim.items:
+        of_shard[item.shard_id].append(item)
+    jobs: dict[Any, tuple[JobInHand, list[Entry]]] = {}
+    for shard_id, same in of_shard.items():
+        claimed = claim.jobs[claim.shards[shard_id].job_id]
+        if claimed.id not in jobs:
+            kind = KINDS[claimed.kind]
+            jobs[claimed.id] = JobInHand(kind, kind.params_type.model_validate(claimed.params)), []
+        job, entries = jobs[claimed.id]
+        shard = ShardInHand(shard_id, job, len(same))
+        payloads = b"[" + b",".join([item.payload for item in same]) + b"]"
+        parsed = _item_list(claimed.kind).validate_json(payloads)
+        entries += [Entry(shard, item.index, each) for item, each in zip(same, parsed, strict=True)]
+    return [(claim.jobs[job_id], job, entries) for job_id, (job, entries) in jobs.items()]
 
 
 @cache

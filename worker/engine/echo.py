@@ -27,7 +27,8 @@ class EchoEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         if self._seconds_per_batch:
             time.sleep(self._seconds_per_batch)
+        stop, length = FinishReason.STOP, FinishReason.LENGTH
         for request in requests:
             answer = tuple(reversed(request.tokens))[: request.max_new_tokens]
             whole = len(answer) == len(request.tokens)
-            yield Completion(request.id, answer, FinishReason.STOP if whole else FinishReason.LENGTH)
+            yield Completion(request.id, answer, stop if whole else length)
