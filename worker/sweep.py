@@ -14,8 +14,8 @@ from worker.work import refuse
 
 log = logging.getLogger(__name__)
 
-#: One sweep removes rows of forgotten jobs for this long, in transactions of about 10,000 rows or a tenth of a second.
-_PURGE_SECONDS = 0.5
+#: Rows of forgotten jobs are removed for this share of the time, in transactions of about 10,000 of them.
+_PURGE_SHARE = 0.1
 _PURGE_ITEMS = 5_000
 
 
@@ -82,9 +82,10 @@ def _ring() -> None:
 
 
 def _forget() -> None:
-    end = time.monotonic() + _PURGE_SECONDS
+    current = settings.get()
+    end = time.monotonic() + _PURGE_SHARE * current.sweep_seconds
     with database.engine().begin() as connection:
-        retention.expire(connection, retention_seconds=settings.get().retention_seconds)
+        retention.expire(connection, retention_seconds=current.retention_seconds)
     is_more = True
     while is_more and time.monotonic() < end:
         with database.engine().begin() as connection:

@@ -14,8 +14,9 @@ from lengthwise.ledger import sweep
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import write_catalog
+from worker import generate as task
 from worker import loaded
-from worker.generate import generate
+from worker.memo import Memo
 
 #: Runs every waiting pool until none waits.
 RunWorker = Callable[[], None]
@@ -40,11 +41,13 @@ def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def run_worker(catalog: Path, installed: settings.Settings) -> RunWorker:
+def run_worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> RunWorker:
+    monkeypatch.setattr(task, "_memo", Memo())  # what other tests asked is not known here
+
     def run() -> None:
         while pools := _waiting():
             for pool in pools:
-                generate(pool)
+                task.generate(pool)
 
     return run
 

@@ -151,3 +151,19 @@ def test_a_delivery_is_listed_without_its_secret(client: TestClient, run_worker:
         ("http://8.8.8.8/", "pending", [])
     ]
     assert "whsec" not in str(listed)
+
+
+@pytest.mark.parametrize(("wish", "shared"), [({}, 2), ({"deduplicate": True}, 2), ({"deduplicate": False}, 0)])
+def test_items_answered_by_anothers_computation_are_counted(
+    client: TestClient, run_worker: RunWorker, wish: dict[str, Any], shared: int
+) -> None:
+    job = submit(client, ["abc", "abc", "d", "abc"], **wish)
+    assert (job["deduplicate"], job["engine"]["deduplicated"]) == (wish.get("deduplicate", True), 0)
+    run_worker()
+    done = look(client, job["id"])
+    assert (done["counts"]["succeeded"], done["engine"]["deduplicated"]) == (4, shared)
+
+
+def test_a_wish_that_is_no_boolean_is_refused(client: TestClient) -> None:
+    refused = client.post("/v1/jobs", json={"kind": "generate", "items": ["abc"], "deduplicate": "no"})
+    assert (refused.status_code, refused.json()["field"]) == (422, "deduplicate")

@@ -171,13 +171,13 @@ def test_sweeps_at_once_remove_everything_once() -> None:
 def test_a_sweep_stops_when_its_time_is_up_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     job = ended(50)
     age(job, 40 * 86_400)
-    monkeypatch.setattr(sweeps, "_PURGE_SECONDS", 0.0)
+    monkeypatch.setattr(sweeps, "_PURGE_SHARE", 0.0)
     monkeypatch.setattr(sweeps, "_PURGE_ITEMS", 20)
     sweep()
     with pytest.raises(NotFound):
         figures(job)
     assert n_rows(job) > 0
-    monkeypatch.setattr(sweeps, "_PURGE_SECONDS", 5.0)
+    monkeypatch.setattr(sweeps, "_PURGE_SHARE", 10.0)
     sweep()
     assert n_rows(job) == 0
 
