@@ -11,8 +11,10 @@ from tests.faults.fault import LEASE_BOUND, Fault
 from tests.faults.scene import Scene
 from tests.faults.stack import HANG_SECONDS
 
-#: Promise 7: bisecting one engine batch.
+#: Promise 7: bisecting one engine batch. What hangs takes longer for each death, and is given fewer neighbours.
 _DEATHS = math.ceil(math.log2(ROWS)) + 1
+_FEW = 4
+_FEW_DEATHS = math.ceil(math.log2(_FEW)) + 1
 
 
 def _exhausting(scene: Scene) -> float:
@@ -26,7 +28,7 @@ def _exhausting(scene: Scene) -> float:
 
 def _poisonous(scene: Scene) -> float:
     before = scene.stack.control.count("poison")
-    recovery = _lethal(scene, POISON)
+    recovery = _lethal(scene, POISON, 3 * ROWS)
     deaths = scene.stack.control.count("poison") - before
     if deaths > _DEATHS:
         scene.problems.append(f"{deaths} deaths by one item, not {_DEATHS}")
@@ -34,12 +36,12 @@ def _poisonous(scene: Scene) -> float:
 
 
 def _hanging(scene: Scene) -> float:
-    return _lethal(scene, HANG)
+    return _lethal(scene, HANG, _FEW)
 
 
-def _lethal(scene: Scene, mark: str) -> float:
+def _lethal(scene: Scene, mark: str, count: int) -> float:
     length = scene.random.randint(20, 100)  # one length, one bucket: the neighbours share its batches
-    texts = [scene.text(length) for _ in range(48)]
+    texts = [scene.text(length) for _ in range(count)]
     index = scene.random.randrange(len(texts))
     texts[index] += mark
     return _ended(scene, texts, {index: "worker_lost"}, patience=60)
@@ -55,5 +57,5 @@ def _ended(scene: Scene, texts: list[str], errors: dict[int, str], patience: flo
 FAULTS = (
     Fault("out of memory", _exhausting, 10, interrupts=False),
     Fault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False, ends=True),
-    Fault("hang", _hanging, _DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
+    Fault("hang", _hanging, _FEW_DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
 )

@@ -27,7 +27,8 @@ from tests.servers import DATABASE_VARIABLE, REDIS_VARIABLE, redis_client, wait_
 LEASE_SECONDS = 3.0
 GRACE_SECONDS = 3.0
 WEBHOOK_SECONDS = 2.0
-HANG_SECONDS = 2.0
+#: Longer than a zombie is frozen: an engine that is stopped looks like one that hangs.
+HANG_SECONDS = 6.0
 GENERATE = ("generate-1", "generate-2")
 DELIVER = ("deliver-1", "deliver-2")
 WORKERS = (*GENERATE, *DELIVER)
