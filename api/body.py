@@ -14,6 +14,8 @@ from starlette.concurrency import run_in_threadpool
 from lengthwise.errors import InvalidInput, TooLarge, Unavailable
 
 _IN_MEMORY = 2**20
+#: Read at a time, to be cut into lines.
+_BLOCK = 2**16
 
 
 @asynccontextmanager
@@ -66,11 +68,27 @@ def _position(message: str) -> str:
 
 
 def lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
-    """The lines that are not blank, one at a time. Raises ``TooLarge`` for one of more than ``limit`` bytes."""
-    number = 0
-    while line := file.readline(limit + 2):
-        if len(line.rstrip(b"\r\n")) > limit:
-            raise TooLarge(f"a line may have at most {limit} bytes", f"line {number + 1}")
-        number += 1
-        if line.strip():
+    """The lines that are not blank. Raises ``TooLarge`` for one of more than ``limit`` bytes."""
+    rest, number = b"", 0
+    while block := file.read(_BLOCK):
+        *whole, rest = (rest + block).split(b"\n")
+        yield from _filled(whole, number, limit)
+        number += len(whole)
+        if len(rest) > limit:
+            # What follows makes it longer still, except that carriage returns at a line's end are not counted.
+            _check_line(rest, number, limit)
+            rest = rest[: limit + 1]
+    yield from _filled([rest], number, limit)
+
+
+def _filled(found: list[bytes], number: int, limit: int) -> Iterator[bytes]:
+    for at, line in enumerate(found, number):
+        if len(line) > limit:
+            _check_line(line, at, limit)
+        if line and not line.isspace():
             yield line
+
+
+def _check_line(line: bytes, number: int, limit: int) -> None:
+    if len(line.rstrip(b"\r")) > limit:
+        raise TooLarge(f"a line may have at most {limit} bytes", f"line {number + 1}")

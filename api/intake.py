@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import chain, islice
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +17,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
+from api.item import Checked, Reader
 from api.problem import invalid
 from api.schema import JobHeader
 from lengthwise import kinds, target, tokenizer
@@ -31,7 +34,7 @@ from lengthwise.states import Priority
 
 #: Items checked and counted at a time, by number and by bytes: enough for the tokenizer to be quick, few enough to hold
 #: (a token counted takes it a hundred bytes).
-_STRIDE_ITEMS = 1000
+_STRIDE_ITEMS = 64
 _STRIDE_BYTES = 2**20
 
 
@@ -102,14 +105,6 @@ def _webhook_secret(header: JobHeader, current: Settings) -> str | None:
     return header.webhook.secret or new_secret()
 
 
-@dataclass(frozen=True, slots=True)
-class _Checked:
-    """One item and the JSON that is stored of it."""
-
-    item: Item
-    payload: bytes
-
-
 @dataclass
 class Intake:
     """Reads one job's items into the ledger, in the transaction of ``connection``."""
@@ -122,20 +117,25 @@ class Intake:
     named: Named | None = None
     retry_of: UUID | None = None
     job_id: UUID = field(default_factory=uuid4)
-    _ids: set[bytes] = field(default_factory=set)
 
     def take(self, items: Iterable[Any]) -> None:
-        """Writes all items. Raises ``InvalidInput`` naming the first one that is wrong."""
+        """Writes all items: JSON values, or lines of NDJSON. Raises ``InvalidInput`` naming the first that is wrong."""
+        order, most = self.order, self.current.max_items
+        reader = Reader(order.kind, order.spec, order.params, self.current)
         submission = self._submission()
+        source = iter(items)
         n_items = 0
-        for stride in self._strides(items):
-            submission.add(self._counted(stride, n_items))
-            n_items += len(stride)
+        for raws in _strides(islice(source, most)):
+            for portion in self._portions(reader.read(raws, n_items)):
+                submission.add(self._counted(portion, n_items))
+                n_items += len(portion)
         if n_items == 0:
             raise InvalidInput("a job has at least one item", "items")
+        if n_items == most and any(True for _ in source):
+            raise TooLarge(f"a job may have at most {most} items", "items")
         submission.finish()
         if submission.n_refused == n_items:
-            raise InvalidInput(f"is longer than the {self.order.spec.context} tokens of the model", "items[0]", 0)
+            raise InvalidInput(f"is longer than the {order.spec.context} tokens of the model", "items[0]", 0)
 
     def _submission(self) -> Submission:
         order, spec = self.order, self.order.spec
@@ -158,63 +158,46 @@ class Intake:
         arrival = ArrivalOrder(spec.batch_tokens, spec.batch_rows)
         return Submission(self.connection, job, arrival, self.current.shard_items, self.current.chunk_items)
 
-    def _strides(self, items: Iterable[Any]) -> Iterator[list[_Checked]]:
-        """The items, checked, in portions that are small by number and by size, however the caller cut them."""
+    def _portions(self, checked: list[Checked]) -> Iterator[list[Checked]]:
+        """The same again, cut where what the model reads would be too much at a time, however the caller cut it."""
         shared = sum(len(text) for text in self.order.params.shared_texts())
-        stride: list[_Checked] = []
-        size = 0
-        for index, raw in enumerate(items):
-            if index == self.current.max_items:
-                raise TooLarge(f"a job may have at most {index} items", "items")
-            stride.append(self._checked(raw, index))
-            size += shared + len(stride[-1].payload)
-            if len(stride) == _STRIDE_ITEMS or size >= _STRIDE_BYTES:
-                yield stride
-                stride, size = [], 0
-        if stride:
-            yield stride
+        start, size = 0, 0
+        for end, each in enumerate(checked, 1):
+            size += shared + len(each.payload)
+            if size >= _STRIDE_BYTES or end == len(checked):
+                yield checked[start:end]
+                start, size = end, 0
 
-    def _checked(self, raw: Any, index: int) -> _Checked:
-        try:
-            item = self.order.kind.item_type.model_validate({"text": raw} if isinstance(raw, str) else raw)
-        except ValidationError as error:
-            raise invalid(error, f"items[{index}]", index) from None
-        try:
-            self.order.kind.check(self.order.spec, self.order.params, item)
-            self._check_sizes(item)
-            self._check_id(item)
-        except InvalidInput as error:
-            raise type(error)(str(error), f"items[{index}].{error.field}", index) from None
-        return _Checked(item, to_json(item.model_dump(mode="python", exclude_none=True)))
-
-    def _check_sizes(self, item: Item) -> None:
-        most, most_bytes = self.current.max_text_characters, self.current.max_metadata_bytes
-        if sum(len(text) for text in item.texts()) > most:
-            name = "text" if "text" in item.model_fields_set else "messages"
-            raise TooLarge(f"may have at most {most} characters", name)
-        if item.metadata is not None and len(to_json(item.metadata)) > most_bytes:
-            raise TooLarge(f"may have at most {most_bytes} bytes as JSON", "metadata")
-
-    def _check_id(self, item: Item) -> None:
-        if item.id is None:
-            return
-        seen = hashlib.blake2b(item.id.encode(), digest_size=16).digest()  # a million long ids would be heavy
-        if seen in self._ids:
-            raise InvalidInput("another item of this job has the same id", "id")
-        self._ids.add(seen)
-
-    def _counted(self, stride: list[_Checked], first: int) -> list[NewItem]:
-        order = self.order
-        writes = order.kind.decoding(order.spec, order.params).max_new_tokens > 0
-        prompts = self._prompts([checked.item for checked in stride], first)
+    def _counted(self, portion: list[Checked], first: int) -> list[NewItem]:
+        prompts = self._prompts([item for item, _ in portion], first)
+        lengths = [[len(prompt.tokens) for prompt in each] for each in prompts]
+        fitting = [True] * len(portion) if self._fit(chain.from_iterable(prompts)) else list(map(self._fit, prompts))
         return [
-            self._new(checked, index, its_prompts, writes)
-            for index, (checked, its_prompts) in enumerate(zip(stride, prompts, strict=True), first)
+            NewItem(
+                sum(its_lengths) or 1,
+                payload,
+                None if fits else lines.failed(index, item, "too_long"),
+                its_lengths,
+            )
+            for index, ((item, payload), its_lengths, fits) in enumerate(
+                zip(portion, lengths, fitting, strict=True), first
+            )
         ]
+
+    def _fit(self, prompts: Iterable[Prompt]) -> bool:
+        """Whether the model can read each of these, and answer if it writes answers."""
+        most, least = self._room
+        return all(len(tokens) <= most and room >= least for tokens, room, _, _ in prompts)
+
+    @cached_property
+    def _room(self) -> tuple[int, int]:
+        """The most tokens that the model reads, and the fewest it must be able to write."""
+        order = self.order
+        return order.spec.context, int(order.kind.decoding(order.spec, order.params).max_new_tokens > 0)
 
     def _prompts(self, items: list[Item], first: int) -> list[list[Prompt]]:
         kind, params = self.order.kind, self.order.params
-        model = Model(self.order.spec, tokenizer.of(self.order.spec))
+        model = Model(self.order.spec, tokenizer.counting(self.order.spec))
         try:
             return kind.prompts(model, params, items)
         except InvalidInput as error:
@@ -223,14 +206,19 @@ class Intake:
         # One of them it was: alone, it says so itself.
         return [prompts for index, item in enumerate(items, first) for prompts in self._prompts([item], index)]
 
-    def _new(self, checked: _Checked, index: int, prompts: list[Prompt], writes: bool) -> NewItem:
-        lengths = [len(prompt.tokens) for prompt in prompts]
-        fits = all(
-            len(prompt.tokens) <= self.order.spec.context and (prompt.max_new_tokens > 0 or not writes)
-            for prompt in prompts
-        )
-        refusal = None if fits else lines.failed(index, checked.item, "too_long")
-        return NewItem(max(1, sum(lengths)), checked.payload, refusal, lengths)
+
+def _strides(raws: Iterable[Any]) -> Iterator[list[Any]]:
+    """Portions that are small by number and, as far as they are lines, by size."""
+    stride: list[Any] = []
+    size = 0
+    for raw in raws:
+        stride.append(raw)
+        size += len(raw) if isinstance(raw, bytes) else 0
+        if len(stride) == _STRIDE_ITEMS or size >= _STRIDE_BYTES:
+            yield stride
+            stride, size = [], 0
+    if stride:
+        yield stride
 
 
 def pool(order: Order) -> str:

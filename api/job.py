@@ -76,7 +76,7 @@ def _submit(state: State, tenant: UUID, file: IO[bytes], is_json: bool, key: str
 
 
 def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, Iterator[Any]]:
-    """The job's head and its items, whichever form they came in."""
+    """The job's head and its items: values of a JSON body, lines of NDJSON that are still to be parsed."""
     if is_json:
         head = body.parse(file.read())
         items = head.pop("items", []) if isinstance(head, dict) else []
@@ -90,7 +90,7 @@ def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, It
     head = body.parse(first)
     if isinstance(head, dict) and "items" in head:
         raise InvalidInput("the items of an NDJSON body are its further lines", "items")
-    return head, (body.parse(line, f"items[{index}]", index) for index, line in enumerate(source))
+    return head, source
 
 
 @router.get("", response_model=JobList, responses=document.problems(404, 422))

@@ -18,8 +18,13 @@ from lengthwise.errors import ConfigurationError, Conflict, InvalidInput, NotFou
 
 log = logging.getLogger(__name__)
 
-#: Pydantic's words that speak of Python.
-_MESSAGES = {"model_type": "must be a JSON object", "dict_type": "must be a JSON object", "list_type": "must be a list"}
+#: In place of pydantic's words that speak of Python or of patterns.
+_MESSAGES = {
+    "model_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+    "list_type": "must be a list",
+    "string_pattern_mismatch": "must not contain the character U+0000",
+}
 
 
 def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:

@@ -3,7 +3,8 @@
 Pure: knows token counts and nothing else.
 """
 
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 
@@ -37,15 +38,14 @@ def cut(lengths: Sequence[int], first: int, shard_items: int) -> tuple[list[int]
     the shards over those positions.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    in_order = [lengths[index] for index in order]
     shards: list[Shard] = []
     start = 0
-    for end in range(1, len(order) + 1):
-        bucket = bucket_of(lengths[order[start]])
-        full = end - start == shard_items
-        if end == len(order) or full or bucket_of(lengths[order[end]]) != bucket:
-            tokens = sum(lengths[index] for index in order[start:end])
-            shards.append(Shard(first + start, first + end, bucket, tokens))
-            start = end
+    while start < len(order):
+        bucket = bucket_of(in_order[start])
+        end = bisect_right(in_order, bucket, start, min(start + shard_items, len(order)), key=bucket_of)
+        shards.append(Shard(first + start, first + end, bucket, sum(in_order[start:end])))
+        start = end
     return order, shards
 
 
@@ -67,13 +67,16 @@ class ArrivalOrder:
         self._longest = 0
         self._closed = 0
 
-    def add(self, n_tokens: int) -> None:
-        longest = max(self._longest, n_tokens)
-        if self._rows and (self._rows == self._batch_rows or (self._rows + 1) * longest > self._batch_tokens):
-            self._closed += self._rows * self._longest
-            self._rows, longest = 0, n_tokens
-        self._rows += 1
-        self._longest = longest
+    def add(self, lengths: Iterable[int]) -> None:
+        rows, longest = self._rows, self._longest
+        for n_tokens in lengths:
+            padded = max(longest, n_tokens)
+            if rows and (rows == self._batch_rows or (rows + 1) * padded > self._batch_tokens):
+                self._closed += rows * longest
+                rows, padded = 0, n_tokens
+            rows += 1
+            longest = padded
+        self._rows, self._longest = rows, longest
 
     @property
     def padded(self) -> int:

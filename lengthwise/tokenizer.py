@@ -1,7 +1,7 @@
 """A model's own tokenizer, without torch: what the API counts and what a worker runs come from the same place."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,9 @@ from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
+
+#: Texts tokenized at a time: what the library allocates for them fits a core's cache.
+_STRIDE = 128
 
 
 class ModelTokenizer:
@@ -26,8 +29,11 @@ class ModelTokenizer:
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text; ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
-        encodings = self._plain.encode_batch_fast(list(texts), add_special_tokens=framed)
-        return [encoding.ids for encoding in encodings]
+        return [encoding.ids for encoding in self._encodings(texts, framed)]
+
+    def _encodings(self, texts: Sequence[str], framed: bool) -> Iterator[Any]:
+        for start in range(0, len(texts), _STRIDE):
+            yield from self._plain.encode_batch_fast(texts[start : start + _STRIDE], add_special_tokens=framed)
 
     def special(self, tokens: str) -> list[int]:
         """The ids of space-separated special tokens. Raises ``ConfigurationError`` naming one the model lacks."""
@@ -50,6 +56,13 @@ class ModelTokenizer:
         return texts
 
 
+class CountingTokenizer(ModelTokenizer):
+    """The same for who asks only for lengths: as many ids, and none of them means anything."""
+
+    def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
+        return [[0] * len(encoding) for encoding in self._encodings(texts, framed)]
+
+
 def _read(folder: Path) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
@@ -64,11 +77,15 @@ def _first(value: int | list[int] | None) -> int | None:
     return value[0] if isinstance(value, list) else value
 
 
-@cache
-def _loaded(folder: Path) -> ModelTokenizer:
-    return ModelTokenizer(folder)
+_loaded = cache(ModelTokenizer)
+_counting = cache(CountingTokenizer)
 
 
 def of(spec: ModelSpec) -> ModelTokenizer:
     """The model's tokenizer, loaded once in a process."""
     return _loaded(spec.folder)
+
+
+def counting(spec: ModelSpec) -> ModelTokenizer:
+    """The same, loaded once too, for lengths alone."""
+    return _counting(spec.folder)

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 from lengthwise import template
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt
-from lengthwise.kinds.sampling import Sampled, SamplingParams, room, trimmed
+from lengthwise.kinds.sampling import Sampled, SamplingParams, alone, trimmed
 
 
 class Message(kind.Wire):
@@ -48,8 +48,8 @@ class Chat(Sampled):
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
     ) -> list[list[Prompt]]:
         spoken = template.of(model.spec.folder)
-        prompts = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
-        return [[Prompt(ids, room(model.spec, params, ids))] for ids in prompts]
+        encoded = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
+        return alone(model.spec, params, encoded)
 
     def output(
         self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]

@@ -8,7 +8,7 @@ from pydantic import Field
 from lengthwise.catalog import GenerateOptions
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt
-from lengthwise.kinds.sampling import Sampled, SamplingParams, room, trimmed
+from lengthwise.kinds.sampling import Sampled, SamplingParams, alone, trimmed
 
 
 class Params(SamplingParams):
@@ -33,8 +33,7 @@ class Generate(Sampled):
         options = model.spec.generate or GenerateOptions()
         before = model.tokenizer.special(options.prefix)
         encoded = model.tokenizer.encode([item.text for item in items], framed=not before)
-        prompts = (before + ids for ids in encoded)
-        return [[Prompt(ids, room(model.spec, params, ids))] for ids in prompts]
+        return alone(model.spec, params, (before + ids for ids in encoded) if before else encoded)
 
     def output(
         self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]

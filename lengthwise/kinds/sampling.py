@@ -1,13 +1,13 @@
 """The decoding parameters that chat and generate share, as their callers write them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Decoding, Text
+from lengthwise.kinds.kind import Decoding, Prompt, Text
 
 
 class SamplingParams(kind.Params):
@@ -33,9 +33,10 @@ class Sampled(kind.Undemanding):
         )
 
 
-def room(spec: ModelSpec, params: SamplingParams, ids: Sequence[int]) -> int:
-    """How many tokens may follow these; none if they fill the model's context."""
-    return min(_limit(spec, params), spec.context - len(ids))
+def alone(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
+    """Each sequence as its item's one prompt, with room for what the context leaves: none if it is filled."""
+    most, context = _limit(spec, params), spec.context
+    return [[Prompt(ids, min(most, context - len(ids)))] for ids in sequences]
 
 
 def _limit(spec: ModelSpec, params: SamplingParams) -> int:

@@ -1,15 +1,14 @@
 """Writes results behind the fence of a lease, and ends a job with its last shard."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from struct import Struct, pack
 from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import event, lease
+from lengthwise.ledger import binary, event, lease
 from lengthwise.states import JobState, ResultStatus
 
 
@@ -64,30 +63,12 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     job_of = dict(cursor.fetchall())
     if not job_of:
         return Settled(frozenset(), False)
-    with cursor.copy(_COPY_RESULTS) as copy:
-        copy.write(_binary(settlements, job_of))
+    rows = (
+        (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
+    )
+    binary.copy(cursor, binary.COPY_RESULTS, binary.results(rows))
     due = complete(connection, set(job_of.values()))
     return Settled(frozenset(job_of), due)
-
-
-def _binary(settlements: Sequence[Settlement], job_of: Mapping[int, UUID]) -> bytes:
-    """The results of the fenced shards as COPY's binary format has them."""
-    parts = [_SIGNATURE]
-    for done in settlements:
-        if job_id := job_of.get(done.shard_id):
-            head = _FIELDS + job_id.bytes
-            for index, status, line in done.results:
-                parts += (head, _INDEX.pack(4, index), _STATUS[status], _LENGTH.pack(len(line)), line)
-    parts.append(_END)
-    return b"".join(parts)
-
-
-_SIGNATURE = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-_END = b"\xff\xff"
-_FIELDS = pack("!hi", 4, 16)  # four fields, the first of 16 bytes
-_INDEX = Struct("!ii")
-_LENGTH = Struct("!i")
-_STATUS = {status: pack("!i", len(status)) + status.encode() for status in ResultStatus}
 
 
 def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
@@ -116,8 +97,6 @@ FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
 RETURNING shards.id, shards.job_id
 """  # noqa: S608 — of constants
-
-_COPY_RESULTS = "COPY results (job_id, index, status, result) FROM STDIN (FORMAT BINARY)"
 
 _LOCK_NEARLY_DONE = """
 SELECT id FROM jobs

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import turn
+from lengthwise.ledger import binary, turn
 from lengthwise.ledger.idempotency import Named
 from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
@@ -35,14 +36,26 @@ class NewJob:
     retry_of: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NewItem:
+class NewItem(NamedTuple):
     n_tokens: int
     payload: bytes
     #: The result's line, if the item can already be seen not to run.
     refusal: bytes | None = None
     #: Tokens of each of its sequences, where they are more than one: what engine batches hold.
     lengths: Sequence[int] = ()
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Items in the caller's order, by column: ten thousand objects that live would be the garbage collector's work."""
+
+    n_tokens: list[int] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    #: By the item's place in the chunk.
+    refusals: dict[int, bytes] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.payloads)
 
 
 @dataclass
@@ -57,51 +70,50 @@ class Submission:
     n_items: int = 0
     n_refused: int = 0
     _tokens: int = 0
-    _buffer: list[NewItem] = field(default_factory=list)
+    _chunk: _Chunk = field(default_factory=_Chunk)
     _shards: list[Shard] = field(default_factory=list)
     _refused: list[Shard] = field(default_factory=list)
 
     def add(self, items: Sequence[NewItem]) -> None:
-        self._buffer.extend(items)
-        while len(self._buffer) >= self.chunk_items:
-            self._write(self._buffer[: self.chunk_items])
-            del self._buffer[: self.chunk_items]
+        while items:
+            chunk = self._chunk
+            taken = items[: self.chunk_items - len(chunk)]
+            refusals = {at: item.refusal for at, item in enumerate(taken, len(chunk)) if item.refusal is not None}
+            chunk.refusals |= refusals
+            chunk.n_tokens += [item.n_tokens for item in taken]
+            chunk.payloads += [item.payload for item in taken]
+            runnable = [item for item in taken if item.refusal is None] if refusals else taken
+            self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
+            if len(chunk) == self.chunk_items:
+                self._write()
+            items = items[len(taken) :]
 
     def finish(self) -> None:
         """Writes what is left, the shards and the job itself."""
-        if self._buffer:
-            self._write(self._buffer)
-            self._buffer = []
+        if len(self._chunk):
+            self._write()
         self._write_shards()
         self._write_job()
 
-    def _write(self, chunk: list[NewItem]) -> None:
-        first = self.n_items
-        runnable = [index for index, item in enumerate(chunk) if item.refusal is None]
-        refused = [index for index, item in enumerate(chunk) if item.refusal is not None]
-        order, shards = cut([chunk[index].n_tokens for index in runnable], first, self.shard_items)
-        placed = [runnable[index] for index in order] + refused
-        with database.cursor(self.connection).copy(_COPY_ITEMS) as copy:
-            copy.set_types(["uuid", "int4", "int4", "int4", "bytea"])
-            for pos, index in enumerate(placed, first):
-                item = chunk[index]
-                copy.write_row((self.job.id, pos, first + index, item.n_tokens, item.payload))
-        if refused:
-            self._refuse(chunk, refused, first, first + len(runnable))
-        for index in runnable:
-            for length in chunk[index].lengths or (chunk[index].n_tokens,):
-                self.arrival.add(length)
+    def _write(self) -> None:
+        chunk, first = self._chunk, self.n_items
+        self._chunk = _Chunk()
+        runnable = [at for at in range(len(chunk)) if at not in chunk.refusals]
+        order, shards = cut([chunk.n_tokens[at] for at in runnable], first, self.shard_items)
+        placed = chain((runnable[at] for at in order), chunk.refusals)
+        rows = ((pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in enumerate(placed, first))
+        binary.copy(database.cursor(self.connection), binary.COPY_ITEMS, binary.items(self.job.id, rows))
+        if chunk.refusals:
+            self._refuse(chunk.refusals, first, first + len(runnable))
         self._shards += shards
         self._tokens += sum(shard.n_tokens for shard in shards)
         self.n_items += len(chunk)
 
-    def _refuse(self, chunk: list[NewItem], refused: list[int], first: int, lo: int) -> None:
-        with database.cursor(self.connection).copy(_COPY_RESULTS) as copy:
-            copy.set_types(["uuid", "int4", "text", "bytea"])
-            for index in refused:
-                copy.write_row((self.job.id, first + index, ResultStatus.FAILED, chunk[index].refusal))
-        self._refused.append(Shard(lo, lo + len(refused), 0, 0))
-        self.n_refused += len(refused)
+    def _refuse(self, refusals: dict[int, bytes], first: int, lo: int) -> None:
+        rows = ((self.job.id, first + at, ResultStatus.FAILED, line) for at, line in refusals.items())
+        binary.copy(database.cursor(self.connection), binary.COPY_RESULTS, binary.results(rows))
+        self._refused.append(Shard(lo, lo + len(refusals), 0, 0))
+        self.n_refused += len(refusals)
 
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
@@ -146,8 +158,6 @@ class Submission:
         )
 
 
-_COPY_ITEMS = "COPY items (job_id, pos, index, n_tokens, payload) FROM STDIN (FORMAT BINARY)"
-_COPY_RESULTS = "COPY results (job_id, index, status, result) FROM STDIN (FORMAT BINARY)"
 _COPY_SHARDS = """
 COPY shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, n_failed) FROM STDIN (FORMAT BINARY)
 """

@@ -59,8 +59,7 @@ def test_no_row_is_mostly_padding(lengths: list[int], tokens: int, rows: int) ->
 @given(LENGTHS, TOKENS, ROWS)
 def test_the_figure_to_beat_is_what_arrival_order_would_compute(lengths: list[int], tokens: int, rows: int) -> None:
     order = ArrivalOrder(tokens, rows)
-    for length in lengths:
-        order.add(length)
+    order.add(lengths)
     assert order.padded == padded(arrival(lengths, tokens, rows), lengths)
 
 
