@@ -8,15 +8,23 @@ what fails on a full or restarted Redis. RabbitMQ's transport is used as it is.
 import logging
 from typing import Any
 
-from kombu.entity import Exchange, Queue
 from kombu.transport import TRANSPORT_ALIASES, redis
 
 log = logging.getLogger(__name__)
 
 
 class QoS(redis.QoS):
+    def append(self, message: Any, delivery_tag: str) -> None:
+        """Remembers nothing: whoever took a message has it for good."""
+
+    def ack(self, delivery_tag: str) -> None:
+        """There is nothing to forget."""
+
+    def reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """A bell that is not wanted is rung again by the sweep, if there is need."""
+
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
-        """Looks for nothing: no message is ever unacknowledged."""
+        """There is nothing to give out again."""
 
 
 class Channel(redis.Channel):
@@ -40,10 +48,3 @@ def install() -> None:
     """From now on this process reaches redis:// by the transport above."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"
-
-
-def queues(names: tuple[str, ...], url: str) -> list[Queue]:
-    """The queues of these names as this broker is to hold them."""
-    # RabbitMQ gives a consumer that does not acknowledge all that there is: there the others would hear nothing.
-    no_ack = url.startswith("redis")
-    return [Queue(name, Exchange(name), routing_key=name, no_ack=no_ack) for name in names]

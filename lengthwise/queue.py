@@ -42,10 +42,11 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
         "broker_transport_options": dict(REDIS_OPTIONS) if url.startswith("redis") else {"confirm_publish": True},
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "task_queues": broker.queues((GENERATE, DELIVER), url),
         "task_default_queue": GENERATE,
         "task_routes": {DELIVER: {"queue": DELIVER}, SWEEP: {"queue": DELIVER}},
         "task_ignore_result": True,
+        # RabbitMQ keeps a bell until the slice has ended; Redis forgets it when it is heard (``broker``).
+        "task_acks_late": True,
         "task_serializer": "json",
         "accept_content": ["json"],
         # A process loads its models before it says that it is up; Celery would replace it after four seconds.

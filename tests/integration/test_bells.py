@@ -113,3 +113,15 @@ def test_garbage_on_the_broker_is_dropped_and_what_follows_is_heard(redis_url: s
         assert queue.ring(queue.GENERATE, [POOL])
         wait_until(lambda: state(job) == "completed", 60)
         assert client.llen("generate") == 0
+
+
+@pytest.mark.usefixtures("running")
+def test_a_bell_that_was_heard_leaves_nothing_on_the_broker(redis_url: str) -> None:
+    job = submit(["text"])
+    with redis_client(redis_url) as client:
+        client.config_resetstat()
+        assert queue.ring(queue.GENERATE, [POOL], times=5)
+        wait_until(lambda: state(job) == "completed" and client.llen("generate") == 0, 60)
+        assert client.keys("unacked*") == []
+        used = set(client.info("commandstats"))
+    assert not used & {"cmdstat_zadd", "cmdstat_hset", "cmdstat_zrem", "cmdstat_hdel"}, used

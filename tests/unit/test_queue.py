@@ -49,7 +49,7 @@ def test_messages_are_taken_one_at_a_time_for_good_and_without_a_result(
 ) -> None:
     knobs(monkeypatch, redis_url="redis://127.0.0.1:1/0")
     conf = queue.app().conf
-    assert all(queue.no_ack for queue in conf.task_queues)
+    assert conf.task_acks_late
     assert conf.worker_disable_prefetch
     assert conf.task_ignore_result
     assert conf.result_backend is None
