@@ -43,12 +43,12 @@ class Reader:
         wrong.
         """
         try:
-            return self._together(raws)
+            return self.together(raws)
         except (ValueError, InvalidInput):
-            return [self._alone(raw, index) for index, raw in enumerate(raws, first)]
+            return [self.alone(raw, index) for index, raw in enumerate(raws, first)]
 
-    def _together(self, raws: Sequence[Any]) -> list[Checked]:
-        """Without a call into Python for each item, as far as that goes."""
+    def together(self, raws: Sequence[Any]) -> list[Checked]:
+        """``read``, quickly; what the error says is of no use."""
         validator = _item_or_text(self._kind.item_type).validator
         if isinstance(raws[0], bytes):
             found = list(map(validator.validate_json, raws))
@@ -66,7 +66,8 @@ class Reader:
         self._note_ids([item.id for item in items if item.id is not None])
         return checked
 
-    def _alone(self, raw: Any, index: int) -> Checked:
+    def alone(self, raw: Any, index: int) -> Checked:
+        """One item. The error names the index, the field and the reason."""
         at = f"items[{index}]"
         value = body.parse(raw, at, index) if isinstance(raw, bytes) else raw
         if isinstance(value, dict) and not value.keys() <= self._fields:

@@ -12,7 +12,7 @@ from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
 
 #: Texts tokenized at a time: what the library allocates for them fits a core's cache.
-_STRIDE = 128
+_STRIDE = 64
 
 
 class ModelTokenizer:

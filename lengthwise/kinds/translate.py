@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -54,11 +56,12 @@ class Translate:
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
     ) -> list[list[Prompt]]:
         texts = [_Layout.of(model.spec, params, item, careful=retry).texts for item in items]
-        ids = iter(model.tokenizer.encode([text for each in texts for text in each]))
+        ids = iter(model.tokenizer.encode(list(chain.from_iterable(texts))))
+        frame_of = cache(partial(_Frame.of, model))
         found = []
         for item, each in zip(items, texts, strict=True):
-            before, forced = _prefixes(model, params, item)
-            found.append([_prompt(model, before + next(ids), forced, retry) for _ in each])
+            frame = frame_of(_pair(params, item))
+            found.append([frame.prompt(next(ids), retry) for _ in each])
         return found
 
     def output(
@@ -126,17 +129,26 @@ def _pair(params: Params, item: Item) -> tuple[str | None, str | None]:
     return item.source or params.source, item.target or params.target
 
 
-def _prefixes(model: Model, params: Params, item: Item) -> tuple[list[int], tuple[int, ...]]:
-    options = _options(model.spec)
-    source, target = (options.codes.get(code or "", code) for code in _pair(params, item))
-    special = model.tokenizer.special
-    before = special(options.source_prefix.format(source=source, target=target))
-    forced = special(options.target_prefix.format(source=source, target=target))
-    return before, tuple(forced)
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    """What stands around each sentence of a language pair."""
 
+    before: list[int]
+    after: list[int]
+    forced: tuple[int, ...]
+    max_new_tokens: int
 
-def _prompt(model: Model, ids: list[int], forced: tuple[int, ...], is_careful: bool) -> Prompt:
-    end = [] if model.tokenizer.eos is None else [model.tokenizer.eos]
-    # A translation is seldom twice as long as its source; a model that rambles is cut rather than waited for.
-    limit = min(model.spec.max_new_tokens, 2 * len(ids) + 32)
-    return Prompt(ids + end, limit, forced, is_careful)
+    @classmethod
+    def of(cls, model: Model, pair: tuple[str | None, str | None]) -> "_Frame":
+        options, tokenizer = _options(model.spec), model.tokenizer
+        source, target = (options.codes.get(code or "", code) for code in pair)
+        before = tokenizer.special(options.source_prefix.format(source=source, target=target))
+        forced = tokenizer.special(options.target_prefix.format(source=source, target=target))
+        after = [] if tokenizer.eos is None else [tokenizer.eos]
+        return cls(before, after, tuple(forced), model.spec.max_new_tokens)
+
+    def prompt(self, ids: list[int], is_careful: bool) -> Prompt:
+        tokens = self.before + ids
+        # A translation is seldom twice as long as its source; a model that rambles is cut rather than waited for.
+        limit = min(self.max_new_tokens, 2 * len(tokens) + 32)
+        return Prompt(tokens + self.after, limit, self.forced, is_careful)

@@ -1,0 +1,27 @@
+"""Rows that are put together by hand are read back as they were."""
+
+from random import Random
+from uuid import uuid4
+
+import pytest
+
+from lengthwise import database
+from lengthwise.ledger import binary
+from lengthwise.settings import Settings
+from tests.ledger import sql
+
+
+@pytest.mark.parametrize("n_rows", [0, 1, 255, 256, 257, 1000])
+def test_rows_come_back_as_they_were_given(installed: Settings, n_rows: int) -> None:
+    random, job = Random(n_rows), uuid4()
+    rows = [
+        (pos, random.randrange(2**31), random.randrange(2**31), random.randbytes(random.choice([0, 1, 300])))
+        for pos in range(n_rows)
+    ]
+    with database.engine().begin() as connection:
+        command = "COPY items (job_id, pos, index, n_tokens, payload) FROM STDIN (FORMAT BINARY)"
+        with database.cursor(connection).copy(command) as copy:
+            for block in binary.items(job, rows):
+                copy.write(block)
+    found = sql("SELECT pos, index, n_tokens, payload FROM items WHERE job_id = :job ORDER BY pos", job=job)
+    assert [(*row[:3], bytes(row[3])) for row in found] == rows
