@@ -25,6 +25,7 @@ from lengthwise.errors import InvalidInput
 from lengthwise.kinds import KINDS
 from lengthwise.ledger import cancel, delivery, read
 from lengthwise.ledger.read import JobFigures, ResultRow
+from lengthwise.states import ResultStatus
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
@@ -154,10 +155,9 @@ def _lines(state: State, figures: JobFigures, after: int) -> Iterator[bytes]:
     kind = KINDS[figures.kind]
 
     def line(row: ResultRow) -> bytes:
-        if row.line is not None:
-            return row.line
+        """Of an item that never ran."""
         item = kind.item_type.model_validate_json(row.payload or b"{}")
-        return lines.failed(row.index, item, row.status.value, row.status)
+        return lines.failed(row.index, item, row.status, ResultStatus(row.status))
 
     while True:
         # A connection a page: a slow reader holds none while it drinks.
@@ -167,7 +167,7 @@ def _lines(state: State, figures: JobFigures, after: int) -> Iterator[bytes]:
                 chunk_items=figures.chunk_items, n_items=figures.n_items,
             )  # fmt: skip
         if page.rows:
-            yield b"".join(map(line, page.rows))
+            yield b"".join([row.line or line(row) for row in page.rows])
         if page.next_after is None:
             return
         after = page.next_after

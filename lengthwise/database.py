@@ -20,14 +20,17 @@ _TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
 _FULL = ("53100", "53200")
 
 
-def connect(url: str, connections: int = 10) -> Engine:
-    """A pool of connections; hung servers are noticed in seconds rather than minutes."""
+def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
+    """A pool of connections; hung servers are noticed in seconds rather than minutes.
+
+    ``pings`` asks each connection whether it lives before it is used, for those whose caller has one try.
+    """
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,
+        pool_pre_ping=pings,
         hide_parameters=True,  # no customer's text in an exception's message
         connect_args={
             # A database made without an encoding would otherwise give every text as bytes.
@@ -44,9 +47,9 @@ def connect(url: str, connections: int = 10) -> Engine:
 
 @cache
 def engine() -> Engine:
-    """This process's pool, for the database that the settings name."""
+    """A worker's pool, for the database that the settings name: what fails is tried again anyway."""
     current = settings.get()
-    return connect(current.require_database_url(), current.database_connections)
+    return connect(current.require_database_url(), current.database_connections, pings=False)
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
     #: A claim asks for as many engine batches as take about this long, from 1 to ``claim_batches``: the longer, the
     #: less a claim costs an item; the shorter, the sooner a new urgent item has its turn.
-    claim_seconds: Annotated[float, Field(ge=0)] = 0.02
+    claim_seconds: Annotated[float, Field(ge=0)] = 0.03
     claim_batches: Annotated[int, Field(ge=1)] = 16
     #: A batch of few rows waits this long for company, unless it is interactive.
     linger_seconds: Annotated[float, Field(ge=0)] = 0.01

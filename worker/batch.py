@@ -1,6 +1,7 @@
 """Runs one engine batch; what a failure leaves unanswered is halved until the item that is to blame stands alone."""
 
 import logging
+import time
 from collections.abc import Sequence
 
 from worker import watchdog
@@ -13,9 +14,12 @@ log = logging.getLogger(__name__)
 
 def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
     """Answers or fails each of these pieces of ``work``."""
+    began_at = time.monotonic()
     completions, error = _attempt(work, model.engine, batch)
+    computed_at = time.monotonic()
     work.answer(completions)
     if error is None:
+        model.took(time.monotonic() - began_at, computed_at - began_at)
         return
     answered = {completion.id for completion in completions}
     rest = [index for index in batch if index not in answered]

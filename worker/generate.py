@@ -14,7 +14,7 @@ from worker.turn import Turn
 log = logging.getLogger(__name__)
 
 #: Batches that are quicker than this are settled together: a settlement costs some round trips.
-_SETTLE_SECONDS = 0.02
+_SETTLE_SECONDS = 0.05
 
 
 def generate(pool: str) -> None:
@@ -60,13 +60,11 @@ def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
             if drain.is_stopping():
                 break
             if number == len(batches):
-                pipeline.look_ahead(model.batch_seconds)
+                pipeline.look_ahead(model)
             lease.check()
             held = [indexes[at] for at in planned if lease.holds(work.shard_of(indexes[at]))]
             if held:
-                began_at = time.monotonic()
                 batch.run(work, model, held)
-                model.took(time.monotonic() - began_at)
             if time.monotonic() - settled_at > settles_after:
                 pipeline.settle(prepared, work.whole())
                 settled_at = time.monotonic()

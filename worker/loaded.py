@@ -32,16 +32,17 @@ class Loaded:
     capabilities: Capabilities
     #: Padded tokens that a batch may have: the model's own limit, or less where the device had no memory for that.
     batch_tokens: int = field(init=False)
-    #: How long a batch takes, as a moving average of those it ran; unknown at first.
+    #: How long a batch takes, and of that the engine, as moving averages of those it ran; unknown at first.
     batch_seconds: float | None = None
+    engine_seconds: float | None = None
 
     def __post_init__(self) -> None:
         self.batch_tokens = self.spec.batch_tokens
 
-    def took(self, seconds: float) -> None:
-        """Another batch took this long."""
-        known = seconds if self.batch_seconds is None else self.batch_seconds
-        self.batch_seconds = known + (seconds - known) / 8
+    def took(self, batch_seconds: float, engine_seconds: float) -> None:
+        """Another batch took this long, its answers' way into results included."""
+        self.batch_seconds = _averaged(self.batch_seconds, batch_seconds)
+        self.engine_seconds = _averaged(self.engine_seconds, engine_seconds)
 
     def shrink(self, padded: int) -> None:
         """A batch of this many padded tokens did not fit: half of it may."""
@@ -50,6 +51,10 @@ class Loaded:
     def grow(self) -> None:
         """What did not fit may fit again: other users of the device come and go."""
         self.batch_tokens = min(self.spec.batch_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
+
+
+def _averaged(known: float | None, seconds: float) -> float:
+    return seconds if known is None else known + (seconds - known) / 8
 
 
 _engines: OrderedDict[str, Loaded] = OrderedDict()

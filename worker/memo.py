@@ -5,8 +5,7 @@ Knows nothing of jobs or items. A key holds whose question it was, so that no te
 
 from array import array
 from collections import OrderedDict
-from threading import Lock
-from typing import NamedTuple
+from contextlib import suppress
 from uuid import UUID
 
 from lengthwise.kinds.kind import Answer, Prompt
@@ -15,12 +14,6 @@ from lengthwise.kinds.kind import Answer, Prompt
 MAX_ANSWERS = 20_000
 #: Of keys and answers together.
 MAX_BYTES = 2**25
-
-
-class Remembered(NamedTuple):
-    answer: Answer
-    #: Tokens that were generated for it.
-    n_output: int
 
 
 class Asker:
@@ -37,29 +30,29 @@ class Asker:
 
 
 class Memo:
+    """Asked by the thread that makes a claim ready while the engine's thread puts answers in: no other may put."""
+
     def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
-        self._lock = Lock()  # the next claim is made ready while answers come in
-        self._answers: OrderedDict[bytes, Remembered] = OrderedDict()
+        self._answers: OrderedDict[bytes, Answer] = OrderedDict()
         self._max_answers = max_answers
         self._bytes_left = max_bytes
 
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, key: bytes) -> Remembered | None:
-        with self._lock:
-            found = self._answers.get(key)
-            if found is not None:
+    def get(self, key: bytes) -> Answer | None:
+        found = self._answers.get(key)
+        if found is not None:
+            with suppress(KeyError):  # it was forgotten this moment
                 self._answers.move_to_end(key)
         return found
 
-    def put(self, key: bytes, remembered: Remembered) -> None:
-        with self._lock:
-            answers = self._answers
-            if key in answers:
-                return
-            answers[key] = remembered
-            self._bytes_left -= len(key) + len(remembered.answer.text)
-            while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
-                oldest, forgotten = answers.popitem(last=False)
-                self._bytes_left += len(oldest) + len(forgotten.answer.text)
+    def put(self, key: bytes, answer: Answer) -> None:
+        answers = self._answers
+        if key in answers:
+            return
+        answers[key] = answer
+        self._bytes_left -= len(key) + len(answer.text)
+        while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
+            oldest, forgotten = answers.popitem(last=False)
+            self._bytes_left += len(oldest) + len(forgotten.text)

@@ -1,7 +1,7 @@
 """Keeps the engine busy: while it computes, the next claim is made ready and what is whole is settled, in threads.
 
-An engine that is quicker than the database's round trips would only wait for the threads' turns: its claims and
-settlements are made in between, by its own thread.
+An engine that is done sooner than a thread has its turn gains nothing by threads: its claims and settlements are made
+in between, by its own thread.
 """
 
 import time
@@ -15,9 +15,10 @@ from typing import Self
 from lengthwise.ledger.settle import Settlement
 from worker import drain, settlement
 from worker.claiming import Prepared, give_back, prepare
+from worker.loaded import Loaded
 from worker.turn import Turn
 
-#: Batches quicker than this are not worth a thread's while.
+#: Batches that keep the engine for less than this are not worth a thread's while: the interpreter's switch interval.
 _QUICK_SECONDS = 0.005
 #: A claim is made ready this long before the engine needs it: the later, the sooner an urgent item has its turn.
 _LEAD_SECONDS = 0.02
@@ -43,11 +44,11 @@ class Pipeline:
         self._is_needed.set()  # the batch took less time than was thought
         return ahead.result()
 
-    def look_ahead(self, batch_seconds: float | None) -> None:
+    def look_ahead(self, model: Loaded) -> None:
         """Makes the next claim ready in time for the end of a batch that begins now and is the last of its claim."""
-        if not _is_slow(batch_seconds) or self._turn.is_over or drain.is_stopping() or self._ahead is not None:
+        if not _is_slow(model) or self._turn.is_over or drain.is_stopping() or self._ahead is not None:
             return
-        needed_at = time.monotonic() + (batch_seconds or 0.0)
+        needed_at = time.monotonic() + (model.batch_seconds or 0.0)
         self._is_needed.clear()
 
         def in_time() -> Prepared | None:
@@ -74,7 +75,7 @@ class Pipeline:
         self._behind(prepared, last)
 
     def _behind(self, prepared: Prepared, write: Callable[[], None]) -> None:
-        if not _is_slow(prepared.model.batch_seconds) and not self._unsettled:
+        if not _is_slow(prepared.model) and not self._unsettled:
             write()
             return
         while len(self._unsettled) >= _MAX_UNSETTLED:
@@ -99,5 +100,5 @@ class Pipeline:
                 threads.shutdown()
 
 
-def _is_slow(batch_seconds: float | None) -> bool:
-    return batch_seconds is not None and batch_seconds >= _QUICK_SECONDS
+def _is_slow(model: Loaded) -> bool:
+    return model.engine_seconds is not None and model.engine_seconds >= _QUICK_SECONDS

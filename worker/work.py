@@ -17,7 +17,7 @@ from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.settle import Result, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
-from worker.memo import Asker, Memo, Remembered
+from worker.memo import Asker, Memo
 
 _UNANSWERED = Answer("", "")
 
@@ -150,17 +150,17 @@ class Work:
         """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""
         texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
         for (index, tokens, reason, scores), text in zip(completions, texts, strict=True):
-            piece, given = self.pieces[index], Remembered(Answer(text, reason, self._labels, scores), len(tokens))
+            piece, given = self.pieces[index], Answer(text, reason, self._labels, scores, len(tokens))
             if piece.key is not None:
                 self._memo.put(piece.key, given)
                 for follower in self._followers.pop(piece.key, ()):
                     self._give(follower, given, shared=True)
             self._give(piece, given)
 
-    def _give(self, piece: Piece, given: Remembered, *, shared: bool = False) -> None:
+    def _give(self, piece: Piece, given: Answer, *, shared: bool = False) -> None:
         entry = piece.entry
-        piece.answer = given.answer
-        entry.n_output += given.n_output
+        piece.answer = given
+        entry.n_output += given.n_tokens
         entry.n_open -= 1
         entry.n_shared += shared
         if entry.n_open == 0 and not entry.is_ended:
@@ -195,6 +195,7 @@ class Work:
             return
         shard = entry.shard
         entry.is_ended = True
+        entry.pieces = []  # they know their entry: without the cycle all of it goes at once
         shard.n_output += entry.n_output
         shard.results.append(Result(entry.index, status, line))
         shard.n_open -= 1

@@ -107,6 +107,8 @@ class Answer(NamedTuple):
     finish_reason: str
     labels: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
+    #: Tokens that were generated.
+    n_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
 """Hands shards of like length, across jobs and tenants, to one worker under a lease."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -28,6 +29,13 @@ class ClaimedItem(NamedTuple):
     index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody misses here
     n_tokens: int
     payload: bytes
+
+
+#: Shards in one claim.
+_MAX_SHARDS = 256
+
+#: A row as an item: what ``_make`` does, without a call into Python for each.
+_as_item: Callable[[Iterable[Any]], ClaimedItem] = partial(tuple.__new__, ClaimedItem)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +123,9 @@ def _take(
     cursor: Cursor[Any], statement: str, pool: str, token: UUID, limits: Limits, lease_seconds: float, **more: int
 ) -> list[ClaimedShard]:
     which = {"pool": pool, "token": token, "tokens": limits.tokens, "items": limits.items, "lease": lease_seconds}
-    cursor.execute(statement, which | more)
+    # All that are looked at are read: fewer than the items, which only shards of one item would need.
+    shards = min(limits.items, _MAX_SHARDS)
+    cursor.execute(statement, which | {"shards": shards} | more)
     return [ClaimedShard(*row) for row in cursor.fetchall()]
 
 
@@ -125,7 +135,7 @@ def _load(connection: Connection, token: UUID, taken: Sequence[ClaimedShard]) ->
     shards = {shard.id: shard for shard in sorted(taken, key=attrgetter("priority", "vkey", "id"))}
     cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
     cursor.execute(_ITEMS, {"ids": list(shards)})
-    items = list(map(ClaimedItem._make, cursor.fetchall()))
+    items = list(map(_as_item, cursor.fetchall()))
     cursor.execute(_JOBS, {"ids": list({shard.job_id for shard in taken})})
     jobs = {row[0]: ClaimedJob(*row) for row in cursor.fetchall()}
     return Claim(token, jobs, shards, items)
@@ -160,7 +170,7 @@ WITH head AS MATERIALIZED (
   WHERE pool = %(pool)s AND bucket = (SELECT bucket FROM head) AND state = 'ready' AND not_before <= now()
     AND (priority, vkey, id) >= (SELECT priority, vkey, id FROM head)
     AND (deaths = 0 OR id = (SELECT id FROM head))
-  ORDER BY priority, vkey, id LIMIT CASE WHEN (SELECT deaths FROM head) > 0 THEN 1 ELSE %(items)s END
+  ORDER BY priority, vkey, id LIMIT CASE WHEN (SELECT deaths FROM head) > 0 THEN 1 ELSE %(shards)s END
 ), filled AS (
   SELECT id, sum(n_tokens) OVER queue - n_tokens AS tokens, sum(n_items) OVER queue - n_items AS items FROM waiting
   WINDOW queue AS (ORDER BY priority, vkey, id)
@@ -181,7 +191,7 @@ WITH waiting AS (
     SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards
     WHERE pool = %(pool)s AND bucket = (%(bucket)s + near.step)::smallint AND state = 'ready' AND not_before <= now()
       AND deaths = 0
-    ORDER BY priority, vkey, id LIMIT %(items)s
+    ORDER BY priority, vkey, id LIMIT %(shards)s
   ) shard
 ), filled AS (
   SELECT id, sum(n_tokens) OVER queue - n_tokens AS tokens, sum(n_items) OVER queue - n_items AS items FROM waiting

@@ -14,8 +14,8 @@ from lengthwise.ledger import sweep
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import write_catalog
-from worker import generate as task
-from worker import loaded
+from worker import claiming, loaded
+from worker.generate import generate
 from worker.memo import Memo
 
 #: Runs every waiting pool until none waits.
@@ -42,12 +42,12 @@ def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
 
 @pytest.fixture
 def run_worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> RunWorker:
-    monkeypatch.setattr(task, "_memo", Memo())  # what other tests asked is not known here
+    monkeypatch.setattr(claiming, "_memo", Memo())  # what other tests asked is not known here
 
     def run() -> None:
         while pools := _waiting():
             for pool in pools:
-                task.generate(pool)
+                generate(pool)
 
     return run
 

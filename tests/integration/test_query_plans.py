@@ -136,7 +136,7 @@ def ids(state: str, count: int = 8) -> list[int]:
 
 
 def test_a_claim_reads_the_heads_of_two_indexes() -> None:
-    nodes = explain(claim._CLAIM, pool="echo:1", token=NOBODY, tokens=10_000, items=256, lease=30.0)
+    nodes = explain(claim._CLAIM, pool="echo:1", token=NOBODY, tokens=10_000, items=256, shards=256, lease=30.0)
     assert {"shards_ready_idx", "shards_bucket_idx"} <= indexes(nodes)
     assert not [node for node in nodes if "Sort" in node["Node Type"]]
     assert rows_read(nodes) < 600
@@ -144,7 +144,9 @@ def test_a_claim_reads_the_heads_of_two_indexes() -> None:
 
 
 def test_a_thin_claim_reads_the_heads_of_the_neighbouring_buckets() -> None:
-    nodes = explain(claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, tokens=2_000, items=60, lease=30.0, bucket=5)
+    nodes = explain(
+        claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, tokens=2_000, items=60, shards=60, lease=30.0, bucket=5
+    )
     assert indexes(nodes) == {"shards_bucket_idx", "shards_pkey"}
     assert rows_read(nodes) < 5 * 60 + 200
     assert nodes[0]["Actual Rows"] == 15
