@@ -146,16 +146,16 @@ def over_http(app: ASGIApp) -> Iterator[str]:
 
 
 def test_an_answer_that_breaks_is_seen_to_break(
-    client: TestClient, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("api.job._PAGE", 1)
     job = submit(client, ["abc", "Canary"])
-    run_worker()
+    client.post(f"/v1/jobs/{job['id']}/cancel")
     with database.engine().begin() as connection:
-        connection.exec_driver_sql("UPDATE results SET status = 'Canary' WHERE index = 1")
+        connection.exec_driver_sql("UPDATE items SET payload = 'Canary' WHERE index = 1")
     with over_http(client.app) as url, pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
         httpx.get(f"{url}/v1/jobs/{job['id']}/results")
-    assert "unexpected ValueError while answering" in caplog.text
+    assert "unexpected ValidationError while answering" in caplog.text
     assert "Canary" not in caplog.text
 
 
