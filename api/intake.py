@@ -32,8 +32,8 @@ from lengthwise.settings import Settings
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority
 
-#: Items checked and counted at a time, by number and by bytes: enough for the tokenizer to be quick, few enough to hold
-#: (a token counted takes it a hundred bytes).
+#: Items checked and counted at a time, by number and by bytes: enough to share each step's fixed cost, few enough to
+#: stay in a core's cache and beneath the garbage collector's threshold (a token counted takes a hundred bytes).
 _STRIDE_ITEMS = 64
 _STRIDE_BYTES = 2**20
 
@@ -170,19 +170,13 @@ class Intake:
 
     def _counted(self, portion: list[Checked], first: int) -> list[NewItem]:
         prompts = self._prompts([item for item, _ in portion], first)
-        lengths = [[len(prompt.tokens) for prompt in each] for each in prompts]
-        fitting = [True] * len(portion) if self._fit(chain.from_iterable(prompts)) else list(map(self._fit, prompts))
-        return [
-            NewItem(
-                sum(its_lengths) or 1,
-                payload,
-                None if fits else lines.failed(index, item, "too_long"),
-                its_lengths,
-            )
-            for index, ((item, payload), its_lengths, fits) in enumerate(
-                zip(portion, lengths, fitting, strict=True), first
-            )
-        ]
+        all_fit = self._fit(chain.from_iterable(prompts))
+        found = []
+        for index, ((item, payload), each) in enumerate(zip(portion, prompts, strict=True), first):
+            lengths = [len(prompt.tokens) for prompt in each]
+            refusal = None if all_fit or self._fit(each) else lines.failed(index, item, "too_long")
+            found.append(NewItem(sum(lengths) or 1, payload, refusal, lengths))
+        return found
 
     def _fit(self, prompts: Iterable[Prompt]) -> bool:
         """Whether the model can read each of these, and answer if it writes answers."""

@@ -56,7 +56,8 @@ class Reader:
             found = list(map(validator.validate_python, raws))
         else:
             raise InvalidInput("has an unknown field")
-        items = [self._item({"text": item}) if type(item) is str else item for item in found]
+        of_text = self._kind.item_type.__pydantic_validator__.validate_python
+        items = [of_text({"text": item}) if type(item) is str else item for item in found]
         for item in items:
             self._kind.check(self._spec, self._params, item)
         checked = [Checked(item, _payload(item)) for item in items]
@@ -73,7 +74,7 @@ class Reader:
         if isinstance(value, dict) and not value.keys() <= self._fields:
             raise InvalidInput(unknown_field(self._fields), at, index)
         try:
-            item = self._item({"text": value} if isinstance(value, str) else value)
+            item = self._kind.item_type.model_validate({"text": value} if isinstance(value, str) else value)
         except ValidationError as error:
             raise invalid(error, at, index) from None
         try:
@@ -83,9 +84,6 @@ class Reader:
         except InvalidInput as error:
             raise type(error)(str(error), f"{at}.{error.field}", index) from None
         return Checked(item, _payload(item))
-
-    def _item(self, value: Any) -> Item:
-        return self._kind.item_type.model_validate(value)
 
     def _check_sizes(self, item: Item) -> None:
         most, most_bytes = self._current.max_text_characters, self._current.max_metadata_bytes
