@@ -20,25 +20,19 @@ ERRORS = {
 }
 
 
-#: An enum's own ``value`` is slow to look up, and there are many lines.
-_NAMES = {status: status.value for status in ResultStatus}
-
-
 def succeeded(index: int, item: Item, output: dict[str, Any], n_input: int, n_output: int) -> bytes:
-    usage = {"input_tokens": n_input, "output_tokens": n_output}
-    return _line(index, item, ResultStatus.SUCCEEDED, {"output": output, "usage": usage})
+    used = b'"status":"succeeded","output":%b,"usage":{"input_tokens":%d,"output_tokens":%d}'
+    return _line(index, item, used % (to_json(output), n_input, n_output))
 
 
 def failed(index: int, item: Item, code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:
     """A line for an item without output; ``code`` is one of ``ERRORS``."""
-    return _line(index, item, status, {"error": {"code": code, "message": ERRORS[code]}})
+    error = to_json({"code": code, "message": ERRORS[code]})
+    return _line(index, item, b'"status":%b,"error":%b' % (to_json(status.value), error))
 
 
-def _line(index: int, item: Item, status: ResultStatus, body: dict[str, Any]) -> bytes:
-    line: dict[str, Any] = {"index": index}
-    if item.id is not None:
-        line["id"] = item.id
-    line |= {"status": _NAMES[status], **body}
-    if item.metadata is not None:
-        line["metadata"] = item.metadata
-    return to_json(line) + b"\n"
+def _line(index: int, item: Item, body: bytes) -> bytes:
+    """Put together from finished parts: there are many lines, and one object of all would be made for each."""
+    own = b"" if item.id is None else b'"id":%b,' % to_json(item.id)
+    metadata = b"" if item.metadata is None else b',"metadata":%b' % to_json(item.metadata)
+    return b'{"index":%d,%b%b%b}\n' % (index, own, body, metadata)

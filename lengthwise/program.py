@@ -15,10 +15,10 @@ DELIVER = "deliver"
 
 #: None of these is used: they cost a start-up second and chatter on the broker.
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-#: Generation: one process with the engine. Deliveries wait for sockets: threads will do. The clock is theirs.
+#: Generation: one process with the engine. Deliveries wait for sockets: threads will do.
 _POOLS = {
     GENERATE: ("--pool", "prefork", "--concurrency", "1"),
-    DELIVER: ("--pool", "threads", "--concurrency", "8", "--beat", "--scheduler", "celery.beat:Scheduler"),
+    DELIVER: ("--pool", "threads", "--concurrency", "8"),
 }
 QUEUES = tuple(_POOLS)
 #: What ``worker.preload`` logs last, and ``worker_is_ready`` waits for.

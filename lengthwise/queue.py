@@ -14,7 +14,6 @@ log = logging.getLogger(__name__)
 #: Bells and tasks share their names: the file, the function and the Celery name are one word.
 GENERATE = "generate"
 DELIVER = "deliver"
-SWEEP = "sweep"
 
 #: One submission wakes at most this many workers; the sweep wakes the others.
 MAX_BELLS = 16
@@ -43,7 +42,7 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "task_default_queue": GENERATE,
-        "task_routes": {DELIVER: {"queue": DELIVER}, SWEEP: {"queue": DELIVER}},
+        "task_routes": {DELIVER: {"queue": DELIVER}},
         "task_ignore_result": True,
         # RabbitMQ keeps a bell until the slice has ended; Redis forgets it when it is heard (``broker``).
         "task_acks_late": True,
@@ -58,13 +57,6 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
         # Its fanout connection is one more that can half-open, and nothing here is controlled through the broker.
         "worker_enable_remote_control": False,
         "enable_utc": True,
-        "beat_schedule": {
-            SWEEP: {
-                "task": SWEEP,
-                "schedule": current.sweep_seconds,
-                "options": {"expires": current.sweep_seconds},
-            }
-        },
     }
 
 

@@ -14,7 +14,7 @@ START_SECONDS = 60
 
 _EXTRA = {
     "generate": ("-c", "1"),
-    "deliver": ("--pool", "threads", "-c", "2", "--beat", "--scheduler", "celery.beat:Scheduler"),
+    "deliver": ("--pool", "threads", "-c", "2"),
 }
 
 

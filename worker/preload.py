@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import os
 from typing import Any
 
 from celery.signals import worker_process_init
@@ -15,6 +16,8 @@ log = logging.getLogger(__name__)
 
 def preload(**_: Any) -> None:
     """The first models of the catalog, as many as one process keeps; one that fails is left to its jobs."""
+    # A batch's texts are too few to share among threads, whose waking costs more than the work; read at each use.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in loaded.names()[: settings.get().loaded_models]:
         try:
             loaded.model(name)

@@ -55,7 +55,6 @@ def test_messages_are_taken_one_at_a_time_for_good_and_without_a_result(
     assert conf.result_backend is None
     assert not conf.task_reject_on_worker_lost
     assert conf.accept_content == ["json"]
-    assert conf.beat_schedule["sweep"]["schedule"] == settings.get().sweep_seconds
 
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
