@@ -164,7 +164,7 @@ def _lines(state: State, figures: JobFigures, after: int) -> Iterator[bytes]:
         with state.database.connect() as connection:
             page = read.results(
                 connection, figures.id, after=after, limit=_PAGE,
-                chunk_items=figures.chunk_items, n_items=figures.n_items,
+                chunk_items=figures.chunk_items, n_items=figures.n_items, has_dropped=figures.n_dropped > 0,
             )  # fmt: skip
         if page.rows:
             yield b"".join([row.line or line(row) for row in page.rows])

@@ -75,9 +75,9 @@ def is_loaded(name: str) -> bool:
 
 
 def batches_in(name: str, seconds: float) -> int:
-    """How many of the model's batches take about this long, at least one; one, too, while nothing is known of it."""
+    """How many of the model's batches fit in this time, at least one; one, too, while nothing is known of it."""
     known = _engines[name].batch_seconds if name in _engines else None
-    return 1 if known is None else max(1, round(seconds / max(known, 1e-6)))
+    return 1 if known is None else max(1, int(seconds / max(known, 1e-6)))
 
 
 def names() -> list[str]:

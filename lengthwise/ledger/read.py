@@ -119,7 +119,14 @@ class ResultPage:
 
 
 def results(
-    connection: Connection, job_id: UUID, *, after: int, limit: int, chunk_items: int, n_items: int
+    connection: Connection,
+    job_id: UUID,
+    *,
+    after: int,
+    limit: int,
+    chunk_items: int,
+    n_items: int,
+    has_dropped: bool = True,
 ) -> ResultPage:
     """The next results by index, at most ``limit``; a gap is an item that has no result yet.
 
@@ -130,7 +137,8 @@ def results(
     start = (after + 1) // chunk_items * chunk_items
     end = start + chunk_items
     cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
-    cursor.execute(_RESULTS, {"job": job_id, "after": after, "start": start, "end": end, "limit": limit})
+    statement = _RESULTS if has_dropped else _SETTLED
+    cursor.execute(statement, {"job": job_id, "after": after, "start": start, "end": end, "limit": limit})
     rows = list(map(_as_result, cursor.fetchall()))
     # Asked afterwards: had it been deleted before, its rows might have been going while they were read.
     if cursor.execute(_IS_THERE, {"job": job_id}).fetchone() is None:
@@ -173,10 +181,14 @@ WHERE jobs.tenant_id = %(tenant)s AND jobs.deleted_at IS NULL
 ORDER BY jobs.created_at DESC, jobs.id DESC LIMIT %(limit)s
 """
 
+_SETTLED = """
+SELECT index, status, result, NULL::bytea AS payload FROM results
+WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index LIMIT %(limit)s
+"""
+
 # Settled rows of one chunk, and the items of its shards that never ran.
-_RESULTS = """
-(SELECT index, status, result, NULL::bytea AS payload FROM results
- WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index LIMIT %(limit)s)
+_RESULTS = f"""
+({_SETTLED})
 UNION ALL
 SELECT item.index, shards.state, NULL, item.payload
 FROM shards CROSS JOIN LATERAL (
@@ -186,6 +198,6 @@ FROM shards CROSS JOIN LATERAL (
 WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s
   AND shards.state IN ('cancelled', 'expired') AND item.index > %(after)s
 ORDER BY index LIMIT %(limit)s
-"""
+"""  # noqa: S608 — of a constant
 
 _IS_THERE = "SELECT 1 FROM jobs WHERE id = %(job)s AND deleted_at IS NULL"
