@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Iterator
-from itertools import chain
 from typing import IO, Annotated, Any
 from uuid import UUID
 
@@ -11,26 +10,21 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from api import accept, backpressure, body, document, idempotency, intake, view
+from api import accept, backpressure, body, document, download, idempotency, intake, view
 from api.accept import Accepted
 from api.idempotency import Key
 from api.identifier import identifier
 from api.schema import CreatedJob, DeliveryList, Job, JobList
 from api.state import State, of
 from api.tenant import Tenant
-from lengthwise import line as lines
 from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput
-from lengthwise.kinds import KINDS
 from lengthwise.ledger import cancel, delivery, read
-from lengthwise.ledger.read import JobFigures, ResultRow
-from lengthwise.states import ResultStatus
+from lengthwise.ledger.read import JobFigures
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
-
-_PAGE = 1000
 
 
 @router.post(
@@ -136,41 +130,14 @@ def results(
     tenant: Tenant,
     job_id: str,
     after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
-) -> StreamingResponse:
+) -> Response:
     """One JSON object a line, in the items' order; while the job runs, those that are there already.
 
     The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download of an
     ended job that broke is taken up again with ``after``, the index of its last whole line. While a job runs, a later
     item may be there before an earlier one, so ``after`` would pass over what is still to come.
     """
-    figures = _figures(of(request), tenant, identifier(job_id))
-    with translated():
-        source = _lines(of(request), figures, after)
-        first = next(source, b"")  # an absent database shows before the answer has begun
-    headers = {"lengthwise-job-state": view.state(figures)}
-    return StreamingResponse(chain([first], source), media_type="application/x-ndjson", headers=headers)
-
-
-def _lines(state: State, figures: JobFigures, after: int) -> Iterator[bytes]:
-    kind = KINDS[figures.kind]
-
-    def line(row: ResultRow) -> bytes:
-        """Of an item that never ran."""
-        item = kind.item_type.model_validate_json(row.payload or b"{}")
-        return lines.failed(row.index, item, row.status, ResultStatus(row.status))
-
-    while True:
-        # A connection a page: a slow reader holds none while it drinks.
-        with state.database.connect() as connection:
-            page = read.results(
-                connection, figures.id, after=after, limit=_PAGE,
-                chunk_items=figures.chunk_items, n_items=figures.n_items, has_dropped=figures.n_dropped > 0,
-            )  # fmt: skip
-        if page.rows:
-            yield b"".join([row.line or line(row) for row in page.rows])
-        if page.next_after is None:
-            return
-        after = page.next_after
+    return download.answer(of(request), tenant, identifier(job_id), after)
 
 
 @router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=document.problems(404))

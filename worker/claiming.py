@@ -35,15 +35,20 @@ class Prepared:
     def is_urgent(self) -> bool:
         return _is_urgent(self.claim)
 
+    @property
+    def is_suspect(self) -> bool:
+        """A worker died over it: should this one die too, nothing else may be in hand to be blamed for it."""
+        return any(shard.deaths > 1 for shard in self.claim.shards.values())
 
-def prepare(turn: Turn) -> Prepared | None:
+
+def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
     """Claims from the pool whose turn it is, and from the others once it is empty; None when nothing waits anywhere.
 
     Raises ``Unavailable``.
     """
     while not drain.is_stopping():
         pool = turn.next()
-        claimed = _claim(pool)
+        claimed = _claim(pool, with_suspects)
         if claimed is None:
             if turn.leave() is None:
                 return None
@@ -64,13 +69,15 @@ def prepare(turn: Turn) -> Prepared | None:
     return None
 
 
-def _claim(pool: str) -> Claim | None:
+def _claim(pool: str, with_suspects: bool) -> Claim | None:
     current = settings.get()
     name = pool.partition(":")[0]
     limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
     token = uuid4()
     with database.translated(), database.engine().begin() as connection:
-        claimed = claim(connection, pool, token, limits, lease_seconds=current.lease_seconds)
+        claimed = claim(
+            connection, pool, token, limits, lease_seconds=current.lease_seconds, with_suspects=with_suspects
+        )
     is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
     if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):
         return claimed

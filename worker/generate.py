@@ -60,7 +60,7 @@ def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
             if drain.is_stopping():
                 break
             if number == len(batches):
-                pipeline.look_ahead(model)
+                pipeline.look_ahead(prepared)
             lease.check()
             held = [indexes[at] for at in planned if lease.holds(work.shard_of(indexes[at]))]
             if held:

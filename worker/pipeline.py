@@ -38,22 +38,27 @@ class Pipeline:
 
     def next(self) -> Prepared | None:
         """What is to be run now; None when nothing waits. Raises ``Unavailable``."""
-        if self._ahead is None:
-            return prepare(self._turn)
         ahead, self._ahead = self._ahead, None
         self._is_needed.set()  # the batch took less time than was thought
-        return ahead.result()
+        prepared = ahead.result() if ahead else None
+        if prepared is None:
+            prepared = prepare(self._turn)
+        if prepared is not None and prepared.is_suspect:
+            self._catch_up()
+        return prepared
 
-    def look_ahead(self, model: Loaded) -> None:
-        """Makes the next claim ready in time for the end of a batch that begins now and is the last of its claim."""
-        if not _is_slow(model) or self._turn.is_over or drain.is_stopping() or self._ahead is not None:
+    def look_ahead(self, current: Prepared) -> None:
+        """Makes the next claim ready in time for the end of a batch that begins now and is the last of ``current``."""
+        if not _is_slow(current.model) or current.is_suspect or self._ahead is not None:
             return
-        needed_at = time.monotonic() + (model.batch_seconds or 0.0)
+        if self._turn.is_over or drain.is_stopping():
+            return
+        needed_at = time.monotonic() + (current.model.batch_seconds or 0.0)
         self._is_needed.clear()
 
         def in_time() -> Prepared | None:
             self._is_needed.wait(max(0.0, needed_at - _LEAD_SECONDS - time.monotonic()))
-            return prepare(self._turn)
+            return prepare(self._turn, with_suspects=False)
 
         self._ahead = self._threads[0].submit(in_time)
 
@@ -82,6 +87,11 @@ class Pipeline:
             self._unsettled.popleft().result()
         self._unsettled.append(self._threads[1].submit(write))
 
+    def _catch_up(self) -> None:
+        """Waits until everything that was settled behind is written."""
+        while self._unsettled:
+            self._unsettled.popleft().result()
+
     def __enter__(self) -> Self:
         return self
 
@@ -93,8 +103,7 @@ class Pipeline:
             unused = self._ahead.result() if self._ahead else None
             if unused is not None:
                 give_back(unused)
-            while self._unsettled:
-                self._unsettled.popleft().result()
+            self._catch_up()
         finally:
             for threads in self._threads:
                 threads.shutdown()

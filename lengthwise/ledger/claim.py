@@ -33,6 +33,8 @@ class ClaimedItem(NamedTuple):
 
 #: Shards in one claim.
 _MAX_SHARDS = 256
+#: More than a shard ever has.
+_ANY_DEATHS = 2**15 - 1
 
 #: A row as an item: what ``_make`` does, without a call into Python for each.
 _as_item: Callable[[Iterable[Any]], ClaimedItem] = partial(tuple.__new__, ClaimedItem)
@@ -86,16 +88,25 @@ class Limits:
         return Limits(tokens, items) if min(tokens, items) > 0 else None
 
 
-def claim(connection: Connection, pool: str, token: UUID, limits: Limits, *, lease_seconds: float) -> Claim | None:
+def claim(
+    connection: Connection,
+    pool: str,
+    token: UUID,
+    limits: Limits,
+    *,
+    lease_seconds: float,
+    with_suspects: bool = True,
+) -> Claim | None:
     """Takes the fair queue's head and fills up from its bucket, and its neighbours, as ``limits`` say.
 
-    Shards are taken whole, so the last one may go beyond. One that a worker died over is taken alone. Returns None
-    when nothing of this pool is ready.
+    Shards are taken whole, so the last one may go beyond. One that a worker died over is taken alone, or passed over:
+    who holds anything else must not take it. Returns None when nothing of this pool is ready.
     """
     cursor = database.cursor(connection)
     # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
     cursor.execute("SET LOCAL synchronous_commit = off")
-    taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds)
+    most = _ANY_DEATHS if with_suspects else 0
+    taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, most_deaths=most)
     return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
 
 
@@ -163,7 +174,7 @@ state = 'leased', token = %(token)s, deaths = deaths + 1, lease_until = now() + 
 _CLAIM = f"""
 WITH head AS MATERIALIZED (
   SELECT bucket, priority, vkey, id, deaths FROM shards
-  WHERE pool = %(pool)s AND state = 'ready' AND not_before <= now()
+  WHERE pool = %(pool)s AND state = 'ready' AND not_before <= now() AND deaths <= %(most_deaths)s
   ORDER BY priority, vkey, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), waiting AS (
   SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards

@@ -219,3 +219,16 @@ def test_a_claim_is_topped_up_with_what_came_meanwhile() -> None:
     assert again.items == topped.items
     put(topped)
     assert len(sql("SELECT FROM results")) == 5
+
+
+def test_who_holds_something_else_passes_over_what_a_worker_died_over() -> None:
+    submit(["x" * 10] * 8, shard_items=4)
+    must_take(items=4)
+    die()
+    with database.engine().begin() as connection:
+        limits = claims.Limits(tokens=10**6, items=100)
+        held = claims.claim(connection, POOL, uuid4(), limits, lease_seconds=60, with_suspects=False)
+        assert held
+        assert {shard.deaths for shard in held.shards.values()} == {1}
+        assert claims.claim(connection, POOL, uuid4(), limits, lease_seconds=60, with_suspects=False) is None
+    assert sum(len(suspect.items) for suspect in take_all()) == 4

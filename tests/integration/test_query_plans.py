@@ -136,7 +136,9 @@ def ids(state: str, count: int = 8) -> list[int]:
 
 
 def test_a_claim_reads_the_heads_of_two_indexes() -> None:
-    nodes = explain(claim._CLAIM, pool="echo:1", token=NOBODY, tokens=10_000, items=256, shards=256, lease=30.0)
+    nodes = explain(
+        claim._CLAIM, pool="echo:1", token=NOBODY, tokens=10_000, items=256, shards=256, lease=30.0, most_deaths=9
+    )
     assert {"shards_ready_idx", "shards_bucket_idx"} <= indexes(nodes)
     assert not [node for node in nodes if "Sort" in node["Node Type"]]
     assert rows_read(nodes) < 600

@@ -34,7 +34,7 @@ def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.job._PAGE", 7)
+    monkeypatch.setattr("api.download._PAGE", 7)
 
 
 def download(client: TestClient, job_id: str, after: int = -1) -> list[dict[str, Any]]:
@@ -148,7 +148,7 @@ def over_http(app: ASGIApp) -> Iterator[str]:
 def test_an_answer_that_breaks_is_seen_to_break(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("api.job._PAGE", 1)
+    monkeypatch.setattr("api.download._PAGE", 1)
     job = submit(client, ["abc", "Canary"])
     client.post(f"/v1/jobs/{job['id']}/cancel")
     with database.engine().begin() as connection:
