@@ -42,7 +42,7 @@ def _wrap(
     setattr(owner, name, wrapped)
 
 
-def _note_claim(claim: Any, pool: str) -> None:
+def _note_claim(claim: Any, *_: Any) -> None:
     if claim is not None:
         _control.claimed(str(claim.token))
         _control.reach("claimed")
