@@ -7,8 +7,11 @@ Revision ID: 0002
 Revises: 0001
 """
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.types import TypeEngine
 
 revision = '0002'
 down_revision = '0001'
@@ -23,20 +26,29 @@ _INDEXES = {
 }
 
 
+# Table, column and its default, which a row of before has too.
+_COLUMNS: list[tuple[str, str, TypeEngine[Any], str | None]] = [
+    ('tenants', 'max_pending_tokens', sa.BigInteger(), None),
+    ('jobs', 'deduplicate', sa.Boolean(), 'true'),
+    ('jobs', 'idempotency_key', sa.Text(), None),
+    ('jobs', 'request_hash', sa.LargeBinary(), None),
+    ('jobs', 'retry_of', sa.Uuid(), None),
+    ('jobs', 'urgency', sa.SmallInteger(), None),
+    ('jobs', 'deleted_at', sa.DateTime(timezone=True), None),
+    ('shards', 'deaths', sa.SmallInteger(), '0'),
+    ('shards', 'n_deduplicated', sa.Integer(), '0'),
+]
+
+
 def upgrade() -> None:
-    op.add_column('tenants', sa.Column('max_pending_tokens', sa.BigInteger(), nullable=True))
-    for column in (
-        sa.Column('deduplicate', sa.Boolean(), server_default=sa.text('true'), nullable=False),
-        sa.Column('idempotency_key', sa.Text(), nullable=True),
-        sa.Column('request_hash', sa.LargeBinary(), nullable=True),
-        sa.Column('retry_of', sa.Uuid(), nullable=True),
-        sa.Column('urgency', sa.SmallInteger(), nullable=True),
-        sa.Column('deleted_at', sa.DateTime(timezone=True), nullable=True),
-    ):
-        op.add_column('jobs', column)
-    op.add_column('shards', sa.Column('deaths', sa.SmallInteger(), server_default='0', nullable=False))
-    op.add_column('shards', sa.Column('n_deduplicated', sa.Integer(), server_default='0', nullable=False))
+    # Each statement by itself: two tables locked in one transaction would deadlock with who has them the other way
+    # round. A run that was broken off is taken up where it ended.
     with op.get_context().autocommit_block():
+        for table, name, kind, default in _COLUMNS:
+            value = None if default is None else sa.text(default)
+            op.add_column(
+                table, sa.Column(name, kind, server_default=value, nullable=default is None), if_not_exists=True
+            )
         # Building them waits for transactions that began before, and blocks nobody meanwhile.
         op.execute("SET lock_timeout = 0")
         for name, (columns, where, unique) in _INDEXES.items():

@@ -28,7 +28,7 @@ LEASE_SECONDS = 3.0
 GRACE_SECONDS = 3.0
 WEBHOOK_SECONDS = 2.0
 #: Longer than a zombie is frozen: an engine that is stopped looks like one that hangs.
-HANG_SECONDS = 6.0
+HANG_SECONDS = 10.0
 GENERATE = ("generate-1", "generate-2")
 DELIVER = ("deliver-1", "deliver-2")
 WORKERS = (*GENERATE, *DELIVER)

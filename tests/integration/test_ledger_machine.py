@@ -7,9 +7,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from pydantic_core import from_json
 
 from lengthwise import database
-from lengthwise.ledger import cancel, read, sweep, urgency
+from lengthwise.errors import Conflict
+from lengthwise.ledger import cancel, read, retry, sweep, urgency
 from lengthwise.ledger.claim import Claim, claim_condemned
 from lengthwise.ledger.lease import delay, heartbeat, release
 from lengthwise.ledger.settle import complete, settle
@@ -28,8 +30,9 @@ WHERE shards.id = :id ORDER BY pos
 @dataclass
 class Job:
     hook: bool
-    n_items: int
+    texts: list[str]
     state: str = "open"
+    failed: set[int] = field(default_factory=set)
     #: Whose line each index has.
     results: dict[int, bytes] = field(default_factory=dict)
 
@@ -70,7 +73,7 @@ class Ledger(RuleBasedStateMachine):
 
     def end_those_done(self) -> None:
         for job in self.jobs.values():
-            if job.state == "open" and len(job.results) == job.n_items:
+            if job.state == "open" and len(job.results) == len(job.texts):
                 job.state = "completed"
 
     def drop(self, job: UUID, state: str) -> None:
@@ -84,9 +87,11 @@ class Ledger(RuleBasedStateMachine):
         lengths=st.lists(st.sampled_from([5, 6, 50]), min_size=1, max_size=6), per=st.integers(1, 3), hook=st.booleans()
     )
     def submit(self, lengths: list[int], per: int, hook: bool) -> None:
+        self.submit_texts(["x" * length for length in lengths], per, hook)
+
+    def submit_texts(self, texts: list[str], per: int, hook: bool) -> None:
         webhook = ("http://receiver.example/", new_secret()) if hook else None
-        job = submit(["x" * length for length in lengths], shard_items=per, webhook=webhook)
-        self.jobs[job] = Job(hook, len(lengths))
+        self.jobs[submit(texts, shard_items=per, webhook=webhook)] = Job(hook, texts)
 
     @rule(items=st.integers(1, 8), thin=st.integers(0, 3))
     def claim(self, items: int, thin: int) -> None:
@@ -107,16 +112,18 @@ class Ledger(RuleBasedStateMachine):
             self.shards[id_] = shard
 
     @precondition(lambda self: self.claims)
-    @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
+    @rule(data=st.data(), status=st.sampled_from([ResultStatus.SUCCEEDED, ResultStatus.FAILED]))
+    def settle(self, data: st.DataObject, status: ResultStatus) -> None:
         claimed = data.draw(st.sampled_from(self.claims))
         chosen = data.draw(st.lists(st.sampled_from(claimed.shard_ids), unique=True, min_size=1))
         expected = self.held(claimed) & set(chosen)
-        assert put(claimed, chosen).shard_ids == expected
+        assert put(claimed, chosen, status=status).shard_ids == expected
         for shard in expected:
-            self.shards[shard].holder = None
             own = self.shards[shard]
-            self.jobs[own.job].results |= {index: line(index, claimed) for index in own.indexes}
+            own.holder = None
+            job = self.jobs[own.job]
+            job.results |= {index: line(index, claimed) for index in own.indexes}
+            job.failed |= set(own.indexes) if status is ResultStatus.FAILED else set()
         self.end_those_done()
 
     @precondition(lambda self: self.claims)
@@ -184,7 +191,23 @@ class Ledger(RuleBasedStateMachine):
             elif shard.deaths >= MAX_DEATHS:
                 assert lost
                 self.jobs[shard.job].results |= {index: line(index, lost) for index in shard.indexes}
+                self.jobs[shard.job].failed |= set(shard.indexes)
         self.end_those_done()
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        id_ = data.draw(st.sampled_from(list(self.jobs)))
+        job = self.jobs[id_]
+        with database.engine().begin() as connection:
+            if job.state == "open" or not job.failed:
+                with pytest.raises(Conflict):
+                    retry.failed(connection, id_, DEFAULT)
+                return
+            again = list(retry.payloads(connection, retry.failed(connection, id_, DEFAULT)))
+        texts = [from_json(payload)["text"] for payload in again]
+        assert texts == [job.texts[index] for index in sorted(job.failed)]
+        self.submit_texts(texts, per=2, hook=False)
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -232,6 +255,6 @@ def test_every_item_ends_once_whatever_the_order_of_steps() -> None:
     run_state_machine_as_test(
         Ledger,
         settings=settings(
-            max_examples=15, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
