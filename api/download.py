@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from api import view
 from api.state import State
 from lengthwise import line as lines
-from lengthwise.database import translated
+from lengthwise.database import pipelined, translated
 from lengthwise.kinds import KINDS
 from lengthwise.ledger import read
 from lengthwise.ledger.read import JobFigures, ResultPage, ResultRow
@@ -23,7 +23,7 @@ _MEDIA_TYPE = "application/x-ndjson"
 
 def answer(state: State, tenant: UUID, job_id: UUID, after: int) -> Response:
     """The results behind index ``after``, whole where they are one page. Raises ``NotFound`` and ``Unavailable``."""
-    with translated(), state.database.begin() as connection:
+    with translated(), state.database.begin() as connection, pipelined(connection):
         figures = read.figures(connection, job_id, tenant)
         page = _page(connection, figures, after)
     headers = {"lengthwise-job-state": view.state(figures)}

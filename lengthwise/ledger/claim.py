@@ -103,11 +103,12 @@ def claim(
     who holds anything else must not take it. Returns None when nothing of this pool is ready.
     """
     cursor = database.cursor(connection)
-    # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
-    cursor.execute("SET LOCAL synchronous_commit = off")
-    most = _ANY_DEATHS if with_suspects else 0
-    taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, most_deaths=most)
-    return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
+    with database.pipelined(connection):
+        # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
+        cursor.execute("SET LOCAL synchronous_commit = off")
+        most = _ANY_DEATHS if with_suspects else 0
+        taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, most_deaths=most)
+        return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
 
 
 def top_up(connection: Connection, pool: str, claimed: Claim, limits: Limits, *, lease_seconds: float) -> Claim:
@@ -144,11 +145,11 @@ def _load(connection: Connection, token: UUID, taken: Sequence[ClaimedShard]) ->
     if not taken:
         return None
     shards = {shard.id: shard for shard in sorted(taken, key=attrgetter("priority", "vkey", "id"))}
-    cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
-    cursor.execute(_ITEMS, {"ids": list(shards)})
-    items = list(map(_as_item, cursor.fetchall()))
-    cursor.execute(_JOBS, {"ids": list({shard.job_id for shard in taken})})
-    jobs = {row[0]: ClaimedJob(*row) for row in cursor.fetchall()}
+    reading, jobs_of = (connection.connection.driver_connection.cursor(binary=True) for _ in range(2))  # type: ignore[union-attr]
+    reading.execute(_ITEMS, {"ids": list(shards)})
+    jobs_of.execute(_JOBS, {"ids": list({shard.job_id for shard in taken})})
+    items = list(map(_as_item, reading.fetchall()))
+    jobs = {row[0]: ClaimedJob(*row) for row in jobs_of.fetchall()}
     return Claim(token, jobs, shards, items)
 
 

@@ -10,6 +10,7 @@ from uuid import UUID
 from psycopg.rows import kwargs_row
 from sqlalchemy import Connection
 
+from lengthwise import database
 from lengthwise.errors import NotFound
 from lengthwise.states import JobState
 
@@ -136,13 +137,15 @@ def results(
     """
     start = (after + 1) // chunk_items * chunk_items
     end = start + chunk_items
-    cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
-    statement = _RESULTS if has_dropped else _SETTLED
-    cursor.execute(statement, {"job": job_id, "after": after, "start": start, "end": end, "limit": limit})
-    rows = list(map(_as_result, cursor.fetchall()))
-    # Asked afterwards: had it been deleted before, its rows might have been going while they were read.
-    if cursor.execute(_IS_THERE, {"job": job_id}).fetchone() is None:
-        raise NotFound("there is no such job")
+    reading, asking = (connection.connection.driver_connection.cursor(binary=True) for _ in range(2))  # type: ignore[union-attr]
+    with database.pipelined(connection):
+        statement = _RESULTS if has_dropped else _SETTLED
+        reading.execute(statement, {"job": job_id, "after": after, "start": start, "end": end, "limit": limit})
+        # Asked afterwards: had it been deleted before, its rows might have been going while they were read.
+        asking.execute(_IS_THERE, {"job": job_id})
+        rows = list(map(_as_result, reading.fetchall()))
+        if asking.fetchone() is None:
+            raise NotFound("there is no such job")
     last = rows[-1].index if len(rows) == limit else end - 1
     return ResultPage(rows, last if last < n_items - 1 else None)
 

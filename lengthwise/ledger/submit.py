@@ -90,6 +90,13 @@ class Submission:
 
     def finish(self) -> None:
         """Writes what is left, the shards and the job itself."""
+        if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
+            self._finish()
+        else:
+            with database.pipelined(self.connection):
+                self._finish()
+
+    def _finish(self) -> None:
         if len(self._chunk):
             self._write()
         self._write_shards()
@@ -129,8 +136,7 @@ class Submission:
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
         queue = turn.Queue(self.job.pool, int(self.job.priority), self.job.tenant_id)
-        weight = turn.lock_tenant(cursor, queue.tenant_id)
-        tags = start_tags(self._shards, turn.start(cursor, queue), weight)
+        tags = start_tags(self._shards, *turn.take(self.connection, queue))
         turn.set_last_finish(cursor, queue, tags[-1])
         every, n_refused = self._shards + self._refused, len(self._refused)
         cursor.execute(

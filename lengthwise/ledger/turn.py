@@ -8,6 +8,9 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import Cursor
+from sqlalchemy import Connection
+
+from lengthwise import database
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,24 +22,20 @@ class Queue:
     tenant_id: UUID
 
 
-def lock_tenant(cursor: Cursor[Any], tenant_id: UUID) -> float:
-    """Returns the tenant's weight; its turns are taken one after the other from here to the commit.
+def take(connection: Connection, queue: Queue) -> tuple[float, float]:
+    """The tag of the tenant's next shard in this queue, and its weight; its turns are taken one after the other from
+    here to the commit.
 
     Comes before any shard or job is locked.
     """
-    cursor.execute(_LOCK_TENANT, {"tenant": tenant_id})
-    found = cursor.fetchone()
+    locking, starting = database.cursor(connection), database.cursor(connection)
+    # Neither is waited for before both are sent; the second begins when the first has its lock.
+    locking.execute(_LOCK_TENANT, {"tenant": queue.tenant_id})
+    starting.execute(_FAIR_START, asdict(queue))
+    found = locking.fetchone()
     if found is None:
         raise LookupError("the tenant does not exist")
-    weight: float = found[0]
-    return weight
-
-
-def start(cursor: Cursor[Any], queue: Queue) -> float:
-    """The tag of the tenant's next shard in this queue."""
-    cursor.execute(_FAIR_START, asdict(queue))
-    tag: float = cursor.fetchall()[0][0]
-    return tag
+    return starting.fetchall()[0][0], found[0]
 
 
 def set_last_finish(cursor: Cursor[Any], queue: Queue, finish: float) -> None:

@@ -4,10 +4,8 @@ With half of the time between submission and deadline left, ``background`` becom
 everything becomes ``interactive``. Tags of one queue say nothing in another: the shards take their turn anew.
 """
 
-from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
 from sqlalchemy import Connection
 
 from lengthwise import database
@@ -20,17 +18,17 @@ def raise_urgent(connection: Connection) -> int:
     cursor.execute(_DUE)
     due = cursor.fetchall()
     for job_id, tenant_id, priority in due:
-        _move(cursor, job_id, tenant_id, priority)
+        _move(connection, job_id, tenant_id, priority)
     return len(due)
 
 
-def _move(cursor: Cursor[Any], job_id: UUID, tenant_id: UUID, priority: int) -> None:
+def _move(connection: Connection, job_id: UUID, tenant_id: UUID, priority: int) -> None:
+    cursor = database.cursor(connection)
     cursor.execute(_POOL, {"job": job_id})
     found = cursor.fetchone()
     if found is not None:
         queue = turn.Queue(found[0], priority, tenant_id)
-        weight = turn.lock_tenant(cursor, tenant_id)
-        start = turn.start(cursor, queue)
+        start, weight = turn.take(connection, queue)
         cursor.execute(_MOVE, {"job": job_id, "priority": priority, "start": start, "weight": weight})
         turn.set_last_finish(cursor, queue, start + sum(row[0] for row in cursor.fetchall()) / weight)
     cursor.execute(_SET_URGENCY, {"job": job_id, "priority": priority})
