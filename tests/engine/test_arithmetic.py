@@ -33,7 +33,9 @@ def test_prepacked_fp32_is_exact(bias: bool) -> None:
 @torch.inference_mode()
 def test_int8_is_within_a_hundredth_or_so(bias: bool) -> None:
     layer, x = linear(bias=bias), torch.randn(5, 7, 96)
-    assert error(RowInt8Linear(layer)(x), layer(x)) < 0.012
+    # Without AVX-512's own int8 sums torch gives activations seven bits, lest the sums of pairs overflow.
+    has_eight_bits = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+    assert error(RowInt8Linear(layer)(x), layer(x)) < (0.012 if has_eight_bits else 0.016)
 
 
 @settings(max_examples=50, deadline=None)

@@ -44,7 +44,7 @@ def test_exact_answers_are_those_of_transformers_alone_and_in_a_batch(kind: str,
 def test_a_batch_in_int8_gives_each_request_the_answer_it_gets_alone(kind: str, load: Load) -> None:
     engine, requests = load(kind, "int8"), tiny.requests(max_new_tokens=40)
     together = run(engine, requests)
-    assert len({token for completion in together.values() for token in completion.tokens}) > 8
+    assert len({token for completion in together.values() for token in completion.tokens}) >= 8, "they must vary"
     assert together == {request.id: run(engine, [request])[request.id] for request in requests}
     assert together == run(engine, requests[::-1])
 

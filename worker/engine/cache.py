@@ -3,9 +3,10 @@
 Layers hold ``[rows, heads, capacity, head size]``. Memory is zeroed: what a mask hides must still be finite.
 """
 
+import inspect
+
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
-
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -186,3 +187,8 @@ def keep_rows(cache: Any, rows: torch.Tensor) -> None:
     parts = (cache.self_attention_cache, cache.cross_attention_cache) if hasattr(cache, "is_updated") else (cache,)
     for layer in (layer for part in parts for layer in part.layers):
         layer.keep(rows)
+
+
+def cache_argument(model: Any) -> str:
+    """What the model's forward calls its cache: transformers 5.24 renamed it, and warns of the old name."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"

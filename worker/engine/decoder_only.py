@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from worker.engine.attention import Plan
-from worker.engine.cache import Slots, keep_rows, slot_cache
+from worker.engine.cache import Slots, cache_argument, keep_rows, slot_cache
 from worker.engine.layout import Segments, Slotted
 
 #: Values of ``model_type`` whose modules are known to hand attention its plan.
@@ -45,8 +45,8 @@ class DecoderOnlyStepper:
             input_ids=tokens[None],
             position_ids=positions[None],
             attention_mask=plan.marker,
-            past_key_values=self.cache,
             use_cache=True,
+            **{cache_argument(self.model): self.cache},
             logits_to_keep=logits_to_keep,
             plans=(plan,),
         ).logits

@@ -7,7 +7,7 @@ import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from worker.engine.attention import Plan
-from worker.engine.cache import keep_rows, source_cache
+from worker.engine.cache import cache_argument, keep_rows, source_cache
 from worker.engine.layout import Padded, Past, Source
 from worker.engine.vocabulary import Vocabulary
 
@@ -41,8 +41,8 @@ class EncoderDecoderStepper:
             attention_mask=self.source_plan.marker,
             decoder_input_ids=tokens[:, None],
             decoder_attention_mask=past.marker,
-            past_key_values=self.cache,
             use_cache=True,
+            **{cache_argument(self.model): self.cache},
             plans=plans,
         ).logits
         return logits[:, -1]
