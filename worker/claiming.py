@@ -112,9 +112,11 @@ def _put_off(claimed: Claim, code: str) -> None:
 
 
 def give_back(prepared: Prepared) -> None:
-    """Releases what has not been settled, uncharged, and ends the lease."""
-    shard_ids = prepared.work.open_shards
-    if shard_ids:
-        with database.translated(), database.engine().begin() as connection:
-            leases.release(connection, prepared.claim.token, shard_ids)
-    prepared.lease.stop()
+    """Releases what has not been settled, uncharged, and ends the lease: by its time, if the database is away."""
+    try:
+        shard_ids = prepared.work.open_shards
+        if shard_ids:
+            with database.translated(), database.engine().begin() as connection:
+                leases.release(connection, prepared.claim.token, shard_ids)
+    finally:
+        prepared.lease.stop()

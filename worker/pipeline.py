@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from threading import Event
 from types import TracebackType
 from typing import Self
@@ -73,9 +74,8 @@ class Pipeline:
         def last() -> None:
             try:
                 settlement.put(prepared.claim.token, whole)
-                give_back(prepared)
             finally:
-                prepared.lease.stop()
+                give_back(prepared)
 
         self._behind(prepared, last)
 
@@ -98,15 +98,17 @@ class Pipeline:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            self._is_needed.set()
-            unused = self._ahead.result() if self._ahead else None
-            if unused is not None:
-                give_back(unused)
-            self._catch_up()
-        finally:
+        self._is_needed.set()
+        with ExitStack() as ending:  # each of these whatever the others raise: a lease must end
             for threads in self._threads:
-                threads.shutdown()
+                ending.callback(threads.shutdown)
+            ending.callback(self._give_back_ahead)
+            self._catch_up()
+
+    def _give_back_ahead(self) -> None:
+        unused = self._ahead.result() if self._ahead else None
+        if unused is not None:
+            give_back(unused)
 
 
 def _is_slow(model: Loaded) -> bool:

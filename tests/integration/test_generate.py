@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from lengthwise import database, queue, tokenizer
 from lengthwise.catalog import ModelSpec
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger import cancel
 from lengthwise.ledger import lease as leases
 from lengthwise.ledger import settle as real
@@ -306,3 +306,18 @@ def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: 
     task.generate(POOL)
     assert len(refused) == 2
     assert is_echoed(job, sent)
+
+
+def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would be renewed for ever, and its items be nobody's."""
+
+    def is_away(*_: Any) -> None:
+        raise Unavailable("the database is away")
+
+    submit(texts(10))
+    prepared = claiming.prepare(turn.Turn(POOL))
+    assert prepared is not None
+    monkeypatch.setattr(leases, "release", is_away)
+    with pytest.raises(Unavailable):
+        claiming.give_back(prepared)
+    assert not prepared.lease._thread.is_alive()
