@@ -44,13 +44,14 @@ class Prepared:
 def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
     """Claims from the pool whose turn it is, and from the others once it is empty; None when nothing waits anywhere.
 
-    Raises ``Unavailable``.
+    Without suspects, None as soon as that pool has nothing else. Raises ``Unavailable``.
     """
     while not drain.is_stopping():
         pool = turn.next()
         claimed = _claim(pool, with_suspects)
         if claimed is None:
-            if turn.leave() is None:
+            # Who passes suspects over would go in circles among pools where nothing else waits.
+            if not with_suspects or turn.leave() is None:
                 return None
             continue
         lease = Lease(claimed.token, claimed.shards)

@@ -321,3 +321,13 @@ def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(monkeypatch: pyt
     with pytest.raises(Unavailable):
         claiming.give_back(prepared)
     assert not prepared.lease._thread.is_alive()
+
+
+@pytest.mark.timeout(60)
+def test_pools_in_which_suspects_alone_wait_are_left_to_who_holds_nothing() -> None:
+    submit(texts(1))
+    submit(texts(1), pool="echo:other")
+    sql("UPDATE shards SET deaths = 1")
+    assert claiming.prepare(turn.Turn(POOL), with_suspects=False) is None
+    task.generate(POOL)
+    assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
