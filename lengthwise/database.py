@@ -18,6 +18,8 @@ from lengthwise.errors import Unavailable
 #: A read-only server was the primary a moment ago.
 _TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
 _FULL = ("53100", "53200")
+#: By which our sessions are known among a server's.
+APPLICATION = "lengthwise"
 
 
 def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
@@ -39,7 +41,7 @@ def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
-            "application_name": "lengthwise",
+            "application_name": APPLICATION,
             "prepare_threshold": 5,
         },
     )

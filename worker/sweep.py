@@ -2,7 +2,11 @@
 
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from uuid import uuid4
+
+from sqlalchemy import Connection
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import Unavailable
@@ -17,6 +21,7 @@ log = logging.getLogger(__name__)
 #: Rows of forgotten jobs are removed for this share of the time, in transactions of about 10,000 of them.
 _PURGE_SHARE = 0.1
 _PURGE_ITEMS = 5_000
+_SHORT_WAIT = "SET LOCAL lock_timeout = '500ms'"
 
 
 class _Net:
@@ -46,13 +51,24 @@ def sweep() -> None:
         log.warning("not swept: %s", error)
 
 
+@contextmanager
+def _transaction() -> Iterator[Connection]:
+    """Gives up soon on a lock: who holds it may be frozen, and is only ended by the next sweep."""
+    with database.engine().begin() as connection:
+        database.cursor(connection).execute(_SHORT_WAIT)
+        yield connection
+
+
 def _mend() -> None:
     current = settings.get()
-    engine = database.engine()
-    with engine.begin() as connection:
+    with _transaction() as connection:
+        # A worker's shards come back by then, too, if it died: nobody who lives is silent for so long.
+        if frozen := ledger.end_frozen(connection, seconds=current.lease_seconds / 2):
+            log.warning("%d database sessions ended: their processes are frozen or gone", frozen)
+    with _transaction() as connection:
         if expired := ledger.expire_leases(connection, max_deaths=current.max_deaths):
             log.warning("%d shards taken back from workers that fell silent", expired)
-    with engine.begin() as connection:
+    with _transaction() as connection:
         token = uuid4()
         condemned = claim_condemned(
             connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
@@ -60,17 +76,17 @@ def _mend() -> None:
         if condemned:
             log.warning("%d items refused: workers died over each, alone", len(condemned.items))
             settle(connection, token, refuse(condemned, "worker_lost"))
-    with engine.begin() as connection:
+    with _transaction() as connection:
         urgency.raise_urgent(connection)
-    with engine.begin() as connection:
+    with _transaction() as connection:
         cancel.expire(connection)
     if _net.is_due():
-        with engine.begin() as connection:
+        with _transaction() as connection:
             complete(connection, ledger.finished_jobs(connection))
 
 
 def _ring() -> None:
-    with database.engine().begin() as connection:
+    with _transaction() as connection:
         pools = ledger.waiting_pools(connection)
         due = ledger.deliveries_due(connection)
     # Bells that nobody hears yet are enough: whoever comes works for all pools.
@@ -84,9 +100,9 @@ def _ring() -> None:
 def _forget() -> None:
     current = settings.get()
     end = time.monotonic() + _PURGE_SHARE * current.sweep_seconds
-    with database.engine().begin() as connection:
+    with _transaction() as connection:
         retention.expire(connection, retention_seconds=current.retention_seconds)
     is_more = True
     while is_more and time.monotonic() < end:
-        with database.engine().begin() as connection:
+        with _transaction() as connection:
             is_more = retention.purge(connection, items=_PURGE_ITEMS) > 0

@@ -1,10 +1,19 @@
-"""What time alone must mend: leases that ran out, jobs whose end was missed, and bells that were lost."""
+"""What time alone must mend: locks of the frozen, leases that ran out, jobs whose end was missed, lost bells."""
 
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from lengthwise import database
+
+
+def end_frozen(connection: Connection, *, seconds: float) -> int:
+    """Ends sessions whose transaction has waited for its client this long: a process that is frozen, or a machine that
+    is gone, would otherwise keep its locks, and what it locked is passed over by all others. Returns how many.
+    """
+    cursor = database.cursor(connection)
+    cursor.execute(_END_FROZEN, {"seconds": seconds, "name": database.APPLICATION})
+    return len(cursor.fetchall())
 
 
 def expire_leases(connection: Connection, *, max_deaths: int) -> int:
@@ -36,6 +45,15 @@ def deliveries_due(connection: Connection) -> bool:
     cursor.execute(_DELIVERIES_DUE)
     return cursor.fetchone() is not None
 
+
+# Idle between two statements, in the middle of a COPY, or with an answer that nobody takes: idle_in_transaction_timeout
+# would see the first alone. Another role's sessions are not ours to end.
+_END_FROZEN = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND usename = current_user AND application_name = %(name)s
+  AND state IN ('active', 'idle in transaction', 'idle in transaction (aborted)') AND wait_event_type = 'Client'
+  AND state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
+"""
 
 _EXPIRE_LEASES = """
 WITH lost AS MATERIALIZED (

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import time
+from collections import deque
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -16,6 +17,8 @@ from typing import Any
 #: Environment variables of every process of a stack: the folder, and the process's own name.
 FOLDER_VARIABLE = "FAULTS_CONTROL"
 NAME_VARIABLE = "FAULTS_NAME"
+#: More claims than a worker ever has in hand at once.
+_N_TOKENS = 16
 
 
 class Victim(StrEnum):
@@ -38,8 +41,8 @@ class Death:
     at: float
     name: str
     pid: int
-    #: Of the claim that the process held last; None before its first.
-    token: str | None
+    #: Of the process's last claims: it may hold one that it runs, one made ahead, and others that it settles.
+    tokens: list[str]
 
 
 class Control:
@@ -47,6 +50,7 @@ class Control:
         self._folder = folder
         self._name = os.environ.get(NAME_VARIABLE, "")
         self._reached: dict[str, int] = {}
+        self._tokens: deque[str] = deque(maxlen=_N_TOKENS)
 
     # What the harness calls.
 
@@ -66,10 +70,10 @@ class Control:
     def set(self, flag: str, value: int) -> None:
         self._write(f"{flag}.flag", {"value": value})
 
-    def token_of(self, name: str) -> str | None:
-        """The token of the claim that a worker took last."""
+    def tokens_of(self, name: str) -> list[str]:
+        """The tokens of the claims that a worker took last."""
         found = self._read(f"{name}.claim")
-        return found["token"] if found else None
+        return found["tokens"] if found else []
 
     def pid_of(self, name: str) -> int | None:
         """The process that took this worker's last claim."""
@@ -102,9 +106,8 @@ class Control:
             (self._folder / f"{armed}.armed").unlink()
         except FileNotFoundError:  # another process took it
             return
-        self._write(
-            f"{armed}.fired", asdict(Death(time.monotonic(), self._name, os.getpid(), self.token_of(self._name)))
-        )
+        death = Death(time.monotonic(), self._name, os.getpid(), self.tokens_of(self._name))
+        self._write(f"{armed}.fired", asdict(death))
         _kill(Victim(order["victim"]))
 
     def flag(self, flag: str, default: int) -> int:
@@ -112,7 +115,8 @@ class Control:
         return int(found["value"]) if found else default
 
     def claimed(self, token: str) -> None:
-        self._write(f"{self._name}.claim", {"token": token, "pid": os.getpid()})
+        self._tokens.append(token)
+        self._write(f"{self._name}.claim", {"tokens": list(self._tokens), "pid": os.getpid()})
 
     def began(self) -> None:
         self._write(f"{self._name}.began", {"at": time.monotonic()})

@@ -25,6 +25,7 @@ def _wrap(
     before: str | None = None,
     after: str | None = None,
     then: Callable[..., None] | None = None,
+    failing: Callable[[], None] | None = None,
 ) -> None:
     """Has ``owner.name`` reach the step ``before`` it runs and ``after`` it ran; ``then`` gets answer and arguments."""
     original = getattr(owner, name)
@@ -32,7 +33,12 @@ def _wrap(
     def wrapped(*arguments: Any, **named: Any) -> Any:
         if before:
             _control.reach(before)
-        answer = original(*arguments, **named)
+        try:
+            answer = original(*arguments, **named)
+        except Exception:
+            if failing is not None:
+                failing()
+            raise
         if then is not None:
             then(answer, *arguments)
         if after:
@@ -51,7 +57,12 @@ def _note_claim(claim: Any, *_: Any) -> None:
 def _note_refusal(settled: Any, connection: Any, token: Any, settlements: Any) -> None:
     """Counts the settlements of which a part or all was refused by its lease token."""
     if len(settled.shard_ids) < len(settlements):
-        _control.tally("refused")
+        _note_failure()
+
+
+def _note_failure() -> None:
+    """A settlement was not written: a zombie may also find that its session was ended."""
+    _control.tally("refused")
 
 
 def _put_often(channel: Any, queue_name: str, message: Any, **options: Any) -> None:
@@ -74,7 +85,7 @@ def install() -> None:
         from worker import claiming, settlement
 
         _wrap(claiming, "_claim", then=_note_claim)
-        _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal)
+        _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal, failing=_note_failure)
         _wrap(settlement, "put", after="committed")
     elif kind == "deliver":
         from worker import deliver

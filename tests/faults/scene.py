@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
@@ -101,16 +101,16 @@ class Scene:
         found: list[str] = []
 
         def look() -> bool:
-            found[:] = [name for name in names if self.tables.n_held(self.stack.control.token_of(name))]
+            found[:] = [name for name in names if self.tables.n_held(self.stack.control.tokens_of(name))]
             return bool(found)
 
         self.until(look, "a worker holds shards")
         return found[0] if found else names[0]
 
-    def until_taken_over(self, token: str | None, died_at: float) -> float:
+    def until_taken_over(self, tokens: Sequence[str], died_at: float) -> float:
         """Seconds from a worker's death until all it held is settled or held by a live one."""
-        held = self.tables.held_by(token)
-        self.until(lambda: self.tables.n_waiting(held, token) == 0, "a dead worker's shards are taken over")
+        held = self.tables.held_by(tokens)
+        self.until(lambda: self.tables.n_waiting(held, tokens) == 0, "a dead worker's shards are taken over")
         return time.monotonic() - died_at
 
     def until_consuming(self, since: float) -> float:

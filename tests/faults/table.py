@@ -45,17 +45,17 @@ class Tables:
         found: int = self.ask_patiently(_SETTLED, jobs=list(job_ids))[0][0]
         return found
 
-    def n_held(self, token: str | None) -> int:
-        """Shards that are still bound to this claim: neither settled, nor given back, nor in another's hands."""
-        found: int = self.ask_patiently(_HELD, token=token)[0][0]
+    def n_held(self, tokens: Sequence[str]) -> int:
+        """Shards that are still bound to these claims: neither settled, nor given back, nor in another's hands."""
+        found: int = self.ask_patiently(_HELD, tokens=list(tokens))[0][0]
         return found
 
-    def held_by(self, token: str | None) -> list[int]:
-        return [row[0] for row in self.ask_patiently(_HELD_IDS, token=token)]
+    def held_by(self, tokens: Sequence[str]) -> list[int]:
+        return [row[0] for row in self.ask_patiently(_HELD_IDS, tokens=list(tokens))]
 
-    def n_waiting(self, shard_ids: Sequence[int], token: str | None) -> int:
-        """Of these shards, those that are neither settled nor held by a claim other than ``token``."""
-        found: int = self.ask_patiently(_WAITING, ids=list(shard_ids), token=token)[0][0]
+    def n_waiting(self, shard_ids: Sequence[int], tokens: Sequence[str]) -> int:
+        """Of these shards, those that are neither settled nor held by a claim other than these."""
+        found: int = self.ask_patiently(_WAITING, ids=list(shard_ids), tokens=list(tokens))[0][0]
         return found
 
     def has_settled_since(self, wall_time: float) -> bool:
@@ -89,11 +89,11 @@ class Tables:
 
 
 _SETTLED = "SELECT count(*) FROM results WHERE job_id = ANY(%(jobs)s::uuid[])"
-_HELD = "SELECT count(*) FROM shards WHERE token = %(token)s::uuid AND state = 'leased'"
-_HELD_IDS = "SELECT id FROM shards WHERE token = %(token)s::uuid AND state = 'leased'"
+_HELD = "SELECT count(*) FROM shards WHERE token = ANY(%(tokens)s::uuid[]) AND state = 'leased'"
+_HELD_IDS = "SELECT id FROM shards WHERE token = ANY(%(tokens)s::uuid[]) AND state = 'leased'"
 _WAITING = """
 SELECT count(*) FROM shards
-WHERE id = ANY(%(ids)s) AND (state = 'ready' OR (state = 'leased' AND token = %(token)s::uuid))
+WHERE id = ANY(%(ids)s) AND (state = 'ready' OR (state = 'leased' AND token = ANY(%(tokens)s::uuid[])))
 """
 _SETTLED_SINCE = "SELECT EXISTS (SELECT FROM shards WHERE settled_at > to_timestamp(%(at)s))"
 _DELIVERIES = "SELECT job_id, id, state, attempts FROM deliveries WHERE job_id = ANY(%(jobs)s::uuid[])"

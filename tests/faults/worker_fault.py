@@ -35,7 +35,7 @@ _DELIVER_BOUND = 2 * WEBHOOK_SECONDS + 2
 def _killed(scene: Scene, step: str) -> float:
     after = scene.random.randint(0, 4) if step in _FREQUENT else 0
     death = _reached(scene, f"generate.{step}", _victim(scene, step), after)
-    return scene.until_taken_over(death.token, death.at) if death else 0.0
+    return scene.until_taken_over(death.tokens, death.at) if death else 0.0
 
 
 def _victim(scene: Scene, step: str) -> Victim:
@@ -47,12 +47,12 @@ def _victim(scene: Scene, step: str) -> Victim:
 def _frozen(scene: Scene) -> float:
     """Beyond its lease; then it comes back, and what it settles is refused."""
     name = scene.until_holding()
-    token, pid = scene.stack.control.token_of(name), scene.stack.control.pid_of(name)
+    tokens, pid = scene.stack.control.tokens_of(name), scene.stack.control.pid_of(name)
     whole = scene.random.random() < 0.5
     stopped_at = time.monotonic()
     _send(scene, name, None if whole else pid, signal.SIGSTOP)
     try:
-        recovery = scene.until_taken_over(token, stopped_at)
+        recovery = scene.until_taken_over(tokens, stopped_at)
         time.sleep(max(0.0, LEASE_SECONDS + 1 - (time.monotonic() - stopped_at)))
     finally:
         _send(scene, name, None if whole else pid, signal.SIGCONT)
@@ -74,10 +74,23 @@ def _zombie(scene: Scene) -> float:
     stopped = _reached(scene, "generate.generated", Victim.STOPPED, scene.random.randint(0, 4))
     if stopped is None:
         return 0.0
-    recovery = scene.until_taken_over(stopped.token, stopped.at)
+    recovery = scene.until_taken_over(stopped.tokens, stopped.at)
     time.sleep(max(0.0, LEASE_SECONDS + 1 - (time.monotonic() - stopped.at)))
     scene.stack.keeper.send_process(stopped.pid, signal.SIGCONT)
     scene.until(lambda: control.count("refused") > n_refused, "what a zombie settles is refused")
+    return recovery
+
+
+def _frozen_with_locks(scene: Scene) -> float:
+    """Stopped in its settlement's transaction: others wait for what it locked, or pass it over."""
+    stopped = _reached(scene, "generate.settled", Victim.STOPPED, scene.random.randint(0, 4))
+    if stopped is None:
+        return 0.0
+    try:
+        recovery = scene.until_taken_over(stopped.tokens, stopped.at)
+    finally:
+        scene.stack.keeper.send_process(stopped.pid, signal.SIGCONT)
+    scene.until_consuming(time.monotonic())
     return recovery
 
 
@@ -94,7 +107,7 @@ def _asked_once(scene: Scene) -> float:
     asked_at, pid = time.monotonic(), scene.stack.keeper.pid_of(name)
     scene.stack.keeper.send(name, signal.SIGTERM)
     recovery = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} goes", GRACE_SECONDS + 20)
-    if scene.tables.n_held(scene.stack.control.token_of(name)):
+    if scene.tables.n_held(scene.stack.control.tokens_of(name)):
         scene.problems.append("a worker that was asked to stop kept shards")
     return max(recovery, time.monotonic() - asked_at)
 
@@ -106,11 +119,11 @@ def _asked_twice(scene: Scene) -> float:
     scene.stack.keeper.send(name, signal.SIGTERM)
     time.sleep(scene.random.uniform(0.02, 0.5))
     scene.stack.keeper.send(name, signal.SIGTERM)
-    token = scene.stack.control.token_of(name)
+    tokens = scene.stack.control.tokens_of(name)
     took = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} goes", GRACE_SECONDS + 20)
     if took > _STOP_BOUND:
         scene.problems.append(f"a worker that was asked twice took {took:.1f} s to go")
-    return scene.until_taken_over(token, asked_at)
+    return scene.until_taken_over(tokens, asked_at)
 
 
 def _replaced(scene: Scene) -> float:
@@ -138,6 +151,7 @@ FAULTS = (
     *(Fault(f"kill -9 generate, {step}", partial(_killed, step=step), LEASE_BOUND, ends=True) for step in _STEPS),
     Fault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
     Fault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
+    Fault("SIGSTOP in a transaction", _frozen_with_locks, LEASE_BOUND),
     Fault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),
     Fault("SIGTERM twice", _asked_twice, LEASE_BOUND, ends=True),
     Fault("rolling restart of workers", _replaced, _STOP_BOUND, ends=True),
