@@ -10,6 +10,7 @@ from fastapi.openapi.utils import get_openapi
 
 from api import document, health, job, model, problem, retry
 from api.backlog import Backlog
+from api.ending import Endings
 from api.state import State
 from lengthwise import database, settings
 from lengthwise.catalog import Catalog
@@ -21,7 +22,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     current = given or settings.get()
     current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
     ledger = database.connect(current.require_database_url(), current.database_connections)
-    shared = State(current, Catalog.read(current.models), ledger, Backlog(ledger, current))
+    shared = State(current, Catalog.read(current.models), ledger, Backlog(ledger, current), Endings(ledger))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

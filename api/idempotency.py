@@ -21,7 +21,7 @@ _Given = Annotated[
 ]
 
 
-def _key(request: Request, given: _Given = None) -> str | None:
+async def _key(request: Request, given: _Given = None) -> str | None:
     if len(request.headers.getlist(HEADER)) > 1:
         raise InvalidInput("is given more than once", HEADER)
     return given

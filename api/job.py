@@ -17,6 +17,7 @@ from api.identifier import identifier
 from api.schema import CreatedJob, DeliveryList, Job, JobList
 from api.state import State, of
 from api.tenant import Tenant
+from api.wait import waited
 from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput
@@ -105,7 +106,7 @@ def jobs(
     return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
 
 
-@router.get("/{job_id}", response_model=Job, responses=document.problems(404))
+@router.get("/{job_id}", response_model=Job, responses=document.problems(404, 422), dependencies=[Depends(waited)])
 def job(request: Request, tenant: Tenant, job_id: str) -> Job:
     """State, counts, rate and estimated end."""
     return _shown(of(request), tenant, identifier(job_id))
@@ -124,6 +125,7 @@ def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
     "/{job_id}/results",
     response_class=StreamingResponse,
     responses=document.RESULTS | document.problems(404, 422),
+    dependencies=[Depends(waited)],
 )
 def results(
     request: Request,

@@ -6,6 +6,7 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from api.backlog import Backlog
+from api.ending import Endings
 from lengthwise.catalog import Catalog
 from lengthwise.settings import Settings
 
@@ -16,6 +17,7 @@ class State:
     catalog: Catalog
     database: Engine
     backlog: Backlog
+    endings: Endings
 
 
 def of(request: Request) -> State:

@@ -85,6 +85,8 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Field(gt=0)] = 25
     #: Models that one worker keeps loaded; the one used longest ago makes room.
     loaded_models: Annotated[int, Field(ge=1)] = 2
+    #: How far generation steps back behind the API and the database of the same machine: 0 not at all, 19 is the most.
+    niceness: Annotated[int, Field(ge=0, le=19)] = 10
     #: Threads of torch in one worker; 0 leaves it to torch.
     threads: Annotated[int, Field(ge=0)] = 0
 

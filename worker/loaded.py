@@ -41,8 +41,8 @@ class Loaded:
 
     def took(self, batch_seconds: float, engine_seconds: float) -> None:
         """Another batch took this long, its answers' way into results included."""
-        self.batch_seconds = _averaged(self.batch_seconds, batch_seconds)
-        self.engine_seconds = _averaged(self.engine_seconds, engine_seconds)
+        self.batch_seconds = averaged(self.batch_seconds, batch_seconds)
+        self.engine_seconds = averaged(self.engine_seconds, engine_seconds)
 
     def shrink(self, padded: int) -> None:
         """A batch of this many padded tokens did not fit: half of it may."""
@@ -53,7 +53,8 @@ class Loaded:
         self.batch_tokens = min(self.spec.batch_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
 
 
-def _averaged(known: float | None, seconds: float) -> float:
+def averaged(known: float | None, seconds: float) -> float:
+    """The moving average after another value."""
     return seconds if known is None else known + (seconds - known) / 8
 
 

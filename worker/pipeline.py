@@ -16,15 +16,33 @@ from typing import Self
 from lengthwise.ledger.settle import Settlement
 from worker import drain, settlement
 from worker.claiming import Prepared, give_back, prepare
-from worker.loaded import Loaded
+from worker.loaded import Loaded, averaged
 from worker.turn import Turn
 
 #: Batches that keep the engine for less than this are not worth a thread's while: the interpreter's switch interval.
 _QUICK_SECONDS = 0.005
-#: A claim is made ready this long before the engine needs it: the later, the sooner an urgent item has its turn.
+#: A claim is begun so many times before the engine needs it as such claims took: the later, the sooner an urgent item
+#: has its turn. At first, and at most, it is this many seconds.
+_LEAD_FACTOR = 1.5
 _LEAD_SECONDS = 0.02
 #: Settlements under way at once; the engine waits for the database beyond.
 _MAX_UNSETTLED = 2
+
+
+class _Lead:
+    """How long before it is needed a claim is begun, by how long the last ones took."""
+
+    def __init__(self) -> None:
+        self._average: float | None = None
+
+    def seconds(self) -> float:
+        return _LEAD_SECONDS if self._average is None else min(_LEAD_SECONDS, _LEAD_FACTOR * self._average)
+
+    def took(self, seconds: float) -> None:
+        self._average = averaged(self._average, seconds)
+
+
+_lead = _Lead()
 
 
 class Pipeline:
@@ -58,8 +76,11 @@ class Pipeline:
         self._is_needed.clear()
 
         def in_time() -> Prepared | None:
-            self._is_needed.wait(max(0.0, needed_at - _LEAD_SECONDS - time.monotonic()))
-            return prepare(self._turn, with_suspects=False)
+            self._is_needed.wait(max(0.0, needed_at - _lead.seconds() - time.monotonic()))
+            began_at = time.monotonic()
+            prepared = prepare(self._turn, with_suspects=False)
+            _lead.took(time.monotonic() - began_at)
+            return prepared
 
         self._ahead = self._threads[0].submit(in_time)
 

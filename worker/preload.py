@@ -1,8 +1,9 @@
-"""Loads models when a generation worker's process starts, so that its first job does not wait for them."""
+"""Readies a generation worker's process at its start: its models, so that no job waits, and its place among others."""
 
 import gc
 import logging
 import os
+import sys
 from typing import Any
 
 from celery.signals import worker_process_init
@@ -13,9 +14,13 @@ from worker import loaded
 
 log = logging.getLogger(__name__)
 
+#: How long a thread keeps the interpreter from another that waits for it; the engine lets go of it by itself.
+_SWITCH_SECONDS = 0.0005
+
 
 def preload(**_: Any) -> None:
     """The first models of the catalog, as many as one process keeps; one that fails is left to its jobs."""
+    step_back()
     # A batch's texts are too few to share among threads, whose waking costs more than the work; read at each use.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in loaded.names()[: settings.get().loaded_models]:
@@ -25,6 +30,12 @@ def preload(**_: Any) -> None:
             log.warning("going on without %s", name)
     collect_seldom()
     log.info(MODELS_LOADED)
+
+
+def step_back() -> None:
+    """Requests come first, on a core that they share with the engine, and so do the threads that claim and settle."""
+    os.nice(settings.get().niceness)
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 def collect_seldom() -> None:

@@ -53,9 +53,9 @@ class Client:
             time.sleep(POLL_SECONDS)
         raise TimeoutError(f"a job had not ended after {patience:g} s")
 
-    def results(self, job_id: str) -> bytes:
-        """The lines that are there."""
-        return self._ask("GET", f"/v1/jobs/{job_id}/results").read()
+    def results(self, job_id: str, wait: int) -> bytes:
+        """The lines that are there at the job's end, or after so many seconds."""
+        return self._ask("GET", f"/v1/jobs/{job_id}/results?wait={wait}").read()
 
     def download(self, job_id: str, path: Path) -> None:
         """All results, into a file."""

@@ -14,7 +14,7 @@ from lengthwise.kinds import KINDS
 STATUSES = {
     "post /v1/jobs": "202 400 413 415 422 429 503 507 default",
     "get /v1/jobs": "200 404 422 503 default",
-    "get /v1/jobs/{job_id}": "200 404 503 default",
+    "get /v1/jobs/{job_id}": "200 404 422 503 default",
     "delete /v1/jobs/{job_id}": "204 404 503 507 default",
     "get /v1/jobs/{job_id}/results": "200 404 422 503 default",
     "get /v1/jobs/{job_id}/deliveries": "200 404 503 default",
