@@ -44,10 +44,13 @@ class Prepared:
 def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
     """Claims from the pool whose turn it is, and from the others once it is empty; None when nothing waits anywhere.
 
-    Without suspects, None as soon as that pool has nothing else. Raises ``Unavailable``.
+    Without suspects, None as soon as that pool has nothing else, or a suspect first: it must not wait for ever behind
+    what comes after it. Raises ``Unavailable``.
     """
     while not drain.is_stopping():
         pool = turn.next()
+        if not with_suspects and turn.is_suspect:
+            return None
         claimed = _claim(pool, with_suspects)
         if claimed is None:
             # Who passes suspects over would go in circles among pools where nothing else waits.

@@ -91,8 +91,8 @@ def _ring() -> None:
         due = ledger.deliveries_due(connection)
     # Bells that nobody hears yet are enough: whoever comes works for all pools.
     if pools and queue.length(queue.GENERATE) < queue.MAX_BELLS:
-        for pool, _ in pools:
-            queue.ring(queue.GENERATE, [pool])
+        for pool in pools:
+            queue.ring(queue.GENERATE, [pool.name])
     if due and queue.length(queue.DELIVER) < queue.MAX_BELLS:
         queue.ring(queue.DELIVER)
 

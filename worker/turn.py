@@ -21,6 +21,12 @@ class Turn:
         self.pool = pool
         self._ends_at = now + settings.get().slice_seconds
         self._began_at = self._looked_at = now
+        self._suspects: set[str] = set()
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker died over what is first in this pool, as far as is known."""
+        return self.pool in self._suspects
 
     @property
     def is_over(self) -> bool:
@@ -60,7 +66,9 @@ class Turn:
     def _waiting(self) -> dict[str, int]:
         """The pools with work that may be claimed now, and how urgent that is; the lowest is the most urgent."""
         with database.translated(), database.engine().begin() as connection:
-            return dict(sweep.waiting_pools(connection))
+            waiting = sweep.waiting_pools(connection)
+        self._suspects = {pool.name for pool in waiting if pool.is_suspect}
+        return {pool.name: pool.priority for pool in waiting}
 
 
 def _is_loaded(pool: str) -> bool:

@@ -1,5 +1,6 @@
 """What time alone must mend: locks of the frozen, leases that ran out, jobs whose end was missed, lost bells."""
 
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -33,11 +34,20 @@ def finished_jobs(connection: Connection) -> list[UUID]:
     return [row[0] for row in cursor.fetchall()]
 
 
-def waiting_pools(connection: Connection) -> list[tuple[str, int]]:
-    """Pools with work that may be claimed now, by name, and the priority of the first of it."""
+class WaitingPool(NamedTuple):
+    """A pool with work that may be claimed now, and what is the first of it."""
+
+    name: str
+    priority: int
+    #: Whether a worker died over that.
+    is_suspect: bool
+
+
+def waiting_pools(connection: Connection) -> list[WaitingPool]:
+    """By name."""
     cursor = database.cursor(connection)
     cursor.execute(_WAITING_POOLS)
-    return cursor.fetchall()
+    return [WaitingPool(*row) for row in cursor.fetchall()]
 
 
 def deliveries_due(connection: Connection) -> bool:
@@ -90,8 +100,9 @@ WITH RECURSIVE pools AS (
           ORDER BY shards.pool LIMIT 1)
   FROM pools WHERE pools.pool IS NOT NULL
 )
-SELECT pool, head.priority FROM pools CROSS JOIN LATERAL (
-  SELECT priority FROM shards WHERE shards.pool = pools.pool AND state = 'ready' AND not_before <= now()
+SELECT pool, head.priority, head.is_suspect FROM pools CROSS JOIN LATERAL (
+  SELECT priority, deaths > 0 AS is_suspect FROM shards
+  WHERE shards.pool = pools.pool AND state = 'ready' AND not_before <= now()
   ORDER BY priority, vkey, id LIMIT 1
 ) head
 ORDER BY pool

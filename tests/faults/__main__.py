@@ -2,6 +2,7 @@
 
 import argparse
 import multiprocessing
+import signal
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -15,6 +16,7 @@ from tests.faults.run import FAULTS, Outcome, run_seed
 
 def main() -> None:
     given = _arguments()
+    signal.signal(signal.SIGTERM, _stop)
     names = [fault.name for fault in FAULTS if not given.only or any(part in fault.name for part in given.only)]
     if not names:
         sys.exit(f"no such fault; there are: {', '.join(fault.name for fault in FAULTS)}")
@@ -31,6 +33,18 @@ def main() -> None:
     sys.exit(0 if all(outcome.is_ok for outcome in outcomes) else 1)
 
 
+def _stop(*_: object) -> None:
+    """Whoever is asked to stop stops what it has started."""
+    for seed in multiprocessing.active_children():
+        seed.terminate()
+    sys.exit("stopped")
+
+
+def _stop_seed() -> None:
+    """A seed's process leaves its stack, which ends every process of that."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+
+
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
@@ -45,7 +59,7 @@ def _arguments() -> argparse.Namespace:
 def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[Outcome]]]:
     """Each seed and its outcomes, as they are there. A process a seed: what it starts ends with it."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.parallel, mp_context=spawn, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(given.parallel, mp_context=spawn, initializer=_stop_seed, max_tasks_per_child=1) as pool:
         runs = {pool.submit(run_seed, seed, names, given.items, given.keep, report.say): seed for seed in seeds}
         for run in as_completed(runs):
             yield runs[run], run.result()

@@ -104,4 +104,4 @@ def forget_models() -> None:
 
 def _waiting() -> list[str]:
     with database.engine().begin() as connection:
-        return [pool for pool, _ in sweep.waiting_pools(connection)]
+        return [pool.name for pool in sweep.waiting_pools(connection)]

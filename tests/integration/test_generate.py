@@ -331,3 +331,21 @@ def test_pools_in_which_suspects_alone_wait_are_left_to_who_holds_nothing() -> N
     assert claiming.prepare(turn.Turn(POOL), with_suspects=False) is None
     task.generate(POOL)
     assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
+
+
+def test_a_suspect_is_not_passed_over_for_as_long_as_something_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims ahead leave it out; it has its turn, alone, as soon as it is the first."""
+    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    suspect = submit(texts(1))
+    submit(texts(100))
+    sql("UPDATE shards SET deaths = 1 WHERE job_id = :job", job=suspect)
+    working = turn.Turn(POOL)
+    assert claiming.prepare(working, with_suspects=False) is None
+    prepared = claiming.prepare(working)
+    assert prepared is not None
+    assert prepared.is_suspect
+    after = claiming.prepare(working, with_suspects=False)
+    assert after is not None
+    assert not after.is_suspect
+    for each in (prepared, after):
+        claiming.give_back(each)
