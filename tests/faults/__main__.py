@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.faults import report
-from tests.faults.run import FAULTS, Outcome, run_seed
+from tests.faults.run import FAULTS, Outcome, leave_when_stopped, run_seed
 
 
 def main() -> None:
@@ -40,11 +40,6 @@ def _stop(*_: object) -> None:
     sys.exit("stopped")
 
 
-def _stop_seed() -> None:
-    """A seed's process leaves its stack, which ends every process of that."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
@@ -59,7 +54,9 @@ def _arguments() -> argparse.Namespace:
 def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[Outcome]]]:
     """Each seed and its outcomes, as they are there. A process a seed: what it starts ends with it."""
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(given.parallel, mp_context=spawn, initializer=_stop_seed, max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(
+        given.parallel, mp_context=spawn, initializer=leave_when_stopped, max_tasks_per_child=1
+    ) as pool:
         runs = {pool.submit(run_seed, seed, names, given.items, given.keep, report.say): seed for seed in seeds}
         for run in as_completed(runs):
             yield runs[run], run.result()

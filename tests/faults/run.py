@@ -1,6 +1,8 @@
 """One seed: a stack, and the faults one after the other on it, each with its load and its verdict."""
 
 import shutil
+import signal
+import sys
 import time
 import traceback
 from collections.abc import Callable, Sequence
@@ -70,6 +72,11 @@ Say = Callable[[Outcome], None]
 
 def _quiet(outcome: Outcome) -> None:
     """Says nothing."""
+
+
+def leave_when_stopped() -> None:
+    """SIGTERM has this process leave its stack, which ends every process of that."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
 
 
 def run_seed(
