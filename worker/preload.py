@@ -20,7 +20,6 @@ _SWITCH_SECONDS = 0.0005
 
 def preload(**_: Any) -> None:
     """The first models of the catalog, as many as one process keeps; one that fails is left to its jobs."""
-    step_back()
     # A batch's texts are too few to share among threads, whose waking costs more than the work; read at each use.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     for name in loaded.names()[: settings.get().loaded_models]:
@@ -32,7 +31,7 @@ def preload(**_: Any) -> None:
     log.info(MODELS_LOADED)
 
 
-def step_back() -> None:
+def step_back(**_: Any) -> None:
     """Requests come first, on a core that they share with the engine, and so do the threads that claim and settle."""
     os.nice(settings.get().niceness)
     sys.setswitchinterval(_SWITCH_SECONDS)
@@ -50,4 +49,5 @@ def collect_seldom() -> None:
 
 
 # Only a prefork pool has such processes: a worker for deliveries, on threads, never loads a model.
+worker_process_init.connect(step_back)
 worker_process_init.connect(preload)
