@@ -3,10 +3,10 @@
 Layers hold ``[rows, heads, capacity, head size]``. Memory is zeroed: what a mask hides must still be finite.
 """
 
-import inspect
-
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
+
+import inspect
 from collections.abc import Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -189,6 +189,9 @@ def keep_rows(cache: Any, rows: torch.Tensor) -> None:
         layer.keep(rows)
 
 
-def cache_argument(model: Any) -> str:
-    """What the model's forward calls its cache: transformers 5.24 renamed it, and warns of the old name."""
-    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
+def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
+    """The cache under the name that the model's forward has for it: transformers 5.24 renamed it, and warns of the old.
+
+    Looks through the signature: once a batch, not once a step.
+    """
+    return {"cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values": cache}

@@ -21,6 +21,7 @@ class DecoderOnlyStepper:
         self.model, self.prompts = model, prompts
         self.slots = Slots([len(prompt) for prompt in prompts])
         self.cache = slot_cache(model.config.num_hidden_layers, self.slots)
+        self._cache_argument = cache_argument(model, self.cache)
 
     def start(self) -> torch.Tensor:
         lengths = self.slots.lengths
@@ -46,7 +47,7 @@ class DecoderOnlyStepper:
             position_ids=positions[None],
             attention_mask=plan.marker,
             use_cache=True,
-            **{cache_argument(self.model): self.cache},
+            **self._cache_argument,
             logits_to_keep=logits_to_keep,
             plans=(plan,),
         ).logits

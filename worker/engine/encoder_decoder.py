@@ -25,6 +25,7 @@ class EncoderDecoderStepper:
         config = model.config
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
         self.cache = source_cache(int(layers or config.num_hidden_layers))
+        self._cache_argument = cache_argument(model, self.cache)
         self.written = 0
 
     def start(self) -> torch.Tensor:
@@ -42,7 +43,7 @@ class EncoderDecoderStepper:
             decoder_input_ids=tokens[:, None],
             decoder_attention_mask=past.marker,
             use_cache=True,
-            **{cache_argument(self.model): self.cache},
+            **self._cache_argument,
             plans=plans,
         ).logits
         return logits[:, -1]
