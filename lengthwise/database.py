@@ -100,7 +100,10 @@ def pipelined(connection: Any) -> Iterator[None]:
         yield
 
 
-def cursor(connection: Any) -> psycopg.Cursor[Any]:
-    """The psycopg cursor beneath a SQLAlchemy connection, in the same transaction (COPY needs it)."""
+def cursor(connection: Any, *, binary: bool = False) -> psycopg.Cursor[Any]:
+    """The psycopg cursor beneath a SQLAlchemy connection, in the same transaction (COPY needs it).
+
+    ``binary`` has rows sent so: cheaper to read where there are many, or long ones.
+    """
     raw: psycopg.Connection[Any] = connection.connection.driver_connection
-    return raw.cursor()
+    return raw.cursor(binary=binary)

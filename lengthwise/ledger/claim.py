@@ -145,7 +145,7 @@ def _load(connection: Connection, token: UUID, taken: Sequence[ClaimedShard]) ->
     if not taken:
         return None
     shards = {shard.id: shard for shard in sorted(taken, key=attrgetter("priority", "vkey", "id"))}
-    reading, jobs_of = (connection.connection.driver_connection.cursor(binary=True) for _ in range(2))  # type: ignore[union-attr]
+    reading, jobs_of = (database.cursor(connection, binary=True) for _ in range(2))
     reading.execute(_ITEMS, {"ids": list(shards)})
     jobs_of.execute(_JOBS, {"ids": list({shard.job_id for shard in taken})})
     items = list(map(_as_item, reading.fetchall()))

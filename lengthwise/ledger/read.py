@@ -144,7 +144,7 @@ def results(
     """
     start = (after + 1) // chunk_items * chunk_items
     end = start + chunk_items
-    reading, asking = (connection.connection.driver_connection.cursor(binary=True) for _ in range(2))  # type: ignore[union-attr]
+    reading, asking = (database.cursor(connection, binary=True) for _ in range(2))
     with database.pipelined(connection):
         statement = _RESULTS if has_dropped else _SETTLED
         reading.execute(statement, {"job": job_id, "after": after, "start": start, "end": end, "limit": limit})

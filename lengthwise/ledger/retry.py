@@ -8,6 +8,7 @@ from uuid import UUID
 from psycopg.rows import class_row
 from sqlalchemy import Connection
 
+from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
 
 #: Payloads fetched at a time.
@@ -51,7 +52,7 @@ def failed(connection: Connection, job_id: UUID, tenant_id: UUID) -> Failed:
 
 def payloads(connection: Connection, job: Failed) -> Iterator[bytes]:
     """The failed items as they were stored, in the caller's order, some at a time."""
-    cursor = connection.connection.driver_connection.cursor(binary=True)  # type: ignore[union-attr]
+    cursor = database.cursor(connection, binary=True)
     for start in range(0, job.n_items, job.chunk_items):
         cursor.execute(_PLACES, {"job": job.id, "start": start, "end": start + job.chunk_items})
         places = [row[0] for row in cursor.fetchall()]
