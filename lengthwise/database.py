@@ -6,6 +6,7 @@ from functools import cache
 from typing import Any
 
 import psycopg
+from psycopg.rows import BaseRowFactory, tuple_row
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -18,6 +19,7 @@ from lengthwise.errors import Unavailable
 #: A read-only server was the primary a moment ago.
 _TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
 _FULL = ("53100", "53200")
+_LOCKED = "55P03"
 #: By which our sessions are known among a server's.
 APPLICATION = "lengthwise"
 
@@ -89,7 +91,7 @@ def translated() -> Iterator[None]:
 def _unavailable(state: str) -> Unavailable:
     if state.startswith(_FULL):
         return Unavailable("the database is full", retry_after=60, full=True)
-    return Unavailable("the database is away")
+    return Unavailable("a lock is held for long" if state == _LOCKED else "the database is away")
 
 
 @contextmanager
@@ -100,10 +102,15 @@ def pipelined(connection: Any) -> Iterator[None]:
         yield
 
 
-def cursor(connection: Any, *, binary: bool = False) -> psycopg.Cursor[Any]:
+def cursor(connection: Any, *, binary: bool = False, rows: BaseRowFactory[Any] = tuple_row) -> psycopg.Cursor[Any]:
     """The psycopg cursor beneath a SQLAlchemy connection, in the same transaction (COPY needs it).
 
-    ``binary`` has rows sent so: cheaper to read where there are many, or long ones.
+    ``binary`` has rows sent so: cheaper to read where there are many, or long ones. ``rows`` is what each becomes.
     """
     raw: psycopg.Connection[Any] = connection.connection.driver_connection
-    return raw.cursor(binary=binary)
+    return raw.cursor(binary=binary, row_factory=rows)
+
+
+def limit_lock_wait(connection: Any, seconds: float) -> None:
+    """From here to the transaction's end, ``Unavailable`` is raised once a lock was waited for so long."""
+    cursor(connection).execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(seconds * 1000)}ms"])

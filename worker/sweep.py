@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 #: Rows of forgotten jobs are removed for this share of the time, in transactions of about 10,000 of them.
 _PURGE_SHARE = 0.1
 _PURGE_ITEMS = 5_000
-_SHORT_WAIT = "SET LOCAL lock_timeout = '500ms'"
+_LOCK_SECONDS = 0.5
 
 
 class _Net:
@@ -55,7 +55,7 @@ def sweep() -> None:
 def _transaction() -> Iterator[Connection]:
     """Gives up soon on a lock: who holds it may be frozen, and is only ended by the next sweep."""
     with database.engine().begin() as connection:
-        database.cursor(connection).execute(_SHORT_WAIT)
+        database.limit_lock_wait(connection, _LOCK_SECONDS)
         yield connection
 
 

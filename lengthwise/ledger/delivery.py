@@ -36,10 +36,8 @@ class Attempt:
 
 def claim_due(connection: Connection, token: UUID, *, limit: int, hold_seconds: float) -> list[Due]:
     """Takes deliveries that are due; one whose holder died becomes due again after ``hold_seconds``."""
-    raw = connection.connection.driver_connection
-    with raw.cursor(row_factory=class_row(Due)) as cursor:  # type: ignore[union-attr]
-        found: list[Due] = cursor.execute(_CLAIM_DUE, {"token": token, "limit": limit, "hold": hold_seconds}).fetchall()
-    return found
+    cursor = database.cursor(connection, rows=class_row(Due))
+    return cursor.execute(_CLAIM_DUE, {"token": token, "limit": limit, "hold": hold_seconds}).fetchall()
 
 
 def record(
@@ -71,10 +69,8 @@ def record(
 
 def of_job(connection: Connection, job_id: UUID) -> list[dict[str, Any]]:
     """A job's deliveries with their attempts, oldest first; no secret among them."""
-    raw = connection.connection.driver_connection
-    with raw.cursor(row_factory=dict_row) as cursor:  # type: ignore[union-attr]
-        found: list[dict[str, Any]] = cursor.execute(_OF_JOB, {"job": job_id}).fetchall()
-    return found
+    cursor = database.cursor(connection, rows=dict_row)
+    return cursor.execute(_OF_JOB, {"job": job_id}).fetchall()
 
 
 _CLAIM_DUE = """

@@ -14,7 +14,7 @@ HEADER = "Idempotency-Key"
 INDEX = "jobs_idempotency_key_idx"
 
 #: How long a request waits for another of the same name: a small job is taken by then, and few threads ever wait.
-_WAIT_MILLISECONDS = 2_000
+_WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ def lock(connection: Connection, tenant_id: UUID, key: str) -> None:
     Raises ``Unavailable`` if another one goes on for longer than a caller should wait.
     """
     cursor = database.cursor(connection)
-    cursor.execute(_LIMIT_WAIT, {"wait": f"{_WAIT_MILLISECONDS}ms"})
+    database.limit_lock_wait(connection, _WAIT_SECONDS)
     try:
         cursor.execute(_LOCK, {"name": f"{tenant_id} {key}"})
     except LockNotAvailable:
@@ -66,8 +66,6 @@ def lock(connection: Connection, tenant_id: UUID, key: str) -> None:
 _FIND = """
 SELECT id, request_hash, webhook_secret FROM jobs WHERE tenant_id = %(tenant)s AND idempotency_key = %(key)s
 """
-
-_LIMIT_WAIT = "SELECT set_config('lock_timeout', %(wait)s, true)"
 
 # Of two names with one hash the second waits for nothing; the unique index on jobs tells them apart.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))"

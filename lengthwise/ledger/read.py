@@ -96,10 +96,8 @@ def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int
 
 
 def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[JobFigures]:
-    raw = connection.connection.driver_connection
-    with raw.cursor(row_factory=kwargs_row(_job_figures)) as cursor:  # type: ignore[union-attr]
-        found: list[JobFigures] = cursor.execute(_FIGURES.format(where=where), params).fetchall()
-    return found
+    cursor = database.cursor(connection, rows=kwargs_row(_job_figures))
+    return cursor.execute(_FIGURES.format(where=where), params).fetchall()
 
 
 def _job_figures(state: str, **columns: Any) -> JobFigures:

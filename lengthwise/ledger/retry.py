@@ -38,16 +38,15 @@ def failed(connection: Connection, job_id: UUID, tenant_id: UUID) -> Failed:
 
     Raises ``NotFound``; ``Conflict`` while it is open, and if none of its items failed.
     """
-    raw = connection.connection.driver_connection
-    with raw.cursor(row_factory=class_row(Failed)) as cursor:  # type: ignore[union-attr]
-        found = cursor.execute(_FAILED, {"job": job_id, "tenant": tenant_id}).fetchone()
+    cursor = database.cursor(connection, rows=class_row(Failed))
+    found: Failed | None = cursor.execute(_FAILED, {"job": job_id, "tenant": tenant_id}).fetchone()
     if found is None:
         raise NotFound("there is no such job")
     if found.state == "open":
         raise Conflict("the job has not ended")
     if not found.n_failed:
         raise Conflict("no item of the job failed")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def payloads(connection: Connection, job: Failed) -> Iterator[bytes]:

@@ -148,7 +148,7 @@ def test_requests_at_the_same_instant_make_one_job(client: TestClient) -> None:
 def test_a_request_that_waits_for_another_is_told_to_come_again(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(idempotency, "_WAIT_MILLISECONDS", 50)
+    monkeypatch.setattr(idempotency, "_WAIT_SECONDS", 0.05)
     with database.engine().begin() as connection:
         idempotency.lock(connection, tenant.DEFAULT, "a")
         waited = post(client, "a")

@@ -76,9 +76,9 @@ def every_session_ends_at_statement(client: TestClient, n: int) -> Iterator[None
 
     real_cursor = database.cursor
 
-    def cursor(connection: Any) -> Any:
+    def cursor(connection: Any, **options: Any) -> Any:
         cut(connection)
-        return real_cursor(connection)
+        return real_cursor(connection, **options)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(database, "cursor", cursor)
