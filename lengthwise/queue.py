@@ -1,11 +1,16 @@
 """The Celery app and its bells. A bell is a task that carries a pool's name, never a text: losing one costs seconds."""
 
+# mypy: allow-untyped-calls
+# kombu ships few annotations.
+
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
 from celery import Celery
+from kombu.connection import Connection, ConnectionPool
 
 from lengthwise import broker, settings
 
@@ -108,5 +113,17 @@ def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
             bells.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
     except Exception as error:  # each broker's library has errors of its own, and none of them is the caller's
         log.warning("bell not rung, the sweep will: %s", type(error).__name__)
+        _drop_idle(bells.pool)
         return False
     return True
+
+
+def _drop_idle(connections: ConnectionPool) -> None:
+    """One that failed was not the only one of its age: each of the others would cost a later ring its time-out."""
+    idle: list[Connection] = []
+    with suppress(connections.LimitExceeded):
+        while len(idle) < connections.limit:
+            idle.append(connections.acquire())
+    for connection in idle:
+        connections.collect_resource(connection)
+        connection.release()

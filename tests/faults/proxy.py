@@ -51,10 +51,10 @@ class Proxy:
         self._loop.close()
 
     def switch(self, mode: Mode) -> None:
-        """From now on."""
-        self._loop.call_soon_threadsafe(self._switch, mode)
+        """From now on: it is so when this returns."""
+        asyncio.run_coroutine_threadsafe(self._switch(mode), self._loop).result()
 
-    def _switch(self, mode: Mode) -> None:
+    async def _switch(self, mode: Mode) -> None:
         self._mode = mode
         if mode is Mode.HALF_OPEN:
             self._epoch += 1  # whatever is open now has seen its last byte

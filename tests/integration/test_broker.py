@@ -2,14 +2,17 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import redis
 
 from lengthwise import queue, settings
 from lengthwise.settings import Settings
+from tests.faults.proxy import Mode, Proxy
 from tests.ledger import POOL, knobs, outputs, state, submit
-from tests.servers import REDIS_VARIABLE, wait_until
+from tests.servers import REDIS_VARIABLE, Urls, wait_until
 from tests.workers import worker
 from worker import sweep
 
@@ -62,5 +65,36 @@ def test_a_broker_that_is_away_has_no_bells_and_hurts_nobody(monkeypatch: pytest
         queue.forget()
         assert queue.ring(queue.GENERATE, [POOL]) is False
         assert queue.length(queue.GENERATE) == 0
+    settings.get.cache_clear()
+    queue.forget()
+
+
+def answering(count: int) -> int:
+    """So many of the connections that ring, used at once, reach the broker."""
+    connections = queue._ringing().pool
+    n_answering = 0
+    for connection in [connections.acquire() for _ in range(count)]:
+        with suppress(redis.TimeoutError), connection.default_channel.conn_or_acquire() as client:
+            n_answering += client.ping()
+        connection.release()
+    return n_answering
+
+
+def test_once_a_connection_was_found_dead_no_later_ring_waits_for_another_of_its_age(
+    servers: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _, number = servers.redis.removeprefix("redis+socket://").partition("?virtual_host=")
+    if not number:
+        pytest.skip("needs an embedded Redis, whose socket can be cut off")
+    with Proxy(Path(path)) as proxy:
+        monkeypatch.setenv(REDIS_VARIABLE, f"redis://127.0.0.1:{proxy.port}/{number}")
+        settings.get.cache_clear()
+        queue.forget()
+        assert answering(3) == 3
+        proxy.switch(Mode.HALF_OPEN)
+        proxy.switch(Mode.PASS)
+        assert queue.ring(queue.GENERATE, [POOL]) is False
+        assert queue.ring(queue.GENERATE, [POOL])
+        assert answering(3) == 3
     settings.get.cache_clear()
     queue.forget()
