@@ -7,6 +7,7 @@ held. Knows nothing of what the steps mean. Times are of the monotonic clock, wh
 import json
 import os
 import signal
+import threading
 import time
 from collections import deque
 from dataclasses import asdict, dataclass
@@ -152,4 +153,5 @@ def _kill(victim: Victim) -> None:
         case Victim.GROUP:
             os.killpg(os.getpgrp(), signal.SIGKILL)
         case Victim.STOPPED:
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this very thread: one that is for the process may be taken by another, and this one goes on meanwhile.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
