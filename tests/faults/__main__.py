@@ -16,7 +16,7 @@ from tests.faults.run import FAULTS, Outcome, leave_when_stopped, run_seed
 
 def main() -> None:
     given = _arguments()
-    signal.signal(signal.SIGTERM, _stop)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     names = [fault.name for fault in FAULTS if not given.only or any(part in fault.name for part in given.only)]
     if not names:
         sys.exit(f"no such fault; there are: {', '.join(fault.name for fault in FAULTS)}")
@@ -33,13 +33,6 @@ def main() -> None:
     sys.exit(0 if all(outcome.is_ok for outcome in outcomes) else 1)
 
 
-def _stop(*_: object) -> None:
-    """Whoever is asked to stop stops what it has started."""
-    for seed in multiprocessing.active_children():
-        seed.terminate()
-    sys.exit("stopped")
-
-
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
@@ -52,14 +45,22 @@ def _arguments() -> argparse.Namespace:
 
 
 def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[Outcome]]]:
-    """Each seed and its outcomes, as they are there. A process a seed: what it starts ends with it."""
+    """Each seed and its outcomes, as they are there. A process a seed: what it starts ends with it.
+
+    Whoever is asked to stop begins no other seed, and stops those that run.
+    """
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
         given.parallel, mp_context=spawn, initializer=leave_when_stopped, max_tasks_per_child=1
     ) as pool:
         runs = {pool.submit(run_seed, seed, names, given.items, given.keep, report.say): seed for seed in seeds}
-        for run in as_completed(runs):
-            yield runs[run], run.result()
+        try:
+            for run in as_completed(runs):
+                yield runs[run], run.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for seed in multiprocessing.active_children():
+                seed.terminate()
 
 
 if __name__ == "__main__":
