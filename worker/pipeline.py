@@ -63,7 +63,11 @@ class Pipeline:
         if prepared is None:
             prepared = prepare(self._turn)
         if prepared is not None and prepared.is_suspect:
-            self._catch_up()
+            try:
+                self._catch_up()
+            except BaseException:
+                give_back(prepared)  # or its lease would be renewed for ever
+                raise
         return prepared
 
     def look_ahead(self, current: Prepared) -> None:
@@ -104,9 +108,10 @@ class Pipeline:
         if not _is_slow(prepared.model) and not self._unsettled:
             write()
             return
-        while len(self._unsettled) >= _MAX_UNSETTLED:
-            self._unsettled.popleft().result()
+        # First, whatever became of those before: with the last one of a claim its lease ends.
         self._unsettled.append(self._threads[1].submit(write))
+        while len(self._unsettled) > _MAX_UNSETTLED:
+            self._unsettled.popleft().result()
 
     def _catch_up(self) -> None:
         """Waits until everything that was settled behind is written."""

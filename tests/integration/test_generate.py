@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from lengthwise import database, queue, tokenizer
 from lengthwise.catalog import ModelSpec
-from lengthwise.errors import ConfigurationError, Unavailable
+from lengthwise.errors import ConfigurationError
 from lengthwise.ledger import cancel
 from lengthwise.ledger import lease as leases
 from lengthwise.ledger import settle as real
@@ -306,46 +306,3 @@ def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: 
     task.generate(POOL)
     assert len(refused) == 2
     assert is_echoed(job, sent)
-
-
-def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or it would be renewed for ever, and its items be nobody's."""
-
-    def is_away(*_: Any) -> None:
-        raise Unavailable("the database is away")
-
-    submit(texts(10))
-    prepared = claiming.prepare(turn.Turn(POOL))
-    assert prepared is not None
-    monkeypatch.setattr(leases, "release", is_away)
-    with pytest.raises(Unavailable):
-        claiming.give_back(prepared)
-    assert not prepared.lease._thread.is_alive()
-
-
-@pytest.mark.timeout(60)
-def test_pools_in_which_suspects_alone_wait_are_left_to_who_holds_nothing() -> None:
-    submit(texts(1))
-    submit(texts(1), pool="echo:other")
-    sql("UPDATE shards SET deaths = 1")
-    assert claiming.prepare(turn.Turn(POOL), with_suspects=False) is None
-    task.generate(POOL)
-    assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
-
-
-def test_a_suspect_is_not_passed_over_for_as_long_as_something_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Claims ahead leave it out; it has its turn, alone, as soon as it is the first."""
-    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
-    suspect = submit(texts(1))
-    submit(texts(100))
-    sql("UPDATE shards SET deaths = 1 WHERE job_id = :job", job=suspect)
-    working = turn.Turn(POOL)
-    assert claiming.prepare(working, with_suspects=False) is None
-    prepared = claiming.prepare(working)
-    assert prepared is not None
-    assert prepared.is_suspect
-    after = claiming.prepare(working, with_suspects=False)
-    assert after is not None
-    assert not after.is_suspect
-    for each in (prepared, after):
-        claiming.give_back(each)

@@ -1,0 +1,107 @@
+"""Claims, and the pipeline that makes them ahead and settles behind: no lease outlives the work on what it holds."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from threading import enumerate as living_threads
+from typing import Any
+
+import pytest
+
+from lengthwise import queue
+from lengthwise.errors import Unavailable
+from lengthwise.ledger import lease as leases
+from lengthwise.settings import Settings
+from tests.ledger import POOL, sql, submit
+from worker import claiming, loaded, settlement, turn
+from worker import generate as task
+from worker.claiming import Prepared
+from worker.memo import Memo
+from worker.pipeline import Pipeline
+
+
+@pytest.fixture(autouse=True)
+def worker(catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker that has loaded nothing yet, and whose bells nobody hears."""
+    monkeypatch.setattr(queue, "ring", lambda *_: True)
+    loaded.forget()
+    monkeypatch.setattr(claiming, "_memo", Memo())
+    yield
+    loaded.forget()
+
+
+def is_away(*_: Any) -> None:
+    raise Unavailable("the database is away")
+
+
+def leases_alive() -> int:
+    return sum(thread.name == "heartbeat" for thread in living_threads())
+
+
+def next_of(pipeline: Pipeline) -> Prepared:
+    """A claim of one new item, whose engine is worth settling behind."""
+    submit(["abc"])
+    prepared = pipeline.next()
+    assert prepared is not None
+    prepared.model.engine_seconds = 1
+    return prepared
+
+
+def test_a_settlement_that_failed_keeps_no_later_claim_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settlement, "put", is_away)
+    with pytest.raises(Unavailable), Pipeline(turn.Turn(POOL)) as pipeline:
+        for _ in range(5):
+            pipeline.finish(next_of(pipeline))
+    assert leases_alive() == 0
+
+
+def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Pipeline(turn.Turn(POOL)) as pipeline:
+        first = next_of(pipeline)
+        submit(["a suspect"])
+        sql("UPDATE shards SET deaths = 1, priority = 0 WHERE state = 'ready'")
+        monkeypatch.setattr(settlement, "put", is_away)
+        pipeline.finish(first)
+        with pytest.raises(Unavailable):
+            pipeline.next()
+    assert leases_alive() == 0
+    assert sql("SELECT state, deaths FROM shards ORDER BY deaths") == [("ready", 0), ("ready", 1)]
+
+
+def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or it would be renewed for ever, and its items be nobody's."""
+
+    submit(["abc"] * 10)
+    prepared = claiming.prepare(turn.Turn(POOL))
+    assert prepared is not None
+    monkeypatch.setattr(leases, "release", is_away)
+    with pytest.raises(Unavailable):
+        claiming.give_back(prepared)
+    assert not prepared.lease._thread.is_alive()
+
+
+@pytest.mark.timeout(60)
+def test_pools_in_which_suspects_alone_wait_are_left_to_who_holds_nothing() -> None:
+    submit(["abc"])
+    submit(["abc"], pool="echo:other")
+    sql("UPDATE shards SET deaths = 1")
+    assert claiming.prepare(turn.Turn(POOL), with_suspects=False) is None
+    task.generate(POOL)
+    assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
+
+
+def test_a_suspect_is_not_passed_over_for_as_long_as_something_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Claims ahead leave it out; it has its turn, alone, as soon as it is the first."""
+    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    suspect = submit(["abc"])
+    submit(["abc"] * 100)
+    sql("UPDATE shards SET deaths = 1 WHERE job_id = :job", job=suspect)
+    working = turn.Turn(POOL)
+    assert claiming.prepare(working, with_suspects=False) is None
+    prepared = claiming.prepare(working)
+    assert prepared is not None
+    assert prepared.is_suspect
+    after = claiming.prepare(working, with_suspects=False)
+    assert after is not None
+    assert not after.is_suspect
+    for each in (prepared, after):
+        claiming.give_back(each)
