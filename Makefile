@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCHMARKED := $(VENV)/.installed-bench
+PEERS := .venv-peers
 
-# Of bench-queue; the plots in docs/ are those of the last whole run.
+# Of bench-queue and bench-engine; the plots in docs/ are those of the last whole run.
 ARGS ?= --plots docs
 
 .DEFAULT_GOAL := help
@@ -70,7 +71,18 @@ $(BENCHMARKED): $(INSTALLED)
 bench-queue: $(BENCHMARKED) ## What the queue costs, beside one Celery task an item (some 20 minutes; ARGS=--quick for two)
 	@$(BIN)/python -m benchmarks.queue $(ARGS)
 
-clean: ## Remove the environment, the local data and all caches
-	rm -rf $(VENV) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+$(PEERS)/.installed: benchmarks/engine/peers.txt
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@echo "installing CTranslate2 and OpenVINO into $(PEERS), once: about three minutes"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "torch>=2.6,<2.14"
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/engine/peers.txt
+	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "optimum-intel==2.2.0"
+	@touch $@
 
-.PHONY: help install demo up lint test faults test-servers test-compose format evaluate bench-queue clean
+bench-engine: $(BENCHMARKED) $(PEERS)/.installed ## The engine beside transformers, CTranslate2 and OpenVINO (an hour or two; ARGS=--quick for minutes)
+	@$(BIN)/python -m benchmarks.engine $(ARGS)
+
+clean: ## Remove the environment, the local data and all caches
+	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: help install demo up lint test faults test-servers test-compose format evaluate bench-queue bench-engine clean

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
     """Answers or fails each of these pieces of ``work``."""
     began_at = time.monotonic()
+    computed = model.computed(work.lengths(batch))
+    work.charge(batch, computed)
     completions, error = _attempt(work, model.engine, batch)
     computed_at = time.monotonic()
     work.answer(completions)
@@ -30,7 +32,7 @@ def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
             work.fail(index, "out_of_memory" if is_memory else "engine_error")
         return
     if is_memory:
-        model.shrink(len(batch) * max(work.lengths(batch)))
+        model.shrink(sum(computed))
     middle = (len(rest) + 1) // 2
     for half in (rest[:middle], rest[middle:]):
         if half:
@@ -40,7 +42,6 @@ def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
 def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Completion], EngineError | None]:
     """The completions of one batch, and what ended it before all were there."""
     completions: list[Completion] = []
-    work.charge(batch)
     try:
         with watchdog.watched() as progress:
             for completion in engine.generate([work.request(index) for index in batch]):

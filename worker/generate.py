@@ -8,7 +8,6 @@ from lengthwise.errors import Unavailable
 from worker import batch, drain
 from worker.claiming import Prepared
 from worker.pipeline import Pipeline
-from worker.plan import plan
 from worker.turn import Turn
 
 log = logging.getLogger(__name__)
@@ -55,7 +54,7 @@ def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
         indexes = range(done, len(work.pieces))
         done = len(work.pieces)
         # A claim's items come with the most urgent first: their batch does not wait for longer ones.
-        batches = sorted(plan(work.lengths(indexes), model.batch_tokens, model.spec.batch_rows), key=min)
+        batches = sorted(model.plan(work.lengths(indexes)), key=min)
         for number, planned in enumerate(batches, 1):
             if drain.is_stopping():
                 break

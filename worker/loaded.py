@@ -4,6 +4,7 @@ import logging
 import os
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -13,6 +14,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import Model
 from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError
+from worker.plan import pack, plan
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ class Loaded:
     model: Model
     engine: Engine
     capabilities: Capabilities
-    #: Padded tokens that a batch may have: the model's own limit, or less where the device had no memory for that.
+    #: Tokens that a batch may have, padding included: the model's own limit, or less where the device had no memory.
     batch_tokens: int = field(init=False)
     #: How long a batch takes, and of that the engine, as moving averages of those it ran; unknown at first.
     batch_seconds: float | None = None
@@ -44,9 +46,18 @@ class Loaded:
         self.batch_seconds = averaged(self.batch_seconds, batch_seconds)
         self.engine_seconds = averaged(self.engine_seconds, engine_seconds)
 
-    def shrink(self, padded: int) -> None:
-        """A batch of this many padded tokens did not fit: half of it may."""
-        self.batch_tokens = min(self.batch_tokens, max(1, padded // 2))
+    def plan(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Which of these requests run together; indexes into ``lengths``."""
+        cut = pack if self.capabilities.is_packed else plan
+        return cut(lengths, self.batch_tokens, self.spec.batch_rows)
+
+    def computed(self, lengths: Sequence[int]) -> list[int]:
+        """The input tokens, padding included, that each request of one batch costs."""
+        return list(lengths) if self.capabilities.is_packed else [max(lengths)] * len(lengths)
+
+    def shrink(self, n_tokens: int) -> None:
+        """A batch of this many tokens did not fit: half of it may."""
+        self.batch_tokens = min(self.batch_tokens, max(1, n_tokens // 2))
 
     def grow(self) -> None:
         """What did not fit may fit again: other users of the device come and go."""

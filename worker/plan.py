@@ -1,4 +1,4 @@
-"""Which requests run together: batches of like length under a token budget.
+"""Which requests run together: batches under a token budget, of like length where an engine pads.
 
 Pure: knows lengths and limits, nothing of requests, engines or jobs.
 """
@@ -23,4 +23,18 @@ def plan(lengths: Sequence[int], batch_tokens: int, batch_rows: int) -> list[lis
             batch.append(index)
         else:
             batches.append([index])
+    return batches
+
+
+def pack(lengths: Sequence[int], batch_tokens: int, batch_rows: int) -> list[list[int]]:
+    """The same for an engine that does not pad: batches of at most ``batch_tokens`` in all, of whatever lengths."""
+    batches: list[list[int]] = []
+    total = 0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        total += lengths[index]
+        if batches and len(batches[-1]) < batch_rows and total <= batch_tokens:
+            batches[-1].append(index)
+        else:
+            batches.append([index])
+            total = lengths[index]
     return batches

@@ -138,13 +138,12 @@ class Work:
         pieces = self.pieces
         return [len(pieces[index].prompt.tokens) for index in indexes]
 
-    def charge(self, batch: Sequence[int]) -> None:
-        """Accounts for one engine batch of these pieces, padding included, whether it succeeds or not."""
-        longest, share = max(self.lengths(batch)), 1 / len(batch)
-        for index in batch:
+    def charge(self, batch: Sequence[int], computed: Sequence[int]) -> None:
+        """Accounts for one engine batch of these pieces, each with its input tokens, whether it succeeds or not."""
+        for index, n_tokens in zip(batch, computed, strict=True):
             shard = self.pieces[index].entry.shard
-            shard.n_padded += longest
-            shard.n_batches += share
+            shard.n_padded += n_tokens
+            shard.n_batches += 1 / len(batch)
 
     def answer(self, completions: Sequence[Completion]) -> None:
         """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""

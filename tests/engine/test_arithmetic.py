@@ -13,7 +13,9 @@ from tests.engine.conftest import Load, Written
 from worker.engine.cache import Group, blocks, grouped
 from worker.engine.decoder_only import DecoderOnlyStepper
 from worker.engine.encoder_decoder import EncoderDecoderStepper
+from worker.engine.joined import Joined, join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear
+from worker.engine.prefixes import Prefixes
 from worker.engine.vocabulary import Vocabulary
 
 
@@ -68,6 +70,33 @@ def test_an_exact_head_has_the_same_bits_alone() -> None:
     assert torch.equal(head(x)[7], head(x[7:8])[0])
 
 
+@torch.inference_mode()
+def test_joined_layers_answer_as_each_alone_whoever_is_asked_first() -> None:
+    parts = [linear(outputs=32), linear(outputs=64, bias=False), linear(outputs=96)]
+    joined, x, other = Joined(parts), torch.randn(5, 96), torch.randn(5, 96)
+    for read in (x, other, x):
+        for number in (2, 0, 1):
+            assert error(joined.part(read, number), parts[number](read)) < 1e-6
+    assert error(joined.part(x, 1), parts[1](x)) < 1e-6
+    assert error(joined.part(other, 1), parts[1](other)) < 1e-6, "what was kept was of another input"
+
+
+def test_layers_are_joined_where_they_read_the_same() -> None:
+    def attention() -> nn.Module:
+        return nn.ModuleDict({"q_proj": linear(), "k_proj": linear(), "v_proj": linear(), "out_proj": linear(160)})
+
+    model = nn.ModuleDict({"self_attn": attention(), "encoder_attn": attention()})
+    join_linears(model)
+    kept = [name for name, module in model.named_modules() if type(module) is nn.Linear]
+    assert kept == [
+        "self_attn.out_proj",
+        "self_attn.joined_q_proj.whole",
+        "encoder_attn.q_proj",
+        "encoder_attn.out_proj",
+        "encoder_attn.joined_k_proj.whole",
+    ]
+
+
 @pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE))
 @torch.inference_mode()
 def test_exact_scores_are_within_a_hundred_thousandth_of_transformers(kind: str, written: Written, load: Load) -> None:
@@ -75,7 +104,7 @@ def test_exact_scores_are_within_a_hundred_thousandth_of_transformers(kind: str,
     engine = load(kind, "none")
     inputs = sorted((request.tokens for request in tiny.requests()), key=len)
     if kind in tiny.DECODERS:
-        found = DecoderOnlyStepper(engine.model, inputs).start()
+        found = DecoderOnlyStepper(engine.model, inputs, Prefixes()).start()
         expected = torch.cat([model(torch.tensor([tokens])).logits[:, -1] for tokens in inputs])
     else:
         start = torch.tensor([[engine.vocabulary.start]])
@@ -95,9 +124,18 @@ def test_equal_neighbours_form_a_group() -> None:
     assert grouped([]) == []
 
 
-@pytest.mark.parametrize(("length", "rounded"), [(1, 32), (32, 32), (33, 64)])
+@pytest.mark.parametrize(("length", "rounded"), [(1, 32), (32, 32), (33, 64), (256, 256), (257, 320), (1025, 1280)])
 def test_lengths_are_rounded_up_to_blocks(length: int, rounded: int) -> None:
     assert blocks(length) == rounded
+
+
+@given(length=st.integers(1, 100_000))
+def test_blocks_are_few_and_little_is_padding(length: int) -> None:
+    rounded = blocks(length)
+    assert rounded == blocks(rounded)
+    assert length <= rounded < max(length + 32, 1.25 * length)
+    assert blocks(length + 1) >= rounded
+    assert len({blocks(longer) for longer in range(length, 2 * length, max(1, length // 64))}) <= max(5, length // 32)
 
 
 def test_the_ids_of_generation_come_before_those_of_the_model(tmp_path: Path) -> None:

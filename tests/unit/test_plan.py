@@ -1,16 +1,20 @@
 """Which requests run together."""
 
+from collections.abc import Callable
 from random import Random
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthwise.sharding import ArrivalOrder
-from worker.plan import plan
+from worker.plan import pack, plan
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=200)
 TOKENS = st.integers(1, 4096)
 ROWS = st.integers(1, 64)
+
+Cut = Callable[[list[int], int, int], list[list[int]]]
 
 
 def padded(batches: list[list[int]], lengths: list[int]) -> int:
@@ -30,9 +34,10 @@ def arrival(lengths: list[int], tokens: int, rows: int) -> list[list[int]]:
     return batches
 
 
+@pytest.mark.parametrize("cut", [plan, pack])
 @given(LENGTHS, TOKENS, ROWS)
-def test_every_request_is_in_exactly_one_batch(lengths: list[int], tokens: int, rows: int) -> None:
-    assert sorted(index for batch in plan(lengths, tokens, rows) for index in batch) == list(range(len(lengths)))
+def test_every_request_is_in_exactly_one_batch(cut: Cut, lengths: list[int], tokens: int, rows: int) -> None:
+    assert sorted(index for batch in cut(lengths, tokens, rows) for index in batch) == list(range(len(lengths)))
 
 
 @given(LENGTHS, TOKENS, ROWS)
@@ -45,8 +50,20 @@ def test_no_batch_is_over_its_budgets_but_a_request_that_is_so_alone(
 
 
 @given(LENGTHS, TOKENS, ROWS)
-def test_the_longest_come_first_throughout(lengths: list[int], tokens: int, rows: int) -> None:
-    order = [lengths[index] for batch in plan(lengths, tokens, rows) for index in batch]
+def test_packed_batches_are_as_full_as_their_order_allows(lengths: list[int], tokens: int, rows: int) -> None:
+    batches = pack(lengths, tokens, rows)
+    sizes = [[lengths[index] for index in batch] for batch in batches]
+    for number, size in enumerate(sizes):
+        assert 1 <= len(size) <= rows
+        assert len(size) == 1 or sum(size) <= tokens
+        if number + 1 < len(sizes):
+            assert len(size) == rows or sum(size) + sizes[number + 1][0] > tokens
+
+
+@pytest.mark.parametrize("cut", [plan, pack])
+@given(LENGTHS, TOKENS, ROWS)
+def test_the_longest_come_first_throughout(cut: Cut, lengths: list[int], tokens: int, rows: int) -> None:
+    order = [lengths[index] for batch in cut(lengths, tokens, rows) for index in batch]
     assert order == sorted(lengths, reverse=True)
 
 

@@ -79,8 +79,8 @@ def test_a_shard_is_given_out_once_and_only_when_whole(model: Model) -> None:
 
 def test_a_shard_says_what_it_cost(model: Model) -> None:
     work = Work(claim(["a" * 10, "b" * 4, "c" * 6, "d" * 6]), model)
-    for batch in ([0, 1, 2], [3], [3]):  # the last one twice: the first time it failed
-        work.charge(batch)
+    for batch, computed in (([0, 1, 2], [10, 10, 10]), ([3], [6]), ([3], [6])):  # the last twice: first it failed
+        work.charge(batch, computed)
     answer(work, range(4), model)
     first, second = work.whole()
     assert (first.n_padded, first.n_output) == (20, 14)

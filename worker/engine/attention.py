@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from worker.engine.protocol import EngineError
@@ -74,19 +73,6 @@ def one_query(
     scores = torch.matmul(query * scale, key.transpose(2, 3))
     scores += hidden
     return torch.matmul(torch.softmax(scores, dim=-1), value)
-
-
-def causal(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, window: int | None
-) -> torch.Tensor:
-    """Each token sees itself and those before it. ``[rows, heads, tokens, size]``; keys may have fewer heads."""
-    repeats, tokens = query.shape[1] // key.shape[1], query.shape[2]
-    if repeats > 1:
-        key, value = key.repeat_interleave(repeats, 1), value.repeat_interleave(repeats, 1)
-    mask = None
-    if window is not None and tokens > window:
-        mask = torch.ones(tokens, tokens, dtype=torch.bool, device=query.device).tril().triu(1 - window)
-    return scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=mask is None, scale=scale)
 
 
 def hidden_beyond(lengths: torch.Tensor, size: int, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:

@@ -14,14 +14,24 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
 
-#: Attention over the past runs on lengths rounded up to this. The products' shapes then follow from a row's own length,
-#: never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
+#: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
+#: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
 BLOCK = 32
+#: Prompts are read in steps of so many tokens: as many wherever the prompt lies, and whatever of it is known already.
+CHUNK = 64
 
 
 def blocks(length: int) -> int:
-    """``length`` rounded up to whole blocks."""
-    return -(-length // BLOCK) * BLOCK
+    """``length`` rounded up to whole blocks, of which there are at most eight sizes from any length to its fourfold:
+    few sizes are few calls, and the padding is a tenth on average.
+    """
+    block = max(BLOCK, 1 << max(0, (length - 1).bit_length() - 3))
+    return -(-length // block) * block
+
+
+def chunks(length: int) -> int:
+    """How many chunks hold so many tokens."""
+    return -(-length // CHUNK)
 
 
 class Group(NamedTuple):
@@ -111,82 +121,17 @@ class SourceLayer(_Layer):
         return self.keys, self.values
 
 
-class SlotLayer(_Layer):
-    """Self-attention where rows have lengths of their own and tokens arrive packed, as one long row."""
-
-    def __init__(self, slots: "Slots") -> None:
-        super().__init__()
-        self.slots = slots
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Writes ``[1, heads, tokens, head size]`` where ``slots`` says.
-
-        Returns ``[rows, heads, capacity, head size]``, or what came in where whole prompts did: nothing is before them.
-        """
-        if not self.is_initialized:
-            rows = key_states.expand(len(self.slots.lengths), -1, -1, -1)
-            self.lazy_initialization(rows, value_states.expand(len(self.slots.lengths), -1, -1, -1))
-        self.reserve(self.slots.longest)
-        index = self.slots.index(self.keys.shape[1], self.keys.shape[2], self.keys.device)
-        for store, new in ((self.keys, key_states), (self.values, value_states)):
-            store.view(-1, store.shape[-1]).index_copy_(0, index, new.reshape(-1, store.shape[-1]))
-        return (key_states, value_states) if self.slots.are_new else (self.keys, self.values)
-
-
-class Slots:
-    """Where the packed tokens of a forward pass belong: shared by all layers of a cache."""
-
-    def __init__(self, lengths: Sequence[int]) -> None:
-        #: Tokens of each row, those of the running forward pass included.
-        self.lengths = list(lengths)
-        #: Whether the running forward pass is the prompts' own.
-        self.are_new = True
-        self._index: torch.Tensor | None = None
-
-    @property
-    def longest(self) -> int:
-        return max(self.lengths)
-
-    def advance(self) -> None:
-        """One more token for each row."""
-        self.lengths = [length + 1 for length in self.lengths]
-        self.are_new = False
-        self._index = None
-
-    def keep(self, rows: Sequence[int]) -> None:
-        self.lengths = [self.lengths[row] for row in rows]
-
-    def index(self, heads: int, capacity: int, device: torch.device) -> torch.Tensor:
-        """For each head, then each new token: its place among the ``rows × heads × capacity`` stored vectors."""
-        if self._index is None:
-            places = [
-                row * heads * capacity + position
-                for row, length in enumerate(self.lengths)
-                for position in range(0 if self.are_new else length - 1, length)
-            ]
-            offsets = torch.arange(heads, device=device)[:, None] * capacity
-            self._index = (offsets + torch.tensor(places, device=device)).flatten()
-        return self._index
-
-
 def source_cache(layers: int) -> Any:
     """For an encoder–decoder."""
     past = Cache(layers=[PastLayer() for _ in range(layers)])
     return EncoderDecoderCache(past, Cache(layers=[SourceLayer() for _ in range(layers)]))
 
 
-def slot_cache(layers: int, slots: Slots) -> Any:
-    """For a decoder-only model."""
-    return Cache(layers=[SlotLayer(slots) for _ in range(layers)])
-
-
 def keep_rows(cache: Any, rows: torch.Tensor) -> None:
-    """Drops all rows but those of the index, keeping their order."""
-    parts = (cache.self_attention_cache, cache.cross_attention_cache) if hasattr(cache, "is_updated") else (cache,)
-    for layer in (layer for part in parts for layer in part.layers):
-        layer.keep(rows)
+    """Drops all rows of a ``source_cache`` but those of the index, keeping their order."""
+    for part in (cache.self_attention_cache, cache.cross_attention_cache):
+        for layer in part.layers:
+            layer.keep(rows)
 
 
 def cache_argument(model: Any, cache: Any) -> dict[str, Any]:

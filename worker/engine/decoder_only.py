@@ -1,4 +1,7 @@
-"""Decoder-only models (Llama, Qwen, Mistral): prompts are read packed, without padding, and continued row by row."""
+"""Decoder-only models (Llama, Qwen, Mistral): prompts are read packed, without padding, and continued row by row.
+
+What all prompts of a batch begin with is read once, and kept for later batches.
+"""
 
 from collections.abc import Sequence
 from itertools import accumulate
@@ -7,8 +10,10 @@ from typing import Any
 import torch
 
 from worker.engine.attention import Plan
-from worker.engine.cache import Slots, cache_argument, keep_rows, slot_cache
-from worker.engine.layout import Segments, Slotted
+from worker.engine.cache import cache_argument
+from worker.engine.layout import Prompts, Slotted
+from worker.engine.prefixes import Prefixes, shared
+from worker.engine.slots import Slots, Stored, slot_cache
 
 #: Values of ``model_type`` whose modules are known to hand attention its plan.
 FITTING = frozenset({"llama", "mistral", "qwen2", "qwen3"})
@@ -17,27 +22,40 @@ FITTING = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 class DecoderOnlyStepper:
     """A batch in a decoder-only model; ``prompts`` are sorted by length."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]]) -> None:
-        self.model, self.prompts = model, prompts
-        self.slots = Slots([len(prompt) for prompt in prompts])
-        self.cache = slot_cache(model.config.num_hidden_layers, self.slots)
-        self._cache_argument = cache_argument(model, self.cache)
+    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], prefixes: Prefixes) -> None:
+        self.model, self.prompts, self.prefixes = model, prompts, prefixes
 
     def start(self) -> torch.Tensor:
-        lengths = self.slots.lengths
-        tokens = torch.tensor([token for prompt in self.prompts for token in prompt], device=self.model.device)
-        positions = torch.cat([torch.arange(length) for length in lengths]).to(self.model.device)
-        last = torch.tensor(list(accumulate(lengths)), device=self.model.device) - 1
-        return self._forward(tokens, positions, Segments(lengths), last)
+        known, layers = self._prefix()
+        self.slots = Slots([len(prompt) for prompt in self.prompts], known)
+        self.cache = slot_cache(self.model.config.num_hidden_layers, self.slots, layers)
+        self._cache_argument = cache_argument(self.model, self.cache)
+        new = [prompt[known:] for prompt in self.prompts]
+        tokens = torch.tensor([token for each in new for token in each], device=self.model.device)
+        positions = torch.cat([torch.arange(known, known + len(each)) for each in new]).to(self.model.device)
+        last = torch.tensor(list(accumulate(map(len, new))), device=self.model.device) - 1
+        return self._forward(tokens, positions, Prompts(self.slots, known, tokens), last)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self.slots.advance()
-        plan = Slotted(self.slots.lengths, tokens)
+        plan = Slotted(self.slots, tokens)
         return self._forward(tokens, plan.lengths - 1, plan, 0)
 
     def keep(self, rows: Sequence[int]) -> None:
         self.slots.keep(rows)
-        keep_rows(self.cache, torch.tensor(rows, device=self.model.device))
+
+    def _prefix(self) -> tuple[int, list[Stored]]:
+        """What the prompts share, computed if it is not known and of use to more than one."""
+        n_shared = shared(self.prompts)
+        first = self.prompts[0][:n_shared]
+        known, layers = self.prefixes.longest(first)
+        if known == n_shared or len(self.prompts) == 1:
+            return known, layers
+        alone = DecoderOnlyStepper(self.model, [first], self.prefixes)
+        alone.start()
+        layers = [layer.stored(n_shared) for layer in alone.cache.layers]
+        self.prefixes.put(first, layers)
+        return n_shared, layers
 
     def _forward(
         self, tokens: torch.Tensor, positions: torch.Tensor, plan: Plan, logits_to_keep: torch.Tensor | int

@@ -4,13 +4,15 @@ Rows of like size are computed together and padding never is, so that the shapes
 bit of a row's answer, follow from that row alone.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import accumulate
 
 import torch
+from torch.nn.functional import scaled_dot_product_attention
 
-from worker.engine.attention import Call, causal, hidden_beyond, one_query
-from worker.engine.cache import Group, blocks, grouped
+from worker.engine.attention import Call, hidden_beyond, one_query
+from worker.engine.cache import CHUNK, blocks, chunks, grouped
+from worker.engine.slots import Slots
 
 
 class _Plan:
@@ -31,7 +33,7 @@ class Padded(_Plan):
         for first, last, size in self.groups:
             query, key, value = (part[first:last, :, :size] for part in call[:3])
             bias = None if call.bias is None else call.bias[..., :size, :size]
-            seen = torch.nn.functional.scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=call.scale)
+            seen = scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=call.scale)
             out[first:last, :size] = seen.transpose(1, 2)
         return out
 
@@ -65,53 +67,92 @@ class Past(_Plan):
         return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
 
 
-class Segments(_Plan):
-    """Prompts packed one behind the other into one row; each token sees its own prompt up to itself."""
+class Prompts(_Plan):
+    """New tokens of several rows, packed one behind the other into one row, after ``start`` tokens that every row has
+    in its slot already; each token sees its own row up to itself. Rows are sorted by length.
 
-    def __init__(self, lengths: Sequence[int]) -> None:
+    Whole chunks of tokens are computed against all keys up to their end, so that the shapes follow from where in its
+    prompt a token stands, whether or not what is before it was computed just now.
+    """
+
+    def __init__(self, slots: Slots, start: int, like: torch.Tensor) -> None:
         super().__init__()
-        starts = [0, *accumulate(lengths)]
-        self.segments = [Group(starts[first], starts[last], size) for first, last, size in grouped(lengths)]
-        self.tokens = starts[-1]
+        lengths = slots.lengths
+        self.slots, self.rows = slots, len(lengths)
+        last = start + chunks(lengths[-1] - start) * CHUNK
+        self.ends = range(start + CHUNK, last + 1, CHUNK)
+        #: For each chunk, the first row that reaches into it.
+        self.firsts = [bisect_right(lengths, end - CHUNK) for end in self.ends]
+        width = len(self.ends) * CHUNK
+        places = [row * width + place for row, length in enumerate(lengths) for place in range(length - start)]
+        #: Where each packed token is among the chunks.
+        self.places = torch.tensor(places, device=like.device)
+        self._masks: dict[tuple[int, int | None, int], torch.Tensor] = {}
 
     def run(self, call: Call) -> torch.Tensor:
-        # Keys and values lie in the cache already; the ones just made are still at hand, packed like the query.
-        parts = [
-            causal(_segment(call.query, it), _segment(call.key, it), _segment(call.value, it), call.scale, call.window)
-            for it in self.segments
-        ]
-        return torch.cat([part.transpose(1, 2).flatten(0, 1) for part in parts]).unsqueeze(0)
+        heads, size, shared = call.query.shape[1], call.value.shape[-1], call.key.shape[0] // self.slots.positions
+        repeats = heads // shared
+        packed = call.query[0].transpose(0, 1)
+        apart = packed.new_zeros(self.rows * len(self.ends) * CHUNK, heads, packed.shape[-1])
+        apart.index_copy_(0, self.places, packed)
+        queries = apart.view(self.rows, len(self.ends), CHUNK, shared, repeats, -1).permute(1, 0, 3, 4, 2, 5)
+        seen = apart.new_empty(self.rows, len(self.ends), CHUNK, shared, repeats, size)
+        for region in self.slots.regions:
+            keys, values = (self.slots.view(store, region) for store in (call.key, call.value))
+            for number, (reaching, end) in enumerate(zip(self.firsts, self.ends, strict=True)):
+                first = max(region.first, reaching)
+                if first >= region.last:
+                    break
+                found = scaled_dot_product_attention(
+                    queries[number, first : region.last].flatten(2, 3),
+                    keys[first - region.first :, :, :end],
+                    values[first - region.first :, :, :end],
+                    attn_mask=self._mask(end, call.window, repeats),
+                    scale=call.scale,
+                )
+                parts = found.view(region.last - first, shared, repeats, CHUNK, size)
+                seen[first : region.last, number] = parts.permute(0, 3, 1, 2, 4)
+        return seen.view(-1, heads, size)[self.places][None]
+
+    def _mask(self, end: int, window: int | None, repeats: int) -> torch.Tensor:
+        """``[repeats × chunk, end]``, shared by all rows; heads that share their keys lie one behind the other."""
+        asked = (end, window, repeats)
+        if asked not in self._masks:
+            places = torch.arange(end, device=self.places.device)
+            own = places[-CHUNK:, None]
+            seen = (places <= own) if window is None else (places <= own) & (places > own - window)
+            self._masks[asked] = seen.repeat(repeats, 1)
+        return self._masks[asked]
 
 
 class Slotted(_Plan):
-    """One new token a row, packed into one row; each sees its own slot of the cache. Rows are sorted by length."""
+    """One new token a row, packed into one row; each sees its own slot."""
 
-    def __init__(self, lengths: Sequence[int], like: torch.Tensor) -> None:
+    def __init__(self, slots: Slots, like: torch.Tensor) -> None:
         super().__init__()
-        self.groups = grouped([blocks(length) for length in lengths])
-        self.lengths = torch.tensor(lengths, device=like.device)
-        self._hidden: dict[tuple[Group, int | None], torch.Tensor] = {}
+        self.slots = slots
+        self.lengths = torch.tensor(slots.lengths, device=like.device)
+        #: Rows of like size of each region, by their number in the region.
+        self.groups = [
+            grouped([blocks(length) for length in slots.lengths[it.first : it.last]]) for it in slots.regions
+        ]
+        self._hidden: dict[tuple[int, int, int | None], torch.Tensor] = {}
 
     def run(self, call: Call) -> torch.Tensor:
         _, heads, rows, size = call.query.shape
-        shared = call.key.shape[1]
+        shared = call.key.shape[0] // self.slots.positions
         query = call.query[0].transpose(0, 1).reshape(rows, shared, heads // shared, size)
         parts = []
-        for group in self.groups:
-            a, b, end = group
-            key, value = call.key[a:b, :, :end], call.value[a:b, :, :end]
-            parts.append(one_query(query[a:b], key, value, call.scale, self._mask(group, call)))
+        for region, groups in zip(self.slots.regions, self.groups, strict=True):
+            keys, values = (self.slots.view(store, region) for store in (call.key, call.value))
+            for a, b, end in groups:
+                first, last = region.first + a, region.first + b
+                hidden = self._mask(first, last, end, call)
+                parts.append(one_query(query[first:last], keys[a:b, :, :end], values[a:b, :, :end], call.scale, hidden))
         return torch.cat(parts).view(1, rows, heads, -1)
 
-    def _mask(self, group: Group, call: Call) -> torch.Tensor:
-        asked = (group, call.window)
+    def _mask(self, first: int, last: int, size: int, call: Call) -> torch.Tensor:
+        asked = (first, last, call.window)
         if asked not in self._hidden:
-            lengths = self.lengths[group.first : group.last]
-            self._hidden[asked] = hidden_beyond(lengths, group.size, call.query.dtype, call.window)
+            self._hidden[asked] = hidden_beyond(self.lengths[first:last], size, call.query.dtype, call.window)
         return self._hidden[asked]
-
-
-def _segment(packed: torch.Tensor, segment: Group) -> torch.Tensor:
-    """``[1, heads, tokens, dim]`` → ``[rows, heads, size, dim]``, the segment's rows."""
-    part = packed[0, :, segment.first : segment.last]
-    return part.view(part.shape[0], -1, segment.size, part.shape[-1]).transpose(0, 1)

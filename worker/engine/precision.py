@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
 from worker.engine.protocol import Architecture
 
@@ -43,6 +44,7 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     model.to(where)
     if where.type != "cpu" or precision == "bf16":
         return
+    join_linears(model)
     if precision == "int8":
         heads = model.config.num_labels if architecture is Architecture.CLASSIFIER else None
         replace_linears(model, lambda _, linear: _int8(linear, heads))

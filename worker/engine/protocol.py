@@ -72,6 +72,8 @@ class Capabilities:
     device: str
     quantization: str
     labels: tuple[str, ...] = ()
+    #: Whether inputs of any lengths run together at no cost: nothing is padded.
+    is_packed: bool = False
 
 
 class EngineError(Exception):

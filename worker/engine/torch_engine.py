@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 from lengthwise.catalog import ModelSpec
 from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, precision
 from worker.engine.decoding import decode
+from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -36,6 +37,7 @@ class TorchEngine:
         self.model, self.folder, self.fits = model, folder, fits
         self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
         self._capabilities = capabilities
+        self._prefixes = Prefixes()
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
@@ -53,7 +55,9 @@ class TorchEngine:
         model = loading.load_model(spec, dtype, attention.NAME if fits else "sdpa")
         precision.apply(model, quantization, where, kind)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
-        return cls(model, spec.folder, Capabilities(kind, spec.context, str(where), quantization, labels), fits)
+        is_packed = fits and kind is Architecture.DECODER_ONLY
+        capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed)
+        return cls(model, spec.folder, capabilities, fits)
 
     def capabilities(self) -> Capabilities:
         return self._capabilities
@@ -66,8 +70,8 @@ class TorchEngine:
         a thread's share with another formula. In fp32 and bf16, answers may differ in their last bits.
 
         A completion that a stop string ended holds the tokens up to the one that completed it: the caller trims the
-        text. Nothing of the batch stays in memory after the last completion. Raises ``OutOfMemoryError`` or
-        ``EngineError``, whose messages hold neither text nor ids.
+        text. Of the batch nothing stays in memory but what its prompts begin with (``prefixes``). Raises
+        ``OutOfMemoryError`` or ``EngineError``, whose messages hold neither text nor ids.
         """
         try:
             yield from self._run(requests)
@@ -100,10 +104,11 @@ class TorchEngine:
             steps = max(row.steps for row in rows)
             yield from fallback.generate(self.model, inputs, rows, self.vocabulary, steps)
         elif self._capabilities.architecture is Architecture.ENCODER_DECODER:
-            stepper = encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
-            yield from decode(stepper, rows, self.vocabulary)
+            reading = encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
+            yield from decode(reading, rows, self.vocabulary)
         else:
-            yield from decode(decoder_only.DecoderOnlyStepper(self.model, inputs), rows, self.vocabulary)
+            stepper = decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes)
+            yield from decode(stepper, rows, self.vocabulary)
 
     def _input(self, request: Request) -> Sequence[int]:
         """What is read before the first step: a decoder-only model's answer simply continues its prefix."""

@@ -1,0 +1,110 @@
+"""Runs the measurement: ``python -m benchmarks.engine``. Its last line is one JSON object."""
+
+import argparse
+import json
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rich.console import Console
+
+from benchmarks.engine import peak, report
+from benchmarks.engine.compare import OURS, SYSTEMS, Comparison, compare
+from benchmarks.engine.process import Broken
+from benchmarks.engine.share import measure_share
+from benchmarks.engine.workload import WORKLOADS
+from benchmarks.queue import stack
+from benchmarks.queue.__main__ import one_core
+
+PARTS = ["w1", "w2", "w3", "share"]
+ITEMS = {"w1": 400, "w2": 64, "w3": 48, "share": 200}
+QUICK = {"w1": 32, "w2": 4, "w3": 4, "share": 32}
+_PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured, and how much."""
+
+    rounds: int
+    items: Mapping[str, int]
+    systems: Sequence[str]
+    peers: Path
+    models: Path | None
+    plots: Path | None
+    parts: Sequence[str]
+    clock: str
+
+
+def plan(arguments: list[str]) -> Plan:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small numbers and one round: shows that it runs")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--items", type=int, nargs="+", help="of each part, in the order of --parts")
+    parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
+    parser.add_argument("--peers", type=Path, default=_PEERS, help="the peers' own interpreter")
+    parser.add_argument("--models", type=Path, help="a folder that keeps the models that are made")
+    parser.add_argument("--plots", type=Path, help="a folder for the plot; without it none is drawn")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: where others use the core too")
+    given = parser.parse_args(arguments)
+    counts = QUICK if given.quick else ITEMS
+    if given.items:
+        counts = dict(zip(given.parts, given.items, strict=True))
+    rounds = 1 if given.quick else given.rounds
+    systems = [name for name in given.systems if given.peers.is_file() or not SYSTEMS[name].is_peer]
+    return Plan(rounds, counts, systems, given.peers, given.models, given.plots, given.parts, given.clock)
+
+
+def measure(wanted: Plan, folder: Path, console: Console) -> dict[str, Any]:
+    """The figures of the parts that are wanted, which are shown as they are found. Raises ``Broken``."""
+    ours = Path(sys.executable)
+    found: list[Comparison] = []
+    figures: dict[str, Any] = {"rounds": wanted.rounds, "clock": wanted.clock}
+    for part in [part for part in wanted.parts if part in WORKLOADS and part != "share"]:
+        count, interpreters = wanted.items[part], {False: ours, True: wanted.peers}
+        found.append(
+            compare(part, count, wanted.rounds, wanted.systems, interpreters, folder, wanted.clock, console.print)
+        )
+        figures |= report.comparison(console, found[-1])
+        if part == "w1" and OURS in found[-1].rates:
+            best = peak.int8_operations_per_second()
+            operations = peak.translation_operations(WORKLOADS[part].drawn(count)) / count
+            figures |= report.peak(console, operations * median(found[-1].rates[OURS]) / best, best)
+    if "share" in wanted.parts:
+        with stack.bench() as bench:
+            figures |= report.share(
+                console, measure_share(bench, wanted.items["share"], wanted.rounds, ours, console.print)
+            )
+    if wanted.plots and found:
+        import_module("benchmarks.engine.plot").engine(found, wanted.plots / "engine.svg")
+        console.print(f"drawn: {wanted.plots / 'engine.svg'}")
+    return figures
+
+
+def main() -> None:
+    wanted = plan(sys.argv[1:])
+    # So that whoever is asked to stop stops what it has started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    if not wanted.peers.is_file():
+        console.print(f"without the peers that live in their own environment: {wanted.peers} is not there")
+    with one_core() as core, tempfile.TemporaryDirectory(prefix="lw-engine-") as made:
+        console.print(f"everything runs on core {core}, each system with one thread and alone")
+        folder = wanted.models or Path(made)
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            figures = measure(wanted, folder, console)
+        except Broken as error:
+            sys.exit(str(error))
+    print(json.dumps(figures))
+
+
+if __name__ == "__main__":
+    main()

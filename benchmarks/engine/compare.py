@@ -1,0 +1,78 @@
+"""Every system on every workload that it is for, in turns, each alone on the core while it runs."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from benchmarks.engine import model
+from benchmarks.engine.process import Running, running
+from benchmarks.engine.workload import WORKLOADS
+
+OURS, EXACT, ARRIVAL = "lengthwise int8", "lengthwise exact fp32", "transformers, arrival order"
+SORTED, CTRANSLATE2, OPENVINO = "transformers, sorted", "CTranslate2 int8", "OpenVINO GenAI int8"
+
+
+@dataclass(frozen=True)
+class System:
+    """Where a system's class is, ``module:class``; peers live in an environment of their own."""
+
+    place: str
+    workloads: str = "w1 w2 w3"
+    is_peer: bool = False
+
+
+SYSTEMS = {
+    OURS: System("ours:Int8"),
+    EXACT: System("ours:Exact"),
+    CTRANSLATE2: System("ctranslate2_peer:CTranslate2", "w1", is_peer=True),
+    OPENVINO: System("openvino_peer:OpenVino", "w2 w3", is_peer=True),
+    SORTED: System("transformers_peer:Sorted"),
+    ARRIVAL: System("transformers_peer:InArrivalOrder"),
+}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Items a second, round by round, of each system that ran this workload."""
+
+    workload: str
+    rates: Mapping[str, Sequence[float]]
+
+    def ratio(self, of: str, to: str) -> float | None:
+        """The median of the rounds' ratios; None where one of the two did not run."""
+        if of not in self.rates or to not in self.rates:
+            return None
+        return median(mine / other for mine, other in zip(self.rates[of], self.rates[to], strict=True))
+
+
+def compare(
+    workload: str,
+    count: int,
+    rounds: int,
+    names: Sequence[str],
+    interpreters: Mapping[bool, Path],
+    folder: Path,
+    clock: str,
+    say: Callable[[str], None],
+) -> Comparison:
+    """Loads those of the named systems that are for this workload, then measures them in turns.
+
+    ``interpreters`` are that of the peers (True) and ours (False); ``clock`` is ``wall`` or ``cpu``. Raises ``Broken``.
+    """
+    path = model.write(WORKLOADS[workload].model, folder)
+    with ExitStack() as exits:
+        loaded: dict[str, Running] = {}
+        for name in names:
+            system = SYSTEMS[name]
+            if workload in system.workloads.split():
+                say(f"loading {name}")
+                process = running(name, system.place, workload, path, interpreters[system.is_peer])
+                loaded[name] = exits.enter_context(process)
+        rates: dict[str, list[float]] = {name: [] for name in loaded}
+        for number in range(1, rounds + 1):
+            for name, system_process in loaded.items():
+                rates[name].append(system_process.items_per_second(count, number, clock))
+                say(f"{workload} round {number}: {name} {rates[name][-1]:.2f} items/s")
+        return Comparison(workload, rates)

@@ -1,0 +1,62 @@
+"""The models of the workloads, with random weights, written to disk as a hub would. No token ends an answer."""
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from benchmarks.engine.workload import PAD, VOCABULARY
+
+#: Its constructors are annotated by halves.
+_hub: Any = transformers
+
+_IDS: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "eos_token_id": None, "bos_token_id": None}
+
+
+def _marian() -> Any:
+    return _hub.MarianMTModel(
+        _hub.MarianConfig(
+            **_IDS,
+            d_model=512,
+            encoder_layers=6,
+            decoder_layers=6,
+            encoder_attention_heads=8,
+            decoder_attention_heads=8,
+            encoder_ffn_dim=2048,
+            decoder_ffn_dim=2048,
+            activation_function="swish",
+            scale_embedding=True,
+            max_position_embeddings=1024,
+            decoder_start_token_id=PAD,
+            forced_eos_token_id=None,
+        )
+    )
+
+
+def _llama() -> Any:
+    return _hub.LlamaForCausalLM(
+        _hub.LlamaConfig(
+            **_IDS,
+            hidden_size=768,
+            intermediate_size=2048,
+            num_hidden_layers=12,
+            num_attention_heads=12,
+            num_key_value_heads=4,
+            max_position_embeddings=4096,
+            tie_word_embeddings=True,
+        )
+    )
+
+
+def write(kind: str, folder: Path) -> Path:
+    """The folder of the model ``marian`` or ``llama``, written unless it is there."""
+    path = folder / kind
+    if not path.is_dir():
+        torch.manual_seed(0)
+        model = {"marian": _marian, "llama": _llama}[kind]()
+        model.save_pretrained(path)
+    return path

@@ -1,0 +1,41 @@
+"""How much of what the core can multiply a workload's linear layers come to."""
+
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+
+import torch
+from torch import nn
+
+from benchmarks.engine.workload import VOCABULARY, Size
+from worker.engine.linear import RowInt8Linear
+
+_WIDTH, _ROWS, _TIMES = 2048, 1024, 7
+#: Multiplications a token in the linear layers of the Marian model: a source token in the encoder, and in the keys and
+#: values that the decoder reads of it; a written token in the decoder and in the vocabulary's own layer.
+_D, _FF, _LAYERS = 512, 2048, 6
+_A_SOURCE_TOKEN = _LAYERS * (4 * _D * _D + 2 * _D * _FF) + _LAYERS * 2 * _D * _D
+_A_TARGET_TOKEN = _LAYERS * (6 * _D * _D + 2 * _D * _FF) + VOCABULARY * _D
+
+
+def translation_operations(sizes: Sequence[Size]) -> int:
+    """Multiplications and additions in the linear layers for these items, none of them padded."""
+    return 2 * sum(size.n_input * _A_SOURCE_TOKEN + size.n_output * _A_TARGET_TOKEN for size in sizes)
+
+
+def int8_operations_per_second() -> float:
+    """The best that the int8 kernel reaches on this core: one large product, quantizing its input included."""
+    torch.set_num_threads(1)
+    linear, rows = RowInt8Linear(nn.Linear(_WIDTH, _WIDTH)), torch.randn(_ROWS, _WIDTH)
+    with torch.inference_mode():
+        seconds = _seconds(lambda: linear(rows))
+    return 2 * _ROWS * _WIDTH * _WIDTH / seconds
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    taken = []
+    for _ in range(_TIMES):
+        began = time.perf_counter()
+        call()
+        taken.append(time.perf_counter() - began)
+    return median(taken)

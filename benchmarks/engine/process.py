@@ -1,0 +1,70 @@
+"""A system in a process of its own, on one core with one thread, which runs its items when told to."""
+
+import json
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.engine.workload import WORKLOADS
+
+_ROOT = Path(__file__).parents[2]
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1") | {
+    "TOKENIZERS_PARALLELISM": "false",
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_VERBOSITY": "error",
+}
+
+
+class Broken(Exception):
+    """A system could not be loaded, or wrote other lengths than it was asked for."""
+
+
+@dataclass
+class Running:
+    """A system that is loaded."""
+
+    name: str
+    workload: str
+    process: subprocess.Popen[str]
+
+    def items_per_second(self, count: int, number: int, clock: str = "wall") -> float:
+        """Runs that many items of round ``number``; by the ``wall`` clock or the process's own, ``cpu``.
+
+        Raises ``Broken``.
+        """
+        assert self.process.stdin is not None  # noqa: S101 — a pipe was asked for
+        print(count, number, file=self.process.stdin, flush=True)
+        answer = self.answer()
+        wanted = [size.n_output for size in WORKLOADS[self.workload].drawn(count)]
+        wrong = sum(told != should for told, should in zip(answer["written"], wanted, strict=True))
+        if wrong:
+            raise Broken(f"{self.name} wrote {wrong} of {count} answers at another length than it was asked for")
+        return count / float(answer["seconds"][clock])
+
+    def answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None  # noqa: S101
+        for line in self.process.stdout:
+            if line.startswith("{"):  # libraries have their say too
+                answer: dict[str, Any] = json.loads(line)
+                return answer
+        raise Broken(f"{self.name} has ended: its errors are above")
+
+
+@contextmanager
+def running(name: str, place: str, workload: str, model: Path, python: Path) -> Iterator[Running]:
+    """Loads the system at ``module:class`` with this interpreter. Raises ``Broken``."""
+    command = [str(python), "-m", "benchmarks.engine.system", place, workload, str(model)]
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=os.environ | _ONE_THREAD
+    )
+    try:
+        started = Running(name, workload, process)
+        started.answer()
+        yield started
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,82 @@
+"""What the whole system leaves of its engine: the same items through API, PostgreSQL, Redis and worker, and bare."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from statistics import median
+from time import time
+
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from benchmarks.engine import model
+from benchmarks.engine.compare import OURS, SYSTEMS
+from benchmarks.engine.process import Broken, running
+from benchmarks.engine.workload import VOCABULARY, WORKLOADS, Item
+from benchmarks.queue.stack import Bench, Stack, ours
+
+WORKLOAD = "share"
+_WARM_UP_ITEMS = 64
+_CATALOG = """\
+[models.marian]
+path = "marian"
+[models.marian.translate]
+pairs = [["en", "de"]]
+unit = "text"
+"""
+_JOB = {"kind": "translate", "params": {"source": "en", "target": "de"}}
+
+
+@dataclass(frozen=True)
+class Share:
+    """Items a second, round by round."""
+
+    system: Sequence[float]
+    engine: Sequence[float]
+
+    @property
+    def ratio(self) -> float:
+        return median(system / engine for system, engine in zip(self.system, self.engine, strict=True))
+
+
+def measure_share(bench: Bench, count: int, rounds: int, python: Path, say: Callable[[str], None]) -> Share:
+    """Both in turns. Raises ``Broken`` if an item is answered at another length than its own."""
+    path = model.write(WORKLOADS[WORKLOAD].model, bench.folder)
+    catalog = _write_catalog(path)
+    system, engine = [], []
+    with (
+        running(OURS, SYSTEMS[OURS].place, WORKLOAD, path, python) as bare,
+        ours(bench, catalog, extra={"LENGTHWISE_THREADS": "1"}) as stack,
+    ):
+        _through(stack, WORKLOADS[WORKLOAD].items(_WARM_UP_ITEMS, 0))
+        for number in range(1, rounds + 1):
+            engine.append(bare.items_per_second(count, number))
+            system.append(_through(stack, WORKLOADS[WORKLOAD].items(count, number)))
+            say(f"round {number}: the engine {engine[-1]:.2f} items/s, the system {system[-1]:.2f}")
+    return Share(system, engine)
+
+
+def _write_catalog(path: Path) -> Path:
+    """A word is a token, and its number the token's id."""
+    tokenizer = Tokenizer(models.WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w1"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(path / "tokenizer.json"))
+    catalog = path.parent / "models.toml"
+    catalog.write_text(_CATALOG)
+    return catalog
+
+
+def _through(stack: Stack, items: Sequence[Item]) -> float:
+    """Items a second from before the POST to the last result."""
+    client, body, results = stack.client(), stack.bench.folder / "job.ndjson", stack.bench.folder / "results.ndjson"
+    texts = [" ".join(f"w{token}" for token in item.tokens) for item in items]
+    body.write_text("".join(f"{json.dumps(line)}\n" for line in [_JOB, *({"text": text} for text in texts)]))
+    began = time()
+    job_id = client.submit(body)
+    ended = datetime.fromisoformat(client.wait(job_id)["finished_at"]).timestamp()
+    client.download(job_id, results)
+    written = [json.loads(line)["usage"]["output_tokens"] for line in results.read_text().splitlines()]
+    if written != [item.n_output for item in items]:
+        raise Broken("the system answered items at another length than they were asked for")
+    return len(items) / (ended - began)

@@ -1,0 +1,89 @@
+"""The three workloads: sequences of token ids of drawn lengths, each with the exact number of tokens to write.
+
+Imports nothing but the standard library: the peers read it in an environment of their own.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import NamedTuple
+
+VOCABULARY = 32_000
+#: The first ids, and the last, are no words.
+FIRST_WORD, PAD = 8, VOCABULARY - 1
+PREFIX_TOKENS = 200
+#: The standard normal distribution's 99th percentile.
+_P99 = 2.3263
+
+
+class Size(NamedTuple):
+    """Tokens of an item of its own, the shared prefix not counted, and tokens to write."""
+
+    n_input: int
+    n_output: int
+
+
+class Item(NamedTuple):
+    tokens: list[int]
+    n_output: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    title: str
+    #: ``marian`` or ``llama``.
+    model: str
+    sizes: Callable[[Random], Size]
+    #: Leading tokens that all items share.
+    n_prefix: int = 0
+
+    def drawn(self, count: int) -> list[Size]:
+        """The same for every round."""
+        random = Random(self.title)
+        return [self.sizes(random) for _ in range(count)]
+
+    def items(self, count: int, number: int) -> list[Item]:
+        """The items of round ``number``: other words each time, or a cache of prompts would know them all."""
+        random = Random(f"{self.title} {number}")
+        prefix = _words(Random(self.title), self.n_prefix)
+        return [Item(prefix + _words(random, size.n_input), size.n_output) for size in self.drawn(count)]
+
+
+def _lognormal(random: Random, median: float, p99: float, most: int) -> int:
+    """At least 1 and at most ``most``."""
+    return max(1, min(most, round(random.lognormvariate(math.log(median), math.log(p99 / median) / _P99))))
+
+
+def _words(random: Random, count: int) -> list[int]:
+    return [random.randrange(FIRST_WORD, PAD) for _ in range(count)]
+
+
+def _translation(random: Random) -> Size:
+    length = _lognormal(random, 25, 200, 400)
+    return Size(length, max(1, round(length * random.uniform(1.0, 1.2))))
+
+
+def _translation_through_the_system(random: Random) -> Size:
+    length = _lognormal(random, 25, 200, 238)
+    return Size(length, 2 * length + 32)  # where the product cuts a translation that does not end
+
+
+def _moderation(random: Random) -> Size:
+    return Size(_lognormal(random, 120, 1000, 1500), 8)
+
+
+def _chat(random: Random) -> Size:
+    return Size(_lognormal(random, 120, 1000, 1500), _lognormal(random, 64, 400, 600))
+
+
+WORKLOADS = {
+    "w1": Workload("W1 translation", "marian", _translation),
+    "share": Workload("Translation through the whole system", "marian", _translation_through_the_system),
+    "w2": Workload("W2 moderation", "llama", _moderation, n_prefix=PREFIX_TOKENS),
+    "w3": Workload("W3 chat", "llama", _chat),
+}
+
+
+def lengths(items: Sequence[Item]) -> list[int]:
+    return [len(item.tokens) for item in items]

@@ -1,0 +1,25 @@
+"""``make bench-engine`` in small: it runs, and answers have the lengths asked for; what it measures says nothing."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.timeout(240)
+def test_the_engine_is_measured_without_peers(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "benchmarks.engine", "--parts", "w1", "--items", "3", "--rounds", "1",
+         "--systems", "lengthwise int8", "CTranslate2 int8", "--peers", str(tmp_path / "none")],
+        cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert f"{tmp_path / 'none'} is not there" in " ".join(ran.stdout.split())
+    told = json.loads(ran.stdout.splitlines()[-1])
+    assert set(told["w1_items_per_second"]) == {"int8"}
+    assert told["w1_vs_ctranslate2"] is None
+    assert told["w1_share_of_peak"] > 0

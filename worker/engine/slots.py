@@ -1,0 +1,201 @@
+"""Keys and values of rows that have lengths of their own, each in a slot of about its size, all in one piece of memory.
+
+Slots of one capacity lie side by side, so that attention reads many rows at once, and none pays for a longer one.
+"""
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+import torch
+from transformers.cache_utils import Cache, CacheLayerMixin
+
+from worker.engine.cache import CHUNK, grouped
+
+
+class Region(NamedTuple):
+    """Rows ``[first, last)``, whose slots have ``capacity`` positions; ``start`` positions lie before them."""
+
+    first: int
+    last: int
+    capacity: int
+    start: int
+
+
+class Move(NamedTuple):
+    """``count`` rows and their first ``length`` positions, from a place in one layout to a place in the next."""
+
+    source: Region
+    source_row: int
+    target: Region
+    target_row: int
+    count: int
+    length: int
+
+
+def capacity(length: int) -> int:
+    """Room for so many tokens and some more, in whole chunks and blocks: two sizes from any length to its double."""
+    room = 2 * CHUNK
+    while room < length + CHUNK // 2:
+        room += room // 2 if room & (room - 1) == 0 else room // 3
+    return room
+
+
+class Slots:
+    """Where rows lie: shared by all layers of a cache."""
+
+    def __init__(self, lengths: Sequence[int], start: int = 0) -> None:
+        #: Tokens of each row, those of the running forward pass included.
+        self.lengths = list(lengths)
+        #: Of each row, the place of its first token in the running forward pass.
+        self.starts = [start] * len(self.lengths)
+        #: Counts layouts; ``moves`` lead from the one before to this one.
+        self.version = 0
+        self.moves: list[Move] = []
+        self.regions: list[Region] = []
+        self._index: torch.Tensor | None = None
+        self._came_from = list(range(len(self.lengths)))
+        self._lay_out()
+
+    @property
+    def positions(self) -> int:
+        return sum((region.last - region.first) * region.capacity for region in self.regions)
+
+    def advance(self) -> None:
+        """One more token for each row."""
+        self.starts, self.lengths = self.lengths, [length + 1 for length in self.lengths]
+        self._index = None
+        has_fewer = len(self.lengths) < self.regions[-1].last
+        if has_fewer or any(max(self.lengths[it.first : it.last]) > it.capacity for it in self.regions):
+            self._lay_out()
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """From the next step on there are these alone."""
+        self.lengths = [self.lengths[row] for row in rows]
+        self._came_from = [self._came_from[row] for row in rows]
+
+    def _lay_out(self) -> None:
+        before, self.regions, start = self.regions, [], 0
+        for first, last, size in grouped([capacity(length) for length in self.lengths]):
+            self.regions.append(Region(first, last, size, start))
+            start += (last - first) * size
+        self.moves = list(self._moves(before)) if before else []
+        self._came_from = list(range(len(self.lengths)))
+        self._index = None
+        self.version += 1
+
+    def _moves(self, before: Sequence[Region]) -> Iterator[Move]:
+        sources = [_region_of(before, row) for row in self._came_from]
+        for target in self.regions:
+            rows = range(target.first, target.last)
+            # Rows that lay side by side are moved together.
+            for _, run in groupby(rows, lambda row: (sources[row], self._came_from[row] - row)):
+                together = list(run)
+                first, source = together[0], sources[together[0]]
+                length = max(self.starts[row] for row in together)
+                yield Move(source, self._came_from[first], target, first, len(together), length)
+
+    def view(self, store: torch.Tensor, region: Region) -> torch.Tensor:
+        """``[rows, heads, capacity, size]`` of a layer's keys or values."""
+        return _rows(store, store.shape[0] // self.positions, region, region.first, region.last - region.first)
+
+    def index(self, heads: int, device: torch.device) -> torch.Tensor:
+        """For each head, then each new token of the rows: its place among all vectors of a layer."""
+        if self._index is None:
+            places, capacities = [], []
+            for region in self.regions:
+                for row in range(region.first, region.last):
+                    slot = (region.start + (row - region.first) * region.capacity) * heads
+                    new = range(slot + self.starts[row], slot + self.lengths[row])
+                    places += new
+                    capacities += [region.capacity] * len(new)
+            of_head = torch.arange(heads, device=device)[:, None] * torch.tensor(capacities, device=device)
+            self._index = (of_head + torch.tensor(places, device=device)).flatten()
+        return self._index
+
+
+def _region_of(regions: Sequence[Region], row: int) -> Region:
+    return next(region for region in regions if row < region.last)
+
+
+class Stored(NamedTuple):
+    """One layer's keys and values of a prefix, ``[1, heads, tokens, size]``."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+
+class SlotLayer(CacheLayerMixin):
+    """One layer's slots, ``[vectors, size]``: of every row, of every head, of every position."""
+
+    keys: torch.Tensor
+    values: torch.Tensor
+
+    def __init__(self, slots: Slots, prefix: Stored | None = None) -> None:
+        super().__init__()
+        self.slots, self._version = slots, 0
+        if prefix is not None:
+            self.lazy_initialization(prefix.keys, prefix.values)
+            for store, known in ((self.keys, prefix.keys), (self.values, prefix.values)):
+                for region in slots.regions:
+                    slots.view(store, region)[:, :, : known.shape[2]] = known
+
+    def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        self.keys, self.values = self._memory(key_states), self._memory(value_states)
+        self._version = self.slots.version
+        self.is_initialized = True
+
+    def _memory(self, like: torch.Tensor) -> torch.Tensor:
+        """Zeroed: what a mask hides must still be finite."""
+        return like.new_zeros(self.slots.positions * like.shape[1], like.shape[-1])
+
+    def update(
+        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Writes ``[1, heads, tokens, size]`` where ``slots`` says; returns all vectors, of which it gives views."""
+        if not self.is_initialized:
+            self.lazy_initialization(key_states, value_states)
+        elif self._version != self.slots.version:
+            self._move(key_states, value_states)
+        index = self.slots.index(key_states.shape[1], key_states.device)
+        self.keys.index_copy_(0, index, key_states.reshape(-1, key_states.shape[-1]))
+        self.values.index_copy_(0, index, value_states.reshape(-1, value_states.shape[-1]))
+        return self.keys, self.values
+
+    def _move(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
+        before = self.keys, self.values
+        self.lazy_initialization(key_states, value_states)
+        for old, new in zip(before, (self.keys, self.values), strict=True):
+            heads = key_states.shape[1]
+            for source, source_row, target, target_row, count, length in self.slots.moves:
+                taken = _rows(old, heads, source, source_row, count)[:, :, :length]
+                _rows(new, heads, target, target_row, count)[:, :, :length] = taken
+
+    def stored(self, length: int) -> Stored:
+        """A copy of the first row's beginning."""
+        views = (self.slots.view(store, self.slots.regions[0]) for store in (self.keys, self.values))
+        return Stored(*(view[:1, :, :length].clone() for view in views))
+
+    def get_seq_length(self) -> int:
+        return 0
+
+    def get_max_length(self) -> int:
+        return -1
+
+    def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
+        return query_length, 0
+
+
+def _rows(store: torch.Tensor, heads: int, region: Region, row: int, count: int) -> torch.Tensor:
+    start = (region.start + (row - region.first) * region.capacity) * heads
+    part = store[start : start + count * region.capacity * heads]
+    return part.view(count, heads, region.capacity, -1)
+
+
+def slot_cache(layers: int, slots: Slots, prefix: Sequence[Stored | None] = ()) -> Any:
+    """For a decoder-only model; ``prefix`` is what every row begins with, layer by layer."""
+    beginnings = prefix or [None] * layers
+    return Cache(layers=[SlotLayer(slots, stored) for stored in beginnings])
