@@ -20,9 +20,9 @@ class RowInt8Linear(nn.Module):
     """int8 weights with one scale an output row, int8 activations with one scale an input row.
 
     torch's dynamic kernel takes the range of the *whole* input, so that a row's rounding depends on its neighbours.
-    Here each row is divided by its own absolute maximum, and a sentinel row (+1, −1, 0, …) pins the kernel's range to
-    [−1, 1]: the sums are then integers of that row alone, and its answer is the same bits in any batch. Costs 3–5% over
-    the bare kernel on wide layers and has about half its error (0.9% against 1.6% of the output's norm).
+    Here each row is divided by its own absolute maximum, and the kernel is given the range [−1, 1]: the sums are then
+    integers of that row alone, and its answer is the same bits in any batch. Its error is about half that of one range
+    for all (0.9% against 1.6% of the output's norm).
     """
 
     weight: None = None
@@ -32,19 +32,19 @@ class RowInt8Linear(nn.Module):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.packed = _pack(linear.weight.detach().float())
         self.bias = None if linear.bias is None else linear.bias.detach().float().clone()
-        self.sentinel = torch.zeros(1, self.in_features)
-        self.sentinel[0, :2] = torch.tensor([1.0, -1.0])[: self.in_features]
         # Without VNNI the kernel adds pairs of products in 16 bits, which 8-bit activations overflow.
-        self.reduce_range = not torch.cpu._is_vnni_supported()
+        self.steps = 127 if torch.cpu._is_vnni_supported() else 63
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, self.in_features)
         scale = rows.abs().amax(dim=1, keepdim=True).clamp_min_(_TINY)
-        unit = torch.cat([rows / scale, self.sentinel])
-        out: torch.Tensor = torch.ops.quantized.linear_dynamic(unit, self.packed, self.reduce_range)[:-1]
-        out.mul_(scale)
-        if self.bias is not None:
-            out.add_(self.bias)
+        out: torch.Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
+            rows / scale, 1 / self.steps, self.steps, self.packed
+        )
+        if self.bias is None:
+            out.mul_(scale)
+        else:
+            torch.addcmul(self.bias, out, scale, out=out)
         return out.view(*x.shape[:-1], self.out_features)
 
 

@@ -26,13 +26,13 @@ class Region(NamedTuple):
 
 
 class Move(NamedTuple):
-    """``count`` rows and their first ``length`` positions, from a place in one layout to a place in the next."""
+    """``n_rows`` rows and their first ``length`` positions, from a place in one layout to a place in the next."""
 
     source: Region
     source_row: int
     target: Region
     target_row: int
-    count: int
+    n_rows: int
     length: int
 
 
@@ -105,7 +105,8 @@ class Slots:
     def index(self, heads: int, device: torch.device) -> torch.Tensor:
         """For each head, then each new token of the rows: its place among all vectors of a layer."""
         if self._index is None:
-            places, capacities = [], []
+            places: list[int] = []
+            capacities: list[int] = []
             for region in self.regions:
                 for row in range(region.first, region.last):
                     slot = (region.start + (row - region.first) * region.capacity) * heads
