@@ -11,6 +11,9 @@ from worker.engine.protocol import Request
 from worker.engine.torch_engine import TorchEngine
 from worker.plan import pack, plan
 
+#: A decoder-only model's batches are not padded: nothing is lost by large ones.
+_BATCH_TOKENS = {"marian": 4096, "llama": 16_384}
+
 
 class Int8:
     """Rows do not see each other."""
@@ -19,7 +22,8 @@ class Int8:
 
     def __init__(self, model: Path, workload: Workload) -> None:
         torch.set_num_threads(1)
-        self.spec = ModelSpec.model_validate({"name": "bench", "path": model, "quantization": self.quantization})
+        named = {"name": "bench", "path": model, "quantization": self.quantization}
+        self.spec = ModelSpec.model_validate(named | {"batch_tokens": _BATCH_TOKENS[workload.model]})
         self.engine = TorchEngine.load(self.spec)
         self.cut = pack if self.engine.capabilities().is_packed else plan
 

@@ -5,7 +5,7 @@ import multiprocessing
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -45,22 +45,12 @@ def _arguments() -> argparse.Namespace:
 
 
 def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[Outcome]]]:
-    """Each seed and its outcomes, as they are there. A process a seed: what it starts ends with it.
-
-    Whoever is asked to stop begins no other seed, and stops those that run.
-    """
+    """Each seed and its outcomes, as they come. A process a seed: what it starts ends with it, or with the pool."""
+    run = partial(run_seed, names=names, n_items=given.items, keep=given.keep, say=report.say)
     spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        given.parallel, mp_context=spawn, initializer=leave_when_stopped, max_tasks_per_child=1
-    ) as pool:
-        runs = {pool.submit(run_seed, seed, names, given.items, given.keep, report.say): seed for seed in seeds}
-        try:
-            for run in as_completed(runs):
-                yield runs[run], run.result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for seed in multiprocessing.active_children():
-                seed.terminate()
+    with spawn.Pool(given.parallel, initializer=leave_when_stopped, maxtasksperchild=1) as pool:
+        for found in pool.imap_unordered(run, seeds):
+            yield found[0].seed, found
 
 
 if __name__ == "__main__":
