@@ -31,7 +31,7 @@ class RowInt8Linear(nn.Module):
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.packed = _pack(linear.weight.detach().float())
-        self.bias = None if linear.bias is None else linear.bias.detach().float().clone()
+        self.bias: torch.Tensor | None = None if linear.bias is None else linear.bias.detach().float().clone()
         # Without VNNI the kernel adds pairs of products in 16 bits, which 8-bit activations overflow.
         self.steps = 127 if torch.cpu._is_vnni_supported() else 63
 
