@@ -75,7 +75,7 @@ class ModelSpec(Table):
     #: ``int8``: weights per row, activations per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and sums.
     quantization: Literal["int8", "bf16", "none"] = "int8"
     device: str = "auto"
-    #: Padded input tokens in one engine batch, at most; what fits the device.
+    #: Input tokens in one engine batch, at most, padding included where the engine pads; what fits the device.
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
     #: Sequences in one engine batch, at most.
     batch_rows: Annotated[int, Field(ge=1)] = 64
