@@ -14,13 +14,13 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.core import one_core
 from benchmarks.engine import peak, report
 from benchmarks.engine.compare import OURS, SYSTEMS, Comparison, compare
 from benchmarks.engine.process import Broken
 from benchmarks.engine.share import measure_share
 from benchmarks.engine.workload import WORKLOADS
 from benchmarks.queue import stack
-from benchmarks.queue.__main__ import one_core
 
 PARTS = ["w1", "w2", "w3", "share"]
 ITEMS = {"w1": 400, "w2": 64, "w3": 48, "share": 200}
@@ -67,7 +67,7 @@ def measure(wanted: Plan, folder: Path, console: Console) -> dict[str, Any]:
     ours = Path(sys.executable)
     found: list[Comparison] = []
     figures: dict[str, Any] = {"rounds": wanted.rounds, "clock": wanted.clock}
-    for part in [part for part in wanted.parts if part in WORKLOADS and part != "share"]:
+    for part in [part for part in wanted.parts if part != "share"]:
         count, interpreters = wanted.items[part], {False: ours, True: wanted.peers}
         found.append(
             compare(part, count, wanted.rounds, wanted.systems, interpreters, folder, wanted.clock, console.print)

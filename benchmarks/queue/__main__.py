@@ -2,11 +2,9 @@
 
 import argparse
 import json
-import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.core import one_core
 from benchmarks.queue import report, stack
 from benchmarks.queue.compare import compare
 from benchmarks.queue.corpus import write_catalog
@@ -67,15 +66,6 @@ def plan(arguments: list[str]) -> Plan:
     values = vars(given)
     del values["quick"]
     return Plan(**values)
-
-
-@contextmanager
-def one_core() -> Iterator[int]:
-    """Meanwhile this process, and all that it starts, have one core."""
-    every = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {max(every)})
-    yield max(every)
-    os.sched_setaffinity(0, every)
 
 
 def measure(wanted: Plan, console: Console) -> dict[str, Any]:

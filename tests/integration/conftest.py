@@ -9,12 +9,12 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from lengthwise import database, settings
+from lengthwise import database, queue, settings
 from lengthwise.ledger import sweep
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import write_catalog
-from worker import claiming, loaded
+from worker import claiming, drain, loaded
 from worker.generate import generate
 from worker.memo import Memo
 
@@ -31,6 +31,17 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     forget_models()
     yield path
     forget_models()
+
+
+@pytest.fixture
+def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker that has loaded nothing yet, and whose bells nobody hears."""
+    monkeypatch.setattr(queue, "ring", lambda *_: True)
+    loaded.forget()
+    monkeypatch.setattr(claiming, "_memo", Memo())
+    yield
+    loaded.forget()
+    drain.forget()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """The generation task in this process: whatever the engine does, each item ends once and as it should."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 from random import Random
 from threading import Semaphore
 from typing import Any
@@ -18,29 +17,18 @@ from lengthwise.ledger import cancel
 from lengthwise.ledger import lease as leases
 from lengthwise.ledger import settle as real
 from lengthwise.ledger.settle import Settled
-from lengthwise.settings import Settings
 from lengthwise.states import Priority
 from tests import fakes
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
 from tests.servers import wait_until
-from worker import claiming, drain, lease, loaded, settlement, turn
+from worker import drain, lease, loaded, settlement, turn
 from worker import generate as task
 from worker.engine import registry
 from worker.engine.protocol import Request
-from worker.memo import Memo
+
+pytestmark = pytest.mark.usefixtures("worker")
 
 Give = Callable[[Callable[[ModelSpec], fakes.WatchedEngine]], fakes.WatchedEngine]
-
-
-@pytest.fixture(autouse=True)
-def worker(catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A worker that has loaded nothing yet, and whose bells nobody hears."""
-    monkeypatch.setattr(queue, "ring", lambda *_: True)
-    loaded.forget()
-    monkeypatch.setattr(claiming, "_memo", Memo())
-    yield
-    loaded.forget()
-    drain.forget()
 
 
 @pytest.fixture

@@ -1,32 +1,19 @@
 """Claims, and the pipeline that makes them ahead and settles behind: no lease outlives the work on what it holds."""
 
-from collections.abc import Iterator
-from pathlib import Path
 from threading import enumerate as living_threads
 from typing import Any
 
 import pytest
 
-from lengthwise import queue
 from lengthwise.errors import Unavailable
 from lengthwise.ledger import lease as leases
-from lengthwise.settings import Settings
 from tests.ledger import POOL, sql, submit
-from worker import claiming, loaded, settlement, turn
+from worker import claiming, settlement, turn
 from worker import generate as task
 from worker.claiming import Prepared
-from worker.memo import Memo
 from worker.pipeline import Pipeline
 
-
-@pytest.fixture(autouse=True)
-def worker(catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A worker that has loaded nothing yet, and whose bells nobody hears."""
-    monkeypatch.setattr(queue, "ring", lambda *_: True)
-    loaded.forget()
-    monkeypatch.setattr(claiming, "_memo", Memo())
-    yield
-    loaded.forget()
+pytestmark = pytest.mark.usefixtures("worker")
 
 
 def is_away(*_: Any) -> None:
