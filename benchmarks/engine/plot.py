@@ -4,19 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
-import matplotlib
-
-matplotlib.use("svg")
-from matplotlib import pyplot
-
+from benchmarks.drawing import pyplot, save, tidy
 from benchmarks.engine.compare import ARRIVAL, EXACT, OURS, Comparison
 from benchmarks.engine.workload import WORKLOADS
 
 _COLOURS = {OURS: "#1f6fb4", EXACT: "#7fb2dc"}
 _OTHER = "#b0b0b0"
-
-# Letters as shapes look the same everywhere; and the same figures give the same file.
-matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "lengthwise", "font.size": 10}
 
 
 def engine(found: Sequence[Comparison], path: Path) -> None:
@@ -30,7 +23,6 @@ def engine(found: Sequence[Comparison], path: Path) -> None:
         axes.set_xlim(0, 1.45 * max(ratios.values()))
         axes.set_title(WORKLOADS[comparison.workload].title, fontsize=10)
         axes.set_xlabel("× transformers in arrival order")
-        for side in ("top", "right"):
-            axes.spines[side].set_visible(False)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+        axes.spines["right"].set_visible(False)
+        tidy(axes)
+    save(figure, path)

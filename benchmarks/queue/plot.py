@@ -4,21 +4,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from statistics import median
 
-import matplotlib
-
-matplotlib.use("svg")
-from matplotlib import pyplot
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from benchmarks.drawing import pyplot, save, tidy
 from benchmarks.queue.measure import Run
 from benchmarks.queue.sharing import BATCH_SECONDS, SHORT_WIDTH, Sharing
 
 _BLUE, _ORANGE = "#1f6fb4", "#e07b00"
-
-# Letters as shapes look the same everywhere; and the same figures give the same file.
-matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "lengthwise", "font.size": 10}
 
 
 def growth(runs: Mapping[int, list[Run]], path: Path) -> None:
@@ -36,8 +28,8 @@ def growth(runs: Mapping[int, list[Run]], path: Path) -> None:
     for x, microseconds in zip(sizes, cost, strict=True):
         left.annotate(f"{microseconds:.0f}", (x, microseconds), (0, 8), textcoords="offset points", ha="center")
     left.set_title("A job from POST to downloaded results, no-op engine, everything on one core", fontsize=10)
-    _tidy(left, right)
-    _save(figure, path)
+    tidy(left, right)
+    save(figure, path)
 
 
 def sharing(found: Sharing, path: Path) -> None:
@@ -56,16 +48,5 @@ def sharing(found: Sharing, path: Path) -> None:
     legend = [Patch(color=_BLUE, label="texts of 8 tokens"), Patch(color=_ORANGE, label="texts of 57 to 64 tokens")]
     axes.legend(handles=legend, loc="upper center", bbox_to_anchor=(0.5, -0.28), ncols=2, frameon=False)
     axes.spines["right"].set_visible(False)
-    _tidy(axes)
-    _save(figure, path)
-
-
-def _tidy(*every: Axes) -> None:
-    for axes in every:
-        axes.spines["top"].set_visible(False)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata={"Date": None})
-    pyplot.close(figure)
+    tidy(axes)
+    save(figure, path)
