@@ -35,7 +35,7 @@ class EncoderDecoderStepper:
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self.written += 1
-        past = Past(self.written, self.encoded)
+        past = Past(len(self.lengths), self.written, self.encoded)
         plans: tuple[Plan, ...] = (past, self.source_plan)
         logits: torch.Tensor = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded),

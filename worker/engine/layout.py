@@ -6,13 +6,15 @@ bit of a row's answer, follow from that row alone.
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from worker.engine.attention import Call, hidden_beyond, one_query
-from worker.engine.cache import CHUNK, blocks, chunks, grouped
-from worker.engine.slots import Slots
+from worker.engine.cache import CHUNK, Group, blocks, chunks, grouped
+from worker.engine.native import attention as native
+from worker.engine.slots import Region, Slots
 
 
 class _Plan:
@@ -38,33 +40,66 @@ class Padded(_Plan):
         return out
 
 
-class Source(_Plan):
+class _OneToken(_Plan):
+    """One new token a row; keys and values are ``[rows, heads, capacity, size]``, or the beginning of that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._rows: native.Rows | None = None
+
+    def _over_memory(self, call: Call, lengths: Sequence[int]) -> torch.Tensor:
+        if self._rows is None:
+            capacity = call.key.stride(1) // call.key.stride(2)
+            starts = range(0, len(lengths) * capacity, capacity)
+            self._rows = native.Rows(starts, [capacity] * len(lengths), lengths)
+        heads = call.key.shape[1]
+        found = native.attend(
+            self._rows, call.query[:, :, 0], call.key, call.value, heads, call.scale, call.window, call.bias
+        )
+        return found[:, None]
+
+
+class Source(_OneToken):
     """Each row's one new token sees its row of the source; keys come padded to whole blocks, rows sorted by length."""
 
     def __init__(self, lengths: Sequence[int], like: torch.Tensor) -> None:
         super().__init__()
-        self.groups = grouped([blocks(length) for length in lengths])
-        known = torch.tensor(lengths, device=like.device)
-        self.hidden = [hidden_beyond(known[group.first : group.last], group.size, like.dtype) for group in self.groups]
+        self.lengths, self.like = lengths, like
 
     def run(self, call: Call) -> torch.Tensor:
+        if native.serves(call.query):
+            return self._over_memory(call, self.lengths)
         parts = [
             one_query(call.query[a:b], call.key[a:b, :, :size], call.value[a:b, :, :size], call.scale, hidden)
-            for (a, b, size), hidden in zip(self.groups, self.hidden, strict=True)
+            for (a, b, size), hidden in self._groups
         ]
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2)
 
+    @cached_property
+    def _groups(self) -> list[tuple[Group, torch.Tensor]]:
+        """Rows of like size, and what hides their padding."""
+        known = torch.tensor(self.lengths, device=self.like.device)
+        groups = grouped([blocks(length) for length in self.lengths])
+        return [(it, hidden_beyond(known[it.first : it.last], it.size, self.like.dtype)) for it in groups]
 
-class Past(_Plan):
-    """Each row's one new token sees itself and what came before; all rows are equally far."""
 
-    def __init__(self, length: int, like: torch.Tensor) -> None:
+class Past(_OneToken):
+    """Each row's one new token sees itself and what came before; all ``count`` rows are equally far."""
+
+    def __init__(self, count: int, length: int, like: torch.Tensor) -> None:
         super().__init__()
-        self.hidden = hidden_beyond(torch.tensor([length], device=like.device), blocks(length), like.dtype)
+        self.count, self.length, self.like = count, length, like
 
     def run(self, call: Call) -> torch.Tensor:
-        hidden = self.hidden if call.bias is None else self.hidden + call.bias
+        if native.serves(call.query):
+            return self._over_memory(call, [self.length] * self.count)
+        hidden = self._hidden if call.bias is None else self._hidden + call.bias
         return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
+
+    @cached_property
+    def _hidden(self) -> torch.Tensor:
+        known = torch.tensor([self.length], device=self.like.device)
+        return hidden_beyond(known, blocks(self.length), self.like.dtype)
 
 
 class Prompts(_Plan):
@@ -132,24 +167,36 @@ class Slotted(_Plan):
         super().__init__()
         self.slots = slots
         self.lengths = torch.tensor(slots.lengths, device=like.device)
-        #: Rows of like size of each region, by their number in the region.
-        self.groups = [
-            grouped([blocks(length) for length in slots.lengths[it.first : it.last]]) for it in slots.regions
-        ]
         self._hidden: dict[tuple[int, int, int | None], torch.Tensor] = {}
 
     def run(self, call: Call) -> torch.Tensor:
-        _, heads, rows, size = call.query.shape
         shared = call.key.shape[0] // self.slots.positions
-        query = call.query[0].transpose(0, 1).reshape(rows, shared, heads // shared, size)
+        query = call.query[0].transpose(0, 1)
+        if native.serves(query):
+            return native.attend(self._rows, query, call.key, call.value, shared, call.scale, call.window)[None]
+        return self._in_groups(call, query, shared)
+
+    @cached_property
+    def _rows(self) -> native.Rows:
+        return native.Rows(*self.slots.places(), self.slots.lengths)
+
+    def _in_groups(self, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:
+        rows, heads, size = query.shape
+        query = query.reshape(rows, shared, heads // shared, size)
         parts = []
-        for region, groups in zip(self.slots.regions, self.groups, strict=True):
+        for region, groups in self._groups:
             keys, values = (self.slots.view(store, region) for store in (call.key, call.value))
             for a, b, end in groups:
                 first, last = region.first + a, region.first + b
                 hidden = self._mask(first, last, end, call)
                 parts.append(one_query(query[first:last], keys[a:b, :, :end], values[a:b, :, :end], call.scale, hidden))
         return torch.cat(parts).view(1, rows, heads, -1)
+
+    @cached_property
+    def _groups(self) -> list[tuple[Region, list[Group]]]:
+        """Rows of like size of each region, by their number in the region."""
+        lengths = self.slots.lengths
+        return [(it, grouped([blocks(length) for length in lengths[it.first : it.last]])) for it in self.slots.regions]
 
     def _mask(self, first: int, last: int, size: int, call: Call) -> torch.Tensor:
         asked = (first, last, call.window)

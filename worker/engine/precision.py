@@ -12,6 +12,8 @@ from torch import nn
 
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
+from worker.engine.native.library import library
+from worker.engine.native.linear import NativeInt8Linear
 from worker.engine.protocol import Architecture
 
 log = logging.getLogger(__name__)
@@ -54,4 +56,6 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
 
 def _int8(linear: nn.Linear, labels: int | None) -> nn.Module:
     """A classifier's last layer is small and its errors go straight into the scores: it stays exact."""
-    return ExactHead(linear) if linear.out_features == labels else RowInt8Linear(linear)
+    if linear.out_features == labels:
+        return ExactHead(linear)
+    return RowInt8Linear(linear) if library() is None else NativeInt8Linear(linear)

@@ -98,6 +98,13 @@ class Slots:
                 length = max(self.starts[row] for row in together)
                 yield Move(source, self._came_from[first], target, first, len(together), length)
 
+    def places(self) -> tuple[list[int], list[int]]:
+        """Of each row, the positions before its slot, and its slot's capacity."""
+        spans = [
+            (it.start + row * it.capacity, it.capacity) for it in self.regions for row in range(it.last - it.first)
+        ]
+        return [start for start, _ in spans], [size for _, size in spans]
+
     def view(self, store: torch.Tensor, region: Region) -> torch.Tensor:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""
         return _rows(store, store.shape[0] // self.positions, region, region.first, region.last - region.first)

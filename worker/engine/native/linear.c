@@ -1,0 +1,162 @@
+/* y = x W' + b with int8 weights, and inputs quantized row by row: each row by its own range, so that its answer is the
+ * same bits in any batch. Sums are of integers, and exact.
+ *
+ * Weights come in panels of COLUMNS outputs; of a panel, four inputs at a time, [inputs / 4][COLUMNS][4].
+ */
+#include <immintrin.h>
+#include <stdint.h>
+
+#if defined(__AVX512VNNI__)
+#define LANES 16
+#define ROWS 12
+typedef __m512i ints;
+typedef __m512 floats;
+#define ZERO _mm512_setzero_si512()
+#define LOAD(from) _mm512_loadu_si512(from)
+#define REPEAT(four) _mm512_set1_epi32(four)
+#define ADD_PRODUCTS(sum, x, w) _mm512_dpbusd_epi32(sum, x, w)
+#define TO_FLOAT(sum) _mm512_cvtepi32_ps(sum)
+#define SUBTRACT(a, b) _mm512_sub_epi32(a, b)
+#define TIMES(a, b) _mm512_mullo_epi32(a, b)
+#define LOAD_FLOATS(from) _mm512_loadu_ps(from)
+#define REPEAT_FLOAT(value) _mm512_set1_ps(value)
+#define MULTIPLY(a, b) _mm512_mul_ps(a, b)
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define STORE_FLOATS(to, value) _mm512_storeu_ps(to, value)
+#else
+#define LANES 8
+#define ROWS 6
+typedef __m256i ints;
+typedef __m256 floats;
+#define ZERO _mm256_setzero_si256()
+#define LOAD(from) _mm256_loadu_si256((const __m256i *)(from))
+#define REPEAT(four) _mm256_set1_epi32(four)
+#if defined(__AVXVNNI__)
+#define ADD_PRODUCTS(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
+#else
+/* In assembly, for gcc would spread the steps out, run short of registers and keep the sums in memory. */
+static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, __m256i x, __m256i w) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i pairs;
+    __asm__("vpmaddubsw %[w], %[x], %[pairs]\n\t"
+            "vpmaddwd %[ones], %[pairs], %[pairs]\n\t"
+            "vpaddd %[pairs], %[sum], %[sum]"
+            : [sum] "+x"(sum), [pairs] "=&x"(pairs)
+            : [x] "x"(x), [w] "xm"(w), [ones] "x"(ones));
+    return sum;
+}
+#define ADD_PRODUCTS(sum, x, w) add_products(sum, x, w)
+#endif
+#define TO_FLOAT(sum) _mm256_cvtepi32_ps(sum)
+#define SUBTRACT(a, b) _mm256_sub_epi32(a, b)
+#define TIMES(a, b) _mm256_mullo_epi32(a, b)
+#define LOAD_FLOATS(from) _mm256_loadu_ps(from)
+#define REPEAT_FLOAT(value) _mm256_set1_ps(value)
+#define MULTIPLY(a, b) _mm256_mul_ps(a, b)
+#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define STORE_FLOATS(to, value) _mm256_storeu_ps(to, value)
+#endif
+
+/* Without VNNI pairs of products are added in 16 bits, which 8-bit inputs overflow. */
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#define STEPS 255
+#else
+#define STEPS 127
+#endif
+#define COLUMNS (2 * LANES)
+#define BLOCK_BYTES (128 * 1024) /* rows that stay in the second-level cache while all panels pass */
+
+typedef struct {
+    const int8_t *panels;  /* [outputs / COLUMNS][inputs / 4][COLUMNS][4], both padded with zeros */
+    const int32_t *totals; /* of each output, the sum of its weights */
+    const float *scales;   /* of each output */
+    const float *bias;     /* of each output */
+    int64_t inputs;        /* as they are in x */
+    int64_t padded;        /* inputs, rounded up to fours */
+    int64_t outputs;
+} layer;
+
+typedef struct {
+    float *scales;   /* of each row: what one step is worth */
+    int32_t *zeros;  /* of each row: the step that stands for zero */
+    uint8_t *values; /* [rows][padded] */
+} quantized;
+
+int64_t lengthwise_columns(void) { return COLUMNS; }
+
+static void quantize(const float *x, int64_t inputs, int64_t padded, uint8_t *values, float *scale, int32_t *zero) {
+    float least = 0, most = 0;
+    for (int64_t i = 0; i < inputs; i++) {
+        least = x[i] < least ? x[i] : least;
+        most = x[i] > most ? x[i] : most;
+    }
+    const float range = most - least > 1e-30f ? most - least : 1e-30f, steps = STEPS / range;
+    const int32_t origin = (int32_t)(-least * steps + 0.5f);
+    for (int64_t i = 0; i < inputs; i++) {
+        const int32_t step = (int32_t)(x[i] * steps + (origin + 0.5f)); /* never below zero: cutting off rounds */
+        values[i] = (uint8_t)(step > STEPS ? STEPS : step);
+    }
+    for (int64_t i = inputs; i < padded; i++) values[i] = 0;
+    *scale = range / STEPS;
+    *zero = origin;
+}
+
+/* COLUMNS outputs of up to ROWS rows. */
+static inline __attribute__((always_inline)) void tile(const int rows, const layer *l, const quantized *q, int64_t row,
+                                                       int64_t column, float *out) {
+    ints sums[ROWS][2];
+    const int8_t *w = l->panels + column * l->padded;
+    const uint8_t *x = q->values + row * l->padded;
+    for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = ZERO;
+    for (int64_t k = 0; k < l->padded; k += 4, w += 4 * COLUMNS) {
+        const ints left = LOAD(w), right = LOAD(w + 4 * LANES);
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            int32_t four;
+            __builtin_memcpy(&four, x + r * l->padded + k, 4);
+            sums[r][0] = ADD_PRODUCTS(sums[r][0], REPEAT(four), left);
+            sums[r][1] = ADD_PRODUCTS(sums[r][1], REPEAT(four), right);
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int half = 0; half < 2; half++) {
+            const int64_t first = column + half * LANES;
+            const ints shift = TIMES(REPEAT(q->zeros[row + r]), LOAD(l->totals + first));
+            const floats scale = MULTIPLY(REPEAT_FLOAT(q->scales[row + r]), LOAD_FLOATS(l->scales + first));
+            const floats sum = TO_FLOAT(SUBTRACT(sums[r][half], shift));
+            const floats y = MULTIPLY_ADD(sum, scale, LOAD_FLOATS(l->bias + first));
+            float *to = out + (row + r) * l->outputs + first;
+            if (first + LANES <= l->outputs) {
+                STORE_FLOATS(to, y);
+            } else {
+                float few[LANES];
+                STORE_FLOATS(few, y);
+                for (int64_t i = 0; i < l->outputs - first; i++) to[i] = few[i];
+            }
+        }
+}
+
+static void panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t column, float *out) {
+    for (; first + ROWS <= last; first += ROWS) tile(ROWS, l, q, first, column, out);
+    switch (last - first) {
+#define CASE(n) case n: tile(n, l, q, first, column, out); break;
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
+#if ROWS > 6
+        CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
+#endif
+    }
+}
+
+/* x [rows][inputs], out [rows][outputs]; scratch holds padded + 8 bytes for each row. */
+void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch, int64_t rows, int threads) {
+    const quantized q = {scratch, (int32_t *)scratch + rows, (uint8_t *)scratch + 8 * rows};
+#pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 1)
+    for (int64_t r = 0; r < rows; r++)
+        quantize(x + r * l->inputs, l->inputs, l->padded, q.values + r * l->padded, q.scales + r, q.zeros + r);
+    const int64_t fit = BLOCK_BYTES / l->padded / ROWS * ROWS, block = fit > ROWS ? fit : ROWS;
+    for (int64_t first = 0; first < rows; first += block) {
+        const int64_t last = first + block < rows ? first + block : rows;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+        for (int64_t column = 0; column < l->outputs; column += COLUMNS) panel(l, &q, first, last, column, out);
+    }
+}
