@@ -42,15 +42,28 @@ def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str) -> Any:
     Raises ``ConfigurationError`` where the folder must be mended, ``EngineError`` where weights and ``config.json``
     do not belong together.
     """
+    state = load_weights(spec)
+    return _build(spec, load_config(spec), state, dtype, attention)
+
+
+def load_config(spec: ModelSpec) -> Any:
+    """``config.json`` as transformers understands it. Raises ``ConfigurationError`` if it asks for foreign code."""
+    _refuse_foreign_code(spec)
+    return transformers.AutoConfig.from_pretrained(spec.folder, local_files_only=True, trust_remote_code=False)
+
+
+def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
+    """The tensors of the folder by name, int8 rows expanded to fp32, once it is sure that they may be read.
+
+    Raises ``ConfigurationError`` where the folder must be mended.
+    """
     _refuse_foreign_code(spec)
     weights = weight_files(spec.folder)
     _verify(spec.folder, [path.name for path in weights])
-    config = transformers.AutoConfig.from_pretrained(spec.folder, local_files_only=True, trust_remote_code=False)
     try:
-        state = load_state(weights)
+        return load_state(weights)
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
-    return _build(spec, config, state, dtype, attention)
 
 
 def weight_files(folder: Path) -> list[Path]:

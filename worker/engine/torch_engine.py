@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
 from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, precision
-from worker.engine.decoding import decode
+from worker.engine.decoding import Stepper, decode
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
     Architecture,
@@ -88,7 +88,7 @@ class TorchEngine:
         context = self._capabilities.context
         if any(not 0 < len(request.tokens) <= context for request in requests):
             raise EngineError(f"a request is empty or longer than {context} tokens")
-        batch = sorted(requests, key=lambda request: len(self._input(request)))
+        batch = sorted(requests, key=lambda request: len(self.read_first(request)))
         if self._capabilities.architecture is Architecture.CLASSIFIER:
             yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)
             return
@@ -99,18 +99,20 @@ class TorchEngine:
     def _generate(self, rows: list[Running]) -> Iterator[Completion]:
         if not rows:
             return
-        inputs = [self._input(row.request) for row in rows]
+        inputs = [self.read_first(row.request) for row in rows]
         if not self.fits:
             steps = max(row.steps for row in rows)
             yield from fallback.generate(self.model, inputs, rows, self.vocabulary, steps)
-        elif self._capabilities.architecture is Architecture.ENCODER_DECODER:
-            reading = encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
-            yield from decode(reading, rows, self.vocabulary)
         else:
-            stepper = decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes)
-            yield from decode(stepper, rows, self.vocabulary)
+            yield from decode(self.stepper(inputs), rows, self.vocabulary)
 
-    def _input(self, request: Request) -> Sequence[int]:
+    def stepper(self, inputs: Sequence[Sequence[int]]) -> Stepper:
+        """A batch of what ``read_first`` gave, sorted by length; only where the model ``fits``."""
+        if self._capabilities.architecture is Architecture.ENCODER_DECODER:
+            return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
+        return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes)
+
+    def read_first(self, request: Request) -> Sequence[int]:
         """What is read before the first step: a decoder-only model's answer simply continues its prefix."""
         if self._capabilities.architecture is Architecture.DECODER_ONLY:
             return [*request.tokens, *request.decoder_prefix]
@@ -118,7 +120,7 @@ class TorchEngine:
 
     def _running(self, request: Request) -> Running:
         forced: Sequence[int] = ()
-        room = self._capabilities.context - len(self._input(request))
+        room = self._capabilities.context - len(self.read_first(request))
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
             forced = request.decoder_prefix
             room = getattr(self.model.config, "max_position_embeddings", None) or request.max_new_tokens + len(forced)
