@@ -14,7 +14,8 @@ import torch
 
 log = logging.getLogger(__name__)
 
-_SOURCES = [Path(__file__).with_name(name) for name in ("linear.c", "attention.c")]
+_FOLDER = Path(__file__).parent
+_SOURCES = ["linear.c", "attention.c", "norm.c"]
 # Not -ffast-math: linking with it would switch off denormal numbers for the whole process.
 _FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-std=gnu11"),
@@ -49,7 +50,8 @@ def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
     kernels.lengthwise_attend.argtypes = [
         *(pointer, pointer, count, count, pointer, pointer, count, count, ctypes.c_int),
     ]
-    for function in (kernels.lengthwise_linear, kernels.lengthwise_attend):
+    kernels.lengthwise_rms_norm.argtypes = [pointer, pointer, pointer, count, count, ctypes.c_float, ctypes.c_int]
+    for function in (kernels.lengthwise_linear, kernels.lengthwise_attend, kernels.lengthwise_rms_norm):
         function.restype = None
     return kernels
 
@@ -59,7 +61,7 @@ def _compiled(compiler: str) -> Path:
     if not path.is_file():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             made = Path(folder) / path.name
-            command = [compiler, *_FLAGS, "-o", str(made), *map(str, _SOURCES)]
+            command = [compiler, *_FLAGS, "-o", str(made), *[str(_FOLDER / name) for name in _SOURCES]]
             subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603 — no shell
             made.replace(path)
     return path
@@ -74,8 +76,8 @@ def _folder() -> Path:
 def _fingerprint(compiler: str) -> str:
     """Of sources, flags, compiler and processor: a home may be shared by machines."""
     total = hashlib.sha256(" ".join(_FLAGS).encode())
-    for source in _SOURCES:
-        total.update(source.read_bytes())
+    for source in (*_SOURCES, "exponential.h"):
+        total.update((_FOLDER / source).read_bytes())
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603
     total.update(version.stdout)
     total.update(_processor().encode())
