@@ -15,7 +15,8 @@ import torch
 log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ["linear.c", "attention.c", "norm.c"]
+_SOURCES = ("linear.c", "attention.c", "prompt.c", "norm.c")
+_HEADERS = ("exponential.h", "attention.h")
 # Not -ffast-math: linking with it would switch off denormal numbers for the whole process.
 _FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-std=gnu11"),
@@ -44,15 +45,19 @@ def library() -> ctypes.CDLL | None:
 
 
 def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
-    pointer, count = ctypes.c_void_p, ctypes.c_int64
+    pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    signatures = {
+        "lengthwise_linear": [pointer, pointer, pointer, pointer, count, number],
+        "lengthwise_attend": [pointer, pointer, count, count, pointer, pointer, count, count, number],
+        "lengthwise_attend_prompts": [
+            *(pointer, pointer, count, count, pointer, pointer, count, pointer, count, count, number),
+        ],
+        "lengthwise_rms_norm": [pointer, pointer, pointer, count, count, ctypes.c_float, number],
+    }
+    for name, arguments in signatures.items():
+        function = getattr(kernels, name)
+        function.argtypes, function.restype = arguments, None
     kernels.lengthwise_columns.restype = count
-    kernels.lengthwise_linear.argtypes = [pointer, pointer, pointer, pointer, count, ctypes.c_int]
-    kernels.lengthwise_attend.argtypes = [
-        *(pointer, pointer, count, count, pointer, pointer, count, count, ctypes.c_int),
-    ]
-    kernels.lengthwise_rms_norm.argtypes = [pointer, pointer, pointer, count, count, ctypes.c_float, ctypes.c_int]
-    for function in (kernels.lengthwise_linear, kernels.lengthwise_attend, kernels.lengthwise_rms_norm):
-        function.restype = None
     return kernels
 
 
@@ -76,7 +81,7 @@ def _folder() -> Path:
 def _fingerprint(compiler: str) -> str:
     """Of sources, flags, compiler and processor: a home may be shared by machines."""
     total = hashlib.sha256(" ".join(_FLAGS).encode())
-    for source in (*_SOURCES, "exponential.h"):
+    for source in (*_SOURCES, *_HEADERS):
         total.update((_FOLDER / source).read_bytes())
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603
     total.update(version.stdout)
