@@ -4,6 +4,7 @@ Modules go on asking each of their layers by itself; the first that is asked com
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -27,17 +28,19 @@ class Joined(nn.Module):
     def __init__(self, parts: Sequence[nn.Linear]) -> None:
         super().__init__()
         self.sizes = [part.out_features for part in parts]
-        self.whole: nn.Module = _concatenated(parts)
-        self._input: torch.Tensor | None = None
-        self._outputs: dict[int, torch.Tensor] = {}
+        self.whole: nn.Module = concatenated(parts)
+        #: The input last seen, and by their numbers the outputs not fetched yet. A list, for setting an attribute of a
+        #: module costs more than all else here.
+        self._kept: list[Any] = [None, {}]
 
     def part(self, x: torch.Tensor, number: int) -> torch.Tensor:
         """``[..., in] → [..., out]`` of one part. Another input than before is computed anew."""
-        if self._input is not x or number not in self._outputs:
-            self._input, self._outputs = x, dict(enumerate(self.whole(x).split(self.sizes, dim=-1)))
-        output = self._outputs.pop(number)
-        if not self._outputs:
-            self._input = None
+        kept = self._kept
+        if kept[0] is not x or number not in kept[1]:
+            kept[:] = x, dict(enumerate(self.whole(x).split_with_sizes(self.sizes, dim=-1)))
+        output: torch.Tensor = kept[1].pop(number)
+        if not kept[1]:
+            kept[0] = None
         return output
 
 
@@ -72,7 +75,8 @@ def _join(module: nn.Module, names: Sequence[str], linears: Sequence[nn.Linear])
         setattr(module, name, Part(joined, number))
 
 
-def _concatenated(parts: Sequence[nn.Linear]) -> nn.Linear:
+def concatenated(parts: Sequence[nn.Linear]) -> nn.Linear:
+    """One layer whose outputs are those of all parts, one behind the other."""
     has_bias = any(part.bias is not None for part in parts)
     first = parts[0].weight
     outputs = sum(part.out_features for part in parts)

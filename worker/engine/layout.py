@@ -52,11 +52,7 @@ class _OneToken(_Plan):
             capacity = call.key.stride(1) // call.key.stride(2)
             starts = range(0, len(lengths) * capacity, capacity)
             self._rows = native.Rows(starts, [capacity] * len(lengths), lengths)
-        heads = call.key.shape[1]
-        found = native.attend(
-            self._rows, call.query[:, :, 0], call.key, call.value, heads, call.scale, call.window, call.bias
-        )
-        return found[:, None]
+        return native.attend(self._rows, call, call.query[:, :, 0], call.key.shape[1])[:, None]
 
 
 class Source(_OneToken):
@@ -67,7 +63,7 @@ class Source(_OneToken):
         self.lengths, self.like = lengths, like
 
     def run(self, call: Call) -> torch.Tensor:
-        if native.serves(call.query):
+        if native.serves(call):
             return self._over_memory(call, self.lengths)
         parts = [
             one_query(call.query[a:b], call.key[a:b, :, :size], call.value[a:b, :, :size], call.scale, hidden)
@@ -91,7 +87,7 @@ class Past(_OneToken):
         self.count, self.length, self.like = count, length, like
 
     def run(self, call: Call) -> torch.Tensor:
-        if native.serves(call.query):
+        if native.serves(call):
             return self._over_memory(call, [self.length] * self.count)
         hidden = self._hidden if call.bias is None else self._hidden + call.bias
         return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
@@ -112,29 +108,50 @@ class Prompts(_Plan):
 
     def __init__(self, slots: Slots, start: int, like: torch.Tensor) -> None:
         super().__init__()
-        lengths = slots.lengths
-        self.slots, self.rows = slots, len(lengths)
-        last = start + chunks(lengths[-1] - start) * CHUNK
-        self.ends = range(start + CHUNK, last + 1, CHUNK)
-        #: For each chunk, the first row that reaches into it.
-        self.firsts = [bisect_right(lengths, end - CHUNK) for end in self.ends]
-        width = len(self.ends) * CHUNK
-        places = [row * width + place for row, length in enumerate(lengths) for place in range(length - start)]
-        #: Where each packed token is among the chunks.
-        self.places = torch.tensor(places, device=like.device)
+        self.slots, self.start, self.device = slots, start, like.device
+        self.rows = len(slots.lengths)
         self._masks: dict[tuple[int, int | None, int], torch.Tensor] = {}
 
     def run(self, call: Call) -> torch.Tensor:
-        heads, size, shared = call.query.shape[1], call.value.shape[-1], call.key.shape[0] // self.slots.positions
-        repeats = heads // shared
+        shared = call.key.shape[0] // self.slots.positions
         packed = call.query[0].transpose(0, 1)
-        apart = packed.new_zeros(self.rows * len(self.ends) * CHUNK, heads, packed.shape[-1])
-        apart.index_copy_(0, self.places, packed)
-        queries = apart.view(self.rows, len(self.ends), CHUNK, shared, repeats, -1).permute(1, 0, 3, 4, 2, 5)
-        seen = apart.new_empty(self.rows, len(self.ends), CHUNK, shared, repeats, size)
+        if native.serves(call):
+            return native.attend_prompts(self._memory, call, packed, shared, self.start)[None]
+        return self._in_chunks(call, packed, shared)[None]
+
+    @cached_property
+    def _memory(self) -> native.Rows:
+        return native.Rows(*self.slots.places(), self.slots.lengths)
+
+    @cached_property
+    def _ends(self) -> range:
+        """Where the chunks end, counted from the beginning of a row."""
+        last = self.start + chunks(self.slots.lengths[-1] - self.start) * CHUNK
+        return range(self.start + CHUNK, last + 1, CHUNK)
+
+    @cached_property
+    def _reaching(self) -> list[int]:
+        """For each chunk, the first row that reaches into it."""
+        return [bisect_right(self.slots.lengths, end - CHUNK) for end in self._ends]
+
+    @cached_property
+    def _places(self) -> torch.Tensor:
+        """Where each packed token is among the chunks."""
+        width = len(self._ends) * CHUNK
+        lengths = enumerate(self.slots.lengths)
+        places = [row * width + place for row, length in lengths for place in range(length - self.start)]
+        return torch.tensor(places, device=self.device)
+
+    def _in_chunks(self, call: Call, packed: torch.Tensor, shared: int) -> torch.Tensor:
+        heads, size = call.query.shape[1], call.value.shape[-1]
+        repeats, n_chunks = heads // shared, len(self._ends)
+        apart = packed.new_zeros(self.rows * n_chunks * CHUNK, heads, packed.shape[-1])
+        apart.index_copy_(0, self._places, packed)
+        queries = apart.view(self.rows, n_chunks, CHUNK, shared, repeats, -1).permute(1, 0, 3, 4, 2, 5)
+        seen = apart.new_empty(self.rows, n_chunks, CHUNK, shared, repeats, size)
         for region in self.slots.regions:
             keys, values = (self.slots.view(store, region) for store in (call.key, call.value))
-            for number, (reaching, end) in enumerate(zip(self.firsts, self.ends, strict=True)):
+            for number, (reaching, end) in enumerate(zip(self._reaching, self._ends, strict=True)):
                 first = max(region.first, reaching)
                 if first >= region.last:
                     break
@@ -147,13 +164,13 @@ class Prompts(_Plan):
                 )
                 parts = found.view(region.last - first, shared, repeats, CHUNK, size)
                 seen[first : region.last, number] = parts.permute(0, 3, 1, 2, 4)
-        return seen.view(-1, heads, size)[self.places][None]
+        return seen.view(-1, heads, size)[self._places]
 
     def _mask(self, end: int, window: int | None, repeats: int) -> torch.Tensor:
         """``[repeats × chunk, end]``, shared by all rows; heads that share their keys lie one behind the other."""
         asked = (end, window, repeats)
         if asked not in self._masks:
-            places = torch.arange(end, device=self.places.device)
+            places = torch.arange(end, device=self.device)
             own = places[-CHUNK:, None]
             seen = (places <= own) if window is None else (places <= own) & (places > own - window)
             self._masks[asked] = seen.repeat(repeats, 1)
@@ -172,8 +189,8 @@ class Slotted(_Plan):
     def run(self, call: Call) -> torch.Tensor:
         shared = call.key.shape[0] // self.slots.positions
         query = call.query[0].transpose(0, 1)
-        if native.serves(query):
-            return native.attend(self._rows, query, call.key, call.value, shared, call.scale, call.window)[None]
+        if native.serves(call):
+            return native.attend(self._rows, call, query, shared)[None]
         return self._in_groups(call, query, shared)
 
     @cached_property

@@ -12,6 +12,7 @@ from torch import nn
 
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
+from worker.engine.native.fused import fuse
 from worker.engine.native.library import library
 from worker.engine.native.linear import NativeInt8Linear
 from worker.engine.protocol import Architecture
@@ -46,6 +47,8 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     model.to(where)
     if where.type != "cpu" or precision == "bf16":
         return
+    if precision == "int8" and library() is not None:
+        fuse(model)
     join_linears(model)
     if precision == "int8":
         heads = model.config.num_labels if architecture is Architecture.CLASSIFIER else None

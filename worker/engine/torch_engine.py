@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
-from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, precision
+from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, memory, precision
 from worker.engine.decoding import Stepper, decode
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
@@ -50,6 +50,8 @@ class TorchEngine:
         kind = loading.architecture(spec)
         fits = spec.config.get("model_type") in _FITTING[kind]
         where = precision.device(spec.device)
+        if where.type == "cpu":
+            memory.keep_freed()
         quantization = precision.possible(spec.quantization, where, fits)
         dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
         model = loading.load_model(spec, dtype, attention.NAME if fits else "sdpa")

@@ -1,64 +1,9 @@
 /* Attention of one new token a row to the keys and values that its row has in memory: each row its own number of them,
  * nothing padded. A row's answer follows from that row alone.
  */
-#include <immintrin.h>
-#include <omp.h>
-#include <stdint.h>
+#include "attention.h"
 
-#define LANES 8
 #define CHUNK 64 /* vectors that stay in the first-level cache for all queries that share them */
-
-typedef struct {
-    const float *keys, *values; /* vectors of `size` */
-    const int64_t *starts;      /* of each row, the positions that lie before it */
-    const int64_t *capacities;  /* of each row, the positions that it has room for: from one head's first to the next's */
-    const int64_t *lengths;     /* of each row, the positions that are seen ... */
-    int64_t window;             /* ... of which the last so many, or all if 0 */
-    int64_t shared;             /* heads of keys and values */
-    int64_t repeats;            /* heads of queries to each of them */
-    int64_t size;
-    float scale;
-    const float *bias;   /* added to the scores of each head of queries, or NULL */
-    int64_t bias_apart;  /* from one head's to the next's */
-} memory;
-
-static inline float sum(__m256 v) {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
-}
-
-/* e^x for x ≤ 0, to 2 units in the last place: 2^n times a polynomial (Cephes). */
-static inline __m256 exponential(__m256 x) {
-    x = _mm256_max_ps(x, _mm256_set1_ps(-87.0f));
-    const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
-    __m256 r = _mm256_fnmadd_ps(n, _mm256_set1_ps(0.693359375f), x);
-    r = _mm256_fnmadd_ps(n, _mm256_set1_ps(-2.12194440e-4f), r);
-    __m256 p = _mm256_set1_ps(1.9875691500e-4f);
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.3981999507e-3f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(8.3334519073e-3f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(4.1665795894e-2f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(1.6666665459e-1f));
-    p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(5.0000001201e-1f));
-    p = _mm256_fmadd_ps(p, _mm256_mul_ps(r, r), _mm256_add_ps(r, _mm256_set1_ps(1.0f)));
-    const __m256i power = _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
-    return _mm256_mul_ps(p, _mm256_castsi256_ps(power));
-}
-
-/* Scores to their exponentials; returns the sum of these. `scores` has room for whole vectors. */
-static float soften(float *scores, int64_t length) {
-    float most = scores[0];
-    for (int64_t j = 1; j < length; j++) most = scores[j] > most ? scores[j] : most;
-    const int64_t end = (length + LANES - 1) / LANES * LANES;
-    for (int64_t j = length; j < end; j++) scores[j] = most - 1e3f; /* e^-87 at the end: nothing */
-    __m256 total = _mm256_setzero_ps();
-    for (int64_t j = 0; j < end; j += LANES) {
-        const __m256 e = exponential(_mm256_sub_ps(_mm256_loadu_ps(scores + j), _mm256_set1_ps(most)));
-        _mm256_storeu_ps(scores + j, e);
-        total = _mm256_add_ps(total, e);
-    }
-    return sum(total);
-}
 
 static inline float product(const float *a, const float *b, int64_t size) {
     __m256 total = _mm256_setzero_ps();

@@ -1,13 +1,16 @@
-"""Attention of one new token a row on our own kernel: over each row's own keys, nothing padded."""
+"""Attention on our own kernels: each row over its own keys, nothing padded, and the same bits in any company."""
 
 import ctypes
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 
+from worker.engine.attention import Call
 from worker.engine.native.library import library
 
-_LANES = 8
+#: What widths are whole multiples of, and the queries that the kernel for prompts takes at once.
+_LANES, _QUERIES = 16, 6
 
 
 class _Memory(ctypes.Structure):
@@ -24,56 +27,51 @@ class Rows:
     """Where rows lie in the memory of every layer, in positions; each has ``heads × size`` numbers there."""
 
     def __init__(self, starts: Sequence[int], capacities: Sequence[int], lengths: Sequence[int]) -> None:
-        self.count = len(lengths)
+        self.lengths = lengths
         self._held = torch.tensor([starts, capacities, lengths], dtype=torch.int64)
-        self.pointers = [row.data_ptr() for row in self._held]
-        #: Room for the scores of the longest row.
-        self.width = -(-max(lengths) // _LANES) * _LANES
+        self._pointers = [row.data_ptr() for row in self._held]
+        #: Room for the scores of the longest row, in whole vectors wherever a window begins.
+        self.width = -(-(max(lengths) + _LANES) // _LANES) * _LANES
+
+    def memory(self, call: Call, heads: int, shared: int) -> _Memory:
+        """What the kernels are told; ``heads`` of queries share ``shared`` of keys and values."""
+        return _Memory(
+            call.key.data_ptr(),
+            call.value.data_ptr(),
+            *self._pointers,
+            call.window or 0,
+            shared,
+            heads // shared,
+            call.key.shape[-1],
+            call.scale,
+            None if call.bias is None else call.bias.data_ptr(),
+            0 if call.bias is None else call.bias.stride(1),
+        )
 
 
-def serves(query: torch.Tensor) -> bool:
-    """Whether the kernel can take these queries."""
+def serves(call: Call) -> bool:
+    """Whether the kernels can take this."""
+    query = call.query
     return (
         query.device.type == "cpu"
         and query.dtype == torch.float32
         and query.shape[-1] % _LANES == 0
+        and call.value.shape[-1] == query.shape[-1]
+        and (call.bias is None or call.bias.stride(3) == 1)
         and library() is not None
     )
 
 
-def attend(
-    rows: Rows,
-    query: torch.Tensor,
-    keys: torch.Tensor,
-    values: torch.Tensor,
-    shared: int,
-    scale: float,
-    window: int | None = None,
-    bias: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """``query`` ``[rows, heads, size]`` → the same shape. ``keys`` and ``values`` begin where the memory does, with
-    ``shared`` heads; ``bias`` ``[1, heads, 1, positions]`` is added to the scores of every row.
+def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:
+    """One token a row: ``query`` ``[rows, heads, size]`` → the same shape.
+
+    ``call.key`` and ``call.value`` begin where the memory does.
     """
     kernels = library()
     assert kernels is not None  # noqa: S101 — see ``serves``
+    query = _dense(query)
     count, heads, size = query.shape
-    if query.stride(2) != 1:
-        query = query.contiguous()
-    if bias is not None:
-        bias = bias.contiguous()
-    memory = _Memory(
-        keys.data_ptr(),
-        values.data_ptr(),
-        *rows.pointers,
-        window or 0,
-        shared,
-        heads // shared,
-        size,
-        scale,
-        None if bias is None else bias.data_ptr(),
-        0 if bias is None else bias.shape[-1],
-    )
-    threads = torch.get_num_threads()
+    memory, threads = rows.memory(call, heads, shared), torch.get_num_threads()
     out = query.new_empty(count, heads, size)
     scores = query.new_empty(threads * heads // shared * rows.width)
     kernels.lengthwise_attend(
@@ -87,3 +85,35 @@ def attend(
         threads,
     )
     return out
+
+
+def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, known: int) -> torch.Tensor:
+    """All tokens of the rows after their first ``known``, packed: ``query`` ``[tokens, heads, size]`` → the same shape.
+
+    Each token sees its row up to itself.
+    """
+    kernels = library()
+    assert kernels is not None  # noqa: S101 — see ``serves``
+    query = _dense(query)
+    tokens, heads, size = query.shape
+    firsts = torch.tensor([0, *accumulate(length - known for length in rows.lengths[:-1])])
+    memory, threads = rows.memory(call, heads, shared), torch.get_num_threads()
+    out = query.new_empty(tokens, heads, size)
+    scratch = query.new_empty(threads * rows.width * (size + _QUERIES))
+    kernels.lengthwise_attend_prompts(
+        ctypes.addressof(memory),
+        query.data_ptr(),
+        *query.stride()[:2],
+        out.data_ptr(),
+        firsts.data_ptr(),
+        known,
+        scratch.data_ptr(),
+        rows.width,
+        len(rows.lengths),
+        threads,
+    )
+    return out
+
+
+def _dense(query: torch.Tensor) -> torch.Tensor:
+    return query if query.stride(2) == 1 else query.contiguous()

@@ -14,7 +14,9 @@ import torch
 
 log = logging.getLogger(__name__)
 
-_SOURCES = [Path(__file__).with_name(name) for name in ("linear.c", "attention.c")]
+_FOLDER = Path(__file__).parent
+_SOURCES = ("linear.c", "attention.c", "prompt.c", "norm.c")
+_HEADERS = ("exponential.h", "attention.h")
 # Not -ffast-math: linking with it would switch off denormal numbers for the whole process.
 _FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-std=gnu11"),
@@ -43,14 +45,19 @@ def library() -> ctypes.CDLL | None:
 
 
 def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
-    pointer, count = ctypes.c_void_p, ctypes.c_int64
+    pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+    signatures = {
+        "lengthwise_linear": [pointer, pointer, pointer, pointer, count, number],
+        "lengthwise_attend": [pointer, pointer, count, count, pointer, pointer, count, count, number],
+        "lengthwise_attend_prompts": [
+            *(pointer, pointer, count, count, pointer, pointer, count, pointer, count, count, number),
+        ],
+        "lengthwise_rms_norm": [pointer, pointer, pointer, count, count, ctypes.c_float, number],
+    }
+    for name, arguments in signatures.items():
+        function = getattr(kernels, name)
+        function.argtypes, function.restype = arguments, None
     kernels.lengthwise_columns.restype = count
-    kernels.lengthwise_linear.argtypes = [pointer, pointer, pointer, pointer, count, ctypes.c_int]
-    kernels.lengthwise_attend.argtypes = [
-        *(pointer, pointer, count, count, pointer, pointer, count, count, ctypes.c_int),
-    ]
-    for function in (kernels.lengthwise_linear, kernels.lengthwise_attend):
-        function.restype = None
     return kernels
 
 
@@ -59,7 +66,7 @@ def _compiled(compiler: str) -> Path:
     if not path.is_file():
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             made = Path(folder) / path.name
-            command = [compiler, *_FLAGS, "-o", str(made), *map(str, _SOURCES)]
+            command = [compiler, *_FLAGS, "-o", str(made), *[str(_FOLDER / name) for name in _SOURCES]]
             subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603 — no shell
             made.replace(path)
     return path
@@ -74,8 +81,8 @@ def _folder() -> Path:
 def _fingerprint(compiler: str) -> str:
     """Of sources, flags, compiler and processor: a home may be shared by machines."""
     total = hashlib.sha256(" ".join(_FLAGS).encode())
-    for source in _SOURCES:
-        total.update(source.read_bytes())
+    for source in (*_SOURCES, *_HEADERS):
+        total.update((_FOLDER / source).read_bytes())
     version = subprocess.run([compiler, "--version"], check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603
     total.update(version.stdout)
     total.update(_processor().encode())

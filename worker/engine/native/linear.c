@@ -3,7 +3,9 @@
  *
  * Weights come in panels of COLUMNS outputs; of a panel, four inputs at a time, [inputs / 4][COLUMNS][4].
  */
-#include <immintrin.h>
+#include "exponential.h"
+
+#include <stddef.h>
 #include <stdint.h>
 
 #if defined(__AVX512VNNI__)
@@ -66,6 +68,9 @@ static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, _
 #define COLUMNS (2 * LANES)
 #define BLOCK_BYTES (128 * 1024) /* rows that stay in the second-level cache while all panels pass */
 
+/* What is done to an input before it is quantized. */
+enum { NOTHING, RELU, SILU, GATED_SILU /* x is [rows][2 * inputs]: SiLU of the first half, times the second */ };
+
 typedef struct {
     const int8_t *panels;  /* [outputs / COLUMNS][inputs / 4][COLUMNS][4], both padded with zeros */
     const int32_t *totals; /* of each output, the sum of its weights */
@@ -74,6 +79,7 @@ typedef struct {
     int64_t inputs;        /* as they are in x */
     int64_t padded;        /* inputs, rounded up to fours */
     int64_t outputs;
+    int64_t before; /* one of the above */
 } layer;
 
 typedef struct {
@@ -99,6 +105,30 @@ static void quantize(const float *x, int64_t inputs, int64_t padded, uint8_t *va
     for (int64_t i = inputs; i < padded; i++) values[i] = 0;
     *scale = range / STEPS;
     *zero = origin;
+}
+
+static inline __m256 silu8(__m256 x) {
+    /* e^-|x| is never more than 1: 1 / (1 + e^-x) is that of |x|, or what is left of 1. */
+    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
+    const __m256 e = exponential(_mm256_or_ps(x, sign));
+    const __m256 least = _mm256_div_ps(e, _mm256_add_ps(one, e)); /* of -|x| */
+    return _mm256_mul_ps(x, _mm256_blendv_ps(_mm256_sub_ps(one, least), least, x));
+}
+
+/* x / (1 + e^-x), times the values of `times` where there are any. */
+static void silu(const float *x, const float *times, int64_t count, float *out) {
+    int64_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        const __m256 v = _mm256_loadu_ps(x + i);
+        __m256 y = silu8(v);
+        if (times) y = _mm256_mul_ps(y, _mm256_loadu_ps(times + i));
+        _mm256_storeu_ps(out + i, y);
+    }
+    if (i == count) return;
+    float few[8] = {0};
+    for (int64_t j = i; j < count; j++) few[j - i] = x[j];
+    _mm256_storeu_ps(few, silu8(_mm256_loadu_ps(few)));
+    for (int64_t j = i; j < count; j++) out[j] = times ? few[j - i] * times[j] : few[j - i];
 }
 
 /* COLUMNS outputs of up to ROWS rows. */
@@ -147,12 +177,27 @@ static void panel(const layer *l, const quantized *q, int64_t first, int64_t las
     }
 }
 
+static void prepare(const layer *l, const float *x, const quantized *q, int64_t row) {
+    uint8_t *values = q->values + row * l->padded;
+    if (l->before == NOTHING) {
+        quantize(x + row * l->inputs, l->inputs, l->padded, values, q->scales + row, q->zeros + row);
+        return;
+    }
+    float changed[l->inputs];
+    if (l->before == RELU)
+        for (int64_t i = 0; i < l->inputs; i++) changed[i] = x[row * l->inputs + i] > 0 ? x[row * l->inputs + i] : 0;
+    else if (l->before == SILU)
+        silu(x + row * l->inputs, NULL, l->inputs, changed);
+    else
+        silu(x + 2 * row * l->inputs, x + (2 * row + 1) * l->inputs, l->inputs, changed);
+    quantize(changed, l->inputs, l->padded, values, q->scales + row, q->zeros + row);
+}
+
 /* x [rows][inputs], out [rows][outputs]; scratch holds padded + 8 bytes for each row. */
 void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch, int64_t rows, int threads) {
     const quantized q = {scratch, (int32_t *)scratch + rows, (uint8_t *)scratch + 8 * rows};
 #pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 1)
-    for (int64_t r = 0; r < rows; r++)
-        quantize(x + r * l->inputs, l->inputs, l->padded, q.values + r * l->padded, q.scales + r, q.zeros + r);
+    for (int64_t row = 0; row < rows; row++) prepare(l, x, &q, row);
     const int64_t fit = BLOCK_BYTES / l->padded / ROWS * ROWS, block = fit > ROWS ? fit : ROWS;
     for (int64_t first = 0; first < rows; first += block) {
         const int64_t last = first + block < rows ? first + block : rows;

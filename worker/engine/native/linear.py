@@ -1,6 +1,7 @@
 """int8 linear layers on our own kernel: quantizing the input, the product, and scaling its sums in one call."""
 
 import ctypes
+from enum import IntEnum
 
 import torch
 from torch import nn
@@ -9,52 +10,66 @@ from worker.engine.checkpoint import quantize_rows
 from worker.engine.native.library import library
 
 
+class Before(IntEnum):
+    """What the kernel does to its input first."""
+
+    NOTHING = 0
+    RELU = 1
+    SILU = 2
+    #: The input is twice as wide: SiLU of its first half, times its second.
+    GATED_SILU = 3
+
+
 class _Layer(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("panels", "totals", "scales", "bias")),
-        *((name, ctypes.c_int64) for name in ("inputs", "padded", "outputs")),
+        *((name, ctypes.c_int64) for name in ("inputs", "padded", "outputs", "before")),
     )
 
 
 class NativeInt8Linear(nn.Module):
     """int8 weights with one scale an output row, 8-bit activations (7 without VNNI) with a range for each input row.
 
-    ``[..., in] → [..., out]``, fp32. A range begins at a row's least and ends at its greatest value, so that what an
-    activation such as ReLU has made of it keeps all its steps.
+    ``[..., in] → [..., out]``, fp32. A range goes from a row's least to its greatest value, so that what an activation
+    such as ReLU has made of it keeps all its steps.
     """
 
     weight: None = None
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, before: Before = Before.NOTHING) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         kernels = library()
         assert kernels is not None  # noqa: S101 — whoever asks for it has looked
         self._run = kernels.lengthwise_linear
-        self._hold(linear, kernels.lengthwise_columns())
+        self._hold(linear, kernels.lengthwise_columns(), before)
 
-    def _hold(self, linear: nn.Linear, columns: int) -> None:
+    def _hold(self, linear: nn.Linear, columns: int, before: Before) -> None:
         rows, scales = quantize_rows(linear.weight.detach().float())
         outputs = -(-self.out_features // columns) * columns
-        self._padded = -(-self.in_features // 4) * 4
-        weights = torch.zeros(outputs, self._padded, dtype=torch.int8)
+        padded = -(-self.in_features // 4) * 4
+        weights = torch.zeros(outputs, padded, dtype=torch.int8)
         weights[: self.out_features, : self.in_features] = rows
-        quads = weights.view(outputs // columns, columns, self._padded // 4, 4)
+        panels = weights.view(outputs // columns, columns, padded // 4, 4).permute(0, 2, 1, 3).contiguous()
         bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach().float()
+        more = (0, outputs - self.out_features)
+        #: Kept for the kernel, which knows their addresses.
         self._tensors = (
-            quads.permute(0, 2, 1, 3).contiguous(),
+            panels,
             weights.sum(dim=1, dtype=torch.int32),
-            nn.functional.pad(scales.float(), (0, outputs - self.out_features)),
-            nn.functional.pad(bias, (0, outputs - self.out_features)),
+            nn.functional.pad(scales.float(), more),
+            nn.functional.pad(bias, more),
         )
         pointers = [tensor.data_ptr() for tensor in self._tensors]
-        self._layer = _Layer(*pointers, self.in_features, self._padded, self.out_features)
+        self._layer = _Layer(*pointers, self.in_features, padded, self.out_features, before)
         self._address = ctypes.addressof(self._layer)
+        self._width = self.in_features * (2 if before is Before.GATED_SILU else 1)
+        self._scratch_bytes = padded + 8
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x.contiguous()
-        rows = x.numel() // self.in_features
+        rows = x.numel() // self._width
         out = x.new_empty(*x.shape[:-1], self.out_features)
-        scratch = torch.empty(rows * (self._padded + 8), dtype=torch.uint8)
+        scratch = torch.empty(rows * self._scratch_bytes, dtype=torch.uint8)
         self._run(self._address, x.data_ptr(), out.data_ptr(), scratch.data_ptr(), rows, torch.get_num_threads())
         return out

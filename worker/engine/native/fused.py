@@ -1,0 +1,96 @@
+"""Modules of transformers whose arithmetic one kernel does in one pass, put in their place."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import nn
+
+from worker.engine.joined import concatenated
+from worker.engine.native.library import library
+from worker.engine.native.linear import Before, NativeInt8Linear
+
+#: Relative to the largest value: what rounding may make of sums in another order.
+_TOLERANCE = 1e-5
+
+
+class RmsNorm(nn.Module):
+    """``[..., size] → [..., size]``, fp32: each vector over its root mean square, times ``weight``."""
+
+    def __init__(self, weight: torch.Tensor, epsilon: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight.detach().float().contiguous(), requires_grad=False)
+        self.epsilon = epsilon
+        kernels = library()
+        assert kernels is not None  # noqa: S101 — whoever asks for it has looked
+        self._run, self._address = kernels.lengthwise_rms_norm, self.weight.data_ptr()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.contiguous()
+        size, out = x.shape[-1], torch.empty_like(x)
+        threads = torch.get_num_threads()
+        self._run(x.data_ptr(), self._address, out.data_ptr(), x.numel() // size, size, self.epsilon, threads)
+        return out
+
+
+class GatedMlp(nn.Module):
+    """Llama's feed-forward layer in int8: SiLU of the gate, times ``up``, is made where ``down`` quantizes it."""
+
+    def __init__(self, mlp: Any) -> None:
+        super().__init__()
+        gate, up, down = mlp.gate_proj, mlp.up_proj, mlp.down_proj
+        self.gate_up = NativeInt8Linear(concatenated([gate, up]))
+        self.down = NativeInt8Linear(down, Before.GATED_SILU)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.down.forward(self.gate_up.forward(x))
+
+
+def fuse(model: nn.Module) -> None:
+    """Replaces, in place, what these modules compute as well. The weights replaced are freed."""
+    _fuse_norms(model)
+    _fuse_feed_forwards(model)
+
+
+def _fuse_norms(model: nn.Module) -> None:
+    """What is a root-mean-square norm by what it does to a sample."""
+    for path, module in list(model.named_modules()):
+        epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
+        weight = getattr(module, "weight", None)
+        if not isinstance(epsilon, float) or not isinstance(weight, torch.Tensor) or weight.ndim != 1:
+            continue
+        # Gemma's weights are what is added to 1.
+        for norm in (RmsNorm(weight, epsilon), RmsNorm(1 + weight, epsilon)):
+            if _alike(module, norm, weight.shape[0]):
+                _put(model, path, norm)
+                break
+
+
+def _fuse_feed_forwards(model: nn.Module) -> None:
+    """Activations go where the next layer quantizes what they give."""
+    for path, module in list(model.named_modules()):
+        children = dict(module.named_children())
+        if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and isinstance(module.act_fn, nn.SiLU):
+            if _alike(module, _silu_mlp(module), children["gate_proj"].in_features):
+                _put(model, path, GatedMlp(module))
+        elif {"fc1", "fc2", "activation_fn"} <= set(children) and type(children["fc2"]) is nn.Linear:
+            before = {nn.SiLU: Before.SILU, nn.ReLU: Before.RELU}.get(type(module.activation_fn))
+            if before is not None:
+                module.fc2, module.activation_fn = NativeInt8Linear(module.fc2, before), nn.Identity()
+
+
+def _silu_mlp(mlp: Any) -> Callable[[torch.Tensor], torch.Tensor]:
+    return lambda x: mlp.down_proj(nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+
+
+@torch.inference_mode()
+def _alike(one: nn.Module, other: Callable[[torch.Tensor], torch.Tensor], size: int) -> bool:
+    """Whether both answer a sample alike."""
+    sample = torch.randn(3, size, generator=torch.Generator().manual_seed(0))
+    expected, found = one(sample), other(sample)
+    return bool((expected - found).abs().max() <= _TOLERANCE * expected.abs().max())
+
+
+def _put(model: nn.Module, path: str, module: nn.Module) -> None:
+    parent, _, last = path.rpartition(".")
+    setattr(model.get_submodule(parent), last, module)
