@@ -35,13 +35,13 @@ class Loaded:
     model: Model
     engine: Engine
     capabilities: Capabilities
+    #: What this engine answered goes with it: another revision answers otherwise.
+    memo: Memo = field(default_factory=Memo)
     #: Tokens that a batch may have, padding included: the model's own limit, or less where the device had no memory.
     batch_tokens: int = field(init=False)
     #: How long a batch takes, and of that the engine, as moving averages of those it ran; unknown at first.
     batch_seconds: float | None = None
     engine_seconds: float | None = None
-    #: What this engine answered goes with it: another revision answers otherwise.
-    memo: Memo = field(default_factory=Memo)
 
     def __post_init__(self) -> None:
         self.batch_tokens = self.spec.batch_tokens
