@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lengthwise.errors import ConfigurationError
+from lengthwise.fingerprint import fingerprint
 
 #: The catalog that ships with the package: the two demo models.
 DEMO_CATALOG = Path(__file__).parent / "demo" / "models.toml"
@@ -70,7 +71,8 @@ class ModelSpec(Table):
     #: A folder, relative to ``models.toml``; or a hub id and revision that are in the local hub cache.
     path: Path | None = None
     hub: str | None = None
-    revision: str = "local"
+    #: What is fetched from the hub; beside ``path`` a name of the installation's own.
+    revision: str | None = None
     engine: str = "torch"
     #: ``int8``: weights per row, activations per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and sums.
     quantization: Literal["int8", "bf16", "none"] = "int8"
@@ -92,6 +94,8 @@ class ModelSpec(Table):
     def _names_one_place(self) -> Self:
         if (self.path is None) == (self.hub is None):
             raise ValueError("name either path or hub")
+        if self.hub is not None and self.revision is None:
+            raise ValueError("hub needs a revision")
         return self
 
     @property
@@ -114,6 +118,15 @@ class ModelSpec(Table):
             raise ConfigurationError(
                 f"model {self.name} is not on this machine; fetch it: hf download {self.hub} --revision {self.revision}"
             ) from None
+
+    @cached_property
+    def made_by(self) -> str:
+        """Which revision results are marked with: the hub's commit, which unlike a branch or a tag never moves; for a
+        path its ``revision``, or else the folder's fingerprint. Raises ``ConfigurationError`` if the files are away.
+        """
+        if self.hub is not None:
+            return self.folder.name
+        return self.revision or fingerprint(self.folder)
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -12,14 +12,11 @@ from lengthwise.states import Priority
 from worker import drain, loaded, settlement
 from worker.lease import Lease
 from worker.loaded import Loaded, NotLoaded
-from worker.memo import Memo
 from worker.turn import Turn
 from worker.work import Work, refuse
 
 #: The longest pause after a failure that time may heal.
 _MAX_DELAY_SECONDS = 60
-
-_memo = Memo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +58,7 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
         lease.start()
         try:
             model = loaded.model(next(iter(claimed.jobs.values())).model)
-            work = Work(claimed, model.model, model.capabilities.labels, _memo, pool)
+            work = Work(claimed, model.model, model.capabilities.labels, model.memo, pool)
         except NotLoaded:
             lease.stop()
             _put_off(claimed, "model_unavailable")

@@ -5,7 +5,7 @@ import time
 
 from lengthwise import queue
 from lengthwise.errors import Unavailable
-from worker import batch, drain
+from worker import batch, drain, renewal
 from worker.claiming import Prepared
 from worker.pipeline import Pipeline
 from worker.turn import Turn
@@ -20,9 +20,10 @@ def generate(pool: str) -> None:
     """Works on ``pool``, and on what is more urgent, until nothing waits or the slice is over."""
     turn = Turn(pool)
     try:
-        with Pipeline(turn) as pipeline:
+        with renewal.engines, Pipeline(turn) as pipeline:
             while prepared := pipeline.next():
                 _run(prepared, pipeline)
+                del prepared  # or its model would be kept beside a newer one
                 if turn.is_over:
                     break
             else:

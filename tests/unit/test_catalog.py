@@ -50,6 +50,7 @@ def test_the_shipped_catalog_is_good() -> None:
         (b"[models.m]\npath = '\xff'\n", "utf-8"),
         ("[models.m]\n", "either path or hub"),
         (GOOD + 'hub = "a/b"\n', "either path or hub"),
+        ('[models.m]\nhub = "a/b"\n', "needs a revision"),
         ("[models.m]\npath = 5\n", "path"),
         (GOOD + 'name = "other"\n', "name"),
         (GOOD + "batchtokens = 1\n", "batchtokens"),
