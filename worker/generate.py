@@ -7,6 +7,7 @@ from lengthwise import queue
 from lengthwise.errors import Unavailable
 from worker import batch, drain
 from worker.claiming import Prepared
+from worker.engine.protocol import EngineUnavailable
 from worker.pipeline import Pipeline
 from worker.turn import Turn
 
@@ -37,6 +38,11 @@ def generate(pool: str) -> None:
 def _run(prepared: Prepared, pipeline: Pipeline) -> None:
     try:
         _compute(prepared, pipeline)
+    except EngineUnavailable as error:
+        prepared.model.pause(error.retry_after)
+        log.warning(
+            "model %s is left alone for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error
+        )
     except BaseException:
         prepared.lease.stop()  # or what it holds would be nobody's and never expire
         raise

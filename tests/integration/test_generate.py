@@ -127,6 +127,24 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
     assert len(tried) == 1  # a load may read gigabytes: it is not tried for every claim
 
 
+def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(give: Give) -> None:
+    engine = give(fakes.AwayEngine)
+    assert isinstance(engine, fakes.AwayEngine)
+    sent = texts(1000)
+    job = submit(sent)
+    task.generate(POOL)
+    assert len(engine.batches) == 1, "what else is claimed is put off without asking"
+    assert counts(job)["failed"] == 0
+    assert counts(job)["pending"] > 900
+    waiting = "SELECT DISTINCT state, attempts, deaths, not_before > now() + interval '1 minute' FROM shards"
+    assert sql(f"{waiting} WHERE state <> 'done'") == [("ready", 0, 0, True)]
+    engine.is_away = False
+    sql("UPDATE shards SET not_before = now()")
+    loaded.model("echo")._paused_until = 0
+    task.generate(POOL)
+    assert is_echoed(job, sent)
+
+
 def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = texts(10)
     job = submit(sent, pool="elsewhere:test")
