@@ -88,7 +88,8 @@ class ServerOptions(Table):
         """Messages do not repeat it: who writes a password there should not find it in a log."""
         try:
             parts = urlsplit(value)
-            is_base = parts.scheme in ("http", "https") and parts.hostname and not parts.query and not parts.fragment
+            is_base = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            is_base = is_base and not parts.query and not parts.fragment
         except ValueError:
             is_base = False
         if not is_base:

@@ -33,11 +33,12 @@ class CompletionServer(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.faults: list[Fault] = []
         #: Whether it takes ids as a prompt, and gives those of its answers.
         self.takes_ids, self.gives_ids = True, False
+        self.knows_stop = True
         #: A request that holds this id is met by ``poison``, whenever it comes.
         self.poisonous: int | None = None
         self.poison = Fault(500)
@@ -99,7 +100,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif not self.server.takes_ids:
             return 422, {"error": f"not a text: {prompt}"}
         seed = (body["seed"], body["top_p"], body["top_k"]) if body["temperature"] else 0
-        ids, text, reason = written(prompt, body["max_tokens"], body.get("stop", []), seed)
+        stop = body.get("stop", []) if self.server.knows_stop else []
+        ids, text, reason = written(prompt, body["max_tokens"], stop, seed)
         choice = {"index": 0, "text": text, "finish_reason": reason}
         if self.server.gives_ids and body.get("return_token_ids"):
             choice["token_ids"] = ids
@@ -136,8 +138,9 @@ def written(prompt: list[int], limit: int, stop: list[str], seed: object = 0) ->
 
 
 @contextmanager
-def completion_server() -> Iterator[CompletionServer]:
-    with CompletionServer() as server:
+def completion_server(port: int = 0) -> Iterator[CompletionServer]:
+    """Runs at a free port, or at one where another one ran."""
+    with CompletionServer(port) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:

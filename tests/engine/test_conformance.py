@@ -64,12 +64,13 @@ class TestOpenAI(DecodingConformance):
 
     prompt = "tokens"
     gives_ids = False
+    knows_stop = True
 
     @pytest.fixture(scope="class")
     @classmethod
     def subject(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
         with completion_server() as server:
-            server.gives_ids = cls.gives_ids
+            server.gives_ids, server.knows_stop = cls.gives_ids, cls.knows_stop
             server.takes_ids = cls.prompt == "tokens"
             spec = served(tmp_path_factory.mktemp("served"), server, prompt=cls.prompt, returns_token_ids=cls.gives_ids)
             yield Subject(OpenAIEngine.load(spec), asked(), tiny.text)
@@ -80,4 +81,7 @@ class TestOpenAIGivingIds(TestOpenAI):
 
 
 class TestOpenAITakingText(TestOpenAI):
+    """A server that takes only text, and no notice of stop strings."""
+
     prompt = "text"
+    knows_stop = False

@@ -51,13 +51,18 @@ class Wire:
             raise EngineError("the server's answer has no text, or ended for no reason of ours")
         if self._server.returns_token_ids and ids is None:
             raise EngineError("the server's answer has no token_ids: set returns_token_ids = false")
-        tokens = self._tokenizer.encode([text])[0] if ids is None else self._without_end(ids)
-        return Completion(request.id, tuple(tokens), _REASONS[reason])
+        kept = min((text.find(stop) for stop in request.stop if stop in text), default=len(text))
+        if kept < len(text):  # some servers take no notice of stop strings
+            return Completion(request.id, self._ids(text[:kept]), FinishReason.STOP)
+        return Completion(request.id, self._ids(text) if ids is None else self._without_end(ids), _REASONS[reason])
 
-    def _without_end(self, ids: Any) -> list[int]:
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode([text])[0])
+
+    def _without_end(self, ids: Any) -> tuple[int, ...]:
         if not isinstance(ids, list) or not all(type(token) is int for token in ids):
             raise EngineError("the server's token_ids are no ids")
-        return ids[:-1] if ids and ids[-1] in self._ends else ids
+        return tuple(ids[:-1] if ids and ids[-1] in self._ends else ids)
 
 
 class PromptTexts:
