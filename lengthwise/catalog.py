@@ -75,7 +75,7 @@ class ServerOptions(Table):
     key_variable: str | None = None
     #: ``tokens``: prompts are sent as ids (vLLM, SGLang, llama.cpp). ``text``: as text, for servers that take no ids.
     prompt: Literal["tokens", "text"] = "tokens"
-    #: Whether the server gives an answer's ids when asked for them with ``return_token_ids`` (vLLM, SGLang).
+    #: Whether the server gives an answer's ids when asked for them with ``return_token_ids`` (vLLM).
     returns_token_ids: bool = False
     #: How long one answer may take, in seconds.
     timeout_seconds: Annotated[float, Field(gt=0)] = 120
