@@ -78,7 +78,7 @@ class ServerOptions(Table):
     #: Whether the server gives an answer's ids when asked for them with ``return_token_ids`` (vLLM).
     returns_token_ids: bool = False
     #: How long one answer may take, in seconds.
-    timeout_seconds: Annotated[float, Field(gt=0)] = 120
+    timeout_seconds: Annotated[float, Field(gt=0)] = 90
     #: Requests of one worker at once, at most.
     max_concurrency: Annotated[int, Field(ge=1)] = 64
 

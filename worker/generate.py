@@ -52,6 +52,8 @@ def _run(prepared: Prepared, pipeline: Pipeline) -> None:
 def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
     work, model, lease = prepared.work, prepared.model, prepared.lease
+    if model.pause_seconds:
+        return  # claimed before its engine became unavailable
     settles_after = 0.0 if prepared.is_urgent else _SETTLE_SECONDS
     settled_at = time.monotonic()
     model.grow()

@@ -25,6 +25,7 @@ from worker import drain, lease, loaded, settlement, turn
 from worker import generate as task
 from worker.engine import registry
 from worker.engine.protocol import Request
+from worker.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -143,6 +144,20 @@ def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(g
     loaded.model("echo")._paused_until = 0
     task.generate(POOL)
     assert is_echoed(job, sent)
+
+
+def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(give: Give) -> None:
+    engine = give(fakes.WatchedEngine)
+    job = submit(texts(100))
+    current = turn.Turn(POOL)
+    with Pipeline(current) as pipeline:
+        prepared = pipeline.next()
+        assert prepared is not None
+        prepared.model.pause(600)
+        task._run(prepared, pipeline)
+    assert engine.batches == []
+    assert counts(job)["pending"] == 100
+    assert sql("SELECT DISTINCT state, attempts, deaths FROM shards") == [("ready", 0, 0)]
 
 
 def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

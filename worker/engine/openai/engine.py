@@ -4,6 +4,7 @@ import asyncio
 import logging
 import math
 import os
+import time
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 from typing import Self
@@ -40,6 +41,7 @@ class OpenAIEngine:
         )
         self._wire = Wire(spec, options)
         self._server = Server(options, key)
+        self._timeout_seconds = options.timeout_seconds
         self._queue = Queue(Concurrency(options.max_concurrency), options.timeout_seconds)
 
     @classmethod
@@ -54,10 +56,10 @@ class OpenAIEngine:
             raise ConfigurationError(f"model {spec.name}: the engine openai needs a table models.{spec.name}.server")
         if spec.moderate is not None:
             raise ConfigurationError(f"model {spec.name}: moderate needs a classifier, which no such server has")
-        if 2 * options.timeout_seconds >= settings.get().hang_seconds:
-            # A request may last for twice as long, its further attempts included.
+        if 3 * options.timeout_seconds >= settings.get().hang_seconds:
+            # So long may a batch go without a completion: a request lasts for twice as long, further attempts included.
             raise ConfigurationError(
-                f"model {spec.name}: server.timeout_seconds must be less than half of LENGTHWISE_HANG_SECONDS"
+                f"model {spec.name}: server.timeout_seconds must be less than a third of LENGTHWISE_HANG_SECONDS"
             )
         key = os.environ.get(options.key_variable) if options.key_variable else None
         if options.key_variable and not key:
@@ -102,18 +104,22 @@ class OpenAIEngine:
 
     async def _answers(self, requests: Sequence[Request]) -> AsyncGenerator[Completion, None]:
         failures: list[str] = []
+        answered_at = time.monotonic()
         async with self._server.connections() as connections:
             asks = [lambda request=request: self._complete(connections, request) for request in requests]
             async with aclosing(self._queue.answers(asks)) as answers:
                 async for answer in answers:
                     if isinstance(answer, Completion):
+                        answered_at = time.monotonic()
                         yield answer
                     elif await self._is_servers(connections, answer):
                         raise EngineUnavailable(str(answer), math.ceil(answer.retry_after))
                     else:
                         failures.append(str(answer))
+                        if time.monotonic() > answered_at + self._timeout_seconds:
+                            break  # what is left comes again in smaller batches: a watchdog looks for progress
         if failures:
-            raise EngineError(f"{len(failures)} requests were not answered; the first one: {failures[0]}")
+            raise EngineError(f"{len(failures)} requests or more were not answered; the first one: {failures[0]}")
 
     async def _is_servers(self, connections: httpx.AsyncClient, failure: Failed) -> bool:
         if failure.blame is Blame.UNKNOWN:

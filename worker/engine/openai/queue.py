@@ -97,7 +97,7 @@ class Queue:
         again_at = now + max(longest * _jitter.uniform(0.5, 1.0), failure.retry_after)
         if failure.is_overload:
             self._concurrency.refused(asked.began_at, now)
-            self._resumes_at = max(self._resumes_at, now + failure.retry_after)
+            self._resumes_at = max(self._resumes_at, now + min(failure.retry_after, self._patience_seconds))
         is_last = not failure.is_overload and asked.n_attempts >= _MAX_ATTEMPTS
         is_late = again_at > asked.since + self._patience_seconds
         return None if is_last or is_late or not failure.may_pass else again_at
