@@ -7,6 +7,7 @@ from lengthwise import queue
 from lengthwise.errors import Unavailable
 from worker import batch, drain, renewal
 from worker.claiming import Prepared
+from worker.engine.protocol import EngineUnavailable
 from worker.pipeline import Pipeline
 from worker.turn import Turn
 
@@ -38,6 +39,11 @@ def generate(pool: str) -> None:
 def _run(prepared: Prepared, pipeline: Pipeline) -> None:
     try:
         _compute(prepared, pipeline)
+    except EngineUnavailable as error:
+        prepared.model.pause(error.retry_after)
+        log.warning(
+            "model %s is left alone for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error
+        )
     except BaseException:
         prepared.lease.stop()  # or what it holds would be nobody's and never expire
         raise
@@ -47,6 +53,8 @@ def _run(prepared: Prepared, pipeline: Pipeline) -> None:
 def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
     work, model, lease = prepared.work, prepared.model, prepared.lease
+    if model.pause_seconds:
+        return  # claimed before its engine became unavailable
     settles_after = 0.0 if prepared.is_urgent else _SETTLE_SECONDS
     settled_at = time.monotonic()
     model.grow()

@@ -21,6 +21,10 @@ from worker.plan import pack, plan
 
 log = logging.getLogger(__name__)
 
+#: The first and the longest pause of a model whose engine stands on something that is away, in seconds.
+_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 60.0
+
 #: A model that could not be loaded is not tried again for this long: its shards are put off without reading gigabytes.
 _FAILURE_SECONDS = 10.0
 
@@ -42,6 +46,9 @@ class Loaded:
     #: How long a batch takes, and of that the engine, as moving averages of those it ran; unknown at first.
     batch_seconds: float | None = None
     engine_seconds: float | None = None
+    #: How often in a row its engine was unavailable, and until when it is left alone.
+    _n_pauses: int = field(default=0, init=False)
+    _paused_until: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.batch_tokens = self.spec.batch_tokens
@@ -50,6 +57,18 @@ class Loaded:
         """Another batch took this long, its answers' way into results included."""
         self.batch_seconds = averaged(self.batch_seconds, batch_seconds)
         self.engine_seconds = averaged(self.engine_seconds, engine_seconds)
+        self._n_pauses = 0
+
+    def pause(self, seconds: float) -> None:
+        """Its engine is unavailable: it is left alone for ``seconds`` at least, each time in a row for longer."""
+        longer = min(_PAUSE_SECONDS * 2**self._n_pauses, _MAX_PAUSE_SECONDS)
+        self._n_pauses = min(self._n_pauses + 1, 16)
+        self._paused_until = time.monotonic() + max(seconds, longer)
+
+    @property
+    def pause_seconds(self) -> float:
+        """For how long it is still to be left alone; 0 while it may run."""
+        return max(0.0, self._paused_until - time.monotonic())
 
     def plan(self, lengths: Sequence[int]) -> list[list[int]]:
         """Which of these requests run together; indexes into ``lengths``."""
