@@ -13,7 +13,7 @@ from api.backlog import Backlog
 from api.ending import Endings
 from api.state import State
 from lengthwise import database, settings
-from lengthwise.catalog import Catalog
+from lengthwise.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 
 
@@ -22,7 +22,8 @@ def create_app(given: Settings | None = None) -> FastAPI:
     current = given or settings.get()
     current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
     ledger = database.connect(current.require_database_url(), current.database_connections)
-    shared = State(current, Catalog.read(current.models), ledger, Backlog(ledger, current), Endings(ledger))
+    models = CatalogFile(current.models, current.models_seconds)
+    shared = State(current, models, ledger, Backlog(ledger, current), Endings(ledger))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -80,8 +80,8 @@ def problems(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
     return {status: _problem(status) for status in (*statuses, "default")}
 
 
-def _problem(status: int | str) -> dict[str, Any]:
-    description, title, detail, more = _MEANINGS[status]
+def _problem(status: int | str, meaning: tuple[str, str, str, dict[str, Any]] | None = None) -> dict[str, Any]:
+    description, title, detail, more = meaning or _MEANINGS[status]
     number = 500 if isinstance(status, str) else status
     example = {"type": f"urn:lengthwise:problem:{title.replace(' ', '-')}", "title": title, "status": number}
     answer: dict[str, Any] = {
@@ -97,6 +97,18 @@ def _problem(status: int | str) -> dict[str, Any]:
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
     return answer
 
+
+NOT_RELOADED: dict[int | str, dict[str, Any]] = {
+    409: _problem(
+        409,
+        (
+            "models.toml is not valid, or names a revision that cannot take its place",
+            "conflict",
+            "models.toml is not valid, and the models stay as they were: the log says why",
+            {},
+        ),
+    )
+}
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
@@ -124,7 +136,7 @@ RESULTS: dict[int | str, dict[str, Any]] = {
             "application/x-ndjson": {
                 "schema": {"type": "string"},
                 "example": '{"index":0,"id":"a","status":"succeeded","output":{"text":"I ate an apple.",'
-                '"finish_reason":"stop"},"usage":{"input_tokens":10,"output_tokens":6}}\n',
+                '"finish_reason":"stop"},"usage":{"input_tokens":10,"output_tokens":6},"model_revision":"2026-11"}\n',
             }
         },
     }

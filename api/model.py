@@ -8,7 +8,7 @@ from api import document
 from api.schema import Model, ModelList
 from api.state import of
 from lengthwise.catalog import ModelSpec
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, Conflict
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -16,20 +16,32 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 @router.get("", response_model=ModelList, responses=document.problems())
 def models(request: Request) -> ModelList:
-    """What ``models.toml`` names and this machine has."""
-    shown = [_shown(spec) for spec in of(request).catalog.models.values()]
-    return ModelList(data=[model for model in shown if model is not None])
+    """What ``models.toml`` names and this machine has; where it is not valid now, what it named last."""
+    state = of(request)
+    shown = [_shown(spec) for spec in state.catalog.models.values()]
+    return ModelList(data=[model for model in shown if model is not None], is_current=state.models.is_current)
+
+
+@router.post("/reload", response_model=ModelList, responses=document.problems() | document.NOT_RELOADED)
+def reload(request: Request) -> ModelList:
+    """Reads ``models.toml`` at once and says what is in force.
+
+    Every process of the API and every worker looks by itself within a second; this tells whether they will take it.
+    """
+    if not of(request).models.look():
+        raise Conflict("models.toml is not valid, and the models stay as they were: the log says why")
+    return models(request)
 
 
 def _shown(spec: ModelSpec) -> Model | None:
     try:
-        context = spec.context
+        context, revision = spec.context, spec.made_by
     except ConfigurationError as error:  # one that is not here hides none of the others
         log.error("%s", error)
         return None
     return Model(
         id=spec.name,
-        revision=spec.revision,
+        revision=revision,
         kinds=list(spec.kinds),
         quantization=spec.quantization,
         context=context,

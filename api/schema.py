@@ -165,7 +165,7 @@ class DeliveryList(BaseModel):
 class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
-    revision: str
+    revision: str = Field(description="As results have it in model_revision.")
     kinds: list[str]
     quantization: str
     context: int = Field(description="The longest input, in tokens.")
@@ -175,3 +175,4 @@ class Model(BaseModel):
 class ModelList(BaseModel):
     object: Literal["list"] = "list"
     data: list[Model]
+    is_current: bool = Field(description="False while models.toml is not valid: these are what it named last.")

@@ -8,16 +8,22 @@ from sqlalchemy import Engine
 from api.backlog import Backlog
 from api.ending import Endings
 from lengthwise.catalog import Catalog
+from lengthwise.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
 class State:
     settings: Settings
-    catalog: Catalog
+    models: CatalogFile
     database: Engine
     backlog: Backlog
     endings: Endings
+
+    @property
+    def catalog(self) -> Catalog:
+        """The models in force now: a request asks once."""
+        return self.models.catalog()
 
 
 def of(request: Request) -> State:

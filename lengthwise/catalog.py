@@ -8,10 +8,12 @@ import tomllib
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from lengthwise.errors import ConfigurationError
+from lengthwise.fingerprint import fingerprint
 
 #: The catalog that ships with the package: the two demo models.
 DEMO_CATALOG = Path(__file__).parent / "demo" / "models.toml"
@@ -63,6 +65,41 @@ class GenerateOptions(Table):
     prefix: str = ""
 
 
+class ServerOptions(Table):
+    """A server that speaks OpenAI's completions, for the engine ``openai``."""
+
+    #: What comes before ``/completions``, such as ``http://gpu:8000/v1``.
+    url: str
+    #: The model's name there.
+    model: str = Field(min_length=1)
+    #: The environment variable that holds the key; the key itself has no place in a file.
+    key_variable: str | None = None
+    #: ``tokens``: prompts are sent as ids (vLLM, SGLang, llama.cpp). ``text``: as text, for servers that take no ids.
+    prompt: Literal["tokens", "text"] = "tokens"
+    #: Whether the server gives an answer's ids when asked for them with ``return_token_ids`` (vLLM).
+    returns_token_ids: bool = False
+    #: How long one answer may take, in seconds.
+    timeout_seconds: Annotated[float, Field(gt=0)] = 90
+    #: Requests of one worker at once, at most.
+    max_concurrency: Annotated[int, Field(ge=1)] = 64
+
+    @field_validator("url")
+    @classmethod
+    def _is_base(cls, value: str) -> str:
+        """Messages do not repeat it: who writes a password there should not find it in a log."""
+        try:
+            parts = urlsplit(value)
+            is_base = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+            is_base = is_base and not parts.query and not parts.fragment
+        except ValueError:
+            is_base = False
+        if not is_base:
+            raise ValueError("must be an http or https URL without query")
+        if parts.username is not None:
+            raise ValueError("must hold no user or password: name a variable with key_variable")
+        return value
+
+
 class ModelSpec(Table):
     """One model: where it is, how it is run, and the kinds of job it serves (a table for each)."""
 
@@ -70,7 +107,8 @@ class ModelSpec(Table):
     #: A folder, relative to ``models.toml``; or a hub id and revision that are in the local hub cache.
     path: Path | None = None
     hub: str | None = None
-    revision: str = "local"
+    #: What is fetched from the hub; beside ``path`` a name of the installation's own.
+    revision: str | None = None
     engine: str = "torch"
     #: ``int8``: weights per row, activations per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and sums.
     quantization: Literal["int8", "bf16", "none"] = "int8"
@@ -82,6 +120,7 @@ class ModelSpec(Table):
     #: The longest input in tokens where it should be less than the model's own.
     max_input_tokens: Annotated[int, Field(ge=1)] | None = None
     max_new_tokens: Annotated[int, Field(ge=1)] = 512
+    server: ServerOptions | None = None
 
     translate: TranslateOptions | None = None
     moderate: ModerateOptions | None = None
@@ -92,6 +131,8 @@ class ModelSpec(Table):
     def _names_one_place(self) -> Self:
         if (self.path is None) == (self.hub is None):
             raise ValueError("name either path or hub")
+        if self.hub is not None and self.revision is None:
+            raise ValueError("hub needs a revision")
         return self
 
     @property
@@ -114,6 +155,15 @@ class ModelSpec(Table):
             raise ConfigurationError(
                 f"model {self.name} is not on this machine; fetch it: hf download {self.hub} --revision {self.revision}"
             ) from None
+
+    @cached_property
+    def made_by(self) -> str:
+        """Which revision results are marked with: the hub's commit, which unlike a branch or a tag never moves; for a
+        path its ``revision``, or else the folder's fingerprint. Raises ``ConfigurationError`` if the files are away.
+        """
+        if self.hub is not None:
+            return self.folder.name
+        return self.revision or fingerprint(self.folder)
 
     @cached_property
     def config(self) -> dict[str, Any]:

@@ -5,6 +5,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -12,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-from lengthwise import model, program, settings
-from lengthwise.child import Child
+from lengthwise import device, model, program, settings
+from lengthwise.child import Child, Program
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.supervisor import Supervisor
 
@@ -79,23 +80,27 @@ def worker(
     queues: Annotated[str, typer.Option(help="generate, deliver, or both with a comma.")] = ",".join(program.QUEUES),
     name: Annotated[str | None, typer.Option(help="This worker's name, unique on this host.")] = None,
     loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    devices: Annotated[str | None, typer.Option(help="A process each: all, or a list such as cuda:0,cuda:1.")] = None,
 ) -> None:
     """Run a Celery worker: generation, one process a GPU; or deliveries and the sweep."""
     wanted = list(dict.fromkeys(part.strip() for part in queues.split(",")))
     if unknown := [queue for queue in wanted if queue not in program.QUEUES]:
         raise ConfigurationError(f"--queues: there is no {unknown[0]!r}, only {' and '.join(program.QUEUES)}")
+    if devices is not None and program.GENERATE not in wanted:
+        raise ConfigurationError(f"--devices: only {program.GENERATE} runs on devices")
     current = _with_servers()
-    if len(wanted) > 1:
-        _work_side_by_side(wanted, loglevel, current.grace_seconds)
+    places = device.named(devices) if devices is not None else []
+    if len(wanted) > 1 or places:
+        _work_side_by_side(program.workers(wanted, places, os.environ, loglevel), current.grace_seconds)
         return
     # In this process, not by "celery -A": that would look for a worker package where the user stands first.
     celery = import_module("worker.app").app
     celery.worker_main(program.celery_arguments(wanted[0], name or f"{wanted[0]}-{os.getpid()}", loglevel))
 
 
-def _work_side_by_side(queues: list[str], loglevel: str, grace: float) -> None:
-    """One process a queue, for their pools differ; their output is ours."""
-    children = [Child(program.worker(queue, 1, dict(os.environ), loglevel)) for queue in queues]
+def _work_side_by_side(workers: Sequence[Program], grace: float) -> None:
+    """A process each, for pools and devices differ; their output is ours."""
+    children = [Child(worker) for worker in workers]
     with Supervisor(_say) as supervisor:
         for child in children:
             child.start()

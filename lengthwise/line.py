@@ -20,9 +20,10 @@ ERRORS = {
 }
 
 
-def succeeded(index: int, item: Item, output: dict[str, Any], n_input: int, n_output: int) -> bytes:
-    used = b'"status":"succeeded","output":%b,"usage":{"input_tokens":%d,"output_tokens":%d}'
-    return _line(index, item, used % (to_json(output), n_input, n_output))
+def succeeded(index: int, item: Item, output: dict[str, Any], n_input: int, n_output: int, made_by: bytes) -> bytes:
+    """A line for an item with its output; ``made_by`` is the model's revision as JSON."""
+    used = b'"status":"succeeded","output":%b,"usage":{"input_tokens":%d,"output_tokens":%d},"model_revision":%b'
+    return _line(index, item, used % (to_json(output), n_input, n_output, made_by))
 
 
 def failed(index: int, item: Item, code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from lengthwise.child import Child, Program
 
@@ -21,6 +21,8 @@ _POOLS = {
     DELIVER: ("--pool", "threads", "--concurrency", "8"),
 }
 QUEUES = tuple(_POOLS)
+#: Where a worker runs models that name no device of their own.
+DEVICE_VARIABLE = "LENGTHWISE_DEVICE"
 #: What ``worker.preload`` logs last, and ``worker_is_ready`` waits for.
 MODELS_LOADED = "models are loaded"
 
@@ -63,6 +65,18 @@ def worker(queue: str, number: int, environment: Mapping[str, str], loglevel: st
         environment={**environment, "PYTHONUNBUFFERED": "1"},
         death_signal=signal.SIGQUIT,
     )
+
+
+def workers(
+    queues: Sequence[str], devices: Sequence[str], environment: Mapping[str, str], loglevel: str = "INFO"
+) -> list[Program]:
+    """A worker for each queue; of generation one for each device, where devices are given."""
+    found = []
+    for queue in queues:
+        places = [{DEVICE_VARIABLE: device} for device in devices] if queue == GENERATE and devices else [{}]
+        for number, place in enumerate(places, 1):
+            found.append(worker(queue, number, {**environment, **place}, loglevel))
+    return found
 
 
 def _node(name: str) -> str:

@@ -8,7 +8,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from lengthwise.catalog import ModelSpec
 from worker.engine.echo import EchoEngine
-from worker.engine.protocol import Completion, EngineError, OutOfMemoryError, Request
+from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OutOfMemoryError, Request
 
 END = "</s>"
 
@@ -106,6 +106,19 @@ class ForgetfulEngine(WatchedEngine):
         for completion in super().generate(requests):
             kept = tuple(token for token in completion.tokens if token not in self._marks)
             yield Completion(completion.id, kept, completion.finish_reason)
+
+
+class AwayEngine(WatchedEngine):
+    """Stands on a server that goes away in the middle of its first batch, until ``is_away`` is false."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__(spec)
+        self.is_away = True
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        yield from super().generate(requests[:1] if self.is_away else requests)
+        if self.is_away:
+            raise EngineUnavailable("the server is away", retry_after=600)
 
 
 class SilentEngine(WatchedEngine):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from worker import watchdog
-from worker.engine.protocol import Completion, Engine, EngineError, OutOfMemoryError
+from worker.engine.protocol import Completion, Engine, EngineError, EngineUnavailable, OutOfMemoryError
 from worker.loaded import Loaded
 from worker.work import Work
 
@@ -13,13 +13,15 @@ log = logging.getLogger(__name__)
 
 
 def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
-    """Answers or fails each of these pieces of ``work``."""
+    """Answers or fails each of these pieces of ``work``. Raises ``EngineUnavailable``, with some of them answered."""
     began_at = time.monotonic()
     computed = model.computed(work.lengths(batch))
     work.charge(batch, computed)
     completions, error = _attempt(work, model.engine, batch)
     computed_at = time.monotonic()
     work.answer(completions)
+    if isinstance(error, EngineUnavailable):
+        raise error  # whoever stands alone would be as innocent
     if error is None:
         model.took(time.monotonic() - began_at, computed_at - began_at)
         return
@@ -39,7 +41,9 @@ def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
             run(work, model, half)
 
 
-def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Completion], EngineError | None]:
+def _attempt(
+    work: Work, engine: Engine, batch: Sequence[int]
+) -> tuple[list[Completion], EngineError | EngineUnavailable | None]:
     """The completions of one batch, and what ended it before all were there."""
     completions: list[Completion] = []
     try:
@@ -47,7 +51,7 @@ def _attempt(work: Work, engine: Engine, batch: Sequence[int]) -> tuple[list[Com
             for completion in engine.generate([work.request(index) for index in batch]):
                 completions.append(completion)  # one by one: those before an error are kept
                 progress()
-    except EngineError as error:
+    except (EngineError, EngineUnavailable) as error:
         return completions, error
     if len(completions) < len(batch):
         return completions, EngineError("the engine left requests unanswered")

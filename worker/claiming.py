@@ -1,8 +1,9 @@
 """Claims work for this process's engine, and makes it ready to run: the tokens, the limits, the lease."""
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from lengthwise import database, settings
 from lengthwise.catalog import ModelSpec
@@ -12,14 +13,11 @@ from lengthwise.states import Priority
 from worker import drain, loaded, settlement
 from worker.lease import Lease
 from worker.loaded import Loaded, NotLoaded
-from worker.memo import Memo
 from worker.turn import Turn
 from worker.work import Work, refuse
 
 #: The longest pause after a failure that time may heal.
 _MAX_DELAY_SECONDS = 60
-
-_memo = Memo()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +59,11 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
         lease.start()
         try:
             model = loaded.model(next(iter(claimed.jobs.values())).model)
-            work = Work(claimed, model.model, model.capabilities.labels, _memo, pool)
+            if pause := model.pause_seconds:
+                lease.stop()
+                _delay(claimed.token, claimed.shards, pause)
+                continue
+            work = Work(claimed, model.model, model.capabilities.labels, model.memo, pool)
         except NotLoaded:
             lease.stop()
             _put_off(claimed, "model_unavailable")
@@ -111,15 +113,24 @@ def _put_off(claimed: Claim, code: str) -> None:
     waiting = [shard for shard in claimed.shards.values() if shard.id not in exhausted]
     if waiting:
         seconds = min(2.0 ** (1 + max(shard.attempts for shard in waiting)), _MAX_DELAY_SECONDS)
-        with database.translated(), database.engine().begin() as connection:
-            leases.delay(connection, claimed.token, [shard.id for shard in waiting], seconds)
+        _delay(claimed.token, [shard.id for shard in waiting], seconds, counted=True)
+
+
+def _delay(token: UUID, shard_ids: Iterable[int], seconds: float, *, counted: bool = False) -> None:
+    with database.translated(), database.engine().begin() as connection:
+        leases.delay(connection, token, shard_ids, seconds, counted=counted)
 
 
 def give_back(prepared: Prepared) -> None:
-    """Releases what has not been settled, uncharged, and ends the lease: by its time, if the database is away."""
+    """Releases what has not been settled, uncharged, and ends the lease: by its time, if the database is away.
+
+    It is claimable at once, or after the pause of a model whose engine is unavailable.
+    """
     try:
         shard_ids = prepared.work.open_shards
-        if shard_ids:
+        if shard_ids and (pause := prepared.model.pause_seconds):
+            _delay(prepared.claim.token, shard_ids, pause)
+        elif shard_ids:
             with database.translated(), database.engine().begin() as connection:
                 leases.release(connection, prepared.claim.token, shard_ids)
     finally:

@@ -5,8 +5,9 @@ import time
 
 from lengthwise import queue
 from lengthwise.errors import Unavailable
-from worker import batch, drain
+from worker import batch, drain, renewal
 from worker.claiming import Prepared
+from worker.engine.protocol import EngineUnavailable
 from worker.pipeline import Pipeline
 from worker.turn import Turn
 
@@ -20,9 +21,10 @@ def generate(pool: str) -> None:
     """Works on ``pool``, and on what is more urgent, until nothing waits or the slice is over."""
     turn = Turn(pool)
     try:
-        with Pipeline(turn) as pipeline:
+        with renewal.engines, Pipeline(turn) as pipeline:
             while prepared := pipeline.next():
                 _run(prepared, pipeline)
+                del prepared  # or its model would be kept beside a newer one
                 if turn.is_over:
                     break
             else:
@@ -37,6 +39,11 @@ def generate(pool: str) -> None:
 def _run(prepared: Prepared, pipeline: Pipeline) -> None:
     try:
         _compute(prepared, pipeline)
+    except EngineUnavailable as error:
+        prepared.model.pause(error.retry_after)
+        log.warning(
+            "model %s is left alone for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error
+        )
     except BaseException:
         prepared.lease.stop()  # or what it holds would be nobody's and never expire
         raise
@@ -46,6 +53,8 @@ def _run(prepared: Prepared, pipeline: Pipeline) -> None:
 def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
     work, model, lease = prepared.work, prepared.model, prepared.lease
+    if model.pause_seconds:
+        return  # claimed before its engine became unavailable
     settles_after = 0.0 if prepared.is_urgent else _SETTLE_SECONDS
     settled_at = time.monotonic()
     model.grow()

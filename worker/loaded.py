@@ -10,13 +10,20 @@ from functools import cache
 
 from lengthwise import settings, tokenizer
 from lengthwise.catalog import Catalog, ModelSpec
+from lengthwise.catalog_file import CatalogFile
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import Model
 from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError
+from worker.garbage import collect_seldom
+from worker.memo import Memo
 from worker.plan import pack, plan
 
 log = logging.getLogger(__name__)
+
+#: The first and the longest pause of a model whose engine stands on something that is away, in seconds.
+_PAUSE_SECONDS = 1.0
+_MAX_PAUSE_SECONDS = 60.0
 
 #: A model that could not be loaded is not tried again for this long: its shards are put off without reading gigabytes.
 _FAILURE_SECONDS = 10.0
@@ -32,11 +39,16 @@ class Loaded:
     model: Model
     engine: Engine
     capabilities: Capabilities
+    #: What this engine answered goes with it: another revision answers otherwise.
+    memo: Memo = field(default_factory=Memo)
     #: Tokens that a batch may have, padding included: the model's own limit, or less where the device had no memory.
     batch_tokens: int = field(init=False)
     #: How long a batch takes, and of that the engine, as moving averages of those it ran; unknown at first.
     batch_seconds: float | None = None
     engine_seconds: float | None = None
+    #: How often in a row its engine was unavailable, and until when it is left alone.
+    _n_pauses: int = field(default=0, init=False)
+    _paused_until: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
         self.batch_tokens = self.spec.batch_tokens
@@ -45,6 +57,18 @@ class Loaded:
         """Another batch took this long, its answers' way into results included."""
         self.batch_seconds = averaged(self.batch_seconds, batch_seconds)
         self.engine_seconds = averaged(self.engine_seconds, engine_seconds)
+        self._n_pauses = 0
+
+    def pause(self, seconds: float) -> None:
+        """Its engine is unavailable: it is left alone for ``seconds`` at least, each time in a row for longer."""
+        longer = min(_PAUSE_SECONDS * 2**self._n_pauses, _MAX_PAUSE_SECONDS)
+        self._n_pauses = min(self._n_pauses + 1, 16)
+        self._paused_until = time.monotonic() + max(seconds, longer)
+
+    @property
+    def pause_seconds(self) -> float:
+        """For how long it is still to be left alone; 0 while it may run."""
+        return max(0.0, self._paused_until - time.monotonic())
 
     def plan(self, lengths: Sequence[int]) -> list[list[int]]:
         """Which of these requests run together; indexes into ``lengths``."""
@@ -71,15 +95,25 @@ def averaged(known: float | None, seconds: float) -> float:
 
 _engines: OrderedDict[str, Loaded] = OrderedDict()
 _failed_until: dict[str, float] = {}
+#: As they were last loaded: what is fallen back to where models.toml names something by now that cannot be.
+_proven: dict[str, ModelSpec] = {}
 
 
 @cache
-def _catalog() -> Catalog:
-    return Catalog.read(settings.get().models)
+def _file() -> CatalogFile:
+    current = settings.get()
+    return CatalogFile(current.models, current.models_seconds)
+
+
+def catalog() -> Catalog:
+    """What is in force of ``models.toml``; of a loaded model it may name a newer revision (``renewal``)."""
+    return _file().catalog()
 
 
 def spec(name: str) -> ModelSpec | None:
-    return _catalog().models.get(name)
+    """The model as it is loaded, else as the catalog names it."""
+    held = _engines.get(name)
+    return held.spec if held else catalog().models.get(name)
 
 
 def is_loaded(name: str) -> bool:
@@ -94,7 +128,12 @@ def batches_in(name: str, seconds: float) -> int:
 
 def names() -> list[str]:
     """Every model of the catalog, in its order."""
-    return list(_catalog().models)
+    return list(catalog().models)
+
+
+def held() -> dict[str, ModelSpec]:
+    """The models that are loaded, each as it was when it was loaded."""
+    return {name: each.spec for name, each in _engines.items()}
 
 
 def model(name: str) -> Loaded:
@@ -104,40 +143,70 @@ def model(name: str) -> Loaded:
         return _engines[name]
     if time.monotonic() < _failed_until.get(name, 0):
         raise NotLoaded
-    try:
-        _engines[name] = _load(name)
-    except (ConfigurationError, EngineError) as error:
-        log.error("model %s not loaded: %s", name, error)
-    except Exception:  # a backend's own: whatever it is, only this model's jobs suffer; no text is at hand here
-        log.exception("model %s not loaded", name)
-    else:
+    named = catalog().models.get(name)
+    if named is None:
+        log.error("model %s not loaded: models.toml does not name it", name)
+    elif load(named) or (name in _proven and _proven[name] is not named and load(_proven[name])):
         return _engines[name]
     _failed_until[name] = time.monotonic() + _FAILURE_SECONDS
     raise NotLoaded
 
 
-def _load(name: str) -> Loaded:
-    found = spec(name)
-    if found is None:
-        raise ConfigurationError("models.toml does not name it")
+def load(wanted: ModelSpec) -> bool:
+    """Loads the model, in place of what is loaded under its name; that stays if it fails, of which the log says why.
+
+    Only while no engine computes: transformers changes torch's default type for the whole process while it loads.
+    """
+    _make_room(wanted.name)
+    try:
+        _engines[wanted.name] = _loaded(wanted)
+    except (ConfigurationError, EngineError) as error:
+        log.error("model %s not loaded: %s", wanted.name, error)
+    except Exception:  # a backend's own: whatever it is, only this model's jobs suffer; no text is at hand here
+        log.exception("model %s not loaded", wanted.name)
+    else:
+        _proven[wanted.name] = wanted
+        return True
+    return False
+
+
+def _make_room(name: str) -> None:
+    """For one more than there are; what is loaded under this name itself is kept, and counts."""
     while len(_engines) >= settings.get().loaded_models:
-        _engines.popitem(last=False)
-    if threads := settings.get().threads:  # read by torch when the first engine imports it
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    engine = registry.load(found)
+        longest_ago = next((each for each in _engines if each != name), None)
+        if longest_ago is None:
+            return
+        drop(longest_ago)
+
+
+def drop(name: str) -> None:
+    """Frees the model's memory, as far as nothing of it is in hand."""
+    del _engines[name]
+    collect_seldom()
+
+
+def _loaded(wanted: ModelSpec) -> Loaded:
+    current = settings.get()
+    if current.threads:  # read by torch when the first engine imports it
+        os.environ.setdefault("OMP_NUM_THREADS", str(current.threads))
+    made_by = wanted.made_by  # of the files before they are read, not of what they may be turned into meanwhile
+    placed = wanted.model_copy(update={"device": current.device}) if wanted.device == "auto" else wanted
+    engine = registry.load(placed)
     capabilities = engine.capabilities()
     log.info(
-        "loaded %s: %s, %s, %s",
-        name,
+        "loaded %s, revision %s: %s, %s, %s",
+        wanted.name,
+        made_by,
         capabilities.architecture,
         capabilities.quantization,
         capabilities.device,
     )
-    return Loaded(found, Model(found, tokenizer.of(found)), engine, capabilities)
+    return Loaded(wanted, Model(wanted, tokenizer.of(wanted)), engine, capabilities)
 
 
 def forget() -> None:
     """Drops every engine, failure and the catalog: the next use reads the settings again."""
     _engines.clear()
     _failed_until.clear()
-    _catalog.cache_clear()
+    _proven.clear()
+    _file.cache_clear()

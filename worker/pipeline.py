@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from lengthwise.ledger.settle import Settlement
-from worker import drain, settlement
+from worker import drain, renewal, settlement
 from worker.claiming import Prepared, give_back, prepare
 from worker.loaded import Loaded, averaged
 from worker.turn import Turn
@@ -61,6 +61,9 @@ class Pipeline:
         self._is_needed.set()  # the batch took less time than was thought
         prepared = ahead.result() if ahead else None
         if prepared is None:
+            if renewal.is_due():
+                self._catch_up()  # what is settled behind holds its model
+                renewal.renew()
             prepared = prepare(self._turn)
         if prepared is not None and prepared.is_suspect:
             try:
@@ -74,7 +77,7 @@ class Pipeline:
         """Makes the next claim ready in time for the end of a batch that begins now and is the last of ``current``."""
         if not _is_slow(current.model) or current.is_suspect or self._ahead is not None:
             return
-        if self._turn.is_over or drain.is_stopping():
+        if self._turn.is_over or drain.is_stopping() or renewal.is_due():
             return
         needed_at = time.monotonic() + (current.model.batch_seconds or 0.0)
         self._is_needed.clear()

@@ -1,6 +1,5 @@
 """Readies a generation worker's process at its start: its models, so that no job waits, and its place among others."""
 
-import gc
 import logging
 import os
 import sys
@@ -10,7 +9,8 @@ from celery.signals import worker_process_init
 
 from lengthwise import settings
 from lengthwise.program import MODELS_LOADED
-from worker import loaded
+from worker import loaded, renewal
+from worker.garbage import collect_seldom
 
 log = logging.getLogger(__name__)
 
@@ -37,17 +37,7 @@ def step_back(**_: Any) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
 
 
-def collect_seldom() -> None:
-    """Spares the collector what will live as long as the process, and most of its rounds.
-
-    An item is a dozen small objects, and none of them is in a cycle once it is settled: looking for cycles after every
-    700 of them, and through all that the libraries hold, took a third of the time of everything but the engine.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
-
-
 # Only a prefork pool has such processes: a worker for deliveries, on threads, never loads a model.
 worker_process_init.connect(step_back)
 worker_process_init.connect(preload)
+worker_process_init.connect(renewal.start)

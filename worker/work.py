@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from lengthwise import line as lines
 from lengthwise.kinds import KINDS
@@ -84,6 +85,7 @@ class Work:
     ) -> None:
         self._model = model
         self._labels = tuple(labels)
+        self._made_by = to_json(model.spec.made_by)
         self._memo = Memo(0) if memo is None else memo
         self._decoding = Decoding(0)
         self._followers: dict[bytes, list[Piece]] = {}
@@ -182,7 +184,7 @@ class Work:
         output = job.kind.output(self._model, job.params, entry.item, prompts, answers)
         if output is not None:
             entry.shard.n_deduplicated += 0 < entry.n_shared == len(pieces)
-            line = lines.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output)
+            line = lines.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output, self._made_by)
             self._end(entry, ResultStatus.SUCCEEDED, line)
         elif entry.is_retry:
             self._fail(entry, "placeholder_lost")

@@ -27,12 +27,16 @@ def release(connection: Connection, token: UUID, shard_ids: Iterable[int]) -> No
     database.cursor(connection).execute(_RELEASE, {"token": token, "ids": list(shard_ids)})
 
 
-def delay(connection: Connection, token: UUID, shard_ids: Iterable[int], seconds: float) -> None:
-    """Gives shards back after a failure that time may heal, which is counted: claimable in about ``seconds``.
+def delay(
+    connection: Connection, token: UUID, shard_ids: Iterable[int], seconds: float, *, counted: bool = True
+) -> None:
+    """Gives shards back after a failure that time may heal: claimable in about ``seconds``.
 
-    Each shard's pause is 0.5 to 1.5 times as long, so that they don't all come back at once.
+    Each shard's pause is 0.5 to 1.5 times as long, so that they don't all come back at once. Counted, the failure is
+    one of the attempts that a shard has.
     """
-    database.cursor(connection).execute(_DELAY, {"token": token, "ids": list(shard_ids), "seconds": seconds})
+    values = {"token": token, "ids": list(shard_ids), "seconds": seconds, "attempts": int(counted)}
+    database.cursor(connection).execute(_DELAY, values)
 
 
 STILL_HELD = "SELECT id FROM shards WHERE id = ANY(%(ids)s) AND token = %(token)s AND state = 'leased'"
@@ -49,6 +53,7 @@ UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, deaths = de
 """  # noqa: S608
 
 _DELAY = f"""
-UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, deaths = deaths - 1, attempts = attempts + 1,
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, deaths = deaths - 1,
+                  attempts = attempts + %(attempts)s,
                   not_before = now() + make_interval(secs => %(seconds)s * (0.5 + random())) {_HELD}
 """  # noqa: S608

@@ -64,7 +64,7 @@ def wait_until_done(url: str, job_id: str) -> None:
 
 def test_the_result_shown_in_the_readme_has_the_form_of_a_result() -> None:
     (shown,) = re.findall(r"^```json\n(.*?)^```", (ROOT / "README.md").read_text("utf-8"), re.S | re.M)
-    assert set(json.loads(shown)) == {"index", "id", "status", "output", "usage", "metadata"}
+    assert set(json.loads(shown)) == {"index", "id", "status", "output", "usage", "model_revision", "metadata"}
 
 
 def test_every_file_the_documentation_links_to_exists() -> None:

@@ -9,6 +9,8 @@ import torch
 from tests.engine import tiny
 from worker.engine.torch_engine import TorchEngine
 
+pytest.register_assert_rewrite("worker.engine.conformance")
+
 #: A kind of model → what transformers has in memory, and its folder.
 Written = Callable[[str], tuple[Any, Path]]
 #: A kind of model and a precision → our engine.

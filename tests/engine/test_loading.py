@@ -1,5 +1,6 @@
 import json
 import logging
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,4 +112,12 @@ def test_the_registry_loads_the_engine_a_model_names(llama: Path) -> None:
 def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
     spec = ModelSpec.model_validate({"name": "tiny", "path": ".", "engine": "abacus"})
     with pytest.raises(ConfigurationError, match=r"'abacus'.*torch"):
+        registry.load(spec)
+
+
+def test_an_engine_whose_extra_is_missing_is_refused_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    monkeypatch.delitem(sys.modules, "worker.engine.ctranslate2_engine", raising=False)
+    spec = ModelSpec.model_validate({"name": "tiny", "path": ".", "engine": "ctranslate2"})
+    with pytest.raises(ConfigurationError, match=r"needs ctranslate2: .*backends\.md"):
         registry.load(spec)

@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer
+from tokenizers import Regex, Tokenizer
 from tokenizers.decoders import Fuse
 from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import Split
 from transformers.utils import logging as transformers_logging
 
 from lengthwise import manifest
@@ -118,11 +119,17 @@ def write(kind: str, folder: Path) -> Any:
     model = EVERY[kind]().eval()
     transformers_logging.disable_progress_bar()
     model.save_pretrained(folder)
-    tokenizer = Tokenizer(WordLevel({text([token]): token for token in range(VOCABULARY)}, unk_token=text([START])))
-    tokenizer.decoder = Fuse()
-    tokenizer.save(str(folder / "tokenizer.json"))
+    write_tokenizer(folder)
     manifest.write(folder, sorted(path.name for path in folder.iterdir()))
     return model
+
+
+def write_tokenizer(folder: Path) -> None:
+    """A word for each id, in which texts of such words are found again."""
+    tokenizer = Tokenizer(WordLevel({text([token]): token for token in range(VOCABULARY)}, unk_token=text([START])))
+    tokenizer.pre_tokenizer = Split(Regex("w[0-9]{3} "), "isolated")
+    tokenizer.decoder = Fuse()
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def text(tokens: Sequence[int]) -> str:
@@ -150,3 +157,16 @@ def requests(max_new_tokens: int = 12, lengths: tuple[int, ...] = (7, 3, 40, 12,
 def edit_config(folder: Path, **changes: Any) -> None:
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def choose_end(folder: Path, asked: Sequence[Request]) -> int:
+    """Makes an end of an id that some of the answers hold, about half of them: random models seldom end by themselves.
+
+    The manifest then lists ``config.json`` as it is. Returns that id.
+    """
+    answers = [set(answer.tokens) for answer in load(folder).generate(asked)]
+    end = min(range(3, VOCABULARY), key=lambda token: abs(2 * sum(token in answer for answer in answers) - len(asked)))
+    edit_config(folder, eos_token_id=end)
+    (folder / "generation_config.json").unlink()
+    manifest.write(folder, sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST))
+    return end

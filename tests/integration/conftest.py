@@ -14,9 +14,8 @@ from lengthwise.ledger import sweep
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import write_catalog
-from worker import claiming, drain, loaded
+from worker import drain, loaded
 from worker.generate import generate
-from worker.memo import Memo
 
 #: Runs every waiting pool until none waits.
 RunWorker = Callable[[], None]
@@ -28,9 +27,9 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = write_catalog(tmp_path)
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     settings.get.cache_clear()
-    forget_models()
+    loaded.forget()
     yield path
-    forget_models()
+    loaded.forget()
 
 
 @pytest.fixture
@@ -38,7 +37,6 @@ def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.Monk
     """A worker that has loaded nothing yet, and whose bells nobody hears."""
     monkeypatch.setattr(queue, "ring", lambda *_: True)
     loaded.forget()
-    monkeypatch.setattr(claiming, "_memo", Memo())
     yield
     loaded.forget()
     drain.forget()
@@ -52,9 +50,7 @@ def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def run_worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> RunWorker:
-    monkeypatch.setattr(claiming, "_memo", Memo())  # what other tests asked is not known here
-
+def run_worker(catalog: Path, installed: settings.Settings) -> RunWorker:
     def run() -> None:
         while pools := _waiting():
             for pool in pools:
@@ -106,11 +102,6 @@ def look(client: TestClient, job_id: str) -> dict[str, Any]:
     assert answer.status_code == 200, answer.text
     job: dict[str, Any] = answer.json()
     return job
-
-
-def forget_models() -> None:
-    loaded._catalog.cache_clear()
-    loaded._engines.clear()
 
 
 def _waiting() -> list[str]:

@@ -25,6 +25,7 @@ from worker import drain, lease, loaded, settlement, turn
 from worker import generate as task
 from worker.engine import registry
 from worker.engine.protocol import Request
+from worker.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -125,6 +126,38 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
     assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
     assert counts(job)["failed"] == 300
     assert len(tried) == 1  # a load may read gigabytes: it is not tried for every claim
+
+
+def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(give: Give) -> None:
+    engine = give(fakes.AwayEngine)
+    assert isinstance(engine, fakes.AwayEngine)
+    sent = texts(1000)
+    job = submit(sent)
+    task.generate(POOL)
+    assert len(engine.batches) == 1, "what else is claimed is put off without asking"
+    assert counts(job)["failed"] == 0
+    assert counts(job)["pending"] > 900
+    waiting = "SELECT DISTINCT state, attempts, deaths, not_before > now() + interval '1 minute' FROM shards"
+    assert sql(f"{waiting} WHERE state <> 'done'") == [("ready", 0, 0, True)]
+    engine.is_away = False
+    sql("UPDATE shards SET not_before = now()")
+    loaded.model("echo")._paused_until = 0
+    task.generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(give: Give) -> None:
+    engine = give(fakes.WatchedEngine)
+    job = submit(texts(100))
+    current = turn.Turn(POOL)
+    with Pipeline(current) as pipeline:
+        prepared = pipeline.next()
+        assert prepared is not None
+        prepared.model.pause(600)
+        task._run(prepared, pipeline)
+    assert engine.batches == []
+    assert counts(job)["pending"] == 100
+    assert sql("SELECT DISTINCT state, attempts, deaths FROM shards") == [("ready", 0, 0)]
 
 
 def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:

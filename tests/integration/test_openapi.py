@@ -21,6 +21,7 @@ STATUSES = {
     "post /v1/jobs/{job_id}/cancel": "200 404 503 507 default",
     "post /v1/jobs/{job_id}/retry": "202 404 409 422 429 503 507 default",
     "get /v1/models": "200 default",
+    "post /v1/models/reload": "200 409 default",
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
 }
@@ -120,12 +121,13 @@ def test_an_answer_has_the_documented_fields(document: dict[str, Any], client: T
     for answer, name in ((made, "CreatedJob"), (client.get(made["links"]["self"]).json(), "Job")):
         assert answer.keys() == schemas[name]["properties"].keys()
         assert answer["counts"].keys() == schemas["Counts"]["properties"].keys()
-    models = client.get("/v1/models").json()["data"]
-    assert models[0].keys() == schemas["Model"]["properties"].keys()
+    models = client.get("/v1/models").json()
+    assert models.keys() == schemas["ModelList"]["properties"].keys()
+    assert models["data"][0].keys() == schemas["Model"]["properties"].keys()
 
 
 def test_the_example_of_results_is_a_line_as_they_are(document: dict[str, Any]) -> None:
     response = operations(document)["get /v1/jobs/{job_id}/results"]["responses"]["200"]
     line = json.loads(response["content"]["application/x-ndjson"]["example"])
-    assert line.keys() == {"index", "id", "status", "output", "usage"}
+    assert line.keys() == {"index", "id", "status", "output", "usage", "model_revision"}
     assert "lengthwise-job-state" in response["headers"]

@@ -49,7 +49,7 @@ def assert_come_again(answer: httpx2.Response, status: int) -> None:
 def test_no_route_is_forgotten_here(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     known = {(method.upper(), path) for path, operations in paths.items() for method in operations}
-    assert known == {*ROUTES, ("GET", "/healthz"), ("GET", "/v1/models")}
+    assert known == {*ROUTES, ("GET", "/healthz"), ("GET", "/v1/models"), ("POST", "/v1/models/reload")}
 
 
 def test_without_postgres_every_route_says_when_to_come_again(catalog: object, installed: Settings) -> None:

@@ -9,6 +9,7 @@ from lengthwise.catalog import DEMO_CATALOG, Catalog
 from lengthwise.errors import ConfigurationError
 from tests.fakes import write_catalog
 
+SERVER = '[models.m.server]\nurl = "http://gpu:8000/v1"\nmodel = "served"\n'
 GOOD = '[models.m]\npath = "m"\n'
 
 
@@ -32,6 +33,12 @@ def test_the_echo_catalog_serves_its_kinds(tmp_path: Path) -> None:
     assert spec.translate.pairs == (("zh", "en"), ("en", "de"))
 
 
+def test_a_model_may_be_a_servers(tmp_path: Path) -> None:
+    server = read(tmp_path, GOOD + SERVER + 'key_variable = "GPU_KEY"\n').models["m"].server
+    assert server is not None
+    assert (server.url, server.model, server.key_variable) == ("http://gpu:8000/v1", "served", "GPU_KEY")
+
+
 def test_the_shipped_catalog_is_good() -> None:
     assert {kind for spec in Catalog.read(DEMO_CATALOG).models.values() for kind in spec.kinds} >= {
         "translate",
@@ -50,6 +57,7 @@ def test_the_shipped_catalog_is_good() -> None:
         (b"[models.m]\npath = '\xff'\n", "utf-8"),
         ("[models.m]\n", "either path or hub"),
         (GOOD + 'hub = "a/b"\n', "either path or hub"),
+        ('[models.m]\nhub = "a/b"\n', "needs a revision"),
         ("[models.m]\npath = 5\n", "path"),
         (GOOD + 'name = "other"\n', "name"),
         (GOOD + "batchtokens = 1\n", "batchtokens"),
@@ -63,6 +71,15 @@ def test_the_shipped_catalog_is_good() -> None:
         (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\ntarget_prefix = "{}"\n', "target_prefix"),
         (GOOD + "[models.m.moderate]\nthreshold = 1.0\n", "moderate.threshold"),
         (GOOD + "[models.m.sing]\n", "sing"),
+        (GOOD + SERVER.replace("http", "ftp"), "server.url"),
+        (GOOD + SERVER.replace("//gpu", ""), "server.url"),
+        (GOOD + SERVER.replace("/v1", "/v1?key=x"), "server.url"),
+        (GOOD + SERVER.replace("8000", "port"), "server.url"),
+        (GOOD + SERVER.replace("gpu", "me:secret@gpu"), "key_variable"),
+        (GOOD + SERVER + 'key = "secret"\n', "server.key"),
+        (GOOD + SERVER + "max_concurrency = 0\n", "server.max_concurrency"),
+        (GOOD + SERVER + "timeout_seconds = 0\n", "server.timeout_seconds"),
+        (GOOD + '[models.m.server]\nurl = "http://gpu/v1"\n', "server.model"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, named: str) -> None:
@@ -70,6 +87,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, named: str) -
         read(tmp_path, text)
     assert str(tmp_path / "models.toml") in str(caught.value)
     assert named in str(caught.value)
+    assert "secret" not in str(caught.value)
 
 
 def test_a_catalog_that_is_not_there_is_named(tmp_path: Path) -> None:

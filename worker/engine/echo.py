@@ -10,6 +10,7 @@ from typing import Self
 
 from lengthwise.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Capabilities, Completion, FinishReason, Request
+from worker.engine.requests import refuse_unreadable
 
 
 class EchoEngine:
@@ -25,6 +26,7 @@ class EchoEngine:
         return Capabilities(Architecture.ENCODER_DECODER, self._context, device="none", quantization="none")
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        refuse_unreadable(requests, self._context)
         if self._seconds_per_batch:
             time.sleep(self._seconds_per_batch)
         stop, length = FinishReason.STOP, FinishReason.LENGTH

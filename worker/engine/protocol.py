@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol, Self
 
 from lengthwise.catalog import ModelSpec
+from lengthwise.errors import Unavailable
 
 
 class Architecture(StrEnum):
@@ -84,6 +85,10 @@ class OutOfMemoryError(EngineError):
     """The batch does not fit the device: a smaller one may."""
 
 
+class EngineUnavailable(Unavailable):
+    """What the engine stands on is away, through no fault of the batch: the same may succeed in ``retry_after`` s."""
+
+
 class Engine(Protocol):
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
@@ -97,8 +102,9 @@ class Engine(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Runs the requests as one padded batch. A request's answer does not depend on its neighbours.
+        """Runs the requests as one batch. A request's answer does not depend on its neighbours.
 
-        Raises ``OutOfMemoryError`` or ``EngineError``; completions yielded before that are valid.
+        Raises ``OutOfMemoryError`` or ``EngineError``, after which the caller looks for the request that is to blame,
+        or ``EngineUnavailable``, after which it comes back later; completions yielded before that are valid.
         """
         ...

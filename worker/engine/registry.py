@@ -8,12 +8,20 @@ from worker.engine.protocol import Engine
 
 GROUP = "lengthwise.engines"
 
+_HINT = "install the extra that docs/backends.md names"
+
 
 def load(spec: ModelSpec) -> Engine:
-    """Loads ``spec`` with the backend it names. Raises ``ConfigurationError`` where no such backend is installed."""
+    """Loads ``spec`` with the backend it names.
+
+    Raises ``ConfigurationError`` where no such backend is installed, or lacks what it stands on.
+    """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if spec.engine not in known:
         names = ", ".join(sorted(known)) or "none: is lengthwise installed?"
         raise ConfigurationError(f"model {spec.name}: there is no engine {spec.engine!r}; known engines: {names}")
-    backend: type[Engine] = known[spec.engine].load()
+    try:
+        backend: type[Engine] = known[spec.engine].load()
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(f"model {spec.name}: the engine {spec.engine!r} needs {error.name}: {_HINT}") from None
     return backend.load(spec)

@@ -14,6 +14,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.cache import CHUNK, grouped
+from worker.engine.native.library import serves
 
 
 class Region(NamedTuple):
@@ -157,8 +158,9 @@ class SlotLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def _memory(self, like: torch.Tensor) -> torch.Tensor:
-        """Zeroed: what a mask hides must still be finite."""
-        return like.new_zeros(self.slots.positions * like.shape[1], like.shape[-1])
+        shape = self.slots.positions * like.shape[1], like.shape[-1]
+        # What a mask hides must still be finite; our kernels read nothing that is hidden.
+        return like.new_empty(shape) if serves(like) else like.new_zeros(shape)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any

@@ -20,6 +20,7 @@ from worker.engine.protocol import (
     OutOfMemoryError,
     Request,
 )
+from worker.engine.requests import refuse_unreadable
 from worker.engine.sequence import Decode, Running
 from worker.engine.vocabulary import Vocabulary
 
@@ -87,9 +88,7 @@ class TorchEngine:
             raise EngineError(f"the batch failed with {type(error).__name__}") from None
 
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        context = self._capabilities.context
-        if any(not 0 < len(request.tokens) <= context for request in requests):
-            raise EngineError(f"a request is empty or longer than {context} tokens")
+        refuse_unreadable(requests, self._capabilities.context)
         batch = sorted(requests, key=lambda request: len(self.read_first(request)))
         if self._capabilities.architecture is Architecture.CLASSIFIER:
             yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)

@@ -70,7 +70,7 @@ def _prepare(spec: ModelSpec, recipe: Recipe, folder: Path, items: Sample | None
     after = Side(TorchEngine.load(_prepared(spec, recipe, folder)))
     progress.update(writing, total=1, completed=1)
     old, new = (Figures(engine.weights_bytes(place)) for place in (spec.folder, folder))
-    made = Report(spec.name, spec.revision, recipe.quantize, recipe.sparsity, layers, old, new)
+    made = Report(spec.name, spec.made_by, recipe.quantize, recipe.sparsity, layers, old, new)
     if items is None:
         return made
     before = Side(TorchEngine.load(spec.model_copy(update={"quantization": _arithmetic(spec, "none")})))

@@ -7,10 +7,10 @@ from itertools import accumulate
 import torch
 
 from worker.engine.attention import Call
-from worker.engine.native.library import library
+from worker.engine.native import library
 
-#: What widths are whole multiples of, and the queries that the kernel for prompts takes at once.
-_LANES, _QUERIES = 16, 6
+#: How many queries the kernel for prompts takes at once.
+_QUERIES = 6
 
 
 class _Memory(ctypes.Structure):
@@ -31,7 +31,7 @@ class Rows:
         self._held = torch.tensor([starts, capacities, lengths], dtype=torch.int64)
         self._pointers = [row.data_ptr() for row in self._held]
         #: Room for the scores of the longest row, in whole vectors wherever a window begins.
-        self.width = -(-(max(lengths) + _LANES) // _LANES) * _LANES
+        self.width = -(-(max(lengths) + library.LANES) // library.LANES) * library.LANES
 
     def memory(self, call: Call, heads: int, shared: int) -> _Memory:
         """What the kernels are told; ``heads`` of queries share ``shared`` of keys and values."""
@@ -51,15 +51,8 @@ class Rows:
 
 def serves(call: Call) -> bool:
     """Whether the kernels can take this."""
-    query = call.query
-    return (
-        query.device.type == "cpu"
-        and query.dtype == torch.float32
-        and query.shape[-1] % _LANES == 0
-        and call.value.shape[-1] == query.shape[-1]
-        and (call.bias is None or call.bias.stride(3) == 1)
-        and library() is not None
-    )
+    is_dense = call.bias is None or call.bias.stride(3) == 1
+    return is_dense and call.value.shape[-1] == call.query.shape[-1] and library.serves(call.query)
 
 
 def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:
@@ -67,14 +60,12 @@ def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Te
 
     ``call.key`` and ``call.value`` begin where the memory does.
     """
-    kernels = library()
-    assert kernels is not None  # noqa: S101 — see ``serves``
     query = _dense(query)
     count, heads, size = query.shape
     memory, threads = rows.memory(call, heads, shared), torch.get_num_threads()
     out = query.new_empty(count, heads, size)
     scores = query.new_empty(threads * heads // shared * rows.width)
-    kernels.lengthwise_attend(
+    library.kernels().lengthwise_attend(
         ctypes.addressof(memory),
         query.data_ptr(),
         *query.stride()[:2],
@@ -92,15 +83,13 @@ def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, kno
 
     Each token sees its row up to itself.
     """
-    kernels = library()
-    assert kernels is not None  # noqa: S101 — see ``serves``
     query = _dense(query)
     tokens, heads, size = query.shape
     firsts = torch.tensor([0, *accumulate(length - known for length in rows.lengths[:-1])])
     memory, threads = rows.memory(call, heads, shared), torch.get_num_threads()
     out = query.new_empty(tokens, heads, size)
     scratch = query.new_empty(threads * rows.width * (size + _QUERIES))
-    kernels.lengthwise_attend_prompts(
+    library.kernels().lengthwise_attend_prompts(
         ctypes.addressof(memory),
         query.data_ptr(),
         *query.stride()[:2],

@@ -7,11 +7,13 @@ import torch
 from torch import nn
 
 from worker.engine.joined import concatenated
-from worker.engine.native.library import library
+from worker.engine.native.library import kernels
 from worker.engine.native.linear import Before, NativeInt8Linear
 
 #: Relative to the largest value: what rounding may make of sums in another order.
 _TOLERANCE = 1e-5
+
+_ACTIVATIONS = {Before.RELU: nn.functional.relu, Before.SILU: nn.functional.silu}
 
 
 class RmsNorm(nn.Module):
@@ -21,9 +23,7 @@ class RmsNorm(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(weight.detach().float().contiguous(), requires_grad=False)
         self.epsilon = epsilon
-        kernels = library()
-        assert kernels is not None  # noqa: S101 — whoever asks for it has looked
-        self._run, self._address = kernels.lengthwise_rms_norm, self.weight.data_ptr()
+        self._run, self._address = kernels().lengthwise_rms_norm, self.weight.data_ptr()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x.contiguous()
@@ -70,17 +70,21 @@ def _fuse_feed_forwards(model: nn.Module) -> None:
     """Activations go where the next layer quantizes what they give."""
     for path, module in list(model.named_modules()):
         children = dict(module.named_children())
-        if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and isinstance(module.act_fn, nn.SiLU):
-            if _alike(module, _silu_mlp(module), children["gate_proj"].in_features):
-                _put(model, path, GatedMlp(module))
+        if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_gated_silu(module):
+            _put(model, path, GatedMlp(module))
         elif {"fc1", "fc2", "activation_fn"} <= set(children) and type(children["fc2"]) is nn.Linear:
-            before = {nn.SiLU: Before.SILU, nn.ReLU: Before.RELU}.get(type(module.activation_fn))
+            activation = children["activation_fn"]
+            before = next((step for step, function in _ACTIVATIONS.items() if _alike(activation, function, 64)), None)
             if before is not None:
-                module.fc2, module.activation_fn = NativeInt8Linear(module.fc2, before), nn.Identity()
+                module.fc2, module.activation_fn = NativeInt8Linear(children["fc2"], before), nn.Identity()
 
 
-def _silu_mlp(mlp: Any) -> Callable[[torch.Tensor], torch.Tensor]:
-    return lambda x: mlp.down_proj(nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+def _is_gated_silu(mlp: Any) -> bool:
+    def computed(x: torch.Tensor) -> torch.Tensor:
+        found: torch.Tensor = mlp.down_proj(nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
+        return found
+
+    return _alike(mlp, computed, mlp.gate_proj.in_features)
 
 
 @torch.inference_mode()

@@ -25,6 +25,23 @@ _FLAGS = (
 _TIMEOUT_SECONDS = 120
 
 
+#: Sizes of heads, and the scores' memory, are whole multiples of this.
+LANES = 16
+
+
+def kernels() -> ctypes.CDLL:
+    """The kernels where they can be had, as ``library`` and ``serves`` tell."""
+    found = library()
+    assert found is not None  # noqa: S101 — whoever comes here has asked
+    return found
+
+
+def serves(vectors: torch.Tensor) -> bool:
+    """Whether attention over such heads ``[..., size]`` can run on the kernels."""
+    is_fp32 = vectors.device.type == "cpu" and vectors.dtype == torch.float32
+    return is_fp32 and vectors.shape[-1] % LANES == 0 and library() is not None
+
+
 @cache
 def library() -> ctypes.CDLL | None:
     """The kernels, or ``None`` where they cannot be had; a line in the log says why.

@@ -1,0 +1,54 @@
+"""``lengthwise worker --devices``: a process a device, all of them at one job."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lengthwise import queue
+from lengthwise.child import Child, Program
+from lengthwise.program import MODELS_LOADED
+from lengthwise.settings import Settings
+from tests.fakes import write_catalog
+from tests.ledger import POOL, knobs, outputs, sql, state, submit
+from tests.servers import processes_mentioning, wait_until
+from tests.workers import START_SECONDS
+
+SENT = [f"{number:03d} " + "x" * 50 for number in range(128)]
+
+
+@pytest.fixture
+def workers(installed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
+    """Two "devices" of a machine without GPUs, ready; a batch takes them seconds, and is a whole shard."""
+    knobs(monkeypatch, models=write_catalog(tmp_path, seconds_per_batch=3), linger_seconds=0)
+    command = [sys.executable, "-P", "-m", "lengthwise", "worker", "--queues", "generate", "--devices", "cpu,cpu"]
+    child = Child(Program("workers", command, environment=os.environ), tmp_path / "workers.log")
+    child.start()
+    try:
+        wait_until(lambda: child.output().count(MODELS_LOADED) == 2 or not child.is_running, START_SECONDS)
+        assert child.is_running, child.output()
+        yield child
+    finally:
+        child.ask_to_stop()
+        wait_until(lambda: not child.is_running)
+
+
+def test_two_devices_take_shards_of_one_job(workers: Child, tmp_path: Path) -> None:
+    job = submit(SENT)
+    queue.ring(queue.GENERATE, [POOL], times=2)
+    # In its first batch a worker claims nothing ahead: two tokens are two workers.
+    wait_until(lambda: sql("SELECT count(DISTINCT token) FROM shards WHERE state = 'leased'") == [(2,)])
+    assert outputs(job) == {}
+    wait_until(lambda: state(job) == "completed")
+    assert {index: line["output"]["text"] for index, line in outputs(job).items()} == {
+        index: text[::-1] for index, text in enumerate(SENT)
+    }
+    said = workers.output()
+    assert "generate-1-" in said
+    assert "generate-2-" in said
+    workers.ask_to_stop()
+    wait_until(lambda: not workers.is_running)
+    assert workers.exit_code() == 0, workers.output()
+    assert processes_mentioning(str(tmp_path / "models.toml")) == []

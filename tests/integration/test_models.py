@@ -1,0 +1,51 @@
+"""What the API says of its models while ``models.toml`` is edited."""
+
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from tests.fakes import CATALOG, write_echo_model
+from tests.integration.conftest import submit
+from tests.ledger import knobs
+
+
+@pytest.fixture
+def _seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An API that never looks by itself."""
+    knobs(monkeypatch, models_seconds=600)
+
+
+@pytest.mark.usefixtures("_seldom")
+def test_a_reload_says_what_is_in_force_from_now_on(catalog: Path, client: TestClient) -> None:
+    before = client.get("/v1/models").json()
+    assert before["is_current"]
+    write_echo_model(catalog.parent / "second")
+    catalog.write_text(CATALOG.replace('path = "echo"', 'path = "second"\nrevision = "second"'))
+    assert client.get("/v1/models").json() == before
+    reloaded = client.post("/v1/models/reload").json()
+    assert (reloaded["data"][0]["revision"], reloaded["is_current"]) == ("second", True)
+    assert client.get("/v1/models").json() == reloaded
+
+
+@pytest.mark.usefixtures("_seldom")
+def test_a_reload_of_what_is_not_valid_is_refused_and_jobs_are_taken_as_before(
+    catalog: Path, client: TestClient
+) -> None:
+    before = client.get("/v1/models").json()
+    catalog.write_text("[models")
+    refused = client.post("/v1/models/reload")
+    assert (refused.status_code, refused.headers["content-type"]) == (409, "application/problem+json")
+    assert str(catalog.parent) not in refused.text
+    assert client.get("/v1/models").json() == before | {"is_current": False}
+    submit(client, ["abc"])
+
+
+def test_the_api_looks_by_itself(
+    catalog: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    knobs(monkeypatch, models_seconds=1e-9)
+    client: TestClient = request.getfixturevalue("client")
+    assert client.post("/v1/jobs", json={"kind": "moderate", "items": ["abc"]}).status_code == 422
+    catalog.write_text(CATALOG + "[models.echo.moderate]\n")
+    submit(client, ["abc"], kind="moderate")

@@ -1,0 +1,134 @@
+"""The engine ``openai``: requests go to a server, many at once, and come back in the order in which it ends them."""
+
+import asyncio
+import logging
+import math
+import os
+import time
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from contextlib import aclosing
+from typing import Self
+
+import httpx
+
+from lengthwise import settings
+from lengthwise.catalog import ModelSpec, ServerOptions
+from lengthwise.errors import ConfigurationError
+from worker.engine.openai.concurrency import Concurrency
+from worker.engine.openai.queue import Queue
+from worker.engine.openai.server import Blame, Failed, Server
+from worker.engine.openai.wire import Wire
+from worker.engine.protocol import (
+    Architecture,
+    Capabilities,
+    Completion,
+    EngineError,
+    EngineUnavailable,
+    FinishReason,
+    Request,
+)
+from worker.engine.requests import refuse_unreadable
+
+log = logging.getLogger(__name__)
+
+
+class OpenAIEngine:
+    """One model of one server. The model's folder is needed for ``config.json`` and the tokenizer, not for weights."""
+
+    def __init__(self, spec: ModelSpec, options: ServerOptions, key: str | None) -> None:
+        self._capabilities = Capabilities(
+            Architecture.DECODER_ONLY, spec.context, device="server", quantization="server", is_packed=True
+        )
+        self._wire = Wire(spec, options)
+        self._server = Server(options, key)
+        self._timeout_seconds = options.timeout_seconds
+        self._queue = Queue(Concurrency(options.max_concurrency), options.timeout_seconds)
+
+    @classmethod
+    def load(cls, spec: ModelSpec) -> Self:
+        """Reads what belongs to the model here; the server is first asked by the first batch.
+
+        Raises ``ConfigurationError`` where ``models.toml`` does not say where the server is, or the key is not in
+        the environment.
+        """
+        options = spec.server
+        if options is None:
+            raise ConfigurationError(f"model {spec.name}: the engine openai needs a table models.{spec.name}.server")
+        if spec.moderate is not None:
+            raise ConfigurationError(f"model {spec.name}: moderate needs a classifier, which no such server has")
+        if 3 * options.timeout_seconds >= settings.get().hang_seconds:
+            # So long may a batch go without a completion: a request lasts for twice as long, further attempts included.
+            raise ConfigurationError(
+                f"model {spec.name}: server.timeout_seconds must be less than a third of LENGTHWISE_HANG_SECONDS"
+            )
+        key = os.environ.get(options.key_variable) if options.key_variable else None
+        if options.key_variable and not key:
+            raise ConfigurationError(f"model {spec.name}: the variable {options.key_variable} holds no key")
+        return cls(spec, options, key)
+
+    def capabilities(self) -> Capabilities:
+        return self._capabilities
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        """Has the server answer the requests, as many at once as it bears.
+
+        Whether an answer depends on its neighbours is up to the server. Raises ``EngineUnavailable`` at once where no
+        request would be answered now; ``EngineError`` at the end, where only some were not.
+        """
+        refuse_unreadable(requests, self._capabilities.context)
+        open_requests = []
+        for request in requests:
+            if self._room(request) > 0:
+                open_requests.append(request)
+            else:
+                yield Completion(request.id, (), FinishReason.LENGTH)
+        if open_requests:
+            yield from self._ask(open_requests)
+
+    def _room(self, request: Request) -> int:
+        taken = len(request.tokens) + len(request.decoder_prefix)
+        return min(request.max_new_tokens, self._capabilities.context - taken)
+
+    def _ask(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        answers = self._answers(requests)
+
+        async def following() -> Completion | None:
+            return await anext(answers, None)
+
+        with asyncio.Runner() as runner:
+            try:
+                while (completion := runner.run(following())) is not None:
+                    yield completion
+            finally:
+                runner.run(answers.aclose())
+
+    async def _answers(self, requests: Sequence[Request]) -> AsyncGenerator[Completion, None]:
+        failures: list[str] = []
+        answered_at = time.monotonic()
+        async with self._server.connections() as connections:
+            asks = [lambda request=request: self._complete(connections, request) for request in requests]
+            async with aclosing(self._queue.answers(asks)) as answers:
+                async for answer in answers:
+                    if isinstance(answer, Completion):
+                        answered_at = time.monotonic()
+                        yield answer
+                    elif await self._is_servers(connections, answer):
+                        raise EngineUnavailable(str(answer), math.ceil(answer.retry_after))
+                    else:
+                        failures.append(str(answer))
+                        if time.monotonic() > answered_at + self._timeout_seconds:
+                            break  # what is left comes again in smaller batches: a watchdog looks for progress
+        if failures:
+            raise EngineError(f"{len(failures)} requests or more were not answered; the first one: {failures[0]}")
+
+    async def _is_servers(self, connections: httpx.AsyncClient, failure: Failed) -> bool:
+        if failure.blame is Blame.UNKNOWN:
+            return not await self._server.is_there(connections)
+        return failure.blame is Blame.SERVER
+
+    async def _complete(self, connections: httpx.AsyncClient, request: Request) -> Completion:
+        try:
+            body = self._wire.body(request, [*request.tokens, *request.decoder_prefix], self._room(request))
+            return self._wire.completion(request, await self._server.complete(connections, body))
+        except EngineError as error:
+            raise Failed(str(error), Blame.REQUEST, may_pass=False) from None

@@ -1,0 +1,103 @@
+"""Requests under way at a server: so many at once as it bears, each tried again where that may help."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import count
+from random import Random
+
+from worker.engine.openai.concurrency import Concurrency
+from worker.engine.openai.server import Failed
+from worker.engine.protocol import Completion
+
+#: Pauses before further attempts, doubling, in seconds; each is drawn from the upper half of its length.
+_FIRST_PAUSE_SECONDS = 0.5
+_MAX_PAUSE_SECONDS = 30.0
+#: Attempts of a request while the server does not say that it has too much to do: for that alone one waits longer.
+_MAX_ATTEMPTS = 4
+
+_jitter = Random()  # noqa: S311 — so that workers do not come back together, no secret
+
+
+@dataclass(slots=True)
+class Asked:
+    """One request on its way to an answer."""
+
+    ask: Callable[[], Awaitable[Completion]]
+    since: float
+    n_attempts: int = 0
+    began_at: float = 0.0
+
+
+class Queue:
+    """``patience_seconds`` after its first attempt began, no other one of a request begins."""
+
+    def __init__(self, concurrency: Concurrency, patience_seconds: float) -> None:
+        self._concurrency = concurrency
+        self._patience_seconds = patience_seconds
+        #: Nothing begins before this: the server asked for it.
+        self._resumes_at = 0.0
+
+    async def answers(
+        self, asks: Iterable[Callable[[], Awaitable[Completion]]]
+    ) -> AsyncGenerator[Completion | Failed, None]:
+        """What each came to, in the order in which they end: a completion, or the last failure."""
+        order = count()
+        waiting = [(0.0, next(order), Asked(ask, 0.0)) for ask in asks]
+        running: dict[asyncio.Task[Completion], Asked] = {}
+        try:
+            while waiting or running:
+                pause = self._begin(waiting, running)
+                if not running:
+                    await asyncio.sleep(pause or 0.0)
+                    continue
+                done, _ = await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    asked = running.pop(task)
+                    error = task.exception()
+                    if error is None:
+                        self._answered(asked, task.result())
+                        yield task.result()
+                    elif not isinstance(error, Failed):
+                        raise error
+                    elif (again_at := self._again_at(asked, error)) is None:
+                        yield error
+                    else:
+                        heappush(waiting, (again_at, next(order), asked))
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+
+    def _begin(
+        self, waiting: list[tuple[float, int, Asked]], running: dict[asyncio.Task[Completion], Asked]
+    ) -> float | None:
+        """Begins what may begin now; seconds until more may, ``None`` where that is up to those running."""
+        while waiting and len(running) < self._concurrency.limit:
+            now = time.monotonic()
+            pause = max(waiting[0][0], self._resumes_at) - now
+            if pause > 0:
+                return pause
+            _, _, asked = heappop(waiting)
+            asked.began_at = now
+            asked.since = asked.since or now
+            asked.n_attempts += 1
+            running[asyncio.ensure_future(asked.ask())] = asked
+        return None
+
+    def _answered(self, asked: Asked, completion: Completion) -> None:
+        self._concurrency.answered(time.monotonic() - asked.began_at, len(completion.tokens))
+
+    def _again_at(self, asked: Asked, failure: Failed) -> float | None:
+        """When the request is tried again, on ``time.monotonic``'s clock; ``None`` if it is not."""
+        now = time.monotonic()
+        longest = min(_FIRST_PAUSE_SECONDS * 2 ** (asked.n_attempts - 1), _MAX_PAUSE_SECONDS)
+        again_at = now + max(longest * _jitter.uniform(0.5, 1.0), failure.retry_after)
+        if failure.is_overload:
+            self._concurrency.refused(asked.began_at, now)
+            self._resumes_at = max(self._resumes_at, now + min(failure.retry_after, self._patience_seconds))
+        is_last = not failure.is_overload and asked.n_attempts >= _MAX_ATTEMPTS
+        is_late = again_at > asked.since + self._patience_seconds
+        return None if is_last or is_late or not failure.may_pass else again_at

@@ -1,0 +1,110 @@
+"""One attempt to have a server answer, and what came of it. Errors and logs hold neither bodies nor the key."""
+
+import asyncio
+import logging
+import ssl
+from enum import Enum
+from typing import Any
+
+import httpx
+
+from lengthwise.catalog import ServerOptions
+from worker.outcome import retry_after_of
+
+# httpx logs every request, and httpcore the headers of each: the key is among them.
+logging.getLogger("httpx").setLevel(logging.WARNING)
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+_CONNECT_SECONDS = 10.0
+_PROBE_SECONDS = 5.0
+
+_OVERLOADED = {429, 503}
+#: The proxy before the server has nobody behind it.
+_NOBODY = {502, 504}
+#: The server failed, and may not the next time.
+_PASSING = {408, 425, 500}
+#: The address, the model's name or the key is wrong.
+_MISCONFIGURED = {301, 302, 303, 307, 308, 401, 403, 404}
+
+
+class Blame(Enum):
+    #: Any other request would fare no better now.
+    SERVER = "server"
+    #: Others may be answered.
+    REQUEST = "request"
+    #: To be asked: a connection breaks where the server goes away, and where one request is too much for it.
+    UNKNOWN = "unknown"
+
+
+class Failed(Exception):
+    """An attempt without an answer. ``may_pass`` says whether another one is worth its time."""
+
+    def __init__(
+        self, message: str, blame: Blame, *, may_pass: bool = True, is_overload: bool = False, retry_after: float = 0
+    ) -> None:
+        super().__init__(message)
+        self.blame, self.may_pass = blame, may_pass
+        #: The server has too much to do, and wants to be left alone for ``retry_after`` seconds.
+        self.is_overload, self.retry_after = is_overload, retry_after
+
+
+class Server:
+    """Where requests go, and with what key."""
+
+    def __init__(self, options: ServerOptions, key: str | None) -> None:
+        self._options = options
+        self._headers = httpx.Headers({"authorization": f"Bearer {key}"} if key else {})  # its repr hides the key
+        # The system's authorities and those of SSL_CERT_FILE: read once, it takes longer than a connection.
+        self._tls = ssl.create_default_context()
+
+    def connections(self) -> httpx.AsyncClient:
+        """Connections for one batch: the other side closes idle ones whenever it likes."""
+        return httpx.AsyncClient(
+            base_url=self._options.url,
+            headers=self._headers,
+            verify=self._tls,
+            timeout=httpx.Timeout(self._options.timeout_seconds, connect=_CONNECT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=None),
+            trust_env=False,  # a proxy that was meant for the web is no way to a server of one's own
+        )
+
+    async def complete(self, connections: httpx.AsyncClient, body: dict[str, Any]) -> Any:
+        """The JSON of the answer. Raises ``Failed``."""
+        seconds = self._options.timeout_seconds
+        try:
+            async with asyncio.timeout(seconds):
+                answer = await connections.post("completions", json=body)
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise Failed(f"the server cannot be reached ({type(error).__name__})", Blame.SERVER) from None
+        except (TimeoutError, httpx.TimeoutException):
+            raise Failed(f"no answer within {seconds:g} s", Blame.UNKNOWN, is_overload=True) from None
+        except httpx.HTTPError as error:
+            raise Failed(f"the connection broke ({type(error).__name__})", Blame.UNKNOWN) from None
+        return _read(answer)
+
+    async def is_there(self, connections: httpx.AsyncClient) -> bool:
+        """Whether the server answers anything of its own."""
+        try:
+            async with asyncio.timeout(_PROBE_SECONDS):
+                answer = await connections.get("models")
+        except (TimeoutError, httpx.HTTPError):
+            return False
+        return answer.status_code not in _OVERLOADED | _NOBODY
+
+
+def _read(answer: httpx.Response) -> Any:
+    status = answer.status_code
+    said = f"the server answered {status}"
+    if status in _OVERLOADED:
+        seconds = retry_after_of(answer.headers.raw) or 0.0
+        raise Failed(said, Blame.SERVER, is_overload=True, retry_after=seconds)
+    if status in _NOBODY:
+        raise Failed(said, Blame.SERVER)
+    if status in _MISCONFIGURED:
+        raise Failed(f"{said}: see the model's url, model and key_variable", Blame.SERVER, may_pass=False)
+    if status != httpx.codes.OK:
+        raise Failed(said, Blame.REQUEST, may_pass=status in _PASSING)
+    try:
+        return answer.json()
+    except ValueError:
+        raise Failed("the server's answer is no JSON", Blame.REQUEST, may_pass=False) from None

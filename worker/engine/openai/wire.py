@@ -1,0 +1,87 @@
+"""Our requests as bodies of ``/completions``, and its answers as completions. Knows nothing of connections."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from lengthwise import tokenizer
+from lengthwise.catalog import ModelSpec, ServerOptions
+from worker.engine.protocol import Completion, EngineError, FinishReason, Request
+from worker.engine.vocabulary import Vocabulary
+
+_REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
+
+
+class Wire:
+    """Speaks of one model. Raises ``EngineError``, without text or ids, for what cannot be said."""
+
+    def __init__(self, spec: ModelSpec, server: ServerOptions) -> None:
+        self._server = server
+        self._tokenizer = tokenizer.of(spec)
+        self._ends = Vocabulary.read(spec.folder, spec.config).ends
+        self._texts = PromptTexts(spec) if server.prompt == "text" else None
+
+    def body(self, request: Request, prompt: Sequence[int], max_tokens: int) -> dict[str, Any]:
+        """The JSON of one request; ``prompt`` are all the ids that the model is to read."""
+        said: dict[str, Any] = {
+            "model": self._server.model,
+            "prompt": list(prompt) if self._texts is None else self._texts.of(prompt),
+            "max_tokens": max_tokens,
+            "temperature": request.sampling.temperature,
+        }
+        if request.sampling.temperature:
+            said |= {"top_p": request.sampling.top_p, "seed": request.sampling.seed}
+            if request.sampling.top_k:  # not OpenAI's own: servers without it refuse it
+                said["top_k"] = request.sampling.top_k
+        if request.stop:
+            said["stop"] = list(request.stop)
+        if self._server.returns_token_ids:
+            said["return_token_ids"] = True
+        return said
+
+    def completion(self, request: Request, answer: Any) -> Completion:
+        """Reads a 200's JSON. Ids are the server's own where it gives them, else those of its text."""
+        try:
+            choice = answer["choices"][0]
+            text, reason, ids = choice["text"], choice["finish_reason"], choice.get("token_ids")
+        except (LookupError, TypeError, AttributeError):
+            raise EngineError("the server's answer is no completion") from None
+        if not isinstance(text, str) or not isinstance(reason, str) or reason not in _REASONS:
+            raise EngineError("the server's answer has no text, or ended for no reason of ours")
+        if self._server.returns_token_ids and ids is None:
+            raise EngineError("the server's answer has no token_ids: set returns_token_ids = false")
+        kept = min((text.find(stop) for stop in request.stop if stop in text), default=len(text))
+        if kept < len(text):  # some servers take no notice of stop strings
+            return Completion(request.id, self._ids(text[:kept]), FinishReason.STOP)
+        return Completion(request.id, self._ids(text) if ids is None else self._without_end(ids), _REASONS[reason])
+
+    def _ids(self, text: str) -> tuple[int, ...]:
+        return tuple(self._tokenizer.encode([text])[0])
+
+    def _without_end(self, ids: Any) -> tuple[int, ...]:
+        if not isinstance(ids, list) or not all(type(token) is int for token in ids):
+            raise EngineError("the server's token_ids are no ids")
+        return tuple(ids[:-1] if ids and ids[-1] in self._ends else ids)
+
+
+class PromptTexts:
+    """Prompts as text, for servers that take no ids: what their tokenizer, the same as ours, reads as those ids."""
+
+    def __init__(self, spec: ModelSpec) -> None:
+        self._tokenizer: Any = Tokenizer.from_file(str(spec.folder / "tokenizer.json"))
+        added = self._tokenizer.get_added_tokens_decoder()
+        self._controls = {token for token, content in added.items() if content.special}
+        self._frame = self._tokenizer.encode("").ids
+
+    def of(self, ids: Sequence[int]) -> str:
+        """The prompt's text. Raises ``EngineError`` where a customer's words would be read as control tokens."""
+        head = len(self._frame)
+        own = ids[head:] if head and list(ids[:head]) == self._frame else ids  # the server adds these by itself
+        text: str = self._tokenizer.decode(list(own), skip_special_tokens=False)
+        if self._controls_in(self._tokenizer.encode(text, add_special_tokens=False).ids) != self._controls_in(own):
+            raise EngineError("a prompt holds the text of a control token: such a server would obey it")
+        return text
+
+    def _controls_in(self, ids: Sequence[int]) -> list[int]:
+        return [token for token in ids if token in self._controls]
