@@ -9,9 +9,6 @@ from worker.engine.layout import Padded
 from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.vocabulary import Vocabulary
 
-#: Values of ``model_type`` whose modules are known to hand attention its plan.
-FITTING = frozenset({"bert", "distilbert", "roberta", "xlm-roberta"})
-
 
 def labels(config: Any) -> tuple[str, ...]:
     """The labels in the order of the model's outputs."""

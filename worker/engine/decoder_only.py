@@ -1,4 +1,4 @@
-"""Decoder-only models (Llama, Qwen, Mistral): prompts are read packed, without padding, and continued row by row.
+"""Decoder-only models (Llama, Qwen, Gemma): prompts are read packed, without padding, and continued row by row.
 
 What all prompts of a batch begin with is read once, and kept for later batches.
 """
@@ -14,9 +14,6 @@ from worker.engine.cache import cache_argument
 from worker.engine.layout import Prompts, Slotted
 from worker.engine.prefixes import Prefixes, shared
 from worker.engine.slots import Slots, Stored, slot_cache
-
-#: Values of ``model_type`` whose modules are known to hand attention its plan.
-FITTING = frozenset({"llama", "mistral", "qwen2", "qwen3"})
 
 
 class DecoderOnlyStepper:

@@ -36,8 +36,9 @@ def architecture(spec: ModelSpec) -> Architecture:
     return Architecture.ENCODER_DECODER if spec.config.get("is_encoder_decoder") else Architecture.DECODER_ONLY
 
 
-def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str) -> Any:
-    """The model in evaluation mode on the CPU, every parameter from its files.
+def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str | None) -> Any:
+    """The model in evaluation mode on the CPU, every parameter from its files; ``attention`` None leaves it to
+    transformers.
 
     Raises ``ConfigurationError`` where the folder must be mended, ``EngineError`` where weights and ``config.json``
     do not belong together.
@@ -91,7 +92,9 @@ def _class_name(spec: ModelSpec) -> str:
     return str(names[0])
 
 
-def _build(spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, attention: str) -> Any:
+def _build(
+    spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, attention: str | None
+) -> Any:
     kind = getattr(transformers, _class_name(spec), None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise ConfigurationError(f"model {spec.name}: transformers has no architecture {_class_name(spec)!r}")

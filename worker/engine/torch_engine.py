@@ -9,7 +9,17 @@ import torch
 from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
-from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, memory, precision
+from worker.engine import (
+    attention,
+    classifier,
+    decoder_only,
+    encoder_decoder,
+    fallback,
+    families,
+    loading,
+    memory,
+    precision,
+)
 from worker.engine.decoding import decode
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
@@ -22,12 +32,6 @@ from worker.engine.protocol import (
 )
 from worker.engine.sequence import Decode, Running
 from worker.engine.vocabulary import Vocabulary
-
-_FITTING = {
-    Architecture.ENCODER_DECODER: encoder_decoder.FITTING,
-    Architecture.DECODER_ONLY: decoder_only.FITTING,
-    Architecture.CLASSIFIER: classifier.FITTING,
-}
 
 
 class TorchEngine:
@@ -48,13 +52,13 @@ class TorchEngine:
         """
         attention.register()
         kind = loading.architecture(spec)
-        fits = spec.config.get("model_type") in _FITTING[kind]
+        fits = families.fits(spec.config, kind)
         where = precision.device(spec.device)
         if where.type == "cpu":
             memory.keep_freed()
         quantization = precision.possible(spec.quantization, where, fits)
         dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
-        model = loading.load_model(spec, dtype, attention.NAME if fits else "sdpa")
+        model = loading.load_model(spec, dtype, attention.NAME if fits else None)
         precision.apply(model, quantization, where, kind)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind is Architecture.DECODER_ONLY
