@@ -150,8 +150,8 @@ class Work:
     def answer(self, completions: Sequence[Completion]) -> None:
         """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""
         texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
-        for (index, tokens, reason, scores), text in zip(completions, texts, strict=True):
-            piece, given = self.pieces[index], Answer(text, reason, self._labels, scores, len(tokens))
+        for (index, tokens, reason, scores, vector), text in zip(completions, texts, strict=True):
+            piece, given = self.pieces[index], Answer(text, reason, self._labels, scores, len(tokens), vector)
             if piece.key is not None:
                 self._memo.put(piece.key, given)
                 for follower in self._followers.pop(piece.key, ()):

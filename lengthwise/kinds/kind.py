@@ -101,7 +101,7 @@ class Prompt(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the engine made of one prompt. ``finish_reason`` is stop, length or label."""
+    """What the engine made of one prompt. ``finish_reason`` is stop, length, label or vector."""
 
     text: str
     finish_reason: str
@@ -109,6 +109,7 @@ class Answer(NamedTuple):
     scores: tuple[float, ...] = ()
     #: Tokens that were generated.
     n_tokens: int = 0
+    vector: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,10 @@ class Kind(Protocol):
 
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         """Whether this model can do a job of these parameters."""
+        ...
+
+    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        """The error for parameters that none of these models serves; it lists what they do serve."""
         ...
 
     def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
@@ -157,6 +162,9 @@ class Undemanding:
 
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         return True
+
+    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        return unknown("model for this kind", [], "kind")
 
     def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
         """Every item will do."""

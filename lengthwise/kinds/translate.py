@@ -41,6 +41,10 @@ class Translate:
         pairs = _options(spec).pairs
         return any(params.source in (None, source) and params.target in (None, target) for source, target in pairs)
 
+    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        pairs = [f"{source}→{target}" for spec in specs for source, target in _options(spec).pairs]
+        return kind.unknown("language pair", pairs, "target")
+
     def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
         pair = _pair(params, item)
         if None in pair:

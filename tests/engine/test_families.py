@@ -17,6 +17,7 @@ OF_ARCHITECTURE = {
     Architecture.ENCODER_DECODER: tiny.ENCODER_DECODERS,
     Architecture.DECODER_ONLY: tiny.DECODERS,
     Architecture.CLASSIFIER: tiny.CLASSIFIERS,
+    Architecture.EMBEDDER: tiny.EMBEDDERS,
 }
 
 
@@ -35,7 +36,7 @@ def test_scores_in_bf16_are_near_the_exact_ones(kind: str, load: Load) -> None:
     assert median(error(*rows) for rows in zip(rounded.float(), exact, strict=True)) < 0.1
 
 
-@pytest.mark.parametrize("kind", sorted(tiny.UNFITTING | tiny.UNFITTING_CLASSIFIERS))
+@pytest.mark.parametrize("kind", sorted(tiny.UNFITTING | tiny.UNFITTING_CLASSIFIERS | tiny.UNFITTING_EMBEDDERS))
 def test_a_family_that_does_not_fit_runs_in_fp32_where_int8_is_asked_for(kind: str, load: Load) -> None:
     engine = load(kind, "int8")
     assert engine.capabilities().quantization == "none"

@@ -139,6 +139,14 @@ CLASSIFIERS: dict[str, Callable[[], Any]] = {
         hub.ElectraConfig(**_CLASSIFIER, **_ENCODER, embedding_size=32)
     ),
 }
+EMBEDDERS: dict[str, Callable[[], Any]] = {
+    "embed-bert": lambda: hub.BertModel(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-distilbert": lambda: hub.DistilBertModel(_distilbert().config),
+    "embed-roberta": lambda: hub.RobertaModel(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-xlm-roberta": lambda: hub.XLMRobertaModel(hub.XLMRobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-camembert": lambda: hub.CamembertModel(hub.CamembertConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-electra": lambda: hub.ElectraModel(hub.ElectraConfig(**_CLASSIFIER, **_ENCODER, embedding_size=32)),
+}
 #: Those whose attention is their own: a plain mask, and no int8.
 UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "deberta-v2": lambda: hub.DebertaV2ForSequenceClassification(
@@ -147,7 +155,10 @@ UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
         )
     ),
 }
-EVERY = GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS
+UNFITTING_EMBEDDERS: dict[str, Callable[[], Any]] = {
+    "embed-mpnet": lambda: hub.MPNetModel(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER))
+}
+EVERY = GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS | UNFITTING_EMBEDDERS
 
 
 def write(kind: str, folder: Path) -> Any:
@@ -168,14 +179,14 @@ def text(tokens: Sequence[int]) -> str:
     return "".join(f"w{token:03d} " for token in tokens)
 
 
-def spec(folder: Path, quantization: str = "none") -> ModelSpec:
+def spec(folder: Path, quantization: str = "none", kind: str = "generate") -> ModelSpec:
     return ModelSpec.model_validate(
-        {"name": "tiny", "path": folder, "quantization": quantization, "device": "cpu", "generate": {}}
+        {"name": "tiny", "path": folder, "quantization": quantization, "device": "cpu", kind: {}}
     )
 
 
-def load(folder: Path, quantization: str = "none") -> TorchEngine:
-    return TorchEngine.load(spec(folder, quantization))
+def load(folder: Path, quantization: str = "none", kind: str = "generate") -> TorchEngine:
+    return TorchEngine.load(spec(folder, quantization, kind))
 
 
 def requests(max_new_tokens: int = 12, lengths: tuple[int, ...] = (7, 3, 40, 12, 7, 33, 50)) -> list[Request]:

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lengthwise.catalog import GenerateOptions, ModelSpec, ModerateOptions
+from lengthwise.catalog import EmbedOptions, GenerateOptions, ModelSpec, ModerateOptions
+from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import Answer, Decoding, Model
 from lengthwise.kinds.sampling import trimmed
@@ -128,3 +129,35 @@ def test_no_job_writes_more_than_the_model_may(model: Model) -> None:
     for name, given, most in (("generate", 100, 7), ("chat", 3, 3)):
         params = KINDS[name].params_type.model_validate({"max_new_tokens": given})
         assert KINDS[name].decoding(spec, params).max_new_tokens == most
+
+
+class TestEmbed:
+    E5 = EmbedOptions(prefix={"query": "q: ", "passage": "p: "})
+
+    @pytest.mark.parametrize(
+        ("options", "params", "text"),
+        [
+            (EmbedOptions(), {}, "a </s> b"),
+            (E5, {}, "q: a </s> b"),
+            (E5, {"prefix": "passage"}, "p: a </s> b"),
+        ],
+    )
+    def test_a_text_is_read_as_it_is_behind_the_prefix_that_is_chosen(
+        self, model: Model, options: EmbedOptions, params: dict[str, str], text: str
+    ) -> None:
+        [prompt] = prompts_of(with_options(model, embed=options), "embed", {"text": "a </s> b"}, params)
+        assert (prompt.max_new_tokens, prompt.tokens) == (0, model.tokenizer.encode([text], framed=True)[0])
+
+    def test_a_model_serves_the_prefixes_it_has(self, model: Model) -> None:
+        spec, embed = with_options(model, embed=self.E5).spec, KINDS["embed"]
+        served = [embed.serves(spec, embed.params_type.model_validate({"prefix": name})) for name in ("query", "x")]
+        assert served == [True, False]
+        assert "known here: query, passage" in str(embed.unserved([spec]))
+
+    def test_a_prefix_that_has_gone_since_is_an_error(self, model: Model) -> None:
+        with pytest.raises(ConfigurationError, match="prefix"):
+            prompts_of(with_options(model, embed=self.E5), "embed", {"text": "a"}, {"prefix": "x"})
+
+    def test_the_output_is_the_vector(self, model: Model) -> None:
+        answer = Answer("", "vector", vector=(0.1, -2.0))
+        assert output_of(model, "embed", {"text": "a"}, [answer]) == {"embedding": (0.1, -2.0)}

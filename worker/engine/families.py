@@ -17,6 +17,7 @@ FITTING = {
         }
     ),
     Architecture.CLASSIFIER: _ENCODERS,
+    Architecture.EMBEDDER: _ENCODERS,
 }
 
 #: Rotary embeddings whose frequencies follow from the longest row: packed, a row's answer would be its neighbours'.

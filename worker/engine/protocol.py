@@ -18,6 +18,8 @@ class Architecture(StrEnum):
     DECODER_ONLY = "decoder-only"
     #: One forward pass gives a score for each label.
     CLASSIFIER = "classifier"
+    #: One forward pass gives a vector.
+    EMBEDDER = "embedder"
 
 
 class FinishReason(StrEnum):
@@ -27,6 +29,8 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     #: A classifier scored its labels.
     LABEL = "label"
+    #: An embedder gave its vector.
+    VECTOR = "vector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,8 @@ class Completion(NamedTuple):
     finish_reason: FinishReason
     #: A classifier's probability of each label, in the order of ``Capabilities.labels``; else empty.
     scores: tuple[float, ...] = ()
+    #: An embedder's vector; else empty.
+    vector: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

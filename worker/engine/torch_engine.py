@@ -9,10 +9,12 @@ import torch
 from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
+from lengthwise.errors import ConfigurationError
 from worker.engine import (
     attention,
     classifier,
     decoder_only,
+    embedder,
     encoder_decoder,
     fallback,
     families,
@@ -21,6 +23,7 @@ from worker.engine import (
     precision,
 )
 from worker.engine.decoding import decode
+from worker.engine.pooling import Pooling
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
     Architecture,
@@ -42,16 +45,19 @@ class TorchEngine:
         self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
         self._capabilities = capabilities
         self._prefixes = Prefixes()
+        self._pooling = Pooling.read(folder)
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
         """Loads the model once.
 
-        Raises ``ConfigurationError`` if its files do not match their manifest or are not of a kind that is read, and
-        ``EngineError`` if the weights are not the ones ``config.json`` describes.
+        Raises ``ConfigurationError`` if its files do not match their manifest, are not of a kind that is read, or are
+        an embedder's where the model is to serve another kind, or the other way round; and ``EngineError`` if the
+        weights are not the ones ``config.json`` describes.
         """
         attention.register()
         kind = loading.architecture(spec)
+        _refuse_others(spec, kind)
         fits = families.fits(spec.config, kind)
         where = precision.device(spec.device)
         if where.type == "cpu":
@@ -95,6 +101,9 @@ class TorchEngine:
         if any(not 0 < len(request.tokens) <= context for request in requests):
             raise EngineError(f"a request is empty or longer than {context} tokens")
         batch = sorted(requests, key=lambda request: len(self._input(request)))
+        if self._capabilities.architecture is Architecture.EMBEDDER:
+            yield from embedder.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
+            return
         if self._capabilities.architecture is Architecture.CLASSIFIER:
             yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)
             return
@@ -140,3 +149,10 @@ class TorchEngine:
             raise EngineError("stop strings need the model's tokenizer.json")
         tokenizer = Tokenizer.from_file(str(path))
         return lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+
+def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
+    """Only a model without a head embeds, and it does nothing else."""
+    embeds = architecture is Architecture.EMBEDDER
+    if unable := [kind for kind in spec.kinds if (kind == "embed") is not embeds]:
+        raise ConfigurationError(f"model {spec.name}: its architecture ({architecture}) cannot serve {unable[0]}")
