@@ -89,6 +89,7 @@ class Decoding:
     top_k: int = 0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    score: bool = False
 
 
 class Prompt(NamedTuple):
@@ -110,6 +111,25 @@ class Answer(NamedTuple):
     #: Tokens that were generated.
     n_tokens: int = 0
     vector: tuple[float, ...] = ()
+    #: Where it was asked for and the engine knows it.
+    log_probability: float | None = None
+
+
+class ScoredParams(Params):
+    """Of kinds whose answers are written."""
+
+    score: bool = Field(
+        default=False,
+        description="Gives each output a score: the natural logarithm of the answer's probability. It costs some time.",
+    )
+
+    def scored(self, answers: Sequence[Answer]) -> dict[str, float | None]:
+        """What to add to an output of these answers; ``None`` where the engine does not know it."""
+        if not self.score:
+            return {}
+        parts = [answer.log_probability for answer in answers]
+        known = [part for part in parts if part is not None]
+        return {"score": round(sum(known), 4) if len(known) == len(parts) else None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,3 +161,40 @@ class TestEmbed:
     def test_the_output_is_the_vector(self, model: Model) -> None:
         answer = Answer("", "vector", vector=(0.1, -2.0))
         assert output_of(model, "embed", {"text": "a"}, [answer]) == {"embedding": (0.1, -2.0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "params"),
+    [
+        ("generate", {"text": "a"}, {}),
+        ("chat", {"text": "a"}, {}),
+        ("translate", {"text": "a"}, {"source": "zh", "target": "en"}),
+    ],
+)
+def test_an_answer_is_scored_where_that_is_asked_for(
+    name: str, item: dict[str, Any], params: dict[str, Any], model: Model
+) -> None:
+    (model.spec.folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    decoding = [
+        KINDS[name].decoding(model.spec, KINDS[name].params_type.model_validate(params | more)).score
+        for more in ({}, {"score": True})
+    ]
+    assert decoding == [False, True]
+
+    def output(log_probability: float | None, **more: Any) -> dict[str, Any]:
+        answer = stopped("b")._replace(log_probability=log_probability)
+        found = output_of(model, name, item, [answer], params | more)
+        assert found is not None
+        return found
+
+    assert "score" not in output(-1.0)
+    assert output(-1.00004, score=True)["score"] == -1.0
+    assert output(None, score=True)["score"] is None
+
+
+def test_the_score_of_a_translation_is_that_of_all_its_sentences(model: Model) -> None:
+    answers = [stopped(text)._replace(log_probability=score) for text, score in (("a.", -1.5), ("b.", -0.25))]
+    params = {"source": "en", "target": "de", "score": True}
+    found = output_of(model, "translate", {"text": "One here. Two there."}, answers, params)
+    assert found is not None
+    assert found["score"] == -1.75

@@ -56,6 +56,8 @@ class Request(NamedTuple):
     sampling: Sampling = GREEDY
     #: Ids the answer must begin with (a target language's token, say); they are not part of the completion.
     decoder_prefix: tuple[int, ...] = ()
+    #: Whether the answer's probability is asked for: at each step it costs a look at the whole vocabulary.
+    is_scored: bool = False
 
 
 class Completion(NamedTuple):
@@ -68,6 +70,9 @@ class Completion(NamedTuple):
     scores: tuple[float, ...] = ()
     #: An embedder's vector; else empty.
     vector: tuple[float, ...] = ()
+    #: Where it was asked for: the sum of the natural logarithms of the probabilities that the model gave each token
+    #: written, the end token included, before temperature and cuts.
+    log_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
