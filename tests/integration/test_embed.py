@@ -9,7 +9,8 @@ import torch
 from starlette.testclient import TestClient
 
 from tests.engine import tiny
-from tests.integration.conftest import RunWorker, forget_models, submit
+from tests.integration.conftest import RunWorker, submit
+from worker import loaded
 
 CATALOG = """
 [models.tiny]
@@ -27,7 +28,7 @@ def embedding(catalog: Path) -> Any:
     (catalog.parent / "tiny").mkdir()
     model = tiny.write("embed-bert", catalog.parent / "tiny")
     catalog.write_text(catalog.read_text() + CATALOG)
-    forget_models()
+    loaded.forget()
     return model
 
 

@@ -24,7 +24,8 @@ class DecoderOnlyStepper:
 
     def start(self) -> torch.Tensor:
         known, layers = self._prefix()
-        self.slots = Slots([len(prompt) for prompt in self.prompts], known)
+        is_softcapped = getattr(self.model.config, "attn_logit_softcapping", None) is not None
+        self.slots = Slots([len(prompt) for prompt in self.prompts], known, is_softcapped)
         self.cache = slot_cache(self.model.config.num_hidden_layers, self.slots, layers)
         self._cache_argument = cache_argument(self.model, self.cache)
         new = [prompt[known:] for prompt in self.prompts]
