@@ -153,6 +153,7 @@ _EXAMPLES = {
         "temperature": 0.7,
         "items": [{"messages": [{"role": "user", "content": "Hello"}]}],
     },
+    "embed": {"kind": "embed", "items": ["What a lovely lamp!"]},
     "generate": {"kind": "generate", "max_new_tokens": 64, "stop": ["\n"], "items": ["Once upon a time"]},
 }
 

@@ -79,10 +79,11 @@ def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> 
         serving = [spec for spec in serving if spec.name == header.model]
         if not serving:
             raise unknown("model for this kind", [spec.name for spec in catalog.serving(kind.name)], "model")
+    if not serving:
+        raise unknown("model for this kind", [], "kind")
     fitting = [spec for spec in serving if kind.serves(spec, params)]
     if not fitting:
-        pairs = [f"{a}→{b}" for spec in serving if spec.translate for a, b in spec.translate.pairs]
-        raise unknown("language pair" if pairs else "model for this kind", pairs, "target" if pairs else "kind")
+        raise kind.unserved(serving)
     return fitting[0]
 
 

@@ -9,8 +9,21 @@ import torch
 from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
-from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, memory, precision
+from lengthwise.errors import ConfigurationError
+from worker.engine import (
+    attention,
+    classifier,
+    decoder_only,
+    embedder,
+    encoder_decoder,
+    fallback,
+    families,
+    loading,
+    memory,
+    precision,
+)
 from worker.engine.decoding import Stepper, decode
+from worker.engine.pooling import Pooling
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
     Architecture,
@@ -24,12 +37,6 @@ from worker.engine.requests import refuse_unreadable
 from worker.engine.sequence import Decode, Running
 from worker.engine.vocabulary import Vocabulary
 
-_FITTING = {
-    Architecture.ENCODER_DECODER: encoder_decoder.FITTING,
-    Architecture.DECODER_ONLY: decoder_only.FITTING,
-    Architecture.CLASSIFIER: classifier.FITTING,
-}
-
 
 class TorchEngine:
     """One loaded model. Not for two threads at once; uses as many of torch's threads as the process has."""
@@ -39,23 +46,26 @@ class TorchEngine:
         self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
         self._capabilities = capabilities
         self._prefixes = Prefixes()
+        self._pooling = Pooling.read(folder)
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
         """Loads the model once.
 
-        Raises ``ConfigurationError`` if its files do not match their manifest or are not of a kind that is read, and
-        ``EngineError`` if the weights are not the ones ``config.json`` describes.
+        Raises ``ConfigurationError`` if its files do not match their manifest, are not of a kind that is read, or are
+        an embedder's where the model is to serve another kind, or the other way round; and ``EngineError`` if the
+        weights are not the ones ``config.json`` describes.
         """
         attention.register()
         kind = loading.architecture(spec)
-        fits = spec.config.get("model_type") in _FITTING[kind]
+        _refuse_others(spec, kind)
+        fits = families.fits(spec.config, kind)
         where = precision.device(spec.device)
         if where.type == "cpu":
             memory.keep_freed()
         quantization = precision.possible(spec.quantization, where, fits)
         dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
-        model = loading.load_model(spec, dtype, attention.NAME if fits else "sdpa")
+        model = loading.load_model(spec, dtype, attention.NAME if fits else None)
         precision.apply(model, quantization, where, kind)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind is Architecture.DECODER_ONLY
@@ -90,6 +100,9 @@ class TorchEngine:
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
         refuse_unreadable(requests, self._capabilities.context)
         batch = sorted(requests, key=lambda request: len(self.read_first(request)))
+        if self._capabilities.architecture is Architecture.EMBEDDER:
+            yield from embedder.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
+            return
         if self._capabilities.architecture is Architecture.CLASSIFIER:
             yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)
             return
@@ -137,3 +150,10 @@ class TorchEngine:
             raise EngineError("stop strings need the model's tokenizer.json")
         tokenizer = Tokenizer.from_file(str(path))
         return lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+
+def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
+    """Only a model without a head embeds, and it does nothing else."""
+    embeds = architecture is Architecture.EMBEDDER
+    if unable := [kind for kind in spec.kinds if (kind == "embed") is not embeds]:
+        raise ConfigurationError(f"model {spec.name}: its architecture ({architecture}) cannot serve {unable[0]}")
