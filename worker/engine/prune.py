@@ -27,8 +27,10 @@ _ONE = (Stack("layers", "num_hidden_layers"),)
 #: By ``model_type``: the architectures whose stacks are known.
 _STACKS: dict[str, tuple[Stack, ...]] = {
     **dict.fromkeys(("marian", "m2m_100", "bart", "mbart"), _PAIR),
-    "t5": (Stack("encoder", "num_layers"), Stack("decoder", "num_decoder_layers")),
-    **dict.fromkeys(("bert", "roberta", "xlm-roberta", "llama", "mistral", "qwen2", "qwen3"), _ONE),
+    **dict.fromkeys(("t5", "mt5"), (Stack("encoder", "num_layers"), Stack("decoder", "num_decoder_layers"))),
+    **dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), _ONE),
+    **dict.fromkeys(("gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "olmo2", "phi3"), _ONE),
+    **dict.fromkeys(("qwen2", "qwen3", "smollm3", "starcoder2"), _ONE),
     "distilbert": (Stack("layers", "n_layers"),),
 }
 #: What stands before a layer's number in a tensor's name, the number, and what stands behind it. Numbers further
