@@ -53,6 +53,8 @@ class Request(NamedTuple):
     sampling: Sampling = GREEDY
     #: Ids the answer must begin with (a target language's token, say); they are not part of the completion.
     decoder_prefix: tuple[int, ...] = ()
+    #: Hypotheses that a beam search goes on with; 1 is none. Beside stop strings and a temperature there are no others.
+    beams: int = 1
 
 
 class Completion(NamedTuple):

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,7 +10,18 @@ import torch
 from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
-from worker.engine import attention, classifier, decoder_only, encoder_decoder, fallback, loading, memory, precision
+from worker.engine import (
+    attention,
+    beam_decoding,
+    classifier,
+    decoder_only,
+    encoder_decoder,
+    fallback,
+    loading,
+    memory,
+    precision,
+)
+from worker.engine.beam import Search
 from worker.engine.decoding import decode
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
@@ -20,9 +32,9 @@ from worker.engine.protocol import (
     OutOfMemoryError,
     Request,
 )
-from worker.engine.requests import refuse_unreadable
+from worker.engine.requests import refuse_beams, refuse_mixed_beams, refuse_unreadable
 from worker.engine.sequence import Decode, Running
-from worker.engine.vocabulary import Vocabulary
+from worker.engine.vocabulary import Vocabulary, search_rules
 
 _FITTING = {
     Architecture.ENCODER_DECODER: encoder_decoder.FITTING,
@@ -37,6 +49,7 @@ class TorchEngine:
     def __init__(self, model: Any, folder: Path, capabilities: Capabilities, fits: bool) -> None:
         self.model, self.folder, self.fits = model, folder, fits
         self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
+        self._rules = search_rules(folder, model.config.to_dict())
         self._capabilities = capabilities
         self._prefixes = Prefixes()
 
@@ -89,17 +102,21 @@ class TorchEngine:
 
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
         refuse_unreadable(requests, self._capabilities.context)
+        if not self.fits or self._capabilities.architecture is not Architecture.ENCODER_DECODER:
+            refuse_beams(requests, "this architecture")
+        refuse_mixed_beams(requests)
         batch = sorted(requests, key=lambda request: len(self._input(request)))
         if self._capabilities.architecture is Architecture.CLASSIFIER:
             yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)
             return
         running = [self._running(request) for request in batch]
         yield from (row.completion() for row in running if not row.is_live)
-        yield from self._generate([row for row in running if row.is_live])
+        live = sorted((row for row in running if row.is_live), key=lambda row: row.request.beams)
+        for beams, alike in groupby(live, key=lambda row: row.request.beams):
+            rows = list(alike)
+            yield from self._search(rows) if beams > 1 else self._generate(rows)
 
     def _generate(self, rows: list[Running]) -> Iterator[Completion]:
-        if not rows:
-            return
         inputs = [self._input(row.request) for row in rows]
         if not self.fits:
             steps = max(row.steps for row in rows)
@@ -110,6 +127,17 @@ class TorchEngine:
         else:
             stepper = decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes)
             yield from decode(stepper, rows, self.vocabulary)
+
+    def _search(self, rows: list[Running]) -> Iterator[Completion]:
+        """Requests of as many beams each."""
+        stepper = encoder_decoder.EncoderDecoderStepper(
+            self.model, [row.request.tokens for row in rows], self.vocabulary
+        )
+        searches = {row.request.id: self._search_of(row.request, row.limit) for row in rows}
+        yield from beam_decoding.search(stepper, searches, self.vocabulary, self._rules)
+
+    def _search_of(self, request: Request, limit: int) -> Search:
+        return Search(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
 
     def _input(self, request: Request) -> Sequence[int]:
         """What is read before the first step: a decoder-only model's answer simply continues its prefix."""
