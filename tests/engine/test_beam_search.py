@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 import torch
 from tokenizers import Tokenizer
-from transformers import GenerationConfig
 
 from lengthwise import manifest
 from lengthwise.catalog import DEMO_CATALOG, Catalog
@@ -76,7 +75,7 @@ def test_a_models_own_rules_are_those_of_transformers(
     end = tiny.choose_end(tmp_path, searched(4))
     answers = []
     for each in (others, rules):
-        model.generation_config = GenerationConfig(
+        model.generation_config = tiny.hub.GenerationConfig(
             num_beams=4, eos_token_id=end, pad_token_id=tiny.PAD, decoder_start_token_id=tiny.END, **each
         )
         model.generation_config.save_pretrained(tmp_path)
