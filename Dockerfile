@@ -18,6 +18,9 @@ EXPOSE 8000
 CMD ["lengthwise", "api", "--host", "0.0.0.0"]
 
 FROM base AS worker
+# The engine compiles its kernels when it starts, for the processor that it finds; without a compiler it is slower.
+RUN command -v cc || (apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libgomp1 \
+    && rm -rf /var/lib/apt/lists/*) || echo "no compiler to be had: the engine will run on torch's kernels"
 # An index of CPU builds, or of another CUDA's, where the default's is not wanted.
 ARG TORCH_INDEX_URL=
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['worker'], sep='\n')" \
@@ -28,4 +31,6 @@ COPY . .
 RUN pip install --no-deps .
 USER lengthwise
 WORKDIR /home/lengthwise
+# Theirs, not root's, when a volume is mounted there.
+RUN mkdir -p .cache/huggingface
 CMD ["lengthwise", "worker", "--queues", "generate"]

@@ -143,7 +143,7 @@ RESULTS: dict[int | str, dict[str, Any]] = {
 }
 
 _EXAMPLES = {
-    "translate": {"kind": "translate", "source": "zh", "target": "en", "items": ["我吃了一个苹果。"]},
+    "translate": {"kind": "translate", "source": "zh", "target": "en", "beams": 4, "items": ["我吃了一个苹果。"]},
     "moderate": {
         "kind": "moderate",
         "items": [{"id": "c-1", "text": "What a lovely lamp!", "metadata": {"page": 7}}],
@@ -153,6 +153,7 @@ _EXAMPLES = {
         "temperature": 0.7,
         "items": [{"messages": [{"role": "user", "content": "Hello"}]}],
     },
+    "embed": {"kind": "embed", "items": ["What a lovely lamp!"]},
     "generate": {"kind": "generate", "max_new_tokens": 64, "stop": ["\n"], "items": ["Once upon a time"]},
 }
 

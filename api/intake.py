@@ -79,10 +79,11 @@ def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> 
         serving = [spec for spec in serving if spec.name == header.model]
         if not serving:
             raise unknown("model for this kind", [spec.name for spec in catalog.serving(kind.name)], "model")
+    if not serving:
+        raise unknown("model for this kind", [], "kind")
     fitting = [spec for spec in serving if kind.serves(spec, params)]
     if not fitting:
-        pairs = [f"{a}→{b}" for spec in serving if spec.translate for a, b in spec.translate.pairs]
-        raise unknown("language pair" if pairs else "model for this kind", pairs, "target" if pairs else "kind")
+        raise kind.unserved(serving)
     return fitting[0]
 
 
@@ -155,7 +156,8 @@ class Intake:
             named=self.named,
             retry_of=self.retry_of,
         )
-        arrival = ArrivalOrder(spec.batch_tokens, spec.batch_rows)
+        beams = order.kind.decoding(spec, order.params).beams
+        arrival = ArrivalOrder(max(1, spec.batch_tokens // beams), max(1, spec.batch_rows // beams))
         return Submission(self.connection, job, arrival, self.current.shard_items, self.current.chunk_items)
 
     def _portions(self, checked: list[Checked]) -> Iterator[list[Checked]]:

@@ -51,6 +51,11 @@ class Reader:
         """``read``, quickly; what the error says is of no use."""
         validator = _item_or_text(self._kind.item_type).validator
         if isinstance(raws[0], bytes):
+            joined = b"".join(raws)
+            # Pydantic overlooks these numbers where the name that they stand under comes again.
+            if b"NaN" in joined or b"Infinity" in joined:
+                for raw in raws:
+                    body.parse(raw)
             found = list(map(validator.validate_json, raws))
         elif all(raw.keys() <= self._fields for raw in raws if isinstance(raw, dict)):
             found = list(map(validator.validate_python, raws))

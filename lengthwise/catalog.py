@@ -19,6 +19,10 @@ from lengthwise.fingerprint import fingerprint
 DEMO_CATALOG = Path(__file__).parent / "demo" / "models.toml"
 
 
+#: Values of ``model_type`` whose positions are counted from the one behind their padding token's id.
+_PADDED_POSITIONS = frozenset({"camembert", "roberta", "xlm-roberta"})
+
+
 class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -100,6 +104,12 @@ class ServerOptions(Table):
         return value
 
 
+class EmbedOptions(Table):
+    #: What is put before each text, by names of which a job may choose one (``query``, ``passage``); the first is the
+    #: default.
+    prefix: dict[str, str] = {}
+
+
 class ModelSpec(Table):
     """One model: where it is, how it is run, and the kinds of job it serves (a table for each)."""
 
@@ -126,6 +136,7 @@ class ModelSpec(Table):
     moderate: ModerateOptions | None = None
     chat: ChatOptions | None = None
     generate: GenerateOptions | None = None
+    embed: EmbedOptions | None = None
 
     @model_validator(mode="after")
     def _names_one_place(self) -> Self:
@@ -137,7 +148,8 @@ class ModelSpec(Table):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        return tuple(kind for kind in ("translate", "moderate", "chat", "generate") if getattr(self, kind) is not None)
+        names = ("translate", "moderate", "chat", "generate", "embed")
+        return tuple(kind for kind in names if getattr(self, kind) is not None)
 
     @cached_property
     def folder(self) -> Path:
@@ -181,6 +193,8 @@ class ModelSpec(Table):
     def context(self) -> int:
         """The longest input in tokens."""
         own = int(self.config.get("max_position_embeddings") or self.config.get("n_positions") or 512)
+        if self.config.get("model_type") in _PADDED_POSITIONS:
+            own -= int(self.config.get("pad_token_id") or 0) + 1
         return min(own, self.max_input_tokens or own)
 
 

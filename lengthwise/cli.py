@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from lengthwise import device, program, settings
+from lengthwise import device, model, program, settings
 from lengthwise.child import Child, Program
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.supervisor import Supervisor
@@ -24,6 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(model.app, name="model")
 
 #: Seconds that uvicorn gives open requests at its end; a download may be long.
 _API_GRACE = 5

@@ -36,7 +36,6 @@ def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
     tokenizer.no_truncation()
     tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     save_int8(stored_state(model), folder / WEIGHTS)
-    (folder / WEIGHTS).chmod(0o644)
     manifest.write(folder, sorted(path.name for path in folder.iterdir() if path.name not in UNLISTED))
 
 

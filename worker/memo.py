@@ -14,6 +14,8 @@ from lengthwise.kinds.kind import Answer, Prompt
 MAX_ANSWERS = 20_000
 #: Of keys and answers together.
 MAX_BYTES = 2**25
+#: One number of a vector: a float of Python, and its place in a tuple.
+_NUMBER_BYTES = 32
 
 
 class Asker:
@@ -52,7 +54,11 @@ class Memo:
         if key in answers:
             return
         answers[key] = answer
-        self._bytes_left -= len(key) + len(answer.text)
+        self._bytes_left -= len(key) + _bytes_of(answer)
         while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
             oldest, forgotten = answers.popitem(last=False)
-            self._bytes_left += len(oldest) + len(forgotten.text)
+            self._bytes_left += len(oldest) + _bytes_of(forgotten)
+
+
+def _bytes_of(answer: Answer) -> int:
+    return len(answer.text) + _NUMBER_BYTES * len(answer.vector)

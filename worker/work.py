@@ -130,7 +130,12 @@ class Work:
         piece, decoding = self.pieces[index], self._decoding
         tokens, max_new_tokens, prefix, _ = piece.prompt
         sampling = _sampling(decoding, piece.entry.index) if decoding.temperature else GREEDY
-        return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix)
+        return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
+
+    @property
+    def beams(self) -> int:
+        """Rows that each request takes in the engine."""
+        return self._decoding.beams
 
     def shard_of(self, index: int) -> int:
         return self.pieces[index].entry.shard.id
@@ -150,8 +155,8 @@ class Work:
     def answer(self, completions: Sequence[Completion]) -> None:
         """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""
         texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
-        for (index, tokens, reason, scores), text in zip(completions, texts, strict=True):
-            piece, given = self.pieces[index], Answer(text, reason, self._labels, scores, len(tokens))
+        for (index, tokens, reason, scores, vector, score), text in zip(completions, texts, strict=True):
+            piece, given = self.pieces[index], Answer(text, reason, self._labels, scores, len(tokens), vector, score)
             if piece.key is not None:
                 self._memo.put(piece.key, given)
                 for follower in self._followers.pop(piece.key, ()):

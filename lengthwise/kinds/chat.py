@@ -55,7 +55,7 @@ class Chat(Sampled):
         self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> dict[str, Any] | None:
         message = {"role": "assistant", "content": trimmed(answers[0].text, params.stop)}
-        return {"message": message, "finish_reason": answers[0].finish_reason}
+        return {"message": message, "finish_reason": answers[0].finish_reason} | params.scored(answers)
 
 
 def _messages(params: Params, item: Item) -> list[dict[str, str]]:

@@ -38,4 +38,5 @@ class Generate(Sampled):
     def output(
         self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> dict[str, Any] | None:
-        return {"text": trimmed(answers[0].text, params.stop), "finish_reason": answers[0].finish_reason}
+        text = trimmed(answers[0].text, params.stop)
+        return {"text": text, "finish_reason": answers[0].finish_reason} | params.scored(answers)

@@ -89,6 +89,8 @@ class Decoding:
     top_k: int = 0
     seed: int = 0
     stop: tuple[str, ...] = ()
+    score: bool = False
+    beams: int = 1
 
 
 class Prompt(NamedTuple):
@@ -101,7 +103,7 @@ class Prompt(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What the engine made of one prompt. ``finish_reason`` is stop, length or label."""
+    """What the engine made of one prompt. ``finish_reason`` is stop, length, label or vector."""
 
     text: str
     finish_reason: str
@@ -109,6 +111,26 @@ class Answer(NamedTuple):
     scores: tuple[float, ...] = ()
     #: Tokens that were generated.
     n_tokens: int = 0
+    vector: tuple[float, ...] = ()
+    #: Where it was asked for and the engine knows it.
+    log_probability: float | None = None
+
+
+class ScoredParams(Params):
+    """Of kinds whose answers are written."""
+
+    score: bool = Field(
+        default=False,
+        description="Gives each output a score: the natural logarithm of the answer's probability. It costs some time.",
+    )
+
+    def scored(self, answers: Sequence[Answer]) -> dict[str, float | None]:
+        """What to add to an output of these answers; ``None`` where the engine does not know it."""
+        if not self.score:
+            return {}
+        parts = [answer.log_probability for answer in answers]
+        known = [part for part in parts if part is not None]
+        return {"score": round(sum(known), 4) if len(known) == len(parts) else None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +150,10 @@ class Kind(Protocol):
 
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         """Whether this model can do a job of these parameters."""
+        ...
+
+    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        """The error for parameters that none of these models serves; it lists what they do serve."""
         ...
 
     def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
@@ -157,6 +183,9 @@ class Undemanding:
 
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         return True
+
+    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        return unknown("model for this kind", [], "kind")
 
     def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
         """Every item will do."""

@@ -10,7 +10,7 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, Prompt, Text
 
 
-class SamplingParams(kind.Params):
+class SamplingParams(kind.ScoredParams):
     max_new_tokens: int | None = Field(default=None, ge=1, description="At most the model's own limit.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 always takes the likeliest token.")
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -30,6 +30,7 @@ class Sampled(kind.Undemanding):
             top_k=params.top_k,
             seed=params.seed,
             stop=tuple(params.stop),
+            score=params.score,
         )
 
 

@@ -18,9 +18,16 @@ from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
 
-class Params(kind.Params):
+class Params(kind.ScoredParams):
     source: Language | None = Field(default=None, description="The texts' language, unless an item names its own.")
     target: Language | None = Field(default=None, description="The language to translate into, likewise.")
+    beams: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Hypotheses that beam search goes on with: more find likelier translations, and take about as many "
+        "times as long. 1 is greedy.",
+    )
 
 
 class Item(kind.Item):
@@ -41,6 +48,10 @@ class Translate:
         pairs = _options(spec).pairs
         return any(params.source in (None, source) and params.target in (None, target) for source, target in pairs)
 
+    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        pairs = [f"{source}→{target}" for spec in specs for source, target in _options(spec).pairs]
+        return kind.unknown("language pair", pairs, "target")
+
     def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
         pair = _pair(params, item)
         if None in pair:
@@ -50,7 +61,7 @@ class Translate:
             raise kind.unknown("language pair", known, "target")
 
     def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
-        return Decoding(max_new_tokens=spec.max_new_tokens)
+        return Decoding(max_new_tokens=spec.max_new_tokens, score=params.score, beams=params.beams)
 
     def prompts(
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
@@ -70,7 +81,9 @@ class Translate:
         layout = _Layout.of(model.spec, params, item, careful=any(prompt.is_careful for prompt in prompts))
         text = layout.filled([answer.text for answer in answers], _pair(params, item)[1])
         cut = any(answer.finish_reason == "length" for answer in answers)
-        return None if text is None else {"text": text, "finish_reason": "length" if cut else "stop"}
+        if text is None:
+            return None
+        return {"text": text, "finish_reason": "length" if cut else "stop"} | params.scored(answers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,12 +38,13 @@ def commands_to_run() -> list[str]:
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the README's requests are made with curl")
-def test_every_command_of_the_readme_works(data: Path) -> None:
+def test_every_command_of_the_readme_works(data: Path, tmp_path: Path) -> None:
     with servers.up(data) as up:
         url = up.wait_ready()
         environment = os.environ | {"JOB": "none"}
         for block in commands_to_run():
             script = block.replace("http://127.0.0.1:8000", url).replace("curl -s", "curl -sS --fail-with-body")
+            script = script.replace(" models/", f" {tmp_path}/")
             ran = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script],
                 cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,

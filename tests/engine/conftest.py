@@ -44,7 +44,7 @@ def load(written: Written) -> Load:
 
     @cache
     def load_once(kind: str, quantization: str) -> TorchEngine:
-        return tiny.load(written(kind)[1], quantization)
+        return tiny.load(written(kind)[1], quantization, "embed" if kind.startswith("embed-") else "generate")
 
     return load_once
 

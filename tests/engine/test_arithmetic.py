@@ -1,5 +1,6 @@
 """The parts that make answers exact, or the same bits in any company."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from worker.engine.encoder_decoder import EncoderDecoderStepper
 from worker.engine.joined import Joined, join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear
 from worker.engine.prefixes import Prefixes
+from worker.engine.torch_engine import TorchEngine
 from worker.engine.vocabulary import Vocabulary
 
 
@@ -102,17 +104,20 @@ def test_layers_are_joined_where_they_read_the_same() -> None:
 def test_exact_scores_are_within_a_hundred_thousandth_of_transformers(kind: str, written: Written, load: Load) -> None:
     model, _ = written(kind)
     engine = load(kind, "none")
-    inputs = sorted((request.tokens for request in tiny.requests()), key=len)
+    start = {} if kind in tiny.DECODERS else {"decoder_input_ids": torch.tensor([[engine.vocabulary.start]])}
+    expected = torch.cat([model(torch.tensor([tokens]), **start).logits[:, -1] for tokens in by_length()])
+    assert error(first_scores(kind, engine), expected) < 1e-5
+
+
+def by_length() -> list[Sequence[int]]:
+    return sorted((request.tokens for request in tiny.requests()), key=len)
+
+
+def first_scores(kind: str, engine: TorchEngine) -> torch.Tensor:
+    """The scores of the first token of one batch, ``[rows, vocabulary]``; rows by length."""
     if kind in tiny.DECODERS:
-        found = DecoderOnlyStepper(engine.model, inputs, Prefixes()).start()
-        expected = torch.cat([model(torch.tensor([tokens])).logits[:, -1] for tokens in inputs])
-    else:
-        start = torch.tensor([[engine.vocabulary.start]])
-        found = EncoderDecoderStepper(engine.model, inputs, engine.vocabulary).start()
-        expected = torch.cat(
-            [model(torch.tensor([tokens]), decoder_input_ids=start).logits[:, -1] for tokens in inputs]
-        )
-    assert error(found, expected) < 1e-5
+        return DecoderOnlyStepper(engine.model, by_length(), Prefixes()).start()
+    return EncoderDecoderStepper(engine.model, by_length(), engine.vocabulary).start()
 
 
 def error(found: torch.Tensor, expected: torch.Tensor) -> float:

@@ -9,7 +9,7 @@ from worker.engine.protocol import Architecture, FinishReason
 KINDS = sorted(tiny.CLASSIFIERS)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", sorted(tiny.CLASSIFIERS | tiny.UNFITTING_CLASSIFIERS))
 def test_exact_scores_are_those_of_transformers(kind: str, written: Written, load: Load) -> None:
     model, _ = written(kind)
     multi = model.config.problem_type == "multi_label_classification"

@@ -40,6 +40,10 @@ _DECODER: dict[str, Any] = {
     "hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.4,
 }  # fmt: skip
+_ENCODER: dict[str, Any] = {
+    "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128,
+    "max_position_embeddings": 128,
+}  # fmt: skip
 _CLASSIFIER: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "num_labels": 3, "initializer_range": 0.3}
 
 
@@ -63,16 +67,21 @@ def _louder(model: Any, factor: float, wanted: Callable[[str, Any], bool]) -> An
     return model
 
 
-def _t5() -> Any:
-    sizes = {"d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 2, "num_heads": 2}
-    config = hub.T5Config(vocab_size=VOCABULARY, **sizes, decoder_start_token_id=PAD, initializer_factor=4.0)
-    return hub.T5ForConditionalGeneration(config)
+_T5: dict[str, Any] = {
+    "vocab_size": VOCABULARY, "d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 2, "num_heads": 2,
+    "decoder_start_token_id": PAD, "initializer_factor": 4.0,
+}  # fmt: skip
+#: Layers see a window of 20 tokens and everything by turns. Tied, a random model of this kind repeats its input.
+_GEMMA: dict[str, Any] = {
+    "head_dim": 32, "query_pre_attn_scalar": 24, "sliding_window": 20, "tie_word_embeddings": False,
+    "layer_types": ["sliding_attention", "full_attention"],
+}  # fmt: skip
+#: As T5 1.1, Flan and mT5 are.
+_GATED: dict[str, Any] = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 
 
 def _bert(**more: Any) -> Any:
-    sizes = {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128}
-    config = hub.BertConfig(**_CLASSIFIER, **sizes, max_position_embeddings=128, **more)
-    return hub.BertForSequenceClassification(config)
+    return hub.BertForSequenceClassification(hub.BertConfig(**_CLASSIFIER, **_ENCODER, **more))
 
 
 def _distilbert() -> Any:
@@ -83,7 +92,9 @@ def _distilbert() -> Any:
 
 ENCODER_DECODERS: dict[str, Callable[[], Any]] = {
     "marian": _marian,
-    "t5": _t5,
+    "t5": lambda: hub.T5ForConditionalGeneration(hub.T5Config(**_T5)),
+    "t5_gated": lambda: hub.T5ForConditionalGeneration(hub.T5Config(**_T5, **_GATED)),
+    "mt5": lambda: hub.MT5ForConditionalGeneration(hub.MT5Config(**_T5, **_GATED)),
     "bart": _bart,
     "m2m_100": lambda: hub.M2M100ForConditionalGeneration(hub.M2M100Config(**_IDS, **_SEQ2SEQ)),
     "mbart": lambda: hub.MBartForConditionalGeneration(hub.MBartConfig(**_IDS, **_SEQ2SEQ)),
@@ -93,7 +104,25 @@ DECODERS: dict[str, Callable[[], Any]] = {
     "qwen2": lambda: hub.Qwen2ForCausalLM(hub.Qwen2Config(**_IDS, **_DECODER)),
     "qwen3": lambda: hub.Qwen3ForCausalLM(hub.Qwen3Config(**_IDS, **_DECODER, head_dim=32)),
     "mistral": lambda: hub.MistralForCausalLM(hub.MistralConfig(**_IDS, **_DECODER, sliding_window=20)),
-}
+    "gemma": lambda: hub.GemmaForCausalLM(hub.GemmaConfig(**_IDS, **_DECODER, head_dim=32)),
+    # Caps so low that they are felt.
+    "gemma2": lambda: hub.Gemma2ForCausalLM(
+        hub.Gemma2Config(
+            **_IDS, **_DECODER, **_GEMMA,
+            attn_logit_softcapping=5.0, final_logit_softcapping=3.0,
+        )
+    ),
+    "gemma3_text": lambda: hub.Gemma3ForCausalLM(
+        hub.Gemma3TextConfig(**_IDS, **_DECODER, **_GEMMA)
+    ),
+    "phi3": lambda: hub.Phi3ForCausalLM(hub.Phi3Config(**_IDS, **_DECODER)),
+    "olmo2": lambda: hub.Olmo2ForCausalLM(hub.Olmo2Config(**_IDS, **_DECODER)),
+    "granite": lambda: hub.GraniteForCausalLM(
+        hub.GraniteConfig(**_IDS, **_DECODER, embedding_multiplier=3.0, attention_multiplier=0.2)
+    ),
+    "smollm3": lambda: hub.SmolLM3ForCausalLM(hub.SmolLM3Config(**_IDS, **_DECODER, no_rope_layers=[1, 0])),
+    "starcoder2": lambda: hub.Starcoder2ForCausalLM(hub.Starcoder2Config(**_IDS, **_DECODER, sliding_window=20)),
+}  # fmt: skip
 GENERATIVE = ENCODER_DECODERS | DECODERS
 #: One that no stepper knows, so that transformers' generate runs it.
 UNFITTING: dict[str, Callable[[], Any]] = {
@@ -104,13 +133,33 @@ UNFITTING: dict[str, Callable[[], Any]] = {
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "bert": _bert,
     "distilbert": _distilbert,
-    "roberta": lambda: hub.RobertaForSequenceClassification(
-        hub.RobertaConfig(
-            **_CLASSIFIER, hidden_size=64, num_hidden_layers=2, num_attention_heads=2, intermediate_size=128
+    "roberta": lambda: hub.RobertaForSequenceClassification(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "xlm-roberta": lambda: hub.XLMRobertaForSequenceClassification(hub.XLMRobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "camembert": lambda: hub.CamembertForSequenceClassification(hub.CamembertConfig(**_CLASSIFIER, **_ENCODER)),
+    "electra": lambda: hub.ElectraForSequenceClassification(
+        hub.ElectraConfig(**_CLASSIFIER, **_ENCODER, embedding_size=32)
+    ),
+}
+EMBEDDERS: dict[str, Callable[[], Any]] = {
+    "embed-bert": lambda: hub.BertModel(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-distilbert": lambda: hub.DistilBertModel(_distilbert().config),
+    "embed-roberta": lambda: hub.RobertaModel(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-xlm-roberta": lambda: hub.XLMRobertaModel(hub.XLMRobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-camembert": lambda: hub.CamembertModel(hub.CamembertConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-electra": lambda: hub.ElectraModel(hub.ElectraConfig(**_CLASSIFIER, **_ENCODER, embedding_size=32)),
+}
+#: Those whose attention is their own: a plain mask, and no int8.
+UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    "deberta-v2": lambda: hub.DebertaV2ForSequenceClassification(
+        hub.DebertaV2Config(
+            **_CLASSIFIER, **_ENCODER, relative_attention=True, position_buckets=16, pos_att_type=["p2c", "c2p"]
         )
     ),
 }
-EVERY = GENERATIVE | UNFITTING | CLASSIFIERS
+UNFITTING_EMBEDDERS: dict[str, Callable[[], Any]] = {
+    "embed-mpnet": lambda: hub.MPNetModel(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER))
+}
+EVERY = GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS | UNFITTING_EMBEDDERS
 
 
 def write(kind: str, folder: Path) -> Any:
@@ -137,14 +186,14 @@ def text(tokens: Sequence[int]) -> str:
     return "".join(f"w{token:03d} " for token in tokens)
 
 
-def spec(folder: Path, quantization: str = "none") -> ModelSpec:
+def spec(folder: Path, quantization: str = "none", kind: str = "generate") -> ModelSpec:
     return ModelSpec.model_validate(
-        {"name": "tiny", "path": folder, "quantization": quantization, "device": "cpu", "generate": {}}
+        {"name": "tiny", "path": folder, "quantization": quantization, "device": "cpu", kind: {}}
     )
 
 
-def load(folder: Path, quantization: str = "none") -> TorchEngine:
-    return TorchEngine.load(spec(folder, quantization))
+def load(folder: Path, quantization: str = "none", kind: str = "generate") -> TorchEngine:
+    return TorchEngine.load(spec(folder, quantization, kind))
 
 
 def requests(max_new_tokens: int = 12, lengths: tuple[int, ...] = (7, 3, 40, 12, 7, 33, 50)) -> list[Request]:

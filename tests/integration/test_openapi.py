@@ -32,7 +32,7 @@ CHATML = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 @pytest.fixture
 def every_kind(catalog: Path) -> None:
     """The echoing model serves every kind."""
-    catalog.write_text(catalog.read_text() + "[models.echo.moderate]\n[models.echo.chat]\n")
+    catalog.write_text(catalog.read_text() + "[models.echo.moderate]\n[models.echo.chat]\n[models.echo.embed]\n")
     (catalog.parent / "echo" / "chat_template.jinja").write_text(CHATML)
 
 

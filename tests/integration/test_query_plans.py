@@ -166,7 +166,7 @@ def test_items_are_read_as_one_range_for_each_shard() -> None:
     [
         (lease._HEARTBEAT, {"lease": 30.0}),
         (lease._RELEASE, {}),
-        (lease._DELAY, {"seconds": 1.0}),
+        (lease._DELAY, {"seconds": 1.0, "attempts": 1}),
         (lease.STILL_HELD, {}),
     ],
     ids=["heartbeat", "release", "delay", "check"],

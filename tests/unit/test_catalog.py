@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,11 +104,13 @@ def test_a_catalog_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({"max_position_embeddings": 100}, 200, 100),
         ({"n_positions": 70}, None, 70),
         ({}, None, 512),
+        ({"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 1}, None, 512),
+        ({"max_position_embeddings": 514, "model_type": "bert", "pad_token_id": 1}, None, 514),
         ({}, 100, 100),
     ],
 )
 def test_the_context_is_the_models_or_less(
-    tmp_path: Path, config: dict[str, int], own_limit: int | None, context: int
+    tmp_path: Path, config: dict[str, Any], own_limit: int | None, context: int
 ) -> None:
     (tmp_path / "m").mkdir()
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))

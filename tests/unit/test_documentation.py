@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lengthwise.line import ERRORS
 from lengthwise.settings import Settings
+from worker.engine.families import FITTING
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,3 +18,14 @@ def test_every_setting_is_documented() -> None:
 def test_every_error_code_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text("utf-8")
     assert [code for code in ERRORS if f"`{code}`" not in readme] == []
+
+
+def test_the_table_of_families_is_that_of_the_engine() -> None:
+    page = (ROOT / "docs" / "models.md").read_text("utf-8")
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.endswith("yes |")]
+    documented = {runs_as: set(types.split("`")[1::2]) for _, types, runs_as, *_ in rows if types != "all others"}
+    assert documented == {architecture.value: types for architecture, types in FITTING.items()}
+    assert {(runs_as, int8) for _, _, runs_as, int8, *_ in rows} == {
+        *((architecture.value, "yes") for architecture in FITTING),
+        ("fallback", "no"),
+    }

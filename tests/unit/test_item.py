@@ -73,6 +73,7 @@ def agree(catalog: Catalog, name: str, raw: Any) -> None:
 @example('{"text":"a","metadata":{"x":[1e999]}}', "generate", 0, "")
 @example('{"text":"a","metadata":{"x":"Infinity"}}', "generate", 0, "")
 @example('{"text":5,"text":"a","id":"a","id":null}', "generate", 0, "\r")
+@example('{"text":{"id":NaN},"text":"a"}', "generate", 0, "")
 @example('{"text":"a","id":"\\u0000"}', "generate", 0, "")
 @example('{"text":"a","metadata":{"x":' + "[" * 196 + "]" * 196 + "}}", "moderate", 0, "")
 @example('{"text":"a","metadata":{"x":' + "[" * 250 + "]" * 250 + "}}", "moderate", 0, "")

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from lengthwise.catalog import GenerateOptions, ModelSpec, ModerateOptions
+from lengthwise.catalog import EmbedOptions, GenerateOptions, ModelSpec, ModerateOptions
+from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import Answer, Decoding, Model
 from lengthwise.kinds.sampling import trimmed
@@ -128,3 +129,72 @@ def test_no_job_writes_more_than_the_model_may(model: Model) -> None:
     for name, given, most in (("generate", 100, 7), ("chat", 3, 3)):
         params = KINDS[name].params_type.model_validate({"max_new_tokens": given})
         assert KINDS[name].decoding(spec, params).max_new_tokens == most
+
+
+class TestEmbed:
+    E5 = EmbedOptions(prefix={"query": "q: ", "passage": "p: "})
+
+    @pytest.mark.parametrize(
+        ("options", "params", "text"),
+        [
+            (EmbedOptions(), {}, "a </s> b"),
+            (E5, {}, "q: a </s> b"),
+            (E5, {"prefix": "passage"}, "p: a </s> b"),
+        ],
+    )
+    def test_a_text_is_read_as_it_is_behind_the_prefix_that_is_chosen(
+        self, model: Model, options: EmbedOptions, params: dict[str, str], text: str
+    ) -> None:
+        [prompt] = prompts_of(with_options(model, embed=options), "embed", {"text": "a </s> b"}, params)
+        assert (prompt.max_new_tokens, prompt.tokens) == (0, model.tokenizer.encode([text], framed=True)[0])
+
+    def test_a_model_serves_the_prefixes_it_has(self, model: Model) -> None:
+        spec, embed = with_options(model, embed=self.E5).spec, KINDS["embed"]
+        served = [embed.serves(spec, embed.params_type.model_validate({"prefix": name})) for name in ("query", "x")]
+        assert served == [True, False]
+        assert "known here: query, passage" in str(embed.unserved([spec]))
+
+    def test_a_prefix_that_has_gone_since_is_an_error(self, model: Model) -> None:
+        with pytest.raises(ConfigurationError, match="prefix"):
+            prompts_of(with_options(model, embed=self.E5), "embed", {"text": "a"}, {"prefix": "x"})
+
+    def test_the_output_is_the_vector(self, model: Model) -> None:
+        answer = Answer("", "vector", vector=(0.1, -2.0))
+        assert output_of(model, "embed", {"text": "a"}, [answer]) == {"embedding": (0.1, -2.0)}
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "params"),
+    [
+        ("generate", {"text": "a"}, {}),
+        ("chat", {"text": "a"}, {}),
+        ("translate", {"text": "a"}, {"source": "zh", "target": "en"}),
+    ],
+)
+def test_an_answer_is_scored_where_that_is_asked_for(
+    name: str, item: dict[str, Any], params: dict[str, Any], model: Model
+) -> None:
+    (model.spec.folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    decoding = [
+        KINDS[name].decoding(model.spec, KINDS[name].params_type.model_validate(params | more)).score
+        for more in ({}, {"score": True})
+    ]
+    assert decoding == [False, True]
+
+    def output(log_probability: float | None, **more: Any) -> dict[str, Any]:
+        answer = stopped("b")._replace(log_probability=log_probability)
+        found = output_of(model, name, item, [answer], params | more)
+        assert found is not None
+        return found
+
+    assert "score" not in output(-1.0)
+    assert output(-1.00004, score=True)["score"] == -1.0
+    assert output(None, score=True)["score"] is None
+
+
+def test_the_score_of_a_translation_is_that_of_all_its_sentences(model: Model) -> None:
+    answers = [stopped(text)._replace(log_probability=score) for text, score in (("a.", -1.5), ("b.", -0.25))]
+    params = {"source": "en", "target": "de", "score": True}
+    found = output_of(model, "translate", {"text": "One here. Two there."}, answers, params)
+    assert found is not None
+    assert found["score"] == -1.75

@@ -28,6 +28,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
         "moderate": demo["demo-moderate"],
         "chat": echo,
         "generate": echo,
+        "embed": echo,
     }
 
 

@@ -11,12 +11,13 @@ from pydantic_core import from_json, to_json
 
 from lengthwise import tokenizer
 from lengthwise.catalog import Catalog
-from lengthwise.kinds.kind import Model
+from lengthwise.kinds.kind import Answer, Model
 from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
 from lengthwise.ledger.settle import Settlement
 from lengthwise.states import ResultStatus
 from tests.fakes import write_catalog
 from worker.engine.echo import EchoEngine
+from worker.engine.protocol import Completion, FinishReason
 from worker.memo import Memo
 from worker.work import Work, refuse
 
@@ -186,3 +187,20 @@ def test_a_refused_claim_is_settled_without_a_model() -> None:
     assert [(line["index"], line["id"], line["error"]["code"]) for line in found] == [
         (index, f"id-{index}", "worker_lost") for index in range(3)
     ]
+
+
+@pytest.mark.parametrize("score", [True, False])
+def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(model: Model, score: bool) -> None:
+    work = Work(claim(["a"], params={"score": score}), model)
+    assert work.request(0).is_scored is score
+    work.answer([Completion(0, (4,), FinishReason.STOP, log_probability=-0.5)])
+    output = numbered(work.whole())[0]["output"]
+    assert output.get("score") == (-0.5 if score else None)
+    assert ("score" in output) is score
+
+
+def test_the_memory_of_answers_counts_their_vectors() -> None:
+    memo = Memo(max_bytes=32 * 1000)
+    for key in (b"a", b"b", b"c"):
+        memo.put(key, Answer("", "vector", vector=(0.5,) * 400))
+    assert (memo.get(b"a"), len(memo)) == (None, 2)

@@ -26,6 +26,8 @@ class Call(NamedTuple):
     bias: torch.Tensor | None
     #: How many positions back a token sees, itself included; ``None`` for all.
     window: int | None
+    #: Scores are squeezed between −``softcap`` and ``softcap`` by a tanh, before anything is hidden (Gemma 2).
+    softcap: float | None = None
 
 
 class Plan(Protocol):
@@ -52,6 +54,7 @@ def attend(
     scaling: float | None = None,
     position_bias: torch.Tensor | None = None,
     sliding_window: int | None = None,
+    softcap: float | None = None,
     plans: Sequence[Plan] = (),
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
@@ -60,17 +63,24 @@ def attend(
     if plan is None:
         raise EngineError(f"{type(module).__name__} does not hand attention its plan")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return plan.run(Call(query, key, value, scale, position_bias, sliding_window)), None
+    return plan.run(Call(query, key, value, scale, position_bias, sliding_window, softcap)), None
 
 
 def one_query(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float, hidden: torch.Tensor
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    hidden: torch.Tensor,
+    softcap: float | None = None,
 ) -> torch.Tensor:
     """Two batched products: with one query a row, torch's fused attention is six times slower on the CPU.
 
     ``query`` is ``[rows, heads, queries, size]``; ``hidden`` is added to the scores ``[rows, heads, queries, keys]``.
     """
     scores = torch.matmul(query * scale, key.transpose(2, 3))
+    if softcap is not None:
+        scores = scores.div_(softcap).tanh_().mul_(softcap)
     scores += hidden
     return torch.matmul(torch.softmax(scores, dim=-1), value)
 

@@ -43,6 +43,7 @@ class Ended(NamedTuple):
     """A whole answer; ``tokens`` are without the end."""
 
     worth: float
+    score: float
     tokens: tuple[int, ...]
     is_cut: bool
 
@@ -91,7 +92,7 @@ class Search:
 
     def _end(self, score: float, before: tuple[int, ...], token: int) -> None:
         is_cut = token not in self._ends
-        ended = Ended(self._worth(score, self._n_written), (*before, token) if is_cut else before, is_cut)
+        ended = Ended(self._worth(score, self._n_written), score, (*before, token) if is_cut else before, is_cut)
         insort(self._ended, ended, key=lambda each: -each.worth)
         del self._ended[self.beams :]
 

@@ -91,7 +91,8 @@ class _Batch:
 
 def _completion(number: int, search: Search) -> Completion:
     best = search.best
-    return Completion(number, best.tokens, FinishReason.LENGTH if best.is_cut else FinishReason.STOP)
+    reason = FinishReason.LENGTH if best.is_cut else FinishReason.STOP
+    return Completion(number, best.tokens, reason, log_probability=best.score)
 
 
 def _candidates(own: Sequence[tuple[list[float], list[int]]]) -> list[Candidate]:

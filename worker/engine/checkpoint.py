@@ -26,8 +26,15 @@ def save_int8(state: dict[str, torch.Tensor], path: Path) -> None:
         if tensor.ndim == 2:
             stored[name], stored[name + SCALE] = quantize_rows(tensor.float())
         else:
-            stored[name] = tensor.to(torch.float16) if tensor.is_floating_point() else tensor.contiguous()
-    save_file(stored, path, metadata={"format": "pt", "quantization": "int8-rows"})
+            stored[name] = tensor.to(torch.float16) if tensor.is_floating_point() else tensor
+    save(stored, path)
+
+
+def save(state: dict[str, torch.Tensor], path: Path) -> None:
+    """Writes tensors as they are: equal ones always as equal bytes."""
+    # One entry alone: safetensors writes several in an order that changes from call to call.
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata={"format": "pt"})
+    path.chmod(0o644)
 
 
 def load_state(paths: list[Path]) -> dict[str, torch.Tensor]:

@@ -5,12 +5,9 @@ from typing import Any
 
 import torch
 
-from worker.engine.layout import Padded
+from worker.engine import encoder
 from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.vocabulary import Vocabulary
-
-#: Values of ``model_type`` whose modules are known to hand attention its plan.
-FITTING = frozenset({"bert", "distilbert", "roberta", "xlm-roberta"})
 
 
 def labels(config: Any) -> tuple[str, ...]:
@@ -28,16 +25,7 @@ def classify(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fi
 
 @torch.inference_mode()
 def _scores(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> list[list[float]]:
-    lengths = [len(request.tokens) for request in requests]
-    width = max(lengths)
-    ids = [[*request.tokens, *[vocabulary.pad] * (width - len(request.tokens))] for request in requests]
-    tokens = torch.tensor(ids, device=model.device)
-    if fits:
-        plan = Padded(lengths)
-        logits = model(input_ids=tokens, attention_mask=plan.marker, plans=(plan,)).logits
-    else:
-        seen = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
-        logits = model(input_ids=tokens, attention_mask=seen.long().to(model.device)).logits
+    logits = encoder.read(model, [request.tokens for request in requests], vocabulary.pad, fits).logits
     # Row by row: over the whole batch torch computes the last few of all numbers with another exponential.
     return [_probabilities(row, model.config).tolist() for row in logits.float().cpu()]
 

@@ -1,4 +1,4 @@
-"""Decoder-only models (Llama, Qwen, Mistral): prompts are read packed, without padding, and continued row by row.
+"""Decoder-only models (Llama, Qwen, Gemma): prompts are read packed, without padding, and continued row by row.
 
 What all prompts of a batch begin with is read once, and kept for later batches.
 """
@@ -15,9 +15,6 @@ from worker.engine.layout import Prompts, Slotted
 from worker.engine.prefixes import Prefixes, shared
 from worker.engine.slots import Slots, Stored, slot_cache
 
-#: Values of ``model_type`` whose modules are known to hand attention its plan.
-FITTING = frozenset({"llama", "mistral", "qwen2", "qwen3"})
-
 
 class DecoderOnlyStepper:
     """A batch in a decoder-only model; ``prompts`` are sorted by length."""
@@ -27,7 +24,8 @@ class DecoderOnlyStepper:
 
     def start(self) -> torch.Tensor:
         known, layers = self._prefix()
-        self.slots = Slots([len(prompt) for prompt in self.prompts], known)
+        is_softcapped = getattr(self.model.config, "attn_logit_softcapping", None) is not None
+        self.slots = Slots([len(prompt) for prompt in self.prompts], known, is_softcapped)
         self.cache = slot_cache(self.model.config.num_hidden_layers, self.slots, layers)
         self._cache_argument = cache_argument(self.model, self.cache)
         new = [prompt[known:] for prompt in self.prompts]

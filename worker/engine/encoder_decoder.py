@@ -11,9 +11,6 @@ from worker.engine.cache import cache_argument, keep_rows, reorder_past, source_
 from worker.engine.layout import Padded, Past, Source
 from worker.engine.vocabulary import Vocabulary
 
-#: Values of ``model_type`` whose modules are known to hand attention its plan.
-FITTING = frozenset({"marian", "m2m_100", "bart", "mbart", "t5"})
-
 
 class EncoderDecoderStepper:
     """A batch in an encoder–decoder; ``sources`` are sorted by length."""

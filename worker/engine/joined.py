@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from worker.engine.direct import Direct
+
 #: Layers of one module that read the same, by their usual names.
 _TOGETHER = (
     ("q_proj", "k_proj", "v_proj"),
@@ -44,7 +46,7 @@ class Joined(nn.Module):
         return output
 
 
-class Part(nn.Module):
+class Part(Direct):
     """Stands where the linear layer was."""
 
     weight: None = None

@@ -155,12 +155,12 @@ class Prompts(_Plan):
                 first = max(region.first, reaching)
                 if first >= region.last:
                     break
-                found = scaled_dot_product_attention(
+                found = _masked(
                     queries[number, first : region.last].flatten(2, 3),
                     keys[first - region.first :, :, :end],
                     values[first - region.first :, :, :end],
-                    attn_mask=self._mask(end, call.window, repeats),
-                    scale=call.scale,
+                    self._mask(end, call.window, repeats),
+                    call,
                 )
                 parts = found.view(region.last - first, shared, repeats, CHUNK, size)
                 seen[first : region.last, number] = parts.permute(0, 3, 1, 2, 4)
@@ -175,6 +175,17 @@ class Prompts(_Plan):
             seen = (places <= own) if window is None else (places <= own) & (places > own - window)
             self._masks[asked] = seen.repeat(repeats, 1)
         return self._masks[asked]
+
+
+def _masked(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, call: Call
+) -> torch.Tensor:
+    """torch's fused attention, which knows no soft cap, or the products one by one."""
+    if call.softcap is None:
+        return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=call.scale)
+    hidden = torch.zeros(mask.shape, dtype=query.dtype, device=query.device)
+    hidden.masked_fill_(~mask, torch.finfo(query.dtype).min)
+    return one_query(query, key, value, call.scale, hidden, call.softcap)
 
 
 class Slotted(_Plan):
@@ -206,7 +217,8 @@ class Slotted(_Plan):
             for a, b, end in groups:
                 first, last = region.first + a, region.first + b
                 hidden = self._mask(first, last, end, call)
-                parts.append(one_query(query[first:last], keys[a:b, :, :end], values[a:b, :, :end], call.scale, hidden))
+                seen = keys[a:b, :, :end], values[a:b, :, :end]
+                parts.append(one_query(query[first:last], *seen, call.scale, hidden, call.softcap))
         return torch.cat(parts).view(1, rows, heads, -1)
 
     @cached_property

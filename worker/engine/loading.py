@@ -3,6 +3,7 @@
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
 
+import inspect
 import json
 import logging
 from collections.abc import Iterable
@@ -12,11 +13,13 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
 from transformers.utils import logging as transformers_logging
 
 from lengthwise import manifest
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
+from worker.engine import pooling
 from worker.engine.checkpoint import load_state
 from worker.engine.protocol import Architecture, EngineError
 
@@ -26,31 +29,55 @@ _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 #: What the engine reads beside the weights, where it is there.
-_BESIDE = ("config.json", "generation_config.json", "tokenizer.json", _INDEX)
+_BESIDE = ("config.json", "generation_config.json", "tokenizer.json", _INDEX, *pooling.FILES)
 
 
 def architecture(spec: ModelSpec) -> Architecture:
     """What kind of model ``config.json`` names."""
     if _class_name(spec).endswith("ForSequenceClassification"):
         return Architecture.CLASSIFIER
+    if _is_bare(spec):
+        return Architecture.EMBEDDER
     return Architecture.ENCODER_DECODER if spec.config.get("is_encoder_decoder") else Architecture.DECODER_ONLY
 
 
-def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str) -> Any:
-    """The model in evaluation mode on the CPU, every parameter from its files.
+def _is_bare(spec: ModelSpec) -> bool:
+    """Whether it is its type's model without a head; an encoder–decoder gives no vector even so."""
+    bare = MODEL_MAPPING_NAMES.get(str(spec.config.get("model_type")), ())
+    return not spec.config.get("is_encoder_decoder") and _class_name(spec) in (
+        (bare,) if isinstance(bare, str) else bare
+    )
+
+
+def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str | None) -> Any:
+    """The model in evaluation mode on the CPU, every parameter from its files; ``attention`` None leaves it to
+    transformers.
 
     Raises ``ConfigurationError`` where the folder must be mended, ``EngineError`` where weights and ``config.json``
     do not belong together.
     """
+    state = load_weights(spec)
+    return _build(spec, load_config(spec), state, dtype, attention)
+
+
+def load_config(spec: ModelSpec) -> Any:
+    """``config.json`` as transformers understands it. Raises ``ConfigurationError`` if it asks for foreign code."""
+    _refuse_foreign_code(spec)
+    return transformers.AutoConfig.from_pretrained(spec.folder, local_files_only=True, trust_remote_code=False)
+
+
+def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
+    """The tensors of the folder by name, int8 rows expanded to fp32, once it is sure that they may be read.
+
+    Raises ``ConfigurationError`` where the folder must be mended.
+    """
     _refuse_foreign_code(spec)
     weights = weight_files(spec.folder)
     _verify(spec.folder, [path.name for path in weights])
-    config = transformers.AutoConfig.from_pretrained(spec.folder, local_files_only=True, trust_remote_code=False)
     try:
-        state = load_state(weights)
+        return load_state(weights)
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
-    return _build(spec, config, state, dtype, attention)
 
 
 def weight_files(folder: Path) -> list[Path]:
@@ -91,7 +118,9 @@ def _class_name(spec: ModelSpec) -> str:
     return str(names[0])
 
 
-def _build(spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, attention: str) -> Any:
+def _build(
+    spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, attention: str | None
+) -> Any:
     kind = getattr(transformers, _class_name(spec), None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise ConfigurationError(f"model {spec.name}: transformers has no architecture {_class_name(spec)!r}")
@@ -105,6 +134,10 @@ def _build(spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: 
             "local_files_only": True,
             "use_safetensors": True,
         }
+        if _is_bare(spec) and "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+            # BERT's own pooler is not what a sentence's vector is made by; some folders have it, some have not.
+            options["add_pooling_layer"] = False
+            state = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
         loaded: Any = kind.from_pretrained(None, config=config, state_dict=state, output_loading_info=True, **options)
     finally:
         if showing:

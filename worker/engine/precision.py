@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from worker.engine.head import fold_bias
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
 from worker.engine.native.fused import fuse
@@ -47,6 +48,7 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     model.to(where)
     if where.type != "cpu" or precision == "bf16":
         return
+    fold_bias(model)
     if precision == "int8" and library() is not None:
         fuse(model)
     join_linears(model)

@@ -19,6 +19,8 @@ class Architecture(StrEnum):
     DECODER_ONLY = "decoder-only"
     #: One forward pass gives a score for each label.
     CLASSIFIER = "classifier"
+    #: One forward pass gives a vector.
+    EMBEDDER = "embedder"
 
 
 class FinishReason(StrEnum):
@@ -28,6 +30,8 @@ class FinishReason(StrEnum):
     LENGTH = "length"
     #: A classifier scored its labels.
     LABEL = "label"
+    #: An embedder gave its vector.
+    VECTOR = "vector"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,8 @@ class Request(NamedTuple):
     sampling: Sampling = GREEDY
     #: Ids the answer must begin with (a target language's token, say); they are not part of the completion.
     decoder_prefix: tuple[int, ...] = ()
+    #: Whether the answer's probability is asked for: at each step it costs a look at the whole vocabulary.
+    is_scored: bool = False
     #: Hypotheses that a beam search goes on with; 1 is none. Beside stop strings and a temperature there are no others.
     beams: int = 1
 
@@ -65,6 +71,11 @@ class Completion(NamedTuple):
     finish_reason: FinishReason
     #: A classifier's probability of each label, in the order of ``Capabilities.labels``; else empty.
     scores: tuple[float, ...] = ()
+    #: An embedder's vector; else empty.
+    vector: tuple[float, ...] = ()
+    #: Where it was asked for: the sum of the natural logarithms of the probabilities that the model gave each token
+    #: written, the end token included, before temperature and cuts; with beams, as their search counts them.
+    log_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

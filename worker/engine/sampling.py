@@ -23,7 +23,19 @@ def choose(logits: torch.Tensor, rows: Sequence[Running], suppressed: torch.Tens
             chosen[row] = running.forced
         elif running.request.sampling.temperature > 0:
             chosen[row] = draw(logits[row], running.request.sampling, running.random.random())
+    _score(logits, rows, chosen)
     return chosen
+
+
+def _score(logits: torch.Tensor, rows: Sequence[Running], chosen: Sequence[int]) -> None:
+    """Adds what was chosen to the probability of the answers of which that is asked."""
+    asked = [row for row, running in enumerate(rows) if running.is_scored]
+    if not asked:
+        return
+    # Row by row, as a classifier's probabilities: no row's last bits are its neighbours'.
+    found = [logits[row, chosen[row]].float() - logits[row].float().logsumexp(0) for row in asked]
+    for row, log_probability in zip(asked, torch.stack(found).tolist(), strict=True):
+        rows[row].log_probability += log_probability
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:

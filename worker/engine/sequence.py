@@ -27,6 +27,7 @@ class Running:
         self.request = request
         self.random = Random(request.sampling.seed)  # noqa: S311 — a draw to be repeated, not a secret
         self.finish_reason = None if limit > 0 else FinishReason.LENGTH
+        self.log_probability = 0.0
         self._tokens: list[int] = []
         self._forced = list(reversed(forced))
         self.limit = limit
@@ -45,6 +46,11 @@ class Running:
         """The id to write next whatever the model says; ``None`` where the model decides."""
         return self._forced[-1] if self._forced else None
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether the probability of the next token counts."""
+        return self.request.is_scored and self.is_live and not self._forced
+
     def take(self, token: int) -> bool:
         """Adds the next id; says whether the answer ends with it."""
         if self._forced:
@@ -61,7 +67,8 @@ class Running:
 
     def completion(self) -> Completion:
         assert self.finish_reason is not None  # noqa: S101 — only the finished are asked
-        return Completion(self.request.id, tuple(self._tokens), self.finish_reason)
+        score = self.log_probability if self.request.is_scored else None
+        return Completion(self.request.id, tuple(self._tokens), self.finish_reason, log_probability=score)
 
     def _meets_a_stop(self) -> bool:
         if not self.request.stop or self._decode is None:

@@ -10,19 +10,23 @@ import torch
 from tokenizers import Tokenizer
 
 from lengthwise.catalog import ModelSpec
+from lengthwise.errors import ConfigurationError
 from worker.engine import (
     attention,
     beam_decoding,
     classifier,
     decoder_only,
+    embedder,
     encoder_decoder,
     fallback,
+    families,
     loading,
     memory,
     precision,
 )
 from worker.engine.beam import Search
-from worker.engine.decoding import decode
+from worker.engine.decoding import Stepper, decode
+from worker.engine.pooling import Pooling
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
     Architecture,
@@ -36,12 +40,6 @@ from worker.engine.requests import refuse_beams, refuse_mixed_beams, refuse_unre
 from worker.engine.sequence import Decode, Running
 from worker.engine.vocabulary import Vocabulary, search_rules
 
-_FITTING = {
-    Architecture.ENCODER_DECODER: encoder_decoder.FITTING,
-    Architecture.DECODER_ONLY: decoder_only.FITTING,
-    Architecture.CLASSIFIER: classifier.FITTING,
-}
-
 
 class TorchEngine:
     """One loaded model. Not for two threads at once; uses as many of torch's threads as the process has."""
@@ -52,23 +50,26 @@ class TorchEngine:
         self._rules = search_rules(folder, model.config.to_dict())
         self._capabilities = capabilities
         self._prefixes = Prefixes()
+        self._pooling = Pooling.read(folder)
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
         """Loads the model once.
 
-        Raises ``ConfigurationError`` if its files do not match their manifest or are not of a kind that is read, and
-        ``EngineError`` if the weights are not the ones ``config.json`` describes.
+        Raises ``ConfigurationError`` if its files do not match their manifest, are not of a kind that is read, or are
+        an embedder's where the model is to serve another kind, or the other way round; and ``EngineError`` if the
+        weights are not the ones ``config.json`` describes.
         """
         attention.register()
         kind = loading.architecture(spec)
-        fits = spec.config.get("model_type") in _FITTING[kind]
+        _refuse_others(spec, kind)
+        fits = families.fits(spec.config, kind)
         where = precision.device(spec.device)
         if where.type == "cpu":
             memory.keep_freed()
         quantization = precision.possible(spec.quantization, where, fits)
         dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
-        model = loading.load_model(spec, dtype, attention.NAME if fits else "sdpa")
+        model = loading.load_model(spec, dtype, attention.NAME if fits else None)
         precision.apply(model, quantization, where, kind)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind is Architecture.DECODER_ONLY
@@ -105,7 +106,10 @@ class TorchEngine:
         if not self.fits or self._capabilities.architecture is not Architecture.ENCODER_DECODER:
             refuse_beams(requests, "this architecture")
         refuse_mixed_beams(requests)
-        batch = sorted(requests, key=lambda request: len(self._input(request)))
+        batch = sorted(requests, key=lambda request: len(self.read_first(request)))
+        if self._capabilities.architecture is Architecture.EMBEDDER:
+            yield from embedder.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
+            return
         if self._capabilities.architecture is Architecture.CLASSIFIER:
             yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)
             return
@@ -117,16 +121,12 @@ class TorchEngine:
             yield from self._search(rows) if beams > 1 else self._generate(rows)
 
     def _generate(self, rows: list[Running]) -> Iterator[Completion]:
-        inputs = [self._input(row.request) for row in rows]
+        inputs = [self.read_first(row.request) for row in rows]
         if not self.fits:
             steps = max(row.steps for row in rows)
             yield from fallback.generate(self.model, inputs, rows, self.vocabulary, steps)
-        elif self._capabilities.architecture is Architecture.ENCODER_DECODER:
-            reading = encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
-            yield from decode(reading, rows, self.vocabulary)
         else:
-            stepper = decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes)
-            yield from decode(stepper, rows, self.vocabulary)
+            yield from decode(self.stepper(inputs), rows, self.vocabulary)
 
     def _search(self, rows: list[Running]) -> Iterator[Completion]:
         """Requests of as many beams each."""
@@ -134,12 +134,20 @@ class TorchEngine:
             self.model, [row.request.tokens for row in rows], self.vocabulary
         )
         searches = {row.request.id: self._search_of(row.request, row.limit) for row in rows}
-        yield from beam_decoding.search(stepper, searches, self.vocabulary, self._rules)
+        scored = {row.request.id for row in rows if row.request.is_scored}
+        for found in beam_decoding.search(stepper, searches, self.vocabulary, self._rules):
+            yield found if found.id in scored else found._replace(log_probability=None)
 
     def _search_of(self, request: Request, limit: int) -> Search:
         return Search(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
 
-    def _input(self, request: Request) -> Sequence[int]:
+    def stepper(self, inputs: Sequence[Sequence[int]]) -> Stepper:
+        """A batch of what ``read_first`` gave, sorted by length; only where the model ``fits``."""
+        if self._capabilities.architecture is Architecture.ENCODER_DECODER:
+            return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
+        return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes)
+
+    def read_first(self, request: Request) -> Sequence[int]:
         """What is read before the first step: a decoder-only model's answer simply continues its prefix."""
         if self._capabilities.architecture is Architecture.DECODER_ONLY:
             return [*request.tokens, *request.decoder_prefix]
@@ -147,7 +155,7 @@ class TorchEngine:
 
     def _running(self, request: Request) -> Running:
         forced: Sequence[int] = ()
-        room = self._capabilities.context - len(self._input(request))
+        room = self._capabilities.context - len(self.read_first(request))
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
             forced = request.decoder_prefix
             room = getattr(self.model.config, "max_position_embeddings", None) or request.max_new_tokens + len(forced)
@@ -163,3 +171,10 @@ class TorchEngine:
             raise EngineError("stop strings need the model's tokenizer.json")
         tokenizer = Tokenizer.from_file(str(path))
         return lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=False))
+
+
+def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
+    """Only a model without a head embeds, and it does nothing else."""
+    embeds = architecture is Architecture.EMBEDDER
+    if unable := [kind for kind in spec.kinds if (kind == "embed") is not embeds]:
+        raise ConfigurationError(f"model {spec.name}: its architecture ({architecture}) cannot serve {unable[0]}")

@@ -52,7 +52,12 @@ class Rows:
 def serves(call: Call) -> bool:
     """Whether the kernels can take this."""
     is_dense = call.bias is None or call.bias.stride(3) == 1
-    return is_dense and call.value.shape[-1] == call.query.shape[-1] and library.serves(call.query)
+    return (
+        is_dense
+        and call.softcap is None
+        and call.value.shape[-1] == call.query.shape[-1]
+        and library.serves(call.query)
+    )
 
 
 def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from worker.engine.direct import Direct
 from worker.engine.joined import concatenated
 from worker.engine.native.library import kernels
 from worker.engine.native.linear import Before, NativeInt8Linear
@@ -16,7 +17,7 @@ _TOLERANCE = 1e-5
 _ACTIVATIONS = {Before.RELU: nn.functional.relu, Before.SILU: nn.functional.silu}
 
 
-class RmsNorm(nn.Module):
+class RmsNorm(Direct):
     """``[..., size] → [..., size]``, fp32: each vector over its root mean square, times ``weight``."""
 
     def __init__(self, weight: torch.Tensor, epsilon: float) -> None:
@@ -33,7 +34,7 @@ class RmsNorm(nn.Module):
         return out
 
 
-class GatedMlp(nn.Module):
+class GatedMlp(Direct):
     """Llama's feed-forward layer in int8: SiLU of the gate, times ``up``, is made where ``down`` quantizes it."""
 
     def __init__(self, mlp: Any) -> None:

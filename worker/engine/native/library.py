@@ -55,7 +55,7 @@ def library() -> ctypes.CDLL | None:
         log.warning("there is no C compiler (cc): int8 and attention run on torch's kernels, which are slower")
         return None
     try:
-        return _declared(ctypes.CDLL(str(_compiled(compiler))))
+        return _declared(_loaded(compiler))
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("the kernels could not be compiled (%s): running on torch's, which are slower", _reason(error))
         return None
@@ -78,21 +78,29 @@ def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
     return kernels
 
 
-def _compiled(compiler: str) -> Path:
-    path = _folder() / f"kernels-{_fingerprint(compiler)}.so"
-    if not path.is_file():
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder) / path.name
-            command = [compiler, *_FLAGS, "-o", str(made), *[str(_FOLDER / name) for name in _SOURCES]]
-            subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603 — no shell
-            made.replace(path)
-    return path
+def _loaded(compiler: str) -> ctypes.CDLL:
+    folder = _folder()
+    kept = None if folder is None else folder / f"kernels-{_fingerprint(compiler)}.so"
+    if kept is not None and kept.is_file():
+        return ctypes.CDLL(str(kept))
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        made = Path(scratch) / "kernels.so"
+        command = [compiler, *_FLAGS, "-o", str(made), *[str(_FOLDER / name) for name in _SOURCES]]
+        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603 — no shell
+        found = ctypes.CDLL(str(made))
+        if kept is not None:
+            made.replace(kept)
+        return found
 
 
-def _folder() -> Path:
+def _folder() -> Path | None:
+    """Where they are kept, or ``None`` where this user may not write."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lengthwise"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _fingerprint(compiler: str) -> str:

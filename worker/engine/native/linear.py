@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from worker.engine.checkpoint import quantize_rows
+from worker.engine.direct import Direct
 from worker.engine.native.library import kernels
 
 
@@ -27,7 +28,7 @@ class _Layer(ctypes.Structure):
     )
 
 
-class NativeInt8Linear(nn.Module):
+class NativeInt8Linear(Direct):
     """int8 weights with one scale an output row, 8-bit activations (7 without VNNI) with a range for each input row.
 
     ``[..., in] → [..., out]``, fp32. A range goes from a row's least to its greatest value, so that what an activation

@@ -1,0 +1,69 @@
+"""Embedding: a text becomes a vector."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from lengthwise.catalog import EmbedOptions, ModelSpec
+from lengthwise.errors import ConfigurationError, InvalidInput
+from lengthwise.kinds import kind
+from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
+
+
+class Params(kind.Params):
+    prefix: Annotated[kind.Text, Field(min_length=1, max_length=40)] | None = Field(
+        default=None,
+        description="Which of the model's prefixes stands before each text, such as query; the first without one.",
+        examples=["query"],
+    )
+
+
+class Item(kind.Item):
+    text: kind.Text = Field(min_length=1)
+
+    def texts(self) -> list[str]:
+        return [self.text]
+
+
+class Embed:
+    name: ClassVar[str] = "embed"
+    params_type: ClassVar[type[kind.Params]] = Params
+    item_type: ClassVar[type[kind.Item]] = Item
+
+    def serves(self, spec: ModelSpec, params: Params) -> bool:
+        return params.prefix is None or params.prefix in _options(spec).prefix
+
+    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        return kind.unknown("prefix", [name for spec in specs for name in _options(spec).prefix], "prefix")
+
+    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
+        """Every item will do."""
+
+    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
+        return Decoding(max_new_tokens=0)
+
+    def prompts(
+        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+    ) -> list[list[Prompt]]:
+        """Texts as they are: their vectors are compared with those of texts that were read elsewhere."""
+        before = _prefix(model.spec, params)
+        encoded = model.tokenizer.encode([before + item.text for item in items], framed=True)
+        return [[Prompt(ids, max_new_tokens=0)] for ids in encoded]
+
+    def output(
+        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+    ) -> dict[str, Any] | None:
+        return {"embedding": answers[0].vector}
+
+
+def _prefix(spec: ModelSpec, params: Params) -> str:
+    prefixes = _options(spec).prefix
+    name = params.prefix or next(iter(prefixes), None)
+    if name is not None and name not in prefixes:
+        raise ConfigurationError(f"model {spec.name} has no longer the prefix that a job names")
+    return prefixes[name] if name else ""
+
+
+def _options(spec: ModelSpec) -> EmbedOptions:
+    return spec.embed or EmbedOptions()

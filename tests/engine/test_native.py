@@ -1,0 +1,234 @@
+"""Our own kernels: what torch computes, the same bits in any company, and a way on without a compiler."""
+
+import logging
+from collections.abc import Callable, Iterator
+from itertools import accumulate
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional
+
+from tests.engine import tiny
+from tests.engine.conftest import Load, Written
+from tests.engine.test_generation import run
+from worker.engine.attention import Call
+from worker.engine.head import fold_bias
+from worker.engine.linear import RowInt8Linear
+from worker.engine.native import attention, library
+from worker.engine.native.fused import GatedMlp, RmsNorm, fuse
+from worker.engine.native.linear import Before, NativeInt8Linear
+
+needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
+
+
+def error(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    torch.manual_seed(1)
+    return nn.Linear(inputs, outputs)
+
+
+@pytest.fixture
+def threads() -> Iterator[Callable[[int], None]]:
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)
+
+
+BEFORE: dict[Before, Callable[[torch.Tensor], torch.Tensor]] = {
+    Before.NOTHING: lambda x: x,
+    Before.RELU: functional.relu,
+    Before.SILU: functional.silu,
+    Before.GATED_SILU: lambda x: functional.silu(x[..., :90]) * x[..., 90:],
+}
+
+
+@needs_kernels
+@pytest.mark.parametrize("before", list(Before), ids=lambda before: before.name)
+@pytest.mark.parametrize("outputs", [1, 7, 16, 70])
+@torch.inference_mode()
+def test_int8_with_what_comes_before_is_within_a_fortieth(before: Before, outputs: int) -> None:
+    layer = linear(90, outputs)  # neither inputs nor outputs fill the kernel's vectors
+    x = torch.randn(3, 5, 180 if before is Before.GATED_SILU else 90)
+    assert error(NativeInt8Linear(layer, before)(x), layer(BEFORE[before](x))) < 0.025
+
+
+@needs_kernels
+@settings(max_examples=50, deadline=None)
+@given(rows=st.integers(1, 70), place=st.integers(0, 69), loudness=st.sampled_from([0.0, 1e-6, 1.0, 1e4]))
+@torch.inference_mode()
+def test_a_row_has_the_same_bits_among_any_neighbours(rows: int, place: int, loudness: float) -> None:
+    layer = NativeInt8Linear(linear(97, 50), Before.SILU)
+    row = torch.randn(97, generator=torch.Generator().manual_seed(place))
+    batch = torch.randn(rows, 97) * loudness
+    batch[place % rows] = row
+    assert torch.equal(layer(batch)[place % rows], layer(row[None])[0])
+
+
+@needs_kernels
+@torch.inference_mode()
+def test_a_row_of_zeros_gives_the_bias_and_one_of_a_sign_keeps_it() -> None:
+    layer = linear(96, 40)
+    assert torch.equal(NativeInt8Linear(layer)(torch.zeros(1, 96))[0], layer.bias)
+    for sign in (-1, 1):
+        x = sign * torch.rand(4, 96)
+        assert error(NativeInt8Linear(layer)(x), layer(x)) < 0.02
+
+
+def memory(lengths: list[int], heads: int, size: int) -> tuple[attention.Rows, torch.Tensor, torch.Tensor]:
+    """Rows with room of their own; what lies behind each row's end must not be read, and is no number."""
+    capacities = [length + 3 for length in lengths]
+    starts = [0, *accumulate(capacities)]
+    keys, values = (torch.full((starts[-1] * heads, size), torch.nan) for _ in range(2))
+    for start, capacity, length in zip(starts, capacities, lengths, strict=False):
+        for head in range(heads):
+            first = start * heads + head * capacity
+            keys[first : first + length], values[first : first + length] = torch.randn(2, length, size)
+    return attention.Rows(starts[:-1], capacities, lengths), keys, values
+
+
+def own(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.Tensor:
+    """``[heads, length, size]`` of one row."""
+    capacities = [length + 3 for length in lengths]
+    first = sum(capacities[:row]) * heads
+    part = store[first : first + capacities[row] * heads].view(heads, capacities[row], -1)
+    return part[:, : lengths[row]]
+
+
+ATTENTION = {
+    "lengths": st.lists(st.integers(2, 90), min_size=1, max_size=5),
+    "shared": st.integers(1, 3),
+    "repeats": st.integers(1, 4),
+    "size": st.sampled_from([16, 48, 64, 80]),
+    "window": st.none() | st.integers(1, 40),
+    "n_threads": st.integers(1, 2),
+}
+
+
+@needs_kernels
+@settings(max_examples=60, deadline=None)
+@given(**ATTENTION)
+@torch.inference_mode()
+def test_one_token_a_row_sees_its_row(
+    lengths: list[int], shared: int, repeats: int, size: int, window: int | None, n_threads: int
+) -> None:
+    torch.set_num_threads(n_threads)
+    rows, keys, values = memory(lengths, shared, size)
+    heads = shared * repeats
+    query, bias = torch.randn(len(lengths), heads, size), torch.randn(1, heads, 1, max(lengths))
+    call = Call(query, keys, values, 0.3, bias, window)
+    found = attention.attend(rows, call, query, shared)
+    for row, length in enumerate(lengths):
+        key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
+        scores = (key @ query[row][:, :, None])[..., 0] * 0.3 + bias[0, :, 0, :length]
+        scores[:, : max(0, length - (window or length))] = -torch.inf
+        expected = torch.softmax(scores, -1)[:, None] @ value
+        assert torch.allclose(found[row], expected[:, 0], rtol=1e-4, atol=1e-5)
+
+
+@needs_kernels
+@settings(max_examples=60, deadline=None)
+@given(**ATTENTION, known=st.integers(0, 1))
+@torch.inference_mode()
+def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
+    lengths: list[int], shared: int, repeats: int, size: int, window: int | None, n_threads: int, known: int
+) -> None:
+    torch.set_num_threads(n_threads)
+    rows, keys, values = memory(lengths, shared, size)
+    heads, new = shared * repeats, [length - known for length in lengths]
+    query = torch.randn(sum(new), heads, size)
+    found = attention.attend_prompts(rows, Call(query, keys, values, 0.3, None, window), query, shared, known)
+    parts = (packed.split_with_sizes(new) for packed in (query, found))
+    for row, (packed, answers) in enumerate(zip(*parts, strict=True)):
+        key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
+        places = torch.arange(lengths[row])
+        seen = places <= places[known:, None]
+        if window is not None:
+            seen &= places > places[known:, None] - window
+        expected = functional.scaled_dot_product_attention(packed.transpose(0, 1), key, value, seen, scale=0.3)
+        assert torch.allclose(answers, expected.transpose(0, 1), rtol=1e-4, atol=1e-5)
+
+
+@needs_kernels
+@torch.inference_mode()
+def test_a_norm_is_replaced_where_it_is_one() -> None:
+    before = nn.RMSNorm(48, eps=1e-5)
+    before.weight.data.normal_()
+    model, x = nn.ModuleDict({"rms": before, "layer": nn.LayerNorm(48)}), torch.randn(7, 48)
+    fuse(model)
+    assert type(model["rms"]) is RmsNorm
+    assert type(model["layer"]) is nn.LayerNorm
+    assert error(model["rms"](x), before(x)) < 1e-6
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", ["llama", "qwen3", "mistral"])
+def test_the_feed_forward_layers_of_a_gated_model_are_ours(kind: str, load: Load) -> None:
+    model = load(kind, "int8").model
+    assert sum(type(module) is GatedMlp for module in model.modules()) == model.config.num_hidden_layers
+
+
+@torch.inference_mode()
+def test_the_final_bias_is_added_by_the_head_alone() -> None:
+    model = tiny.GENERATIVE["marian"]().eval()
+    model.final_logits_bias.normal_()
+    ids = {"input_ids": torch.tensor([[5, 6, 7]]), "decoder_input_ids": torch.tensor([[1, 9]])}
+    expected = model(**ids).logits
+    fold_bias(model)
+    assert model.lm_head.bias is not None
+    assert error(model(**ids).logits, expected) < 1e-6
+
+
+@pytest.mark.parametrize("trouble", ["no compiler", "a compiler that fails"])
+def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
+    trouble: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
+    written: Written,
+) -> None:
+    _, folder = written("llama")
+    compiler = tmp_path / "cc"
+    if trouble == "a compiler that fails":
+        compiler.write_text("#!/bin/sh\necho 'error: no such thing' >&2\ntest \"$1\" = --version\n")
+        compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    library.library.cache_clear()
+    try:
+        with caplog.at_level(logging.WARNING):
+            engine = tiny.load(folder, "int8")
+        assert "slower" in caplog.text
+        assert any(type(module) is RowInt8Linear for module in engine.model.modules())
+        assert len(run(engine, tiny.requests())) == len(tiny.requests())
+    finally:
+        library.library.cache_clear()
+    assert not list(tmp_path.glob("lengthwise/*")), "nothing half-made stays"
+
+
+@needs_kernels
+def test_kernels_are_compiled_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    made_at = []
+    for _ in range(2):
+        library.library.cache_clear()
+        assert library.library() is not None
+        (kept,) = (tmp_path / "lengthwise").iterdir()
+        made_at.append(kept.stat().st_mtime_ns)
+    assert made_at[0] == made_at[1]
+
+
+@needs_kernels
+def test_where_nothing_may_be_kept_they_are_compiled_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    library.library.cache_clear()
+    assert library.library() is not None

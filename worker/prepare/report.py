@@ -1,0 +1,105 @@
+"""What preparing a model made of it: for people a table, for programs ``report.json`` in its folder."""
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from lengthwise.catalog import ModelSpec
+from worker.prepare.comparison import Agreement
+
+REPORT = "report.json"
+_BARE_KEY = re.compile("[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One of both models. Without a sample nothing was run, and only the size is known."""
+
+    weights_bytes: int
+    #: In which arithmetic, and where.
+    runs_as: str | None = None
+    items_per_second: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    source: str
+    revision: str
+    quantize: str
+    sparsity: str | None
+    #: The numbers, in the source, of the layers that stayed, by stack; empty where none was dropped.
+    layers: dict[str, list[int]]
+    before: Figures
+    after: Figures
+    agreement: Agreement | None = None
+
+    def write(self, folder: Path) -> None:
+        """Writes ``report.json``. The manifest does not list it: figures of speed differ from run to run."""
+        (folder / REPORT).write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
+
+    def table(self) -> Table:
+        table = Table("", "before", "after", title=f"{self.source}, prepared")
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for stack, kept in self.layers.items():
+            table.add_row(f"{stack} kept" if stack == "layers" else f"{stack} layers kept", "", _listed(kept))
+        table.add_row("weights", _megabytes(self.before), _megabytes(self.after))
+        if self.agreement is not None:
+            table.add_row("runs as", self.before.runs_as, self.after.runs_as)
+            table.add_row("items/s", f"{self.before.items_per_second:.1f}", f"{self.after.items_per_second:.1f}")
+            table.add_section()
+            for name, value in _agreement(self.agreement):
+                table.add_row(name, "", value)
+        return table
+
+
+def entry(spec: ModelSpec, target: Path, quantization: str) -> str:
+    """The table of ``models.toml`` that names the prepared model, spoken to as its source is."""
+    options = spec.model_dump(
+        exclude_defaults=True, exclude={"name", "path", "hub", "revision", "engine", "quantization"}
+    )
+    name = target.name if _BARE_KEY.fullmatch(target.name) else json.dumps(target.name)
+    own = {"path": str(target), "quantization": quantization}
+    lines = [f"[models.{name}]"]
+    lines += _lines(own | {key: value for key, value in options.items() if not isinstance(value, dict)})
+    for kind in spec.kinds:
+        lines += [f"[models.{name}.{kind}]", *_lines(options[kind])]
+    if not spec.kinds:
+        lines.append("# … and a table for each kind that it serves: see docs/models.md")
+    return "\n".join(lines)
+
+
+def _lines(options: dict[str, Any]) -> list[str]:
+    return [f"{key} = {_toml(value)}" for key, value in options.items()]
+
+
+def _toml(value: Any) -> str:
+    """A value as TOML, which writes texts, numbers, truths and lists as JSON does."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _agreement(found: Agreement) -> list[tuple[str, str]]:
+    shares = {
+        f"identical of {found.items} items": found.identical,
+        "tokens at their place": found.tokens,
+        "next token, teacher-forced": found.forced_top1,
+        "labels": found.labels,
+    }
+    rows = [(name, f"{value:.2%}") for name, value in shares.items() if value is not None]
+    if found.largest_difference is not None:
+        rows.append(("largest difference of a probability", f"{found.largest_difference:.4f}"))
+    return rows
+
+
+def _megabytes(figures: Figures) -> str:
+    return f"{figures.weights_bytes / 1e6:.1f} MB"
+
+
+def _listed(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers))
