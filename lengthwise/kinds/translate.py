@@ -25,8 +25,8 @@ class Params(kind.ScoredParams):
         default=1,
         ge=1,
         le=8,
-        description="Hypotheses that beam search goes on with: more find likelier translations, and take about as many "
-        "times as long. 1 is greedy.",
+        description="Hypotheses that beam search goes on with: more mostly find likelier translations, and take up to "
+        "about as many times as long. 1 is greedy.",
     )
 
 
