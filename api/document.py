@@ -143,7 +143,7 @@ RESULTS: dict[int | str, dict[str, Any]] = {
 }
 
 _EXAMPLES = {
-    "translate": {"kind": "translate", "source": "zh", "target": "en", "items": ["我吃了一个苹果。"]},
+    "translate": {"kind": "translate", "source": "zh", "target": "en", "beams": 4, "items": ["我吃了一个苹果。"]},
     "moderate": {
         "kind": "moderate",
         "items": [{"id": "c-1", "text": "What a lovely lamp!", "metadata": {"page": 7}}],

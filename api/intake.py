@@ -156,7 +156,8 @@ class Intake:
             named=self.named,
             retry_of=self.retry_of,
         )
-        arrival = ArrivalOrder(spec.batch_tokens, spec.batch_rows)
+        beams = order.kind.decoding(spec, order.params).beams
+        arrival = ArrivalOrder(max(1, spec.batch_tokens // beams), max(1, spec.batch_rows // beams))
         return Submission(self.connection, job, arrival, self.current.shard_items, self.current.chunk_items)
 
     def _portions(self, checked: list[Checked]) -> Iterator[list[Checked]]:

@@ -34,7 +34,7 @@ def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
             work.fail(index, "out_of_memory" if is_memory else "engine_error")
         return
     if is_memory:
-        model.shrink(sum(computed))
+        model.shrink(sum(computed) * work.beams)
     middle = (len(rest) + 1) // 2
     for half in (rest[:middle], rest[middle:]):
         if half:

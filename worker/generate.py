@@ -63,7 +63,7 @@ def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
         indexes = range(done, len(work.pieces))
         done = len(work.pieces)
         # A claim's items come with the most urgent first: their batch does not wait for longer ones.
-        batches = sorted(model.plan(work.lengths(indexes)), key=min)
+        batches = sorted(model.plan(work.lengths(indexes), work.beams), key=min)
         for number, planned in enumerate(batches, 1):
             if drain.is_stopping():
                 break

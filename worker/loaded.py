@@ -70,10 +70,10 @@ class Loaded:
         """For how long it is still to be left alone; 0 while it may run."""
         return max(0.0, self._paused_until - time.monotonic())
 
-    def plan(self, lengths: Sequence[int]) -> list[list[int]]:
-        """Which of these requests run together; indexes into ``lengths``."""
+    def plan(self, lengths: Sequence[int], beams: int = 1) -> list[list[int]]:
+        """Which of these requests, each of ``beams`` rows, run together; indexes into ``lengths``."""
         cut = pack if self.capabilities.is_packed else plan
-        return cut(lengths, self.batch_tokens, self.spec.batch_rows)
+        return cut(lengths, max(1, self.batch_tokens // beams), max(1, self.spec.batch_rows // beams))
 
     def computed(self, lengths: Sequence[int]) -> list[int]:
         """The input tokens, padding included, that each request of one batch costs."""

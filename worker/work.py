@@ -130,7 +130,12 @@ class Work:
         piece, decoding = self.pieces[index], self._decoding
         tokens, max_new_tokens, prefix, _ = piece.prompt
         sampling = _sampling(decoding, piece.entry.index) if decoding.temperature else GREEDY
-        return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score)
+        return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
+
+    @property
+    def beams(self) -> int:
+        """Rows that each request takes in the engine."""
+        return self._decoding.beams
 
     def shard_of(self, index: int) -> int:
         return self.pieces[index].entry.shard.id

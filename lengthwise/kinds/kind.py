@@ -90,6 +90,7 @@ class Decoding:
     seed: int = 0
     stop: tuple[str, ...] = ()
     score: bool = False
+    beams: int = 1
 
 
 class Prompt(NamedTuple):

@@ -21,6 +21,13 @@ Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 class Params(kind.ScoredParams):
     source: Language | None = Field(default=None, description="The texts' language, unless an item names its own.")
     target: Language | None = Field(default=None, description="The language to translate into, likewise.")
+    beams: int = Field(
+        default=1,
+        ge=1,
+        le=8,
+        description="Hypotheses that beam search goes on with: more mostly find likelier translations, and take up to "
+        "about as many times as long. 1 is greedy.",
+    )
 
 
 class Item(kind.Item):
@@ -54,7 +61,7 @@ class Translate:
             raise kind.unknown("language pair", known, "target")
 
     def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
-        return Decoding(max_new_tokens=spec.max_new_tokens, score=params.score)
+        return Decoding(max_new_tokens=spec.max_new_tokens, score=params.score, beams=params.beams)
 
     def prompts(
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False

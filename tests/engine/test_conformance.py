@@ -34,6 +34,7 @@ class TorchWriting(DecodingConformance):
 
 class TestTorchEncoderDecoder(TorchWriting):
     kind = "marian"
+    supports_beams = True
 
 
 class TestTorchDecoderOnly(TorchWriting):

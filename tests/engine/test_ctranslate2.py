@@ -20,6 +20,7 @@ from worker.engine.protocol import EngineError, Request
 
 class CTranslate2(DecodingConformance):
     supports_stop = supports_sampling = False
+    supports_beams = True
     quantization = ""
 
     @classmethod

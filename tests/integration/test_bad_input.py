@@ -45,6 +45,9 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
     ({**TRANSLATE, "target": 5}, "target"),
     ({**TRANSLATE, "target": "x" * 17}, "target"),
     ({**TRANSLATE, "stop": [CANARY]}, "job"),
+    *[({**TRANSLATE, "beams": value}, "beams") for value in (0, 9, -1, 2.0, "2", True, None, [CANARY])],
+    ({**TRANSLATE, "beams": 2, "temperature": 0.5}, "job"),
+    ({"beams": 2}, "job"),
 ]
 
 

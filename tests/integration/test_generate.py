@@ -327,3 +327,11 @@ def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: 
     task.generate(POOL)
     assert len(refused) == 2
     assert is_echoed(job, sent)
+
+
+def test_beams_of_an_engine_that_has_none_are_each_items_own_error() -> None:
+    job = submit(["abc", "de"], kind="translate", params={"source": "en", "target": "de", "beams": 2})
+    task.generate(POOL)
+    assert {index: line["error"]["code"] for index, line in outputs(job).items()} == dict.fromkeys(
+        (0, 1), "engine_error"
+    )

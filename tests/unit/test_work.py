@@ -105,6 +105,14 @@ def test_an_items_draw_is_its_own(model: Model) -> None:
     assert {(request.sampling.temperature, request.stop) for request in requests} == {(0.5, ("z",))}
 
 
+def test_a_searched_translation_takes_a_row_for_each_beam(model: Model) -> None:
+    params = {"source": "en", "target": "de"}
+    for more, beams in (({}, 1), ({"beams": 4}, 4)):
+        work = Work(claim(["a", "b"], "translate", params | more), model)
+        assert [work.request(index).beams for index in range(2)] == [beams, beams]
+        assert work.beams == beams
+
+
 def test_an_item_without_text_to_translate_needs_no_engine(model: Model) -> None:
     work = Work(
         claim(["{name}"], "translate", {"source": "en", "target": "de"}), Model(splitting(model), model.tokenizer)

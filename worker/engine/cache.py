@@ -128,10 +128,16 @@ def source_cache(layers: int) -> Any:
 
 
 def keep_rows(cache: Any, rows: torch.Tensor) -> None:
-    """Drops all rows of a ``source_cache`` but those of the index, keeping their order."""
-    for part in (cache.self_attention_cache, cache.cross_attention_cache):
-        for layer in part.layers:
-            layer.keep(rows)
+    """Leaves a ``source_cache`` the rows of the index, in its order; one may be there more than once."""
+    reorder_past(cache, rows)
+    for layer in cache.cross_attention_cache.layers:
+        layer.keep(rows)
+
+
+def reorder_past(cache: Any, rows: torch.Tensor) -> None:
+    """The same where each row stays with its source."""
+    for layer in cache.self_attention_cache.layers:
+        layer.keep(rows)
 
 
 def cache_argument(model: Any, cache: Any) -> dict[str, Any]:

@@ -113,6 +113,22 @@ class Conformance:
 class GenerationConformance(Conformance):
     """Engines that write."""
 
+    #: Whether it searches with beams; if not, it refuses to.
+    supports_beams = False
+
+    def test_beams_are_searched_or_refused(self, subject: Subject) -> None:
+        asked = [request._replace(beams=4) for request in subject.requests]
+        if not self.supports_beams:
+            with pytest.raises(EngineError):
+                subject.run(asked)
+            return
+        found = subject.run(asked)
+        assert found != subject.run(), "to prove anything"
+        assert all(len(found[request.id].tokens) <= request.max_new_tokens for request in asked)
+        assert subject.run(request._replace(beams=1) for request in asked) == subject.run()
+        if self.is_batch_invariant:
+            assert found == {request.id: subject.run([request])[request.id] for request in asked}
+
     def test_each_request_keeps_its_own_limit_and_says_why_it_ends(self, subject: Subject) -> None:
         whole = subject.run()
         assert {answer.finish_reason for answer in whole.values()} == {FinishReason.STOP, FinishReason.LENGTH}

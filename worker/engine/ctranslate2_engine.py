@@ -1,8 +1,12 @@
-"""The engine ``ctranslate2``: greedy translation by a model that was converted for it. Needs the extra of that name."""
+"""The engine ``ctranslate2``: translation, greedy or by beams, by a model that was converted for it.
+
+Needs the extra of that name.
+"""
 
 import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,7 +25,7 @@ from worker.engine.protocol import (
     Request,
 )
 from worker.engine.requests import refuse_unreadable
-from worker.engine.vocabulary import Vocabulary
+from worker.engine.vocabulary import Vocabulary, search_rules
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +43,7 @@ class CTranslate2Engine:
         self._source, self._target = _words(spec.folder / FOLDER, "source"), _words(spec.folder / FOLDER, "target")
         self._ids = {word: token for token, word in enumerate(self._target)}
         self._vocabulary = Vocabulary.read(spec.folder, spec.config)
+        self._length_penalty = search_rules(spec.folder, spec.config).length_penalty
         self._suppressed = [[self._target[token]] for token in self._vocabulary.suppressed if token < len(self._target)]
         self._positions: int | None = spec.config.get("max_position_embeddings")
         quantization = translator.compute_type
@@ -87,24 +92,28 @@ class CTranslate2Engine:
             for request, limit in zip(requests, limits, strict=True)
             if limit <= 0
         )
-        if live:
-            yield from self._translate([requests[index] for index in live], [limits[index] for index in live])
+        live.sort(key=lambda index: requests[index].beams)
+        for beams, alike in groupby(live, key=lambda index: requests[index].beams):
+            same = list(alike)
+            yield from self._translate([requests[index] for index in same], [limits[index] for index in same], beams)
 
     def _limit(self, request: Request) -> int:
         room = self._positions or request.max_new_tokens + len(request.decoder_prefix)
         return min(request.max_new_tokens, room - len(request.decoder_prefix))
 
-    def _translate(self, requests: Sequence[Request], limits: Sequence[int]) -> Iterator[Completion]:
+    def _translate(self, requests: Sequence[Request], limits: Sequence[int], beams: int) -> Iterator[Completion]:
         try:
             answers = self._translator.translate_batch(
                 [[self._source[token] for token in request.tokens] for request in requests],
                 [[self._target[token] for token in request.decoder_prefix] for request in requests],
-                beam_size=1,
+                beam_size=beams,
+                length_penalty=self._length_penalty,
                 max_input_length=0,
                 max_decoding_length=max(map(self._steps, requests, limits)),
                 suppress_sequences=self._suppressed or None,
                 return_end_token=True,
-                callback=self._ending(requests, limits),
+                # A search knows no limits of single rows: what is beyond is cut off.
+                callback=self._ending(requests, limits) if beams == 1 else None,
             )
         except IndexError:
             raise EngineError("a request holds an id that the converted model does not have") from None

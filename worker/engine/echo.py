@@ -10,7 +10,7 @@ from typing import Self
 
 from lengthwise.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Capabilities, Completion, FinishReason, Request
-from worker.engine.requests import refuse_unreadable
+from worker.engine.requests import refuse_beams, refuse_unreadable
 
 
 class EchoEngine:
@@ -27,6 +27,7 @@ class EchoEngine:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         refuse_unreadable(requests, self._context)
+        refuse_beams(requests, "the engine echo")
         if self._seconds_per_batch:
             time.sleep(self._seconds_per_batch)
         stop, length = FinishReason.STOP, FinishReason.LENGTH

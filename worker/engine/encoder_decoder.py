@@ -7,7 +7,7 @@ import torch
 from transformers.modeling_outputs import BaseModelOutput
 
 from worker.engine.attention import Plan
-from worker.engine.cache import cache_argument, keep_rows, source_cache
+from worker.engine.cache import cache_argument, keep_rows, reorder_past, source_cache
 from worker.engine.layout import Padded, Past, Source
 from worker.engine.vocabulary import Vocabulary
 
@@ -49,9 +49,12 @@ class EncoderDecoderStepper:
         index = torch.tensor(rows, device=self.encoded.device)
         keep_rows(self.cache, index)
         # Attention reads the cache from the second step on: only the number of rows matters here.
-        self.encoded = self.encoded[: len(rows)]
+        self.encoded = self.encoded[:1].expand(len(rows), -1, -1)
         self.lengths = [self.lengths[row] for row in rows]
         self.source_plan = Source(self.lengths, self.encoded)
+
+    def reorder(self, rows: Sequence[int]) -> None:
+        reorder_past(self.cache, torch.tensor(rows, device=self.encoded.device))
 
     def _encode(self) -> torch.Tensor:
         width = self.lengths[-1]

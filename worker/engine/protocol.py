@@ -59,6 +59,8 @@ class Request(NamedTuple):
     decoder_prefix: tuple[int, ...] = ()
     #: Whether the answer's probability is asked for: at each step it costs a look at the whole vocabulary.
     is_scored: bool = False
+    #: Hypotheses that a beam search goes on with; 1 is none. Beside stop strings and a temperature there are no others.
+    beams: int = 1
 
 
 class Completion(NamedTuple):
@@ -72,7 +74,7 @@ class Completion(NamedTuple):
     #: An embedder's vector; else empty.
     vector: tuple[float, ...] = ()
     #: Where it was asked for: the sum of the natural logarithms of the probabilities that the model gave each token
-    #: written, the end token included, before temperature and cuts.
+    #: written, the end token included, before temperature and cuts; with beams, as their search counts them.
     log_probability: float | None = None
 
 

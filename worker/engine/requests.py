@@ -5,6 +5,18 @@ from collections.abc import Iterable
 from worker.engine.protocol import EngineError, Request
 
 
+def refuse_beams(requests: Iterable[Request], unable: str) -> None:
+    """Raises ``EngineError`` where a request asks for beams of an engine or model, ``unable``, that has none."""
+    if any(request.beams > 1 for request in requests):
+        raise EngineError(f"{unable} has no beam search")
+
+
+def refuse_mixed_beams(requests: Iterable[Request]) -> None:
+    """Raises ``EngineError`` where a request asks for beams together with what they cannot be combined with."""
+    if any(request.beams > 1 and (request.stop or request.sampling.temperature) for request in requests):
+        raise EngineError("beams go neither with stop strings nor with a temperature")
+
+
 def refuse_unreadable(requests: Iterable[Request], context: int) -> None:
     """Raises ``EngineError`` where a request has no tokens, or more than the model reads."""
     if any(not 0 < len(request.tokens) <= context for request in requests):

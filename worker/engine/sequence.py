@@ -30,7 +30,7 @@ class Running:
         self.log_probability = 0.0
         self._tokens: list[int] = []
         self._forced = list(reversed(forced))
-        self._limit = limit
+        self.limit = limit
         self._ends = vocabulary.ends
         self._decode = decode
         #: Steps it can take at most.
@@ -61,7 +61,7 @@ class Running:
             self._tokens.append(token)
             if self._meets_a_stop():
                 self.finish_reason = FinishReason.STOP
-            elif len(self._tokens) >= self._limit:
+            elif len(self._tokens) >= self.limit:
                 self.finish_reason = FinishReason.LENGTH
         return not self.is_live
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
 from worker.engine import (
     attention,
+    beam_decoding,
     classifier,
     decoder_only,
     embedder,
@@ -22,6 +24,7 @@ from worker.engine import (
     memory,
     precision,
 )
+from worker.engine.beam import Search
 from worker.engine.decoding import Stepper, decode
 from worker.engine.pooling import Pooling
 from worker.engine.prefixes import Prefixes
@@ -33,9 +36,9 @@ from worker.engine.protocol import (
     OutOfMemoryError,
     Request,
 )
-from worker.engine.requests import refuse_unreadable
+from worker.engine.requests import refuse_beams, refuse_mixed_beams, refuse_unreadable
 from worker.engine.sequence import Decode, Running
-from worker.engine.vocabulary import Vocabulary
+from worker.engine.vocabulary import Vocabulary, search_rules
 
 
 class TorchEngine:
@@ -44,6 +47,7 @@ class TorchEngine:
     def __init__(self, model: Any, folder: Path, capabilities: Capabilities, fits: bool) -> None:
         self.model, self.folder, self.fits = model, folder, fits
         self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
+        self._rules = search_rules(folder, model.config.to_dict())
         self._capabilities = capabilities
         self._prefixes = Prefixes()
         self._pooling = Pooling.read(folder)
@@ -99,6 +103,9 @@ class TorchEngine:
 
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
         refuse_unreadable(requests, self._capabilities.context)
+        if not self.fits or self._capabilities.architecture is not Architecture.ENCODER_DECODER:
+            refuse_beams(requests, "this architecture")
+        refuse_mixed_beams(requests)
         batch = sorted(requests, key=lambda request: len(self.read_first(request)))
         if self._capabilities.architecture is Architecture.EMBEDDER:
             yield from embedder.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
@@ -108,17 +115,31 @@ class TorchEngine:
             return
         running = [self._running(request) for request in batch]
         yield from (row.completion() for row in running if not row.is_live)
-        yield from self._generate([row for row in running if row.is_live])
+        live = sorted((row for row in running if row.is_live), key=lambda row: row.request.beams)
+        for beams, alike in groupby(live, key=lambda row: row.request.beams):
+            rows = list(alike)
+            yield from self._search(rows) if beams > 1 else self._generate(rows)
 
     def _generate(self, rows: list[Running]) -> Iterator[Completion]:
-        if not rows:
-            return
         inputs = [self.read_first(row.request) for row in rows]
         if not self.fits:
             steps = max(row.steps for row in rows)
             yield from fallback.generate(self.model, inputs, rows, self.vocabulary, steps)
         else:
             yield from decode(self.stepper(inputs), rows, self.vocabulary)
+
+    def _search(self, rows: list[Running]) -> Iterator[Completion]:
+        """Requests of as many beams each."""
+        stepper = encoder_decoder.EncoderDecoderStepper(
+            self.model, [row.request.tokens for row in rows], self.vocabulary
+        )
+        searches = {row.request.id: self._search_of(row.request, row.limit) for row in rows}
+        scored = {row.request.id for row in rows if row.request.is_scored}
+        for found in beam_decoding.search(stepper, searches, self.vocabulary, self._rules):
+            yield found if found.id in scored else found._replace(log_probability=None)
+
+    def _search_of(self, request: Request, limit: int) -> Search:
+        return Search(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
 
     def stepper(self, inputs: Sequence[Sequence[int]]) -> Stepper:
         """A batch of what ``read_first`` gave, sorted by length; only where the model ``fits``."""

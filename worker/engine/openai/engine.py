@@ -27,7 +27,7 @@ from worker.engine.protocol import (
     FinishReason,
     Request,
 )
-from worker.engine.requests import refuse_unreadable
+from worker.engine.requests import refuse_beams, refuse_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,7 @@ class OpenAIEngine:
         request would be answered now; ``EngineError`` at the end, where only some were not.
         """
         refuse_unreadable(requests, self._capabilities.context)
+        refuse_beams(requests, "the engine openai")
         open_requests = []
         for request in requests:
             if self._room(request) > 0:
