@@ -25,7 +25,7 @@ path = "marian"
 pairs = [["en", "de"]]
 unit = "text"
 """
-_JOB = {"kind": "translate", "params": {"source": "en", "target": "de"}}
+_JOB = {"kind": "translate", "source": "en", "target": "de"}
 
 
 @dataclass(frozen=True)
