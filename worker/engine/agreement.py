@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from worker.engine.protocol import Architecture, Completion, FinishReason, Request
+from worker.engine.sampling import suppress
 from worker.engine.torch_engine import TorchEngine
 
 
@@ -35,10 +36,10 @@ def forced(engine: TorchEngine, requests: Sequence[Request], answers: Sequence[C
     if not live:
         return Agreed(0, 0)
     stepper = engine.stepper([row.read for row in live])
-    suppressed = torch.tensor(engine.vocabulary.suppressed, dtype=torch.long, device=engine.model.device)
     scores, step, same, total = stepper.start(), 0, 0, 0
     while True:
-        chosen = scores.index_fill(1, suppressed, -torch.inf).argmax(dim=1).tolist()
+        suppress(scores, engine.vocabulary)
+        chosen = scores.argmax(dim=1).tolist()
         judged = [(row.written[step], token) for row, token in zip(live, chosen, strict=True) if step >= row.n_forced]
         same += sum(_is_same(engine, expected, token) for expected, token in judged)
         total += len(judged)

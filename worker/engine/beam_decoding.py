@@ -8,6 +8,7 @@ import torch
 from worker.engine.beam import Candidate, Rules, Search, width
 from worker.engine.decoding import Stepper
 from worker.engine.protocol import Completion, FinishReason
+from worker.engine.sampling import suppress
 from worker.engine.vocabulary import Vocabulary
 
 
@@ -66,9 +67,7 @@ class _Batch:
     def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """``[rows, vocabulary]``; −∞ where an id must never be written."""
         likely = torch.log_softmax(logits.float(), dim=1)
-        if self.vocabulary.suppressed:
-            suppressed = torch.tensor(self.vocabulary.suppressed, device=logits.device)
-            likely.index_fill_(1, suppressed, -torch.inf)
+        suppress(likely, self.vocabulary)
         return torch.log_softmax(likely, dim=1) if self.rules.is_renormalized else likely
 
     def _go_on(self, counts: Sequence[int], device: torch.device) -> None:

@@ -54,8 +54,7 @@ class _Batch:
     def advance(self) -> list[Running]:
         """One token for every live row; returns the rows that ended with it."""
         logits = self.stepper.start() if self._tokens is None else self.stepper.step(self._tokens)
-        suppressed = torch.tensor(self.vocabulary.suppressed, dtype=torch.long, device=logits.device)
-        chosen = choose(logits, self.rows, suppressed)
+        chosen = choose(logits, self.rows, self.vocabulary)
         pairs = zip(self.rows, chosen, strict=True)
         finished = [row for row, token in pairs if row.is_live and row.take(token)]
         self._retire(chosen, logits.device)

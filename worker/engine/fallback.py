@@ -35,8 +35,7 @@ class _Rules:
         self.rows, self.vocabulary, self.finished = rows, vocabulary, finished
 
     def pick(self, _: torch.Tensor, scores: torch.Tensor, **__: Any) -> torch.Tensor:
-        suppressed = torch.tensor(self.vocabulary.suppressed, dtype=torch.long, device=scores.device)
-        chosen = choose(scores, self.rows, suppressed)
+        chosen = choose(scores, self.rows, self.vocabulary)
         pairs = zip(self.rows, chosen, strict=True)
         self.finished += [row for row, token in pairs if row.is_live and row.take(token)]
         only = torch.full_like(scores, -torch.inf)

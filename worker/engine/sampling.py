@@ -6,15 +6,21 @@ import torch
 
 from worker.engine.protocol import Sampling
 from worker.engine.sequence import Running
+from worker.engine.vocabulary import Vocabulary
 
 
-def choose(logits: torch.Tensor, rows: Sequence[Running], suppressed: torch.Tensor) -> list[int]:
+def suppress(scores: torch.Tensor, vocabulary: Vocabulary) -> None:
+    """Makes −∞ of the ``scores`` ``[rows, vocabulary]`` of ids that must never be written, in place."""
+    if vocabulary.suppressed:
+        scores.index_fill_(1, torch.tensor(vocabulary.suppressed, device=scores.device), -torch.inf)
+
+
+def choose(logits: torch.Tensor, rows: Sequence[Running], vocabulary: Vocabulary) -> list[int]:
     """One id for each row of ``logits`` ``[rows, vocabulary]``, which are changed in place.
 
     A row's draw follows from its own scores and its own generator.
     """
-    if len(suppressed):
-        logits.index_fill_(1, suppressed, -torch.inf)
+    suppress(logits, vocabulary)
     chosen: list[int] = logits.argmax(dim=1).tolist()
     for row, running in enumerate(rows):
         if not running.is_live:
