@@ -90,6 +90,10 @@ def test_both_forms_of_a_pooling_are_read(
     assert Pooling.read(tmp_path) == expected
 
 
+def test_an_empty_batch_has_no_vectors(load: Load) -> None:
+    assert run(load("embed-bert", "none"), []) == {}
+
+
 def test_a_pooled_vector_is_of_its_own_tokens() -> None:
     hidden = torch.tensor([[3.0, 0.0], [5.0, 8.0]])
     assert Pooling().pooled(hidden).tolist() == [4.0, 4.0]

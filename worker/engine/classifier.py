@@ -17,8 +17,6 @@ def labels(config: Any) -> tuple[str, ...]:
 
 def classify(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> Iterator[Completion]:
     """Scores the requests, which are sorted by length. ``fits``: whether the model takes a plan, or a plain mask."""
-    if not requests:
-        return
     for request, scores in zip(requests, _scores(model, requests, vocabulary, fits), strict=True):
         yield Completion(request.id, (), FinishReason.LABEL, tuple(scores))
 

@@ -24,7 +24,7 @@ from worker.engine.protocol import (
     OutOfMemoryError,
     Request,
 )
-from worker.engine.requests import refuse_unreadable
+from worker.engine.requests import limit_of_target, refuse_unreadable
 from worker.engine.vocabulary import Vocabulary, search_rules
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class CTranslate2Engine:
         refuse_unreadable(requests, self._capabilities.context)
         if any(request.stop or request.sampling.temperature for request in requests):
             raise EngineError("ctranslate2 knows no stop strings, and no sampling that a seed repeats")
-        limits = [self._limit(request) for request in requests]
+        limits = [limit_of_target(request, self._positions) for request in requests]
         live = [index for index, limit in enumerate(limits) if limit > 0]
         yield from (
             Completion(request.id, (), FinishReason.LENGTH)
@@ -96,10 +96,6 @@ class CTranslate2Engine:
         for beams, alike in groupby(live, key=lambda index: requests[index].beams):
             same = list(alike)
             yield from self._translate([requests[index] for index in same], [limits[index] for index in same], beams)
-
-    def _limit(self, request: Request) -> int:
-        room = self._positions or request.max_new_tokens + len(request.decoder_prefix)
-        return min(request.max_new_tokens, room - len(request.decoder_prefix))
 
     def _translate(self, requests: Sequence[Request], limits: Sequence[int], beams: int) -> Iterator[Completion]:
         try:

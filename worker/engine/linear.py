@@ -91,8 +91,7 @@ def replace_linears(model: nn.Module, make: Callable[[str, nn.Linear], nn.Module
     """Puts ``make(name, linear)`` in the place of every ``nn.Linear`` (not of subclasses) of ``model``."""
     found = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear]
     for name, module in found:
-        parent, _, last = name.rpartition(".")
-        setattr(model.get_submodule(parent), last, make(name, module))
+        model.set_submodule(name, make(name, module))
 
 
 def has_int8() -> bool:

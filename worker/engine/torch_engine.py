@@ -36,7 +36,13 @@ from worker.engine.protocol import (
     OutOfMemoryError,
     Request,
 )
-from worker.engine.requests import refuse_beams, refuse_mixed_beams, refuse_unreadable
+from worker.engine.requests import (
+    limit_of_continuation,
+    limit_of_target,
+    refuse_beams,
+    refuse_mixed_beams,
+    refuse_unreadable,
+)
 from worker.engine.sequence import Decode, Running
 from worker.engine.vocabulary import Vocabulary, search_rules
 
@@ -102,6 +108,8 @@ class TorchEngine:
             raise EngineError(f"the batch failed with {type(error).__name__}") from None
 
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        if not requests:
+            return
         refuse_unreadable(requests, self._capabilities.context)
         if not self.fits or self._capabilities.architecture is not Architecture.ENCODER_DECODER:
             refuse_beams(requests, "this architecture")
@@ -155,14 +163,11 @@ class TorchEngine:
 
     def _running(self, request: Request) -> Running:
         forced: Sequence[int] = ()
-        room = self._capabilities.context - len(self.read_first(request))
+        limit = limit_of_continuation(request, self._capabilities.context)
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
             forced = request.decoder_prefix
-            room = getattr(self.model.config, "max_position_embeddings", None) or request.max_new_tokens + len(forced)
-            room -= len(forced)
-        return Running(
-            request, self.vocabulary, min(request.max_new_tokens, room), forced, self._decode if request.stop else None
-        )
+            limit = limit_of_target(request, getattr(self.model.config, "max_position_embeddings", None))
+        return Running(request, self.vocabulary, limit, forced, self._decode if request.stop else None)
 
     @cached_property
     def _decode(self) -> Decode:

@@ -44,7 +44,7 @@ class GatedMlp(Direct):
         self.down = NativeInt8Linear(down, Before.GATED_SILU)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down.forward(self.gate_up.forward(x))
+        return self.down(self.gate_up(x))
 
 
 def fuse(model: nn.Module) -> None:
@@ -63,7 +63,7 @@ def _fuse_norms(model: nn.Module) -> None:
         # Gemma's weights are what is added to 1.
         for norm in (RmsNorm(weight, epsilon), RmsNorm(1 + weight, epsilon)):
             if _alike(module, norm, weight.shape[0]):
-                _put(model, path, norm)
+                model.set_submodule(path, norm)
                 break
 
 
@@ -72,7 +72,7 @@ def _fuse_feed_forwards(model: nn.Module) -> None:
     for path, module in list(model.named_modules()):
         children = dict(module.named_children())
         if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_gated_silu(module):
-            _put(model, path, GatedMlp(module))
+            model.set_submodule(path, GatedMlp(module))
         elif {"fc1", "fc2", "activation_fn"} <= set(children) and type(children["fc2"]) is nn.Linear:
             activation = children["activation_fn"]
             before = next((step for step, function in _ACTIVATIONS.items() if _alike(activation, function, 64)), None)
@@ -94,8 +94,3 @@ def _alike(one: nn.Module, other: Callable[[torch.Tensor], torch.Tensor], size: 
     sample = torch.randn(3, size, generator=torch.Generator().manual_seed(0))
     expected, found = one(sample), other(sample)
     return bool((expected - found).abs().max() <= _TOLERANCE * expected.abs().max())
-
-
-def _put(model: nn.Module, path: str, module: nn.Module) -> None:
-    parent, _, last = path.rpartition(".")
-    setattr(model.get_submodule(parent), last, module)

@@ -27,7 +27,7 @@ from worker.engine.protocol import (
     FinishReason,
     Request,
 )
-from worker.engine.requests import refuse_beams, refuse_unreadable
+from worker.engine.requests import limit_of_continuation, refuse_beams, refuse_unreadable
 
 log = logging.getLogger(__name__)
 
@@ -79,16 +79,15 @@ class OpenAIEngine:
         refuse_beams(requests, "the engine openai")
         open_requests = []
         for request in requests:
-            if self._room(request) > 0:
+            if self._limit(request) > 0:
                 open_requests.append(request)
             else:
                 yield Completion(request.id, (), FinishReason.LENGTH)
         if open_requests:
             yield from self._ask(open_requests)
 
-    def _room(self, request: Request) -> int:
-        taken = len(request.tokens) + len(request.decoder_prefix)
-        return min(request.max_new_tokens, self._capabilities.context - taken)
+    def _limit(self, request: Request) -> int:
+        return limit_of_continuation(request, self._capabilities.context)
 
     def _ask(self, requests: Sequence[Request]) -> Iterator[Completion]:
         answers = self._answers(requests)
@@ -129,7 +128,7 @@ class OpenAIEngine:
 
     async def _complete(self, connections: httpx.AsyncClient, request: Request) -> Completion:
         try:
-            body = self._wire.body(request, [*request.tokens, *request.decoder_prefix], self._room(request))
+            body = self._wire.body(request, [*request.tokens, *request.decoder_prefix], self._limit(request))
             return self._wire.completion(request, await self._server.complete(connections, body))
         except EngineError as error:
             raise Failed(str(error), Blame.REQUEST, may_pass=False) from None
