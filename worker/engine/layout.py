@@ -98,7 +98,23 @@ class Past(_OneToken):
         return hidden_beyond(known, blocks(self.length), self.like.dtype)
 
 
-class Prompts(_Plan):
+class _OverSlots(_Plan):
+    """Rows packed into one; keys and values of each lie in its slot."""
+
+    def __init__(self, slots: Slots) -> None:
+        super().__init__()
+        self.slots = slots
+
+    def _shared(self, call: Call) -> int:
+        """Heads of keys and values."""
+        return call.key.shape[0] // self.slots.positions
+
+    @cached_property
+    def _rows(self) -> native.Rows:
+        return native.Rows(self.slots.row_starts, self.slots.row_capacities, self.slots.lengths)
+
+
+class Prompts(_OverSlots):
     """New tokens of several rows, packed one behind the other into one row, after ``start`` tokens that every row has
     in its slot already; each token sees its own row up to itself. Rows are sorted by length.
 
@@ -107,21 +123,16 @@ class Prompts(_Plan):
     """
 
     def __init__(self, slots: Slots, start: int, like: torch.Tensor) -> None:
-        super().__init__()
-        self.slots, self.start, self.device = slots, start, like.device
+        super().__init__(slots)
+        self.start, self.device = start, like.device
         self.rows = len(slots.lengths)
         self._masks: dict[tuple[int, int | None, int], torch.Tensor] = {}
 
     def run(self, call: Call) -> torch.Tensor:
-        shared = call.key.shape[0] // self.slots.positions
-        packed = call.query[0].transpose(0, 1)
+        packed, shared = call.query[0].transpose(0, 1), self._shared(call)
         if native.serves(call):
-            return native.attend_prompts(self._memory, call, packed, shared, self.start)[None]
+            return native.attend_prompts(self._rows, call, packed, shared, self.start)[None]
         return self._in_chunks(call, packed, shared)[None]
-
-    @cached_property
-    def _memory(self) -> native.Rows:
-        return native.Rows(*self.slots.places(), self.slots.lengths)
 
     @cached_property
     def _ends(self) -> range:
@@ -188,25 +199,19 @@ def _masked(
     return one_query(query, key, value, call.scale, hidden, call.softcap)
 
 
-class Slotted(_Plan):
+class Slotted(_OverSlots):
     """One new token a row, packed into one row; each sees its own slot."""
 
     def __init__(self, slots: Slots, like: torch.Tensor) -> None:
-        super().__init__()
-        self.slots = slots
+        super().__init__(slots)
         self.lengths = torch.tensor(slots.lengths, device=like.device)
         self._hidden: dict[tuple[int, int, int | None], torch.Tensor] = {}
 
     def run(self, call: Call) -> torch.Tensor:
-        shared = call.key.shape[0] // self.slots.positions
-        query = call.query[0].transpose(0, 1)
+        query, shared = call.query[0].transpose(0, 1), self._shared(call)
         if native.serves(call):
             return native.attend(self._rows, call, query, shared)[None]
         return self._in_groups(call, query, shared)
-
-    @cached_property
-    def _rows(self) -> native.Rows:
-        return native.Rows(*self.slots.places(), self.slots.lengths)
 
     def _in_groups(self, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:
         rows, heads, size = query.shape

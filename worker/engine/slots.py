@@ -59,6 +59,9 @@ class Slots:
         self.version = 0
         self.moves: list[Move] = []
         self.regions: list[Region] = []
+        #: Of each row, the positions that lie before its slot, and its slot's capacity.
+        self.row_starts: list[int] = []
+        self.row_capacities: list[int] = []
         self._index: torch.Tensor | None = None
         self._came_from = list(range(len(self.lengths)))
         self._lay_out()
@@ -85,6 +88,9 @@ class Slots:
         for first, last, size in grouped([capacity(length) for length in self.lengths]):
             self.regions.append(Region(first, last, size, start))
             start += (last - first) * size
+        rows = [(region, row - region.first) for region in self.regions for row in range(region.first, region.last)]
+        self.row_starts = [region.start + row * region.capacity for region, row in rows]
+        self.row_capacities = [region.capacity for region, _ in rows]
         self.moves = list(self._moves(before)) if before else []
         self._came_from = list(range(len(self.lengths)))
         self._index = None
@@ -101,13 +107,6 @@ class Slots:
                 length = max(self.starts[row] for row in together)
                 yield Move(source, self._came_from[first], target, first, len(together), length)
 
-    def places(self) -> tuple[list[int], list[int]]:
-        """Of each row, the positions before its slot, and its slot's capacity."""
-        spans = [
-            (it.start + row * it.capacity, it.capacity) for it in self.regions for row in range(it.last - it.first)
-        ]
-        return [start for start, _ in spans], [size for _, size in spans]
-
     def view(self, store: torch.Tensor, region: Region) -> torch.Tensor:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""
         return _rows(store, store.shape[0] // self.positions, region, region.first, region.last - region.first)
@@ -117,12 +116,10 @@ class Slots:
         if self._index is None:
             places: list[int] = []
             capacities: list[int] = []
-            for region in self.regions:
-                for row in range(region.first, region.last):
-                    slot = (region.start + (row - region.first) * region.capacity) * heads
-                    new = range(slot + self.starts[row], slot + self.lengths[row])
-                    places += new
-                    capacities += [region.capacity] * len(new)
+            for row, (start, size) in enumerate(zip(self.row_starts, self.row_capacities, strict=True)):
+                new = range(start * heads + self.starts[row], start * heads + self.lengths[row])
+                places += new
+                capacities += [size] * len(new)
             of_head = torch.arange(heads, device=device)[:, None] * torch.tensor(capacities, device=device)
             self._index = (of_head + torch.tensor(places, device=device)).flatten()
         return self._index

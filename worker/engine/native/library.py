@@ -24,7 +24,6 @@ _FLAGS = (
 )
 _TIMEOUT_SECONDS = 120
 
-
 #: Sizes of heads, and the scores' memory, are whole multiples of this.
 LANES = 16
 
