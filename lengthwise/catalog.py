@@ -3,7 +3,6 @@
 Knows where a model's files are and what they are used for; never loads weights.
 """
 
-import json
 import tomllib
 from functools import cached_property
 from pathlib import Path
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from lengthwise import json_file
 from lengthwise.errors import ConfigurationError
 from lengthwise.fingerprint import fingerprint
 
@@ -180,14 +180,10 @@ class ModelSpec(Table):
     @cached_property
     def config(self) -> dict[str, Any]:
         """The model's own ``config.json``."""
-        path = self.folder / "config.json"
         try:
-            loaded = json.loads(path.read_bytes())
-        except (OSError, ValueError) as error:
-            raise ConfigurationError(f"model {self.name}: {path} cannot be read ({type(error).__name__})") from None
-        if not isinstance(loaded, dict):
-            raise ConfigurationError(f"model {self.name}: {path} is not a JSON object")
-        return loaded
+            return json_file.read(self.folder / "config.json", dict)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"model {self.name}: {error}") from None
 
     @property
     def context(self) -> int:

@@ -3,7 +3,6 @@
 Needs the extra of that name.
 """
 
-import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
@@ -12,7 +11,7 @@ from typing import Any, Self
 
 import ctranslate2
 
-from lengthwise import manifest
+from lengthwise import json_file, manifest
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
 from worker.engine.protocol import (
@@ -142,10 +141,4 @@ def _words(folder: Path, side: str) -> list[str]:
     path = folder / f"{side}_vocabulary.json"
     if not path.is_file():
         path = folder / "shared_vocabulary.json"
-    try:
-        words = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
-    if not isinstance(words, list):
-        raise ConfigurationError(f"{path} is not a list of words")
-    return words
+    return json_file.read(path, list)

@@ -1,12 +1,12 @@
 """How the vectors of a text's tokens become one: as the model's folder says in the files of sentence-transformers."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
+from lengthwise import json_file
 from lengthwise.errors import ConfigurationError
 
 _MODULES, _POOLING = "modules.json", "1_Pooling/config.json"
@@ -28,7 +28,7 @@ class Pooling:
         """Without files the mean as it is. Raises ``ConfigurationError`` for what they ask and is not done here."""
         if not (folder / _MODULES).is_file():
             return cls()
-        types = [_type(module) for module in _json(folder / _MODULES, list)]
+        types = [_type(module) for module in json_file.read(folder / _MODULES, list)]
         if types not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
             raise ConfigurationError(f"{folder / _MODULES} asks for more than pooling and normalizing")
         return cls(_mode(folder / _POOLING), types[-1] == "Normalize")
@@ -46,19 +46,9 @@ def _type(module: Any) -> str:
 
 def _mode(path: Path) -> str:
     """The mode that ``pooling_mode`` names, or whose flag is set."""
-    config = _json(path, dict)
+    config = json_file.read(path, dict)
     asked = [config["pooling_mode"]] if "pooling_mode" in config else []
     asked += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
     if len(asked) != 1 or asked[0] not in _FLAGS.values():
         raise ConfigurationError(f"{path} asks for a pooling other than mean or cls")
     return str(asked[0])
-
-
-def _json(path: Path, kind: type) -> Any:
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
-    if not isinstance(found, kind):
-        raise ConfigurationError(f"{path} is not of its form")
-    return found
