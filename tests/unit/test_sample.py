@@ -51,6 +51,13 @@ def test_a_model_that_no_catalog_lists_is_spoken_to_by_its_architecture(tmp_path
     assert (found.kind, found.n_items, len(found.requests)) == ("translate", 2, 2)
 
 
+def test_an_embedders_sample_is_refused_for_nothing_compares_its_vectors(tmp_path: Path) -> None:
+    path = tmp_path / "sample.ndjson"
+    path.write_text('{"text": "Hello."}', "utf-8")
+    with pytest.raises(ConfigurationError, match="vectors are not compared"):
+        read(path, ModelSpec(name="unlisted", path=MODELS["demo-translate"].folder), Architecture.EMBEDDER)
+
+
 @pytest.mark.parametrize(
     ("lines", "message"),
     [

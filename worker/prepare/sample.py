@@ -39,6 +39,8 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
 
     Raises ``ConfigurationError`` naming the first line that is wrong, never what it holds.
     """
+    if architecture is Architecture.EMBEDDER:
+        raise ConfigurationError("--sample: vectors are not compared here: prepare an embedder without one")
     lines = _lines(path)
     head = lines.pop(0)[1] if lines and isinstance(lines[0][1], dict) and "kind" in lines[0][1] else {}
     kind = _kind(head, spec, architecture, path)
