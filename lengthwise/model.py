@@ -1,6 +1,5 @@
 """``lengthwise model``: what is done to models before they serve."""
 
-import os
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -35,8 +34,7 @@ def prepare(
     ] = None,
 ) -> None:
     """Write a smaller model, and measure what that cost."""
-    if threads := settings.get().threads:  # read by torch when it is imported
-        os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    settings.get().limit_threads()
     try:
         found = import_module("worker.prepare.run")
     except ModuleNotFoundError as error:

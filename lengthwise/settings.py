@@ -1,5 +1,6 @@
 """Every knob of the system, once: typed, with its unit and reason. Read from ``LENGTHWISE_*`` environment variables."""
 
+import os
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -112,6 +113,11 @@ class Settings(BaseSettings):
         if self.redis_url is None:
             raise ConfigurationError("LENGTHWISE_REDIS_URL is not set, such as redis://host:6379/0")
         return self.redis_url
+
+    def limit_threads(self) -> None:
+        """Tells torch its threads; without effect once it is imported, or where ``OMP_NUM_THREADS`` says otherwise."""
+        if self.threads:
+            os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))
 
 
 @cache

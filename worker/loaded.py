@@ -1,7 +1,6 @@
 """The models that this process has loaded: an engine is loaded once, and the one used longest ago makes room."""
 
 import logging
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -187,8 +186,7 @@ def drop(name: str) -> None:
 
 def _loaded(wanted: ModelSpec) -> Loaded:
     current = settings.get()
-    if current.threads:  # read by torch when the first engine imports it
-        os.environ.setdefault("OMP_NUM_THREADS", str(current.threads))
+    current.limit_threads()
     made_by = wanted.made_by  # of the files before they are read, not of what they may be turned into meanwhile
     placed = wanted.model_copy(update={"device": current.device}) if wanted.device == "auto" else wanted
     engine = registry.load(placed)

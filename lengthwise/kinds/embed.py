@@ -26,7 +26,7 @@ class Item(kind.Item):
         return [self.text]
 
 
-class Embed:
+class Embed(kind.Undemanding):
     name: ClassVar[str] = "embed"
     params_type: ClassVar[type[kind.Params]] = Params
     item_type: ClassVar[type[kind.Item]] = Item
@@ -36,9 +36,6 @@ class Embed:
 
     def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
         return kind.unknown("prefix", [name for spec in specs for name in _options(spec).prefix], "prefix")
-
-    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
-        """Every item will do."""
 
     def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
         return Decoding(max_new_tokens=0)

@@ -20,13 +20,6 @@ GRACE_SECONDS = 20
 
 
 @pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def client(installed: Settings, tmp_path: Path, logs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     """The API, and the process that delivers and sweeps; what a worker does takes seconds for the job below."""
     knobs(

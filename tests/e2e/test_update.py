@@ -19,13 +19,6 @@ TEXTS = [f"{number} " + "ab cd" * (number % 20) for number in range(1500)]
 
 
 @pytest.fixture
-def logs(tmp_path: Path) -> Path:
-    folder = tmp_path / "logs"
-    folder.mkdir()
-    return folder
-
-
-@pytest.fixture
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What a worker does takes seconds for the job below."""
     path = write_catalog(tmp_path, seconds_per_batch=0.1)
