@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
     #: A claim asks for as many engine batches as fit in this time, from 1 to ``claim_batches``: the longer, the
     #: less a claim costs an item; the shorter, the sooner a new urgent item has its turn.
-    claim_seconds: Annotated[float, Field(ge=0)] = 0.025
+    claim_seconds: Annotated[float, Field(ge=0)] = 0.015
     claim_batches: Annotated[int, Field(ge=1)] = 16
     #: A batch of few rows waits this long for company, unless it is interactive.
     linger_seconds: Annotated[float, Field(ge=0)] = 0.01
