@@ -33,6 +33,9 @@ class Prepared:
     def is_urgent(self) -> bool:
         return _is_urgent(self.claim)
 
+    def is_awaited(self, shard_id: int) -> bool:
+        return self.claim.shards[shard_id].priority == Priority.INTERACTIVE
+
     @property
     def is_suspect(self) -> bool:
         """A worker died over it: should this one die too, nothing else may be in hand to be blamed for it."""

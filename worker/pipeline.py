@@ -92,8 +92,15 @@ class Pipeline:
         self._ahead = self._threads[0].submit(in_time)
 
     def settle(self, prepared: Prepared, whole: Sequence[Settlement]) -> None:
-        """Writes these results, now or soon. Raises ``Unavailable`` for these or earlier ones."""
-        self._behind(prepared, lambda: settlement.put(prepared.claim.token, whole))
+        """Writes these results, now or soon. Raises ``Unavailable`` for these or earlier ones.
+
+        Those that somebody waits for are written before anything else is begun: behind the next batch's claim, on
+        its core, they would take three times as long.
+        """
+        if any(prepared.is_awaited(done.shard_id) for done in whole):
+            settlement.put(prepared.claim.token, whole)
+        else:
+            self._behind(prepared, lambda: settlement.put(prepared.claim.token, whole))
 
     def finish(self, prepared: Prepared) -> None:
         """Settles what is whole of a claim, and gives back the rest; its lease lives until that is done."""

@@ -1,5 +1,6 @@
 """What quantizing costs the trained models at their task, and whether exact arithmetic stays exact while it writes."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -70,7 +71,7 @@ def test_int8_has_ninety_nine_hundredths_of_the_score_of_fp32(score: Any) -> Non
     assert int8 >= 0.99 * exact
 
 
-def scored(kind: str, model: Any, start: int, tokens: list[int], after: list[int]) -> torch.Tensor:
+def scored(kind: str, model: Any, start: int, tokens: Sequence[int], after: Sequence[int]) -> Any:
     """What transformers' ``model`` gives before each of ``after`` and behind the last: [after + 1, vocabulary]."""
     if kind in tiny.DECODERS:
         return model(torch.tensor([[*tokens, *after]])).logits[0, len(tokens) - 1 :]

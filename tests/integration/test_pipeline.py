@@ -1,5 +1,6 @@
 """Claims, and the pipeline that makes them ahead and settles behind: no lease outlives the work on what it holds."""
 
+from threading import Event
 from threading import enumerate as living_threads
 from typing import Any
 
@@ -7,8 +8,9 @@ import pytest
 
 from lengthwise.errors import Unavailable
 from lengthwise.ledger import lease as leases
+from lengthwise.states import Priority
 from tests.ledger import POOL, sql, submit
-from worker import claiming, settlement, turn
+from worker import batch, claiming, settlement, turn
 from worker import generate as task
 from worker.claiming import Prepared
 from worker.pipeline import Pipeline
@@ -24,9 +26,9 @@ def leases_alive() -> int:
     return sum(thread.name == "heartbeat" for thread in living_threads())
 
 
-def next_of(pipeline: Pipeline) -> Prepared:
+def next_of(pipeline: Pipeline, priority: Priority = Priority.NORMAL) -> Prepared:
     """A claim of one new item, whose engine is worth settling behind."""
-    submit(["abc"])
+    submit([priority.name], priority=priority)  # texts of their own, or the memory would answer
     prepared = pipeline.next()
     assert prepared is not None
     prepared.model.engine_seconds = 1
@@ -52,6 +54,24 @@ def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.Mon
             pipeline.next()
     assert leases_alive() == 0
     assert sql("SELECT state, deaths FROM shards ORDER BY deaths") == [("ready", 0), ("ready", 1)]
+
+
+def test_what_somebody_waits_for_is_written_before_anything_else_is_begun() -> None:
+    is_free, taken = Event(), []
+    with Pipeline(turn.Turn(POOL)) as pipeline:
+        pipeline._threads[1].submit(is_free.wait, 30)
+        for priority in (Priority.NORMAL, Priority.INTERACTIVE):
+            prepared = next_of(pipeline, priority)
+            batch.run(prepared.work, prepared.model, [0])
+            prepared.model.engine_seconds = 1
+            pipeline.settle(prepared, prepared.work.whole())
+            taken.append(prepared)
+        written = sql("SELECT priority FROM shards WHERE state = 'done'")
+        is_free.set()
+        for prepared in taken:
+            pipeline.finish(prepared)
+    assert written == [(Priority.INTERACTIVE,)]
+    assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
 
 
 def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
