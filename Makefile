@@ -82,7 +82,11 @@ $(PEERS)/.installed: benchmarks/engine/peers.txt
 bench-engine: $(BENCHMARKED) $(PEERS)/.installed ## The engine beside transformers, CTranslate2 and OpenVINO (an hour or two; ARGS=--quick for minutes)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
+bench-gpu: ARGS :=
+bench-gpu: $(INSTALLED) ## The engine beside transformers on a GPU, in bf16 (ARGS="--size 7b"; ARGS=--tiny on a CPU)
+	@$(BIN)/python -m benchmarks.gpu $(ARGS)
+
 clean: ## Remove the environment, the local data and all caches
 	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults test-servers test-compose format evaluate bench-queue bench-engine clean
+.PHONY: help install demo up lint test faults test-servers test-compose format evaluate bench-queue bench-engine bench-gpu clean

@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.core import one_core
-from benchmarks.engine import peak, report
+from benchmarks.engine import model, peak, report
 from benchmarks.engine.compare import OURS, SYSTEMS, Comparison, compare
 from benchmarks.engine.process import Broken
 from benchmarks.engine.share import measure_share
@@ -69,9 +69,9 @@ def measure(wanted: Plan, folder: Path, console: Console) -> dict[str, Any]:
     figures: dict[str, Any] = {"rounds": wanted.rounds, "clock": wanted.clock}
     for part in [part for part in wanted.parts if part != "share"]:
         count, interpreters = wanted.items[part], {False: ours, True: wanted.peers}
-        found.append(
-            compare(part, count, wanted.rounds, wanted.systems, interpreters, folder, wanted.clock, console.print)
-        )
+        path = model.write(WORKLOADS[part].model, folder)
+        systems = {name: SYSTEMS[name] for name in wanted.systems}
+        found.append(compare(part, path, count, wanted.rounds, systems, interpreters, wanted.clock, console.print))
         figures |= report.comparison(console, found[-1])
         if part == "w1" and OURS in found[-1].rates:
             best = peak.int8_operations_per_second()

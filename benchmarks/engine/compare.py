@@ -1,4 +1,4 @@
-"""Every system on every workload that it is for, in turns, each alone on the core while it runs."""
+"""Every system on every workload that it is for, in turns, each alone while it runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.engine import model
 from benchmarks.engine.process import Running, running
-from benchmarks.engine.workload import WORKLOADS
 
 OURS, EXACT, ARRIVAL = "lengthwise int8", "lengthwise exact fp32", "transformers, arrival order"
 SORTED, CTRANSLATE2, OPENVINO = "transformers, sorted", "CTranslate2 int8", "OpenVINO GenAI int8"
@@ -24,12 +22,12 @@ class System:
 
 
 SYSTEMS = {
-    OURS: System("ours:Int8"),
-    EXACT: System("ours:Exact"),
-    CTRANSLATE2: System("ctranslate2_peer:CTranslate2", "w1", is_peer=True),
-    OPENVINO: System("openvino_peer:OpenVino", "w2 w3", is_peer=True),
-    SORTED: System("transformers_peer:Sorted"),
-    ARRIVAL: System("transformers_peer:InArrivalOrder"),
+    OURS: System("benchmarks.engine.ours:Int8"),
+    EXACT: System("benchmarks.engine.ours:Exact"),
+    CTRANSLATE2: System("benchmarks.engine.ctranslate2_peer:CTranslate2", "w1", is_peer=True),
+    OPENVINO: System("benchmarks.engine.openvino_peer:OpenVino", "w2 w3", is_peer=True),
+    SORTED: System("benchmarks.engine.transformers_peer:Sorted"),
+    ARRIVAL: System("benchmarks.engine.transformers_peer:InArrivalOrder"),
 }
 
 
@@ -39,6 +37,9 @@ class Comparison:
 
     workload: str
     rates: Mapping[str, Sequence[float]]
+    #: The most memory that each had, and its batches where it plans them.
+    peak_bytes: Mapping[str, int]
+    batches: Mapping[str, Sequence[Sequence[int]] | None]
 
     def ratio(self, of: str, to: str) -> float | None:
         """The median of the rounds' ratios; None where one of the two did not run."""
@@ -49,30 +50,29 @@ class Comparison:
 
 def compare(
     workload: str,
+    model: Path,
     count: int,
     rounds: int,
-    names: Sequence[str],
+    systems: Mapping[str, System],
     interpreters: Mapping[bool, Path],
-    folder: Path,
     clock: str,
     say: Callable[[str], None],
 ) -> Comparison:
-    """Loads those of the named systems that are for this workload, then measures them in turns.
+    """Loads those of the systems that are for this workload, then measures them in turns.
 
     ``interpreters`` are that of the peers (True) and ours (False); ``clock`` is ``wall`` or ``cpu``. Raises ``Broken``.
     """
-    path = model.write(WORKLOADS[workload].model, folder)
     with ExitStack() as exits:
         loaded: dict[str, Running] = {}
-        for name in names:
-            system = SYSTEMS[name]
+        for name, system in systems.items():
             if workload in system.workloads.split():
                 say(f"loading {name}")
-                process = running(name, system.place, workload, path, interpreters[system.is_peer])
+                process = running(name, system.place, workload, model, interpreters[system.is_peer])
                 loaded[name] = exits.enter_context(process)
         rates: dict[str, list[float]] = {name: [] for name in loaded}
         for number in range(1, rounds + 1):
             for name, system_process in loaded.items():
                 rates[name].append(system_process.items_per_second(count, number, clock))
                 say(f"{workload} round {number}: {name} {rates[name][-1]:.2f} items/s")
-        return Comparison(workload, rates)
+        peaks = {name: process.peak_bytes for name, process in loaded.items()}
+        return Comparison(workload, rates, peaks, {name: process.batches for name, process in loaded.items()})

@@ -1,7 +1,8 @@
 """Our engine, planned as a worker plans a claim of these items."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -11,25 +12,35 @@ from worker.engine.protocol import Request
 from worker.engine.torch_engine import TorchEngine
 from worker.plan import pack, plan
 
-#: A decoder-only model's batches are not padded: nothing is lost by large ones.
-_BATCH_TOKENS = {"marian": 4096, "llama": 16_384}
-
 
 class Int8:
     """Rows do not see each other."""
 
-    quantization = "int8"
+    quantization: Literal["int8", "bf16", "none"] = "int8"
+    device = "cpu"
+    #: By a workload's model. A decoder-only model's batches are not padded: nothing is lost by large ones.
+    batch_tokens: Mapping[str, int] = {"marian": 8192, "llama": 16_384}
+    batch_rows = 128
 
     def __init__(self, model: Path, workload: Workload) -> None:
         torch.set_num_threads(1)
-        named = {"name": "bench", "path": model, "quantization": self.quantization}
-        self.spec = ModelSpec.model_validate(named | {"batch_tokens": _BATCH_TOKENS[workload.model]})
+        self.spec = ModelSpec(
+            name="bench",
+            path=model,
+            quantization=self.quantization,
+            device=self.device,
+            batch_tokens=self.batch_tokens[workload.model],
+            batch_rows=self.batch_rows,
+        )
         self.engine = TorchEngine.load(self.spec)
         self.cut = pack if self.engine.capabilities().is_packed else plan
 
+    def batches(self, items: Sequence[Item]) -> list[list[int]]:
+        return self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows)
+
     def run(self, items: Sequence[Item]) -> list[int]:
         written = [0] * len(items)
-        for batch in self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows):
+        for batch in self.batches(items):
             requests = [Request(index, items[index].tokens, items[index].n_output) for index in batch]
             for completion in self.engine.generate(requests):
                 written[completion.id] = len(completion.tokens)

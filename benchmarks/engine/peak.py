@@ -28,11 +28,12 @@ def int8_operations_per_second() -> float:
     torch.set_num_threads(1)
     linear, rows = RowInt8Linear(nn.Linear(_WIDTH, _WIDTH)), torch.randn(_ROWS, _WIDTH)
     with torch.inference_mode():
-        seconds = _seconds(lambda: linear(rows))
-    return 2 * _ROWS * _WIDTH * _WIDTH / seconds
+        taken = seconds(lambda: linear(rows))
+    return 2 * _ROWS * _WIDTH * _WIDTH / taken
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def seconds(call: Callable[[], object]) -> float:
+    """The median of a few calls."""
     taken = []
     for _ in range(_TIMES):
         began = time.perf_counter()

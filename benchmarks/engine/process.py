@@ -30,6 +30,9 @@ class Running:
     name: str
     workload: str
     process: subprocess.Popen[str]
+    #: Of the last round: the most memory until then, and the batches, None where the system does not plan them.
+    peak_bytes: int = 0
+    batches: list[list[int]] | None = None
 
     def items_per_second(self, count: int, number: int, clock: str = "wall") -> float:
         """Runs that many items of round ``number``; by the ``wall`` clock or the process's own, ``cpu``.
@@ -43,6 +46,7 @@ class Running:
         wrong = sum(told != should for told, should in zip(answer["written"], wanted, strict=True))
         if wrong:
             raise Broken(f"{self.name} wrote {wrong} of {count} answers at another length than it was asked for")
+        self.peak_bytes, self.batches = answer["peak_bytes"], answer["batches"]
         return count / float(answer["seconds"][clock])
 
     def answer(self) -> dict[str, Any]:

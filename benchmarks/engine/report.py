@@ -16,11 +16,11 @@ Figures = dict[str, Any]
 _KEYS = {OURS: "int8", EXACT: "exact", CTRANSLATE2: "ctranslate2", OPENVINO: "openvino", SORTED: "sorted"}
 
 
-def _rounded(value: float | None, digits: int = 2) -> float | None:
+def rounded(value: float | None, digits: int = 2) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _range(rates: Sequence[float]) -> str:
+def spread(rates: Sequence[float]) -> str:
     return f"{median(rates):.2f} ({min(rates):.2f}–{max(rates):.2f})"
 
 
@@ -30,15 +30,15 @@ def comparison(console: Console, found: Comparison) -> Figures:
         table.add_column(column, justify="right")
     for name, rates in found.rates.items():
         ratios = (found.ratio(ours, name) for ours in (OURS, EXACT))
-        table.add_row(name, _range(rates), *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios))
+        table.add_row(name, spread(rates), *("" if ratio is None else f"{ratio:.2f}" for ratio in ratios))
     console.print(table)
     key = found.workload
     return {
-        f"{key}_vs_ctranslate2": _rounded(found.ratio(OURS, CTRANSLATE2)),
-        f"{key}_vs_openvino": _rounded(found.ratio(OURS, OPENVINO)),
-        f"{key}_vs_transformers": _rounded(found.ratio(OURS, ARRIVAL)),
-        f"{key}_vs_transformers_sorted": _rounded(found.ratio(OURS, SORTED)),
-        f"{key}_exact_vs_transformers": _rounded(found.ratio(EXACT, ARRIVAL)),
+        f"{key}_vs_ctranslate2": rounded(found.ratio(OURS, CTRANSLATE2)),
+        f"{key}_vs_openvino": rounded(found.ratio(OURS, OPENVINO)),
+        f"{key}_vs_transformers": rounded(found.ratio(OURS, ARRIVAL)),
+        f"{key}_vs_transformers_sorted": rounded(found.ratio(OURS, SORTED)),
+        f"{key}_exact_vs_transformers": rounded(found.ratio(EXACT, ARRIVAL)),
         f"{key}_items_per_second": {
             _KEYS.get(name, "transformers"): round(median(rates), 3) for name, rates in found.rates.items()
         },
@@ -55,7 +55,7 @@ def peak(console: Console, share: float, operations: float) -> Figures:
 
 def share(console: Console, found: Share) -> Figures:
     console.print(
-        f"through API, PostgreSQL, Redis and worker: {_range(found.system)} items/s, "
-        f"the bare engine on the same items: {_range(found.engine)}"
+        f"through API, PostgreSQL, Redis and worker: {spread(found.system)} items/s, "
+        f"the bare engine on the same items: {spread(found.engine)}"
     )
     return {"system_share_of_engine": round(found.ratio, 3)}

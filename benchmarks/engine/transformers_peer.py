@@ -11,21 +11,23 @@ import torch
 import transformers
 
 from benchmarks.engine.workload import Item, Workload, lengths
+from worker.engine.precision import device
 from worker.plan import plan
 
 _ROWS = 16
-_BUDGET_TOKENS, _BUDGET_ROWS = 4096, 64
-_CLASSES = {"marian": "MarianMTModel", "llama": "LlamaForCausalLM"}
 
 
 class InArrivalOrder:
     """Batches of 16."""
 
+    device = "cpu"
+
     def __init__(self, model: Path, workload: Workload) -> None:
         torch.set_num_threads(1)
-        kind: Any = getattr(transformers, _CLASSES[workload.model])
-        self.pads_left = workload.model == "llama"
-        self.model = kind.from_pretrained(model).eval()
+        config: Any = transformers.AutoConfig.from_pretrained(model)
+        kind: Any = getattr(transformers, config.architectures[0])
+        self.pads_left = not config.is_encoder_decoder
+        self.model = kind.from_pretrained(model).eval().to(device(self.device))
 
     def batches(self, items: Sequence[Item]) -> list[list[int]]:
         every = list(range(len(items)))
@@ -48,8 +50,8 @@ class InArrivalOrder:
             ids.append(padding + item.tokens if self.pads_left else item.tokens + padding)
             mask.append(padding + ones if self.pads_left else ones + padding)
         answer = self.model.generate(
-            input_ids=torch.tensor(ids),
-            attention_mask=torch.tensor(mask),
+            input_ids=torch.tensor(ids, device=self.model.device),
+            attention_mask=torch.tensor(mask, device=self.model.device),
             max_new_tokens=max(item.n_output for item in batch),
             do_sample=False,
             num_beams=1,
@@ -60,5 +62,7 @@ class InArrivalOrder:
 class Sorted(InArrivalOrder):
     """By length, under the token budget that is our default."""
 
+    batch_tokens, batch_rows = 4096, 64
+
     def batches(self, items: Sequence[Item]) -> list[list[int]]:
-        return plan(lengths(items), _BUDGET_TOKENS, _BUDGET_ROWS)
+        return plan(lengths(items), self.batch_tokens, self.batch_rows)

@@ -1,0 +1,71 @@
+"""The systems that are measured: on the GPU where there is one, in bf16, under one token budget."""
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+from benchmarks.engine.ours import Int8
+from benchmarks.engine.transformers_peer import InArrivalOrder, Sorted
+from benchmarks.engine.workload import PAD, Item, Workload
+
+_BATCH_TOKENS, _BATCH_ROWS = 16_384, 256
+#: Of the memory that is free once its model is loaded: the others' batches need theirs.
+_CACHE_SHARE = 0.4
+#: Without a GPU the cache would be sized by the machine's memory.
+_CPU_BLOCKS = 64
+
+
+class Bf16(Int8):
+    quantization = "bf16"
+    device = "auto"
+    batch_tokens = dict.fromkeys(("marian", "llama"), _BATCH_TOKENS)
+    batch_rows = _BATCH_ROWS
+
+
+class SortedOnGpu(Sorted):
+    device = "auto"
+    batch_tokens, batch_rows = _BATCH_TOKENS, _BATCH_ROWS
+
+
+class Continuous:
+    """transformers' continuous batching, each item ended at its own length, its cache kept between rounds."""
+
+    def __init__(self, model: Path, workload: Workload) -> None:
+        hub: Any = transformers
+        loaded = _OnGpu(model, workload).model
+        wanted = hub.GenerationConfig(do_sample=False, eos_token_id=-1, pad_token_id=PAD)
+        blocks = None if loaded.device.type == "cuda" else _CPU_BLOCKS
+        room = hub.ContinuousBatchingConfig(max_memory_percent=_CACHE_SHARE, num_blocks=blocks)
+        self.manager = loaded.init_continuous_batching(wanted, room)
+        with torch.no_grad():
+            self.manager.warmup()
+        self.manager.start()
+        self.numbers = count()
+
+    def run(self, items: Sequence[Item]) -> list[int]:
+        places = {f"item-{next(self.numbers)}": place for place in range(len(items))}
+        for name, place in places.items():
+            self.manager.add_request(
+                items[place].tokens, request_id=name, max_new_tokens=items[place].n_output, eos_token_id=-1
+            )
+        written = [0] * len(items)
+        waiting = len(items)
+        while waiting:
+            answer = self.manager.get_result(timeout=1)
+            if answer is None and not self.manager.is_running():
+                raise RuntimeError("continuous batching has ended")
+            if answer is not None and answer.is_finished():
+                written[places[answer.request_id]] = len(answer.generated_tokens)
+                waiting -= 1
+        return written
+
+
+class _OnGpu(InArrivalOrder):
+    device = "auto"
