@@ -50,7 +50,12 @@ class Loaded:
     _paused_until: float = field(default=0.0, init=False)
 
     def __post_init__(self) -> None:
-        self.batch_tokens = self.spec.batch_tokens
+        self.batch_tokens = self._most_tokens
+
+    @property
+    def _most_tokens(self) -> int:
+        fitting = self.capabilities.batch_tokens
+        return self.spec.batch_tokens if fitting is None else min(self.spec.batch_tokens, fitting)
 
     def took(self, batch_seconds: float, engine_seconds: float) -> None:
         """Another batch took this long, its answers' way into results included."""
@@ -84,7 +89,7 @@ class Loaded:
 
     def grow(self) -> None:
         """What did not fit may fit again: other users of the device come and go."""
-        self.batch_tokens = min(self.spec.batch_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
+        self.batch_tokens = min(self._most_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
 
 
 def averaged(known: float | None, seconds: float) -> float:

@@ -12,15 +12,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks.engine import model
 from benchmarks.engine.compare import OURS, SYSTEMS
+from benchmarks.engine.ours import Int8
 from benchmarks.engine.process import Broken, running
 from benchmarks.engine.workload import VOCABULARY, WORKLOADS, Item
 from benchmarks.queue.stack import Bench, Stack, ours
 
 WORKLOAD = "share"
 _WARM_UP_ITEMS = 64
-_CATALOG = """\
+_CATALOG = f"""\
 [models.marian]
 path = "marian"
+batch_tokens = {Int8.batch_tokens["marian"]}
+batch_rows = {Int8.batch_rows}
 [models.marian.translate]
 pairs = [["en", "de"]]
 unit = "text"
@@ -49,7 +52,7 @@ def measure_share(bench: Bench, count: int, rounds: int, python: Path, say: Call
         running(OURS, SYSTEMS[OURS].place, WORKLOAD, path, python) as bare,
         ours(bench, catalog, extra={"LENGTHWISE_THREADS": "1"}) as stack,
     ):
-        _through(stack, WORKLOADS[WORKLOAD].items(_WARM_UP_ITEMS, 0))
+        _through(stack, WORKLOADS[WORKLOAD].items(min(count, _WARM_UP_ITEMS), 0))
         for number in range(1, rounds + 1):
             engine.append(bare.items_per_second(count, number))
             system.append(_through(stack, WORKLOADS[WORKLOAD].items(count, number)))

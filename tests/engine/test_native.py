@@ -1,9 +1,11 @@
 """Our own kernels: what torch computes, the same bits in any company, and a way on without a compiler."""
 
+import ctypes
 import logging
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +25,12 @@ from worker.engine.native.fused import GatedMlp, RmsNorm, fuse
 from worker.engine.native.linear import Before, NativeInt8Linear
 
 needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
+
+
+def forget() -> None:
+    """The next who asks finds the kernels anew."""
+    library.compiled.cache_clear()
+    library.library.cache_clear()
 
 
 def error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -101,12 +109,17 @@ def own(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.
     return part[:, : lengths[row]]
 
 
+def squeezed(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+    return scores if softcap is None else torch.tanh(scores / softcap) * softcap
+
+
 ATTENTION = {
     "lengths": st.lists(st.integers(2, 90), min_size=1, max_size=5),
     "shared": st.integers(1, 3),
     "repeats": st.integers(1, 4),
     "size": st.sampled_from([16, 48, 64, 80]),
     "window": st.none() | st.integers(1, 40),
+    "softcap": st.none() | st.floats(0.5, 50),
     "n_threads": st.integers(1, 2),
 }
 
@@ -116,17 +129,23 @@ ATTENTION = {
 @given(**ATTENTION)
 @torch.inference_mode()
 def test_one_token_a_row_sees_its_row(
-    lengths: list[int], shared: int, repeats: int, size: int, window: int | None, n_threads: int
+    lengths: list[int],
+    shared: int,
+    repeats: int,
+    size: int,
+    window: int | None,
+    softcap: float | None,
+    n_threads: int,
 ) -> None:
     torch.set_num_threads(n_threads)
     rows, keys, values = memory(lengths, shared, size)
     heads = shared * repeats
     query, bias = torch.randn(len(lengths), heads, size), torch.randn(1, heads, 1, max(lengths))
-    call = Call(query, keys, values, 0.3, bias, window)
+    call = Call(query, keys, values, 0.3, bias, window, softcap)
     found = attention.attend(rows, call, query, shared)
     for row, length in enumerate(lengths):
         key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
-        scores = (key @ query[row][:, :, None])[..., 0] * 0.3 + bias[0, :, 0, :length]
+        scores = squeezed((key @ query[row][:, :, None])[..., 0] * 0.3, softcap) + bias[0, :, 0, :length]
         scores[:, : max(0, length - (window or length))] = -torch.inf
         expected = torch.softmax(scores, -1)[:, None] @ value
         assert torch.allclose(found[row], expected[:, 0], rtol=1e-4, atol=1e-5)
@@ -137,13 +156,21 @@ def test_one_token_a_row_sees_its_row(
 @given(**ATTENTION, known=st.integers(0, 1))
 @torch.inference_mode()
 def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
-    lengths: list[int], shared: int, repeats: int, size: int, window: int | None, n_threads: int, known: int
+    lengths: list[int],
+    shared: int,
+    repeats: int,
+    size: int,
+    window: int | None,
+    softcap: float | None,
+    n_threads: int,
+    known: int,
 ) -> None:
     torch.set_num_threads(n_threads)
     rows, keys, values = memory(lengths, shared, size)
     heads, new = shared * repeats, [length - known for length in lengths]
     query = torch.randn(sum(new), heads, size)
-    found = attention.attend_prompts(rows, Call(query, keys, values, 0.3, None, window), query, shared, known)
+    call = Call(query, keys, values, 0.3, None, window, softcap)
+    found = attention.attend_prompts(rows, call, query, shared, known)
     parts = (packed.split_with_sizes(new) for packed in (query, found))
     for row, (packed, answers) in enumerate(zip(*parts, strict=True)):
         key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
@@ -151,7 +178,8 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
         seen = places <= places[known:, None]
         if window is not None:
             seen &= places > places[known:, None] - window
-        expected = functional.scaled_dot_product_attention(packed.transpose(0, 1), key, value, seen, scale=0.3)
+        scores = squeezed(packed.transpose(0, 1) @ key.transpose(1, 2) * 0.3, softcap)
+        expected = torch.softmax(scores.masked_fill(~seen, -torch.inf), -1) @ value
         assert torch.allclose(answers, expected.transpose(0, 1), rtol=1e-4, atol=1e-5)
 
 
@@ -200,7 +228,7 @@ def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
         compiler.chmod(0o755)
     monkeypatch.setenv("CC", str(compiler))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    library.library.cache_clear()
+    forget()
     try:
         with caplog.at_level(logging.WARNING):
             engine = tiny.load(folder, "int8")
@@ -208,8 +236,33 @@ def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
         assert any(type(module) is RowInt8Linear for module in engine.model.modules())
         assert len(run(engine, tiny.requests())) == len(tiny.requests())
     finally:
-        library.library.cache_clear()
+        forget()
     assert not list(tmp_path.glob("lengthwise/*")), "nothing half-made stays"
+
+
+class Broken:
+    """The kernels, one of which leaves its output as it was."""
+
+    def __init__(self, kernels: ctypes.CDLL, name: str) -> None:
+        self._kernels, self._name = kernels, name
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *_: None) if name == f"lengthwise_{self._name}" else getattr(self._kernels, name)
+
+
+@needs_kernels
+@pytest.mark.parametrize("name", ["linear", "attend", "attend_prompts", "rms_norm"])
+def test_kernels_that_compute_wrongly_are_not_used(
+    name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = Broken(library.kernels(), name)
+    library.library.cache_clear()
+    monkeypatch.setattr(library, "compiled", lambda: broken)
+    try:
+        assert library.library() is None
+    finally:
+        library.library.cache_clear()
+    assert "the kernels compute wrongly here" in caplog.text
 
 
 @needs_kernels
@@ -217,7 +270,7 @@ def test_kernels_are_compiled_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made_at = []
     for _ in range(2):
-        library.library.cache_clear()
+        forget()
         assert library.library() is not None
         (kept,) = (tmp_path / "lengthwise").iterdir()
         made_at.append(kept.stat().st_mtime_ns)
@@ -230,5 +283,5 @@ def test_where_nothing_may_be_kept_they_are_compiled_all_the_same(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    library.library.cache_clear()
+    forget()
     assert library.library() is not None

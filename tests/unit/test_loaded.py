@@ -1,6 +1,7 @@
 """How much a loaded model is given at once."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,12 @@ def test_what_does_not_fit_is_counted_with_its_beams(model: Loaded, params: dict
     assert model.batch_tokens == left
     assert sum(len(done.results) for done in work.whole()) == 11
     assert work.open_shards == []
+
+
+def test_a_batch_never_has_more_tokens_than_its_engine_has_room_for(model: Loaded) -> None:
+    roomy = replace(model.capabilities, batch_tokens=1000)
+    small = replace(model.capabilities, batch_tokens=50)
+    for capabilities, most in ((roomy, 200), (small, 50)):
+        limited = Loaded(model.spec, model.model, model.engine, capabilities)
+        limited.grow()
+        assert limited.batch_tokens == most

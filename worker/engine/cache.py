@@ -77,6 +77,11 @@ class _Layer(CacheLayerMixin):
             capacity = blocks(max(length, 2 * self.keys.shape[2]))
             self.keys, self.values = resized(self.keys, capacity), resized(self.values, capacity)
 
+    @property
+    def token_bytes(self) -> int:
+        """What one token of one row takes."""
+        return sum(store[0, :, 0].nbytes for store in (self.keys, self.values))
+
     def keep(self, rows: torch.Tensor) -> None:
         if self.is_initialized:
             self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)

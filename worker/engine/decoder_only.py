@@ -24,8 +24,7 @@ class DecoderOnlyStepper:
 
     def start(self) -> torch.Tensor:
         known, layers = self._prefix()
-        is_softcapped = getattr(self.model.config, "attn_logit_softcapping", None) is not None
-        self.slots = Slots([len(prompt) for prompt in self.prompts], known, is_softcapped)
+        self.slots = Slots([len(prompt) for prompt in self.prompts], known)
         self.cache = slot_cache(self.model.config.num_hidden_layers, self.slots, layers)
         self._cache_argument = cache_argument(self.model, self.cache)
         new = [prompt[known:] for prompt in self.prompts]
@@ -38,6 +37,10 @@ class DecoderOnlyStepper:
         self.slots.advance()
         plan = Slotted(self.slots, tokens)
         return self._forward(tokens, plan.lengths - 1, plan, 0)
+
+    @property
+    def token_bytes(self) -> int:
+        return sum(layer.token_bytes for layer in self.cache.layers)
 
     def keep(self, rows: Sequence[int]) -> None:
         self.slots.keep(rows)

@@ -25,6 +25,11 @@ class Stepper(Protocol):
         """Adds one id a row, ``[rows]``; gives the scores of the next."""
         ...
 
+    @property
+    def token_bytes(self) -> int:
+        """What keys and values take for each token of input, once it was read."""
+        ...
+
     def keep(self, rows: Sequence[int]) -> None:
         """Forgets all rows but these, whose order is theirs from now on."""
         ...

@@ -45,6 +45,12 @@ class EncoderDecoderStepper:
         ).logits
         return logits[:, -1]
 
+    @property
+    def token_bytes(self) -> int:
+        """For a token of a source, and one of its answer."""
+        caches = self.cache.self_attention_cache, self.cache.cross_attention_cache
+        return sum(layer.token_bytes for cache in caches for layer in cache.layers)
+
     def keep(self, rows: Sequence[int]) -> None:
         index = torch.tensor(rows, device=self.encoded.device)
         keep_rows(self.cache, index)

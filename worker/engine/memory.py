@@ -1,13 +1,63 @@
-"""Memory that the engine has used once stays with the process: handing it back costs more than a batch's arithmetic."""
+"""The device's memory: how much of it a batch may take, and what the process keeps of what it has used once."""
 
 import ctypes
 import logging
+from pathlib import Path
+
+import torch
 
 log = logging.getLogger(__name__)
 
 # From malloc.h of the GNU C library.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
+
+#: Of what is free once the model is loaded, for keys and values; activations, and other models, need theirs.
+_SHARE = 0.5
+#: Positions that are there for each input token: a row's room is up to twice its prompt, or its answer as long again.
+_POSITIONS_A_TOKEN = 2
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def batch_tokens(token_bytes: int, where: torch.device) -> int | None:
+    """Input tokens whose keys and values, of ``token_bytes`` each, the device has room for; ``None`` if it cannot tell.
+
+    An estimate: what an answer needs beyond its input is seen when the memory runs out, and the batch is halved.
+    """
+    free = free_bytes(where)
+    return None if free is None else max(1, int(_SHARE * free / (_POSITIONS_A_TOKEN * token_bytes)))
+
+
+def free_bytes(where: torch.device) -> int | None:
+    """What this process may still take of the device's memory; on a CPU, of the machine's and of the container's."""
+    if where.type == "cuda":
+        return int(torch.cuda.mem_get_info(where)[0])
+    if where.type != "cpu":
+        return None
+    rooms = [room for room in (_machine_room(), _container_room()) if room is not None]
+    return min(rooms, default=None)
+
+
+def _machine_room() -> int | None:
+    try:
+        return 1024 * _fields("/proc/meminfo")["MemAvailable:"]
+    except (OSError, KeyError):
+        return None
+
+
+def _container_room() -> int | None:
+    """By the control group's limit, where there is one (version 2). What files have cached makes way."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        return max(0, limit - used + _fields(str(_CGROUP / "memory.stat"))["inactive_file"])
+    except (OSError, ValueError, KeyError):  # no such file, or "max"
+        return None
+
+
+def _fields(path: str) -> dict[str, int]:
+    """A name and a number a line."""
+    return {words[0]: int(words[1]) for line in Path(path).read_text().splitlines() if (words := line.split())}
 
 
 def keep_freed() -> None:

@@ -88,6 +88,8 @@ class Capabilities:
     labels: tuple[str, ...] = ()
     #: Whether inputs of any lengths run together at no cost: nothing is padded.
     is_packed: bool = False
+    #: Input tokens of a batch, padding included, that the device has memory for; None where that is not known.
+    batch_tokens: int | None = None
 
 
 class EngineError(Exception):

@@ -48,9 +48,7 @@ def capacity(length: int) -> int:
 class Slots:
     """Where rows lie: shared by all layers of a cache."""
 
-    def __init__(self, lengths: Sequence[int], start: int = 0, is_softcapped: bool = False) -> None:
-        #: Whether scores are, which our kernels do not do.
-        self.is_softcapped = is_softcapped
+    def __init__(self, lengths: Sequence[int], start: int = 0) -> None:
         #: Tokens of each row, those of the running forward pass included.
         self.lengths = list(lengths)
         #: Of each row, the place of its first token in the running forward pass.
@@ -159,7 +157,7 @@ class SlotLayer(CacheLayerMixin):
     def _memory(self, like: torch.Tensor) -> torch.Tensor:
         shape = self.slots.positions * like.shape[1], like.shape[-1]
         # What a mask hides must still be finite; our kernels read nothing that is hidden.
-        return like.new_empty(shape) if serves(like) and not self.slots.is_softcapped else like.new_zeros(shape)
+        return like.new_empty(shape) if serves(like) else like.new_zeros(shape)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -187,6 +185,11 @@ class SlotLayer(CacheLayerMixin):
         """A copy of the first row's beginning."""
         views = (self.slots.view(store, self.slots.regions[0]) for store in (self.keys, self.values))
         return Stored(*(view[:1, :, :length].clone() for view in views))
+
+    @property
+    def token_bytes(self) -> int:
+        """What one position takes."""
+        return (self.keys.nbytes + self.values.nbytes) // self.slots.positions
 
     def get_seq_length(self) -> int:
         return 0

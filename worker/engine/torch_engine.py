@@ -1,6 +1,8 @@
 """The engine that ships: transformers' own modules, our attention, caches, linear layers and decoding loop."""
 
+import logging
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
@@ -46,6 +48,8 @@ from worker.engine.requests import (
 from worker.engine.sequence import Decode, Running
 from worker.engine.vocabulary import Vocabulary, search_rules
 
+log = logging.getLogger(__name__)
+
 
 class TorchEngine:
     """One loaded model. Not for two threads at once; uses as many of torch's threads as the process has."""
@@ -80,7 +84,23 @@ class TorchEngine:
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind is Architecture.DECODER_ONLY
         capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed)
-        return cls(model, spec.folder, capabilities, fits)
+        engine = cls(model, spec.folder, capabilities, fits)
+        if fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY):
+            engine._limit_batches(spec, where)
+        return engine
+
+    @torch.inference_mode()
+    def _limit_batches(self, spec: ModelSpec, where: torch.device) -> None:
+        """By what one token's keys and values take, which the model itself tells by reading one."""
+        probe = self.stepper([[0]])
+        probe.start()
+        most = memory.batch_tokens(probe.token_bytes, where)
+        self._capabilities = replace(self._capabilities, batch_tokens=most)
+        if most is not None and most < spec.batch_tokens:
+            log.warning(
+                "model %s: batches of %d tokens instead of %d, for which %s has no memory",
+                *(spec.name, most, spec.batch_tokens, where),
+            )
 
     def capabilities(self) -> Capabilities:
         return self._capabilities

@@ -44,6 +44,7 @@ static void attend(const memory *m, const float *queries, int64_t apart, int64_t
             scores[r * width + j] = m->scale * product(queries + r * apart, keys + j * m->size, m->size);
     float totals[m->repeats];
     for (int64_t r = 0; r < m->repeats; r++) {
+        if (m->softcap > 0) squeeze(scores + r * width, seen, m->softcap);
         if (m->bias) {
             const float *bias = m->bias + (head * m->repeats + r) * m->bias_apart + length - seen;
             for (int64_t j = 0; j < seen; j++) scores[r * width + j] += bias[j];

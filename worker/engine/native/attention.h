@@ -19,6 +19,7 @@ typedef struct {
     int64_t repeats;            /* heads of queries to each of them */
     int64_t size;
     float scale;
+    float softcap;       /* scores are squeezed between minus this and this by a tanh, or left alone if 0 */
     const float *bias;   /* added to the scores of each head of queries, or NULL */
     int64_t bias_apart;  /* from one head's to the next's */
 } memory;
@@ -27,6 +28,17 @@ static inline float sum(__m256 v) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     four = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
+/* `scores` has room for whole vectors. */
+static inline void squeeze(float *scores, int64_t length, float cap) {
+    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f), twice = _mm256_set1_ps(2.0f / cap);
+    for (int64_t j = 0; j < length; j += LANES) {
+        const __m256 x = _mm256_loadu_ps(scores + j);
+        const __m256 e = exponential(_mm256_or_ps(_mm256_mul_ps(x, twice), sign)); /* e^-2|x| */
+        const __m256 y = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
+        _mm256_storeu_ps(scores + j, _mm256_mul_ps(_mm256_set1_ps(cap), _mm256_or_ps(y, _mm256_and_ps(x, sign))));
+    }
 }
 
 /* Scores to their exponentials; returns the sum of these. `scores` has room for whole vectors. */

@@ -18,6 +18,7 @@ class _Memory(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("keys", "values", "starts", "capacities", "lengths")),
         *((name, ctypes.c_int64) for name in ("window", "shared", "repeats", "size")),
         ("scale", ctypes.c_float),
+        ("softcap", ctypes.c_float),
         ("bias", ctypes.c_void_p),
         ("bias_apart", ctypes.c_int64),
     )
@@ -44,6 +45,7 @@ class Rows:
             heads // shared,
             call.key.shape[-1],
             call.scale,
+            call.softcap or 0.0,
             None if call.bias is None else call.bias.data_ptr(),
             0 if call.bias is None else call.bias.stride(1),
         )
@@ -52,12 +54,7 @@ class Rows:
 def serves(call: Call) -> bool:
     """Whether the kernels can take this."""
     is_dense = call.bias is None or call.bias.stride(3) == 1
-    return (
-        is_dense
-        and call.softcap is None
-        and call.value.shape[-1] == call.query.shape[-1]
-        and library.serves(call.query)
-    )
+    return is_dense and call.value.shape[-1] == call.query.shape[-1] and library.serves(call.query)
 
 
 def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:

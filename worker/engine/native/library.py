@@ -30,7 +30,7 @@ LANES = 16
 
 def kernels() -> ctypes.CDLL:
     """The kernels where they can be had, as ``library`` and ``serves`` tell."""
-    found = library()
+    found = compiled()
     assert found is not None  # noqa: S101 — whoever comes here has asked
     return found
 
@@ -43,7 +43,23 @@ def serves(vectors: torch.Tensor) -> bool:
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The kernels, or ``None`` where they cannot be had; a line in the log says why.
+    """The kernels, or ``None`` where they cannot be had or compute wrongly; a line in the log says why."""
+    from worker.engine.native import check  # which is built on this
+
+    found = compiled()
+    if found is not None and (wrong := check.wrong()):
+        log.warning(
+            "the kernels compute wrongly here (%s): running on torch's, which are slower; please report it, with what "
+            "lscpu says",
+            " and ".join(wrong),
+        )
+        return None
+    return found
+
+
+@cache
+def compiled() -> ctypes.CDLL | None:
+    """The same, unchecked.
 
     They are kept under ``$XDG_CACHE_HOME/lengthwise`` (``~/.cache/lengthwise``), named by what they were made from.
     """

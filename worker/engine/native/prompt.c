@@ -50,6 +50,7 @@ static void attend(const memory *m, const float *const *queries, const int64_t *
     for (int r = 0; r < QUERIES; r++) {
         float *own = scores + r * width;
         const int64_t hidden = m->window && seen[r] > m->window ? seen[r] - m->window : 0;
+        if (m->softcap > 0) squeeze(own + hidden, seen[r] - hidden, m->softcap);
         totals[r] = soften(own + hidden, seen[r] - hidden);
         memset(own, 0, (size_t)hidden * sizeof(float));
         for (int64_t j = seen[r]; j < most; j++) own[j] = 0;

@@ -1,0 +1,71 @@
+"""Whether the kernels compute what they should on this processor: branches for other processors are never run here."""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from worker.engine.attention import Call
+from worker.engine.native.attention import Rows, attend, attend_prompts
+from worker.engine.native.fused import RmsNorm
+from worker.engine.native.linear import Before, NativeInt8Linear
+
+#: Relative to the largest value: int8's own error on a sample, far below that of a wrong sum; and fp32's.
+_INT8_TOLERANCE, _TOLERANCE = 0.05, 1e-4
+#: Rows that fill the largest tile and leave one over; inputs and outputs that do not fill a vector.
+_ROWS, _INPUTS, _OUTPUTS = 13, 90, 70
+_LENGTHS, _SHARED, _HEADS, _SIZE = (5, 37), 2, 4, 48
+
+
+@torch.inference_mode()
+def wrong() -> list[str]:
+    """The kernels that are wrong about a small sample, by name. Takes some milliseconds."""
+    random = torch.Generator().manual_seed(0)
+    checked = {
+        "linear": all(_is_linear_right(before, random) for before in (Before.NOTHING, Before.GATED_SILU)),
+        "attention": _is_attention_right(random),
+        "norm": _is_norm_right(random),
+    }
+    return [name for name, is_right in checked.items() if not is_right]
+
+
+def _is_linear_right(before: Before, random: torch.Generator) -> bool:
+    layer = nn.Linear(_INPUTS, _OUTPUTS)
+    layer.weight.copy_(torch.randn(_OUTPUTS, _INPUTS, generator=random))
+    x = torch.randn(_ROWS, _INPUTS * (2 if before is Before.GATED_SILU else 1), generator=random)
+    changed = x if before is Before.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
+    return _alike(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
+
+
+def _is_attention_right(random: torch.Generator) -> bool:
+    """Rows one behind the other, each as long as its room: the token at each row's end, then all of its tokens."""
+    starts = [0, _LENGTHS[0]]
+    rows = Rows(starts, _LENGTHS, _LENGTHS)
+    keys, values = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random)
+    query = torch.randn(sum(_LENGTHS), _HEADS, _SIZE, generator=random)
+    expected = torch.cat([
+        _attended(part, *(store[start * _SHARED :][: length * _SHARED] for store in (keys, values)))
+        for part, start, length in zip(query.split_with_sizes(_LENGTHS), starts, _LENGTHS, strict=True)
+    ])  # fmt: skip
+    ends = torch.tensor(_LENGTHS).cumsum(0) - 1
+    found = attend(rows, Call(query[ends], keys, values, _SIZE**-0.5, None, None), query[ends], _SHARED)
+    found_prompts = attend_prompts(rows, Call(query, keys, values, _SIZE**-0.5, None, None), query, _SHARED, 0)
+    return _alike(found, expected[ends], _TOLERANCE) and _alike(found_prompts, expected, _TOLERANCE)
+
+
+def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """``query`` ``[tokens, heads, size]`` over the ``[shared × tokens, size]`` of its row, by torch."""
+    key, value = (store.view(_SHARED, len(query), _SIZE) for store in (keys, values))
+    attended = functional.scaled_dot_product_attention(
+        query.transpose(0, 1)[None], key[None], value[None], is_causal=True, enable_gqa=True
+    )
+    return attended[0].transpose(0, 1)
+
+
+def _is_norm_right(random: torch.Generator) -> bool:
+    weight, x = torch.randn(_INPUTS, generator=random), torch.randn(_ROWS, _INPUTS, generator=random)
+    return _alike(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
+
+
+def _alike(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    """Without a NaN, which is like nothing."""
+    return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
