@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from tests.engine import tiny
-from tests.engine.conftest import Load, Written
+from tests.engine.conftest import Load, Written, same_bits
 from tests.engine.test_generation import run
 from worker.engine.protocol import Architecture, FinishReason
 
@@ -25,8 +25,9 @@ def test_exact_scores_are_those_of_transformers(kind: str, written: Written, loa
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_score_in_int8_is_the_same_bits_alone_and_in_a_batch(kind: str, load: Load) -> None:
-    engine, requests = load(kind, "int8"), tiny.requests(lengths=tuple(range(3, 43)))
+@same_bits
+def test_a_score_is_the_same_bits_alone_and_in_a_batch(kind: str, precision: str, load: Load) -> None:
+    engine, requests = load(kind, precision), tiny.requests(lengths=tuple(range(3, 43)))
     together = run(engine, requests)
     assert len({completion.scores for completion in together.values()}) == len(requests)
     assert together == {request.id: run(engine, [request])[request.id] for request in requests}

@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 from lengthwise import manifest
 from lengthwise.errors import ConfigurationError
 from tests.engine import tiny
-from tests.engine.conftest import Load, Written
+from tests.engine.conftest import Load, Written, same_bits
 from tests.engine.test_generation import run
 from worker.engine.embedder import decimals
 from worker.engine.pooling import Pooling
@@ -51,9 +51,10 @@ def test_a_vector_is_the_mean_of_those_of_transformers(kind: str, written: Writt
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_vector_in_int8_is_the_same_bits_alone_and_in_a_batch(kind: str, load: Load) -> None:
-    engine, requests = load(kind, "int8"), tiny.requests(lengths=tuple(range(3, 23)))
-    assert engine.capabilities().quantization == "int8"
+@same_bits
+def test_a_vector_is_the_same_bits_alone_and_in_a_batch(kind: str, precision: str, load: Load) -> None:
+    engine, requests = load(kind, precision), tiny.requests(lengths=tuple(range(3, 23)))
+    assert engine.capabilities().quantization == precision
     together = run(engine, requests)
     assert len({completion.vector for completion in together.values()}) == len(requests)
     assert together == {request.id: run(engine, [request])[request.id] for request in requests}

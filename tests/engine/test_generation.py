@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from tests.engine import tiny
-from tests.engine.conftest import Load, Written
+from tests.engine.conftest import Load, Written, same_bits
 from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.torch_engine import TorchEngine
 
@@ -41,8 +41,10 @@ def test_exact_answers_are_those_of_transformers_alone_and_in_a_batch(kind: str,
 
 
 @pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE))
-def test_a_batch_in_int8_gives_each_request_the_answer_it_gets_alone(kind: str, load: Load) -> None:
-    engine, requests = load(kind, "int8"), tiny.requests(max_new_tokens=40)
+@same_bits
+def test_a_batch_gives_each_request_the_answer_it_gets_alone(kind: str, precision: str, load: Load) -> None:
+    engine = load(kind, precision)
+    requests = [request._replace(is_scored=True) for request in tiny.requests(max_new_tokens=40)]
     together = run(engine, requests)
     assert len({token for completion in together.values() for token in completion.tokens}) >= 8, "they must vary"
     assert together == {request.id: run(engine, [request])[request.id] for request in requests}

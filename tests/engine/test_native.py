@@ -21,6 +21,7 @@ from worker.engine.attention import Call
 from worker.engine.head import fold_bias
 from worker.engine.linear import RowInt8Linear
 from worker.engine.native import attention, library
+from worker.engine.native.exact import NativeLinear
 from worker.engine.native.fused import GatedMlp, RmsNorm, fuse
 from worker.engine.native.linear import Before, NativeInt8Linear
 
@@ -77,6 +78,21 @@ def test_a_row_has_the_same_bits_among_any_neighbours(rows: int, place: int, lou
     batch = torch.randn(rows, 97) * loudness
     batch[place % rows] = row
     assert torch.equal(layer(batch)[place % rows], layer(row[None])[0])
+
+
+@needs_kernels
+@settings(max_examples=50, deadline=None)
+@given(rows=st.integers(1, 110), inputs=st.integers(1, 600), outputs=st.integers(1, 70), n_threads=st.integers(1, 2))
+@torch.inference_mode()
+def test_fp32_is_exact_and_a_row_has_the_same_bits_among_any_neighbours(
+    rows: int, inputs: int, outputs: int, n_threads: int
+) -> None:
+    torch.set_num_threads(n_threads)
+    layer = linear(inputs, outputs)
+    x = torch.randn(rows, inputs)
+    found = NativeLinear(layer)(x)
+    assert error(found, layer(x)) < 5e-6  # few outputs may be small beside what they are the sum of
+    assert torch.equal(NativeLinear(layer)(x[rows // 2 :])[0], found[rows // 2])
 
 
 @needs_kernels
@@ -251,7 +267,7 @@ class Broken:
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", ["linear", "attend", "attend_prompts", "rms_norm"])
+@pytest.mark.parametrize("name", ["linear", "exact", "attend", "attend_prompts", "rms_norm"])
 def test_kernels_that_compute_wrongly_are_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

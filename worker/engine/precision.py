@@ -13,6 +13,7 @@ from torch import nn
 from worker.engine.head import fold_bias
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
+from worker.engine.native.exact import NativeLinear
 from worker.engine.native.fused import fuse
 from worker.engine.native.library import library
 from worker.engine.native.linear import NativeInt8Linear
@@ -55,6 +56,8 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     if precision == "int8":
         heads = model.config.num_labels if architecture is Architecture.CLASSIFIER else None
         replace_linears(model, lambda _, linear: _int8(linear, heads))
+    elif library() is not None:
+        replace_linears(model, lambda _, linear: NativeLinear(linear))
     elif has_onednn():
         replace_linears(model, lambda _, linear: PackedLinear(linear))
 

@@ -108,9 +108,10 @@ class TorchEngine:
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Runs the requests as one padded batch, to be planned by length beforehand.
 
-        In int8 a request's answer has the same bits in any batch, provided that the model's widths are multiples of
-        32 × torch's threads: torch computes activations such as GELU in vectors, and what is left over at the end of
-        a thread's share with another formula. In fp32 and bf16, answers may differ in their last bits.
+        In int8, and in fp32 on our own kernels, a request's answer has the same bits in any batch, provided that the
+        model's widths are multiples of 32 × torch's threads: torch computes activations such as GELU in vectors, and
+        what is left over at the end of a thread's share with another formula. In bf16, and in fp32 without kernels,
+        answers may differ in their last bits.
 
         A completion that a stop string ended holds the tokens up to the one that completed it: the caller trims the
         text. Of the batch nothing stays in memory but what its prompts begin with (``prefixes``). Raises

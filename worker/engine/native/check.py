@@ -6,6 +6,7 @@ from torch.nn import functional
 
 from worker.engine.attention import Call
 from worker.engine.native.attention import Rows, attend, attend_prompts
+from worker.engine.native.exact import NativeLinear
 from worker.engine.native.fused import RmsNorm
 from worker.engine.native.linear import Before, NativeInt8Linear
 
@@ -22,6 +23,7 @@ def wrong() -> list[str]:
     random = torch.Generator().manual_seed(0)
     checked = {
         "linear": all(_is_linear_right(before, random) for before in (Before.NOTHING, Before.GATED_SILU)),
+        "exact": _is_exact_right(random),
         "attention": _is_attention_right(random),
         "norm": _is_norm_right(random),
     }
@@ -34,6 +36,11 @@ def _is_linear_right(before: Before, random: torch.Generator) -> bool:
     x = torch.randn(_ROWS, _INPUTS * (2 if before is Before.GATED_SILU else 1), generator=random)
     changed = x if before is Before.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
     return _alike(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
+
+
+def _is_exact_right(random: torch.Generator) -> bool:
+    layer, x = nn.Linear(_INPUTS, _OUTPUTS), torch.randn(_ROWS, _INPUTS, generator=random)
+    return _alike(NativeLinear(layer)(x), layer(x), _TOLERANCE)
 
 
 def _is_attention_right(random: torch.Generator) -> bool:

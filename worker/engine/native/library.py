@@ -15,7 +15,7 @@ import torch
 log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ("linear.c", "attention.c", "prompt.c", "norm.c")
+_SOURCES = ("linear.c", "exact.c", "attention.c", "prompt.c", "norm.c")
 _HEADERS = ("exponential.h", "attention.h")
 # Not -ffast-math: linking with it would switch off denormal numbers for the whole process.
 _FLAGS = (
@@ -80,6 +80,7 @@ def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
     pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     signatures = {
         "lengthwise_linear": [pointer, pointer, pointer, pointer, count, number],
+        "lengthwise_exact": [pointer, pointer, pointer, count, number],
         "lengthwise_attend": [pointer, pointer, count, count, pointer, pointer, count, count, number],
         "lengthwise_attend_prompts": [
             *(pointer, pointer, count, count, pointer, pointer, count, pointer, count, count, number),
@@ -89,7 +90,7 @@ def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
     for name, arguments in signatures.items():
         function = getattr(kernels, name)
         function.argtypes, function.restype = arguments, None
-    kernels.lengthwise_columns.restype = count
+    kernels.lengthwise_columns.restype = kernels.lengthwise_exact_columns.restype = count
     return kernels
 
 

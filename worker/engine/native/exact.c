@@ -1,0 +1,94 @@
+/* y = x W' + b in fp32. Each number is a sum in one order, from the first input to the last in blocks of DEPTH, whatever
+ * rows are computed together: a row's answer is the same bits in any batch.
+ *
+ * Weights come in panels of COLUMNS outputs, [outputs / COLUMNS][inputs][COLUMNS], filled up with zeros.
+ */
+#include <immintrin.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__AVX512F__)
+#define LANES 16
+#define ROWS 12
+typedef __m512 floats;
+#define LOAD(from) _mm512_loadu_ps(from)
+#define STORE(to, value) _mm512_storeu_ps(to, value)
+#define REPEAT(value) _mm512_set1_ps(value)
+#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#else
+#define LANES 8
+#define ROWS 6
+typedef __m256 floats;
+#define LOAD(from) _mm256_loadu_ps(from)
+#define STORE(to, value) _mm256_storeu_ps(to, value)
+#define REPEAT(value) _mm256_broadcast_ss(&(value))
+#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
+#endif
+
+#define COLUMNS (2 * LANES)
+#define DEPTH 256       /* inputs of a panel that stay in the first-level cache while all rows pass */
+#define BLOCK_ROWS 96   /* rows whose inputs, and sums so far, stay in the second-level cache while all panels pass */
+
+typedef struct {
+    const float *panels;
+    const float *bias; /* of each output, filled up with zeros */
+    int64_t inputs;
+    int64_t outputs;
+} layer;
+
+int64_t lengthwise_exact_columns(void) { return COLUMNS; }
+
+/* sums [rows][COLUMNS] go on by `count` inputs. */
+static inline __attribute__((always_inline)) void tile(const int rows, const float *x, int64_t inputs, const float *w,
+                                                       int64_t count, float *sums) {
+    floats totals[ROWS][2];
+    for (int r = 0; r < rows; r++)
+        for (int half = 0; half < 2; half++) totals[r][half] = LOAD(sums + r * COLUMNS + half * LANES);
+    for (int64_t k = 0; k < count; k++, w += COLUMNS) {
+        const floats left = LOAD(w), right = LOAD(w + LANES);
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            const floats value = REPEAT(x[r * inputs + k]);
+            totals[r][0] = MULTIPLY_ADD(value, left, totals[r][0]);
+            totals[r][1] = MULTIPLY_ADD(value, right, totals[r][1]);
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int half = 0; half < 2; half++) STORE(sums + r * COLUMNS + half * LANES, totals[r][half]);
+}
+
+static void some(int64_t rows, const float *x, int64_t inputs, const float *w, int64_t count, float *sums) {
+    for (; rows >= ROWS; rows -= ROWS, x += ROWS * inputs, sums += ROWS * COLUMNS) tile(ROWS, x, inputs, w, count, sums);
+    switch (rows) {
+#define CASE(n) case n: tile(n, x, inputs, w, count, sums); break;
+        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
+#if ROWS > 6
+        CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
+#endif
+    }
+}
+
+/* COLUMNS outputs of up to BLOCK_ROWS rows. */
+static void panel(const layer *l, const float *x, int64_t rows, int64_t column, float *out) {
+    float sums[BLOCK_ROWS * COLUMNS];
+    const float *w = l->panels + column * l->inputs;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < COLUMNS; c++) sums[r * COLUMNS + c] = l->bias[column + c];
+    for (int64_t k = 0; k < l->inputs; k += DEPTH) {
+        const int64_t count = l->inputs - k < DEPTH ? l->inputs - k : DEPTH;
+        some(rows, x + k, l->inputs, w + k * COLUMNS, count, sums);
+    }
+    const int64_t wanted = l->outputs - column < COLUMNS ? l->outputs - column : COLUMNS;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t c = 0; c < wanted; c++) out[r * l->outputs + column + c] = sums[r * COLUMNS + c];
+}
+
+/* x [rows][inputs], out [rows][outputs]. */
+void lengthwise_exact(const layer *l, const float *x, float *out, int64_t rows, int threads) {
+    for (int64_t first = 0; first < rows; first += BLOCK_ROWS) {
+        const int64_t some_rows = rows - first < BLOCK_ROWS ? rows - first : BLOCK_ROWS;
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+        for (int64_t column = 0; column < l->outputs; column += COLUMNS)
+            panel(l, x + first * l->inputs, some_rows, column, out + first * l->outputs);
+    }
+}

@@ -1,0 +1,49 @@
+"""Exact fp32 linear layers on our own kernel: rows do not see each other, not even in how their sums are rounded."""
+
+import ctypes
+
+import torch
+from torch import nn
+
+from worker.engine.direct import Direct
+from worker.engine.native.library import kernels
+
+
+class _Layer(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("panels", "bias")),
+        *((name, ctypes.c_int64) for name in ("inputs", "outputs")),
+    )
+
+
+class NativeLinear(Direct):
+    """``[..., in] → [..., out]``, fp32; a row's answer is the same bits in any batch."""
+
+    weight: None = None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self._run = kernels().lengthwise_exact
+        self._hold(linear, kernels().lengthwise_exact_columns())
+
+    def _hold(self, linear: nn.Linear, columns: int) -> None:
+        panels = -(-self.out_features // columns)
+        more = panels * columns - self.out_features
+        weight = nn.functional.pad(linear.weight.detach().float(), (0, 0, 0, more))
+        bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach().float()
+        #: Kept for the kernel, which knows their addresses.
+        self._tensors = (
+            weight.view(panels, columns, self.in_features).transpose(1, 2).contiguous(),
+            nn.functional.pad(bias, (0, more)),
+        )
+        pointers = [tensor.data_ptr() for tensor in self._tensors]
+        self._layer = _Layer(*pointers, self.in_features, self.out_features)
+        self._address = ctypes.addressof(self._layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.contiguous()
+        out = x.new_empty(*x.shape[:-1], self.out_features)
+        rows = x.numel() // self.in_features
+        self._run(self._address, x.data_ptr(), out.data_ptr(), rows, torch.get_num_threads())
+        return out
