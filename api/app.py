@@ -28,6 +28,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         yield
+        await shared.endings.close()
         shared.database.dispose()
 
     app = FastAPI(

@@ -53,6 +53,13 @@ class Endings:
         finally:
             self._waiters.discard(waiter)
 
+    async def close(self) -> None:
+        """Ends the watch, and gives its connection back before the pool goes."""
+        self._waiters.clear()
+        self._has_come.set()
+        if self._watch is not None:
+            await self._watch
+
     async def _look_on(self) -> None:
         try:
             while self._waiters:

@@ -4,15 +4,19 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from api.app import create_app
 from lengthwise import database
+from lengthwise.settings import Settings
 from tests.integration.conftest import RunWorker, look, submit
 from tests.ledger import new_tenant, sql
+from tests.servers import wait_until
 
 #: Waited for where something else must happen first.
 LONG = 30
@@ -83,6 +87,14 @@ def test_another_tenants_job_and_one_that_is_not_there_are_404_at_once(client: T
 def test_a_wait_that_is_no_time_is_a_422(client: TestClient, open_job: str, wait: str) -> None:
     answer = client.get(f"/v1/jobs/{open_job}", params={"wait": wait})
     assert (answer.status_code, answer.json()["field"]) == (422, "wait")
+
+
+def test_nothing_of_a_wait_is_left_when_the_api_has_ended(catalog: Path, installed: Settings) -> None:
+    with TestClient(create_app(installed)) as client:
+        job_id = submit(client, ["one"])["id"]
+        client.get(f"/v1/jobs/{job_id}", params={"wait": 0.05})
+    others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    wait_until(lambda: sql(others) == [(0,)], patience=5)
 
 
 def test_a_database_that_is_away_for_a_moment_ends_no_wait(
