@@ -256,18 +256,30 @@ def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
     assert not list(tmp_path.glob("lengthwise/*")), "nothing half-made stays"
 
 
+#: Of each kernel, the place of its output among its arguments.
+OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm": 2}
+
+
 class Broken:
-    """The kernels, one of which leaves its output as it was."""
+    """The kernels, one of which spoils the first number of its output."""
 
     def __init__(self, kernels: ctypes.CDLL, name: str) -> None:
         self._kernels, self._name = kernels, name
 
     def __getattr__(self, name: str) -> Any:
-        return (lambda *_: None) if name == f"lengthwise_{self._name}" else getattr(self._kernels, name)
+        kernel = getattr(self._kernels, name)
+        if name != f"lengthwise_{self._name}":
+            return kernel
+
+        def spoilt(*arguments: Any) -> None:
+            kernel(*arguments)
+            ctypes.memset(arguments[OUTPUTS[self._name]], 0x7F, 4)
+
+        return spoilt
 
 
 @needs_kernels
-@pytest.mark.parametrize("name", ["linear", "exact", "attend", "attend_prompts", "rms_norm"])
+@pytest.mark.parametrize("name", list(OUTPUTS))
 def test_kernels_that_compute_wrongly_are_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
