@@ -9,7 +9,6 @@ from lengthwise import database, settings
 from lengthwise.catalog import ModelSpec
 from lengthwise.ledger import lease as leases
 from lengthwise.ledger.claim import Claim, Limits, claim, top_up
-from lengthwise.states import Priority
 from worker import drain, loaded, settlement
 from worker.lease import Lease
 from worker.loaded import Loaded, NotLoaded
@@ -32,9 +31,6 @@ class Prepared:
     @property
     def is_urgent(self) -> bool:
         return _is_urgent(self.claim)
-
-    def is_awaited(self, shard_id: int) -> bool:
-        return self.claim.shards[shard_id].priority == Priority.INTERACTIVE
 
     @property
     def is_suspect(self) -> bool:
@@ -105,7 +101,7 @@ def _limits(spec: ModelSpec | None, batches: int) -> Limits:
 
 
 def _is_urgent(claimed: Claim) -> bool:
-    return any(shard.priority == Priority.INTERACTIVE for shard in claimed.shards.values())
+    return any(shard.is_interactive for shard in claimed.shards.values())
 
 
 def _put_off(claimed: Claim, code: str) -> None:

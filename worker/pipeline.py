@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from threading import Event
 from types import TracebackType
 from typing import Self
@@ -97,10 +98,11 @@ class Pipeline:
         Those that somebody waits for are written before anything else is begun: behind the next batch's claim, on
         its core, they would take three times as long.
         """
-        if any(prepared.is_awaited(done.shard_id) for done in whole):
-            settlement.put(prepared.claim.token, whole)
+        write = partial(settlement.put, prepared.claim.token, whole)
+        if any(prepared.claim.shards[done.shard_id].is_interactive for done in whole):
+            write()
         else:
-            self._behind(prepared, lambda: settlement.put(prepared.claim.token, whole))
+            self._behind(prepared, write)
 
     def finish(self, prepared: Prepared) -> None:
         """Settles what is whole of a claim, and gives back the rest; its lease lives until that is done."""

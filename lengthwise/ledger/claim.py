@@ -11,6 +11,7 @@ from psycopg import Cursor
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.states import Priority
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +54,11 @@ class ClaimedShard:
     vkey: float
     n_items: int
     n_tokens: int
+
+    @property
+    def is_interactive(self) -> bool:
+        """Whether somebody waits for it."""
+        return self.priority == Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)

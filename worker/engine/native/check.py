@@ -7,7 +7,7 @@ from torch.nn import functional
 from worker.engine.attention import Call
 from worker.engine.native.attention import Rows, attend, attend_prompts
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import RmsNorm
+from worker.engine.native.fused import RmsNorm, alike
 from worker.engine.native.linear import Before, NativeInt8Linear
 
 #: Relative to the largest value: int8's own error on a sample, far below that of a wrong sum; and fp32's.
@@ -35,12 +35,12 @@ def _is_linear_right(before: Before, random: torch.Generator) -> bool:
     layer.weight.copy_(torch.randn(_OUTPUTS, _INPUTS, generator=random))
     x = torch.randn(_ROWS, _INPUTS * (2 if before is Before.GATED_SILU else 1), generator=random)
     changed = x if before is Before.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
-    return _alike(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
+    return alike(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
 
 
 def _is_exact_right(random: torch.Generator) -> bool:
     layer, x = nn.Linear(_INPUTS, _OUTPUTS), torch.randn(_ROWS, _INPUTS, generator=random)
-    return _alike(NativeLinear(layer)(x), layer(x), _TOLERANCE)
+    return alike(NativeLinear(layer)(x), layer(x), _TOLERANCE)
 
 
 def _is_attention_right(random: torch.Generator) -> bool:
@@ -56,7 +56,7 @@ def _is_attention_right(random: torch.Generator) -> bool:
     ends = torch.tensor(_LENGTHS).cumsum(0) - 1
     found = attend(rows, Call(query[ends], keys, values, _SIZE**-0.5, None, None), query[ends], _SHARED)
     found_prompts = attend_prompts(rows, Call(query, keys, values, _SIZE**-0.5, None, None), query, _SHARED, 0)
-    return _alike(found, expected[ends], _TOLERANCE) and _alike(found_prompts, expected, _TOLERANCE)
+    return alike(found, expected[ends], _TOLERANCE) and alike(found_prompts, expected, _TOLERANCE)
 
 
 def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -70,9 +70,4 @@ def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> 
 
 def _is_norm_right(random: torch.Generator) -> bool:
     weight, x = torch.randn(_INPUTS, generator=random), torch.randn(_ROWS, _INPUTS, generator=random)
-    return _alike(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
-
-
-def _alike(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
-    """Without a NaN, which is like nothing."""
-    return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
+    return alike(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)

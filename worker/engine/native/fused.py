@@ -62,7 +62,7 @@ def _fuse_norms(model: nn.Module) -> None:
             continue
         # Gemma's weights are what is added to 1.
         for norm in (RmsNorm(weight, epsilon), RmsNorm(1 + weight, epsilon)):
-            if _alike(module, norm, weight.shape[0]):
+            if _agree(module, norm, weight.shape[0]):
                 model.set_submodule(path, norm)
                 break
 
@@ -75,7 +75,7 @@ def _fuse_feed_forwards(model: nn.Module) -> None:
             model.set_submodule(path, GatedMlp(module))
         elif {"fc1", "fc2", "activation_fn"} <= set(children) and type(children["fc2"]) is nn.Linear:
             activation = children["activation_fn"]
-            before = next((step for step, function in _ACTIVATIONS.items() if _alike(activation, function, 64)), None)
+            before = next((step for step, function in _ACTIVATIONS.items() if _agree(activation, function, 64)), None)
             if before is not None:
                 module.fc2, module.activation_fn = NativeInt8Linear(children["fc2"], before), nn.Identity()
 
@@ -85,12 +85,16 @@ def _is_gated_silu(mlp: Any) -> bool:
         found: torch.Tensor = mlp.down_proj(nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
         return found
 
-    return _alike(mlp, computed, mlp.gate_proj.in_features)
+    return _agree(mlp, computed, mlp.gate_proj.in_features)
 
 
 @torch.inference_mode()
-def _alike(one: nn.Module, other: Callable[[torch.Tensor], torch.Tensor], size: int) -> bool:
+def _agree(one: nn.Module, other: Callable[[torch.Tensor], torch.Tensor], size: int) -> bool:
     """Whether both answer a sample alike."""
     sample = torch.randn(3, size, generator=torch.Generator().manual_seed(0))
-    expected, found = one(sample), other(sample)
-    return bool((expected - found).abs().max() <= _TOLERANCE * expected.abs().max())
+    return alike(other(sample), one(sample), _TOLERANCE)
+
+
+def alike(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+    """Within so much of the largest value. A NaN is like nothing."""
+    return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
