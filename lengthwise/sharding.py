@@ -1,4 +1,5 @@
-"""How a chunk of items becomes shards: sorted by length, cut where the length band changes or a shard is full.
+"""How a chunk of items becomes shards: sorted by length, cut where the length band changes or a shard is full, with
+as many items as one shard may have or as fit one engine batch.
 
 Pure: knows token counts and nothing else.
 """
@@ -31,11 +32,11 @@ def bucket_of(n_tokens: int) -> int:
     return 2 * (octave - 3) + (1 if n_tokens <= 3 << (octave - 1) else 2)
 
 
-def cut(lengths: Sequence[int], first: int, shard_items: int) -> tuple[list[int], list[Shard]]:
-    """Sorts one chunk by length and cuts it into shards.
+def cut(lengths: Sequence[int], first: int, shard_items: int, batch_tokens: int) -> tuple[list[int], list[Shard]]:
+    """Sorts one chunk by length and cuts it into shards of at most ``shard_items`` and, padded, ``batch_tokens``.
 
-    Returns the indexes of ``lengths`` in the order in which they take the positions ``first``, ``first + 1``, …, and
-    the shards over those positions.
+    An item that is longer has a shard of its own. Returns the indexes of ``lengths`` in the order in which they take
+    the positions ``first``, ``first + 1``, …, and the shards over those positions.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     in_order = [lengths[index] for index in order]
@@ -44,6 +45,8 @@ def cut(lengths: Sequence[int], first: int, shard_items: int) -> tuple[list[int]
     while start < len(order):
         bucket = bucket_of(in_order[start])
         end = bisect_right(in_order, bucket, start, min(start + shard_items, len(order)), key=bucket_of)
+        while end - start > 1 and (end - start) * in_order[end - 1] > batch_tokens:
+            end -= 1
         shards.append(Shard(first + start, first + end, bucket, sum(in_order[start:end])))
         start = end
     return order, shards
@@ -61,7 +64,7 @@ class ArrivalOrder:
     """What batches in order of arrival would compute, under the same limits: the figure that sorting improves."""
 
     def __init__(self, batch_tokens: int, batch_rows: int) -> None:
-        self._batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens
         self._batch_rows = batch_rows
         self._rows = 0
         self._longest = 0
@@ -71,7 +74,7 @@ class ArrivalOrder:
         rows, longest = self._rows, self._longest
         for n_tokens in lengths:
             padded = max(longest, n_tokens)
-            if rows and (rows == self._batch_rows or (rows + 1) * padded > self._batch_tokens):
+            if rows and (rows == self._batch_rows or (rows + 1) * padded > self.batch_tokens):
                 self._closed += rows * longest
                 rows, padded = 0, n_tokens
             rows += 1

@@ -16,7 +16,7 @@ from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError
 from worker.garbage import collect_seldom
 from worker.memo import Memo
-from worker.plan import pack, plan
+from worker.plan import planner
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Loaded:
 
     def plan(self, lengths: Sequence[int], beams: int = 1) -> list[list[int]]:
         """Which of these requests, each of ``beams`` rows, run together; indexes into ``lengths``."""
-        cut = pack if self.capabilities.is_packed else plan
+        cut = planner(self.capabilities)
         return cut(lengths, max(1, self.batch_tokens // beams), max(1, self.spec.batch_rows // beams))
 
     def computed(self, lengths: Sequence[int]) -> list[int]:

@@ -1,25 +1,43 @@
 """Which requests run together: batches under a token budget, of like length where an engine pads.
 
-Pure: knows lengths and limits, nothing of requests, engines or jobs.
+Pure: knows lengths, limits and what an engine is like, nothing of requests or jobs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import chain, repeat
+
+from worker.engine.protocol import Architecture, Capabilities
+
+#: Each step of an answer costs as much as ten or twenty rows more in it, and as reading some twenty tokens: for fewer
+#: rows than these a batch of their own costs more than the padding that it spares.
+_FEW_ROWS = 16
 
 
-def plan(lengths: Sequence[int], batch_tokens: int, batch_rows: int) -> list[list[int]]:
+def planner(engine: Capabilities) -> Callable[[Sequence[int], int, int], list[list[int]]]:
+    """The way to cut requests into batches that suits an engine: of lengths, by ``batch_tokens`` and ``batch_rows``."""
+    if engine.is_packed:
+        return pack
+    return partial(plan, few_rows=_FEW_ROWS) if engine.architecture is Architecture.ENCODER_DECODER else plan
+
+
+def plan(lengths: Sequence[int], batch_tokens: int, batch_rows: int, few_rows: int = 1) -> list[list[int]]:
     """Cuts requests into padded batches of at most ``batch_tokens`` (rows × longest) and ``batch_rows``.
 
     Longest first, for two reasons: a batch that does not fit the device fails at once rather than at the end, and the
     rows that follow can only be shorter, so that the first row fixes the width. A row of less than half that width
-    begins a batch of its own: most of it would be padding. A request longer than the budget runs alone. Returns
-    indexes into ``lengths``, each exactly once.
+    begins a batch of its own, for most of it would be padding, unless fewer than ``few_rows`` of its like would run
+    there. A request longer than the budget runs alone. Returns indexes into ``lengths``, each exactly once.
     """
     batches: list[list[int]] = []
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+    order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    # The last of as many as are worth a batch, for each row as the first of them.
+    enough = chain((lengths[index] for index in order[few_rows - 1 :]), repeat(0))
+    for index, last in zip(order, enough, strict=False):
         batch = batches[-1] if batches else []
         width = lengths[batch[0]] if batch else 0
         fits = len(batch) < batch_rows and (len(batch) + 1) * width <= batch_tokens
-        if batch and fits and 2 * lengths[index] >= width:
+        if batch and fits and (2 * lengths[index] >= width or 2 * last < lengths[index]):
             batch.append(index)
         else:
             batches.append([index])

@@ -10,7 +10,7 @@ from benchmarks.engine.workload import Item, Workload, lengths
 from lengthwise.catalog import ModelSpec
 from worker.engine.protocol import Request
 from worker.engine.torch_engine import TorchEngine
-from worker.plan import pack, plan
+from worker.plan import planner
 
 
 class Int8:
@@ -33,7 +33,7 @@ class Int8:
             batch_rows=self.batch_rows,
         )
         self.engine = TorchEngine.load(self.spec)
-        self.cut = pack if self.engine.capabilities().is_packed else plan
+        self.cut = planner(self.engine.capabilities())
 
     def batches(self, items: Sequence[Item]) -> list[list[int]]:
         return self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows)

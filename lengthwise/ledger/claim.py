@@ -78,7 +78,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much one claim takes: it ends with the shard that reaches ``tokens`` input tokens or ``items`` items.
+    """How much one claim takes: at most ``tokens`` input tokens and ``items`` items, or one shard that is larger.
 
     With fewer than ``thin`` items, and less than their share of the tokens, it goes on in the neighbouring buckets.
     """
@@ -105,8 +105,9 @@ def claim(
 ) -> Claim | None:
     """Takes the fair queue's head and fills up from its bucket, and its neighbours, as ``limits`` say.
 
-    Shards are taken whole, so the last one may go beyond. One that a worker died over is taken alone, or passed over:
-    who holds anything else must not take it. Returns None when nothing of this pool is ready.
+    Shards are taken whole; what goes beyond the limits is left, for it would make a batch of its own. One that a worker
+    died over is taken alone, or passed over: who holds anything else must not take it. Returns None when nothing of
+    this pool is ready.
     """
     cursor = database.cursor(connection)
     with database.pipelined(connection):
@@ -190,21 +191,23 @@ WITH head AS MATERIALIZED (
     AND (deaths = 0 OR id = (SELECT id FROM head))
   ORDER BY priority, vkey, id LIMIT CASE WHEN (SELECT deaths FROM head) > 0 THEN 1 ELSE %(shards)s END
 ), filled AS (
-  SELECT id, sum(n_tokens) OVER queue - n_tokens AS tokens, sum(n_items) OVER queue - n_items AS items FROM waiting
-  WINDOW queue AS (ORDER BY priority, vkey, id)
+  SELECT id, sum(n_tokens) OVER queue AS tokens, sum(n_items) OVER queue AS items, row_number() OVER queue AS place
+  FROM waiting WINDOW queue AS (ORDER BY priority, vkey, id)
 ), taken AS (
   SELECT id FROM shards
-  WHERE id = ANY(ARRAY(SELECT id FROM filled WHERE tokens < %(tokens)s AND items < %(items)s)) AND state = 'ready'
+  WHERE id = ANY(ARRAY(
+      SELECT id FROM filled WHERE tokens <= %(tokens)s AND items <= %(items)s OR place = 1
+    )) AND state = 'ready'
   FOR UPDATE SKIP LOCKED
 )
 UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}
 """  # noqa: S608 — of constants, like the others here
 
-# When its bucket runs dry a batch is filled from those beside it, the nearest first: a little padding costs less than
-# a batch of few rows.
+# When its bucket runs dry a batch is filled from those beside it, the nearest first and up to four times as long or
+# short: a little padding costs less than a batch of few rows.
 _CLAIM_NEAR = f"""
 WITH waiting AS (
-  SELECT shard.*, near.rank FROM unnest(ARRAY[0, -1, 1, -2, 2]) WITH ORDINALITY AS near (step, rank)
+  SELECT shard.*, near.rank FROM unnest(ARRAY[0, -1, 1, -2, 2, -3, 3, -4, 4]) WITH ORDINALITY AS near (step, rank)
   CROSS JOIN LATERAL (
     SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards
     WHERE pool = %(pool)s AND bucket = (%(bucket)s + near.step)::smallint AND state = 'ready' AND not_before <= now()
@@ -212,11 +215,11 @@ WITH waiting AS (
     ORDER BY priority, vkey, id LIMIT %(shards)s
   ) shard
 ), filled AS (
-  SELECT id, sum(n_tokens) OVER queue - n_tokens AS tokens, sum(n_items) OVER queue - n_items AS items FROM waiting
+  SELECT id, sum(n_tokens) OVER queue AS tokens, sum(n_items) OVER queue AS items FROM waiting
   WINDOW queue AS (ORDER BY rank, priority, vkey, id)
 ), taken AS (
   SELECT id FROM shards
-  WHERE id = ANY(ARRAY(SELECT id FROM filled WHERE tokens < %(tokens)s AND items < %(items)s)) AND state = 'ready'
+  WHERE id = ANY(ARRAY(SELECT id FROM filled WHERE tokens <= %(tokens)s AND items <= %(items)s)) AND state = 'ready'
   FOR UPDATE SKIP LOCKED
 )
 UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}

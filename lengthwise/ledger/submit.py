@@ -106,7 +106,8 @@ class Submission:
         chunk, first = self._chunk, self.n_items
         self._chunk = _Chunk()
         runnable = [at for at in range(len(chunk)) if at not in chunk.refusals]
-        order, shards = cut([chunk.n_tokens[at] for at in runnable], first, self.shard_items)
+        lengths = [chunk.n_tokens[at] for at in runnable]
+        order, shards = cut(lengths, first, self.shard_items, self.arrival.batch_tokens)
         placed = chain((runnable[at] for at in order), chunk.refusals)
         rows = ((pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in enumerate(placed, first))
         self._write_items(list(rows))

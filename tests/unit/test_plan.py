@@ -1,6 +1,8 @@
 """Which requests run together."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from random import Random
 
 import pytest
@@ -8,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthwise.sharding import ArrivalOrder
-from worker.plan import pack, plan
+from worker.engine.protocol import Architecture, Capabilities
+from worker.plan import pack, plan, planner
 
 LENGTHS = st.lists(st.integers(1, 600), max_size=200)
 TOKENS = st.integers(1, 4096)
 ROWS = st.integers(1, 64)
+FEW = st.integers(1, 24)
 
 Cut = Callable[[list[int], int, int], list[list[int]]]
 
@@ -40,11 +44,11 @@ def test_every_request_is_in_exactly_one_batch(cut: Cut, lengths: list[int], tok
     assert sorted(index for batch in cut(lengths, tokens, rows) for index in batch) == list(range(len(lengths)))
 
 
-@given(LENGTHS, TOKENS, ROWS)
+@given(LENGTHS, TOKENS, ROWS, FEW)
 def test_no_batch_is_over_its_budgets_but_a_request_that_is_so_alone(
-    lengths: list[int], tokens: int, rows: int
+    lengths: list[int], tokens: int, rows: int, few: int
 ) -> None:
-    for batch in plan(lengths, tokens, rows):
+    for batch in plan(lengths, tokens, rows, few):
         assert 1 <= len(batch) <= rows
         assert len(batch) == 1 or len(batch) * max(lengths[index] for index in batch) <= tokens
 
@@ -71,6 +75,40 @@ def test_the_longest_come_first_throughout(cut: Cut, lengths: list[int], tokens:
 def test_no_row_is_mostly_padding(lengths: list[int], tokens: int, rows: int) -> None:
     for batch in plan(lengths, tokens, rows):
         assert all(2 * lengths[index] >= lengths[batch[0]] for index in batch)
+
+
+@given(LENGTHS, TOKENS, ROWS, st.integers(2, 24))
+def test_rows_that_are_mostly_padding_are_few(lengths: list[int], tokens: int, rows: int, few: int) -> None:
+    for batch in plan(lengths, tokens, rows, few):
+        padded = [lengths[index] for index in batch if 2 * lengths[index] < lengths[batch[0]]]
+        assert not any(2 * last >= first for first, last in zip(padded, padded[few - 1 :], strict=False))
+
+
+@given(LENGTHS, TOKENS, ROWS, FEW)
+def test_a_narrow_batch_of_few_rows_is_only_what_another_had_no_room_for(
+    lengths: list[int], tokens: int, rows: int, few: int
+) -> None:
+    batches = plan(lengths, tokens, rows, few)
+    for before, batch in pairwise(batches):
+        had_room = len(before) < rows and (len(before) + 1) * lengths[before[0]] <= tokens
+        like = sum(2 * length >= lengths[batch[0]] for length in lengths if length <= lengths[batch[0]])
+        assert like >= few or not had_room
+
+
+ENGINE = Capabilities(Architecture.CLASSIFIER, 512, "cpu", "none")
+MIXED = [40] * 20 + [10] * 3
+
+
+@pytest.mark.parametrize(
+    ("engine", "batches"),
+    [
+        (ENGINE, 2),
+        (replace(ENGINE, architecture=Architecture.ENCODER_DECODER), 1),
+        (replace(ENGINE, architecture=Architecture.DECODER_ONLY, is_packed=True), 1),
+    ],
+)
+def test_few_short_rows_have_a_batch_of_their_own_where_that_costs_no_steps(engine: Capabilities, batches: int) -> None:
+    assert len(planner(engine)(MIXED, 4096, 64)) == batches
 
 
 @given(LENGTHS, TOKENS, ROWS)

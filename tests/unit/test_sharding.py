@@ -9,11 +9,14 @@ from hypothesis import strategies as st
 from lengthwise.sharding import ArrivalOrder, Shard, bucket_of, cut, start_tags
 
 LENGTHS = st.lists(st.integers(1, 5_000), max_size=200)
+TOKENS = st.integers(1, 100_000)
 
 
-@given(lengths=LENGTHS, first=st.integers(0, 10**6), shard_items=st.integers(1, 70))
-def test_every_item_is_in_one_shard_of_its_own_band(lengths: list[int], first: int, shard_items: int) -> None:
-    order, shards = cut(lengths, first, shard_items)
+@given(lengths=LENGTHS, first=st.integers(0, 10**6), shard_items=st.integers(1, 70), tokens=TOKENS)
+def test_every_item_is_in_one_shard_of_its_own_band(
+    lengths: list[int], first: int, shard_items: int, tokens: int
+) -> None:
+    order, shards = cut(lengths, first, shard_items, tokens)
     assert sorted(order) == list(range(len(lengths)))
     assert [at for shard in shards for at in range(shard.lo, shard.hi)] == list(range(first, first + len(lengths)))
     for shard in shards:
@@ -21,14 +24,17 @@ def test_every_item_is_in_one_shard_of_its_own_band(lengths: list[int], first: i
         assert 0 < len(inside) <= shard_items
         assert {bucket_of(length) for length in inside} == {shard.bucket}
         assert sum(inside) == shard.n_tokens
+        assert len(inside) == 1 or len(inside) * max(inside) <= tokens
 
 
-@given(lengths=LENGTHS, shard_items=st.integers(1, 70))
-def test_items_are_sorted_and_equals_keep_their_order(lengths: list[int], shard_items: int) -> None:
-    order, shards = cut(lengths, 0, shard_items)
+@given(lengths=LENGTHS, shard_items=st.integers(1, 70), tokens=TOKENS)
+def test_items_are_sorted_and_equals_keep_their_order(lengths: list[int], shard_items: int, tokens: int) -> None:
+    order, shards = cut(lengths, 0, shard_items, tokens)
     assert order == sorted(order, key=lambda index: (lengths[index], index))
-    # No shard could have been joined with the next one.
-    assert all(a.bucket < b.bucket or a.hi - a.lo == shard_items for a, b in pairwise(shards))
+    for one, other in pairwise(shards):
+        width = lengths[order[other.lo]]
+        is_full = one.hi - one.lo == shard_items or (one.hi - one.lo + 1) * width > tokens
+        assert one.bucket < other.bucket or is_full
 
 
 def test_bands_end_at_powers_of_two_and_halfway_between() -> None:

@@ -8,7 +8,7 @@ from lengthwise.catalog import ModelSpec
 from worker.engine.agreement import forced
 from worker.engine.protocol import Architecture, Completion, Request
 from worker.engine.torch_engine import TorchEngine
-from worker.plan import pack, plan
+from worker.plan import planner
 from worker.prepare.sample import Sample, batches
 
 #: How often the sample is run; the fastest run counts, for others share the machine.
@@ -49,7 +49,7 @@ def compare(before: Side, after: Side, spec: ModelSpec, sample: Sample, advance:
     """Runs the sample through both, batch by batch in turn. ``advance`` is told of requests as they are done, of which
     there are ``total``.
     """
-    cut = pack if before.engine.capabilities().is_packed else plan
+    cut = planner(before.engine.capabilities())
     lengths = [len(request.tokens) for request in sample.requests]
     cuts = batches(sample, cut(lengths, spec.batch_tokens, spec.batch_rows))
     for turn in range(ROUNDS):
