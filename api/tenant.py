@@ -14,3 +14,8 @@ async def current() -> UUID:
 
 
 Tenant = Annotated[UUID, Depends(current)]
+#: By what a key must be allowed to do.
+Reader = Annotated[UUID, Depends(current)]
+Submitter = Annotated[UUID, Depends(current)]
+WebhookKeeper = Annotated[UUID, Depends(current)]
+Admin = Annotated[UUID, Depends(current)]

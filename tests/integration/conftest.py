@@ -50,6 +50,12 @@ def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
+def api_key() -> str:
+    """What a caller of ``client`` sends in its Authorization header."""
+    return "lw-test"
+
+
+@pytest.fixture
 def run_worker(catalog: Path, installed: settings.Settings) -> RunWorker:
     def run() -> None:
         while pools := _waiting():
