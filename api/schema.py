@@ -59,7 +59,7 @@ def _form(name: str) -> type[BaseModel]:
     kind = KINDS[name]
     fields: dict[str, Any] = {
         "kind": (Literal[name], ...),
-        "items": (list[str | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
+        "items": (list[Annotated[str, Field(min_length=1)] | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
     }
     return create_model(f"{name.capitalize()}Job", __base__=(JobHeader, kind.params_type), **fields)
 
