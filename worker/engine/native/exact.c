@@ -3,29 +3,14 @@
  *
  * Weights come in panels of COLUMNS outputs, [outputs / COLUMNS][inputs][COLUMNS], filled up with zeros.
  */
-#include <immintrin.h>
+#if defined(__AVX512F__)
+#define WIDE
+#endif
+#include "vectors.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__AVX512F__)
-#define LANES 16
-#define ROWS 12
-typedef __m512 floats;
-#define LOAD(from) _mm512_loadu_ps(from)
-#define STORE(to, value) _mm512_storeu_ps(to, value)
-#define REPEAT(value) _mm512_set1_ps(value)
-#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
-#else
-#define LANES 8
-#define ROWS 6
-typedef __m256 floats;
-#define LOAD(from) _mm256_loadu_ps(from)
-#define STORE(to, value) _mm256_storeu_ps(to, value)
-#define REPEAT(value) _mm256_broadcast_ss(&(value))
-#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
-#endif
-
-#define COLUMNS (2 * LANES)
 #define DEPTH 256       /* inputs of a panel that stay in the first-level cache while all rows pass */
 #define BLOCK_ROWS 96   /* rows whose inputs, and sums so far, stay in the second-level cache while all panels pass */
 
@@ -43,29 +28,24 @@ static inline __attribute__((always_inline)) void tile(const int rows, const flo
                                                        int64_t count, float *sums) {
     floats totals[ROWS][2];
     for (int r = 0; r < rows; r++)
-        for (int half = 0; half < 2; half++) totals[r][half] = LOAD(sums + r * COLUMNS + half * LANES);
+        for (int half = 0; half < 2; half++) totals[r][half] = LOAD_FLOATS(sums + r * COLUMNS + half * LANES);
     for (int64_t k = 0; k < count; k++, w += COLUMNS) {
-        const floats left = LOAD(w), right = LOAD(w + LANES);
+        const floats left = LOAD_FLOATS(w), right = LOAD_FLOATS(w + LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
-            const floats value = REPEAT(x[r * inputs + k]);
+            const floats value = REPEAT_FLOAT(x[r * inputs + k]);
             totals[r][0] = MULTIPLY_ADD(value, left, totals[r][0]);
             totals[r][1] = MULTIPLY_ADD(value, right, totals[r][1]);
         }
     }
     for (int r = 0; r < rows; r++)
-        for (int half = 0; half < 2; half++) STORE(sums + r * COLUMNS + half * LANES, totals[r][half]);
+        for (int half = 0; half < 2; half++) STORE_FLOATS(sums + r * COLUMNS + half * LANES, totals[r][half]);
 }
 
 static void some(int64_t rows, const float *x, int64_t inputs, const float *w, int64_t count, float *sums) {
     for (; rows >= ROWS; rows -= ROWS, x += ROWS * inputs, sums += ROWS * COLUMNS) tile(ROWS, x, inputs, w, count, sums);
-    switch (rows) {
-#define CASE(n) case n: tile(n, x, inputs, w, count, sums); break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
-#if ROWS > 6
-        CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
-#endif
-    }
+#define TILE(n) tile(n, x, inputs, w, count, sums)
+    FEWER_ROWS(rows)
 }
 
 /* COLUMNS outputs of up to BLOCK_ROWS rows. */

@@ -7,6 +7,7 @@ from torch import nn
 
 from worker.engine.direct import Direct
 from worker.engine.native.library import kernels
+from worker.engine.native.panels import bias_of, filled, in_panels
 
 
 class _Layer(ctypes.Structure):
@@ -28,15 +29,8 @@ class NativeLinear(Direct):
         self._hold(linear, kernels().lengthwise_exact_columns())
 
     def _hold(self, linear: nn.Linear, columns: int) -> None:
-        panels = -(-self.out_features // columns)
-        more = panels * columns - self.out_features
-        weight = nn.functional.pad(linear.weight.detach().float(), (0, 0, 0, more))
-        bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach().float()
         #: Kept for the kernel, which knows their addresses.
-        self._tensors = (
-            weight.view(panels, columns, self.in_features).transpose(1, 2).contiguous(),
-            nn.functional.pad(bias, (0, more)),
-        )
+        self._tensors = in_panels(linear.weight.detach().float(), columns), filled(bias_of(linear), columns)
         pointers = [tensor.data_ptr() for tensor in self._tensors]
         self._layer = _Layer(*pointers, self.in_features, self.out_features)
         self._address = ctypes.addressof(self._layer)

@@ -3,16 +3,17 @@
  *
  * Weights come in panels of COLUMNS outputs; of a panel, four inputs at a time, [inputs / 4][COLUMNS][4].
  */
+#if defined(__AVX512VNNI__)
+#define WIDE
+#endif
 #include "exponential.h"
+#include "vectors.h"
 
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(__AVX512VNNI__)
-#define LANES 16
-#define ROWS 12
+#if defined(WIDE)
 typedef __m512i ints;
-typedef __m512 floats;
 #define ZERO _mm512_setzero_si512()
 #define LOAD(from) _mm512_loadu_si512(from)
 #define REPEAT(four) _mm512_set1_epi32(four)
@@ -20,16 +21,8 @@ typedef __m512 floats;
 #define TO_FLOAT(sum) _mm512_cvtepi32_ps(sum)
 #define SUBTRACT(a, b) _mm512_sub_epi32(a, b)
 #define TIMES(a, b) _mm512_mullo_epi32(a, b)
-#define LOAD_FLOATS(from) _mm512_loadu_ps(from)
-#define REPEAT_FLOAT(value) _mm512_set1_ps(value)
-#define MULTIPLY(a, b) _mm512_mul_ps(a, b)
-#define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
-#define STORE_FLOATS(to, value) _mm512_storeu_ps(to, value)
 #else
-#define LANES 8
-#define ROWS 6
 typedef __m256i ints;
-typedef __m256 floats;
 #define ZERO _mm256_setzero_si256()
 #define LOAD(from) _mm256_loadu_si256((const __m256i *)(from))
 #define REPEAT(four) _mm256_set1_epi32(four)
@@ -52,11 +45,6 @@ static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, _
 #define TO_FLOAT(sum) _mm256_cvtepi32_ps(sum)
 #define SUBTRACT(a, b) _mm256_sub_epi32(a, b)
 #define TIMES(a, b) _mm256_mullo_epi32(a, b)
-#define LOAD_FLOATS(from) _mm256_loadu_ps(from)
-#define REPEAT_FLOAT(value) _mm256_set1_ps(value)
-#define MULTIPLY(a, b) _mm256_mul_ps(a, b)
-#define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
-#define STORE_FLOATS(to, value) _mm256_storeu_ps(to, value)
 #endif
 
 /* Without VNNI pairs of products are added in 16 bits, which 8-bit inputs overflow. */
@@ -65,7 +53,6 @@ static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, _
 #else
 #define STEPS 127
 #endif
-#define COLUMNS (2 * LANES)
 #define BLOCK_BYTES (128 * 1024) /* rows that stay in the second-level cache while all panels pass */
 
 /* What is done to an input before it is quantized. */
@@ -168,13 +155,8 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
 
 static void panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t column, float *out) {
     for (; first + ROWS <= last; first += ROWS) tile(ROWS, l, q, first, column, out);
-    switch (last - first) {
-#define CASE(n) case n: tile(n, l, q, first, column, out); break;
-        CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
-#if ROWS > 6
-        CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11)
-#endif
-    }
+#define TILE(n) tile(n, l, q, first, column, out)
+    FEWER_ROWS(last - first)
 }
 
 static void prepare(const layer *l, const float *x, const quantized *q, int64_t row) {

@@ -9,6 +9,10 @@ from torch import nn
 from worker.engine.checkpoint import quantize_rows
 from worker.engine.direct import Direct
 from worker.engine.native.library import kernels
+from worker.engine.native.panels import bias_of, filled, in_panels
+
+#: Inputs that are multiplied and added at once.
+_DEPTH = 4
 
 
 class Before(IntEnum):
@@ -44,21 +48,15 @@ class NativeInt8Linear(Direct):
         self._hold(linear, kernels().lengthwise_columns(), before)
 
     def _hold(self, linear: nn.Linear, columns: int, before: Before) -> None:
-        rows, scales = quantize_rows(linear.weight.detach().float())
-        outputs = -(-self.out_features // columns) * columns
-        padded = -(-self.in_features // 4) * 4
-        weights = torch.zeros(outputs, padded, dtype=torch.int8)
-        weights[: self.out_features, : self.in_features] = rows
-        panels = weights.view(outputs // columns, columns, padded // 4, 4).permute(0, 2, 1, 3).contiguous()
-        bias = torch.zeros(self.out_features) if linear.bias is None else linear.bias.detach().float()
-        more = (0, outputs - self.out_features)
+        weights, scales = quantize_rows(linear.weight.detach().float())
         #: Kept for the kernel, which knows their addresses.
         self._tensors = (
-            panels,
-            weights.sum(dim=1, dtype=torch.int32),
-            nn.functional.pad(scales.float(), more),
-            nn.functional.pad(bias, more),
+            in_panels(weights, columns, _DEPTH),
+            filled(weights.sum(dim=1, dtype=torch.int32), columns),
+            filled(scales.float(), columns),
+            filled(bias_of(linear), columns),
         )
+        padded = self.in_features + -self.in_features % _DEPTH
         pointers = [tensor.data_ptr() for tensor in self._tensors]
         self._layer = _Layer(*pointers, self.in_features, padded, self.out_features, before)
         self._address = ctypes.addressof(self._layer)
