@@ -1,6 +1,6 @@
 """Keys and values of past tokens, in memory that grows by doubling instead of by a copy at each step.
 
-Layers hold ``[rows, heads, capacity, head size]``. Memory is zeroed: what a mask hides must still be finite.
+Memory is zeroed: what a mask hides must still be finite.
 """
 
 # mypy: allow-untyped-calls
@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
-from transformers.cache_utils import Cache, CacheLayerMixin, EncoderDecoderCache
+from transformers.cache_utils import Cache, CacheLayerMixin
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -59,8 +59,8 @@ def resized(tensor: torch.Tensor, capacity: int) -> torch.Tensor:
     return larger
 
 
-class _Layer(CacheLayerMixin):
-    """What every layer here shares."""
+class PastLayer(CacheLayerMixin):
+    """Self-attention where every row has the same number of past tokens, ``[rows, heads, capacity, head size]``."""
 
     keys: torch.Tensor
     values: torch.Tensor
@@ -95,10 +95,6 @@ class _Layer(CacheLayerMixin):
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return self.length + query_length, 0
 
-
-class PastLayer(_Layer):
-    """Self-attention where every row has the same number of past tokens."""
-
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -113,35 +109,25 @@ class PastLayer(_Layer):
         return self.keys[:, :, : blocks(end)], self.values[:, :, : blocks(end)]
 
 
-class SourceLayer(_Layer):
-    """Cross-attention: written once, padded to whole blocks."""
-
-    def update(
-        self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        self.length = key_states.shape[2]
-        capacity = blocks(self.length)
-        self.keys, self.values = resized(key_states, capacity), resized(value_states, capacity)
-        self.is_initialized = True
-        return self.keys, self.values
+def past_cache(layers: int) -> Any:
+    """For self-attention."""
+    return Cache(layers=[PastLayer() for _ in range(layers)])
 
 
-def source_cache(layers: int) -> Any:
-    """For an encoder–decoder."""
-    past = Cache(layers=[PastLayer() for _ in range(layers)])
-    return EncoderDecoderCache(past, Cache(layers=[SourceLayer() for _ in range(layers)]))
+def joined(caches: Sequence[Any]) -> Any:
+    """One past of several that are equally long: the rows of the first, then those of the next."""
+    if len(caches) == 1:
+        return caches[0]
+    made = past_cache(len(caches[0].layers))
+    for layer, *parts in zip(made.layers, *(cache.layers for cache in caches), strict=True):
+        layer.keys, layer.values = (torch.cat([getattr(part, name) for part in parts]) for name in ("keys", "values"))
+        layer.length, layer.is_initialized = parts[0].length, True
+    return made
 
 
-def keep_rows(cache: Any, rows: torch.Tensor) -> None:
-    """Leaves a ``source_cache`` the rows of the index, in its order; one may be there more than once."""
-    reorder_past(cache, rows)
-    for layer in cache.cross_attention_cache.layers:
-        layer.keep(rows)
-
-
-def reorder_past(cache: Any, rows: torch.Tensor) -> None:
-    """The same where each row stays with its source."""
-    for layer in cache.self_attention_cache.layers:
+def keep_past(cache: Any, rows: torch.Tensor) -> None:
+    """Leaves a past the rows of the index, in its order; one may be there more than once."""
+    for layer in cache.layers:
         layer.keep(rows)
 
 

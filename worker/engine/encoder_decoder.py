@@ -1,72 +1,122 @@
-"""Encoder–decoders (Marian, M2M-100 and NLLB, BART, T5): the source is read once, the target written step by step."""
+"""Encoder–decoders (Marian, M2M-100 and NLLB, BART, T5): the source is read once, the target written step by step.
+
+Sources of like length are read together; the answers of all are then written together, whatever their lengths.
+"""
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from worker.engine.attention import Plan
-from worker.engine.cache import cache_argument, keep_rows, reorder_past, source_cache
+from worker.engine.cache import cache_argument, joined, keep_past, past_cache
 from worker.engine.layout import Padded, Past, Source
+from worker.engine.sources import Sources, keep_sources, source_cache
 from worker.engine.vocabulary import Vocabulary
+
+#: Tokens of padding that are worth another pass through the encoder, and a first step of the decoder: on a CPU both
+#: together take as long as reading some fifty tokens; a GPU reads thousands meanwhile.
+_PADDING_TOKENS, _GPU_PADDING_TOKENS = 48, 4096
 
 
 class EncoderDecoderStepper:
     """A batch in an encoder–decoder; ``sources`` are sorted by length."""
 
     def __init__(self, model: Any, sources: Sequence[Sequence[int]], vocabulary: Vocabulary) -> None:
-        self.model, self.vocabulary = model, vocabulary
-        self.sources = sources
-        self.lengths = [len(source) for source in sources]
+        self.model, self.vocabulary, self.sources = model, vocabulary, sources
         config = model.config
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
-        self.cache = source_cache(int(layers or config.num_hidden_layers))
-        self._cache_argument = cache_argument(model, self.cache)
-        self.written = 0
+        self._n_layers = int(layers or config.num_hidden_layers)
+        self._lengths = [len(source) for source in sources]
 
     def start(self) -> torch.Tensor:
-        self.encoded = self._encode()
-        self.source_plan = Source(self.lengths, self.encoded)
-        return self.step(torch.full((len(self.lengths),), self.vocabulary.start, device=self.encoded.device))
+        self.written = 1
+        self._layout = Sources(self._lengths)
+        self._looked_at = source_cache(self._n_layers, self._layout)
+        padding = _PADDING_TOKENS if self.model.device.type == "cpu" else _GPU_PADDING_TOKENS
+        pasts, logits = [], []
+        for first, last in bands(self._lengths, padding):
+            past = past_cache(self._n_layers)
+            logits.append(self._read(first, last, past))
+            pasts.append(past)
+        self._go_on_with(joined(pasts))
+        return torch.cat(logits)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self.written += 1
-        past = Past(len(self.lengths), self.written, self.encoded)
-        plans: tuple[Plan, ...] = (past, self.source_plan)
-        logits: torch.Tensor = self.model(
-            encoder_outputs=BaseModelOutput(last_hidden_state=self.encoded),
-            attention_mask=self.source_plan.marker,
-            decoder_input_ids=tokens[:, None],
-            decoder_attention_mask=past.marker,
-            use_cache=True,
-            **self._cache_argument,
-            plans=plans,
-        ).logits
-        return logits[:, -1]
+        return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), self._plan, self._argument)
 
     @property
     def token_bytes(self) -> int:
         """For a token of a source, and one of its answer."""
-        caches = self.cache.self_attention_cache, self.cache.cross_attention_cache
-        return sum(layer.token_bytes for cache in caches for layer in cache.layers)
+        return sum(layer.token_bytes for cache in (self._past, self._looked_at) for layer in cache.layers)
 
     def keep(self, rows: Sequence[int]) -> None:
-        index = torch.tensor(rows, device=self.encoded.device)
-        keep_rows(self.cache, index)
-        # Attention reads the cache from the second step on: only the number of rows matters here.
-        self.encoded = self.encoded[:1].expand(len(rows), -1, -1)
-        self.lengths = [self.lengths[row] for row in rows]
-        self.source_plan = Source(self.lengths, self.encoded)
+        keep_past(self._past, torch.tensor(rows, device=self.model.device))
+        self._layout = keep_sources(self._looked_at, rows)
+        self._plan = Source(self._layout, 0, len(rows), self._encoded)
 
     def reorder(self, rows: Sequence[int]) -> None:
-        reorder_past(self.cache, torch.tensor(rows, device=self.encoded.device))
+        keep_past(self._past, torch.tensor(rows, device=self.model.device))
 
-    def _encode(self) -> torch.Tensor:
-        width = self.lengths[-1]
-        ids = [[*source, *[self.vocabulary.pad] * (width - len(source))] for source in self.sources]
-        plan = Padded(self.lengths)
+    def _read(self, first: int, last: int, past: Any) -> torch.Tensor:
+        """Sources ``[first, last)`` through the encoder, and the decoder's first step, which keeps what it looks at."""
+        encoded = self._encode(self.sources[first:last])
+        self._encoded = encoded[:1, :1]
+        tokens = torch.full((last - first,), self.vocabulary.start, device=encoded.device)
+        argument = cache_argument(self.model, EncoderDecoderCache(past, self._looked_at))
+        return self._write(tokens, encoded, Source(self._layout, first, last, encoded), argument)
+
+    def _go_on_with(self, past: Any) -> None:
+        self._past = past
+        cache = EncoderDecoderCache(past, self._looked_at)
+        cache.is_updated = dict.fromkeys(
+            cache.is_updated, True
+        )  # or sources would be looked for in the encoder's states
+        self._argument = cache_argument(self.model, cache)
+        self._plan = Source(self._layout, 0, len(self._lengths), self._encoded)
+
+    def _write(
+        self, tokens: torch.Tensor, encoded: torch.Tensor, source: Source, argument: dict[str, Any]
+    ) -> torch.Tensor:
+        past = Past(len(tokens), self.written, encoded)
+        plans: tuple[Plan, ...] = (past, source)
+        logits: torch.Tensor = self.model(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
+            attention_mask=source.marker,
+            decoder_input_ids=tokens[:, None],
+            decoder_attention_mask=past.marker,
+            use_cache=True,
+            **argument,
+            plans=plans,
+        ).logits
+        return logits[:, -1]
+
+    def _encode(self, sources: Sequence[Sequence[int]]) -> torch.Tensor:
+        width = len(sources[-1])
+        ids = [[*source, *[self.vocabulary.pad] * (width - len(source))] for source in sources]
+        plan = Padded([len(source) for source in sources])
         encoded: torch.Tensor = self.model.get_encoder()(
             input_ids=torch.tensor(ids, device=self.model.device), attention_mask=plan.marker, plans=(plan,)
         ).last_hidden_state
         return encoded
+
+
+def bands(lengths: Sequence[int], padding: int) -> list[tuple[int, int]]:
+    """Cuts sorted rows into ``[first, last)`` that are each padded by at most so many tokens, beginning at the longest.
+
+    Returned in the rows' order.
+    """
+    found: list[tuple[int, int]] = []
+    last, total = len(lengths), 0
+    for row in reversed(range(len(lengths))):
+        total += lengths[last - 1] - lengths[row]
+        if total > padding:
+            found.append((row + 1, last))
+            last, total = row + 1, 0
+    return [(0, last), *reversed(found)]

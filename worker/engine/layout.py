@@ -15,6 +15,7 @@ from worker.engine.attention import Call, hidden_beyond, one_query
 from worker.engine.cache import CHUNK, Group, blocks, chunks, grouped
 from worker.engine.native import attention as native
 from worker.engine.slots import Region, Slots
+from worker.engine.sources import Sources
 
 
 class _Plan:
@@ -40,57 +41,60 @@ class Padded(_Plan):
         return out
 
 
-class _OneToken(_Plan):
-    """One new token a row; keys and values are ``[rows, heads, capacity, size]``, or the beginning of that."""
+class Source(_Plan):
+    """Each new token of the rows ``[first, last)``, one a row, sees its row of the source."""
 
-    def __init__(self) -> None:
+    def __init__(self, sources: Sources, first: int, last: int, like: torch.Tensor) -> None:
         super().__init__()
-        self._rows: native.Rows | None = None
-
-    def _over_memory(self, call: Call, lengths: Sequence[int]) -> torch.Tensor:
-        if self._rows is None:
-            capacity = call.key.stride(1) // call.key.stride(2)
-            starts = range(0, len(lengths) * capacity, capacity)
-            self._rows = native.Rows(starts, [capacity] * len(lengths), lengths)
-        return native.attend(self._rows, call, call.query[:, :, 0], call.key.shape[1])[:, None]
-
-
-class Source(_OneToken):
-    """Each row's one new token sees its row of the source; keys come padded to whole blocks, rows sorted by length."""
-
-    def __init__(self, lengths: Sequence[int], like: torch.Tensor) -> None:
-        super().__init__()
-        self.lengths, self.like = lengths, like
+        self.sources, self.first, self.last, self.like = sources, first, last, like
 
     def run(self, call: Call) -> torch.Tensor:
         if native.serves(call):
-            return self._over_memory(call, self.lengths)
-        parts = [
-            one_query(call.query[a:b], call.key[a:b, :, :size], call.value[a:b, :, :size], call.scale, hidden)
-            for (a, b, size), hidden in self._groups
-        ]
+            shared = call.key.shape[0] // self.sources.positions
+            return native.attend(self._rows, call, call.query[:, :, 0], shared)[:, None]
+        parts = []
+        for group, hidden in self._groups:
+            query = call.query[group.first - self.first : group.last - self.first]
+            key, value = (self.sources.view(store, group) for store in (call.key, call.value))
+            parts.append(one_query(query, key, value, call.scale, hidden))
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2)
 
     @cached_property
+    def _rows(self) -> native.Rows:
+        own, it = slice(self.first, self.last), self.sources
+        return native.Rows(it.starts[own], it.capacities[own], it.lengths[own])
+
+    @cached_property
     def _groups(self) -> list[tuple[Group, torch.Tensor]]:
-        """Rows of like size, and what hides their padding."""
-        known = torch.tensor(self.lengths, device=self.like.device)
-        groups = grouped([blocks(length) for length in self.lengths])
+        """Rows of one capacity, and what hides their padding."""
+        known = torch.tensor(self.sources.lengths, device=self.like.device)
+        groups = self.sources.groups(self.first, self.last)
         return [(it, hidden_beyond(known[it.first : it.last], it.size, self.like.dtype)) for it in groups]
 
 
-class Past(_OneToken):
-    """Each row's one new token sees itself and what came before; all ``count`` rows are equally far."""
+class Past(_Plan):
+    """Each row's one new token sees itself and what came before; all ``count`` rows are equally far.
+
+    Keys and values are ``[rows, heads, capacity, size]``, or the beginning of that.
+    """
 
     def __init__(self, count: int, length: int, like: torch.Tensor) -> None:
         super().__init__()
         self.count, self.length, self.like = count, length, like
+        self._rows: native.Rows | None = None
 
     def run(self, call: Call) -> torch.Tensor:
         if native.serves(call):
-            return self._over_memory(call, [self.length] * self.count)
+            return native.attend(self._memory(call), call, call.query[:, :, 0], call.key.shape[1])[:, None]
         hidden = self._hidden if call.bias is None else self._hidden + call.bias
         return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
+
+    def _memory(self, call: Call) -> native.Rows:
+        if self._rows is None:
+            capacity = call.key.stride(1) // call.key.stride(2)
+            starts = range(0, self.count * capacity, capacity)
+            self._rows = native.Rows(starts, [capacity] * self.count, [self.length] * self.count)
+        return self._rows
 
     @cached_property
     def _hidden(self) -> torch.Tensor:

@@ -82,10 +82,10 @@ class TorchEngine:
         model = loading.load_model(spec, dtype, attention.NAME if fits else None)
         precision.apply(model, quantization, where, kind)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
-        is_packed = fits and kind is Architecture.DECODER_ONLY
+        is_packed = fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
         capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed)
         engine = cls(model, spec.folder, capabilities, fits)
-        if fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY):
+        if is_packed:
             engine._limit_batches(spec, where)
         return engine
 
