@@ -52,6 +52,11 @@ class EncoderDecoderStepper:
         return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), self._plan, self._argument)
 
     @property
+    def positions(self) -> int:
+        """Tokens of sources that there is room for."""
+        return self._layout.positions
+
+    @property
     def token_bytes(self) -> int:
         """For a token of a source, and one of its answer."""
         return sum(layer.token_bytes for cache in (self._past, self._looked_at) for layer in cache.layers)
