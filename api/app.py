@@ -8,9 +8,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import document, health, job, model, problem, retry
+from api import document, health, job, key, model, problem, retry, tenancy
 from api.backlog import Backlog
 from api.ending import Endings
+from api.keyring import Keyring
 from api.state import State
 from lengthwise import database, settings
 from lengthwise.catalog_file import CatalogFile
@@ -23,7 +24,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
     ledger = database.connect(current.require_database_url(), current.database_connections)
     models = CatalogFile(current.models, current.models_seconds)
-    shared = State(current, models, ledger, Backlog(ledger, current), Endings(ledger))
+    shared = State(current, models, ledger, Backlog(ledger, current), Endings(ledger), Keyring(ledger, current))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -42,7 +43,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     problem.install(app)
-    for module in (job, retry, model, health):
+    for module in (job, retry, model, key, tenancy, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
@@ -59,5 +60,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             routes=app.routes,
         )
         schema["components"]["schemas"] |= document.SCHEMAS
+        document.add_answers_to_keys(schema)
         app.openapi_schema = schema
     return app.openapi_schema

@@ -7,13 +7,13 @@ from starlette.concurrency import run_in_threadpool
 
 from api.idempotency import Key
 from api.state import State, of
-from api.tenant import Tenant
+from api.tenant import Submitter
 from lengthwise.database import translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger import idempotency
 
 
-async def admit(request: Request, tenant: Tenant, key: Key) -> None:
+async def admit(request: Request, tenant: Submitter, key: Key) -> None:
     """Raises ``TooBusy``, unless a request of this name was taken before: that one adds nothing."""
     state = of(request)
     if state.backlog.is_due:

@@ -15,6 +15,10 @@ not. No error repeats what was sent, and a refused job leaves nothing behind.
 JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. Of a name that
 stands twice in one object the last value counts.
 
+Every request but those of health carries an API key, as Authorization: Bearer lw_..., which belongs to a tenant: it
+sees what is the tenant's, and what is another's is a 404. What a key may do is in its scopes: submit, read, webhooks,
+and admin, which is all of them.
+
 A request that makes a job may carry an Idempotency-Key and be sent again when its answer was lost: the same request
 under the same key is answered with the same job for as long as that is kept, another one with 422. While as much
 waits as may wait, jobs are refused with 429 before they are read. The figures behind that are about a second old, so
@@ -43,6 +47,13 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         "not valid JSON: trailing comma at line 1 column 9",
         {"field": "body"},
     ),
+    401: (
+        "No key, or one that is unknown, wrong, expired or revoked",
+        "unauthorized",
+        "a valid API key is needed, as Authorization: Bearer lw_...",
+        {},
+    ),
+    403: ("The key may not do this", "forbidden", "this API key may not do this", {}),
     404: ("There is no such job", "not found", "there is no such job", {}),
     409: ("The job has not ended, or none of its items failed", "conflict", "no item of the job failed", {}),
     413: (
@@ -93,22 +104,53 @@ def _problem(status: int | str, meaning: tuple[str, str, str, dict[str, Any]] | 
             }
         },
     }
+    if status == 401:
+        answer["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer."}}
     if status in (429, 503, 507):
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
     return answer
 
 
-NOT_RELOADED: dict[int | str, dict[str, Any]] = {
-    409: _problem(
-        409,
+#: What a request with a key may be answered with, whatever it asks for.
+_OF_KEYS = {
+    401: _problem(401),
+    403: _problem(403),
+    429: _problem(
+        429,
         (
-            "models.toml is not valid, or names a revision that cannot take its place",
-            "conflict",
-            "models.toml is not valid, and the models stay as they were: the log says why",
+            "More requests than the tenant may make in a minute: try again after Retry-After seconds",
+            "too busy",
+            "your requests are more than 600 a minute, which is the limit",
             {},
         ),
-    )
+    ),
+    503: _problem(503),
 }
+
+
+def add_answers_to_keys(schema: dict[str, Any]) -> None:
+    """Adds to each operation that wants a key what comes of keys, where it has no such answer of its own."""
+    operations = [operation for path in schema["paths"].values() for operation in path.values()]
+    for operation in operations:
+        if operation.get("security"):
+            more = {str(status): answer for status, answer in _OF_KEYS.items()}
+            operation["responses"] = dict(sorted((more | operation["responses"]).items()))
+
+
+def missing(what: str) -> dict[int | str, dict[str, Any]]:
+    """The 404 of what is no job."""
+    return {404: _problem(404, (f"There is no such {what}", "not found", f"there is no such {what}", {}))}
+
+
+def conflict(description: str, detail: str) -> dict[int | str, dict[str, Any]]:
+    """A 409 of its own."""
+    return {409: _problem(409, (description, "conflict", detail, {}))}
+
+
+NOT_RELOADED = conflict(
+    "models.toml is not valid, or names a revision that cannot take its place",
+    "models.toml is not valid, and the models stay as they were: the log says why",
+)
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {

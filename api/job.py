@@ -16,7 +16,7 @@ from api.idempotency import Key
 from api.identifier import identifier
 from api.schema import CreatedJob, DeliveryList, Job, JobList
 from api.state import State, of
-from api.tenant import Tenant
+from api.tenant import Reader, Submitter
 from api.wait import waited
 from lengthwise import queue
 from lengthwise.database import translated
@@ -36,7 +36,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems
     responses=document.ACCEPTED | document.problems(400, 413, 415, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
-async def submit(request: Request, tenant: Tenant, key: Key, response: Response) -> CreatedJob:
+async def submit(request: Request, tenant: Submitter, key: Key, response: Response) -> CreatedJob:
     """Takes a job of one to a million items: as one JSON object, or streamed as NDJSON.
 
     An NDJSON body's first line is the job without its items; each further line is one item. Sent again with the same
@@ -92,7 +92,7 @@ def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, It
 @router.get("", response_model=JobList, responses=document.problems(404, 422))
 def jobs(
     request: Request,
-    tenant: Tenant,
+    tenant: Reader,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> JobList:
@@ -107,7 +107,7 @@ def jobs(
 
 
 @router.get("/{job_id}", response_model=Job, responses=document.problems(404, 422), dependencies=[Depends(waited)])
-def job(request: Request, tenant: Tenant, job_id: str) -> Job:
+def job(request: Request, tenant: Reader, job_id: str) -> Job:
     """State, counts, rate and estimated end."""
     return _shown(of(request), tenant, identifier(job_id))
 
@@ -129,7 +129,7 @@ def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
 )
 def results(
     request: Request,
-    tenant: Tenant,
+    tenant: Reader,
     job_id: str,
     after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
 ) -> Response:
@@ -143,7 +143,7 @@ def results(
 
 
 @router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=document.problems(404))
-def deliveries(request: Request, tenant: Tenant, job_id: str) -> dict[str, Any]:
+def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
     """The job's webhooks and what came of each attempt."""
     state = of(request)
     with translated(), state.database.begin() as connection:
@@ -152,7 +152,7 @@ def deliveries(request: Request, tenant: Tenant, job_id: str) -> dict[str, Any]:
 
 
 @router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404, 507))
-def cancel_job(request: Request, tenant: Tenant, job_id: str) -> Job:
+def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
     """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
     state = of(request)
     with translated():
@@ -164,7 +164,7 @@ def cancel_job(request: Request, tenant: Tenant, job_id: str) -> Job:
 
 
 @router.delete("/{job_id}", status_code=204, responses=document.problems(404, 507))
-def delete(request: Request, tenant: Tenant, job_id: str) -> None:
+def delete(request: Request, tenant: Submitter, job_id: str) -> None:
     """Removes the job, its texts and its results, for good; what still ran is cancelled.
 
     It is gone as soon as this answers; its rows are removed behind the scenes.

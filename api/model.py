@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request
 
 from api import document
 from api.schema import Model, ModelList
-from api.state import of
+from api.state import State, of
+from api.tenant import Admin, Reader
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError, Conflict
 
@@ -15,22 +16,26 @@ router = APIRouter(prefix="/v1/models", tags=["models"])
 
 
 @router.get("", response_model=ModelList, responses=document.problems())
-def models(request: Request) -> ModelList:
+def models(request: Request, _: Reader) -> ModelList:
     """What ``models.toml`` names and this machine has; where it is not valid now, what it named last."""
-    state = of(request)
+    return _list(of(request))
+
+
+def _list(state: State) -> ModelList:
     shown = [_shown(spec) for spec in state.catalog.models.values()]
     return ModelList(data=[model for model in shown if model is not None], is_current=state.models.is_current)
 
 
 @router.post("/reload", response_model=ModelList, responses=document.problems() | document.NOT_RELOADED)
-def reload(request: Request) -> ModelList:
+def reload(request: Request, _: Admin) -> ModelList:
     """Reads ``models.toml`` at once and says what is in force.
 
     Every process of the API and every worker looks by itself within a second; this tells whether they will take it.
     """
-    if not of(request).models.look():
+    state = of(request)
+    if not state.models.look():
         raise Conflict("models.toml is not valid, and the models stay as they were: the log says why")
-    return models(request)
+    return _list(state)
 
 
 def _shown(spec: ModelSpec) -> Model | None:

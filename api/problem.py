@@ -14,7 +14,17 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from lengthwise.errors import ConfigurationError, Conflict, InvalidInput, NotFound, TooBusy, TooLarge, Unavailable
+from lengthwise.errors import (
+    ConfigurationError,
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    TooBusy,
+    TooLarge,
+    Unauthorized,
+    Unavailable,
+)
 
 log = logging.getLogger(__name__)
 
@@ -100,6 +110,14 @@ def install(app: FastAPI) -> None:
     def invalid_input(_: Request, error: InvalidInput) -> JSONResponse:
         status = 400 if error.field == "body" else 422
         return problem(status, "invalid input", str(error), field=error.field, index=error.index)
+
+    @app.exception_handler(Unauthorized)
+    def unauthorized(_: Request, error: Unauthorized) -> JSONResponse:
+        return problem(401, "unauthorized", str(error), headers={"WWW-Authenticate": "Bearer"})
+
+    @app.exception_handler(Forbidden)
+    def forbidden(_: Request, error: Forbidden) -> JSONResponse:
+        return problem(403, "forbidden", str(error))
 
     @app.exception_handler(NotFound)
     def not_found(_: Request, error: NotFound) -> JSONResponse:

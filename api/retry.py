@@ -16,7 +16,7 @@ from api.identifier import identifier
 from api.intake import Order
 from api.schema import Job, Webhook
 from api.state import State, of
-from api.tenant import Tenant
+from api.tenant import Submitter
 from api.view import PRIORITY_NAMES
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput
@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems
     responses=document.ACCEPTED | document.problems(404, 409, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
-def retry(request: Request, tenant: Tenant, job_id: str, key: Key, response: Response) -> Job:
+def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: Response) -> Job:
     """Makes a new job of the items of an ended one that failed, with their ids and metadata, in their order.
 
     Everything but the deadline is that of the first job, its webhook and the webhook's secret too.

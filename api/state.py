@@ -7,6 +7,7 @@ from sqlalchemy import Engine
 
 from api.backlog import Backlog
 from api.ending import Endings
+from api.keyring import Keyring
 from lengthwise.catalog import Catalog
 from lengthwise.catalog_file import CatalogFile
 from lengthwise.settings import Settings
@@ -19,6 +20,7 @@ class State:
     database: Engine
     backlog: Backlog
     endings: Endings
+    keyring: Keyring
 
     @property
     def catalog(self) -> Catalog:

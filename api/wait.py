@@ -6,12 +6,12 @@ from fastapi import Query, Request
 
 from api.identifier import identifier
 from api.state import of
-from api.tenant import Tenant
+from api.tenant import Reader
 
 
 async def waited(
     request: Request,
-    tenant: Tenant,
+    tenant: Reader,
     job_id: str,
     wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end before answering.")] = 0,
 ) -> None:

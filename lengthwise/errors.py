@@ -5,6 +5,8 @@
       InvalidInput           the caller must change the request      (4xx, names the field, never its text)
         TooLarge             … to a smaller one                      (413)
         UnknownName          … of a model, kind or language          (422)
+      Unauthorized           no valid key came with the request      (401)
+      Forbidden              the key may not do this                 (403)
       NotFound               there is no such thing for this tenant  (404)
       Conflict               not in this state                       (409)
       TooBusy                too much waits already, come later      (429)
@@ -37,6 +39,20 @@ class TooLarge(InvalidInput):
 
 class UnknownName(InvalidInput):
     """A kind, model or language that this installation does not have."""
+
+
+class Unauthorized(LengthwiseError):
+    """The request has no key, or one that is unknown, wrong, expired or revoked: it is not said which."""
+
+    def __init__(self) -> None:
+        super().__init__("a valid API key is needed, as Authorization: Bearer lw_...")
+
+
+class Forbidden(LengthwiseError):
+    """The key is valid, and may not do this."""
+
+    def __init__(self) -> None:
+        super().__init__("this API key may not do this")
 
 
 class NotFound(LengthwiseError):

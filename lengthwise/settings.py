@@ -1,13 +1,14 @@
 """Every knob of the system, once: typed, with its unit and reason. Read from ``LENGTHWISE_*`` environment variables."""
 
 import os
+import re
 from functools import cache
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, ValidationError
-from pydantic.functional_validators import BeforeValidator
+from pydantic import Field, SecretStr, ValidationError
+from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lengthwise.catalog import DEMO_CATALOG
@@ -15,9 +16,21 @@ from lengthwise.errors import ConfigurationError
 
 Network = IPv4Network | IPv6Network
 
+#: What a secret that an operator chooses has at least: 24 characters drawn by a machine are out of anyone's reach.
+_SECRET = re.compile(r"[\x21-\x7e]{24,512}", re.ASCII)
+
 
 def _comma_separated(value: Any) -> Any:
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _secret(value: SecretStr) -> SecretStr:
+    if not _SECRET.fullmatch(value.get_secret_value()):
+        raise ValueError("must have 24 to 512 visible ASCII characters, and no blanks")
+    return value
+
+
+Secret = Annotated[SecretStr, AfterValidator(_secret)]
 
 
 class Settings(BaseSettings):
@@ -60,6 +73,18 @@ class Settings(BaseSettings):
     max_tenant_pending_tokens: Annotated[int, Field(ge=1)] = 1_000_000_000
     #: How long after a job's end its texts and results are kept.
     retention_seconds: Annotated[int, Field(ge=1)] = 30 * 86_400
+
+    # Keys and tenants
+    #: A key that may do everything, for whoever runs the installation: the one by which the first others are made.
+    #: ``lengthwise up`` makes one and keeps it.
+    admin_key: Secret | None = None
+    #: Mixed into the hash of each key: whoever can write to the database alone makes no key with it. Another pepper
+    #: makes every key void. ``lengthwise up`` makes one and keeps it.
+    key_pepper: Secret | None = None
+    #: Requests that a tenant may make in a minute, where its row says nothing else; unset, as many as it likes.
+    max_requests_per_minute: Annotated[int, Field(ge=1)] | None = None
+    #: Jobs that a tenant may have open at a time, likewise.
+    max_open_jobs: Annotated[int, Field(ge=1)] | None = None
 
     # Work
     #: Items of like length in one shard: the unit of claim, lease and settlement.
@@ -113,6 +138,12 @@ class Settings(BaseSettings):
         if self.redis_url is None:
             raise ConfigurationError("LENGTHWISE_REDIS_URL is not set, such as redis://host:6379/0")
         return self.redis_url
+
+    def require_key_pepper(self) -> str:
+        """What the hashes of keys are made with. Raises ``ConfigurationError`` if none is set."""
+        if self.key_pepper is None:
+            raise ConfigurationError("LENGTHWISE_KEY_PEPPER is not set, such as the output of openssl rand -hex 32")
+        return self.key_pepper.get_secret_value()
 
     def limit_threads(self) -> None:
         """Tells torch its threads; without effect once it is imported, or where ``OMP_NUM_THREADS`` says otherwise."""

@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -43,6 +44,47 @@ tenants = Table(
     Column("weight", Double, nullable=False, server_default="1"),
     # Tokens it may have waiting or running; NULL is the setting's limit.
     Column("max_pending_tokens", BigInteger),
+    # Requests in a minute, and jobs that are open at a time, likewise.
+    Column("max_requests_per_minute", Integer),
+    Column("max_open_jobs", Integer),
+    _time("created_at", default=True, nullable=False),
+    Index("tenants_created_at_id_idx", "created_at", "id"),
+)
+
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
+    Column("name", Text, nullable=False),
+    Column("hash", LargeBinary, nullable=False),  # of the whole key, under the pepper
+    Column("scopes", ARRAY(Text), nullable=False),
+    _time("created_at", default=True, nullable=False),
+    _time("expires_at"),
+    _time("revoked_at"),
+    Index("keys_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
+)
+
+# What each key did on each day (UTC). No foreign key to keys: the installation's own is in no table.
+usage = Table(
+    "usage",
+    metadata,
+    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("key_id", Uuid, primary_key=True),
+    Column("requests", BigInteger, nullable=False, server_default="0"),
+    Column("items", BigInteger, nullable=False, server_default="0"),
+    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
+)
+
+# When a tenant's bucket of requests is full again. Unlogged: after a crash all are full, which is worth no disk.
+rates = Table(
+    "rates",
+    metadata,
+    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
+    _time("full_at", nullable=False),
+    prefixes=["UNLOGGED"],
 )
 
 # The fair queue's tag at which a tenant's last shard ends (start-time fair queueing): a queue is a pool and a priority,
@@ -82,12 +124,17 @@ jobs = Table(
     Column("retry_of", Uuid),  # the job whose failed items these are
     # The priority its shards were raised to as the deadline neared; NULL while it is the job's own.
     Column("urgency", SmallInteger),
+    Column("key_id", Uuid),  # whose key made it
+    # What it did is still to be added to its key's usage, once it has ended.
+    Column("usage_due", Boolean, nullable=False, server_default=text("false")),
     _time("deadline_at"),
     _time("created_at", default=True, nullable=False),
     _time("finished_at"),
     _time("deleted_at"),  # out of sight from here on; the sweep removes its rows, some at a time
     Index("jobs_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
     Index("jobs_open_idx", "id", postgresql_where=text("state = 'open'")),
+    Index("jobs_tenant_open_idx", "tenant_id", postgresql_where=text("state = 'open'")),
+    Index("jobs_usage_due_idx", "finished_at", postgresql_where=text("usage_due AND finished_at IS NOT NULL")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'open' AND deadline_at IS NOT NULL")),
     Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND deleted_at IS NULL")),
     Index("jobs_deleted_idx", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),

@@ -8,14 +8,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lengthwise import migrate, program
+from lengthwise import kept, migrate, program
 from lengthwise.child import Child, Program
 from lengthwise.embedded import Servers
 from lengthwise.errors import ConfigurationError
 from lengthwise.settings import Settings
 from lengthwise.supervisor import Stopped, Supervisor
 
-#: In the data folder while it runs: how to reach the servers.
+#: In the data folder while it runs: how to reach the servers, and the secrets that are kept there.
 ENVIRONMENT_FILE = "environment"
 #: What the API's open downloads may still take.
 API_GRACE_SECONDS = 8.0
@@ -62,8 +62,9 @@ def _serve(
     say(f"servers ready, {time.monotonic() - began:.1f} s; data and logs in {servers.data}")
     migrate.upgrade(database_url)
     urls = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
-    environment = {**os.environ, **urls}
-    _write_environment(servers.data / ENVIRONMENT_FILE, urls)
+    named = urls | kept.environment(settings, servers.data, say)
+    environment = {**os.environ, **named}
+    _write_environment(servers.data / ENVIRONMENT_FILE, named)
 
     def child(started: Program) -> Child:
         return Child(started, servers.logs / f"{started.name}.log")
@@ -89,10 +90,10 @@ def _serve(
         (servers.data / ENVIRONMENT_FILE).unlink(missing_ok=True)
 
 
-def _write_environment(path: Path, urls: dict[str, str]) -> None:
-    """Lines for ``set -a; . FILE``, so that other commands find these servers; the URLs may hold passwords."""
+def _write_environment(path: Path, named: dict[str, str]) -> None:
+    """Lines for ``set -a; . FILE``, so that other commands find these servers, and let the same keys in."""
     path.touch(mode=0o600)
-    path.write_text("".join(f"{name}={shlex.quote(url)}\n" for name, url in urls.items()))
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in named.items()))
 
 
 def _reachable(host: str) -> str:

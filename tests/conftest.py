@@ -5,7 +5,17 @@ from collections.abc import Iterator
 import pytest
 
 from lengthwise import database, queue, settings
+from tests import caller
 from tests import servers as real
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keys_of_the_suite() -> Iterator[None]:
+    """This process, and what it starts, let the suite's key in."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in caller.VARIABLES.items():
+            patch.setenv(name, value)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -23,9 +23,13 @@ from sqlalchemy.engine import make_url
 from lengthwise import migrate
 from lengthwise.child import tied_to_this_process
 from lengthwise.embedded import Servers
+from tests.caller import ADMIN_VARIABLE, PEPPER_VARIABLE
 
 DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"
 REDIS_VARIABLE = "LENGTHWISE_REDIS_URL"
+
+#: What ``lengthwise up`` makes for itself where nobody names it.
+OF_AN_INSTALLATION = (DATABASE_VARIABLE, REDIS_VARIABLE, ADMIN_VARIABLE, PEPPER_VARIABLE)
 
 
 @dataclass(frozen=True)
@@ -132,9 +136,7 @@ class Up:
         self.progress = data.with_name(f"{data.name}.stderr")
         tie = tied_to_this_process(signal.SIGTERM)  # a killed pytest leaves nothing
         command = [*tie, sys.executable, "-P", "-m", "lengthwise", "up", "--data", str(data), "--port", "0", *arguments]
-        inherited = {
-            name: value for name, value in os.environ.items() if name not in (DATABASE_VARIABLE, REDIS_VARIABLE)
-        }
+        inherited = {name: value for name, value in os.environ.items() if name not in OF_AN_INSTALLATION}
         with self.said.open("w") as stdout, self.progress.open("w") as stderr:
             self.process = subprocess.Popen(
                 command, stdout=stdout, stderr=stderr, env={**inherited, **(environment or {})}
@@ -147,6 +149,10 @@ class Up:
         word, url = self.said.read_text().split()
         assert word == "ready"
         return url
+
+    def key(self) -> str:
+        """The key that it made at its first start."""
+        return (self.data / "admin.key").read_text().strip()
 
     def environment(self) -> dict[str, str]:
         """The variables under which other commands reach its servers."""

@@ -22,8 +22,14 @@ class Refused(Exception):
 
 
 class Client:
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, key: str | None = None) -> None:
+        self._key = {"authorization": f"Bearer {key}"} if key else {}
         self._connection = HTTPConnection("127.0.0.1", port, timeout=1800, blocksize=_CHUNK)
+
+    def new_key(self) -> str:
+        """A key of the kind that callers have, which is checked in the database."""
+        body = json.dumps({"name": "benchmark", "scopes": ["submit", "read"]})
+        return str(self._json("POST", "/v1/keys", body, {"content-type": "application/json"})["key"])
 
     def submit(self, body: Path) -> str:
         """Streams a job from a file of NDJSON and returns its id."""
@@ -66,7 +72,7 @@ class Client:
         return json.loads(self._ask(method, path, body, headers).read())
 
     def _ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> HTTPResponse:
-        self._connection.request(method, path, body, headers or {})
+        self._connection.request(method, path, body, (headers or {}) | self._key)
         answer = self._connection.getresponse()
         if answer.status >= 300:
             raise Refused(f"{method} {path}: {answer.status} {answer.read()[:500]!r}")

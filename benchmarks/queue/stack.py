@@ -3,6 +3,7 @@ another's idling.
 """
 
 import os
+import secrets
 import shutil
 import socket
 import sys
@@ -61,9 +62,11 @@ class Stack:
     bench: Bench
     port: int
     children: list[Child]
+    #: What its callers send, where it asks for a key.
+    key: str | None = None
 
     def client(self) -> Client:
-        return Client(self.port)
+        return Client(self.port, self.key)
 
     def meter(self) -> Meter:
         every = (*self.bench.servers.children, *self.children)
@@ -93,10 +96,13 @@ def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str]
     """The product as ``lengthwise up`` runs it, with its own settings."""
     database_url = bench.database("ours")
     migrate.upgrade(database_url)
+    admin_key = secrets.token_hex(32)
     environment = _environment(
         LENGTHWISE_DATABASE_URL=database_url,
         LENGTHWISE_REDIS_URL=bench.servers.redis_url or "",
         LENGTHWISE_MODELS=str(catalog),
+        LENGTHWISE_ADMIN_KEY=admin_key,
+        LENGTHWISE_KEY_PEPPER=secrets.token_hex(32),
         **(extra or {}),
     )
     port = _free_port()
@@ -107,7 +113,7 @@ def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str]
         _wait(api, program.api_is_ready("127.0.0.1", port))
         for hand in hands:
             _wait(hand, program.worker_is_ready(hand))
-        yield Stack(bench, port, [api, *hands])
+        yield Stack(bench, port, [api, *hands], Client(port, admin_key).new_key())
 
 
 @contextmanager

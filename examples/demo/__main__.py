@@ -92,7 +92,11 @@ def main() -> None:
     comments = read("moderate.ndjson")
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     console.print(f"[bold]lengthwise[/]: {len(texts)} texts to translate, {len(comments)} comments to moderate")
-    with stack.running(data) as url, Receiver(secret) as receiver, httpx.Client(base_url=url, timeout=60) as client:
+    with (
+        stack.running(data) as (url, key),
+        Receiver(secret) as receiver,
+        httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {key}"}) as client,
+    ):
         console.print(f"ready at {url}")
         webhook = {"url": receiver.url, "secret": secret}
         began = time.monotonic()

@@ -14,15 +14,15 @@ ENVIRONMENT = {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "LENGTHWISE
 
 
 @contextmanager
-def running(data: Path) -> Iterator[str]:
-    """The URL of a ready API; its servers, API and workers are stopped at the end."""
+def running(data: Path) -> Iterator[tuple[str, str]]:
+    """The URL of a ready API and a key for it; its servers, API and workers are stopped at the end."""
     command = [sys.executable, "-m", "lengthwise", "up", "--data", str(data), "--port", "0"]
     # A session of its own, so that Ctrl-C reaches this process alone and everything is stopped in order.
     up = subprocess.Popen(
         command, stdout=subprocess.PIPE, env=os.environ | ENVIRONMENT, text=True, start_new_session=True
     )
     try:
-        yield _ready(up)
+        yield _ready(up), os.environ.get("LENGTHWISE_ADMIN_KEY") or (data / "admin.key").read_text().strip()
     finally:
         up.send_signal(signal.SIGTERM)
         up.communicate(timeout=120)

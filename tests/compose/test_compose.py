@@ -16,6 +16,8 @@ import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from tests.caller import VARIABLES, bearer
+
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120
 TEXTS = {"apple": ("我吃了一个苹果。", "zh", "en", "I ate an apple.")}
@@ -48,6 +50,7 @@ def stack() -> Iterator[dict[str, str]]:
         "PORT": str(free_port()),
         "RECEIVER_PORT": str(free_port()),
         "LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "172.16.0.0/12,192.168.0.0/16",
+        **VARIABLES,
         "DOCKER_BUILDKIT": "1",
         "COMPOSE_DOCKER_CLI_BUILD": "1",
     }
@@ -75,7 +78,7 @@ def wait_for(what: str, ask: Callable[[], Any]) -> Any:
 @pytest.mark.timeout(1500)
 def test_a_job_goes_through_containers_and_its_webhook_comes_back(stack: dict[str, str]) -> None:
     secret = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
-    with httpx.Client(base_url=f"http://127.0.0.1:{stack['PORT']}") as client:
+    with httpx.Client(base_url=f"http://127.0.0.1:{stack['PORT']}", headers=bearer()) as client:
         wait_for("ready API", lambda: client.get("/readyz").status_code == 200)
         items = [{"id": name, "text": text, "source": a, "target": b} for name, (text, a, b, _) in TEXTS.items()]
         webhook = {"url": "http://receiver:9000/", "secret": secret}

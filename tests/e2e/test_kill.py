@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from lengthwise.settings import Settings
+from tests.caller import calling
 from tests.fakes import write_catalog
 from tests.ledger import knobs, sql
 from tests.servers import wait_until
@@ -30,7 +31,7 @@ def client(installed: Settings, tmp_path: Path, logs: Path, monkeypatch: pytest.
         sweep_seconds=1,
         grace_seconds=GRACE_SECONDS,
     )
-    with worker("deliver", logs), TestClient(create_app()) as made:
+    with worker("deliver", logs), calling(create_app()) as made:
         yield made
 
 

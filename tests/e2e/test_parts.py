@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from lengthwise.child import Child, Program
+from tests.caller import bearer
 from tests.fakes import write_catalog
 from tests.servers import DATABASE_VARIABLE, REDIS_VARIABLE, Urls, wait_until
 
@@ -57,6 +58,7 @@ def answers(url: str) -> bool:
 
 def test_the_parts_by_themselves_are_the_whole_system(parts: str) -> None:
     wait_until(lambda: answers(parts))
-    created = httpx.post(f"{parts}/v1/jobs", json={"kind": "generate", "items": ["stressed"]}).json()
-    wait_until(lambda: httpx.get(f"{parts}/v1/jobs/{created['id']}").json()["finished_at"] is not None)
-    assert '"desserts"' in httpx.get(f"{parts}/v1/jobs/{created['id']}/results").text
+    with httpx.Client(base_url=parts, headers=bearer()) as client:
+        created = client.post("/v1/jobs", json={"kind": "generate", "items": ["stressed"]}).json()
+        wait_until(lambda: client.get(f"/v1/jobs/{created['id']}").json()["finished_at"] is not None)
+        assert '"desserts"' in client.get(f"/v1/jobs/{created['id']}/results").text

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+from tests.caller import bearer
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,9 +42,11 @@ def commands_to_run() -> list[str]:
 def test_every_command_of_the_readme_works(data: Path, tmp_path: Path) -> None:
     with servers.up(data) as up:
         url = up.wait_ready()
-        environment = os.environ | {"JOB": "none"}
+        environment = os.environ | {"JOB": "none", "LENGTHWISE_API_KEY": up.key()}
         for block in commands_to_run():
             script = block.replace("http://127.0.0.1:8000", url).replace("curl -s", "curl -sS --fail-with-body")
+            if "authorization" not in script.lower():
+                script = script.replace("curl -sS", 'curl -sS -H "Authorization: Bearer $LENGTHWISE_API_KEY"')
             script = script.replace(" models/", f" {tmp_path}/")
             ran = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script],
@@ -52,14 +55,15 @@ def test_every_command_of_the_readme_works(data: Path, tmp_path: Path) -> None:
             assert ran.returncode == 0, f"{block}\n{ran.stdout}\n{ran.stderr}"
             if '"object":"job"' in ran.stdout and environment["JOB"] == "none":
                 environment["JOB"] = json.loads(ran.stdout)["id"]
-                wait_until_done(url, environment["JOB"])
+                wait_until_done(url, environment["JOB"], up.key())
         assert environment["JOB"] != "none"
 
 
-def wait_until_done(url: str, job_id: str) -> None:
+def wait_until_done(url: str, job_id: str, key: str) -> None:
     import httpx
 
-    servers.wait_until(lambda: httpx.get(f"{url}/v1/jobs/{job_id}").json()["finished_at"] is not None, 60)
+    with httpx.Client(base_url=url, headers=bearer(key)) as client:
+        servers.wait_until(lambda: client.get(f"/v1/jobs/{job_id}").json()["finished_at"] is not None, 60)
 
 
 def test_the_result_shown_in_the_readme_has_the_form_of_a_result() -> None:

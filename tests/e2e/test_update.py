@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from lengthwise.settings import Settings
+from tests.caller import calling
 from tests.fakes import CATALOG, write_catalog, write_echo_model
 from tests.ledger import knobs, sql
 from tests.servers import wait_until
@@ -28,7 +29,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def client(installed: Settings, catalog: Path) -> Iterator[TestClient]:
-    with TestClient(create_app()) as made:
+    with calling(create_app()) as made:
         yield made
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from tests.caller import bearer
 from tests.faults.receiver import SECRET
 
 #: A client more impatient than it is asked to be: the harness is in a hurry.
@@ -47,7 +48,7 @@ class Client:
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._http = httpx.Client(base_url=self.url, timeout=20)
+        self._http = httpx.Client(base_url=self.url, timeout=20, headers=bearer())
 
     def close(self) -> None:
         self._http.close()

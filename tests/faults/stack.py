@@ -17,6 +17,7 @@ import redis
 from lengthwise import child, migrate, program
 from lengthwise.child import Child, Program
 from lengthwise.embedded import Servers
+from tests import caller
 from tests.faults import control, engine
 from tests.faults.control import Control
 from tests.faults.keeper import Keeper
@@ -114,6 +115,7 @@ class Stack:
             **{f"LENGTHWISE_{name}": str(value) for name, value in _SETTINGS.items()},
             DATABASE_VARIABLE: self.database_url,
             REDIS_VARIABLE: f"redis://127.0.0.1:{self.proxy.port}/0",
+            **caller.VARIABLES,
             "LENGTHWISE_MODELS": str(engine.install(engines, self._seconds_per_batch)),
             "PYTHONPATH": f"{_ROOT}:{engines}",
             control.FOLDER_VARIABLE: str(self._folder / "control"),

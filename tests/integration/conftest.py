@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from lengthwise import database, queue, settings
 from lengthwise.ledger import sweep
+from tests import caller
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import write_catalog
@@ -45,14 +46,14 @@ def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.Monk
 @pytest.fixture
 def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
     """The API as a caller sees it: what the server would answer, whatever was raised."""
-    with TestClient(create_app(), raise_server_exceptions=False) as made:
+    with caller.calling(create_app(), raise_server_exceptions=False) as made:
         yield made
 
 
 @pytest.fixture
 def api_key() -> str:
-    """What a caller of ``client`` sends in its Authorization header."""
-    return "lw-test"
+    """What a caller of ``client`` sends in its Authorization header: the installation's own key."""
+    return caller.KEY
 
 
 @pytest.fixture
@@ -89,7 +90,7 @@ def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestC
         for name, value in named.items():
             patch.setenv(f"LENGTHWISE_{name.upper()}", str(value))
         forget()
-        with TestClient(create_app(), raise_server_exceptions=False) as client:
+        with caller.calling(create_app(), raise_server_exceptions=False) as client:
             yield client
         database.engine().dispose()
         forget()

@@ -1,6 +1,7 @@
 """The OpenAPI document: whole, true of what the API does, and its examples are taken."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,14 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from lengthwise.key import Scope
 from lengthwise.kinds import KINDS
 
-#: What each operation may answer, as the other tests of this folder see it; ``default`` is every other error.
+#: What a request with a key may be answered with, whatever it asks for, and the operations that take no key.
+OF_KEYS = {"401", "403", "429", "503"}
+WITHOUT_KEY = {"get /healthz", "get /readyz"}
+
+#: What else each operation may answer, as the other tests of this folder see it; ``default`` is every other error.
 STATUSES = {
     "post /v1/jobs": "202 400 413 415 422 429 503 507 default",
     "get /v1/jobs": "200 404 422 503 default",
@@ -22,6 +28,15 @@ STATUSES = {
     "post /v1/jobs/{job_id}/retry": "202 404 409 422 429 503 507 default",
     "get /v1/models": "200 default",
     "post /v1/models/reload": "200 409 default",
+    "post /v1/keys": "201 400 404 413 415 422 507 default",
+    "get /v1/keys": "200 404 422 default",
+    "get /v1/keys/{key_id}": "200 404 default",
+    "post /v1/keys/{key_id}/rotate": "201 400 404 409 413 415 422 507 default",
+    "post /v1/keys/{key_id}/revoke": "200 404 507 default",
+    "post /v1/tenants": "201 400 409 413 415 422 507 default",
+    "get /v1/tenants": "200 404 422 default",
+    "get /v1/tenants/{tenant_id}": "200 404 default",
+    "patch /v1/tenants/{tenant_id}": "200 400 404 409 413 415 422 507 default",
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
 }
@@ -69,12 +84,25 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
         assert operation["description"], name
         assert operation["tags"], name
         declared = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
-        assert declared == ({"job_id"} if "{job_id}" in name else set())
+        assert declared == set(re.findall(r"{(\w+)}", name))
 
 
 def test_each_operation_names_the_statuses_it_answers(document: dict[str, Any]) -> None:
-    named = {name: " ".join(sorted(operation["responses"])) for name, operation in operations(document).items()}
-    assert named == STATUSES
+    named = {name: set(operation["responses"]) for name, operation in operations(document).items()}
+    expected = {name: set(statuses.split()) for name, statuses in STATUSES.items()}
+    assert named == {
+        name: set(each) | (OF_KEYS if name not in WITHOUT_KEY else set()) for name, each in expected.items()
+    }
+
+
+def test_every_operation_but_those_of_health_wants_a_key_of_one_scope(document: dict[str, Any]) -> None:
+    scheme = document["components"]["securitySchemes"]["key"]
+    assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
+    for name, operation in operations(document).items():
+        wanted = operation.get("security", [])
+        assert (wanted == []) is (name in WITHOUT_KEY), name
+        assert [set(each) for each in wanted] in ([], [{"key"}]), name
+        assert all(len(each["key"]) == 1 and each["key"][0] in set(Scope) for each in wanted), name
 
 
 def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str, Any]) -> None:
@@ -88,7 +116,7 @@ def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str,
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, name
             assert set(schema["required"]) <= set(example) <= set(schema["properties"]), name
             assert str(example["status"]) == (status if status != "default" else "500"), name
-            assert ("headers" in response) is (status in ("429", "503", "507")), name
+            assert ("headers" in response) is (status in ("401", "429", "503", "507")), name
 
 
 def test_the_examples_of_a_job_are_taken(document: dict[str, Any], client: TestClient) -> None:

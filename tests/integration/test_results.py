@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from starlette.types import ASGIApp
 
 from lengthwise import database, settings
+from tests.caller import bearer
 from tests.integration.conftest import RunWorker, look, submit
 from tests.servers import wait_until
 from worker.generate import _run
@@ -154,7 +155,7 @@ def test_an_answer_that_breaks_is_seen_to_break(
     with database.engine().begin() as connection:
         connection.exec_driver_sql("UPDATE items SET payload = 'Canary' WHERE index = 1")
     with over_http(client.app) as url, pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
-        httpx.get(f"{url}/v1/jobs/{job['id']}/results")
+        httpx.get(f"{url}/v1/jobs/{job['id']}/results", headers=bearer())
     assert "unexpected ValidationError while answering" in caplog.text
     assert "Canary" not in caplog.text
 

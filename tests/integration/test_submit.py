@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from lengthwise import database, queue, settings
 from lengthwise.settings import Settings
+from tests.caller import calling
 from tests.integration.conftest import RunWorker, look, submit
 
 #: Nothing listens there.
@@ -120,7 +121,7 @@ def test_health_and_readiness_are_two_things(client: TestClient) -> None:
 
 def test_without_postgres_the_api_says_when_to_come_again(catalog: object, installed: Settings) -> None:
     dead = installed.model_copy(update={"database_url": f"postgresql://nobody@{DEAD}/none"})
-    with TestClient(create_app(dead), raise_server_exceptions=False) as client:
+    with calling(create_app(dead), raise_server_exceptions=False) as client:
         paths = ["/readyz", "/v1/jobs", "/v1/jobs/00000000-0000-0000-0000-000000000001/results"]
         answers = [client.get(path) for path in paths]
         answers.append(client.post("/v1/jobs", json={"kind": "generate", "items": ["abc"]}))

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from lengthwise import database
 from lengthwise.settings import Settings
+from tests.caller import calling
 from tests.integration.conftest import RunWorker, look, submit
 from tests.ledger import new_tenant, sql
 from tests.servers import wait_until
@@ -90,7 +91,7 @@ def test_a_wait_that_is_no_time_is_a_422(client: TestClient, open_job: str, wait
 
 
 def test_nothing_of_a_wait_is_left_when_the_api_has_ended(catalog: Path, installed: Settings) -> None:
-    with TestClient(create_app(installed)) as client:
+    with calling(create_app(installed)) as client:
         job_id = submit(client, ["one"])["id"]
         client.get(f"/v1/jobs/{job_id}", params={"wait": 0.05})
     others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"

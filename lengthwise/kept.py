@@ -1,0 +1,51 @@
+"""Secrets that ``lengthwise up`` makes at its first start and keeps in its data folder, for its user's eyes alone."""
+
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+from lengthwise.errors import ConfigurationError
+from lengthwise.key import new_key
+from lengthwise.settings import Settings
+
+#: The installation's own key: without it there is no first one. Removed, the next start makes another.
+ADMIN_KEY_FILE = "admin.key"
+PEPPER_FILE = "key.pepper"
+
+Say = Callable[[str], None]
+
+
+def environment(settings: Settings, data: Path, say: Say) -> dict[str, str]:
+    """The variables that name both secrets: those of the settings, else those that are kept in ``data``.
+
+    Raises ``ConfigurationError`` if the folder cannot be read or written.
+    """
+    named = {}
+    if settings.key_pepper is None:
+        named["LENGTHWISE_KEY_PEPPER"], _ = _kept(data / PEPPER_FILE, lambda: secrets.token_hex(32))
+    if settings.admin_key is None:
+        path = data / ADMIN_KEY_FILE
+        named["LENGTHWISE_ADMIN_KEY"], is_new = _kept(path, lambda: new_key().text)
+        if is_new:
+            say(f"the admin key, shown this once and kept in {path}: {named['LENGTHWISE_ADMIN_KEY']}")
+    return named
+
+
+def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
+    """What the file holds, and whether it was made now."""
+    try:
+        if path.exists():
+            return path.read_text("ascii").strip(), False
+        made, beside = make(), path.with_name(f"{path.name}.new")
+        beside.unlink(missing_ok=True)
+        with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{made}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)  # whole or not at all: half a pepper would void every key
+    except OSError as error:
+        raise ConfigurationError(f"cannot keep {path.name} in {path.parent}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is not a key: remove it, and a new one is made") from None
+    return made, True

@@ -1,0 +1,148 @@
+"""Keys: who may ask, for which tenant, and what. A key itself is never here, only its hash."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.errors import ForeignKeyViolation
+from psycopg.rows import class_row
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What may be shown of a key."""
+
+    id: UUID
+    tenant_id: UUID
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What lets a key in, and the limits of its tenant."""
+
+    id: UUID
+    tenant_id: UUID
+    hash: bytes
+    scopes: list[str]
+    max_requests_per_minute: int | None
+    max_open_jobs: int | None
+
+
+def credentials(connection: Connection, key_ids: Sequence[UUID]) -> dict[UUID, Credential]:
+    """Those of the keys that let in at this moment."""
+    cursor = database.cursor(connection, rows=class_row(Credential))
+    return {found.id: found for found in cursor.execute(_CREDENTIALS, {"ids": list(key_ids)}).fetchall()}
+
+
+def add(
+    connection: Connection,
+    tenant_id: UUID,
+    key_id: UUID,
+    digest: bytes,
+    *,
+    name: str,
+    scopes: Collection[str],
+    expires_in: int | None = None,
+) -> Key:
+    """A new key, good for so many seconds, or until it is revoked. Raises ``NotFound`` if there is no such tenant."""
+    new = {"id": key_id, "tenant": tenant_id, "hash": digest, "name": name, "scopes": sorted(scopes)}
+    try:
+        return _keys(connection, _ADD, new | {"expires_in": expires_in})[0]
+    except ForeignKeyViolation:
+        raise NotFound("there is no such tenant") from None
+
+
+def one(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> Key:
+    """Of this tenant, or with None of any. Raises ``NotFound``."""
+    return _one(_keys(connection, _ONE, {"id": key_id, "tenant": tenant_id}))
+
+
+def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[Key]:
+    """A tenant's keys, newest first, those made before the key ``after``; expired and revoked ones too."""
+    return _keys(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
+
+
+def revoke(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> Key:
+    """From here on the key lets nobody in. One that is revoked already stays as it is. Raises ``NotFound``."""
+    return _one(_keys(connection, _REVOKE, {"id": key_id, "tenant": tenant_id}))
+
+
+def rotate(
+    connection: Connection, key_id: UUID, tenant_id: UUID | None, new_id: UUID, digest: bytes, *, overlap: int
+) -> Key:
+    """A new key in place of one that goes on for ``overlap`` seconds at most, of the same name, scopes and lifetime.
+
+    Raises ``NotFound``; ``Conflict`` if the old one is expired or revoked.
+    """
+    rotated = {"id": key_id, "tenant": tenant_id, "new": new_id, "hash": digest, "overlap": overlap}
+    one(connection, key_id, tenant_id)
+    found = _keys(connection, _ROTATE, rotated)
+    if not found:
+        raise Conflict("the key is expired or revoked: make a new one")
+    return found[0]
+
+
+def _one(found: list[Key]) -> Key:
+    if not found:
+        raise NotFound("there is no such key")
+    return found[0]
+
+
+def _keys(connection: Connection, statement: str, params: dict[str, Any]) -> list[Key]:
+    return database.cursor(connection, rows=class_row(Key)).execute(statement, params).fetchall()
+
+
+_SHOWN = "id, tenant_id, name, scopes, created_at, expires_at, revoked_at"
+
+_IS_VALID = "revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+
+_MINE = "id = %(id)s AND (%(tenant)s::uuid IS NULL OR tenant_id = %(tenant)s)"
+
+_CREDENTIALS = f"""
+SELECT keys.id, tenant_id, hash, scopes, max_requests_per_minute, max_open_jobs
+FROM keys JOIN tenants ON tenants.id = keys.tenant_id
+WHERE keys.id = ANY(%(ids)s) AND {_IS_VALID}
+"""  # noqa: S608 — of constants, like the others here
+
+_ADD = f"""
+INSERT INTO keys (id, tenant_id, hash, name, scopes, expires_at)
+VALUES (%(id)s, %(tenant)s, %(hash)s, %(name)s, %(scopes)s, now() + make_interval(secs => %(expires_in)s::int))
+RETURNING {_SHOWN}
+"""  # noqa: S608
+
+_ONE = f"SELECT {_SHOWN} FROM keys WHERE {_MINE}"  # noqa: S608
+
+_PAGE = f"""
+SELECT {_SHOWN} FROM keys
+WHERE tenant_id = %(tenant)s
+  AND (%(after)s::uuid IS NULL
+       OR (created_at, id) < (SELECT created_at, id FROM keys WHERE id = %(after)s AND tenant_id = %(tenant)s))
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+_REVOKE = f"UPDATE keys SET revoked_at = coalesce(revoked_at, now()) WHERE {_MINE} RETURNING {_SHOWN}"  # noqa: S608
+
+# The lifetime that the old one was made with; of two at the same time the second finds what the first has left.
+_ROTATE = f"""
+WITH old AS MATERIALIZED (
+  SELECT id, tenant_id, name, scopes, expires_at - created_at AS lifetime FROM keys
+  WHERE {_MINE} AND {_IS_VALID} FOR UPDATE
+), shortened AS (
+  UPDATE keys SET expires_at = least(keys.expires_at, now() + make_interval(secs => %(overlap)s))
+  FROM old WHERE keys.id = old.id
+)
+INSERT INTO keys (id, tenant_id, hash, name, scopes, expires_at)
+SELECT %(new)s, tenant_id, %(hash)s, name, scopes, now() + lifetime FROM old
+RETURNING {_SHOWN}
+"""  # noqa: S608

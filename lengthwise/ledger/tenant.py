@@ -1,0 +1,90 @@
+"""Tenants: their share of the work, and their limits."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.errors import UniqueViolation
+from psycopg.rows import class_row
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.errors import Conflict, NotFound
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A limit that is None is that of the settings."""
+
+    id: UUID
+    name: str
+    weight: float
+    max_pending_tokens: int | None
+    max_requests_per_minute: int | None
+    max_open_jobs: int | None
+    created_at: datetime
+
+
+def one(connection: Connection, tenant_id: UUID) -> Tenant:
+    """Raises ``NotFound``."""
+    return _one(_tenants(connection, _ONE, {"id": tenant_id}))
+
+
+def page(connection: Connection, after: UUID | None, limit: int) -> list[Tenant]:
+    """The newest first, those made before the tenant ``after``."""
+    return _tenants(connection, _PAGE, {"after": after, "limit": limit})
+
+
+def add(connection: Connection, values: Mapping[str, Any]) -> Tenant:
+    """A new tenant of this name, weight and limits. Raises ``Conflict`` if another has the name."""
+    return _written(connection, _ADD, dict(values) | {"id": uuid4()})[0]
+
+
+def change(connection: Connection, tenant_id: UUID, values: Mapping[str, Any]) -> Tenant:
+    """The tenant with these values for others. Raises ``NotFound``, and ``Conflict`` if another has the name."""
+    named = {f"has_{name}": name in values for name in _NAMES}
+    return _one(_written(connection, _CHANGE, dict.fromkeys(_NAMES) | dict(values) | named | {"id": tenant_id}))
+
+
+def _written(connection: Connection, statement: str, values: dict[str, Any]) -> list[Tenant]:
+    try:
+        return _tenants(connection, statement, values)
+    except UniqueViolation:
+        raise Conflict("another tenant has this name") from None
+
+
+def _one(found: list[Tenant]) -> Tenant:
+    if not found:
+        raise NotFound("there is no such tenant")
+    return found[0]
+
+
+def _tenants(connection: Connection, statement: str, params: dict[str, Any]) -> list[Tenant]:
+    return database.cursor(connection, rows=class_row(Tenant)).execute(statement, params).fetchall()
+
+
+_NAMES = ("name", "weight", "max_pending_tokens", "max_requests_per_minute", "max_open_jobs")
+
+_SHOWN = f"id, {', '.join(_NAMES)}, created_at"
+
+_ONE = f"SELECT {_SHOWN} FROM tenants WHERE id = %(id)s"  # noqa: S608 — of constants, like the others here
+
+_PAGE = f"""
+SELECT {_SHOWN} FROM tenants
+WHERE %(after)s::uuid IS NULL
+   OR (created_at, id) < (SELECT created_at, id FROM tenants WHERE id = %(after)s)
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608
+
+_ADD = f"""
+INSERT INTO tenants (id, {", ".join(_NAMES)})
+VALUES (%(id)s, {", ".join(f"%({name})s" for name in _NAMES)}) RETURNING {_SHOWN}
+"""  # noqa: S608
+
+_CHANGE = f"""
+UPDATE tenants
+SET {", ".join(f"{name} = CASE WHEN %(has_{name})s THEN %({name})s ELSE {name} END" for name in _NAMES)}
+WHERE id = %(id)s RETURNING {_SHOWN}
+"""  # noqa: S608

@@ -1,0 +1,30 @@
+"""Keys and tenants of a test's own, made as an operator makes them."""
+
+from typing import Any
+from uuid import UUID
+
+import httpx2
+from starlette.testclient import TestClient
+
+from tests.caller import bearer
+
+
+def new_tenant(client: TestClient, name: str = "stranger", **limits: Any) -> str:
+    answer = client.post("/v1/tenants", json={"name": name, **limits})
+    assert answer.status_code == 201, answer.text
+    tenant_id: str = answer.json()["id"]
+    return tenant_id
+
+
+def new_key(client: TestClient, *scopes: str, **more: Any) -> dict[str, Any]:
+    """A key as the API shows it once."""
+    answer = client.post("/v1/keys", json={"name": "a key", "scopes": list(scopes), **more})
+    assert answer.status_code == 201, answer.text
+    made: dict[str, Any] = answer.json()
+    UUID(made["id"])
+    return made
+
+
+def ask(client: TestClient, key: str, method: str = "GET", path: str = "/v1/jobs", **more: Any) -> httpx2.Response:
+    """A request under this key."""
+    return client.request(method, path, headers=bearer(key), **more)
