@@ -11,6 +11,8 @@ from fastapi.openapi.utils import get_openapi
 from api import document, health, job, model, problem, retry
 from api.backlog import Backlog
 from api.ending import Endings
+from api.openai import batches, files
+from api.openai.validator import Validator
 from api.state import State
 from lengthwise import database, settings
 from lengthwise.catalog_file import CatalogFile
@@ -26,8 +28,11 @@ def create_app(given: Settings | None = None) -> FastAPI:
     shared = State(current, models, ledger, Backlog(ledger, current), Endings(ledger))
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.validator = validator = Validator(shared)
+        validator.start()
         yield
+        await validator.close()
         await shared.endings.close()
         shared.database.dispose()
 
@@ -42,7 +47,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     problem.install(app)
-    for module in (job, retry, model, health):
+    for module in (job, retry, model, files, batches, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
