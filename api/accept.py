@@ -79,5 +79,5 @@ def accept(
     state.backlog.add(tenant, figures.n_tokens)
     # After the commit: a bell for what was rolled back would wake workers for nothing.
     pending = figures.counts["pending"]
-    queue.ring(queue.GENERATE, [intake.pool(order)], times=1 + pending // (8 * state.settings.shard_items))
+    queue.ring(queue.GENERATE, [taken.pool], times=1 + pending // (8 * state.settings.shard_items))
     return Accepted(figures, order.webhook_secret)

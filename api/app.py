@@ -12,6 +12,8 @@ from api import document, health, job, key, model, problem, retry, tenancy
 from api.backlog import Backlog
 from api.ending import Endings
 from api.keyring import Keyring
+from api.openai import batches, files
+from api.openai.validator import Validator
 from api.state import State
 from lengthwise import database, settings
 from lengthwise.catalog_file import CatalogFile
@@ -27,8 +29,11 @@ def create_app(given: Settings | None = None) -> FastAPI:
     shared = State(current, models, ledger, Backlog(ledger, current), Endings(ledger), Keyring(ledger, current))
 
     @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.validator = validator = Validator(shared)
+        validator.start()
         yield
+        await validator.close()
         await shared.endings.close()
         shared.database.dispose()
 
@@ -43,7 +48,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     problem.install(app)
-    for module in (job, retry, model, key, tenancy, health):
+    for module in (job, retry, model, files, batches, key, tenancy, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -4,13 +4,16 @@ import json
 import re
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from api.openai import document as openai_document
 from api.schema import JOB_FORMS
 
 DESCRIPTION = """
 Every error is problem details (RFC 9457), also those of no operation: 404 for a path and 405 for a method that there is
-not. No error repeats what was sent, and a refused job leaves nothing behind.
+not. Below /v1/files, /v1/batches and the other paths of OpenAI's API they have OpenAI's form. No error repeats what was
+sent, and a refused job leaves nothing behind.
 
 JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. Of a name that
 stands twice in one object the last value counts.
@@ -204,8 +207,10 @@ _NDJSON_EXAMPLE = '{"kind":"translate","source":"zh","target":"en"}\n{"id":"a","
 
 def _schemas() -> dict[str, Any]:
     """The components; each kind's item under a name of its own rather than its module's path."""
+    forms: list[type[BaseModel]] = [*JOB_FORMS.values(), *openai_document.FORMS]
     _, found = models_json_schema(
-        [(form, "validation") for form in JOB_FORMS.values()], ref_template="#/components/schemas/{model}"
+        [(form, "validation") for form in forms],
+        ref_template="#/components/schemas/{model}",
     )
     renamed = re.sub(
         r"lengthwise__kinds__(\w+?)__Item", lambda match: f"{match[1].capitalize()}Item", json.dumps(found["$defs"])

@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 
 from api import view
 from api.state import State
-from lengthwise import line as lines
+from lengthwise import kinds
 from lengthwise.database import pipelined, translated
-from lengthwise.kinds import KINDS
 from lengthwise.ledger import read
 from lengthwise.ledger.read import JobFigures, ResultPage, ResultRow
 from lengthwise.states import ResultStatus
@@ -62,5 +61,6 @@ def _text(figures: JobFigures, page: ResultPage) -> bytes:
 
 def _dropped(figures: JobFigures, row: ResultRow) -> bytes:
     """The line of an item that never ran."""
-    item = KINDS[figures.kind].item_type.model_validate_json(row.payload or b"{}")
-    return lines.failed(row.index, item, row.status, ResultStatus(row.status))
+    kind = kinds.EVERY[figures.kind]
+    item = kind.item_type.model_validate_json(row.payload or b"{}")
+    return kind.failed(row.index, item, row.status, ResultStatus(row.status))

@@ -3,10 +3,9 @@
 Everything is checked before the commit, so that a refused job leaves no row.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import chain, islice
@@ -14,14 +13,14 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic import ValidationError
-from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from api.item import Checked, Reader
 from api.problem import invalid
-from api.schema import JobHeader
+from api.schema import JobHeader, Webhook
 from lengthwise import kinds, target, tokenizer
 from lengthwise import line as lines
+from lengthwise import pool as pools
 from lengthwise.catalog import Catalog, ModelSpec
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.kinds.kind import Item, Kind, Model, Params, Prompt, unknown, unknown_field
@@ -70,7 +69,7 @@ def order(head: Any, catalog: Catalog, current: Settings) -> Order:
         raise invalid(error) from None
     _check_deadline(header, current)
     spec = _choose(header, kind, params, catalog)
-    return Order(header, kind, params, spec, _webhook_secret(header, current))
+    return Order(header, kind, params, spec, webhook_secret(header.webhook, current))
 
 
 def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> ModelSpec:
@@ -96,14 +95,15 @@ def _check_deadline(header: JobHeader, current: Settings) -> None:
         raise InvalidInput(f"must lie in the future, at most {days} days ahead", "deadline")
 
 
-def _webhook_secret(header: JobHeader, current: Settings) -> str | None:
-    if header.webhook is None:
+def webhook_secret(webhook: Webhook | None, current: Settings) -> str | None:
+    """The secret of a webhook that may be called, its own or a new one. Raises ``InvalidInput``."""
+    if webhook is None:
         return None
-    if header.webhook.secret is not None:
-        check_secret(header.webhook.secret)
+    if webhook.secret is not None:
+        check_secret(webhook.secret)
     with suppress(target.Unresolvable):  # it may resolve by the time the job ends; the delivery checks again
-        target.resolve(target.parse(header.webhook.url), current.webhook_allowed_networks)
-    return header.webhook.secret or new_secret()
+        target.resolve(target.parse(webhook.url), current.webhook_allowed_networks)
+    return webhook.secret or new_secret()
 
 
 @dataclass
@@ -138,6 +138,11 @@ class Intake:
         if submission.n_refused == n_items:
             raise InvalidInput(f"is longer than the {order.spec.context} tokens of the model", "items[0]", 0)
 
+    @cached_property
+    def pool(self) -> str:
+        """What its items may share an engine batch with."""
+        return pools.name(self.order.spec.name, self.order.kind.decoding(self.order.spec, self.order.params))
+
     def _submission(self) -> Submission:
         order, spec = self.order, self.order.spec
         webhook = order.header.webhook
@@ -147,7 +152,7 @@ class Intake:
             kind=order.kind.name,
             model=spec.name,
             params=order.params.model_dump(mode="json", exclude_none=True),
-            pool=pool(order),
+            pool=self.pool,
             priority=Priority[order.header.priority.upper()],
             deadline_at=order.header.deadline,
             webhook_url=webhook.url if webhook else None,
@@ -215,9 +220,3 @@ def _strides(raws: Iterable[Any]) -> Iterator[list[Any]]:
             stride, size = [], 0
     if stride:
         yield stride
-
-
-def pool(order: Order) -> str:
-    """What may share an engine batch: the model and how it decodes, as ``model:hash``."""
-    decoding = to_json(asdict(order.kind.decoding(order.spec, order.params)))
-    return f"{order.spec.name}:{hashlib.sha256(decoding).hexdigest()[:12]}"

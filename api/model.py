@@ -5,11 +5,12 @@ import logging
 from fastapi import APIRouter, Request
 
 from api import document
+from api.openai import document as openai_document
 from api.schema import Model, ModelList
 from api.state import State, of
 from api.tenant import Admin, Reader
 from lengthwise.catalog import ModelSpec
-from lengthwise.errors import ConfigurationError, Conflict
+from lengthwise.errors import ConfigurationError, Conflict, UnknownName
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -24,6 +25,16 @@ def models(request: Request, _: Reader) -> ModelList:
 def _list(state: State) -> ModelList:
     shown = [_shown(spec) for spec in state.catalog.models.values()]
     return ModelList(data=[model for model in shown if model is not None], is_current=state.models.is_current)
+
+
+@router.get("/{name:path}", response_model=Model, responses=openai_document.errors(404))
+def model(request: Request, _: Reader, name: str) -> Model:
+    """One model, by its name."""
+    spec = of(request).catalog.models.get(name)
+    shown = _shown(spec) if spec else None
+    if shown is None:
+        raise UnknownName(f"no such model; known here: {', '.join(of(request).catalog.models)}", "model")
+    return shown
 
 
 @router.post("/reload", response_model=ModelList, responses=document.problems() | document.NOT_RELOADED)
@@ -41,11 +52,14 @@ def reload(request: Request, _: Admin) -> ModelList:
 def _shown(spec: ModelSpec) -> Model | None:
     try:
         context, revision = spec.context, spec.made_by
+        created = int((spec.folder / "config.json").stat().st_mtime)
     except ConfigurationError as error:  # one that is not here hides none of the others
         log.error("%s", error)
         return None
     return Model(
         id=spec.name,
+        created=created,
+        owned_by=spec.engine,
         revision=revision,
         kinds=list(spec.kinds),
         quantization=spec.quantization,

@@ -2,18 +2,22 @@
 
 import logging
 import traceback
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
+from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.openai import error as openai_error
 from lengthwise.errors import (
     ConfigurationError,
     Conflict,
@@ -24,6 +28,7 @@ from lengthwise.errors import (
     TooLarge,
     Unauthorized,
     Unavailable,
+    UnknownName,
 )
 
 log = logging.getLogger(__name__)
@@ -34,12 +39,33 @@ _MESSAGES = {
     "dict_type": "must be a JSON object",
     "list_type": "must be a list",
     "string_pattern_mismatch": "must not contain the character U+0000",
+    "union_tag_invalid": "is of a type that is not supported here",
+    "union_tag_not_found": "names no type",
 }
 
 
+class _Problem(JSONResponse):
+    """Problem details; on the OpenAI surface, OpenAI's form of the same."""
+
+    def __init__(self, body: dict[str, Any], headers: Mapping[str, str] | None, code: str | None) -> None:
+        super().__init__(body, body["status"], headers, media_type="application/problem+json")
+        self._own, self._code, self._more = body, code, headers
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if openai_error.covers(scope["path"]):
+            own = self._own
+            answer = openai_error.answer(own["status"], own["detail"], own.get("field"), self._code, self._more)
+            await answer(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+
 def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
-    """An application/problem+json answer; ``field`` and ``index`` are left out where there are none."""
-    headers = more.pop("headers", None)
+    """An application/problem+json answer; ``field`` and ``index`` are left out where there are none.
+
+    ``code`` is shown on the OpenAI surface alone.
+    """
+    headers, code = more.pop("headers", None), more.pop("code", None)
     body = {
         "type": f"urn:lengthwise:problem:{title.replace(' ', '-')}",
         "title": title,
@@ -47,25 +73,25 @@ def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
         "detail": detail,
     }
     body |= {key: value for key, value in more.items() if value is not None}
-    return JSONResponse(body, status, headers, media_type="application/problem+json")
+    return _Problem(body, headers, code)
 
 
 def invalid(error: ValidationError, at: str = "", index: int | None = None) -> InvalidInput:
     """The first of pydantic's complaints, with its path under ``at`` and without the value."""
     first = error.errors(include_input=False, include_url=False)[0]
-    return InvalidInput(_message(first), _path(at, first["loc"]), index)
+    return InvalidInput(message(first), path(at, first["loc"]), index)
 
 
-def _message(first: ErrorDetails) -> str:
+def message(first: ErrorDetails) -> str:
     return _MESSAGES.get(first["type"]) or first["msg"].removeprefix("Value error, ")
 
 
-def _path(at: str, location: tuple[int | str, ...]) -> str:
+def path(at: str, location: tuple[int | str, ...]) -> str:
     """Names in a location are always ours: a field that is not there is complained of at its parent."""
-    path = at
+    found = at
     for part in location:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else part
-    return path
+        found += f"[{part}]" if isinstance(part, int) else f".{part}" if found else part
+    return found
 
 
 class Shield:
@@ -79,10 +105,13 @@ class Shield:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
+        named = f"req_{uuid4().hex}"
 
         async def watched(message: Message) -> None:
             nonlocal has_started
             has_started = True
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["x-request-id"] = named
             await send(message)
 
         try:
@@ -93,9 +122,9 @@ class Shield:
             if scope["type"] != "http":
                 raise
             where = "".join(traceback.format_tb(error.__traceback__, limit=-8))
-            log.error("unexpected %s%s\n%s", type(error).__name__, " while answering" * has_started, where)
+            log.error("%s: unexpected %s%s\n%s", named, type(error).__name__, " while answering" * has_started, where)
             if not has_started:  # an answer that has begun is broken off: the server closes the connection
-                await problem(500, "internal error", "this is a mistake of ours")(scope, receive, send)
+                await problem(500, "internal error", "this is a mistake of ours")(scope, receive, watched)
 
 
 def install(app: FastAPI) -> None:
@@ -109,7 +138,8 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(InvalidInput)
     def invalid_input(_: Request, error: InvalidInput) -> JSONResponse:
         status = 400 if error.field == "body" else 422
-        return problem(status, "invalid input", str(error), field=error.field, index=error.index)
+        code = "model_not_found" if isinstance(error, UnknownName) and error.field == "model" else None
+        return problem(status, "invalid input", str(error), field=error.field, index=error.index, code=code)
 
     @app.exception_handler(Unauthorized)
     def unauthorized(_: Request, error: Unauthorized) -> JSONResponse:
@@ -145,7 +175,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     def bad_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
-        return problem(422, "invalid input", first["msg"], field=_path("", first["loc"][1:]))
+        return problem(422, "invalid input", first["msg"], field=path("", first["loc"][1:]))
 
     @app.exception_handler(HTTPException)
     def of_the_framework(_: Request, error: HTTPException) -> JSONResponse:

@@ -165,6 +165,8 @@ class DeliveryList(BaseModel):
 class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
+    created: int = Field(description="When its files were written, in Unix seconds.")
+    owned_by: str = Field(description="As OpenAI's list has it: the engine that runs it.")
     revision: str = Field(description="As results have it in model_revision.")
     kinds: list[str]
     quantization: str

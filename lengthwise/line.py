@@ -15,6 +15,7 @@ ERRORS = {
     "model_unavailable": "the model could not be loaded; the worker's log says why",
     "worker_lost": "workers died each time while this item's shard ran",
     "placeholder_lost": "the model did not carry the text's placeholders through",
+    "schema_not_met": "the model gave no answer of the schema that was asked for, however often it was asked",
     "cancelled": "the job was cancelled before this item ran",
     "expired": "the job's deadline passed before this item ran",
 }

@@ -64,6 +64,11 @@ class Settings(BaseSettings):
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
     #: One item's metadata as JSON: it is stored with the item and again with its result.
     max_metadata_bytes: Annotated[int, Field(ge=2)] = 16 * 2**10
+    #: One file of the OpenAI surface, and the requests in it.
+    max_file_bytes: Annotated[int, Field(ge=1)] = 200 * 2**20
+    max_batch_lines: Annotated[int, Field(ge=1)] = 50_000
+    #: How long a request of the synchronous door waits for its answer.
+    answer_seconds: Annotated[float, Field(gt=0)] = 60
     #: How long past a job's submission its deadline may lie, in seconds.
     max_deadline_seconds: Annotated[int, Field(ge=60)] = 30 * 86_400
     #: Input tokens waiting or running beyond which jobs are refused: some million items, and a queue that is drained

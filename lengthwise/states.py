@@ -52,3 +52,16 @@ class Priority(IntEnum):
     INTERACTIVE = 0
     NORMAL = 1
     BACKGROUND = 2
+
+
+class BatchState(StrEnum):
+    """Of a batch of the OpenAI surface, as far as its job does not say it."""
+
+    #: Its file is still to be read. Reading it, or cancelling, moves it on.
+    VALIDATING = "validating"
+    #: Its lines were not taken. Terminal.
+    FAILED = "failed"
+    #: It was cancelled before its lines were taken. Terminal.
+    CANCELLED = "cancelled"
+    #: Its lines are the items of the job of the same id, whose state is the batch's from here on.
+    ACCEPTED = "accepted"

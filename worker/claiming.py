@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 from lengthwise import database, settings
+from lengthwise import pool as pools
 from lengthwise.catalog import ModelSpec
 from lengthwise.ledger import lease as leases
 from lengthwise.ledger.claim import Claim, Limits, claim, top_up
@@ -57,12 +58,12 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
         lease = Lease(claimed.token, claimed.shards)
         lease.start()
         try:
-            model = loaded.model(next(iter(claimed.jobs.values())).model)
+            model = loaded.model(pools.model_of(pool))
             if pause := model.pause_seconds:
                 lease.stop()
                 _delay(claimed.token, claimed.shards, pause)
                 continue
-            work = Work(claimed, model.model, model.capabilities.labels, model.memo, pool)
+            work = Work(claimed, model.model, model.capabilities.labels, model.memo)
         except NotLoaded:
             lease.stop()
             _put_off(claimed, "model_unavailable")
@@ -76,7 +77,7 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
 
 def _claim(pool: str, with_suspects: bool) -> Claim | None:
     current = settings.get()
-    name = pool.partition(":")[0]
+    name = pools.model_of(pool)
     limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
     token = uuid4()
     with database.translated(), database.engine().begin() as connection:

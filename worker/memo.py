@@ -3,12 +3,14 @@
 Knows nothing of jobs or items. A key holds whose question it was, so that no tenant learns from another's.
 """
 
+import hashlib
 from array import array
 from collections import OrderedDict
 from contextlib import suppress
+from functools import lru_cache
 from uuid import UUID
 
-from lengthwise.kinds.kind import Answer, Prompt
+from lengthwise.kinds.kind import Answer, Decoding, Prompt
 
 #: What one process keeps: enough that a text repeated in each chunk of a large job is computed once.
 MAX_ANSWERS = 20_000
@@ -19,16 +21,23 @@ _NUMBER_BYTES = 32
 
 
 class Asker:
-    """Makes the keys of one tenant's prompts in one pool."""
+    """Makes the keys of one tenant's prompts, of one model, that are answered in one way."""
 
-    def __init__(self, tenant_id: UUID, pool: str) -> None:
-        self._whose = tenant_id.bytes + pool.encode()
+    def __init__(self, tenant_id: UUID, decoding: Decoding) -> None:
+        self._whose = tenant_id.bytes + _digest(decoding)
 
     def key_of(self, prompt: Prompt) -> bytes:
         """The same for two prompts exactly if a deterministic engine answers both alike."""
         tokens, max_new_tokens, prefix, _ = prompt
-        # The pool's name ends at a length that one asker's keys share, the prefix where its length says.
+        # Whose it is has always the same length; the prefix ends where its length says.
         return self._whose + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
+
+
+@lru_cache(1024)
+def _digest(decoding: Decoding) -> bytes:
+    """Of what an answer depends on beside its prompt, as long as nothing is drawn; a limit is the prompt's own."""
+    matters = (decoding.beams, decoding.score, decoding.stop)
+    return hashlib.blake2b(repr(matters).encode(), digest_size=16).digest()
 
 
 class Memo:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import cancel, retention, urgency
+from lengthwise.ledger import batch, cancel, file, retention, urgency
 from lengthwise.ledger import sweep as ledger
 from lengthwise.ledger.claim import claim_condemned
 from lengthwise.ledger.settle import complete, settle
@@ -80,6 +80,9 @@ def _mend() -> None:
         urgency.raise_urgent(connection)
     with _transaction() as connection:
         cancel.expire(connection)
+    with _transaction() as connection:
+        for batch_id, tenant_id in batch.half_cancelled(connection):
+            cancel.cancel(connection, batch_id, tenant_id)
     if _net.is_due():
         with _transaction() as connection:
             complete(connection, ledger.finished_jobs(connection))
@@ -102,7 +105,10 @@ def _forget() -> None:
     end = time.monotonic() + _PURGE_SHARE * current.sweep_seconds
     with _transaction() as connection:
         retention.expire(connection, retention_seconds=current.retention_seconds)
+        batch.expire(connection, retention_seconds=current.retention_seconds)
+        file.expire(connection)
     is_more = True
     while is_more and time.monotonic() < end:
         with _transaction() as connection:
             is_more = retention.purge(connection, items=_PURGE_ITEMS) > 0
+            is_more |= file.purge(connection)

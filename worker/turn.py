@@ -6,6 +6,7 @@ A bell names a pool, but whoever heard it works for all of them: another pool's 
 import time
 
 from lengthwise import database, settings
+from lengthwise import pool as pools
 from lengthwise.ledger import sweep
 from worker import loaded
 
@@ -72,4 +73,4 @@ class Turn:
 
 
 def _is_loaded(pool: str) -> bool:
-    return loaded.is_loaded(pool.partition(":")[0])
+    return loaded.is_loaded(pools.model_of(pool))

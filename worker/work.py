@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
+from uuid import UUID
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
-from lengthwise import line as lines
-from lengthwise.kinds import KINDS
+from lengthwise import kinds
 from lengthwise.kinds.kind import Answer, Decoding, Item, Kind, Model, Prompt
 from lengthwise.ledger.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.settle import Result, Settlement
@@ -21,15 +21,22 @@ from worker.engine.protocol import GREEDY, Completion, Request, Sampling
 from worker.memo import Asker, Memo
 
 _UNANSWERED = Answer("", "")
+_UNDECODED = Decoding(0)
 
 
 @dataclass(slots=True)
 class JobInHand:
-    """What the items of one job share; ``asker`` where identical ones may share an answer."""
+    """What the items of one job share; ``asker`` where identical ones may share an answer.
+
+    Where its kind is decoded per item, ``decoding`` and ``asker`` are those of no item.
+    """
 
     kind: Kind
     params: Any
     asker: Asker | None = None
+    decoding: Decoding = _UNDECODED
+    #: Whose identical items may share an answer; None if none may.
+    sharing: UUID | None = None
 
 
 @dataclass(slots=True)
@@ -43,11 +50,20 @@ class ShardInHand:
     n_padded: int = 0
     n_batches: float = 0.0
     n_deduplicated: int = 0
+    used_input: int = 0
+    used_output: int = 0
 
     def settlement(self) -> Settlement:
         return Settlement(
-            self.id, self.results, self.n_output, self.n_padded, self.n_batches, self.n_deduplicated
-        )  # fmt: skip
+            self.id,
+            self.results,
+            self.n_output,
+            self.n_padded,
+            self.n_batches,
+            self.n_deduplicated,
+            self.used_input,
+            self.used_output,
+        )
 
 
 @dataclass(slots=True)
@@ -63,7 +79,8 @@ class Entry:
     n_shared: int = 0
     n_input: int = 0
     n_output: int = 0
-    is_retry: bool = False
+    #: Times that it was asked before, to no use.
+    n_asked: int = 0
     is_ended: bool = False
 
 
@@ -74,38 +91,40 @@ class Piece:
     entry: Entry
     prompt: Prompt
     key: bytes | None
+    decoding: Decoding
     answer: Answer = _UNANSWERED
 
 
 class Work:
     """``pieces`` are what is to be run; one that another's computation answers is not among them."""
 
-    def __init__(
-        self, claim: Claim, model: Model, labels: Sequence[str] = (), memo: Memo | None = None, pool: str = ""
-    ) -> None:
+    def __init__(self, claim: Claim, model: Model, labels: Sequence[str] = (), memo: Memo | None = None) -> None:
         self._model = model
         self._labels = tuple(labels)
         self._made_by = to_json(model.spec.made_by)
         self._memo = Memo(0) if memo is None else memo
-        self._decoding = Decoding(0)
         self._followers: dict[bytes, list[Piece]] = {}
         self._whole: list[ShardInHand] = []
         self.pieces: list[Piece] = []
         self._open: dict[int, ShardInHand] = {}
         for claimed, job, entries in _entries(claim):
             self._open |= {entry.shard.id: entry.shard for entry in entries}
-            self._decoding = job.kind.decoding(model.spec, job.params)
-            if claimed.deduplicate and self._decoding.temperature == 0:
-                job.asker = Asker(claimed.tenant_id, pool)
+            job.sharing = claimed.tenant_id if claimed.deduplicate else None
+            if not job.kind.is_per_item:
+                job.decoding = job.kind.decoding(model.spec, job.params)
+                job.asker = _asker(job, job.decoding)
             self._prompt(job, entries)
 
-    def _prompt(self, job: JobInHand, same: Sequence[Entry], *, retry: bool = False) -> None:
+    def _prompt(self, job: JobInHand, same: Sequence[Entry], *, n_asked: int = 0) -> None:
         """Makes the prompts of one job's entries at once, as tokenizers like it."""
-        asker = job.asker
-        prompts = job.kind.prompts(self._model, job.params, [entry.item for entry in same], retry=retry)
+        kind, asker, decoding = job.kind, job.asker, job.decoding
+        prompts = kind.prompts(self._model, job.params, [entry.item for entry in same], retry=n_asked > 0)
         for entry, each in zip(same, prompts, strict=True):
-            entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if asker else None) for prompt in each]
-            entry.n_open, entry.n_shared, entry.is_retry = len(each), 0, retry
+            if kind.is_per_item:
+                decoding = kind.decoding_of(self._model.spec, job.params, entry.item, n_asked)
+                asker = _asker(job, decoding)
+            entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if asker else None, decoding) for prompt in each]
+            entry.n_open, entry.n_shared, entry.n_asked = len(each), 0, n_asked
             for piece in entry.pieces:
                 entry.n_input += len(piece.prompt.tokens)
                 self._ask(piece)
@@ -127,15 +146,16 @@ class Work:
 
     def request(self, index: int) -> Request:
         """The engine's request for ``pieces[index]``."""
-        piece, decoding = self.pieces[index], self._decoding
+        piece = self.pieces[index]
+        decoding = piece.decoding
         tokens, max_new_tokens, prefix, _ = piece.prompt
-        sampling = _sampling(decoding, piece.entry.index) if decoding.temperature else GREEDY
+        sampling = _sampling(decoding, piece.entry) if decoding.temperature else GREEDY
         return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
 
     @property
     def beams(self) -> int:
-        """Rows that each request takes in the engine."""
-        return self._decoding.beams
+        """Rows that each request takes in the engine: in a pool all take as many."""
+        return self.pieces[0].decoding.beams if self.pieces else 1
 
     def shard_of(self, index: int) -> int:
         return self.pieces[index].entry.shard.id
@@ -181,20 +201,23 @@ class Work:
             self.pieces.append(follower)
 
     def _fail(self, entry: Entry, code: str) -> None:
-        self._end(entry, ResultStatus.FAILED, lines.failed(entry.index, entry.item, code))
+        self._end(entry, ResultStatus.FAILED, entry.shard.job.kind.failed(entry.index, entry.item, code))
 
     def _conclude(self, entry: Entry) -> None:
         job, pieces = entry.shard.job, entry.pieces
         prompts, answers = [piece.prompt for piece in pieces], [piece.answer for piece in pieces]
         output = job.kind.output(self._model, job.params, entry.item, prompts, answers)
         if output is not None:
-            entry.shard.n_deduplicated += 0 < entry.n_shared == len(pieces)
-            line = lines.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output, self._made_by)
+            shard = entry.shard
+            shard.n_deduplicated += 0 < entry.n_shared == len(pieces)
+            shard.used_input += entry.n_input
+            shard.used_output += entry.n_output
+            line = job.kind.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output, self._made_by)
             self._end(entry, ResultStatus.SUCCEEDED, line)
-        elif entry.is_retry:
-            self._fail(entry, "placeholder_lost")
+        elif entry.n_asked + 1 >= job.kind.most_asked:
+            self._fail(entry, job.kind.useless)
         else:
-            self._prompt(job, [entry], retry=True)
+            self._prompt(job, [entry], n_asked=entry.n_asked + 1)
 
     def _end(self, entry: Entry, status: ResultStatus, line: bytes) -> None:
         if entry.is_ended:
@@ -218,9 +241,14 @@ class Work:
         return list(self._open)
 
 
-def _sampling(decoding: Decoding, index: int) -> Sampling:
+def _asker(job: JobInHand, decoding: Decoding) -> Asker | None:
+    return Asker(job.sharing, decoding) if job.sharing is not None and decoding.temperature == 0 else None
+
+
+def _sampling(decoding: Decoding, entry: Entry) -> Sampling:
     """An item's draw is its own, whatever it is batched with."""
-    return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, decoding.seed + index)
+    seed = decoding.seed if entry.shard.job.kind.is_per_item else decoding.seed + entry.index
+    return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed)
 
 
 def refuse(claim: Claim, code: str) -> list[Settlement]:
@@ -228,7 +256,7 @@ def refuse(claim: Claim, code: str) -> list[Settlement]:
     refused: dict[int, ShardInHand] = {}
     for _, _, entries in _entries(claim):
         for entry in entries:
-            line = lines.failed(entry.index, entry.item, code)
+            line = entry.shard.job.kind.failed(entry.index, entry.item, code)
             entry.shard.results.append(Result(entry.index, ResultStatus.FAILED, line))
             refused[entry.shard.id] = entry.shard
     return [shard.settlement() for shard in refused.values()]
@@ -243,7 +271,7 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
     for shard_id, same in of_shard.items():
         claimed = claim.jobs[claim.shards[shard_id].job_id]
         if claimed.id not in jobs:
-            kind = KINDS[claimed.kind]
+            kind = kinds.EVERY[claimed.kind]
             jobs[claimed.id] = JobInHand(kind, kind.params_type.model_validate(claimed.params)), []
         job, entries = jobs[claimed.id]
         shard = ShardInHand(shard_id, job, len(same))
@@ -256,4 +284,4 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
 @cache
 def _item_list(kind: str) -> TypeAdapter[list[Item]]:
     """Parses many items in one call, a third of the cost of one by one."""
-    return TypeAdapter(list[KINDS[kind].item_type])  # type: ignore[arg-type, misc]
+    return TypeAdapter(list[kinds.EVERY[kind].item_type])  # type: ignore[arg-type, misc]

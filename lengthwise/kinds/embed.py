@@ -9,6 +9,7 @@ from lengthwise.catalog import EmbedOptions, ModelSpec
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
+from lengthwise.kinds.native import Native
 
 
 class Params(kind.Params):
@@ -26,7 +27,7 @@ class Item(kind.Item):
         return [self.text]
 
 
-class Embed(kind.Undemanding):
+class Embed(Native, kind.Undemanding):
     name: ClassVar[str] = "embed"
     params_type: ClassVar[type[kind.Params]] = Params
     item_type: ClassVar[type[kind.Item]] = Item

@@ -13,10 +13,11 @@ from pydantic_core import to_json
 
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import InvalidInput, UnknownName
+from lengthwise.states import ResultStatus
 from lengthwise.tokenizer import ModelTokenizer
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Python's JSON has infinities (1e999 is one), the callers' has none."""
     written = to_json(value)
     if (b"Infinity" in written or b"NaN" in written) and not _is_finite(value):
@@ -49,9 +50,14 @@ class Wire(Strict):
     @classmethod
     def _has_known_fields(cls, value: Any) -> Any:
         """Pydantic's own complaint would name the field that was sent; this one names those there are."""
-        if isinstance(value, dict) and not value.keys() <= cls.model_fields.keys():
-            raise ValueError(unknown_field(cls.model_fields))
+        if isinstance(value, dict) and not value.keys() <= set(known := cls.known_fields()):
+            raise ValueError(unknown_field(known))
         return value
+
+    @classmethod
+    def known_fields(cls) -> list[str]:
+        """As requests name them."""
+        return list(cls.model_fields)
 
 
 class Item(Strict):
@@ -62,7 +68,7 @@ class Item(Strict):
     """
 
     id: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
-    metadata: Annotated[dict[str, Any], AfterValidator(_finite)] | None = Field(
+    metadata: Annotated[dict[str, Any], AfterValidator(finite)] | None = Field(
         default=None, description="Returned with the result, untouched."
     )
 
@@ -81,7 +87,7 @@ class Params(Wire):
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How answers are written: what requests must share to run in one engine batch."""
+    """How an answer is written."""
 
     max_new_tokens: int
     temperature: float = 0.0
@@ -147,6 +153,11 @@ class Kind(Protocol):
     name: ClassVar[str]
     params_type: ClassVar[type[Params]]
     item_type: ClassVar[type[Item]]
+    #: Whether each item says how it is decoded (``decoding_of``), rather than the job for all (``decoding``).
+    is_per_item: ClassVar[bool]
+    #: How often an item is asked in all where its answers are of no use, and the error it ends with then.
+    most_asked: ClassVar[int]
+    useless: ClassVar[str]
 
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         """Whether this model can do a job of these parameters."""
@@ -162,6 +173,10 @@ class Kind(Protocol):
 
     def decoding(self, spec: ModelSpec, params: Any) -> Decoding: ...
 
+    def decoding_of(self, spec: ModelSpec, params: Any, item: Any, n_asked: int) -> Decoding:
+        """One item's own, where ``is_per_item``; it was asked ``n_asked`` times before, to no use."""
+        ...
+
     def prompts(self, model: Model, params: Any, items: Sequence[Any], *, retry: bool = False) -> list[list[Prompt]]:
         """For each item its prompts, mostly one; ``retry`` asks for the careful way after ``output`` gave None."""
         ...
@@ -170,6 +185,16 @@ class Kind(Protocol):
         self, model: Model, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[Answer]
     ) -> dict[str, Any] | None:
         """The item's output, or None if the answers cannot be used and the careful way is to be tried."""
+        ...
+
+    def succeeded(
+        self, index: int, item: Any, output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
+    ) -> bytes:
+        """The line that the caller reads of an item with its output; ``made_by`` is the model's revision as JSON."""
+        ...
+
+    def failed(self, index: int, item: Any, code: str, status: ResultStatus = ..., /) -> bytes:
+        """The line of an item without output; ``code`` is one of ``lengthwise.line.ERRORS``."""
         ...
 
 

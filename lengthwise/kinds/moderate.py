@@ -9,6 +9,7 @@ from lengthwise.catalog import ModelSpec, ModerateOptions
 from lengthwise.clean import clean
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
+from lengthwise.kinds.native import Native
 
 
 class Params(kind.Params):
@@ -22,7 +23,7 @@ class Item(kind.Item):
         return [self.text]
 
 
-class Moderate(kind.Undemanding):
+class Moderate(Native, kind.Undemanding):
     name: ClassVar[str] = "moderate"
     params_type: ClassVar[type[kind.Params]] = Params
     item_type: ClassVar[type[kind.Item]] = Item

@@ -8,6 +8,7 @@ from pydantic import Field
 from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, Prompt, Text
+from lengthwise.kinds.native import Native
 
 
 class SamplingParams(kind.ScoredParams):
@@ -19,7 +20,7 @@ class SamplingParams(kind.ScoredParams):
     stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
 
 
-class Sampled(kind.Undemanding):
+class Sampled(Native, kind.Undemanding):
     """A kind whose answers are drawn as ``SamplingParams`` say."""
 
     def decoding(self, spec: ModelSpec, params: Any) -> Decoding:

@@ -14,6 +14,7 @@ from lengthwise.clean import clean
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
+from lengthwise.kinds.native import Native
 
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
@@ -39,7 +40,7 @@ class Item(kind.Item):
         return [self.text]
 
 
-class Translate:
+class Translate(Native):
     name: ClassVar[str] = "translate"
     params_type: ClassVar[type[kind.Params]] = Params
     item_type: ClassVar[type[kind.Item]] = Item

@@ -14,6 +14,10 @@
     sweep        what time alone must mend
     urgency      shards whose deadline nears
     retention    jobs that are forgotten, and their rows removed
+    file         uploaded files, in chunks
+    file_list    these, and the outputs of batches that are read like files
+    batch        batches of the OpenAI surface, and what becomes of each
+    validation   batches whose lines are still to be read
 
 Rows are locked in one order everywhere: the tenant before shards, these before jobs, and each in order of id, so that
 no two steps wait for each other.

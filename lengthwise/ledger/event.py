@@ -8,6 +8,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.kinds import openai
 from lengthwise.ledger import read
 
 
@@ -17,19 +18,27 @@ def announce(connection: Connection, job_ids: Sequence[UUID]) -> bool:
     for job_id, url, secret in hooks:
         job = read.figures(connection, job_id)
         delivery_id = uuid4()
-        name = f"job.{job.state}"
+        is_batch = job.kind in openai.BY_NAME
+        name = f"{'batch' if is_batch else 'job'}.{job.state}"
+        data = {"id": str(job_id), "kind": job.kind, "state": job.state, "counts": job.counts}
         body = to_json({
             "id": f"evt_{delivery_id.hex}",
             "object": "event",
             "created_at": int(datetime.now(UTC).timestamp()),
             "type": name,
-            "data": {"id": str(job_id), "kind": job.kind, "state": job.state, "counts": job.counts},
+            "data": {"id": f"batch_{job_id.hex}"} if is_batch else data,
         })  # fmt: skip
-        database.cursor(connection).execute(
-            _INSERT_DELIVERY,
-            {"id": delivery_id, "job": job_id, "url": url, "secrets": [secret], "event": name, "body": body},
-        )
+        write(connection, delivery_id, job_id, (url, secret), name, body)
     return bool(hooks)
+
+
+def write(
+    connection: Connection, delivery_id: UUID, job_id: UUID, webhook: tuple[str, str], name: str, body: bytes
+) -> None:
+    """A delivery that is due at once, to a webhook's URL under its secret."""
+    url, secret = webhook
+    values = {"id": delivery_id, "job": job_id, "url": url, "secrets": [secret], "event": name, "body": body}
+    database.cursor(connection).execute(_INSERT_DELIVERY, values)
 
 
 def _webhooks(connection: Connection, job_ids: Sequence[UUID]) -> list[tuple[UUID, str, str]]:

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
-from lengthwise.states import JobState
+from lengthwise.states import JobState, ResultStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +133,10 @@ def results(
     chunk_items: int,
     n_items: int,
     has_dropped: bool = True,
+    status: ResultStatus | None = None,
 ) -> ResultPage:
-    """The next results by index, at most ``limit``; a gap is an item that has no result yet.
+    """The next results by index, at most ``limit``, those settled with ``status`` where it is given; a gap is an item
+    that has no result yet.
 
     A page lies within one chunk of items, as they were sorted, so that the items that never ran are found by their
     shards without an index over every item. A page may be empty with more to follow. Raises ``NotFound`` once the job
@@ -144,8 +146,9 @@ def results(
     end = start + chunk_items
     reading, asking = (database.cursor(connection, binary=True) for _ in range(2))
     with database.pipelined(connection):
-        statement = _RESULTS if has_dropped else _SETTLED
-        reading.execute(statement, {"job": job_id, "after": after, "start": start, "end": end, "limit": limit})
+        statement = _STATEMENTS[has_dropped, status is not None]
+        where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "status": status}
+        reading.execute(statement, where)
         # Asked afterwards: had it been deleted before, its rows might have been going while they were read.
         asking.execute(_IS_THERE, {"job": job_id})
         rows = list(map(_as_result, reading.fetchall()))
@@ -195,10 +198,11 @@ _SETTLED = """
 SELECT index, status, result, NULL::bytea AS payload FROM results
 WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index LIMIT %(limit)s
 """
+_SETTLED_SO = _SETTLED.replace("ORDER BY", "AND status = %(status)s ORDER BY")
 
 # Settled rows of one chunk, and the items of its shards that never ran.
-_RESULTS = f"""
-({_SETTLED})
+_AND_DROPPED = """
+({settled})
 UNION ALL
 SELECT item.index, shards.state, NULL, item.payload
 FROM shards CROSS JOIN LATERAL (
@@ -208,6 +212,16 @@ FROM shards CROSS JOIN LATERAL (
 WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s
   AND shards.state IN ('cancelled', 'expired') AND item.index > %(after)s
 ORDER BY index LIMIT %(limit)s
-"""  # noqa: S608 — of a constant
+"""
+
+_RESULTS = _AND_DROPPED.format(settled=_SETTLED)
+
+#: By whether there are items that never ran, and whether those of one status are wanted.
+_STATEMENTS = {
+    (False, False): _SETTLED,
+    (False, True): _SETTLED_SO,
+    (True, False): _RESULTS,
+    (True, True): _AND_DROPPED.format(settled=_SETTLED_SO),
+}
 
 _IS_THERE = "SELECT 1 FROM jobs WHERE id = %(job)s AND deleted_at IS NULL"

@@ -104,5 +104,6 @@ _KEEP_COUNT = f"UPDATE jobs SET n_items = part.first FROM {_PARTS} WHERE jobs.id
 
 _FORGET = (
     "DELETE FROM deliveries WHERE job_id = ANY(%(jobs)s)",
+    "DELETE FROM batches WHERE id = ANY(%(jobs)s)",
     "DELETE FROM jobs WHERE id = ANY(%(jobs)s)",
 )

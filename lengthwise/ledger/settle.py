@@ -31,10 +31,22 @@ class Settlement:
     n_batches: float
     #: Items that were answered by another item's computation.
     n_deduplicated: int = 0
+    #: Tokens read and written as the lines of the results say: of failed items none, of those asked twice all.
+    used_input: int = 0
+    used_output: int = 0
 
     @property
     def n_failed(self) -> int:
         return sum(result.status is ResultStatus.FAILED for result in self.results)
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the lines of items that succeeded."""
+        return sum(len(result.line) for result in self.results if result.status is not ResultStatus.FAILED)
+
+    @property
+    def n_failed_bytes(self) -> int:
+        return sum(len(result.line) for result in self.results if result.status is ResultStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +70,10 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
             "padded": [done.n_padded for done in settlements],
             "batches": [done.n_batches for done in settlements],
             "deduplicated": [done.n_deduplicated for done in settlements],
+            "used_input": [done.used_input for done in settlements],
+            "used_output": [done.used_output for done in settlements],
+            "bytes": [done.n_bytes for done in settlements],
+            "failed_bytes": [done.n_failed_bytes for done in settlements],
         },
     )
     job_of = dict(cursor.fetchall())
@@ -91,9 +107,12 @@ _FENCE = f"""
 WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE)
 UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                   n_output = done.output, n_padded = done.padded, n_batches = done.batches,
-                  n_deduplicated = done.deduplicated
+                  n_deduplicated = done.deduplicated, used_input = done.used_input, used_output = done.used_output,
+                  n_bytes = done.bytes, n_failed_bytes = done.failed_bytes
 FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded)s::bigint[], %(batches)s::float8[],
-            %(deduplicated)s::int[]) AS done (id, failed, output, padded, batches, deduplicated)
+            %(deduplicated)s::int[], %(used_input)s::bigint[], %(used_output)s::bigint[], %(bytes)s::bigint[],
+            %(failed_bytes)s::bigint[])
+  AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes)
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
 RETURNING shards.id, shards.job_id
 """  # noqa: S608 — of constants

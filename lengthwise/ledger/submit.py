@@ -1,12 +1,13 @@
 """Writes a job while its items arrive, in one transaction, holding one chunk of items in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg import Cursor
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
@@ -24,7 +25,7 @@ class NewJob:
     kind: str
     model: str
     params: dict[str, Any]
-    #: What may share an engine batch: the model and its decoding parameters.
+    #: What may share an engine batch (``lengthwise.pool``): that of every item that names no other.
     pool: str
     priority: Priority = Priority.NORMAL
     deadline_at: datetime | None = None
@@ -43,6 +44,8 @@ class NewItem(NamedTuple):
     refusal: bytes | None = None
     #: Tokens of each of its sequences, where they are more than one: what engine batches hold.
     lengths: Sequence[int] = ()
+    #: Its own pool, if that is not the job's: one of ``Submission.arrivals``.
+    pool: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,8 +54,9 @@ class _Chunk:
 
     n_tokens: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
-    #: By the item's place in the chunk.
+    #: By the item's place in the chunk: results, and pools that are not the job's.
     refusals: dict[int, bytes] = field(default_factory=dict)
+    pools: dict[int, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.payloads)
@@ -67,12 +71,16 @@ class Submission:
     arrival: ArrivalOrder
     shard_items: int = 64
     chunk_items: int = 10_000
+    #: Of pools that are not the job's.
+    arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
     n_refused: int = 0
     _tokens: int = 0
     _chunk: _Chunk = field(default_factory=_Chunk)
-    _shards: list[Shard] = field(default_factory=list)
+    #: By pool.
+    _shards: dict[str, list[Shard]] = field(default_factory=dict)
     _refused: list[Shard] = field(default_factory=list)
+    _refused_bytes: list[int] = field(default_factory=list)
 
     def add(self, items: Sequence[NewItem]) -> None:
         while items:
@@ -81,9 +89,14 @@ class Submission:
             refusals = {at: item.refusal for at, item in enumerate(taken, len(chunk)) if item.refusal is not None}
             chunk.refusals |= refusals
             chunk.n_tokens += [item.n_tokens for item in taken]
-            chunk.payloads += [item.payload for item in taken]
             runnable = [item for item in taken if item.refusal is None] if refusals else taken
-            self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
+            if self.arrivals:
+                chunk.pools |= {at: item.pool for at, item in enumerate(taken, len(chunk)) if item.pool is not None}
+                for item in runnable:
+                    self._arrival_of(item.pool or self.job.pool).add(item.lengths or (item.n_tokens,))
+            else:
+                self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
+            chunk.payloads += [item.payload for item in taken]
             if len(chunk) == self.chunk_items:
                 self._write()
             items = items[len(taken) :]
@@ -106,16 +119,21 @@ class Submission:
         chunk, first = self._chunk, self.n_items
         self._chunk = _Chunk()
         runnable = [at for at in range(len(chunk)) if at not in chunk.refusals]
-        lengths = [chunk.n_tokens[at] for at in runnable]
-        order, shards = cut(lengths, first, self.shard_items, self.arrival.batch_tokens)
-        placed = chain((runnable[at] for at in order), chunk.refusals)
-        rows = ((pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in enumerate(placed, first))
-        self._write_items(list(rows))
+        placed: list[int] = []
+        for pool, same in _by_pool(runnable, chunk.pools, self.job.pool):
+            lengths, start = [chunk.n_tokens[at] for at in same], first + len(placed)
+            order, shards = cut(lengths, start, self.shard_items, self._arrival_of(pool).batch_tokens)
+            placed += [same[at] for at in order]
+            self._shards.setdefault(pool, []).extend(shards)
+            self._tokens += sum(shard.n_tokens for shard in shards)
+        in_order = enumerate(chain(placed, chunk.refusals), first)
+        self._write_items([(pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in in_order])
         if chunk.refusals:
             self._refuse(chunk.refusals, first, first + len(runnable))
-        self._shards += shards
-        self._tokens += sum(shard.n_tokens for shard in shards)
         self.n_items += len(chunk)
+
+    def _arrival_of(self, pool: str) -> ArrivalOrder:
+        return self.arrival if pool == self.job.pool else self.arrivals[pool]
 
     def _write_items(self, rows: list[tuple[int, int, int, bytes]]) -> None:
         cursor = database.cursor(self.connection)
@@ -132,27 +150,39 @@ class Submission:
         rows = ((self.job.id, first + at, ResultStatus.FAILED, line) for at, line in refusals.items())
         binary.copy(database.cursor(self.connection), binary.COPY_RESULTS, binary.results(rows))
         self._refused.append(Shard(lo, lo + len(refusals), 0, 0))
+        self._refused_bytes.append(sum(map(len, refusals.values())))
         self.n_refused += len(refusals)
 
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
-        queue = turn.Queue(self.job.pool, int(self.job.priority), self.job.tenant_id)
-        tags = start_tags(self._shards, *turn.take(self.connection, queue))
-        turn.set_last_finish(cursor, queue, tags[-1])
-        every, n_refused = self._shards + self._refused, len(self._refused)
+        # In one order everywhere: two submissions may meet in the same queues.
+        for pool in sorted(self._shards):
+            shards = self._shards[pool]
+            queue = turn.Queue(pool, int(self.job.priority), self.job.tenant_id)
+            tags = start_tags(shards, *turn.take(self.connection, queue))
+            turn.set_last_finish(cursor, queue, tags[-1])
+            self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
+        if self._refused:
+            self._insert(cursor, self.job.pool, self._refused, [0.0] * len(self._refused), ShardState.DONE)
+
+    def _insert(
+        self, cursor: Cursor[Any], pool: str, shards: Sequence[Shard], tags: Sequence[float], state: ShardState
+    ) -> None:
+        is_refused = state is ShardState.DONE
         cursor.execute(
             _INSERT_SHARDS,
             {
                 "job": self.job.id,
-                "pool": self.job.pool,
+                "pool": pool,
                 "priority": int(self.job.priority),
-                "buckets": [shard.bucket for shard in every],
-                "los": [shard.lo for shard in every],
-                "his": [shard.hi for shard in every],
-                "tokens": [shard.n_tokens for shard in every],
-                "tags": tags[:-1] + [tags[-1]] * n_refused,
-                "states": [ShardState.READY] * len(self._shards) + [ShardState.DONE] * n_refused,
-                "failed": [0] * len(self._shards) + [shard.hi - shard.lo for shard in self._refused],
+                "state": state,
+                "buckets": [shard.bucket for shard in shards],
+                "los": [shard.lo for shard in shards],
+                "his": [shard.hi for shard in shards],
+                "tokens": [shard.n_tokens for shard in shards],
+                "tags": tags,
+                "failed": [shard.hi - shard.lo if is_refused else 0 for shard in shards],
+                "failed_bytes": self._refused_bytes if is_refused else [0] * len(shards),
             },
         )
 
@@ -170,7 +200,7 @@ class Submission:
                 "state": JobState.OPEN,
                 "n_items": self.n_items,
                 "n_tokens": self._tokens,
-                "n_arrival_padded": self.arrival.padded,
+                "n_arrival_padded": sum(each.padded for each in ({job.pool: self.arrival} | self.arrivals).values()),
                 "chunk_items": self.chunk_items,
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret,
@@ -183,6 +213,16 @@ class Submission:
         )
 
 
+def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Iterable[tuple[str, list[int]]]:
+    """The places of each pool, in their order."""
+    if not pools:
+        return [(default, places)] if places else []
+    found: dict[str, list[int]] = {}
+    for at in places:
+        found.setdefault(pools.get(at, default), []).append(at)
+    return found.items()
+
+
 #: A COPY is two round trips and is planned each time: for a few rows an INSERT is quicker.
 _FEW_ITEMS = 16
 
@@ -192,10 +232,10 @@ SELECT %(job)s, * FROM unnest(%(positions)s::int[], %(indexes)s::int[], %(tokens
 """
 
 _INSERT_SHARDS = """
-INSERT INTO shards (job_id, pool, priority, bucket, lo, hi, n_tokens, vkey, state, n_failed)
-SELECT %(job)s, %(pool)s, %(priority)s, *
+INSERT INTO shards (job_id, pool, priority, state, bucket, lo, hi, n_tokens, vkey, n_failed, n_failed_bytes)
+SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, *
 FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s::int[], %(tags)s::float8[],
-            %(states)s::text[], %(failed)s::int[])
+            %(failed)s::int[], %(failed_bytes)s::bigint[])
 """
 
 _INSERT_JOB = """

@@ -24,12 +24,13 @@ def raise_urgent(connection: Connection) -> int:
 
 def _move(connection: Connection, job_id: UUID, tenant_id: UUID, priority: int) -> None:
     cursor = database.cursor(connection)
-    cursor.execute(_POOL, {"job": job_id})
-    found = cursor.fetchone()
-    if found is not None:
-        queue = turn.Queue(found[0], priority, tenant_id)
-        start, weight = turn.take(connection, queue)
-        cursor.execute(_MOVE, {"job": job_id, "priority": priority, "start": start, "weight": weight})
+    cursor.execute(_POOLS, {"job": job_id})
+    queues = [turn.Queue(pool, priority, tenant_id) for (pool,) in cursor.fetchall()]
+    turns = [turn.take(connection, queue) for queue in queues]  # before any shard is locked
+    cursor.execute(_LOCK, {"job": job_id})
+    for queue, (start, weight) in zip(queues, turns, strict=True):
+        where = {"job": job_id, "pool": queue.pool, "priority": priority, "start": start, "weight": weight}
+        cursor.execute(_MOVE, where)
         turn.set_last_finish(cursor, queue, start + sum(row[0] for row in cursor.fetchall()) / weight)
     cursor.execute(_SET_URGENCY, {"job": job_id, "priority": priority})
 
@@ -42,15 +43,18 @@ SELECT id, tenant_id, urgency FROM (
 ) near WHERE urgency < present ORDER BY id LIMIT 10
 """
 
-# All of a job's shards are of one pool.
-_POOL = "SELECT pool FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased') LIMIT 1"
+_POOLS = "SELECT DISTINCT pool FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased') ORDER BY pool"
 
-# Locked in order of id, as everywhere. Leased ones too: they may come back.
+# In order of id, as everywhere, of all pools at once. Leased ones too: they may come back.
+_LOCK = """
+SELECT count(*) FROM (SELECT FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased')
+                      ORDER BY id FOR UPDATE) locked
+"""
+
 _MOVE = """
-WITH locked AS MATERIALIZED (
-  SELECT id, vkey, n_tokens FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased') ORDER BY id FOR UPDATE
-), tags AS (
-  SELECT id, %(start)s + (sum(n_tokens) OVER (ORDER BY vkey, id) - n_tokens) / %(weight)s AS vkey FROM locked
+WITH tags AS MATERIALIZED (
+  SELECT id, %(start)s + (sum(n_tokens) OVER (ORDER BY vkey, id) - n_tokens) / %(weight)s AS vkey
+  FROM shards WHERE job_id = %(job)s AND pool = %(pool)s AND state IN ('ready', 'leased')
 )
 UPDATE shards SET priority = %(priority)s, vkey = tags.vkey FROM tags WHERE shards.id = tags.id
 RETURNING shards.n_tokens

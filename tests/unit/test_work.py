@@ -157,15 +157,32 @@ def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Mod
 
 def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Model) -> None:
     memo = Memo()
-    first = Work(claim(["same", "other"]), model, memo=memo, pool="a")
+    first = Work(claim(["same", "other"]), model, memo=memo)
     answer(first, [0, 1], model)
-    again = Work(claim(["other", "same"]), model, memo=memo, pool="a")
+    again = Work(claim(["other", "same"]), model, memo=memo)
     assert again.pieces == []
     assert [each.n_deduplicated for each in again.whole()] == [2]
     theirs = claim(["other", "same"])
     theirs.jobs[JOB] = replace(theirs.jobs[JOB], tenant_id=UUID(int=2))
-    assert len(Work(theirs, model, memo=memo, pool="a").pieces) == 2
-    assert len(Work(claim(["other", "same"]), model, memo=memo, pool="b").pieces) == 2
+    assert len(Work(theirs, model, memo=memo).pieces) == 2
+
+
+@pytest.mark.parametrize("params", [{"stop": ["e"]}, {"score": True}, {"max_new_tokens": 2}])
+def test_an_answer_is_not_remembered_for_who_asks_otherwise(model: Model, params: dict[str, Any]) -> None:
+    memo = Memo()
+    answer(Work(claim(["same"]), model, memo=memo), [0], model)
+    assert len(Work(claim(["same"], params=params), model, memo=memo).pieces) == 1
+
+
+def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: Model) -> None:
+    first, second = claim(["a"], params={"stop": ["x"]}), claim(["b"], params={"temperature": 0.5, "seed": 3})
+    other = UUID(int=8)
+    job = replace(second.jobs[JOB], id=other)
+    shard = replace(second.shards[0], id=5, job_id=other)
+    items = [*first.items, second.items[0]._replace(shard_id=5)]
+    both = Claim(first.token, first.jobs | {other: job}, first.shards | {5: shard}, items)
+    requests = [Work(both, model).request(index) for index in range(2)]
+    assert [(request.stop, request.sampling.temperature) for request in requests] == [(("x",), 0.0), ((), 0.5)]
 
 
 @pytest.mark.parametrize("params", [{"temperature": 0.5}, {}], ids=["drawn", "switched off"])

@@ -78,12 +78,16 @@ class CTranslate2Engine:
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         """Runs the requests as one padded batch; all completions come at its end.
 
-        Stop strings and sampling are refused with ``EngineError``. Raises ``OutOfMemoryError`` or ``EngineError``,
-        whose messages hold neither text nor ids.
+        Stop strings and sampling are refused with ``EngineError``, after the others are answered. Raises
+        ``OutOfMemoryError`` or ``EngineError``, whose messages hold neither text nor ids.
         """
         refuse_unreadable(requests, self._capabilities.context)
-        if any(request.stop or request.sampling.temperature for request in requests):
+        able = [request for request in requests if not request.stop and not request.sampling.temperature]
+        yield from self._generate(able)
+        if len(able) < len(requests):
             raise EngineError("ctranslate2 knows no stop strings, and no sampling that a seed repeats")
+
+    def _generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         limits = [limit_of_target(request, self._positions) for request in requests]
         live = [index for index, limit in enumerate(limits) if limit > 0]
         yield from (

@@ -1,0 +1,194 @@
+"""/v1/batches: a batch is a job whose items are the lines of a file."""
+
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Query, Request
+from pydantic import ValidationError
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from api import body, intake, problem
+from api.idempotency import Key
+from api.openai import document, view
+from api.openai.identifier import batch_id, file_id
+from api.openai.schema import Batch, BatchList, CreatedBatch, NewBatch
+from api.openai.validator import Validator
+from api.schema import NewWebhook
+from api.state import State, of
+from api.tenant import Reader, Submitter
+from lengthwise import queue
+from lengthwise.database import translated
+from lengthwise.errors import Conflict, InvalidInput, NotFound
+from lengthwise.kinds.openai import ENDPOINTS
+from lengthwise.ledger import batch as ledger
+from lengthwise.ledger import cancel as cancelling
+from lengthwise.ledger import file as files
+from lengthwise.ledger import idempotency as naming
+from lengthwise.settings import Settings
+from lengthwise.states import Priority
+
+router = APIRouter(prefix="/v1/batches", tags=["OpenAI: batches"], responses=document.errors(503))
+
+_WINDOW = re.compile(r"([1-9]\d{0,8})([mhd])", re.ASCII)
+_UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
+#: An SDK that had no answer sends the same again: for so long an identical batch is taken for that.
+_RETRY_SECONDS = 60.0
+_RETRY_HEADER = "x-stainless-retry-count"
+
+
+@router.post(
+    "",
+    response_model=CreatedBatch,
+    openapi_extra=document.CREATE,
+    responses=document.errors(400, 413, 429, 507),
+)
+async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
+    """Takes a batch, whose file is read behind the scenes: it is validating, then in progress, or failed.
+
+    Sent again with the same Idempotency-Key, or by an SDK that had no answer, it is answered with the batch that there
+    is.
+    """
+    state = of(request)
+    if state.backlog.is_due:
+        await run_in_threadpool(state.backlog.measure)
+    async with body.spooled(request, state.settings.max_line_bytes) as file:
+        data = file.read()
+    retries = request.headers.get(_RETRY_HEADER, "0")
+    is_retry = retries.isascii() and retries.isdecimal() and int(retries[:9]) > 0
+    created = await run_in_threadpool(_create, state, tenant, data, key, is_retry)
+    validator: Validator = request.app.state.validator
+    validator.wake()
+    return created
+
+
+def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: bool) -> CreatedBatch:
+    request_hash = hashlib.sha256(b"batch\n" + data).digest()
+    with translated(), state.database.begin() as connection:
+        naming.lock(connection, tenant, key or request_hash.hex())
+        if key is not None and (made := ledger.made_under(connection, tenant, key)):
+            if made.request_hash != request_hash:
+                raise InvalidInput("another request was sent under this key", naming.HEADER)
+            return CreatedBatch(**dict(view.batch(ledger.figures(connection, made.id, tenant))))
+        if key is None and is_retry:
+            lately = ledger.made_lately(connection, tenant, request_hash, _RETRY_SECONDS)
+            if lately is not None:
+                return CreatedBatch(**dict(view.batch(ledger.figures(connection, lately, tenant))))
+        state.backlog.check(tenant)
+        wanted = _wanted(body.parse(data))
+        new = _new(wanted, state.settings, tenant, key, request_hash)
+        _require_file(connection, new)
+        ledger.insert(connection, new)
+        created = view.batch(ledger.figures(connection, new.id, tenant))
+    webhook = None
+    if new.webhook_url and new.webhook_secret:
+        webhook = NewWebhook(url=new.webhook_url, secret=new.webhook_secret)
+    return CreatedBatch(**dict(created), webhook=webhook)
+
+
+def _wanted(given: Any) -> NewBatch:
+    if not isinstance(given, dict):
+        raise InvalidInput("a batch is a JSON object", "body")
+    try:
+        return NewBatch.model_validate({name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        raise problem.invalid(error) from None
+
+
+def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, request_hash: bytes) -> ledger.NewBatch:
+    """Raises ``InvalidInput``; resolves the webhook's host."""
+    if wanted.endpoint not in ENDPOINTS:
+        raise InvalidInput(f"unknown endpoint; known here: {', '.join(ENDPOINTS)}", "endpoint")
+    try:
+        stored = file_id(wanted.input_file_id)
+    except NotFound:
+        stored = None
+    if stored is None or stored.part:
+        raise InvalidInput("there is no such file, uploaded for batches", "input_file_id")
+    return ledger.NewBatch(
+        id=uuid4(),
+        tenant_id=tenant,
+        input_file_id=stored.id,
+        endpoint=wanted.endpoint,
+        completion_window=wanted.completion_window,
+        priority=int(Priority[wanted.priority.upper()]),
+        deduplicate=wanted.deduplicate,
+        deadline_at=_deadline(wanted, current),
+        metadata=wanted.metadata,
+        output_seconds=wanted.output_expires_after.seconds if wanted.output_expires_after else None,
+        webhook_url=wanted.webhook.url if wanted.webhook else None,
+        webhook_secret=intake.webhook_secret(wanted.webhook, current),
+        idempotency_key=key,
+        request_hash=request_hash,
+    )
+
+
+def _deadline(wanted: NewBatch, current: Settings) -> datetime:
+    found = _WINDOW.fullmatch(wanted.completion_window)
+    seconds = int(found[1]) * _UNIT_SECONDS[found[2]] if found else 0
+    if not 0 < seconds <= current.max_deadline_seconds:
+        days = current.max_deadline_seconds // 86_400
+        raise InvalidInput(f"must be a number of m, h or d, such as 24h, and at most {days} days", "completion_window")
+    ends_at = datetime.now(UTC) + timedelta(seconds=seconds)
+    if wanted.deadline is None:
+        return ends_at
+    if wanted.deadline <= datetime.now(UTC):
+        raise InvalidInput("must lie in the future", "deadline")
+    return min(ends_at, wanted.deadline)
+
+
+def _require_file(connection: Connection, new: ledger.NewBatch) -> None:
+    try:
+        files.find(connection, new.input_file_id, new.tenant_id)
+    except NotFound:
+        raise InvalidInput("there is no such file, uploaded for batches", "input_file_id") from None
+
+
+@router.get("", response_model=BatchList, responses=document.errors(400, 404))
+def listed(
+    request: Request,
+    tenant: Reader,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> BatchList:
+    """The newest first; ``after`` is the id of the last one seen."""
+    seen = None if after is None else batch_id(after)
+    with translated(), of(request).database.begin() as connection:
+        if seen is not None:
+            ledger.figures(connection, seen, tenant)  # behind a batch that is gone the list would seem to end
+        found = ledger.page(connection, tenant, seen, limit + 1)
+    data = [view.batch(figures) for figures in found[:limit]]
+    first, last = (data[0].id, data[-1].id) if data else (None, None)
+    return BatchList(data=data, first_id=first, last_id=last, has_more=len(found) > limit)
+
+
+@router.get("/{batch}", response_model=Batch, responses=document.errors(404))
+def retrieve(request: Request, tenant: Reader, batch: str) -> Batch:
+    """Status, counts, the ids of its files and, once its file was found wrong, every line that is."""
+    return _shown(of(request), tenant, batch_id(batch))
+
+
+def _shown(state: State, tenant: UUID, batch: UUID) -> Batch:
+    with translated(), state.database.begin() as connection:
+        return view.batch(ledger.figures(connection, batch, tenant))
+
+
+@router.post("/{batch}/cancel", response_model=Batch, responses=document.errors(404, 409, 507))
+def cancel(request: Request, tenant: Submitter, batch: str) -> Batch:
+    """Drops what has not run; what has stays readable. The answer is the batch as it was marked."""
+    state, named = of(request), batch_id(batch)
+    with translated(), state.database.begin() as connection:
+        is_new = ledger.mark_cancelling(connection, named, tenant)
+        marked = view.batch(ledger.figures(connection, named, tenant))
+    if not is_new and marked.status not in ("cancelling", "cancelled"):
+        raise Conflict("the batch has ended")
+    # The mark is in the database before any worker hears of it; a process that dies here leaves the rest to the sweep.
+    if marked.status == "cancelling":
+        with translated(), state.database.begin() as connection:
+            due = cancelling.cancel(connection, named, tenant)
+        if due:
+            queue.ring(queue.DELIVER)
+    return marked

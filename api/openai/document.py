@@ -1,0 +1,89 @@
+"""What OpenAPI cannot see of OpenAI's surface by itself: its errors, its forms, and examples."""
+
+from typing import Any
+
+from api.openai.schema import ErrorAnswer, NewBatch
+
+#: An example's message, type, param and code, and what the status means.
+_MEANINGS: dict[int | str, tuple[str, str, str, str | None, str | None]] = {
+    400: ("The request is wrong", "must be batch", "invalid_request_error", "purpose", None),
+    404: ("There is no such thing", "there is no such batch", "invalid_request_error", None, None),
+    409: ("Not in this state", "the batch has ended", "invalid_request_error", None, None),
+    413: ("The body is over its limit", "may have at most 209715200 bytes", "invalid_request_error", "file",
+          "request_too_large"),
+    415: ("Neither JSON nor a form", "the content type is application/json", "invalid_request_error", None, None),
+    429: ("As much waits as may wait: try again after Retry-After seconds",
+          "all jobs together have 2000000000 or more tokens waiting, which is the limit", "rate_limit_error", None,
+          "rate_limit_exceeded"),
+    503: ("A server is away: try again after Retry-After seconds", "the database is away", "server_error", None, None),
+    504: ("There was no answer in time, and the request was cancelled", "there was no answer within 60 seconds",
+          "server_error", None, "timeout"),
+    507: ("There is no room: try again after Retry-After seconds", "the database is full", "server_error", None, None),
+    "default": ("Any other error", "this is a mistake of ours", "server_error", None, None),
+}  # fmt: skip
+
+
+def errors(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
+    """The ``responses`` of a route that may answer with these, or with any other error."""
+    return {status: _error(status) for status in (*statuses, "default")}
+
+
+def _error(status: int | str) -> dict[str, Any]:
+    description, message, kind, param, code = _MEANINGS[status]
+    example = {"error": {"message": message, "type": kind, "param": param, "code": code}}
+    answer: dict[str, Any] = {
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}, "example": example}},
+    }
+    if status in (429, 503, 507):
+        answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
+    return answer
+
+
+UPLOAD = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file", "purpose"],
+                    "properties": {
+                        "purpose": {"type": "string", "enum": ["batch"]},
+                        "file": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JSONL, one request a line: custom_id, method, url, body.",
+                        },
+                        "expires_after[anchor]": {"type": "string", "enum": ["created_at"]},
+                        "expires_after[seconds]": {"type": "integer", "minimum": 3600, "maximum": 2592000},
+                    },
+                }
+            }
+        },
+    }
+}
+
+CONTENT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The file's bytes; of a batch's output one line a request",
+        "content": {"application/jsonl": {"schema": {"type": "string"}}},
+    }
+}
+
+_BATCH_EXAMPLE = {
+    "input_file_id": "file-0198c0de000000000000000000000000",
+    "endpoint": "/v1/chat/completions",
+    "completion_window": "24h",
+    "metadata": {"run": "7"},
+}
+
+
+def body(schema: str, example: dict[str, Any]) -> dict[str, Any]:
+    """The ``openapi_extra`` of a route that reads its JSON by hand."""
+    content = {"schema": {"$ref": f"#/components/schemas/{schema}"}, "example": example}
+    return {"requestBody": {"required": True, "content": {"application/json": content}}}
+
+
+CREATE = body("NewBatch", _BATCH_EXAMPLE)
+FORMS = (ErrorAnswer, NewBatch)

@@ -1,0 +1,45 @@
+"""OpenAI's form of an error, which its SDKs read code, param and type from; for every error below these paths."""
+
+from collections.abc import Mapping
+
+from fastapi.responses import JSONResponse
+
+#: The paths of the surface, with all that is below each.
+PATHS = (
+    "/v1/files",
+    "/v1/batches",
+    "/v1/chat/completions",
+    "/v1/completions",
+    "/v1/responses",
+    "/v1/embeddings",
+    "/v1/moderations",
+)
+
+_TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_CODES = {401: "invalid_api_key", 413: "request_too_large", 429: "rate_limit_exceeded"}
+
+
+def covers(path: str) -> bool:
+    """Whether errors of this path have OpenAI's form."""
+    if path.startswith("/v1/models/"):  # the native surface has no more below it than this
+        return path != "/v1/models/reload"
+    return any(path == each or path.startswith(f"{each}/") for each in PATHS)
+
+
+def answer(
+    status: int, message: str, param: str | None, code: str | None, headers: Mapping[str, str] | None = None
+) -> JSONResponse:
+    """What cannot be processed is a 400 here, and a model that there is not a 404: SDKs type errors by their status."""
+    if code == "model_not_found":
+        status = 404
+    if status == 422:
+        status = 400
+    shown = {
+        "message": message,
+        "type": _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
+        "param": param,
+        "code": code or _CODES.get(status),
+    }
+    # The SDK would send the same again twice, to the same end.
+    stop = {"x-should-retry": "false"} if status == 409 else {}
+    return JSONResponse({"error": shown}, status, {**stop, **(headers or {})})

@@ -1,0 +1,42 @@
+"""Ids as OpenAI's are: ``batch_…`` and ``file-…``. A batch's output and errors are files named after the batch."""
+
+import re
+from typing import NamedTuple
+from uuid import UUID
+
+from lengthwise.errors import NotFound
+
+_BATCH = re.compile(r"batch_([0-9a-f]{32})", re.ASCII)
+_FILE = re.compile(r"file-([0-9a-f]{32})(|-output|-errors)", re.ASCII)
+_ENDINGS = ("", "-output", "-errors")
+
+
+class FileId(NamedTuple):
+    """``part`` is 0 for a file that was uploaded, 1 for the output of the batch ``id``, 2 for its errors."""
+
+    id: UUID
+    part: int
+
+
+def batch_id(text: str) -> UUID:
+    """What cannot be a batch's id is a batch that is not there: raises ``NotFound``."""
+    found = _BATCH.fullmatch(text)
+    if found is None:
+        raise NotFound("there is no such batch")
+    return UUID(found[1])
+
+
+def file_id(text: str) -> FileId:
+    """Raises ``NotFound``."""
+    found = _FILE.fullmatch(text)
+    if found is None:
+        raise NotFound("there is no such file")
+    return FileId(UUID(found[1]), _ENDINGS.index(found[2]))
+
+
+def batch_name(batch: UUID) -> str:
+    return f"batch_{batch.hex}"
+
+
+def file_name(file: UUID, part: int = 0) -> str:
+    return f"file-{file.hex}{_ENDINGS[part]}"

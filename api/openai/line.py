@@ -1,0 +1,164 @@
+"""Reads the lines of a batch's file: each becomes an item, or says what is wrong with it."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+from uuid import uuid4
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from api import body, problem
+from lengthwise.catalog import Catalog, ModelSpec
+from lengthwise.errors import InvalidInput
+from lengthwise.kinds.openai import ENDPOINTS
+from lengthwise.kinds.openai.line import Item, Line
+from lengthwise.settings import Settings
+
+_FIELDS = ("custom_id", "method", "url", "body")
+#: What pydantic puts into a path for the branch of a union: ``constrained-str``, ``list[TextPart]``, ``TextPart``.
+_BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str|json_object|text(?=$)", re.DOTALL)
+
+
+class Mistake(Exception):
+    """What is wrong with one line, without its text."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+    def shown(self, number: int | None) -> dict[str, Any]:
+        """As ``errors.data`` has it; lines are counted from 1."""
+        return {"code": self.code, "line": number, "message": str(self), "param": self.param}
+
+
+class Request(NamedTuple):
+    """One request, checked, and the JSON that is stored of it."""
+
+    item: Item[Any]
+    spec: ModelSpec
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Checks bodies for one endpoint, whether of a line or of a request of their own."""
+
+    kind: Line
+    catalog: Catalog
+    current: Settings
+
+    def request(self, custom_id: str, given: Any) -> Request:
+        """Raises ``Mistake``."""
+        if not isinstance(given, dict):
+            raise Mistake("invalid_request", "must be a JSON object", "body")
+        if self.kind.serves_as == "moderate" and given.get("model") is None:
+            given = given | {"model": self._default()}  # the one body of OpenAI's that need not name one
+        sent = {"id": custom_id, "request": uuid4().hex, "body": given}
+        try:
+            item = self.kind.item_type.model_validate(sent)
+        except ValidationError as error:
+            raise _mistake(error) from None
+        assert isinstance(item, Item)  # noqa: S101 — what a line's kind says of itself
+        spec = self.catalog.models.get(item.body.model)
+        if spec is None or self.kind.serves_as not in spec.kinds:
+            raise Mistake("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
+        if sum(map(len, item.texts())) > self.current.max_text_characters:
+            most = self.current.max_text_characters
+            raise Mistake("invalid_request", f"the texts may have at most {most} characters", "body")
+        return Request(item, spec, item.__pydantic_serializer__.to_json(item, exclude_unset=True))
+
+    def _default(self) -> str | None:
+        return next((spec.name for spec in self.catalog.serving(self.kind.serves_as)), None)
+
+    def _known(self) -> str:
+        names = [spec.name for spec in self.catalog.serving(self.kind.serves_as)]
+        return f"known here: {', '.join(names) or 'none'}"
+
+
+class Reader:
+    """Checks the lines of one file, of which no two may have the same custom_id."""
+
+    def __init__(self, endpoint: str, catalog: Catalog, current: Settings) -> None:
+        self._endpoint = endpoint
+        self._asker = Asker(ENDPOINTS[endpoint], catalog, current)
+        self._seen: set[bytes] = set()
+
+    def read(self, raw: bytes) -> Request:
+        """Raises ``Mistake``."""
+        try:
+            line = body.parse(raw)
+        except InvalidInput as error:
+            raise Mistake("invalid_json_line", str(error)) from None
+        if not isinstance(line, dict):
+            raise Mistake("invalid_request", "a line is a JSON object")
+        custom_id = line.get("custom_id")
+        if not isinstance(custom_id, str) or not custom_id:
+            raise Mistake("invalid_request", "must be a string that is not empty", "custom_id")
+        self._note(custom_id)
+        if not line.keys() <= set(_FIELDS):
+            raise Mistake("invalid_request", f"has an unknown field; known here: {', '.join(_FIELDS)}")
+        if line.get("method") != "POST":
+            raise Mistake("invalid_request", "must be POST", "method")
+        if line.get("url") != self._endpoint:
+            raise Mistake("url_mismatch", "must be the batch's endpoint", "url")
+        return self._asker.request(custom_id, line.get("body"))
+
+    def _note(self, custom_id: str) -> None:
+        key = hashlib.blake2b(custom_id.encode(), digest_size=16).digest()
+        if key in self._seen:
+            raise Mistake("duplicate_custom_id", "another line before has the same", "custom_id")
+        self._seen.add(key)
+
+
+def _mistake(error: ValidationError) -> Mistake:
+    details = error.errors(include_input=False, include_url=False)
+    first = details[0]
+    # Of a union each branch complains: what got furthest is what was meant.
+    place = _place(first)
+    meant = max((each for each in details if _place(each)[: len(place)] == place), key=lambda each: len(_place(each)))
+    return Mistake("invalid_request", problem.message(meant), _param(_place(meant)))
+
+
+def _place(details: ErrorDetails) -> tuple[int | str, ...]:
+    return tuple(part for part in details["loc"] if isinstance(part, int) or not _BRANCH.fullmatch(part))
+
+
+def _param(place: tuple[int | str, ...]) -> str:
+    """As OpenAI names it: within the body, or the line's custom_id."""
+    inner = place[1:] if place[:1] == ("body",) else ("custom_id",)
+    return problem.path("", inner) or "body"
+
+
+def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:
+    """The lines that are not blank, with their numbers from 1; None for one of more than ``limit`` bytes.
+
+    Holds a line at most, and of one that is too long no more than the limit and a block.
+    """
+    rest, number, is_skipping = b"", 1, False
+    for block in blocks:
+        first, *others = block.split(b"\n")
+        if not is_skipping:
+            rest += first
+        if len(rest) > limit:
+            rest, is_skipping = b"", True
+        if not others:
+            continue
+        yield from _line(number, None if is_skipping else rest, limit)
+        *whole, rest = others
+        for at, line in enumerate(whole, number + 1):
+            yield from _line(at, line, limit)
+        number, is_skipping = number + len(others), False
+        if len(rest) > limit:
+            rest, is_skipping = b"", True
+    yield from _line(number, None if is_skipping else rest, limit)
+
+
+def _line(number: int, line: bytes | None, limit: int) -> Iterator[tuple[int, bytes | None]]:
+    if line is None or len(line) > limit:
+        yield number, None
+    elif line and not line.isspace():
+        yield number, line

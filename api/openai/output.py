@@ -1,0 +1,122 @@
+"""The output and the errors of a batch as files: views of its job's results, there as soon as they have a line."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from api.openai import view
+from api.openai.identifier import FileId
+from api.state import State
+from lengthwise import kinds
+from lengthwise.database import translated
+from lengthwise.errors import NotFound
+from lengthwise.ledger import batch as batches
+from lengthwise.ledger import file as files
+from lengthwise.ledger import read
+from lengthwise.ledger.batch import Batch
+from lengthwise.ledger.file import File
+from lengthwise.ledger.read import ResultRow
+from lengthwise.states import ResultStatus
+
+_PAGE_ROWS = 1000
+_PAGE_BYTES = 4 * 2**20
+
+
+def find(connection: Connection, state: State, tenant: UUID, name: FileId) -> File:
+    """An uploaded file, or one of a batch. Raises ``NotFound``."""
+    if not name.part:
+        return files.find(connection, name.id, tenant)
+    batch = _batch(connection, state, tenant, name)
+    unsized = File(batch.id, name.part, "", "batch_output", 0, batch.created_at, None)
+    return _sized(connection, state, batch, unsized)
+
+
+def whole(connection: Connection, state: State, tenant: UUID, listed: File) -> File:
+    """A file from a list with all that ``find`` says of it."""
+    if not listed.part:
+        return listed
+    return _sized(connection, state, batches.figures(connection, listed.id, tenant), listed)
+
+
+def _batch(connection: Connection, state: State, tenant: UUID, name: FileId) -> Batch:
+    """The batch of a file that has a line, and was neither deleted nor has expired. Raises ``NotFound``."""
+    try:
+        batch = batches.figures(connection, name.id, tenant)
+    except NotFound:
+        batch = None
+    if batch is None or not _is_there(batch, name.part, state.settings.retention_seconds):
+        raise NotFound("there is no such file")
+    return batch
+
+
+def _is_there(batch: Batch, part: int, retention_seconds: int) -> bool:
+    expires_at = view.expires_at(batch, retention_seconds)
+    if expires_at is not None and expires_at <= datetime.now(UTC):
+        return False
+    if part == 1:
+        return batch.n_succeeded > 0 and batch.output_deleted_at is None
+    return batch.n_failed + batch.n_dropped > 0 and batch.error_deleted_at is None
+
+
+def _sized(connection: Connection, state: State, batch: Batch, file: File) -> File:
+    n_bytes = batch.n_bytes if file.part == 1 else batch.n_failed_bytes + _dropped_bytes(connection, batch)
+    return replace(file, n_bytes=n_bytes, expires_at=view.expires_at(batch, state.settings.retention_seconds))
+
+
+def _dropped_bytes(connection: Connection, batch: Batch) -> int:
+    """Of the lines of items that never ran: counted once, since they are written nowhere."""
+    if not batch.n_dropped:
+        return 0
+    if batch.dropped_bytes is not None:
+        return batch.dropped_bytes
+    n_bytes = 0
+    after: int | None = -1
+    while after is not None:
+        page = _page(connection, batch, 2, after, _PAGE_ROWS)
+        n_bytes += sum(len(_dropped(batch, row)) for row in page.rows if row.line is None)
+        after = page.next_after
+    batches.note_dropped_bytes(connection, batch.id, n_bytes)
+    return n_bytes
+
+
+def lines(state: State, tenant: UUID, name: FileId) -> Iterator[bytes]:
+    """The file by the page, each with a connection that is held for that page alone. Raises ``NotFound`` at once."""
+    with translated(), state.database.begin() as connection:
+        batch = _batch(connection, state, tenant, name)
+    return _lines(state, batch, name.part)
+
+
+def _lines(state: State, batch: Batch, part: int) -> Iterator[bytes]:
+    n_rows = batch.n_succeeded if part == 1 else batch.n_failed
+    n_bytes = batch.n_bytes if part == 1 else batch.n_failed_bytes
+    limit = max(1, min(_PAGE_ROWS, _PAGE_BYTES * max(1, n_rows) // max(1, n_bytes)))
+    after: int | None = -1
+    while after is not None:
+        with state.database.connect() as connection:
+            page = _page(connection, batch, part, after, limit)
+        if page.rows:
+            yield b"".join([row.line or _dropped(batch, row) for row in page.rows])
+        after = page.next_after
+
+
+def _page(connection: Connection, batch: Batch, part: int, after: int, limit: int) -> read.ResultPage:
+    return read.results(
+        connection,
+        batch.id,
+        after=after,
+        limit=limit,
+        chunk_items=batch.chunk_items,
+        n_items=batch.n_items,
+        has_dropped=part == 2 and batch.n_dropped > 0,
+        status=ResultStatus.SUCCEEDED if part == 1 else ResultStatus.FAILED,
+    )
+
+
+def _dropped(batch: Batch, row: ResultRow) -> bytes:
+    """The line of an item that never ran."""
+    kind = kinds.EVERY[batch.kind or ""]
+    item = kind.item_type.model_validate_json(row.payload or b"{}")
+    return kind.failed(row.index, item, row.status, ResultStatus(row.status))

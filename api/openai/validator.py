@@ -1,0 +1,83 @@
+"""Validates batches behind the requests that create them: woken by each, and looking now and then for what was left."""
+
+import asyncio
+import logging
+from contextlib import suppress
+from threading import Event
+from uuid import UUID
+
+from starlette.concurrency import run_in_threadpool
+
+from api.openai.validation import validate
+from api.state import State
+from lengthwise.database import translated
+from lengthwise.errors import Unavailable
+from lengthwise.ledger import validation as ledger
+from lengthwise.ledger.validation import Waiting
+
+log = logging.getLogger(__name__)
+
+#: How often a process looks for batches that another one left behind.
+_LOOK_SECONDS = 5.0
+#: Batches that one process validates at a time: a small one does not wait behind a large one.
+_AT_ONCE = 2
+
+
+class Validator:
+    """One for each process of the API."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._has_come = asyncio.Event()
+        self._running: dict[UUID, asyncio.Task[None]] = {}
+        self._watch: asyncio.Task[None] | None = None
+        self._is_stopping = Event()
+
+    def start(self) -> None:
+        self._watch = asyncio.create_task(self._look_on())
+
+    def wake(self) -> None:
+        """Looks at once, because a batch was created."""
+        self._has_come.set()
+
+    async def close(self) -> None:
+        """Begins no more, and leaves what is under way to another process."""
+        self._is_stopping.set()
+        if self._watch is not None:
+            self._watch.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._watch
+        await asyncio.gather(*self._running.values())
+
+    async def _look_on(self) -> None:
+        while True:
+            self._has_come.clear()
+            for waiting in await run_in_threadpool(self._waiting):
+                if len(self._running) == _AT_ONCE:
+                    break
+                if waiting.id not in self._running:
+                    self._running[waiting.id] = asyncio.create_task(self._run(waiting))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._has_come.wait()
+
+    def _waiting(self) -> list[Waiting]:
+        try:
+            with translated(), self._state.database.begin() as connection:
+                return ledger.waiting(connection)
+        except Unavailable as error:
+            log.warning("not looked for batches: %s", error)
+        except Exception as error:  # the database may not be migrated yet
+            log.error("not looked for batches: unexpected %s", type(error).__name__)
+        return []
+
+    async def _run(self, waiting: Waiting) -> None:
+        try:
+            await run_in_threadpool(validate, self._state, waiting, self._is_stopping.is_set)
+        except Unavailable as error:
+            log.warning("batch %s not validated yet: %s", waiting.id, error)
+        except Exception as error:  # it is tried again, some times; its message may hold what was sent
+            log.error("batch %s not validated: unexpected %s", waiting.id, type(error).__name__)
+        finally:
+            del self._running[waiting.id]
+            self.wake()  # for the next that waits

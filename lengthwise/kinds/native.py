@@ -1,0 +1,19 @@
+"""What the kinds of native jobs have in common: the job says how all of its items are decoded, lines are our own."""
+
+from typing import Any, ClassVar
+
+from lengthwise import line as lines
+from lengthwise.catalog import ModelSpec
+from lengthwise.kinds.kind import Decoding
+
+
+class Native:
+    is_per_item: ClassVar[bool] = False
+    most_asked: ClassVar[int] = 2
+    useless: ClassVar[str] = "placeholder_lost"
+
+    succeeded = staticmethod(lines.succeeded)
+    failed = staticmethod(lines.failed)
+
+    def decoding_of(self, spec: ModelSpec, params: Any, item: Any, n_asked: int) -> Decoding:
+        raise NotImplementedError("asked once for the whole job")

@@ -1,0 +1,108 @@
+"""The body of a line: the fields of OpenAI's that mean something here, and a clear word about each that does not.
+
+A field that cannot be honoured is refused by its name rather than left out of account; one whose value asks for nothing
+(``n`` of 1, a penalty of 0, any null) is taken.
+"""
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from lengthwise.catalog import ModelSpec
+from lengthwise.kinds.kind import Decoding, Strict, Text, Wire, unknown_field
+
+#: What callers tell OpenAI about themselves or their account: it changes no answer.
+_ABOUT_THE_CALLER = frozenset(
+    {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
+)
+
+
+class Body(Strict):
+    """``neutral`` are fields of OpenAI's that are not honoured, each with the values that ask for nothing."""
+
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
+
+    model: Annotated[Text, Field(min_length=1, max_length=200)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _asks_for_what_there_is(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        kept = {}
+        for name, given in value.items():
+            if name in cls.model_fields:
+                if given is not None:
+                    kept[name] = given
+            elif name in cls.neutral:
+                if not _is_one_of(given, cls.neutral[name]):
+                    raise ValueError(f"{name} {_allowed(cls.neutral[name])}")
+            elif name not in _ABOUT_THE_CALLER:
+                raise ValueError(unknown_field(cls.model_fields))
+        return kept
+
+    def texts(self) -> list[str]:
+        """What the model reads."""
+        raise NotImplementedError
+
+
+def _is_one_of(given: Any, values: tuple[Any, ...]) -> bool:
+    return given is None or any(type(given) is not bool or type(each) is bool for each in values if given == each)
+
+
+def _allowed(values: tuple[Any, ...]) -> str:
+    shown = [str(value).lower() if isinstance(value, bool) else repr(value) for value in values]
+    return f"is supported as {' or '.join(shown)} alone" if shown else "is not supported here"
+
+
+class TextPart(Wire):
+    type: Literal["text", "input_text", "output_text"]
+    text: Text
+
+
+#: A text, or parts of type text.
+Content = Text | Annotated[list[TextPart], Field(min_length=1, max_length=256)]
+
+
+def text_of(content: str | list[TextPart]) -> str:
+    return content if isinstance(content, str) else "".join(part.text for part in content)
+
+
+class Drawn(Body):
+    """Of bodies whose answers are written."""
+
+    temperature: float = Field(default=0.0, ge=0, le=2)
+    top_p: float = Field(default=1.0, gt=0, le=1)
+    top_k: int = Field(default=0, ge=0, lt=2**31)
+    seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+
+    def limit(self) -> int | None:
+        """The most tokens that the answer may have, as the body says."""
+        return None
+
+    def stops(self) -> list[str]:
+        return []
+
+    def decoding(self, spec: ModelSpec, seed: int) -> Decoding:
+        """``seed`` is for a body that names none."""
+        return Decoding(
+            max_new_tokens=most(spec, self.limit()),
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            seed=(seed if self.seed is None else self.seed) % 2**31,
+            stop=tuple(self.stops()),
+        )
+
+
+def most(spec: ModelSpec, limit: int | None) -> int:
+    return min(limit or spec.max_new_tokens, spec.max_new_tokens)
+
+
+_Stop = Annotated[Text, Field(min_length=1, max_length=64)]
+#: One string or up to four.
+Stop = _Stop | Annotated[list[_Stop], Field(max_length=4)]
+
+
+def strings(stop: str | list[str] | None) -> list[str]:
+    return [stop] if isinstance(stop, str) else stop or []

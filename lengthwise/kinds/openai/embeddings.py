@@ -1,0 +1,66 @@
+"""/v1/embeddings: texts become vectors, as floats or as base64 of 32-bit ones."""
+
+import base64
+from array import array
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from lengthwise.catalog import EmbedOptions
+from lengthwise.kinds import kind
+from lengthwise.kinds.kind import Answer, Model, Prompt, Text
+from lengthwise.kinds.openai.body import Body, strings
+from lengthwise.kinds.openai.line import Item, Line, Params
+
+_Input = Annotated[Text, Field(min_length=1)]
+
+
+class EmbeddingBody(Body):
+    neutral: ClassVar[dict[str, tuple[Any, ...]]] = {"dimensions": ()}
+
+    input: _Input | Annotated[list[_Input], Field(min_length=1, max_length=2048)]
+    encoding_format: Literal["float", "base64"] = "float"
+
+    def texts(self) -> list[str]:
+        return strings(self.input)
+
+
+class EmbeddingItem(Item[EmbeddingBody]):
+    pass
+
+
+class Embeddings(Line):
+    name: ClassVar[str] = "embeddings"
+    path: ClassVar[str] = "embeddings"
+    serves_as: ClassVar[str] = "embed"
+    item_type: ClassVar[type[kind.Item]] = EmbeddingItem
+
+    def prompts(
+        self, model: Model, params: Params, items: Sequence[EmbeddingItem], *, retry: bool = False
+    ) -> list[list[Prompt]]:
+        """With the first of the model's prefixes: OpenAI's form has no field for another."""
+        before = next(iter((model.spec.embed or EmbedOptions()).prefix.values()), "")
+        found = []
+        for item in items:
+            encoded = model.tokenizer.encode([before + text for text in item.texts()], framed=True)
+            found.append([Prompt(ids, max_new_tokens=0) for ids in encoded])
+        return found
+
+    def output(
+        self, model: Model, params: Params, item: EmbeddingItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
+    ) -> dict[str, Any] | None:
+        is_packed = item.body.encoding_format == "base64"
+        data = [
+            {"object": "embedding", "index": index, "embedding": _packed(each) if is_packed else list(each.vector)}
+            for index, each in enumerate(answers)
+        ]
+        return {"object": "list", "data": data, "model": model.spec.name}
+
+    def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
+        return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
+
+
+def _packed(answer: Answer) -> str:
+    """Little-endian, as every machine that this runs on has them."""
+    return base64.b64encode(array("f", answer.vector).tobytes()).decode()

@@ -1,0 +1,104 @@
+"""/v1/moderations: OpenAI's thirteen categories, of which a model scores those that it knows by name or by alias."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar
+
+from pydantic import Field
+
+from lengthwise.catalog import ModerateOptions
+from lengthwise.clean import clean
+from lengthwise.kinds import kind
+from lengthwise.kinds.kind import Answer, Model, Prompt, Text
+from lengthwise.kinds.openai.body import Body, TextPart, text_of
+from lengthwise.kinds.openai.line import Item, Line, Params
+
+CATEGORIES = (
+    "harassment",
+    "harassment/threatening",
+    "hate",
+    "hate/threatening",
+    "illicit",
+    "illicit/violent",
+    "self-harm",
+    "self-harm/intent",
+    "self-harm/instructions",
+    "sexual",
+    "sexual/minors",
+    "violence",
+    "violence/graphic",
+)
+#: How classifiers name what is one of OpenAI's categories.
+_ALIASES = {
+    "threat": "harassment/threatening",
+    "insult": "harassment",
+    "toxic": "harassment",
+    "abuse": "harassment",
+    "self_harm": "self-harm",
+    "illegal": "illicit",
+    "hateful": "hate",
+}
+_Input = Annotated[Text, Field(min_length=1)]
+
+
+class ModerationBody(Body):
+    input: _Input | Annotated[list[_Input | TextPart], Field(min_length=1, max_length=256)]
+
+    def texts(self) -> list[str]:
+        """One result each: parts are one input together, as OpenAI has it."""
+        if isinstance(self.input, str):
+            return [self.input]
+        parts = [part for part in self.input if isinstance(part, TextPart)]
+        return [text_of(parts)] if parts else [text for text in self.input if isinstance(text, str)]
+
+
+class ModerationItem(Item[ModerationBody]):
+    pass
+
+
+class Moderations(Line):
+    name: ClassVar[str] = "moderations"
+    path: ClassVar[str] = "moderations"
+    serves_as: ClassVar[str] = "moderate"
+    item_type: ClassVar[type[kind.Item]] = ModerationItem
+
+    def prompts(
+        self, model: Model, params: Params, items: Sequence[ModerationItem], *, retry: bool = False
+    ) -> list[list[Prompt]]:
+        found = []
+        for item in items:
+            texts = [clean(text, keep_tags=False) for text in item.texts()]
+            found.append([Prompt(ids, max_new_tokens=0) for ids in model.tokenizer.encode(texts, framed=True)])
+        return found
+
+    def output(
+        self, model: Model, params: Params, item: ModerationItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
+    ) -> dict[str, Any] | None:
+        options = model.spec.moderate or ModerateOptions()
+        return {
+            "id": f"modr-{item.request}",
+            "model": model.spec.name,
+            "results": [_result(answer, options) for answer in answers],
+        }
+
+    def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
+        """OpenAI's answer has none; ours says what was read."""
+        return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
+
+
+def _result(answer: Answer, options: ModerateOptions) -> dict[str, Any]:
+    """``flagged`` heeds every label of the model's own, those too that are none of OpenAI's categories."""
+    own = {
+        label: score for label, score in zip(answer.labels, answer.scores, strict=True) if label not in options.harmless
+    }
+    scores = dict.fromkeys(CATEGORIES, 0.0)
+    for label, score in own.items():
+        name = _ALIASES.get(label.lower(), label.lower())
+        if name in scores:
+            scores[name] = max(scores[name], score)
+    known = {_ALIASES.get(label.lower(), label.lower()) for label in own}
+    return {
+        "flagged": any(score >= options.threshold for score in own.values()),
+        "categories": {name: name in known and score >= options.threshold for name, score in scores.items()},
+        "category_scores": {name: round(score, 4) for name, score in scores.items()},
+        "category_applied_input_types": {name: ["text"] if name in known else [] for name in CATEGORIES},
+    }

@@ -1,0 +1,134 @@
+"""Structured output: an answer is checked against the schema that its line gives, and asked for again if it fails.
+
+A schema is part of the question, in words, since nothing forces a model's hand while it writes.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
+
+import jsonschema_rs
+from pydantic import AfterValidator, ConfigDict, Field, field_validator
+from pydantic_core import from_json, to_json
+
+from lengthwise.kinds.kind import Decoding, Text, Wire, finite
+
+#: Times that a line is asked in all before it ends as an error.
+MOST_ASKED = 3
+#: What it is drawn with when it is asked again: the likeliest answer was of no use.
+_TEMPERATURE = 0.7
+_MAX_SCHEMA_BYTES = 64 * 2**10
+
+
+class PlainText(Wire):
+    type: Literal["text"]
+
+
+class JsonObject(Wire):
+    type: Literal["json_object"]
+
+
+class JsonSchema(Wire):
+    model_config = ConfigDict(serialize_by_alias=True)
+
+    name: Annotated[Text, Field(min_length=1, max_length=64)]
+    description: Text | None = None
+    schema_: Annotated[dict[str, Any], AfterValidator(finite)] = Field(default_factory=dict, alias="schema")
+    strict: bool | None = None
+
+    @classmethod
+    def known_fields(cls) -> list[str]:
+        return [field.alias or name for name, field in cls.model_fields.items()]
+
+    @field_validator("schema_")
+    @classmethod
+    def _is_a_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
+        written = to_json(value)
+        if len(written) > _MAX_SCHEMA_BYTES:
+            raise ValueError(f"may have at most {_MAX_SCHEMA_BYTES} bytes")
+        if not all(reference.startswith("#") for reference in _references(value)):
+            raise ValueError("may refer to its own parts alone")
+        try:
+            _validator(written)
+        except Exception:  # the library's own, whose words quote the schema
+            raise ValueError("is not a JSON schema") from None
+        return value
+
+
+class Schema(Wire):
+    type: Literal["json_schema"]
+    json_schema: JsonSchema
+
+    @classmethod
+    def of(cls, given: JsonSchema) -> Self:
+        own = JsonSchema.model_construct(name=given.name, schema_=given.schema_)
+        return cls.model_construct(type="json_schema", json_schema=own)
+
+
+ResponseFormat = Annotated[PlainText | JsonObject | Schema, Field(discriminator="type")]
+
+
+def _references(value: Any) -> list[str]:
+    if isinstance(value, list):
+        return [found for each in value for found in _references(each)]
+    if not isinstance(value, dict):
+        return []
+    own = [given for name in ("$ref", "$dynamicRef") if isinstance(given := value.get(name), str)]
+    return own + _references(list(value.values()))
+
+
+@lru_cache(256)
+def _validator(written: bytes) -> Any:
+    """Without a network, and with patterns that take linear time: a schema is a stranger's."""
+    options = jsonschema_rs.RegexOptions()
+    return jsonschema_rs.Draft202012Validator(json.loads(written), pattern_options=options, retriever=_refuse)
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("a schema may refer to its own parts alone")
+
+
+def texts(form: ResponseFormat | None) -> list[str]:
+    """What of the format the model reads."""
+    return [_words(form)] if _words(form) else []
+
+
+def instructed(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The messages with what the format asks for, at the end of the system's."""
+    words = _words(form)
+    if not words:
+        return list(said)
+    if said and said[0]["role"] == "system":
+        return [said[0] | {"content": f"{said[0]['content']}\n\n{words}"}, *said[1:]]
+    return [{"role": "system", "content": words}, *said]
+
+
+def _words(form: ResponseFormat | None) -> str:
+    if isinstance(form, JsonObject):
+        return "Answer with one JSON object and nothing else."
+    if isinstance(form, Schema):
+        schema = json.dumps(form.json_schema.schema_, ensure_ascii=False)
+        return f"Answer with JSON of this schema and nothing else: {schema}"
+    return ""
+
+
+def is_met(form: ResponseFormat | None, text: str) -> bool:
+    """Whether an answer is what its line asked for."""
+    if form is None or isinstance(form, PlainText):
+        return True
+    try:
+        value = from_json(text, allow_inf_nan=False)
+    except ValueError:
+        return False
+    if isinstance(form, JsonObject):
+        return isinstance(value, dict)
+    return bool(_validator(to_json(form.json_schema.schema_)).is_valid(value))
+
+
+def asked_again(decoding: Decoding, n_asked: int) -> Decoding:
+    """The same, drawn anew where it was asked before."""
+    if not n_asked:
+        return decoding
+    return replace(decoding, temperature=max(decoding.temperature, _TEMPERATURE), seed=decoding.seed + n_asked)

@@ -1,0 +1,99 @@
+"""Batches whose lines are still to be read: any process may take one, and holds it for as long as its transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.states import BatchState
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A batch that is to be validated, and all that its job will need."""
+
+    id: UUID
+    tenant_id: UUID
+    input_file_id: UUID
+    endpoint: str
+    priority: int
+    deduplicate: bool
+    deadline_at: datetime
+    webhook_url: str | None
+    webhook_secret: str | None
+    attempts: int
+    n_bytes: int
+    n_lines: int
+
+
+def waiting(connection: Connection) -> list[Waiting]:
+    """Those that may be begun now, the oldest first, taken or not."""
+    cursor = database.cursor(connection, rows=class_row(Waiting))
+    return cursor.execute(_WAITING).fetchall()
+
+
+def take(connection: Connection, batch_id: UUID) -> bool:
+    """Whether this transaction is now the one that validates the batch: it is until it ends, however it ends."""
+    row = database.cursor(connection).execute(_TAKE, {"name": f"validate {batch_id}"}).fetchone()
+    return row is not None and bool(row[0]) and is_open(connection, batch_id)
+
+
+def is_open(connection: Connection, batch_id: UUID) -> bool:
+    """Whether it was neither validated nor cancelled meanwhile."""
+    row = database.cursor(connection).execute(_IS_OPEN, {"batch": batch_id}).fetchone()
+    return row is not None
+
+
+def begin(connection: Connection, batch_id: UUID, pause_seconds: float) -> bool:
+    """Counts an attempt, unless another process has begun one; the next, should this one fail, is after the pause."""
+    cursor = database.cursor(connection)
+    cursor.execute(_BEGIN, {"batch": batch_id, "pause": pause_seconds})
+    return cursor.rowcount == 1
+
+
+def accept(connection: Connection, batch_id: UUID, model: str | None) -> bool:
+    """Hands the batch to its job. Returns False if it was cancelled meanwhile: then the job must not be written."""
+    cursor = database.cursor(connection)
+    cursor.execute(_ACCEPT, {"batch": batch_id, "model": model, "state": BatchState.ACCEPTED})
+    return cursor.rowcount == 1
+
+
+def fail(connection: Connection, batch_id: UUID, errors: Sequence[dict[str, Any]]) -> bool:
+    """Ends the batch with the errors of its lines. Returns False if it was cancelled meanwhile."""
+    cursor = database.cursor(connection)
+    values = {"batch": batch_id, "errors": Jsonb({"errors": list(errors)}), "state": BatchState.FAILED}
+    cursor.execute(_FAIL, values)
+    return cursor.rowcount == 1
+
+
+_WAITING = """
+SELECT batches.id, batches.tenant_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
+       webhook_secret, attempts, coalesce(files.n_bytes, 0) AS n_bytes, coalesce(files.n_lines, 0) AS n_lines
+FROM batches LEFT JOIN files ON files.id = batches.input_file_id
+WHERE state = 'validating' AND not_before <= now() ORDER BY batches.created_at LIMIT 20
+"""
+
+_TAKE = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))"
+
+_IS_OPEN = "SELECT FROM batches WHERE id = %(batch)s AND state = 'validating'"
+
+_BEGIN = """
+UPDATE batches SET attempts = attempts + 1, not_before = now() + make_interval(secs => %(pause)s)
+WHERE id = %(batch)s AND state = 'validating' AND not_before <= now()
+"""
+
+_ACCEPT = """
+UPDATE batches SET state = %(state)s, model = %(model)s, in_progress_at = clock_timestamp()
+WHERE id = %(batch)s AND state = 'validating'
+"""
+
+_FAIL = """
+UPDATE batches SET state = %(state)s, details = details || %(errors)s, finished_at = clock_timestamp()
+WHERE id = %(batch)s AND state = 'validating'
+"""

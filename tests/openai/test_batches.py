@@ -1,0 +1,177 @@
+"""Batches through the unmodified SDK, from upload to download."""
+
+from typing import Any
+
+import pytest
+from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
+
+from tests.ledger import knobs
+from tests.openai.calls import chat_line, checked, conserved, created, jsonl, rows, run, uploaded, validated
+from tests.openai.conftest import RunWorker
+from worker.generate import generate
+
+LINES = [chat_line(f"line-{number}", f"text {number}") for number in range(5)]
+IDS = [line["custom_id"] for line in LINES]
+
+
+def test_a_batch_runs_from_upload_to_download(sdk: OpenAI, run_worker: RunWorker) -> None:
+    made = created(sdk, jsonl(LINES), metadata={"run": "7"})
+    assert (made.status, made.metadata, made.completion_window) == ("validating", {"run": "7"}, "24h")
+    batch = validated(sdk, made)
+    assert (batch.status, batch.model, batch.output_file_id, batch.error_file_id) == ("in_progress", "echo", None, None)
+    assert batch.expires_at == batch.created_at + 86_400
+    run_worker()
+    batch = checked(sdk.batches.retrieve(made.id))
+    assert batch.status == "completed"
+    assert batch.in_progress_at and batch.finalizing_at and batch.completed_at
+    output, errors = conserved(sdk, batch, IDS)
+    assert errors == {}
+    answers = {name: row["response"]["body"]["choices"][0]["message"]["content"] for name, row in output.items()}
+    assert answers == {f"line-{number}": f"text {number}"[::-1] for number in range(5)}
+    body = output["line-0"]["response"]["body"]
+    assert body["usage"] == {"prompt_tokens": 6, "completion_tokens": 6, "total_tokens": 12}
+    assert (body["object"], body["model"]) == ("chat.completion", "echo")
+
+
+def test_a_file_may_name_several_models_and_each_line_is_decoded_as_it_says(sdk: OpenAI, run_worker: RunWorker) -> None:
+    lines = [
+        chat_line("a", "abcdefghijklmn", "echo"),
+        chat_line("b", "abcdefghijklmn", "other"),
+        chat_line("c", "abcdefghijklmn", "echo", max_tokens=3),
+        chat_line("d", "abcdefghijklmn", "echo", stop=["f"]),
+        chat_line("e", "abcdefghijklmn", "echo", temperature=1, seed=5),
+    ]
+    batch = run(sdk, jsonl(lines), run_worker)
+    assert batch.model is None
+    output, _ = conserved(sdk, batch, ["a", "b", "c", "d", "e"])
+    said = {name: row["response"]["body"] for name, row in output.items()}
+    assert {name: body["choices"][0]["message"]["content"] for name, body in said.items()} == {
+        "a": "nmlkjihgfedcba", "b": "nmlkjihg", "c": "nml", "d": "nmlkjihg", "e": "nmlkjihgfedcba"
+    }  # fmt: skip
+    assert {name: body["model"] for name, body in said.items()} == dict.fromkeys("acde", "echo") | {"b": "other"}
+    assert said["c"]["choices"][0]["finish_reason"] == "length"
+
+
+def test_every_bad_line_is_named(sdk: OpenAI) -> None:
+    good = jsonl([LINES[0]])
+    bad = [
+        b"{nonsense}",
+        jsonl([LINES[0]]).strip(),
+        jsonl([LINES[1] | {"url": "/v1/embeddings"}]).strip(),
+        jsonl([chat_line("x", "y", "no such model")]).strip(),
+        b"",
+        jsonl([chat_line("z", "y", n=2)]).strip(),
+        jsonl([LINES[2] | {"method": "GET"}]).strip(),
+        b"[]",
+    ]
+    batch = validated(sdk, created(sdk, good + b"\n".join(bad)))
+    assert batch.status == "failed"
+    assert batch.failed_at
+    assert batch.errors and batch.errors.data
+    assert [(error.line, error.code, error.param) for error in batch.errors.data] == [
+        (2, "invalid_json_line", None),
+        (3, "duplicate_custom_id", "custom_id"),
+        (4, "url_mismatch", "url"),
+        (5, "model_not_found", "model"),
+        (7, "invalid_request", "body"),
+        (8, "invalid_request", "method"),
+        (9, "invalid_request", None),
+    ]
+    assert "n is supported as 1 alone" in str(batch.errors.data[4].message)
+    assert conserved(sdk, batch, []) == ({}, {})
+
+
+def test_a_file_without_a_request_fails(sdk: OpenAI) -> None:
+    batch = validated(sdk, created(sdk, b"\n \n"))
+    assert batch.errors and batch.errors.data
+    assert [error.code for error in batch.errors.data] == ["empty_file"]
+
+
+def test_a_batch_is_cancelled_and_conserved(sdk: OpenAI, run_worker: RunWorker) -> None:
+    batch = validated(sdk, created(sdk, jsonl(LINES)))
+    marked = checked(sdk.batches.cancel(batch.id))
+    assert marked.status == "cancelling"
+    assert marked.cancelling_at
+    run_worker()
+    batch = checked(sdk.batches.retrieve(batch.id))
+    assert batch.status == "cancelled"
+    output, errors = conserved(sdk, batch, IDS)
+    assert output == {}
+    assert {row["error"]["code"] for row in errors.values()} == {"batch_cancelled"}
+    assert checked(sdk.batches.cancel(batch.id)).status == "cancelled"
+
+
+def test_an_ended_batch_cannot_be_cancelled(sdk: OpenAI, run_worker: RunWorker) -> None:
+    batch = run(sdk, jsonl(LINES), run_worker)
+    with pytest.raises(ConflictError) as refused:
+        sdk.batches.cancel(batch.id)
+    assert refused.value.response.headers["x-should-retry"] == "false"
+
+
+def test_a_request_that_is_too_long_is_an_error_of_its_own(sdk: OpenAI, run_worker: RunWorker) -> None:
+    batch = run(sdk, jsonl([*LINES, chat_line("long", "x" * 600)]), run_worker)
+    output, errors = conserved(sdk, batch, [*IDS, "long"])
+    assert errors["long"]["response"]["status_code"] == 400
+    assert errors["long"]["response"]["body"]["error"]["code"] == "context_length_exceeded"
+    assert set(output) == set(IDS)
+
+
+def test_a_batch_of_which_nothing_can_run_completes_with_errors_alone(sdk: OpenAI, run_worker: RunWorker) -> None:
+    batch = validated(sdk, created(sdk, jsonl([chat_line("long", "x" * 600)])))
+    assert (batch.status, batch.output_file_id) == ("completed", None)
+    conserved(sdk, batch, ["long"])
+
+
+def test_what_a_request_cannot_name_is_refused_before_a_batch_is_made(sdk: OpenAI) -> None:
+    file = uploaded(sdk, jsonl(LINES))
+    good: dict[str, Any] = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+    for name, value in (
+        ("input_file_id", "file-00000000000000000000000000000000"),
+        ("input_file_id", "nonsense"),
+        ("endpoint", "/v1/nothing"),
+        ("completion_window", "1y"),
+        ("completion_window", "0h"),
+        ("metadata", {str(number): "" for number in range(17)}),
+    ):
+        with pytest.raises(BadRequestError) as refused:
+            sdk.batches.create(**{**good, name: value})
+        assert str(refused.value.param).startswith(name)
+        assert refused.value.type == "invalid_request_error"
+    assert list(sdk.batches.list()) == []
+
+
+@pytest.mark.parametrize("call", ["retrieve", "cancel"])
+def test_a_batch_that_is_not_there_is_a_404(sdk: OpenAI, call: str) -> None:
+    for name in ("batch_00000000000000000000000000000000", "nonsense"):
+        with pytest.raises(NotFoundError):
+            getattr(sdk.batches, call)(name)
+
+
+def test_extensions_stand_beside_openais_own_fields(sdk: OpenAI, run_worker: RunWorker) -> None:
+    extra = {"priority": "background", "deduplicate": False, "deadline": "2031-01-31T12:00:00Z"}
+    batch = created(sdk, jsonl(LINES), extra_body=extra | {"webhook": {"url": "https://8.8.8.8/hook"}})
+    assert batch.model_extra
+    assert batch.model_extra["webhook"]["secret"].startswith("whsec_")
+    assert validated(sdk, batch).status == "in_progress"
+
+
+def test_lists_are_paged_to_their_end(sdk: OpenAI) -> None:
+    file = uploaded(sdk, jsonl(LINES))
+    asked: dict[str, Any] = {"endpoint": "/v1/chat/completions", "completion_window": "1h"}
+    made = [sdk.batches.create(input_file_id=file.id, **asked).id for _ in range(7)]
+    assert [batch.id for batch in sdk.batches.list(limit=3)] == made[::-1]
+    page = sdk.batches.list(limit=3)
+    assert page.has_more is True
+    assert sdk.batches.list(limit=7).has_more is False
+
+
+def test_the_output_is_read_while_the_batch_runs(
+    sdk: OpenAI, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs(monkeypatch, slice_seconds=1000)
+    batch = validated(sdk, created(sdk, jsonl([*LINES, chat_line("other", "abc", "other")])))
+    monkeypatch.setattr("worker.turn.Turn.leave", lambda _: None)
+    generate("echo:1")
+    batch = checked(sdk.batches.retrieve(batch.id))
+    assert batch.status == "in_progress"
+    assert {row["custom_id"] for row in rows(sdk, batch.output_file_id)} == set(IDS)
