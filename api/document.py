@@ -15,6 +15,8 @@ not. No error repeats what was sent, and a refused job leaves nothing behind.
 JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. Of a name that
 stands twice in one object the last value counts.
 
+Bodies may be compressed by gzip or zstd, as Content-Encoding says; limits hold for what they are unpacked.
+
 A request that makes a job may carry an Idempotency-Key and be sent again when its answer was lost: the same request
 under the same key is answered with the same job for as long as that is kept, another one with 422. While as much
 waits as may wait, jobs are refused with 429 before they are read. The figures behind that are about a second old, so
@@ -52,9 +54,9 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         {"field": "items[3].text", "index": 3},
     ),
     415: (
-        "Neither JSON nor NDJSON, or compressed",
+        "A form or an encoding that is not read here; of an encoding Accept-Encoding names those that are",
         "unsupported media type",
-        "the content type is application/json or application/x-ndjson",
+        "a body is sent as it is, or in one of these encodings: gzip, zstd",
         {},
     ),
     422: (
@@ -123,9 +125,14 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
     }
 }
 
+_CSV_RESULTS_EXAMPLE = (
+    "index,id,status,output.text,output.finish_reason,error.code,error.message,usage.input_tokens,usage.output_tokens,"
+    "model_revision\r\n0,a,succeeded,I ate an apple.,stop,,,10,6,2026-11\r\n"
+)
+
 RESULTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "One JSON object a line",
+        "description": "One JSON object a line, or a table with a row for each",
         "headers": {
             "lengthwise-job-state": {
                 "schema": {"type": "string"},
@@ -137,7 +144,9 @@ RESULTS: dict[int | str, dict[str, Any]] = {
                 "schema": {"type": "string"},
                 "example": '{"index":0,"id":"a","status":"succeeded","output":{"text":"I ate an apple.",'
                 '"finish_reason":"stop"},"usage":{"input_tokens":10,"output_tokens":6},"model_revision":"2026-11"}\n',
-            }
+            },
+            "text/csv": {"schema": {"type": "string"}, "example": _CSV_RESULTS_EXAMPLE},
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -182,6 +191,8 @@ SUBMIT = {
                 "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
             },
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _NDJSON_EXAMPLE},
+            "text/csv": {"schema": {"type": "string"}, "example": "id,text\r\na,我吃了一个苹果。\r\n"},
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
