@@ -10,9 +10,10 @@ from typing import IO, Any
 from fastapi import Request
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
-from api.inflate import Inflater, encoding
 from lengthwise.errors import InvalidInput, TooLarge, Unavailable
+from lengthwise.inflate import ENCODINGS, Inflater
 
 _IN_MEMORY = 2**20
 #: Read at a time, to be cut into lines.
@@ -26,7 +27,7 @@ async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
     Raises ``TooLarge`` beyond ``limit`` bytes, sent or unpacked, as soon as that is seen, ``InvalidInput`` where it
     cannot be unpacked, and ``Unavailable`` where the disk is full. An encoding that we do not read is a 415.
     """
-    encoded = encoding(request)
+    encoded = _encoding(request)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise TooLarge(f"a body may have at most {limit} bytes", "body")
@@ -39,6 +40,19 @@ async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
             raise Unavailable("there is no room for this body", retry_after=60, full=True) from None
         file.seek(0)
         yield file
+
+
+def _encoding(request: Request) -> str | None:
+    """How the body is compressed, if it is. One that we do not read, or several, are a 415."""
+    named = [part.strip().lower() for part in ",".join(request.headers.getlist("content-encoding")).split(",")]
+    if named in ([""], ["identity"]):
+        return None
+    found = named[0].removeprefix("x-") if len(named) == 1 else ""
+    if found not in ENCODINGS:
+        accepted = ", ".join(ENCODINGS)
+        detail = f"a body is sent as it is, or in one of these encodings: {accepted}"
+        raise HTTPException(415, detail, headers={"Accept-Encoding": accepted})
+    return found
 
 
 async def _spool(request: Request, file: IO[bytes], limit: int) -> None:

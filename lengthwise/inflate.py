@@ -1,17 +1,15 @@
-"""Bodies that came compressed, unpacked as they arrive: in portions so small that none of them becomes much at once."""
+"""Compressed bytes, unpacked as they come: in portions so small that none of them becomes much at once."""
 
 import zlib
 from collections.abc import Iterator
 from typing import Protocol
 
 import zstandard
-from fastapi import Request
-from starlette.exceptions import HTTPException
 
 from lengthwise.errors import InvalidInput
 
-#: What RFC 9659 lets a sender of zstd use, and so the most that unpacking one body holds.
-_WINDOW_BYTES = 8 * 2**20
+#: What RFC 9659 lets a sender of zstd use, and so the most that unpacking holds.
+WINDOW_BYTES = 8 * 2**20
 
 ENCODINGS = ("gzip", "zstd")
 
@@ -26,24 +24,12 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-def encoding(request: Request) -> str | None:
-    """How the body is compressed, if it is. One that we do not read, or several, are a 415."""
-    named = [part.strip().lower() for part in ",".join(request.headers.getlist("content-encoding")).split(",")]
-    if named in ([""], ["identity"]):
-        return None
-    found = named[0].removeprefix("x-") if len(named) == 1 else ""
-    if found not in ENCODINGS:
-        accepted = ", ".join(ENCODINGS)
-        detail = f"a body is sent as it is, or in one of these encodings: {accepted}"
-        raise HTTPException(415, detail, headers={"Accept-Encoding": accepted})
-    return found
-
-
 class Inflater:
     """Unpacks one body. Several members or frames, one behind the other, are one body, as with gzip itself."""
 
-    def __init__(self, encoding: str) -> None:
+    def __init__(self, encoding: str, window_bytes: int = WINDOW_BYTES) -> None:
         self._encoding = encoding
+        self._window_bytes = window_bytes
         # A byte of gzip becomes up to 1,032 bytes, and four of zstd up to 128 KiB: 16 MiB at a time either way.
         self._portion = 2**14 if encoding == "gzip" else 2**9
         self._current = self._new()
@@ -75,4 +61,4 @@ class Inflater:
     def _new(self) -> _Decompressor:
         if self._encoding == "gzip":
             return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
-        return zstandard.ZstdDecompressor(max_window_size=_WINDOW_BYTES).decompressobj()
+        return zstandard.ZstdDecompressor(max_window_size=self._window_bytes).decompressobj()
