@@ -37,7 +37,8 @@ class Refused(ClientError):
         #: Seconds after which the server asked to be tried again.
         self.retry_after: int | None = retry_after
         place = f"{self.field}: " if self.field else ""
-        super().__init__(f"{status} {self.title}: {place}{self.detail}")
+        # Not that of the class beside: it has another form, and would set what was set here.
+        Exception.__init__(self, f"{status} {self.title}: {place}{self.detail}")
 
     def __reduce__(self) -> Any:
         problem = {"title": self.title, "detail": self.detail, "field": self.field, "index": self.index}
@@ -46,9 +47,6 @@ class Refused(ClientError):
 
 class InvalidInput(Refused, errors.InvalidInput):
     """400, 415 or 422."""
-
-    def __init__(self, status: int, problem: dict[str, Any], retry_after: int | None = None) -> None:
-        Refused.__init__(self, status, problem, retry_after)
 
 
 class TooLarge(InvalidInput, errors.TooLarge):
@@ -70,19 +68,13 @@ class Conflict(Refused, errors.Conflict):
 class TooBusy(Refused, errors.TooBusy):
     """429."""
 
-    def __init__(self, status: int, problem: dict[str, Any], retry_after: int | None = None) -> None:
-        Refused.__init__(self, status, problem, retry_after)
-
-    retry_after: int | None  # type: ignore[assignment]
+    retry_after: int | None  # type: ignore[assignment]  # the server may not say
 
 
 class Unavailable(Refused, errors.Unavailable):
     """500 and above."""
 
-    def __init__(self, status: int, problem: dict[str, Any], retry_after: int | None = None) -> None:
-        Refused.__init__(self, status, problem, retry_after)
-
-    retry_after: int | None  # type: ignore[assignment]
+    retry_after: int | None  # type: ignore[assignment]  # the server may not say
 
 
 class Unreachable(ClientError):
