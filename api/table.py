@@ -68,7 +68,8 @@ class Places:
 def of_csv(file: IO[bytes], columns: Columns, current: Settings) -> Iterator[bytes]:
     """The items of a CSV file whose first row names its columns. Raises ``InvalidInput`` naming the row: that is 1."""
     lines = _Lines(file, current.max_line_bytes)
-    csv.field_size_limit(current.max_line_bytes)  # of the process: nobody else here reads CSV
+    # Of the whole process, and so only ever raised: the lines keep to the limit themselves.
+    csv.field_size_limit(max(csv.field_size_limit(), current.max_line_bytes))
     rows = csv.reader(lines, strict=True)
     header = _next(rows, lines)
     if not header:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 from uuid import uuid4
 
 from pydantic import TypeAdapter
@@ -96,7 +97,7 @@ def _ascii(head: bytes) -> str:
 
 def look(job_id: str, patience: Patience, wait: float = 0) -> Steps[JobInfo]:
     """The job as it is, or as it is after ``wait`` seconds (60 at most) unless it ends before."""
-    request = Request("GET", _path(job_id), {"wait": wait} if wait else {}, patience_seconds=wait)
+    request = Request("GET", path(job_id), {"wait": wait} if wait else {}, patience_seconds=wait)
     answer = yield from sent(request, patience)
     return JobInfo.model_validate_json(answer.content)
 
@@ -116,20 +117,20 @@ def wait(job_id: str, seconds: float | None, patience: Patience) -> Steps[JobInf
 
 
 def cancel(job_id: str, patience: Patience) -> Steps[JobInfo]:
-    answer = yield from sent(Request("POST", f"{_path(job_id)}/cancel"), patience)
+    answer = yield from sent(Request("POST", f"{path(job_id)}/cancel"), patience)
     return JobInfo.model_validate_json(answer.content)
 
 
 def retry(job_id: str, key: str | None, patience: Patience) -> Steps[JobInfo]:
     """The new job of the failed items."""
     headers = {"idempotency-key": key or uuid4().hex}
-    answer = yield from sent(Request("POST", f"{_path(job_id)}/retry", headers=headers), patience)
+    answer = yield from sent(Request("POST", f"{path(job_id)}/retry", headers=headers), patience)
     return JobInfo.model_validate_json(answer.content)
 
 
 def delete(job_id: str, patience: Patience) -> Steps[None]:
     """Raises ``NotFound``, unless a try before may have been the one that removed it."""
-    request = Send(Request("DELETE", _path(job_id)))
+    request = Send(Request("DELETE", path(job_id)))
     was_lost = False
     while True:
         error: Refused | Unreachable
@@ -168,5 +169,6 @@ def models(patience: Patience) -> Steps[list[Model]]:
     return _MODELS.validate_python(from_json(answer.content)["data"])
 
 
-def _path(job_id: str) -> str:
-    return f"/v1/jobs/{job_id}"
+def path(job_id: str) -> str:
+    """Of a job; what is no id leads to no other path."""
+    return f"/v1/jobs/{quote(job_id, safe='')}"

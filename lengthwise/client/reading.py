@@ -54,7 +54,7 @@ def results(
     wait = 0.0
     while True:
         query: dict[str, str | int | float] = {"after": progress.after, "wait": wait}
-        request = Request("GET", f"/v1/jobs/{job_id}/results", query, patience_seconds=wait)
+        request = Request("GET", f"{call.path(job_id)}/results", query, patience_seconds=wait)
         n_given = n_known = 0
         try:
             answer: Answer = yield Open(request)
