@@ -10,8 +10,10 @@ from typing import IO, Any
 from fastapi import Request
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
 
 from lengthwise.errors import InvalidInput, TooLarge, Unavailable
+from lengthwise.inflate import ENCODINGS, Inflater
 
 _IN_MEMORY = 2**20
 #: Read at a time, to be cut into lines.
@@ -20,16 +22,18 @@ _BLOCK = 2**16
 
 @asynccontextmanager
 async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
-    """The whole body as a file at its beginning.
+    """The whole body, unpacked, as a file at its beginning.
 
-    Raises ``TooLarge`` beyond ``limit`` bytes, as soon as that is seen, and ``Unavailable`` where the disk is full.
+    Raises ``TooLarge`` beyond ``limit`` bytes, sent or unpacked, as soon as that is seen, ``InvalidInput`` where it
+    cannot be unpacked, and ``Unavailable`` where the disk is full. An encoding that we do not read is a 415.
     """
+    encoded = _encoding(request)
     declared = request.headers.get("content-length", "")
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise TooLarge(f"a body may have at most {limit} bytes", "body")
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
         try:
-            await _spool(request, file, limit)
+            await (_unpack(request, file, limit, Inflater(encoded)) if encoded else _spool(request, file, limit))
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
@@ -38,16 +42,48 @@ async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
         yield file
 
 
+def _encoding(request: Request) -> str | None:
+    """How the body is compressed, if it is. One that we do not read, or several, are a 415."""
+    named = [part.strip().lower() for part in ",".join(request.headers.getlist("content-encoding")).split(",")]
+    if named in ([""], ["identity"]):
+        return None
+    found = named[0].removeprefix("x-") if len(named) == 1 else ""
+    if found not in ENCODINGS:
+        accepted = ", ".join(ENCODINGS)
+        detail = f"a body is sent as it is, or in one of these encodings: {accepted}"
+        raise HTTPException(415, detail, headers={"Accept-Encoding": accepted})
+    return found
+
+
 async def _spool(request: Request, file: IO[bytes], limit: int) -> None:
     size = 0
     async for chunk in request.stream():
         size += len(chunk)
-        if size > limit:
-            raise TooLarge(f"a body may have at most {limit} bytes", "body")
+        _check(size, limit)
         if size > _IN_MEMORY:
             await run_in_threadpool(file.write, chunk)
         else:
             file.write(chunk)
+
+
+async def _unpack(request: Request, file: IO[bytes], limit: int, inflater: Inflater) -> None:
+    sent = 0
+    async for chunk in request.stream():
+        sent += len(chunk)
+        _check(sent, limit)
+        await run_in_threadpool(_write, inflater, chunk, file, limit)
+    inflater.finish()
+
+
+def _write(inflater: Inflater, chunk: bytes, file: IO[bytes], limit: int) -> None:
+    for piece in inflater.feed(chunk):
+        _check(file.tell() + len(piece), limit)
+        file.write(piece)
+
+
+def _check(size: int, limit: int) -> None:
+    if size > limit:
+        raise TooLarge(f"a body may have at most {limit} bytes", "body")
 
 
 def parse(data: bytes, what: str = "body", index: int | None = None) -> Any:

@@ -22,6 +22,8 @@ Every request but those of health carries an API key, as Authorization: Bearer l
 sees what is the tenant's, and what is another's is a 404. What a key may do is in its scopes: submit, read, webhooks,
 and admin, which is all of them.
 
+Bodies may be compressed by gzip or zstd, as Content-Encoding says; limits hold for what they are unpacked.
+
 A request that makes a job may carry an Idempotency-Key and be sent again when its answer was lost: the same request
 under the same key is answered with the same job for as long as that is kept, another one with 422. While as much
 waits as may wait, jobs are refused with 429 before they are read. The figures behind that are about a second old, so
@@ -66,9 +68,9 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         {"field": "items[3].text", "index": 3},
     ),
     415: (
-        "Neither JSON nor NDJSON, or compressed",
+        "A form or an encoding that is not read here; of an encoding Accept-Encoding names those that are",
         "unsupported media type",
-        "the content type is application/json or application/x-ndjson",
+        "a body is sent as it is, or in one of these encodings: gzip, zstd",
         {},
     ),
     422: (
@@ -168,9 +170,14 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
     }
 }
 
+_CSV_RESULTS_EXAMPLE = (
+    "index,id,status,output.text,output.finish_reason,error.code,error.message,usage.input_tokens,usage.output_tokens,"
+    "model_revision\r\n0,a,succeeded,I ate an apple.,stop,,,10,6,2026-11\r\n"
+)
+
 RESULTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "One JSON object a line",
+        "description": "One JSON object a line, or a table with a row for each",
         "headers": {
             "lengthwise-job-state": {
                 "schema": {"type": "string"},
@@ -182,7 +189,9 @@ RESULTS: dict[int | str, dict[str, Any]] = {
                 "schema": {"type": "string"},
                 "example": '{"index":0,"id":"a","status":"succeeded","output":{"text":"I ate an apple.",'
                 '"finish_reason":"stop"},"usage":{"input_tokens":10,"output_tokens":6},"model_revision":"2026-11"}\n',
-            }
+            },
+            "text/csv": {"schema": {"type": "string"}, "example": _CSV_RESULTS_EXAMPLE},
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }
@@ -229,6 +238,8 @@ SUBMIT = {
                 "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
             },
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _NDJSON_EXAMPLE},
+            "text/csv": {"schema": {"type": "string"}, "example": "id,text\r\na,我吃了一个苹果。\r\n"},
+            "application/vnd.apache.parquet": {"schema": {"type": "string", "format": "binary"}},
         },
     }
 }

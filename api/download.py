@@ -1,6 +1,7 @@
 """A job's results as they are downloaded: by the page, each with a connection that is held for that page alone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import chain
 from uuid import UUID
 
@@ -8,7 +9,8 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 
-from api import view
+from api import deflate, tabular, view
+from api.sent import Form
 from api.state import State
 from lengthwise import kinds
 from lengthwise.database import pipelined, translated
@@ -17,20 +19,41 @@ from lengthwise.ledger.read import JobFigures, ResultPage, ResultRow
 from lengthwise.states import ResultStatus
 
 _PAGE = 1000
-_MEDIA_TYPE = "application/x-ndjson"
 
 
-def answer(state: State, tenant: UUID, job_id: UUID, after: int) -> Response:
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How the caller would have them."""
+
+    form: Form = Form.NDJSON
+    encoding: str | None = None
+
+
+def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: Wanted) -> Response:
     """The results behind index ``after``, whole where they are one page. Raises ``NotFound`` and ``Unavailable``."""
     with translated(), state.database.begin() as connection, pipelined(connection):
         figures = read.figures(connection, job_id, tenant)
         page = _page(connection, figures, after)
-    headers = {"lengthwise-job-state": view.state(figures)}
-    first = _text(figures, page)
-    if page.next_after is None:
-        return Response(first, media_type=_MEDIA_TYPE, headers=headers)
-    rest = _rest(state, figures, page.next_after)
-    return StreamingResponse(chain([first], rest), media_type=_MEDIA_TYPE, headers=headers)
+    headers = {"lengthwise-job-state": view.state(figures), "vary": "accept, accept-encoding"}
+    parts: Iterable[bytes] = chain([_text(figures, page)], _rest(state, figures, page.next_after))
+    is_whole = page.next_after is None
+    if wanted.form is not Form.NDJSON:
+        with translated():
+            parts = tabular.written(parts, wanted.form)
+    if wanted.form is not Form.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
+        parts = deflate.compressed(parts, wanted.encoding)
+        headers["content-encoding"] = wanted.encoding
+    if is_whole:
+        return Response(b"".join(parts), media_type=_media_type(wanted.form), headers=headers)
+    return StreamingResponse(parts, media_type=_media_type(wanted.form), headers=headers)
+
+
+#: Results that are sent as they are: compressing them gains nothing.
+_FEW_ROWS = 8
+
+
+def _media_type(form: Form) -> str:
+    return "text/csv; charset=utf-8; header=present" if form is Form.CSV else form
 
 
 def _rest(state: State, figures: JobFigures, after: int | None) -> Iterator[bytes]:

@@ -30,9 +30,9 @@ async def _key(request: Request, given: _Given = None) -> str | None:
 Key = Annotated[str | None, Depends(_key)]
 
 
-def of_body(key: str, is_json: bool, file: IO[bytes]) -> Named:
-    """The request of this body, a file at its beginning, which it is given back at."""
-    digest = hashlib.sha256(b"json\n" if is_json else b"ndjson\n")
+def of_body(key: str, form: bytes, file: IO[bytes]) -> Named:
+    """The request of this body in this form: a file at its beginning, which it is given back at."""
+    digest = hashlib.sha256(form)
     while block := file.read(2**18):
         digest.update(block)
     file.seek(0)

@@ -1,26 +1,26 @@
 """Jobs: submit, look, read results, cancel, delete."""
 
 import logging
-from collections.abc import Iterator
 from typing import IO, Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
-from api import accept, backpressure, body, document, download, idempotency, intake, view
+from api import accept, backpressure, body, document, download, idempotency, intake, negotiation, view
+from api import sent as forms
 from api.accept import Accepted
+from api.download import Wanted
 from api.idempotency import Key
 from api.identifier import identifier
 from api.schema import CreatedJob, DeliveryList, Job, JobList
+from api.sent import Described, Sent
 from api.state import State, of
 from api.tenant import Reader, Submitter
 from api.wait import waited
 from lengthwise import queue
 from lengthwise.database import translated
-from lengthwise.errors import InvalidInput
 from lengthwise.ledger import cancel, delivery, read
 from lengthwise.ledger.read import JobFigures
 
@@ -36,57 +36,29 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems
     responses=document.ACCEPTED | document.problems(400, 413, 415, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
-async def submit(request: Request, tenant: Submitter, key: Key, response: Response) -> CreatedJob:
-    """Takes a job of one to a million items: as one JSON object, or streamed as NDJSON.
+async def submit(request: Request, tenant: Submitter, key: Key, sent: Described, response: Response) -> CreatedJob:
+    """Takes a job of one to a million items: as one JSON object, or as NDJSON, CSV or Parquet of any size.
 
-    An NDJSON body's first line is the job without its items; each further line is one item. Sent again with the same
-    Idempotency-Key, the same body is answered with the job that it made.
+    An NDJSON body's first line is the job without its items; each further line is one item. With CSV and Parquet the
+    job stands in the header ``lengthwise-job``, with ``text_column`` (``text`` if it names none), ``id_column`` and
+    ``metadata_columns`` beside its own fields. Sent again with the same Idempotency-Key, the same body is answered with
+    the job that it made.
     """
     state = of(request)
-    is_json = _is_json(request)
-    limit = state.settings.max_json_bytes if is_json else state.settings.max_body_bytes
-    async with body.spooled(request, limit) as file:
-        accepted = await run_in_threadpool(_submit, state, tenant, file, is_json, key)
+    async with body.spooled(request, sent.limit(state.settings)) as file:
+        accepted = await run_in_threadpool(_submit, state, tenant, file, sent, key)
     response.headers.update(accepted.headers)
     return accepted.created(state.settings.retention_seconds)
 
 
-def _is_json(request: Request) -> bool:
-    """Whether the body is JSON rather than NDJSON. Anything else is a 415."""
-    form = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if form not in ("application/json", "application/x-ndjson", "application/jsonl"):
-        raise HTTPException(415, "the content type is application/json or application/x-ndjson")
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise HTTPException(415, "bodies are taken without a content encoding")
-    return form == "application/json"
-
-
-def _submit(state: State, tenant: UUID, file: IO[bytes], is_json: bool, key: str | None = None) -> Accepted:
-    named = idempotency.of_body(key, is_json, file) if key else None
+def _submit(state: State, tenant: UUID, file: IO[bytes], sent: Sent, key: str | None = None) -> Accepted:
+    named = idempotency.of_body(key, sent.name, file) if key else None
     # Before the job is read: what was right when it was first sent, say its deadline, may be wrong by now.
     if named and (replay := accept.replay(state, tenant, named)):
         return replay
-    head, items = _parts(file, state.settings.max_line_bytes, is_json)
+    head, items = forms.parts(sent, file, state.settings)
     order = intake.order(head, state.catalog, state.settings)
     return accept.accept(state, tenant, order, lambda _: items, named=named)
-
-
-def _parts(file: IO[bytes], max_line_bytes: int, is_json: bool) -> tuple[Any, Iterator[Any]]:
-    """The job's head and its items: values of a JSON body, lines of NDJSON that are still to be parsed."""
-    if is_json:
-        head = body.parse(file.read())
-        items = head.pop("items", []) if isinstance(head, dict) else []
-        if not isinstance(items, list):
-            raise InvalidInput("items is a list", "items")
-        return head, iter(items)
-    source = body.lines(file, max_line_bytes)
-    first = next(source, None)
-    if first is None:
-        raise InvalidInput("an NDJSON body's first line is the job", "body")
-    head = body.parse(first)
-    if isinstance(head, dict) and "items" in head:
-        raise InvalidInput("the items of an NDJSON body are its further lines", "items")
-    return head, source
 
 
 @router.get("", response_model=JobList, responses=document.problems(404, 422))
@@ -124,22 +96,26 @@ def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
 @router.get(
     "/{job_id}/results",
     response_class=StreamingResponse,
-    responses=document.RESULTS | document.problems(404, 422),
+    responses=document.RESULTS | document.problems(404, 422, 507),
     dependencies=[Depends(waited)],
 )
 def results(
     request: Request,
     tenant: Reader,
     job_id: str,
+    wanted: Annotated[Wanted, Depends(negotiation.wanted)],
     after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
 ) -> Response:
     """One JSON object a line, in the items' order; while the job runs, those that are there already.
+
+    CSV and Parquet have a column for each value, under dotted names such as ``output.text``. Every form but Parquet,
+    which is compressed in itself, comes in gzip or zstd if Accept-Encoding says so.
 
     The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download of an
     ended job that broke is taken up again with ``after``, the index of its last whole line. While a job runs, a later
     item may be there before an earlier one, so ``after`` would pass over what is still to come.
     """
-    return download.answer(of(request), tenant, identifier(job_id), after)
+    return download.answer(of(request), tenant, identifier(job_id), after, wanted)
 
 
 @router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=document.problems(404))

@@ -15,6 +15,7 @@ import typer
 
 from lengthwise import device, model, program, settings
 from lengthwise.child import Child, Program
+from lengthwise.commands import jobs, models, results, submit
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.supervisor import Supervisor
 
@@ -25,6 +26,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(model.app, name="model")
+app.command()(submit.submit)
+app.command()(jobs.jobs)
+app.command()(jobs.status)
+app.command()(results.results)
+app.command()(jobs.cancel)
+app.command()(jobs.retry)
+app.command()(jobs.delete)
+app.command()(models.models)
 
 #: Seconds that uvicorn gives open requests at its end; a download may be long.
 _API_GRACE = 5

@@ -16,12 +16,14 @@ METADATA = {"x": "x" * 1_000}
 PROGRAM = """
 import resource, sys
 from api.app import create_app
+from api.sent import Form, Sent
 from api.job import _submit
 from api.tenant import DEFAULT
 
 def submit(path):
     with open(path, "rb") as file:
-        return _submit(state, DEFAULT, file, False).figures.n_items, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        taken = _submit(state, DEFAULT, file, Sent(Form.NDJSON, None))
+        return taken.figures.n_items, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 state = create_app().state.shared
 _, before = submit(sys.argv[1])

@@ -22,7 +22,7 @@ STATUSES = {
     "get /v1/jobs": "200 404 422 503 default",
     "get /v1/jobs/{job_id}": "200 404 422 503 default",
     "delete /v1/jobs/{job_id}": "204 404 503 507 default",
-    "get /v1/jobs/{job_id}/results": "200 404 422 503 default",
+    "get /v1/jobs/{job_id}/results": "200 404 422 503 507 default",
     "get /v1/jobs/{job_id}/deliveries": "200 404 503 default",
     "post /v1/jobs/{job_id}/cancel": "200 404 503 507 default",
     "post /v1/jobs/{job_id}/retry": "202 404 409 422 429 503 507 default",

@@ -1,21 +1,16 @@
 """Results: in the caller's order, each once, whatever the job has come to."""
 
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from starlette.testclient import TestClient
-from starlette.types import ASGIApp
 
 from lengthwise import database, settings
 from tests.caller import bearer
 from tests.integration.conftest import RunWorker, look, submit
-from tests.servers import wait_until
+from tests.integration.wire import over_http
 from worker.generate import _run
 from worker.pipeline import Pipeline
 from worker.turn import Turn
@@ -129,21 +124,6 @@ def test_after_the_last_item_there_is_nothing(client: TestClient, run_worker: Ru
     job = submit(client, ["abc"])
     run_worker()
     assert download(client, job["id"], 0) == download(client, job["id"], 2**31 - 1) == []
-
-
-@contextmanager
-def over_http(app: ASGIApp) -> Iterator[str]:
-    """A real server, where it matters how a connection ends."""
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    wait_until(lambda: server.started)
-    try:
-        yield "http://{}:{}".format(*server.servers[0].sockets[0].getsockname())
-    finally:
-        server.should_exit = True
-        thread.join(20)
-        assert not thread.is_alive()
 
 
 def test_an_answer_that_breaks_is_seen_to_break(

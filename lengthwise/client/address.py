@@ -1,0 +1,68 @@
+"""Where the API is, and with which key: from arguments, or else from LENGTHWISE_URL and LENGTHWISE_API_KEY.
+
+These two are a caller's, and no settings of an installation: ``lengthwise.settings`` knows nothing of them.
+"""
+
+import os
+import re
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import httpx
+
+from lengthwise.client.effect import Request
+from lengthwise.client.error import Unreachable
+from lengthwise.errors import ConfigurationError
+
+URL_VARIABLE = "LENGTHWISE_URL"
+KEY_VARIABLE = "LENGTHWISE_API_KEY"
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+#: For an answer to begin, and to connect.
+_SECONDS = 30.0
+_CONNECT_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    url: str
+    key: str | None = field(repr=False)
+
+    @classmethod
+    def of(cls, url: str | None, key: str | None) -> "Address":
+        """Raises ``ConfigurationError``, which shows neither."""
+        found = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
+        try:
+            parsed = httpx.URL(found)
+        except (httpx.InvalidURL, TypeError):
+            parsed = httpx.URL("")
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ConfigurationError(f"the API's URL ({URL_VARIABLE}) must be one such as {DEFAULT_URL}")
+        found_key = (key or os.environ.get(KEY_VARIABLE) or "").strip() or None
+        if found_key and not re.fullmatch(r"[\x21-\x7e]+", found_key):
+            raise ConfigurationError(f"the API key ({KEY_VARIABLE}) has a character that none has")
+        return cls(found.rstrip("/"), found_key)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        agent = {"user-agent": f"lengthwise/{version('lengthwise')}"}
+        return agent | ({"authorization": f"Bearer {self.key}"} if self.key else {})
+
+
+def arguments(where: Address, request: Request) -> dict[str, Any]:
+    """Of httpx' ``build_request``, all but the body."""
+    seconds = httpx.Timeout(_SECONDS, read=_SECONDS + request.patience_seconds, connect=_CONNECT_SECONDS)
+    return {
+        "method": request.method,
+        "url": where.url + request.path,
+        "params": dict(request.query),
+        "headers": where.headers | dict(request.headers),
+        "timeout": seconds,
+    }
+
+
+def lost(error: Exception) -> Unreachable:
+    """Why there was no answer, in words of the network alone."""
+    why = f" ({error})" if isinstance(error, httpx.ConnectError) else ""
+    return Unreachable(f"no whole answer came: {type(error).__name__}{why}")

@@ -1,0 +1,92 @@
+"""What the API answers, typed. Fields that a newer server adds are kept, as attributes."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+State = Literal["queued", "running", "completed", "cancelled", "expired"]
+Priority = Literal["interactive", "normal", "background"]
+
+ENDED: frozenset[str] = frozenset({"completed", "cancelled", "expired"})
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Counts(_Answer):
+    """Every item exactly once."""
+
+    total: int
+    pending: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+
+
+class Webhook(_Answer):
+    url: str
+    #: Shown when a job is submitted, and not again.
+    secret: str | None = None
+
+
+class JobInfo(_Answer):
+    """A job as it was when it was looked at."""
+
+    id: str
+    kind: str
+    model: str
+    params: dict[str, Any]
+    priority: Priority
+    state: State
+    counts: Counts
+    items_per_second: float
+    estimated_end_at: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+    deadline_at: datetime | None
+    expires_at: datetime | None
+    retry_of: str | None
+    webhook: Webhook | None
+    usage: dict[str, int]
+    engine: dict[str, float]
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+
+class ItemError(_Answer):
+    code: str
+    message: str
+
+
+class Result(_Answer):
+    """One item's: its ``output``, or its ``error``."""
+
+    index: int
+    status: Literal["succeeded", "failed", "cancelled", "expired"]
+    id: str | None = None
+    output: dict[str, Any] | None = None
+    error: ItemError | None = None
+    usage: dict[str, int] | None = None
+    model_revision: str | None = None
+    metadata: dict[str, Any] | None = None
+
+    @property
+    def text(self) -> str | None:
+        """The text of the output, or of its message; ``None`` where there is none."""
+        output = self.output or {}
+        text = output.get("text", (output.get("message") or {}).get("content"))
+        return text if isinstance(text, str) else None
+
+
+class Model(_Answer):
+    id: str
+    revision: str
+    kinds: list[str]
+    quantization: str
+    context: int
+    languages: list[tuple[str, str]]

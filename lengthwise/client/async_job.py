@@ -1,0 +1,48 @@
+"""``AsyncJob``: one job at the API, for programs with an event loop."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from lengthwise.client import call, reading
+from lengthwise.client.answer import JobInfo, Result
+from lengthwise.client.async_transport import AsyncTransport
+from lengthwise.client.job import Known
+from lengthwise.client.patience import Patience
+
+
+class AsyncJob(Known):
+    """As ``Job``, awaited."""
+
+    def __init__(self, info: JobInfo, transport: AsyncTransport, patience: float) -> None:
+        super().__init__(info)
+        self._transport = transport
+        self._patience = patience
+
+    async def refresh(self, wait: float = 0) -> "AsyncJob":
+        self.info = await self._transport.run(call.look(self.id, Patience(self._patience), wait))
+        return self
+
+    async def wait(self, timeout: float | None = None) -> "AsyncJob":
+        self.info = await self._transport.run(call.wait(self.id, timeout, Patience(self._patience)))
+        return self
+
+    def results(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[Result, None]:
+        """For ``async for``; ``contextlib.aclosing`` closes the answer of an iteration that ends early."""
+        return self._transport.iterate(self._reading(after, follow, Result.model_validate_json))
+
+    def lines(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
+        return self._transport.iterate(self._reading(after, follow, bytes))
+
+    def _reading(self, after: int, follow: bool, parse: Any) -> Any:
+        return reading.results(self.id, after, follow, Patience(self._patience), parse)
+
+    async def cancel(self) -> "AsyncJob":
+        self.info = await self._transport.run(call.cancel(self.id, Patience(self._patience)))
+        return self
+
+    async def retry(self, idempotency_key: str | None = None) -> "AsyncJob":
+        info = await self._transport.run(call.retry(self.id, idempotency_key, Patience(self._patience)))
+        return AsyncJob(info, self._transport, self._patience)
+
+    async def delete(self) -> None:
+        await self._transport.run(call.delete(self.id, Patience(self._patience)))

@@ -1,0 +1,63 @@
+"""A request's body, compressed into a temporary file, so that it can be sent as often as is needed."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from tempfile import SpooledTemporaryFile
+from types import TracebackType
+from typing import Any, Self
+
+import zstandard
+from pydantic_core import PydanticSerializationError, to_json
+
+from lengthwise.errors import InvalidInput
+
+_IN_MEMORY = 2**20
+_BLOCK = 2**16
+
+Item = str | Mapping[str, Any]
+
+
+class Spool:
+    """Filled once, read any number of times; ``with`` removes it at the end."""
+
+    def __init__(self) -> None:
+        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 — closed at the spool's own end
+        self._packer = zstandard.ZstdCompressor().stream_writer(self._file, closefd=False)
+        self.n_items = 0
+        self.size = 0
+
+    def write(self, data: bytes) -> None:
+        self._packer.write(data)
+
+    def add(self, items: Iterable[Item]) -> None:
+        """A line of NDJSON each. Raises ``InvalidInput`` for one that JSON cannot say, ``TypeError`` for no item."""
+        for item in items:
+            self.write(_line(item, self.n_items))
+            self.n_items += 1
+
+    def finish(self) -> None:
+        """Nothing more comes."""
+        self._packer.flush(zstandard.FLUSH_FRAME)
+        self.size = self._file.tell()
+
+    def chunks(self) -> Iterator[bytes]:
+        """The compressed body, from its beginning."""
+        self._file.seek(0)
+        while block := self._file.read(_BLOCK):
+            yield block
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+
+
+def _line(item: Item, index: int) -> bytes:
+    if not isinstance(item, (str, Mapping)):
+        raise TypeError(f"items[{index}] is neither a str nor a mapping but {type(item).__name__}")
+    try:
+        return to_json(item if isinstance(item, str) else dict(item)) + b"\n"
+    except (PydanticSerializationError, ValueError):
+        raise InvalidInput("cannot be written as JSON", f"items[{index}]", index) from None

@@ -1,0 +1,130 @@
+"""The columns of results: objects within objects become dotted names, such as ``output.text``.
+
+Which columns there are is known once every result was seen, so results are read twice: to learn, and to write.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
+
+#: In this order, whatever comes first. Those with a type are always there.
+_TOP = ("index", "id", "status", "output", "error", "usage", "model_revision", "metadata")
+#: Of what one of these names holds: beyond so many columns it is one column of JSON instead.
+MAX_COLUMNS = 200
+
+
+class Type(StrEnum):
+    """What a column holds; ``None`` may stand in any."""
+
+    INTEGER = "integer"
+    NUMBER = "number"
+    BOOLEAN = "boolean"
+    #: Strings, and the JSON of whatever else is among them.
+    TEXT = "text"
+    #: Lists of numbers.
+    VECTOR = "vector"
+
+
+_ALWAYS = {
+    "index": Type.INTEGER,
+    "id": Type.TEXT,
+    "status": Type.TEXT,
+    "error.code": Type.TEXT,
+    "error.message": Type.TEXT,
+    "usage.input_tokens": Type.INTEGER,
+    "usage.output_tokens": Type.INTEGER,
+    "model_revision": Type.TEXT,
+}
+
+
+class Column(NamedTuple):
+    name: str
+    type: Type
+
+
+class Layout:
+    """Learns the columns from results, then gives each result's row."""
+
+    def __init__(self) -> None:
+        self._types: dict[str, Type | None] = dict(_ALWAYS)
+        self._widths: Counter[str] = Counter(name.partition(".")[0] for name in _ALWAYS)
+        self._collapsed: set[str] = set()
+
+    def see(self, result: dict[str, Any]) -> None:
+        for name, value in _leaves(result):
+            top = name.partition(".")[0]
+            if top in self._collapsed:
+                continue
+            if name not in self._types:
+                self._types[name] = None
+                self._widths[top] += 1
+                if self._widths[top] > MAX_COLUMNS:
+                    self._collapse(top)
+                    continue
+            if value is not None:
+                self._types[name] = _wider(self._types[name], _type(value))
+
+    def _collapse(self, top: str) -> None:
+        self._collapsed.add(top)
+        self._types = {name: kind for name, kind in self._types.items() if name.partition(".")[0] != top}
+        self._types[top] = Type.TEXT
+
+    @property
+    def columns(self) -> list[Column]:
+        found = [Column(name, kind or Type.TEXT) for name, kind in self._types.items()]
+        return sorted(found, key=lambda column: _rank(column.name))  # stable: otherwise as they were first seen
+
+    def rows(self, results: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
+        """The values of each result in the order of ``columns``."""
+        columns = self.columns
+        for result in results:
+            values = dict(self._values(result))
+            yield [_fitting(values.get(column.name), column.type) for column in columns]
+
+    def _values(self, result: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+        for name in self._collapsed & result.keys():
+            yield name, None if result[name] is None else to_json(result[name]).decode()
+        yield from _leaves({name: value for name, value in result.items() if name not in self._collapsed})
+
+
+def _rank(name: str) -> int:
+    top = name.partition(".")[0]
+    return _TOP.index(top) if top in _TOP else len(_TOP)
+
+
+def _leaves(found: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """Each value under its dotted name. An object with a name that has a dot itself, or is empty, is a value."""
+    for name, value in found.items():
+        if isinstance(value, dict) and value and not any("." in inner or not inner for inner in value):
+            yield from _leaves(value, f"{before}{name}.")
+        else:
+            yield before + name, value
+
+
+def _type(value: Any) -> Type:
+    match value:
+        case bool():
+            return Type.BOOLEAN
+        case int():
+            return Type.INTEGER if -(2**63) <= value < 2**63 else Type.TEXT
+        case float():
+            return Type.NUMBER
+        case list() if value and all(type(each) in (int, float) and abs(each) < 2**53 for each in value):
+            return Type.VECTOR
+        case _:
+            return Type.TEXT
+
+
+def _wider(known: Type | None, new: Type) -> Type:
+    if known in (None, new):
+        return new
+    return Type.NUMBER if {known, new} == {Type.INTEGER, Type.NUMBER} else Type.TEXT
+
+
+def _fitting(value: Any, kind: Type) -> Any:
+    if value is None or (kind is not Type.TEXT) or isinstance(value, str):
+        return value
+    return to_json(value).decode()
