@@ -26,6 +26,8 @@ from lengthwise.embedded import Servers
 
 DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"
 REDIS_VARIABLE = "LENGTHWISE_REDIS_URL"
+#: Under which tests seal their secrets.
+MASTER_KEY = "dGVzdHMgc2VhbCB0aGVpciBzZWNyZXRzIHVuZGVyIG0="
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.queue.client import Client
 from benchmarks.queue.meter import Meter
-from lengthwise import migrate, program
+from lengthwise import migrate, program, sealing
 from lengthwise.child import Child, Program, stop
 from lengthwise.embedded import Servers
 
@@ -97,6 +97,7 @@ def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str]
         LENGTHWISE_DATABASE_URL=database_url,
         LENGTHWISE_REDIS_URL=bench.servers.redis_url or "",
         LENGTHWISE_MODELS=str(catalog),
+        LENGTHWISE_MASTER_KEY=sealing.new_master_key(),
         **(extra or {}),
     )
     port = _free_port()

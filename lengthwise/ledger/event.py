@@ -1,7 +1,15 @@
-"""The event of a job's end, and its delivery row: written in the transaction that ends the job."""
+"""Events and the deliveries they become: written in the transaction that makes them true.
 
-from collections.abc import Sequence
+A delivery holds no secret: what signs is read from the job or the endpoint at each attempt, so that a secret that was
+rotated is used by deliveries of before. Knows nothing of how a body is signed or sent.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from pydantic_core import to_json
@@ -9,40 +17,96 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.ledger import read
+from lengthwise.ledger.read import JobFigures
+from lengthwise.states import DeliveryState
+from lengthwise.subscription import includes
 
 
-def announce(connection: Connection, job_ids: Sequence[UUID]) -> bool:
-    """Writes a delivery for each of these ended jobs that has a webhook. Returns whether there was one."""
-    hooks = _webhooks(connection, job_ids)
-    for job_id, url, secret in hooks:
-        job = read.figures(connection, job_id)
-        delivery_id = uuid4()
-        name = f"job.{job.state}"
-        body = to_json({
-            "id": f"evt_{delivery_id.hex}",
-            "object": "event",
-            "created_at": int(datetime.now(UTC).timestamp()),
-            "type": name,
-            "data": {"id": str(job_id), "kind": job.kind, "state": job.state, "counts": job.counts},
-        })  # fmt: skip
-        database.cursor(connection).execute(
-            _INSERT_DELIVERY,
-            {"id": delivery_id, "job": job_id, "url": url, "secrets": [secret], "event": name, "body": body},
-        )
-    return bool(hooks)
+@dataclass(frozen=True, slots=True)
+class Receiver:
+    """Where an event goes: a job's own webhook, or an endpoint. One that is disabled is kept what it misses."""
+
+    job_id: UUID | None
+    endpoint_id: UUID | None
+    #: Deliveries of one lane may wait for each other, those of different lanes do not.
+    lane: UUID
+    url: str
+    is_enabled: bool = True
 
 
-def _webhooks(connection: Connection, job_ids: Sequence[UUID]) -> list[tuple[UUID, str, str]]:
+def described(job: JobFigures, batch_id: str | None = None) -> tuple[str, dict[str, Any]]:
+    """The name and the data of the event of a job's end: ours, or OpenAI's if the job is a batch of theirs."""
+    if batch_id is not None:
+        return f"batch.{job.state}", {"id": batch_id}
+    return f"job.{job.state}", {"id": str(job.id), "kind": job.kind, "state": job.state, "counts": job.counts}
+
+
+def announce(connection: Connection, job_ids: Sequence[UUID], batch_ids: Mapping[UUID, str] | None = None) -> bool:
+    """Writes deliveries of the end of these jobs, for each one's own webhook and the endpoints that want it.
+
+    ``batch_ids`` has the ids of those that are OpenAI batches. Returns whether there was one that is due.
+    """
+    found: dict[UUID, list[tuple[Receiver, list[str] | None]]] = {}
+    for to, events in _receivers(connection, job_ids):
+        assert to.job_id is not None  # noqa: S101 - the query's first column
+        found.setdefault(to.job_id, []).append((to, events))
+    is_due = False
+    for job_id, receivers in found.items():
+        name, data = described(read.figures(connection, job_id), (batch_ids or {}).get(job_id))
+        for to, events in receivers:
+            # The job's own webhook asked for the end of this job, whatever it is called.
+            if events is None or includes(events, name):
+                write(connection, to, uuid4(), name, to_json(data))
+                is_due |= to.is_enabled
+    return is_due
+
+
+def write(connection: Connection, to: Receiver, delivery_id: UUID, name: str, data: bytes) -> None:
+    """One event for one receiver; ``data`` is JSON."""
+    made_at = int(datetime.now(UTC).timestamp())
+    head = b'{"id":"evt_%b","object":"event","created_at":%d,"type":%b,"data":%b}'
+    database.cursor(connection).execute(
+        _INSERT,
+        {
+            "id": delivery_id,
+            "job": to.job_id,
+            "endpoint": to.endpoint_id,
+            "lane": to.lane,
+            "url": to.url,
+            "event": name,
+            "body": head % (delivery_id.hex.encode(), made_at, to_json(name), data),
+            "state": DeliveryState.PENDING if to.is_enabled else DeliveryState.FAILED,
+        },
+    )
+
+
+def lane_of(tenant_id: UUID, url: str) -> UUID:
+    """The lane of a job's own webhook: one for each tenant and host, so that a slow host is in the way of itself."""
+    scheme, _, rest = url.partition("://")
+    host = re.split("[/?]", rest, maxsplit=1)[0]
+    return UUID(bytes=hashlib.blake2b(f"{tenant_id} {scheme}://{host}".lower().encode(), digest_size=16).digest())
+
+
+def _receivers(connection: Connection, job_ids: Sequence[UUID]) -> list[tuple[Receiver, list[str] | None]]:
     cursor = database.cursor(connection)
-    cursor.execute(_WEBHOOKS, {"jobs": list(job_ids)})
-    return cursor.fetchall()
+    cursor.execute(_RECEIVERS, {"jobs": list(job_ids)})
+    return [
+        (Receiver(job_id, endpoint_id, endpoint_id or lane_of(tenant_id, url), url, is_enabled), events)
+        for job_id, tenant_id, endpoint_id, url, is_enabled, events in cursor.fetchall()
+    ]
 
 
-_WEBHOOKS = """
-SELECT id, webhook_url, webhook_secret FROM jobs WHERE id = ANY(%(jobs)s) AND webhook_url IS NOT NULL
+_RECEIVERS = """
+SELECT id, tenant_id, NULL::uuid, webhook_url, true, NULL::text[] FROM jobs
+WHERE id = ANY(%(jobs)s) AND webhook_url IS NOT NULL
+UNION ALL
+SELECT jobs.id, jobs.tenant_id, endpoint.id, endpoint.url, endpoint.is_enabled, endpoint.events
+FROM jobs JOIN webhook_endpoints endpoint ON endpoint.tenant_id = jobs.tenant_id
+WHERE jobs.id = ANY(%(jobs)s)
 """
 
-_INSERT_DELIVERY = """
-INSERT INTO deliveries (id, job_id, url, secrets, event, body, state)
-VALUES (%(id)s, %(job)s, %(url)s, %(secrets)s, %(event)s, %(body)s, 'pending')
+_INSERT = """
+INSERT INTO deliveries (id, job_id, endpoint_id, lane, url, event, body, state, finished_at)
+VALUES (%(id)s, %(job)s, %(endpoint)s, %(lane)s, %(url)s, %(event)s, %(body)s, %(state)s,
+        CASE WHEN %(state)s = 'failed' THEN now() END)
 """

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary, event, lease
+from lengthwise.ledger import binary, event, lease, push
 from lengthwise.states import JobState, ResultStatus
 
 
@@ -60,15 +60,19 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
             "deduplicated": [done.n_deduplicated for done in settlements],
         },
     )
-    job_of = dict(cursor.fetchall())
-    if not job_of:
+    fenced = cursor.fetchall()
+    if not fenced:
         return Settled(frozenset(), False)
+    job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
     rows = (
         (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
     )
     binary.copy(cursor, binary.COPY_RESULTS, binary.results(rows))
+    followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
+    if followed:
+        push.note(connection, followed)
     due = complete(connection, set(job_of.values()))
-    return Settled(frozenset(job_of), due)
+    return Settled(frozenset(job_of), due or bool(followed))
 
 
 def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
@@ -95,7 +99,7 @@ UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = 
 FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded)s::bigint[], %(batches)s::float8[],
             %(deduplicated)s::int[]) AS done (id, failed, output, padded, batches, deduplicated)
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
-RETURNING shards.id, shards.job_id
+RETURNING shards.id, shards.job_id, shards.is_followed, shards.lo, shards.hi
 """  # noqa: S608 — of constants
 
 _LOCK_NEARLY_DONE = """

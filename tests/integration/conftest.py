@@ -85,8 +85,8 @@ def strict(servers: real.Urls, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestClient]:
     """``client`` for as long as a module's tests like, under settings of their own."""
     with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
-        named = {"database_url": url, "redis_url": servers.redis, "models": write_catalog(folder), **knobs}
-        for name, value in named.items():
+        named = {"database_url": url, "redis_url": servers.redis, "models": write_catalog(folder)}
+        for name, value in {**named, "master_key": real.MASTER_KEY, **knobs}.items():
             patch.setenv(f"LENGTHWISE_{name.upper()}", str(value))
         forget()
         with TestClient(create_app(), raise_server_exceptions=False) as client:

@@ -10,14 +10,14 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from lengthwise import database
-from lengthwise.ledger import delivery
+from lengthwise.ledger import delivery, outbox
 from lengthwise.settings import Settings
 from lengthwise.states import DeliveryState
 from tests.integration.test_post import Receiver, answering, read_request
 from tests.ledger import knobs, must_take, put, sql, submit
-from tests.servers import redis_client
 from worker import drain
 from worker.backoff import DELAYS
+from worker import deliver as task
 from worker.deliver import deliver
 from worker.signing import new_secret
 
@@ -27,7 +27,9 @@ SECRET = new_secret()
 @pytest.fixture(autouse=True)
 def reachable(installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     knobs(monkeypatch, webhook_allowed_networks="127.0.0.0/8")
+    task.forget()
     yield
+    task.forget()
     drain.forget()
 
 
@@ -60,7 +62,7 @@ def ended(url: str) -> UUID:
 def of(job: UUID) -> dict[str, Any]:
     """The job's delivery with its attempts."""
     with database.engine().begin() as connection:
-        [found] = delivery.of_job(connection, job)
+        [found] = outbox.of_job(connection, job)
     return found
 
 
@@ -163,26 +165,13 @@ def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor) ->
     assert {of(job)["state"] for job in jobs} == {"delivered"}
 
 
-def test_another_thread_is_called_before_a_slow_receiver_answers(redis_url: str) -> None:
-    bells: list[int] = []
-
-    def count() -> None:
-        with redis_client(redis_url) as client:
-            bells.append(int(client.llen("deliver")))
-
-    with Receiver(Answers(status(200), before=count)) as receiver:
-        ended(receiver.url())
-        deliver()
-    assert bells == [1]
-
-
 def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> None:
     script = Answers(status(200))
     with Receiver(script) as receiver:
         job = ended(receiver.url())
         token = uuid4()
         with database.engine().begin() as connection:
-            [held] = delivery.claim_due(connection, token, limit=1, hold_seconds=60)
+            [held], _ = delivery.claim_due(connection, token, limit=1, lane_limit=1, hold_seconds=60)
         deliver()
         assert script.received == []
         make_due()
@@ -191,7 +180,7 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> 
     [(started_at, seconds)] = sql("SELECT started_at, seconds FROM attempts")
     late = delivery.Attempt(started_at, seconds, 500, None, "")
     with database.engine().begin() as connection:
-        assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0)
+        assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0, 1e9)
     assert (of(job)["state"], len(of(job)["attempts"])) == ("delivered", 1)
 
 
