@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import document, health, job, model, problem, retry
+from api import delivery, document, endpoint, health, job, model, problem, retry
 from api.backlog import Backlog
 from api.ending import Endings
 from api.state import State
@@ -42,7 +42,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     problem.install(app)
-    for module in (job, retry, model, health):
+    for module in (job, retry, model, endpoint, delivery, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

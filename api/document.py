@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
+from api.endpoint_schema import FORMS
 from api.schema import JOB_FORMS
 
 DESCRIPTION = """
@@ -43,8 +44,8 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         "not valid JSON: trailing comma at line 1 column 9",
         {"field": "body"},
     ),
-    404: ("There is no such job", "not found", "there is no such job", {}),
-    409: ("The job has not ended, or none of its items failed", "conflict", "no item of the job failed", {}),
+    404: ("There is no such thing, or it is another tenant's", "not found", "there is no such job", {}),
+    409: ("Not in its present state: the detail says why", "conflict", "no item of the job failed", {}),
     413: (
         "The body, a line, a text or the number of items is over its limit",
         "too large",
@@ -163,7 +164,7 @@ _NDJSON_EXAMPLE = '{"kind":"translate","source":"zh","target":"en"}\n{"id":"a","
 def _schemas() -> dict[str, Any]:
     """The components; each kind's item under a name of its own rather than its module's path."""
     _, found = models_json_schema(
-        [(form, "validation") for form in JOB_FORMS.values()], ref_template="#/components/schemas/{model}"
+        [(form, "validation") for form in (*JOB_FORMS.values(), *FORMS)], ref_template="#/components/schemas/{model}"
     )
     renamed = re.sub(
         r"lengthwise__kinds__(\w+?)__Item", lambda match: f"{match[1].capitalize()}Item", json.dumps(found["$defs"])

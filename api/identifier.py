@@ -5,9 +5,9 @@ from uuid import UUID
 from lengthwise.errors import NotFound
 
 
-def identifier(text: str) -> UUID:
-    """A job's id. What cannot be one is a job that is not there: raises ``NotFound``."""
+def identifier(text: str, what: str = "job") -> UUID:
+    """The id of a job, or of what else there is. What cannot be one is not there: raises ``NotFound``."""
     try:
         return UUID(text)
     except ValueError:
-        raise NotFound("there is no such job") from None
+        raise NotFound(f"there is no such {what}") from None

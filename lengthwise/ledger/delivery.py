@@ -157,7 +157,8 @@ WITH RECURSIVE lanes AS (
 ), taken AS MATERIALIZED (
   SELECT deliveries.id, coalesce(endpoint.url, deliveries.url) AS url,
          CASE WHEN deliveries.endpoint_id IS NULL THEN ARRAY[jobs.webhook_secret]
-              ELSE ARRAY[endpoint.secret, CASE WHEN endpoint.old_until > now() THEN endpoint.old_secret END] END AS secrets,
+              ELSE ARRAY[endpoint.secret, CASE WHEN endpoint.old_until > now() THEN endpoint.old_secret END]
+         END AS secrets,
          ARRAY[endpoint.signing_key, CASE WHEN endpoint.old_until > now() THEN endpoint.old_signing_key END]
            AS signing_keys,
          endpoint.failing_since IS NOT NULL AS is_failing,

@@ -96,7 +96,8 @@ _OF_JOB = "WHERE job_id = %(job)s ORDER BY created_at, id"
 _OF_ENDPOINT = """
 WHERE endpoint_id = %(endpoint)s AND (%(state)s::text IS NULL OR state = %(state)s)
   AND (%(after)s::uuid IS NULL
-       OR (created_at, id) < (SELECT created_at, id FROM deliveries WHERE id = %(after)s AND endpoint_id = %(endpoint)s))
+       OR (created_at, id) < (SELECT created_at, id FROM deliveries
+                              WHERE id = %(after)s AND endpoint_id = %(endpoint)s))
 ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """
 

@@ -14,7 +14,7 @@ from lengthwise.ledger import sweep
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import write_catalog
-from worker import drain, loaded
+from worker import deliver, drain, loaded
 from worker.generate import generate
 
 #: Runs every waiting pool until none waits.
@@ -47,6 +47,17 @@ def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
     """The API as a caller sees it: what the server would answer, whatever was raised."""
     with TestClient(create_app(), raise_server_exceptions=False) as made:
         yield made
+
+
+@pytest.fixture
+def reachable(installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Webhooks may go to this machine; threads made under other settings are forgotten."""
+    monkeypatch.setenv("LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    settings.get.cache_clear()
+    deliver.forget()
+    yield
+    deliver.forget()
+    drain.forget()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Deliveries to real receivers on loopback: signed, recorded, retried, and never twice at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from socket import socket
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,45 +10,19 @@ from standardwebhooks.webhooks import Webhook
 
 from lengthwise import database
 from lengthwise.ledger import delivery, outbox
-from lengthwise.settings import Settings
 from lengthwise.states import DeliveryState
-from tests.integration.test_post import Receiver, answering, read_request
+from tests.integration.hooks import Answers, make_due, status
+from tests.integration.test_post import Receiver, answering
 from tests.ledger import knobs, must_take, put, sql, submit
 from worker import drain
 from worker.backoff import DELAYS
-from worker import deliver as task
 from worker.deliver import deliver
 from worker.signing import new_secret
 
 SECRET = new_secret()
 
 
-@pytest.fixture(autouse=True)
-def reachable(installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    knobs(monkeypatch, webhook_allowed_networks="127.0.0.0/8")
-    task.forget()
-    yield
-    task.forget()
-    drain.forget()
-
-
-def status(code: int, more: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %d Any\r\n%bContent-Length: 2\r\n\r\nok" % (code, more)
-
-
-class Answers:
-    """A receiver's script: one answer after the other, the last one for ever; it keeps what it was sent."""
-
-    def __init__(self, *answers: bytes, before: Callable[[], None] = lambda: None) -> None:
-        self._answers = list(answers)
-        self._before = before
-        self.received: list[tuple[dict[str, str], bytes]] = []
-
-    def __call__(self, connection: socket) -> None:
-        _, headers, body = read_request(connection)
-        self.received.append((headers, body))
-        self._before()
-        connection.sendall(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
+pytestmark = pytest.mark.usefixtures("reachable")
 
 
 def ended(url: str) -> UUID:
@@ -64,10 +37,6 @@ def of(job: UUID) -> dict[str, Any]:
     with database.engine().begin() as connection:
         [found] = outbox.of_job(connection, job)
     return found
-
-
-def make_due() -> None:
-    sql("UPDATE deliveries SET next_attempt_at = now()")
 
 
 def test_an_event_arrives_and_verifies() -> None:

@@ -1,6 +1,7 @@
 """The OpenAPI document: whole, true of what the API does, and its examples are taken."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,17 @@ STATUSES = {
     "post /v1/jobs/{job_id}/retry": "202 404 409 422 429 503 507 default",
     "get /v1/models": "200 default",
     "post /v1/models/reload": "200 409 default",
+    "post /v1/webhook-endpoints": "201 400 409 413 422 503 507 default",
+    "get /v1/webhook-endpoints": "200 404 422 503 default",
+    "get /v1/webhook-endpoints/{endpoint_id}": "200 404 503 default",
+    "patch /v1/webhook-endpoints/{endpoint_id}": "200 400 404 413 422 503 507 default",
+    "delete /v1/webhook-endpoints/{endpoint_id}": "204 404 503 507 default",
+    "post /v1/webhook-endpoints/{endpoint_id}/rotate": "200 400 404 413 422 503 507 default",
+    "post /v1/webhook-endpoints/{endpoint_id}/test": "202 404 409 503 507 default",
+    "get /v1/webhook-endpoints/{endpoint_id}/deliveries": "200 404 422 503 default",
+    "post /v1/webhook-endpoints/{endpoint_id}/replay": "202 400 404 409 413 422 503 507 default",
+    "get /v1/deliveries/{delivery_id}": "200 404 503 default",
+    "post /v1/deliveries/{delivery_id}/resend": "202 404 409 503 507 default",
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
 }
@@ -69,7 +81,7 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
         assert operation["description"], name
         assert operation["tags"], name
         declared = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
-        assert declared == ({"job_id"} if "{job_id}" in name else set())
+        assert declared == set(re.findall(r"{(\w+)}", name))
 
 
 def test_each_operation_names_the_statuses_it_answers(document: dict[str, Any]) -> None:
