@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import document, health, job, key, model, problem, retry, tenancy
+from api import delivery, document, endpoint, health, job, key, model, problem, retry, tenancy
 from api.backlog import Backlog
 from api.ending import Endings
 from api.keyring import Keyring
@@ -48,7 +48,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     problem.install(app)
-    for module in (job, retry, model, files, batches, key, tenancy, health):
+    for module in (job, retry, model, files, batches, endpoint, delivery, key, tenancy, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

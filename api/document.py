@@ -59,8 +59,8 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         {},
     ),
     403: ("The key may not do this", "forbidden", "this API key may not do this", {}),
-    404: ("There is no such job", "not found", "there is no such job", {}),
-    409: ("The job has not ended, or none of its items failed", "conflict", "no item of the job failed", {}),
+    404: ("There is no such thing, or it is another tenant's", "not found", "there is no such job", {}),
+    409: ("Not in its present state: the detail says why", "conflict", "no item of the job failed", {}),
     413: (
         "The body, a line, a text or the number of items is over its limit",
         "too large",

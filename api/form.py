@@ -1,5 +1,6 @@
 """Small JSON bodies, read strictly and only once the key was let in: FastAPI by itself would read them first."""
 
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from fastapi import HTTPException, Request
@@ -37,3 +38,12 @@ async def read(request: Request, form: type[Form], *, may_be_empty: bool = False
     except ValidationError as error:
         found = invalid(error)
         raise InvalidInput(str(found), found.field or "request") from None
+
+
+def reader(form: type[Form], *, may_be_empty: bool = False) -> Callable[[Request], Awaitable[Form]]:
+    """``read`` as a dependency, to stand behind the one for the key."""
+
+    async def reading(request: Request) -> Form:
+        return await read(request, form, may_be_empty=may_be_empty)
+
+    return reading

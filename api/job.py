@@ -21,7 +21,7 @@ from api.tenant import Reader, Submitter
 from api.wait import waited
 from lengthwise import queue
 from lengthwise.database import translated
-from lengthwise.ledger import cancel, delivery, read
+from lengthwise.ledger import cancel, outbox, read
 from lengthwise.ledger.read import JobFigures
 
 log = logging.getLogger(__name__)
@@ -124,7 +124,7 @@ def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
     state = of(request)
     with translated(), state.database.begin() as connection:
         figures = read.figures(connection, identifier(job_id), tenant)
-        return {"data": delivery.of_job(connection, figures.id)}
+        return {"data": outbox.of_job(connection, figures.id)}
 
 
 @router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404, 507))

@@ -169,7 +169,7 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(ConfigurationError)
     def misconfigured(_: Request, error: ConfigurationError) -> JSONResponse:
         log.error("%s", error)  # it names files and settings of ours
-        detail = "this installation cannot serve that model now; its log says why"
+        detail = "this installation is not set up for that now; its log says why"
         return problem(503, "unavailable", detail, headers={"Retry-After": "60"})
 
     @app.exception_handler(RequestValidationError)

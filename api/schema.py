@@ -144,10 +144,13 @@ class Attempt(BaseModel):
     seconds: float
     status: int | None = Field(description="The receiver's answer, if there was one.")
     error: str | None
+    response: str = Field(description="The beginning of the answer, 512 characters at most.")
 
 
 class Delivery(BaseModel):
-    id: UUID = Field(description="The webhook-id, the same in every attempt.")
+    id: UUID = Field(description="The webhook-id is msg_ and this without hyphens, the same in every attempt.")
+    job_id: UUID | None
+    endpoint_id: UUID | None = Field(description="None of a job's own webhook.")
     event: str
     url: str
     state: Literal["pending", "delivered", "failed"]

@@ -1,4 +1,5 @@
-"""A webhook's signing secret, in the form Standard Webhooks gives it: ``whsec_`` and the base64 of its key.
+"""A webhook's signing secrets, in the forms Standard Webhooks gives them: ``whsec_`` and the base64 of a shared key,
+``whsk_`` and ``whpk_`` and the base64 of the two halves of an ed25519 key.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme
 Knows neither how one is stored nor what it signs. No error here carries any part of a secret.
@@ -8,17 +9,37 @@ import base64
 import binascii
 import secrets
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from lengthwise.errors import InvalidInput
 
 PREFIX = "whsec_"
 MIN_KEY_BYTES = 24
 MAX_KEY_BYTES = 64
 NEW_KEY_BYTES = 32
+SIGNING_PREFIX = "whsk_"
+PUBLIC_PREFIX = "whpk_"
 
 
 def new_secret() -> str:
     """A fresh secret of 32 random bytes."""
     return PREFIX + base64.b64encode(secrets.token_bytes(NEW_KEY_BYTES)).decode("ascii")
+
+
+def new_signing_key() -> str:
+    """A fresh ed25519 key: ``whsk_`` and the base64 of its 32 bytes."""
+    return SIGNING_PREFIX + base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode("ascii")
+
+
+def private_key_of(signing_key: str) -> Ed25519PrivateKey:
+    """The key inside one of ``new_signing_key``."""
+    return Ed25519PrivateKey.from_private_bytes(base64.b64decode(signing_key.removeprefix(SIGNING_PREFIX)))
+
+
+def public_key_of(signing_key: str) -> str:
+    """What verifies its signatures: ``whpk_`` and the base64 of 32 bytes."""
+    public = private_key_of(signing_key).public_key().public_bytes_raw()
+    return PUBLIC_PREFIX + base64.b64encode(public).decode("ascii")
 
 
 def check_secret(secret: str) -> None:

@@ -1,5 +1,7 @@
 """Every knob of the system, once: typed, with its unit and reason. Read from ``LENGTHWISE_*`` environment variables."""
 
+import base64
+import binascii
 import os
 import re
 from functools import cache
@@ -33,6 +35,16 @@ def _secret(value: SecretStr) -> SecretStr:
 Secret = Annotated[SecretStr, AfterValidator(_secret)]
 
 
+def _master_key(value: SecretStr) -> SecretStr:
+    try:
+        is_key = len(base64.b64decode(value.get_secret_value(), validate=True)) == 32
+    except (binascii.Error, ValueError):
+        is_key = False
+    if not is_key:
+        raise ValueError("each key is the base64 of 32 bytes")
+    return value
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="LENGTHWISE_", env_ignore_empty=True, frozen=True, extra="ignore")
 
@@ -42,6 +54,12 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     #: Connections of one process to Postgres: API threads wait for one rather than overrun the server.
     database_connections: Annotated[int, Field(ge=1)] = 10
+
+    #: Keys under which secrets are stored; the first seals, the others still open what they sealed. ``lengthwise up``
+    #: makes one.
+    master_key: Annotated[
+        tuple[Annotated[SecretStr, AfterValidator(_master_key)], ...], NoDecode, BeforeValidator(_comma_separated)
+    ] = ()
 
     # Models
     models: Path = DEMO_CATALOG
@@ -129,6 +147,14 @@ class Settings(BaseSettings):
     #: Networks that webhooks may reach although they are not public: a receiver of one's own, say 10.1.2.0/24.
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
     webhook_timeout_seconds: Annotated[float, Field(gt=0)] = 15
+    #: Attempts at once in one delivery worker, a thread each: they wait for sockets.
+    webhook_concurrency: Annotated[int, Field(ge=1)] = 64
+    #: Attempts at once at one receiver, over all workers: one that is slow leaves room for the others.
+    webhook_receiver_concurrency: Annotated[int, Field(ge=1)] = 8
+    #: An endpoint at which every attempt has failed for this long is disabled.
+    webhook_failing_seconds: Annotated[float, Field(gt=0)] = 5 * 86_400
+    #: Endpoints of one tenant: each is looked at whenever one of its jobs ends.
+    max_webhook_endpoints: Annotated[int, Field(ge=1)] = 50
 
     def require_database_url(self) -> str:
         """The database's URL. Raises ``ConfigurationError`` if none is set."""

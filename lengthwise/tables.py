@@ -115,7 +115,9 @@ jobs = Table(
     # Items were sorted by length within chunks of this many: what tells where an index lies.
     Column("chunk_items", Integer, nullable=False),
     Column("webhook_url", Text),
-    Column("webhook_secret", Text),
+    Column("webhook_secret", Text),  # sealed
+    # The endpoints to which its results are pushed, as they were subscribed when it was submitted.
+    Column("followers", ARRAY(Uuid)),
     # Whether identical items may share one computation.
     Column("deduplicate", Boolean, nullable=False, server_default=text("true")),
     # The caller's name for this submission, and the hash of what came under it.
@@ -137,6 +139,12 @@ jobs = Table(
     Index("jobs_usage_due_idx", "finished_at", postgresql_where=text("usage_due AND finished_at IS NOT NULL")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'open' AND deadline_at IS NOT NULL")),
     Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND deleted_at IS NULL")),
+    # By the master key under which it is sealed; empty for those of before there was one.
+    Index(
+        "jobs_sealed_idx",
+        text("split_part(webhook_secret, ':', 2)"),
+        postgresql_where=text("webhook_secret IS NOT NULL"),
+    ),
     Index("jobs_deleted_idx", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     Index(
         "jobs_idempotency_key_idx",
@@ -190,6 +198,8 @@ shards = Table(
     Column("used_output", BigInteger, nullable=False, server_default="0"),
     Column("n_bytes", BigInteger, nullable=False, server_default="0"),
     Column("n_failed_bytes", BigInteger, nullable=False, server_default="0"),
+    # Whether its results are pushed: known here, so that settling what nobody follows asks for nothing.
+    Column("is_followed", Boolean, nullable=False, server_default=text("false")),
     Index("shards_ready_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready'")),
     Index(
         "shards_bucket_idx",
@@ -273,6 +283,12 @@ batches = Table(
     Column("dropped_bytes", BigInteger),  # of the lines of items that never ran, once they were counted
     Index("batches_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
     Index("batches_validating_idx", "created_at", postgresql_where=text("state = 'validating'")),
+    # As in jobs: what validates a batch clears it, so that there are few.
+    Index(
+        "batches_sealed_idx",
+        text("split_part(webhook_secret, ':', 2)"),
+        postgresql_where=text("webhook_secret IS NOT NULL"),
+    ),
     Index("batches_cancelling_idx", "cancelling_at", postgresql_where=text("cancelling_at IS NOT NULL")),
     Index("batches_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
     Index("batches_input_file_id_idx", "input_file_id", postgresql_where=text("state = 'validating'")),
@@ -285,23 +301,72 @@ batches = Table(
     ),
 )
 
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("id", Uuid, primary_key=True),
+    Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False, server_default=""),
+    Column("events", ARRAY(Text), nullable=False),  # names, and groups such as job.*
+    Column("filter", Text),  # which results are pushed
+    # Sealed, like those that still sign until ``old_until``. The key is ed25519's.
+    Column("secret", Text, nullable=False),
+    Column("signing_key", Text, nullable=False),
+    Column("public_key", Text, nullable=False),
+    Column("old_secret", Text),
+    Column("old_signing_key", Text),
+    _time("old_until"),
+    Column("is_enabled", Boolean, nullable=False, server_default=text("true")),
+    Column("disabled_reason", Text),
+    _time("failing_since"),  # the first failure after the last success
+    _time("created_at", default=True, nullable=False),
+    Index("webhook_endpoints_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
+)
+
+# No foreign keys: a job may end, and write here, at the moment at which its endpoint is deleted.
 deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("job_id", Uuid, nullable=False),
+    Column("job_id", Uuid),  # NULL of a test event
+    Column("endpoint_id", Uuid),  # NULL of the job's own webhook
+    # Who must not wait for whom: the endpoint's id, or a number made of the tenant and the webhook's host.
+    Column("lane", Uuid, nullable=False, server_default=text("'00000000-0000-0000-0000-000000000000'")),
     Column("url", Text, nullable=False),
-    Column("secrets", ARRAY(Text), nullable=False),
+    Column("secrets", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # read no more: see event.py
     Column("event", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
+    Column("n_before", SmallInteger, nullable=False, server_default="0"),  # attempts before it was last resent
     Column("token", Uuid),
     _time("next_attempt_at", default=True, nullable=False),  # while an attempt runs: when it is given up for dead
     _time("created_at", default=True, nullable=False),
     _time("finished_at"),
     Index("deliveries_due_idx", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+    Index("deliveries_lane_idx", "lane", "next_attempt_at", postgresql_where=text("state = 'pending'")),
+    Index("deliveries_held_idx", "lane", postgresql_where=text("state = 'pending' AND token IS NOT NULL")),
     Index("deliveries_job_id_idx", "job_id"),
+    Index(
+        "deliveries_endpoint_id_idx",
+        "endpoint_id",
+        "created_at",
+        "id",
+        postgresql_where=text("endpoint_id IS NOT NULL"),
+    ),
+    Index("deliveries_jobless_idx", "created_at", postgresql_where=text("job_id IS NULL")),
+)
+
+# Settled shards whose results are still to be pushed, in the order in which they settled.
+pushes = Table(
+    "pushes",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=True),
+    Column("job_id", Uuid, nullable=False),
+    Column("lo", Integer, nullable=False),  # items lo ≤ pos < hi
+    Column("hi", Integer, nullable=False),
+    Index("pushes_job_id_idx", "job_id"),
 )
 
 attempts = Table(

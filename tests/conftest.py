@@ -45,6 +45,7 @@ def installed(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
     """This process's settings name the test's own servers; pools and apps made for others are forgotten."""
     monkeypatch.setenv(real.DATABASE_VARIABLE, database_url)
     monkeypatch.setenv(real.REDIS_VARIABLE, redis_url)
+    monkeypatch.setenv("LENGTHWISE_MASTER_KEY", real.MASTER_KEY)
     forget()
     yield settings.get()
     database.engine().dispose()

@@ -27,6 +27,8 @@ from tests.caller import ADMIN_VARIABLE, PEPPER_VARIABLE
 
 DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"
 REDIS_VARIABLE = "LENGTHWISE_REDIS_URL"
+#: Under which tests seal their secrets.
+MASTER_KEY = "dGVzdHMgc2VhbCB0aGVpciBzZWNyZXRzIHVuZGVyIG0="
 
 #: What ``lengthwise up`` makes for itself where nobody names it.
 OF_AN_INSTALLATION = (DATABASE_VARIABLE, REDIS_VARIABLE, ADMIN_VARIABLE, PEPPER_VARIABLE)

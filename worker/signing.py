@@ -1,4 +1,4 @@
-"""Signatures of webhooks, after Standard Webhooks 1.0.0 (symmetric, ``v1``).
+"""Signatures of webhooks, after Standard Webhooks 1.0.0: symmetric, ``v1``, and by ed25519, ``v1a``.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
 Pure: knows neither the clock nor where secrets are kept.
@@ -9,13 +9,15 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from lengthwise.secret import check_secret, key_of, new_secret
+from lengthwise.secret import check_secret, key_of, new_secret, private_key_of
 
 __all__ = ["check_secret", "new_secret", "sign"]
 
 
-def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -> dict[str, str]:
-    """The three headers that let a receiver trust ``body``, with one signature for each secret.
+def sign(
+    secrets: Sequence[str], message_id: str, timestamp: int, body: bytes, signing_keys: Sequence[str] = ()
+) -> dict[str, str]:
+    """The three headers that let a receiver trust ``body``, with one signature for each secret and each ed25519 key.
 
     ``message_id`` stays the same over all attempts; ``timestamp`` is this attempt's, in whole Unix seconds.
     Raises ``ValueError`` without a secret or for an id with a full stop, ``InvalidInput`` for a bad secret.
@@ -29,9 +31,12 @@ def sign(secrets: Sequence[str], message_id: str, timestamp: int, body: bytes) -
     return {
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
-        "webhook-signature": " ".join(_signature(key_of(secret), content) for secret in secrets),
+        "webhook-signature": " ".join(
+            [_signature("v1", hmac.digest(key_of(secret), content, hashlib.sha256)) for secret in secrets]
+            + [_signature("v1a", private_key_of(key).sign(content)) for key in signing_keys]
+        ),
     }
 
 
-def _signature(key: bytes, content: bytes) -> str:
-    return "v1," + base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode("ascii")
+def _signature(version: str, signed: bytes) -> str:
+    return f"{version},{base64.b64encode(signed).decode('ascii')}"

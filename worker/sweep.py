@@ -9,8 +9,8 @@ from uuid import uuid4
 from sqlalchemy import Connection
 
 from lengthwise import database, queue, settings
-from lengthwise.errors import Unavailable
-from lengthwise.ledger import batch, cancel, file, retention, urgency
+from lengthwise.errors import ConfigurationError, Unavailable
+from lengthwise.ledger import batch, cancel, file, retention, secret, urgency
 from lengthwise.ledger import sweep as ledger
 from lengthwise.ledger.claim import claim_condemned
 from lengthwise.ledger.settle import complete, settle
@@ -22,6 +22,8 @@ log = logging.getLogger(__name__)
 _PURGE_SHARE = 0.1
 _PURGE_ITEMS = 5_000
 _LOCK_SECONDS = 0.5
+#: Secrets in one transaction.
+_SEALED = 1_000
 
 
 class _Net:
@@ -86,6 +88,18 @@ def _mend() -> None:
     if _net.is_due():
         with _transaction() as connection:
             complete(connection, ledger.finished_jobs(connection))
+        _seal()
+
+
+def _seal() -> None:
+    """Brings every secret under the first master key, and forgets those that were rotated out."""
+    try:
+        with _transaction() as connection:
+            secret.forget_old(connection)
+            if sealed := secret.reseal(connection, limit=_SEALED):
+                log.info("%d secrets sealed under the first master key", sealed)
+    except ConfigurationError as error:
+        log.error("secrets were not sealed anew: %s", error)
 
 
 def _ring() -> None:

@@ -5,6 +5,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 from lengthwise.errors import NotFound
+from lengthwise.kinds.openai import batch_name
+
+__all__ = ["FileId", "batch_id", "batch_name", "file_id", "file_name"]
 
 _BATCH = re.compile(r"batch_([0-9a-f]{32})", re.ASCII)
 _FILE = re.compile(r"file-([0-9a-f]{32})(|-output|-errors)", re.ASCII)
@@ -32,10 +35,6 @@ def file_id(text: str) -> FileId:
     if found is None:
         raise NotFound("there is no such file")
     return FileId(UUID(found[1]), _ENDINGS.index(found[2]))
-
-
-def batch_name(batch: UUID) -> str:
-    return f"batch_{batch.hex}"
 
 
 def file_name(file: UUID, part: int = 0) -> str:

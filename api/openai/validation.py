@@ -9,7 +9,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from api.openai import event
 from api.openai.intake import Intake, chunk_items, counted
 from api.openai.line import Mistake, Reader, split
 from api.state import State
@@ -18,6 +17,7 @@ from lengthwise.catalog import ModelSpec
 from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.openai import ENDPOINTS
+from lengthwise.ledger import event, secret
 from lengthwise.ledger import file as files
 from lengthwise.ledger import validation as ledger
 from lengthwise.ledger.submit import NewItem, NewJob
@@ -58,7 +58,9 @@ def validate(state: State, waiting: Waiting, is_stopping: Callable[[], bool] = l
 
 def _fail(state: State, waiting: Waiting, errors: list[dict[str, object]]) -> None:
     with translated(), state.database.begin() as connection:
-        due = ledger.fail(connection, waiting.id, errors) and event.failed(connection, waiting)
+        due = ledger.fail(connection, waiting.id, errors) and event.announce_failed_batch(
+            connection, waiting.id, waiting.tenant_id, waiting.webhook_url
+        )
     if due:
         queue.ring(queue.DELIVER)
 
@@ -164,7 +166,7 @@ class _Validation:
             priority=Priority(waiting.priority),
             deadline_at=waiting.deadline_at,
             webhook_url=waiting.webhook_url,
-            webhook_secret=waiting.webhook_secret,
+            webhook_secret=waiting.webhook_secret and secret.of_job(waiting.id, waiting.webhook_secret),
             deduplicate=waiting.deduplicate,
         )
 

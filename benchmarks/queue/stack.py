@@ -20,7 +20,7 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.queue.client import Client
 from benchmarks.queue.meter import Meter
-from lengthwise import migrate, program
+from lengthwise import migrate, program, sealing
 from lengthwise.child import Child, Program, stop
 from lengthwise.embedded import Servers
 
@@ -103,6 +103,7 @@ def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str]
         LENGTHWISE_MODELS=str(catalog),
         LENGTHWISE_ADMIN_KEY=admin_key,
         LENGTHWISE_KEY_PEPPER=secrets.token_hex(32),
+        LENGTHWISE_MASTER_KEY=sealing.new_master_key(),
         **(extra or {}),
     )
     port = _free_port()

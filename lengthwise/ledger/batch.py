@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
+from lengthwise.ledger import secret
 from lengthwise.states import BatchState
 
 
@@ -73,7 +74,9 @@ class Batch:
 
 
 def insert(connection: Connection, new: NewBatch) -> None:
+    sealed = new.webhook_secret and secret.sealed_of_job(new.id, new.webhook_secret)
     values = asdict(new) | {"state": BatchState.VALIDATING, "details": Jsonb({"metadata": new.metadata})}
+    values["webhook_secret"] = sealed
     database.cursor(connection).execute(_INSERT, values)
 
 

@@ -47,7 +47,7 @@ def delete(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:
     _require_owned(connection, job_id, tenant_id)
     cursor = database.cursor(connection)
     job = {"jobs": [job_id], "job": job_id, "state": JobState.CANCELLED}
-    for statement in (_LOCK_OPEN_SHARDS, _DROP_SHARDS, _HIDE_JOB, _DELETE_DELIVERIES):
+    for statement in (_LOCK_OPEN_SHARDS, _DROP_SHARDS, _HIDE_JOB, _DELETE_PUSHES, _DELETE_DELIVERIES):
         cursor.execute(statement, job)
 
 
@@ -86,5 +86,7 @@ UPDATE jobs SET deleted_at = clock_timestamp(), idempotency_key = NULL,
                 finished_at = coalesce(finished_at, clock_timestamp())
 WHERE id = %(job)s AND deleted_at IS NULL
 """
+
+_DELETE_PUSHES = "DELETE FROM pushes WHERE job_id = %(job)s"
 
 _DELETE_DELIVERIES = "DELETE FROM deliveries WHERE job_id = %(job)s"

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import InvalidInput, Unavailable
+from lengthwise.ledger import secret
 
 HEADER = "Idempotency-Key"
 #: The last guard, should two requests ever pass the lock.
@@ -43,10 +44,10 @@ def find(connection: Connection, tenant_id: UUID, named: Named) -> Known | None:
     found = database.cursor(connection).execute(_FIND, {"tenant": tenant_id, "key": named.key}).fetchone()
     if found is None:
         return None
-    job_id, request_hash, secret = found
+    job_id, request_hash, stored = found
     if request_hash != named.request_hash:
         raise InvalidInput("another request was sent under this key; give each request a key of its own", HEADER)
-    return Known(job_id, secret)
+    return Known(job_id, stored and secret.of_job(job_id, stored))
 
 
 def lock(connection: Connection, tenant_id: UUID, key: str) -> None:

@@ -18,8 +18,12 @@ _JOBS = 100
 
 
 def expire(connection: Connection, *, retention_seconds: int) -> int:
-    """Puts jobs out of sight that ended longer ago than this, some at a time. Returns how many."""
+    """Puts jobs out of sight that ended longer ago than this, some at a time. Returns how many.
+
+    Deliveries that belong to no job, those of test events, go after the same time.
+    """
     cursor = database.cursor(connection)
+    cursor.execute(_FORGET_JOBLESS, {"retention": retention_seconds, "limit": _JOBS})
     cursor.execute(_EXPIRE, {"retention": retention_seconds, "limit": _JOBS})
     return cursor.rowcount
 
@@ -80,6 +84,13 @@ WHERE id = ANY(ARRAY(SELECT id FROM jobs
                      ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 
+_FORGET_JOBLESS = """
+DELETE FROM deliveries WHERE id = ANY(ARRAY(
+  SELECT id FROM deliveries
+  WHERE job_id IS NULL AND created_at < now() - make_interval(secs => %(retention)s)
+  ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+"""
+
 _TAKE = """
 SELECT id, n_items FROM jobs WHERE deleted_at IS NOT NULL
 ORDER BY deleted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -103,6 +114,7 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
 _KEEP_COUNT = f"UPDATE jobs SET n_items = part.first FROM {_PARTS} WHERE jobs.id = part.job_id AND part.first > 0"  # noqa: S608
 
 _FORGET = (
+    "DELETE FROM pushes WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM deliveries WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM batches WHERE id = ANY(%(jobs)s)",
     "DELETE FROM jobs WHERE id = ANY(%(jobs)s)",

@@ -1,7 +1,7 @@
 """The failed items of an ended job, for a job of their own."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
+from lengthwise.ledger import secret
 
 #: Payloads fetched at a time.
 _STRIDE = 1000
@@ -46,7 +47,9 @@ def failed(connection: Connection, job_id: UUID, tenant_id: UUID) -> Failed:
         raise Conflict("the job has not ended")
     if not found.n_failed:
         raise Conflict("no item of the job failed")
-    return found
+    if found.webhook_secret is None:
+        return found
+    return replace(found, webhook_secret=secret.of_job(job_id, found.webhook_secret))
 
 
 def payloads(connection: Connection, job: Failed) -> Iterator[bytes]:

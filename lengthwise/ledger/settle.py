@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary, event, lease
+from lengthwise.ledger import binary, event, lease, push
 from lengthwise.states import JobState, ResultStatus
 
 
@@ -76,15 +76,19 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
             "failed_bytes": [done.n_failed_bytes for done in settlements],
         },
     )
-    job_of = dict(cursor.fetchall())
-    if not job_of:
+    fenced = cursor.fetchall()
+    if not fenced:
         return Settled(frozenset(), False)
+    job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
     rows = (
         (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
     )
     binary.copy(cursor, binary.COPY_RESULTS, binary.results(rows))
+    followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
+    if followed:
+        push.note(connection, followed)
     due = complete(connection, set(job_of.values()))
-    return Settled(frozenset(job_of), due)
+    return Settled(frozenset(job_of), due or bool(followed))
 
 
 def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
@@ -114,7 +118,7 @@ FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded
             %(failed_bytes)s::bigint[])
   AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes)
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
-RETURNING shards.id, shards.job_id
+RETURNING shards.id, shards.job_id, shards.is_followed, shards.lo, shards.hi
 """  # noqa: S608 — of constants
 
 _LOCK_NEARLY_DONE = """

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary, turn
+from lengthwise.ledger import binary, push, secret, turn
 from lengthwise.ledger.idempotency import Named
 from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
@@ -113,6 +113,8 @@ class Submission:
         if len(self._chunk):
             self._write()
         self._write_shards()
+        if self._refused:
+            push.note_refused(self.connection, self.job.id)
         self._write_job()
 
     def _write(self) -> None:
@@ -183,6 +185,7 @@ class Submission:
                 "tags": tags,
                 "failed": [shard.hi - shard.lo if is_refused else 0 for shard in shards],
                 "failed_bytes": self._refused_bytes if is_refused else [0] * len(shards),
+                "tenant": self.job.tenant_id,
             },
         )
 
@@ -203,7 +206,7 @@ class Submission:
                 "n_arrival_padded": sum(each.padded for each in ({job.pool: self.arrival} | self.arrivals).values()),
                 "chunk_items": self.chunk_items,
                 "webhook_url": job.webhook_url,
-                "webhook_secret": job.webhook_secret,
+                "webhook_secret": job.webhook_secret and secret.sealed_of_job(job.id, job.webhook_secret),
                 "deadline_at": job.deadline_at,
                 "deduplicate": job.deduplicate,
                 "key": job.named and job.named.key,
@@ -231,18 +234,19 @@ INSERT INTO items (job_id, pos, index, n_tokens, payload)
 SELECT %(job)s, * FROM unnest(%(positions)s::int[], %(indexes)s::int[], %(tokens)s::int[], %(payloads)b::bytea[])
 """
 
-_INSERT_SHARDS = """
-INSERT INTO shards (job_id, pool, priority, state, bucket, lo, hi, n_tokens, vkey, n_failed, n_failed_bytes)
-SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, *
+_INSERT_SHARDS = f"""
+INSERT INTO shards (job_id, pool, priority, state, is_followed, bucket, lo, hi, n_tokens, vkey, n_failed,
+                    n_failed_bytes)
+SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, EXISTS ({push.FOLLOWERS}), *
 FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s::int[], %(tags)s::float8[],
             %(failed)s::int[], %(failed_bytes)s::bigint[])
-"""
+"""  # noqa: S608 — of a constant, like the next one
 
-_INSERT_JOB = """
+_INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of)
+                  retry_of, followers)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
         %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
-        %(key)s, %(hash)s, %(retry_of)s)
-"""
+        %(key)s, %(hash)s, %(retry_of)s, NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'))
+"""  # noqa: S608

@@ -51,6 +51,7 @@ def waiting_pools(connection: Connection) -> list[WaitingPool]:
 
 
 def deliveries_due(connection: Connection) -> bool:
+    """Whether a webhook is due, or results wait to be made into one."""
     cursor = database.cursor(connection)
     cursor.execute(_DELIVERIES_DUE)
     return cursor.fetchone() is not None
@@ -67,7 +68,8 @@ WHERE datname = current_database() AND usename = current_user AND application_na
 
 _EXPIRE_LEASES = """
 WITH lost AS MATERIALIZED (
-  SELECT id, job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, attempts, deaths, (lo + hi) / 2 AS middle
+  SELECT id, job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, attempts, deaths, is_followed,
+         (lo + hi) / 2 AS middle
   FROM shards WHERE state = 'leased' AND lease_until < now() AND (hi - lo > 1 OR deaths < %(max_deaths)s)
   ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), halves AS MATERIALIZED (
@@ -76,8 +78,9 @@ WITH lost AS MATERIALIZED (
     WHERE items.job_id = lost.job_id AND items.pos >= lost.lo AND items.pos < lost.middle
   ) first WHERE lost.hi - lost.lo > 1
 ), second AS (
-  INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, attempts, deaths)
-  SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, vkey, 'ready', attempts, deaths
+  INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, attempts, deaths, is_followed)
+  SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, vkey, 'ready', attempts, deaths,
+         is_followed
   FROM halves
 )
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
@@ -108,4 +111,7 @@ SELECT pool, head.priority, head.is_suspect FROM pools CROSS JOIN LATERAL (
 ORDER BY pool
 """
 
-_DELIVERIES_DUE = "SELECT 1 FROM deliveries WHERE state = 'pending' AND next_attempt_at <= now() LIMIT 1"
+_DELIVERIES_DUE = """
+SELECT 1 WHERE EXISTS (SELECT FROM deliveries WHERE state = 'pending' AND next_attempt_at <= now())
+            OR EXISTS (SELECT FROM pushes)
+"""

@@ -89,7 +89,7 @@ WHERE id = %(batch)s AND state = 'validating' AND not_before <= now()
 """
 
 _ACCEPT = """
-UPDATE batches SET state = %(state)s, model = %(model)s, in_progress_at = clock_timestamp()
+UPDATE batches SET state = %(state)s, model = %(model)s, in_progress_at = clock_timestamp(), webhook_secret = NULL
 WHERE id = %(batch)s AND state = 'validating'
 """
 

@@ -23,7 +23,7 @@ from tests.faults.control import Control
 from tests.faults.keeper import Keeper
 from tests.faults.proxy import Proxy
 from tests.faults.receiver import Receiver
-from tests.servers import DATABASE_VARIABLE, REDIS_VARIABLE, redis_client, wait_until
+from tests.servers import DATABASE_VARIABLE, MASTER_KEY, REDIS_VARIABLE, redis_client, wait_until
 
 LEASE_SECONDS = 3.0
 GRACE_SECONDS = 3.0
@@ -116,6 +116,7 @@ class Stack:
             DATABASE_VARIABLE: self.database_url,
             REDIS_VARIABLE: f"redis://127.0.0.1:{self.proxy.port}/0",
             **caller.VARIABLES,
+            "LENGTHWISE_MASTER_KEY": MASTER_KEY,
             "LENGTHWISE_MODELS": str(engine.install(engines, self._seconds_per_batch)),
             "PYTHONPATH": f"{_ROOT}:{engines}",
             control.FOLDER_VARIABLE: str(self._folder / "control"),

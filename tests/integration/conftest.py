@@ -15,7 +15,7 @@ from tests import caller
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import write_catalog
-from worker import drain, loaded
+from worker import deliver, drain, loaded
 from worker.generate import generate
 
 #: Runs every waiting pool until none waits.
@@ -48,6 +48,17 @@ def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
     """The API as a caller sees it: what the server would answer, whatever was raised."""
     with caller.calling(create_app(), raise_server_exceptions=False) as made:
         yield made
+
+
+@pytest.fixture
+def reachable(installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Webhooks may go to this machine; threads made under other settings are forgotten."""
+    monkeypatch.setenv("LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
+    settings.get.cache_clear()
+    deliver.forget()
+    yield
+    deliver.forget()
+    drain.forget()
 
 
 @pytest.fixture
@@ -86,8 +97,8 @@ def strict(servers: real.Urls, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestClient]:
     """``client`` for as long as a module's tests like, under settings of their own."""
     with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
-        named = {"database_url": url, "redis_url": servers.redis, "models": write_catalog(folder), **knobs}
-        for name, value in named.items():
+        named = {"database_url": url, "redis_url": servers.redis, "models": write_catalog(folder)}
+        for name, value in {**named, "master_key": real.MASTER_KEY, **knobs}.items():
             patch.setenv(f"LENGTHWISE_{name.upper()}", str(value))
         forget()
         with caller.calling(create_app(), raise_server_exceptions=False) as client:

@@ -1,8 +1,7 @@
 """Deliveries to real receivers on loopback: signed, recorded, retried, and never twice at once."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from socket import socket
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,12 +9,11 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from lengthwise import database
-from lengthwise.ledger import delivery
-from lengthwise.settings import Settings
+from lengthwise.ledger import delivery, outbox
 from lengthwise.states import DeliveryState
-from tests.integration.test_post import Receiver, answering, read_request
+from tests.integration.hooks import Answers, make_due, status
+from tests.integration.test_post import Receiver, answering
 from tests.ledger import knobs, must_take, put, sql, submit
-from tests.servers import redis_client
 from worker import drain
 from worker.backoff import DELAYS
 from worker.deliver import deliver
@@ -24,30 +22,7 @@ from worker.signing import new_secret
 SECRET = new_secret()
 
 
-@pytest.fixture(autouse=True)
-def reachable(installed: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    knobs(monkeypatch, webhook_allowed_networks="127.0.0.0/8")
-    yield
-    drain.forget()
-
-
-def status(code: int, more: bytes = b"") -> bytes:
-    return b"HTTP/1.1 %d Any\r\n%bContent-Length: 2\r\n\r\nok" % (code, more)
-
-
-class Answers:
-    """A receiver's script: one answer after the other, the last one for ever; it keeps what it was sent."""
-
-    def __init__(self, *answers: bytes, before: Callable[[], None] = lambda: None) -> None:
-        self._answers = list(answers)
-        self._before = before
-        self.received: list[tuple[dict[str, str], bytes]] = []
-
-    def __call__(self, connection: socket) -> None:
-        _, headers, body = read_request(connection)
-        self.received.append((headers, body))
-        self._before()
-        connection.sendall(self._answers.pop(0) if len(self._answers) > 1 else self._answers[0])
+pytestmark = pytest.mark.usefixtures("reachable")
 
 
 def ended(url: str) -> UUID:
@@ -60,12 +35,8 @@ def ended(url: str) -> UUID:
 def of(job: UUID) -> dict[str, Any]:
     """The job's delivery with its attempts."""
     with database.engine().begin() as connection:
-        [found] = delivery.of_job(connection, job)
+        [found] = outbox.of_job(connection, job)
     return found
-
-
-def make_due() -> None:
-    sql("UPDATE deliveries SET next_attempt_at = now()")
 
 
 def test_an_event_arrives_and_verifies() -> None:
@@ -163,26 +134,13 @@ def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor) ->
     assert {of(job)["state"] for job in jobs} == {"delivered"}
 
 
-def test_another_thread_is_called_before_a_slow_receiver_answers(redis_url: str) -> None:
-    bells: list[int] = []
-
-    def count() -> None:
-        with redis_client(redis_url) as client:
-            bells.append(int(client.llen("deliver")))
-
-    with Receiver(Answers(status(200), before=count)) as receiver:
-        ended(receiver.url())
-        deliver()
-    assert bells == [1]
-
-
 def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> None:
     script = Answers(status(200))
     with Receiver(script) as receiver:
         job = ended(receiver.url())
         token = uuid4()
         with database.engine().begin() as connection:
-            [held] = delivery.claim_due(connection, token, limit=1, hold_seconds=60)
+            [held], _ = delivery.claim_due(connection, token, limit=1, lane_limit=1, hold_seconds=60)
         deliver()
         assert script.received == []
         make_due()
@@ -191,7 +149,7 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> 
     [(started_at, seconds)] = sql("SELECT started_at, seconds FROM attempts")
     late = delivery.Attempt(started_at, seconds, 500, None, "")
     with database.engine().begin() as connection:
-        assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0)
+        assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0, 1e9)
     assert (of(job)["state"], len(of(job)["attempts"])) == ("delivered", 1)
 
 

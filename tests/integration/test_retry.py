@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from api import tenant
 from lengthwise import database
+from lengthwise.ledger import secret as sealed_secret
 from lengthwise.ledger.retry import failed as failed_of
 from lengthwise.ledger.retry import payloads
 from tests import ledger
@@ -73,8 +74,9 @@ def test_the_failed_items_and_no_others_run_again_in_their_order(client: TestCli
     assert [line["metadata"]["none"] for line in found] == [None] * 3
     assert look(client, made["id"])["counts"]["succeeded"] == 3
     assert look(client, job["id"]) == before, "an ended job never changes"
-    secrets = sql("SELECT secrets FROM deliveries WHERE job_id = :job", job=UUID(made["id"]))
-    assert secrets == [([hook["secret"]],)]
+    [(stored,)] = sql("SELECT webhook_secret FROM jobs WHERE id = :job", job=UUID(made["id"]))
+    assert sealed_secret.of_job(UUID(made["id"]), stored) == hook["secret"]
+    assert ledger.n_deliveries(UUID(made["id"])) == 1
 
 
 def test_a_job_that_is_no_retry_says_so(client: TestClient) -> None:

@@ -1,0 +1,154 @@
+"""How soon a webhook's first attempt follows the end of its job: ``python -m benchmarks.deliveries``.
+
+Real processes: API, delivery worker, PostgreSQL and Redis. One-item jobs that wait (nobody generates) are cancelled
+over HTTP at a steady rate, and the end of each goes to two endpoints: one that answers, and one that takes the
+connection and never does. Its last line is one JSON object.
+"""
+
+import argparse
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from http.client import HTTPConnection
+from statistics import quantiles
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+from benchmarks.queue import stack
+from benchmarks.queue.client import Client
+from benchmarks.queue.corpus import write_catalog
+from benchmarks.queue.meter import Cost
+from benchmarks.queue.stack import Stack
+
+_CALLERS = 4
+_PATIENCE = 30.0
+_LATENCIES = """
+SELECT extract(epoch FROM min(attempts.started_at) - jobs.finished_at)::float8
+FROM jobs JOIN deliveries ON deliveries.job_id = jobs.id AND deliveries.endpoint_id = %s
+LEFT JOIN attempts ON attempts.delivery_id = deliveries.id
+WHERE jobs.id = ANY(%s) GROUP BY jobs.id, jobs.finished_at
+"""
+
+
+class Receivers:
+    """Two receivers on loopback, on a thread of their own."""
+
+    def __init__(self) -> None:
+        self.n_answered = 0
+        self.n_hanging = 0
+        self.ports: list[int] = []
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            await reader.readexactly(int(length.partition(b":")[2]))
+            self.n_answered += 1
+            writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+            await writer.drain()
+        writer.close()
+
+    async def _hang(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.n_hanging += 1
+        with suppress(OSError):
+            while await reader.read(65_536):
+                pass
+        writer.close()
+
+    async def _serve(self, ready: threading.Event, over: asyncio.Event) -> None:
+        servers = [await asyncio.start_server(handler, "127.0.0.1", 0) for handler in (self._answer, self._hang)]
+        self.ports = [server.sockets[0].getsockname()[1] for server in servers]
+        ready.set()
+        await over.wait()
+        for server in servers:
+            server.close()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        loop, ready, over = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+        thread = threading.Thread(target=loop.run_until_complete, args=(self._serve(ready, over),), daemon=True)
+        thread.start()
+        ready.wait()
+        try:
+            yield
+        finally:
+            loop.call_soon_threadsafe(over.set)
+            thread.join(5)
+
+
+def register(port: int, receiver: int) -> str:
+    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+    body = json.dumps({"url": f"http://127.0.0.1:{receiver}/hook", "events": ["job.cancelled"]})
+    connection.request("POST", "/v1/webhook-endpoints", body, {"content-type": "application/json"})
+    return str(json.load(connection.getresponse())["id"])
+
+
+def cancel(port: int, jobs: list[str], rate: float) -> float:
+    """Ends these jobs at ``rate`` a second, from a few callers. Returns the rate that was reached."""
+    began = time.monotonic()
+
+    def call(first: int) -> None:
+        client = Client(port)
+        for n in range(first, len(jobs), _CALLERS):
+            time.sleep(max(0.0, began + n / rate - time.monotonic()))
+            client.cancel(jobs[n])
+
+    threads = [threading.Thread(target=call, args=(first,)) for first in range(_CALLERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return len(jobs) / (time.monotonic() - began)
+
+
+def measure(running: Stack, rate: float, seconds: float) -> dict[str, Any]:
+    receivers = Receivers()
+    with receivers.running(), psycopg.connect(running.bench.database("ours"), autocommit=True) as database:
+        good, _ = (register(running.port, port) for port in receivers.ports)
+        client = Client(running.port)
+        cancel(running.port, [client.submit_one("warm", "normal") for _ in range(40)], 20)
+        jobs = [client.submit_one("x", "normal") for _ in range(int(rate * seconds))]
+        meter = running.meter()
+        before = meter.read()
+        reached = cancel(running.port, jobs, rate)
+        cost = Cost.between(before, meter.read())
+        gives_up_at = time.monotonic() + _PATIENCE
+        found: list[float | None] = [None]
+        while time.monotonic() < gives_up_at and (len(found) < len(jobs) or None in found):
+            time.sleep(0.5)
+            found = [each for (each,) in database.execute(_LATENCIES, [good, [UUID(job) for job in jobs]])]
+    known = [each * 1000 for each in found if each is not None]
+    cuts = quantiles(known, n=100, method="inclusive")
+    return {
+        "jobs": len(jobs),
+        "jobs_per_second": round(reached, 1),
+        "first_attempts": len(known),
+        "p50_ms": round(cuts[49], 1),
+        "p99_ms": round(cuts[98], 1),
+        "longest_ms": round(max(known), 1),
+        "connections_that_hang": receivers.n_hanging,
+        "cpu_seconds": {name: round(used, 2) for name, used in cost.cpu.items()},
+        "seconds": round(cost.seconds, 1),
+        "others_share": round(cost.others_share, 2),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.deliveries", description=__doc__)
+    parser.add_argument("--rate", type=float, default=100, help="jobs a second")
+    parser.add_argument("--seconds", type=float, default=10, help="for how long")
+    given = parser.parse_args()
+    with stack.bench() as bench:
+        catalog = write_catalog(bench.folder / "instant")
+        extra = {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+        with stack.ours(bench, catalog, workers=0, extra=extra) as running:
+            print(json.dumps(measure(running, given.rate, given.seconds)))
+
+
+if __name__ == "__main__":
+    main()

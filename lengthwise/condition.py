@@ -1,0 +1,203 @@
+"""Conditions on a result's output, such as ``flagged == true and scores.violence >= 0.5``: which results are pushed.
+
+    condition   = choice { "or" choice }
+    choice      = term { "and" term }
+    term        = path operator literal | "(" condition ")"
+    path        = name { "." name }       a name is of letters, digits, _ and -, or anything as a JSON string
+    operator    = "==" | "!=" | "<" | "<=" | ">" | ">="
+    literal     = a JSON string, number, true, false or null
+
+What is not there counts as null. Only two numbers, or two strings, are less or greater than each other; of different
+types nothing is equal. Pure and without eval: a parsed condition is data that is walked, in time linear in its length.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from lengthwise.errors import InvalidInput
+
+MAX_CHARACTERS = 500
+MAX_DEPTH = 10
+FIELD = "filter"
+
+_STRING = r'"(?:[^"\\\x00-\x1f]|\\.)*"'
+_TOKEN = re.compile(
+    rf"""\s*(?:(?P<string>{_STRING})|(?P<number>-?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?(?![\w.]))
+    |(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|(?P<operator>==|!=|<=|>=|<|>)|(?P<mark>[().]))""",
+    re.VERBOSE | re.ASCII,
+)
+_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+_WORDS = {"true": True, "false": False, "null": None}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    path: tuple[str, ...]
+    operator: str
+    literal: str | float | bool | None
+
+    def holds(self, output: Any) -> bool:
+        value = _at(output, self.path)
+        if self.operator in _ORDERED:
+            kind = _kind(self.literal)
+            return (
+                kind in ("number", "string") and _kind(value) == kind and _ORDERED[self.operator](value, self.literal)
+            )
+        is_equal = _kind(value) == _kind(self.literal) and bool(value == self.literal)
+        return is_equal == (self.operator == "==")
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    parts: tuple["Condition", ...]
+
+    def holds(self, output: Any) -> bool:
+        return all(part.holds(output) for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Some:
+    parts: tuple["Condition", ...]
+
+    def holds(self, output: Any) -> bool:
+        return any(part.holds(output) for part in self.parts)
+
+
+Condition = Comparison | Every | Some
+
+
+def parse(text: str) -> Condition:
+    """Raises ``InvalidInput`` that says where ``text`` cannot be read, and not what stands there."""
+    if len(text) > MAX_CHARACTERS:
+        raise InvalidInput(f"may have at most {MAX_CHARACTERS} characters", FIELD)
+    reader = _Reader(text)
+    found = reader.condition(0)
+    if not reader.is_at_end:
+        raise reader.refusal("'and', 'or' or the end")
+    return found
+
+
+def _at(output: Any, path: tuple[str, ...]) -> Any:
+    for name in path:
+        output = output.get(name) if isinstance(output, dict) else None
+    return output
+
+
+def _kind(value: Any) -> str:
+    match value:
+        case bool():
+            return "boolean"
+        case int() | float():
+            return "number"
+        case str():
+            return "string"
+        case None:
+            return "null"
+        case _:
+            return "other"
+
+
+class _Reader:
+    """Tokens of a text, one ahead."""
+
+    def __init__(self, text: str) -> None:
+        self._tokens = list(_tokens(text))
+        self._next = 0
+
+    @property
+    def is_at_end(self) -> bool:
+        return self._next == len(self._tokens)
+
+    def refusal(self, expected: str) -> InvalidInput:
+        place = "its end" if self.is_at_end else f"character {self._tokens[self._next][2] + 1}"
+        return InvalidInput(f"cannot be read: {expected} is expected at {place}", FIELD)
+
+    def _take(self, kind: str, *values: str) -> str | None:
+        """The next token, if it is of this kind and, where values are given, one of these."""
+        if self.is_at_end:
+            return None
+        found, value, _ = self._tokens[self._next]
+        if found != kind or (values and value not in values):
+            return None
+        self._next += 1
+        return value
+
+    def condition(self, depth: int) -> Condition:
+        if depth > MAX_DEPTH:
+            raise self.refusal(f"no deeper parenthesis than {MAX_DEPTH}")
+        return self._joined("or", lambda: self._joined("and", lambda: self._term(depth), Every), Some)
+
+    def _joined(
+        self, word: str, part: Callable[[], Condition], join: Callable[[tuple[Condition, ...]], Condition]
+    ) -> Condition:
+        parts = [part()]
+        while self._take("name", word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else join(tuple(parts))
+
+    def _term(self, depth: int) -> Condition:
+        if self._take("mark", "("):
+            inner = self.condition(depth + 1)
+            if not self._take("mark", ")"):
+                raise self.refusal("')'")
+            return inner
+        path = self._path()
+        compared = self._take("operator")
+        if compared is None:
+            raise self.refusal("one of == != < <= > >=")
+        return Comparison(path, compared, self._literal())
+
+    def _path(self) -> tuple[str, ...]:
+        names = [self._name()]
+        while self._take("mark", "."):
+            names.append(self._name())
+        return tuple(names)
+
+    def _name(self) -> str:
+        if (quoted := self._take("string")) is not None:
+            return str(self._json(quoted))
+        name = self._take("name")
+        if name is None:
+            raise self.refusal("a name")
+        return name
+
+    def _literal(self) -> str | float | bool | None:
+        if word := self._take("name", *_WORDS):
+            return _WORDS[word]
+        written = self._take("string") or self._take("number")
+        if written is None:
+            raise self.refusal("a JSON string, number, true, false or null")
+        found: str | float = self._json(written)
+        return found
+
+    def _json(self, written: str) -> Any:
+        try:
+            value = from_json(written)
+        except ValueError:
+            self._next -= 1
+            raise self.refusal("JSON") from None
+        if value in (float("inf"), float("-inf")):
+            self._next -= 1
+            raise self.refusal("a number in range")
+        return value
+
+
+def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
+    """Each token's kind, text and place."""
+    at, end = 0, len(text.rstrip())
+    while at < end:
+        found = _TOKEN.match(text, at)
+        if found is None or found.lastgroup is None:
+            raise InvalidInput(f"cannot be read at character {at + 1}", FIELD)
+        yield found.lastgroup, found[found.lastgroup], found.start(found.lastgroup)
+        at = found.end()

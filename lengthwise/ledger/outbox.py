@@ -1,0 +1,125 @@
+"""What a caller may see of its webhooks' deliveries, and sending them again. No secret is among them.
+
+Sent again, a delivery keeps its id, and so its webhook-id, and begins its schedule anew.
+"""
+
+from datetime import datetime
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg.rows import dict_row
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.errors import Conflict, NotFound
+
+Shown = dict[str, Any]
+
+
+def of_job(connection: Connection, job_id: UUID) -> list[Shown]:
+    """A job's deliveries with their attempts, oldest first."""
+    return _shown(connection, _OF_JOB, job=job_id)
+
+
+def of_endpoint(
+    connection: Connection, endpoint_id: UUID, state: str | None, after: UUID | None, limit: int
+) -> list[Shown]:
+    """An endpoint's deliveries, newest first, those written before the one ``after``; of one ``state`` if given."""
+    return _shown(connection, _OF_ENDPOINT, endpoint=endpoint_id, state=state, after=after, limit=limit)
+
+
+def one(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> Shown:
+    """Raises ``NotFound``."""
+    found = _shown(connection, _ONE, id=delivery_id, tenant=tenant_id)
+    if not found:
+        raise NotFound("there is no such delivery")
+    return found[0]
+
+
+def _shown(connection: Connection, where: str, **params: Any) -> list[Shown]:
+    cursor = database.cursor(connection, rows=dict_row)
+    return cursor.execute(_SHOWN.format(where=where), params).fetchall()
+
+
+def resend(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> Shown:
+    """Makes a delivery of whatever state due now; one whose attempt is running stays as it is.
+
+    Raises ``NotFound``, and ``Conflict`` while its endpoint is disabled.
+    """
+    shown = one(connection, delivery_id, tenant_id)
+    if shown["endpoint_id"] is not None:
+        require_enabled(connection, shown["endpoint_id"])
+    database.cursor(connection).execute(_RESEND, {"id": delivery_id})
+    return one(connection, delivery_id, tenant_id)
+
+
+class Replayed(NamedTuple):
+    n_deliveries: int
+    #: Where to go on, if there are more.
+    next_since: datetime | None
+
+
+def replay(
+    connection: Connection, endpoint_id: UUID, since: datetime, *, only_failed: bool, limit: int = 10_000
+) -> Replayed:
+    """Makes the endpoint's deliveries due again that were written at ``since`` or later, the first ``limit`` of them.
+
+    Raises ``Conflict`` while it is disabled.
+    """
+    require_enabled(connection, endpoint_id)
+    cursor = database.cursor(connection)
+    given = {"endpoint": endpoint_id, "since": since, "only_failed": only_failed, "limit": limit}
+    cursor.execute(_REPLAY, given)
+    times = [row[0] for row in cursor.fetchall()]
+    return Replayed(len(times), max(times) if len(times) == limit else None)
+
+
+def require_enabled(connection: Connection, endpoint_id: UUID) -> None:
+    """Holds the endpoint's row, so that it is not disabled meanwhile. Raises ``Conflict`` if it is already."""
+    found = database.cursor(connection).execute(_IS_ENABLED, {"endpoint": endpoint_id}).fetchone()
+    if found is None or not found[0]:
+        raise Conflict("the endpoint is disabled; enable it first")
+
+
+_SHOWN = """
+SELECT deliveries.id, deliveries.job_id, deliveries.endpoint_id, deliveries.event, deliveries.url, deliveries.state,
+       deliveries.created_at, deliveries.finished_at,
+       CASE WHEN deliveries.state = 'pending' THEN deliveries.next_attempt_at END AS next_attempt_at,
+       coalesce((SELECT jsonb_agg(jsonb_build_object('n', n, 'started_at', started_at, 'seconds', seconds,
+                                                     'status', status, 'error', error, 'response', response) ORDER BY n)
+                 FROM attempts WHERE attempts.delivery_id = deliveries.id), '[]') AS attempts
+FROM deliveries {where}
+"""
+
+_OF_JOB = "WHERE job_id = %(job)s ORDER BY created_at, id"
+
+_OF_ENDPOINT = """
+WHERE endpoint_id = %(endpoint)s AND (%(state)s::text IS NULL OR state = %(state)s)
+  AND (%(after)s::uuid IS NULL
+       OR (created_at, id) < (SELECT created_at, id FROM deliveries
+                              WHERE id = %(after)s AND endpoint_id = %(endpoint)s))
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""
+
+_ONE = """
+WHERE deliveries.id = %(id)s
+  AND CASE WHEN endpoint_id IS NULL
+           THEN EXISTS (SELECT FROM jobs WHERE jobs.id = job_id AND tenant_id = %(tenant)s AND deleted_at IS NULL)
+           ELSE EXISTS (SELECT FROM webhook_endpoints endpoint
+                        WHERE endpoint.id = endpoint_id AND tenant_id = %(tenant)s) END
+"""
+
+_AGAIN = "state = 'pending', next_attempt_at = now(), finished_at = NULL, n_before = attempts"
+
+_RESEND = f"UPDATE deliveries SET {_AGAIN} WHERE id = %(id)s AND token IS NULL"  # noqa: S608 - of a constant, like the next
+
+_REPLAY = f"""
+UPDATE deliveries SET {_AGAIN} WHERE id = ANY(ARRAY(
+  SELECT id FROM deliveries
+  WHERE endpoint_id = %(endpoint)s AND created_at >= %(since)s
+    AND CASE WHEN %(only_failed)s THEN state = 'failed' ELSE state <> 'pending' END
+  ORDER BY created_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING created_at
+"""  # noqa: S608
+
+_IS_ENABLED = "SELECT is_enabled FROM webhook_endpoints WHERE id = %(endpoint)s FOR SHARE"
