@@ -13,6 +13,10 @@
     delivery     webhooks that are due, and what came of them
     sweep        what time alone must mend
     urgency      shards whose deadline nears
+    key          who may ask, and what
+    tenant       tenants and their limits
+    rate         requests a minute
+    usage        what each key did on each day
     retention    jobs that are forgotten, and their rows removed
 
 Rows are locked in one order everywhere: the tenant before shards, these before jobs, and each in order of id, so that

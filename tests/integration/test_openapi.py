@@ -37,6 +37,8 @@ STATUSES = {
     "get /v1/tenants": "200 404 422 default",
     "get /v1/tenants/{tenant_id}": "200 404 default",
     "patch /v1/tenants/{tenant_id}": "200 400 404 409 413 415 422 507 default",
+    "get /v1/usage": "200 422 default",
+    "get /v1/tenants/{tenant_id}/usage": "200 404 422 default",
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
 }
