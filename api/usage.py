@@ -1,5 +1,6 @@
 """What a tenant's keys did, day by day."""
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Literal
 from uuid import UUID
@@ -12,7 +13,7 @@ from api.key import named
 from api.state import State, of
 from api.tenant import Admin, Reader
 from lengthwise.database import translated
-from lengthwise.errors import InvalidInput
+from lengthwise.errors import InvalidInput, Unavailable
 from lengthwise.key import INSTALLATION
 from lengthwise.ledger import tenant as tenants
 from lengthwise.ledger import usage as ledger
@@ -58,7 +59,8 @@ def _usage(state: State, tenant: UUID, first: str | None, to: str | None) -> Usa
     first_day = _day(first, "from") or last_day - timedelta(days=min(29, (last_day - date.min).days))
     if not 0 <= (last_day - first_day).days < _MOST_DAYS:
         raise InvalidInput(f"must be a day up to the last one, and {_MOST_DAYS} days before it at most", "from")
-    state.tally.write()  # what this process counted is in it
+    with suppress(Unavailable):  # then it is read as it was last written, say while Postgres takes no writes
+        state.tally.write()
     with translated(), state.database.begin() as connection:
         found = ledger.of_tenant(connection, tenant, first_day, last_day)
     return UsageList(data=list(map(_shown, found)))

@@ -68,11 +68,12 @@ def test_a_job_counts_once_by_what_was_done_of_it(
     sweep()
     assert done(client, made["id"]) == NOTHING, "an open job counts for nothing yet"
     ending: dict[str, Callable[[], object]] = {
-        "completed": lambda: (sql("UPDATE shards SET state = 'ready' WHERE state = 'leased'"), run_worker()),
+        "completed": run_worker,
         "cancelled": lambda: client.post(job["links"]["cancel"]),
         "deleted": lambda: client.delete(job["links"]["self"]),
         "expired": lambda: sql("UPDATE jobs SET deadline_at = now() - interval '1 second'"),
     }
+    sql("UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL WHERE state = 'leased'")
     ending[how]()
     sweep()
     sweep()
