@@ -8,13 +8,15 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import delivery, document, endpoint, health, job, key, model, problem, retry, tenancy
+from api import delivery, document, endpoint, health, job, key, model, problem, retry, tenancy, usage
 from api.backlog import Backlog
 from api.ending import Endings
 from api.keyring import Keyring
 from api.openai import batches, files
 from api.openai.validator import Validator
+from api.rate import RateHeaders, Rates
 from api.state import State
+from api.tally import Tally
 from lengthwise import database, settings
 from lengthwise.catalog_file import CatalogFile
 from lengthwise.settings import Settings
@@ -26,7 +28,16 @@ def create_app(given: Settings | None = None) -> FastAPI:
     current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
     ledger = database.connect(current.require_database_url(), current.database_connections)
     models = CatalogFile(current.models, current.models_seconds)
-    shared = State(current, models, ledger, Backlog(ledger, current), Endings(ledger), Keyring(ledger, current))
+    shared = State(
+        current,
+        models,
+        ledger,
+        Backlog(ledger, current),
+        Endings(ledger),
+        Keyring(ledger, current),
+        Rates(ledger),
+        Tally(ledger),
+    )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -35,6 +46,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
         yield
         await validator.close()
         await shared.endings.close()
+        await shared.tally.close()
         shared.database.dispose()
 
     app = FastAPI(
@@ -47,8 +59,9 @@ def create_app(given: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would repeat the path that was sent
     )
     app.state.shared = shared
+    app.add_middleware(RateHeaders)
     problem.install(app)
-    for module in (job, retry, model, files, batches, endpoint, delivery, key, tenancy, health):
+    for module in (job, retry, model, files, batches, endpoint, delivery, key, tenancy, usage, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

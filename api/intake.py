@@ -15,6 +15,7 @@ from uuid import UUID, uuid4
 from pydantic import ValidationError
 from sqlalchemy import Connection
 
+from api import caller
 from api.item import Checked, Reader
 from api.problem import invalid
 from api.schema import JobHeader, Webhook
@@ -146,6 +147,7 @@ class Intake:
     def _submission(self) -> Submission:
         order, spec = self.order, self.order.spec
         webhook = order.header.webhook
+        asking = caller.current()
         job = NewJob(
             id=self.job_id,
             tenant_id=self.tenant_id,
@@ -160,6 +162,8 @@ class Intake:
             deduplicate=order.header.deduplicate,
             named=self.named,
             retry_of=self.retry_of,
+            key_id=asking.key_id if asking else None,
+            max_open_jobs=asking.max_open_jobs if asking else None,
         )
         beams = order.kind.decoding(spec, order.params).beams
         arrival = ArrivalOrder(max(1, spec.batch_tokens // beams), max(1, spec.batch_rows // beams))

@@ -50,7 +50,7 @@ class Key(BaseModel):
     object: Literal["key"] = "key"
     tenant: str
     name: str
-    scopes: list[ScopeName]
+    scopes: list[keys.Scope]
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -123,7 +123,7 @@ def _shown(row: ledger.Key) -> Key:
         id=str(row.id),
         tenant=str(row.tenant_id),
         name=row.name,
-        scopes=row.scopes,
+        scopes=list(map(keys.Scope, row.scopes)),
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

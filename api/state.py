@@ -8,6 +8,8 @@ from sqlalchemy import Engine
 from api.backlog import Backlog
 from api.ending import Endings
 from api.keyring import Keyring
+from api.rate import Rates
+from api.tally import Tally
 from lengthwise.catalog import Catalog
 from lengthwise.catalog_file import CatalogFile
 from lengthwise.settings import Settings
@@ -21,6 +23,8 @@ class State:
     backlog: Backlog
     endings: Endings
     keyring: Keyring
+    rates: Rates
+    tally: Tally
 
     @property
     def catalog(self) -> Catalog:

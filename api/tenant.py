@@ -41,6 +41,8 @@ async def current(
     if known is None:
         known = request.state.caller = await state.keyring.admit(authorization)
         caller.set_current(known)
+        state.tally.count(known)
+        await state.rates.count(request, known)
     if not all(map(known.may, wanted.scopes)):
         raise Forbidden
     return known.tenant_id

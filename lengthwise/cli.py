@@ -15,7 +15,7 @@ import typer
 
 from lengthwise import device, model, program, settings
 from lengthwise.child import Child, Program
-from lengthwise.commands import jobs, models, results, submit
+from lengthwise.commands import jobs, keys, models, results, submit, tenants
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.supervisor import Supervisor
 
@@ -34,6 +34,8 @@ app.command()(jobs.cancel)
 app.command()(jobs.retry)
 app.command()(jobs.delete)
 app.command()(models.models)
+app.add_typer(keys.app, name="keys")
+app.add_typer(tenants.app, name="tenants")
 
 #: Seconds that uvicorn gives open requests at its end; a download may be long.
 _API_GRACE = 5

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
-from lengthwise.ledger import batch, cancel, file, retention, secret, urgency
+from lengthwise.ledger import batch, cancel, file, retention, secret, urgency, usage
 from lengthwise.ledger import sweep as ledger
 from lengthwise.ledger.claim import claim_condemned
 from lengthwise.ledger.settle import complete, settle
@@ -24,6 +24,8 @@ _PURGE_ITEMS = 5_000
 _LOCK_SECONDS = 0.5
 #: Secrets in one transaction.
 _SEALED = 1_000
+#: Ended jobs that are added to usage in one transaction.
+_COUNT_JOBS = 100
 
 
 class _Net:
@@ -43,11 +45,12 @@ _net = _Net()
 
 
 def sweep() -> None:
-    """Expires leases and deadlines, ends jobs whose end was missed, rings for whatever waits, and forgets old jobs."""
+    """Expires leases and deadlines, ends jobs whose end was missed, rings for what waits, counts and forgets jobs."""
     try:
         with database.translated():
             _mend()
             _ring()
+            _count()
             _forget()
     except Unavailable as error:
         log.warning("not swept: %s", error)
@@ -112,6 +115,13 @@ def _ring() -> None:
             queue.ring(queue.GENERATE, [pool.name])
     if due and queue.length(queue.DELIVER) < queue.MAX_BELLS:
         queue.ring(queue.DELIVER)
+
+
+def _count() -> None:
+    is_more = True
+    while is_more:
+        with _transaction() as connection:
+            is_more = usage.count_ended(connection, limit=_COUNT_JOBS) == _COUNT_JOBS
 
 
 def _forget() -> None:

@@ -13,6 +13,10 @@
     delivery     webhooks that are due, and what came of them
     sweep        what time alone must mend
     urgency      shards whose deadline nears
+    key          who may ask, and what
+    tenant       tenants and their limits
+    rate         requests a minute
+    usage        what each key did on each day
     retention    jobs that are forgotten, and their rows removed
     file         uploaded files, in chunks
     file_list    these, and the outputs of batches that are read like files

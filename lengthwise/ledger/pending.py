@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.errors import TooBusy
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,20 @@ def by_tenant(connection: Connection) -> dict[UUID, Pending]:
     cursor.execute(_BY_TENANT)
     return {tenant: Pending(tokens, limit) for tenant, tokens, limit in cursor.fetchall()}
 
+
+def require_room(connection: Connection, tenant_id: UUID, most: int) -> None:
+    """Raises ``TooBusy`` if the tenant has so many open jobs."""
+    found = database.cursor(connection).execute(_N_OPEN, {"tenant": tenant_id, "most": most}).fetchone()
+    if found and found[0] >= most:
+        raise TooBusy(f"{most} or more of your jobs are open, which is the limit", retry_after=_JOB_SECONDS)
+
+
+#: When a job may have ended, for who waits for room.
+_JOB_SECONDS = 5
+
+_N_OPEN = """
+SELECT count(*) FROM (SELECT FROM jobs WHERE tenant_id = %(tenant)s AND state = 'open' LIMIT %(most)s) open
+"""
 
 # Job by job, by the partial index of open shards, however many shards are done: OFFSET 0 keeps the planner from joining
 # with all of them.

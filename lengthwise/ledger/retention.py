@@ -91,8 +91,9 @@ DELETE FROM deliveries WHERE id = ANY(ARRAY(
   ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 
+# What is still to be counted is counted by the next sweep, or by this one before.
 _TAKE = """
-SELECT id, n_items FROM jobs WHERE deleted_at IS NOT NULL
+SELECT id, n_items FROM jobs WHERE deleted_at IS NOT NULL AND NOT usage_due
 ORDER BY deleted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 """
 

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary, push, secret, turn
+from lengthwise.ledger import binary, pending, push, secret, turn
 from lengthwise.ledger.idempotency import Named
 from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
@@ -35,6 +35,9 @@ class NewJob:
     #: The request's name and hash, where its caller gave it a name.
     named: Named | None = None
     retry_of: UUID | None = None
+    #: Whose key made it, and how many jobs its tenant may have open at a time.
+    key_id: UUID | None = None
+    max_open_jobs: int | None = None
 
 
 class NewItem(NamedTuple):
@@ -102,7 +105,7 @@ class Submission:
             items = items[len(taken) :]
 
     def finish(self) -> None:
-        """Writes what is left, the shards and the job itself."""
+        """Writes what is left, the shards and the job itself. Raises ``TooBusy`` if its tenant has enough open jobs."""
         if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
             self._finish()
         else:
@@ -115,6 +118,9 @@ class Submission:
         self._write_shards()
         if self._refused:
             push.note_refused(self.connection, self.job.id)
+        if self.job.max_open_jobs is not None:
+            # The tenant is locked by now: no other job of it becomes open before this one is.
+            pending.require_room(self.connection, self.job.tenant_id, self.job.max_open_jobs)
         self._write_job()
 
     def _write(self) -> None:
@@ -212,6 +218,7 @@ class Submission:
                 "key": job.named and job.named.key,
                 "hash": job.named and job.named.request_hash,
                 "retry_of": job.retry_of,
+                "key_id": job.key_id,
             },
         )
 
@@ -245,8 +252,9 @@ FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s:
 _INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of, followers)
+                  retry_of, key_id, usage_due, followers)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
         %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
-        %(key)s, %(hash)s, %(retry_of)s, NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'))
+        %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'))
 """  # noqa: S608

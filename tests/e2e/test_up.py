@@ -11,13 +11,21 @@ from urllib.parse import urlsplit
 import psycopg
 import pytest
 
-from tests.servers import DATABASE_VARIABLE, REDIS_VARIABLE, Up, processes_mentioning, up, wait_until
+from tests.caller import bearer
+from tests.servers import (
+    DATABASE_VARIABLE,
+    OF_AN_INSTALLATION,
+    Up,
+    processes_mentioning,
+    up,
+    wait_until,
+)
 
 
-def _status(url: str) -> int:
+def _status(url: str, path: str = "/readyz", key: str | None = None) -> int:
     connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
     try:
-        connection.request("GET", "/readyz")
+        connection.request("GET", path, headers={} if key is None else bearer(key))
         return connection.getresponse().status
     finally:
         connection.close()
@@ -31,6 +39,22 @@ def test_it_says_ready_and_is(data: Path) -> None:
     with up(data) as running:
         assert _status(running.wait_ready()) == 200
         assert running.said.read_text().count("\n") == 1
+
+
+def test_its_first_key_lets_in_and_is_still_the_same_after_a_restart(data: Path) -> None:
+    with up(data, "--workers", "0") as running:
+        url, key = running.wait_ready(), running.key()
+        assert running.progress.read_text().count(key) == 1
+        assert _status(url, "/v1/jobs") == 401
+        made = _lengthwise("keys", "create", "shop", "--data", str(data), "--url", url)
+        assert made.returncode == 0, made.stderr
+        assert _status(url, "/v1/jobs", made.stdout.strip()) == 200
+        running.stop()
+    with up(data, "--workers", "0") as running:
+        assert _status(running.wait_ready(), "/v1/jobs", made.stdout.strip()) == 200
+        assert running.key() == key
+        assert key not in running.progress.read_text()
+        assert not any(key in log.read_text() for log in (data / "logs").iterdir())
 
 
 def test_sigterm_stops_everything_it_started(data: Path) -> None:
@@ -119,6 +143,6 @@ def test_a_command_without_its_servers_names_the_variable(command: str) -> None:
 
 
 def _lengthwise(*arguments: str) -> subprocess.CompletedProcess[str]:
-    bare = {name: value for name, value in os.environ.items() if name not in (DATABASE_VARIABLE, REDIS_VARIABLE)}
+    bare = {name: value for name, value in os.environ.items() if name not in OF_AN_INSTALLATION}
     command = [sys.executable, "-P", "-m", "lengthwise", *arguments]
     return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=False)

@@ -11,7 +11,10 @@ from lengthwise.tables import metadata
 #: Stands in everything that hostile requests carry; no answer and no log may hold it.
 CANARY = "CaNaRy"
 
-_ROWS = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS n FROM {name}" for name in sorted(metadata.tables))  # noqa: S608
+#: Rows of any request, not of what it asked for.
+_OF_REQUESTS = {"rates", "usage"}
+_COUNTED = sorted(metadata.tables.keys() - _OF_REQUESTS)
+_ROWS = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS n FROM {name}" for name in _COUNTED)  # noqa: S608
 
 
 def rows(client: TestClient) -> dict[str, int]:

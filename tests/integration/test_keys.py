@@ -56,7 +56,7 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(client: TestClient)
     answers = []
     for headers in WRONG + more:
         del client.headers["Authorization"]
-        answer = client.get("/v1/jobs", headers=[(name, value.encode("latin-1")) for name, value in headers])
+        answer = client.get("/v1/jobs", headers=[(name.encode(), value.encode("latin-1")) for name, value in headers])
         client.headers.update(bearer())
         assert answer.status_code == 401, headers
         answers.append((answer.content, sorted(answer.headers.items())))

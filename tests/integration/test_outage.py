@@ -34,6 +34,8 @@ READS = [
     "/v1/keys/{key_id}",
     "/v1/tenants",
     "/v1/tenants/{tenant_id}",
+    "/v1/tenants/{tenant_id}/usage",
+    "/v1/usage",
 ]
 WRITES = [
     ("POST", "/v1/jobs"),

@@ -1,0 +1,82 @@
+"""What each key did on each day (UTC): requests as they are made, and jobs once they have ended, by what was done.
+
+A job is counted by the sweep, a moment after its end and once: settling has no row then that all workers would change.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from uuid import UUID
+
+from psycopg.rows import class_row
+from sqlalchemy import Connection
+
+from lengthwise import database
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    day: date
+    key_id: UUID
+    requests: int
+    items: int
+    input_tokens: int
+    output_tokens: int
+
+
+def add_requests(connection: Connection, counts: Mapping[tuple[UUID, UUID], int]) -> None:
+    """Adds to today's requests of these tenants and keys."""
+    rows = sorted((tenant, key, count) for (tenant, key), count in counts.items())
+    tenants, keys, numbers = map(list, zip(*rows, strict=True))
+    database.cursor(connection).execute(_ADD_REQUESTS, {"tenants": tenants, "keys": keys, "counts": numbers})
+
+
+def count_ended(connection: Connection, *, limit: int) -> int:
+    """Adds what was done of jobs that have ended, so many at most, to their keys' usage. Returns how many jobs."""
+    cursor = database.cursor(connection)
+    row = cursor.execute(_COUNT_ENDED, {"limit": limit}).fetchone()
+    return int(row[0]) if row else 0
+
+
+def of_tenant(connection: Connection, tenant_id: UUID, first: date, last: date) -> list[Usage]:
+    """By day and key, both days included."""
+    cursor = database.cursor(connection, rows=class_row(Usage))
+    return cursor.execute(_OF_TENANT, {"tenant": tenant_id, "first": first, "last": last}).fetchall()
+
+
+# In order of the key, like the next one: two of them never wait for each other.
+_ADD_REQUESTS = """
+INSERT INTO usage AS kept (tenant_id, day, key_id, requests)
+SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, key_id, n
+FROM unnest(%(tenants)s::uuid[], %(keys)s::uuid[], %(counts)s::bigint[]) AS new (tenant_id, key_id, n)
+WHERE EXISTS (SELECT FROM tenants WHERE tenants.id = new.tenant_id)
+ORDER BY tenant_id, key_id
+ON CONFLICT (tenant_id, day, key_id) DO UPDATE SET requests = kept.requests + excluded.requests
+"""
+
+_COUNT_ENDED = """
+WITH ended AS (
+  UPDATE jobs SET usage_due = false
+  WHERE id = ANY(ARRAY(SELECT id FROM jobs WHERE usage_due AND finished_at IS NOT NULL
+                       ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+  RETURNING id, tenant_id, key_id, (finished_at AT TIME ZONE 'UTC')::date AS day
+), counted AS (
+  INSERT INTO usage AS kept (tenant_id, day, key_id, items, input_tokens, output_tokens)
+  SELECT tenant_id, day, key_id, sum(done.items), sum(done.n_input), sum(done.n_output)
+  FROM ended CROSS JOIN LATERAL (
+    SELECT coalesce(sum(hi - lo), 0) AS items, coalesce(sum(n_tokens), 0) AS n_input,
+           coalesce(sum(n_output), 0) AS n_output
+    FROM shards WHERE shards.job_id = ended.id AND shards.state = 'done' OFFSET 0
+  ) done
+  GROUP BY tenant_id, day, key_id ORDER BY tenant_id, day, key_id
+  ON CONFLICT (tenant_id, day, key_id) DO UPDATE
+  SET items = kept.items + excluded.items, input_tokens = kept.input_tokens + excluded.input_tokens,
+      output_tokens = kept.output_tokens + excluded.output_tokens
+)
+SELECT count(*) FROM ended
+"""
+
+_OF_TENANT = """
+SELECT day, key_id, requests, items, input_tokens, output_tokens FROM usage
+WHERE tenant_id = %(tenant)s AND day BETWEEN %(first)s AND %(last)s ORDER BY day, key_id
+"""
