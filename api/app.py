@@ -11,7 +11,7 @@ from fastapi.openapi.utils import get_openapi
 from api import document, health, job, model, problem, retry
 from api.backlog import Backlog
 from api.ending import Endings
-from api.openai import batches, files
+from api.openai import batches, door, files
 from api.openai.validator import Validator
 from api.state import State
 from lengthwise import database, settings
@@ -47,7 +47,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     problem.install(app)
-    for module in (job, retry, model, files, batches, health):
+    for module in (job, retry, model, files, batches, door, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -1,6 +1,7 @@
 """The OpenAPI document: whole, true of what the API does, and its examples are taken."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.openai.error import covers
 from lengthwise.kinds import KINDS
+from lengthwise.kinds.openai import ENDPOINTS
 
 #: What each operation may answer, as the other tests of this folder see it; ``default`` is every other error.
 STATUSES = {
@@ -22,6 +25,17 @@ STATUSES = {
     "post /v1/jobs/{job_id}/retry": "202 404 409 422 429 503 507 default",
     "get /v1/models": "200 default",
     "post /v1/models/reload": "200 409 default",
+    "get /v1/models/{name}": "200 404 default",
+    "post /v1/files": "200 400 413 415 503 507 default",
+    "get /v1/files": "200 400 404 503 default",
+    "get /v1/files/{file}": "200 404 503 default",
+    "delete /v1/files/{file}": "200 404 409 503 default",
+    "get /v1/files/{file}/content": "200 404 503 default",
+    "post /v1/batches": "200 400 413 429 503 507 default",
+    "get /v1/batches": "200 400 404 503 default",
+    "get /v1/batches/{batch}": "200 404 503 default",
+    "post /v1/batches/{batch}/cancel": "200 404 409 503 507 default",
+    **{f"post {path}": "200 400 404 413 429 503 504 507 default" for path in ENDPOINTS},
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
 }
@@ -69,7 +83,7 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
         assert operation["description"], name
         assert operation["tags"], name
         declared = {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"}
-        assert declared == ({"job_id"} if "{job_id}" in name else set())
+        assert declared == set(re.findall(r"{(\w+)}", name))
 
 
 def test_each_operation_names_the_statuses_it_answers(document: dict[str, Any]) -> None:
@@ -80,6 +94,8 @@ def test_each_operation_names_the_statuses_it_answers(document: dict[str, Any]) 
 def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str, Any]) -> None:
     schema = document["components"]["schemas"]["Problem"]
     for name, operation in operations(document).items():
+        if covers(name.partition(" ")[2]):
+            continue
         for status, response in operation["responses"].items():
             if status.startswith("2"):
                 continue
@@ -88,6 +104,20 @@ def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str,
             assert content["schema"] == {"$ref": "#/components/schemas/Problem"}, name
             assert set(schema["required"]) <= set(example) <= set(schema["properties"]), name
             assert str(example["status"]) == (status if status != "default" else "500"), name
+            assert ("headers" in response) is (status in ("429", "503", "507")), name
+
+
+def test_every_error_of_the_openai_surface_has_its_form_and_an_example(document: dict[str, Any]) -> None:
+    schema = document["components"]["schemas"]["OpenAIError"]
+    for name, operation in operations(document).items():
+        if not covers(name.partition(" ")[2]):
+            continue
+        for status, response in operation["responses"].items():
+            if status == "200":
+                continue
+            content = response["content"]["application/json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}, name
+            assert set(content["example"]["error"]) == set(schema["properties"]), name
             assert ("headers" in response) is (status in ("429", "503", "507")), name
 
 
