@@ -9,6 +9,7 @@ from openai import OpenAI
 
 from api.openai import validation
 from api.openai.identifier import batch_id
+from lengthwise.ledger import file as files
 from lengthwise.ledger import validation as ledger
 from tests.ledger import knobs, sql
 from tests.openai.calls import chat_line, conserved, created, jsonl, run, validated
@@ -57,14 +58,14 @@ def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_nothing(
     sdk: OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_go_on, is_reading = threading.Event(), threading.Event()
-    real = validation.files.chunk
+    real = files.chunk
 
     def slow(connection: Any, file_id: UUID, n: int) -> bytes | None:
         is_reading.set()
         may_go_on.wait(30)
         return real(connection, file_id, n)
 
-    monkeypatch.setattr(validation.files, "chunk", slow)
+    monkeypatch.setattr(files, "chunk", slow)
     batch = created(sdk, jsonl(LINES))
     assert is_reading.wait(30)
     assert sdk.batches.cancel(batch.id).status == "cancelled"
