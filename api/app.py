@@ -12,7 +12,7 @@ from api import delivery, document, endpoint, health, job, key, model, problem, 
 from api.backlog import Backlog
 from api.ending import Endings
 from api.keyring import Keyring
-from api.openai import batches, files
+from api.openai import batches, door, files
 from api.openai.validator import Validator
 from api.rate import RateHeaders, Rates
 from api.state import State
@@ -61,7 +61,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     app.state.shared = shared
     app.add_middleware(RateHeaders)
     problem.install(app)
-    for module in (job, retry, model, files, batches, endpoint, delivery, key, tenancy, usage, health):
+    for module in (job, retry, model, files, batches, door, endpoint, delivery, key, tenancy, usage, health):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -120,7 +120,8 @@ def _mistake(error: ValidationError) -> Mistake:
     # Of a union each branch complains: what got furthest is what was meant.
     place = _place(first)
     meant = max((each for each in details if _place(each)[: len(place)] == place), key=lambda each: len(_place(each)))
-    return Mistake("invalid_request", problem.message(meant), _param(_place(meant)))
+    field = meant.get("ctx", {}).get("field") if meant["type"] == "unsupported" else None
+    return Mistake("invalid_request", problem.message(meant), _param((*_place(meant), *([field] if field else ()))))
 
 
 def _place(details: ErrorDetails) -> tuple[int | str, ...]:

@@ -31,9 +31,7 @@ class Connection:
                 method, f"{self._url}{path}", headers=self._headers, timeout=_TIMEOUT_SECONDS, **request
             )
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            _end(
-                f"there is no answer from --url ({type(error).__name__}); is `lengthwise up` running?"
-            )
+            _end(f"there is no answer from --url ({type(error).__name__}); is `lengthwise up` running?")
         if not answer.is_success:
             _end(_words(answer))
         return answer.json() if answer.content else None

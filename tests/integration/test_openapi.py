@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from api.openai.error import covers
 from lengthwise.key import Scope
 from lengthwise.kinds import KINDS
+from lengthwise.kinds.openai import ENDPOINTS
 
 #: What a request with a key may be answered with, whatever it asks for, and the operations that take no key.
 OF_KEYS = {"401", "403", "429", "503"}
@@ -50,6 +52,17 @@ STATUSES = {
     "post /v1/deliveries/{delivery_id}/resend": "202 404 409 503 507 default",
     "get /v1/usage": "200 422 default",
     "get /v1/tenants/{tenant_id}/usage": "200 404 422 default",
+    "get /v1/models/{name}": "200 404 default",
+    "post /v1/files": "200 400 413 415 503 507 default",
+    "get /v1/files": "200 400 404 503 default",
+    "get /v1/files/{file}": "200 404 503 default",
+    "delete /v1/files/{file}": "200 404 409 503 default",
+    "get /v1/files/{file}/content": "200 404 503 default",
+    "post /v1/batches": "200 400 413 429 503 507 default",
+    "get /v1/batches": "200 400 404 503 default",
+    "get /v1/batches/{batch}": "200 404 503 default",
+    "post /v1/batches/{batch}/cancel": "200 404 409 503 507 default",
+    **{f"post {path}": "200 400 404 413 429 503 504 507 default" for path in ENDPOINTS},
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
 }
@@ -121,6 +134,8 @@ def test_every_operation_but_those_of_health_wants_a_key_of_one_scope(document: 
 def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str, Any]) -> None:
     schema = document["components"]["schemas"]["Problem"]
     for name, operation in operations(document).items():
+        if covers(name.partition(" ")[2]):
+            continue
         for status, response in operation["responses"].items():
             if status.startswith("2"):
                 continue
@@ -130,6 +145,20 @@ def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str,
             assert set(schema["required"]) <= set(example) <= set(schema["properties"]), name
             assert str(example["status"]) == (status if status != "default" else "500"), name
             assert ("headers" in response) is (status in ("401", "429", "503", "507")), name
+
+
+def test_every_error_of_the_openai_surface_has_its_form_and_an_example(document: dict[str, Any]) -> None:
+    schema = document["components"]["schemas"]["OpenAIError"]
+    for name, operation in operations(document).items():
+        if not covers(name.partition(" ")[2]):
+            continue
+        for status, response in operation["responses"].items():
+            if status == "200":
+                continue
+            content = response["content"]["application/json"]
+            assert content["schema"] == {"$ref": "#/components/schemas/ErrorAnswer"}, name
+            assert set(content["example"]["error"]) == set(schema["properties"]), name
+            assert ("headers" in response) is (status in ("429", "503", "507")), name
 
 
 def test_the_examples_of_a_job_are_taken(document: dict[str, Any], client: TestClient) -> None:

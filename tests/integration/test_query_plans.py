@@ -184,7 +184,8 @@ def test_a_settlement_reads_its_shards_by_their_ids() -> None:
         settle._FENCE,
         token=HOLDER,
         ids=held,
-        **{name: [1] * 8 for name in ("failed", "output", "padded", "deduplicated")},
+        **{name: [1] * 8 for name in ("failed", "output", "padded", "deduplicated", "used_input", "used_output")},
+        **{name: [1] * 8 for name in ("bytes", "failed_bytes")},
         batches=[1.0] * 8,
     )
     assert indexes(nodes) == {"shards_pkey"}
@@ -228,7 +229,8 @@ def test_leases_that_ran_out_are_cut_in_two_by_their_own_items() -> None:
 
 def test_raising_a_jobs_urgency_reads_its_own_open_shards() -> None:
     assert rows_read(explain(urgency._DUE)) <= N_JOBS
-    nodes = explain(urgency._MOVE, job=JOB, priority=0, start=0.0, weight=1.0)
+    assert rows_read(explain(urgency._LOCK, job=JOB)) < 3 * 3_500
+    nodes = explain(urgency._MOVE, job=JOB, pool="echo:a", priority=0, start=0.0, weight=1.0)
     assert "shards_open_idx" in indexes(nodes)
     assert rows_read(nodes) < 3 * 3_500
 

@@ -73,7 +73,7 @@ def test_every_bad_line_is_named(sdk: OpenAI) -> None:
         (3, "duplicate_custom_id", "custom_id"),
         (4, "url_mismatch", "url"),
         (5, "model_not_found", "model"),
-        (7, "invalid_request", "body"),
+        (7, "invalid_request", "n"),
         (8, "invalid_request", "method"),
         (9, "invalid_request", None),
     ]

@@ -7,6 +7,7 @@ A field that cannot be honoured is refused by its name rather than left out of a
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from lengthwise.catalog import ModelSpec
 from lengthwise.kinds.kind import Decoding, Strict, Text, Wire, unknown_field
@@ -36,7 +37,7 @@ class Body(Strict):
                     kept[name] = given
             elif name in cls.neutral:
                 if not _is_one_of(given, cls.neutral[name]):
-                    raise ValueError(f"{name} {_allowed(cls.neutral[name])}")
+                    raise unsupported(name, _allowed(cls.neutral[name]))
             elif name not in _ABOUT_THE_CALLER:
                 raise ValueError(unknown_field(cls.model_fields))
         return kept
@@ -44,6 +45,11 @@ class Body(Strict):
     def texts(self) -> list[str]:
         """What the model reads."""
         raise NotImplementedError
+
+
+def unsupported(name: str, why: str) -> PydanticCustomError:
+    """The error for a field of OpenAI's that is not honoured; the name is ours, never what was sent."""
+    return PydanticCustomError("unsupported", "{field} {why}", {"field": name, "why": why})
 
 
 def _is_one_of(given: Any, values: tuple[Any, ...]) -> bool:

@@ -10,13 +10,13 @@ from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, Wire
 from lengthwise.kinds.openai import schema
-from lengthwise.kinds.openai.body import Content, Drawn, Stop, most, strings, text_of
+from lengthwise.kinds.openai.body import Content, Drawn, Stop, most, strings, text_of, unsupported
 from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
 from lengthwise.kinds.openai.schema import ResponseFormat
 from lengthwise.kinds.sampling import trimmed
 
 
-class Message(Wire):
+class ChatMessage(Wire):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
     name: Annotated[Text, Field(max_length=64)] | None = None
@@ -27,9 +27,8 @@ class Message(Wire):
         if isinstance(value, dict):
             for name in ("tool_calls", "tool_call_id", "function_call", "audio", "refusal"):
                 if value.get(name):
-                    raise ValueError(f"{name} is not supported here")
-            known = value.items()
-            return {name: given for name, given in known if given is not None or name in ("role", "content")}
+                    raise unsupported(name, "is not supported here")
+            return {name: given for name, given in value.items() if given is not None or name == "content"}
         return value
 
 
@@ -57,7 +56,7 @@ class ChatBody(Drawn):
         "moderation": (),
     }
 
-    messages: list[Message] = Field(min_length=1, max_length=256)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=256)
     max_tokens: int | None = Field(default=None, ge=1)
     max_completion_tokens: int | None = Field(default=None, ge=1)
     stop: Stop | None = None

@@ -15,7 +15,7 @@ from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
 from lengthwise.kinds.openai.schema import JsonObject, JsonSchema, PlainText, ResponseFormat
 
 
-class Message(Wire):
+class InputMessage(Wire):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
@@ -52,7 +52,7 @@ class ResponseBody(Drawn):
         "truncation": ("disabled",),
     }
 
-    input: Annotated[Text, Field(min_length=1)] | Annotated[list[Message], Field(min_length=1, max_length=256)]
+    input: Annotated[Text, Field(min_length=1)] | Annotated[list[InputMessage], Field(min_length=1, max_length=256)]
     instructions: Text | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     text: TextOptions | None = None

@@ -1,0 +1,144 @@
+"""The synchronous door: one request is a job of one item, interactive, and is answered when that has its result."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from pydantic_core import from_json
+from starlette.concurrency import run_in_threadpool
+
+from api import body
+from api.openai import document
+from api.openai import error as errors
+from api.openai.intake import Intake, counted
+from api.openai.line import Asker, Mistake
+from api.state import State, of
+from api.tenant import Submitter
+from lengthwise import queue
+from lengthwise.database import translated
+from lengthwise.errors import InvalidInput, UnknownName
+from lengthwise.kinds.openai import ENDPOINTS
+from lengthwise.kinds.openai.line import Line
+from lengthwise.ledger import cancel, read
+from lengthwise.ledger.submit import NewJob
+from lengthwise.states import Priority
+
+router = APIRouter(tags=["OpenAI: one request"], responses=document.errors(503))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request on its way; ``refusal`` is its answer where it cannot run."""
+
+    job_id: UUID
+    refusal: bytes | None
+
+
+def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
+    """Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``."""
+    state.backlog.check(tenant)
+    current = state.settings
+    try:
+        request = Asker(kind, state.catalog, current).request("request", body.parse(data))
+        item = counted(kind, request)
+    except Mistake as mistake:
+        form = UnknownName if mistake.code == "model_not_found" else InvalidInput
+        raise form(str(mistake), mistake.param) from None
+    job = NewJob(
+        id=uuid4(),
+        tenant_id=tenant,
+        kind=kind.name,
+        model="",
+        params={},
+        pool="",
+        priority=Priority.INTERACTIVE,
+        # Should this process die, nobody waits for it any more.
+        deadline_at=datetime.now(UTC) + timedelta(seconds=current.answer_seconds),
+    )
+    if item.refusal is not None:
+        return _Asked(job.id, item.refusal)
+    with translated(), state.database.begin() as connection:
+        intake = Intake(connection, job, current, current.chunk_items)
+        intake.add([item], [request.spec])
+        intake.finish()
+    state.backlog.add(tenant, item.n_tokens)
+    queue.ring(queue.GENERATE, intake.pools)
+    return _Asked(job.id, None)
+
+
+def _result(state: State, job_id: UUID) -> bytes | None:
+    with translated(), state.database.begin() as connection:
+        page = read.results(connection, job_id, after=-1, limit=1, chunk_items=1, n_items=1, has_dropped=False)
+    return page.rows[0].line if page.rows else None
+
+
+def _cancel(state: State, tenant: UUID, job_id: UUID) -> None:
+    with translated(), state.database.begin() as connection:
+        cancel.cancel(connection, job_id, tenant)
+
+
+async def _wait(request: Request, tenant: UUID, job_id: UUID) -> None:
+    """Until the job has ended, the time is over, or the caller is gone."""
+    state = of(request)
+    ending = asyncio.create_task(state.endings.wait(job_id, tenant, state.settings.answer_seconds))
+    leaving = asyncio.create_task(_gone(request))
+    try:
+        await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in (ending, leaving):
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _answer(request: Request, tenant: UUID, kind: Line) -> JSONResponse:
+    state = of(request)
+    if state.backlog.is_due:
+        await run_in_threadpool(state.backlog.measure)
+    async with body.spooled(request, state.settings.max_json_bytes) as file:
+        data = await run_in_threadpool(file.read)
+    asked = await run_in_threadpool(_ask, state, tenant, kind, data)
+    line = asked.refusal
+    if line is None:
+        await _wait(request, tenant, asked.job_id)
+        line = await run_in_threadpool(_result, state, asked.job_id)
+    if line is None:
+        await run_in_threadpool(_cancel, state, tenant, asked.job_id)
+        seconds = state.settings.answer_seconds
+        message = f"there was no answer within {seconds:g} seconds; a batch waits for as long as it takes"
+        # Sent again it would have no sooner an answer, and the queue three requests for one.
+        return errors.answer(504, message, None, "timeout", {"x-should-retry": "false"})
+    response = from_json(line)["response"]
+    return JSONResponse(response["body"], response["status_code"])
+
+
+def _route(kind: Line) -> Callable[[Request, UUID], Awaitable[JSONResponse]]:
+    async def ask(request: Request, tenant: Submitter) -> JSONResponse:
+        return await _answer(request, tenant, kind)
+
+    return ask
+
+
+for _path, _kind in ENDPOINTS.items():
+    router.add_api_route(
+        _path,
+        _route(_kind),
+        methods=["POST"],
+        response_class=JSONResponse,
+        name=f"ask {_kind.name}",
+        summary=f"One of {_kind.name}",
+        description="Answers one request, of those that a line of a batch may hold, when it has run. A caller who "
+        "goes away cancels it.",
+        openapi_extra=document.question(_kind),
+        responses=document.ANSWERS[_kind.name] | document.errors(400, 404, 413, 429, 504, 507),
+    )

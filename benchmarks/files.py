@@ -1,0 +1,139 @@
+"""What a large file of the OpenAI surface costs: uploaded, validated, run with the no-op engine, downloaded.
+
+``python -m benchmarks.files`` makes one of 200 MB and 50,000 requests. Its last line is one JSON object.
+"""
+
+import argparse
+import json
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic_core import from_json
+
+from benchmarks.queue import stack
+from benchmarks.queue.corpus import WORDS, reversed_words, write_catalog
+from benchmarks.queue.meter import peak_memory_bytes
+from benchmarks.queue.stack import Stack
+
+_ENDPOINT = "/v1/completions"
+_POLL_SECONDS = 0.5
+#: More than anything here takes: a broken run should end.
+_PATIENCE_SECONDS = 1800
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.files", description=__doc__)
+    parser.add_argument("--lines", type=int, default=50_000)
+    parser.add_argument("--megabytes", type=float, default=200, help="of 10^6 bytes")
+    given = parser.parse_args()
+    with stack.bench() as bench:
+        source = bench.folder / "requests.jsonl"
+        write(source, given.lines, int(given.megabytes * 1e6))
+        catalog = roomy(write_catalog(bench.folder / "instant"))
+        with stack.ours(bench, catalog) as running:
+            print(json.dumps(measure(running, source, given.lines)))
+
+
+def roomy(catalog: Path) -> Path:
+    """The same model, for texts and answers of some kilobytes."""
+    catalog.write_text(catalog.read_text().replace("= 128", "= 4096").replace("8192", "65536"))
+    config = catalog.with_name("config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 4096}))
+    return catalog
+
+
+def write(path: Path, n_lines: int, n_bytes: int) -> None:
+    """Requests of like size, each with a prompt of its own."""
+    drawn = random.Random(5)
+    each = n_bytes // n_lines - len(_line(0, "")) - 8
+    with path.open("w") as file:
+        for number in range(n_lines):
+            words: list[str] = []
+            left = each
+            while left > 0:
+                words.append(drawn.choice(WORDS))
+                left -= len(words[-1]) + 1
+            file.write(_line(number, " ".join(words)))
+
+
+def _line(number: int, prompt: str) -> str:
+    body = {"model": "echo", "prompt": prompt}
+    return json.dumps({"custom_id": f"request-{number}", "method": "POST", "url": _ENDPOINT, "body": body}) + "\n"
+
+
+def measure(running: Stack, source: Path, n_lines: int) -> dict[str, Any]:
+    """Seconds of each step, and the most memory that the API's process had at the end of each."""
+    figures: dict[str, Any] = {"lines": n_lines, "bytes": source.stat().st_size}
+    with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=_PATIENCE_SECONDS) as http:
+        figures["api_mib_at_rest"] = _peak(running)
+        began = time.monotonic()
+        with source.open("rb") as file:
+            stored = _json(http.post("/v1/files", data={"purpose": "batch"}, files={"file": file}))
+        began = _note(figures, running, "upload", began)
+        asked = {"input_file_id": stored["id"], "endpoint": _ENDPOINT, "completion_window": "24h"}
+        batch = _json(http.post("/v1/batches", json=asked))
+        batch = _until(http, batch, lambda status: status != "validating")
+        began = _note(figures, running, "validate", began)
+        batch = _until(http, batch, lambda status: status not in ("in_progress", "finalizing"))
+        began = _note(figures, running, "run", began)
+        found = source.with_name("output.jsonl")
+        with http.stream("GET", f"/v1/files/{batch['output_file_id']}/content") as answer, found.open("wb") as file:
+            for block in answer.iter_bytes(2**20):
+                file.write(block)
+        _note(figures, running, "download", began)
+    figures |= {"status": batch["status"], "counts": batch["request_counts"], "output_bytes": found.stat().st_size}
+    return figures | {"right_answers": check(source, found)}
+
+
+def _json(answer: httpx.Response) -> dict[str, Any]:
+    answer.raise_for_status()
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def _until(http: httpx.Client, batch: dict[str, Any], is_so: Any) -> dict[str, Any]:
+    gives_up_at = time.monotonic() + _PATIENCE_SECONDS
+    while not is_so(batch["status"]):
+        if time.monotonic() > gives_up_at:
+            raise RuntimeError(f"the batch is still {batch['status']}")
+        time.sleep(_POLL_SECONDS)
+        batch = _json(http.get(f"/v1/batches/{batch['id']}"))
+    return batch
+
+
+def _note(figures: dict[str, Any], running: Stack, step: str, began: float) -> float:
+    now = time.monotonic()
+    figures |= {f"{step}_seconds": round(now - began, 1), f"api_mib_after_{step}": _peak(running)}
+    return now
+
+
+def _peak(running: Stack) -> int:
+    return round(peak_memory_bytes(running.api_pid) / 2**20)
+
+
+def check(source: Path, found: Path) -> int:
+    """How many requests have the only right answer. Raises if a line is there twice or of no request."""
+    answers = {}
+    for line in _lines(found):
+        if line["custom_id"] in answers:
+            raise RuntimeError("a line is there twice")
+        answers[line["custom_id"]] = hash(line["response"]["body"]["choices"][0]["text"])
+    right = sum(
+        answers.pop(line["custom_id"], None) == hash(reversed_words(line["body"]["prompt"])) for line in _lines(source)
+    )
+    if answers:
+        raise RuntimeError("a line is of no request")
+    return right
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open("rb") as file:
+        yield from map(from_json, file)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Validation behind the requests: what a process leaves behind another one takes up, and nothing is half written."""
+
+import threading
+from typing import Any
+from uuid import UUID
+
+import pytest
+from openai import OpenAI
+
+from api.openai import validation
+from api.openai.identifier import batch_id
+from lengthwise.ledger import file as files
+from lengthwise.ledger import validation as ledger
+from tests.ledger import knobs, sql
+from tests.openai.calls import chat_line, conserved, created, jsonl, run, validated
+from tests.openai.conftest import RunWorker, served
+from worker.sweep import sweep
+
+LINES = [chat_line(f"line-{number}", "text") for number in range(200)]
+IDS = [line["custom_id"] for line in LINES]
+
+
+def written() -> list[int]:
+    return [sql(f"SELECT count(*) FROM {table}")[0][0] for table in ("jobs", "shards", "items")]  # noqa: S608
+
+
+def test_a_batch_that_a_process_left_behind_is_taken_up(
+    catalog: object, installed: object, api_key: str, monkeypatch: pytest.MonkeyPatch, run_worker: RunWorker
+) -> None:
+    """The process dies when all is written but the commit."""
+
+    def dies(*_: object) -> bool:
+        raise SystemError("gone")
+
+    with monkeypatch.context() as patch, served() as url:
+        patch.setattr(ledger, "accept", dies)
+        with OpenAI(base_url=f"{url}/v1", api_key=api_key) as sdk:
+            batch = created(sdk, jsonl(LINES))
+            while not sql("SELECT 1 FROM batches WHERE attempts = 1"):
+                pass
+    assert written() == [0, 0, 0]
+    sql("UPDATE batches SET not_before = now()")
+    with served() as url, OpenAI(base_url=f"{url}/v1", api_key=api_key) as sdk:
+        assert validated(sdk, batch).status == "in_progress"
+        run_worker()
+        conserved(sdk, sdk.batches.retrieve(batch.id), IDS)
+
+
+def test_a_batch_that_can_never_be_validated_fails(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "_MOST_ATTEMPTS", 0)
+    batch = validated(sdk, created(sdk, jsonl(LINES)))
+    assert batch.status == "failed"
+    assert batch.errors and batch.errors.data
+    assert [error.code for error in batch.errors.data] == ["server_error"]
+
+
+def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_nothing(
+    sdk: OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    may_go_on, is_reading = threading.Event(), threading.Event()
+    real = files.chunk
+
+    def slow(connection: Any, file_id: UUID, n: int) -> bytes | None:
+        is_reading.set()
+        may_go_on.wait(30)
+        return real(connection, file_id, n)
+
+    monkeypatch.setattr(files, "chunk", slow)
+    batch = created(sdk, jsonl(LINES))
+    assert is_reading.wait(30)
+    assert sdk.batches.cancel(batch.id).status == "cancelled"
+    may_go_on.set()
+    while sql("SELECT 1 FROM pg_locks WHERE locktype = 'advisory'"):
+        pass
+    assert written() == [0, 0, 0]
+    cancelled = sdk.batches.retrieve(batch.id)
+    assert (cancelled.status, conserved(sdk, cancelled, [])) == ("cancelled", ({}, {}))
+
+
+def test_a_cancellation_that_broke_off_is_finished_by_the_sweep(sdk: OpenAI) -> None:
+    batch = validated(sdk, created(sdk, jsonl(LINES)))
+    sql("UPDATE batches SET cancelling_at = now() WHERE id = :id", id=batch_id(batch.id))
+    assert sdk.batches.retrieve(batch.id).status == "cancelling"
+    sweep()
+    batch = sdk.batches.retrieve(batch.id)
+    assert batch.status == "cancelled"
+    conserved(sdk, batch, IDS)
+
+
+def test_a_batch_whose_window_ends_is_expired_and_conserved(sdk: OpenAI, run_worker: RunWorker) -> None:
+    batch = run(sdk, jsonl(LINES), lambda: None)
+    sql("UPDATE jobs SET deadline_at = now()")
+    sweep()
+    batch = sdk.batches.retrieve(batch.id)
+    assert batch.status == "expired"
+    assert batch.expired_at
+    _, errors = conserved(sdk, batch, IDS)
+    assert {row["error"]["code"] for row in errors.values()} == {"batch_expired"}
+
+
+def test_too_many_lines_and_too_many_errors_are_bounded(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "MOST_ERRORS", 3)
+    batch = validated(sdk, created(sdk, b"{}\n" * 10))
+    assert batch.errors and batch.errors.data
+    assert [error.line for error in batch.errors.data] == [1, 2, 3, None]
+    assert str(batch.errors.data[3].message).startswith("and 7 more")
+
+
+def test_a_file_of_more_requests_than_it_may_have_fails(
+    catalog: object, installed: object, api_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs(monkeypatch, max_batch_lines=199, max_line_bytes=1000)
+    with served() as url, OpenAI(base_url=f"{url}/v1", api_key=api_key) as sdk:
+        long = jsonl([chat_line("long", "x" * 1000)])
+        batch = validated(sdk, created(sdk, long + jsonl(LINES)))
+    assert batch.errors and batch.errors.data
+    assert [(error.code, error.line) for error in batch.errors.data] == [
+        ("invalid_request", 1),
+        ("too_many_tasks", None),
+    ]
+
+
+def test_batches_are_forgotten_with_their_jobs_and_without(sdk: OpenAI, run_worker: RunWorker) -> None:
+    run(sdk, jsonl(LINES), run_worker)
+    validated(sdk, created(sdk, b"{}"))
+    sql("UPDATE jobs SET finished_at = now() - interval '1 year'")
+    sql("UPDATE batches SET finished_at = now() - interval '1 year' WHERE finished_at IS NOT NULL")
+    sweep()
+    assert list(sdk.batches.list()) == []
+    for _ in range(5):
+        sweep()
+    assert sql("SELECT count(*) FROM batches") == [(0,)]
