@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lengthwise import migrate, program
+from lengthwise import migrate, program, sealing
 from lengthwise.child import Child, Program
 from lengthwise.embedded import Servers
 from lengthwise.errors import ConfigurationError
@@ -17,6 +17,8 @@ from lengthwise.supervisor import Stopped, Supervisor
 
 #: In the data folder while it runs: how to reach the servers.
 ENVIRONMENT_FILE = "environment"
+#: In the data folder for good: whoever has it reads the secrets in the database, and without it nobody does.
+MASTER_KEY_FILE = "master.key"
 #: What the API's open downloads may still take.
 API_GRACE_SECONDS = 8.0
 #: Beyond the worker's own grace, before it is killed.
@@ -61,9 +63,11 @@ def _serve(
     database_url, redis_url = servers.start()
     say(f"servers ready, {time.monotonic() - began:.1f} s; data and logs in {servers.data}")
     migrate.upgrade(database_url)
-    urls = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
-    environment = {**os.environ, **urls}
-    _write_environment(servers.data / ENVIRONMENT_FILE, urls)
+    own = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
+    if not settings.master_key:
+        own["LENGTHWISE_MASTER_KEY"] = _master_key(servers.data / MASTER_KEY_FILE)
+    environment = {**os.environ, **own}
+    _write_environment(servers.data / ENVIRONMENT_FILE, own)
 
     def child(started: Program) -> Child:
         return Child(started, servers.logs / f"{started.name}.log")
@@ -89,10 +93,25 @@ def _serve(
         (servers.data / ENVIRONMENT_FILE).unlink(missing_ok=True)
 
 
-def _write_environment(path: Path, urls: dict[str, str]) -> None:
-    """Lines for ``set -a; . FILE``, so that other commands find these servers; the URLs may hold passwords."""
+def _master_key(path: Path) -> str:
+    """The key under which secrets are sealed here; made the first time. Raises ``ConfigurationError``."""
+    try:
+        if not path.exists():
+            # Whole or not there: half a key would lock out what the next start seals with another.
+            made = path.with_suffix(".new")
+            made.unlink(missing_ok=True)
+            made.touch(mode=0o600)
+            made.write_text(f"{sealing.new_master_key()}\n")
+            made.replace(path)
+        return path.read_text().strip()
+    except OSError as error:
+        raise ConfigurationError(f"{path} cannot be read or written ({type(error).__name__})") from None
+
+
+def _write_environment(path: Path, own: dict[str, str]) -> None:
+    """Lines for ``set -a; . FILE``, so that other commands find these servers; they hold the key, and passwords."""
     path.touch(mode=0o600)
-    path.write_text("".join(f"{name}={shlex.quote(url)}\n" for name, url in urls.items()))
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in own.items()))
 
 
 def _reachable(host: str) -> str:
