@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable
 from pathlib import Path
 
+from lengthwise import sealing
 from lengthwise.errors import ConfigurationError
 from lengthwise.key import new_key
 from lengthwise.settings import Settings
@@ -12,18 +13,22 @@ from lengthwise.settings import Settings
 #: The installation's own key: without it there is no first one. Removed, the next start makes another.
 ADMIN_KEY_FILE = "admin.key"
 PEPPER_FILE = "key.pepper"
+#: Whoever has it reads the secrets in the database, and without it nobody does.
+MASTER_KEY_FILE = "master.key"
 
 Say = Callable[[str], None]
 
 
 def environment(settings: Settings, data: Path, say: Say) -> dict[str, str]:
-    """The variables that name both secrets: those of the settings, else those that are kept in ``data``.
+    """The variables that name these secrets: those of the settings, else those that are kept in ``data``.
 
     Raises ``ConfigurationError`` if the folder cannot be read or written.
     """
     named = {}
     if settings.key_pepper is None:
         named["LENGTHWISE_KEY_PEPPER"], _ = _kept(data / PEPPER_FILE, lambda: secrets.token_hex(32))
+    if not settings.master_key:
+        named["LENGTHWISE_MASTER_KEY"], _ = _kept(data / MASTER_KEY_FILE, sealing.new_master_key)
     if settings.admin_key is None:
         path = data / ADMIN_KEY_FILE
         named["LENGTHWISE_ADMIN_KEY"], is_new = _kept(path, lambda: new_key().text)

@@ -113,5 +113,5 @@ ORDER BY pool
 
 _DELIVERIES_DUE = """
 SELECT 1 WHERE EXISTS (SELECT FROM deliveries WHERE state = 'pending' AND next_attempt_at <= now())
-            OR EXISTS (SELECT FROM pushes)
+            OR (SELECT id FROM pushes ORDER BY id LIMIT 1) IS NOT NULL
 """
