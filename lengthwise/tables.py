@@ -258,6 +258,7 @@ batches = Table(
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
     Column("state", Text, nullable=False),
+    Column("key_id", Uuid),  # whose key made it
     Column("input_file_id", Uuid, nullable=False),
     Column("endpoint", Text, nullable=False),
     Column("completion_window", Text, nullable=False),

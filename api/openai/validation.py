@@ -168,6 +168,7 @@ class _Validation:
             webhook_url=waiting.webhook_url,
             webhook_secret=waiting.webhook_secret and secret.of_job(waiting.id, waiting.webhook_secret),
             deduplicate=waiting.deduplicate,
+            key_id=waiting.key_id,
         )
 
     def _chunk_items(self) -> int:

@@ -20,6 +20,7 @@ class Waiting:
 
     id: UUID
     tenant_id: UUID
+    key_id: UUID | None
     input_file_id: UUID
     endpoint: str
     priority: int
@@ -73,7 +74,7 @@ def fail(connection: Connection, batch_id: UUID, errors: Sequence[dict[str, Any]
 
 
 _WAITING = """
-SELECT batches.id, batches.tenant_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
+SELECT batches.id, batches.tenant_id, key_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
        webhook_secret, attempts, coalesce(files.n_bytes, 0) AS n_bytes, coalesce(files.n_lines, 0) AS n_lines
 FROM batches LEFT JOIN files ON files.id = batches.input_file_id
 WHERE state = 'validating' AND not_before <= now() ORDER BY batches.created_at LIMIT 20

@@ -66,6 +66,7 @@ def _batches() -> None:
         sa.Column('id', sa.Uuid(), nullable=False),
         sa.Column('tenant_id', sa.Uuid(), nullable=False),
         sa.Column('state', sa.Text(), nullable=False),
+        sa.Column('key_id', sa.Uuid()),
         sa.Column('input_file_id', sa.Uuid(), nullable=False),
         sa.Column('endpoint', sa.Text(), nullable=False),
         sa.Column('completion_window', sa.Text(), nullable=False),
