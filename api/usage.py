@@ -28,7 +28,7 @@ _From = Annotated[_Day, Query(alias="from")]
 class Usage(BaseModel):
     day: date
     key: str | None = Field(description="Null is the installation's own key.")
-    requests: int = Field(description="Written every few seconds; all that the key was let in for.")
+    requests: int = Field(description="Under this key, whatever came of them; written every few seconds.")
     items: int = Field(description="Of jobs that ended on this day: what was done, failed items too.")
     input_tokens: int
     output_tokens: int

@@ -62,16 +62,16 @@ def _serve(
     say(f"servers ready, {time.monotonic() - began:.1f} s; data and logs in {servers.data}")
     migrate.upgrade(database_url)
     urls = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
-    named = urls | kept.environment(settings, servers.data, say)
-    environment = {**os.environ, **named}
-    _write_environment(servers.data / ENVIRONMENT_FILE, named)
+    secrets = kept.environment(settings, servers.data, say)
+    environment = {**os.environ, **urls}
+    _write_environment(servers.data / ENVIRONMENT_FILE, urls | secrets)
 
     def child(started: Program) -> Child:
         return Child(started, servers.logs / f"{started.name}.log")
 
     hands = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
     hands.append(child(program.worker(program.DELIVER, 1, environment)))
-    api = child(program.api(host, port, environment))
+    api = child(program.api(host, port, environment | secrets))
     try:
         for started in (*hands, api):
             started.start()

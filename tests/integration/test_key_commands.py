@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import uvicorn
-from click.testing import Result
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
@@ -18,6 +17,8 @@ from tests.caller import KEY
 from tests.integration import keys
 from tests.servers import wait_until
 
+#: Typer brings a Result of its own or takes click's, as its version has it.
+Result = Any
 Run = Callable[..., Result]
 
 

@@ -23,6 +23,7 @@ from lengthwise.ledger import (
     sweep,
     turn,
     urgency,
+    usage,
 )
 from tests import servers as real
 from tests.conftest import forget
@@ -276,6 +277,21 @@ def test_what_waits_is_summed_without_reading_what_is_done() -> None:
     nodes = explain(pending._BY_TENANT)
     assert {"shards_open_idx", "jobs_open_idx"} <= indexes(nodes)
     assert rows_read(nodes) <= 33_000 + N_JOBS + 10
+
+
+def test_open_jobs_of_a_tenant_are_counted_by_its_own_and_no_further_than_the_limit() -> None:
+    nodes = explain(pending._N_OPEN, tenant=UUID(int=1), most=7)
+    assert indexes(nodes) <= {"jobs_tenant_open_idx", "jobs_open_idx"}
+    assert rows_read(nodes) <= 3 * 7
+
+
+def test_jobs_that_are_still_to_be_counted_are_found_among_all_that_have_ended() -> None:
+    with database.engine().begin() as connection:
+        ended = "UPDATE jobs SET usage_due = true, key_id = tenant_id WHERE idempotency_key IN ('key 77', 'key 777')"
+        connection.execute(text(ended))
+    nodes = explain(usage._COUNT_ENDED, limit=100)
+    assert {"jobs_usage_due_idx", "shards_job_id_lo_key"} <= indexes(nodes)
+    assert rows_read(nodes) <= 30
 
 
 def test_a_named_request_is_found_by_its_name() -> None:
