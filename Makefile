@@ -52,6 +52,9 @@ test-servers: $(INSTALLED) ## The tests on servers of your own: LENGTHWISE_DATAB
 	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that tests may use"; exit 2; }
 	$(BIN)/pytest
 
+test-js: $(INSTALLED) ## The OpenAI surface with OpenAI's JavaScript SDK: needs node and npm
+	$(BIN)/pytest -m js tests/js
+
 test-compose: $(INSTALLED) ## docker compose up, a job through it, its result and its webhook
 	$(BIN)/pytest -s tests/compose
 
@@ -89,4 +92,4 @@ bench-gpu: $(INSTALLED) ## The engine beside transformers on a GPU, in bf16 (ARG
 clean: ## Remove the environment, the local data and all caches
 	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults test-servers test-compose format evaluate bench-queue bench-engine bench-gpu clean
+.PHONY: help install demo up lint test faults test-servers test-js test-compose format evaluate bench-queue bench-engine bench-gpu clean

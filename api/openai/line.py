@@ -19,7 +19,9 @@ from lengthwise.settings import Settings
 
 _FIELDS = ("custom_id", "method", "url", "body")
 #: What pydantic puts into a path for the branch of a union: ``constrained-str``, ``list[TextPart]``, ``TextPart``.
-_BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str|json_object|text(?=$)", re.DOTALL)
+_BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str", re.DOTALL)
+#: Below these the branch is named by its type.
+_TAGGED = ("response_format", "format")
 
 
 class Mistake(Exception):
@@ -125,7 +127,12 @@ def _mistake(error: ValidationError) -> Mistake:
 
 
 def _place(details: ErrorDetails) -> tuple[int | str, ...]:
-    return tuple(part for part in details["loc"] if isinstance(part, int) or not _BRANCH.fullmatch(part))
+    location = details["loc"]
+    return tuple(
+        part
+        for before, part in zip((None, *location), location, strict=False)
+        if isinstance(part, int) or not (_BRANCH.fullmatch(part) or before in _TAGGED)
+    )
 
 
 def _param(place: tuple[int | str, ...]) -> str:

@@ -77,3 +77,21 @@ def sdk(url: str, api_key: str) -> Iterator[OpenAI]:
     """As a caller makes it, but for the time that it would wait between its tries."""
     with OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=0) as client:
         yield client
+
+
+@contextmanager
+def working(run_worker: RunWorker) -> Iterator[None]:
+    """A worker that looks for work until the end of the block."""
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.wait(0.02):
+            run_worker()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join(30)

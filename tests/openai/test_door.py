@@ -1,34 +1,12 @@
 """The synchronous door through the SDK, with a worker of this process, or none."""
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import httpx
 import pytest
 from openai import APIStatusError, BadRequestError, OpenAI
 
 from tests.ledger import knobs, sql
-from tests.openai.conftest import RunWorker, served
+from tests.openai.conftest import RunWorker, served, working
 from tests.servers import wait_until
-
-
-@contextmanager
-def working(run_worker: RunWorker) -> Iterator[None]:
-    """A worker that looks for work until the end of the block."""
-    is_over = threading.Event()
-
-    def work() -> None:
-        while not is_over.wait(0.02):
-            run_worker()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        yield
-    finally:
-        is_over.set()
-        thread.join(30)
 
 
 def test_a_chat_is_answered(sdk: OpenAI, run_worker: RunWorker) -> None:
