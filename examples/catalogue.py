@@ -33,15 +33,16 @@ def items(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
                 yield {"id": f"row {number}, {column}", "text": row[column]}
 
 
-def translate(client: Client, source: Path, target: Path, columns: list[str], languages: dict[str, str]) -> int:
+def translate(client: Client, source: Path, target: Path, columns: list[str], pair: tuple[str, str]) -> int:
     """Writes ``target``; how many texts could not be translated. Run again after a crash, it finds its job."""
-    named = f"{hashlib.sha256(source.read_bytes()).hexdigest()} {columns} {languages}"
+    named = f"{hashlib.sha256(source.read_bytes()).hexdigest()} {columns} {pair}"
     key = "catalogue-" + hashlib.sha256(named.encode()).hexdigest()
-    job = client.submit(items(source, columns), kind="translate", idempotency_key=key, **languages)
+    texts = items(source, columns)
+    job = client.submit(texts, kind="translate", source=pair[0], target=pair[1], idempotency_key=key)
     print(f"job {job.id}: {job.counts.total} texts", file=sys.stderr)
     results = job.wait().results()
     with target.open("w", encoding="utf-8", newline="") as file:
-        names = [f"{column}_{languages['target']}" for column in columns]
+        names = [f"{column}_{pair[1]}" for column in columns]
         writer: csv.DictWriter[str] | None = None
         for row in rows(source):
             if writer is None:
@@ -65,8 +66,7 @@ def main() -> None:
     parser.add_argument("--to", default="en")
     given = parser.parse_args()
     with Client() as client:
-        languages = {"source": given.origin, "target": given.to}
-        failed = translate(client, given.source, given.target, given.columns, languages)
+        failed = translate(client, given.source, given.target, given.columns, (given.origin, given.to))
     sys.exit(1 if failed else 0)
 
 
