@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from lengthwise import errors
 from lengthwise.client import call, reading
-from lengthwise.client.effect import Answer, Effect, Give, Open, Pause, Read, Send, Steps
+from lengthwise.client.effect import Answer, Effect, Give, Open, Pause, Read, Request, Send, Steps
 from lengthwise.client.error import Refused, Unreachable
 from lengthwise.client.patience import PASSING, Patience
 from lengthwise.client.reading import Progress
@@ -41,7 +41,7 @@ def pauses(effects: list[Effect]) -> list[float]:
 
 @pytest.mark.parametrize("status", sorted(PASSING))
 def test_what_passes_is_tried_again_and_not_before_it_was_asked(status: int) -> None:
-    request = call.Request("GET", "/v1/models")
+    request = Request("GET", "/v1/models")
     script = [refusal(status, "7"), Unreachable("lost"), refusal(status), Answer(200, {}, b"x")]
     effects, answer = played(call.sent(request, Patience(60)), script)
     assert answer.content == b"x"

@@ -38,8 +38,9 @@ def expected(rows: list[tuple[str, str, str]]) -> list[Any]:
 def test_any_text_comes_through_csv(rows: list[tuple[str, str, str]], end: str, mark: str, quote: bool) -> None:
     out = io.StringIO(newline="")
     # With LF alone for an end, Python's writer leaves a CR without quotes.
-    quoting = csv.QUOTE_ALL if quote or end == "\n" else csv.QUOTE_MINIMAL
-    csv.writer(out, lineterminator=end, quoting=quoting).writerows([HEADER, *rows])
+    is_quoted = quote or end == "\n"
+    writer = csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL)
+    writer.writerows([HEADER, *rows])
     content = (mark + out.getvalue()).encode()
     assert from_csv(content, current=Settings()) == expected(rows)
 
