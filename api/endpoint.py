@@ -6,7 +6,7 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from api import document, form
+from api import document, json_form
 from api.endpoint_schema import (
     CreatedEndpoint,
     DeliveryPage,
@@ -44,11 +44,11 @@ Id = Annotated[UUID, Depends(_id)]
 @router.post(
     "",
     status_code=201,
-    openapi_extra=form.documented(NewEndpoint, _EXAMPLE),
+    openapi_extra=json_form.documented(NewEndpoint, _EXAMPLE),
     responses=document.problems(400, 409, 413, 422, 507),
 )
 def create(
-    request: Request, tenant: WebhookKeeper, wanted: Annotated[NewEndpoint, Depends(form.reader(NewEndpoint))]
+    request: Request, tenant: WebhookKeeper, wanted: Annotated[NewEndpoint, Depends(json_form.reader(NewEndpoint))]
 ) -> CreatedEndpoint:
     """Registers a receiver. Its secret is in this answer and nowhere else.
 
@@ -117,14 +117,14 @@ def endpoint(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> Endpoi
 
 @router.patch(
     "/{endpoint_id}",
-    openapi_extra=form.documented(EndpointChange, {"enabled": True}),
+    openapi_extra=json_form.documented(EndpointChange, {"enabled": True}),
     responses=document.problems(400, 404, 413, 422, 507),
 )
 def change(
     request: Request,
     tenant: WebhookKeeper,
     endpoint_id: Id,
-    wanted: Annotated[EndpointChange, Depends(form.reader(EndpointChange))],
+    wanted: Annotated[EndpointChange, Depends(json_form.reader(EndpointChange))],
 ) -> Endpoint:
     """Changes what is given. What still waits goes to the new URL; of one that is disabled it is kept as failed."""
     state = of(request)
@@ -146,14 +146,14 @@ def delete(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> None:
 
 @router.post(
     "/{endpoint_id}/rotate",
-    openapi_extra=form.documented(Rotation, {"overlap_seconds": 3600}, is_required=False),
+    openapi_extra=json_form.documented(Rotation, {"overlap_seconds": 3600}, is_required=False),
     responses=document.problems(400, 404, 413, 422, 507),
 )
 def rotate(
     request: Request,
     tenant: WebhookKeeper,
     endpoint_id: Id,
-    wanted: Annotated[Rotation, Depends(form.reader(Rotation, may_be_empty=True))],
+    wanted: Annotated[Rotation, Depends(json_form.reader(Rotation, may_be_empty=True))],
 ) -> CreatedEndpoint:
     """New secrets. Until the overlap ends, every webhook is signed with the old ones too."""
     if wanted.secret is not None:
@@ -199,11 +199,14 @@ def deliveries(
 @router.post(
     "/{endpoint_id}/replay",
     status_code=202,
-    openapi_extra=form.documented(Replay, {"since": "2031-01-31T12:00:00Z"}),
+    openapi_extra=json_form.documented(Replay, {"since": "2031-01-31T12:00:00Z"}),
     responses=document.problems(400, 404, 409, 413, 422, 507),
 )
 def replay(
-    request: Request, tenant: WebhookKeeper, endpoint_id: Id, wanted: Annotated[Replay, Depends(form.reader(Replay))]
+    request: Request,
+    tenant: WebhookKeeper,
+    endpoint_id: Id,
+    wanted: Annotated[Replay, Depends(json_form.reader(Replay))],
 ) -> Replayed:
     """Sends again what was written since a time, under the same webhook-ids, the first 10,000 of it.
 

@@ -15,6 +15,7 @@ import typer
 
 from lengthwise import device, model, program, settings
 from lengthwise.child import Child, Program
+from lengthwise.commands import webhooks
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.supervisor import Supervisor
 
@@ -25,6 +26,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(model.app, name="model")
+app.add_typer(webhooks.app, name="webhooks")
 
 #: Seconds that uvicorn gives open requests at its end; a download may be long.
 _API_GRACE = 5
