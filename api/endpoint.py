@@ -203,7 +203,10 @@ def deliveries(
     responses=document.problems(400, 404, 409, 413, 415, 422, 507),
 )
 def replay(
-    request: Request, tenant: WebhookKeeper, endpoint_id: Id, wanted: Annotated[Replay, Depends(form.reader(Replay))]
+    request: Request,
+    tenant: WebhookKeeper,
+    endpoint_id: Id,
+    wanted: Annotated[Replay, Depends(form.reader(Replay))],
 ) -> Replayed:
     """Sends again what was written since a time, under the same webhook-ids, the first 10,000 of it.
 

@@ -15,7 +15,7 @@ import typer
 
 from lengthwise import device, model, program, settings
 from lengthwise.child import Child, Program
-from lengthwise.commands import jobs, keys, models, results, submit, tenants
+from lengthwise.commands import jobs, keys, models, results, submit, tenants, webhooks
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.supervisor import Supervisor
 
@@ -36,6 +36,7 @@ app.command()(jobs.delete)
 app.command()(models.models)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
+app.add_typer(webhooks.app, name="webhooks")
 
 #: Seconds that uvicorn gives open requests at its end; a download may be long.
 _API_GRACE = 5
