@@ -7,7 +7,8 @@ from typing import Annotated, Any, NoReturn
 import httpx
 import typer
 
-from lengthwise.commands.connection import KEY_FILE, REFUSED, say
+from lengthwise.client.address import URL_VARIABLE
+from lengthwise.commands.connection import KEY_FILE, REFUSED, local_key, say
 from lengthwise.errors import ConfigurationError
 
 Data = Annotated[Path, typer.Option("--data", help="The data folder of lengthwise up, for its key.")]
@@ -19,19 +20,23 @@ _TIMEOUT_SECONDS = 60
 class Connection:
     """Asks the API under one key."""
 
-    def __init__(self, url: str, key: str | None, data: Path) -> None:
+    def __init__(self, url: str, key: str | None, data: Path = DATA) -> None:
         """Raises ``ConfigurationError`` if there is no key."""
-        self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Bearer {key or _kept(data)}"}
+        key = key or local_key(url, data / KEY_FILE.name)
+        if key is None:
+            raise ConfigurationError(
+                "no API key: give --key or LENGTHWISE_API_KEY; the one that lengthwise up keeps in its data folder "
+                "is found for an API on this machine"
+            )
+        self._url, self._headers = url, {"Authorization": f"Bearer {key}"}
 
     def ask(self, method: str, path: str, **request: Any) -> Any:
         """The JSON of the answer. Ends the command with the API's own words if it refuses."""
         try:
-            answer = httpx.request(
-                method, f"{self._url}{path}", headers=self._headers, timeout=_TIMEOUT_SECONDS, **request
-            )
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
-            _end(f"there is no answer from --url ({type(error).__name__}); is `lengthwise up` running?")
+            with httpx.Client(base_url=self._url, headers=self._headers, timeout=_TIMEOUT_SECONDS) as client:
+                answer = client.request(method, path, **request)
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+            _end(f"there is no answer from {self._url}; is it running? --url or {URL_VARIABLE} name another")
         if not answer.is_success:
             _end(_words(answer))
         return answer.json() if answer.content else None
@@ -47,13 +52,9 @@ class Connection:
             wanted["after"] = page["data"][-1]["id"]
 
 
-def _kept(data: Path) -> str:
-    try:
-        return (data / KEY_FILE.name).read_text("ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        raise ConfigurationError(
-            f"no API key: give --key, LENGTHWISE_API_KEY, or --data with the folder of lengthwise up ({data} has none)"
-        ) from None
+def segment(given: str) -> str:
+    """An id as a part of a path: a slash in it would make it another path."""
+    return "".join(character for character in given if character.isalnum() or character == "-") or "-"
 
 
 def _end(words: str) -> NoReturn:

@@ -73,7 +73,7 @@ def print_json(value: Any) -> None:
 def connected(url: str, key: str | None, patience: float = _PATIENCE) -> Iterator[Client]:
     """A client; what it raises becomes one line that says what to do next, and the exit code."""
     try:
-        with Client(url, key or _local_key(url), patience=patience) as client:
+        with Client(url, key or local_key(url), patience=patience) as client:
             yield client
     except ClientError as error:
         what = next((what for kind, what in _NEXT.items() if isinstance(error, kind)), None)
@@ -86,16 +86,16 @@ def connected(url: str, key: str | None, patience: float = _PATIENCE) -> Iterato
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _local_key(url: str) -> str | None:
+def local_key(url: str, file: Path = KEY_FILE) -> str | None:
     """The key of an installation in this folder, for an API on this machine: others are not told it."""
     if not _is_loopback(url):
         return None
     try:
-        return KEY_FILE.read_text("utf-8").strip() or None
+        return file.read_text("utf-8").strip() or None
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError):
-        raise ConfigurationError(f"{KEY_FILE} cannot be read; give the key by {KEY_VARIABLE}") from None
+        raise ConfigurationError(f"{file} cannot be read; give the key by {KEY_VARIABLE}") from None
 
 
 def _is_loopback(url: str) -> bool:

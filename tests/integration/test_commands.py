@@ -191,8 +191,8 @@ def test_a_key_file_is_for_this_machine_alone(here: Path, url: str, monkeypatch:
     monkeypatch.delenv("LENGTHWISE_API_KEY")
     (here / ".lengthwise").mkdir()
     (here / ".lengthwise" / "admin.key").write_text("lw-test\n")
-    assert connection._local_key(url) == "lw-test"
-    assert connection._local_key("http://localhost:1") == "lw-test"
-    assert connection._local_key("http://[::1]:1") == "lw-test"
-    assert connection._local_key("https://example.com") is None
-    assert connection._local_key("http://127.0.0.1.example.com") is None
+    assert connection.local_key(url) == "lw-test"
+    assert connection.local_key("http://localhost:1") == "lw-test"
+    assert connection.local_key("http://[::1]:1") == "lw-test"
+    assert connection.local_key("https://example.com") is None
+    assert connection.local_key("http://127.0.0.1.example.com") is None

@@ -64,11 +64,12 @@ def test_an_endpoint_is_kept_from_its_creation_to_its_end(connected: TestClient)
 
 
 def test_what_the_server_refuses_is_one_line_and_an_exit_code(connected: TestClient) -> None:
-    assert "events has an unknown event" in run("create", URL, "--event", "nothing", code=3)
+    assert "events: has an unknown event" in run("create", URL, "--event", "nothing", code=3)
     assert "there is no such webhook endpoint" in run("rotate", "nothing", code=3)
     assert "there is no such webhook endpoint" in run("delete", "../jobs/x", code=3)
 
 
 def test_a_server_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENGTHWISE_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("LENGTHWISE_API_KEY", "lw_unused")
     assert "is it running?" in run("list", code=3)
