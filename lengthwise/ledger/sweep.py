@@ -111,7 +111,9 @@ SELECT pool, head.priority, head.is_suspect FROM pools CROSS JOIN LATERAL (
 ORDER BY pool
 """
 
+# By their indexes, whatever the planner thinks how many there are.
 _DELIVERIES_DUE = """
-SELECT 1 WHERE EXISTS (SELECT FROM deliveries WHERE state = 'pending' AND next_attempt_at <= now())
-            OR (SELECT id FROM pushes ORDER BY id LIMIT 1) IS NOT NULL
+SELECT 1 WHERE (SELECT id FROM pushes ORDER BY id LIMIT 1) IS NOT NULL
+            OR (SELECT id FROM deliveries WHERE state = 'pending' AND next_attempt_at <= now()
+                ORDER BY next_attempt_at LIMIT 1) IS NOT NULL
 """
