@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api.openai import document as openai_document
+from api.openai import error as openai_error
 from api.schema import JOB_FORMS
 
 DESCRIPTION = """
@@ -135,11 +136,12 @@ _OF_KEYS = {
 
 def add_answers_to_keys(schema: dict[str, Any]) -> None:
     """Adds to each operation that wants a key what comes of keys, where it has no such answer of its own."""
-    operations = [operation for path in schema["paths"].values() for operation in path.values()]
-    for operation in operations:
-        if operation.get("security"):
-            more = {str(status): answer for status, answer in _OF_KEYS.items()}
-            operation["responses"] = dict(sorted((more | operation["responses"]).items()))
+    for path, operations in schema["paths"].items():
+        answers = openai_document.OF_KEYS if openai_error.covers(path) else _OF_KEYS
+        more = {str(status): answer for status, answer in answers.items()}
+        for operation in operations.values():
+            if operation.get("security"):
+                operation["responses"] = dict(sorted((more | operation["responses"]).items()))
 
 
 def missing(what: str) -> dict[int | str, dict[str, Any]]:

@@ -33,8 +33,11 @@ async def read(request: Request, form: type[Form], *, may_be_empty: bool = False
         return form()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the content type is application/json")
+    value = body.parse(bytes(data))
+    if not isinstance(value, dict):
+        raise InvalidInput("the body is a JSON object", "body")
     try:
-        return form.model_validate(body.parse(bytes(data)))
+        return form.model_validate(value)
     except ValidationError as error:
         found = invalid(error)
         raise InvalidInput(str(found), found.field or "request") from None

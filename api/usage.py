@@ -25,7 +25,7 @@ _Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\d$", description="UT
 _From = Annotated[_Day, Query(alias="from")]
 
 
-class Usage(BaseModel):
+class DayUsage(BaseModel):
     day: date
     key: str | None = Field(description="Null is the installation's own key.")
     requests: int = Field(description="Under this key, whatever came of them; written every few seconds.")
@@ -36,7 +36,7 @@ class Usage(BaseModel):
 
 class UsageList(BaseModel):
     object: Literal["list"] = "list"
-    data: list[Usage]
+    data: list[DayUsage]
 
 
 @router.get("/usage", response_model=UsageList)
@@ -73,8 +73,8 @@ def _day(text: str | None, field: str) -> date | None:
         raise InvalidInput("must be a day, such as 2031-01-31", field) from None
 
 
-def _shown(row: ledger.Usage) -> Usage:
-    return Usage(
+def _shown(row: ledger.Usage) -> DayUsage:
+    return DayUsage(
         day=row.day,
         key=None if row.key_id == INSTALLATION else str(row.key_id),
         requests=row.requests,

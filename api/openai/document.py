@@ -11,6 +11,10 @@ from lengthwise.kinds.openai.line import Line
 #: An example's message, type, param and code, and what the status means.
 _MEANINGS: dict[int | str, tuple[str, str, str, str | None, str | None]] = {
     400: ("The request is wrong", "must be batch", "invalid_request_error", "purpose", None),
+    401: ("No key, or one that is unknown, wrong, expired or revoked",
+          "a valid API key is needed, as Authorization: Bearer lw_...", "authentication_error", None,
+          "invalid_api_key"),
+    403: ("The key may not do this", "this API key may not do this", "permission_error", None, None),
     404: ("There is no such thing", "there is no such batch", "invalid_request_error", None, None),
     409: ("Not in this state", "the batch has ended", "invalid_request_error", None, None),
     413: ("The body is over its limit", "may have at most 209715200 bytes", "invalid_request_error", "file",
@@ -39,10 +43,15 @@ def _error(status: int | str) -> dict[str, Any]:
         "description": description,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/ErrorAnswer"}, "example": example}},
     }
+    if status == 401:
+        answer["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}, "description": "Bearer."}}
     if status in (429, 503, 507):
         answer["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "In seconds."}}
     return answer
 
+
+#: What a request with a key may be answered with, whatever it asks for.
+OF_KEYS = errors(401, 403, 429, 503)
 
 UPLOAD = {
     "requestBody": {

@@ -36,8 +36,9 @@ def n_jobs() -> int:
     return found
 
 
-def test_three_lines_translate(url: str, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_lines_translate(url: str, run_worker: RunWorker, api_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENGTHWISE_URL", url)
+    monkeypatch.setenv("LENGTHWISE_API_KEY", api_key)
     with Client() as client:
         job = client.submit(["我吃了", "一个苹果"], kind="translate", source="zh", target="en")
         run_worker()

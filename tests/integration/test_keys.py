@@ -59,7 +59,8 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(client: TestClient)
         answer = client.get("/v1/jobs", headers=[(name.encode(), value.encode("latin-1")) for name, value in headers])
         client.headers.update(bearer())
         assert answer.status_code == 401, headers
-        answers.append((answer.content, sorted(answer.headers.items())))
+        shown = {name: value for name, value in answer.headers.items() if name != "x-request-id"}
+        answers.append((answer.content, sorted(shown.items())))
     assert answers == [answers[0]] * len(answers)
     assert dict(answers[0][1])["www-authenticate"] == "Bearer"
     assert b"CaNaRy" not in answers[0][0]
@@ -94,11 +95,11 @@ def test_a_key_may_do_what_its_scopes_say_on_every_route_and_nothing_else(client
             if not operation.get("security"):
                 continue
             (wanted,) = operation["security"][0]["key"]
-            answer = keys.ask(client, key, method, re.sub(r"{\w+}", f"{uuid4()}", path))
+            answer = keys.ask(client, key, method, re.sub(r"{\w+(:path)?}", f"{uuid4()}", path))
             is_allowed = scope in (wanted, "admin")
             assert (answer.status_code == 403) is not is_allowed, (method, path, answer.text)
             assert answer.status_code != 401
-            assert is_allowed or answer.json()["detail"] == "this API key may not do this"
+            assert is_allowed or "this API key may not do this" in answer.text
 
 
 SCOPES = {"get /v1/jobs": "read", "post /v1/jobs": "submit", "delete /v1/jobs/{job_id}": "submit",

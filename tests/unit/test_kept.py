@@ -13,29 +13,34 @@ from lengthwise.settings import Settings
 
 @pytest.fixture
 def bare() -> Settings:
-    return Settings(admin_key=None, key_pepper=None)
+    return Settings(admin_key=None, key_pepper=None, master_key=())
 
 
-def test_both_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Settings, tmp_path: Path) -> None:
+def test_all_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Settings, tmp_path: Path) -> None:
     said: list[str] = []
     first, second = (kept.environment(bare, tmp_path, said.append) for _ in range(2))
     assert first == second
-    assert set(first) == {"LENGTHWISE_ADMIN_KEY", "LENGTHWISE_KEY_PEPPER"}
+    assert set(first) == {"LENGTHWISE_ADMIN_KEY", "LENGTHWISE_KEY_PEPPER", "LENGTHWISE_MASTER_KEY"}
     assert id_of(first["LENGTHWISE_ADMIN_KEY"]) is not None
     (line,) = said
     assert first["LENGTHWISE_ADMIN_KEY"] in line
     assert first["LENGTHWISE_KEY_PEPPER"] not in line
+    assert first["LENGTHWISE_MASTER_KEY"] not in line
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
         "admin.key": 0o600,
         "key.pepper": 0o600,
+        "master.key": 0o600,
     }
     Settings(
-        admin_key=SecretStr(first["LENGTHWISE_ADMIN_KEY"]), key_pepper=SecretStr(first["LENGTHWISE_KEY_PEPPER"])
+        admin_key=SecretStr(first["LENGTHWISE_ADMIN_KEY"]),
+        key_pepper=SecretStr(first["LENGTHWISE_KEY_PEPPER"]),
+        master_key=(SecretStr(first["LENGTHWISE_MASTER_KEY"]),),
     )  # as the API will read them
 
 
 def test_what_the_settings_name_is_neither_made_nor_kept(bare: Settings, tmp_path: Path) -> None:
-    named = bare.model_copy(update={"admin_key": SecretStr("x" * 24), "key_pepper": SecretStr("y" * 24)})
+    given = {"admin_key": SecretStr("x" * 24), "key_pepper": SecretStr("y" * 24), "master_key": (SecretStr("z"),)}
+    named = bare.model_copy(update=given)
     assert kept.environment(named, tmp_path, pytest.fail) == {}
     assert list(tmp_path.iterdir()) == []
 
