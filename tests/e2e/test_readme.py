@@ -19,10 +19,12 @@ ELSEWHERE = {
     "make demo": "test_demo",
     "make test": "this very run",
     ".venv/bin/lengthwise up": "the stack that the commands below talk to",
-    "curl -s -X POST http://127.0.0.1:8000/v1/jobs/$JOB/retry": "test_retry, with items that failed",
+    'export AUTH="authorization: Bearer $(cat .lengthwise/admin.key)"': "here, with the key of that stack",
+    'curl -s -X POST http://127.0.0.1:8000/v1/jobs/$JOB/retry -H "$AUTH"': "test_retry, with items that failed",
     "docker compose up": "make test-compose",
     "export LENGTHWISE_DATABASE_URL=postgresql://user:password@host/lengthwise": "test_parts, with servers of its own",
     "export LENGTHWISE_REDIS_URL=redis://host:6379/0": "test_parts, likewise",
+    "export LENGTHWISE_ADMIN_KEY=... LENGTHWISE_KEY_PEPPER=... LENGTHWISE_MASTER_KEY=...": "test_parts, likewise",
     "lengthwise migrate": "test_parts",
     "lengthwise api --host 0.0.0.0": "test_parts",
     "lengthwise worker --queues generate": "test_parts",
@@ -42,12 +44,15 @@ def commands_to_run() -> list[str]:
 def test_every_command_of_the_readme_works(data: Path, tmp_path: Path) -> None:
     with servers.up(data) as up:
         url = up.wait_ready()
-        environment = os.environ | {"JOB": "none", "LENGTHWISE_API_KEY": up.key()}
+        environment = os.environ | {
+            "JOB": "none",
+            "AUTH": f"authorization: Bearer {up.key()}",
+            "LENGTHWISE_URL": url,
+            "LENGTHWISE_API_KEY": up.key(),
+        }
         for block in commands_to_run():
             script = block.replace("http://127.0.0.1:8000", url).replace("curl -s", "curl -sS --fail-with-body")
-            if "authorization" not in script.lower():
-                script = script.replace("curl -sS", 'curl -sS -H "Authorization: Bearer $LENGTHWISE_API_KEY"')
-            script = script.replace(" models/", f" {tmp_path}/")
+            script = script.replace(" models/", f" {tmp_path}/").replace("-o translated", f"-o {tmp_path}/translated")
             ran = subprocess.run(
                 ["bash", "-euo", "pipefail", "-c", script],
                 cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False,
