@@ -72,11 +72,12 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
         if key is not None and (made := ledger.made_under(connection, tenant, key)):
             if made.request_hash != request_hash:
                 raise InvalidInput("another request was sent under this key", naming.HEADER)
-            return CreatedBatch(**dict(view.batch(ledger.figures(connection, made.id, tenant))))
+            if again := _again(connection, tenant, made.id):
+                return again
         if key is None and is_retry:
             lately = ledger.made_lately(connection, tenant, request_hash, _RETRY_SECONDS)
-            if lately is not None:
-                return CreatedBatch(**dict(view.batch(ledger.figures(connection, lately, tenant))))
+            if lately is not None and (again := _again(connection, tenant, lately)):
+                return again
         state.backlog.check(tenant)
         wanted = _wanted(body.parse(data))
         new = _new(wanted, state.settings, tenant, key, request_hash)
@@ -87,6 +88,15 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
     if new.webhook_url and new.webhook_secret:
         webhook = NewWebhook(url=new.webhook_url, secret=new.webhook_secret)
     return CreatedBatch(**dict(created), webhook=webhook)
+
+
+def _again(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch | None:
+    """The batch that the same request made before; None if it was deleted since."""
+    try:
+        return CreatedBatch(**dict(view.batch(ledger.figures(connection, made, tenant))))
+    except NotFound:
+        ledger.forget_request(connection, made)
+        return None
 
 
 def _wanted(given: Any) -> NewBatch:
