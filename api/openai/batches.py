@@ -73,11 +73,12 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
         if key is not None and (made := ledger.made_under(connection, tenant, key)):
             if made.request_hash != request_hash:
                 raise InvalidInput("another request was sent under this key", naming.HEADER)
-            return CreatedBatch(**dict(view.batch(ledger.figures(connection, made.id, tenant))))
+            if again := _again(connection, tenant, made.id):
+                return again
         if key is None and is_retry:
             lately = ledger.made_lately(connection, tenant, request_hash, _RETRY_SECONDS)
-            if lately is not None:
-                return CreatedBatch(**dict(view.batch(ledger.figures(connection, lately, tenant))))
+            if lately is not None and (again := _again(connection, tenant, lately)):
+                return again
         state.backlog.check(tenant)
         wanted = _wanted(body.parse(data))
         new = _new(wanted, state.settings, tenant, key, request_hash)
@@ -96,6 +97,15 @@ def _require_room(connection: Connection, tenant: UUID) -> None:
     asking = caller.current()
     if asking is not None and asking.max_open_jobs is not None:
         pending.require_room(connection, tenant, asking.max_open_jobs)
+
+
+def _again(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch | None:
+    """The batch that the same request made before; None if it was deleted since."""
+    try:
+        return CreatedBatch(**dict(view.batch(ledger.figures(connection, made, tenant))))
+    except NotFound:
+        ledger.forget_request(connection, made)
+        return None
 
 
 def _wanted(given: Any) -> NewBatch:

@@ -121,6 +121,12 @@ def made_lately(connection: Connection, tenant_id: UUID, request_hash: bytes, se
     return None if row is None else row[0]
 
 
+def forget_request(connection: Connection, batch_id: UUID) -> None:
+    """Of a batch that is out of sight: what made it may make another."""
+    statement = "UPDATE batches SET idempotency_key = NULL, request_hash = '' WHERE id = %(batch)s"
+    database.cursor(connection).execute(statement, {"batch": batch_id})
+
+
 def mark_cancelling(connection: Connection, batch_id: UUID, tenant_id: UUID) -> bool:
     """Notes that the batch is to be cancelled; one that has no job yet is. Returns whether anything changed."""
     cursor = database.cursor(connection)

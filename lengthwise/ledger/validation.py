@@ -52,7 +52,9 @@ def is_open(connection: Connection, batch_id: UUID) -> bool:
 
 
 def begin(connection: Connection, batch_id: UUID, pause_seconds: float) -> bool:
-    """Counts an attempt, unless another process has begun one; the next, should this one fail, is after the pause."""
+    """Counts an attempt, unless another process is at it; the next, should this one fail, is after the pause."""
+    if not take(connection, batch_id):
+        return False
     cursor = database.cursor(connection)
     cursor.execute(_BEGIN, {"batch": batch_id, "pause": pause_seconds})
     return cursor.rowcount == 1

@@ -76,3 +76,13 @@ def test_a_request_that_its_caller_named_makes_one_batch(sdk: OpenAI) -> None:
     with pytest.raises(BadRequestError):
         sdk.batches.create(input_file_id=file.id, **ASKED, extra_headers=named, metadata={"another": "one"})
     assert n_batches() == 1
+
+
+def test_what_was_deleted_is_made_anew_under_its_name(sdk: OpenAI) -> None:
+    file = uploaded(sdk, LINES)
+    named = {"Idempotency-Key": "mine"}
+    first = validated(sdk, sdk.batches.create(input_file_id=file.id, **ASKED, extra_headers=named))
+    sql("UPDATE jobs SET deleted_at = now()")
+    second = sdk.batches.create(input_file_id=file.id, **ASKED, extra_headers=named)
+    assert second.id != first.id
+    assert [batch.id for batch in sdk.batches.list()] == [second.id]

@@ -9,6 +9,7 @@ from openai import OpenAI
 
 from api.openai import validation
 from api.openai.identifier import batch_id
+from lengthwise import database
 from lengthwise.ledger import file as files
 from lengthwise.ledger import validation as ledger
 from tests.ledger import knobs, sql
@@ -130,3 +131,18 @@ def test_batches_are_forgotten_with_their_jobs_and_without(sdk: OpenAI, run_work
     for _ in range(5):
         sweep()
     assert sql("SELECT count(*) FROM batches") == [(0,)]
+
+
+def test_an_attempt_is_not_counted_while_another_process_is_at_it(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(validation, "validate", lambda *_: None)
+    monkeypatch.setattr("api.openai.validator.validate", lambda *_: None)
+    batch = batch_id(created(sdk, jsonl(LINES)).id)
+    engine = database.engine()
+    with engine.begin() as holding, engine.begin() as other:
+        assert ledger.take(holding, batch)
+        assert not ledger.begin(other, batch, 10)
+    with engine.begin() as connection:
+        assert ledger.begin(connection, batch, 10)
+    with engine.begin() as connection:
+        assert not ledger.begin(connection, batch, 10), "not before the pause is over"
+    assert sql("SELECT attempts FROM batches") == [(1,)]
