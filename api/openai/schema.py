@@ -1,6 +1,6 @@
 """The wire of OpenAI's surface, in and out, as its SDKs have it; extensions are named as such."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -144,6 +144,3 @@ class OpenAIError(BaseModel):
 
 class ErrorAnswer(BaseModel):
     error: OpenAIError
-
-
-Json = dict[str, Any]
