@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from lengthwise import sealing
@@ -35,6 +35,11 @@ def environment(settings: Settings, data: Path, say: Say) -> dict[str, str]:
         if is_new:
             say(f"the admin key, shown this once and kept in {path}: {named['LENGTHWISE_ADMIN_KEY']}")
     return named
+
+
+def for_deliveries(named: Mapping[str, str]) -> dict[str, str]:
+    """Those of the variables that who signs webhooks is told; keys are the API's alone."""
+    return {name: value for name, value in named.items() if name == "LENGTHWISE_MASTER_KEY"}
 
 
 def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:

@@ -70,7 +70,7 @@ def _serve(
         return Child(started, servers.logs / f"{started.name}.log")
 
     hands = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
-    hands.append(child(program.worker(program.DELIVER, 1, environment)))
+    hands.append(child(program.worker(program.DELIVER, 1, environment | kept.for_deliveries(secrets))))
     api = child(program.api(host, port, environment | secrets))
     try:
         for started in (*hands, api):

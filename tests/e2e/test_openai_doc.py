@@ -14,7 +14,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "openai.md"
 def test_the_pages_scripts_run_as_they_are(data: Path, tmp_path: Path) -> None:
     script = "\n".join(re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL))
     with up(data) as running:
-        placed = script.replace("http://127.0.0.1:8000", running.wait_ready()).replace("lw-your-key", "lw-test")
+        placed = script.replace("http://127.0.0.1:8000", running.wait_ready()).replace("lw-your-key", running.key())
         ran = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", placed],
             cwd=tmp_path,

@@ -12,15 +12,19 @@ import httpx
 import pytest
 
 from tests import servers
+from tests.caller import bearer
 
 ROOT = Path(__file__).parents[2]
 
 
 @contextmanager
-def receiving(url: str, queue: Path) -> Iterator[str]:
+def receiving(url: str, queue: Path, key: str) -> Iterator[str]:
     """The example, ready; the URL at which it listens."""
     command = [sys.executable, "-m", "examples.review_queue", "--url", url, "--listen", "127.0.0.1:0"]
-    example = subprocess.Popen([*command, "--queue", str(queue)], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    example = subprocess.Popen(
+        [*command, "--queue", str(queue)],
+        cwd=ROOT, env=os.environ | {"LENGTHWISE_API_KEY": key}, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
     assert example.stdout is not None
     try:
         with example.stdout:
@@ -38,7 +42,10 @@ def test_flagged_comments_are_filed_for_review(data: Path, tmp_path: Path) -> No
     environment = os.environ | {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
     with servers.up(data, environment=environment) as up:
         url = up.wait_ready()
-        with receiving(url, queue) as receiver, httpx.Client(base_url=url, timeout=60) as client:
+        with (
+            receiving(url, queue, up.key()) as receiver,
+            httpx.Client(base_url=url, headers=bearer(up.key()), timeout=60) as client,
+        ):
             assert httpx.post(receiver, content=b"{}").status_code == 400, "what nobody signed is not filed"
             items = (ROOT / "examples" / "moderate.ndjson").read_text("utf-8")
             job = client.post(

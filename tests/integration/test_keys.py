@@ -187,7 +187,6 @@ def test_keys_are_paged_newest_first(client: TestClient) -> None:
         ({"name": "a", "scopes": ["read"], "expires_in_seconds": 0}, "expires_in_seconds"),
         ({"name": "a", "scopes": ["read"], "expires_in_seconds": 1e999}, "expires_in_seconds"),
         ({"name": "a", "scopes": ["read"], "CaNaRy": 1}, "request"),
-        (["CaNaRy"], "request"),
     ],
 )
 def test_a_key_that_cannot_be_made_is_refused_by_its_field(client: TestClient, body: Any, field: str) -> None:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
+from tests.caller import bearer
 from tests.integration.conftest import RunWorker, look, submit
 from tests.integration.test_forms import PARQUET, results
 from tests.integration.test_results import TEXTS, small_chunks, work_a_little
@@ -36,7 +37,7 @@ class TestResults:
         job = submit(client, TEXTS)
         run_worker()
         with over_http(client.app) as url:
-            answer = httpx.get(url + job["links"]["results"], headers={"accept-encoding": accept})
+            answer = httpx.get(url + job["links"]["results"], headers={"accept-encoding": accept} | bearer())
         assert answer.headers.get("content-encoding") == encoding
         assert answer.headers["vary"] == "accept, accept-encoding"
         assert [json.loads(line)["output"]["text"] for line in answer.text.splitlines()] == [t[::-1] for t in TEXTS]
@@ -49,7 +50,9 @@ class TestResults:
         run_worker()
         with (
             over_http(client.app) as url,
-            httpx.stream("GET", url + job["links"]["results"], headers={"accept-encoding": encoding}) as answer,
+            httpx.stream(
+                "GET", url + job["links"]["results"], headers={"accept-encoding": encoding} | bearer()
+            ) as answer,
         ):
             parts = [part for part in answer.iter_bytes() if part]
         assert all(part.endswith(b"}\n") for part in parts)

@@ -127,7 +127,7 @@ def test_an_endpoints_deliveries_are_read_a_page_at_a_time() -> None:
 
 
 def test_secrets_that_are_not_under_the_first_key_are_found_by_their_index() -> None:
-    nodes = explain(secret._JOBS, keys=["", "11111111"], limit=1000)
+    nodes = explain(secret._JOBS.format(table="jobs"), keys=["", "11111111"], limit=1000)
     assert "jobs_sealed_idx" in indexes(nodes)
     assert rows_read(nodes) <= 4
 

@@ -22,6 +22,7 @@ def test_all_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Sett
     assert first == second
     assert set(first) == {"LENGTHWISE_ADMIN_KEY", "LENGTHWISE_KEY_PEPPER", "LENGTHWISE_MASTER_KEY"}
     assert id_of(first["LENGTHWISE_ADMIN_KEY"]) is not None
+    assert set(kept.for_deliveries(first)) == {"LENGTHWISE_MASTER_KEY"}
     (line,) = said
     assert first["LENGTHWISE_ADMIN_KEY"] in line
     assert first["LENGTHWISE_KEY_PEPPER"] not in line
