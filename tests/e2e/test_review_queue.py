@@ -39,7 +39,7 @@ def receiving(url: str, queue: Path, key: str) -> Iterator[str]:
 @pytest.mark.timeout(240)
 def test_flagged_comments_are_filed_for_review(data: Path, tmp_path: Path) -> None:
     queue = tmp_path / "review.ndjson"
-    environment = os.environ | {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
+    environment = {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8"}
     with servers.up(data, environment=environment) as up:
         url = up.wait_ready()
         with (
