@@ -64,5 +64,5 @@ def _shown(spec: ModelSpec) -> Model | None:
         kinds=list(spec.kinds),
         quantization=spec.quantization,
         context=context,
-        languages=list(spec.translate.pairs) if spec.translate else [],
+        languages=[list(pair) for pair in spec.translate.pairs] if spec.translate else [],
     )

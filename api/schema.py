@@ -174,7 +174,9 @@ class Model(BaseModel):
     kinds: list[str]
     quantization: str
     context: int = Field(description="The longest input, in tokens.")
-    languages: list[tuple[str, str]] = Field(description="Of a translation model: source and target.")
+    languages: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
+        description="Of a translation model: source and target."
+    )
 
 
 class ModelList(BaseModel):
