@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.client import HTTPConnection
 from statistics import quantiles
 from typing import Any
 from uuid import UUID
@@ -20,7 +19,6 @@ from uuid import UUID
 import psycopg
 
 from benchmarks.queue import stack
-from benchmarks.queue.client import Client
 from benchmarks.queue.corpus import write_catalog
 from benchmarks.queue.meter import Cost
 from benchmarks.queue.stack import Stack
@@ -81,19 +79,12 @@ class Receivers:
             thread.join(5)
 
 
-def register(port: int, receiver: int) -> str:
-    connection = HTTPConnection("127.0.0.1", port, timeout=30)
-    body = json.dumps({"url": f"http://127.0.0.1:{receiver}/hook", "events": ["job.cancelled"]})
-    connection.request("POST", "/v1/webhook-endpoints", body, {"content-type": "application/json"})
-    return str(json.load(connection.getresponse())["id"])
-
-
-def cancel(port: int, jobs: list[str], rate: float) -> float:
+def cancel(running: Stack, jobs: list[str], rate: float) -> float:
     """Ends these jobs at ``rate`` a second, from a few callers. Returns the rate that was reached."""
     began = time.monotonic()
 
     def call(first: int) -> None:
-        client = Client(port)
+        client = running.client()
         for n in range(first, len(jobs), _CALLERS):
             time.sleep(max(0.0, began + n / rate - time.monotonic()))
             client.cancel(jobs[n])
@@ -109,13 +100,13 @@ def cancel(port: int, jobs: list[str], rate: float) -> float:
 def measure(running: Stack, rate: float, seconds: float) -> dict[str, Any]:
     receivers = Receivers()
     with receivers.running(), psycopg.connect(running.bench.database("ours"), autocommit=True) as database:
-        good, _ = (register(running.port, port) for port in receivers.ports)
-        client = Client(running.port)
-        cancel(running.port, [client.submit_one("warm", "normal") for _ in range(40)], 20)
+        client = running.client()
+        good, _ = (client.register(f"http://127.0.0.1:{port}/hook", "job.cancelled") for port in receivers.ports)
+        cancel(running, [client.submit_one("warm", "normal") for _ in range(40)], 20)
         jobs = [client.submit_one("x", "normal") for _ in range(int(rate * seconds))]
         meter = running.meter()
         before = meter.read()
-        reached = cancel(running.port, jobs, rate)
+        reached = cancel(running, jobs, rate)
         cost = Cost.between(before, meter.read())
         gives_up_at = time.monotonic() + _PATIENCE
         found: list[float | None] = [None]

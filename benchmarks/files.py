@@ -66,7 +66,8 @@ def _line(number: int, prompt: str) -> str:
 def measure(running: Stack, source: Path, n_lines: int) -> dict[str, Any]:
     """Seconds of each step, and the most memory that the API's process had at the end of each."""
     figures: dict[str, Any] = {"lines": n_lines, "bytes": source.stat().st_size}
-    with httpx.Client(base_url=f"http://127.0.0.1:{running.port}", timeout=_PATIENCE_SECONDS) as http:
+    url, headers = f"http://127.0.0.1:{running.port}", {"authorization": f"Bearer {running.key}"}
+    with httpx.Client(base_url=url, headers=headers, timeout=_PATIENCE_SECONDS) as http:
         figures["api_mib_at_rest"] = _peak(running)
         began = time.monotonic()
         with source.open("rb") as file:

@@ -28,8 +28,13 @@ class Client:
 
     def new_key(self) -> str:
         """A key of the kind that callers have, which is checked in the database."""
-        body = json.dumps({"name": "benchmark", "scopes": ["submit", "read"]})
+        body = json.dumps({"name": "benchmark", "scopes": ["submit", "read", "webhooks"]})
         return str(self._json("POST", "/v1/keys", body, {"content-type": "application/json"})["key"])
+
+    def register(self, receiver: str, *events: str) -> str:
+        """Registers a receiver of these events and returns the endpoint's id."""
+        body = json.dumps({"url": receiver, "events": events})
+        return str(self._json("POST", "/v1/webhook-endpoints", body, {"content-type": "application/json"})["id"])
 
     def submit(self, body: Path) -> str:
         """Streams a job from a file of NDJSON and returns its id."""
