@@ -29,6 +29,13 @@ def set_current(caller: Caller) -> None:
     _current.set(caller)
 
 
-def current() -> Caller | None:
-    """None outside of a request."""
-    return _current.get()
+def key_id() -> UUID | None:
+    """Of the key that asks; None outside of a request."""
+    asking = _current.get()
+    return asking.key_id if asking else None
+
+
+def max_open_jobs() -> int | None:
+    """The limit of who asks; None where there is none, and outside of a request."""
+    asking = _current.get()
+    return asking.max_open_jobs if asking else None

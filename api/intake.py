@@ -147,7 +147,6 @@ class Intake:
     def _submission(self) -> Submission:
         order, spec = self.order, self.order.spec
         webhook = order.header.webhook
-        asking = caller.current()
         job = NewJob(
             id=self.job_id,
             tenant_id=self.tenant_id,
@@ -162,8 +161,8 @@ class Intake:
             deduplicate=order.header.deduplicate,
             named=self.named,
             retry_of=self.retry_of,
-            key_id=asking.key_id if asking else None,
-            max_open_jobs=asking.max_open_jobs if asking else None,
+            key_id=caller.key_id(),
+            max_open_jobs=caller.max_open_jobs(),
         )
         beams = order.kind.decoding(spec, order.params).beams
         arrival = ArrivalOrder(max(1, spec.batch_tokens // beams), max(1, spec.batch_rows // beams))

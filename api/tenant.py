@@ -48,8 +48,6 @@ async def current(
     return known.tenant_id
 
 
-#: Of whatever key.
-Tenant = Annotated[UUID, Security(current)]
 #: By what a key must be allowed to do.
 Reader = Annotated[UUID, Security(current, scopes=[Scope.READ.value])]
 Submitter = Annotated[UUID, Security(current, scopes=[Scope.SUBMIT.value])]

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from api import body, caller, intake, problem
+from api import backpressure, body, caller, intake, problem
 from api.idempotency import Key
 from api.openai import document, view
 from api.openai.identifier import batch_id, file_id
@@ -28,7 +28,6 @@ from lengthwise.ledger import batch as ledger
 from lengthwise.ledger import cancel as cancelling
 from lengthwise.ledger import file as files
 from lengthwise.ledger import idempotency as naming
-from lengthwise.ledger import pending
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
@@ -54,8 +53,7 @@ async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
     is.
     """
     state = of(request)
-    if state.backlog.is_due:
-        await run_in_threadpool(state.backlog.measure)
+    await backpressure.measure(state)
     async with body.spooled(request, state.settings.max_line_bytes) as file:
         data = file.read()
     retries = request.headers.get(_RETRY_HEADER, "0")
@@ -83,20 +81,13 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
         wanted = _wanted(body.parse(data))
         new = _new(wanted, state.settings, tenant, key, request_hash)
         _require_file(connection, new)
-        _require_room(connection, tenant)
+        backpressure.require_room(connection, tenant)
         ledger.insert(connection, new)
         created = view.batch(ledger.figures(connection, new.id, tenant))
     webhook = None
     if new.webhook_url and new.webhook_secret:
         webhook = NewWebhook(url=new.webhook_url, secret=new.webhook_secret)
     return CreatedBatch(**dict(created), webhook=webhook)
-
-
-def _require_room(connection: Connection, tenant: UUID) -> None:
-    """Raises ``TooBusy`` while the tenant has as many open jobs as it may have."""
-    asking = caller.current()
-    if asking is not None and asking.max_open_jobs is not None:
-        pending.require_room(connection, tenant, asking.max_open_jobs)
 
 
 def _again(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch | None:
@@ -127,11 +118,10 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
         stored = None
     if stored is None or stored.part:
         raise InvalidInput("there is no such file, uploaded for batches", "input_file_id")
-    asking = caller.current()
     return ledger.NewBatch(
         id=uuid4(),
         tenant_id=tenant,
-        key_id=asking.key_id if asking else None,
+        key_id=caller.key_id(),
         input_file_id=stored.id,
         endpoint=wanted.endpoint,
         completion_window=wanted.completion_window,

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
-from api import body, caller
+from api import backpressure, body, caller
 from api.openai import document
 from api.openai import error as errors
 from api.openai.intake import Intake, counted
@@ -49,7 +49,6 @@ def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
     except Mistake as mistake:
         form = UnknownName if mistake.code == "model_not_found" else InvalidInput
         raise form(str(mistake), mistake.param) from None
-    asking = caller.current()
     job = NewJob(
         id=uuid4(),
         tenant_id=tenant,
@@ -58,8 +57,8 @@ def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
         params={},
         pool="",
         priority=Priority.INTERACTIVE,
-        key_id=asking.key_id if asking else None,
-        max_open_jobs=asking.max_open_jobs if asking else None,
+        key_id=caller.key_id(),
+        max_open_jobs=caller.max_open_jobs(),
         # Should this process die, nobody waits for it any more.
         deadline_at=datetime.now(UTC) + timedelta(seconds=current.answer_seconds),
     )
@@ -106,8 +105,7 @@ async def _gone(request: Request) -> None:
 
 async def _answer(request: Request, tenant: UUID, kind: Line) -> JSONResponse:
     state = of(request)
-    if state.backlog.is_due:
-        await run_in_threadpool(state.backlog.measure)
+    await backpressure.measure(state)
     async with body.spooled(request, state.settings.max_json_bytes) as file:
         data = await run_in_threadpool(file.read)
     asked = await run_in_threadpool(_ask, state, tenant, kind, data)
