@@ -10,7 +10,7 @@ from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, Wire
 from lengthwise.kinds.openai import schema
-from lengthwise.kinds.openai.body import Content, Drawn, Stop, most, strings, text_of, unsupported
+from lengthwise.kinds.openai.body import Content, Drawn, Stop, TextPart, most, strings, text_of, unsupported
 from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
 from lengthwise.kinds.openai.schema import ResponseFormat
 from lengthwise.kinds.sampling import trimmed
@@ -76,16 +76,21 @@ class ChatItem(Item[ChatBody]):
     pass
 
 
-class ChatCompletions(Line):
-    name: ClassVar[str] = "chat.completions"
-    path: ClassVar[str] = "chat/completions"
+class Conversation(Line):
+    """Of endpoints whose answers may have to follow a schema."""
+
     serves_as: ClassVar[str] = "chat"
-    item_type: ClassVar[type[kind.Item]] = ChatItem
     most_asked: ClassVar[int] = schema.MOST_ASKED
     useless: ClassVar[str] = "schema_not_met"
 
-    def decoding_of(self, spec: ModelSpec, params: Params, item: ChatItem, n_asked: int) -> Decoding:
+    def decoding_of(self, spec: ModelSpec, params: Params, item: Item[Any], n_asked: int) -> Decoding:
         return schema.asked_again(item.body.decoding(spec, seed_of(item)), n_asked)
+
+
+class ChatCompletions(Conversation):
+    name: ClassVar[str] = "chat.completions"
+    path: ClassVar[str] = "chat/completions"
+    item_type: ClassVar[type[kind.Item]] = ChatItem
 
     def prompts(
         self, model: Model, params: Params, items: Sequence[ChatItem], *, retry: bool = False
@@ -118,8 +123,10 @@ def conversation(model: Model, messages: Sequence[dict[str, str]], limit: int) -
 
 def _said(body: ChatBody) -> list[dict[str, str]]:
     """The messages as templates know them, behind what the format of the answer asks for."""
-    said = [{"role": _ROLES.get(each.role, each.role), "content": text_of(each.content)} for each in body.messages]
+    said = [spoken(each.role, each.content) for each in body.messages]
     return schema.instructed(body.response_format, said)
 
 
-_ROLES = {"developer": "system"}
+def spoken(role: str, content: str | list[TextPart]) -> dict[str, str]:
+    """A message as templates know it."""
+    return {"role": "system" if role == "developer" else role, "content": text_of(content)}

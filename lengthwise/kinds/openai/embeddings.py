@@ -11,7 +11,7 @@ from lengthwise.catalog import EmbedOptions
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt, Text
 from lengthwise.kinds.openai.body import Body, strings
-from lengthwise.kinds.openai.line import Item, Line, Params
+from lengthwise.kinds.openai.line import Item, Params, Reading, read
 
 _Input = Annotated[Text, Field(min_length=1)]
 
@@ -30,7 +30,7 @@ class EmbeddingItem(Item[EmbeddingBody]):
     pass
 
 
-class Embeddings(Line):
+class Embeddings(Reading):
     name: ClassVar[str] = "embeddings"
     path: ClassVar[str] = "embeddings"
     serves_as: ClassVar[str] = "embed"
@@ -41,11 +41,7 @@ class Embeddings(Line):
     ) -> list[list[Prompt]]:
         """With the first of the model's prefixes: OpenAI's form has no field for another."""
         before = next(iter((model.spec.embed or EmbedOptions()).prefix.values()), "")
-        found = []
-        for item in items:
-            encoded = model.tokenizer.encode([before + text for text in item.texts()], framed=True)
-            found.append([Prompt(ids, max_new_tokens=0) for ids in encoded])
-        return found
+        return [read(model, [before + text for text in item.texts()]) for item in items]
 
     def output(
         self, model: Model, params: Params, item: EmbeddingItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
@@ -56,9 +52,6 @@ class Embeddings(Line):
             for index, each in enumerate(answers)
         ]
         return {"object": "list", "data": data, "model": model.spec.name}
-
-    def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
-        return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
 
 
 def _packed(answer: Answer) -> str:

@@ -112,6 +112,19 @@ def _response(item: Item[Any], status: int, body: dict[str, Any]) -> bytes:
     return to_json({"status_code": status, "request_id": f"req_{item.request}", "body": body})
 
 
+class Reading(Line):
+    """Of endpoints whose models write nothing."""
+
+    def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
+        """Of moderations OpenAI says nothing; ours says what was read."""
+        return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
+
+
+def read(model: Model, texts: Sequence[str]) -> list[Prompt]:
+    """A prompt for each of one item's texts, to which nothing is added."""
+    return [Prompt(ids, max_new_tokens=0) for ids in model.tokenizer.encode(texts, framed=True)]
+
+
 def seed_of(item: Item[Any]) -> int:
     """For a line that names none: its own, and the same however often it is begun anew."""
     return zlib.crc32(item.request.encode())

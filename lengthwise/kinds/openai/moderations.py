@@ -10,7 +10,7 @@ from lengthwise.clean import clean
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt, Text
 from lengthwise.kinds.openai.body import Body, TextPart, text_of
-from lengthwise.kinds.openai.line import Item, Line, Params
+from lengthwise.kinds.openai.line import Item, Params, Reading, read
 
 CATEGORIES = (
     "harassment",
@@ -55,7 +55,7 @@ class ModerationItem(Item[ModerationBody]):
     pass
 
 
-class Moderations(Line):
+class Moderations(Reading):
     name: ClassVar[str] = "moderations"
     path: ClassVar[str] = "moderations"
     serves_as: ClassVar[str] = "moderate"
@@ -64,11 +64,7 @@ class Moderations(Line):
     def prompts(
         self, model: Model, params: Params, items: Sequence[ModerationItem], *, retry: bool = False
     ) -> list[list[Prompt]]:
-        found = []
-        for item in items:
-            texts = [clean(text, keep_tags=False) for text in item.texts()]
-            found.append([Prompt(ids, max_new_tokens=0) for ids in model.tokenizer.encode(texts, framed=True)])
-        return found
+        return [read(model, [clean(text, keep_tags=False) for text in item.texts()]) for item in items]
 
     def output(
         self, model: Model, params: Params, item: ModerationItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
@@ -80,24 +76,21 @@ class Moderations(Line):
             "results": [_result(answer, options) for answer in answers],
         }
 
-    def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
-        """OpenAI's answer has none; ours says what was read."""
-        return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
-
 
 def _result(answer: Answer, options: ModerateOptions) -> dict[str, Any]:
     """``flagged`` heeds every label of the model's own, those too that are none of OpenAI's categories."""
-    own = {
-        label: score for label, score in zip(answer.labels, answer.scores, strict=True) if label not in options.harmless
-    }
+    own = [
+        (_ALIASES.get(label.lower(), label.lower()), score)
+        for label, score in zip(answer.labels, answer.scores, strict=True)
+        if label not in options.harmless
+    ]
+    known = {name for name, _ in own}
     scores = dict.fromkeys(CATEGORIES, 0.0)
-    for label, score in own.items():
-        name = _ALIASES.get(label.lower(), label.lower())
+    for name, score in own:
         if name in scores:
             scores[name] = max(scores[name], score)
-    known = {_ALIASES.get(label.lower(), label.lower()) for label in own}
     return {
-        "flagged": any(score >= options.threshold for score in own.values()),
+        "flagged": any(score >= options.threshold for _, score in own),
         "categories": {name: name in known and score >= options.threshold for name, score in scores.items()},
         "category_scores": {name: round(score, 4) for name, score in scores.items()},
         "category_applied_input_types": {name: ["text"] if name in known else [] for name in CATEGORIES},

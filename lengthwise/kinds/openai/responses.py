@@ -5,13 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, Wire
+from lengthwise.kinds.kind import Answer, Model, Prompt, Text, Wire
 from lengthwise.kinds.openai import schema
-from lengthwise.kinds.openai.body import Content, Drawn, most, text_of
-from lengthwise.kinds.openai.chat import conversation
-from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
+from lengthwise.kinds.openai.body import Content, Drawn, most
+from lengthwise.kinds.openai.chat import Conversation, conversation, spoken
+from lengthwise.kinds.openai.line import Item, Params, now
 from lengthwise.kinds.openai.schema import JsonObject, JsonSchema, PlainText, ResponseFormat
 
 
@@ -69,10 +68,7 @@ class ResponseBody(Drawn):
         said = [{"role": "system", "content": self.instructions}] if self.instructions else []
         if isinstance(self.input, str):
             return [*said, {"role": "user", "content": self.input}]
-        for each in self.input:
-            role = "system" if each.role == "developer" else each.role
-            said.append({"role": role, "content": text_of(each.content)})
-        return said
+        return said + [spoken(each.role, each.content) for each in self.input]
 
     def texts(self) -> list[str]:
         return [each["content"] for each in self.said()] + schema.texts(self.form)
@@ -82,16 +78,10 @@ class ResponseItem(Item[ResponseBody]):
     pass
 
 
-class Responses(Line):
+class Responses(Conversation):
     name: ClassVar[str] = "responses"
     path: ClassVar[str] = "responses"
-    serves_as: ClassVar[str] = "chat"
     item_type: ClassVar[type[kind.Item]] = ResponseItem
-    most_asked: ClassVar[int] = schema.MOST_ASKED
-    useless: ClassVar[str] = "schema_not_met"
-
-    def decoding_of(self, spec: ModelSpec, params: Params, item: ResponseItem, n_asked: int) -> Decoding:
-        return schema.asked_again(item.body.decoding(spec, seed_of(item)), n_asked)
 
     def prompts(
         self, model: Model, params: Params, items: Sequence[ResponseItem], *, retry: bool = False
