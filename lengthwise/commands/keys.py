@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lengthwise.client.address import DEFAULT_URL
-from lengthwise.commands.administration import DATA, Connection, Data
+from lengthwise.commands.administration import DATA, Connection, Data, segment
 from lengthwise.commands.connection import AsJson, Key, Url, print_json
 from lengthwise.errors import ConfigurationError
 
@@ -82,13 +82,13 @@ def rotate(
 ) -> None:
     """Make a new key in place of one, which goes on for a while."""
     wanted = {"overlap_seconds": _seconds(overlap, "--overlap")}
-    _show_made(Connection(url, key, data).ask("POST", f"/v1/keys/{key_id}/rotate", json=wanted), as_json)
+    _show_made(Connection(url, key, data).ask("POST", f"/v1/keys/{segment(key_id)}/rotate", json=wanted), as_json)
 
 
 @app.command()
 def revoke(key_id: _Id, url: Url = DEFAULT_URL, key: Key = None, data: Data = DATA, as_json: AsJson = False) -> None:
     """Let a key in no more, within a second and for good."""
-    revoked = Connection(url, key, data).ask("POST", f"/v1/keys/{key_id}/revoke")
+    revoked = Connection(url, key, data).ask("POST", f"/v1/keys/{segment(key_id)}/revoke")
     if as_json:
         print_json(revoked)
     else:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lengthwise.client.address import DEFAULT_URL
-from lengthwise.commands.administration import DATA, Connection, Data
+from lengthwise.commands.administration import DATA, Connection, Data, segment
 from lengthwise.commands.connection import AsJson, Key, Url, print_json
 from lengthwise.errors import ConfigurationError
 
@@ -51,7 +51,7 @@ def set_limits(
     wanted = _limits(weight, max_pending_tokens, max_requests_per_minute, max_open_jobs)
     if name is not None:
         wanted["name"] = name
-    _show(Connection(url, key, data).ask("PATCH", f"/v1/tenants/{tenant}", json=wanted), as_json)
+    _show(Connection(url, key, data).ask("PATCH", f"/v1/tenants/{segment(tenant)}", json=wanted), as_json)
 
 
 def _limits(weight: float | None, tokens: str | None, requests: str | None, jobs: str | None) -> dict[str, Any]:
