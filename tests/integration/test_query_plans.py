@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -62,12 +63,19 @@ ANALYZE;
 
 @pytest.fixture(scope="module", autouse=True)
 def filled(servers: real.Urls) -> Iterator[None]:
+    with filled_with(servers, _FILL):
+        yield
+
+
+@contextmanager
+def filled_with(servers: real.Urls, statements: str) -> Iterator[None]:
+    """A database of its own that holds what these statements write."""
     with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
         patch.setenv(real.DATABASE_VARIABLE, url)
         forget()
         with database.engine().begin() as connection:
             connection.execute(text("SET LOCAL synchronous_commit = off"))
-            for statement in _FILL.split(";\n"):
+            for statement in statements.split(";\n"):
                 database.cursor(connection).execute(statement.encode())
         yield
         database.engine().dispose()

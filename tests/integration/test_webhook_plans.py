@@ -7,11 +7,10 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from lengthwise import database, settings
+from lengthwise import database
 from lengthwise.ledger import delivery, event, outbox, push, retention, secret, submit, sweep
 from tests import servers as real
-from tests.conftest import forget
-from tests.integration.test_query_plans import explain, indexes, mode, rows_read
+from tests.integration.test_query_plans import explain, filled_with, indexes, mode, rows_read
 
 __all__ = ["mode"]
 
@@ -49,17 +48,8 @@ ANALYZE;
 
 @pytest.fixture(scope="module", autouse=True)
 def filled(servers: real.Urls) -> Iterator[None]:
-    with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
-        patch.setenv(real.DATABASE_VARIABLE, url)
-        forget()
-        with database.engine().begin() as connection:
-            connection.execute(text("SET LOCAL synchronous_commit = off"))
-            for statement in _FILL.split(";\n"):
-                database.cursor(connection).execute(statement.encode())
+    with filled_with(servers, _FILL):
         yield
-        database.engine().dispose()
-    forget()
-    settings.get.cache_clear()
 
 
 def test_a_claim_reads_the_head_of_each_lane() -> None:
