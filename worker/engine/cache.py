@@ -131,9 +131,9 @@ def keep_past(cache: Any, rows: torch.Tensor) -> None:
         layer.keep(rows)
 
 
-def cache_argument(model: Any, cache: Any) -> dict[str, Any]:
-    """The cache under the name that the model's forward has for it: transformers 5.24 renamed it, and warns of the old.
+def cache_name(model: Any) -> str:
+    """What the model's forward calls its cache: transformers 5.24 renamed it, and warns of the old name.
 
     Looks through the signature: once a batch, not once a step.
     """
-    return {"cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values": cache}
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"

@@ -14,7 +14,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from worker.engine.attention import Plan
-from worker.engine.cache import cache_argument, joined, keep_past, past_cache
+from worker.engine.cache import cache_name, joined, keep_past, past_cache
 from worker.engine.layout import Padded, Past, Source
 from worker.engine.sources import Sources, keep_sources, source_cache
 from worker.engine.vocabulary import Vocabulary
@@ -33,6 +33,7 @@ class EncoderDecoderStepper:
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
         self._n_layers = int(layers or config.num_hidden_layers)
         self._lengths = [len(source) for source in sources]
+        self._cache_name = cache_name(model)
 
     def start(self) -> torch.Tensor:
         self.written = 1
@@ -49,7 +50,7 @@ class EncoderDecoderStepper:
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self.written += 1
-        return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), self._plan, self._argument)
+        return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), self._plan, self._cache)
 
     @property
     def positions(self) -> int:
@@ -74,21 +75,17 @@ class EncoderDecoderStepper:
         encoded = self._encode(self.sources[first:last])
         self._encoded = encoded[:1, :1]
         tokens = torch.full((last - first,), self.vocabulary.start, device=encoded.device)
-        argument = cache_argument(self.model, EncoderDecoderCache(past, self._looked_at))
-        return self._write(tokens, encoded, Source(self._layout, first, last, encoded), argument)
+        cache = EncoderDecoderCache(past, self._looked_at)
+        return self._write(tokens, encoded, Source(self._layout, first, last, encoded), cache)
 
     def _go_on_with(self, past: Any) -> None:
         self._past = past
-        cache = EncoderDecoderCache(past, self._looked_at)
-        cache.is_updated = dict.fromkeys(
-            cache.is_updated, True
-        )  # or sources would be looked for in the encoder's states
-        self._argument = cache_argument(self.model, cache)
+        self._cache = EncoderDecoderCache(past, self._looked_at)
+        # Or modules would look for the sources in what the encoder gave.
+        self._cache.is_updated = dict.fromkeys(self._cache.is_updated, True)
         self._plan = Source(self._layout, 0, len(self._lengths), self._encoded)
 
-    def _write(
-        self, tokens: torch.Tensor, encoded: torch.Tensor, source: Source, argument: dict[str, Any]
-    ) -> torch.Tensor:
+    def _write(self, tokens: torch.Tensor, encoded: torch.Tensor, source: Source, cache: Any) -> torch.Tensor:
         past = Past(len(tokens), self.written, encoded)
         plans: tuple[Plan, ...] = (past, source)
         logits: torch.Tensor = self.model(
@@ -97,7 +94,7 @@ class EncoderDecoderStepper:
             decoder_input_ids=tokens[:, None],
             decoder_attention_mask=past.marker,
             use_cache=True,
-            **argument,
+            **{self._cache_name: cache},
             plans=plans,
         ).logits
         return logits[:, -1]
