@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from api import pages
 from api.openai import view
 from api.openai.identifier import FileId
 from api.state import State
-from lengthwise import kinds
 from lengthwise.database import translated
 from lengthwise.errors import NotFound
 from lengthwise.ledger import batch as batches
@@ -18,7 +19,6 @@ from lengthwise.ledger import file as files
 from lengthwise.ledger import read
 from lengthwise.ledger.batch import Batch
 from lengthwise.ledger.file import File
-from lengthwise.ledger.read import ResultRow
 from lengthwise.states import ResultStatus
 
 _PAGE_ROWS = 1000
@@ -75,8 +75,8 @@ def _dropped_bytes(connection: Connection, batch: Batch) -> int:
     n_bytes = 0
     after: int | None = -1
     while after is not None:
-        page = _page(connection, batch, 2, after, _PAGE_ROWS)
-        n_bytes += sum(len(_dropped(batch, row)) for row in page.rows if row.line is None)
+        page = _page(batch, 2, _PAGE_ROWS, connection, after)
+        n_bytes += sum(len(pages.dropped(batch.kind or "", row)) for row in page.rows if row.line is None)
         after = page.next_after
     batches.note_dropped_bytes(connection, batch.id, n_bytes)
     return n_bytes
@@ -93,16 +93,10 @@ def _lines(state: State, batch: Batch, part: int) -> Iterator[bytes]:
     n_rows = batch.n_succeeded if part == 1 else batch.n_failed
     n_bytes = batch.n_bytes if part == 1 else batch.n_failed_bytes
     limit = max(1, min(_PAGE_ROWS, _PAGE_BYTES * max(1, n_rows) // max(1, n_bytes)))
-    after: int | None = -1
-    while after is not None:
-        with state.database.connect() as connection:
-            page = _page(connection, batch, part, after, limit)
-        if page.rows:
-            yield b"".join([row.line or _dropped(batch, row) for row in page.rows])
-        after = page.next_after
+    return pages.following(state, batch.kind or "", partial(_page, batch, part, limit), -1)
 
 
-def _page(connection: Connection, batch: Batch, part: int, after: int, limit: int) -> read.ResultPage:
+def _page(batch: Batch, part: int, limit: int, connection: Connection, after: int) -> read.ResultPage:
     return read.results(
         connection,
         batch.id,
@@ -113,10 +107,3 @@ def _page(connection: Connection, batch: Batch, part: int, after: int, limit: in
         has_dropped=part == 2 and batch.n_dropped > 0,
         status=ResultStatus.SUCCEEDED if part == 1 else ResultStatus.FAILED,
     )
-
-
-def _dropped(batch: Batch, row: ResultRow) -> bytes:
-    """The line of an item that never ran."""
-    kind = kinds.EVERY[batch.kind or ""]
-    item = kind.item_type.model_validate_json(row.payload or b"{}")
-    return kind.failed(row.index, item, row.status, ResultStatus(row.status))
