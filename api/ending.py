@@ -1,4 +1,4 @@
-"""Lets requests wait for the end of a job: one question to the database for all, often while one is young."""
+"""Lets requests wait for the end of a job: told by the database as it happens, on one connection for all of them."""
 
 import asyncio
 import logging
@@ -7,18 +7,20 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from psycopg import OperationalError
+from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import read
+from lengthwise.ledger.ending import Listener
 
 log = logging.getLogger(__name__)
 
-#: Between two looks: so much of the time that the youngest request has waited, within these bounds in seconds.
-_SHARE = 0.1
-_PAUSE_SECONDS = (0.005, 0.25)
+#: Between two looks at jobs of which nothing was heard, for which a pooler between here and Postgres is enough: so much
+#: of the time that the youngest request has waited, within these bounds in seconds.
+_SHARE = 0.2
+_PAUSE_SECONDS = (0.1, 1.0)
 
 
 @dataclass(eq=False, slots=True)
@@ -37,7 +39,7 @@ class Endings:
         self._waiters: set[_Waiter] = set()
         self._has_come = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
-        self._connection: Connection | None = None
+        self._listener: Listener | None = None
 
     async def wait(self, job_id: UUID, tenant: UUID, seconds: float) -> None:
         """Until the tenant has no such job that is open, for at most so long."""
@@ -61,43 +63,63 @@ class Endings:
             await self._watch
 
     async def _look_on(self) -> None:
-        try:
-            while self._waiters:
-                self._has_come.clear()
-                asked = list(self._waiters)
-                try:
-                    is_open = await run_in_threadpool(self._open_of, [waiter.job_id for waiter in asked])
-                except Unavailable as error:
-                    log.warning("not looked for ends of jobs: %s", error)
-                else:
-                    for waiter in asked:
-                        if is_open.get(waiter.job_id) != waiter.tenant:
-                            waiter.is_over.set()
-                await self._pause()
-        finally:
-            self._watch = None
-            self._disconnect()
-
-    async def _pause(self) -> None:
-        """Until the next look is due, or another request has come."""
-        least, most = _PAUSE_SECONDS
-        youngest = max((waiter.since for waiter in self._waiters), default=0.0)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(min(most, max(least, _SHARE * (time.monotonic() - youngest)))):
-                await self._has_come.wait()
+        while self._waiters:
+            self._has_come.clear()
+            asked = list(self._waiters)
+            try:
+                is_open = await run_in_threadpool(self._open_of, [waiter.job_id for waiter in asked])
+            except Unavailable as error:
+                log.warning("not looked for ends of jobs: %s", error)
+            else:
+                for waiter in asked:
+                    if is_open.get(waiter.job_id) != waiter.tenant:
+                        waiter.is_over.set()
+            await self._listen()
+            if not self._waiters and self._listener is not None:
+                kept, self._listener = self._listener, None
+                await run_in_threadpool(kept.close)
+        self._watch = None
 
     def _open_of(self, job_ids: list[UUID]) -> dict[UUID, UUID]:
-        """On a connection that is kept, without a transaction: two thirds of such a look would be BEGIN and COMMIT."""
         try:
             with translated():
-                if self._connection is None:
-                    self._connection = self._database.connect().execution_options(isolation_level="AUTOCOMMIT")
-                return read.tenants_of_open(self._connection, job_ids)
+                if self._listener is None:
+                    self._listener = Listener(self._database)
+                return self._listener.tenants_of_open(job_ids)
         except BaseException:
-            self._disconnect()
+            dropped, self._listener = self._listener, None
+            if dropped is not None:
+                dropped.drop()
             raise
 
-    def _disconnect(self) -> None:
-        kept, self._connection = self._connection, None
-        if kept is not None:
-            kept.close()
+    async def _listen(self) -> None:
+        """Until the next look is due, or another request has come."""
+        loop = asyncio.get_running_loop()
+        socket = None if self._listener is None else self._listener.socket
+        if socket is not None:
+            loop.add_reader(socket, self._hear)
+            self._hear()  # what came with the answer of the look
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_seconds()):
+                    await self._has_come.wait()
+        finally:
+            if socket is not None:
+                loop.remove_reader(socket)
+
+    def _pause_seconds(self) -> float:
+        least, most = _PAUSE_SECONDS
+        youngest = max((waiter.since for waiter in self._waiters), default=0.0)
+        return min(most, max(least, _SHARE * (time.monotonic() - youngest)))
+
+    def _hear(self) -> None:
+        if self._listener is None:
+            return
+        try:
+            ended = set(self._listener.heard())
+        except OperationalError:
+            self._has_come.set()  # the next look finds it broken too, and connects again
+            return
+        for waiter in self._waiters:
+            if waiter.job_id in ended:
+                waiter.is_over.set()

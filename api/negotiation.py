@@ -13,7 +13,7 @@ _ENCODINGS = ("zstd", "gzip")
 _FORMS = (Form.NDJSON, Form.CSV, Form.PARQUET)
 
 
-def wanted(
+async def wanted(
     request: Request,
     named: Annotated[
         Literal["ndjson", "csv", "parquet"] | None,

@@ -200,7 +200,9 @@ shards = Table(
     Column("n_failed_bytes", BigInteger, nullable=False, server_default="0"),
     # Whether its results are pushed: known here, so that settling what nobody follows asks for nothing.
     Column("is_followed", Boolean, nullable=False, server_default=text("false")),
-    Index("shards_ready_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready'")),
+    # No shard fails the second condition, but only who asks for a queue's head states it: with few rows in its
+    # statistics the planner would take this index for a bucket too, and read all other buckets.
+    Index("shards_head_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready' AND hi > lo")),
     Index(
         "shards_bucket_idx",
         "pool",

@@ -10,6 +10,7 @@ from lengthwise import pool as pools
 from lengthwise.catalog import ModelSpec
 from lengthwise.ledger import lease as leases
 from lengthwise.ledger.claim import Claim, Limits, claim, top_up
+from lengthwise.states import Priority
 from worker import drain, loaded, settlement
 from worker.lease import Lease
 from worker.loaded import Loaded, NotLoaded
@@ -55,34 +56,55 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
             if not with_suspects or turn.leave() is None:
                 return None
             continue
-        lease = Lease(claimed.token, claimed.shards)
-        lease.start()
-        try:
-            model = loaded.model(pools.model_of(pool))
-            if pause := model.pause_seconds:
-                lease.stop()
-                _delay(claimed.token, claimed.shards, pause)
-                continue
-            work = Work(claimed, model.model, model.capabilities.labels, model.memo)
-        except NotLoaded:
-            lease.stop()
-            _put_off(claimed, "model_unavailable")
-            continue
-        except BaseException:
-            lease.stop()
-            raise
-        return Prepared(claimed, lease, model, work)
+        prepared = _made_ready(pool, claimed)
+        if prepared is not None:
+            return prepared
     return None
 
 
-def _claim(pool: str, with_suspects: bool) -> Claim | None:
+def prepare_urgent(pool: str) -> Prepared | None:
+    """Claims from the pool if somebody waits for what is first in it. Raises ``Unavailable``."""
+    if drain.is_stopping():
+        return None
+    claimed = _claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
+    return None if claimed is None else _made_ready(pool, claimed)
+
+
+def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
+    """None if its model cannot run now: the claim is given back then, for later."""
+    lease = Lease(claimed.token, claimed.shards)
+    lease.start()
+    try:
+        model = loaded.model(pools.model_of(pool))
+        if pause := model.pause_seconds:
+            lease.stop()
+            _delay(claimed.token, claimed.shards, pause)
+            return None
+        work = Work(claimed, model.model, model.capabilities.labels, model.memo)
+    except NotLoaded:
+        lease.stop()
+        _put_off(claimed, "model_unavailable")
+        return None
+    except BaseException:
+        lease.stop()
+        raise
+    return Prepared(claimed, lease, model, work)
+
+
+def _claim(pool: str, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:
     current = settings.get()
     name = pools.model_of(pool)
     limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
     token = uuid4()
     with database.translated(), database.engine().begin() as connection:
         claimed = claim(
-            connection, pool, token, limits, lease_seconds=current.lease_seconds, with_suspects=with_suspects
+            connection,
+            pool,
+            token,
+            limits,
+            lease_seconds=current.lease_seconds,
+            with_suspects=with_suspects,
+            least=least,
         )
     is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
     if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):

@@ -16,7 +16,7 @@ from typing import Self
 
 from lengthwise.ledger.settle import Settlement
 from worker import drain, renewal, settlement
-from worker.claiming import Prepared, give_back, prepare
+from worker.claiming import Prepared, give_back, prepare, prepare_urgent
 from worker.loaded import Loaded, averaged
 from worker.turn import Turn
 
@@ -58,9 +58,12 @@ class Pipeline:
 
     def next(self) -> Prepared | None:
         """What is to be run now; None when nothing waits. Raises ``Unavailable``."""
-        ahead, self._ahead = self._ahead, None
-        self._is_needed.set()  # the batch took less time than was thought
-        prepared = ahead.result() if ahead else None
+        prepared = self._made_ahead()
+        if prepared is not None and not prepared.is_urgent:
+            urgent = prepare_urgent(self._turn.pool)
+            if urgent is not None:
+                return urgent
+        self._ahead = None
         if prepared is None:
             if renewal.is_due():
                 self._catch_up()  # what is settled behind holds its model
@@ -73,6 +76,15 @@ class Pipeline:
                 give_back(prepared)  # or its lease would be renewed for ever
                 raise
         return prepared
+
+    def _made_ahead(self) -> Prepared | None:
+        """Of which the caller takes possession by forgetting it here."""
+        self._is_needed.set()  # the batch took less time than was thought
+        try:
+            return self._ahead.result() if self._ahead else None
+        except BaseException:
+            self._ahead = None
+            raise
 
     def look_ahead(self, current: Prepared) -> None:
         """Makes the next claim ready in time for the end of a batch that begins now and is the last of ``current``."""

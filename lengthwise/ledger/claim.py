@@ -102,19 +102,20 @@ def claim(
     *,
     lease_seconds: float,
     with_suspects: bool = True,
+    least: Priority = Priority.BACKGROUND,
 ) -> Claim | None:
     """Takes the fair queue's head and fills up from its bucket, and its neighbours, as ``limits`` say.
 
     Shards are taken whole; what goes beyond the limits is left, for it would make a batch of its own. One that a worker
     died over is taken alone, or passed over: who holds anything else must not take it. Returns None when nothing of
-    this pool is ready.
+    this pool is ready, or nothing whose priority is at least ``least``.
     """
     cursor = database.cursor(connection)
     with database.pipelined(connection):
         # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
         cursor.execute("SET LOCAL synchronous_commit = off")
         most = _ANY_DEATHS if with_suspects else 0
-        taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, most_deaths=most)
+        taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, most_deaths=most, least=int(least))
         return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
 
 
@@ -182,7 +183,8 @@ state = 'leased', token = %(token)s, deaths = deaths + 1, lease_until = now() + 
 _CLAIM = f"""
 WITH head AS MATERIALIZED (
   SELECT bucket, priority, vkey, id, deaths FROM shards
-  WHERE pool = %(pool)s AND state = 'ready' AND not_before <= now() AND deaths <= %(most_deaths)s
+  WHERE pool = %(pool)s AND state = 'ready' AND hi > lo AND priority <= %(least)s AND not_before <= now()
+    AND deaths <= %(most_deaths)s
   ORDER BY priority, vkey, id LIMIT 1 FOR UPDATE SKIP LOCKED
 ), waiting AS (
   SELECT id, priority, vkey, n_tokens, hi - lo AS n_items FROM shards

@@ -1,6 +1,6 @@
 """What a caller may see of its jobs: figures summed over shards, and results in the caller's order."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -81,13 +81,6 @@ def figures(connection: Connection, job_id: UUID, tenant_id: UUID | None = None)
     if not found:
         raise NotFound("there is no such job")
     return found[0]
-
-
-def tenants_of_open(connection: Connection, job_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-    """Those of the jobs that have not ended, and whose they are."""
-    cursor = database.cursor(connection)
-    cursor.execute(_OPEN, {"jobs": list(job_ids)})
-    return dict(cursor.fetchall())
 
 
 def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[JobFigures]:
@@ -183,8 +176,6 @@ FROM jobs CROSS JOIN LATERAL (
 _ONE = """
 WHERE jobs.id = %(job)s AND (%(tenant)s::uuid IS NULL OR jobs.tenant_id = %(tenant)s) AND jobs.deleted_at IS NULL
 """
-
-_OPEN = "SELECT id, tenant_id FROM jobs WHERE id = ANY(%(jobs)s) AND state = 'open'"
 
 _PAGE = """
 WHERE jobs.tenant_id = %(tenant)s AND jobs.deleted_at IS NULL

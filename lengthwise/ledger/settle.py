@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary, event, lease, push
+from lengthwise.ledger import binary, ending, event, lease, push
 from lengthwise.states import JobState, ResultStatus
 
 
@@ -128,9 +128,9 @@ WHERE id = ANY(%(jobs)s) AND state = 'open'
 ORDER BY id FOR UPDATE
 """
 
-_COMPLETE = """
+_COMPLETE = f"""
 UPDATE jobs SET state = %(state)s, finished_at = clock_timestamp()
 WHERE id = ANY(%(jobs)s) AND state = 'open'
   AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))
-RETURNING id
-"""
+RETURNING id, {ending.TOLD}
+"""  # noqa: S608

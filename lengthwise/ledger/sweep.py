@@ -105,7 +105,7 @@ WITH RECURSIVE pools AS (
 )
 SELECT pool, head.priority, head.is_suspect FROM pools CROSS JOIN LATERAL (
   SELECT priority, deaths > 0 AS is_suspect FROM shards
-  WHERE shards.pool = pools.pool AND state = 'ready' AND not_before <= now()
+  WHERE shards.pool = pools.pool AND state = 'ready' AND hi > lo AND not_before <= now()
   ORDER BY priority, vkey, id LIMIT 1
 ) head
 ORDER BY pool

@@ -50,7 +50,7 @@ _LOCK_TENANT = "SELECT weight FROM tenants WHERE id = %(tenant)s FOR NO KEY UPDA
 _FAIR_START = """
 SELECT greatest(
   (SELECT last_finish FROM turns WHERE pool = %(pool)s AND priority = %(priority)s AND tenant_id = %(tenant_id)s),
-  coalesce((SELECT vkey FROM shards WHERE pool = %(pool)s AND priority = %(priority)s AND state = 'ready'
+  coalesce((SELECT vkey FROM shards WHERE pool = %(pool)s AND priority = %(priority)s AND state = 'ready' AND hi > lo
             ORDER BY priority, vkey, id LIMIT 1),
            (SELECT max(last_finish) FROM turns WHERE pool = %(pool)s AND priority = %(priority)s),
            0))

@@ -56,6 +56,36 @@ def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.Mon
     assert sql("SELECT state, deaths FROM shards ORDER BY deaths") == [("ready", 0), ("ready", 1)]
 
 
+def test_what_somebody_waits_for_runs_before_what_was_made_ready_ahead() -> None:
+    with Pipeline(turn.Turn(POOL)) as pipeline:
+        first = next_of(pipeline)
+        submit(["made ready"])
+        pipeline.look_ahead(first)
+        ahead = pipeline._ahead
+        assert ahead is not None
+        assert ahead.result() is not None
+        urgent = next_of(pipeline, Priority.INTERACTIVE)
+        assert urgent.is_urgent
+        assert pipeline.next() is ahead.result()
+        for prepared in (first, urgent, ahead.result()):
+            assert prepared is not None
+            claiming.give_back(prepared)
+    assert leases_alive() == 0
+    assert sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)]
+
+
+def test_what_was_made_ready_ahead_is_given_back_though_something_urgent_came_before_it() -> None:
+    with Pipeline(turn.Turn(POOL)) as pipeline:
+        first = next_of(pipeline)
+        submit(["made ready"])
+        pipeline.look_ahead(first)
+        urgent = next_of(pipeline, Priority.INTERACTIVE)
+        for prepared in (first, urgent):
+            claiming.give_back(prepared)
+    assert leases_alive() == 0
+    assert sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)]
+
+
 def test_what_somebody_waits_for_is_written_before_anything_else_is_begun() -> None:
     is_free, taken = Event(), []
     with Pipeline(turn.Turn(POOL)) as pipeline:

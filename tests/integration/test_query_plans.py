@@ -33,6 +33,8 @@ from tests.conftest import forget
 JOB, N_JOBS = UUID(int=1), 20
 HOLDER = UUID(int=2)
 NOBODY = uuid4()
+CLAIMED = {"tokens": 10_000, "items": 256, "shards": 256, "lease": 30.0, "most_deaths": 9, "least": 2}
+NEAR = {"tokens": 2_000, "items": 60, "shards": 60, "lease": 30.0, "bucket": 5}
 
 _FILL = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
@@ -148,19 +150,15 @@ def ids(state: str, count: int = 8) -> list[int]:
 
 
 def test_a_claim_reads_the_heads_of_two_indexes() -> None:
-    nodes = explain(
-        claim._CLAIM, pool="echo:1", token=NOBODY, tokens=10_000, items=256, shards=256, lease=30.0, most_deaths=9
-    )
-    assert {"shards_ready_idx", "shards_bucket_idx"} <= indexes(nodes)
+    nodes = explain(claim._CLAIM, pool="echo:1", token=NOBODY, **CLAIMED)
+    assert {"shards_head_idx", "shards_bucket_idx"} <= indexes(nodes)
     assert not [node for node in nodes if "Sort" in node["Node Type"]]
     assert rows_read(nodes) < 600
     assert nodes[0]["Actual Rows"] == 64
 
 
 def test_a_thin_claim_reads_the_heads_of_the_neighbouring_buckets() -> None:
-    nodes = explain(
-        claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, tokens=2_000, items=60, shards=60, lease=30.0, bucket=5
-    )
+    nodes = explain(claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, **NEAR)
     assert indexes(nodes) == {"shards_bucket_idx", "shards_pkey"}
     assert rows_read(nodes) < 5 * 60 + 200
     assert nodes[0]["Actual Rows"] == 15
@@ -280,7 +278,7 @@ def test_a_page_of_results_reads_no_more_than_itself(after: int) -> None:
 
 def test_a_turn_in_the_queue_is_found_by_its_head() -> None:
     nodes = explain(turn._FAIR_START, pool="echo:1", priority=1, tenant_id=UUID(int=1))
-    assert "shards_ready_idx" in indexes(nodes)
+    assert "shards_head_idx" in indexes(nodes)
     assert rows_read(nodes) <= 3
 
 

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
+from api import ending
 from api.app import create_app
 from lengthwise import database
 from lengthwise.settings import Settings
@@ -44,7 +45,35 @@ def test_the_results_are_all_there_when_their_request_returns(
     assert len(answer.text.splitlines()) == 2
 
 
-def test_a_job_is_shown_as_it_ended(client: TestClient, open_job: str) -> None:
+def test_an_end_is_told_and_need_not_be_asked_for(
+    client: TestClient, open_job: str, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ending, "_PAUSE_SECONDS", (LONG, LONG))
+    began = time.monotonic()
+    timer = in_a_moment(run_worker)
+    assert client.get(f"/v1/jobs/{open_job}", params={"wait": LONG}).json()["state"] == "completed"
+    timer.join()
+    assert time.monotonic() - began < LONG
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+def test_who_waits_is_told_that_there_is_nothing_to_wait_for(
+    client: TestClient, open_job: str, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setattr(ending, "_PAUSE_SECONDS", (LONG, LONG))
+    method, path = {"cancel": ("POST", f"/v1/jobs/{open_job}/cancel"), "delete": ("DELETE", f"/v1/jobs/{open_job}")}[
+        how
+    ]
+    began = time.monotonic()
+    timer = in_a_moment(lambda: client.request(method, path))
+    answer = client.get(f"/v1/jobs/{open_job}", params={"wait": LONG})
+    timer.join()
+    assert answer.status_code == 404 or answer.json()["state"] == "cancelled"
+    assert time.monotonic() - began < LONG
+
+
+def test_what_nobody_tells_is_asked_for(client: TestClient, open_job: str) -> None:
+    """As behind a pooler that gives each transaction another session."""
     timer = in_a_moment(lambda: sql("UPDATE jobs SET state = 'cancelled', finished_at = now()"))
     assert client.get(f"/v1/jobs/{open_job}", params={"wait": LONG}).json()["state"] == "cancelled"
     timer.join()
