@@ -114,9 +114,9 @@ class Settings(BaseSettings):
     shard_items: Annotated[int, Field(ge=1, le=4096)] = 64
     #: Items are sorted by length within chunks of this many: what a submission holds in memory.
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
-    #: A claim asks for as many engine batches as fit in this time, from 1 to ``claim_batches``: the longer, the
-    #: less a claim costs an item; the shorter, the sooner a new urgent item has its turn.
-    claim_seconds: Annotated[float, Field(ge=0)] = 0.015
+    #: Where batches take milliseconds a claim asks for as many as fit in this time, up to ``claim_batches``: the
+    #: longer, the less a claim costs an item; the shorter, the sooner another pool or tenant has its turn.
+    claim_seconds: Annotated[float, Field(ge=0)] = 0.05
     claim_batches: Annotated[int, Field(ge=1)] = 16
     #: A batch of few rows waits this long for company, unless it is interactive.
     linger_seconds: Annotated[float, Field(ge=0)] = 0.01

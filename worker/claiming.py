@@ -29,10 +29,13 @@ class Prepared:
     lease: Lease
     model: Loaded
     work: Work
+    #: By the monotonic clock.
+    claimed_at: float
 
     @property
     def is_urgent(self) -> bool:
-        return _is_urgent(self.claim)
+        """Whether somebody waits for something of it that is not whole yet."""
+        return any(self.claim.shards[shard_id].is_interactive for shard_id in self.work.open_shards)
 
     @property
     def is_suspect(self) -> bool:
@@ -50,7 +53,7 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
         pool = turn.next()
         if not with_suspects and turn.is_suspect:
             return None
-        claimed = _claim(pool, with_suspects)
+        claimed = _claim(pool, settings.get().claim_seconds, with_suspects=with_suspects)
         if claimed is None:
             # Who passes suspects over would go in circles among pools where nothing else waits.
             if not with_suspects or turn.leave() is None:
@@ -63,15 +66,16 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
 
 
 def prepare_urgent(pool: str) -> Prepared | None:
-    """Claims from the pool if somebody waits for what is first in it. Raises ``Unavailable``."""
+    """Claims a batch from the pool if somebody waits for what is first in it. Raises ``Unavailable``."""
     if drain.is_stopping():
         return None
-    claimed = _claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
+    claimed = _claim(pool, 0.0, with_suspects=False, least=Priority.INTERACTIVE)
     return None if claimed is None else _made_ready(pool, claimed)
 
 
 def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
     """None if its model cannot run now: the claim is given back then, for later."""
+    claimed_at = time.monotonic()
     lease = Lease(claimed.token, claimed.shards)
     lease.start()
     try:
@@ -88,13 +92,14 @@ def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
     except BaseException:
         lease.stop()
         raise
-    return Prepared(claimed, lease, model, work)
+    return Prepared(claimed, lease, model, work, claimed_at)
 
 
-def _claim(pool: str, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:
+def _claim(pool: str, seconds: float, *, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:
+    """So many seconds' worth, one batch at least."""
     current = settings.get()
     name = pools.model_of(pool)
-    limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
+    limits = _limits(loaded.spec(name), loaded.batches_in(name, seconds))
     token = uuid4()
     with database.translated(), database.engine().begin() as connection:
         claimed = claim(

@@ -36,9 +36,10 @@ def generate(pool: str) -> None:
     queue.ring(queue.GENERATE, [turn.pool])
 
 
-def _run(prepared: Prepared, pipeline: Pipeline) -> None:
+def _run(prepared: Prepared, pipeline: Pipeline, *, is_between: bool = False) -> None:
+    """Whatever happens to it; ``is_between`` what runs between two batches of another claim."""
     try:
-        _compute(prepared, pipeline)
+        _compute(prepared, pipeline, is_between=is_between)
     except EngineUnavailable as error:
         prepared.model.pause(error.retry_after)
         log.warning(
@@ -50,12 +51,11 @@ def _run(prepared: Prepared, pipeline: Pipeline) -> None:
     pipeline.finish(prepared)
 
 
-def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
+def _compute(prepared: Prepared, pipeline: Pipeline, *, is_between: bool) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
     work, model, lease = prepared.work, prepared.model, prepared.lease
     if model.pause_seconds:
         return  # claimed before its engine became unavailable
-    settles_after = 0.0 if prepared.is_urgent else _SETTLE_SECONDS
     settled_at = time.monotonic()
     model.grow()
     done = 0
@@ -67,12 +67,15 @@ def _compute(prepared: Prepared, pipeline: Pipeline) -> None:
         for number, planned in enumerate(batches, 1):
             if drain.is_stopping():
                 break
-            if number == len(batches):
+            if not is_between and (urgent := pipeline.more_urgent(prepared)):
+                _run(urgent, pipeline, is_between=True)
+            if number == len(batches) and not is_between:
                 pipeline.look_ahead(prepared)
             lease.check()
             held = [indexes[at] for at in planned if lease.holds(work.shard_of(indexes[at]))]
+            is_waited_for = prepared.is_urgent
             if held:
                 batch.run(work, model, held)
-            if time.monotonic() - settled_at > settles_after:
+            if is_waited_for or time.monotonic() - settled_at > _SETTLE_SECONDS:
                 pipeline.settle(prepared, work.whole())
                 settled_at = time.monotonic()

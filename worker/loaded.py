@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 60.0
 
+#: Batches that keep the engine for less than this are not worth a thread's while.
+_QUICK_SECONDS = 0.005
+
 #: A model that could not be loaded is not tried again for this long: its shards are put off without reading gigabytes.
 _FAILURE_SECONDS = 10.0
 
@@ -56,6 +59,11 @@ class Loaded:
     def _most_tokens(self) -> int:
         fitting = self.capabilities.batch_tokens
         return self.spec.batch_tokens if fitting is None else min(self.spec.batch_tokens, fitting)
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether its batches are long enough for what is done beside them in threads; False while nothing is known."""
+        return self.engine_seconds is not None and self.engine_seconds >= _QUICK_SECONDS
 
     def took(self, batch_seconds: float, engine_seconds: float) -> None:
         """Another batch took this long, its answers' way into results included."""
@@ -125,9 +133,14 @@ def is_loaded(name: str) -> bool:
 
 
 def batches_in(name: str, seconds: float) -> int:
-    """How many of the model's batches fit in this time, at least one; one, too, while nothing is known of it."""
-    known = _engines[name].batch_seconds if name in _engines else None
-    return 1 if known is None else max(1, int(seconds / max(known, 1e-6)))
+    """How many of the model's batches fit in this time, at least one; one, too, while nothing is known of it.
+
+    And one of an engine that is slow: the next is made ready beside it, and what is made ready keeps others waiting.
+    """
+    model = _engines.get(name)
+    if model is None or model.batch_seconds is None or model.is_slow:
+        return 1
+    return max(1, int(seconds / max(model.batch_seconds, 1e-6)))
 
 
 def names() -> list[str]:

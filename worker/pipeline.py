@@ -4,6 +4,8 @@ An engine that is done sooner than a thread has its turn gains nothing by thread
 in between, by its own thread.
 """
 
+import logging
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -14,18 +16,22 @@ from threading import Event
 from types import TracebackType
 from typing import Self
 
+from lengthwise.errors import Unavailable
 from lengthwise.ledger.settle import Settlement
 from worker import drain, renewal, settlement
 from worker.claiming import Prepared, give_back, prepare, prepare_urgent
-from worker.loaded import Loaded, averaged
+from worker.loaded import averaged
 from worker.turn import Turn
 
-#: Batches that keep the engine for less than this are not worth a thread's while: the interpreter's switch interval.
-_QUICK_SECONDS = 0.005
+log = logging.getLogger(__name__)
+
 #: A claim is begun so many times before the engine needs it as such claims took: the later, the sooner an urgent item
 #: has its turn. At first, and at most, it is this many seconds.
 _LEAD_FACTOR = 1.5
 _LEAD_SECONDS = 0.02
+#: How old a claim may be before its next batch without anything more urgent being looked for: that waits no longer than
+#: this and the batch in hand. By whether the engine is slow: its batches are longer waits, and looking costs it less.
+_LOOK_SECONDS = {True: 0.001, False: 0.01}
 #: Settlements under way at once; the engine waits for the database beyond.
 _MAX_UNSETTLED = 2
 
@@ -55,15 +61,13 @@ class Pipeline:
         self._ahead: Future[Prepared | None] | None = None
         self._is_needed = Event()
         self._unsettled: deque[Future[None]] = deque()
+        self._looked_at = -math.inf
 
     def next(self) -> Prepared | None:
         """What is to be run now; None when nothing waits. Raises ``Unavailable``."""
-        prepared = self._made_ahead()
-        if prepared is not None and not prepared.is_urgent:
-            urgent = prepare_urgent(self._turn.pool)
-            if urgent is not None:
-                return urgent
-        self._ahead = None
+        ahead, self._ahead = self._ahead, None
+        self._is_needed.set()  # the batch took less time than was thought
+        prepared = ahead.result() if ahead else None
         if prepared is None:
             if renewal.is_due():
                 self._catch_up()  # what is settled behind holds its model
@@ -77,18 +81,21 @@ class Pipeline:
                 raise
         return prepared
 
-    def _made_ahead(self) -> Prepared | None:
-        """Of which the caller takes possession by forgetting it here."""
-        self._is_needed.set()  # the batch took less time than was thought
+    def more_urgent(self, current: Prepared) -> Prepared | None:
+        """A batch of what somebody waits for that came after ``current``; None, too, if it was looked for just now."""
+        now, known_at = time.monotonic(), max(current.claimed_at, self._looked_at)
+        if current.is_urgent or current.is_suspect or now - known_at < _LOOK_SECONDS[current.model.is_slow]:
+            return None
+        self._looked_at = now
         try:
-            return self._ahead.result() if self._ahead else None
-        except BaseException:
-            self._ahead = None
-            raise
+            return prepare_urgent(self._turn.pool)
+        except Unavailable as error:  # what is in hand can run without a database
+            log.warning("not looked for anything more urgent: %s", error)
+            return None
 
     def look_ahead(self, current: Prepared) -> None:
         """Makes the next claim ready in time for the end of a batch that begins now and is the last of ``current``."""
-        if not _is_slow(current.model) or current.is_suspect or self._ahead is not None:
+        if not current.model.is_slow or current.is_suspect or self._ahead is not None:
             return
         if self._turn.is_over or drain.is_stopping() or renewal.is_due():
             return
@@ -129,7 +136,7 @@ class Pipeline:
         self._behind(prepared, last)
 
     def _behind(self, prepared: Prepared, write: Callable[[], None]) -> None:
-        if not _is_slow(prepared.model) and not self._unsettled:
+        if not prepared.model.is_slow and not self._unsettled:
             write()
             return
         # First, whatever became of those before: with the last one of a claim its lease ends.
@@ -159,7 +166,3 @@ class Pipeline:
         unused = self._ahead.result() if self._ahead else None
         if unused is not None:
             give_back(unused)
-
-
-def _is_slow(model: Loaded) -> bool:
-    return model.engine_seconds is not None and model.engine_seconds >= _QUICK_SECONDS

@@ -80,17 +80,23 @@ class Claim:
 class Limits:
     """How much one claim takes: at most ``tokens`` input tokens and ``items`` items, or one shard that is larger.
 
-    With fewer than ``thin`` items, and less than their share of the tokens, it goes on in the neighbouring buckets.
+    ``thin`` of the items, and their share of the tokens, are a batch: with less a claim goes on in the neighbouring
+    buckets, and one whose head somebody waits for takes no more.
     """
 
     tokens: int
     items: int
     thin: int = 0
 
+    @property
+    def of_batch(self) -> "Limits":
+        return Limits(self.tokens * self.thin // self.items, self.thin)
+
     def missing(self, shards: Collection[ClaimedShard]) -> "Limits | None":
-        """What these shards leave to fill up; None if they are enough."""
-        tokens = self.tokens * self.thin // self.items - sum(shard.n_tokens for shard in shards)
-        items = self.thin - sum(shard.n_items for shard in shards)
+        """What these shards leave of a batch to fill up; None if they are enough."""
+        batch = self.of_batch
+        tokens = batch.tokens - sum(shard.n_tokens for shard in shards)
+        items = batch.items - sum(shard.n_items for shard in shards)
         return Limits(tokens, items) if min(tokens, items) > 0 else None
 
 
@@ -114,8 +120,10 @@ def claim(
     with database.pipelined(connection):
         # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
         cursor.execute("SET LOCAL synchronous_commit = off")
-        most = _ANY_DEATHS if with_suspects else 0
-        taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, most_deaths=most, least=int(least))
+        head = {"most_deaths": _ANY_DEATHS if with_suspects else 0, "least": int(least)}
+        batch = limits.of_batch if limits.thin else limits
+        urgent = {"urgent": int(Priority.INTERACTIVE), "urgent_tokens": batch.tokens, "urgent_items": batch.items}
+        taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, **head, **urgent)
         return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
 
 
@@ -178,8 +186,9 @@ state = 'leased', token = %(token)s, deaths = deaths + 1, lease_until = now() + 
 # The head by (priority, vkey) picks the bucket, which is filled from the head onward in the same order. No lock is
 # waited for: a worker that loses a race takes what is left. Only what is taken is locked, so that another worker never
 # finds a queue empty that is not; the head is locked first, so that it never comes away with nothing. A head that a
-# worker died over is taken alone, and such shards fill nobody's claim. ARRAY(…) keeps the planner from joining with
-# all shards.
+# worker died over is taken alone, and such shards fill nobody's claim. One that somebody waits for is filled up to a
+# batch: all of a claim is made ready before its first batch runs. ARRAY(…) keeps the planner from joining with all
+# shards.
 _CLAIM = f"""
 WITH head AS MATERIALIZED (
   SELECT bucket, priority, vkey, id, deaths FROM shards
@@ -198,7 +207,10 @@ WITH head AS MATERIALIZED (
 ), taken AS (
   SELECT id FROM shards
   WHERE id = ANY(ARRAY(
-      SELECT id FROM filled WHERE tokens <= %(tokens)s AND items <= %(items)s OR place = 1
+      SELECT id FROM filled
+      WHERE CASE WHEN (SELECT priority FROM head) = %(urgent)s
+                 THEN tokens <= %(urgent_tokens)s AND items <= %(urgent_items)s
+                 ELSE tokens <= %(tokens)s AND items <= %(items)s END OR place = 1
     )) AND state = 'ready'
   FOR UPDATE SKIP LOCKED
 )

@@ -9,11 +9,14 @@ import pytest
 from lengthwise.errors import Unavailable
 from lengthwise.ledger import lease as leases
 from lengthwise.states import Priority
-from tests.ledger import POOL, sql, submit
-from worker import batch, claiming, settlement, turn
+from tests.ledger import POOL, must_take, sql, submit
+from worker import batch, claiming, loaded, settlement, turn
 from worker import generate as task
+from worker import pipeline as pipelines
 from worker.claiming import Prepared
+from worker.loaded import Loaded
 from worker.pipeline import Pipeline
+from worker.work import Work
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -56,34 +59,59 @@ def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.Mon
     assert sql("SELECT state, deaths FROM shards ORDER BY deaths") == [("ready", 0), ("ready", 1)]
 
 
-def test_what_somebody_waits_for_runs_before_what_was_made_ready_ahead() -> None:
-    with Pipeline(turn.Turn(POOL)) as pipeline:
-        first = next_of(pipeline)
-        submit(["made ready"])
-        pipeline.look_ahead(first)
-        ahead = pipeline._ahead
-        assert ahead is not None
-        assert ahead.result() is not None
-        urgent = next_of(pipeline, Priority.INTERACTIVE)
-        assert urgent.is_urgent
-        assert pipeline.next() is ahead.result()
-        for prepared in (first, urgent, ahead.result()):
-            assert prepared is not None
-            claiming.give_back(prepared)
+def test_what_somebody_waits_for_runs_between_two_batches_of_what_was_claimed_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pipelines, "_LOOK_SECONDS", {True: 0, False: 0})
+    ran: list[int] = []
+    run = batch.run
+
+    def once_submitting(work: Work, model: Loaded, indexes: list[int]) -> None:
+        if not ran:
+            submit(["urgent"], priority=Priority.INTERACTIVE)
+        ran.append(len(work.pieces[indexes[0]].prompt.tokens))
+        run(work, model, indexes)
+
+    monkeypatch.setattr(batch, "run", once_submitting)
+    model = loaded.model("echo")
+    monkeypatch.setattr(model, "batch_tokens", 2)
+    submit(["one word", "two words", "three words"])
+    task.generate(POOL)
+    assert ran == [len("one word"), len("urgent"), len("two words"), len("three words")]
+    assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
     assert leases_alive() == 0
-    assert sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)]
 
 
-def test_what_was_made_ready_ahead_is_given_back_though_something_urgent_came_before_it() -> None:
+def test_nothing_more_urgent_is_begun_while_a_suspect_is_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipelines, "_LOOK_SECONDS", {True: 0, False: 0})
+    submit(["a suspect"])
+    sql("UPDATE shards SET deaths = 1")
     with Pipeline(turn.Turn(POOL)) as pipeline:
-        first = next_of(pipeline)
-        submit(["made ready"])
-        pipeline.look_ahead(first)
-        urgent = next_of(pipeline, Priority.INTERACTIVE)
-        for prepared in (first, urgent):
-            claiming.give_back(prepared)
-    assert leases_alive() == 0
-    assert sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)]
+        suspect = pipeline.next()
+        assert suspect is not None
+        submit(["urgent"], priority=Priority.INTERACTIVE)
+        assert pipeline.more_urgent(suspect) is None
+        claiming.give_back(suspect)
+
+
+def test_a_claim_that_somebody_waits_for_is_a_batch_and_no_more() -> None:
+    submit(["urgent"], priority=Priority.INTERACTIVE)
+    for _ in range(10):
+        submit(["later"] * 20)
+    claimed = must_take(tokens=10_000, items=256, thin=64)
+    assert len(claimed.items) == 61
+
+
+def test_a_database_that_is_away_keeps_nothing_in_hand_from_running(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(pipelines, "_LOOK_SECONDS", {True: 0, False: 0})
+    with Pipeline(turn.Turn(POOL)) as pipeline:
+        prepared = next_of(pipeline)
+        monkeypatch.setattr(pipelines, "prepare_urgent", is_away)
+        assert pipeline.more_urgent(prepared) is None
+        claiming.give_back(prepared)
+    assert "the database is away" in caplog.text
 
 
 def test_what_somebody_waits_for_is_written_before_anything_else_is_begun() -> None:

@@ -34,6 +34,7 @@ JOB, N_JOBS = UUID(int=1), 20
 HOLDER = UUID(int=2)
 NOBODY = uuid4()
 CLAIMED = {"tokens": 10_000, "items": 256, "shards": 256, "lease": 30.0, "most_deaths": 9, "least": 2}
+CLAIMED |= {"urgent": 0, "urgent_tokens": 2_500, "urgent_items": 64}
 NEAR = {"tokens": 2_000, "items": 60, "shards": 60, "lease": 30.0, "bucket": 5}
 
 _FILL = """

@@ -1,0 +1,57 @@
+"""The example of an OpenAI script, unchanged but for OpenAI's own two variables, against a whole installation."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.caller import bearer
+from tests.servers import Up, up
+
+ROOT = Path(__file__).parents[2]
+COMMENTS = ROOT / "examples" / "moderate.ndjson"
+
+
+def switched_over(running: Up, *arguments: str) -> subprocess.CompletedProcess[str]:
+    variables = {"OPENAI_BASE_URL": running.wait_ready() + "/v1", "OPENAI_API_KEY": running.key()}
+    return subprocess.run(
+        [sys.executable, "-m", "examples.openai_batch", *arguments],
+        cwd=ROOT,
+        env=os.environ | variables,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.timeout(240)
+def test_a_script_for_openai_runs_here_when_two_variables_say_so(data: Path, tmp_path: Path) -> None:
+    target, bad = tmp_path / "flagged.csv", tmp_path / "bad.ndjson"
+    bad.write_text('{"id": "same", "text": "a"}\n{"id": "same", "text": "b"}\n')
+    with up(data) as running:
+        ran = switched_over(running, str(COMMENTS), str(target), "--model", "demo-moderate")
+        native = httpx.post(
+            running.wait_ready() + "/v1/jobs?wait=60",
+            content='{"kind":"moderate"}\n' + COMMENTS.read_text("utf-8"),
+            headers={"content-type": "application/x-ndjson"} | bearer(running.key()),
+        ).json()
+        results = httpx.get(
+            f"{running.wait_ready()}/v1/jobs/{native['id']}/results?wait=60",
+            headers=bearer(running.key()),
+            timeout=90,
+        )
+        refused = switched_over(running, str(bad), str(tmp_path / "none.csv"), "--model", "demo-moderate")
+    assert ran.returncode == 0, ran.stderr
+    with target.open(newline="") as file:
+        flagged = {row["id"]: row["categories"] for row in csv.DictReader(file)}
+    lines = [json.loads(line) for line in results.text.splitlines()]
+    assert sorted(flagged) == sorted(line["id"] for line in lines if line["output"]["flagged"])
+    assert all(flagged.values())
+    assert refused.returncode == 1
+    assert "line 2: duplicate_custom_id" in refused.stderr
