@@ -1,6 +1,18 @@
 // Every call of the batch surface with OpenAI's unmodified JavaScript SDK. Arguments: base URL and key.
 import assert from "node:assert/strict";
-import OpenAI, { APIError, BadRequestError, ConflictError, NotFoundError, toFile } from "openai";
+import { randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import { text } from "node:stream/consumers";
+import OpenAI, {
+  APIError,
+  AuthenticationError,
+  BadRequestError,
+  ConflictError,
+  InvalidWebhookSignatureError,
+  NotFoundError,
+  toFile,
+} from "openai";
 
 const [baseURL, apiKey] = process.argv.slice(2);
 const client = new OpenAI({ baseURL, apiKey, maxRetries: 0 });
@@ -54,6 +66,7 @@ assert.deepEqual(failed.errors.data.map((error) => [error.line, error.code]), [
 await rejects(create({ id: "file-nothing" }), BadRequestError);
 await rejects(client.batches.retrieve("batch_nothing"), NotFoundError);
 await rejects(client.batches.cancel(batch.id), ConflictError);
+await rejects(new OpenAI({ baseURL, apiKey: "lw-nobody", maxRetries: 0 }).batches.retrieve(batch.id), AuthenticationError);
 
 // Paging over more than two pages, with the SDK's own cursor.
 const made = [];
@@ -81,6 +94,39 @@ await losing.batches.create({ input_file_id: other.id, endpoint: ENDPOINT, compl
 let count = 0;
 for await (const _ of client.batches.list({ limit: 100 })) count++;
 assert.equal(count, listed.length + 1);
+
+// A batch that is cancelled while it runs: each of its requests is in one of its files, once.
+const requests = Array.from({ length: 3000 }, (_, number) => line(`n${number}`, "x".repeat(1 + (number % 50))));
+const many = await client.files.create({
+  file: await toFile(Buffer.from(requests.join("\n")), "many.jsonl"),
+  purpose: "batch",
+  expires_after: { anchor: "created_at", seconds: 3600 },
+});
+assert.equal(many.expires_at, many.created_at + 3600);
+let cancelled = await until(await create(many), (status) => status !== "validating");
+cancelled = await until(await client.batches.cancel(cancelled.id), isEnded);
+assert.equal(cancelled.status, "cancelled");
+const left = [];
+for (const id of [cancelled.output_file_id, cancelled.error_file_id])
+  if (id !== null) left.push(...(await (await client.files.content(id)).text()).trim().split("\n").map(JSON.parse));
+assert.deepEqual(left.map((row) => row.custom_id).sort(), requests.map((_, number) => `n${number}`).sort());
+assert.equal(cancelled.request_counts.total, requests.length);
+
+// The event of a batch's end, verified and typed by the SDK.
+const receiver = createServer().listen(0, "127.0.0.1");
+await once(receiver, "listening");
+const secret = `whsec_${randomBytes(32).toString("base64")}`;
+const webhook = { url: `http://127.0.0.1:${receiver.address().port}/hook`, secret };
+const [announced, [request, response]] = await Promise.all([create(other, { webhook }), once(receiver, "request")]);
+const body = await text(request);
+response.end();
+receiver.close();
+const event = await client.webhooks.unwrap(body, request.headers, secret);
+assert.deepEqual([event.type, event.data.id], ["batch.completed", announced.id]);
+await assert.rejects(
+  client.webhooks.unwrap(body.replace(announced.id, "batch_forged"), request.headers, secret),
+  InvalidWebhookSignatureError,
+);
 
 // The synchronous door, models, and removal.
 const chat = await client.chat.completions.create({ model: "echo", messages: [{ role: "user", content: "abc" }] });

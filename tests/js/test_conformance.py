@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.conftest import reachable
 from tests.openai.conftest import RunWorker, api_key, catalog, run_worker, url, working
+from worker.deliver import deliver
 
-__all__ = ["api_key", "catalog", "run_worker", "url"]
+__all__ = ["api_key", "catalog", "reachable", "run_worker", "url"]
 
 HERE = Path(__file__).parent
 
@@ -24,8 +26,13 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.js
+@pytest.mark.usefixtures("reachable")
 def test_the_javascript_sdk_conforms(script: Path, url: str, api_key: str, run_worker: RunWorker) -> None:
-    with working(run_worker):
+    def run_workers() -> None:
+        run_worker()
+        deliver()
+
+    with working(run_workers):
         command = ["node", script.name, f"{url}/v1", api_key]
         ran = subprocess.run(command, cwd=script.parent, capture_output=True, text=True, timeout=240, check=False)
     assert ran.stdout == "conforms\n", ran.stderr
