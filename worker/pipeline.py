@@ -30,8 +30,9 @@ log = logging.getLogger(__name__)
 _LEAD_FACTOR = 1.5
 _LEAD_SECONDS = 0.02
 #: How old a claim may be before its next batch without anything more urgent being looked for: that waits no longer than
-#: this and the batch in hand. By whether the engine is slow: its batches are longer waits, and looking costs it less.
-_LOOK_SECONDS = {True: 0.001, False: 0.01}
+#: this and the batch in hand. A quick engine is asked less often, for looking takes a quarter of such a batch.
+_LOOK_SECONDS = 0.001
+_QUICK_LOOK_SECONDS = 0.01
 #: Settlements under way at once; the engine waits for the database beyond.
 _MAX_UNSETTLED = 2
 
@@ -84,7 +85,8 @@ class Pipeline:
     def more_urgent(self, current: Prepared) -> Prepared | None:
         """A batch of what somebody waits for that came after ``current``; None, too, if it was looked for just now."""
         now, known_at = time.monotonic(), max(current.claimed_at, self._looked_at)
-        if current.is_urgent or current.is_suspect or now - known_at < _LOOK_SECONDS[current.model.is_slow]:
+        pause = _LOOK_SECONDS if current.model.is_slow else _QUICK_LOOK_SECONDS
+        if current.is_urgent or current.is_suspect or now - known_at < pause:
             return None
         self._looked_at = now
         try:

@@ -86,6 +86,19 @@ class Client:
                 return answer
         raise TimeoutError(f"no answer from {path}")
 
+    def post(self, path: str, body: Mapping[str, Any], patience: float = 30) -> Any:
+        """The JSON of the first 2xx. Raises ``TimeoutError``."""
+        deadline = time.monotonic() + patience
+        while time.monotonic() < deadline:
+            answer = self._request("POST", path, body)
+            if answer is not None and answer.is_success:
+                return answer.json()
+        raise TimeoutError(f"no answer from {path}")
+
+    def use(self, key: str) -> None:
+        """Sends this key from the next request on."""
+        self._http.headers.update(bearer(key))
+
     def cancel(self, job_id: str) -> None:
         self._request("POST", f"/v1/jobs/{job_id}/cancel")
 

@@ -6,8 +6,9 @@ Knows nothing of what the processes are.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 
 from lengthwise.child import Child
 from tests.servers import wait_until
@@ -62,6 +63,11 @@ class Keeper:
     def has_gone(self, name: str, pid: int) -> bool:
         """Whether the process that had this id has ended, and perhaps another was started in its place."""
         return not self.is_running(name) or self.pid_of(name) != pid
+
+    def change(self, name: str, environment: Mapping[str, str]) -> None:
+        """From its next start it has these variables."""
+        child = self._children[name]
+        child.program = replace(child.program, environment={**(child.program.environment or {}), **environment})
 
     def send(self, name: str, number: signal.Signals) -> None:
         """To the process itself, not to its children."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.run import NOT_APPLICABLE, Outcome
+from tests.faults.run import Outcome
 from tests.faults.verdict import COUNTS
 
 
@@ -21,8 +21,6 @@ def show(outcomes: Sequence[Outcome], n_seeds: int, n_faults: int, console: Cons
         table.add_column(heading, justify="right")
     for name in dict.fromkeys(outcome.name for outcome in outcomes):
         _add_rows(table, [outcome for outcome in outcomes if outcome.name == name])
-    for name in NOT_APPLICABLE:
-        table.add_row(name, "n/a")
     console.print(table)
     for note, count in _notes(outcomes).items():
         console.print(f"  {count} × {note}", markup=False, highlight=False)

@@ -16,6 +16,7 @@ from tests.faults import (
     broker_fault,
     database_fault,
     engine_fault,
+    key_fault,
     receiver_fault,
     worker_fault,
 )
@@ -35,9 +36,8 @@ FAULTS: tuple[Fault, ...] = (
     *engine_fault.FAULTS,
     *receiver_fault.FAULTS,
     *api_fault.FAULTS,
+    *key_fault.FAULTS,
 )
-#: Faults of promises.md for which the system has nothing yet that could break.
-NOT_APPLICABLE = ("key rotation",)
 _DELIVERY_SECONDS = 15.0
 
 

@@ -62,7 +62,7 @@ def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.Mon
 def test_what_somebody_waits_for_runs_between_two_batches_of_what_was_claimed_before(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(pipelines, "_LOOK_SECONDS", {True: 0, False: 0})
+    monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
     ran: list[int] = []
     run = batch.run
 
@@ -83,7 +83,7 @@ def test_what_somebody_waits_for_runs_between_two_batches_of_what_was_claimed_be
 
 
 def test_nothing_more_urgent_is_begun_while_a_suspect_is_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipelines, "_LOOK_SECONDS", {True: 0, False: 0})
+    monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
     submit(["a suspect"])
     sql("UPDATE shards SET deaths = 1")
     with Pipeline(turn.Turn(POOL)) as pipeline:
@@ -105,9 +105,9 @@ def test_a_claim_that_somebody_waits_for_is_a_batch_and_no_more() -> None:
 def test_a_database_that_is_away_keeps_nothing_in_hand_from_running(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(pipelines, "_LOOK_SECONDS", {True: 0, False: 0})
     with Pipeline(turn.Turn(POOL)) as pipeline:
         prepared = next_of(pipeline)
+        monkeypatch.setattr(pipelines, "_LOOK_SECONDS", 0)
         monkeypatch.setattr(pipelines, "prepare_urgent", is_away)
         assert pipeline.more_urgent(prepared) is None
         claiming.give_back(prepared)
