@@ -9,7 +9,7 @@ from lengthwise import database, settings
 from lengthwise import pool as pools
 from lengthwise.catalog import ModelSpec
 from lengthwise.ledger import lease as leases
-from lengthwise.ledger.claim import Claim, Limits, claim, top_up
+from lengthwise.ledger.claim import Claim, Limits, claim, is_waited_for, top_up
 from lengthwise.states import Priority
 from worker import drain, loaded, settlement
 from worker.lease import Lease
@@ -67,10 +67,16 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
 
 def prepare_urgent(pool: str) -> Prepared | None:
     """Claims a batch from the pool if somebody waits for what is first in it. Raises ``Unavailable``."""
-    if drain.is_stopping():
+    if drain.is_stopping() or not _is_waited_for(pool):
         return None
     claimed = _claim(pool, 0.0, with_suspects=False, least=Priority.INTERACTIVE)
     return None if claimed is None else _made_ready(pool, claimed)
+
+
+def _is_waited_for(pool: str) -> bool:
+    """Asked without a transaction, which would take longer than the question."""
+    with database.translated(), database.engine().connect() as connection:
+        return is_waited_for(connection.execution_options(isolation_level="AUTOCOMMIT"), pool)
 
 
 def _made_ready(pool: str, claimed: Claim) -> Prepared | None:

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _LEAD_FACTOR = 1.5
 _LEAD_SECONDS = 0.02
 #: How old a claim may be before its next batch without anything more urgent being looked for: that waits no longer than
-#: this and the batch in hand. A quick engine is asked less often, for looking takes a quarter of such a batch.
+#: this and the batch in hand. A quick engine's is asked less often: what it runs is soon over.
 _LOOK_SECONDS = 0.001
 _QUICK_LOOK_SECONDS = 0.01
 #: Settlements under way at once; the engine waits for the database beyond.

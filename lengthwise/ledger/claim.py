@@ -127,6 +127,12 @@ def claim(
         return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
 
 
+def is_waited_for(connection: Connection, pool: str) -> bool:
+    """Whether somebody waits for something in this pool that no worker died over: a quarter of a claim in vain."""
+    found = database.cursor(connection).execute(_IS_WAITED_FOR, {"pool": pool, "urgent": int(Priority.INTERACTIVE)})
+    return found.fetchone() == (True,)
+
+
 def top_up(connection: Connection, pool: str, claimed: Claim, limits: Limits, *, lease_seconds: float) -> Claim:
     """Adds to a claim that is thin what has come since, if anything has."""
     cursor = database.cursor(connection)
@@ -238,6 +244,11 @@ WITH waiting AS (
 )
 UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}
 """  # noqa: S608
+
+_IS_WAITED_FOR = """
+SELECT EXISTS (SELECT FROM shards WHERE pool = %(pool)s AND state = 'ready' AND hi > lo AND priority = %(urgent)s
+                 AND not_before <= now() AND deaths = 0)
+"""
 
 _CLAIM_CONDEMNED = f"""
 UPDATE shards SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease)s)

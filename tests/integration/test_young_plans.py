@@ -50,7 +50,8 @@ def test_a_thin_claim_reads_of_each_neighbour_what_it_may_take() -> None:
     assert rows_read(nodes) < 6 * 60 + 200
 
 
-def test_who_looks_for_what_waits_reads_its_head() -> None:
-    nodes = explain(sweep._WAITING_POOLS)
+@pytest.mark.parametrize("statement", [sweep._WAITING_POOLS, claim._IS_WAITED_FOR])
+def test_who_looks_for_what_waits_reads_its_head(statement: str) -> None:
+    nodes = explain(statement, pool="echo:1", urgent=0)
     assert "shards_head_idx" in indexes(nodes)
     assert rows_read(nodes) < 10
