@@ -63,22 +63,25 @@ class Endings:
             await self._watch
 
     async def _look_on(self) -> None:
-        while self._waiters:
-            self._has_come.clear()
-            asked = list(self._waiters)
-            try:
-                is_open = await run_in_threadpool(self._open_of, [waiter.job_id for waiter in asked])
-            except Unavailable as error:
-                log.warning("not looked for ends of jobs: %s", error)
-            else:
-                for waiter in asked:
-                    if is_open.get(waiter.job_id) != waiter.tenant:
-                        waiter.is_over.set()
-            await self._listen()
-            if not self._waiters and self._listener is not None:
-                kept, self._listener = self._listener, None
-                await run_in_threadpool(kept.close)
-        self._watch = None
+        try:
+            while self._waiters:
+                self._has_come.clear()
+                asked = list(self._waiters)
+                try:
+                    is_open = await run_in_threadpool(self._open_of, [waiter.job_id for waiter in asked])
+                except Unavailable as error:
+                    log.warning("not looked for ends of jobs: %s", error)
+                else:
+                    for waiter in asked:
+                        if is_open.get(waiter.job_id) != waiter.tenant:
+                            waiter.is_over.set()
+                await self._listen()
+                if not self._waiters and self._listener is not None:
+                    kept, self._listener = self._listener, None
+                    await run_in_threadpool(kept.close)
+        finally:  # whatever it was, the next request begins another watch
+            self._watch = None
+            self._drop()
 
     def _open_of(self, job_ids: list[UUID]) -> dict[UUID, UUID]:
         try:
@@ -87,10 +90,13 @@ class Endings:
                     self._listener = Listener(self._database)
                 return self._listener.tenants_of_open(job_ids)
         except BaseException:
-            dropped, self._listener = self._listener, None
-            if dropped is not None:
-                dropped.drop()
+            self._drop()
             raise
+
+    def _drop(self) -> None:
+        dropped, self._listener = self._listener, None
+        if dropped is not None:
+            dropped.drop()
 
     async def _listen(self) -> None:
         """Until the next look is due, or another request has come."""

@@ -26,8 +26,8 @@ _POLL_SECONDS = 0.5
 
 def write_requests(comments: Path, model: str, file: IO[bytes]) -> None:
     """One request a comment, in the form of OpenAI's batches."""
-    with comments.open(encoding="utf-8") as lines:
-        for comment in map(json.loads, lines):
+    with comments.open(encoding="utf-8") as source:
+        for comment in map(json.loads, source):
             body = {"model": model, "input": comment["text"]}
             request = {"custom_id": comment["id"], "method": "POST", "url": "/v1/moderations", "body": body}
             file.write(json.dumps(request).encode() + b"\n")

@@ -53,7 +53,7 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
         pool = turn.next()
         if not with_suspects and turn.is_suspect:
             return None
-        claimed = _claim(pool, settings.get().claim_seconds, with_suspects=with_suspects)
+        claimed = _claim(pool, with_suspects=with_suspects)
         if claimed is None:
             # Who passes suspects over would go in circles among pools where nothing else waits.
             if not with_suspects or turn.leave() is None:
@@ -69,7 +69,7 @@ def prepare_urgent(pool: str) -> Prepared | None:
     """Claims a batch from the pool if somebody waits for what is first in it. Raises ``Unavailable``."""
     if drain.is_stopping() or not _is_waited_for(pool):
         return None
-    claimed = _claim(pool, 0.0, with_suspects=False, least=Priority.INTERACTIVE)
+    claimed = _claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
     return None if claimed is None else _made_ready(pool, claimed)
 
 
@@ -101,11 +101,10 @@ def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
     return Prepared(claimed, lease, model, work, claimed_at)
 
 
-def _claim(pool: str, seconds: float, *, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:
-    """So many seconds' worth, one batch at least."""
+def _claim(pool: str, *, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:
     current = settings.get()
     name = pools.model_of(pool)
-    limits = _limits(loaded.spec(name), loaded.batches_in(name, seconds))
+    limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
     token = uuid4()
     with database.translated(), database.engine().begin() as connection:
         claimed = claim(

@@ -37,7 +37,7 @@ def generate(pool: str) -> None:
 
 
 def _run(prepared: Prepared, pipeline: Pipeline, *, is_between: bool = False) -> None:
-    """Whatever happens to it; ``is_between`` what runs between two batches of another claim."""
+    """Computes a claim and lets go of it, whatever happens; ``is_between`` two batches of another one."""
     try:
         _compute(prepared, pipeline, is_between=is_between)
     except EngineUnavailable as error:

@@ -37,7 +37,7 @@ def test_a_script_for_openai_runs_here_when_two_variables_say_so(data: Path, tmp
     with up(data) as running:
         ran = switched_over(running, str(COMMENTS), str(target), "--model", "demo-moderate")
         native = httpx.post(
-            running.wait_ready() + "/v1/jobs?wait=60",
+            running.wait_ready() + "/v1/jobs",
             content='{"kind":"moderate"}\n' + COMMENTS.read_text("utf-8"),
             headers={"content-type": "application/x-ndjson"} | bearer(running.key()),
         ).json()

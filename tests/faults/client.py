@@ -79,20 +79,18 @@ class Client:
 
     def get(self, path: str, patience: float = 30) -> httpx.Response:
         """The first 2xx for this path. Raises ``TimeoutError``."""
-        deadline = time.monotonic() + patience
-        while time.monotonic() < deadline:
-            answer = self._request("GET", path)
-            if answer is not None and answer.is_success:
-                return answer
-        raise TimeoutError(f"no answer from {path}")
+        return self._patiently("GET", path, None, patience)
 
     def post(self, path: str, body: Mapping[str, Any], patience: float = 30) -> Any:
         """The JSON of the first 2xx. Raises ``TimeoutError``."""
+        return self._patiently("POST", path, body, patience).json()
+
+    def _patiently(self, method: str, path: str, body: Any, patience: float) -> httpx.Response:
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
-            answer = self._request("POST", path, body)
+            answer = self._request(method, path, body)
             if answer is not None and answer.is_success:
-                return answer.json()
+                return answer
         raise TimeoutError(f"no answer from {path}")
 
     def use(self, key: str) -> None:

@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 from api import ending
 from api.app import create_app
 from lengthwise import database
+from lengthwise.ledger.ending import Listener
 from lengthwise.settings import Settings
 from tests.caller import calling
 from tests.integration.conftest import RunWorker, look, submit
@@ -56,19 +57,33 @@ def test_an_end_is_told_and_need_not_be_asked_for(
     assert time.monotonic() - began < LONG
 
 
-@pytest.mark.parametrize("how", ["cancel", "delete"])
+@pytest.mark.parametrize(("method", "path", "status"), [("POST", "/cancel", 200), ("DELETE", "", 404)])
 def test_who_waits_is_told_that_there_is_nothing_to_wait_for(
-    client: TestClient, open_job: str, monkeypatch: pytest.MonkeyPatch, how: str
+    client: TestClient, open_job: str, monkeypatch: pytest.MonkeyPatch, method: str, path: str, status: int
 ) -> None:
     monkeypatch.setattr(ending, "_PAUSE_SECONDS", (LONG, LONG))
-    method, path = {"cancel": ("POST", f"/v1/jobs/{open_job}/cancel"), "delete": ("DELETE", f"/v1/jobs/{open_job}")}[
-        how
-    ]
     began = time.monotonic()
-    timer = in_a_moment(lambda: client.request(method, path))
+    timer = in_a_moment(lambda: client.request(method, f"/v1/jobs/{open_job}{path}"))
     answer = client.get(f"/v1/jobs/{open_job}", params={"wait": LONG})
     timer.join()
-    assert answer.status_code == 404 or answer.json()["state"] == "cancelled"
+    assert answer.status_code == status
+    assert status == 404 or answer.json()["state"] == "cancelled"
+    assert time.monotonic() - began < LONG
+
+
+def test_a_watch_that_broke_is_begun_anew_by_who_waits_next(
+    client: TestClient, open_job: str, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(*_: object) -> None:
+        raise RuntimeError("nobody foresaw this")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Listener, "tenants_of_open", break_off)
+        assert client.get(f"/v1/jobs/{open_job}", params={"wait": 0.2}).json()["state"] == "queued"
+    began = time.monotonic()
+    timer = in_a_moment(run_worker)
+    assert client.get(f"/v1/jobs/{open_job}", params={"wait": LONG}).json()["state"] == "completed"
+    timer.join()
     assert time.monotonic() - began < LONG
 
 
