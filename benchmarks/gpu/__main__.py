@@ -74,7 +74,8 @@ def measure(wanted: Plan, where: torch.device, folder: Path, console: Console) -
     for part in wanted.parts:
         kind, count = chosen(WORKLOADS[part].model, wanted.size), wanted.items[part]
         console.print(f"{part}: {kind}")
-        path = model.write(kind, folder, GPU_SHAPES)
+        with where:  # billions of random numbers
+            path = model.write(kind, folder, GPU_SHAPES)
         found = compare(part, path, count, wanted.rounds, systems, {False: Path(sys.executable)}, "wall", console.print)
         every = report.rows(found, count, Reads.of(GPU_SHAPES[kind]), bandwidth)
         figures |= report.comparison(console, found, every)

@@ -123,6 +123,8 @@ DECODERS: dict[str, Callable[[], Any]] = {
     "smollm3": lambda: hub.SmolLM3ForCausalLM(hub.SmolLM3Config(**_IDS, **_DECODER, no_rope_layers=[1, 0])),
     "starcoder2": lambda: hub.Starcoder2ForCausalLM(hub.Starcoder2Config(**_IDS, **_DECODER, sliding_window=20)),
 }  # fmt: skip
+#: Their steps cannot be recorded on a GPU: soft caps and biases are beyond its attention.
+NOT_RECORDED = ("gemma2", "t5", "t5_gated", "mt5")
 GENERATIVE = ENCODER_DECODERS | DECODERS
 #: One that no stepper knows, so that transformers' generate runs it.
 UNFITTING: dict[str, Callable[[], Any]] = {

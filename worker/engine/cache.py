@@ -7,12 +7,15 @@ Memory is zeroed: what a mask hides must still be finite.
 # transformers ships few annotations.
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
+
+from worker.engine.graph import Count
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -65,6 +68,8 @@ class PastLayer(CacheLayerMixin):
     keys: torch.Tensor
     values: torch.Tensor
     length = 0
+    #: ``length`` with the next token, where it is known on the device alone, ``[1]``.
+    told: torch.Tensor | None = None
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         rows, heads, _, size = key_states.shape
@@ -86,8 +91,8 @@ class PastLayer(CacheLayerMixin):
         if self.is_initialized:
             self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
 
-    def get_seq_length(self) -> int:
-        return self.length
+    def get_seq_length(self) -> Any:
+        return self.length if self.told is None else (self.told[0] - 1).as_subclass(Count)
 
     def get_max_length(self) -> int:
         return -1
@@ -98,7 +103,14 @@ class PastLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Appends ``[rows, heads, new, head size]``; returns all positions, rounded up to whole blocks."""
+        """Appends ``[rows, heads, new, head size]``; returns all positions, rounded up to whole blocks.
+
+        Where it is told: one new position, and all that there is room for.
+        """
+        if self.told is not None:
+            for store, states in ((self.keys, key_states), (self.values, value_states)):
+                store.index_copy_(2, self.told - 1, states)
+            return self.keys, self.values
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         end = self.length + key_states.shape[2]
@@ -129,6 +141,18 @@ def keep_past(cache: Any, rows: torch.Tensor) -> None:
     """Leaves a past the rows of the index, in its order; one may be there more than once."""
     for layer in cache.layers:
         layer.keep(rows)
+
+
+@contextmanager
+def told(cache: Any, count: torch.Tensor) -> Iterator[None]:
+    """One new token a row, the ``count``-th of each, which is known on the device alone, ``[1]``."""
+    for layer in cache.layers:
+        layer.told = count
+    try:
+        yield
+    finally:
+        for layer in cache.layers:
+            layer.told = None
 
 
 def cache_name(model: Any) -> str:

@@ -11,6 +11,7 @@ import torch
 
 from worker.engine.attention import Plan
 from worker.engine.cache import cache_name
+from worker.engine.graph import AHEAD, Recorded, Recorder
 from worker.engine.layout import Prompts, Slotted
 from worker.engine.prefixes import Prefixes, shared
 from worker.engine.slots import Slots, Stored, slot_cache
@@ -19,12 +20,17 @@ from worker.engine.slots import Slots, Stored, slot_cache
 class DecoderOnlyStepper:
     """A batch in a decoder-only model; ``prompts`` are sorted by length."""
 
-    def __init__(self, model: Any, prompts: Sequence[Sequence[int]], prefixes: Prefixes) -> None:
+    def __init__(
+        self, model: Any, prompts: Sequence[Sequence[int]], prefixes: Prefixes, recorder: Recorder | None = None
+    ) -> None:
         self.model, self.prompts, self.prefixes = model, prompts, prefixes
+        self._recorder = recorder
+        self._recorded: Recorded | None = None
 
     def start(self) -> torch.Tensor:
         known, layers = self._prefix()
-        self.slots = Slots([len(prompt) for prompt in self.prompts], known)
+        ahead = 0 if self._recorder is None else AHEAD
+        self.slots = Slots([len(prompt) for prompt in self.prompts], known, ahead)
         self.cache = slot_cache(self.model.config.num_hidden_layers, self.slots, layers)
         self._cache_argument = {cache_name(self.model): self.cache}
         new = [prompt[known:] for prompt in self.prompts]
@@ -34,9 +40,22 @@ class DecoderOnlyStepper:
         return self._forward(tokens, positions, Prompts(self.slots, known, tokens), last)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        version = self.slots.version
         self.slots.advance()
-        plan = Slotted(self.slots, tokens)
-        return self._forward(tokens, plan.lengths - 1, plan, 0)
+        if self._recorder is None:
+            return self._launch(tokens)
+        if self._recorded is None or version != self.slots.version:
+            self._recorded = Recorded(self._recorder, self._write, tokens, self.slots.lengths)
+        return self._recorded.run(tokens, lambda: self._launch(tokens))
+
+    def _launch(self, tokens: torch.Tensor) -> torch.Tensor:
+        lengths = torch.tensor(self.slots.lengths, device=tokens.device)
+        return self._forward(tokens, lengths - 1, Slotted(self.slots, lengths), 0)
+
+    def _write(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """The same, where places follow from lengths on the device."""
+        with self.slots.told(lengths):
+            return self._forward(tokens, lengths - 1, Slotted(self.slots, lengths, is_told=True), 0)
 
     @property
     def token_bytes(self) -> int:
@@ -52,7 +71,7 @@ class DecoderOnlyStepper:
         known, layers = self.prefixes.longest(first)
         if known == n_shared or len(self.prompts) == 1:
             return known, layers
-        alone = DecoderOnlyStepper(self.model, [first], self.prefixes)
+        alone = DecoderOnlyStepper(self.model, [first], self.prefixes, self._recorder)
         alone.start()
         layers = [layer.stored(n_shared) for layer in alone.cache.layers]
         self.prefixes.put(first, layers)

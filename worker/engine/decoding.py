@@ -10,8 +10,9 @@ from worker.engine.sampling import choose
 from worker.engine.sequence import Running
 from worker.engine.vocabulary import Vocabulary
 
-#: Finished rows are dropped once they are one in so many: dropping copies the caches of those that stay.
-_RETIRE_ONE_IN = 8
+#: Finished rows are dropped once they are one in so many: dropping copies the caches of those that stay, and on a GPU
+#: steps have to be recorded anew.
+_RETIRE_ONE_IN, _GPU_RETIRE_ONE_IN = 8, 2
 
 
 class Stepper(Protocol):
@@ -67,7 +68,8 @@ class _Batch:
 
     def _retire(self, chosen: list[int], device: torch.device) -> None:
         staying = [place for place, row in enumerate(self.rows) if row.is_live]
-        if staying and (len(self.rows) - len(staying)) * _RETIRE_ONE_IN >= len(self.rows):
+        one_in = _RETIRE_ONE_IN if device.type == "cpu" else _GPU_RETIRE_ONE_IN
+        if staying and (len(self.rows) - len(staying)) * one_in >= len(self.rows):
             self.stepper.keep(staying)
             self.rows = [self.rows[place] for place in staying]
             chosen = [chosen[place] for place in staying]

@@ -13,9 +13,11 @@ import torch
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
+from worker.engine import flash
 from worker.engine.attention import Plan
-from worker.engine.cache import cache_name, joined, keep_past, past_cache
-from worker.engine.layout import Padded, Past, Source
+from worker.engine.cache import cache_name, joined, keep_past, past_cache, told
+from worker.engine.graph import AHEAD, Recorded, Recorder
+from worker.engine.layout import Padded, Past, Source, ToldPast
 from worker.engine.sources import Sources, keep_sources, source_cache
 from worker.engine.vocabulary import Vocabulary
 
@@ -27,8 +29,12 @@ _PADDING_TOKENS, _GPU_PADDING_TOKENS = 48, 4096
 class EncoderDecoderStepper:
     """A batch in an encoder–decoder; ``sources`` are sorted by length."""
 
-    def __init__(self, model: Any, sources: Sequence[Sequence[int]], vocabulary: Vocabulary) -> None:
+    def __init__(
+        self, model: Any, sources: Sequence[Sequence[int]], vocabulary: Vocabulary, recorder: Recorder | None = None
+    ) -> None:
         self.model, self.vocabulary, self.sources = model, vocabulary, sources
+        self._recorder = recorder
+        self._recorded: Recorded | None = None
         config = model.config
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
         self._n_layers = int(layers or config.num_hidden_layers)
@@ -50,7 +56,33 @@ class EncoderDecoderStepper:
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
         self.written += 1
-        return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), self._plan, self._cache)
+        if self._recorder is None:
+            return self._launch(tokens)
+        if self._recorded is None or self.written > self._room:
+            self._make_room(len(tokens))
+            self._recorded = Recorded(self._recorder, self._write_told, tokens, [self.written])
+        found = self._recorded.run(tokens, lambda: self._launch(tokens))
+        for layer in self._past.layers:
+            layer.length = self.written
+        return found
+
+    def _launch(self, tokens: torch.Tensor) -> torch.Tensor:
+        past = Past(len(tokens), self.written, self._encoded)
+        return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), past, self._plan, self._cache)
+
+    def _make_room(self, n_rows: int) -> None:
+        self._room = self.written + AHEAD
+        for layer in self._past.layers:
+            layer.reserve(self._room)
+        _, heads, capacity, _ = self._past.layers[0].keys.shape
+        self._rows = flash.Rows(range(0, n_rows * capacity, capacity), [capacity] * n_rows, self.model.device)
+        self._rows.of_heads(heads)
+
+    def _write_told(self, tokens: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        """The same as ``_launch``, where the length of what was written is known on the device alone."""
+        encoded = self._encoded.expand(len(tokens), -1, -1)
+        with told(self._past, count):
+            return self._write(tokens, encoded, ToldPast(self._rows, len(tokens), count), self._plan, self._cache)
 
     @property
     def positions(self) -> int:
@@ -63,11 +95,13 @@ class EncoderDecoderStepper:
         return sum(layer.token_bytes for cache in (self._past, self._looked_at) for layer in cache.layers)
 
     def keep(self, rows: Sequence[int]) -> None:
+        self._recorded = None
         keep_past(self._past, torch.tensor(rows, device=self.model.device))
         self._layout = keep_sources(self._looked_at, rows)
         self._plan = Source(self._layout, 0, len(rows), self._encoded)
 
     def reorder(self, rows: Sequence[int]) -> None:
+        self._recorded = None
         keep_past(self._past, torch.tensor(rows, device=self.model.device))
 
     def _read(self, first: int, last: int, past: Any) -> torch.Tensor:
@@ -76,7 +110,8 @@ class EncoderDecoderStepper:
         self._encoded = encoded[:1, :1]
         tokens = torch.full((last - first,), self.vocabulary.start, device=encoded.device)
         cache = EncoderDecoderCache(past, self._looked_at)
-        return self._write(tokens, encoded, Source(self._layout, first, last, encoded), cache)
+        past_plan = Past(len(tokens), self.written, encoded)
+        return self._write(tokens, encoded, past_plan, Source(self._layout, first, last, encoded), cache)
 
     def _go_on_with(self, past: Any) -> None:
         self._past = past
@@ -85,9 +120,8 @@ class EncoderDecoderStepper:
         self._cache.is_updated = dict.fromkeys(self._cache.is_updated, True)
         self._plan = Source(self._layout, 0, len(self._lengths), self._encoded)
 
-    def _write(self, tokens: torch.Tensor, encoded: torch.Tensor, source: Source, cache: Any) -> torch.Tensor:
-        past = Past(len(tokens), self.written, encoded)
-        plans: tuple[Plan, ...] = (past, source)
+    def _write(self, tokens: torch.Tensor, encoded: torch.Tensor, past: Plan, source: Plan, cache: Any) -> torch.Tensor:
+        plans = (past, source)
         logits: torch.Tensor = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
             attention_mask=source.marker,

@@ -6,13 +6,15 @@ bit of a row's answer, follow from that row alone.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
+from worker.engine import flash
 from worker.engine.attention import Call, hidden_beyond, one_query
 from worker.engine.cache import CHUNK, Group, blocks, chunks, grouped
+from worker.engine.graph import UnrecordableError
 from worker.engine.native import attention as native
 from worker.engine.slots import Region, Slots
 from worker.engine.sources import Sources
@@ -28,9 +30,11 @@ class Padded(_Plan):
 
     def __init__(self, lengths: Sequence[int]) -> None:
         super().__init__()
-        self.groups = grouped(lengths)
+        self.lengths, self.groups = lengths, grouped(lengths)
 
     def run(self, call: Call) -> torch.Tensor:
+        if flash.serves(call):
+            return flash.attend_padded(call, self._on(call.query.device))
         rows, heads, tokens, _ = call.query.shape
         out = call.query.new_zeros(rows, tokens, heads, call.value.shape[-1])
         for first, last, size in self.groups:
@@ -39,6 +43,10 @@ class Padded(_Plan):
             seen = scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=call.scale)
             out[first:last, :size] = seen.transpose(1, 2)
         return out
+
+    @cache  # noqa: B019 — a plan lives as long as its batch
+    def _on(self, device: torch.device) -> torch.Tensor:
+        return torch.tensor(self.lengths, device=device)
 
 
 class Source(_Plan):
@@ -52,6 +60,10 @@ class Source(_Plan):
         if native.serves(call):
             shared = call.key.shape[0] // self.sources.positions
             return native.attend(self._rows, call, call.query[:, :, 0], shared)[:, None]
+        if flash.serves(call):
+            shared = call.key.shape[0] // self.sources.positions
+            rows, lengths = self._flash_rows
+            return rows.attend(call, call.query[:, :, 0], shared, lengths)[:, None]
         parts = []
         for group, hidden in self._groups:
             query = call.query[group.first - self.first : group.last - self.first]
@@ -63,6 +75,11 @@ class Source(_Plan):
     def _rows(self) -> native.Rows:
         own, it = slice(self.first, self.last), self.sources
         return native.Rows(it.starts[own], it.capacities[own], it.lengths[own])
+
+    @cached_property
+    def _flash_rows(self) -> tuple[flash.Rows, torch.Tensor]:
+        own, it, device = slice(self.first, self.last), self.sources, self.like.device
+        return flash.Rows(it.starts[own], it.capacities[own], device), torch.tensor(it.lengths[own], device=device)
 
     @cached_property
     def _groups(self) -> list[tuple[Group, torch.Tensor]]:
@@ -86,6 +103,11 @@ class Past(_Plan):
     def run(self, call: Call) -> torch.Tensor:
         if native.serves(call):
             return native.attend(self._memory(call), call, call.query[:, :, 0], call.key.shape[1])[:, None]
+        if flash.serves(call):
+            key, value = (part[:, :, : self.length] for part in (call.key, call.value))
+            return scaled_dot_product_attention(call.query, key, value, scale=call.scale, enable_gqa=True).transpose(
+                1, 2
+            )
         hidden = self._hidden if call.bias is None else self._hidden + call.bias
         return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
 
@@ -100,6 +122,20 @@ class Past(_Plan):
     def _hidden(self) -> torch.Tensor:
         known = torch.tensor([self.length], device=self.like.device)
         return hidden_beyond(known, blocks(self.length), self.like.dtype)
+
+
+class ToldPast(_Plan):
+    """The same for the kernel of a GPU, where ``count`` is known on the device alone, ``[1]``."""
+
+    def __init__(self, rows: flash.Rows, n_rows: int, count: torch.Tensor) -> None:
+        super().__init__()
+        self.rows, self.lengths = rows, count.expand(n_rows)
+
+    def run(self, call: Call) -> torch.Tensor:
+        if not flash.serves(call):
+            raise UnrecordableError("without flash attention, shapes follow from lengths")
+        flat = call._replace(key=call.key.flatten(0, 2), value=call.value.flatten(0, 2))
+        return self.rows.attend(flat, call.query[:, :, 0], call.key.shape[1], self.lengths)[:, None]
 
 
 class _OverSlots(_Plan):
@@ -136,7 +172,21 @@ class Prompts(_OverSlots):
         packed, shared = call.query[0].transpose(0, 1), self._shared(call)
         if native.serves(call):
             return native.attend_prompts(self._rows, call, packed, shared, self.start)[None]
+        if flash.serves(call):
+            rows = self.slots.on(call.query.device)
+            longest = self.slots.lengths[-1] - self.start
+            return rows.attend_prompts(call, packed, shared, self._lengths, self._firsts, longest)[None]
         return self._in_chunks(call, packed, shared)[None]
+
+    @cached_property
+    def _lengths(self) -> torch.Tensor:
+        return torch.tensor(self.slots.lengths, device=self.device)
+
+    @cached_property
+    def _firsts(self) -> torch.Tensor:
+        """Of each row, the first of its packed tokens."""
+        new = self._lengths - self.start
+        return new.cumsum(0) - new
 
     @cached_property
     def _ends(self) -> range:
@@ -206,15 +256,20 @@ def _masked(
 class Slotted(_OverSlots):
     """One new token a row, packed into one row; each sees its own slot."""
 
-    def __init__(self, slots: Slots, like: torch.Tensor) -> None:
+    def __init__(self, slots: Slots, lengths: torch.Tensor, is_told: bool = False) -> None:
         super().__init__(slots)
-        self.lengths = torch.tensor(slots.lengths, device=like.device)
+        #: With ``is_told`` they are known on the device alone.
+        self.lengths, self.is_told = lengths, is_told
         self._hidden: dict[tuple[int, int, int | None], torch.Tensor] = {}
 
     def run(self, call: Call) -> torch.Tensor:
         query, shared = call.query[0].transpose(0, 1), self._shared(call)
         if native.serves(call):
             return native.attend(self._rows, call, query, shared)[None]
+        if flash.serves(call):
+            return self.slots.on(query.device).attend(call, query, shared, self.lengths)[None]
+        if self.is_told:
+            raise UnrecordableError("without flash attention, shapes follow from lengths")
         return self._in_groups(call, query, shared)
 
     def _in_groups(self, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:

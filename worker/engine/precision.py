@@ -10,6 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
+from worker.engine import norm
 from worker.engine.head import fold_bias
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
@@ -46,6 +47,9 @@ def possible(asked: Precision, where: torch.device, fits: bool) -> Precision:
 
 def apply(model: Any, precision: Precision, where: torch.device, architecture: Architecture) -> None:
     """Moves the model and replaces its linear layers, in place. The weights replaced are freed."""
+    if where.type != "cpu":
+        norm.fuse_norms(model)
+        join_linears(model)
     model.to(where)
     if where.type != "cpu" or precision == "bf16":
         return

@@ -7,13 +7,15 @@ Slots of one capacity lie side by side, so that attention reads many rows at onc
 # transformers ships few annotations.
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from worker.engine.cache import CHUNK, grouped
+from worker.engine import flash
+from worker.engine.cache import CHUNK, chunks, grouped
 from worker.engine.native.library import serves
 
 
@@ -46,9 +48,9 @@ def capacity(length: int) -> int:
 
 
 class Slots:
-    """Where rows lie: shared by all layers of a cache."""
+    """Where rows lie: shared by all layers of a cache. With ``ahead`` all have room for so many tokens more."""
 
-    def __init__(self, lengths: Sequence[int], start: int = 0) -> None:
+    def __init__(self, lengths: Sequence[int], start: int = 0, ahead: int = 0) -> None:
         #: Tokens of each row, those of the running forward pass included.
         self.lengths = list(lengths)
         #: Of each row, the place of its first token in the running forward pass.
@@ -60,7 +62,10 @@ class Slots:
         #: Of each row, the positions that lie before its slot, and its slot's capacity.
         self.row_starts: list[int] = []
         self.row_capacities: list[int] = []
+        self._counts: torch.Tensor | None = None
+        self._ahead = ahead
         self._index: torch.Tensor | None = None
+        self._rows: flash.Rows | None = None
         self._came_from = list(range(len(self.lengths)))
         self._lay_out()
 
@@ -81,9 +86,27 @@ class Slots:
         self.lengths = [self.lengths[row] for row in rows]
         self._came_from = [self._came_from[row] for row in rows]
 
+    @contextmanager
+    def told(self, counts: torch.Tensor) -> Iterator[None]:
+        """One new token a row, with which it has so many, told on the device: so is where it lies."""
+        self._counts, self._index = counts, None
+        try:
+            yield
+        finally:
+            self._counts, self._index = None, None
+
+    def on(self, device: torch.device) -> flash.Rows:
+        """Where rows lie, for the kernel of a GPU."""
+        if self._rows is None:
+            self._rows = flash.Rows(self.row_starts, self.row_capacities, device)
+        return self._rows
+
+    def _capacity(self, length: int) -> int:
+        return chunks(length) * CHUNK + self._ahead if self._ahead else capacity(length)
+
     def _lay_out(self) -> None:
         before, self.regions, start = self.regions, [], 0
-        for first, last, size in grouped([capacity(length) for length in self.lengths]):
+        for first, last, size in grouped([self._capacity(length) for length in self.lengths]):
             self.regions.append(Region(first, last, size, start))
             start += (last - first) * size
         rows = [(region, row - region.first) for region in self.regions for row in range(region.first, region.last)]
@@ -91,7 +114,7 @@ class Slots:
         self.row_capacities = [region.capacity for region, _ in rows]
         self.moves = list(self._moves(before)) if before else []
         self._came_from = list(range(len(self.lengths)))
-        self._index = None
+        self._index, self._rows = None, None
         self.version += 1
 
     def _moves(self, before: Sequence[Region]) -> Iterator[Move]:
@@ -111,6 +134,8 @@ class Slots:
 
     def index(self, heads: int, device: torch.device) -> torch.Tensor:
         """For each head, then each new token of the rows: its place among all vectors of a layer."""
+        if self._index is None and self._counts is not None:
+            self._index = self.on(device).lasts(heads, self._counts)
         if self._index is None:
             places: list[int] = []
             capacities: list[int] = []

@@ -28,6 +28,7 @@ from worker.engine import (
 )
 from worker.engine.beam import Search
 from worker.engine.decoding import Stepper, decode
+from worker.engine.graph import Recorder
 from worker.engine.pooling import Pooling
 from worker.engine.prefixes import Prefixes
 from worker.engine.protocol import (
@@ -60,6 +61,7 @@ class TorchEngine:
         self._rules = search_rules(folder, model.config.to_dict())
         self._capabilities = capabilities
         self._prefixes = Prefixes()
+        self._recorder = Recorder() if model.device.type == "cuda" else None
         self._pooling = Pooling.read(folder)
 
     @classmethod
@@ -173,8 +175,8 @@ class TorchEngine:
     def stepper(self, inputs: Sequence[Sequence[int]]) -> Stepper:
         """A batch of what ``read_first`` gave, sorted by length; only where the model ``fits``."""
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
-            return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary)
-        return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes)
+            return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary, self._recorder)
+        return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes, self._recorder)
 
     def read_first(self, request: Request) -> Sequence[int]:
         """What is read before the first step: a decoder-only model's answer simply continues its prefix."""
