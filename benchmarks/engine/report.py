@@ -2,14 +2,16 @@
 
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.engine.compare import ARRIVAL, CTRANSLATE2, EXACT, OPENVINO, OURS, SORTED, Comparison
-from benchmarks.engine.share import Share
 from benchmarks.engine.workload import WORKLOADS
+
+if TYPE_CHECKING:  # it starts servers, which a machine with a GPU may not have
+    from benchmarks.engine.share import Share
 
 Figures = dict[str, Any]
 
@@ -53,7 +55,7 @@ def peak(console: Console, share: float, operations: float) -> Figures:
     return {"int8_gops": round(operations / 1e9), "w1_share_of_peak": round(share, 3)}
 
 
-def share(console: Console, found: Share) -> Figures:
+def share(console: Console, found: "Share") -> Figures:
     console.print(
         f"through API, PostgreSQL, Redis and worker: {spread(found.system)} items/s, "
         f"the bare engine on the same items: {spread(found.engine)}"

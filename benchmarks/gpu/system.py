@@ -15,7 +15,7 @@ from benchmarks.engine.ours import Int8
 from benchmarks.engine.transformers_peer import InArrivalOrder, Sorted
 from benchmarks.engine.workload import PAD, Item, Workload
 
-_BATCH_TOKENS, _BATCH_ROWS = 32_768, 512
+_BATCH_TOKENS, _BATCH_ROWS = 131_072, 512
 #: Of the memory that is free once its model is loaded: the others' batches need theirs.
 _CACHE_SHARE = 0.4
 #: Without a GPU the cache would be sized by the machine's memory.

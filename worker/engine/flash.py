@@ -5,6 +5,7 @@ keys, with all queries that share it, is such a sequence here: in our caches a h
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import torch
@@ -19,7 +20,14 @@ def serves(call: Call) -> bool:
     """Whether the kernel can take this: 16 bits, no bias, no soft cap."""
     query, size = call.query, call.query.shape[-1]
     is_plain = call.bias is None and call.softcap is None and size == call.value.shape[-1]
-    return query.is_cuda and query.dtype in _TYPES and is_plain and size % 8 == 0 and size <= _LARGEST_HEAD
+    fits = query.dtype in _TYPES and is_plain and size % 8 == 0 and size <= _LARGEST_HEAD
+    return fits and query.is_cuda and _has_kernel(query.device)
+
+
+@cache
+def _has_kernel(device: torch.device) -> bool:
+    """From Ampere on."""
+    return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 class Rows:

@@ -83,6 +83,8 @@ class Recorded:
             with torch.cuda.graph(graph, pool=self._recorder.pool, stream=self._recorder.stream):
                 self._lengths += 1
                 self._scores = self._write(self._tokens, self._lengths)
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             self._recorder.is_able = False
             log.warning("this model's steps cannot be recorded (%s): launched one by one", type(error).__name__)
