@@ -53,7 +53,7 @@ class Receivers:
 
     async def _hang(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.n_hanging += 1
-        with suppress(OSError):
+        with suppress(OSError, asyncio.CancelledError):
             while await reader.read(65_536):
                 pass
         writer.close()
@@ -69,7 +69,12 @@ class Receivers:
     @contextmanager
     def running(self) -> Iterator[None]:
         loop, ready, over = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-        thread = threading.Thread(target=loop.run_until_complete, args=(self._serve(ready, over),), daemon=True)
+
+        def serve() -> None:
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:  # whose end is that of connections that hang
+                runner.run(self._serve(ready, over))
+
+        thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         ready.wait()
         try:
