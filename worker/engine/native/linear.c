@@ -8,6 +8,13 @@
 #endif
 #include "exponential.h"
 #include "vectors.h"
+#if defined(__AMX_INT8__)
+#include "tiles.h"
+#ifndef FROM
+#define FROM 1
+#endif
+#define TILED_BLOCK_BYTES (1024 * 1024)
+#endif
 
 #include <stddef.h>
 #include <stdint.h>
@@ -118,6 +125,32 @@ static void silu(const float *x, const float *times, int64_t count, float *out) 
     for (int64_t j = i; j < count; j++) out[j] = times ? few[j - i] * times[j] : few[j - i];
 }
 
+/* LANES outputs from `first` on. */
+typedef struct {
+    ints totals;
+    floats scales, bias;
+} lanes;
+
+static inline lanes lanes_of(const layer *l, int64_t first) {
+    return (lanes){LOAD(l->totals + first), LOAD_FLOATS(l->scales + first), LOAD_FLOATS(l->bias + first)};
+}
+
+/* The outputs of one row that its sums stand for. */
+static inline void finish(const layer *l, const quantized *q, const lanes *of, int64_t row, int64_t first, ints sums,
+                          float *out) {
+    const ints shift = TIMES(REPEAT(q->zeros[row]), of->totals);
+    const floats scale = MULTIPLY(REPEAT_FLOAT(q->scales[row]), of->scales);
+    const floats y = MULTIPLY_ADD(TO_FLOAT(SUBTRACT(sums, shift)), scale, of->bias);
+    float *to = out + row * l->outputs + first;
+    if (first + LANES <= l->outputs) {
+        STORE_FLOATS(to, y);
+    } else {
+        float few[LANES];
+        STORE_FLOATS(few, y);
+        for (int64_t i = 0; i < l->outputs - first; i++) to[i] = few[i];
+    }
+}
+
 /* COLUMNS outputs of up to ROWS rows. */
 static inline __attribute__((always_inline)) void tile(const int rows, const layer *l, const quantized *q, int64_t row,
                                                        int64_t column, float *out) {
@@ -135,22 +168,10 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
             sums[r][1] = ADD_PRODUCTS(sums[r][1], REPEAT(four), right);
         }
     }
-    for (int r = 0; r < rows; r++)
-        for (int half = 0; half < 2; half++) {
-            const int64_t first = column + half * LANES;
-            const ints shift = TIMES(REPEAT(q->zeros[row + r]), LOAD(l->totals + first));
-            const floats scale = MULTIPLY(REPEAT_FLOAT(q->scales[row + r]), LOAD_FLOATS(l->scales + first));
-            const floats sum = TO_FLOAT(SUBTRACT(sums[r][half], shift));
-            const floats y = MULTIPLY_ADD(sum, scale, LOAD_FLOATS(l->bias + first));
-            float *to = out + (row + r) * l->outputs + first;
-            if (first + LANES <= l->outputs) {
-                STORE_FLOATS(to, y);
-            } else {
-                float few[LANES];
-                STORE_FLOATS(few, y);
-                for (int64_t i = 0; i < l->outputs - first; i++) to[i] = few[i];
-            }
-        }
+    for (int half = 0; half < 2; half++) {
+        const lanes of = lanes_of(l, column + half * LANES);
+        for (int r = 0; r < rows; r++) finish(l, q, &of, row + r, column + half * LANES, sums[r][half], out);
+    }
 }
 
 static void panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t column, float *out) {
@@ -158,6 +179,51 @@ static void panel(const layer *l, const quantized *q, int64_t first, int64_t las
 #define TILE(n) tile(n, l, q, first, column, out)
     FEWER_ROWS(last - first)
 }
+
+#if defined(__AMX_INT8__)
+static void finish_tiles(const layer *l, const quantized *q, int64_t first, int64_t rows, int64_t column,
+                         const int32_t *sums, float *out) {
+    for (int half = 0; half < 2; half++) {
+        const int64_t from = column + half * LANES;
+        const lanes of = lanes_of(l, from);
+        for (int64_t r = 0; r < rows; r++)
+            finish(l, q, &of, first + r, from, LOAD(sums + r * COLUMNS + half * LANES), out);
+    }
+}
+
+static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t height,
+                        int64_t column, float *out) {
+    int32_t sums[2 * TILE_ROWS * COLUMNS] __attribute__((aligned(64)));
+    const int8_t *w = l->panels + column * l->padded;
+    for (; first + height < last; first += 2 * height) {
+        const int64_t second = first + 2 * height <= last ? first + height : last - height;
+        two_tiles(q->values + first * l->padded, q->values + second * l->padded, l->padded, w, height, sums);
+        finish_tiles(l, q, first, height, column, sums, out);
+        finish_tiles(l, q, second, height, column, sums + height * COLUMNS, out);
+    }
+    if (first < last) {
+        first = last - height;
+        one_tile(q->values + first * l->padded, l->padded, w, sums);
+        finish_tiles(l, q, first, height, column, sums, out);
+    }
+}
+
+static void tiled(const layer *l, const quantized *q, int64_t rows, float *out, int threads) {
+    const int64_t tiles = (rows + TILE_ROWS - 1) / TILE_ROWS, height = (rows + tiles - 1) / tiles;
+    const int64_t fit = TILED_BLOCK_BYTES / l->padded / (2 * height) * (2 * height), block = fit > height ? fit : 2 * height;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        configure_tiles(height);
+        for (int64_t first = 0; first < rows; first += block) {
+            const int64_t last = first + block < rows ? first + block : rows;
+#pragma omp for
+            for (int64_t column = 0; column < l->outputs; column += COLUMNS)
+                tiled_panel(l, q, last - first < height ? last - height : first, last, height, column, out);
+        }
+        _tile_release();
+    }
+}
+#endif
 
 static void prepare(const layer *l, const float *x, const quantized *q, int64_t row) {
     uint8_t *values = q->values + row * l->padded;
@@ -177,9 +243,16 @@ static void prepare(const layer *l, const float *x, const quantized *q, int64_t 
 
 /* x [rows][inputs], out [rows][outputs]; scratch holds padded + 8 bytes for each row. */
 void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch, int64_t rows, int threads) {
-    const quantized q = {scratch, (int32_t *)scratch + rows, (uint8_t *)scratch + 8 * rows};
+    uint8_t *values = scratch;
+    const quantized q = {(float *)(values + rows * l->padded), (int32_t *)(values + rows * l->padded) + rows, values};
 #pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 1)
     for (int64_t row = 0; row < rows; row++) prepare(l, x, &q, row);
+#if defined(__AMX_INT8__)
+    if (rows >= FROM && may_use_tiles()) {
+        tiled(l, &q, rows, out, threads);
+        return;
+    }
+#endif
     const int64_t fit = BLOCK_BYTES / l->padded / ROWS * ROWS, block = fit > ROWS ? fit : ROWS;
     for (int64_t first = 0; first < rows; first += block) {
         const int64_t last = first + block < rows ? first + block : rows;

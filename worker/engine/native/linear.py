@@ -11,8 +11,8 @@ from worker.engine.direct import Direct
 from worker.engine.native.library import kernels
 from worker.engine.native.panels import bias_of, filled, in_panels
 
-#: Inputs that are multiplied and added at once.
-_DEPTH = 4
+#: Inputs that are multiplied and added at once; and those that a tile takes, to whole multiples of which all are filled.
+_DEPTH, _TILE_DEPTH = 4, 64
 
 
 class Before(IntEnum):
@@ -49,14 +49,14 @@ class NativeInt8Linear(Direct):
 
     def _hold(self, linear: nn.Linear, columns: int, before: Before) -> None:
         weights, scales = quantize_rows(linear.weight.detach().float())
+        padded = self.in_features + -self.in_features % _TILE_DEPTH
         #: Kept for the kernel, which knows their addresses.
         self._tensors = (
-            in_panels(weights, columns, _DEPTH),
+            in_panels(nn.functional.pad(weights, (0, padded - self.in_features)), columns, _DEPTH),
             filled(weights.sum(dim=1, dtype=torch.int32), columns),
             filled(scales.float(), columns),
             filled(bias_of(linear), columns),
         )
-        padded = self.in_features + -self.in_features % _DEPTH
         pointers = [tensor.data_ptr() for tensor in self._tensors]
         self._layer = _Layer(*pointers, self.in_features, padded, self.out_features, before)
         self._address = ctypes.addressof(self._layer)
