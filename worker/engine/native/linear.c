@@ -24,7 +24,11 @@ typedef __m512i ints;
 #define ZERO _mm512_setzero_si512()
 #define LOAD(from) _mm512_loadu_si512(from)
 #define REPEAT(four) _mm512_set1_epi32(four)
-#define ADD_PRODUCTS(sum, x, w) _mm512_dpbusd_epi32(sum, x, w)
+/* In assembly, here and below, for gcc would run short of registers and keep the sums in memory. */
+static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
+    __asm__("vpdpbusd %[w], %[x], %[sum]" : [sum] "+v"(sum) : [x] "v"(x), [w] "v"(w));
+    return sum;
+}
 #define TO_FLOAT(sum) _mm512_cvtepi32_ps(sum)
 #define SUBTRACT(a, b) _mm512_sub_epi32(a, b)
 #define TIMES(a, b) _mm512_mullo_epi32(a, b)
@@ -34,10 +38,12 @@ typedef __m256i ints;
 #define LOAD(from) _mm256_loadu_si256((const __m256i *)(from))
 #define REPEAT(four) _mm256_set1_epi32(four)
 #if defined(__AVXVNNI__)
-#define ADD_PRODUCTS(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
+static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
+    __asm__("{vex} vpdpbusd %[w], %[x], %[sum]" : [sum] "+x"(sum) : [x] "x"(x), [w] "x"(w));
+    return sum;
+}
 #else
-/* In assembly, for gcc would spread the steps out, run short of registers and keep the sums in memory. */
-static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, __m256i x, __m256i w) {
+static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i pairs;
     __asm__("vpmaddubsw %[w], %[x], %[pairs]\n\t"
@@ -47,7 +53,6 @@ static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, _
             : [x] "x"(x), [w] "xm"(w), [ones] "x"(ones));
     return sum;
 }
-#define ADD_PRODUCTS(sum, x, w) add_products(sum, x, w)
 #endif
 #define TO_FLOAT(sum) _mm256_cvtepi32_ps(sum)
 #define SUBTRACT(a, b) _mm256_sub_epi32(a, b)
@@ -164,8 +169,8 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
         for (int r = 0; r < rows; r++) {
             int32_t four;
             __builtin_memcpy(&four, x + r * l->padded + k, 4);
-            sums[r][0] = ADD_PRODUCTS(sums[r][0], REPEAT(four), left);
-            sums[r][1] = ADD_PRODUCTS(sums[r][1], REPEAT(four), right);
+            sums[r][0] = add_products(sums[r][0], REPEAT(four), left);
+            sums[r][1] = add_products(sums[r][1], REPEAT(four), right);
         }
     }
     for (int half = 0; half < 2; half++) {
