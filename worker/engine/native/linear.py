@@ -67,6 +67,6 @@ class NativeInt8Linear(Direct):
         x = x.contiguous()
         rows = x.numel() // self._width
         out = x.new_empty(*x.shape[:-1], self.out_features)
-        scratch = torch.empty(rows * self._scratch_bytes, dtype=torch.uint8)
+        scratch = torch.empty((rows + rows // 16) * self._scratch_bytes, dtype=torch.uint8)
         self._run(self._address, x.data_ptr(), out.data_ptr(), scratch.data_ptr(), rows, torch.get_num_threads())
         return out
