@@ -18,6 +18,7 @@
 typedef __m512i ints;
 #define ZERO _mm512_setzero_si512()
 #define LOAD(from) _mm512_loadu_si512(from)
+#define KEEP(to, value) _mm512_storeu_si512(to, value)
 #define REPEAT(four) _mm512_set1_epi32(four)
 /* In assembly, here and below, for gcc would run short of registers and keep the sums in memory. */
 static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
@@ -31,6 +32,7 @@ static inline __attribute__((always_inline)) ints add_products(ints sum, ints x,
 typedef __m256i ints;
 #define ZERO _mm256_setzero_si256()
 #define LOAD(from) _mm256_loadu_si256((const __m256i *)(from))
+#define KEEP(to, value) _mm256_storeu_si256((__m256i *)(to), value)
 #define REPEAT(four) _mm256_set1_epi32(four)
 #if defined(__AVXVNNI__)
 static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
@@ -54,6 +56,7 @@ static inline __attribute__((always_inline)) ints add_products(ints sum, ints x,
 #define TIMES(a, b) _mm256_mullo_epi32(a, b)
 #endif
 
+#define MOST_ROWS 32
 #define BLOCK_BYTES (128 * 1024) /* rows that stay in the second-level cache while all panels pass */
 
 typedef struct {
@@ -75,30 +78,28 @@ typedef struct {
 
 int64_t lengthwise_columns(void) { return COLUMNS; }
 
-/* LANES outputs from `first` on. */
-typedef struct {
-    ints totals;
-    floats scales, bias;
-} lanes;
-
-static inline lanes lanes_of(const layer *l, int64_t first) {
-    return (lanes){LOAD(l->totals + first), LOAD_FLOATS(l->scales + first), LOAD_FLOATS(l->bias + first)};
-}
-
-/* The outputs of one row that its sums stand for. */
-static inline void finish(const layer *l, const quantized *q, const lanes *of, int64_t row, int64_t first, ints sums,
-                          float *out) {
-    const ints shift = TIMES(REPEAT(q->zeros[row]), of->totals);
-    const floats scale = MULTIPLY(REPEAT_FLOAT(q->scales[row]), of->scales);
-    const floats y = MULTIPLY_ADD(TO_FLOAT(SUBTRACT(sums, shift)), scale, of->bias);
-    float *to = out + row * l->outputs + first;
-    if (first + LANES <= l->outputs) {
-        STORE_FLOATS(to, y);
-    } else {
-        float few[LANES];
-        STORE_FLOATS(few, y);
-        for (int64_t i = 0; i < l->outputs - first; i++) to[i] = few[i];
+/* The outputs that `sums` [rows][COLUMNS] stand for, of up to MOST_ROWS rows. */
+static void finish(const layer *l, const quantized *q, int64_t row, int64_t rows, int64_t column, const int32_t *sums,
+                   float *out) {
+    float few[MOST_ROWS * COLUMNS];
+    const int64_t outputs = l->outputs, wanted = outputs - column;
+    const int64_t apart = wanted < COLUMNS ? COLUMNS : outputs; /* from one row to the next */
+    float *to = wanted < COLUMNS ? few : out + row * outputs + column;
+    const int32_t *totals = l->totals + column, *zeros = q->zeros + row;
+    const float *scales = q->scales + row;
+    const ints left_total = LOAD(totals), right_total = LOAD(totals + LANES);
+    const floats left_scale = LOAD_FLOATS(l->scales + column), right_scale = LOAD_FLOATS(l->scales + column + LANES);
+    const floats left_bias = LOAD_FLOATS(l->bias + column), right_bias = LOAD_FLOATS(l->bias + column + LANES);
+    for (int64_t r = 0; r < rows; r++) {
+        const ints zero = REPEAT(zeros[r]);
+        const floats scale = REPEAT_FLOAT(scales[r]);
+        const floats left = TO_FLOAT(SUBTRACT(LOAD(sums + r * COLUMNS), TIMES(zero, left_total)));
+        const floats right = TO_FLOAT(SUBTRACT(LOAD(sums + r * COLUMNS + LANES), TIMES(zero, right_total)));
+        STORE_FLOATS(to + r * apart, MULTIPLY_ADD(left, MULTIPLY(scale, left_scale), left_bias));
+        STORE_FLOATS(to + r * apart + LANES, MULTIPLY_ADD(right, MULTIPLY(scale, right_scale), right_bias));
     }
+    if (wanted < COLUMNS)
+        for (int64_t r = 0; r < rows; r++) memcpy(out + (row + r) * outputs + column, few + r * COLUMNS, wanted * sizeof(float));
 }
 
 /* COLUMNS outputs of up to ROWS rows. */
@@ -118,10 +119,10 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
             sums[r][1] = add_products(sums[r][1], REPEAT(four), right);
         }
     }
-    for (int half = 0; half < 2; half++) {
-        const lanes of = lanes_of(l, column + half * LANES);
-        for (int r = 0; r < rows; r++) finish(l, q, &of, row + r, column + half * LANES, sums[r][half], out);
-    }
+    int32_t kept[ROWS * COLUMNS];
+    for (int r = 0; r < rows; r++)
+        for (int half = 0; half < 2; half++) KEEP(kept + r * COLUMNS + half * LANES, sums[r][half]);
+    finish(l, q, row, rows, column, kept, out);
 }
 
 static void panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t column, float *out) {
@@ -148,18 +149,9 @@ static void prepare(const layer *l, const float *x, const quantized *q, int64_t 
 
 /* Sums that wait to be made outputs of, while the next are added up. */
 typedef struct {
-    int32_t sums[2 * TILE_ROWS][COLUMNS] __attribute__((aligned(64)));
+    int32_t sums[MOST_ROWS * COLUMNS] __attribute__((aligned(64)));
     int64_t row, rows, column;
 } pending;
-
-static void finish_pending(const layer *l, const quantized *q, const pending *p, float *out) {
-    for (int half = 0; half < 2; half++) {
-        const int64_t from = p->column + half * LANES;
-        const lanes of = lanes_of(l, from);
-        for (int64_t r = 0; r < p->rows; r++)
-            finish(l, q, &of, p->row + r, from, LOAD(p->sums[r] + half * LANES), out);
-    }
-}
 
 static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t height,
                         int64_t column, pending *p, float *out) {
@@ -171,8 +163,8 @@ static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64
             multiply_tiles(2, x, height * l->padded, height, w, ahead, lines);
         else
             multiply_tiles(1, x, height * l->padded, height, w, ahead, 0);
-        finish_pending(l, q, p, out);
-        store_tiles(height, p->sums[0]);
+        finish(l, q, p->row, p->rows, p->column, p->sums, out);
+        store_tiles(height, p->sums);
         p->row = first;
         p->rows = last - first < 2 * height ? last - first : 2 * height;
         p->column = column;
@@ -191,7 +183,7 @@ static void tiled(const layer *l, const quantized *q, int64_t rows, int64_t heig
             for (int64_t column = 0; column < l->outputs; column += COLUMNS)
                 tiled_panel(l, q, first, last, height, column, &p, out);
         }
-        finish_pending(l, q, &p, out);
+        finish(l, q, p.row, p.rows, p.column, p.sums, out);
         _tile_release();
     }
 }
