@@ -13,6 +13,7 @@
 #else
 #define STEPS 127
 #endif
+#define PAIR (2 * LANES)
 #define CHUNK 64 /* inputs that lie together; rows are whole multiples of it */
 
 #if defined(WIDE)
@@ -63,20 +64,22 @@ static inline __attribute__((always_inline)) floats changed(const int before, fl
 static inline __attribute__((always_inline)) void quantize(const int before, const float *x, int64_t inputs,
                                                            uint8_t *values, int64_t apart, float *scale,
                                                            int32_t *zero) {
-    float kept[inputs + LANES], few[2 * LANES] = {0};
-    const int64_t whole = inputs / LANES * LANES;
+    float kept[inputs + PAIR], few[2 * PAIR] = {0};
+    const int64_t whole = inputs / PAIR * PAIR;
     floats low = REPEAT_FLOAT(0.0f), high = low;
-    for (int64_t i = 0; i < inputs; i += LANES) {
+    for (int64_t i = 0; i < inputs; i += PAIR) {
         const float *from = x + i, *gated = from + inputs;
         if (i == whole) {
             memcpy(few, from, (inputs - i) * sizeof(float));
-            if (before == GATED_SILU) memcpy(few + LANES, gated, (inputs - i) * sizeof(float));
-            from = few, gated = few + LANES;
+            if (before == GATED_SILU) memcpy(few + PAIR, gated, (inputs - i) * sizeof(float));
+            from = few, gated = few + PAIR;
         }
-        const floats v = changed(before, LOAD_FLOATS(from), gated);
-        STORE_FLOATS(kept + i, v);
-        low = LESSER(low, v);
-        high = GREATER(high, v);
+        const floats left = changed(before, LOAD_FLOATS(from), gated);
+        const floats right = changed(before, LOAD_FLOATS(from + LANES), gated + LANES);
+        STORE_FLOATS(kept + i, left);
+        STORE_FLOATS(kept + i + LANES, right);
+        low = LESSER(low, LESSER(left, right));
+        high = GREATER(high, GREATER(left, right));
     }
     const float least = LEAST(low), most = GREATEST(high);
     const float range = most - least > 1e-30f ? most - least : 1e-30f, steps = STEPS / range;
