@@ -102,14 +102,15 @@ static void finish(const layer *l, const quantized *q, int64_t row, int64_t rows
         for (int64_t r = 0; r < rows; r++) memcpy(out + (row + r) * outputs + column, few + r * COLUMNS, wanted * sizeof(float));
 }
 
-/* COLUMNS outputs of up to ROWS rows. */
+/* COLUMNS outputs of up to ROWS rows, of which the `first` fetch the weights of the next panel. */
 static inline __attribute__((always_inline)) void tile(const int rows, const layer *l, const quantized *q, int64_t row,
-                                                       int64_t column, float *out) {
+                                                       int64_t column, int first, float *out) {
     ints sums[ROWS][2];
     const int8_t *w = l->panels + column * l->padded;
     const uint8_t *x = q->values + row * l->padded;
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = ZERO;
     for (int64_t k = 0; k < l->padded; k += 4, w += 4 * COLUMNS) {
+        if (first) fetch(w + COLUMNS * l->padded);
         const ints left = LOAD(w), right = LOAD(w + 4 * LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
@@ -125,10 +126,11 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
     finish(l, q, row, rows, column, kept, out);
 }
 
-static void panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t column, float *out) {
-    for (; first + ROWS <= last; first += ROWS) tile(ROWS, l, q, first, column, out);
-#define TILE(n) tile(n, l, q, first, column, out)
-    FEWER_ROWS(last - first)
+static void panel(const layer *l, const quantized *q, int64_t row, int64_t last, int64_t column, float *out) {
+    int first = 1;
+    for (; row + ROWS <= last; row += ROWS, first = 0) tile(ROWS, l, q, row, column, first, out);
+#define TILE(n) tile(n, l, q, row, column, first, out)
+    FEWER_ROWS(last - row)
 }
 
 /* Of the tile's height in rows: 1 for a row of its own. */
