@@ -148,6 +148,7 @@ static void prepare(const layer *l, const float *x, const quantized *q, int64_t 
 
 #if defined(__AMX_INT8__)
 #define TILED_BLOCK_BYTES (1024 * 1024)
+#define NEAR (4 * CHUNK) /* so many inputs ahead a single tile of rows fetches weights: it waits for nothing else */
 
 /* Sums that wait to be made outputs of, while the next are added up. */
 typedef struct {
@@ -157,14 +158,15 @@ typedef struct {
 
 static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t height,
                         int64_t column, pending *p, float *out) {
-    const int8_t *w = l->panels + column * l->padded, *ahead = w + l->padded * COLUMNS;
-    const int64_t pairs = (last - first + height - 1) / (2 * height), lines = pairs ? (32 + pairs - 1) / pairs : 0;
+    const int64_t pairs = (last - first + height - 1) / (2 * height), all = COLUMNS * CHUNK / 64;
+    const int64_t lines = pairs ? (all + pairs - 1) / pairs : all; /* of a chunk, that one pass fetches */
+    const int8_t *w = l->panels + column * l->padded, *ahead = w + COLUMNS * (pairs ? l->padded : NEAR);
     for (; first < last; first += 2 * height, ahead += lines * l->padded) {
         const uint8_t *x = q->values + first * l->padded;
         if (first + height < last)
             multiply_tiles(2, x, height * l->padded, height, w, ahead, lines);
         else
-            multiply_tiles(1, x, height * l->padded, height, w, ahead, 0);
+            multiply_tiles(1, x, height * l->padded, height, w, ahead, pairs ? 0 : lines);
         finish(l, q, p->row, p->rows, p->column, p->sums, out);
         store_tiles(height, p->sums);
         p->row = first;

@@ -35,7 +35,8 @@ static void configure_tiles(int64_t height) {
 }
 
 /* Sums of one panel of weights and of `count` tiles of rows, one or two, which lie one behind the other, `size` bytes
- * each. By the way, from each chunk of the panel to the next, fetches `lines` of what is `ahead`.
+ * each. At each of the panel's chunks fetches `lines` of what is `ahead`: for two tiles, which take their time, to the
+ * second-level cache.
  */
 static inline __attribute__((always_inline)) void multiply_tiles(const int count, const uint8_t *x, int64_t size,
                                                                  int64_t height, const int8_t *w, const int8_t *ahead,
@@ -46,7 +47,11 @@ static inline __attribute__((always_inline)) void multiply_tiles(const int count
     _tile_zero(3);
     const int64_t step = height * TILE_BYTES;
     for (const uint8_t *end = x + size; x < end; x += step, w += 32 * TILE_BYTES) {
-        for (int64_t i = 0; i < lines; i++, ahead += 64) _mm_prefetch(ahead, _MM_HINT_T1);
+        for (int64_t i = 0; i < lines; i++, ahead += 64)
+            if (count == 1)
+                _mm_prefetch(ahead, _MM_HINT_T0);
+            else
+                _mm_prefetch(ahead, _MM_HINT_T1);
         _tile_loadd(6, w, 2 * TILE_BYTES);
         _tile_loadd(4, x, TILE_BYTES);
         _tile_loadd(7, w + TILE_BYTES, 2 * TILE_BYTES);
