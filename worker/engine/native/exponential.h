@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-/* e^x for x ≤ 0, to 2 units in the last place: 2^n times a polynomial (Cephes). */
+/* e^x for x ≤ 87, to 2 units in the last place: 2^n times a polynomial (Cephes). */
 static inline __m256 exponential(__m256 x) {
     x = _mm256_max_ps(x, _mm256_set1_ps(-87.0f));
     const __m256 n = _mm256_round_ps(_mm256_mul_ps(x, _mm256_set1_ps(1.44269504f)), _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);

@@ -8,7 +8,8 @@
 #endif
 #include "quantize.h"
 #include "vectors.h"
-#if defined(__AMX_INT8__)
+#if defined(WIDE) && defined(__AMX_INT8__) && defined(__linux__)
+#define TILES
 #include "tiles.h"
 #endif
 
@@ -36,7 +37,7 @@ typedef __m256i ints;
 #define REPEAT(four) _mm256_set1_epi32(four)
 #if defined(__AVXVNNI__)
 static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
-    __asm__("{vex} vpdpbusd %[w], %[x], %[sum]" : [sum] "+x"(sum) : [x] "x"(x), [w] "x"(w));
+    __asm__("%{vex%} vpdpbusd %[w], %[x], %[sum]" : [sum] "+x"(sum) : [x] "x"(x), [w] "x"(w));
     return sum;
 }
 #else
@@ -56,8 +57,10 @@ static inline __attribute__((always_inline)) ints add_products(ints sum, ints x,
 #define TIMES(a, b) _mm256_mullo_epi32(a, b)
 #endif
 
-#define MOST_ROWS 32
-#define BLOCK_BYTES (128 * 1024) /* rows that stay in the second-level cache while all panels pass */
+/* Rows that stay in the second-level cache while all panels pass; processors with tiles have a larger one. */
+#define BLOCK_BYTES (128 * 1024)
+#define TILED_BLOCK_BYTES (1024 * 1024)
+#define MOST_ROWS 32 /* of two tiles */
 
 typedef struct {
     const int8_t *panels;  /* [outputs / COLUMNS][inputs / 4][COLUMNS][4], both padded with zeros */
@@ -67,7 +70,7 @@ typedef struct {
     int64_t inputs;        /* as they are in x */
     int64_t padded;        /* inputs, rounded up to whole chunks */
     int64_t outputs;
-    int64_t before; /* one of the above */
+    int64_t before;        /* what is done to an input before it is quantized */
 } layer;
 
 typedef struct {
@@ -99,7 +102,8 @@ static void finish(const layer *l, const quantized *q, int64_t row, int64_t rows
         STORE_FLOATS(to + r * apart + LANES, MULTIPLY_ADD(right, MULTIPLY(scale, right_scale), right_bias));
     }
     if (wanted < COLUMNS)
-        for (int64_t r = 0; r < rows; r++) memcpy(out + (row + r) * outputs + column, few + r * COLUMNS, wanted * sizeof(float));
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(out + (row + r) * outputs + column, few + r * COLUMNS, wanted * sizeof(float));
 }
 
 /* COLUMNS outputs of up to ROWS rows, of which the `first` fetch the weights of the next panel. */
@@ -115,7 +119,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             int32_t four;
-            __builtin_memcpy(&four, x + r * l->padded + k, 4);
+            memcpy(&four, x + r * l->padded + k, 4);
             sums[r][0] = add_products(sums[r][0], REPEAT(four), left);
             sums[r][1] = add_products(sums[r][1], REPEAT(four), right);
         }
@@ -146,20 +150,14 @@ static void prepare(const layer *l, const float *x, const quantized *q, int64_t 
     }
 }
 
-#if defined(__AMX_INT8__)
-#define TILED_BLOCK_BYTES (1024 * 1024)
+#if defined(TILES)
 #define NEAR (4 * CHUNK) /* so many inputs ahead a single tile of rows fetches weights: it waits for nothing else */
 
-/* Sums that wait to be made outputs of, while the next are added up. */
-typedef struct {
-    int32_t sums[MOST_ROWS * COLUMNS] __attribute__((aligned(64)));
-    int64_t row, rows, column;
-} pending;
-
 static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t height,
-                        int64_t column, pending *p, float *out) {
+                        int64_t column, float *out) {
+    int32_t sums[MOST_ROWS * COLUMNS] __attribute__((aligned(64)));
     const int64_t pairs = (last - first + height - 1) / (2 * height), all = COLUMNS * CHUNK / 64;
-    const int64_t lines = pairs ? (all + pairs - 1) / pairs : all; /* of a chunk, that one pass fetches */
+    const int64_t lines = pairs ? (all + pairs - 1) / pairs : all; /* of each chunk, that a pass fetches */
     const int8_t *w = l->panels + column * l->padded, *ahead = w + COLUMNS * (pairs ? l->padded : NEAR);
     for (; first < last; first += 2 * height, ahead += lines * l->padded) {
         const uint8_t *x = q->values + first * l->padded;
@@ -167,11 +165,8 @@ static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64
             multiply_tiles(2, x, height * l->padded, height, w, ahead, lines);
         else
             multiply_tiles(1, x, height * l->padded, height, w, ahead, pairs ? 0 : lines);
-        finish(l, q, p->row, p->rows, p->column, p->sums, out);
-        store_tiles(height, p->sums);
-        p->row = first;
-        p->rows = last - first < 2 * height ? last - first : 2 * height;
-        p->column = column;
+        store_tiles(height, sums);
+        finish(l, q, first, last - first < 2 * height ? last - first : 2 * height, column, sums, out);
     }
 }
 
@@ -179,15 +174,13 @@ static void tiled(const layer *l, const quantized *q, int64_t rows, int64_t heig
     const int64_t fit = TILED_BLOCK_BYTES / l->padded / (2 * height) * (2 * height), block = fit > 0 ? fit : 2 * height;
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        pending p = {.rows = 0};
         configure_tiles(height);
         for (int64_t first = 0; first < rows; first += block) {
             const int64_t last = first + block < rows ? first + block : rows;
 #pragma omp for
             for (int64_t column = 0; column < l->outputs; column += COLUMNS)
-                tiled_panel(l, q, first, last, height, column, &p, out);
+                tiled_panel(l, q, first, last, height, column, out);
         }
-        finish(l, q, p.row, p.rows, p.column, p.sums, out);
         _tile_release();
     }
 }
@@ -195,8 +188,9 @@ static void tiled(const layer *l, const quantized *q, int64_t rows, int64_t heig
 
 /* x [rows][inputs], out [rows][outputs]; scratch holds padded + 8 bytes for each row, and for one more of every 16. */
 void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch, int64_t rows, int threads) {
+    if (rows == 0) return;
     int64_t tiles = rows, height = 1;
-#if defined(__AMX_INT8__)
+#if defined(TILES)
     if (has_tiles()) {
         tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
         height = (rows + tiles - 1) / tiles;
@@ -206,7 +200,7 @@ void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch
     const quantized q = {(float *)behind, (int32_t *)behind + rows, values};
 #pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 1)
     for (int64_t row = 0; row < rows; row++) prepare(l, x, &q, row, height);
-#if defined(__AMX_INT8__)
+#if defined(TILES)
     if (has_tiles()) {
         tiled(l, &q, rows, height, out, threads);
         return;

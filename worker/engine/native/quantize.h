@@ -84,7 +84,8 @@ static inline __attribute__((always_inline)) void quantize(const int before, con
     const float least = LEAST(low), most = GREATEST(high);
     const float range = most - least > 1e-30f ? most - least : 1e-30f, steps = STEPS / range;
     const int32_t origin = (int32_t)(-least * steps + 0.5f);
-    const floats by = REPEAT_FLOAT(steps), half_up = REPEAT_FLOAT(origin + 0.5f); /* never below zero: cutting off rounds */
+    /* Never below zero: cutting off rounds. */
+    const floats by = REPEAT_FLOAT(steps), half_up = REPEAT_FLOAT(origin + 0.5f);
     for (int64_t i = 0; i < inputs; i += LANES)
         store_steps(values + i / CHUNK * apart + i % CHUNK, MULTIPLY_ADD(LOAD_FLOATS(kept + i), by, half_up));
     *scale = range / STEPS;
