@@ -11,8 +11,8 @@ from worker.engine.direct import Direct
 from worker.engine.native.library import kernels
 from worker.engine.native.panels import bias_of, filled, in_panels
 
-#: Inputs that are multiplied and added at once; and those that a tile takes, to whole multiples of which all are filled.
-_DEPTH, _TILE_DEPTH = 4, 64
+#: Inputs that are multiplied and added at once; and of a chunk, which are filled up to whole ones.
+_DEPTH, _CHUNK = 4, 64
 
 
 class Before(IntEnum):
@@ -49,7 +49,7 @@ class NativeInt8Linear(Direct):
 
     def _hold(self, linear: nn.Linear, columns: int, before: Before) -> None:
         weights, scales = quantize_rows(linear.weight.detach().float())
-        padded = self.in_features + -self.in_features % _TILE_DEPTH
+        padded = self.in_features + -self.in_features % _CHUNK
         #: Kept for the kernel, which knows their addresses.
         self._tensors = (
             in_panels(nn.functional.pad(weights, (0, padded - self.in_features)), columns, _DEPTH),

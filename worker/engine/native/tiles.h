@@ -31,6 +31,7 @@ static void configure_tiles(int64_t height) {
         tiles.bytes[i] = TILE_BYTES;
         tiles.rows[i] = i < 6 ? height : TILE_BYTES / 4;
     }
+    __asm__ volatile("" : : "r"(&tiles) : "memory"); /* gcc knows of the first eight bytes only that they are read */
     _tile_loadconfig(&tiles);
 }
 
@@ -47,11 +48,12 @@ static inline __attribute__((always_inline)) void multiply_tiles(const int count
     _tile_zero(3);
     const int64_t step = height * TILE_BYTES;
     for (const uint8_t *end = x + size; x < end; x += step, w += 32 * TILE_BYTES) {
-        for (int64_t i = 0; i < lines; i++, ahead += 64)
+        for (int64_t i = 0; i < lines; i++, ahead += 64) {
             if (count == 1)
                 _mm_prefetch(ahead, _MM_HINT_T0);
             else
                 _mm_prefetch(ahead, _MM_HINT_T1);
+        }
         _tile_loadd(6, w, 2 * TILE_BYTES);
         _tile_loadd(4, x, TILE_BYTES);
         _tile_loadd(7, w + TILE_BYTES, 2 * TILE_BYTES);
