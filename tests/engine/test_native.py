@@ -71,9 +71,15 @@ def test_int8_with_what_comes_before_is_within_a_fortieth(before: Before, output
 
 @needs_kernels
 @settings(max_examples=50, deadline=None)
-@given(rows=st.integers(1, 70), place=st.integers(0, 69), loudness=st.sampled_from([0.0, 1e-6, 1.0, 1e4]))
+@given(
+    rows=st.integers(1, 70),
+    place=st.integers(0, 69),
+    loudness=st.sampled_from([0.0, 1e-6, 1.0, 1e4]),
+    n_threads=st.integers(1, 2),
+)
 @torch.inference_mode()
-def test_a_row_has_the_same_bits_among_any_neighbours(rows: int, place: int, loudness: float) -> None:
+def test_a_row_has_the_same_bits_among_any_neighbours(rows: int, place: int, loudness: float, n_threads: int) -> None:
+    torch.set_num_threads(n_threads)
     layer = NativeInt8Linear(linear(97, 50), Before.SILU)
     row = torch.randn(97, generator=torch.Generator().manual_seed(place))
     batch = torch.randn(rows, 97) * loudness
@@ -96,6 +102,43 @@ def test_fp32_is_exact_and_a_row_has_the_same_bits_among_any_neighbours(
     summed = x.abs() @ layer.weight.abs().T + layer.bias.abs()
     assert ((found - layer(x)).abs() <= 1e-6 * summed).all()
     assert torch.equal(NativeLinear(layer)(x[rows // 2 :])[0], found[rows // 2])
+
+
+#: Lesser processors, and what this one must have to run the branches that are theirs.
+PROCESSORS = {"haswell": "avx2", "alderlake": "avx_vnni", "icelake-server": "avx512_vnni"}
+
+
+@needs_kernels
+@pytest.mark.parametrize(("processor", "feature"), PROCESSORS.items())
+@torch.inference_mode()
+def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike(
+    processor: str, feature: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    features = library._processor().split()
+    if feature not in features:
+        pytest.skip(f"this processor has no {feature}")
+    exact, int8 = answers()
+    monkeypatch.setattr(library, "_FLAGS", (*library._FLAGS, f"-march={processor}"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    forget()
+    try:
+        assert library.library() is not None
+        their_exact, their_int8 = answers()
+    finally:
+        forget()
+    assert all(map(torch.equal, their_exact, exact))
+    if feature != "avx2" or not {"avx_vnni", "avx512_vnni"} & set(features):
+        assert all(map(torch.equal, their_int8, int8))
+
+
+def answers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+    """fp32's and int8's of layers whose inputs and outputs fill no vector or tile, for up to 70 rows."""
+    layers = [linear(inputs, outputs) for inputs, outputs in ((1, 3), (97, 50), (300, 70))]
+    torch.manual_seed(2)
+    calls = [(layer, torch.randn(rows, layer.in_features)) for rows in range(1, 71) for layer in layers]
+    exact = [NativeLinear(layer)(x) for layer, x in calls]
+    int8 = [NativeInt8Linear(layer, before)(x) for before in (Before.NOTHING, Before.RELU) for layer, x in calls]
+    return exact, int8
 
 
 @needs_kernels

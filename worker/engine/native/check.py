@@ -12,8 +12,8 @@ from worker.engine.native.linear import Before, NativeInt8Linear
 
 #: Relative to the largest value: int8's own error on a sample, far below that of a wrong sum; and fp32's.
 _INT8_TOLERANCE, _TOLERANCE = 0.05, 1e-4
-#: Rows that fill the largest tile and leave one over; inputs and outputs that do not fill a vector.
-_ROWS, _INPUTS, _OUTPUTS = 13, 90, 70
+#: Rows that fill the largest tiles and leave one over; inputs and outputs that do not fill a vector.
+_ROWS, _INPUTS, _OUTPUTS = 37, 90, 70
 _LENGTHS, _SHARED, _HEADS, _SIZE = (5, 37), 2, 4, 48
 
 

@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
 _SOURCES = ("linear.c", "exact.c", "attention.c", "prompt.c", "norm.c")
-_HEADERS = ("exponential.h", "attention.h", "vectors.h")
+_HEADERS = ("exponential.h", "attention.h", "vectors.h", "quantize.h", "tiles.h")
 # Not -ffast-math: linking with it would switch off denormal numbers for the whole process.
 _FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-std=gnu11"),

@@ -6,18 +6,26 @@
 #if defined(__AVX512VNNI__)
 #define WIDE
 #endif
-#include "exponential.h"
+#include "quantize.h"
 #include "vectors.h"
+#if defined(WIDE) && defined(__AMX_INT8__) && defined(__linux__)
+#define TILES
+#include "tiles.h"
+#endif
 
-#include <stddef.h>
 #include <stdint.h>
 
 #if defined(WIDE)
 typedef __m512i ints;
 #define ZERO _mm512_setzero_si512()
 #define LOAD(from) _mm512_loadu_si512(from)
+#define KEEP(to, value) _mm512_storeu_si512(to, value)
 #define REPEAT(four) _mm512_set1_epi32(four)
-#define ADD_PRODUCTS(sum, x, w) _mm512_dpbusd_epi32(sum, x, w)
+/* In assembly, here and below, for gcc would run short of registers and keep the sums in memory. */
+static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
+    __asm__("vpdpbusd %[w], %[x], %[sum]" : [sum] "+v"(sum) : [x] "v"(x), [w] "v"(w));
+    return sum;
+}
 #define TO_FLOAT(sum) _mm512_cvtepi32_ps(sum)
 #define SUBTRACT(a, b) _mm512_sub_epi32(a, b)
 #define TIMES(a, b) _mm512_mullo_epi32(a, b)
@@ -25,12 +33,15 @@ typedef __m512i ints;
 typedef __m256i ints;
 #define ZERO _mm256_setzero_si256()
 #define LOAD(from) _mm256_loadu_si256((const __m256i *)(from))
+#define KEEP(to, value) _mm256_storeu_si256((__m256i *)(to), value)
 #define REPEAT(four) _mm256_set1_epi32(four)
 #if defined(__AVXVNNI__)
-#define ADD_PRODUCTS(sum, x, w) _mm256_dpbusd_avx_epi32(sum, x, w)
+static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
+    __asm__("%{vex%} vpdpbusd %[w], %[x], %[sum]" : [sum] "+x"(sum) : [x] "x"(x), [w] "x"(w));
+    return sum;
+}
 #else
-/* In assembly, for gcc would spread the steps out, run short of registers and keep the sums in memory. */
-static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, __m256i x, __m256i w) {
+static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
     const __m256i ones = _mm256_set1_epi16(1);
     __m256i pairs;
     __asm__("vpmaddubsw %[w], %[x], %[pairs]\n\t"
@@ -40,23 +51,16 @@ static inline __attribute__((always_inline)) __m256i add_products(__m256i sum, _
             : [x] "x"(x), [w] "xm"(w), [ones] "x"(ones));
     return sum;
 }
-#define ADD_PRODUCTS(sum, x, w) add_products(sum, x, w)
 #endif
 #define TO_FLOAT(sum) _mm256_cvtepi32_ps(sum)
 #define SUBTRACT(a, b) _mm256_sub_epi32(a, b)
 #define TIMES(a, b) _mm256_mullo_epi32(a, b)
 #endif
 
-/* Without VNNI pairs of products are added in 16 bits, which 8-bit inputs overflow. */
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-#define STEPS 255
-#else
-#define STEPS 127
-#endif
-#define BLOCK_BYTES (128 * 1024) /* rows that stay in the second-level cache while all panels pass */
-
-/* What is done to an input before it is quantized. */
-enum { NOTHING, RELU, SILU, GATED_SILU /* x is [rows][2 * inputs]: SiLU of the first half, times the second */ };
+/* Rows that stay in the second-level cache while all panels pass; processors with tiles have a larger one. */
+#define BLOCK_BYTES (128 * 1024)
+#define TILED_BLOCK_BYTES (1024 * 1024)
+#define MOST_ROWS 32 /* of two tiles */
 
 typedef struct {
     const int8_t *panels;  /* [outputs / COLUMNS][inputs / 4][COLUMNS][4], both padded with zeros */
@@ -64,122 +68,144 @@ typedef struct {
     const float *scales;   /* of each output */
     const float *bias;     /* of each output */
     int64_t inputs;        /* as they are in x */
-    int64_t padded;        /* inputs, rounded up to fours */
+    int64_t padded;        /* inputs, rounded up to whole chunks */
     int64_t outputs;
-    int64_t before; /* one of the above */
+    int64_t before;        /* what is done to an input before it is quantized */
 } layer;
 
 typedef struct {
     float *scales;   /* of each row: what one step is worth */
     int32_t *zeros;  /* of each row: the step that stands for zero */
-    uint8_t *values; /* [rows][padded] */
+    uint8_t *values; /* [rows][padded]; for tiles [rows / height][padded / CHUNK][height][CHUNK] */
 } quantized;
 
 int64_t lengthwise_columns(void) { return COLUMNS; }
 
-static void quantize(const float *x, int64_t inputs, int64_t padded, uint8_t *values, float *scale, int32_t *zero) {
-    float least = 0, most = 0;
-    for (int64_t i = 0; i < inputs; i++) {
-        least = x[i] < least ? x[i] : least;
-        most = x[i] > most ? x[i] : most;
+/* The outputs that `sums` [rows][COLUMNS] stand for, of up to MOST_ROWS rows. */
+static void finish(const layer *l, const quantized *q, int64_t row, int64_t rows, int64_t column, const int32_t *sums,
+                   float *out) {
+    float few[MOST_ROWS * COLUMNS];
+    const int64_t outputs = l->outputs, wanted = outputs - column;
+    const int64_t apart = wanted < COLUMNS ? COLUMNS : outputs; /* from one row to the next */
+    float *to = wanted < COLUMNS ? few : out + row * outputs + column;
+    const int32_t *totals = l->totals + column, *zeros = q->zeros + row;
+    const float *scales = q->scales + row;
+    const ints left_total = LOAD(totals), right_total = LOAD(totals + LANES);
+    const floats left_scale = LOAD_FLOATS(l->scales + column), right_scale = LOAD_FLOATS(l->scales + column + LANES);
+    const floats left_bias = LOAD_FLOATS(l->bias + column), right_bias = LOAD_FLOATS(l->bias + column + LANES);
+    for (int64_t r = 0; r < rows; r++) {
+        const ints zero = REPEAT(zeros[r]);
+        const floats scale = REPEAT_FLOAT(scales[r]);
+        const floats left = TO_FLOAT(SUBTRACT(LOAD(sums + r * COLUMNS), TIMES(zero, left_total)));
+        const floats right = TO_FLOAT(SUBTRACT(LOAD(sums + r * COLUMNS + LANES), TIMES(zero, right_total)));
+        STORE_FLOATS(to + r * apart, MULTIPLY_ADD(left, MULTIPLY(scale, left_scale), left_bias));
+        STORE_FLOATS(to + r * apart + LANES, MULTIPLY_ADD(right, MULTIPLY(scale, right_scale), right_bias));
     }
-    const float range = most - least > 1e-30f ? most - least : 1e-30f, steps = STEPS / range;
-    const int32_t origin = (int32_t)(-least * steps + 0.5f);
-    for (int64_t i = 0; i < inputs; i++) {
-        const int32_t step = (int32_t)(x[i] * steps + (origin + 0.5f)); /* never below zero: cutting off rounds */
-        values[i] = (uint8_t)(step > STEPS ? STEPS : step);
-    }
-    for (int64_t i = inputs; i < padded; i++) values[i] = 0;
-    *scale = range / STEPS;
-    *zero = origin;
+    if (wanted < COLUMNS)
+        for (int64_t r = 0; r < rows; r++)
+            memcpy(out + (row + r) * outputs + column, few + r * COLUMNS, wanted * sizeof(float));
 }
 
-static inline __m256 silu8(__m256 x) {
-    /* e^-|x| is never more than 1: 1 / (1 + e^-x) is that of |x|, or what is left of 1. */
-    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f);
-    const __m256 e = exponential(_mm256_or_ps(x, sign));
-    const __m256 least = _mm256_div_ps(e, _mm256_add_ps(one, e)); /* of -|x| */
-    return _mm256_mul_ps(x, _mm256_blendv_ps(_mm256_sub_ps(one, least), least, x));
-}
-
-/* x / (1 + e^-x), times the values of `times` where there are any. */
-static void silu(const float *x, const float *times, int64_t count, float *out) {
-    int64_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        const __m256 v = _mm256_loadu_ps(x + i);
-        __m256 y = silu8(v);
-        if (times) y = _mm256_mul_ps(y, _mm256_loadu_ps(times + i));
-        _mm256_storeu_ps(out + i, y);
-    }
-    if (i == count) return;
-    float few[8] = {0};
-    for (int64_t j = i; j < count; j++) few[j - i] = x[j];
-    _mm256_storeu_ps(few, silu8(_mm256_loadu_ps(few)));
-    for (int64_t j = i; j < count; j++) out[j] = times ? few[j - i] * times[j] : few[j - i];
-}
-
-/* COLUMNS outputs of up to ROWS rows. */
+/* COLUMNS outputs of up to ROWS rows, of which the `first` fetch the weights of the next panel. */
 static inline __attribute__((always_inline)) void tile(const int rows, const layer *l, const quantized *q, int64_t row,
-                                                       int64_t column, float *out) {
+                                                       int64_t column, int first, float *out) {
     ints sums[ROWS][2];
     const int8_t *w = l->panels + column * l->padded;
     const uint8_t *x = q->values + row * l->padded;
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = ZERO;
     for (int64_t k = 0; k < l->padded; k += 4, w += 4 * COLUMNS) {
+        if (first) fetch(w + COLUMNS * l->padded);
         const ints left = LOAD(w), right = LOAD(w + 4 * LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
             int32_t four;
-            __builtin_memcpy(&four, x + r * l->padded + k, 4);
-            sums[r][0] = ADD_PRODUCTS(sums[r][0], REPEAT(four), left);
-            sums[r][1] = ADD_PRODUCTS(sums[r][1], REPEAT(four), right);
+            memcpy(&four, x + r * l->padded + k, 4);
+            sums[r][0] = add_products(sums[r][0], REPEAT(four), left);
+            sums[r][1] = add_products(sums[r][1], REPEAT(four), right);
         }
     }
+    int32_t kept[ROWS * COLUMNS];
     for (int r = 0; r < rows; r++)
-        for (int half = 0; half < 2; half++) {
-            const int64_t first = column + half * LANES;
-            const ints shift = TIMES(REPEAT(q->zeros[row + r]), LOAD(l->totals + first));
-            const floats scale = MULTIPLY(REPEAT_FLOAT(q->scales[row + r]), LOAD_FLOATS(l->scales + first));
-            const floats sum = TO_FLOAT(SUBTRACT(sums[r][half], shift));
-            const floats y = MULTIPLY_ADD(sum, scale, LOAD_FLOATS(l->bias + first));
-            float *to = out + (row + r) * l->outputs + first;
-            if (first + LANES <= l->outputs) {
-                STORE_FLOATS(to, y);
-            } else {
-                float few[LANES];
-                STORE_FLOATS(few, y);
-                for (int64_t i = 0; i < l->outputs - first; i++) to[i] = few[i];
-            }
+        for (int half = 0; half < 2; half++) KEEP(kept + r * COLUMNS + half * LANES, sums[r][half]);
+    finish(l, q, row, rows, column, kept, out);
+}
+
+static void panel(const layer *l, const quantized *q, int64_t row, int64_t last, int64_t column, float *out) {
+    int first = 1;
+    for (; row + ROWS <= last; row += ROWS, first = 0) tile(ROWS, l, q, row, column, first, out);
+#define TILE(n) tile(n, l, q, row, column, first, out)
+    FEWER_ROWS(last - row)
+}
+
+/* Of the tile's height in rows: 1 for a row of its own. */
+static void prepare(const layer *l, const float *x, const quantized *q, int64_t row, int64_t height) {
+    uint8_t *values = q->values + row / height * height * l->padded + row % height * CHUNK;
+#define QUANTIZE(before, from) \
+    case before: quantize(before, from, l->inputs, values, height * CHUNK, q->scales + row, q->zeros + row); break
+    switch (l->before) {
+        QUANTIZE(NOTHING, x + row * l->inputs);
+        QUANTIZE(RELU, x + row * l->inputs);
+        QUANTIZE(SILU, x + row * l->inputs);
+        QUANTIZE(GATED_SILU, x + 2 * row * l->inputs);
+    }
+}
+
+#if defined(TILES)
+#define NEAR (4 * CHUNK) /* so many inputs ahead a single tile of rows fetches weights: it waits for nothing else */
+
+static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t height,
+                        int64_t column, float *out) {
+    int32_t sums[MOST_ROWS * COLUMNS] __attribute__((aligned(64)));
+    const int64_t pairs = (last - first + height - 1) / (2 * height), all = COLUMNS * CHUNK / 64;
+    const int64_t lines = pairs ? (all + pairs - 1) / pairs : all; /* of each chunk, that a pass fetches */
+    const int8_t *w = l->panels + column * l->padded, *ahead = w + COLUMNS * (pairs ? l->padded : NEAR);
+    for (; first < last; first += 2 * height, ahead += lines * l->padded) {
+        const uint8_t *x = q->values + first * l->padded;
+        if (first + height < last)
+            multiply_tiles(2, x, height * l->padded, height, w, ahead, lines);
+        else
+            multiply_tiles(1, x, height * l->padded, height, w, ahead, pairs ? 0 : lines);
+        store_tiles(height, sums);
+        finish(l, q, first, last - first < 2 * height ? last - first : 2 * height, column, sums, out);
+    }
+}
+
+static void tiled(const layer *l, const quantized *q, int64_t rows, int64_t height, float *out, int threads) {
+    const int64_t fit = TILED_BLOCK_BYTES / l->padded / (2 * height) * (2 * height), block = fit > 0 ? fit : 2 * height;
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        configure_tiles(height);
+        for (int64_t first = 0; first < rows; first += block) {
+            const int64_t last = first + block < rows ? first + block : rows;
+#pragma omp for
+            for (int64_t column = 0; column < l->outputs; column += COLUMNS)
+                tiled_panel(l, q, first, last, height, column, out);
         }
+        _tile_release();
+    }
 }
+#endif
 
-static void panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t column, float *out) {
-    for (; first + ROWS <= last; first += ROWS) tile(ROWS, l, q, first, column, out);
-#define TILE(n) tile(n, l, q, first, column, out)
-    FEWER_ROWS(last - first)
-}
-
-static void prepare(const layer *l, const float *x, const quantized *q, int64_t row) {
-    uint8_t *values = q->values + row * l->padded;
-    if (l->before == NOTHING) {
-        quantize(x + row * l->inputs, l->inputs, l->padded, values, q->scales + row, q->zeros + row);
+/* x [rows][inputs], out [rows][outputs]; scratch holds padded + 8 bytes for each row, and for one more of every 16. */
+void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch, int64_t rows, int threads) {
+    if (rows == 0) return;
+    int64_t tiles = rows, height = 1;
+#if defined(TILES)
+    if (has_tiles()) {
+        tiles = (rows + TILE_ROWS - 1) / TILE_ROWS;
+        height = (rows + tiles - 1) / tiles;
+    }
+#endif
+    uint8_t *values = scratch, *behind = values + tiles * height * l->padded;
+    const quantized q = {(float *)behind, (int32_t *)behind + rows, values};
+#pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 1)
+    for (int64_t row = 0; row < rows; row++) prepare(l, x, &q, row, height);
+#if defined(TILES)
+    if (has_tiles()) {
+        tiled(l, &q, rows, height, out, threads);
         return;
     }
-    float changed[l->inputs];
-    if (l->before == RELU)
-        for (int64_t i = 0; i < l->inputs; i++) changed[i] = x[row * l->inputs + i] > 0 ? x[row * l->inputs + i] : 0;
-    else if (l->before == SILU)
-        silu(x + row * l->inputs, NULL, l->inputs, changed);
-    else
-        silu(x + 2 * row * l->inputs, x + (2 * row + 1) * l->inputs, l->inputs, changed);
-    quantize(changed, l->inputs, l->padded, values, q->scales + row, q->zeros + row);
-}
-
-/* x [rows][inputs], out [rows][outputs]; scratch holds padded + 8 bytes for each row. */
-void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch, int64_t rows, int threads) {
-    const quantized q = {scratch, (int32_t *)scratch + rows, (uint8_t *)scratch + 8 * rows};
-#pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 1)
-    for (int64_t row = 0; row < rows; row++) prepare(l, x, &q, row);
+#endif
     const int64_t fit = BLOCK_BYTES / l->padded / ROWS * ROWS, block = fit > ROWS ? fit : ROWS;
     for (int64_t first = 0; first < rows; first += block) {
         const int64_t last = first + block < rows ? first + block : rows;

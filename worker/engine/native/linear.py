@@ -11,8 +11,8 @@ from worker.engine.direct import Direct
 from worker.engine.native.library import kernels
 from worker.engine.native.panels import bias_of, filled, in_panels
 
-#: Inputs that are multiplied and added at once.
-_DEPTH = 4
+#: Inputs that are multiplied and added at once; and of a chunk, which are filled up to whole ones.
+_DEPTH, _CHUNK = 4, 64
 
 
 class Before(IntEnum):
@@ -49,14 +49,14 @@ class NativeInt8Linear(Direct):
 
     def _hold(self, linear: nn.Linear, columns: int, before: Before) -> None:
         weights, scales = quantize_rows(linear.weight.detach().float())
+        padded = self.in_features + -self.in_features % _CHUNK
         #: Kept for the kernel, which knows their addresses.
         self._tensors = (
-            in_panels(weights, columns, _DEPTH),
+            in_panels(nn.functional.pad(weights, (0, padded - self.in_features)), columns, _DEPTH),
             filled(weights.sum(dim=1, dtype=torch.int32), columns),
             filled(scales.float(), columns),
             filled(bias_of(linear), columns),
         )
-        padded = self.in_features + -self.in_features % _DEPTH
         pointers = [tensor.data_ptr() for tensor in self._tensors]
         self._layer = _Layer(*pointers, self.in_features, padded, self.out_features, before)
         self._address = ctypes.addressof(self._layer)
@@ -67,6 +67,6 @@ class NativeInt8Linear(Direct):
         x = x.contiguous()
         rows = x.numel() // self._width
         out = x.new_empty(*x.shape[:-1], self.out_features)
-        scratch = torch.empty(rows * self._scratch_bytes, dtype=torch.uint8)
+        scratch = torch.empty((rows + rows // 16) * self._scratch_bytes, dtype=torch.uint8)
         self._run(self._address, x.data_ptr(), out.data_ptr(), scratch.data_ptr(), rows, torch.get_num_threads())
         return out
