@@ -3,33 +3,66 @@
  */
 #include "attention.h"
 
-#define CHUNK 64 /* vectors that stay in the first-level cache for all queries that share them */
+#define TOGETHER 8 /* keys whose sums are added up across their vectors at once */
+#define CHUNK 64   /* values that stay in the first-level cache for all queries that share them */
 
-static inline float product(const float *a, const float *b, int64_t size) {
-    __m256 total = _mm256_setzero_ps();
-    for (int64_t d = 0; d < size; d += LANES)
-        total = _mm256_fmadd_ps(_mm256_loadu_ps(a + d), _mm256_loadu_ps(b + d), total);
-    return sum(total);
+/* What is to be read next comes in small pieces from here and there, which the processor does not foresee. */
+static inline void expect(const float *vector, int64_t size) {
+    for (int64_t d = 0; d < size; d += 16) _mm_prefetch((const char *)(vector + d), _MM_HINT_T0);
+}
+
+static inline __m256 narrow(floats v) {
+#if defined(WIDE)
+    return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#else
+    return v;
+#endif
+}
+
+/* The sum of each. */
+static inline __m256 sums(const floats v[TOGETHER]) {
+    __m256 pairs[4], fours[2];
+    for (int i = 0; i < 4; i++) pairs[i] = _mm256_hadd_ps(narrow(v[2 * i]), narrow(v[2 * i + 1]));
+    for (int i = 0; i < 2; i++) fours[i] = _mm256_hadd_ps(pairs[2 * i], pairs[2 * i + 1]);
+    return _mm256_add_ps(_mm256_permute2f128_ps(fours[0], fours[1], 0x20), _mm256_permute2f128_ps(fours[0], fours[1], 0x31));
+}
+
+/* scores [TOGETHER] of the query with keys of which the first `some` are there. */
+static inline __attribute__((always_inline)) void score(const float *query, const float *keys, int64_t some, int64_t size,
+                                                        float scale, float *scores) {
+    floats totals[TOGETHER];
+    for (int j = 0; j < TOGETHER; j++) totals[j] = REPEAT_FLOAT(0.0f);
+    for (int64_t d = 0; d < size; d += LANES) {
+        const floats x = LOAD_FLOATS(query + d);
+#pragma GCC unroll 8
+        for (int j = 0; j < TOGETHER; j++)
+            totals[j] = MULTIPLY_ADD(x, LOAD_FLOATS(keys + (j < some ? j : 0) * size + d), totals[j]);
+    }
+    _mm256_storeu_ps(scores, _mm256_mul_ps(sums(totals), _mm256_set1_ps(scale)));
 }
 
 /* out [vectors] += weights [count] times values [count][size], of which `vectors` vectors of LANES. */
 static inline __attribute__((always_inline)) void add_values(const int vectors, const float *weights, const float *values,
                                                              int64_t count, int64_t size, float *out) {
-    __m256 totals[8];
-    for (int v = 0; v < vectors; v++) totals[v] = _mm256_loadu_ps(out + v * LANES);
-    for (int64_t j = 0; j < count; j++, values += size) {
-        const __m256 weight = _mm256_set1_ps(weights[j]);
+    floats even[8], odd[8];
+    for (int v = 0; v < vectors; v++) even[v] = LOAD_FLOATS(out + v * LANES), odd[v] = REPEAT_FLOAT(0.0f);
+    for (; count >= 2; count -= 2, weights += 2, values += 2 * size) {
+        const floats weight = REPEAT_FLOAT(weights[0]), next = REPEAT_FLOAT(weights[1]);
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++)
-            totals[v] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + v * LANES), totals[v]);
+        for (int v = 0; v < vectors; v++) {
+            even[v] = MULTIPLY_ADD(weight, LOAD_FLOATS(values + v * LANES), even[v]);
+            odd[v] = MULTIPLY_ADD(next, LOAD_FLOATS(values + size + v * LANES), odd[v]);
+        }
     }
-    for (int v = 0; v < vectors; v++) _mm256_storeu_ps(out + v * LANES, totals[v]);
+    for (int v = 0; v < vectors; v++) {
+        if (count) even[v] = MULTIPLY_ADD(REPEAT_FLOAT(weights[0]), LOAD_FLOATS(values + v * LANES), even[v]);
+        STORE_FLOATS(out + v * LANES, even[v] + odd[v]);
+    }
 }
 
 static void weigh(const float *weights, const float *values, int64_t count, int64_t size, float *out) {
     int64_t d = 0;
-    for (; d + 64 <= size; d += 64) add_values(8, weights, values + d, count, size, out + d);
-    for (; d + 32 <= size; d += 32) add_values(4, weights, values + d, count, size, out + d);
+    for (; d + 4 * LANES <= size; d += 4 * LANES) add_values(4, weights, values + d, count, size, out + d);
     for (; d < size; d += LANES) add_values(1, weights, values + d, count, size, out + d);
 }
 
@@ -39,17 +72,24 @@ static void attend(const memory *m, const float *queries, int64_t apart, int64_t
     const int64_t length = m->lengths[row], seen = m->window && m->window < length ? m->window : length;
     const int64_t first = m->starts[row] * m->shared + head * m->capacities[row] + length - seen;
     const float *keys = m->keys + first * m->size, *values = m->values + first * m->size;
-    for (int64_t j = 0; j < seen; j++)
-        for (int64_t r = 0; r < m->repeats; r++)
-            scores[r * width + j] = m->scale * product(queries + r * apart, keys + j * m->size, m->size);
+    for (int64_t j = 0; j < seen; j += TOGETHER) {
+        const int64_t some = seen - j < TOGETHER ? seen - j : TOGETHER;
+        for (int64_t r = 0; r < m->repeats; r++) {
+            const float *query = queries + r * apart;
+            if (some == TOGETHER) score(query, keys + j * m->size, TOGETHER, m->size, m->scale, scores + r * width + j);
+            else score(query, keys + j * m->size, some, m->size, m->scale, scores + r * width + j);
+        }
+        expect(values + j * m->size, some * m->size);
+    }
     float totals[m->repeats];
     for (int64_t r = 0; r < m->repeats; r++) {
-        if (m->softcap > 0) squeeze(scores + r * width, seen, m->softcap);
+        float *own = scores + r * width;
+        if (m->softcap > 0) squeeze(own, KEYS, 0, seen, m->softcap);
         if (m->bias) {
             const float *bias = m->bias + (head * m->repeats + r) * m->bias_apart + length - seen;
-            for (int64_t j = 0; j < seen; j++) scores[r * width + j] += bias[j];
+            for (int64_t j = 0; j < seen; j++) own[j] += bias[j];
         }
-        totals[r] = soften(scores + r * width, seen);
+        totals[r] = soften(own, KEYS, 0, seen);
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] = 0;
     }
     for (int64_t j = 0; j < seen; j += CHUNK)
@@ -60,7 +100,7 @@ static void attend(const memory *m, const float *queries, int64_t apart, int64_t
 }
 
 /* queries: `rows_apart` and `queries_apart` floats from one row's, and one head's, to the next. out [rows][heads][size].
- * scores: for each thread [repeats][width], a width of whole vectors that holds the longest row. */
+ * scores: for each thread [repeats][width], a width of whole panels that holds the longest row. */
 void lengthwise_attend(const memory *m, const float *queries, int64_t rows_apart, int64_t queries_apart, float *out,
                        float *scores, int64_t width, int64_t rows, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 8)

@@ -9,8 +9,8 @@ import torch
 from worker.engine.attention import Call
 from worker.engine.native import library
 
-#: How many queries the kernel for prompts takes at once.
-_QUERIES = 6
+#: Keys whose scores lie side by side, and queries of prompts that are computed together: at most so many.
+_KEYS, _QUERIES = 32, 12
 
 
 class _Memory(ctypes.Structure):
@@ -31,8 +31,8 @@ class Rows:
         self.lengths = lengths
         self._held = torch.tensor([starts, capacities, lengths], dtype=torch.int64)
         self._pointers = [row.data_ptr() for row in self._held]
-        #: Room for the scores of the longest row, in whole vectors wherever a window begins.
-        self.width = -(-(max(lengths) + library.LANES) // library.LANES) * library.LANES
+        #: Room for the scores of the longest row.
+        self.width = -(-max(lengths) // _KEYS) * _KEYS
 
     def memory(self, call: Call, heads: int, shared: int) -> _Memory:
         """What the kernels are told; ``heads`` of queries share ``shared`` of keys and values."""
@@ -90,7 +90,7 @@ def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, kno
     firsts = torch.tensor([0, *accumulate(length - known for length in rows.lengths[:-1])])
     memory, threads = rows.memory(call, heads, shared), torch.get_num_threads()
     out = query.new_empty(tokens, heads, size)
-    scratch = query.new_empty(threads * rows.width * (size + _QUERIES))
+    scratch = query.new_empty(threads * (rows.width * (size + _QUERIES) + (size + _KEYS) * _QUERIES))
     library.kernels().lengthwise_attend_prompts(
         ctypes.addressof(memory),
         query.data_ptr(),
