@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
@@ -22,8 +23,9 @@ from worker.engine.head import fold_bias
 from worker.engine.linear import RowInt8Linear
 from worker.engine.native import attention, library
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import GatedMlp, RmsNorm, fuse
+from worker.engine.native.fused import GatedMlp, LayerNorm, RmsNorm, fuse_norms
 from worker.engine.native.linear import Before, NativeInt8Linear
+from worker.engine.native.tokens import greatest, rotated
 
 needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
 
@@ -203,15 +205,56 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
 
 
 @needs_kernels
+@pytest.mark.parametrize(
+    ("norm", "ours"), [(nn.RMSNorm(48, eps=1e-5), RmsNorm), (nn.LayerNorm(48), LayerNorm)], ids=["rms", "layer"]
+)
 @torch.inference_mode()
-def test_a_norm_is_replaced_where_it_is_one() -> None:
-    before = nn.RMSNorm(48, eps=1e-5)
-    before.weight.data.normal_()
-    model, x = nn.ModuleDict({"rms": before, "layer": nn.LayerNorm(48)}), torch.randn(7, 48)
-    fuse(model)
-    assert type(model["rms"]) is RmsNorm
-    assert type(model["layer"]) is nn.LayerNorm
-    assert error(model["rms"](x), before(x)) < 1e-6
+def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Module]) -> None:
+    for parameter in norm.parameters():
+        parameter.data.normal_()
+    model, x = nn.ModuleDict({"norm": norm, "other": nn.GroupNorm(4, 48)}), torch.randn(7, 48) * 3 + 100
+    fuse_norms(model)
+    assert type(model["norm"]) is ours
+    assert type(model["other"]) is nn.GroupNorm
+    assert error(model["norm"](x), norm(x)) < 1e-5
+    assert torch.equal(model["norm"](x)[3], model["norm"](x[3:4])[0])
+
+
+@needs_kernels
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(1, 5), columns=st.integers(1, 5000), few=st.booleans(), n_threads=st.integers(1, 2))
+@torch.inference_mode()
+def test_the_greatest_score_is_the_first_of_equals(rows: int, columns: int, few: bool, n_threads: int) -> None:
+    torch.set_num_threads(n_threads)
+    scores = torch.randint(-3, 3, (rows, columns)).float() if few else torch.randn(rows, 2 * columns)[:, columns:]
+    assert greatest(scores) == [row.index(max(row)) for row in scores.tolist()]
+
+
+@needs_kernels
+@torch.inference_mode()
+def test_scores_that_are_no_numbers_give_some_place_all_the_same() -> None:
+    for spoilt in (torch.nan, -torch.inf, torch.inf):
+        assert all(0 <= place < 1500 for place in greatest(torch.full((2, 1500), spoilt)))
+
+
+@needs_kernels
+@pytest.mark.parametrize("precision", ["int8", "none"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2"])
+def test_heads_are_turned_by_ours(kind: str, precision: str, load: Load) -> None:
+    layers = load(kind, precision).model.model.layers
+    assert all("forward" in vars(layer.self_attn) for layer in layers)
+
+
+@needs_kernels
+@settings(max_examples=40, deadline=None)
+@given(tokens=st.integers(1, 20), heads=st.integers(1, 4), size=st.sampled_from([16, 64, 80]))
+@torch.inference_mode()
+def test_a_turn_is_transformers_own(tokens: int, heads: int, size: int) -> None:
+    x = torch.randn(1, tokens, 2 * heads, size)[:, :, heads:].transpose(1, 2)
+    angles = torch.randn(1, tokens, size // 2).repeat(1, 1, 2) * 100
+    cos, sin = angles.cos(), angles.sin()
+    expected, _ = apply_rotary_pos_emb(x, x, cos, sin)
+    assert torch.allclose(rotated(x[0].transpose(0, 1), cos, sin), expected[0].transpose(0, 1), rtol=0, atol=1e-6)
 
 
 @needs_kernels
@@ -260,7 +303,8 @@ def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
 
 
 #: Of each kernel, the place of its output among its arguments.
-OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm": 2}
+OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm": 2, "layer_norm": 3}
+OUTPUTS |= {"greatest": 3, "store": 6, "rotate": 5}
 
 
 class Broken:

@@ -8,11 +8,14 @@ Memory is zeroed: what a mask hides must still be finite.
 
 import inspect
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
+
+from worker.engine.native.tokens import can_store, store
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -84,7 +87,14 @@ class PastLayer(CacheLayerMixin):
 
     def keep(self, rows: torch.Tensor) -> None:
         if self.is_initialized:
-            self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+            self.keys, self.values = (self._kept(store, rows) for store in (self.keys, self.values))
+
+    def _kept(self, store: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """What was written of these rows, in as much room as before."""
+        found = store.new_empty(len(rows), *store.shape[1:])
+        found[:, :, : self.length] = store[:, :, : self.length].index_select(0, rows)
+        found[:, :, self.length :] = 0
+        return found
 
     def get_seq_length(self) -> int:
         return self.length
@@ -101,12 +111,23 @@ class PastLayer(CacheLayerMixin):
         """Appends ``[rows, heads, new, head size]``; returns all positions, rounded up to whole blocks."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        end = self.length + key_states.shape[2]
+        start, end = self.length, self.length + int(key_states.shape[2])
         self.reserve(end)
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
         self.length = end
+        if end == start + 1 and can_store(key_states, value_states):
+            places = _places(*self.keys.shape[:3], start)
+            store(key_states[:, :, 0], value_states[:, :, 0], self.keys, self.values, places)
+        else:
+            self.keys[:, :, start:end] = key_states
+            self.values[:, :, start:end] = value_states
         return self.keys[:, :, : blocks(end)], self.values[:, :, : blocks(end)]
+
+
+@lru_cache(maxsize=16)
+def _places(rows: int, heads: int, capacity: int, place: int) -> torch.Tensor:
+    """Where the tokens at ``place`` of all rows go, the same in every layer; ``native.tokens.store`` reads it."""
+    starts = torch.arange(rows) * (heads * capacity) + place
+    return torch.stack([starts, torch.full((rows,), capacity)])
 
 
 def past_cache(layers: int) -> Any:

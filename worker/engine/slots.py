@@ -15,6 +15,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.cache import CHUNK, grouped
 from worker.engine.native.library import serves
+from worker.engine.native.tokens import can_store, store
 
 
 class Region(NamedTuple):
@@ -61,6 +62,7 @@ class Slots:
         self.row_starts: list[int] = []
         self.row_capacities: list[int] = []
         self._index: torch.Tensor | None = None
+        self._places: torch.Tensor | None = None
         self._came_from = list(range(len(self.lengths)))
         self._lay_out()
 
@@ -71,7 +73,7 @@ class Slots:
     def advance(self) -> None:
         """One more token for each row."""
         self.starts, self.lengths = self.lengths, [length + 1 for length in self.lengths]
-        self._index = None
+        self._index = self._places = None
         has_fewer = len(self.lengths) < self.regions[-1].last
         if has_fewer or any(max(self.lengths[it.first : it.last]) > it.capacity for it in self.regions):
             self._lay_out()
@@ -91,7 +93,7 @@ class Slots:
         self.row_capacities = [region.capacity for region, _ in rows]
         self.moves = list(self._moves(before)) if before else []
         self._came_from = list(range(len(self.lengths)))
-        self._index = None
+        self._index = self._places = None
         self.version += 1
 
     def _moves(self, before: Sequence[Region]) -> Iterator[Move]:
@@ -109,17 +111,25 @@ class Slots:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""
         return _rows(store, store.shape[0] // self.positions, region, region.first, region.last - region.first)
 
-    def index(self, heads: int, device: torch.device) -> torch.Tensor:
-        """For each head, then each new token of the rows: its place among all vectors of a layer."""
-        if self._index is None:
+    def places(self, heads: int) -> torch.Tensor:
+        """``[2, tokens]``: of each new token of the rows, the place of its first head's vector among all vectors of a
+        layer, and how many lie from one head's to the next's.
+        """
+        if self._places is None:
             places: list[int] = []
             capacities: list[int] = []
             for row, (start, size) in enumerate(zip(self.row_starts, self.row_capacities, strict=True)):
                 new = range(start * heads + self.starts[row], start * heads + self.lengths[row])
                 places += new
                 capacities += [size] * len(new)
-            of_head = torch.arange(heads, device=device)[:, None] * torch.tensor(capacities, device=device)
-            self._index = (of_head + torch.tensor(places, device=device)).flatten()
+            self._places = torch.tensor([places, capacities])
+        return self._places
+
+    def index(self, heads: int, device: torch.device) -> torch.Tensor:
+        """For each head, then each new token of the rows: its place among all vectors of a layer."""
+        if self._index is None:
+            places, capacities = self.places(heads)
+            self._index = (torch.arange(heads)[:, None] * capacities + places).flatten().to(device)
         return self._index
 
 
@@ -167,6 +177,10 @@ class SlotLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         elif self._version != self.slots.version:
             self._move(key_states, value_states)
+        if can_store(key_states, value_states):
+            keys, values = (states[0].transpose(0, 1) for states in (key_states, value_states))
+            store(keys, values, self.keys, self.values, self.slots.places(key_states.shape[1]))
+            return self.keys, self.values
         index = self.slots.index(key_states.shape[1], key_states.device)
         self.keys.index_copy_(0, index, key_states.reshape(-1, key_states.shape[-1]))
         self.values.index_copy_(0, index, value_states.reshape(-1, value_states.shape[-1]))

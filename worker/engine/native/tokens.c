@@ -1,0 +1,67 @@
+/* What is done to each token's vectors and scores between the products. */
+#include <stdint.h>
+#include <string.h>
+
+#define BLOCK 1024
+#define ABREAST 64 /* maxima that are held in registers */
+
+static float greatest(const float *scores, int64_t count) {
+    float most[ABREAST], found = scores[0];
+    int64_t i = 0;
+    if (count >= ABREAST) {
+        memcpy(most, scores, sizeof most);
+        for (i = ABREAST; i + ABREAST <= count; i += ABREAST)
+            for (int j = 0; j < ABREAST; j++) most[j] = scores[i + j] > most[j] ? scores[i + j] : most[j];
+        for (int j = 0; j < ABREAST; j++) found = most[j] > found ? most[j] : found;
+    }
+    for (; i < count; i++) found = scores[i] > found ? scores[i] : found;
+    return found;
+}
+
+/* places [rows]: of each row's greatest score, the first if there are several. Some place where none is a number. */
+void lengthwise_greatest(const float *scores, int64_t rows_apart, int64_t columns, int64_t *places, int64_t rows,
+                         int threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1)
+    for (int64_t row = 0; row < rows; row++) {
+        const float *own = scores + row * rows_apart;
+        int64_t block = 0;
+        float most = own[0];
+        for (int64_t first = 0; first < columns; first += BLOCK) {
+            const float found = greatest(own + first, columns - first < BLOCK ? columns - first : BLOCK);
+            if (found > most) most = found, block = first;
+        }
+        int64_t place = block;
+        while (place + 1 < columns && place < block + BLOCK - 1 && own[place] != most) place++;
+        places[row] = place;
+    }
+}
+
+/* Puts new tokens' keys and values, [tokens][heads][size], where a memory has room for them: `places` tells each token's
+ * first head's vector, `capacities` how many vectors lie from one head's to the next.
+ */
+void lengthwise_store(const float *keys, int64_t keys_apart, int64_t key_heads_apart, const float *values,
+                      int64_t values_apart, int64_t value_heads_apart, float *all_keys, float *all_values,
+                      const int64_t *places, const int64_t *capacities, int64_t tokens, int64_t heads, int64_t size) {
+    for (int64_t token = 0; token < tokens; token++)
+        for (int64_t head = 0; head < heads; head++) {
+            const int64_t to = (places[token] + head * capacities[token]) * size;
+            memcpy(all_keys + to, keys + token * keys_apart + head * key_heads_apart, (size_t)size * sizeof(float));
+            memcpy(all_values + to, values + token * values_apart + head * value_heads_apart, (size_t)size * sizeof(float));
+        }
+}
+
+/* Turns each pair (x[i], x[i + size / 2]) of each head by its token's angle. cosines, sines [tokens][size]. */
+void lengthwise_rotate(const float *x, int64_t tokens_apart, int64_t heads_apart, const float *cosines, const float *sines,
+                       float *out, int64_t tokens, int64_t heads, int64_t size, int threads) {
+    const int64_t half = size / 2;
+#pragma omp parallel for num_threads(threads) if (threads > 1 && tokens > 8)
+    for (int64_t token = 0; token < tokens; token++) {
+        const float *c = cosines + token * size, *s = sines + token * size;
+        for (int64_t head = 0; head < heads; head++) {
+            const float *from = x + token * tokens_apart + head * heads_apart;
+            float *restrict to = out + (token * heads + head) * size;
+            for (int64_t i = 0; i < half; i++) to[i] = from[i] * c[i] - from[i + half] * s[i];
+            for (int64_t i = half; i < size; i++) to[i] = from[i] * c[i] + from[i - half] * s[i];
+        }
+    }
+}
