@@ -110,11 +110,13 @@ def test_a_row_of_zeros_gives_the_bias_and_one_of_a_sign_keeps_it() -> None:
         assert error(NativeInt8Linear(layer)(x), layer(x)) < 0.02
 
 
-def memory(lengths: list[int], heads: int, size: int) -> tuple[attention.Rows, torch.Tensor, torch.Tensor]:
+def memory(
+    lengths: list[int], heads: int, size: int, dtype: torch.dtype
+) -> tuple[attention.Rows, torch.Tensor, torch.Tensor]:
     """Rows with room of their own; what lies behind each row's end must not be read, and is no number."""
     capacities = [length + 3 for length in lengths]
     starts = [0, *accumulate(capacities)]
-    keys, values = (torch.full((starts[-1] * heads, size), torch.nan) for _ in range(2))
+    keys, values = (torch.full((starts[-1] * heads, size), torch.nan, dtype=dtype) for _ in range(2))
     for start, capacity, length in zip(starts, capacities, lengths, strict=False):
         for head in range(heads):
             first = start * heads + head * capacity
@@ -127,7 +129,7 @@ def own(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.
     capacities = [length + 3 for length in lengths]
     first = sum(capacities[:row]) * heads
     part = store[first : first + capacities[row] * heads].view(heads, capacities[row], -1)
-    return part[:, : lengths[row]]
+    return part[:, : lengths[row]].float()
 
 
 def squeezed(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
@@ -142,6 +144,7 @@ ATTENTION = {
     "window": st.none() | st.integers(1, 40),
     "softcap": st.none() | st.floats(0.5, 50),
     "n_threads": st.integers(1, 2),
+    "dtype": st.sampled_from([torch.float32, torch.float16]),
 }
 
 
@@ -157,9 +160,10 @@ def test_one_token_a_row_sees_its_row(
     window: int | None,
     softcap: float | None,
     n_threads: int,
+    dtype: torch.dtype,
 ) -> None:
     torch.set_num_threads(n_threads)
-    rows, keys, values = memory(lengths, shared, size)
+    rows, keys, values = memory(lengths, shared, size, dtype)
     heads = shared * repeats
     query, bias = torch.randn(len(lengths), heads, size), torch.randn(1, heads, 1, max(lengths))
     call = Call(query, keys, values, 0.3, bias, window, softcap)
@@ -184,10 +188,11 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
     window: int | None,
     softcap: float | None,
     n_threads: int,
+    dtype: torch.dtype,
     known: int,
 ) -> None:
     torch.set_num_threads(n_threads)
-    rows, keys, values = memory(lengths, shared, size)
+    rows, keys, values = memory(lengths, shared, size, dtype)
     heads, new = shared * repeats, [length - known for length in lengths]
     query = torch.randn(sum(new), heads, size)
     call = Call(query, keys, values, 0.3, None, window, softcap)

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from worker.engine.native.tokens import can_store, store
+from worker.engine.native.tokens import can_store, kept_dtype, store
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -69,10 +69,15 @@ class PastLayer(CacheLayerMixin):
     values: torch.Tensor
     length = 0
 
+    def __init__(self, halves: bool = False) -> None:
+        super().__init__()
+        self.halves = halves
+
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         rows, heads, _, size = key_states.shape
-        self.keys = key_states.new_zeros(rows, heads, 0, size)
-        self.values = value_states.new_zeros(rows, heads, 0, value_states.shape[-1])
+        dtype = kept_dtype(key_states, value_states, self.halves)
+        self.keys = key_states.new_zeros(rows, heads, 0, size, dtype=dtype)
+        self.values = value_states.new_zeros(rows, heads, 0, value_states.shape[-1], dtype=dtype)
         self.is_initialized = True
 
     def reserve(self, length: int) -> None:
@@ -130,9 +135,14 @@ def _places(rows: int, heads: int, capacity: int, place: int) -> torch.Tensor:
     return torch.stack([starts, torch.full((rows,), capacity)])
 
 
-def past_cache(layers: int) -> Any:
-    """For self-attention."""
-    return Cache(layers=[PastLayer() for _ in range(layers)])
+def past_cache(layers: int, halves: bool = False) -> Any:
+    """For self-attention; ``halves`` keeps it in fp16 where our kernels read it."""
+    return Cache(layers=[PastLayer(halves) for _ in range(layers)])
+
+
+def keeps_halves(model: Any) -> bool:
+    """Whether its keys and values lose nothing that counts in fp16: ``precision.apply`` knows."""
+    return bool(getattr(model, "keeps_halves", False))
 
 
 def joined(caches: Sequence[Any]) -> Any:

@@ -14,7 +14,7 @@ from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
 from worker.engine.attention import Plan
-from worker.engine.cache import cache_name, joined, keep_past, past_cache
+from worker.engine.cache import cache_name, joined, keep_past, keeps_halves, past_cache
 from worker.engine.layout import Padded, Past, Source
 from worker.engine.sources import Sources, keep_sources, source_cache
 from worker.engine.vocabulary import Vocabulary
@@ -33,16 +33,16 @@ class EncoderDecoderStepper:
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
         self._n_layers = int(layers or config.num_hidden_layers)
         self._lengths = [len(source) for source in sources]
-        self._cache_name = cache_name(model)
+        self._cache_name, self._halves = cache_name(model), keeps_halves(model)
 
     def start(self) -> torch.Tensor:
         self.written = 1
         self._layout = Sources(self._lengths)
-        self._looked_at = source_cache(self._n_layers, self._layout)
+        self._looked_at = source_cache(self._n_layers, self._layout, self._halves)
         padding = _PADDING_TOKENS if self.model.device.type == "cpu" else _GPU_PADDING_TOKENS
         pasts, logits = [], []
         for first, last in bands(self._lengths, padding):
-            past = past_cache(self._n_layers)
+            past = past_cache(self._n_layers, self._halves)
             logits.append(self._read(first, last, past))
             pasts.append(past)
         self._go_on_with(joined(pasts))

@@ -54,6 +54,7 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     if library() is not None:
         fuse_rotation(model)
         if precision == "int8":
+            model.keeps_halves = True
             fuse_norms(model)
             fuse_feed_forwards(model)
     join_linears(model)

@@ -15,7 +15,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.cache import CHUNK, grouped
 from worker.engine.native.library import serves
-from worker.engine.native.tokens import can_store, store
+from worker.engine.native.tokens import can_store, kept_dtype, store
 
 
 class Region(NamedTuple):
@@ -150,9 +150,9 @@ class SlotLayer(CacheLayerMixin):
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, slots: Slots, prefix: Stored | None = None) -> None:
+    def __init__(self, slots: Slots, prefix: Stored | None = None, halves: bool = False) -> None:
         super().__init__()
-        self.slots, self._version = slots, 0
+        self.slots, self.halves, self._version = slots, halves, 0
         if prefix is not None:
             self.lazy_initialization(prefix.keys, prefix.values)
             for store, known in ((self.keys, prefix.keys), (self.values, prefix.values)):
@@ -160,14 +160,15 @@ class SlotLayer(CacheLayerMixin):
                     slots.view(store, region)[:, :, : known.shape[2]] = known
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.keys, self.values = self._memory(key_states), self._memory(value_states)
+        dtype = kept_dtype(key_states, value_states, self.halves)
+        self.keys, self.values = self._memory(key_states, dtype), self._memory(value_states, dtype)
         self._version = self.slots.version
         self.is_initialized = True
 
-    def _memory(self, like: torch.Tensor) -> torch.Tensor:
+    def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         shape = self.slots.positions * like.shape[1], like.shape[-1]
         # What a mask hides must still be finite; our kernels read nothing that is hidden.
-        return like.new_empty(shape) if serves(like) else like.new_zeros(shape)
+        return (like.new_empty if serves(like) else like.new_zeros)(shape, dtype=dtype)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -221,7 +222,9 @@ def _rows(store: torch.Tensor, heads: int, region: Region, row: int, count: int)
     return part.view(count, heads, region.capacity, -1)
 
 
-def slot_cache(layers: int, slots: Slots, prefix: Sequence[Stored | None] = ()) -> Any:
-    """For a decoder-only model; ``prefix`` is what every row begins with, layer by layer."""
+def slot_cache(layers: int, slots: Slots, prefix: Sequence[Stored | None] = (), halves: bool = False) -> Any:
+    """For a decoder-only model; ``prefix`` is what every row begins with, layer by layer; ``halves`` keeps all in fp16
+    where our kernels read it.
+    """
     beginnings = prefix or [None] * layers
-    return Cache(layers=[SlotLayer(slots, stored) for stored in beginnings])
+    return Cache(layers=[SlotLayer(slots, stored, halves) for stored in beginnings])

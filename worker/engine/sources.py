@@ -14,7 +14,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.cache import Group, blocks, grouped
-from worker.engine.native.tokens import can_store
+from worker.engine.native.tokens import can_store, kept_dtype
 
 
 class Sources:
@@ -64,19 +64,20 @@ class SourceLayer(CacheLayerMixin):
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, halves: bool = False) -> None:
         super().__init__()
-        self.sources = sources
+        self.sources, self.halves = sources, halves
         self._n_rows = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         self.is_ours = can_store(key_states, value_states)
-        self.keys, self.values = (self._memory(states) for states in (key_states, value_states))
+        dtype = kept_dtype(key_states, value_states, self.halves)
+        self.keys, self.values = (self._memory(states, dtype) for states in (key_states, value_states))
         self.is_initialized = True
 
-    def _memory(self, like: torch.Tensor) -> torch.Tensor:
+    def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         shape = self.sources.positions * like.shape[1], like.shape[-1]
-        return like.new_empty(shape) if self.is_ours else like.new_zeros(shape)
+        return (like.new_empty if self.is_ours else like.new_zeros)(shape, dtype=dtype)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -116,9 +117,9 @@ class SourceLayer(CacheLayerMixin):
         return self.sources.positions, 0
 
 
-def source_cache(layers: int, sources: Sources) -> Any:
-    """For cross-attention."""
-    return Cache(layers=[SourceLayer(sources) for _ in range(layers)])
+def source_cache(layers: int, sources: Sources, halves: bool = False) -> Any:
+    """For cross-attention; ``halves`` keeps it in fp16 where our kernels read it."""
+    return Cache(layers=[SourceLayer(sources, halves) for _ in range(layers)])
 
 
 def keep_sources(cache: Any, rows: Sequence[int]) -> Sources:

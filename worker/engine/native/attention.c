@@ -7,8 +7,8 @@
 #define CHUNK 64   /* values that stay in the first-level cache for all queries that share them */
 
 /* What is to be read next comes in small pieces from here and there, which the processor does not foresee. */
-static inline void expect(const float *vector, int64_t size) {
-    for (int64_t d = 0; d < size; d += 16) _mm_prefetch((const char *)(vector + d), _MM_HINT_T0);
+static inline void expect(const char *from, const char *end) {
+    for (; from < end; from += 64) _mm_prefetch(from, _MM_HINT_T0);
 }
 
 static inline __m256 narrow(floats v) {
@@ -28,58 +28,61 @@ static inline __m256 sums(const floats v[TOGETHER]) {
 }
 
 /* scores [TOGETHER] of the query with keys of which the first `some` are there. */
-static inline __attribute__((always_inline)) void score(const float *query, const float *keys, int64_t some, int64_t size,
-                                                        float scale, float *scores) {
+static inline __attribute__((always_inline)) void score(const int halves, const float *query, const void *keys,
+                                                        int64_t some, int64_t size, float scale, float *scores) {
     floats totals[TOGETHER];
     for (int j = 0; j < TOGETHER; j++) totals[j] = REPEAT_FLOAT(0.0f);
     for (int64_t d = 0; d < size; d += LANES) {
         const floats x = LOAD_FLOATS(query + d);
 #pragma GCC unroll 8
         for (int j = 0; j < TOGETHER; j++)
-            totals[j] = MULTIPLY_ADD(x, LOAD_FLOATS(keys + (j < some ? j : 0) * size + d), totals[j]);
+            totals[j] = MULTIPLY_ADD(x, load(halves, keys, (j < some ? j : 0) * size + d), totals[j]);
     }
     _mm256_storeu_ps(scores, _mm256_mul_ps(sums(totals), _mm256_set1_ps(scale)));
 }
 
 /* out [vectors] += weights [count] times values [count][size], of which `vectors` vectors of LANES. */
-static inline __attribute__((always_inline)) void add_values(const int vectors, const float *weights, const float *values,
-                                                             int64_t count, int64_t size, float *out) {
+static inline __attribute__((always_inline)) void add_values(const int halves, const int vectors, const float *weights,
+                                                             const void *values, int64_t count, int64_t size, float *out) {
     floats even[8], odd[8];
     for (int v = 0; v < vectors; v++) even[v] = LOAD_FLOATS(out + v * LANES), odd[v] = REPEAT_FLOAT(0.0f);
-    for (; count >= 2; count -= 2, weights += 2, values += 2 * size) {
+    for (; count >= 2; count -= 2, weights += 2, values = at(halves, values, 2 * size)) {
         const floats weight = REPEAT_FLOAT(weights[0]), next = REPEAT_FLOAT(weights[1]);
 #pragma GCC unroll 8
         for (int v = 0; v < vectors; v++) {
-            even[v] = MULTIPLY_ADD(weight, LOAD_FLOATS(values + v * LANES), even[v]);
-            odd[v] = MULTIPLY_ADD(next, LOAD_FLOATS(values + size + v * LANES), odd[v]);
+            even[v] = MULTIPLY_ADD(weight, load(halves, values, v * LANES), even[v]);
+            odd[v] = MULTIPLY_ADD(next, load(halves, values, size + v * LANES), odd[v]);
         }
     }
     for (int v = 0; v < vectors; v++) {
-        if (count) even[v] = MULTIPLY_ADD(REPEAT_FLOAT(weights[0]), LOAD_FLOATS(values + v * LANES), even[v]);
+        if (count) even[v] = MULTIPLY_ADD(REPEAT_FLOAT(weights[0]), load(halves, values, v * LANES), even[v]);
         STORE_FLOATS(out + v * LANES, even[v] + odd[v]);
     }
 }
 
-static void weigh(const float *weights, const float *values, int64_t count, int64_t size, float *out) {
+static inline __attribute__((always_inline)) void weigh(const int halves, const float *weights, const void *values,
+                                                        int64_t count, int64_t size, float *out) {
     int64_t d = 0;
-    for (; d + 4 * LANES <= size; d += 4 * LANES) add_values(4, weights, values + d, count, size, out + d);
-    for (; d < size; d += LANES) add_values(1, weights, values + d, count, size, out + d);
+    for (; d + 4 * LANES <= size; d += 4 * LANES)
+        add_values(halves, 4, weights, at(halves, values, d), count, size, out + d);
+    for (; d < size; d += LANES) add_values(halves, 1, weights, at(halves, values, d), count, size, out + d);
 }
 
 /* The queries of one row that share a head of keys and values. */
-static void attend(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
-                   int64_t width, float *out) {
+static inline __attribute__((always_inline)) void attend(const int halves, const memory *m, const float *queries,
+                                                         int64_t apart, int64_t row, int64_t head, float *scores,
+                                                         int64_t width, float *out) {
     const int64_t length = m->lengths[row], seen = m->window && m->window < length ? m->window : length;
-    const int64_t first = m->starts[row] * m->shared + head * m->capacities[row] + length - seen;
-    const float *keys = m->keys + first * m->size, *values = m->values + first * m->size;
+    const int64_t first = (m->starts[row] * m->shared + head * m->capacities[row] + length - seen) * m->size;
     for (int64_t j = 0; j < seen; j += TOGETHER) {
-        const int64_t some = seen - j < TOGETHER ? seen - j : TOGETHER;
+        const int64_t some = seen - j < TOGETHER ? seen - j : TOGETHER, place = first + j * m->size;
+        const void *keys = at(halves, m->keys, place);
         for (int64_t r = 0; r < m->repeats; r++) {
-            const float *query = queries + r * apart;
-            if (some == TOGETHER) score(query, keys + j * m->size, TOGETHER, m->size, m->scale, scores + r * width + j);
-            else score(query, keys + j * m->size, some, m->size, m->scale, scores + r * width + j);
+            float *own = scores + r * width + j;
+            if (some == TOGETHER) score(halves, queries + r * apart, keys, TOGETHER, m->size, m->scale, own);
+            else score(halves, queries + r * apart, keys, some, m->size, m->scale, own);
         }
-        expect(values + j * m->size, some * m->size);
+        expect(at(halves, m->values, place), at(halves, m->values, place + some * m->size));
     }
     float totals[m->repeats];
     for (int64_t r = 0; r < m->repeats; r++) {
@@ -94,9 +97,20 @@ static void attend(const memory *m, const float *queries, int64_t apart, int64_t
     }
     for (int64_t j = 0; j < seen; j += CHUNK)
         for (int64_t r = 0; r < m->repeats; r++)
-            weigh(scores + r * width + j, values + j * m->size, seen - j < CHUNK ? seen - j : CHUNK, m->size, out + r * m->size);
+            weigh(halves, scores + r * width + j, at(halves, m->values, first + j * m->size),
+                  seen - j < CHUNK ? seen - j : CHUNK, m->size, out + r * m->size);
     for (int64_t r = 0; r < m->repeats; r++)
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] /= totals[r];
+}
+
+static void attend_floats(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
+                          int64_t width, float *out) {
+    attend(0, m, queries, apart, row, head, scores, width, out);
+}
+
+static void attend_halves(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
+                          int64_t width, float *out) {
+    attend(1, m, queries, apart, row, head, scores, width, out);
 }
 
 /* queries: `rows_apart` and `queries_apart` floats from one row's, and one head's, to the next. out [rows][heads][size].
@@ -106,7 +120,9 @@ void lengthwise_attend(const memory *m, const float *queries, int64_t rows_apart
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 8)
     for (int64_t i = 0; i < rows * m->shared; i++) {
         const int64_t row = i / m->shared, head = i % m->shared;
-        attend(m, queries + row * rows_apart + head * m->repeats * queries_apart, queries_apart, row, head,
-               scores + omp_get_thread_num() * m->repeats * width, width, out + i * m->repeats * m->size);
+        const float *own = queries + row * rows_apart + head * m->repeats * queries_apart;
+        float *scratch = scores + omp_get_thread_num() * m->repeats * width;
+        (m->halves ? attend_halves : attend_floats)(m, own, queries_apart, row, head, scratch, width,
+                                                    out + i * m->repeats * m->size);
     }
 }

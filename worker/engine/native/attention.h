@@ -27,7 +27,8 @@ typedef int bits __attribute__((vector_size(sizeof(floats))));
 
 /* One layer's keys and values. */
 typedef struct {
-    const float *keys, *values; /* vectors of `size` */
+    const void *keys, *values; /* vectors of `size` */
+    int64_t halves;            /* whether of 16 bits */
     const int64_t *starts;      /* of each row, the positions that lie before it */
     const int64_t *capacities;  /* of each row, the positions that it has room for: from one head's first to the next's */
     const int64_t *lengths;     /* of each row, the positions that are seen ... */
@@ -40,6 +41,20 @@ typedef struct {
     const float *bias;   /* added to the scores of each head of queries, or NULL */
     int64_t bias_apart;  /* from one head's to the next's */
 } memory;
+
+/* Where a number is, and LANES of them as floats. */
+static inline const void *at(const int halves, const void *numbers, int64_t place) {
+    return (const char *)numbers + place * (halves ? 2 : 4);
+}
+
+static inline floats load(const int halves, const void *numbers, int64_t place) {
+    const void *from = at(halves, numbers, place);
+#if defined(WIDE)
+    return halves ? _mm512_cvtph_ps(_mm256_loadu_si256(from)) : _mm512_loadu_ps(from);
+#else
+    return halves ? _mm256_cvtph_ps(_mm_loadu_si128(from)) : _mm256_loadu_ps(from);
+#endif
+}
 
 static inline float sum(__m256 v) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));

@@ -90,7 +90,7 @@ def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
         "lengthwise_greatest": [pointer, count, count, pointer, count, number],
         "lengthwise_store": [
             *(pointer, count, count, pointer, count, count),
-            *(pointer, pointer, pointer, pointer, count, count, count),
+            *(pointer, pointer, count, pointer, pointer, count, count, count),
         ],
         "lengthwise_rotate": [pointer, count, count, pointer, pointer, pointer, count, count, count, number],
     }

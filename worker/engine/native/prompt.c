@@ -12,9 +12,12 @@
 #define BLOCK (ROWS * KEYS)
 
 /* A square of 8 by 8 floats. */
-static inline void transpose(const float *from, int64_t from_apart, float *to, int64_t to_apart) {
+static inline void transpose(const int halves, const void *from, int64_t from_apart, float *to, int64_t to_apart) {
     __m256 rows[8], pairs[8], fours[8];
-    for (int i = 0; i < 8; i++) rows[i] = _mm256_loadu_ps(from + i * from_apart);
+    for (int i = 0; i < 8; i++) {
+        const void *row = at(halves, from, i * from_apart);
+        rows[i] = halves ? _mm256_cvtph_ps(_mm_loadu_si128(row)) : _mm256_loadu_ps(row);
+    }
     for (int i = 0; i < 4; i++) {
         pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
         pairs[2 * i + 1] = _mm256_unpackhi_ps(rows[2 * i], rows[2 * i + 1]);
@@ -31,29 +34,34 @@ static inline void transpose(const float *from, int64_t from_apart, float *to, i
 }
 
 /* keys [count][size] to panels [count / KEYS][size][KEYS], the last one filled up with zeros. */
-static void pack(const float *keys, int64_t count, int64_t size, float *panels) {
+static inline __attribute__((always_inline)) void pack(const int halves, const void *keys, int64_t count, int64_t size,
+                                                       float *panels) {
     const int64_t last = count / KEYS * KEYS, filled = (count + KEYS - 1) / KEYS * KEYS;
     if (last < count) memset(panels + last * size, 0, (size_t)(KEYS * size) * sizeof(float));
     for (int64_t j = 0; j < filled; j += 8) {
         float *to = panels + j / KEYS * KEYS * size + j % KEYS;
         if (j + 8 <= count)
-            for (int64_t d = 0; d < size; d += 8) transpose(keys + j * size + d, size, to + d * KEYS, KEYS);
+            for (int64_t d = 0; d < size; d += 8) transpose(halves, at(halves, keys, j * size + d), size, to + d * KEYS, KEYS);
         else
             for (int64_t one = j; one < count; one++)
-                for (int64_t d = 0; d < size; d++) to[d * KEYS + one - j] = keys[one * size + d];
+                for (int64_t d = 0; d < size; d += LANES) {
+                    float some[LANES];
+                    STORE_FLOATS(some, load(halves, keys, one * size + d));
+                    for (int i = 0; i < LANES; i++) to[(d + i) * KEYS + one - j] = some[i];
+                }
     }
 }
 
 /* sums [rows][vectors] of a [rows] times b [count], of which each is so many vectors wide. */
-static inline __attribute__((always_inline)) void multiply(const int rows, const int vectors, const float *a,
-                                                           const float *b, int64_t b_apart, int64_t count,
-                                                           floats sums[ROWS][2]) {
+static inline __attribute__((always_inline)) void multiply(const int rows, const int vectors, const int halves,
+                                                           const float *a, const void *b, int64_t b_apart,
+                                                           int64_t count, floats sums[ROWS][2]) {
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = REPEAT_FLOAT(0.0f);
     for (; count > 0; count -= KEYS, a += BLOCK) {
         const int64_t some = count < KEYS ? count : KEYS;
-        for (int64_t k = 0; k < some; k++, b += b_apart) {
+        for (int64_t k = 0; k < some; k++, b = at(halves, b, b_apart)) {
             floats wide[2];
-            for (int v = 0; v < vectors; v++) wide[v] = LOAD_FLOATS(b + v * LANES);
+            for (int v = 0; v < vectors; v++) wide[v] = load(halves, b, v * LANES);
 #pragma GCC unroll 12
             for (int r = 0; r < rows; r++) {
                 const floats x = REPEAT_FLOAT(a[r * KEYS + k]);
@@ -64,19 +72,19 @@ static inline __attribute__((always_inline)) void multiply(const int rows, const
 }
 
 /* out, for each query, [vectors]: its weighed values over its total. */
-static inline __attribute__((always_inline)) void weigh(const int rows, const int vectors, const float *weights,
-                                                        const float *values, int64_t size, int64_t count,
-                                                        const float *totals, float *const *out, int64_t d) {
+static inline __attribute__((always_inline)) void weigh(const int rows, const int vectors, const int halves,
+                                                        const float *weights, const void *values, int64_t size,
+                                                        int64_t count, const float *totals, float *const *out, int64_t d) {
     floats sums[ROWS][2];
-    multiply(rows, vectors, weights, values + d, size, count, sums);
+    multiply(rows, vectors, halves, weights, at(halves, values, d), size, count, sums);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) STORE_FLOATS(out[r] + d + v * LANES, sums[r][v] / REPEAT_FLOAT(totals[r]));
 }
 
 /* Queries, in blocks, of which each sees `seen` keys from the first on, the last `window` of them if it is not 0. */
-static inline __attribute__((always_inline)) void attend(const int rows, const memory *m, const float *queries,
-                                                         const int64_t *seen, const float *panels, const float *values,
-                                                         float *scores, float *const *out) {
+static inline __attribute__((always_inline)) void attend(const int rows, const int halves, const memory *m,
+                                                         const float *queries, const int64_t *seen, const float *panels,
+                                                         const void *values, float *scores, float *const *out) {
     floats sums[ROWS][2];
     int64_t first = seen[0], end = 0;
     for (int r = 0; r < rows; r++) {
@@ -86,7 +94,7 @@ static inline __attribute__((always_inline)) void attend(const int rows, const m
     }
     first = first / KEYS * KEYS;
     for (int64_t j = first; j < end; j += KEYS) {
-        multiply(rows, 2, queries, panels + j * m->size, KEYS, m->size, sums);
+        multiply(rows, 2, 0, queries, panels + j * m->size, KEYS, m->size, sums);
         for (int r = 0; r < rows; r++)
             for (int v = 0; v < 2; v++) STORE_FLOATS(scores + j * ROWS + r * KEYS + v * LANES, sums[r][v]);
     }
@@ -101,20 +109,20 @@ static inline __attribute__((always_inline)) void attend(const int rows, const m
     }
     const float *weights = scores + first * ROWS;
     int64_t d = 0;
-    for (values += first * m->size; d + KEYS <= m->size; d += KEYS)
-        weigh(rows, 2, weights, values, m->size, end - first, totals, out, d);
-    if (d < m->size) weigh(rows, 1, weights, values, m->size, end - first, totals, out, d);
+    for (values = at(halves, values, first * m->size); d + KEYS <= m->size; d += KEYS)
+        weigh(rows, 2, halves, weights, values, m->size, end - first, totals, out, d);
+    if (d < m->size) weigh(rows, 1, halves, weights, values, m->size, end - first, totals, out, d);
 }
 
-static void attend_rows(const memory *m, const float *queries, const int64_t *seen, const float *panels,
-                        const float *values, float *scores, float *const *out) {
-    attend(ROWS, m, queries, seen, panels, values, scores, out);
-}
-
-static void attend_few(const memory *m, const float *queries, const int64_t *seen, const float *panels,
-                       const float *values, float *scores, float *const *out) {
-    attend(FEW, m, queries, seen, panels, values, scores, out);
-}
+#define ATTEND(name, rows, halves)                                                                                        \
+    static void name(const memory *m, const float *queries, const int64_t *seen, const float *panels, const void *values, \
+                     float *scores, float *const *out) {                                                                  \
+        attend(rows, halves, m, queries, seen, panels, values, scores, out);                                              \
+    }
+ATTEND(attend_rows, ROWS, 0)
+ATTEND(attend_few, FEW, 0)
+ATTEND(attend_rows_of_halves, ROWS, 1)
+ATTEND(attend_few_of_halves, FEW, 1)
 
 /* The tokens of one row after its first `known`, whose queries begin at `queries` and answers at `out`. */
 static void attend_row(const memory *m, const float *queries, int64_t tokens_apart, int64_t heads_apart, int64_t known,
@@ -122,7 +130,9 @@ static void attend_row(const memory *m, const float *queries, int64_t tokens_apa
     const int64_t length = m->lengths[row], count = (length - known) * m->repeats;
     const int64_t start = (m->starts[row] * m->shared + head * m->capacities[row]) * m->size;
     float *scores = scratch + width * m->size, *blocks = scores + width * ROWS, unwanted[m->size];
-    pack(m->keys + start, length, m->size, scratch);
+    const void *keys = at((int)m->halves, m->keys, start), *values = at((int)m->halves, m->values, start);
+    if (m->halves) pack(1, keys, length, m->size, scratch);
+    else pack(0, keys, length, m->size, scratch);
     for (int64_t first = 0, some; first < count; first += some) {
         float *answers[ROWS];
         int64_t seen[ROWS];
@@ -137,7 +147,9 @@ static void attend_row(const memory *m, const float *queries, int64_t tokens_apa
             seen[r] = known + token + 1;
             answers[r] = first + r < count ? out + (token * m->shared * m->repeats + own_head) * m->size : unwanted;
         }
-        (some == ROWS ? attend_rows : attend_few)(m, blocks, seen, scratch, m->values + start, scores, answers);
+        const int is_full = some == ROWS;
+        (m->halves ? is_full ? attend_rows_of_halves : attend_few_of_halves : is_full ? attend_rows : attend_few)(
+            m, blocks, seen, scratch, values, scores, answers);
     }
 }
 

@@ -30,6 +30,11 @@ def can_store(keys: torch.Tensor, values: torch.Tensor) -> bool:
     return is_dense and keys.shape[-1] == values.shape[-1] and serves(keys) and serves(values)
 
 
+def kept_dtype(keys: torch.Tensor, values: torch.Tensor, halves: bool) -> torch.dtype:
+    """What such keys and values are to be kept as: fp16 where ``halves`` are wanted and our kernels read them."""
+    return torch.float16 if halves and can_store(keys, values) else keys.dtype
+
+
 def store(
     keys: torch.Tensor,
     values: torch.Tensor,
@@ -37,7 +42,7 @@ def store(
     all_values: torch.Tensor,
     places: torch.Tensor,
 ) -> None:
-    """Writes new tokens' keys and values, ``[tokens, heads, size]``, into memory.
+    """Writes new tokens' keys and values, ``[tokens, heads, size]``, into memory of fp32 or fp16.
 
     ``places`` ``[2, tokens]``: where among all vectors each token's first head goes, and how far on the next.
     """
@@ -49,6 +54,7 @@ def store(
         *values.stride()[:2],
         all_keys.data_ptr(),
         all_values.data_ptr(),
+        all_keys.dtype == torch.float16,
         places.data_ptr(),
         places.data_ptr() + places.stride(0) * places.itemsize,
         tokens,
