@@ -247,7 +247,8 @@ def test_scores_that_are_no_numbers_give_some_place_all_the_same() -> None:
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2"])
 def test_heads_are_turned_by_ours(kind: str, precision: str, load: Load) -> None:
     layers = load(kind, precision).model.model.layers
-    assert all("forward" in vars(layer.self_attn) for layer in layers)
+    turns = {type(layer.self_attn).forward.__globals__["apply_rotary_pos_emb"].__module__ for layer in layers}
+    assert turns == {"worker.engine.native.rotary"}
 
 
 @needs_kernels

@@ -19,6 +19,7 @@ from worker.engine.native.library import library
 from worker.engine.native.linear import NativeInt8Linear
 from worker.engine.native.rotary import fuse_rotation
 from worker.engine.protocol import Architecture
+from worker.engine.shortcuts import shorten
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
         replace_linears(model, lambda _, linear: NativeLinear(linear))
     elif has_onednn():
         replace_linears(model, lambda _, linear: PackedLinear(linear))
+    shorten(model)
 
 
 def _int8(linear: nn.Linear, labels: int | None) -> nn.Module:

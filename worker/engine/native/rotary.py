@@ -21,11 +21,14 @@ _Turn = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 def fuse_rotation(model: nn.Module) -> None:
     """Gives each attention module that turns its heads as ``rotated`` does a ``forward`` that has it done there."""
+    rebound: dict[Any, FunctionType] = {}
     for module in model.modules():
         forward = inspect.unwrap(type(module).forward)
         turn = forward.__globals__.get(_NAME)
         if turn is not None and _NAME in forward.__code__.co_names and _is_rotation(turn):
-            module.forward = MethodType(_rebound(forward, turn), module)
+            if forward not in rebound:
+                rebound[forward] = _rebound(forward, turn)
+            module.forward = MethodType(rebound[forward], module)
 
 
 def _rebound(forward: Any, turn: _Turn) -> FunctionType:
