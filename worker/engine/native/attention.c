@@ -5,11 +5,11 @@
 
 #define TOGETHER 8 /* keys whose sums are added up across their vectors at once */
 #define CHUNK 64   /* values that stay in the first-level cache for all queries that share them */
-
-/* What is to be read next comes in small pieces from here and there, which the processor does not foresee. */
-static inline void expect(const char *from, const char *end) {
-    for (; from < end; from += 64) _mm_prefetch(from, _MM_HINT_T0);
-}
+#if defined(WIDE)
+#define QUERIES 3 /* at once: what is read of the memory is read once for all of them */
+#else
+#define QUERIES 1
+#endif
 
 static inline __m256 narrow(floats v) {
 #if defined(WIDE)
@@ -27,46 +27,66 @@ static inline __m256 sums(const floats v[TOGETHER]) {
     return _mm256_add_ps(_mm256_permute2f128_ps(fours[0], fours[1], 0x20), _mm256_permute2f128_ps(fours[0], fours[1], 0x31));
 }
 
-/* scores [TOGETHER] of the query with keys of which the first `some` are there. */
-static inline __attribute__((always_inline)) void score(const int halves, const float *query, const void *keys,
-                                                        int64_t some, int64_t size, float scale, float *scores) {
-    floats totals[TOGETHER];
-    for (int j = 0; j < TOGETHER; j++) totals[j] = REPEAT_FLOAT(0.0f);
-    for (int64_t d = 0; d < size; d += LANES) {
-        const floats x = LOAD_FLOATS(query + d);
+/* scores [TOGETHER] of each query, `width` from one's to the next's, with keys of which the first `some` are there. */
+static inline __attribute__((always_inline)) void score(const int halves, const int count, const float *queries,
+                                                        int64_t apart, const void *keys, int64_t some, int64_t size,
+                                                        float scale, float *scores, int64_t width) {
+    floats totals[QUERIES][TOGETHER];
+    for (int r = 0; r < count; r++)
+        for (int j = 0; j < TOGETHER; j++) totals[r][j] = REPEAT_FLOAT(0.0f);
+    for (int64_t d = 0; d < size; d += LANES)
 #pragma GCC unroll 8
-        for (int j = 0; j < TOGETHER; j++)
-            totals[j] = MULTIPLY_ADD(x, load(halves, keys, (j < some ? j : 0) * size + d), totals[j]);
-    }
-    _mm256_storeu_ps(scores, _mm256_mul_ps(sums(totals), _mm256_set1_ps(scale)));
-}
-
-/* out [vectors] += weights [count] times values [count][size], of which `vectors` vectors of LANES. */
-static inline __attribute__((always_inline)) void add_values(const int halves, const int vectors, const float *weights,
-                                                             const void *values, int64_t count, int64_t size, float *out) {
-    floats even[8], odd[8];
-    for (int v = 0; v < vectors; v++) even[v] = LOAD_FLOATS(out + v * LANES), odd[v] = REPEAT_FLOAT(0.0f);
-    for (; count >= 2; count -= 2, weights += 2, values = at(halves, values, 2 * size)) {
-        const floats weight = REPEAT_FLOAT(weights[0]), next = REPEAT_FLOAT(weights[1]);
-#pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++) {
-            even[v] = MULTIPLY_ADD(weight, load(halves, values, v * LANES), even[v]);
-            odd[v] = MULTIPLY_ADD(next, load(halves, values, size + v * LANES), odd[v]);
+        for (int j = 0; j < TOGETHER; j++) {
+            const floats key = load(halves, keys, (j < some ? j : 0) * size + d);
+            for (int r = 0; r < count; r++)
+                totals[r][j] = MULTIPLY_ADD(LOAD_FLOATS(queries + r * apart + d), key, totals[r][j]);
         }
-    }
-    for (int v = 0; v < vectors; v++) {
-        if (count) even[v] = MULTIPLY_ADD(REPEAT_FLOAT(weights[0]), load(halves, values, v * LANES), even[v]);
-        STORE_FLOATS(out + v * LANES, even[v] + odd[v]);
-    }
+    for (int r = 0; r < count; r++)
+        _mm256_storeu_ps(scores + r * width, _mm256_mul_ps(sums(totals[r]), _mm256_set1_ps(scale)));
 }
 
-static inline __attribute__((always_inline)) void weigh(const int halves, const float *weights, const void *values,
-                                                        int64_t count, int64_t size, float *out) {
+/* out [vectors], of each query, += its weights [keys] times values [keys][size], of which so many vectors of LANES. */
+static inline __attribute__((always_inline)) void add_values(const int halves, const int count, const int vectors,
+                                                             const float *weights, int64_t width, const void *values,
+                                                             int64_t keys, int64_t size, float *out) {
+    floats totals[QUERIES][4];
+    for (int r = 0; r < count; r++)
+        for (int v = 0; v < vectors; v++) totals[r][v] = LOAD_FLOATS(out + r * size + v * LANES);
+    for (int64_t j = 0; j < keys; j++, values = at(halves, values, size))
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const floats value = load(halves, values, v * LANES);
+            for (int r = 0; r < count; r++)
+                totals[r][v] = MULTIPLY_ADD(REPEAT_FLOAT(weights[r * width + j]), value, totals[r][v]);
+        }
+    for (int r = 0; r < count; r++)
+        for (int v = 0; v < vectors; v++) STORE_FLOATS(out + r * size + v * LANES, totals[r][v]);
+}
+
+static inline __attribute__((always_inline)) void weigh(const int halves, const int count, const float *weights,
+                                                        int64_t width, const void *values, int64_t keys, int64_t size,
+                                                        float *out) {
     int64_t d = 0;
     for (; d + 4 * LANES <= size; d += 4 * LANES)
-        add_values(halves, 4, weights, at(halves, values, d), count, size, out + d);
-    for (; d < size; d += LANES) add_values(halves, 1, weights, at(halves, values, d), count, size, out + d);
+        add_values(halves, count, 4, weights, width, at(halves, values, d), keys, size, out + d);
+    for (; d < size; d += LANES)
+        add_values(halves, count, 1, weights, width, at(halves, values, d), keys, size, out + d);
 }
+
+/* `call` with as many queries as there may be at once, as often as it takes; `count` and `r`, the first, are its own. */
+#define FOR_QUERIES(call)                                      \
+    for (int64_t r = 0; r < m->repeats;) {                     \
+        enum { most = QUERIES };                               \
+        if (m->repeats - r >= most) {                          \
+            enum { count = most };                             \
+            call;                                              \
+            r += count;                                        \
+        } else {                                               \
+            enum { count = 1 };                                \
+            call;                                              \
+            r += count;                                        \
+        }                                                      \
+    }
 
 /* The queries of one row that share a head of keys and values. */
 static inline __attribute__((always_inline)) void attend(const int halves, const memory *m, const float *queries,
@@ -77,12 +97,9 @@ static inline __attribute__((always_inline)) void attend(const int halves, const
     for (int64_t j = 0; j < seen; j += TOGETHER) {
         const int64_t some = seen - j < TOGETHER ? seen - j : TOGETHER, place = first + j * m->size;
         const void *keys = at(halves, m->keys, place);
-        for (int64_t r = 0; r < m->repeats; r++) {
-            float *own = scores + r * width + j;
-            if (some == TOGETHER) score(halves, queries + r * apart, keys, TOGETHER, m->size, m->scale, own);
-            else score(halves, queries + r * apart, keys, some, m->size, m->scale, own);
-        }
-        expect(at(halves, m->values, place), at(halves, m->values, place + some * m->size));
+#define SCORE(some) score(halves, count, queries + r * apart, apart, keys, some, m->size, m->scale, scores + r * width + j, width)
+        if (some == TOGETHER) FOR_QUERIES(SCORE(TOGETHER))
+        else FOR_QUERIES(SCORE(some))
     }
     float totals[m->repeats];
     for (int64_t r = 0; r < m->repeats; r++) {
@@ -95,10 +112,11 @@ static inline __attribute__((always_inline)) void attend(const int halves, const
         totals[r] = soften(own, KEYS, 0, seen);
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] = 0;
     }
-    for (int64_t j = 0; j < seen; j += CHUNK)
-        for (int64_t r = 0; r < m->repeats; r++)
-            weigh(halves, scores + r * width + j, at(halves, m->values, first + j * m->size),
-                  seen - j < CHUNK ? seen - j : CHUNK, m->size, out + r * m->size);
+    for (int64_t j = 0; j < seen; j += CHUNK) {
+        const int64_t some = seen - j < CHUNK ? seen - j : CHUNK;
+        const void *values = at(halves, m->values, first + j * m->size);
+        FOR_QUERIES(weigh(halves, count, scores + r * width + j, width, values, some, m->size, out + r * m->size))
+    }
     for (int64_t r = 0; r < m->repeats; r++)
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] /= totals[r];
 }
