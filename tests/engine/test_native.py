@@ -25,7 +25,8 @@ from worker.engine.native import attention, library
 from worker.engine.native.exact import NativeLinear
 from worker.engine.native.fused import GatedMlp, LayerNorm, RmsNorm, fuse_norms
 from worker.engine.native.linear import Before, NativeInt8Linear
-from worker.engine.native.tokens import greatest, rotated
+from worker.engine.native.tokens import greatest, rotated, store
+from worker.engine.shortcuts import shorten
 
 needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
 
@@ -261,6 +262,48 @@ def test_a_turn_is_transformers_own(tokens: int, heads: int, size: int) -> None:
     cos, sin = angles.cos(), angles.sin()
     expected, _ = apply_rotary_pos_emb(x, x, cos, sin)
     assert torch.allclose(rotated(x[0].transpose(0, 1), cos, sin), expected[0].transpose(0, 1), rtol=0, atol=1e-6)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("precision", "dtype"), [("int8", torch.float16), ("none", torch.float32)])
+@pytest.mark.parametrize("kind", ["llama", "marian", "t5"])
+@torch.inference_mode()
+def test_int8_models_keep_keys_and_values_as_halves_and_exact_ones_do_not(
+    kind: str, precision: str, dtype: torch.dtype, load: Load
+) -> None:
+    engine = load(kind, precision)
+    stepper: Any = engine.stepper([[5, 6, 7], [5, 9, 8, 7, 6]])
+    stepper.start()
+    stepper.step(torch.tensor([9, 10]))
+    caches = [stepper.cache] if kind == "llama" else [stepper._past, stepper._looked_at]
+    assert {layer.keys.dtype for cache in caches for layer in cache.layers} == {dtype}
+
+
+@needs_kernels
+@torch.inference_mode()
+def test_new_keys_and_values_go_to_their_places_and_none_is_infinite() -> None:
+    keys, values = torch.randn(2, 3, 2, 16)
+    keys[0, 0, :2] = torch.tensor([1e6, -1e6])
+    places = torch.tensor([[8, 0, 4], [2, 1, 2]])
+    for dtype in (torch.float32, torch.float16):
+        all_keys, all_values = torch.zeros(2, 12, 16, dtype=dtype)
+        store(keys, values, all_keys, all_values, places)
+        for kept, new in ((all_keys, keys), (all_values, values)):
+            expected = torch.zeros(12, 16)
+            for token, (place, apart) in enumerate(places.T.tolist()):
+                expected[[place, place + apart]] = new[token]
+            most = torch.finfo(dtype).max
+            assert torch.equal(kept, expected.clamp(-most, most).to(dtype))
+
+
+@torch.inference_mode()
+def test_shorter_ways_lead_to_the_same_answer() -> None:
+    model = tiny.GENERATIVE["llama"]().eval()
+    kinds, ids = [type(module) for module in model.modules()], torch.tensor([[5, 6, 7]])
+    expected = model(input_ids=ids).logits
+    shorten(model)
+    assert torch.equal(model(input_ids=ids).logits, expected)
+    assert all(isinstance(module, kind) for module, kind in zip(model.modules(), kinds, strict=True))
 
 
 @needs_kernels

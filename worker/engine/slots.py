@@ -168,7 +168,8 @@ class SlotLayer(CacheLayerMixin):
     def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         shape = self.slots.positions * like.shape[1], like.shape[-1]
         # What a mask hides must still be finite; our kernels read nothing that is hidden.
-        return (like.new_empty if serves(like) else like.new_zeros)(shape, dtype=dtype)
+        is_ours = serves(like) or (self.halves and dtype == torch.float16)
+        return (like.new_empty if is_ours else like.new_zeros)(shape, dtype=dtype)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
