@@ -87,10 +87,11 @@ class SourceLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         first, width = self._n_rows, key_states.shape[2]
         self._n_rows += key_states.shape[0]
+        most = torch.finfo(self.keys.dtype).max
         for group in self.sources.groups(first, self._n_rows):
             own, room = slice(group.first - first, group.last - first), min(width, group.size)
             for store, states in ((self.keys, key_states), (self.values, value_states)):
-                self.sources.view(store, group)[:, :, :room] = states[own, :, :room]
+                self.sources.view(store, group)[:, :, :room] = states[own, :, :room].clamp(-most, most)
         return self.keys, self.values
 
     def keep(self, index: torch.Tensor, sources: Sources) -> None:

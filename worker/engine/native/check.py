@@ -49,16 +49,20 @@ def _is_attention_right(random: torch.Generator) -> bool:
     """Rows one behind the other, each as long as its room: the token at each row's end, then all of its tokens."""
     starts = [0, _LENGTHS[0]]
     rows = Rows(starts, _LENGTHS, _LENGTHS)
-    keys, values = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random)
+    halves = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random).half()
+    keys, values = halves.float()
     query = torch.randn(sum(_LENGTHS), _HEADS, _SIZE, generator=random)
     expected = torch.cat([
         _attended(part, *(store[start * _SHARED :][: length * _SHARED] for store in (keys, values)))
         for part, start, length in zip(query.split_with_sizes(_LENGTHS), starts, _LENGTHS, strict=True)
     ])  # fmt: skip
     ends = torch.tensor(_LENGTHS).cumsum(0) - 1
-    found = attend(rows, Call(query[ends], keys, values, _SIZE**-0.5, None, None), query[ends], _SHARED)
-    found_prompts = attend_prompts(rows, Call(query, keys, values, _SIZE**-0.5, None, None), query, _SHARED, 0)
-    return alike(found, expected[ends], _TOLERANCE) and alike(found_prompts, expected, _TOLERANCE)
+    return all(
+        alike(attend(rows, call, query[ends], _SHARED), expected[ends], _TOLERANCE)
+        and alike(attend_prompts(rows, call, query, _SHARED, 0), expected, _TOLERANCE)
+        for key, value in ((keys, values), halves)
+        for call in [Call(query, key, value, _SIZE**-0.5, None, None)]
+    )
 
 
 def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
