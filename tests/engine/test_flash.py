@@ -8,7 +8,7 @@ import torch
 
 from tests.engine import tiny
 from tests.engine.conftest import Load
-from worker.engine import flash, slots
+from worker.engine import cache, flash, slots, sources
 from worker.engine.attention import Call
 from worker.engine.graph import Recorded, Recorder, UnrecordableError
 from worker.engine.native import attention as native
@@ -66,6 +66,8 @@ def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
 
     monkeypatch.setattr(native, "serves", lambda _: False)
     monkeypatch.setattr(slots, "serves", lambda _: False)
+    for module in (slots, cache, sources):
+        monkeypatch.setattr(module, "can_store", lambda *_: False)
     monkeypatch.setattr(flash, "serves", serves)
     monkeypatch.setattr(flash, "_kernel", lambda: kernel)
     yield asked

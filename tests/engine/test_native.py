@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional
+from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
@@ -22,8 +23,10 @@ from worker.engine.head import fold_bias
 from worker.engine.linear import RowInt8Linear
 from worker.engine.native import attention, library
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import GatedMlp, RmsNorm, fuse
+from worker.engine.native.fused import GatedMlp, LayerNorm, RmsNorm, fuse_norms
 from worker.engine.native.linear import Before, NativeInt8Linear
+from worker.engine.native.tokens import greatest, rotated, store
+from worker.engine.shortcuts import shorten
 
 needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
 
@@ -151,11 +154,13 @@ def test_a_row_of_zeros_gives_the_bias_and_one_of_a_sign_keeps_it() -> None:
         assert error(NativeInt8Linear(layer)(x), layer(x)) < 0.02
 
 
-def memory(lengths: list[int], heads: int, size: int) -> tuple[attention.Rows, torch.Tensor, torch.Tensor]:
+def memory(
+    lengths: list[int], heads: int, size: int, dtype: torch.dtype
+) -> tuple[attention.Rows, torch.Tensor, torch.Tensor]:
     """Rows with room of their own; what lies behind each row's end must not be read, and is no number."""
     capacities = [length + 3 for length in lengths]
     starts = [0, *accumulate(capacities)]
-    keys, values = (torch.full((starts[-1] * heads, size), torch.nan) for _ in range(2))
+    keys, values = (torch.full((starts[-1] * heads, size), torch.nan, dtype=dtype) for _ in range(2))
     for start, capacity, length in zip(starts, capacities, lengths, strict=False):
         for head in range(heads):
             first = start * heads + head * capacity
@@ -168,7 +173,7 @@ def own(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.
     capacities = [length + 3 for length in lengths]
     first = sum(capacities[:row]) * heads
     part = store[first : first + capacities[row] * heads].view(heads, capacities[row], -1)
-    return part[:, : lengths[row]]
+    return part[:, : lengths[row]].float()
 
 
 def squeezed(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
@@ -183,6 +188,7 @@ ATTENTION = {
     "window": st.none() | st.integers(1, 40),
     "softcap": st.none() | st.floats(0.5, 50),
     "n_threads": st.integers(1, 2),
+    "dtype": st.sampled_from([torch.float32, torch.float16]),
 }
 
 
@@ -198,9 +204,10 @@ def test_one_token_a_row_sees_its_row(
     window: int | None,
     softcap: float | None,
     n_threads: int,
+    dtype: torch.dtype,
 ) -> None:
     torch.set_num_threads(n_threads)
-    rows, keys, values = memory(lengths, shared, size)
+    rows, keys, values = memory(lengths, shared, size, dtype)
     heads = shared * repeats
     query, bias = torch.randn(len(lengths), heads, size), torch.randn(1, heads, 1, max(lengths))
     call = Call(query, keys, values, 0.3, bias, window, softcap)
@@ -225,10 +232,11 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
     window: int | None,
     softcap: float | None,
     n_threads: int,
+    dtype: torch.dtype,
     known: int,
 ) -> None:
     torch.set_num_threads(n_threads)
-    rows, keys, values = memory(lengths, shared, size)
+    rows, keys, values = memory(lengths, shared, size, dtype)
     heads, new = shared * repeats, [length - known for length in lengths]
     query = torch.randn(sum(new), heads, size)
     call = Call(query, keys, values, 0.3, None, window, softcap)
@@ -246,15 +254,99 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
 
 
 @needs_kernels
+@pytest.mark.parametrize(
+    ("norm", "ours"), [(nn.RMSNorm(48, eps=1e-5), RmsNorm), (nn.LayerNorm(48), LayerNorm)], ids=["rms", "layer"]
+)
 @torch.inference_mode()
-def test_a_norm_is_replaced_where_it_is_one() -> None:
-    before = nn.RMSNorm(48, eps=1e-5)
-    before.weight.data.normal_()
-    model, x = nn.ModuleDict({"rms": before, "layer": nn.LayerNorm(48)}), torch.randn(7, 48)
-    fuse(model)
-    assert type(model["rms"]) is RmsNorm
-    assert type(model["layer"]) is nn.LayerNorm
-    assert error(model["rms"](x), before(x)) < 1e-6
+def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Module]) -> None:
+    for parameter in norm.parameters():
+        parameter.data.normal_()
+    model, x = nn.ModuleDict({"norm": norm, "other": nn.GroupNorm(4, 48)}), torch.randn(7, 48) * 3 + 100
+    fuse_norms(model)
+    assert type(model["norm"]) is ours
+    assert type(model["other"]) is nn.GroupNorm
+    assert error(model["norm"](x), norm(x)) < 1e-5
+    assert torch.equal(model["norm"](x)[3], model["norm"](x[3:4])[0])
+
+
+@needs_kernels
+@settings(max_examples=60, deadline=None)
+@given(rows=st.integers(1, 5), columns=st.integers(1, 5000), few=st.booleans(), n_threads=st.integers(1, 2))
+@torch.inference_mode()
+def test_the_greatest_score_is_the_first_of_equals(rows: int, columns: int, few: bool, n_threads: int) -> None:
+    torch.set_num_threads(n_threads)
+    scores = torch.randint(-3, 3, (rows, columns)).float() if few else torch.randn(rows, 2 * columns)[:, columns:]
+    assert greatest(scores) == [row.index(max(row)) for row in scores.tolist()]
+
+
+@needs_kernels
+@torch.inference_mode()
+def test_scores_that_are_no_numbers_give_some_place_all_the_same() -> None:
+    for spoilt in (torch.nan, -torch.inf, torch.inf):
+        assert all(0 <= place < 1500 for place in greatest(torch.full((2, 1500), spoilt)))
+
+
+@needs_kernels
+@pytest.mark.parametrize("precision", ["int8", "none"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2"])
+def test_heads_are_turned_by_ours(kind: str, precision: str, load: Load) -> None:
+    layers = load(kind, precision).model.model.layers
+    turns = {type(layer.self_attn).forward.__globals__["apply_rotary_pos_emb"].__module__ for layer in layers}
+    assert turns == {"worker.engine.native.rotary"}
+
+
+@needs_kernels
+@settings(max_examples=40, deadline=None)
+@given(tokens=st.integers(1, 20), heads=st.integers(1, 4), size=st.sampled_from([16, 64, 80]))
+@torch.inference_mode()
+def test_a_turn_is_transformers_own(tokens: int, heads: int, size: int) -> None:
+    x = torch.randn(1, tokens, 2 * heads, size)[:, :, heads:].transpose(1, 2)
+    angles = torch.randn(1, tokens, size // 2).repeat(1, 1, 2) * 100
+    cos, sin = angles.cos(), angles.sin()
+    expected, _ = apply_rotary_pos_emb(x, x, cos, sin)
+    assert torch.allclose(rotated(x[0].transpose(0, 1), cos, sin), expected[0].transpose(0, 1), rtol=0, atol=1e-6)
+
+
+@needs_kernels
+@pytest.mark.parametrize(("precision", "dtype"), [("int8", torch.float16), ("none", torch.float32)])
+@pytest.mark.parametrize("kind", ["llama", "marian", "t5"])
+@torch.inference_mode()
+def test_int8_models_keep_keys_and_values_as_halves_and_exact_ones_do_not(
+    kind: str, precision: str, dtype: torch.dtype, load: Load
+) -> None:
+    engine = load(kind, precision)
+    stepper: Any = engine.stepper([[5, 6, 7], [5, 9, 8, 7, 6]])
+    stepper.start()
+    stepper.step(torch.tensor([9, 10]))
+    caches = [stepper.cache] if kind == "llama" else [stepper._past, stepper._looked_at]
+    assert {layer.keys.dtype for cache in caches for layer in cache.layers} == {dtype}
+
+
+@needs_kernels
+@torch.inference_mode()
+def test_new_keys_and_values_go_to_their_places_and_none_is_infinite() -> None:
+    keys, values = torch.randn(2, 3, 2, 16)
+    keys[0, 0, :2] = torch.tensor([1e6, -1e6])
+    places = torch.tensor([[8, 0, 4], [2, 1, 2]])
+    for dtype in (torch.float32, torch.float16):
+        all_keys, all_values = torch.zeros(2, 12, 16, dtype=dtype)
+        store(keys, values, all_keys, all_values, places)
+        for kept, new in ((all_keys, keys), (all_values, values)):
+            expected = torch.zeros(12, 16)
+            for token, (place, apart) in enumerate(places.T.tolist()):
+                expected[[place, place + apart]] = new[token]
+            most = torch.finfo(dtype).max
+            assert torch.equal(kept, expected.clamp(-most, most).to(dtype))
+
+
+@torch.inference_mode()
+def test_shorter_ways_lead_to_the_same_answer() -> None:
+    model = tiny.GENERATIVE["llama"]().eval()
+    kinds, ids = [type(module) for module in model.modules()], torch.tensor([[5, 6, 7]])
+    expected = model(input_ids=ids).logits
+    shorten(model)
+    assert torch.equal(model(input_ids=ids).logits, expected)
+    assert all(isinstance(module, kind) for module, kind in zip(model.modules(), kinds, strict=True))
 
 
 @needs_kernels
@@ -303,7 +395,8 @@ def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
 
 
 #: Of each kernel, the place of its output among its arguments.
-OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm": 2}
+OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm": 2, "layer_norm": 3}
+OUTPUTS |= {"greatest": 3, "store": 6, "rotate": 5}
 
 
 class Broken:

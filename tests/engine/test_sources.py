@@ -39,6 +39,34 @@ def test_what_is_kept_is_what_lay_there(lengths: list[int], data: st.DataObject)
             assert torch.equal(after.view(kept, group)[place], expected)
 
 
+@given(LENGTHS, st.data())
+def test_what_stays_where_it_lies_is_found_there(lengths: list[int], data: st.DataObject) -> None:
+    before = Sources(lengths)
+    rows = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=40))
+    after = before.kept(rows)
+    assert after.starts == [before.starts[row] for row in rows]
+    assert after.positions == before.positions
+    again = after.kept([0])
+    assert torch.equal(again.index([0], 2), before.index([rows[0]], 2))
+
+
+@torch.inference_mode()
+def test_rows_are_moved_together_once_most_are_done(load: Load) -> None:
+    engine = load("marian", "none")
+    stepper = engine.stepper([[5 + number, 9, 2] for number in range(8)])
+    alone = engine.stepper([[12, 9, 2]])
+    tokens = torch.arange(10, 18)
+    alone.start()
+    stepper.start()
+    assert isinstance(stepper, EncoderDecoderStepper)
+    stepper.keep(list(range(1, 8)))
+    stepper.step(tokens[1:])
+    stepper.keep([6])
+    assert stepper.positions == 32
+    alone.step(tokens[7:])
+    assert torch.equal(stepper.step(tokens[:1]), alone.step(tokens[:1]))
+
+
 @torch.inference_mode()
 def test_one_long_source_changes_no_bit_of_short_ones_and_costs_them_no_memory(load: Load) -> None:
     engine = load("marian", "int8")

@@ -9,6 +9,7 @@ Memory is zeroed: what a mask hides must still be finite.
 import inspect
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import groupby
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.graph import Count
+from worker.engine.native.tokens import can_store, kept_dtype, store
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -71,10 +73,15 @@ class PastLayer(CacheLayerMixin):
     #: ``length`` with the next token, where it is known on the device alone, ``[1]``.
     told: torch.Tensor | None = None
 
+    def __init__(self, halves: bool = False) -> None:
+        super().__init__()
+        self.halves = halves
+
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         rows, heads, _, size = key_states.shape
-        self.keys = key_states.new_zeros(rows, heads, 0, size)
-        self.values = value_states.new_zeros(rows, heads, 0, value_states.shape[-1])
+        dtype = kept_dtype(key_states, value_states, self.halves)
+        self.keys = key_states.new_zeros(rows, heads, 0, size, dtype=dtype)
+        self.values = value_states.new_zeros(rows, heads, 0, value_states.shape[-1], dtype=dtype)
         self.is_initialized = True
 
     def reserve(self, length: int) -> None:
@@ -89,7 +96,14 @@ class PastLayer(CacheLayerMixin):
 
     def keep(self, rows: torch.Tensor) -> None:
         if self.is_initialized:
-            self.keys, self.values = self.keys.index_select(0, rows), self.values.index_select(0, rows)
+            self.keys, self.values = (self._kept(store, rows) for store in (self.keys, self.values))
+
+    def _kept(self, store: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
+        """What was written of these rows, in as much room as before."""
+        found = store.new_empty(len(rows), *store.shape[1:])
+        found[:, :, : self.length] = store[:, :, : self.length].index_select(0, rows)
+        found[:, :, self.length :] = 0
+        return found
 
     def get_seq_length(self) -> Any:
         return self.length if self.told is None else (self.told[0] - 1).as_subclass(Count)
@@ -108,22 +122,38 @@ class PastLayer(CacheLayerMixin):
         Where it is told: one new position, and all that there is room for.
         """
         if self.told is not None:
-            for store, states in ((self.keys, key_states), (self.values, value_states)):
-                store.index_copy_(2, self.told - 1, states)
+            for kept, states in ((self.keys, key_states), (self.values, value_states)):
+                kept.index_copy_(2, self.told - 1, states)
             return self.keys, self.values
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        end = self.length + key_states.shape[2]
+        start, end = self.length, self.length + int(key_states.shape[2])
         self.reserve(end)
-        self.keys[:, :, self.length : end] = key_states
-        self.values[:, :, self.length : end] = value_states
         self.length = end
+        if end == start + 1 and can_store(key_states, value_states):
+            places = _places(*self.keys.shape[:3], start)
+            store(key_states[:, :, 0], value_states[:, :, 0], self.keys, self.values, places)
+        else:
+            self.keys[:, :, start:end] = key_states
+            self.values[:, :, start:end] = value_states
         return self.keys[:, :, : blocks(end)], self.values[:, :, : blocks(end)]
 
 
-def past_cache(layers: int) -> Any:
-    """For self-attention."""
-    return Cache(layers=[PastLayer() for _ in range(layers)])
+@lru_cache(maxsize=16)
+def _places(rows: int, heads: int, capacity: int, place: int) -> torch.Tensor:
+    """Where the tokens at ``place`` of all rows go, the same in every layer; ``native.tokens.store`` reads it."""
+    starts = torch.arange(rows) * (heads * capacity) + place
+    return torch.stack([starts, torch.full((rows,), capacity)])
+
+
+def past_cache(layers: int, halves: bool = False) -> Any:
+    """For self-attention; ``halves`` keeps it in fp16 where our kernels read it."""
+    return Cache(layers=[PastLayer(halves) for _ in range(layers)])
+
+
+def keeps_halves(model: Any) -> bool:
+    """Whether its keys and values lose nothing that counts in fp16: ``precision.apply`` knows."""
+    return bool(getattr(model, "keeps_halves", False))
 
 
 def joined(caches: Sequence[Any]) -> Any:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from worker.engine.attention import Plan
-from worker.engine.cache import cache_name
+from worker.engine.cache import cache_name, keeps_halves
 from worker.engine.graph import AHEAD, Recorded, Recorder
 from worker.engine.layout import Prompts, Slotted
 from worker.engine.prefixes import Prefixes, shared
@@ -31,7 +31,7 @@ class DecoderOnlyStepper:
         known, layers = self._prefix()
         ahead = 0 if self._recorder is None else AHEAD
         self.slots = Slots([len(prompt) for prompt in self.prompts], known, ahead)
-        self.cache = slot_cache(self.model.config.num_hidden_layers, self.slots, layers)
+        self.cache = slot_cache(self.model.config.num_hidden_layers, self.slots, layers, keeps_halves(self.model))
         self._cache_argument = {cache_name(self.model): self.cache}
         new = [prompt[known:] for prompt in self.prompts]
         tokens = torch.tensor([token for each in new for token in each], device=self.model.device)

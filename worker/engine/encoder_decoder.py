@@ -15,7 +15,7 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from worker.engine import flash
 from worker.engine.attention import Plan
-from worker.engine.cache import cache_name, joined, keep_past, past_cache, told
+from worker.engine.cache import cache_name, joined, keep_past, keeps_halves, past_cache, told
 from worker.engine.graph import AHEAD, Recorded, Recorder
 from worker.engine.layout import Padded, Past, Source, ToldPast
 from worker.engine.sources import Sources, keep_sources, source_cache
@@ -39,16 +39,16 @@ class EncoderDecoderStepper:
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
         self._n_layers = int(layers or config.num_hidden_layers)
         self._lengths = [len(source) for source in sources]
-        self._cache_name = cache_name(model)
+        self._cache_name, self._halves = cache_name(model), keeps_halves(model)
 
     def start(self) -> torch.Tensor:
         self.written = 1
         self._layout = Sources(self._lengths)
-        self._looked_at = source_cache(self._n_layers, self._layout)
+        self._looked_at = source_cache(self._n_layers, self._layout, self._halves)
         padding = _PADDING_TOKENS if self.model.device.type == "cpu" else _GPU_PADDING_TOKENS
         pasts, logits = [], []
         for first, last in bands(self._lengths, padding):
-            past = past_cache(self._n_layers)
+            past = past_cache(self._n_layers, self._halves)
             logits.append(self._read(first, last, past))
             pasts.append(past)
         self._go_on_with(joined(pasts))

@@ -57,7 +57,7 @@ class Source(_Plan):
         self.sources, self.first, self.last, self.like = sources, first, last, like
 
     def run(self, call: Call) -> torch.Tensor:
-        if native.serves(call):
+        if self.sources.is_scattered or native.serves(call):
             shared = call.key.shape[0] // self.sources.positions
             return native.attend(self._rows, call, call.query[:, :, 0], shared)[:, None]
         if flash.serves(call):

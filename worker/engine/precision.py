@@ -15,10 +15,12 @@ from worker.engine.head import fold_bias
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import fuse
+from worker.engine.native.fused import fuse_feed_forwards, fuse_norms
 from worker.engine.native.library import library
 from worker.engine.native.linear import NativeInt8Linear
+from worker.engine.native.rotary import fuse_rotation
 from worker.engine.protocol import Architecture
+from worker.engine.shortcuts import shorten
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +56,12 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     if where.type != "cpu" or precision == "bf16":
         return
     fold_bias(model)
-    if precision == "int8" and library() is not None:
-        fuse(model)
+    if library() is not None:
+        fuse_rotation(model)
+        if precision == "int8":
+            model.keeps_halves = True
+            fuse_norms(model)
+            fuse_feed_forwards(model)
     join_linears(model)
     if precision == "int8":
         heads = model.config.num_labels if architecture is Architecture.CLASSIFIER else None
@@ -64,6 +70,7 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
         replace_linears(model, lambda _, linear: NativeLinear(linear))
     elif has_onednn():
         replace_linears(model, lambda _, linear: PackedLinear(linear))
+    shorten(model)
 
 
 def _int8(linear: nn.Linear, labels: int | None) -> nn.Module:

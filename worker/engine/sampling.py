@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import torch
 
+from worker.engine.native.tokens import greatest
 from worker.engine.protocol import Sampling
 from worker.engine.sequence import Running
 from worker.engine.vocabulary import Vocabulary
@@ -21,7 +22,7 @@ def choose(logits: torch.Tensor, rows: Sequence[Running], vocabulary: Vocabulary
     A row's draw follows from its own scores and its own generator.
     """
     suppress(logits, vocabulary)
-    chosen: list[int] = logits.argmax(dim=1).tolist()
+    chosen = greatest(logits)
     for row, running in enumerate(rows):
         if not running.is_live:
             continue

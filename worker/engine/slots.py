@@ -17,6 +17,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from worker.engine import flash
 from worker.engine.cache import CHUNK, chunks, grouped
 from worker.engine.native.library import serves
+from worker.engine.native.tokens import can_store, kept_dtype, store
 
 
 class Region(NamedTuple):
@@ -66,6 +67,7 @@ class Slots:
         self._ahead = ahead
         self._index: torch.Tensor | None = None
         self._rows: flash.Rows | None = None
+        self._places: torch.Tensor | None = None
         self._came_from = list(range(len(self.lengths)))
         self._lay_out()
 
@@ -76,7 +78,7 @@ class Slots:
     def advance(self) -> None:
         """One more token for each row."""
         self.starts, self.lengths = self.lengths, [length + 1 for length in self.lengths]
-        self._index = None
+        self._index = self._places = None
         has_fewer = len(self.lengths) < self.regions[-1].last
         if has_fewer or any(max(self.lengths[it.first : it.last]) > it.capacity for it in self.regions):
             self._lay_out()
@@ -114,7 +116,7 @@ class Slots:
         self.row_capacities = [region.capacity for region, _ in rows]
         self.moves = list(self._moves(before)) if before else []
         self._came_from = list(range(len(self.lengths)))
-        self._index, self._rows = None, None
+        self._index = self._rows = self._places = None
         self.version += 1
 
     def _moves(self, before: Sequence[Region]) -> Iterator[Move]:
@@ -132,19 +134,27 @@ class Slots:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""
         return _rows(store, store.shape[0] // self.positions, region, region.first, region.last - region.first)
 
-    def index(self, heads: int, device: torch.device) -> torch.Tensor:
-        """For each head, then each new token of the rows: its place among all vectors of a layer."""
-        if self._index is None and self._counts is not None:
-            self._index = self.on(device).lasts(heads, self._counts)
-        if self._index is None:
+    def places(self, heads: int) -> torch.Tensor:
+        """``[2, tokens]``: of each new token of the rows, the place of its first head's vector among all vectors of a
+        layer, and how many lie from one head's to the next's.
+        """
+        if self._places is None:
             places: list[int] = []
             capacities: list[int] = []
             for row, (start, size) in enumerate(zip(self.row_starts, self.row_capacities, strict=True)):
                 new = range(start * heads + self.starts[row], start * heads + self.lengths[row])
                 places += new
                 capacities += [size] * len(new)
-            of_head = torch.arange(heads, device=device)[:, None] * torch.tensor(capacities, device=device)
-            self._index = (of_head + torch.tensor(places, device=device)).flatten()
+            self._places = torch.tensor([places, capacities])
+        return self._places
+
+    def index(self, heads: int, device: torch.device) -> torch.Tensor:
+        """For each head, then each new token of the rows: its place among all vectors of a layer."""
+        if self._index is None and self._counts is not None:
+            self._index = self.on(device).lasts(heads, self._counts)
+        if self._index is None:
+            places, capacities = self.places(heads)
+            self._index = (torch.arange(heads)[:, None] * capacities + places).flatten().to(device)
         return self._index
 
 
@@ -165,9 +175,9 @@ class SlotLayer(CacheLayerMixin):
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, slots: Slots, prefix: Stored | None = None) -> None:
+    def __init__(self, slots: Slots, prefix: Stored | None = None, halves: bool = False) -> None:
         super().__init__()
-        self.slots, self._version = slots, 0
+        self.slots, self.halves, self._version = slots, halves, 0
         if prefix is not None:
             self.lazy_initialization(prefix.keys, prefix.values)
             for store, known in ((self.keys, prefix.keys), (self.values, prefix.values)):
@@ -175,14 +185,16 @@ class SlotLayer(CacheLayerMixin):
                     slots.view(store, region)[:, :, : known.shape[2]] = known
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.keys, self.values = self._memory(key_states), self._memory(value_states)
+        dtype = kept_dtype(key_states, value_states, self.halves)
+        self.keys, self.values = self._memory(key_states, dtype), self._memory(value_states, dtype)
         self._version = self.slots.version
         self.is_initialized = True
 
-    def _memory(self, like: torch.Tensor) -> torch.Tensor:
+    def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         shape = self.slots.positions * like.shape[1], like.shape[-1]
         # What a mask hides must still be finite; our kernels read nothing that is hidden.
-        return like.new_empty(shape) if serves(like) else like.new_zeros(shape)
+        is_ours = serves(like) or (self.halves and dtype == torch.float16)
+        return (like.new_empty if is_ours else like.new_zeros)(shape, dtype=dtype)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -192,6 +204,10 @@ class SlotLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         elif self._version != self.slots.version:
             self._move(key_states, value_states)
+        if can_store(key_states, value_states):
+            keys, values = (states[0].transpose(0, 1) for states in (key_states, value_states))
+            store(keys, values, self.keys, self.values, self.slots.places(key_states.shape[1]))
+            return self.keys, self.values
         index = self.slots.index(key_states.shape[1], key_states.device)
         self.keys.index_copy_(0, index, key_states.reshape(-1, key_states.shape[-1]))
         self.values.index_copy_(0, index, value_states.reshape(-1, value_states.shape[-1]))
@@ -232,7 +248,9 @@ def _rows(store: torch.Tensor, heads: int, region: Region, row: int, count: int)
     return part.view(count, heads, region.capacity, -1)
 
 
-def slot_cache(layers: int, slots: Slots, prefix: Sequence[Stored | None] = ()) -> Any:
-    """For a decoder-only model; ``prefix`` is what every row begins with, layer by layer."""
+def slot_cache(layers: int, slots: Slots, prefix: Sequence[Stored | None] = (), halves: bool = False) -> Any:
+    """For a decoder-only model; ``prefix`` is what every row begins with, layer by layer; ``halves`` keeps all in fp16
+    where our kernels read it.
+    """
     beginnings = prefix or [None] * layers
-    return Cache(layers=[SlotLayer(slots, stored) for stored in beginnings])
+    return Cache(layers=[SlotLayer(slots, stored, halves) for stored in beginnings])

@@ -14,6 +14,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.cache import Group, blocks, grouped
+from worker.engine.native.tokens import can_store, kept_dtype
 
 
 class Sources:
@@ -21,9 +22,18 @@ class Sources:
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = list(lengths)
+        #: Whether rows lie here and there, where our kernels alone can read them.
+        self.is_scattered = False
         self.capacities = [blocks(length) for length in self.lengths]
         #: Of each row, the positions that lie before it, and of all rows together.
         *self.starts, self.positions = accumulate(self.capacities, initial=0)
+
+    def kept(self, rows: Sequence[int]) -> "Sources":
+        """These rows where they are: what lay between them is still there."""
+        found = Sources([self.lengths[row] for row in rows])
+        found.is_scattered = True
+        found.starts, found.positions = [self.starts[row] for row in rows], self.positions
+        return found
 
     def groups(self, first: int, last: int) -> list[Group]:
         """The rows ``[first, last)`` by their capacity, each group with its rows' numbers among all."""
@@ -44,22 +54,30 @@ class Sources:
 
 
 class SourceLayer(CacheLayerMixin):
-    """One layer, ``[vectors, size]``: of every row, of every head, of every position. What is padding is zero."""
+    """One layer, ``[vectors, size]``: of every row, of every head, of every position.
 
+    What is padding is zero, but where our kernels run, which do not read it.
+    """
+
+    #: Whether they do.
+    is_ours = False
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, sources: Sources) -> None:
+    def __init__(self, sources: Sources, halves: bool = False) -> None:
         super().__init__()
-        self.sources = sources
+        self.sources, self.halves = sources, halves
         self._n_rows = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.keys, self.values = (
-            states.new_zeros(self.sources.positions * states.shape[1], states.shape[-1])
-            for states in (key_states, value_states)
-        )
+        self.is_ours = can_store(key_states, value_states)
+        dtype = kept_dtype(key_states, value_states, self.halves)
+        self.keys, self.values = (self._memory(states, dtype) for states in (key_states, value_states))
         self.is_initialized = True
+
+    def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        shape = self.sources.positions * like.shape[1], like.shape[-1]
+        return (like.new_empty if self.is_ours else like.new_zeros)(shape, dtype=dtype)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -69,10 +87,11 @@ class SourceLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         first, width = self._n_rows, key_states.shape[2]
         self._n_rows += key_states.shape[0]
+        most = torch.finfo(self.keys.dtype).max
         for group in self.sources.groups(first, self._n_rows):
             own, room = slice(group.first - first, group.last - first), min(width, group.size)
             for store, states in ((self.keys, key_states), (self.values, value_states)):
-                self.sources.view(store, group)[:, :, :room] = states[own, :, :room]
+                self.sources.view(store, group)[:, :, :room] = states[own, :, :room].clamp(-most, most)
         return self.keys, self.values
 
     def keep(self, index: torch.Tensor, sources: Sources) -> None:
@@ -99,15 +118,24 @@ class SourceLayer(CacheLayerMixin):
         return self.sources.positions, 0
 
 
-def source_cache(layers: int, sources: Sources) -> Any:
-    """For cross-attention."""
-    return Cache(layers=[SourceLayer(sources) for _ in range(layers)])
+def source_cache(layers: int, sources: Sources, halves: bool = False) -> Any:
+    """For cross-attention; ``halves`` keeps it in fp16 where our kernels read it."""
+    return Cache(layers=[SourceLayer(sources, halves) for _ in range(layers)])
 
 
 def keep_sources(cache: Any, rows: Sequence[int]) -> Sources:
-    """Leaves the cache these rows, in this order; one may be there more than once. Returns where they lie now."""
+    """Leaves the cache these rows, in this order; one may be there more than once. Returns where they lie now.
+
+    Our kernels read rows wherever they lie: these are moved together only once most of the memory is of no more use.
+    """
     before: Sources = cache.layers[0].sources
-    kept = Sources([before.lengths[row] for row in rows])
+    kept = before.kept(rows)
+    used = sum(kept.capacities)
+    if used * 2 > kept.positions and cache.layers[0].is_ours:
+        for layer in cache.layers:
+            layer.sources = kept
+        return kept
+    kept = Sources(kept.lengths)
     index = before.index(rows, cache.layers[0].heads).to(cache.layers[0].keys.device)
     for layer in cache.layers:
         layer.keep(index, kept)

@@ -3,70 +3,144 @@
  */
 #include "attention.h"
 
-#define CHUNK 64 /* vectors that stay in the first-level cache for all queries that share them */
+#define TOGETHER 8 /* keys whose sums are added up across their vectors at once */
+#define CHUNK 64   /* values that stay in the first-level cache for all queries that share them */
+#if defined(WIDE)
+#define QUERIES 3 /* at once: what is read of the memory is read once for all of them */
+#else
+#define QUERIES 1
+#endif
 
-static inline float product(const float *a, const float *b, int64_t size) {
-    __m256 total = _mm256_setzero_ps();
+static inline __m256 narrow(floats v) {
+#if defined(WIDE)
+    return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
+#else
+    return v;
+#endif
+}
+
+/* The sum of each. */
+static inline __m256 sums(const floats v[TOGETHER]) {
+    __m256 pairs[4], fours[2];
+    for (int i = 0; i < 4; i++) pairs[i] = _mm256_hadd_ps(narrow(v[2 * i]), narrow(v[2 * i + 1]));
+    for (int i = 0; i < 2; i++) fours[i] = _mm256_hadd_ps(pairs[2 * i], pairs[2 * i + 1]);
+    return _mm256_add_ps(_mm256_permute2f128_ps(fours[0], fours[1], 0x20), _mm256_permute2f128_ps(fours[0], fours[1], 0x31));
+}
+
+/* scores [TOGETHER] of each query, `width` from one's to the next's, with keys of which the first `some` are there. */
+static inline __attribute__((always_inline)) void score(const int halves, const int count, const float *queries,
+                                                        int64_t apart, const void *keys, int64_t some, int64_t size,
+                                                        float scale, float *scores, int64_t width) {
+    floats totals[QUERIES][TOGETHER];
+    for (int r = 0; r < count; r++)
+        for (int j = 0; j < TOGETHER; j++) totals[r][j] = REPEAT_FLOAT(0.0f);
     for (int64_t d = 0; d < size; d += LANES)
-        total = _mm256_fmadd_ps(_mm256_loadu_ps(a + d), _mm256_loadu_ps(b + d), total);
-    return sum(total);
-}
-
-/* out [vectors] += weights [count] times values [count][size], of which `vectors` vectors of LANES. */
-static inline __attribute__((always_inline)) void add_values(const int vectors, const float *weights, const float *values,
-                                                             int64_t count, int64_t size, float *out) {
-    __m256 totals[8];
-    for (int v = 0; v < vectors; v++) totals[v] = _mm256_loadu_ps(out + v * LANES);
-    for (int64_t j = 0; j < count; j++, values += size) {
-        const __m256 weight = _mm256_set1_ps(weights[j]);
 #pragma GCC unroll 8
-        for (int v = 0; v < vectors; v++)
-            totals[v] = _mm256_fmadd_ps(weight, _mm256_loadu_ps(values + v * LANES), totals[v]);
-    }
-    for (int v = 0; v < vectors; v++) _mm256_storeu_ps(out + v * LANES, totals[v]);
+        for (int j = 0; j < TOGETHER; j++) {
+            const floats key = load(halves, keys, (j < some ? j : 0) * size + d);
+            for (int r = 0; r < count; r++)
+                totals[r][j] = MULTIPLY_ADD(LOAD_FLOATS(queries + r * apart + d), key, totals[r][j]);
+        }
+    for (int r = 0; r < count; r++)
+        _mm256_storeu_ps(scores + r * width, _mm256_mul_ps(sums(totals[r]), _mm256_set1_ps(scale)));
 }
 
-static void weigh(const float *weights, const float *values, int64_t count, int64_t size, float *out) {
-    int64_t d = 0;
-    for (; d + 64 <= size; d += 64) add_values(8, weights, values + d, count, size, out + d);
-    for (; d + 32 <= size; d += 32) add_values(4, weights, values + d, count, size, out + d);
-    for (; d < size; d += LANES) add_values(1, weights, values + d, count, size, out + d);
+/* out [vectors], of each query, += its weights [keys] times values [keys][size], of which so many vectors of LANES. */
+static inline __attribute__((always_inline)) void add_values(const int halves, const int count, const int vectors,
+                                                             const float *weights, int64_t width, const void *values,
+                                                             int64_t keys, int64_t size, float *out) {
+    floats totals[QUERIES][4];
+    for (int r = 0; r < count; r++)
+        for (int v = 0; v < vectors; v++) totals[r][v] = LOAD_FLOATS(out + r * size + v * LANES);
+    for (int64_t j = 0; j < keys; j++, values = at(halves, values, size))
+#pragma GCC unroll 4
+        for (int v = 0; v < vectors; v++) {
+            const floats value = load(halves, values, v * LANES);
+            for (int r = 0; r < count; r++)
+                totals[r][v] = MULTIPLY_ADD(REPEAT_FLOAT(weights[r * width + j]), value, totals[r][v]);
+        }
+    for (int r = 0; r < count; r++)
+        for (int v = 0; v < vectors; v++) STORE_FLOATS(out + r * size + v * LANES, totals[r][v]);
 }
+
+static inline __attribute__((always_inline)) void weigh(const int halves, const int count, const float *weights,
+                                                        int64_t width, const void *values, int64_t keys, int64_t size,
+                                                        float *out) {
+    int64_t d = 0;
+    for (; d + 4 * LANES <= size; d += 4 * LANES)
+        add_values(halves, count, 4, weights, width, at(halves, values, d), keys, size, out + d);
+    for (; d < size; d += LANES)
+        add_values(halves, count, 1, weights, width, at(halves, values, d), keys, size, out + d);
+}
+
+/* `call` with as many queries as there may be at once, as often as it takes; `count` and `r`, the first, are its own. */
+#define FOR_QUERIES(call)                                      \
+    for (int64_t r = 0; r < m->repeats;) {                     \
+        enum { most = QUERIES };                               \
+        if (m->repeats - r >= most) {                          \
+            enum { count = most };                             \
+            call;                                              \
+            r += count;                                        \
+        } else {                                               \
+            enum { count = 1 };                                \
+            call;                                              \
+            r += count;                                        \
+        }                                                      \
+    }
 
 /* The queries of one row that share a head of keys and values. */
-static void attend(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
-                   int64_t width, float *out) {
+static inline __attribute__((always_inline)) void attend(const int halves, const memory *m, const float *queries,
+                                                         int64_t apart, int64_t row, int64_t head, float *scores,
+                                                         int64_t width, float *out) {
     const int64_t length = m->lengths[row], seen = m->window && m->window < length ? m->window : length;
-    const int64_t first = m->starts[row] * m->shared + head * m->capacities[row] + length - seen;
-    const float *keys = m->keys + first * m->size, *values = m->values + first * m->size;
-    for (int64_t j = 0; j < seen; j++)
-        for (int64_t r = 0; r < m->repeats; r++)
-            scores[r * width + j] = m->scale * product(queries + r * apart, keys + j * m->size, m->size);
+    const int64_t first = (m->starts[row] * m->shared + head * m->capacities[row] + length - seen) * m->size;
+    for (int64_t j = 0; j < seen; j += TOGETHER) {
+        const int64_t some = seen - j < TOGETHER ? seen - j : TOGETHER, place = first + j * m->size;
+        const void *keys = at(halves, m->keys, place);
+#define SCORE(some) score(halves, count, queries + r * apart, apart, keys, some, m->size, m->scale, scores + r * width + j, width)
+        if (some == TOGETHER) FOR_QUERIES(SCORE(TOGETHER))
+        else FOR_QUERIES(SCORE(some))
+    }
     float totals[m->repeats];
     for (int64_t r = 0; r < m->repeats; r++) {
-        if (m->softcap > 0) squeeze(scores + r * width, seen, m->softcap);
+        float *own = scores + r * width;
+        if (m->softcap > 0) squeeze(own, KEYS, 0, seen, m->softcap);
         if (m->bias) {
             const float *bias = m->bias + (head * m->repeats + r) * m->bias_apart + length - seen;
-            for (int64_t j = 0; j < seen; j++) scores[r * width + j] += bias[j];
+            for (int64_t j = 0; j < seen; j++) own[j] += bias[j];
         }
-        totals[r] = soften(scores + r * width, seen);
+        totals[r] = soften(own, KEYS, 0, seen);
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] = 0;
     }
-    for (int64_t j = 0; j < seen; j += CHUNK)
-        for (int64_t r = 0; r < m->repeats; r++)
-            weigh(scores + r * width + j, values + j * m->size, seen - j < CHUNK ? seen - j : CHUNK, m->size, out + r * m->size);
+    for (int64_t j = 0; j < seen; j += CHUNK) {
+        const int64_t some = seen - j < CHUNK ? seen - j : CHUNK;
+        const void *values = at(halves, m->values, first + j * m->size);
+        FOR_QUERIES(weigh(halves, count, scores + r * width + j, width, values, some, m->size, out + r * m->size))
+    }
     for (int64_t r = 0; r < m->repeats; r++)
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] /= totals[r];
 }
 
+static void attend_floats(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
+                          int64_t width, float *out) {
+    attend(0, m, queries, apart, row, head, scores, width, out);
+}
+
+static void attend_halves(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
+                          int64_t width, float *out) {
+    attend(1, m, queries, apart, row, head, scores, width, out);
+}
+
 /* queries: `rows_apart` and `queries_apart` floats from one row's, and one head's, to the next. out [rows][heads][size].
- * scores: for each thread [repeats][width], a width of whole vectors that holds the longest row. */
+ * scores: for each thread [repeats][width], a width of whole panels that holds the longest row. */
 void lengthwise_attend(const memory *m, const float *queries, int64_t rows_apart, int64_t queries_apart, float *out,
                        float *scores, int64_t width, int64_t rows, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 8)
     for (int64_t i = 0; i < rows * m->shared; i++) {
         const int64_t row = i / m->shared, head = i % m->shared;
-        attend(m, queries + row * rows_apart + head * m->repeats * queries_apart, queries_apart, row, head,
-               scores + omp_get_thread_num() * m->repeats * width, width, out + i * m->repeats * m->size);
+        const float *own = queries + row * rows_apart + head * m->repeats * queries_apart;
+        float *scratch = scores + omp_get_thread_num() * m->repeats * width;
+        (m->halves ? attend_halves : attend_floats)(m, own, queries_apart, row, head, scratch, width,
+                                                    out + i * m->repeats * m->size);
     }
 }

@@ -1,16 +1,34 @@
-/* What both kinds of attention share. */
+/* What both kinds of attention share. Scores are kept in panels of KEYS, so many floats from one to the next. */
 #pragma once
 
+#if defined(__AVX512DQ__)
+#define WIDE
+#endif
 #include "exponential.h"
+#include "vectors.h"
 
 #include <omp.h>
 #include <stdint.h>
 
-#define LANES 8
+#define KEYS (2 * LANES)
+
+#if defined(WIDE)
+#define EXPONENTIAL(x) exponential_wide(x)
+#define GREATER(a, b) _mm512_max_ps(a, b)
+#define GREATEST(v) _mm512_reduce_max_ps(v)
+#define SUM(v) _mm512_reduce_add_ps(v)
+#else
+#define EXPONENTIAL(x) exponential(x)
+#define GREATER(a, b) _mm256_max_ps(a, b)
+#define GREATEST(v) greatest(v)
+#define SUM(v) sum(v)
+#endif
+typedef int bits __attribute__((vector_size(sizeof(floats))));
 
 /* One layer's keys and values. */
 typedef struct {
-    const float *keys, *values; /* vectors of `size` */
+    const void *keys, *values; /* vectors of `size` */
+    int64_t halves;            /* whether of 16 bits */
     const int64_t *starts;      /* of each row, the positions that lie before it */
     const int64_t *capacities;  /* of each row, the positions that it has room for: from one head's first to the next's */
     const int64_t *lengths;     /* of each row, the positions that are seen ... */
@@ -24,34 +42,70 @@ typedef struct {
     int64_t bias_apart;  /* from one head's to the next's */
 } memory;
 
+/* Where a number is, and LANES of them as floats. */
+static inline const void *at(const int halves, const void *numbers, int64_t place) {
+    return (const char *)numbers + place * (halves ? 2 : 4);
+}
+
+static inline floats load(const int halves, const void *numbers, int64_t place) {
+    const void *from = at(halves, numbers, place);
+#if defined(WIDE)
+    return halves ? _mm512_cvtph_ps(_mm256_loadu_si256(from)) : _mm512_loadu_ps(from);
+#else
+    return halves ? _mm256_cvtph_ps(_mm_loadu_si128(from)) : _mm256_loadu_ps(from);
+#endif
+}
+
 static inline float sum(__m256 v) {
     __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
     four = _mm_add_ps(four, _mm_movehl_ps(four, four));
     return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
 }
 
-/* `scores` has room for whole vectors. */
-static inline void squeeze(float *scores, int64_t length, float cap) {
-    const __m256 sign = _mm256_set1_ps(-0.0f), one = _mm256_set1_ps(1.0f), twice = _mm256_set1_ps(2.0f / cap);
-    for (int64_t j = 0; j < length; j += LANES) {
-        const __m256 x = _mm256_loadu_ps(scores + j);
-        const __m256 e = exponential(_mm256_or_ps(_mm256_mul_ps(x, twice), sign)); /* e^-2|x| */
-        const __m256 y = _mm256_div_ps(_mm256_sub_ps(one, e), _mm256_add_ps(one, e));
-        _mm256_storeu_ps(scores + j, _mm256_mul_ps(_mm256_set1_ps(cap), _mm256_or_ps(y, _mm256_and_ps(x, sign))));
-    }
+static inline float greatest(__m256 v) {
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
 }
 
-/* Scores to their exponentials; returns the sum of these. `scores` has room for whole vectors. */
-static inline float soften(float *scores, int64_t length) {
-    float most = scores[0];
-    for (int64_t j = 1; j < length; j++) most = scores[j] > most ? scores[j] : most;
-    const int64_t end = (length + LANES - 1) / LANES * LANES;
-    for (int64_t j = length; j < end; j++) scores[j] = most - 1e3f; /* e^-87 at the end: nothing */
-    __m256 total = _mm256_setzero_ps();
-    for (int64_t j = 0; j < end; j += LANES) {
-        const __m256 e = exponential(_mm256_sub_ps(_mm256_loadu_ps(scores + j), _mm256_set1_ps(most)));
-        _mm256_storeu_ps(scores + j, e);
-        total = _mm256_add_ps(total, e);
-    }
-    return sum(total);
+/* From one place among the scores to another. */
+static inline void fill(float *scores, int64_t apart, int64_t from, int64_t to, float value) {
+    for (int64_t j = from; j < to; j++) scores[j / KEYS * apart + j % KEYS] = value;
+}
+
+/* Between -cap and cap. */
+static inline floats squeezed(floats x, float cap) {
+    const floats twice = x * REPEAT_FLOAT(2.0f / cap), one = REPEAT_FLOAT(1.0f);
+    const floats e = EXPONENTIAL(-GREATER(twice, -twice)), y = (one - e) / (one + e);
+    return REPEAT_FLOAT(cap) * (floats)((bits)y | ((bits)x & INT32_MIN));
+}
+
+static inline void squeeze(float *scores, int64_t apart, int64_t first, int64_t end, float cap) {
+    for (int64_t panel = first / KEYS; panel * KEYS < end; panel++)
+        for (int half = 0; half < 2; half++) {
+            float *some = scores + panel * apart + half * LANES;
+            STORE_FLOATS(some, squeezed(LOAD_FLOATS(some), cap));
+        }
+}
+
+/* The scores from `first` to `end` to their exponentials, and to zeros what else there is in their panels; returns the
+ * sum. */
+static inline float soften(float *scores, int64_t apart, int64_t first, int64_t end) {
+    const int64_t begin = first / KEYS, panels = (end + KEYS - 1) / KEYS;
+    fill(scores, apart, begin * KEYS, first, -1e30f);
+    fill(scores, apart, end, panels * KEYS, -1e30f);
+    floats most = LOAD_FLOATS(scores + begin * apart), total = REPEAT_FLOAT(0.0f);
+    for (int64_t panel = begin; panel < panels; panel++)
+        for (int half = 0; half < 2; half++) most = GREATER(most, LOAD_FLOATS(scores + panel * apart + half * LANES));
+    most = REPEAT_FLOAT(GREATEST(most));
+    for (int64_t panel = begin; panel < panels; panel++)
+        for (int half = 0; half < 2; half++) {
+            float *some = scores + panel * apart + half * LANES;
+            const floats e = EXPONENTIAL(LOAD_FLOATS(some) - most); /* e^-87 of what is hidden: nothing */
+            STORE_FLOATS(some, e);
+            total = total + e;
+        }
+    fill(scores, apart, begin * KEYS, first, 0);
+    fill(scores, apart, end, panels * KEYS, 0);
+    return SUM(total);
 }

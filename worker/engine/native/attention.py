@@ -9,13 +9,15 @@ import torch
 from worker.engine.attention import Call
 from worker.engine.native import library
 
-#: How many queries the kernel for prompts takes at once.
-_QUERIES = 6
+#: Keys whose scores lie side by side, and queries of prompts that are computed together: at most so many.
+_KEYS, _QUERIES = 32, 12
 
 
 class _Memory(ctypes.Structure):
     _fields_ = (
-        *((name, ctypes.c_void_p) for name in ("keys", "values", "starts", "capacities", "lengths")),
+        *((name, ctypes.c_void_p) for name in ("keys", "values")),
+        ("halves", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("starts", "capacities", "lengths")),
         *((name, ctypes.c_int64) for name in ("window", "shared", "repeats", "size")),
         ("scale", ctypes.c_float),
         ("softcap", ctypes.c_float),
@@ -31,14 +33,15 @@ class Rows:
         self.lengths = lengths
         self._held = torch.tensor([starts, capacities, lengths], dtype=torch.int64)
         self._pointers = [row.data_ptr() for row in self._held]
-        #: Room for the scores of the longest row, in whole vectors wherever a window begins.
-        self.width = -(-(max(lengths) + library.LANES) // library.LANES) * library.LANES
+        #: Room for the scores of the longest row.
+        self.width = -(-max(lengths) // _KEYS) * _KEYS
 
     def memory(self, call: Call, heads: int, shared: int) -> _Memory:
         """What the kernels are told; ``heads`` of queries share ``shared`` of keys and values."""
         return _Memory(
             call.key.data_ptr(),
             call.value.data_ptr(),
+            call.key.dtype == torch.float16,
             *self._pointers,
             call.window or 0,
             shared,
@@ -52,7 +55,9 @@ class Rows:
 
 
 def serves(call: Call) -> bool:
-    """Whether the kernels can take this."""
+    """Whether the kernels can take this; nothing else reads halves."""
+    if call.key.dtype == torch.float16 and call.key.device.type == "cpu":
+        return True
     is_dense = call.bias is None or call.bias.stride(3) == 1
     return is_dense and call.value.shape[-1] == call.query.shape[-1] and library.serves(call.query)
 
@@ -63,6 +68,8 @@ def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Te
     ``call.key`` and ``call.value`` begin where the memory does.
     """
     query = _dense(query)
+    if call.bias is not None:
+        call = call._replace(bias=_dense(call.bias))
     count, heads, size = query.shape
     memory, threads = rows.memory(call, heads, shared), torch.get_num_threads()
     out = query.new_empty(count, heads, size)
@@ -90,7 +97,7 @@ def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, kno
     firsts = torch.tensor([0, *accumulate(length - known for length in rows.lengths[:-1])])
     memory, threads = rows.memory(call, heads, shared), torch.get_num_threads()
     out = query.new_empty(tokens, heads, size)
-    scratch = query.new_empty(threads * rows.width * (size + _QUERIES))
+    scratch = query.new_empty(threads * (rows.width * (size + _QUERIES) + (size + _KEYS) * _QUERIES))
     library.kernels().lengthwise_attend_prompts(
         ctypes.addressof(memory),
         query.data_ptr(),
@@ -106,5 +113,5 @@ def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, kno
     return out
 
 
-def _dense(query: torch.Tensor) -> torch.Tensor:
-    return query if query.stride(2) == 1 else query.contiguous()
+def _dense(vectors: torch.Tensor) -> torch.Tensor:
+    return vectors if vectors.stride(-1) == 1 else vectors.contiguous()

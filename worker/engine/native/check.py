@@ -7,8 +7,9 @@ from torch.nn import functional
 from worker.engine.attention import Call
 from worker.engine.native.attention import Rows, attend, attend_prompts
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import RmsNorm, alike
+from worker.engine.native.fused import LayerNorm, RmsNorm, alike
 from worker.engine.native.linear import Before, NativeInt8Linear
+from worker.engine.native.tokens import places_of_greatest, rotated, store
 
 #: Relative to the largest value: int8's own error on a sample, far below that of a wrong sum; and fp32's.
 _INT8_TOLERANCE, _TOLERANCE = 0.05, 1e-4
@@ -26,6 +27,7 @@ def wrong() -> list[str]:
         "exact": _is_exact_right(random),
         "attention": _is_attention_right(random),
         "norm": _is_norm_right(random),
+        "tokens": _are_tokens_right(random),
     }
     return [name for name, is_right in checked.items() if not is_right]
 
@@ -47,16 +49,20 @@ def _is_attention_right(random: torch.Generator) -> bool:
     """Rows one behind the other, each as long as its room: the token at each row's end, then all of its tokens."""
     starts = [0, _LENGTHS[0]]
     rows = Rows(starts, _LENGTHS, _LENGTHS)
-    keys, values = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random)
+    halves = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random).half()
+    keys, values = halves.float()
     query = torch.randn(sum(_LENGTHS), _HEADS, _SIZE, generator=random)
     expected = torch.cat([
         _attended(part, *(store[start * _SHARED :][: length * _SHARED] for store in (keys, values)))
         for part, start, length in zip(query.split_with_sizes(_LENGTHS), starts, _LENGTHS, strict=True)
     ])  # fmt: skip
     ends = torch.tensor(_LENGTHS).cumsum(0) - 1
-    found = attend(rows, Call(query[ends], keys, values, _SIZE**-0.5, None, None), query[ends], _SHARED)
-    found_prompts = attend_prompts(rows, Call(query, keys, values, _SIZE**-0.5, None, None), query, _SHARED, 0)
-    return alike(found, expected[ends], _TOLERANCE) and alike(found_prompts, expected, _TOLERANCE)
+    return all(
+        alike(attend(rows, call, query[ends], _SHARED), expected[ends], _TOLERANCE)
+        and alike(attend_prompts(rows, call, query, _SHARED, 0), expected, _TOLERANCE)
+        for key, value in ((keys, values), halves)
+        for call in [Call(query, key, value, _SIZE**-0.5, None, None)]
+    )
 
 
 def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
@@ -70,4 +76,24 @@ def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> 
 
 def _is_norm_right(random: torch.Generator) -> bool:
     weight, x = torch.randn(_INPUTS, generator=random), torch.randn(_ROWS, _INPUTS, generator=random)
-    return alike(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
+    is_rms_right = alike(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
+    expected = functional.layer_norm(x, (_INPUTS,), weight, weight, 1e-5)
+    return is_rms_right and alike(LayerNorm(weight, weight, 1e-5)(x), expected, _TOLERANCE)
+
+
+def _are_tokens_right(random: torch.Generator) -> bool:
+    """The greatest score; heads turned; and keys and values where they belong."""
+    scores = torch.randn(_ROWS, 40 * _INPUTS, generator=random)
+    x = torch.randn(_ROWS, _HEADS, _SIZE, generator=random)
+    cos, sin = torch.randn(2, _ROWS, _SIZE, generator=random)
+    half = _SIZE // 2
+    expected = x * cos[:, None] + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin[:, None]
+    keys, values = torch.zeros(2, _ROWS * _HEADS, _SIZE)
+    store(x, -x, keys, values, torch.stack([torch.arange(_ROWS), torch.full((_ROWS,), _ROWS)]))
+    stored = x.transpose(0, 1).flatten(0, 1)
+    return (
+        torch.equal(scores.argmax(dim=1), torch.tensor(places_of_greatest(scores)))
+        and alike(rotated(x, cos, sin), expected, _TOLERANCE)
+        and torch.equal(keys, stored)
+        and torch.equal(values, -stored)
+    )

@@ -34,6 +34,25 @@ class RmsNorm(Direct):
         return out
 
 
+class LayerNorm(Direct):
+    """``[..., size] → [..., size]``, fp32: each vector less its mean, over its deviation, times ``weight``."""
+
+    def __init__(self, weight: torch.Tensor, bias: torch.Tensor, epsilon: float) -> None:
+        super().__init__()
+        self.weight, self.bias = (
+            nn.Parameter(part.detach().float().contiguous(), requires_grad=False) for part in (weight, bias)
+        )
+        self.epsilon = epsilon
+        self._run, self._addresses = kernels().lengthwise_layer_norm, (self.weight.data_ptr(), self.bias.data_ptr())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.contiguous()
+        size, out = x.shape[-1], torch.empty_like(x)
+        threads = torch.get_num_threads()
+        self._run(x.data_ptr(), *self._addresses, out.data_ptr(), x.numel() // size, size, self.epsilon, threads)
+        return out
+
+
 class GatedMlp(Direct):
     """Llama's feed-forward layer in int8: SiLU of the gate, times ``up``, is made where ``down`` quantizes it."""
 
@@ -47,28 +66,27 @@ class GatedMlp(Direct):
         return self.down(self.gate_up(x))
 
 
-def fuse(model: nn.Module) -> None:
-    """Replaces, in place, what these modules compute as well. The weights replaced are freed."""
-    _fuse_norms(model)
-    _fuse_feed_forwards(model)
-
-
-def _fuse_norms(model: nn.Module) -> None:
-    """What is a root-mean-square norm by what it does to a sample."""
+def fuse_norms(model: nn.Module) -> None:
+    """Replaces, in place, what is a norm by what it does to a sample."""
     for path, module in list(model.named_modules()):
         epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
         weight = getattr(module, "weight", None)
         if not isinstance(epsilon, float) or not isinstance(weight, torch.Tensor) or weight.ndim != 1:
             continue
+        bias = getattr(module, "bias", None)
         # Gemma's weights are what is added to 1.
-        for norm in (RmsNorm(weight, epsilon), RmsNorm(1 + weight, epsilon)):
+        norms: tuple[Direct, ...] = (RmsNorm(weight, epsilon), RmsNorm(1 + weight, epsilon))
+        for norm in norms if bias is None else (LayerNorm(weight, bias, epsilon),):
             if _agree(module, norm, weight.shape[0]):
                 model.set_submodule(path, norm)
                 break
 
 
-def _fuse_feed_forwards(model: nn.Module) -> None:
-    """Activations go where the next layer quantizes what they give."""
+def fuse_feed_forwards(model: nn.Module) -> None:
+    """Replaces, in place, feed-forward layers by int8 ones. The weights replaced are freed.
+
+    Activations go where the next layer quantizes what they give.
+    """
     for path, module in list(model.named_modules()):
         children = dict(module.named_children())
         if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_gated_silu(module):

@@ -15,7 +15,7 @@ import torch
 log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
-_SOURCES = ("linear.c", "exact.c", "attention.c", "prompt.c", "norm.c")
+_SOURCES = ("linear.c", "exact.c", "attention.c", "prompt.c", "norm.c", "tokens.c")
 _HEADERS = ("exponential.h", "attention.h", "vectors.h", "quantize.h", "tiles.h")
 # Not -ffast-math: linking with it would switch off denormal numbers for the whole process.
 _FLAGS = (
@@ -86,6 +86,13 @@ def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
             *(pointer, pointer, count, count, pointer, pointer, count, pointer, count, count, number),
         ],
         "lengthwise_rms_norm": [pointer, pointer, pointer, count, count, ctypes.c_float, number],
+        "lengthwise_layer_norm": [pointer, pointer, pointer, pointer, count, count, ctypes.c_float, number],
+        "lengthwise_greatest": [pointer, count, count, pointer, count, number],
+        "lengthwise_store": [
+            *(pointer, count, count, pointer, count, count),
+            *(pointer, pointer, count, pointer, pointer, count, count, count),
+        ],
+        "lengthwise_rotate": [pointer, count, count, pointer, pointer, pointer, count, count, count, number],
     }
     for name, arguments in signatures.items():
         function = getattr(kernels, name)

@@ -1,4 +1,4 @@
-/* Root-mean-square norm: each row over its own root mean square, times weights. */
+/* Norms: each row over its own root mean square, or over its own deviation from its mean; times weights. */
 #include <math.h>
 #include <stdint.h>
 
@@ -12,5 +12,23 @@ void lengthwise_rms_norm(const float *x, const float *weight, float *out, int64_
         for (int64_t i = 0; i < size; i++) squares += (double)from[i] * from[i];
         const float scale = (float)(1 / sqrt(squares / (double)size + epsilon));
         for (int64_t i = 0; i < size; i++) to[i] = weight[i] * (from[i] * scale);
+    }
+}
+
+void lengthwise_layer_norm(const float *x, const float *weight, const float *bias, float *out, int64_t rows, int64_t size,
+                           float epsilon, int threads) {
+#pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 8)
+    for (int64_t row = 0; row < rows; row++) {
+        const float *from = x + row * size;
+        float *to = out + row * size;
+        double total = 0, squares = 0;
+        for (int64_t i = 0; i < size; i++) total += from[i];
+        const float mean = (float)(total / (double)size);
+        for (int64_t i = 0; i < size; i++) {
+            const double apart = from[i] - mean;
+            squares += apart * apart;
+        }
+        const float scale = (float)(1 / sqrt(squares / (double)size + epsilon));
+        for (int64_t i = 0; i < size; i++) to[i] = weight[i] * ((from[i] - mean) * scale) + bias[i];
     }
 }
