@@ -9,6 +9,8 @@ from torch import nn
 
 from benchmarks.engine.workload import VOCABULARY, Size
 from worker.engine.linear import RowInt8Linear
+from worker.engine.native.library import library
+from worker.engine.native.linear import NativeInt8Linear
 
 _WIDTH, _ROWS, _TIMES = 2048, 1024, 7
 #: Multiplications a token in the linear layers of the Marian model: a source token in the encoder, and in the keys and
@@ -24,9 +26,12 @@ def translation_operations(sizes: Sequence[Size]) -> int:
 
 
 def int8_operations_per_second() -> float:
-    """The best that the int8 kernel reaches on this core: one large product, quantizing its input included."""
+    """The best that our int8 kernel reaches on this core, torch's where there is none: one large product, quantizing its
+    input included.
+    """
     torch.set_num_threads(1)
-    linear, rows = RowInt8Linear(nn.Linear(_WIDTH, _WIDTH)), torch.randn(_ROWS, _WIDTH)
+    kind = RowInt8Linear if library() is None else NativeInt8Linear
+    linear, rows = kind(nn.Linear(_WIDTH, _WIDTH)), torch.randn(_ROWS, _WIDTH)
     with torch.inference_mode():
         taken = seconds(lambda: linear(rows))
     return 2 * _ROWS * _WIDTH * _WIDTH / taken

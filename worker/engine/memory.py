@@ -2,6 +2,8 @@
 
 import ctypes
 import logging
+import mmap
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -11,6 +13,8 @@ log = logging.getLogger(__name__)
 # From malloc.h of the GNU C library.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEPT_BYTES = 1 << 30
+
+_CHUNK_BYTES, _LINE_BYTES = 32 << 20, 64
 
 #: Of what is free once the model is loaded, for keys and values; activations, and other models, need theirs.
 _SHARE = 0.5
@@ -58,6 +62,34 @@ def _container_room() -> int | None:
 def _fields(path: str) -> dict[str, int]:
     """A name and a number a line."""
     return {words[0]: int(words[1]) for line in Path(path).read_text().splitlines() if (words := line.split())}
+
+
+class LargePages:
+    """Memory in pages of 2 MiB where Linux has them to give, for weights, which every step reads from end to end.
+
+    The processor looks up where each page lies, and its table holds some thousands: of 4 KiB, a model has ten times that.
+    Pieces lie one behind the other in chunks, which go once none of their pieces is used.
+    """
+
+    def __init__(self) -> None:
+        self._left = torch.empty(0, dtype=torch.uint8)
+
+    def hold(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A dense copy."""
+        size = -(-tensor.nbytes // _LINE_BYTES) * _LINE_BYTES
+        if size > len(self._left):
+            self._left = _chunk(max(size, _CHUNK_BYTES))
+        piece, self._left = self._left[: tensor.nbytes], self._left[size:]
+        return piece.view(tensor.dtype).view(tensor.shape).copy_(tensor)
+
+
+def _chunk(size: int) -> torch.Tensor:
+    pages = mmap.mmap(-1, size)
+    advice = getattr(mmap, "MADV_HUGEPAGE", None)
+    if advice is not None:
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(advice)
+    return torch.frombuffer(pages, dtype=torch.uint8)
 
 
 def keep_freed() -> None:

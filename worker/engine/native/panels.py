@@ -3,12 +3,16 @@
 import torch
 from torch import nn
 
+from worker.engine.memory import LargePages
+
+_PAGES = LargePages()
+
 
 def in_panels(weight: torch.Tensor, columns: int, depth: int = 1) -> torch.Tensor:
     """``[outputs, inputs]`` as ``[outputs / columns, inputs / depth, columns, depth]``, filled up with zeros."""
     outputs, inputs = weight.shape
     whole = nn.functional.pad(weight, (0, -inputs % depth, 0, -outputs % columns))
-    return whole.view(-1, columns, whole.shape[1] // depth, depth).permute(0, 2, 1, 3).contiguous()
+    return _PAGES.hold(whole.view(-1, columns, whole.shape[1] // depth, depth).permute(0, 2, 1, 3))
 
 
 def filled(values: torch.Tensor, columns: int) -> torch.Tensor:
