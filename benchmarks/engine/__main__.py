@@ -56,6 +56,8 @@ def plan(arguments: list[str]) -> Plan:
     given = parser.parse_args(arguments)
     counts = QUICK if given.quick else ITEMS
     if given.items:
+        if len(given.items) != len(given.parts):
+            parser.error("--items needs one number for each of --parts")
         counts = dict(zip(given.parts, given.items, strict=True))
     rounds = 1 if given.quick else given.rounds
     systems = [name for name in given.systems if given.peers.is_file() or not SYSTEMS[name].is_peer]

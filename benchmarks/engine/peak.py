@@ -26,9 +26,7 @@ def translation_operations(sizes: Sequence[Size]) -> int:
 
 
 def int8_operations_per_second() -> float:
-    """The best that our int8 kernel reaches on this core, torch's where there is none: one large product, quantizing its
-    input included.
-    """
+    """The best that our int8 kernel, or else torch's, reaches on this core: a large product, quantizing included."""
     torch.set_num_threads(1)
     kind = RowInt8Linear if library() is None else NativeInt8Linear
     linear, rows = kind(nn.Linear(_WIDTH, _WIDTH)), torch.randn(_ROWS, _WIDTH)

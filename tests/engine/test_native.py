@@ -23,9 +23,10 @@ from worker.engine.head import fold_bias
 from worker.engine.linear import RowInt8Linear
 from worker.engine.native import attention, library
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import GatedMlp, LayerNorm, RmsNorm, fuse_norms
+from worker.engine.native.fused import GatedMlp, LayerNorm, RmsNorm
 from worker.engine.native.linear import Before, NativeInt8Linear
 from worker.engine.native.tokens import greatest, rotated, store
+from worker.engine.norm import fuse_norms
 from worker.engine.shortcuts import shorten
 
 needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
@@ -262,7 +263,7 @@ def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Modul
     for parameter in norm.parameters():
         parameter.data.normal_()
     model, x = nn.ModuleDict({"norm": norm, "other": nn.GroupNorm(4, 48)}), torch.randn(7, 48) * 3 + 100
-    fuse_norms(model)
+    fuse_norms(model, RmsNorm, LayerNorm)
     assert type(model["norm"]) is ours
     assert type(model["other"]) is nn.GroupNorm
     assert error(model["norm"](x), norm(x)) < 1e-5

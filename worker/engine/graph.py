@@ -80,7 +80,8 @@ class Recorded:
     def _record(self) -> None:
         graph = torch.cuda.CUDAGraph()
         try:
-            with torch.cuda.graph(graph, pool=self._recorder.pool, stream=self._recorder.stream):
+            # Another thread may be loading the next revision of the model meanwhile.
+            with torch.cuda.graph(graph, self._recorder.pool, self._recorder.stream, "thread_local"):
                 self._lengths += 1
                 self._scores = self._write(self._tokens, self._lengths)
         except torch.OutOfMemoryError:

@@ -67,7 +67,7 @@ def _fields(path: str) -> dict[str, int]:
 class LargePages:
     """Memory in pages of 2 MiB where Linux has them to give, for weights, which every step reads from end to end.
 
-    The processor looks up where each page lies, and its table holds some thousands: of 4 KiB, a model has ten times that.
+    The processor looks up where each page lies, and its table holds some thousands: with 4 KiB, a tenth of a model.
     Pieces lie one behind the other in chunks, which go once none of their pieces is used.
     """
 

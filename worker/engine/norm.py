@@ -1,18 +1,22 @@
-"""Root-mean-square norms of transformers, several passes each, replaced by torch's own, which is one on a GPU."""
+"""Norms of transformers, several passes each, replaced by those that take one."""
 
+from collections.abc import Callable
 from copy import deepcopy
 
 import torch
 from torch import nn
 
 from worker.engine.direct import Direct
+from worker.engine.likeness import agree
 
-#: Relative to the largest value: what rounding may make of sums in another order.
-_TOLERANCE = 1e-5
+#: Makes a root-mean-square norm of weights and what is added below the root.
+Rms = Callable[[torch.Tensor, float], Direct]
+#: Makes a norm around the mean of weights, biases and the same.
+Layer = Callable[[torch.Tensor, torch.Tensor, float], Direct]
 
 
-class FusedRmsNorm(Direct):
-    """``[..., size] → [..., size]``: each vector over its root mean square, times ``weight``."""
+class TorchRmsNorm(Direct):
+    """``[..., size] → [..., size]`` by torch, which does it at once on a GPU."""
 
     def __init__(self, weight: torch.Tensor, epsilon: float) -> None:
         super().__init__()
@@ -22,18 +26,26 @@ class FusedRmsNorm(Direct):
         return nn.functional.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
 
 
-@torch.inference_mode()
-def fuse_norms(model: nn.Module) -> None:
-    """In place, what is such a norm by what it makes of a sample."""
+def fuse_norms(model: nn.Module, rms: Rms, layer: Layer | None = None) -> None:
+    """In place, what is a norm by what it makes of a sample; those with a bias only where ``layer`` is given."""
     for path, module in list(model.named_modules()):
         epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
         weight = getattr(module, "weight", None)
-        if isinstance(epsilon, float) and isinstance(weight, torch.Tensor) and weight.ndim == 1:
-            sample = torch.randn(3, *weight.shape, generator=torch.Generator().manual_seed(0))
-            expected = deepcopy(module).float()(sample)
-            # Gemma's weights are what is added to 1.
-            for norm in (FusedRmsNorm(weight, epsilon), FusedRmsNorm(1 + weight, epsilon)):
-                found = nn.functional.rms_norm(sample, weight.shape, norm.weight.float(), epsilon)
-                if (found - expected).abs().max() <= _TOLERANCE * expected.abs().max():
-                    model.set_submodule(path, norm)
-                    break
+        if not isinstance(epsilon, float) or not isinstance(weight, torch.Tensor) or weight.ndim != 1:
+            continue
+        bias = getattr(module, "bias", None)
+        # Gemma's weights are what is added to 1.
+        for own in (weight, 1 + weight):
+            made = _made(own, bias, epsilon, rms, layer)
+            exact = _made(own.float(), bias, epsilon, rms, layer)
+            if made is not None and exact is not None and agree(deepcopy(module).float(), exact, len(weight)):
+                model.set_submodule(path, made)
+                break
+
+
+def _made(
+    weight: torch.Tensor, bias: torch.Tensor | None, epsilon: float, rms: Rms, layer: Layer | None
+) -> Direct | None:
+    if bias is None:
+        return rms(weight, epsilon)
+    return None if layer is None else layer(weight, bias, epsilon)

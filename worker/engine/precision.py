@@ -10,15 +10,15 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from worker.engine import norm
 from worker.engine.head import fold_bias
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import fuse_feed_forwards, fuse_norms
+from worker.engine.native.fused import LayerNorm, RmsNorm, fuse_feed_forwards
 from worker.engine.native.library import library
 from worker.engine.native.linear import NativeInt8Linear
 from worker.engine.native.rotary import fuse_rotation
+from worker.engine.norm import TorchRmsNorm, fuse_norms
 from worker.engine.protocol import Architecture
 from worker.engine.shortcuts import shorten
 
@@ -50,7 +50,7 @@ def possible(asked: Precision, where: torch.device, fits: bool) -> Precision:
 def apply(model: Any, precision: Precision, where: torch.device, architecture: Architecture) -> None:
     """Moves the model and replaces its linear layers, in place. The weights replaced are freed."""
     if where.type != "cpu":
-        norm.fuse_norms(model)
+        fuse_norms(model, TorchRmsNorm)
         join_linears(model)
     model.to(where)
     if where.type != "cpu" or precision == "bf16":
@@ -60,7 +60,7 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
         fuse_rotation(model)
         if precision == "int8":
             model.keeps_halves = True
-            fuse_norms(model)
+            fuse_norms(model, RmsNorm, LayerNorm)
             fuse_feed_forwards(model)
     join_linears(model)
     if precision == "int8":

@@ -12,17 +12,6 @@
 
 #define KEYS (2 * LANES)
 
-#if defined(WIDE)
-#define EXPONENTIAL(x) exponential_wide(x)
-#define GREATER(a, b) _mm512_max_ps(a, b)
-#define GREATEST(v) _mm512_reduce_max_ps(v)
-#define SUM(v) _mm512_reduce_add_ps(v)
-#else
-#define EXPONENTIAL(x) exponential(x)
-#define GREATER(a, b) _mm256_max_ps(a, b)
-#define GREATEST(v) greatest(v)
-#define SUM(v) sum(v)
-#endif
 typedef int bits __attribute__((vector_size(sizeof(floats))));
 
 /* One layer's keys and values. */
@@ -56,18 +45,6 @@ static inline floats load(const int halves, const void *numbers, int64_t place) 
 #endif
 }
 
-static inline float sum(__m256 v) {
-    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
-}
-
-static inline float greatest(__m256 v) {
-    __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
-}
-
 /* From one place among the scores to another. */
 static inline void fill(float *scores, int64_t apart, int64_t from, int64_t to, float value) {
     for (int64_t j = from; j < to; j++) scores[j / KEYS * apart + j % KEYS] = value;
@@ -76,7 +53,7 @@ static inline void fill(float *scores, int64_t apart, int64_t from, int64_t to, 
 /* Between -cap and cap. */
 static inline floats squeezed(floats x, float cap) {
     const floats twice = x * REPEAT_FLOAT(2.0f / cap), one = REPEAT_FLOAT(1.0f);
-    const floats e = EXPONENTIAL(-GREATER(twice, -twice)), y = (one - e) / (one + e);
+    const floats e = exponential(-GREATER(twice, -twice)), y = (one - e) / (one + e);
     return REPEAT_FLOAT(cap) * (floats)((bits)y | ((bits)x & INT32_MIN));
 }
 
@@ -101,7 +78,7 @@ static inline float soften(float *scores, int64_t apart, int64_t first, int64_t 
     for (int64_t panel = begin; panel < panels; panel++)
         for (int half = 0; half < 2; half++) {
             float *some = scores + panel * apart + half * LANES;
-            const floats e = EXPONENTIAL(LOAD_FLOATS(some) - most); /* e^-87 of what is hidden: nothing */
+            const floats e = exponential(LOAD_FLOATS(some) - most); /* e^-87 of what is hidden: nothing */
             STORE_FLOATS(some, e);
             total = total + e;
         }

@@ -5,9 +5,10 @@ from torch import nn
 from torch.nn import functional
 
 from worker.engine.attention import Call
+from worker.engine.likeness import alike
 from worker.engine.native.attention import Rows, attend, attend_prompts
 from worker.engine.native.exact import NativeLinear
-from worker.engine.native.fused import LayerNorm, RmsNorm, alike
+from worker.engine.native.fused import LayerNorm, RmsNorm
 from worker.engine.native.linear import Before, NativeInt8Linear
 from worker.engine.native.tokens import places_of_greatest, rotated, store
 

@@ -1,6 +1,5 @@
 """Modules of transformers whose arithmetic one kernel does in one pass, put in their place."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,11 +7,9 @@ from torch import nn
 
 from worker.engine.direct import Direct
 from worker.engine.joined import concatenated
+from worker.engine.likeness import agree
 from worker.engine.native.library import kernels
 from worker.engine.native.linear import Before, NativeInt8Linear
-
-#: Relative to the largest value: what rounding may make of sums in another order.
-_TOLERANCE = 1e-5
 
 _ACTIVATIONS = {Before.RELU: nn.functional.relu, Before.SILU: nn.functional.silu}
 
@@ -66,22 +63,6 @@ class GatedMlp(Direct):
         return self.down(self.gate_up(x))
 
 
-def fuse_norms(model: nn.Module) -> None:
-    """Replaces, in place, what is a norm by what it does to a sample."""
-    for path, module in list(model.named_modules()):
-        epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
-        weight = getattr(module, "weight", None)
-        if not isinstance(epsilon, float) or not isinstance(weight, torch.Tensor) or weight.ndim != 1:
-            continue
-        bias = getattr(module, "bias", None)
-        # Gemma's weights are what is added to 1.
-        norms: tuple[Direct, ...] = (RmsNorm(weight, epsilon), RmsNorm(1 + weight, epsilon))
-        for norm in norms if bias is None else (LayerNorm(weight, bias, epsilon),):
-            if _agree(module, norm, weight.shape[0]):
-                model.set_submodule(path, norm)
-                break
-
-
 def fuse_feed_forwards(model: nn.Module) -> None:
     """Replaces, in place, feed-forward layers by int8 ones. The weights replaced are freed.
 
@@ -93,7 +74,7 @@ def fuse_feed_forwards(model: nn.Module) -> None:
             model.set_submodule(path, GatedMlp(module))
         elif {"fc1", "fc2", "activation_fn"} <= set(children) and type(children["fc2"]) is nn.Linear:
             activation = children["activation_fn"]
-            before = next((step for step, function in _ACTIVATIONS.items() if _agree(activation, function, 64)), None)
+            before = next((step for step, function in _ACTIVATIONS.items() if agree(activation, function, 64)), None)
             if before is not None:
                 module.fc2, module.activation_fn = NativeInt8Linear(children["fc2"], before), nn.Identity()
 
@@ -103,16 +84,4 @@ def _is_gated_silu(mlp: Any) -> bool:
         found: torch.Tensor = mlp.down_proj(nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
         return found
 
-    return _agree(mlp, computed, mlp.gate_proj.in_features)
-
-
-@torch.inference_mode()
-def _agree(one: nn.Module, other: Callable[[torch.Tensor], torch.Tensor], size: int) -> bool:
-    """Whether both answer a sample alike."""
-    sample = torch.randn(3, size, generator=torch.Generator().manual_seed(0))
-    return alike(other(sample), one(sample), _TOLERANCE)
-
-
-def alike(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
-    """Within so much of the largest value. A NaN is like nothing."""
-    return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
+    return agree(mlp, computed, mlp.gate_proj.in_features)

@@ -17,26 +17,11 @@
 #define CHUNK 64 /* inputs that lie together; rows are whole multiples of it */
 
 #if defined(WIDE)
-#define EXPONENTIAL(x) exponential_wide(x)
-#define LESSER(a, b) _mm512_min_ps(a, b)
-#define GREATER(a, b) _mm512_max_ps(a, b)
-#define LEAST(v) _mm512_reduce_min_ps(v)
-#define GREATEST(v) _mm512_reduce_max_ps(v)
 static inline void store_steps(uint8_t *to, floats v) {
     const __m512i steps = _mm512_min_epi32(_mm512_cvttps_epi32(v), _mm512_set1_epi32(STEPS));
     _mm_storeu_si128((__m128i *)to, _mm512_cvtepi32_epi8(steps));
 }
 #else
-#define EXPONENTIAL(x) exponential(x)
-#define LESSER(a, b) _mm256_min_ps(a, b)
-#define GREATER(a, b) _mm256_max_ps(a, b)
-#define LEAST(v) -greatest(-v)
-#define GREATEST(v) greatest(v)
-static inline float greatest(__m256 v) {
-    __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
-    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
-    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
-}
 static inline void store_steps(uint8_t *to, floats v) {
     const __m256i steps = _mm256_min_epi32(_mm256_cvttps_epi32(v), _mm256_set1_epi32(STEPS));
     const __m128i halves = _mm_packus_epi32(_mm256_castsi256_si128(steps), _mm256_extracti128_si256(steps, 1));
@@ -49,7 +34,7 @@ enum { NOTHING, RELU, SILU, GATED_SILU /* x is [rows][2 * inputs]: SiLU of the f
 
 /* x / (1 + e^-x): nothing where that would overflow. */
 static inline floats silu(floats x) {
-    const floats e = EXPONENTIAL(LESSER(-x, REPEAT_FLOAT(87.0f)));
+    const floats e = exponential(LESSER(-x, REPEAT_FLOAT(87.0f)));
     return x / (REPEAT_FLOAT(1.0f) + e);
 }
 

@@ -15,6 +15,11 @@ typedef __m512 floats;
 #define REPEAT_FLOAT(value) _mm512_set1_ps(value)
 #define MULTIPLY(a, b) _mm512_mul_ps(a, b)
 #define MULTIPLY_ADD(a, b, c) _mm512_fmadd_ps(a, b, c)
+#define LESSER(a, b) _mm512_min_ps(a, b)
+#define GREATER(a, b) _mm512_max_ps(a, b)
+#define LEAST(v) _mm512_reduce_min_ps(v)
+#define GREATEST(v) _mm512_reduce_max_ps(v)
+#define SUM(v) _mm512_reduce_add_ps(v)
 #else
 #define LANES 8
 #define ROWS 6
@@ -24,6 +29,23 @@ typedef __m256 floats;
 #define REPEAT_FLOAT(value) _mm256_set1_ps(value)
 #define MULTIPLY(a, b) _mm256_mul_ps(a, b)
 #define MULTIPLY_ADD(a, b, c) _mm256_fmadd_ps(a, b, c)
+#define LESSER(a, b) _mm256_min_ps(a, b)
+#define GREATER(a, b) _mm256_max_ps(a, b)
+#define LEAST(v) -greatest(-v)
+#define GREATEST(v) greatest(v)
+#define SUM(v) sum(v)
+
+static inline float sum(__m256 v) {
+    __m128 four = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(four, _mm_movehdup_ps(four)));
+}
+
+static inline float greatest(__m256 v) {
+    __m128 four = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+    four = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(four, _mm_movehdup_ps(four)));
+}
 #endif
 
 #define COLUMNS (2 * LANES)
