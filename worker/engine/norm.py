@@ -26,8 +26,8 @@ class TorchRmsNorm(Direct):
         return nn.functional.rms_norm(x, self.weight.shape, self.weight, self.epsilon)
 
 
-def fuse_norms(model: nn.Module, rms: Rms, layer: Layer | None = None) -> None:
-    """In place, what is a norm by what it makes of a sample; those with a bias only where ``layer`` is given."""
+def fuse_norms(model: nn.Module, rms: Rms | None, layer: Layer | None = None) -> None:
+    """In place, what is a norm by what it makes of a sample; of the two kinds, what is given."""
     for path, module in list(model.named_modules()):
         epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
         weight = getattr(module, "weight", None)
@@ -44,8 +44,8 @@ def fuse_norms(model: nn.Module, rms: Rms, layer: Layer | None = None) -> None:
 
 
 def _made(
-    weight: torch.Tensor, bias: torch.Tensor | None, epsilon: float, rms: Rms, layer: Layer | None
+    weight: torch.Tensor, bias: torch.Tensor | None, epsilon: float, rms: Rms | None, layer: Layer | None
 ) -> Direct | None:
     if bias is None:
-        return rms(weight, epsilon)
+        return None if rms is None else rms(weight, epsilon)
     return None if layer is None else layer(weight, bias, epsilon)

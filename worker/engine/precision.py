@@ -62,6 +62,9 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
             model.keeps_halves = True
             fuse_norms(model, RmsNorm, LayerNorm)
             fuse_feed_forwards(model)
+        else:
+            # T5's root mean squares, of unscaled attention, make much of the last bit.
+            fuse_norms(model, RmsNorm if architecture is Architecture.DECODER_ONLY else None, LayerNorm)
     join_linears(model)
     if precision == "int8":
         heads = model.config.num_labels if architecture is Architecture.CLASSIFIER else None
