@@ -54,7 +54,8 @@ def test_a_file_is_translated_by_one_command(url: str, tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(url: str, tmp_path: Path) -> None:
     lines = (ROOT / "examples" / "translate.ndjson").read_text("utf-8").splitlines()
-    items = [json.loads(line)["text"] + f"{at}" for at in range(20) for line in lines]
+    # So many that they are not done before anybody can interrupt.
+    items = [json.loads(line)["text"] + f"{at}" for at in range(200) for line in lines]
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(items), "utf-8")
     options = ["--kind", "translate", "--from", "zh", "--to", "en", "--wait"]
