@@ -47,7 +47,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
         await validator.close()
         await shared.endings.close()
         await shared.tally.close()
-        shared.database.dispose()
+        database.shut(shared.database)
 
     app = FastAPI(
         title="lengthwise",

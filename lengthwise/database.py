@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import BaseRowFactory, tuple_row
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -54,6 +54,17 @@ def engine() -> Engine:
     """A worker's pool, for the database that the settings name: what fails is tried again anyway."""
     current = settings.get()
     return connect(current.require_database_url(), current.database_connections, pings=False)
+
+
+def shut(engine: Engine) -> None:
+    """Ends all connections: those in use by a thread that is late, once it gives them back."""
+
+    def end(connection: Any, _: object) -> None:
+        if connection is not None:
+            connection.close()
+
+    event.listen(engine.pool, "checkin", end)
+    engine.dispose()
 
 
 def sqlstate(error: DBAPIError) -> str:

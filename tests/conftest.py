@@ -48,7 +48,7 @@ def installed(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LENGTHWISE_MASTER_KEY", real.MASTER_KEY)
     forget()
     yield settings.get()
-    database.engine().dispose()
+    database.shut(database.engine())
     forget()
 
 
