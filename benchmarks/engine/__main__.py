@@ -17,6 +17,7 @@ from rich.console import Console
 from benchmarks.core import one_core
 from benchmarks.engine import model, peak, report
 from benchmarks.engine.compare import OURS, SYSTEMS, Comparison, compare
+from benchmarks.engine.counts import counted
 from benchmarks.engine.process import Broken
 from benchmarks.engine.share import measure_share
 from benchmarks.engine.workload import WORKLOADS
@@ -54,11 +55,7 @@ def plan(arguments: list[str]) -> Plan:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: where others use the core too")
     given = parser.parse_args(arguments)
-    counts = QUICK if given.quick else ITEMS
-    if given.items:
-        if len(given.items) != len(given.parts):
-            parser.error("--items needs one number for each of --parts")
-        counts = dict(zip(given.parts, given.items, strict=True))
+    counts = counted(parser, given.parts, given.items, QUICK if given.quick else ITEMS)
     rounds = 1 if given.quick else given.rounds
     systems = [name for name in given.systems if given.peers.is_file() or not SYSTEMS[name].is_peer]
     return Plan(rounds, counts, systems, given.peers, given.models, given.plots, given.parts, given.clock)

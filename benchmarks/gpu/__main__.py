@@ -15,6 +15,7 @@ from rich.console import Console
 
 from benchmarks.engine import model
 from benchmarks.engine.compare import compare
+from benchmarks.engine.counts import counted
 from benchmarks.engine.process import Broken
 from benchmarks.engine.workload import WORKLOADS
 from benchmarks.gpu import report
@@ -52,11 +53,7 @@ def plan(arguments: list[str]) -> Plan:
     parser.add_argument("--models", type=Path, help="a folder that keeps the models that are made")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args(arguments)
-    counts = TINY if given.tiny else ITEMS
-    if given.items:
-        if len(given.items) != len(given.parts):
-            parser.error("--items needs one number for each of --parts")
-        counts = dict(zip(given.parts, given.items, strict=True))
+    counts = counted(parser, given.parts, given.items, TINY if given.tiny else ITEMS)
     size, rounds = ("tiny", 1) if given.tiny else (given.size, given.rounds)
     return Plan(size, rounds, counts, given.systems, given.models, given.parts)
 

@@ -17,7 +17,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.graph import Count
-from worker.engine.native.tokens import can_store, kept_dtype, store
+from worker.engine.native.tokens import can_store, kept_dtype, narrowed, store
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -134,8 +134,8 @@ class PastLayer(CacheLayerMixin):
             places = _places(*self.keys.shape[:3], start)
             store(key_states[:, :, 0], value_states[:, :, 0], self.keys, self.values, places)
         else:
-            self.keys[:, :, start:end] = key_states
-            self.values[:, :, start:end] = value_states
+            self.keys[:, :, start:end] = narrowed(key_states, self.keys.dtype)
+            self.values[:, :, start:end] = narrowed(value_states, self.values.dtype)
         return self.keys[:, :, : blocks(end)], self.values[:, :, : blocks(end)]
 
 

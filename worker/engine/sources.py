@@ -14,7 +14,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.cache import Group, blocks, grouped
-from worker.engine.native.tokens import can_store, kept_dtype
+from worker.engine.native.tokens import can_store, kept_dtype, narrowed
 
 
 class Sources:
@@ -87,11 +87,10 @@ class SourceLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         first, width = self._n_rows, key_states.shape[2]
         self._n_rows += key_states.shape[0]
-        most = torch.finfo(self.keys.dtype).max
         for group in self.sources.groups(first, self._n_rows):
             own, room = slice(group.first - first, group.last - first), min(width, group.size)
             for store, states in ((self.keys, key_states), (self.values, value_states)):
-                self.sources.view(store, group)[:, :, :room] = states[own, :, :room].clamp(-most, most)
+                self.sources.view(store, group)[:, :, :room] = narrowed(states[own, :, :room], store.dtype)
         return self.keys, self.values
 
     def keep(self, index: torch.Tensor, sources: Sources) -> None:

@@ -35,6 +35,14 @@ def kept_dtype(keys: torch.Tensor, values: torch.Tensor, halves: bool) -> torch.
     return torch.float16 if halves and can_store(keys, values) else keys.dtype
 
 
+def narrowed(states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """As they are to be kept, what is too large for it cut off: as ``store`` does."""
+    if states.dtype == dtype:
+        return states
+    most = torch.finfo(dtype).max
+    return states.clamp(-most, most).to(dtype)
+
+
 def store(
     keys: torch.Tensor,
     values: torch.Tensor,
