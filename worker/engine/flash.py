@@ -56,13 +56,12 @@ class Rows:
         """
         tokens, heads, size = query.shape
         apart = query.reshape(tokens, shared, heads // shared, size).transpose(0, 1)
-        begins = self._starts * shared + torch.arange(shared, device=query.device)[:, None] * self._capacities
         asked = (firsts + torch.arange(shared, device=query.device)[:, None] * tokens).flatten()
         found = _flash(
             call,
             apart.reshape(shared * tokens, heads // shared, size),
             _closed(asked, shared * tokens),
-            _closed(begins.flatten(), 0),
+            _closed(self._begins(shared).flatten(), 0),
             lengths.repeat(shared),
             longest,
             self._most,
@@ -71,18 +70,20 @@ class Rows:
 
     def lasts(self, shared: int, lengths: torch.Tensor) -> torch.Tensor:
         """For each head of keys, then each row: the place of the row's last vector among all."""
-        head = torch.arange(shared, device=lengths.device)[:, None]
-        places: torch.Tensor = self._starts * shared + self._capacities * head + (lengths - 1)
-        return places.flatten()
+        return (self._begins(shared) + (lengths - 1)).flatten()
 
     def of_heads(self, shared: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the keys of each row's heads begin, and how the queries are counted: known since the rows lie here."""
         if shared not in self._heads:
-            head = torch.arange(shared, device=self._starts.device)
-            begins = self._starts[:, None] * shared + self._capacities[:, None] * head
-            counted = torch.arange(len(self._starts) * shared + 1, device=head.device, dtype=torch.int32)
-            self._heads[shared] = _closed(begins.flatten(), 0), counted
+            begins = _closed(self._begins(shared).t().flatten(), 0).int()
+            self._heads[shared] = begins, torch.arange(len(begins), device=begins.device, dtype=torch.int32)
         return self._heads[shared]
+
+    def _begins(self, shared: int) -> torch.Tensor:
+        """``[shared, rows]``: where each row's keys begin, for each of their heads."""
+        head = torch.arange(shared, device=self._starts.device)[:, None]
+        begins: torch.Tensor = self._starts * shared + self._capacities * head
+        return begins
 
 
 def attend_padded(call: Call, lengths: torch.Tensor) -> torch.Tensor:

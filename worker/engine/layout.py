@@ -6,7 +6,7 @@ bit of a row's answer, follow from that row alone.
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from functools import cache, cached_property
+from functools import cached_property
 
 import torch
 from torch.nn.functional import scaled_dot_product_attention
@@ -31,10 +31,13 @@ class Padded(_Plan):
     def __init__(self, lengths: Sequence[int]) -> None:
         super().__init__()
         self.lengths, self.groups = lengths, grouped(lengths)
+        self._counts: torch.Tensor | None = None
 
     def run(self, call: Call) -> torch.Tensor:
         if flash.serves(call):
-            return flash.attend_padded(call, self._on(call.query.device))
+            if self._counts is None:
+                self._counts = torch.tensor(self.lengths, device=call.query.device)
+            return flash.attend_padded(call, self._counts)
         rows, heads, tokens, _ = call.query.shape
         out = call.query.new_zeros(rows, tokens, heads, call.value.shape[-1])
         for first, last, size in self.groups:
@@ -43,10 +46,6 @@ class Padded(_Plan):
             seen = scaled_dot_product_attention(query, key, value, attn_mask=bias, scale=call.scale)
             out[first:last, :size] = seen.transpose(1, 2)
         return out
-
-    @cache  # noqa: B019 — a plan lives as long as its batch
-    def _on(self, device: torch.device) -> torch.Tensor:
-        return torch.tensor(self.lengths, device=device)
 
 
 class Source(_Plan):
@@ -105,9 +104,8 @@ class Past(_Plan):
             return native.attend(self._memory(call), call, call.query[:, :, 0], call.key.shape[1])[:, None]
         if flash.serves(call):
             key, value = (part[:, :, : self.length] for part in (call.key, call.value))
-            return scaled_dot_product_attention(call.query, key, value, scale=call.scale, enable_gqa=True).transpose(
-                1, 2
-            )
+            seen = scaled_dot_product_attention(call.query, key, value, scale=call.scale, enable_gqa=True)
+            return seen.transpose(1, 2)
         hidden = self._hidden if call.bias is None else self._hidden + call.bias
         return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
 
