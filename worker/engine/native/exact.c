@@ -23,14 +23,13 @@ typedef struct {
 
 int64_t lengthwise_exact_columns(void) { return COLUMNS; }
 
-/* sums [rows][COLUMNS] go on by `count` inputs. The `first` rows fetch what weights come next. */
+/* sums [rows][COLUMNS] go on by `count` inputs. */
 static inline __attribute__((always_inline)) void tile(const int rows, const float *x, int64_t inputs, const float *w,
-                                                       int64_t count, int first, float *sums) {
+                                                       int64_t count, int64_t mask, const char *next, float *sums) {
     floats totals[ROWS][2];
     for (int r = 0; r < rows; r++)
         for (int half = 0; half < 2; half++) totals[r][half] = LOAD_FLOATS(sums + r * COLUMNS + half * LANES);
-    for (int64_t k = 0; k < count; k++, w += COLUMNS) {
-        if (first) fetch(w + count * COLUMNS);
+    for (int64_t k = 0; k < count; w += COLUMNS) {
         const floats left = LOAD_FLOATS(w), right = LOAD_FLOATS(w + LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
@@ -38,17 +37,20 @@ static inline __attribute__((always_inline)) void tile(const int rows, const flo
             totals[r][0] = MULTIPLY_ADD(value, left, totals[r][0]);
             totals[r][1] = MULTIPLY_ADD(value, right, totals[r][1]);
         }
+        if ((++k & mask) == 0) next = fetch(next);
     }
     for (int r = 0; r < rows; r++)
         for (int half = 0; half < 2; half++) STORE_FLOATS(sums + r * COLUMNS + half * LANES, totals[r][half]);
 }
 
 static void some(int64_t rows, const float *x, int64_t inputs, const float *w, int64_t count, float *sums) {
-    int first = 1;
-    for (; rows >= ROWS; rows -= ROWS, x += ROWS * inputs, sums += ROWS * COLUMNS, first = 0)
-        tile(ROWS, x, inputs, w, count, first, sums);
-#define TILE(n) tile(n, x, inputs, w, count, first, sums)
-    FEWER_ROWS(rows)
+    const tiling t = tiles_of(rows);
+    const char *next = (const char *)(w + count * COLUMNS);
+    for (int64_t row = 0, i = 0; row < rows; row += t.height, i++) {
+#define TILE(n) tile(n, x + row * inputs, inputs, w, count, mask_of(t, i), next, sums + row * COLUMNS)
+        FOR_ROWS(rows - row < t.height ? rows - row : t.height)
+        next += count / t.shares * 4 * COLUMNS;
+    }
 }
 
 /* COLUMNS outputs of up to BLOCK_ROWS rows. */
