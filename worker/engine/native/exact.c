@@ -23,9 +23,27 @@ typedef struct {
 
 int64_t lengthwise_exact_columns(void) { return COLUMNS; }
 
+/* Rows in tiles of like heights, ROWS at most. While they compute, they fetch the weights of the next panel: the first
+ * `shares` of them, a power of two, a share each, for no more than some lines can be on their way to a core at once.
+ */
+typedef struct {
+    int64_t height;
+    int64_t shares;
+} tiling;
+
+static tiling tiles_of(int64_t rows) {
+    const int64_t tiles = (rows + ROWS - 1) / ROWS;
+    tiling t = {(rows + tiles - 1) / tiles, 1};
+    while (2 * t.shares <= tiles) t.shares *= 2;
+    return t;
+}
+
+/* Of a tile, by its number: it fetches weights whenever its count of inputs has none of these bits. */
+static int64_t mask_of(tiling t, int64_t number) { return number < t.shares ? t.shares - 1 : -1; }
+
 /* sums [rows][COLUMNS] go on by `count` inputs. */
 static inline __attribute__((always_inline)) void tile(const int rows, const float *x, int64_t inputs, const float *w,
-                                                       int64_t count, int64_t mask, const char *next, float *sums) {
+                                                       int64_t count, int64_t mask, const float *next, float *sums) {
     floats totals[ROWS][2];
     for (int r = 0; r < rows; r++)
         for (int half = 0; half < 2; half++) totals[r][half] = LOAD_FLOATS(sums + r * COLUMNS + half * LANES);
@@ -37,7 +55,10 @@ static inline __attribute__((always_inline)) void tile(const int rows, const flo
             totals[r][0] = MULTIPLY_ADD(value, left, totals[r][0]);
             totals[r][1] = MULTIPLY_ADD(value, right, totals[r][1]);
         }
-        if ((++k & mask) == 0) next = fetch(next);
+        if ((++k & mask) == 0) {
+            fetch(next);
+            next += COLUMNS;
+        }
     }
     for (int r = 0; r < rows; r++)
         for (int half = 0; half < 2; half++) STORE_FLOATS(sums + r * COLUMNS + half * LANES, totals[r][half]);
@@ -45,11 +66,13 @@ static inline __attribute__((always_inline)) void tile(const int rows, const flo
 
 static void some(int64_t rows, const float *x, int64_t inputs, const float *w, int64_t count, float *sums) {
     const tiling t = tiles_of(rows);
-    const char *next = (const char *)(w + count * COLUMNS);
+    const float *next = w + count * COLUMNS;
     for (int64_t row = 0, i = 0; row < rows; row += t.height, i++) {
 #define TILE(n) tile(n, x + row * inputs, inputs, w, count, mask_of(t, i), next, sums + row * COLUMNS)
-        FOR_ROWS(rows - row < t.height ? rows - row : t.height)
-        next += count / t.shares * 4 * COLUMNS;
+        const int64_t some_rows = rows - row < t.height ? rows - row : t.height;
+        if (some_rows == ROWS) TILE(ROWS);
+        FEWER_ROWS(some_rows)
+        next += count / t.shares * COLUMNS;
     }
 }
 

@@ -106,14 +106,15 @@ static void finish(const layer *l, const quantized *q, int64_t row, int64_t rows
             memcpy(out + (row + r) * outputs + column, few + r * COLUMNS, wanted * sizeof(float));
 }
 
-/* COLUMNS outputs of up to ROWS rows. */
+/* COLUMNS outputs of up to ROWS rows, of which the `first` fetch the weights of the next panel. */
 static inline __attribute__((always_inline)) void tile(const int rows, const layer *l, const quantized *q, int64_t row,
-                                                       int64_t column, int64_t mask, const char *next, float *out) {
+                                                       int64_t column, int first, float *out) {
     ints sums[ROWS][2];
     const int8_t *w = l->panels + column * l->padded;
     const uint8_t *x = q->values + row * l->padded;
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = ZERO;
     for (int64_t k = 0; k < l->padded; k += 4, w += 4 * COLUMNS) {
+        if (first) fetch(w + COLUMNS * l->padded);
         const ints left = LOAD(w), right = LOAD(w + 4 * LANES);
 #pragma GCC unroll 12
         for (int r = 0; r < rows; r++) {
@@ -122,7 +123,6 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
             sums[r][0] = add_products(sums[r][0], REPEAT(four), left);
             sums[r][1] = add_products(sums[r][1], REPEAT(four), right);
         }
-        if (((k / 4 + 1) & mask) == 0) next = fetch(next);
     }
     int32_t kept[ROWS * COLUMNS];
     for (int r = 0; r < rows; r++)
@@ -131,13 +131,10 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
 }
 
 static void panel(const layer *l, const quantized *q, int64_t row, int64_t last, int64_t column, float *out) {
-    const tiling t = tiles_of(last - row);
-    const char *next = (const char *)(l->panels + (column + COLUMNS) * l->padded);
-    for (int64_t i = 0; row < last; row += t.height, i++) {
-#define TILE(n) tile(n, l, q, row, column, mask_of(t, i), next, out)
-        FOR_ROWS(last - row < t.height ? last - row : t.height)
-        next += l->padded / 4 / t.shares * 4 * COLUMNS;
-    }
+    int first = 1;
+    for (; row + ROWS <= last; row += ROWS, first = 0) tile(ROWS, l, q, row, column, first, out);
+#define TILE(n) tile(n, l, q, row, column, first, out)
+    FEWER_ROWS(last - row)
 }
 
 /* Of the tile's height in rows: 1 for a row of its own. */

@@ -5,7 +5,6 @@
 #define LENGTHWISE_VECTORS_H
 
 #include <immintrin.h>
-#include <stdint.h>
 
 #if defined(WIDE)
 #define LANES 16
@@ -51,37 +50,18 @@ static inline float greatest(__m256 v) {
 
 #define COLUMNS (2 * LANES)
 
-/* Rows in tiles of like heights, ROWS at most. While they compute, they fetch the weights of the next panel: the first
- * `shares` of them, a power of two, a share each, for no more than some lines can be on their way to a core at once.
- */
-typedef struct {
-    int64_t height;
-    int64_t shares;
-} tiling;
-
-static inline tiling tiles_of(int64_t rows) {
-    const int64_t tiles = (rows + ROWS - 1) / ROWS;
-    tiling t = {(rows + tiles - 1) / tiles, 1};
-    while (2 * t.shares <= tiles) t.shares *= 2;
-    return t;
+/* A step's weights of a panel, COLUMNS by four bytes, on their way to the second-level cache. */
+static inline __attribute__((always_inline)) void fetch(const void *weights) {
+    for (int i = 0; i < 4 * COLUMNS; i += 64) _mm_prefetch((const char *)weights + i, _MM_HINT_T1);
 }
 
-/* Of a tile, by its number: it fetches a step's weights whenever the number of steps so far has none of these bits. */
-static inline int64_t mask_of(tiling t, int64_t number) { return number < t.shares ? t.shares - 1 : -1; }
-
-/* A step's weights, COLUMNS by four bytes, on their way to the second-level cache; returns where the next step's are. */
-static inline __attribute__((always_inline)) const char *fetch(const char *weights) {
-    for (int i = 0; i < 4 * COLUMNS; i += 64) _mm_prefetch(weights + i, _MM_HINT_T1);
-    return weights + 4 * COLUMNS;
-}
-
-/* TILE(n) for a tile's n rows: n is a constant in each, so that its sums stay in registers. */
+/* TILE(n) for the n rows, fewer than ROWS, that are left: n is a constant in each, so that its sums stay in registers. */
 #define CASE(n) case n: TILE(n); break;
-#define UP_TO_SIX CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6)
+#define UP_TO_FIVE CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
 #if defined(WIDE)
-#define FOR_ROWS(n) switch (n) { UP_TO_SIX CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12) }
+#define FEWER_ROWS(left) switch (left) { UP_TO_FIVE CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) }
 #else
-#define FOR_ROWS(n) switch (n) { UP_TO_SIX }
+#define FEWER_ROWS(left) switch (left) { UP_TO_FIVE }
 #endif
 
 #endif
