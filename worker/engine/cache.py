@@ -56,19 +56,24 @@ def grouped(sizes: Sequence[int]) -> list[Group]:
     return groups
 
 
-def resized(tensor: torch.Tensor, capacity: int) -> torch.Tensor:
-    """A copy with ``capacity`` positions, new ones zero."""
-    rows, heads, length, size = tensor.shape
-    larger = tensor.new_zeros(rows, heads, capacity, size)
-    larger[:, :, :length] = tensor
+def resized(tensor: torch.Tensor, rows: torch.Tensor | None, length: int, capacity: int) -> torch.Tensor:
+    """A copy of the first ``length`` positions of these rows, or of all, with ``capacity`` of them, the others zero."""
+    taken = tensor[:, :, :length] if rows is None else tensor[:, :, :length].index_select(0, rows)
+    larger = tensor.new_empty(len(taken), tensor.shape[1], capacity, tensor.shape[-1])
+    larger[:, :, :length] = taken
+    larger[:, :, length:] = 0
     return larger
 
 
 class PastLayer(CacheLayerMixin):
-    """Self-attention where every row has the same number of past tokens, ``[rows, heads, capacity, head size]``."""
+    """Self-attention where every row has the same number of past tokens, ``[places, heads, capacity, head size]``."""
 
     keys: torch.Tensor
     values: torch.Tensor
+    #: The place where each row lies. What our kernels read may lie in any order, with places of ended rows between.
+    rows: Sequence[int] = ()
+    #: Whether they do.
+    is_ours = False
     length = 0
     #: ``length`` with the next token, where it is known on the device alone, ``[1]``.
     told: torch.Tensor | None = None
@@ -80,30 +85,32 @@ class PastLayer(CacheLayerMixin):
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
         rows, heads, _, size = key_states.shape
         dtype = kept_dtype(key_states, value_states, self.halves)
-        self.keys = key_states.new_zeros(rows, heads, 0, size, dtype=dtype)
-        self.values = value_states.new_zeros(rows, heads, 0, value_states.shape[-1], dtype=dtype)
-        self.is_initialized = True
+        self.hold(
+            key_states.new_zeros(rows, heads, 0, size, dtype=dtype),
+            value_states.new_zeros(rows, heads, 0, value_states.shape[-1], dtype=dtype),
+            0,
+            can_store(key_states, value_states),
+        )
+
+    def hold(self, keys: torch.Tensor, values: torch.Tensor, length: int, is_ours: bool) -> None:
+        """Rows of ``length`` tokens each, in their order."""
+        self.keys, self.values, self.rows = keys, values, range(len(keys))
+        self.length, self.is_ours, self.is_initialized = length, is_ours, True
 
     def reserve(self, length: int) -> None:
         if length > self.keys.shape[2]:
-            capacity = blocks(max(length, 2 * self.keys.shape[2]))
-            self.keys, self.values = resized(self.keys, capacity), resized(self.values, capacity)
+            is_in_order = self.rows == range(len(self.keys))
+            self.move(None if is_in_order else torch.tensor(self.rows), blocks(max(length, 2 * self.keys.shape[2])))
+
+    def move(self, places: torch.Tensor | None, capacity: int) -> None:
+        """Leaves the rows at these places, or all, in this order, with room for so many tokens."""
+        keys, values = (resized(store, places, self.length, capacity) for store in (self.keys, self.values))
+        self.hold(keys, values, self.length, self.is_ours)
 
     @property
     def token_bytes(self) -> int:
         """What one token of one row takes."""
         return sum(store[0, :, 0].nbytes for store in (self.keys, self.values))
-
-    def keep(self, rows: torch.Tensor) -> None:
-        if self.is_initialized:
-            self.keys, self.values = (self._kept(store, rows) for store in (self.keys, self.values))
-
-    def _kept(self, store: torch.Tensor, rows: torch.Tensor) -> torch.Tensor:
-        """What was written of these rows, in as much room as before."""
-        found = store.new_empty(len(rows), *store.shape[1:])
-        found[:, :, : self.length] = store[:, :, : self.length].index_select(0, rows)
-        found[:, :, self.length :] = 0
-        return found
 
     def get_seq_length(self) -> Any:
         return self.length if self.told is None else (self.told[0] - 1).as_subclass(Count)
@@ -131,7 +138,7 @@ class PastLayer(CacheLayerMixin):
         self.reserve(end)
         self.length = end
         if end == start + 1 and can_store(key_states, value_states):
-            places = _places(*self.keys.shape[:3], start)
+            places = _places(self.rows, *self.keys.shape[1:3], start)
             store(key_states[:, :, 0], value_states[:, :, 0], self.keys, self.values, places)
         else:
             self.keys[:, :, start:end] = narrowed(key_states, self.keys.dtype)
@@ -140,10 +147,10 @@ class PastLayer(CacheLayerMixin):
 
 
 @lru_cache(maxsize=16)
-def _places(rows: int, heads: int, capacity: int, place: int) -> torch.Tensor:
+def _places(rows: Sequence[int], heads: int, capacity: int, place: int) -> torch.Tensor:
     """Where the tokens at ``place`` of all rows go, the same in every layer; ``native.tokens.store`` reads it."""
-    starts = torch.arange(rows) * (heads * capacity) + place
-    return torch.stack([starts, torch.full((rows,), capacity)])
+    starts = torch.tensor(rows) * (heads * capacity) + place
+    return torch.stack([starts, torch.full((len(rows),), capacity)])
 
 
 def past_cache(layers: int, halves: bool = False) -> Any:
@@ -162,15 +169,25 @@ def joined(caches: Sequence[Any]) -> Any:
         return caches[0]
     made = past_cache(len(caches[0].layers))
     for layer, *parts in zip(made.layers, *(cache.layers for cache in caches), strict=True):
-        layer.keys, layer.values = (torch.cat([getattr(part, name) for part in parts]) for name in ("keys", "values"))
-        layer.length, layer.is_initialized = parts[0].length, True
+        keys, values = (torch.cat([getattr(part, name) for part in parts]) for name in ("keys", "values"))
+        layer.hold(keys, values, parts[0].length, parts[0].is_ours)
     return made
 
 
-def keep_past(cache: Any, rows: torch.Tensor) -> None:
-    """Leaves a past the rows of the index, in its order; one may be there more than once."""
+def keep_past(cache: Any, rows: Sequence[int]) -> None:
+    """Leaves a past these rows, in this order; one may be there more than once.
+
+    Where our kernels read them they stay where they are, until half of the memory is of no more use.
+    """
+    first: PastLayer = cache.layers[0]
+    places = tuple(first.rows[row] for row in rows)
+    if first.is_ours and len(set(places)) == len(places) and 2 * len(places) > len(first.keys):
+        for layer in cache.layers:
+            layer.rows = places
+        return
+    index = torch.tensor(places, device=first.keys.device)
     for layer in cache.layers:
-        layer.keep(rows)
+        layer.move(index, layer.keys.shape[2])
 
 
 @contextmanager

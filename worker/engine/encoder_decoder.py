@@ -67,7 +67,7 @@ class EncoderDecoderStepper:
         return found
 
     def _launch(self, tokens: torch.Tensor) -> torch.Tensor:
-        past = Past(len(tokens), self.written, self._encoded)
+        past = Past(self._past.layers[0], self.written, self._encoded)
         return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), past, self._plan, self._cache)
 
     def _make_room(self, n_rows: int) -> None:
@@ -96,13 +96,13 @@ class EncoderDecoderStepper:
 
     def keep(self, rows: Sequence[int]) -> None:
         self._recorded = None
-        keep_past(self._past, torch.tensor(rows, device=self.model.device))
+        keep_past(self._past, rows)
         self._layout = keep_sources(self._looked_at, rows)
         self._plan = Source(self._layout, 0, len(rows), self._encoded)
 
     def reorder(self, rows: Sequence[int]) -> None:
         self._recorded = None
-        keep_past(self._past, torch.tensor(rows, device=self.model.device))
+        keep_past(self._past, rows)
 
     def _read(self, first: int, last: int, past: Any) -> torch.Tensor:
         """Sources ``[first, last)`` through the encoder, and the decoder's first step, which keeps what it looks at."""
@@ -110,7 +110,7 @@ class EncoderDecoderStepper:
         self._encoded = encoded[:1, :1]
         tokens = torch.full((last - first,), self.vocabulary.start, device=encoded.device)
         cache = EncoderDecoderCache(past, self._looked_at)
-        past_plan = Past(len(tokens), self.written, encoded)
+        past_plan = Past(past.layers[0], self.written, encoded)
         return self._write(tokens, encoded, past_plan, Source(self._layout, first, last, encoded), cache)
 
     def _go_on_with(self, past: Any) -> None:

@@ -13,7 +13,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from worker.engine import flash
 from worker.engine.attention import Call, hidden_beyond, one_query
-from worker.engine.cache import CHUNK, Group, blocks, chunks, grouped
+from worker.engine.cache import CHUNK, Group, PastLayer, blocks, chunks, grouped
 from worker.engine.graph import UnrecordableError
 from worker.engine.native import attention as native
 from worker.engine.slots import Region, Slots
@@ -89,18 +89,19 @@ class Source(_Plan):
 
 
 class Past(_Plan):
-    """Each row's one new token sees itself and what came before; all ``count`` rows are equally far.
+    """Each row's one new token sees itself and what came before; all are equally far.
 
-    Keys and values are ``[rows, heads, capacity, size]``, or the beginning of that.
+    Keys and values are ``[places, heads, capacity, size]``, or the beginning of that; where rows lie, the first
+    ``layer`` tells, once it has the new token.
     """
 
-    def __init__(self, count: int, length: int, like: torch.Tensor) -> None:
+    def __init__(self, layer: PastLayer, length: int, like: torch.Tensor) -> None:
         super().__init__()
-        self.count, self.length, self.like = count, length, like
+        self.layer, self.length, self.like = layer, length, like
         self._rows: native.Rows | None = None
 
     def run(self, call: Call) -> torch.Tensor:
-        if native.serves(call):
+        if native.serves(call) or self.layer.is_ours:
             return native.attend(self._memory(call), call, call.query[:, :, 0], call.key.shape[1])[:, None]
         if flash.serves(call):
             key, value = (part[:, :, : self.length] for part in (call.key, call.value))
@@ -112,8 +113,9 @@ class Past(_Plan):
     def _memory(self, call: Call) -> native.Rows:
         if self._rows is None:
             capacity = call.key.stride(1) // call.key.stride(2)
-            starts = range(0, self.count * capacity, capacity)
-            self._rows = native.Rows(starts, [capacity] * self.count, [self.length] * self.count)
+            starts = [place * capacity for place in self.layer.rows]
+            count = len(starts)
+            self._rows = native.Rows(starts, [capacity] * count, [self.length] * count)
         return self._rows
 
     @cached_property
