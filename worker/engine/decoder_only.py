@@ -64,6 +64,11 @@ class DecoderOnlyStepper:
     def keep(self, rows: Sequence[int]) -> None:
         self.slots.keep(rows)
 
+    def join(self, other: "DecoderOnlyStepper") -> list[int]:
+        for layer, joining in zip(self.cache.layers, other.cache.layers, strict=True):
+            layer.join(joining)
+        return self.slots.join(other.slots)
+
     def _prefix(self) -> tuple[int, list[Stored]]:
         """What the prompts share, computed if it is not known and of use to more than one."""
         n_shared = shared(self.prompts)

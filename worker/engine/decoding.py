@@ -1,7 +1,7 @@
 """Runs a batch to its end, token by token, and lets finished rows go. Knows nothing of architectures."""
 
-from collections.abc import Iterator, Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, Self
 
 import torch
 
@@ -36,6 +36,14 @@ class Stepper(Protocol):
         ...
 
 
+class OpenStepper(Stepper, Protocol):
+    """One whose batch others may join."""
+
+    def join(self, other: Self) -> list[int]:
+        """Takes another's rows in behind its own; returns the order in which they all are from now on."""
+        ...
+
+
 def decode(stepper: Stepper, rows: Sequence[Running], vocabulary: Vocabulary) -> Iterator[Completion]:
     """Yields completions in the order in which they finish."""
     batch = _Batch(stepper, rows, vocabulary)
@@ -45,6 +53,26 @@ def decode(stepper: Stepper, rows: Sequence[Running], vocabulary: Vocabulary) ->
         if not batch.is_live:
             return
         finished = batch.advance()
+
+
+def decode_from(
+    source: Callable[[], Sequence[Running]],
+    begin: Callable[[Sequence[Running]], OpenStepper],
+    vocabulary: Vocabulary,
+) -> Iterator[Completion]:
+    """The same for rows that come bit by bit: before each step ``source`` is asked for those that are to join, and all
+    is over once it gives none and none is left. ``begin`` makes a batch of them.
+    """
+    batch: _OpenBatch | None = None
+    while (new := source()) or batch is not None:
+        yield from (row.completion() for row in new if not row.is_live)
+        if rows := [row for row in new if row.is_live]:
+            fresh = _OpenBatch(begin(rows), rows, vocabulary)
+            yield from (row.completion() for row in fresh.advance())
+            batch = fresh if batch is None else batch.joined_by(fresh)
+        if batch is not None:
+            yield from (row.completion() for row in batch.advance()) if batch.is_live else ()
+            batch = batch if batch.is_live else None
 
 
 class _Batch:
@@ -63,14 +91,33 @@ class _Batch:
         chosen = choose(logits, self.rows, self.vocabulary)
         pairs = zip(self.rows, chosen, strict=True)
         finished = [row for row, token in pairs if row.is_live and row.take(token)]
-        self._retire(chosen, logits.device)
+        self._tokens = torch.tensor(chosen, device=logits.device)
+        self._retire(_RETIRE_ONE_IN if logits.device.type == "cpu" else _GPU_RETIRE_ONE_IN)
         return finished
 
-    def _retire(self, chosen: list[int], device: torch.device) -> None:
+    def _retire(self, one_in: int) -> None:
         staying = [place for place, row in enumerate(self.rows) if row.is_live]
-        one_in = _RETIRE_ONE_IN if device.type == "cpu" else _GPU_RETIRE_ONE_IN
         if staying and (len(self.rows) - len(staying)) * one_in >= len(self.rows):
             self.stepper.keep(staying)
-            self.rows = [self.rows[place] for place in staying]
-            chosen = [chosen[place] for place in staying]
-        self._tokens = torch.tensor(chosen, device=device)
+            self._order(staying)
+
+    def _order(self, places: Sequence[int]) -> None:
+        assert self._tokens is not None  # noqa: S101 — a step was taken
+        self.rows = [self.rows[place] for place in places]
+        self._tokens = self._tokens[torch.tensor(places, device=self._tokens.device)]
+
+
+class _OpenBatch(_Batch):
+    stepper: OpenStepper
+
+    def joined_by(self, other: "_OpenBatch") -> "_OpenBatch":
+        """Both as one, without the rows that ended; each has taken a step."""
+        if not self.is_live or not other.is_live:
+            return self if self.is_live else other
+        self._retire(len(self.rows))
+        other._retire(len(other.rows))
+        assert self._tokens is not None and other._tokens is not None  # noqa: S101
+        self.rows += other.rows
+        self._tokens = torch.cat([self._tokens, other._tokens])
+        self._order(self.stepper.join(other.stepper))
+        return self

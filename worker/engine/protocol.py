@@ -3,7 +3,7 @@
 Knows nothing of jobs, tenants or items. Backends register under the entry-point group ``lengthwise.engines``.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol, Self
@@ -88,6 +88,8 @@ class Capabilities:
     labels: tuple[str, ...] = ()
     #: Whether inputs of any lengths run together at no cost: nothing is padded.
     is_packed: bool = False
+    #: Whether requests may join a batch while others of it still write: the engine is an ``OpenEngine``.
+    is_open: bool = False
     #: Input tokens of a batch, padding included, that the device has memory for; None where that is not known.
     batch_tokens: int | None = None
 
@@ -102,6 +104,10 @@ class OutOfMemoryError(EngineError):
 
 class EngineUnavailable(Unavailable):
     """What the engine stands on is away, through no fault of the batch: the same may succeed in ``retry_after`` s."""
+
+
+#: Gives the requests that are to join a batch now, if any.
+Source = Callable[[], Sequence[Request]]
 
 
 class Engine(Protocol):
@@ -121,5 +127,16 @@ class Engine(Protocol):
 
         Raises ``OutOfMemoryError`` or ``EngineError``, after which the caller looks for the request that is to blame,
         or ``EngineUnavailable``, after which it comes back later; completions yielded before that are valid.
+        """
+        ...
+
+
+class OpenEngine(Engine, Protocol):
+    """One whose ``Capabilities.is_open``: a batch that never runs out of rows."""
+
+    def generate_from(self, source: Source) -> Iterator[Completion]:
+        """Runs what ``source`` gives, which is asked at the beginning and between any two steps; ends once that gives
+        nothing and everything is answered. Answers and errors are those of ``generate``, and so is what becomes of the
+        requests that were given before an error.
         """
         ...

@@ -30,8 +30,12 @@ class Region(NamedTuple):
 
 
 class Move(NamedTuple):
-    """``n_rows`` rows and their first ``length`` positions, from a place in one layout to a place in the next."""
+    """``n_rows`` rows and their first ``length`` positions, from a place in one layout to a place in the next.
 
+    What has joined since comes from a memory of its own.
+    """
+
+    is_new: bool
     source: Region
     source_row: int
     target: Region
@@ -68,7 +72,10 @@ class Slots:
         self._index: torch.Tensor | None = None
         self._rows: flash.Rows | None = None
         self._places: torch.Tensor | None = None
+        #: Of each row, its number in the layout before; of those that have joined, in theirs, behind these.
         self._came_from = list(range(len(self.lengths)))
+        self._joined: list[Region] = []
+        self._is_changed = False
         self._lay_out()
 
     @property
@@ -79,14 +86,24 @@ class Slots:
         """One more token for each row."""
         self.starts, self.lengths = self.lengths, [length + 1 for length in self.lengths]
         self._index = self._places = None
-        has_fewer = len(self.lengths) < self.regions[-1].last
-        if has_fewer or any(max(self.lengths[it.first : it.last]) > it.capacity for it in self.regions):
+        if self._is_changed or any(max(self.lengths[it.first : it.last]) > it.capacity for it in self.regions):
             self._lay_out()
 
     def keep(self, rows: Sequence[int]) -> None:
         """From the next step on there are these alone."""
         self.lengths = [self.lengths[row] for row in rows]
         self._came_from = [self._came_from[row] for row in rows]
+        self._is_changed = True
+
+    def join(self, other: "Slots") -> list[int]:
+        """From the next step on another's rows are here too, sorted in by length; returns the order of all."""
+        behind = self.regions[-1].last
+        self._joined = other.regions
+        self._came_from += [behind + row for row in other._came_from]
+        self.lengths += other.lengths
+        order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
+        self.keep(order)
+        return order
 
     @contextmanager
     def told(self, counts: torch.Tensor) -> Iterator[None]:
@@ -115,20 +132,24 @@ class Slots:
         self.row_starts = [region.start + row * region.capacity for region, row in rows]
         self.row_capacities = [region.capacity for region, _ in rows]
         self.moves = list(self._moves(before)) if before else []
-        self._came_from = list(range(len(self.lengths)))
+        self._came_from, self._joined, self._is_changed = list(range(len(self.lengths))), [], False
         self._index = self._rows = self._places = None
         self.version += 1
 
     def _moves(self, before: Sequence[Region]) -> Iterator[Move]:
-        sources = [_region_of(before, row) for row in self._came_from]
+        behind = before[-1].last
+        is_new = [row >= behind for row in self._came_from]
+        places = [row - behind * new for row, new in zip(self._came_from, is_new, strict=True)]
+        sources = [
+            _region_of(self._joined if new else before, place) for place, new in zip(places, is_new, strict=True)
+        ]
         for target in self.regions:
             rows = range(target.first, target.last)
             # Rows that lay side by side are moved together.
-            for _, run in groupby(rows, lambda row: (sources[row], self._came_from[row] - row)):
+            for _, run in groupby(rows, lambda row: (is_new[row], sources[row], places[row] - row)):
                 together = list(run)
-                first, source = together[0], sources[together[0]]
-                length = max(self.starts[row] for row in together)
-                yield Move(source, self._came_from[first], target, first, len(together), length)
+                first, length = together[0], max(self.starts[row] for row in together)
+                yield Move(is_new[first], sources[first], places[first], target, first, len(together), length)
 
     def view(self, store: torch.Tensor, region: Region) -> torch.Tensor:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""
@@ -178,6 +199,7 @@ class SlotLayer(CacheLayerMixin):
     def __init__(self, slots: Slots, prefix: Stored | None = None, halves: bool = False) -> None:
         super().__init__()
         self.slots, self.halves, self._version = slots, halves, 0
+        self._joined: SlotLayer | None = None
         if prefix is not None:
             self.lazy_initialization(prefix.keys, prefix.values)
             for store, known in ((self.keys, prefix.keys), (self.values, prefix.values)):
@@ -214,13 +236,18 @@ class SlotLayer(CacheLayerMixin):
         return self.keys, self.values
 
     def _move(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        before = self.keys, self.values
+        before, joined, self._joined = (self.keys, self.values), self._joined, None
+        new = before if joined is None else (joined.keys, joined.values)
         self.lazy_initialization(key_states, value_states)
-        for old, new in zip(before, (self.keys, self.values), strict=True):
-            heads = key_states.shape[1]
-            for source, source_row, target, target_row, count, length in self.slots.moves:
-                taken = _rows(old, heads, source, source_row, count)[:, :, :length]
-                _rows(new, heads, target, target_row, count)[:, :, :length] = taken
+        heads = key_states.shape[1]
+        for old, fresh, store in zip(before, new, (self.keys, self.values), strict=True):
+            for is_new, source, source_row, target, target_row, count, length in self.slots.moves:
+                taken = _rows(fresh if is_new else old, heads, source, source_row, count)[:, :, :length]
+                _rows(store, heads, target, target_row, count)[:, :, :length] = taken
+
+    def join(self, other: "SlotLayer") -> None:
+        """What another one holds moves in here with the next step, as ``slots`` says."""
+        self._joined = other
 
     def stored(self, length: int) -> Stored:
         """A copy of the first row's beginning."""

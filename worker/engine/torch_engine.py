@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
@@ -27,7 +28,7 @@ from worker.engine import (
     precision,
 )
 from worker.engine.beam import Search
-from worker.engine.decoding import Stepper, decode
+from worker.engine.decoding import Stepper, decode, decode_from
 from worker.engine.graph import Recorder
 from worker.engine.pooling import Pooling
 from worker.engine.prefixes import Prefixes
@@ -38,6 +39,7 @@ from worker.engine.protocol import (
     EngineError,
     OutOfMemoryError,
     Request,
+    Source,
 )
 from worker.engine.requests import (
     limit_of_continuation,
@@ -85,7 +87,8 @@ class TorchEngine:
         precision.apply(model, quantization, where, kind)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
-        capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed)
+        is_open = is_packed and kind is Architecture.DECODER_ONLY
+        capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed, is_open)
         engine = cls(model, spec.folder, capabilities, fits)
         if is_packed:
             engine._limit_batches(spec, where)
@@ -119,16 +122,21 @@ class TorchEngine:
         text. Of the batch nothing stays in memory but what its prompts begin with (``prefixes``). Raises
         ``OutOfMemoryError`` or ``EngineError``, whose messages hold neither text nor ids.
         """
-        try:
+        with _translated():
             yield from self._run(requests)
-        except EngineError:
-            raise
-        except (torch.OutOfMemoryError, MemoryError):
-            raise OutOfMemoryError("the batch does not fit the device") from None
-        except Exception as error:
-            if "DefaultCPUAllocator: can't allocate memory" in str(error):
-                raise OutOfMemoryError("the batch does not fit the memory") from None
-            raise EngineError(f"the batch failed with {type(error).__name__}") from None
+
+    def generate_from(self, source: Source) -> Iterator[Completion]:
+        """The same for requests that come bit by bit; decoder-only models alone (``Capabilities.is_open``)."""
+        with _translated():
+            yield from decode_from(lambda: self._arrived(source()), self._decoder_only_of, self.vocabulary)
+
+    def _arrived(self, requests: Sequence[Request]) -> list[Running]:
+        refuse_unreadable(requests, self._capabilities.context)
+        refuse_beams(requests, "this architecture")
+        return [self._running(request) for request in sorted(requests, key=lambda each: len(self.read_first(each)))]
+
+    def _decoder_only_of(self, rows: Sequence[Running]) -> decoder_only.DecoderOnlyStepper:
+        return self._decoder_only([self.read_first(row.request) for row in rows])
 
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
         if not requests:
@@ -176,6 +184,9 @@ class TorchEngine:
         """A batch of what ``read_first`` gave, sorted by length; only where the model ``fits``."""
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
             return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary, self._recorder)
+        return self._decoder_only(inputs)
+
+    def _decoder_only(self, inputs: Sequence[Sequence[int]]) -> decoder_only.DecoderOnlyStepper:
         return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes, self._recorder)
 
     def read_first(self, request: Request) -> Sequence[int]:
@@ -206,3 +217,18 @@ def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
     embeds = architecture is Architecture.EMBEDDER
     if unable := [kind for kind in spec.kinds if (kind == "embed") is not embeds]:
         raise ConfigurationError(f"model {spec.name}: its architecture ({architecture}) cannot serve {unable[0]}")
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """torch's errors as ours, which name nothing of what was sent."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except (torch.OutOfMemoryError, MemoryError):
+        raise OutOfMemoryError("the batch does not fit the device") from None
+    except Exception as error:
+        if "DefaultCPUAllocator: can't allocate memory" in str(error):
+            raise OutOfMemoryError("the batch does not fit the memory") from None
+        raise EngineError(f"the batch failed with {type(error).__name__}") from None
