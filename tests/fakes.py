@@ -2,13 +2,22 @@
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from lengthwise.catalog import ModelSpec
 from worker.engine.echo import EchoEngine
-from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OutOfMemoryError, Request
+from worker.engine.protocol import (
+    Capabilities,
+    Completion,
+    EngineError,
+    EngineUnavailable,
+    OutOfMemoryError,
+    Request,
+    Source,
+)
 
 END = "</s>"
 
@@ -57,12 +66,43 @@ class WatchedEngine(EchoEngine):
     def __init__(self, spec: ModelSpec, before: Callable[[Sequence[Request]], None] = lambda _: None) -> None:
         super().__init__(spec)
         self.batches: list[list[Request]] = []
-        self._before = before
+        self.before = before
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         self.batches.append(list(requests))
-        self._before(requests)
+        self.before(requests)
         yield from super().generate(requests)
+
+
+class OpenEcho(WatchedEngine):
+    """Echoes a token a step, and lets others join: an answer takes as many steps as it has tokens.
+
+    ``between`` is called before each step with the number of rows, and may raise. ``joined`` are the portions that it
+    was given, in ``n_opened`` batches.
+    """
+
+    def __init__(self, spec: ModelSpec, between: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__(spec)
+        self.joined: list[list[Request]] = []
+        self.n_opened = 0
+        self.most_rows = 0
+        self._between = between
+
+    def capabilities(self) -> Capabilities:
+        return replace(super().capabilities(), is_open=True, is_packed=True)
+
+    def generate_from(self, source: Source) -> Iterator[Completion]:
+        self.n_opened += 1
+        rows: dict[int, tuple[Request, int]] = {}
+        while (joining := list(source())) or rows:
+            if joining:
+                self.joined.append(joining)
+                rows |= {request.id: (request, 0) for request in joining}
+            self.most_rows = max(self.most_rows, len(rows))
+            self._between(len(rows))
+            rows = {number: (request, steps + 1) for number, (request, steps) in rows.items()}
+            for number in [number for number, (request, steps) in rows.items() if steps >= len(request.tokens)]:
+                yield from EchoEngine.generate(self, [rows.pop(number)[0]])
 
 
 class PickyEngine(WatchedEngine):

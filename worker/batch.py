@@ -28,13 +28,20 @@ def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
     answered = {completion.id for completion in completions}
     rest = [index for index in batch if index not in answered]
     log.warning("batch of %d failed (%s), %d to run again", len(batch), type(error).__name__, len(rest))
+    isolate(work, model, rest, error, sum(computed), is_alone=len(batch) == 1)
+
+
+def isolate(
+    work: Work, model: Loaded, rest: Sequence[int], error: EngineError, n_tokens: int, *, is_alone: bool
+) -> None:
+    """Runs what a batch of ``n_tokens`` left unanswered by halves; who stood alone in it is to blame."""
     is_memory = isinstance(error, OutOfMemoryError)
-    if len(batch) == 1:
+    if is_alone:
         for index in rest:
             work.fail(index, "out_of_memory" if is_memory else "engine_error")
         return
     if is_memory:
-        model.shrink(sum(computed) * work.beams)
+        model.shrink(n_tokens * work.beams)
     middle = (len(rest) + 1) // 2
     for half in (rest[:middle], rest[middle:]):
         if half:

@@ -25,12 +25,19 @@ _MAX_DELAY_SECONDS = 60
 class Prepared:
     """A claim that can run at once. Its lease is being renewed."""
 
+    pool: str
     claim: Claim
     lease: Lease
     model: Loaded
     work: Work
     #: By the monotonic clock.
     claimed_at: float
+
+    def add(self, more: Claim) -> None:
+        """Takes in what its token has claimed since."""
+        self.claim.shards.update(more.shards)
+        self.lease.add(more.shards)
+        self.work.add(more)
 
     @property
     def is_urgent(self) -> bool:
@@ -73,6 +80,17 @@ def prepare_urgent(pool: str) -> Prepared | None:
     return None if claimed is None else _made_ready(pool, claimed)
 
 
+def claim_more(prepared: Prepared) -> bool:
+    """Claims another batch of its pool beside what is in hand; False if nothing waits. Raises ``Unavailable``."""
+    current, spec, token = settings.get(), prepared.model.spec, prepared.claim.token
+    limits = Limits(tokens=spec.batch_tokens, items=spec.batch_rows, thin=spec.batch_rows)
+    with database.translated(), database.engine().begin() as connection:
+        more = claim(connection, prepared.pool, token, limits, lease_seconds=current.lease_seconds, with_suspects=False)
+    if more is not None:
+        prepared.add(more)
+    return more is not None
+
+
 def _is_waited_for(pool: str) -> bool:
     """Asked without a transaction, which would take longer than the question."""
     with database.translated(), database.engine().connect() as connection:
@@ -98,7 +116,7 @@ def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
     except BaseException:
         lease.stop()
         raise
-    return Prepared(claimed, lease, model, work, claimed_at)
+    return Prepared(pool, claimed, lease, model, work, claimed_at)
 
 
 def _claim(pool: str, *, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:

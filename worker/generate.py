@@ -2,12 +2,14 @@
 
 import logging
 import time
+from functools import partial
 
 from lengthwise import queue
 from lengthwise.errors import Unavailable
 from worker import batch, drain, renewal
 from worker.claiming import Prepared
 from worker.engine.protocol import EngineUnavailable
+from worker.open_batch import OpenBatch
 from worker.pipeline import Pipeline
 from worker.turn import Turn
 
@@ -53,11 +55,19 @@ def _run(prepared: Prepared, pipeline: Pipeline, *, is_between: bool = False) ->
 
 def _compute(prepared: Prepared, pipeline: Pipeline, *, is_between: bool) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
-    work, model, lease = prepared.work, prepared.model, prepared.lease
+    model = prepared.model
     if model.pause_seconds:
         return  # claimed before its engine became unavailable
-    settled_at = time.monotonic()
     model.grow()
+    if (engine := model.open_engine) and not is_between and not prepared.is_suspect:
+        OpenBatch(prepared, pipeline, partial(_run, pipeline=pipeline, is_between=True)).run(engine)
+    else:
+        _compute_by_batches(prepared, pipeline, is_between=is_between)
+
+
+def _compute_by_batches(prepared: Prepared, pipeline: Pipeline, *, is_between: bool) -> None:
+    work, model, lease = prepared.work, prepared.model, prepared.lease
+    settled_at = time.monotonic()
     done = 0
     while done < len(work.pieces):
         indexes = range(done, len(work.pieces))

@@ -39,6 +39,11 @@ class Lease:
         """False once the shard was found cancelled, expired or in another's hands: its work is in vain."""
         return shard_id in self._held
 
+    def add(self, shard_ids: Iterable[int]) -> None:
+        """What the token holds besides from now on."""
+        with self._lock:
+            self._held |= set(shard_ids)
+
     def check(self) -> None:
         """Looks what is still held, unless that was looked at just now; a database that is away says nothing."""
         if time.monotonic() - self._known_at >= _CHECK_SECONDS:

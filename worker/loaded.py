@@ -13,7 +13,7 @@ from lengthwise.catalog_file import CatalogFile
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import Model
 from worker.engine import registry
-from worker.engine.protocol import Capabilities, Engine, EngineError
+from worker.engine.protocol import Capabilities, Engine, EngineError, OpenEngine
 from worker.garbage import collect_seldom
 from worker.memo import Memo
 from worker.plan import planner
@@ -64,6 +64,11 @@ class Loaded:
     def is_slow(self) -> bool:
         """Whether its batches are long enough for what is done beside them in threads; False while nothing is known."""
         return self.engine_seconds is not None and self.engine_seconds >= _QUICK_SECONDS
+
+    @property
+    def open_engine(self) -> OpenEngine | None:
+        """The engine, if requests may join its batches while they run."""
+        return self.engine if self.capabilities.is_open and isinstance(self.engine, OpenEngine) else None
 
     def took(self, batch_seconds: float, engine_seconds: float) -> None:
         """Another batch took this long, its answers' way into results included."""

@@ -57,7 +57,7 @@ class Pipeline:
     """Around one slice of work. Everything that it began is settled or given back when it is left."""
 
     def __init__(self, turn: Turn) -> None:
-        self._turn = turn
+        self.turn = turn
         self._threads = ThreadPoolExecutor(1, "claim"), ThreadPoolExecutor(1, "settle")
         self._ahead: Future[Prepared | None] | None = None
         self._is_needed = Event()
@@ -73,7 +73,7 @@ class Pipeline:
             if renewal.is_due():
                 self._catch_up()  # what is settled behind holds its model
                 renewal.renew()
-            prepared = prepare(self._turn)
+            prepared = prepare(self.turn)
         if prepared is not None and prepared.is_suspect:
             try:
                 self._catch_up()
@@ -90,7 +90,7 @@ class Pipeline:
             return None
         self._looked_at = now
         try:
-            return prepare_urgent(self._turn.pool)
+            return prepare_urgent(self.turn.pool)
         except Unavailable as error:  # what is in hand can run without a database
             log.warning("not looked for anything more urgent: %s", error)
             return None
@@ -99,7 +99,7 @@ class Pipeline:
         """Makes the next claim ready in time for the end of a batch that begins now and is the last of ``current``."""
         if not current.model.is_slow or current.is_suspect or self._ahead is not None:
             return
-        if self._turn.is_over or drain.is_stopping() or renewal.is_due():
+        if self.turn.is_over or drain.is_stopping() or renewal.is_due():
             return
         needed_at = time.monotonic() + (current.model.batch_seconds or 0.0)
         self._is_needed.clear()
@@ -107,7 +107,7 @@ class Pipeline:
         def in_time() -> Prepared | None:
             self._is_needed.wait(max(0.0, needed_at - _lead.seconds() - time.monotonic()))
             began_at = time.monotonic()
-            prepared = prepare(self._turn, with_suspects=False)
+            prepared = prepare(self.turn, with_suspects=False)
             _lead.took(time.monotonic() - began_at)
             return prepared
 

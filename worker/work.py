@@ -107,11 +107,15 @@ class Work:
         self._whole: list[ShardInHand] = []
         self.pieces: list[Piece] = []
         self._open: dict[int, ShardInHand] = {}
+        self.add(claim)
+
+    def add(self, claim: Claim) -> None:
+        """Takes in what was claimed since."""
         for claimed, job, entries in _entries(claim):
             self._open |= {entry.shard.id: entry.shard for entry in entries}
             job.sharing = claimed.tenant_id if claimed.deduplicate else None
             if not job.kind.is_per_item:
-                job.decoding = job.kind.decoding(model.spec, job.params)
+                job.decoding = job.kind.decoding(self._model.spec, job.params)
                 job.asker = _asker(job, job.decoding)
             self._prompt(job, entries)
 

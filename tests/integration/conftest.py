@@ -3,23 +3,32 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import pytest
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from lengthwise import database, queue, settings
+from lengthwise.catalog import ModelSpec
 from lengthwise.ledger import sweep
 from tests import caller
 from tests import servers as real
 from tests.conftest import forget
-from tests.fakes import write_catalog
+from tests.fakes import WatchedEngine, write_catalog
 from worker import deliver, drain, loaded
+from worker.engine import registry
 from worker.generate import generate
 
 #: Runs every waiting pool until none waits.
 RunWorker = Callable[[], None]
+Engine = TypeVar("Engine", bound=WatchedEngine)
+
+
+class Give(Protocol):
+    """Has the worker's model run by an engine of the test's own, made of the model's spec."""
+
+    def __call__(self, make: Callable[[ModelSpec], Engine]) -> Engine: ...
 
 
 @pytest.fixture
@@ -41,6 +50,18 @@ def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.Monk
     yield
     loaded.forget()
     drain.forget()
+
+
+@pytest.fixture
+def give(monkeypatch: pytest.MonkeyPatch) -> Give:
+    def given(make: Callable[[ModelSpec], Engine]) -> Engine:
+        spec = loaded.spec("echo")
+        assert spec is not None
+        engine = make(spec)
+        monkeypatch.setattr(registry, "load", lambda _: engine)
+        return engine
+
+    return given
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """The generation task in this process: whatever the engine does, each item ends once and as it should."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from random import Random
 from threading import Semaphore
@@ -19,6 +19,7 @@ from lengthwise.ledger import settle as real
 from lengthwise.ledger.settle import Settled
 from lengthwise.states import Priority
 from tests import fakes
+from tests.integration.conftest import Give
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
 from tests.servers import wait_until
 from worker import drain, lease, loaded, settlement, turn
@@ -28,22 +29,6 @@ from worker.engine.protocol import Request
 from worker.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("worker")
-
-Give = Callable[[Callable[[ModelSpec], fakes.WatchedEngine]], fakes.WatchedEngine]
-
-
-@pytest.fixture
-def give(monkeypatch: pytest.MonkeyPatch) -> Give:
-    """Has the worker's model run by an engine of the test's own."""
-
-    def given(make: Callable[[ModelSpec], fakes.WatchedEngine]) -> fakes.WatchedEngine:
-        spec = loaded.spec("echo")
-        assert spec is not None
-        engine = make(spec)
-        monkeypatch.setattr(registry, "load", lambda _: engine)
-        return engine
-
-    return given
 
 
 def texts(count: int, seed: int = 1, longest: int = 200) -> list[str]:
@@ -73,7 +58,6 @@ def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones
     job = submit(sent)
     task.generate(POOL)
     assert is_echoed(job, sent)
-    assert isinstance(engine, fakes.SmallEngine)
     assert 0 < engine.n_failures < len(engine.batches)
 
 
@@ -130,7 +114,6 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
 
 def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(give: Give) -> None:
     engine = give(fakes.AwayEngine)
-    assert isinstance(engine, fakes.AwayEngine)
     sent = texts(1000)
     job = submit(sent)
     task.generate(POOL)

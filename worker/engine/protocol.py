@@ -6,7 +6,7 @@ Knows nothing of jobs, tenants or items. Backends register under the entry-point
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import Unavailable
@@ -131,6 +131,7 @@ class Engine(Protocol):
         ...
 
 
+@runtime_checkable
 class OpenEngine(Engine, Protocol):
     """One whose ``Capabilities.is_open``: a batch that never runs out of rows."""
 

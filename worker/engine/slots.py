@@ -240,10 +240,10 @@ class SlotLayer(CacheLayerMixin):
         new = before if joined is None else (joined.keys, joined.values)
         self.lazy_initialization(key_states, value_states)
         heads = key_states.shape[1]
-        for old, fresh, store in zip(before, new, (self.keys, self.values), strict=True):
+        for old, fresh, kept in zip(before, new, (self.keys, self.values), strict=True):
             for is_new, source, source_row, target, target_row, count, length in self.slots.moves:
                 taken = _rows(fresh if is_new else old, heads, source, source_row, count)[:, :, :length]
-                _rows(store, heads, target, target_row, count)[:, :, :length] = taken
+                _rows(kept, heads, target, target_row, count)[:, :, :length] = taken
 
     def join(self, other: "SlotLayer") -> None:
         """What another one holds moves in here with the next step, as ``slots`` says."""
