@@ -22,8 +22,11 @@ from worker.engine.protocol import (
 END = "</s>"
 
 
-def write_echo_model(folder: Path, context: int = 512, seconds_per_batch: float = 0) -> Path:
-    """A model folder for the engine ``echo``: a token a character, so that lengths can be counted by eye."""
+def write_echo_model(folder: Path, **config: float) -> Path:
+    """A model folder for the engine ``echo``: a token a character, so that lengths can be counted by eye.
+
+    Of its ``config``, ``seconds_per_batch`` is its pace or, where others join, ``seconds_per_step``.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     alphabet = [chr(code) for code in (*range(0x20, 0x7F), *range(0xE000, 0xE008))] + list("我吃了一个苹果。你好")
     vocabulary = {token: index for index, token in enumerate(["<unk>", END, ">>en<<", ">>de<<", *alphabet])}
@@ -32,8 +35,7 @@ def write_echo_model(folder: Path, context: int = 512, seconds_per_batch: float 
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([END, ">>en<<", ">>de<<", "<unk>"])
     tokenizer.save(str(folder / "tokenizer.json"))
-    config = {"eos_token_id": 1, "max_position_embeddings": context, "seconds_per_batch": seconds_per_batch}
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps({"eos_token_id": 1, "max_position_embeddings": 512} | config))
     return folder
 
 
@@ -52,9 +54,9 @@ placeholders = "copy"
 """
 
 
-def write_catalog(folder: Path, context: int = 512, seconds_per_batch: float = 0) -> Path:
+def write_catalog(folder: Path, **config: float) -> Path:
     """A ``models.toml`` of one echoing model that serves translate and generate."""
-    write_echo_model(folder / "echo", context, seconds_per_batch)
+    write_echo_model(folder / "echo", **config)
     path = folder / "models.toml"
     path.write_text(CATALOG)
     return path
@@ -75,7 +77,7 @@ class WatchedEngine(EchoEngine):
 
 
 class OpenEcho(WatchedEngine):
-    """Echoes a token a step, and lets others join: an answer takes as many steps as it has tokens.
+    """Echoes a token a step, and lets others join.
 
     ``between`` is called before each step with the number of rows, and may raise. ``joined`` are the portions that it
     was given, in ``n_opened`` batches.
@@ -84,25 +86,24 @@ class OpenEcho(WatchedEngine):
     def __init__(self, spec: ModelSpec, between: Callable[[int], None] = lambda _: None) -> None:
         super().__init__(spec)
         self.joined: list[list[Request]] = []
-        self.n_opened = 0
-        self.most_rows = 0
+        self.n_opened = self.most_rows = 0
         self._between = between
 
     def capabilities(self) -> Capabilities:
         return replace(super().capabilities(), is_open=True, is_packed=True)
 
     def generate_from(self, source: Source) -> Iterator[Completion]:
+        def watched() -> Sequence[Request]:
+            joining = list(source())
+            self.joined += [joining] if joining else []
+            return joining
+
         self.n_opened += 1
-        rows: dict[int, tuple[Request, int]] = {}
-        while (joining := list(source())) or rows:
-            if joining:
-                self.joined.append(joining)
-                rows |= {request.id: (request, 0) for request in joining}
-            self.most_rows = max(self.most_rows, len(rows))
-            self._between(len(rows))
-            rows = {number: (request, steps + 1) for number, (request, steps) in rows.items()}
-            for number in [number for number, (request, steps) in rows.items() if steps >= len(request.tokens)]:
-                yield from EchoEngine.generate(self, [rows.pop(number)[0]])
+        return super().generate_from(watched)
+
+    def _step(self, n_rows: int) -> None:
+        self.most_rows = max(self.most_rows, n_rows)
+        self._between(n_rows)
 
 
 class PickyEngine(WatchedEngine):

@@ -10,7 +10,13 @@ from tests.engine import tiny
 from tests.engine.completions import completion_server
 from tests.engine.served import served
 from tests.fakes import write_catalog
-from worker.engine.conformance import Conformance, DecodingConformance, GenerationConformance, Subject
+from worker.engine.conformance import (
+    Conformance,
+    DecodingConformance,
+    GenerationConformance,
+    OpenConformance,
+    Subject,
+)
 from worker.engine.echo import EchoEngine
 from worker.engine.openai.engine import OpenAIEngine
 from worker.engine.protocol import Request
@@ -37,7 +43,7 @@ class TestTorchEncoderDecoder(TorchWriting):
     supports_beams = True
 
 
-class TestTorchDecoderOnly(TorchWriting):
+class TestTorchDecoderOnly(TorchWriting, OpenConformance):
     kind = "llama"
 
 
@@ -58,6 +64,13 @@ class TestEcho(GenerationConformance):
     def make(cls, folder: Path) -> Subject:
         engine = EchoEngine.load(Catalog.read(write_catalog(folder)).models["echo"])
         return Subject(engine, asked(), tiny.text)
+
+
+class TestOpenEcho(OpenConformance):
+    @classmethod
+    def make(cls, folder: Path) -> Subject:
+        path = write_catalog(folder, seconds_per_step=0.0001)
+        return Subject(EchoEngine.load(Catalog.read(path).models["echo"]), asked(), tiny.text)
 
 
 class TestOpenAI(DecodingConformance):

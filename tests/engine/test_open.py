@@ -29,7 +29,7 @@ def arriving(portions: Sequence[Sequence[Request]], every: int) -> Callable[[], 
 
 def run_open(engine: TorchEngine, portions: Sequence[Sequence[Request]], every: int) -> dict[int, Completion]:
     source, completions = arriving(portions, every), list[Completion]()
-    for _ in portions:  # it may run dry between any two
+    for _ in range(len(portions) * every):  # it may run dry between any two
         completions += engine.generate_from(source)
     assert len({completion.id for completion in completions}) == len(completions)
     return {completion.id: completion for completion in completions}

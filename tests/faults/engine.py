@@ -6,14 +6,14 @@ What an input does is decided by single characters in it, so that the harness ne
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from lengthwise.catalog import ModelSpec
 from tests.fakes import write_echo_model
 from tests.faults import control
 from worker.engine.echo import EchoEngine
-from worker.engine.protocol import Completion, OutOfMemoryError, Request
+from worker.engine.protocol import Completion, OutOfMemoryError, Request, Source
 
 #: Kills the process that runs it.
 POISON = "~"
@@ -49,15 +49,32 @@ class FaultyEngine(EchoEngine):
         self._control = control.of_environment()
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        self._control.reach("generating")
-        for request in requests:
-            for token in request.tokens:
-                if token in self._mark_of:
-                    self._suffer(self._mark_of[token], len(requests), len(request.tokens))
+        self._examine(requests, len(requests))
         for n_answered, completion in enumerate(super().generate(requests)):
             if n_answered == len(requests) // 2:
                 self._control.reach("halfway")
             yield completion
+
+    def generate_from(self, source: Source) -> Iterator[Completion]:
+        in_hand: set[int] = set()
+
+        def examined() -> Sequence[Request]:
+            if joining := source():
+                in_hand.update(request.id for request in joining)
+                self._examine(joining, len(in_hand))
+            return joining
+
+        for completion in super().generate_from(examined):
+            self._control.reach("halfway")
+            in_hand.discard(completion.id)
+            yield completion
+
+    def _examine(self, requests: Sequence[Request], n_requests: int) -> None:
+        self._control.reach("generating")
+        for request in requests:
+            for token in request.tokens:
+                if token in self._mark_of:
+                    self._suffer(self._mark_of[token], n_requests, len(request.tokens))
 
     def _suffer(self, mark: str, n_requests: int, n_tokens: int) -> None:
         if mark == IMMENSE or (mark == HEAVY and n_requests > 1):
@@ -73,13 +90,16 @@ class FaultyEngine(EchoEngine):
                 time.sleep(60)
 
 
-def install(folder: Path, seconds_per_batch: float) -> Path:
-    """Makes ``folder``, on PYTHONPATH, a place where the engine is found as ``faulty``; returns a ``models.toml``."""
+def install(folder: Path, pace: Mapping[str, float]) -> Path:
+    """Makes ``folder``, on PYTHONPATH, a place where the engine is found as ``faulty``; returns a ``models.toml``.
+
+    A batch takes ``seconds_per_batch`` of its pace; with ``seconds_per_step`` others join it.
+    """
     package = folder / "faulty-1.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: faulty\nVersion: 1\n")
     (package / "entry_points.txt").write_text(_ENTRY_POINTS)
-    write_echo_model(folder / "echo", seconds_per_batch=seconds_per_batch)
+    write_echo_model(folder / "echo", **pace)
     catalog = folder / "models.toml"
     catalog.write_text(_CATALOG)
     return catalog

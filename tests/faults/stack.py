@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -52,9 +52,9 @@ _ROOT = Path(__file__).parents[2]
 class Stack:
     """Ready when entered, gone when left; logs and data are in ``folder``."""
 
-    def __init__(self, folder: Path, seconds_per_batch: float = 0.02) -> None:
+    def __init__(self, folder: Path, pace: Mapping[str, float]) -> None:
         self._folder = folder
-        self._seconds_per_batch = seconds_per_batch
+        self._pace = pace
         self._exits = ExitStack()
         self._is_ready: dict[str, Callable[[], bool]] = {}
         self.keeper = Keeper()
@@ -117,7 +117,7 @@ class Stack:
             REDIS_VARIABLE: f"redis://127.0.0.1:{self.proxy.port}/0",
             **caller.VARIABLES,
             "LENGTHWISE_MASTER_KEY": MASTER_KEY,
-            "LENGTHWISE_MODELS": str(engine.install(engines, self._seconds_per_batch)),
+            "LENGTHWISE_MODELS": str(engine.install(engines, self._pace)),
             "PYTHONPATH": f"{_ROOT}:{engines}",
             control.FOLDER_VARIABLE: str(self._folder / "control"),
         }

@@ -27,7 +27,7 @@ def test_paths_are_relative_to_the_catalog_and_models_keep_their_order(tmp_path:
 
 
 def test_the_echo_catalog_serves_its_kinds(tmp_path: Path) -> None:
-    spec = Catalog.read(write_catalog(tmp_path, context=100)).models["echo"]
+    spec = Catalog.read(write_catalog(tmp_path, max_position_embeddings=100)).models["echo"]
     assert spec.kinds == ("translate", "generate")
     assert spec.context == 100
     assert spec.translate is not None

@@ -1,7 +1,4 @@
-"""Keys and values of past tokens, in memory that grows by doubling instead of by a copy at each step.
-
-Memory is zeroed: what a mask hides must still be finite.
-"""
+"""Keys and values of past tokens, in memory that grows by doubling instead of by a copy at each step."""
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
@@ -56,13 +53,9 @@ def grouped(sizes: Sequence[int]) -> list[Group]:
     return groups
 
 
-def resized(tensor: torch.Tensor, rows: torch.Tensor | None, length: int, capacity: int) -> torch.Tensor:
-    """A copy of the first ``length`` positions of these rows, or of all, with ``capacity`` of them, the others zero."""
-    taken = tensor[:, :, :length] if rows is None else tensor[:, :, :length].index_select(0, rows)
-    larger = tensor.new_empty(len(taken), tensor.shape[1], capacity, tensor.shape[-1])
-    larger[:, :, :length] = taken
-    larger[:, :, length:] = 0
-    return larger
+def room(like: torch.Tensor, shape: Sequence[int], dtype: torch.dtype, is_ours: bool) -> torch.Tensor:
+    """Memory for keys or values. What a mask hides must still be finite; our kernels read nothing that is hidden."""
+    return (like.new_empty if is_ours else like.new_zeros)(shape, dtype=dtype)
 
 
 class PastLayer(CacheLayerMixin):
@@ -83,14 +76,9 @@ class PastLayer(CacheLayerMixin):
         self.halves = halves
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        rows, heads, _, size = key_states.shape
         dtype = kept_dtype(key_states, value_states, self.halves)
-        self.hold(
-            key_states.new_zeros(rows, heads, 0, size, dtype=dtype),
-            value_states.new_zeros(rows, heads, 0, value_states.shape[-1], dtype=dtype),
-            0,
-            can_store(key_states, value_states),
-        )
+        keys, values = (states[:, :, :0].to(dtype) for states in (key_states, value_states))
+        self.hold(keys, values, 0, can_store(key_states, value_states))
 
     def hold(self, keys: torch.Tensor, values: torch.Tensor, length: int, is_ours: bool) -> None:
         """Rows of ``length`` tokens each, in their order."""
@@ -104,8 +92,16 @@ class PastLayer(CacheLayerMixin):
 
     def move(self, places: torch.Tensor | None, capacity: int) -> None:
         """Leaves the rows at these places, or all, in this order, with room for so many tokens."""
-        keys, values = (resized(store, places, self.length, capacity) for store in (self.keys, self.values))
+        keys, values = (self._moved(store, places, capacity) for store in (self.keys, self.values))
         self.hold(keys, values, self.length, self.is_ours)
+
+    def _moved(self, store: torch.Tensor, places: torch.Tensor | None, capacity: int) -> torch.Tensor:
+        taken = store[:, :, : self.length]
+        if places is not None:
+            taken = taken.index_select(0, places)
+        larger = room(store, (len(taken), store.shape[1], capacity, store.shape[-1]), store.dtype, self.is_ours)
+        larger[:, :, : self.length] = taken
+        return larger
 
     @property
     def token_bytes(self) -> int:

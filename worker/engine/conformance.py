@@ -1,7 +1,8 @@
 """What every backend promises, as tests to inherit: a backend's own test gives the subject, the rest is here.
 
-``Conformance`` is for every engine, ``GenerationConformance`` for those that write, ``DecodingConformance`` for those
-that also take prefixes, stop strings and sampling, or refuse them. Needs pytest; nothing of a worker imports this.
+``Conformance`` is for every engine, ``GenerationConformance`` for those that write, ``OpenConformance`` for those whose
+batches others may join, ``DecodingConformance`` for those that also take prefixes, stop strings and sampling, or refuse
+them. Needs pytest; nothing of a worker imports this.
 """
 
 import re
@@ -11,7 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from worker.engine.protocol import Architecture, Completion, Engine, EngineError, FinishReason, Request, Sampling
+from worker.engine.protocol import (
+    Architecture,
+    Completion,
+    Engine,
+    EngineError,
+    FinishReason,
+    OpenEngine,
+    Request,
+    Sampling,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +164,45 @@ class GenerationConformance(Conformance):
         silent, nothing = first._replace(max_new_tokens=0), Completion(first.id, (), FinishReason.LENGTH)
         assert subject.run([silent, second])[first.id] == nothing
         assert subject.run([silent]) == {first.id: nothing}
+
+
+class OpenConformance(GenerationConformance):
+    """Engines whose ``Capabilities.is_open``: others join a batch while it runs."""
+
+    @staticmethod
+    def run_open(subject: Subject, portions: Iterable[Sequence[Request]]) -> dict[int, Completion]:
+        """The completions where one portion joins before each step."""
+        assert subject.engine.capabilities().is_open
+        assert isinstance(subject.engine, OpenEngine)
+        waiting = iter(portions)
+        completions = list(subject.engine.generate_from(lambda: next(waiting, ())))
+        assert not list(waiting), "it must go on while something joins"
+        found = {completion.id: completion for completion in completions}
+        assert len(found) == len(completions)
+        return found
+
+    def test_who_joins_is_answered_as_in_a_batch(self, subject: Subject) -> None:
+        found, expected = self.run_open(subject, ([request] for request in subject.requests)), subject.run()
+        assert found.keys() == expected.keys()
+        if self.is_batch_invariant:
+            assert found == expected
+
+    def test_where_nothing_comes_nothing_runs(self, subject: Subject) -> None:
+        assert self.run_open(subject, []) == {}
+
+    def test_an_engine_goes_on_after_an_open_batch_that_nobody_heard_to_its_end(self, subject: Subject) -> None:
+        before = subject.run()
+        assert isinstance(subject.engine, OpenEngine)
+        portions = iter([subject.requests])
+        given_up = subject.engine.generate_from(lambda: next(portions, ()))
+        next(given_up)
+        del given_up
+        assert subject.run() == before
+
+    def test_who_joins_and_cannot_be_read_is_refused(self, subject: Subject) -> None:
+        good, bad = subject.requests[0], subject.requests[1]._replace(tokens=[])
+        with pytest.raises(EngineError):
+            self.run_open(subject, [[good], [bad]])
 
 
 class DecodingConformance(GenerationConformance):

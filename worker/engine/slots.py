@@ -15,7 +15,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine import flash
-from worker.engine.cache import CHUNK, chunks, grouped
+from worker.engine.cache import CHUNK, chunks, grouped, room
 from worker.engine.native.library import serves
 from worker.engine.native.tokens import can_store, kept_dtype, store
 
@@ -213,10 +213,8 @@ class SlotLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        shape = self.slots.positions * like.shape[1], like.shape[-1]
-        # What a mask hides must still be finite; our kernels read nothing that is hidden.
         is_ours = serves(like) or (self.halves and dtype == torch.float16)
-        return (like.new_empty if is_ours else like.new_zeros)(shape, dtype=dtype)
+        return room(like, (self.slots.positions * like.shape[1], like.shape[-1]), dtype, is_ours)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any

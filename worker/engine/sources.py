@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from worker.engine.cache import Group, blocks, grouped
+from worker.engine.cache import Group, blocks, grouped, room
 from worker.engine.native.tokens import can_store, kept_dtype, narrowed
 
 
@@ -54,12 +54,9 @@ class Sources:
 
 
 class SourceLayer(CacheLayerMixin):
-    """One layer, ``[vectors, size]``: of every row, of every head, of every position.
+    """One layer, ``[vectors, size]``: of every row, of every head, of every position."""
 
-    What is padding is zero, but where our kernels run, which do not read it.
-    """
-
-    #: Whether they do.
+    #: Whether our kernels read it.
     is_ours = False
     keys: torch.Tensor
     values: torch.Tensor
@@ -76,8 +73,7 @@ class SourceLayer(CacheLayerMixin):
         self.is_initialized = True
 
     def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        shape = self.sources.positions * like.shape[1], like.shape[-1]
-        return (like.new_empty if self.is_ours else like.new_zeros)(shape, dtype=dtype)
+        return room(like, (self.sources.positions * like.shape[1], like.shape[-1]), dtype, self.is_ours)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
