@@ -124,6 +124,9 @@ class Settings(BaseSettings):
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10
     #: A bell's task drains its pool for at most this long, so that acknowledgement stays short.
     slice_seconds: Annotated[float, Field(gt=0)] = 20
+    #: A batch that others join takes them in for at most this long: while it ends its rows grow few, and until it has
+    #: ended its bell is not acknowledged.
+    open_seconds: Annotated[float, Field(gt=0)] = 60
     #: A bell's task turns to another pool that waits after this long, if its model is loaded.
     turn_seconds: Annotated[float, Field(gt=0)] = 1
     #: How often a shard is tried whose model cannot be loaded, before its items end as errors.

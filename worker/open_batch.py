@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from lengthwise import settings
 from worker import batch, claiming, drain, renewal, watchdog
 from worker.claiming import Prepared
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OpenEngine, Request
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 
 #: Of the rows, or the tokens, of a batch one in so many is free before others join: they cost a pass through the model.
 _FREE_ONE_IN = 8
-#: So much a batch takes in, for it remembers all of it: while it ends its rows grow few.
+#: So much a batch takes in at most, for it remembers all of it.
 _MOST_PIECES = 10_000
 #: How long after a claim in vain another one is tried.
 _PAUSE_SECONDS = 0.1
@@ -33,6 +34,7 @@ class OpenBatch:
         self._prepared, self._pipeline, self._run_between = prepared, pipeline, run_between
         self._work, self._model = prepared.work, prepared.model
         self._settled_at = time.monotonic()
+        self._closes_at = self._settled_at + settings.get().open_seconds
         self._claimed_in_vain_at = -math.inf
         #: Pieces that were given to the engine, or need not be any more.
         self._n_begun = 0
@@ -146,15 +148,22 @@ class OpenBatch:
 
     def _claim(self) -> None:
         now = time.monotonic()
-        if now - self._claimed_in_vain_at < _PAUSE_SECONDS or self._is_to_end():
+        if now - self._claimed_in_vain_at < _PAUSE_SECONDS or self._is_to_end(now):
             return
-        if not claiming.claim_more(self._prepared):
+        if claiming.claim_more(self._prepared):
+            self._model.grow()
+        else:
             self._claimed_in_vain_at = now
 
-    def _is_to_end(self) -> bool:
-        """Whether nothing more is claimed for it: then its end is near, and with it another's beginning."""
-        is_full = len(self._work.pieces) >= _MOST_PIECES
-        self._is_closed |= is_full or renewal.is_due() or self._pipeline.turn.next() != self._prepared.pool
+    def _is_to_end(self, now: float) -> bool:
+        """Whether nothing more is claimed for it, so that its end is near; it stays so.
+
+        A suspect that is first in the pool must not wait behind what comes after it, nor join others.
+        """
+        turn = self._pipeline.turn
+        is_full = now > self._closes_at or len(self._work.pieces) >= _MOST_PIECES
+        is_others_turn = turn.next() != self._prepared.pool or turn.is_suspect
+        self._is_closed |= is_full or is_others_turn or renewal.is_due()
         return self._is_closed
 
     def _take(self) -> list[int]:

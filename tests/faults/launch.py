@@ -85,6 +85,7 @@ def install() -> None:
         from worker import claiming, settlement
 
         _wrap(claiming, "_claim", then=_note_claim)
+        _wrap(claiming, "claim_more", after="claimed")
         _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal, failing=_note_failure)
         _wrap(settlement, "put", after="committed")
     elif kind == "deliver":

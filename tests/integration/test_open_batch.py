@@ -202,12 +202,14 @@ def test_a_database_that_is_away_between_two_steps_loses_nothing(give: Give, mon
     assert is_echoed(job, sent)
 
 
-@pytest.mark.parametrize("why", ["another pool's turn", "a new revision", "it remembers enough"])
+@pytest.mark.parametrize("why", ["another pool's turn", "a new revision", "it remembers enough", "its time is over"])
 def test_a_batch_runs_what_it_holds_and_takes_in_no_more(give: Give, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
     engine = give(OpenEcho)
     match why:
         case "it remembers enough":
             monkeypatch.setattr(open_batch, "_MOST_PIECES", 64)
+        case "its time is over":
+            knobs(monkeypatch, open_seconds=0.000001)
         case "a new revision":
             monkeypatch.setattr(renewal, "is_due", lambda: engine.most_rows > 0)
             monkeypatch.setattr(renewal, "renew", lambda: setattr(engine, "most_rows", 0))
@@ -219,3 +221,20 @@ def test_a_batch_runs_what_it_holds_and_takes_in_no_more(give: Give, monkeypatch
     task.generate(POOL)
     assert all(is_echoed(job, each) for job, each in zip(jobs, sent, strict=True))
     assert engine.n_opened > 2
+
+
+def test_a_suspect_that_is_first_waits_for_the_batch_in_hand_alone_and_joins_nobody(
+    give: Give, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def come() -> None:
+        submit(["a suspect"])
+        sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
+
+    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    engine = give(partial(OpenEcho, between=once(5, come)))
+    job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
+    task.generate(POOL)
+    assert counts(job)["succeeded"] == 200
+    assert [len(batch) for batch in engine.batches] == [1], "by itself"
+    assert engine.n_opened == 2
+    assert len(engine.joined[0]) + len(engine.joined[1]) < 200, "before what came before it"
