@@ -68,7 +68,7 @@ class Outcome:
 
 
 #: Of the engine: seeds take turns between batches that run to their end and batches that others join.
-_PACES = {"seconds_per_batch": 0.02}, {"seconds_per_step": 0.0005}
+_PACES = {"seconds_per_batch": 0.02}, {"seconds_per_step": 0.0001}
 
 Say = Callable[[Outcome], None]
 
