@@ -14,11 +14,10 @@ from worker import batch, claiming, drain, renewal, watchdog
 from worker.claiming import Prepared
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OpenEngine, Request
 from worker.pipeline import Pipeline
+from worker.room import Room
 
 log = logging.getLogger(__name__)
 
-#: Of the rows, or the tokens, of a batch one in so many is free before others join: they cost a pass through the model.
-_FREE_ONE_IN = 8
 #: So much a batch takes in at most, for it remembers all of it.
 _MOST_PIECES = 10_000
 #: How long after a claim in vain another one is tried.
@@ -38,8 +37,8 @@ class OpenBatch:
         self._claimed_in_vain_at = -math.inf
         #: Pieces that were given to the engine, or need not be any more.
         self._n_begun = 0
-        #: Those that it has not answered, with their input tokens.
-        self._in_hand: dict[int, int] = {}
+        #: Those that it has not answered.
+        self._room = Room(self._model.spec.batch_rows, self._model.batch_tokens)
         self._answers: list[Completion] = []
         self._n_joined: list[int] = []
         self._is_closed = False
@@ -52,7 +51,7 @@ class OpenBatch:
         """
         while self._is_waiting and not drain.is_stopping() and self._failure is None:
             error = self._run_dry(engine)
-            left, self._in_hand = self._in_hand, {}
+            left, self._room.in_hand = self._room.in_hand, {}
             self._take_answers()
             if isinstance(error, EngineUnavailable):
                 raise error
@@ -81,7 +80,7 @@ class OpenBatch:
 
             try:
                 for completion in engine.generate_from(source):
-                    self._in_hand.pop(completion.id)
+                    self._room.leave(completion.id)
                     self._answers.append(completion)
             except (EngineError, EngineUnavailable) as error:
                 return error
@@ -106,7 +105,8 @@ class OpenBatch:
             return ()
         if urgent := self._pipeline.more_urgent(self._prepared):
             self._run_between(urgent)
-        return self._joining() if self._has_room else ()
+        self._room.tokens = self._model.batch_tokens
+        return self._joining() if self._room.is_wide else ()
 
     def _take_answers(self) -> None:
         answers, self._answers = self._answers, []
@@ -119,22 +119,8 @@ class OpenBatch:
             self._pipeline.settle(self._prepared, self._work.whole())
             self._settled_at = now
 
-    @property
-    def _free(self) -> tuple[int, int]:
-        """Rows and tokens."""
-        return self._model.spec.batch_rows - len(self._in_hand), self._model.batch_tokens - sum(self._in_hand.values())
-
-    @property
-    def _has_room(self) -> bool:
-        rows, tokens = self._free
-        is_free = (
-            rows * _FREE_ONE_IN >= self._model.spec.batch_rows and tokens * _FREE_ONE_IN >= self._model.batch_tokens
-        )
-        return is_free or not self._in_hand
-
     def _joining(self) -> Sequence[Request]:
-        rows, _ = self._free
-        if len(self._work.pieces) - self._n_begun < rows:
+        if len(self._work.pieces) - self._n_begun < self._room.free_rows:
             self._claim()
         if not self._is_waiting:
             return ()
@@ -142,7 +128,6 @@ class OpenBatch:
         if joining := self._take():
             computed = self._work.lengths(joining)
             self._work.charge(joining, computed)
-            self._in_hand |= zip(joining, computed, strict=True)
             self._n_joined.append(len(joining))
         return [self._work.request(index) for index in joining]
 
@@ -167,16 +152,13 @@ class OpenBatch:
         return self._is_closed
 
     def _take(self) -> list[int]:
-        """The next pieces that fit, one at least if nothing else is in hand."""
-        rows, tokens = self._free
+        """The next pieces that there is room for and that are still held."""
         taken: list[int] = []
-        while self._is_waiting and len(taken) < rows:
+        while self._is_waiting:
             index = self._n_begun
             if self._prepared.lease.holds(self._work.shard_of(index)):
-                (length,) = self._work.lengths([index])
-                if length > tokens and (taken or self._in_hand):
+                if not self._room.admit(index, *self._work.lengths([index])):
                     break
-                tokens -= length
                 taken.append(index)
             self._n_begun += 1
         return taken

@@ -1,6 +1,7 @@
-"""Our engine, planned as a worker plans a claim of these items."""
+"""Our engine, given these items as a worker gives it those of a claim."""
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -8,9 +9,10 @@ import torch
 
 from benchmarks.engine.workload import Item, Workload, lengths
 from lengthwise.catalog import ModelSpec
-from worker.engine.protocol import Request
+from worker.engine.protocol import Completion, Request
 from worker.engine.torch_engine import TorchEngine
 from worker.plan import planner
+from worker.room import Room
 
 
 class Int8:
@@ -36,18 +38,41 @@ class Int8:
         self.cut = planner(self.engine.capabilities())
 
     def batches(self, items: Sequence[Item]) -> list[list[int]]:
+        """One, where all may join it."""
+        if self.engine.capabilities().is_open:
+            return [list(range(len(items)))]
         return self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows)
 
     def run(self, items: Sequence[Item]) -> list[int]:
         written = [0] * len(items)
-        for batch in self.batches(items):
-            requests = [Request(index, items[index].tokens, items[index].n_output) for index in batch]
-            for completion in self.engine.generate(requests):
-                written[completion.id] = len(completion.tokens)
+        for completion in self._open(items) if self.engine.capabilities().is_open else self._by_batches(items):
+            written[completion.id] = len(completion.tokens)
         return written
+
+    def _by_batches(self, items: Sequence[Item]) -> Iterator[Completion]:
+        for batch in self.batches(items):
+            yield from self.engine.generate([_request(items, index) for index in batch])
+
+    def _open(self, items: Sequence[Item]) -> Iterator[Completion]:
+        room, waiting = Room(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
+
+        def joining() -> list[Request]:
+            taken: list[Request] = []
+            if room.is_wide:
+                while waiting and room.admit(waiting[0], len(items[waiting[0]].tokens)):
+                    taken.append(_request(items, waiting.popleft()))
+            return taken
+
+        for completion in self.engine.generate_from(joining):
+            room.leave(completion.id)
+            yield completion
+
+
+def _request(items: Sequence[Item], index: int) -> Request:
+    return Request(index, items[index].tokens, items[index].n_output)
 
 
 class Exact(Int8):
-    """fp32 through oneDNN."""
+    """In fp32."""
 
     quantization = "none"
