@@ -92,7 +92,10 @@ def worker(
     queues: Annotated[str, typer.Option(help="generate, deliver, or both with a comma.")] = ",".join(program.QUEUES),
     name: Annotated[str | None, typer.Option(help="This worker's name, unique on this host.")] = None,
     loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
-    devices: Annotated[str | None, typer.Option(help="A process each: all, or a list such as cuda:0,cuda:1.")] = None,
+    devices: Annotated[
+        str | None,
+        typer.Option(help="A process each: all, or a list such as cuda:0,cuda:1; cuda:0+cuda:1 share models."),
+    ] = None,
 ) -> None:
     """Run a Celery worker: generation, one process a GPU; or deliveries and the sweep."""
     wanted = list(dict.fromkeys(part.strip() for part in queues.split(",")))

@@ -10,6 +10,8 @@ import sys
 from lengthwise.errors import ConfigurationError
 
 ALL = "all"
+#: Between devices that share a model.
+TOGETHER = "+"
 #: Importing torch is most of it; the first time after an installation may take long.
 _COUNT_SECONDS = 120
 
@@ -17,18 +19,24 @@ _COUNT_SECONDS = 120
 def named(option: str) -> list[str]:
     """``cuda:0`` or ``cpu`` for each process to be; ``all`` is every GPU, or the CPU where there is none.
 
-    Raises ``ConfigurationError`` for what is no device or not on this machine.
+    ``cuda:0+cuda:1`` are two that share each model. Raises ``ConfigurationError`` for what is no device or not on this
+    machine.
     """
     wanted = [part.strip() for part in option.split(",")]
     if wanted == [ALL]:
         return _gpus() or ["cpu"]
     for each in wanted:
-        if not re.fullmatch(r"cpu|cuda:\d+", each, re.ASCII):
+        if not re.fullmatch(r"cpu(\+cpu)*|cuda:\d+(\+cuda:\d+)*", each, re.ASCII):
             raise ConfigurationError(f"--devices: {each!r} is neither {ALL} nor a device such as cuda:0 or cpu")
-    known = ["cpu"] if set(wanted) == {"cpu"} else ["cpu", *_gpus()]
+    single = [device for each in wanted for device in each.split(TOGETHER)]
+    known = ["cpu"] if set(single) == {"cpu"} else ["cpu", *_gpus()]
+    for device in single:
+        if device not in known:
+            raise ConfigurationError(f"--devices: this machine has no {device}, only {', '.join(known)}")
     for each in wanted:
-        if each not in known:
-            raise ConfigurationError(f"--devices: this machine has no {each}, only {', '.join(known)}")
+        parts = each.split(TOGETHER)
+        if len(set(parts)) < len(parts) and parts[0] != "cpu":
+            raise ConfigurationError(f"--devices: {each!r} names a device twice")
     return wanted
 
 

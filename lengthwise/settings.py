@@ -65,8 +65,8 @@ class Settings(BaseSettings):
     models: Path = DEMO_CATALOG
     #: How often the API and the workers look whether ``models`` was changed.
     models_seconds: Annotated[float, Field(gt=0)] = 1
-    #: Where a generation worker runs models whose ``device`` is auto.
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    #: Where a generation worker runs models whose ``device`` is auto; several joined by + share each of them.
+    device: Annotated[str, Field(pattern=r"^(auto|cpu(\+cpu)*|cuda(:\d+)?|cuda:\d+(\+cuda:\d+)+)$")] = "auto"
 
     # API
     host: str = "127.0.0.1"

@@ -25,6 +25,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
         ("cuda:1, cuda:0", ["cuda:1", "cuda:0"]),
         ("cpu,cpu", ["cpu", "cpu"]),
         ("cuda:0,cuda:0,cpu", ["cuda:0", "cuda:0", "cpu"]),
+        ("cuda:0+cuda:1,cpu+cpu", ["cuda:0+cuda:1", "cpu+cpu"]),
     ],
 )
 def test_what_is_named_is_what_is_run_on(option: str, found: list[str]) -> None:
@@ -42,6 +43,10 @@ def test_what_is_named_is_what_is_run_on(option: str, found: list[str]) -> None:
         ("cuda", "'cuda'"),
         ("cuda:x", "'cuda:x'"),
         ("cuda:2", "no cuda:2, only cpu, cuda:0, cuda:1"),
+        ("cuda:0+cuda:2", "no cuda:2, only cpu, cuda:0, cuda:1"),
+        ("cuda:0+cuda:0", "twice"),
+        ("cuda:0+cpu", r"'cuda:0\+cpu'"),
+        ("cuda:0+", r"'cuda:0\+'"),
     ],
 )
 def test_what_is_no_device_or_is_not_there_is_said(option: str, said: str) -> None:

@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.distributed.device_mesh import DeviceMesh
 
+from lengthwise.errors import ConfigurationError
 from worker.engine.head import fold_bias
 from worker.engine.joined import join_linears
 from worker.engine.linear import ExactHead, PackedLinear, RowInt8Linear, has_int8, has_onednn, replace_linears
@@ -74,6 +76,36 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     elif has_onednn():
         replace_linears(model, lambda _, linear: PackedLinear(linear))
     shorten(model)
+
+
+def share(model: Any, where: torch.device, mesh: DeviceMesh) -> None:
+    """Leaves this process its part of each layer, as transformers plans it, and moves that.
+
+    Raises ``ConfigurationError`` where transformers has no plan for the model.
+    """
+    if where.type != "cpu":
+        fuse_norms(model, TorchRmsNorm)
+    try:
+        from transformers.distributed.configuration_utils import DistributedConfig
+        from transformers.distributed.tensor_parallel import apply_tensor_parallelism
+
+        plan, *_ = model._resolve_parallel_plans(DistributedConfig(tp_size=mesh.size(), tp_plan="auto"))
+    except (ImportError, AttributeError):
+        raise ConfigurationError("a model on several devices needs transformers 5.23 or later") from None
+    if not plan:
+        raise ConfigurationError("transformers has no plan by which this model could be split")
+    _untie(model)
+    apply_tensor_parallelism(model, mesh, plan)
+    model.to(where)
+
+
+def _untie(model: nn.Module) -> None:
+    """Each layer gets weights of its own: those that share them are split in different ways."""
+    known = dict(model.named_parameters())
+    for name, weights in list(model.named_parameters(remove_duplicate=False)):
+        if name not in known:
+            path, _, own = name.rpartition(".")
+            setattr(model.get_submodule(path), own, nn.Parameter(weights.detach().clone(), requires_grad=False))
 
 
 def _int8(linear: nn.Linear, labels: int | None) -> nn.Module:

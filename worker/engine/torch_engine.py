@@ -11,6 +11,7 @@ from typing import Any, Self
 
 import torch
 from tokenizers import Tokenizer
+from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
@@ -57,18 +58,20 @@ log = logging.getLogger(__name__)
 class TorchEngine:
     """One loaded model. Not for two threads at once; uses as many of torch's threads as the process has."""
 
-    def __init__(self, model: Any, folder: Path, capabilities: Capabilities, fits: bool) -> None:
+    def __init__(
+        self, model: Any, folder: Path, capabilities: Capabilities, fits: bool, *, can_record: bool = True
+    ) -> None:
         self.model, self.folder, self.fits = model, folder, fits
         self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
         self._rules = search_rules(folder, model.config.to_dict())
         self._capabilities = capabilities
         self._prefixes = Prefixes()
-        self._recorder = Recorder() if model.device.type == "cuda" else None
+        self._recorder = Recorder() if can_record and model.device.type == "cuda" else None
         self._pooling = Pooling.read(folder)
 
     @classmethod
-    def load(cls, spec: ModelSpec) -> Self:
-        """Loads the model once.
+    def load(cls, spec: ModelSpec, mesh: DeviceMesh | None = None) -> Self:
+        """Loads the model once, or this process's part of it, where each of a ``mesh`` has one.
 
         Raises ``ConfigurationError`` if its files do not match their manifest, are not of a kind that is read, or are
         an embedder's where the model is to serve another kind, or the other way round; and ``EngineError`` if the
@@ -84,12 +87,15 @@ class TorchEngine:
         quantization = precision.possible(spec.quantization, where, fits)
         dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
         model = loading.load_model(spec, dtype, attention.NAME if fits else None)
-        precision.apply(model, quantization, where, kind)
+        if mesh is None:
+            precision.apply(model, quantization, where, kind)
+        else:
+            precision.share(model, where, mesh)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
         is_open = is_packed and kind is Architecture.DECODER_ONLY
         capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed, is_open)
-        engine = cls(model, spec.folder, capabilities, fits)
+        engine = cls(model, spec.folder, capabilities, fits, can_record=mesh is None)
         if is_packed:
             engine._limit_batches(spec, where)
         return engine
