@@ -83,10 +83,17 @@ def test_a_refusal_keeps_them_in_step(engine: ShardedEngine) -> None:
 
 @pytest.mark.parametrize("is_open_batch", [False, True])
 def test_a_batch_that_nobody_heard_to_its_end_keeps_them_in_step(engine: ShardedEngine, is_open_batch: bool) -> None:
-    portions = iter([requests()])
-    given_up = engine.generate_from(lambda: next(portions, ())) if is_open_batch else engine.generate(requests())
+    portions, asked = iter([requests()]), list[int]()
+
+    def source() -> Sequence[Request]:
+        asked.append(1)
+        return next(portions, ())
+
+    given_up = engine.generate_from(source) if is_open_batch else engine.generate(requests())
     next(given_up)
+    before = len(asked)
     del given_up
+    assert len(asked) == before, "nobody joins whom nobody hears"
     assert len(list(engine.generate(requests()))) == len(requests())
 
 

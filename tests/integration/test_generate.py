@@ -43,6 +43,13 @@ def is_echoed(job: UUID, sent: Sequence[str]) -> bool:
     return all(found[index]["output"]["text"] == text[::-1] for index, text in enumerate(sent))
 
 
+def fails_alone(job: UUID, sent: Sequence[str], index: int, code: str) -> bool:
+    """Whether all but one are echoed."""
+    found = outputs(job)
+    is_failed: bool = found.pop(index)["error"]["code"] == code
+    return is_failed and all(line["output"]["text"] == sent[place][::-1] for place, line in found.items())
+
+
 def test_thousands_of_items_of_many_jobs_all_come_right() -> None:
     sent = [texts(count, seed) for seed, count in enumerate([1500, 1, 700, 300, 64])]
     jobs = [submit(each, tenant=tenant) for each, tenant in zip(sent, [DEFAULT, new_tenant()] * 3, strict=False)]
@@ -66,9 +73,7 @@ def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: Give) -> 
     sent = [*texts(200, longest=100), "x" * 200]
     job = submit(sent)
     task.generate(POOL)
-    found = outputs(job)
-    assert found.pop(200)["error"]["code"] == "out_of_memory"
-    assert all(found[index]["output"]["text"] == sent[index][::-1] for index in range(200))
+    assert fails_alone(job, sent, 200, "out_of_memory")
 
 
 def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: Give) -> None:
@@ -77,9 +82,7 @@ def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: G
     sent.insert(100, "x" * 33)
     job = submit(sent)
     task.generate(POOL)
-    found = outputs(job)
-    assert found.pop(100)["error"]["code"] == "engine_error"
-    assert all(line["output"]["text"] == sent[index][::-1] for index, line in found.items())
+    assert fails_alone(job, sent, 100, "engine_error")
     assert counts(job)["failed"] == 1
     assert state(job) == "completed"
 

@@ -12,8 +12,8 @@ from lengthwise.ledger import cancel
 from lengthwise.states import Priority
 from tests.fakes import OpenEcho
 from tests.integration.conftest import Give
-from tests.integration.test_generate import is_echoed, texts
-from tests.ledger import DEFAULT, POOL, counts, knobs, outputs, sql, state, submit
+from tests.integration.test_generate import fails_alone, is_echoed, texts
+from tests.ledger import DEFAULT, POOL, counts, knobs, sql, state, submit
 from worker import claiming, drain, lease, loaded, open_batch, renewal, turn
 from worker import generate as task
 from worker import pipeline as pipelines
@@ -133,9 +133,7 @@ def test_an_item_that_fails_alone_too_is_the_only_one(give: Give) -> None:
     sent.insert(100, "x" * 33)
     job = submit(sent)
     task.generate(POOL)
-    found = outputs(job)
-    assert found.pop(100)["error"]["code"] == "engine_error"
-    assert all(line["output"]["text"] == sent[index][::-1] for index, line in found.items())
+    assert fails_alone(job, sent, 100, "engine_error")
     assert counts(job)["failed"] == 1
 
 

@@ -2,8 +2,8 @@
 
 import logging
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
 
@@ -84,7 +84,7 @@ class ShardedEngine:
             device=TOGETHER.join(self._devices),
             batch_tokens=min(known, default=None),
         )
-        weakref.finalize(self, _drop, self._ranks, self._number)
+        weakref.finalize(self, _drop, self._ranks, self._number).atexit = False
 
     def capabilities(self) -> Capabilities:
         return self._capabilities
@@ -106,12 +106,13 @@ class ShardedEngine:
             self._ranks.tell(Join(joining))
             return joining
 
+        def go_on_alone() -> None:
+            nonlocal is_heard
+            is_heard = False
+
         with self._in_step():
             self._ranks.tell(Open(self._number))
-            try:
-                yield from _to_its_end(self._engine.generate_from(told))
-            finally:
-                is_heard = False
+            yield from _to_its_end(self._engine.generate_from(told), go_on_alone)
 
     @contextmanager
     def _in_step(self) -> Iterator[None]:
@@ -121,9 +122,8 @@ class ShardedEngine:
         try:
             yield
         except OutOfMemoryError:
-            self._are_in_step(
-                OutOfMemoryError.__name__
-            )  # most likely they are not: the caller must know why all the same
+            # Or all start anew; the caller must know why all the same.
+            self._are_in_step(OutOfMemoryError.__name__)
             raise
         except (EngineError, OSError) as error:
             if self._are_in_step(type(error).__name__):
@@ -151,12 +151,13 @@ class ShardedEngine:
             raise EngineUnavailable(f"the parts of the model are not there: {error}", 10) from None
 
 
-def _to_its_end(completions: Iterator[Completion]) -> Iterator[Completion]:
+def _to_its_end(completions: Iterator[Completion], on_end: Callable[[], None] = lambda: None) -> Iterator[Completion]:
     """Goes on by itself once nobody listens, for the other processes do."""
     try:
         for completion in completions:  # noqa: UP028 — or whoever ends this would end that
             yield completion
     finally:
+        on_end()
         for _ in completions:
             pass
 
@@ -166,8 +167,9 @@ def _parted() -> EngineUnavailable:
 
 
 def _drop(ranks: Ranks, number: int) -> None:
-    if ranks.is_open:
-        ranks.tell(Drop(number))
+    with suppress(OSError):  # they are no more
+        if ranks.is_open:
+            ranks.tell(Drop(number))
 
 
 def _refuse_indivisible(spec: ModelSpec, n_devices: int) -> None:
