@@ -115,9 +115,11 @@ class OpenBatch:
 
     def _settle(self) -> None:
         now = time.monotonic()
-        if self._prepared.is_urgent or now - self._settled_at > _SETTLE_SECONDS:
-            self._pipeline.settle(self._prepared, self._work.whole())
-            self._settled_at = now
+        if not self._prepared.is_urgent and now - self._settled_at < _SETTLE_SECONDS:
+            return
+        self._settled_at = now
+        if whole := self._work.whole():
+            self._pipeline.settle(self._prepared, whole)
 
     def _joining(self) -> Sequence[Request]:
         if len(self._work.pieces) - self._n_begun < self._room.free_rows:

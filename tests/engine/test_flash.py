@@ -8,6 +8,7 @@ import torch
 
 from tests.engine import tiny
 from tests.engine.conftest import Load
+from tests.engine.test_open import run_open
 from worker.engine import cache, flash, slots, sources
 from worker.engine.attention import Call
 from worker.engine.graph import Recorded, Recorder, UnrecordableError
@@ -116,6 +117,18 @@ def on_graphs(on_flash: list[Call], monkeypatch: pytest.MonkeyPatch) -> Iterator
     monkeypatch.setattr(Recorder, "warm", lambda _, launch: launch())
     monkeypatch.setattr(Recorded, "_record", record)
     yield made
+
+
+@pytest.mark.parametrize("kind", sorted(tiny.DECODERS.keys() - tiny.NOT_RECORDED))
+def test_rows_that_others_join_are_recorded_anew(
+    kind: str, load: Load, on_graphs: list[Recorded], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, asked = load(kind, "none"), tiny.requests(40)
+    expected = {completion.id: completion.tokens for completion in engine.generate(asked)}
+    monkeypatch.setattr(engine, "_recorder", Recorder())
+    found = run_open(engine, [asked[:3], asked[3:4], asked[4:]], every=9)
+    assert {number: completion.tokens for number, completion in found.items()} == expected
+    assert len(on_graphs) >= 3
 
 
 @pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE.keys() - tiny.NOT_RECORDED))
