@@ -82,4 +82,4 @@ def test_two_devices_share_a_model_between_them(
     expected = {completion.id: tiny.text(completion.tokens) for completion in whole}
     found = {index: line["output"]["text"] for index, line in outputs(job).items()}
     assert [found[index] for index in range(len(requests))] == [expected[request.id] for request in requests]
-    assert processes_mentioning(str(catalog)) == []
+    wait_until(lambda: processes_mentioning(str(catalog)) == [])

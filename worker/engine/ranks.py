@@ -14,7 +14,6 @@ from datetime import timedelta
 from itertools import count
 from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any
 
 import torch
@@ -115,7 +114,7 @@ class Ranks:
         ours, theirs = Pipe()
         with theirs:
             command = [sys.executable, "-P", "-m", "worker.engine.follower", str(theirs.fileno())]
-            child = Child(Program(f"rank-{place.rank}", command, pass_fds=[theirs.fileno()], death_signal=SIGKILL))
+            child = Child(Program(f"rank-{place.rank}", command, pass_fds=[theirs.fileno()]))
             child.start()
         self._children.append(child)
         self._pipes.append(ours)
