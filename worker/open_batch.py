@@ -56,10 +56,10 @@ class OpenBatch:
             if isinstance(error, EngineUnavailable):
                 raise error
             if left:
-                log.warning("open batch failed (%s), %d to run again", type(error).__name__, len(left))
                 # Who was forgotten may have been so for the others' sake.
                 is_alone = error is not None and len(left) == 1
                 error = error or EngineError("the engine left requests unanswered")
+                log.warning("open batch failed (%s), %d to run again", type(error).__name__, len(left))
                 batch.isolate(self._work, self._model, list(left), error, sum(left.values()), is_alone=is_alone)
         if self._failure is not None:
             raise self._failure
