@@ -1,7 +1,6 @@
 """The bell's task: claim, plan, generate, settle, for a slice of time; the engine stays loaded in the process."""
 
 import logging
-import time
 from functools import partial
 
 from lengthwise import queue
@@ -10,13 +9,10 @@ from worker import batch, drain, renewal
 from worker.claiming import Prepared
 from worker.engine.protocol import EngineUnavailable
 from worker.open_batch import OpenBatch
-from worker.pipeline import Pipeline
+from worker.pipeline import Pipeline, Settling
 from worker.turn import Turn
 
 log = logging.getLogger(__name__)
-
-#: Batches that are quicker than this are settled together: a settlement costs some round trips.
-_SETTLE_SECONDS = 0.05
 
 
 def generate(pool: str) -> None:
@@ -67,7 +63,7 @@ def _compute(prepared: Prepared, pipeline: Pipeline, *, is_between: bool) -> Non
 
 def _compute_by_batches(prepared: Prepared, pipeline: Pipeline, *, is_between: bool) -> None:
     work, model, lease = prepared.work, prepared.model, prepared.lease
-    settled_at = time.monotonic()
+    settling = Settling(prepared, pipeline)
     done = 0
     while done < len(work.pieces):
         indexes = range(done, len(work.pieces))
@@ -86,6 +82,4 @@ def _compute_by_batches(prepared: Prepared, pipeline: Pipeline, *, is_between: b
             is_waited_for = prepared.is_urgent
             if held:
                 batch.run(work, model, held)
-            if is_waited_for or time.monotonic() - settled_at > _SETTLE_SECONDS:
-                pipeline.settle(prepared, work.whole())
-                settled_at = time.monotonic()
+            settling.settle(at_once=is_waited_for)

@@ -13,7 +13,7 @@ from lengthwise import settings
 from worker import batch, claiming, drain, renewal, watchdog
 from worker.claiming import Prepared
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OpenEngine, Request
-from worker.pipeline import Pipeline
+from worker.pipeline import Pipeline, Settling
 from worker.room import Room
 
 log = logging.getLogger(__name__)
@@ -22,8 +22,6 @@ log = logging.getLogger(__name__)
 _MOST_PIECES = 10_000
 #: How long after a claim in vain another one is tried.
 _PAUSE_SECONDS = 0.1
-#: Answers are settled this often at most.
-_SETTLE_SECONDS = 0.05
 
 
 class OpenBatch:
@@ -32,8 +30,8 @@ class OpenBatch:
     def __init__(self, prepared: Prepared, pipeline: Pipeline, run_between: Callable[[Prepared], None]) -> None:
         self._prepared, self._pipeline, self._run_between = prepared, pipeline, run_between
         self._work, self._model = prepared.work, prepared.model
-        self._settled_at = time.monotonic()
-        self._closes_at = self._settled_at + settings.get().open_seconds
+        self._settling = Settling(prepared, pipeline)
+        self._closes_at = time.monotonic() + settings.get().open_seconds
         self._claimed_in_vain_at = -math.inf
         #: Pieces that were given to the engine, or need not be any more.
         self._n_begun = 0
@@ -99,8 +97,9 @@ class OpenBatch:
         return ()
 
     def _go_on(self) -> Sequence[Request]:
+        is_waited_for = self._prepared.is_urgent  # what is whole is no more among what is open
         self._take_answers()
-        self._settle()
+        self._settling.settle(at_once=is_waited_for)
         if drain.is_stopping():
             return ()
         if urgent := self._pipeline.more_urgent(self._prepared):
@@ -112,14 +111,6 @@ class OpenBatch:
         answers, self._answers = self._answers, []
         if answers:
             self._work.answer(answers)
-
-    def _settle(self) -> None:
-        now = time.monotonic()
-        if not self._prepared.is_urgent and now - self._settled_at < _SETTLE_SECONDS:
-            return
-        self._settled_at = now
-        if whole := self._work.whole():
-            self._pipeline.settle(self._prepared, whole)
 
     def _joining(self) -> Sequence[Request]:
         if len(self._work.pieces) - self._n_begun < self._room.free_rows:

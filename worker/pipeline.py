@@ -33,6 +33,8 @@ _LEAD_SECONDS = 0.02
 #: this and the batch in hand. A quick engine's is asked less often: what it runs is soon over.
 _LOOK_SECONDS = 0.001
 _QUICK_LOOK_SECONDS = 0.01
+#: Batches, or steps, that are quicker than this are settled together: a settlement costs some round trips.
+_SETTLE_SECONDS = 0.05
 #: Settlements under way at once; the engine waits for the database beyond.
 _MAX_UNSETTLED = 2
 
@@ -168,3 +170,19 @@ class Pipeline:
         unused = self._ahead.result() if self._ahead else None
         if unused is not None:
             give_back(unused)
+
+
+class Settling:
+    """Of one claim, now and then while it runs."""
+
+    def __init__(self, prepared: Prepared, pipeline: Pipeline) -> None:
+        self._prepared, self._pipeline = prepared, pipeline
+        self._settled_at = time.monotonic()
+
+    def settle(self, *, at_once: bool) -> None:
+        """Settles what is whole, if it is time to, or somebody waits for it."""
+        if not at_once and time.monotonic() - self._settled_at <= _SETTLE_SECONDS:
+            return
+        if whole := self._prepared.work.whole():
+            self._pipeline.settle(self._prepared, whole)
+        self._settled_at = time.monotonic()
