@@ -10,8 +10,8 @@ import sys
 from lengthwise.errors import ConfigurationError
 
 ALL = "all"
-#: Between devices that share a model.
-TOGETHER = "+"
+#: A device, or several of a kind that share each model.
+DEVICES = r"cpu(\+cpu)*|cuda:\d+(\+cuda:\d+)*"
 #: Importing torch is most of it; the first time after an installation may take long.
 _COUNT_SECONDS = 120
 
@@ -26,18 +26,22 @@ def named(option: str) -> list[str]:
     if wanted == [ALL]:
         return _gpus() or ["cpu"]
     for each in wanted:
-        if not re.fullmatch(r"cpu(\+cpu)*|cuda:\d+(\+cuda:\d+)*", each, re.ASCII):
+        if not re.fullmatch(DEVICES, each, re.ASCII):
             raise ConfigurationError(f"--devices: {each!r} is neither {ALL} nor a device such as cuda:0 or cpu")
-    single = [device for each in wanted for device in each.split(TOGETHER)]
-    known = ["cpu"] if set(single) == {"cpu"} else ["cpu", *_gpus()]
-    for device in single:
+        own = sharing(each)
+        if len(set(own)) < len(own) and own[0] != "cpu":
+            raise ConfigurationError(f"--devices: {each!r} names a device twice")
+    asked = [device for each in wanted for device in sharing(each)]
+    known = ["cpu"] if set(asked) == {"cpu"} else ["cpu", *_gpus()]
+    for device in asked:
         if device not in known:
             raise ConfigurationError(f"--devices: this machine has no {device}, only {', '.join(known)}")
-    for each in wanted:
-        parts = each.split(TOGETHER)
-        if len(set(parts)) < len(parts) and parts[0] != "cpu":
-            raise ConfigurationError(f"--devices: {each!r} names a device twice")
     return wanted
+
+
+def sharing(name: str) -> list[str]:
+    """The devices that ``cuda:0+cuda:1`` stands for; one alone stands for itself."""
+    return name.split("+")
 
 
 def _gpus() -> list[str]:

@@ -14,6 +14,7 @@ from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from lengthwise.catalog import DEMO_CATALOG
+from lengthwise.device import DEVICES
 from lengthwise.errors import ConfigurationError
 
 Network = IPv4Network | IPv6Network
@@ -66,7 +67,7 @@ class Settings(BaseSettings):
     #: How often the API and the workers look whether ``models`` was changed.
     models_seconds: Annotated[float, Field(gt=0)] = 1
     #: Where a generation worker runs models whose ``device`` is auto; several joined by + share each of them.
-    device: Annotated[str, Field(pattern=r"^(auto|cpu(\+cpu)*|cuda(:\d+)?|cuda:\d+(\+cuda:\d+)+)$")] = "auto"
+    device: Annotated[str, Field(pattern=rf"^(auto|cuda|{DEVICES})$")] = "auto"
 
     # API
     host: str = "127.0.0.1"

@@ -82,10 +82,8 @@ def prepare_urgent(pool: str) -> Prepared | None:
 
 def claim_more(prepared: Prepared) -> bool:
     """Claims another batch of its pool beside what is in hand; False if nothing waits. Raises ``Unavailable``."""
-    current, spec, token = settings.get(), prepared.model.spec, prepared.claim.token
-    limits = Limits(tokens=spec.batch_tokens, items=spec.batch_rows, thin=spec.batch_rows)
-    with database.translated(), database.engine().begin() as connection:
-        more = claim(connection, prepared.pool, token, limits, lease_seconds=current.lease_seconds, with_suspects=False)
+    limits = _limits(prepared.model.spec, 1)
+    more = _taken(prepared.pool, prepared.claim.token, limits, with_suspects=False)
     if more is not None:
         prepared.add(more)
     return more is not None
@@ -124,22 +122,21 @@ def _claim(pool: str, *, with_suspects: bool, least: Priority = Priority.BACKGRO
     name = pools.model_of(pool)
     limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
     token = uuid4()
-    with database.translated(), database.engine().begin() as connection:
-        claimed = claim(
-            connection,
-            pool,
-            token,
-            limits,
-            lease_seconds=current.lease_seconds,
-            with_suspects=with_suspects,
-            least=least,
-        )
+    claimed = _taken(pool, token, limits, with_suspects=with_suspects, least=least)
     is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
     if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):
         return claimed
     time.sleep(current.linger_seconds)
     with database.translated(), database.engine().begin() as connection:
         return top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
+
+
+def _taken(
+    pool: str, token: UUID, limits: Limits, *, with_suspects: bool, least: Priority = Priority.BACKGROUND
+) -> Claim | None:
+    seconds = settings.get().lease_seconds
+    with database.translated(), database.engine().begin() as connection:
+        return claim(connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least)
 
 
 def _limits(spec: ModelSpec | None, batches: int) -> Limits:

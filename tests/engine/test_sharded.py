@@ -22,8 +22,8 @@ DEVICES = ("cpu", "cpu")
 @pytest.fixture(scope="module", autouse=True)
 def _followers() -> Iterator[None]:
     yield
-    for each in ranks._ranks.values():
-        each.close()
+    if ranks._ranks is not None:
+        ranks._ranks.close()
 
 
 def spec(folder: Path, quantization: str = "none") -> ModelSpec:
@@ -121,6 +121,12 @@ def test_heads_that_cannot_be_shared_are_refused(written: Written) -> None:
     three = spec(written("llama")[1]).model_copy(update={"device": "cpu+cpu+cpu"})
     with pytest.raises(ConfigurationError, match="num_attention_heads cannot be shared by 3 devices"):
         sharded.Torch.load(three)
+
+
+def test_a_process_shares_its_models_over_the_same_devices(engine: ShardedEngine) -> None:
+    with pytest.raises(ConfigurationError, match=r"over cpu\+cpu already"):
+        ranks.of(("cpu", "cpu", "cpu"))
+    assert len(list(engine.generate(requests()))) == len(requests())
 
 
 def test_weights_that_do_not_fit_are_refused_in_every_part(llama: Path) -> None:

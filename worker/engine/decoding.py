@@ -70,9 +70,10 @@ def decode_from(
             fresh = _OpenBatch(begin(rows), rows, vocabulary)
             yield from (row.completion() for row in fresh.advance())
             batch = fresh if batch is None else batch.joined_by(fresh)
-        if batch is not None:
-            yield from (row.completion() for row in batch.advance()) if batch.is_live else ()
-            batch = batch if batch.is_live else None
+        if batch is not None and batch.is_live:
+            yield from (row.completion() for row in batch.advance())
+        if batch is not None and not batch.is_live:
+            batch = None
 
 
 class _Batch:
@@ -111,9 +112,9 @@ class _OpenBatch(_Batch):
     stepper: OpenStepper
 
     def joined_by(self, other: "_OpenBatch") -> "_OpenBatch":
-        """Both as one, without the rows that ended; each has taken a step."""
-        if not self.is_live or not other.is_live:
-            return self if self.is_live else other
+        """Both as one, without the rows that ended; each has taken a step, and this one is live."""
+        if not other.is_live:
+            return self
         self._retire(len(self.rows))
         other._retire(len(other.rows))
         assert self._tokens is not None and other._tokens is not None  # noqa: S101

@@ -44,15 +44,17 @@ class EchoEngine:
 
     def generate_from(self, source: Source) -> Iterator[Completion]:
         rows: dict[int, Request] = {}
-        steps: dict[int, int] = {}
+        left: dict[int, int] = {}
         while (joining := source()) or rows:
             refuse_unreadable(joining, self._context)
             refuse_beams(joining, "the engine echo")
             rows |= {request.id: request for request in joining}
+            left |= {request.id: len(_answer(request)) for request in joining}
             self._step(len(rows))
-            steps = {number: steps.get(number, 0) + 1 for number in rows}
-            ended = [number for number, request in rows.items() if steps[number] >= len(_answer(request))]
-            yield from (_echo(rows.pop(number)) for number in ended)
+            left = {number: count - 1 for number, count in left.items()}
+            for number in [number for number, count in left.items() if count < 1]:
+                del left[number]
+                yield _echo(rows.pop(number))
 
     def _step(self, n_rows: int) -> None:
         if self._seconds_per_step:

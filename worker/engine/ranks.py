@@ -4,7 +4,6 @@ All run the same program on the same requests, each with its part of every layer
 collectives. What is to run they are told over a pipe each.
 """
 
-import logging
 import os
 import sys
 import tempfile
@@ -23,9 +22,8 @@ from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from lengthwise import settings
 from lengthwise.catalog import ModelSpec
 from lengthwise.child import Child, Program
+from lengthwise.errors import ConfigurationError
 from worker.engine.protocol import Request
-
-log = logging.getLogger(__name__)
 
 #: For a follower to say how its part of a batch ended, once ours has.
 _PATIENCE_SECONDS = 10.0
@@ -95,13 +93,14 @@ class Ranks:
     """This process and its followers, until ``close``."""
 
     def __init__(self, devices: Sequence[str]) -> None:
+        self.devices = tuple(devices)
         self._folder = tempfile.TemporaryDirectory(prefix="lengthwise-ranks-")
         meeting = Path(self._folder.name) / "meeting"
         self._children: list[Child] = []
         self._pipes: list[Connection[Any, Any]] = []
         self._numbers = count()
         self._is_closed = False
-        places = [Place(rank, tuple(devices), meeting) for rank in range(len(devices))]
+        places = [Place(rank, self.devices, meeting) for rank in range(len(devices))]
         try:
             for place in places[1:]:
                 self._start(place)
@@ -135,13 +134,15 @@ class Ranks:
 
     def answers(self, patience: float | None = _PATIENCE_SECONDS) -> list[Any] | None:
         """One of each follower; None if one is late or no more."""
+        found = []
         try:
-            return [pipe.recv() if pipe.poll(patience) else self._late() for pipe in self._pipes]
+            for pipe in self._pipes:
+                if not pipe.poll(patience):
+                    return None
+                found.append(pipe.recv())
         except (EOFError, OSError):
             return None
-
-    def _late(self) -> Any:
-        raise EOFError
+        return found
 
     def close(self) -> None:
         """Ends the followers, and this process's part in the group."""
@@ -157,14 +158,19 @@ class Ranks:
         self._folder.cleanup()
 
 
-_ranks: dict[tuple[str, ...], Ranks] = {}
+_ranks: Ranks | None = None
 
 
 def of(devices: Sequence[str]) -> Ranks:
-    """Those of these devices: started once a process, and anew where they were closed."""
-    known = _ranks.get(tuple(devices))
-    if known is not None and not known.is_open:
-        known.close()
-    if known is None or not known.is_open:
-        known = _ranks[tuple(devices)] = Ranks(devices)
-    return known
+    """Those of these devices: started once a process, and anew where they were closed.
+
+    Raises ``ConfigurationError`` where this process is one of other devices': torch has one group a process.
+    """
+    global _ranks
+    if _ranks is not None and _ranks.is_open and _ranks.devices != tuple(devices):
+        raise ConfigurationError(f"this process shares its models over {'+'.join(_ranks.devices)} already")
+    if _ranks is None or not _ranks.is_open:
+        if _ranks is not None:
+            _ranks.close()
+        _ranks = Ranks(devices)
+    return _ranks

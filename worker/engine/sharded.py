@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Self
 
 from lengthwise.catalog import ModelSpec
-from lengthwise.device import TOGETHER
+from lengthwise.device import sharing
 from lengthwise.errors import ConfigurationError
 from worker.engine import families, loading
 from worker.engine.protocol import (
@@ -34,7 +34,7 @@ class Torch:
     @staticmethod
     def load(spec: ModelSpec) -> Engine:
         """Loads the model once. Raises what ``TorchEngine.load`` does."""
-        devices = spec.device.split(TOGETHER)
+        devices = sharing(spec.device)
         if len(devices) == 1:
             return TorchEngine.load(spec)
         kind = loading.architecture(spec)
@@ -64,7 +64,7 @@ class ShardedEngine:
         """Loads the model once. Raises ``ConfigurationError`` where it cannot be split over its ``device``, and what
         ``TorchEngine.load`` does.
         """
-        return cls(spec, spec.device.split(TOGETHER))
+        return cls(spec, sharing(spec.device))
 
     def _load(self) -> None:
         self._ranks = of(self._devices)
@@ -81,7 +81,7 @@ class ShardedEngine:
         known = [answer for answer in (self._engine.capabilities().batch_tokens, *answers) if answer is not None]
         self._capabilities = replace(
             self._engine.capabilities(),
-            device=TOGETHER.join(self._devices),
+            device="+".join(self._devices),
             batch_tokens=min(known, default=None),
         )
         weakref.finalize(self, _drop, self._ranks, self._number).atexit = False

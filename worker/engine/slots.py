@@ -72,7 +72,8 @@ class Slots:
         self._index: torch.Tensor | None = None
         self._rows: flash.Rows | None = None
         self._places: torch.Tensor | None = None
-        #: Of each row, its number in the layout before; of those that have joined, in theirs, behind these.
+        #: Of each row, its number in the layout before; those that have joined, in regions of their own, are numbered
+        #: behind it.
         self._came_from = list(range(len(self.lengths)))
         self._joined: list[Region] = []
         self._is_changed = False
@@ -98,7 +99,7 @@ class Slots:
     def join(self, other: "Slots") -> list[int]:
         """From the next step on another's rows are here too, sorted in by length; returns the order of all."""
         behind = self.regions[-1].last
-        self._joined = other.regions
+        self._joined = [it._replace(first=behind + it.first, last=behind + it.last) for it in other.regions]
         self._came_from += [behind + row for row in other._came_from]
         self.lengths += other.lengths
         order = sorted(range(len(self.lengths)), key=self.lengths.__getitem__)
@@ -138,18 +139,16 @@ class Slots:
 
     def _moves(self, before: Sequence[Region]) -> Iterator[Move]:
         behind = before[-1].last
-        is_new = [row >= behind for row in self._came_from]
-        places = [row - behind * new for row, new in zip(self._came_from, is_new, strict=True)]
-        sources = [
-            _region_of(self._joined if new else before, place) for place, new in zip(places, is_new, strict=True)
-        ]
+        sources = [_region_of([*before, *self._joined], row) for row in self._came_from]
         for target in self.regions:
             rows = range(target.first, target.last)
             # Rows that lay side by side are moved together.
-            for _, run in groupby(rows, lambda row: (is_new[row], sources[row], places[row] - row)):
+            for _, run in groupby(rows, lambda row: (sources[row], self._came_from[row] - row)):
                 together = list(run)
-                first, length = together[0], max(self.starts[row] for row in together)
-                yield Move(is_new[first], sources[first], places[first], target, first, len(together), length)
+                first, source = together[0], sources[together[0]]
+                length = max(self.starts[row] for row in together)
+                is_new = source.first >= behind
+                yield Move(is_new, source, self._came_from[first], target, first, len(together), length)
 
     def view(self, store: torch.Tensor, region: Region) -> torch.Tensor:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""

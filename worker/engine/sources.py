@@ -84,9 +84,9 @@ class SourceLayer(CacheLayerMixin):
         first, width = self._n_rows, key_states.shape[2]
         self._n_rows += key_states.shape[0]
         for group in self.sources.groups(first, self._n_rows):
-            own, room = slice(group.first - first, group.last - first), min(width, group.size)
+            own, taken = slice(group.first - first, group.last - first), min(width, group.size)
             for store, states in ((self.keys, key_states), (self.values, value_states)):
-                self.sources.view(store, group)[:, :, :room] = narrowed(states[own, :, :room], store.dtype)
+                self.sources.view(store, group)[:, :, :taken] = narrowed(states[own, :, :taken], store.dtype)
         return self.keys, self.values
 
     def keep(self, index: torch.Tensor, sources: Sources) -> None:
