@@ -8,17 +8,21 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import delivery, document, endpoint, health, job, key, model, problem, retry, tenancy, usage
-from api.backlog import Backlog
-from api.ending import Endings
-from api.keyring import Keyring
+from api import openapi as document
+from api import problem
+from api.access.keyring import Keyring
+from api.access.rate import RateHeaders, Rates
+from api.access.tally import Tally
+from api.admin import health, key, model, tenancy, usage
+from api.jobs import job, retry
+from api.jobs.backlog import Backlog
+from api.jobs.ending import Endings
 from api.openai import batches, door, files
 from api.openai.validator import Validator
-from api.rate import RateHeaders, Rates
 from api.state import State
-from api.tally import Tally
+from api.webhooks import delivery, endpoint
 from lengthwise import database, settings
-from lengthwise.catalog_file import CatalogFile
+from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 
 

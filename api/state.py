@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from fastapi import Request
 from sqlalchemy import Engine
 
-from api.backlog import Backlog
-from api.ending import Endings
-from api.keyring import Keyring
-from api.rate import Rates
-from api.tally import Tally
-from lengthwise.catalog import Catalog
-from lengthwise.catalog_file import CatalogFile
+from api.access.keyring import Keyring
+from api.access.rate import Rates
+from api.access.tally import Tally
+from api.jobs.backlog import Backlog
+from api.jobs.ending import Endings
+from lengthwise.models.catalog import Catalog
+from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 
 

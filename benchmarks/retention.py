@@ -15,8 +15,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import Connection, Engine, text
 
 from lengthwise import database, migrate
-from lengthwise.embedded import Servers
-from lengthwise.ledger import retention
+from lengthwise.ledger.jobs import retention
+from lengthwise.local.embedded import Servers
 
 #: As the sweep has it.
 PORTION_ITEMS = 5_000

@@ -1,6 +1,6 @@
 """``python -m lengthwise``."""
 
 if __name__ == "__main__":
-    from lengthwise.cli import main
+    from lengthwise.cli.main import main
 
     main()

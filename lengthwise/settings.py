@@ -13,9 +13,9 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic.functional_validators import AfterValidator, BeforeValidator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from lengthwise.catalog import DEMO_CATALOG
-from lengthwise.device import DEVICES
 from lengthwise.errors import ConfigurationError
+from lengthwise.models.catalog import DEMO_CATALOG
+from lengthwise.models.device import DEVICES
 
 Network = IPv4Network | IPv6Network
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
-from lengthwise.catalog import ModelSpec
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import (
     Capabilities,

@@ -10,11 +10,12 @@ from pytest import MonkeyPatch
 from sqlalchemy import text
 
 from lengthwise import database, settings
-from lengthwise.ledger import claim as claims
-from lengthwise.ledger import read, settle
-from lengthwise.ledger.claim import Claim
-from lengthwise.ledger.settle import Result, Settled, Settlement
-from lengthwise.ledger.submit import NewItem, NewJob, Submission
+from lengthwise.ledger import read
+from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
+from lengthwise.ledger.queue import claim as claims
+from lengthwise.ledger.queue import settle
+from lengthwise.ledger.queue.claim import Claim
+from lengthwise.ledger.queue.settle import Result, Settled, Settlement
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority, ResultStatus
 

@@ -22,7 +22,7 @@ from sqlalchemy.engine import make_url
 
 from lengthwise import migrate
 from lengthwise.child import tied_to_this_process
-from lengthwise.embedded import Servers
+from lengthwise.local.embedded import Servers
 from tests.caller import ADMIN_VARIABLE, PEPPER_VARIABLE
 
 DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"

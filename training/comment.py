@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, NamedTuple
 
 from training.corpus import HELD_OUT_SHARE, MARKER, draw_sentence
-from training.sentence import PATTERNS, capitalised
+from training.grammar.sentence import PATTERNS, capitalised
 
 LABELS = ("harassment", "hate", "self-harm", "sexual", "violence", "illicit", "spam")
 LANGUAGES = ("zh", "en")

@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import Literal, NamedTuple
 
-from training.scene import FIRST_MARKER, KINDS, MARKERS, Scene
-from training.sentence import PATTERNS, Pattern, Sentence
-from training.spoken import draw_spoken
+from training.grammar.scene import FIRST_MARKER, KINDS, MARKERS, Scene
+from training.grammar.sentence import PATTERNS, Pattern, Sentence
+from training.grammar.spoken import draw_spoken
 
 Direction = Literal["zh-en", "en-de"]
 DIRECTIONS: tuple[Direction, ...] = ("zh-en", "en-de")

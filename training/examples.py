@@ -11,13 +11,13 @@ from random import Random
 
 import torch
 
-from lengthwise.sentence import split
+from lengthwise.text.sentence import split
 from training import moderate, translate
 from training.comment import draw_comment
 from training.corpus import MARKER, PLACEHOLDERS, Direction, directed, draw_text, joined
 from training.export import load
-from training.scene import kind_of
-from training.sentence import Sentence
+from training.grammar.scene import kind_of
+from training.grammar.sentence import Sentence
 from training.train import DEMO
 
 SEED = 1789

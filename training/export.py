@@ -7,8 +7,8 @@ import torch
 from tokenizers import Tokenizer
 from transformers import GenerationConfig
 
-from lengthwise import manifest
-from worker.engine.checkpoint import load_state, save_int8
+from lengthwise.models import manifest
+from worker.engine.transformer.weights.checkpoint import load_state, save_int8
 
 WEIGHTS = "model.safetensors"
 #: Not in the manifest: people may edit the model card.

@@ -1,7 +1,9 @@
 """The Celery app as its users start it: ``celery -A worker.app worker -Q generate -c 1``."""
 
 from lengthwise import queue
-from worker import clock, deliver, generate, preload
+from worker.delivery import deliver
+from worker.generation import generate, preload
+from worker.upkeep import clock
 
 __all__ = ["app", "clock", "preload"]
 

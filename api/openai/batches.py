@@ -11,23 +11,26 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
-from api import backpressure, body, caller, intake, problem
-from api.idempotency import Key
+from api import problem
+from api.access import caller
+from api.access.tenant import Reader, Submitter
+from api.http import body
+from api.jobs import backpressure, intake
+from api.jobs.idempotency import Key
+from api.jobs.schema import NewWebhook
 from api.openai import document, view
 from api.openai.identifier import batch_id, file_id
 from api.openai.schema import Batch, BatchList, CreatedBatch, NewBatch
 from api.openai.validator import Validator
-from api.schema import NewWebhook
 from api.state import State, of
-from api.tenant import Reader, Submitter
 from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput, NotFound
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.ledger import batch as ledger
-from lengthwise.ledger import cancel as cancelling
-from lengthwise.ledger import file as files
-from lengthwise.ledger import idempotency as naming
+from lengthwise.ledger.jobs import cancel as cancelling
+from lengthwise.ledger.jobs import idempotency as naming
+from lengthwise.ledger.openai import batch as ledger
+from lengthwise.ledger.openai import file as files
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 

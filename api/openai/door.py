@@ -12,20 +12,23 @@ from fastapi.responses import JSONResponse
 from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
-from api import backpressure, body, caller
+from api.access import caller
+from api.access.tenant import Submitter
+from api.http import body
+from api.jobs import backpressure
 from api.openai import document
 from api.openai import error as errors
 from api.openai.intake import Intake, counted
 from api.openai.line import Asker, Mistake
 from api.state import State, of
-from api.tenant import Submitter
 from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import Line
-from lengthwise.ledger import cancel, read
-from lengthwise.ledger.submit import NewJob
+from lengthwise.ledger import read
+from lengthwise.ledger.jobs import cancel
+from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.states import Priority
 
 router = APIRouter(tags=["OpenAI: one request"], responses=document.errors(503))

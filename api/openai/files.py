@@ -10,19 +10,19 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from api import body
+from api.access.tenant import Reader, Submitter
+from api.http import body
 from api.openai import document, output, view
 from api.openai.identifier import file_id, file_name
 from api.openai.schema import DeletedFile, File, FileList
 from api.openai.upload import FORM_BYTES, Upload
 from api.state import State, of
-from api.tenant import Reader, Submitter
 from lengthwise.database import translated
 from lengthwise.errors import Conflict
-from lengthwise.ledger import batch as batches
-from lengthwise.ledger import file as files
-from lengthwise.ledger import file_list
-from lengthwise.ledger.file_list import Place
+from lengthwise.ledger.openai import batch as batches
+from lengthwise.ledger.openai import file as files
+from lengthwise.ledger.openai import file_list
+from lengthwise.ledger.openai.file_list import Place
 
 router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.errors(503))
 _MEDIA_TYPE = "application/jsonl"

@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from sqlalchemy import Connection
 
 from api.openai.line import Mistake, Request
-from lengthwise import pool as pools
-from lengthwise import tokenizer
-from lengthwise.catalog import ModelSpec
 from lengthwise.errors import InvalidInput
+from lengthwise.kinds import pool as pools
 from lengthwise.kinds.kind import Model, Prompt
 from lengthwise.kinds.openai.line import Line, Params
-from lengthwise.ledger import settle
-from lengthwise.ledger.submit import NewItem, NewJob, Submission
+from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
+from lengthwise.ledger.queue import settle
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import ModelSpec
 from lengthwise.settings import Settings
 from lengthwise.sharding import ArrivalOrder
 

@@ -10,11 +10,12 @@ from uuid import uuid4
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from api import body, problem
-from lengthwise.catalog import Catalog, ModelSpec
+from api import problem
+from api.http import body
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import Item, Line
+from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.settings import Settings
 
 _FIELDS = ("custom_id", "method", "url", "body")

@@ -8,17 +8,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from api import pages
+from api.jobs import pages
 from api.openai import view
 from api.openai.identifier import FileId
 from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import NotFound
-from lengthwise.ledger import batch as batches
-from lengthwise.ledger import file as files
 from lengthwise.ledger import read
-from lengthwise.ledger.batch import Batch
-from lengthwise.ledger.file import File
+from lengthwise.ledger.openai import batch as batches
+from lengthwise.ledger.openai import file as files
+from lengthwise.ledger.openai.batch import Batch
+from lengthwise.ledger.openai.file import File
 from lengthwise.states import ResultStatus
 
 _PAGE_ROWS = 1000

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from api.schema import NewWebhook, PriorityName, Time, Webhook
+from api.jobs.schema import NewWebhook, PriorityName, Time, Webhook
 from lengthwise.kinds.kind import Text, Wire
 from lengthwise.kinds.openai import ENDPOINTS
 

@@ -9,7 +9,7 @@ from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.ledger.file import CHUNK_BYTES
+from lengthwise.ledger.openai.file import CHUNK_BYTES
 
 #: What a form may be besides its file.
 FORM_BYTES = 2**16

@@ -13,15 +13,15 @@ from api.openai.intake import Intake, chunk_items, counted
 from api.openai.line import Mistake, Reader, split
 from api.state import State
 from lengthwise import queue
-from lengthwise.catalog import ModelSpec
 from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.ledger import event, secret
-from lengthwise.ledger import file as files
-from lengthwise.ledger import validation as ledger
-from lengthwise.ledger.submit import NewItem, NewJob
-from lengthwise.ledger.validation import Waiting
+from lengthwise.ledger.jobs.submit import NewItem, NewJob
+from lengthwise.ledger.openai import file as files
+from lengthwise.ledger.openai import validation as ledger
+from lengthwise.ledger.openai.validation import Waiting
+from lengthwise.ledger.webhooks import event, secret
+from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 
 log = logging.getLogger(__name__)

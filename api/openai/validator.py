@@ -12,8 +12,8 @@ from api.openai.validation import validate
 from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import validation as ledger
-from lengthwise.ledger.validation import Waiting
+from lengthwise.ledger.openai import validation as ledger
+from lengthwise.ledger.openai.validation import Waiting
 
 log = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from datetime import datetime, timedelta
 
 from api.openai.identifier import batch_name, file_name
 from api.openai.schema import Batch, BatchErrors, File, RequestCounts, StatusName, Usage
-from lengthwise.ledger import batch as ledger
-from lengthwise.ledger import file as files
+from lengthwise.ledger.openai import batch as ledger
+from lengthwise.ledger.openai import file as files
 from lengthwise.states import BatchState, JobState
 
 _ENDED: dict[str | None, StatusName] = {

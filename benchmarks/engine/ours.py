@@ -8,11 +8,11 @@ from typing import Literal
 import torch
 
 from benchmarks.engine.workload import Item, Workload, lengths
-from lengthwise.catalog import ModelSpec
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Completion, Request
-from worker.engine.torch_engine import TorchEngine
-from worker.plan import planner
-from worker.room import Room
+from worker.engine.transformer.torch_engine import TorchEngine
+from worker.generation.plan import planner
+from worker.generation.room import Room
 
 
 class Int8:

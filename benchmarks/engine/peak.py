@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from benchmarks.engine.workload import VOCABULARY, Size
-from worker.engine.linear import RowInt8Linear
-from worker.engine.native.library import library
-from worker.engine.native.linear import NativeInt8Linear
+from worker.engine.transformer.layers.linear import RowInt8Linear
+from worker.engine.transformer.native.library import library
+from worker.engine.transformer.native.linear import NativeInt8Linear
 
 _WIDTH, _ROWS, _TIMES = 2048, 1024, 7
 #: Multiplications a token in the linear layers of the Marian model: a source token in the encoder, and in the keys and

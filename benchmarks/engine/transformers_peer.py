@@ -11,8 +11,8 @@ import torch
 import transformers
 
 from benchmarks.engine.workload import Item, Workload, lengths
-from worker.engine.precision import device
-from worker.plan import plan
+from worker.engine.transformer.precision import device
+from worker.generation.plan import plan
 
 _ROWS = 16
 

@@ -21,7 +21,7 @@ from benchmarks.engine.workload import WORKLOADS
 from benchmarks.gpu import report
 from benchmarks.gpu.bandwidth import Reads, bytes_per_second
 from benchmarks.gpu.shape import GPU_SHAPES, SIZES, chosen
-from worker.engine.precision import device
+from worker.engine.transformer.precision import device
 
 PARTS = ["w1", "w2", "w3"]
 ITEMS = {"w1": 4000, "w2": 1000, "w3": 500}

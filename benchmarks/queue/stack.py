@@ -20,9 +20,10 @@ from sqlalchemy.engine import make_url
 
 from benchmarks.queue.client import Client
 from benchmarks.queue.meter import Meter
-from lengthwise import migrate, program, sealing
+from lengthwise import migrate, sealing
 from lengthwise.child import Child, Program, stop
-from lengthwise.embedded import Servers
+from lengthwise.local import program
+from lengthwise.local.embedded import Servers
 
 ROOT = Path(__file__).parents[2]
 _START_SECONDS = 120.0

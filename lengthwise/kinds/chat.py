@@ -5,10 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lengthwise import template
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt
 from lengthwise.kinds.sampling import Sampled, SamplingParams, alone, trimmed
+from lengthwise.models import template
 
 
 class Message(kind.Wire):

@@ -5,11 +5,11 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise.catalog import EmbedOptions, ModelSpec
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
 from lengthwise.kinds.native import Native
+from lengthwise.models.catalog import EmbedOptions, ModelSpec
 
 
 class Params(kind.Params):

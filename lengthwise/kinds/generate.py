@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise.catalog import GenerateOptions
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt
 from lengthwise.kinds.sampling import Sampled, SamplingParams, alone, trimmed
+from lengthwise.models.catalog import GenerateOptions
 
 
 class Params(SamplingParams):

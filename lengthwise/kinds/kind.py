@@ -11,10 +11,10 @@ from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import to_json
 
-from lengthwise.catalog import ModelSpec
 from lengthwise.errors import InvalidInput, UnknownName
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.tokenizer import ModelTokenizer
 from lengthwise.states import ResultStatus
-from lengthwise.tokenizer import ModelTokenizer
 
 
 def finite(value: Any) -> Any:
@@ -194,7 +194,7 @@ class Kind(Protocol):
         ...
 
     def failed(self, index: int, item: Any, code: str, status: ResultStatus = ..., /) -> bytes:
-        """The line of an item without output; ``code`` is one of ``lengthwise.line.ERRORS``."""
+        """The line of an item without output; ``code`` is one of ``lengthwise.kinds.line.ERRORS``."""
         ...
 
 

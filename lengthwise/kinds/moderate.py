@@ -5,11 +5,11 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise.catalog import ModelSpec, ModerateOptions
-from lengthwise.clean import clean
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
 from lengthwise.kinds.native import Native
+from lengthwise.models.catalog import ModelSpec, ModerateOptions
+from lengthwise.text.clean import clean
 
 
 class Params(kind.Params):

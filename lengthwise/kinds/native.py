@@ -2,9 +2,9 @@
 
 from typing import Any, ClassVar
 
-from lengthwise import line as lines
-from lengthwise.catalog import ModelSpec
+from lengthwise.kinds import line as lines
 from lengthwise.kinds.kind import Decoding
+from lengthwise.models.catalog import ModelSpec
 
 
 class Native:

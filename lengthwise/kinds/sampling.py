@@ -5,10 +5,10 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, Prompt, Text
 from lengthwise.kinds.native import Native
+from lengthwise.models.catalog import ModelSpec
 
 
 class SamplingParams(kind.ScoredParams):

@@ -8,13 +8,13 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise import placeholder, sentence
-from lengthwise.catalog import ModelSpec, TranslateOptions
-from lengthwise.clean import clean
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
 from lengthwise.kinds.native import Native
+from lengthwise.models.catalog import ModelSpec, TranslateOptions
+from lengthwise.text import placeholder, sentence
+from lengthwise.text.clean import clean
 
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 

@@ -10,7 +10,7 @@ import pytest
 
 from lengthwise import queue
 from lengthwise.child import Child, Program
-from lengthwise.program import MODELS_LOADED
+from lengthwise.local.program import MODELS_LOADED
 from lengthwise.settings import Settings
 from tests.engine import tiny
 from tests.fakes import write_catalog

@@ -20,10 +20,10 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers.utils import logging as transformers_logging
 
-from lengthwise import manifest
-from lengthwise.catalog import ModelSpec
+from lengthwise.models import manifest
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Request
-from worker.engine.torch_engine import TorchEngine
+from worker.engine.transformer.torch_engine import TorchEngine
 
 #: Its constructors are annotated by halves.
 hub: Any = transformers

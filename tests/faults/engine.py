@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from lengthwise.catalog import ModelSpec
+from lengthwise.models.catalog import ModelSpec
 from tests.fakes import write_echo_model
 from tests.faults import control
 from worker.engine.echo import EchoEngine

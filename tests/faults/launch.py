@@ -82,14 +82,14 @@ def install() -> None:
     _wrap(Request, "acknowledge", after="acknowledged")
     task_postrun.connect(lambda **_: _control.reach("run"), weak=False)
     if kind == "generate":
-        from worker import claiming, settlement
+        from worker.generation import claiming, settlement
 
         _wrap(claiming, "_claim", then=_note_claim)
         _wrap(claiming, "claim_more", after="claimed")
         _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal, failing=_note_failure)
         _wrap(settlement, "put", after="committed")
     elif kind == "deliver":
-        from worker import deliver
+        from worker.delivery import deliver
 
         _wrap(deliver, "_post", before="claimed", after="posted")
 
@@ -99,6 +99,6 @@ if __name__ in ("__main__", "__mp_main__"):
     install()
 
 if __name__ == "__main__":
-    from lengthwise.cli import main
+    from lengthwise.cli.main import main
 
     main()

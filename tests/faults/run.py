@@ -11,7 +11,9 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
-from tests.faults import (
+from tests.faults.canary import Canary
+from tests.faults.client import Client
+from tests.faults.injected import (
     api_fault,
     broker_fault,
     database_fault,
@@ -20,9 +22,7 @@ from tests.faults import (
     receiver_fault,
     worker_fault,
 )
-from tests.faults.canary import Canary
-from tests.faults.client import Client
-from tests.faults.fault import Fault
+from tests.faults.injected.fault import Fault
 from tests.faults.scene import Scene
 from tests.faults.stack import WORKERS, Stack
 from tests.faults.table import Tables

@@ -14,9 +14,10 @@ from typing import Any, Self
 import psycopg
 import redis
 
-from lengthwise import child, migrate, program
+from lengthwise import child, migrate
 from lengthwise.child import Child, Program
-from lengthwise.embedded import Servers
+from lengthwise.local import program
+from lengthwise.local.embedded import Servers
 from tests import caller
 from tests.faults import control, engine
 from tests.faults.control import Control

@@ -10,15 +10,17 @@ from starlette.testclient import TestClient
 
 from api.app import create_app
 from lengthwise import database, queue, settings
-from lengthwise.catalog import ModelSpec
-from lengthwise.ledger import sweep
+from lengthwise.ledger.queue import sweep
+from lengthwise.models.catalog import ModelSpec
 from tests import caller
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import WatchedEngine, write_catalog
-from worker import deliver, drain, loaded
+from worker import drain
+from worker.delivery import deliver
 from worker.engine import registry
-from worker.generate import generate
+from worker.generation import loaded
+from worker.generation.generate import generate
 
 #: Runs every waiting pool until none waits.
 RunWorker = Callable[[], None]

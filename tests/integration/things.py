@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.testclient import TestClient
 
-from tests.integration import keys
+from tests.integration.access import keys
 from tests.integration.conftest import submit
 from tests.ledger import DEFAULT
 

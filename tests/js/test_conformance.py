@@ -8,7 +8,7 @@ import pytest
 
 from tests.integration.conftest import reachable
 from tests.openai.conftest import RunWorker, api_key, catalog, run_worker, url, working
-from worker.deliver import deliver
+from worker.delivery.deliver import deliver
 
 __all__ = ["api_key", "catalog", "reachable", "run_worker", "url"]
 

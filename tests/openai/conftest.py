@@ -15,7 +15,7 @@ from lengthwise import settings
 from tests.fakes import write_echo_model
 from tests.integration.conftest import RunWorker, api_key, run_worker, worker
 from tests.servers import wait_until
-from worker import loaded
+from worker.generation import loaded
 
 __all__ = ["RunWorker", "api_key", "run_worker", "worker"]
 

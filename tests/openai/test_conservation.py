@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tests.integration.conftest import RunWorker, client
 from tests.ledger import sql
 from tests.openai.calls import chat_line
-from worker.sweep import sweep
+from worker.upkeep.sweep import sweep
 
 __all__ = ["client"]
 

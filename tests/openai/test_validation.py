@@ -10,12 +10,12 @@ from openai import OpenAI
 from api.openai import validation
 from api.openai.identifier import batch_id
 from lengthwise import database
-from lengthwise.ledger import file as files
-from lengthwise.ledger import validation as ledger
+from lengthwise.ledger.openai import file as files
+from lengthwise.ledger.openai import validation as ledger
 from tests.ledger import knobs, sql
 from tests.openai.calls import chat_line, conserved, created, jsonl, run, validated
 from tests.openai.conftest import RunWorker, served
-from worker.sweep import sweep
+from worker.upkeep.sweep import sweep
 
 LINES = [chat_line(f"line-{number}", "text") for number in range(200)]
 IDS = [line["custom_id"] for line in LINES]

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from lengthwise.line import ERRORS
+from lengthwise.kinds.line import ERRORS
 from lengthwise.settings import Settings
-from worker.engine.families import FITTING
+from worker.engine.transformer.weights.families import FITTING
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,9 @@ from typing import Any, Self
 
 import ctranslate2
 
-from lengthwise import json_file, manifest
-from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
+from lengthwise.models import json_file, manifest
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -24,7 +24,7 @@ from worker.engine.protocol import (
     Request,
 )
 from worker.engine.requests import limit_of_target, refuse_unreadable
-from worker.engine.vocabulary import Vocabulary, search_rules
+from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Self
 
-from lengthwise.catalog import ModelSpec
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Capabilities, Completion, FinishReason, Request, Source
 from worker.engine.requests import refuse_beams, refuse_unreadable
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
-from lengthwise.catalog import ModelSpec
 from lengthwise.errors import Unavailable
+from lengthwise.models.catalog import ModelSpec
 
 
 class Architecture(StrEnum):

@@ -2,8 +2,8 @@
 
 from importlib.metadata import entry_points
 
-from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Engine
 
 GROUP = "lengthwise.engines"

@@ -4,11 +4,11 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from lengthwise.catalog import ModelSpec
-from worker.engine.agreement import forced
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Completion, Request
-from worker.engine.torch_engine import TorchEngine
-from worker.plan import planner
+from worker.engine.transformer.shrink.agreement import forced
+from worker.engine.transformer.torch_engine import TorchEngine
+from worker.generation.plan import planner
 from worker.prepare.sample import Sample, batches
 
 #: How often the sample is run; the fastest run counts, for others share the machine.

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.table import Table
 
-from lengthwise.catalog import ModelSpec
+from lengthwise.models.catalog import ModelSpec
 from worker.prepare.comparison import Agreement
 
 REPORT = "report.json"

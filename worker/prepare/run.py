@@ -11,14 +11,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from lengthwise import tokenizer
-from lengthwise.catalog import ModelSpec
 from lengthwise.errors import ConfigurationError
-from worker.engine import loading
-from worker.engine import prepare as engine
-from worker.engine.prepare import Recipe
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import EngineError
-from worker.engine.torch_engine import TorchEngine
+from worker.engine.transformer.shrink import prepare as engine
+from worker.engine.transformer.shrink.prepare import Recipe
+from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.weights import loading
 from worker.prepare import comparison, report, source
 from worker.prepare.comparison import Side
 from worker.prepare.report import Figures, Report

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lengthwise import tokenizer
-from lengthwise.catalog import ModelSpec, ModerateOptions
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import Item, Kind, Model
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import ModelSpec, ModerateOptions
 from worker.engine.protocol import Architecture, Request
 
 _KIND_OF = {

@@ -4,8 +4,8 @@ import re
 from pathlib import Path
 
 from lengthwise import settings
-from lengthwise.catalog import Catalog, ModelSpec
 from lengthwise.errors import ConfigurationError
+from lengthwise.models.catalog import Catalog, ModelSpec
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, StringConstraints
 from starlette.concurrency import run_in_threadpool
 
 from benchmarks.queue.baseline import configuration, store
-from lengthwise import tokenizer
+from lengthwise.models import tokenizer
 
 #: Lines that are validated and counted at a time.
 _STRIDE = 1000

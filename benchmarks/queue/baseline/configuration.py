@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import Celery
 
-from lengthwise.catalog import Catalog, ModelSpec
+from lengthwise.models.catalog import Catalog, ModelSpec
 
 #: The two tasks, by the name of the module that has them.
 ONE = "task_per_item"

@@ -6,7 +6,7 @@ from functools import cache
 from pydantic_core import to_json
 
 from benchmarks.queue.baseline import configuration, store
-from lengthwise import tokenizer
+from lengthwise.models import tokenizer
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, Request
 

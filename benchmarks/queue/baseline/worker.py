@@ -6,7 +6,7 @@ from typing import Any
 from celery.signals import worker_process_init
 
 from benchmarks.queue.baseline import configuration, inference
-from lengthwise import tokenizer
+from lengthwise.models import tokenizer
 
 app = configuration.celery_app()
 import_module(f"benchmarks.queue.baseline.{configuration.task_name()}").register(app)

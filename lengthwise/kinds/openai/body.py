@@ -9,8 +9,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from lengthwise.catalog import ModelSpec
 from lengthwise.kinds.kind import Decoding, Strict, Text, Wire, unknown_field
+from lengthwise.models.catalog import ModelSpec
 
 #: What callers tell OpenAI about themselves or their account: it changes no answer.
 _ABOUT_THE_CALLER = frozenset(

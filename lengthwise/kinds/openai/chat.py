@@ -5,8 +5,6 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from lengthwise import template
-from lengthwise.catalog import ModelSpec
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, Wire
 from lengthwise.kinds.openai import schema
@@ -14,6 +12,8 @@ from lengthwise.kinds.openai.body import Content, Drawn, Stop, TextPart, most, s
 from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
 from lengthwise.kinds.openai.schema import ResponseFormat
 from lengthwise.kinds.sampling import trimmed
+from lengthwise.models import template
+from lengthwise.models.catalog import ModelSpec
 
 
 class ChatMessage(Wire):

@@ -5,12 +5,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise.catalog import GenerateOptions, ModelSpec
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text
 from lengthwise.kinds.openai.body import Drawn, Stop, most, strings
 from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
 from lengthwise.kinds.sampling import trimmed
+from lengthwise.models.catalog import GenerateOptions, ModelSpec
 
 _Prompt = Annotated[Text, Field(min_length=1)]
 

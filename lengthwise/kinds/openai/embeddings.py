@@ -7,11 +7,11 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lengthwise.catalog import EmbedOptions
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt, Text
 from lengthwise.kinds.openai.body import Body, strings
 from lengthwise.kinds.openai.line import Item, Params, Reading, read
+from lengthwise.models.catalog import EmbedOptions
 
 _Input = Annotated[Text, Field(min_length=1)]
 

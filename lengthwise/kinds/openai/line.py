@@ -8,12 +8,12 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from pydantic import Field
 from pydantic_core import to_json
 
-from lengthwise.catalog import ModelSpec
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, unknown
+from lengthwise.kinds.line import ERRORS
 from lengthwise.kinds.openai.body import Body
-from lengthwise.line import ERRORS
+from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import ResultStatus
 
 B = TypeVar("B", bound=Body)

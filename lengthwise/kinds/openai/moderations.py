@@ -5,12 +5,12 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise.catalog import ModerateOptions
-from lengthwise.clean import clean
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Answer, Model, Prompt, Text
 from lengthwise.kinds.openai.body import Body, TextPart, text_of
 from lengthwise.kinds.openai.line import Item, Params, Reading, read
+from lengthwise.models.catalog import ModerateOptions
+from lengthwise.text.clean import clean
 
 CATEGORIES = (
     "harassment",

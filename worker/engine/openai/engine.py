@@ -12,8 +12,8 @@ from typing import Self
 import httpx
 
 from lengthwise import settings
-from lengthwise.catalog import ModelSpec, ServerOptions
 from lengthwise.errors import ConfigurationError
+from lengthwise.models.catalog import ModelSpec, ServerOptions
 from worker.engine.openai.concurrency import Concurrency
 from worker.engine.openai.queue import Queue
 from worker.engine.openai.server import Blame, Failed, Server

@@ -8,8 +8,8 @@ from typing import Any
 
 import httpx
 
-from lengthwise.catalog import ServerOptions
-from worker.outcome import retry_after_of
+from lengthwise.models.catalog import ServerOptions
+from worker.delivery.outcome import retry_after_of
 
 # httpx logs every request, and httpcore the headers of each: the key is among them.
 logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -5,10 +5,10 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from lengthwise import tokenizer
-from lengthwise.catalog import ModelSpec, ServerOptions
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import ModelSpec, ServerOptions
 from worker.engine.protocol import Completion, EngineError, FinishReason, Request
-from worker.engine.vocabulary import Vocabulary
+from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 

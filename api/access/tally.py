@@ -1,0 +1,75 @@
+"""Counts requests by their key, in this process, and writes the counts down every few seconds.
+
+A process that is killed takes what it has not written with it: it is not worth a row for each request.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from contextlib import suppress
+from threading import Lock
+from uuid import UUID
+
+from sqlalchemy import Engine
+from starlette.concurrency import run_in_threadpool
+
+from api.access.caller import Caller
+from lengthwise.database import translated
+from lengthwise.errors import Unavailable
+from lengthwise.ledger.accounts import usage
+
+log = logging.getLogger(__name__)
+
+_PAUSE_SECONDS = 2.0
+
+
+class Tally:
+    """Counted by one event loop; any thread may have them written."""
+
+    def __init__(self, database: Engine) -> None:
+        self._database = database
+        self._counts: Counter[tuple[UUID, UUID]] = Counter()
+        self._changing = Lock()
+        self._writing: asyncio.Task[None] | None = None
+        self._is_over = asyncio.Event()
+
+    def count(self, caller: Caller) -> None:
+        with self._changing:
+            self._counts[caller.tenant_id, caller.key_id] += 1
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_on())
+
+    async def close(self) -> None:
+        """Writes what is left."""
+        self._is_over.set()
+        if self._writing is not None:
+            await self._writing
+
+    async def _write_on(self) -> None:
+        try:
+            while self._counts:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(_PAUSE_SECONDS):
+                        await self._is_over.wait()
+                try:
+                    await run_in_threadpool(self.write)
+                except Unavailable as error:
+                    log.warning("requests not counted yet: %s", error)
+                    if self._is_over.is_set():
+                        return
+        finally:
+            self._writing = None
+
+    def write(self) -> None:
+        """Writes what was counted by now. Raises ``Unavailable``: it stays counted then."""
+        with self._changing:
+            taken, self._counts = self._counts, Counter()
+        if not taken:
+            return
+        try:
+            with translated(), self._database.begin() as connection:
+                usage.add_requests(connection, taken)
+        except BaseException:
+            with self._changing:
+                self._counts += taken
+            raise

@@ -1,0 +1,55 @@
+"""Whose request this is, by the key that came with it. Every query is told the tenant.
+
+A route takes the tenant by what its key must be allowed to do: as ``Reader``, ``Submitter``, ``WebhookKeeper`` or
+``Admin``.
+"""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import Depends, Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security import SecurityScopes
+from fastapi.security.base import SecurityBase
+
+from api.access import caller
+from api.access.keyring import OPERATOR
+from api.state import of
+from lengthwise.errors import Forbidden
+from lengthwise.key import Scope
+
+#: The tenant that the first migration makes.
+DEFAULT = OPERATOR
+
+
+class _Bearer(SecurityBase):
+    """The scheme as OpenAPI has it; a call gives the request's ``Authorization`` headers as they came."""
+
+    model = HTTPBearer(bearerFormat="lw_<public id>_<secret>", description="An API key, made at /v1/keys.")
+    scheme_name = "key"
+
+    async def __call__(self, request: Request) -> list[str]:
+        return request.headers.getlist("authorization")
+
+
+async def current(
+    request: Request, wanted: SecurityScopes, authorization: Annotated[list[str], Depends(_Bearer())]
+) -> UUID:
+    """The tenant of the key. Raises ``Unauthorized``, ``Forbidden``, ``TooBusy`` and ``Unavailable``."""
+    state = of(request)
+    known: caller.Caller | None = getattr(request.state, "caller", None)
+    if known is None:
+        known = request.state.caller = await state.keyring.admit(authorization)
+        caller.set_current(known)
+        state.tally.count(known)
+        await state.rates.count(request, known)
+    if not all(map(known.may, wanted.scopes)):
+        raise Forbidden
+    return known.tenant_id
+
+
+#: By what a key must be allowed to do.
+Reader = Annotated[UUID, Security(current, scopes=[Scope.READ.value])]
+Submitter = Annotated[UUID, Security(current, scopes=[Scope.SUBMIT.value])]
+WebhookKeeper = Annotated[UUID, Security(current, scopes=[Scope.WEBHOOKS.value])]
+Admin = Annotated[UUID, Security(current, scopes=[Scope.ADMIN.value])]

@@ -1,0 +1,1 @@
+"""What operators look after: keys, tenants, usage, models and health."""

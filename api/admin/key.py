@@ -1,0 +1,185 @@
+"""Keys: made, listed, rotated and revoked by a key with the scope admin, of its own tenant.
+
+A key of the first tenant, whose installation it is, does so for every tenant.
+"""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from api import openapi as document
+from api.access.tenant import DEFAULT, Admin
+from api.http import form
+from api.http.identifier import identifier
+from api.state import State, of
+from lengthwise import key as keys
+from lengthwise.database import translated
+from lengthwise.errors import NotFound
+from lengthwise.kinds.kind import Text, Wire
+from lengthwise.ledger.accounts import key as ledger
+
+router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.problems(503))
+
+ScopeName = Literal["submit", "read", "webhooks", "admin"]
+#: Ten years: longer is for ever.
+_LONGEST_SECONDS = 10 * 366 * 86_400
+
+
+class NewKey(Wire):
+    name: Text = Field(min_length=1, max_length=200)
+    scopes: list[ScopeName] = Field(min_length=1, max_length=4)
+    expires_in_seconds: int | None = Field(
+        default=None, ge=1, le=_LONGEST_SECONDS, description="Without it the key lives until it is revoked."
+    )
+    tenant: Annotated[Text, Field(max_length=64)] | None = Field(
+        default=None, description="The id of another tenant; the first tenant's admin may name one."
+    )
+
+
+class Rotation(Wire):
+    overlap_seconds: int = Field(
+        default=86_400, ge=0, le=90 * 86_400, description="How long the old key goes on, at most."
+    )
+
+
+class Key(BaseModel):
+    id: str
+    object: Literal["key"] = "key"
+    tenant: str
+    name: str
+    scopes: list[keys.Scope]
+    created_at: datetime
+    expires_at: datetime | None
+    revoked_at: datetime | None
+
+
+class CreatedKey(Key):
+    key: str = Field(description="Shown here, and nowhere else.")
+
+
+class KeyList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Key]
+    has_more: bool
+
+
+_EXAMPLE = {"name": "shop", "scopes": ["submit", "read"], "expires_in_seconds": 7_776_000}
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=CreatedKey,
+    openapi_extra=form.documented(NewKey, _EXAMPLE),
+    responses=document.missing("tenant") | document.problems(400, 413, 415, 422, 507),
+)
+async def create_key(request: Request, tenant: Admin) -> CreatedKey:
+    """Makes a key, which is shown in this answer alone."""
+    wanted = await form.read(request, NewKey)
+    return await run_in_threadpool(_create, of(request), named(tenant, wanted.tenant), wanted)
+
+
+def named(tenant: UUID, wanted: str | None) -> UUID:
+    """The tenant that an admin of ``tenant`` names: itself, or from the first tenant any. Raises ``NotFound``."""
+    found = tenant if wanted is None else identifier(wanted, "tenant")
+    if found != tenant and tenant != DEFAULT:
+        raise NotFound("there is no such tenant")
+    return found
+
+
+def _reach(tenant: UUID) -> UUID | None:
+    """Whose keys an admin of this tenant reaches; None is everybody's."""
+    return None if tenant == DEFAULT else tenant
+
+
+def _create(state: State, tenant: UUID, wanted: NewKey) -> CreatedKey:
+    made = keys.new_key()
+    with translated(), state.database.begin() as connection:
+        row = ledger.add(
+            connection,
+            tenant,
+            made.id,
+            _digest(state, made),
+            name=wanted.name,
+            scopes=set(wanted.scopes),
+            expires_in=wanted.expires_in_seconds,
+        )
+    return _created(row, made)
+
+
+def _digest(state: State, made: keys.NewKey) -> bytes:
+    return keys.digest(made.text, state.settings.require_key_pepper())
+
+
+def _created(row: ledger.Key, made: keys.NewKey) -> CreatedKey:
+    return CreatedKey(**dict(_shown(row)), key=made.text)
+
+
+def _shown(row: ledger.Key) -> Key:
+    return Key(
+        id=str(row.id),
+        tenant=str(row.tenant_id),
+        name=row.name,
+        scopes=list(map(keys.Scope, row.scopes)),
+        created_at=row.created_at,
+        expires_at=row.expires_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+@router.get("", response_model=KeyList, responses=document.missing("key") | document.problems(422))
+def list_keys(
+    request: Request,
+    tenant: Admin,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    of_tenant: Annotated[str | None, Query(alias="tenant", description="As in making a key.")] = None,
+) -> KeyList:
+    """The newest first; ``after`` is the id of the last one seen."""
+    owner = named(tenant, of_tenant)
+    seen = None if after is None else identifier(after, "key")
+    with translated(), of(request).database.begin() as connection:
+        if seen is not None:
+            ledger.one(connection, seen, owner)
+        found = ledger.page(connection, owner, seen, limit + 1)
+    return KeyList(data=list(map(_shown, found[:limit])), has_more=len(found) > limit)
+
+
+@router.get("/{key_id}", response_model=Key, responses=document.missing("key") | document.problems())
+def show_key(request: Request, tenant: Admin, key_id: str) -> Key:
+    """Everything but the key itself, which is not kept."""
+    with translated(), of(request).database.begin() as connection:
+        return _shown(ledger.one(connection, identifier(key_id, "key"), _reach(tenant)))
+
+
+@router.post(
+    "/{key_id}/rotate",
+    status_code=201,
+    response_model=CreatedKey,
+    openapi_extra=form.documented(Rotation, {"overlap_seconds": 3600}, may_be_empty=True),
+    responses=document.missing("key")
+    | document.conflict("The key is expired or revoked", "the key is expired or revoked: make a new one")
+    | document.problems(400, 413, 415, 422, 507),
+)
+async def rotate_key(request: Request, tenant: Admin, key_id: str) -> CreatedKey:
+    """Makes a key of the same name, scopes and lifetime; the old one expires after the overlap, or sooner."""
+    wanted = await form.read(request, Rotation, may_be_empty=True)
+    return await run_in_threadpool(_rotate, of(request), tenant, identifier(key_id, "key"), wanted.overlap_seconds)
+
+
+def _rotate(state: State, tenant: UUID, key_id: UUID, overlap: int) -> CreatedKey:
+    made = keys.new_key()
+    with translated(), state.database.begin() as connection:
+        row = ledger.rotate(connection, key_id, _reach(tenant), made.id, _digest(state, made), overlap=overlap)
+    return _created(row, made)
+
+
+@router.post("/{key_id}/revoke", response_model=Key, responses=document.missing("key") | document.problems(507))
+def revoke_key(request: Request, tenant: Admin, key_id: str) -> Key:
+    """Lets the key in no more: in every process of the API within a second, for good."""
+    with translated(), of(request).database.begin() as connection:
+        return _shown(ledger.revoke(connection, identifier(key_id, "key"), _reach(tenant)))

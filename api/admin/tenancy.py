@@ -1,0 +1,149 @@
+"""Tenants: made and changed by the first one's admins; every tenant's own see their own."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, Field
+from starlette.concurrency import run_in_threadpool
+
+from api import openapi as document
+from api.access.tenant import DEFAULT, Admin
+from api.admin.key import named
+from api.http import form
+from api.state import State, of
+from lengthwise.database import translated
+from lengthwise.errors import Forbidden, InvalidInput
+from lengthwise.kinds.kind import Text, Wire
+from lengthwise.ledger.accounts import tenant as ledger
+
+router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.problems(503))
+
+_Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
+
+
+class Limits(Wire):
+    """What may be changed; null is the limit of the settings."""
+
+    weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, beside the others'.")
+    max_pending_tokens: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
+        default=None, description="Input tokens it may have waiting or running."
+    )
+    max_requests_per_minute: _Limit | None = None
+    max_open_jobs: _Limit | None = None
+
+
+class NewTenant(Limits):
+    name: Text = Field(min_length=1, max_length=200)
+
+
+class Change(Limits):
+    """What is left out stays."""
+
+    name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
+
+
+class Tenant(BaseModel):
+    id: str
+    object: Literal["tenant"] = "tenant"
+    name: str
+    weight: float
+    max_pending_tokens: int | None
+    max_requests_per_minute: int | None
+    max_open_jobs: int | None
+    created_at: datetime
+
+
+class TenantList(BaseModel):
+    object: Literal["list"] = "list"
+    data: list[Tenant]
+    has_more: bool
+
+
+_EXAMPLE = {"name": "shop", "weight": 2, "max_requests_per_minute": 600, "max_open_jobs": 100}
+_TAKEN = document.conflict("Another tenant has the name", "another tenant has this name")
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=Tenant,
+    openapi_extra=form.documented(NewTenant, _EXAMPLE),
+    responses=_TAKEN | document.problems(400, 413, 415, 422, 507),
+)
+async def create_tenant(request: Request, tenant: Admin) -> Tenant:
+    """Makes a tenant. Its keys are made by whoever made it; one with the scope admin can make the others."""
+    _require_operator(tenant)
+    wanted = await form.read(request, NewTenant)
+    return await run_in_threadpool(_create, of(request), wanted.model_dump())
+
+
+def _require_operator(tenant: UUID) -> None:
+    if tenant != DEFAULT:
+        raise Forbidden
+
+
+def _create(state: State, values: dict[str, Any]) -> Tenant:
+    with translated(), state.database.begin() as connection:
+        return _shown(ledger.add(connection, values))
+
+
+def _shown(row: ledger.Tenant) -> Tenant:
+    return Tenant(
+        id=str(row.id),
+        name=row.name,
+        weight=row.weight,
+        max_pending_tokens=row.max_pending_tokens,
+        max_requests_per_minute=row.max_requests_per_minute,
+        max_open_jobs=row.max_open_jobs,
+        created_at=row.created_at,
+    )
+
+
+@router.get("", response_model=TenantList, responses=document.missing("tenant") | document.problems(422))
+def list_tenants(
+    request: Request,
+    tenant: Admin,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> TenantList:
+    """The newest first; ``after`` is the id of the last one seen. Others than the first tenant see themselves."""
+    seen = None if after is None else named(tenant, after)
+    with translated(), of(request).database.begin() as connection:
+        if seen is not None:
+            ledger.one(connection, seen)
+        if tenant == DEFAULT:
+            found = ledger.page(connection, seen, limit + 1)
+        else:
+            found = [] if seen else [ledger.one(connection, tenant)]
+    return TenantList(data=list(map(_shown, found[:limit])), has_more=len(found) > limit)
+
+
+@router.get("/{tenant_id}", response_model=Tenant, responses=document.missing("tenant") | document.problems())
+def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
+    """Its weight and its own limits."""
+    with translated(), of(request).database.begin() as connection:
+        return _shown(ledger.one(connection, named(tenant, tenant_id)))
+
+
+@router.patch(
+    "/{tenant_id}",
+    response_model=Tenant,
+    openapi_extra=form.documented(Change, {"max_open_jobs": 500, "max_requests_per_minute": None}),
+    responses=document.missing("tenant") | _TAKEN | document.problems(400, 413, 415, 422, 507),
+)
+async def change_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
+    """Changes what is named, within a second or two in every process; null is the limit of the settings again."""
+    wanted_id = named(tenant, tenant_id)  # another's is not there, before one's own is not to be changed
+    _require_operator(tenant)
+    wanted = await form.read(request, Change)
+    changes = wanted.model_dump(exclude_unset=True)
+    if "name" in changes and changes["name"] is None:
+        raise InvalidInput("must be a name", "name")
+    return await run_in_threadpool(_change, of(request), wanted_id, changes)
+
+
+def _change(state: State, tenant_id: UUID, changes: dict[str, Any]) -> Tenant:
+    with translated(), state.database.begin() as connection:
+        return _shown(ledger.change(connection, tenant_id, changes))

@@ -1,0 +1,1 @@
+"""Bodies, forms and ids as HTTP carries them; knows nothing of jobs."""

@@ -1,0 +1,1 @@
+"""Jobs over HTTP: taking them in, looking at them, and giving out their results."""

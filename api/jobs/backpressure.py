@@ -1,0 +1,53 @@
+"""Refuses work while too much waits, before anything of a body is read."""
+
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
+
+from api.access import caller
+from api.access.tenant import Submitter
+from api.jobs.idempotency import Key
+from api.state import State, of
+from lengthwise.database import translated
+from lengthwise.errors import TooBusy
+from lengthwise.ledger.jobs import idempotency
+from lengthwise.ledger.queue import pending
+
+
+async def admit(request: Request, tenant: Submitter, key: Key) -> None:
+    """Raises ``TooBusy``, unless a request of this name was taken before: that one adds nothing."""
+    state = of(request)
+    await measure(state)
+    try:
+        state.backlog.check(tenant)
+        if caller.max_open_jobs() is not None:
+            await run_in_threadpool(_look_for_room, state, tenant)
+    except TooBusy:
+        if key is None or not await run_in_threadpool(_was_taken, state, tenant, key):
+            raise
+
+
+async def measure(state: State) -> None:
+    """Has what waits measured, if that is due."""
+    if state.backlog.is_due:
+        await run_in_threadpool(state.backlog.measure)
+
+
+def _look_for_room(state: State, tenant: UUID) -> None:
+    """Before the body is read; whether there is room still is looked at again as the job is written."""
+    with translated(), state.database.begin() as connection:
+        require_room(connection, tenant)
+
+
+def require_room(connection: Connection, tenant: UUID) -> None:
+    """Raises ``TooBusy`` while the tenant has as many open jobs as who asks may have."""
+    most = caller.max_open_jobs()
+    if most is not None:
+        pending.require_room(connection, tenant, most)
+
+
+def _was_taken(state: State, tenant: UUID, key: str) -> bool:
+    with translated(), state.database.begin() as connection:
+        return idempotency.is_known(connection, tenant, key)

@@ -1,0 +1,71 @@
+"""A job's results as they are downloaded: by the page, each with a connection that is held for that page alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from itertools import chain
+from uuid import UUID
+
+from fastapi import Response
+from fastapi.responses import StreamingResponse
+from sqlalchemy import Connection
+
+from api.http import deflate
+from api.jobs import pages, tabular, view
+from api.jobs.sent import Form
+from api.state import State
+from lengthwise.database import pipelined, translated
+from lengthwise.ledger import read
+from lengthwise.ledger.read import JobFigures, ResultPage
+
+_PAGE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How the caller would have them."""
+
+    form: Form = Form.NDJSON
+    encoding: str | None = None
+
+
+def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: Wanted) -> Response:
+    """The results behind index ``after``, whole where they are one page. Raises ``NotFound`` and ``Unavailable``."""
+    with translated(), state.database.begin() as connection, pipelined(connection):
+        figures = read.figures(connection, job_id, tenant)
+        page = _page(figures, connection, after)
+    headers = {"lengthwise-job-state": view.state(figures), "vary": "accept, accept-encoding"}
+    parts: Iterable[bytes] = chain(
+        [pages.text(figures.kind, page)],
+        pages.following(state, figures.kind, partial(_page, figures), page.next_after),
+    )
+    is_whole = page.next_after is None
+    if wanted.form is not Form.NDJSON:
+        with translated():
+            parts = tabular.written(parts, wanted.form)
+    if wanted.form is not Form.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
+        parts = deflate.compressed(parts, wanted.encoding)
+        headers["content-encoding"] = wanted.encoding
+    if is_whole:
+        return Response(b"".join(parts), media_type=_media_type(wanted.form), headers=headers)
+    return StreamingResponse(parts, media_type=_media_type(wanted.form), headers=headers)
+
+
+#: Results that are sent as they are: compressing them gains nothing.
+_FEW_ROWS = 8
+
+
+def _media_type(form: Form) -> str:
+    return "text/csv; charset=utf-8; header=present" if form is Form.CSV else form
+
+
+def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:
+    return read.results(
+        connection,
+        figures.id,
+        after=after,
+        limit=_PAGE,
+        chunk_items=figures.chunk_items,
+        n_items=figures.n_items,
+        has_dropped=figures.n_dropped > 0,
+    )

@@ -1,0 +1,121 @@
+"""Reads a job's items: strictly, many in one go; where one is wrong, one by one, to say which it is and what of it.
+
+Both ways accept the same. Only the second has words for a refusal.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import to_json
+
+from api.http import body
+from api.problem import invalid
+from lengthwise.errors import InvalidInput, TooLarge
+from lengthwise.kinds.kind import Item, Kind, Params, unknown_field
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.settings import Settings
+
+_DIGEST_BYTES = 16
+
+
+class Checked(NamedTuple):
+    """One item and the JSON that is stored of it."""
+
+    item: Item
+    payload: bytes
+
+
+class Reader:
+    """Checks the items of one job. A raw item is a line's bytes, still to be parsed, or a JSON value."""
+
+    def __init__(self, kind: Kind, spec: ModelSpec, params: Params, current: Settings) -> None:
+        self._kind, self._spec, self._params, self._current = kind, spec, params, current
+        self._fields = kind.item_type.model_fields.keys()
+        #: In a payload of at most this many bytes neither the text nor the metadata is over its limit.
+        self._short = min(current.max_text_characters, current.max_metadata_bytes)
+        self._ids: set[bytes] = set()
+
+    def read(self, raws: Sequence[Any], first: int) -> list[Checked]:
+        """The items from index ``first`` on, all lines or all values. Raises ``InvalidInput`` naming the first that is
+        wrong.
+        """
+        try:
+            return self.together(raws)
+        except (ValueError, InvalidInput):
+            return [self.alone(raw, index) for index, raw in enumerate(raws, first)]
+
+    def together(self, raws: Sequence[Any]) -> list[Checked]:
+        """``read``, quickly; what the error says is of no use."""
+        validator = _item_or_text(self._kind.item_type).validator
+        if isinstance(raws[0], bytes):
+            joined = b"".join(raws)
+            # Pydantic overlooks these numbers where the name that they stand under comes again.
+            if b"NaN" in joined or b"Infinity" in joined:
+                for raw in raws:
+                    body.parse(raw)
+            found = list(map(validator.validate_json, raws))
+        elif all(raw.keys() <= self._fields for raw in raws if isinstance(raw, dict)):
+            found = list(map(validator.validate_python, raws))
+        else:
+            raise InvalidInput("has an unknown field")
+        of_text = self._kind.item_type.__pydantic_validator__.validate_python
+        items = [of_text({"text": item}) if type(item) is str else item for item in found]
+        for item in items:
+            self._kind.check(self._spec, self._params, item)
+        checked = [Checked(item, _payload(item)) for item in items]
+        for item, payload in checked:
+            if len(payload) > self._short:
+                self._check_sizes(item)
+        self._note_ids([item.id for item in items if item.id is not None])
+        return checked
+
+    def alone(self, raw: Any, index: int) -> Checked:
+        """One item. The error names the index, the field and the reason."""
+        at = f"items[{index}]"
+        value = body.parse(raw, at, index) if isinstance(raw, bytes) else raw
+        if isinstance(value, dict) and not value.keys() <= self._fields:
+            raise InvalidInput(unknown_field(self._fields), at, index)
+        try:
+            item = self._kind.item_type.model_validate({"text": value} if isinstance(value, str) else value)
+        except ValidationError as error:
+            raise invalid(error, at, index) from None
+        try:
+            self._kind.check(self._spec, self._params, item)
+            self._check_sizes(item)
+            self._note_ids([item.id] if item.id is not None else [])
+        except InvalidInput as error:
+            raise type(error)(str(error), f"{at}.{error.field}", index) from None
+        return Checked(item, _payload(item))
+
+    def _check_sizes(self, item: Item) -> None:
+        most, most_bytes = self._current.max_text_characters, self._current.max_metadata_bytes
+        if sum(len(text) for text in item.texts()) > most:
+            name = "text" if "text" in item.model_fields_set else "messages"
+            raise TooLarge(f"may have at most {most} characters", name)
+        if item.metadata is not None and len(to_json(item.metadata)) > most_bytes:
+            raise TooLarge(f"may have at most {most_bytes} bytes as JSON", "metadata")
+
+    def _note_ids(self, ids: Sequence[str]) -> None:
+        """Raises ``InvalidInput`` if one of them was there before; then none of them counts as seen."""
+        keys = set(map(_key, ids))
+        if len(keys) < len(ids) or not keys.isdisjoint(self._ids):
+            raise InvalidInput("another item of this job has the same id", "id")
+        self._ids |= keys
+
+
+def _key(given: str) -> bytes:
+    """An id, or its digest where it is longer than that: a million long ids would be heavy."""
+    encoded = given.encode()
+    return encoded if len(encoded) < _DIGEST_BYTES else hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
+
+
+def _payload(item: Item) -> bytes:
+    return item.__pydantic_serializer__.to_json(item, exclude_none=True)
+
+
+@cache
+def _item_or_text(item_type: type[Item]) -> TypeAdapter[Any]:
+    return TypeAdapter(Annotated[item_type | str, Field(union_mode="left_to_right")])  # type: ignore[arg-type]

@@ -1,0 +1,153 @@
+"""Jobs: submit, look, read results, cancel, delete."""
+
+import logging
+from typing import IO, Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from api import openapi as document
+from api.access.tenant import Reader, Submitter
+from api.http import body
+from api.http.identifier import identifier
+from api.jobs import accept, backpressure, download, idempotency, intake, negotiation, view
+from api.jobs import sent as forms
+from api.jobs.accept import Accepted
+from api.jobs.download import Wanted
+from api.jobs.idempotency import Key
+from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
+from api.jobs.sent import Described, Sent
+from api.jobs.wait import waited
+from api.state import State, of
+from lengthwise import queue
+from lengthwise.database import translated
+from lengthwise.ledger import read
+from lengthwise.ledger.jobs import cancel
+from lengthwise.ledger.read import JobFigures
+from lengthwise.ledger.webhooks import outbox
+
+log = logging.getLogger(__name__)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=CreatedJob,
+    openapi_extra=document.SUBMIT,
+    responses=document.ACCEPTED | document.problems(400, 413, 415, 422, 429, 507),
+    dependencies=[Depends(backpressure.admit)],
+)
+async def submit(request: Request, tenant: Submitter, key: Key, sent: Described, response: Response) -> CreatedJob:
+    """Takes a job of one to a million items: as one JSON object, or as NDJSON, CSV or Parquet of any size.
+
+    An NDJSON body's first line is the job without its items; each further line is one item. With CSV and Parquet the
+    job stands in the header ``lengthwise-job``, with ``text_column`` (``text`` if it names none), ``id_column`` and
+    ``metadata_columns`` beside its own fields. Sent again with the same Idempotency-Key, the same body is answered with
+    the job that it made.
+    """
+    state = of(request)
+    async with body.spooled(request, sent.limit(state.settings)) as file:
+        accepted = await run_in_threadpool(_submit, state, tenant, file, sent, key)
+    response.headers.update(accepted.headers)
+    return accepted.created(state.settings.retention_seconds)
+
+
+def _submit(state: State, tenant: UUID, file: IO[bytes], sent: Sent, key: str | None = None) -> Accepted:
+    named = idempotency.of_body(key, sent.name, file) if key else None
+    # Before the job is read: what was right when it was first sent, say its deadline, may be wrong by now.
+    if named and (replay := accept.replay(state, tenant, named)):
+        return replay
+    head, items = forms.parts(sent, file, state.settings)
+    order = intake.order(head, state.catalog, state.settings)
+    return accept.accept(state, tenant, order, lambda _: items, named=named)
+
+
+@router.get("", response_model=JobList, responses=document.problems(404, 422))
+def jobs(
+    request: Request,
+    tenant: Reader,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> JobList:
+    """The newest first; ``after`` is the id of the last one seen."""
+    seen = None if after is None else identifier(after)
+    with translated(), of(request).database.begin() as connection:
+        if seen is not None:
+            read.figures(connection, seen, tenant)  # behind a job that was deleted the list would seem to end
+        found = read.page(connection, tenant, seen, limit + 1)
+    kept = of(request).settings.retention_seconds
+    return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
+
+
+@router.get("/{job_id}", response_model=Job, responses=document.problems(404, 422), dependencies=[Depends(waited)])
+def job(request: Request, tenant: Reader, job_id: str) -> Job:
+    """State, counts, rate and estimated end."""
+    return _shown(of(request), tenant, identifier(job_id))
+
+
+def _shown(state: State, tenant: UUID, job_id: UUID) -> Job:
+    return view.job(_figures(state, tenant, job_id), state.settings.retention_seconds)
+
+
+def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
+    with translated(), state.database.begin() as connection:
+        return read.figures(connection, job_id, tenant)
+
+
+@router.get(
+    "/{job_id}/results",
+    response_class=StreamingResponse,
+    responses=document.RESULTS | document.problems(404, 422, 507),
+    dependencies=[Depends(waited)],
+)
+def results(
+    request: Request,
+    tenant: Reader,
+    job_id: str,
+    wanted: Annotated[Wanted, Depends(negotiation.wanted)],
+    after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
+) -> Response:
+    """One JSON object a line, in the items' order; while the job runs, those that are there already.
+
+    CSV and Parquet have a column for each value, under dotted names such as ``output.text``. Every form but Parquet,
+    which is compressed in itself, comes in gzip or zstd if Accept-Encoding says so.
+
+    The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download of an
+    ended job that broke is taken up again with ``after``, the index of its last whole line. While a job runs, a later
+    item may be there before an earlier one, so ``after`` would pass over what is still to come.
+    """
+    return download.answer(of(request), tenant, identifier(job_id), after, wanted)
+
+
+@router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=document.problems(404))
+def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
+    """The job's webhooks and what came of each attempt."""
+    state = of(request)
+    with translated(), state.database.begin() as connection:
+        figures = read.figures(connection, identifier(job_id), tenant)
+        return {"data": outbox.of_job(connection, figures.id)}
+
+
+@router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404, 507))
+def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
+    """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
+    state = of(request)
+    with translated():
+        with state.database.begin() as connection:
+            due = cancel.cancel(connection, identifier(job_id), tenant)
+        if due:
+            queue.ring(queue.DELIVER)
+    return _shown(state, tenant, identifier(job_id))
+
+
+@router.delete("/{job_id}", status_code=204, responses=document.problems(404, 507))
+def delete(request: Request, tenant: Submitter, job_id: str) -> None:
+    """Removes the job, its texts and its results, for good; what still ran is cancelled.
+
+    It is gone as soon as this answers; its rows are removed behind the scenes.
+    """
+    with translated(), of(request).database.begin() as connection:
+        cancel.delete(connection, identifier(job_id), tenant)

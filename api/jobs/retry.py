@@ -1,0 +1,82 @@
+"""Runs the failed items of an ended job again, as a job of their own: an ended job never changes."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from pydantic_core import from_json
+from sqlalchemy import Connection
+
+from api import openapi as document
+from api.access.tenant import Submitter
+from api.http.identifier import identifier
+from api.jobs import accept, backpressure, idempotency, intake
+from api.jobs.accept import Accepted
+from api.jobs.idempotency import Key
+from api.jobs.intake import Order
+from api.jobs.schema import Job, Webhook
+from api.jobs.view import PRIORITY_NAMES
+from api.state import State, of
+from lengthwise.database import translated
+from lengthwise.errors import Conflict, InvalidInput
+from lengthwise.ledger.jobs import retry as ledger
+from lengthwise.ledger.jobs.idempotency import HEADER
+from lengthwise.ledger.jobs.retry import Failed
+from lengthwise.states import Priority
+
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
+
+
+@router.post(
+    "/{job_id}/retry",
+    status_code=202,
+    response_model=Job,
+    responses=document.ACCEPTED | document.problems(404, 409, 422, 429, 507),
+    dependencies=[Depends(backpressure.admit)],
+)
+def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: Response) -> Job:
+    """Makes a new job of the items of an ended one that failed, with their ids and metadata, in their order.
+
+    Everything but the deadline is that of the first job, its webhook and the webhook's secret too.
+    """
+    state = of(request)
+    accepted = _retry(state, tenant, identifier(job_id), key)
+    response.headers.update(accepted.headers)
+    return accepted.job(state.settings.retention_seconds)
+
+
+def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepted:
+    named = idempotency.of_retry(key, job_id) if key else None
+    if named and (made := accept.replay(state, tenant, named)):
+        return made
+    with translated(), state.database.begin() as connection:
+        failed = ledger.failed(connection, job_id, tenant)
+
+    def items(connection: Connection) -> Iterator[Any]:
+        ledger.failed(connection, job_id, tenant)  # from here on its rows stay
+        return map(from_json, ledger.payloads(connection, failed))
+
+    try:
+        return accept.accept(state, tenant, _order(failed, state), items, named, retry_of=job_id)
+    except InvalidInput as error:
+        if error.field == HEADER:
+            raise
+        # Nothing that this request sent: the model is gone, or a limit is lower than it was.
+        raise Conflict(f"the failed items cannot be taken again: {error}") from None
+
+
+def _order(failed: Failed, state: State) -> Order:
+    """The job as its caller would order it; the webhook's host was looked up then and will be at each attempt."""
+    head = {
+        "kind": failed.kind,
+        "model": failed.model,
+        "priority": PRIORITY_NAMES[Priority(failed.priority)],
+        "deduplicate": failed.deduplicate,
+        **failed.params,
+    }
+    order = intake.order(head, state.catalog, state.settings)
+    webhook = Webhook(url=failed.webhook_url) if failed.webhook_url else None
+    header = order.header.model_copy(update={"webhook": webhook})
+    return replace(order, header=header, webhook_secret=failed.webhook_secret)

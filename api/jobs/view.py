@@ -1,0 +1,79 @@
+"""The ledger's figures as the wire shows them."""
+
+from datetime import UTC, datetime, timedelta
+
+from api.jobs.schema import Counts, Engine, Job, Links, PriorityName, ShownWebhook, StateName
+from lengthwise.ledger.read import JobFigures
+from lengthwise.states import JobState, Priority
+
+ENDED_NAMES: dict[JobState, StateName] = {
+    JobState.COMPLETED: "completed",
+    JobState.CANCELLED: "cancelled",
+    JobState.EXPIRED: "expired",
+}
+PRIORITY_NAMES: dict[Priority, PriorityName] = {
+    Priority.INTERACTIVE: "interactive",
+    Priority.NORMAL: "normal",
+    Priority.BACKGROUND: "background",
+}
+
+
+def job(figures: JobFigures, retention_seconds: int) -> Job:
+    """One job, with every figure derived from its shards; it is kept for so long after its end."""
+    path = f"/v1/jobs/{figures.id}"
+    counts = Counts(**figures.counts)
+    return Job(
+        id=str(figures.id),
+        kind=figures.kind,
+        model=figures.model,
+        params=figures.params,
+        priority=PRIORITY_NAMES[Priority(figures.priority)],
+        deduplicate=figures.deduplicate,
+        state=state(figures),
+        counts=counts,
+        items_per_second=round(figures.items_per_second, 2),
+        estimated_end_at=_estimated_end(figures, counts.pending),
+        created_at=figures.created_at,
+        finished_at=figures.finished_at,
+        deadline_at=figures.deadline_at,
+        expires_at=figures.finished_at and figures.finished_at + timedelta(seconds=retention_seconds),
+        retry_of=str(figures.retry_of) if figures.retry_of else None,
+        webhook=ShownWebhook(url=figures.webhook_url) if figures.webhook_url else None,
+        usage={"input_tokens": figures.n_input, "output_tokens": figures.n_output},
+        engine=_engine(figures),
+        links=_links(path),
+    )
+
+
+def _links(path: str) -> Links:
+    names = ("results", "deliveries", "cancel", "retry")
+    return Links(self=path, **{name: f"{path}/{name}" for name in names})
+
+
+def state(figures: JobFigures) -> StateName:
+    """An open job is queued until its first shard is claimed."""
+    if figures.state is JobState.OPEN:
+        return "running" if figures.n_done or figures.n_leased else "queued"
+    return ENDED_NAMES[figures.state]
+
+
+def _estimated_end(figures: JobFigures, pending: int) -> datetime | None:
+    if figures.finished_at is not None or figures.n_recent == 0:
+        return None
+    return datetime.now(UTC) + timedelta(seconds=pending / figures.items_per_second)
+
+
+def _engine(figures: JobFigures) -> Engine:
+    useful = figures.n_input + figures.n_output
+    per_item = useful / figures.n_done if figures.n_done else 0.0
+    return Engine(
+        batches=round(figures.n_batches, 2),
+        tokens_per_second=round(per_item * figures.items_per_second, 1),
+        padding_share=_share(figures.n_input, figures.n_padded),
+        padding_share_arrival_order=_share(figures.n_tokens, figures.n_arrival_padded),
+        deduplicated=figures.n_deduplicated,
+    )
+
+
+def _share(useful: int, padded: int) -> float:
+    return round(1 - useful / padded, 4) if padded > useful else 0.0

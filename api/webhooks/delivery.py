@@ -1,0 +1,45 @@
+"""Deliveries of webhooks: look at one and its attempts, send it again."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request
+
+from api import openapi as document
+from api.access.tenant import WebhookKeeper
+from api.http.identifier import identifier
+from api.jobs.schema import Delivery
+from api.state import of
+from lengthwise import queue
+from lengthwise.database import translated
+from lengthwise.ledger.webhooks import outbox
+
+router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.problems(503))
+
+
+def _id(delivery_id: str) -> UUID:
+    return identifier(delivery_id, "delivery")
+
+
+Id = Annotated[UUID, Depends(_id)]
+
+
+@router.get("/{delivery_id}", response_model=Delivery, responses=document.problems(404))
+def delivery(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str, Any]:
+    """One webhook, and what came of each attempt."""
+    with translated(), of(request).database.begin() as connection:
+        return outbox.one(connection, delivery_id, tenant)
+
+
+@router.post(
+    "/{delivery_id}/resend", status_code=202, response_model=Delivery, responses=document.problems(404, 409, 507)
+)
+def resend(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str, Any]:
+    """Sends it again, under the same webhook-id and on a schedule that begins anew.
+
+    Of a disabled endpoint the answer is 409.
+    """
+    with translated(), of(request).database.begin() as connection:
+        shown = outbox.resend(connection, delivery_id, tenant)
+    queue.ring(queue.DELIVER)
+    return shown

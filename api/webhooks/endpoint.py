@@ -1,0 +1,222 @@
+"""Webhook endpoints: receivers registered once, told of what they subscribe to, and looked after."""
+
+from contextlib import suppress
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request
+
+from api import openapi as document
+from api.access.tenant import WebhookKeeper
+from api.http import form
+from api.http.identifier import identifier
+from api.jobs.schema import Delivery
+from api.state import State, of
+from api.webhooks.endpoint_schema import (
+    CreatedEndpoint,
+    DeliveryPage,
+    Endpoint,
+    EndpointChange,
+    EndpointList,
+    NewEndpoint,
+    Replay,
+    Replayed,
+    Rotation,
+)
+from lengthwise import queue
+from lengthwise.database import translated
+from lengthwise.ledger.webhooks import endpoint as ledger
+from lengthwise.ledger.webhooks import outbox
+from lengthwise.webhooks import condition, subscription, target
+from lengthwise.webhooks.secret import check_secret
+
+router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.problems(503))
+
+_WHAT = "webhook endpoint"
+_EXAMPLE = {"url": "https://example.com/hooks/lengthwise", "events": ["job.results"], "filter": "flagged == true"}
+
+
+def _id(endpoint_id: str) -> UUID:
+    return identifier(endpoint_id, _WHAT)
+
+
+Id = Annotated[UUID, Depends(_id)]
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra=form.documented(NewEndpoint, _EXAMPLE),
+    responses=document.problems(400, 409, 413, 415, 422, 507),
+)
+def create(
+    request: Request, tenant: WebhookKeeper, wanted: Annotated[NewEndpoint, Depends(form.reader(NewEndpoint))]
+) -> CreatedEndpoint:
+    """Registers a receiver. Its secret is in this answer and nowhere else.
+
+    Of a tenant's endpoints there is a limit, beyond which the answer is 409.
+    """
+    state = of(request)
+    _check(state, wanted.url, wanted.events, wanted.filter, wanted.secret)
+    given = ledger.Wanted(wanted.url, wanted.events, wanted.description, wanted.filter, wanted.enabled)
+    with translated(), state.database.begin() as connection:
+        limit = state.settings.max_webhook_endpoints
+        made, secret = ledger.create(connection, tenant, given, wanted.secret, limit=limit)
+    return CreatedEndpoint(**_shown(made), secret=secret)
+
+
+def _check(state: State, url: str | None, events: list[str] | None, wanted: str | None, secret: str | None) -> None:
+    """Raises ``InvalidInput``; resolves the host, so that a bad one is seen here and not days later."""
+    if events is not None:
+        subscription.check(events)
+    if wanted is not None:
+        condition.parse(wanted)
+    if secret is not None:
+        check_secret(secret)
+    if url is not None:
+        with suppress(target.Unresolvable):
+            target.resolve(target.parse(url), state.settings.webhook_allowed_networks)
+
+
+def _shown(found: ledger.Endpoint) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "url": found.url,
+        "description": found.description,
+        "events": found.events,
+        "filter": found.filter,
+        "enabled": found.is_enabled,
+        "disabled_reason": found.disabled_reason,
+        "failing_since": found.failing_since,
+        "public_key": found.public_key,
+        "old_secret_until": found.old_until,
+        "created_at": found.created_at,
+    }
+
+
+@router.get("", responses=document.problems(404, 422))
+def endpoints(
+    request: Request,
+    tenant: WebhookKeeper,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> EndpointList:
+    """The newest first; ``after`` is the id of the last one seen."""
+    seen = None if after is None else _id(after)
+    with translated(), of(request).database.begin() as connection:
+        if seen is not None:
+            ledger.one(connection, seen, tenant)
+        found = ledger.page(connection, tenant, seen, limit + 1)
+    return EndpointList(data=[Endpoint(**_shown(each)) for each in found[:limit]], has_more=len(found) > limit)
+
+
+@router.get("/{endpoint_id}", responses=document.problems(404))
+def endpoint(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> Endpoint:
+    """What it is told of, and how it fares."""
+    with translated(), of(request).database.begin() as connection:
+        return Endpoint(**_shown(ledger.one(connection, endpoint_id, tenant)))
+
+
+@router.patch(
+    "/{endpoint_id}",
+    openapi_extra=form.documented(EndpointChange, {"enabled": True}),
+    responses=document.problems(400, 404, 413, 415, 422, 507),
+)
+def change(
+    request: Request,
+    tenant: WebhookKeeper,
+    endpoint_id: Id,
+    wanted: Annotated[EndpointChange, Depends(form.reader(EndpointChange))],
+) -> Endpoint:
+    """Changes what is given. What still waits goes to the new URL; of one that is disabled it is kept as failed."""
+    state = of(request)
+    _check(state, wanted.url, wanted.events, wanted.filter, None)
+    changes = {name: getattr(wanted, name) for name in wanted.model_fields_set}
+    changes = {name: value for name, value in changes.items() if value is not None or name == "filter"}
+    if "enabled" in changes:
+        changes["is_enabled"] = changes.pop("enabled")
+    with translated(), state.database.begin() as connection:
+        return Endpoint(**_shown(ledger.change(connection, endpoint_id, tenant, changes)))
+
+
+@router.delete("/{endpoint_id}", status_code=204, responses=document.problems(404, 507))
+def delete(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> None:
+    """Removes it, with its deliveries."""
+    with translated(), of(request).database.begin() as connection:
+        ledger.delete(connection, endpoint_id, tenant)
+
+
+@router.post(
+    "/{endpoint_id}/rotate",
+    openapi_extra=form.documented(Rotation, {"overlap_seconds": 3600}, may_be_empty=True),
+    responses=document.problems(400, 404, 413, 415, 422, 507),
+)
+def rotate(
+    request: Request,
+    tenant: WebhookKeeper,
+    endpoint_id: Id,
+    wanted: Annotated[Rotation, Depends(form.reader(Rotation, may_be_empty=True))],
+) -> CreatedEndpoint:
+    """New secrets. Until the overlap ends, every webhook is signed with the old ones too."""
+    if wanted.secret is not None:
+        check_secret(wanted.secret)
+    with translated(), of(request).database.begin() as connection:
+        made, secret = ledger.rotate(
+            connection, endpoint_id, tenant, wanted.secret, overlap_seconds=wanted.overlap_seconds
+        )
+    return CreatedEndpoint(**_shown(made), secret=secret)
+
+
+@router.post(
+    "/{endpoint_id}/test", status_code=202, response_model=Delivery, responses=document.problems(404, 409, 507)
+)
+def send_test(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> dict[str, Any]:
+    """Sends an ``endpoint.test`` event, whatever it subscribed to."""
+    with translated(), of(request).database.begin() as connection:
+        delivery_id = ledger.send_test(connection, endpoint_id, tenant)
+        shown = outbox.one(connection, delivery_id, tenant)
+    queue.ring(queue.DELIVER)
+    return shown
+
+
+@router.get("/{endpoint_id}/deliveries", response_model=DeliveryPage, responses=document.problems(404, 422))
+def deliveries(
+    request: Request,
+    tenant: WebhookKeeper,
+    endpoint_id: Id,
+    state: Literal["pending", "delivered", "failed"] | None = None,
+    after: str | None = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> dict[str, Any]:
+    """The newest first, with their attempts; ``after`` is the id of the last one seen."""
+    seen = None if after is None else identifier(after, "delivery")
+    with translated(), of(request).database.begin() as connection:
+        ledger.one(connection, endpoint_id, tenant)
+        if seen is not None:
+            outbox.one(connection, seen, tenant)
+        found = outbox.of_endpoint(connection, endpoint_id, state, seen, limit + 1)
+    return {"data": found[:limit], "has_more": len(found) > limit}
+
+
+@router.post(
+    "/{endpoint_id}/replay",
+    status_code=202,
+    openapi_extra=form.documented(Replay, {"since": "2031-01-31T12:00:00Z"}),
+    responses=document.problems(400, 404, 409, 413, 415, 422, 507),
+)
+def replay(
+    request: Request,
+    tenant: WebhookKeeper,
+    endpoint_id: Id,
+    wanted: Annotated[Replay, Depends(form.reader(Replay))],
+) -> Replayed:
+    """Sends again what was written since a time, under the same webhook-ids, the first 10,000 of it.
+
+    Of a disabled endpoint the answer is 409.
+    """
+    with translated(), of(request).database.begin() as connection:
+        ledger.one(connection, endpoint_id, tenant)
+        found = outbox.replay(connection, endpoint_id, wanted.since, only_failed=wanted.only_failed)
+    if found.n_deliveries:
+        queue.ring(queue.DELIVER)
+    return Replayed(replayed=found.n_deliveries, next_since=found.next_since)

@@ -1,0 +1,103 @@
+"""``lengthwise jobs``, ``status``, ``cancel``, ``retry`` and ``delete``: looking at jobs, and ending them."""
+
+from datetime import datetime
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from lengthwise.cli import connection, watch
+from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, console, print_json, say
+from lengthwise.client import Job
+from lengthwise.client.address import DEFAULT_URL
+
+
+def jobs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """List jobs, the newest first."""
+    with connected(url, key) as client:
+        found = list(client.jobs(limit))
+    if as_json:
+        print_json([job.info.model_dump(mode="json") for job in found])
+        return
+    table = Table("id", "kind", "model", "state", "done", "failed", "created", box=None)
+    for job in found:
+        counts = job.counts
+        done = f"{counts.total - counts.pending}/{counts.total}"
+        row = (job.id, job.info.kind, job.info.model, job.state, done, str(counts.failed), _local(job.info.created_at))
+        table.add_row(*row)
+    console().print(table)
+
+
+def status(
+    job_id: JobId,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Until it has ended.")] = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Show a job; with --watch follow it to its end, and exit with 1 if items failed."""
+    with connected(url, key, connection.LONG_PATIENCE if follow else 3.0) as client:
+        job = client.job(job_id)
+        if follow:
+            watch.until_ended(job)
+    _show(job, as_json)
+    raise typer.Exit(watch.exit_code(job) if follow else 0)
+
+
+def cancel(job_id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """End a job; what is done stays readable."""
+    with connected(url, key) as client:
+        job = client.job(job_id).cancel()
+    _show(job, as_json)
+
+
+def retry(job_id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Run a job's failed items again, as a new job; print its id."""
+    with connected(url, key) as client:
+        made = client.job(job_id).retry()
+    if as_json:
+        print_json(made.info)
+    else:
+        typer.echo(made.id)
+        say(f"submitted {made.counts.total} items again; `lengthwise status {made.id} --watch` follows them")
+
+
+def delete(job_id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
+    """Remove a job, its texts and its results, for good."""
+    with connected(url, key) as client:
+        client.job(job_id).delete()
+    if as_json:
+        print_json({"id": job_id, "deleted": True})
+    else:
+        say(f"job {job_id} is gone")
+
+
+def _show(job: Job, as_json: bool) -> None:
+    if as_json:
+        print_json(job.info)
+        return
+    info, table = job.info, Table(box=None, show_header=False)
+    rows = {
+        "job": job.id,
+        "kind": f"{info.kind}, model {info.model}",
+        "state": job.state,
+        "items": ", ".join(f"{number} {name}" for name, number in job.counts.model_dump().items() if number),
+        "speed": f"{info.items_per_second:.1f} items/s",
+        "created": _local(info.created_at),
+        "ends about" if info.finished_at is None else "ended": _local(info.finished_at or info.estimated_end_at),
+        "kept until": _local(info.expires_at),
+        "retry of": info.retry_of or "",
+    }
+    for name, value in rows.items():
+        if value:
+            table.add_row(name, value)
+    console().print(table)
+
+
+def _local(at: datetime | None) -> str:
+    return f"{at.astimezone():%Y-%m-%d %H:%M:%S}" if at else ""

@@ -1,0 +1,46 @@
+"""``lengthwise results``: a job's results, into a file or to stdout."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lengthwise.cli import connection, output, watch
+from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, say
+from lengthwise.cli.download import download
+from lengthwise.cli.submit import follow
+from lengthwise.client.address import DEFAULT_URL
+
+
+def results(
+    job_id: JobId,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", help="The file to write: its suffix says how. Else NDJSON on stdout.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait for the job's end first.")] = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+) -> None:
+    """Write a job's results; a download that broke is taken up from OUT.part when the command is run again."""
+    with connected(url, key, connection.LONG_PATIENCE) as client:
+        if out is not None:
+            output.check(out)
+        job = client.job(job_id)
+        if wait and out is not None:
+            follow(job, out, as_json)
+        if wait:
+            watch.until_ended(job)
+        if out is None:
+            for line in job.lines(follow=False):
+                sys.stdout.buffer.write(line + b"\n")
+            sys.stdout.buffer.flush()
+        else:
+            download(job, out)
+            if as_json:
+                connection.print_json(job.info)
+        say(watch.summary(job) + (f"; results in {out}" if out else ""))
+        if not job.info.has_ended:
+            say(f"{job.counts.pending} are still to come: run this again with --wait")
+        raise typer.Exit(watch.exit_code(job))

@@ -1,0 +1,93 @@
+"""``lengthwise tenants``: who shares the installation, and how much each may take."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from lengthwise.cli.administration import DATA, Connection, Data, segment
+from lengthwise.cli.connection import AsJson, Key, Url, print_json
+from lengthwise.client.address import DEFAULT_URL
+from lengthwise.errors import ConfigurationError
+
+app = typer.Typer(help="Make and list tenants, and set their limits.", no_args_is_help=True)
+
+_Limit = Annotated[str | None, typer.Option(metavar="NUMBER|none", help="none: the limit of the settings.")]
+_Weight = Annotated[float | None, typer.Option(help="Its share of the work, beside the others'.")]
+
+
+@app.command()
+def create(
+    name: Annotated[str, typer.Argument(help="A name that no other tenant has.")],
+    weight: _Weight = None,
+    max_pending_tokens: _Limit = None,
+    max_requests_per_minute: _Limit = None,
+    max_open_jobs: _Limit = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Make a tenant, and print its id."""
+    wanted = _limits(weight, max_pending_tokens, max_requests_per_minute, max_open_jobs) | {"name": name}
+    _show(Connection(url, key, data).ask("POST", "/v1/tenants", json=wanted), as_json)
+
+
+@app.command("set")
+def set_limits(
+    tenant: Annotated[str, typer.Argument(metavar="ID", help="A tenant's id, as list shows it.")],
+    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    weight: _Weight = None,
+    max_pending_tokens: _Limit = None,
+    max_requests_per_minute: _Limit = None,
+    max_open_jobs: _Limit = None,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    data: Data = DATA,
+    as_json: AsJson = False,
+) -> None:
+    """Change a tenant's name, weight and limits; what is not given stays."""
+    wanted = _limits(weight, max_pending_tokens, max_requests_per_minute, max_open_jobs)
+    if name is not None:
+        wanted["name"] = name
+    _show(Connection(url, key, data).ask("PATCH", f"/v1/tenants/{segment(tenant)}", json=wanted), as_json)
+
+
+def _limits(weight: float | None, tokens: str | None, requests: str | None, jobs: str | None) -> dict[str, Any]:
+    """Those that were given, as the API has them."""
+    found: dict[str, Any] = {} if weight is None else {"weight": weight}
+    given = {"max_pending_tokens": tokens, "max_requests_per_minute": requests, "max_open_jobs": jobs}
+    for name, text in given.items():
+        if text is not None:
+            found[name] = _number(text, name)
+    return found
+
+
+def _number(text: str, name: str) -> int | None:
+    if text == "none":
+        return None
+    if not text.isdecimal() or not text.isascii():
+        raise ConfigurationError(f"--{name.replace('_', '-')}: a number, or none")
+    return int(text)
+
+
+def _show(tenant: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(tenant)
+    else:
+        typer.echo(tenant["id"])
+
+
+@app.command("list")
+def list_tenants(url: Url = DEFAULT_URL, key: Key = None, data: Data = DATA, as_json: AsJson = False) -> None:
+    """List all tenants, the newest first."""
+    found = list(Connection(url, key, data).every("/v1/tenants"))
+    if as_json:
+        print_json(found)
+        return
+    columns = ("id", "name", "weight", "max_pending_tokens", "max_requests_per_minute", "max_open_jobs")
+    table = Table(*(name.removeprefix("max_").replace("_", " ") for name in columns))
+    for each in found:
+        table.add_row(*("–" if each[name] is None else str(each[name]) for name in columns))
+    Console().print(table)

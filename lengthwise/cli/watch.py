@@ -1,0 +1,46 @@
+"""Follows a job to its end: a live bar for a person at a terminal, nothing for a log."""
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from lengthwise.cli import connection
+from lengthwise.client import Job
+
+#: Between two looks of a person's; and of a log's, which sees nothing of them.
+_SECONDS = 0.5
+_QUIET_SECONDS = 30.0
+
+
+def until_ended(job: Job) -> None:
+    """Returns when the job has ended; ``job`` then shows how."""
+    if not connection.is_interactive():
+        while not job.info.has_ended:
+            job.refresh(wait=_QUIET_SECONDS)
+        return
+    columns = (TextColumn("{task.description:>10}"), BarColumn(40), MofNCompleteColumn(), TaskProgressColumn())
+    rate = (TextColumn("{task.fields[rate]}"), TimeRemainingColumn())
+    with Progress(*columns, *rate, console=connection.console(err=True), transient=False) as progress:
+        bar = progress.add_task(job.info.kind, total=job.counts.total, rate="")
+        while True:
+            done = job.counts.total - job.counts.pending
+            progress.update(bar, completed=done, rate=f"{job.info.items_per_second:.0f} items/s")
+            if job.info.has_ended:
+                return
+            job.refresh(wait=_SECONDS)
+
+
+def summary(job: Job) -> str:
+    """One line for people."""
+    counts = job.counts
+    parts = [f"{counts.succeeded} of {counts.total} succeeded"]
+    parts += [
+        f"{number} {name}"
+        for name, number in (("failed", counts.failed), ("cancelled", counts.cancelled), ("expired", counts.expired))
+        if number
+    ]
+    return f"job {job.id} {job.state}: {', '.join(parts)}"
+
+
+def exit_code(job: Job) -> int:
+    """0 if every item that has ended succeeded."""
+    counts = job.counts
+    return connection.ITEMS_FAILED if counts.failed + counts.cancelled + counts.expired else 0

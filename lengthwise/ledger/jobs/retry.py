@@ -1,0 +1,88 @@
+"""The failed items of an ended job, for a job of their own."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.errors import Conflict, NotFound
+from lengthwise.ledger.webhooks import secret
+
+#: Payloads fetched at a time.
+_STRIDE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A job that ended with failed items, and what a job of them has in common with it."""
+
+    id: UUID
+    kind: str
+    model: str
+    params: dict[str, Any]
+    priority: int
+    state: str
+    n_items: int
+    chunk_items: int
+    deduplicate: bool
+    webhook_url: str | None
+    webhook_secret: str | None
+    n_failed: int
+
+
+def failed(connection: Connection, job_id: UUID, tenant_id: UUID) -> Failed:
+    """The job, whose rows are not removed before the transaction ends, deleted or not.
+
+    Raises ``NotFound``; ``Conflict`` while it is open, and if none of its items failed.
+    """
+    cursor = database.cursor(connection, rows=class_row(Failed))
+    found: Failed | None = cursor.execute(_FAILED, {"job": job_id, "tenant": tenant_id}).fetchone()
+    if found is None:
+        raise NotFound("there is no such job")
+    if found.state == "open":
+        raise Conflict("the job has not ended")
+    if not found.n_failed:
+        raise Conflict("no item of the job failed")
+    if found.webhook_secret is None:
+        return found
+    return replace(found, webhook_secret=secret.of_job(job_id, found.webhook_secret))
+
+
+def payloads(connection: Connection, job: Failed) -> Iterator[bytes]:
+    """The failed items as they were stored, in the caller's order, some at a time."""
+    cursor = database.cursor(connection, binary=True)
+    for start in range(0, job.n_items, job.chunk_items):
+        cursor.execute(_PLACES, {"job": job.id, "start": start, "end": start + job.chunk_items})
+        places = [row[0] for row in cursor.fetchall()]
+        for first in range(0, len(places), _STRIDE):
+            cursor.execute(_PAYLOADS, {"job": job.id, "places": places[first : first + _STRIDE]})
+            yield from (row[0] for row in cursor.fetchall())
+
+
+# FOR KEY SHARE: deleting the job goes on beside it, removing its rows does not.
+_FAILED = """
+SELECT id, kind, model, params, priority, state, n_items, chunk_items, deduplicate, webhook_url, webhook_secret,
+       (SELECT coalesce(sum(n_failed), 0)::int FROM shards WHERE job_id = %(job)s) AS n_failed
+FROM jobs WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
+FOR KEY SHARE OF jobs
+"""
+
+# Of one chunk, as items were sorted: only the shards that have failures are looked into.
+_PLACES = """
+SELECT item.pos
+FROM shards CROSS JOIN LATERAL (
+  SELECT index, pos FROM items
+  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+) item
+CROSS JOIN LATERAL (
+  SELECT FROM results WHERE results.job_id = shards.job_id AND results.index = item.index AND status = 'failed' OFFSET 0
+) result
+WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s AND shards.n_failed > 0
+ORDER BY item.index
+"""
+
+_PAYLOADS = "SELECT payload FROM items WHERE job_id = %(job)s AND pos = ANY(%(places)s) ORDER BY index"

@@ -1,0 +1,262 @@
+"""Writes a job while its items arrive, in one transaction, holding one chunk of items in memory."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import chain
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from psycopg import Cursor
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.ledger import binary
+from lengthwise.ledger.jobs.idempotency import Named
+from lengthwise.ledger.queue import pending, turn
+from lengthwise.ledger.webhooks import push, secret
+from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
+from lengthwise.states import JobState, Priority, ResultStatus, ShardState
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    id: UUID
+    tenant_id: UUID
+    kind: str
+    model: str
+    params: dict[str, Any]
+    #: What may share an engine batch (``lengthwise.kinds.pool``): that of every item that names no other.
+    pool: str
+    priority: Priority = Priority.NORMAL
+    deadline_at: datetime | None = None
+    webhook_url: str | None = None
+    webhook_secret: str | None = None
+    deduplicate: bool = True
+    #: The request's name and hash, where its caller gave it a name.
+    named: Named | None = None
+    retry_of: UUID | None = None
+    #: Whose key made it, and how many jobs its tenant may have open at a time.
+    key_id: UUID | None = None
+    max_open_jobs: int | None = None
+
+
+class NewItem(NamedTuple):
+    n_tokens: int
+    payload: bytes
+    #: The result's line, if the item can already be seen not to run.
+    refusal: bytes | None = None
+    #: Tokens of each of its sequences, where they are more than one: what engine batches hold.
+    lengths: Sequence[int] = ()
+    #: Its own pool, if that is not the job's: one of ``Submission.arrivals``.
+    pool: str | None = None
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Items in the caller's order, by column: ten thousand objects that live would be the garbage collector's work."""
+
+    n_tokens: list[int] = field(default_factory=list)
+    payloads: list[bytes] = field(default_factory=list)
+    #: By the item's place in the chunk: results, and pools that are not the job's.
+    refusals: dict[int, bytes] = field(default_factory=dict)
+    pools: dict[int, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.payloads)
+
+
+@dataclass
+class Submission:
+    """One job on its way into the tables. ``add`` items in the caller's order, then ``finish``, then commit."""
+
+    connection: Connection
+    job: NewJob
+    arrival: ArrivalOrder
+    shard_items: int = 64
+    chunk_items: int = 10_000
+    #: Of pools that are not the job's.
+    arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
+    n_items: int = 0
+    n_refused: int = 0
+    _tokens: int = 0
+    _chunk: _Chunk = field(default_factory=_Chunk)
+    #: By pool.
+    _shards: dict[str, list[Shard]] = field(default_factory=dict)
+    _refused: list[Shard] = field(default_factory=list)
+    _refused_bytes: list[int] = field(default_factory=list)
+
+    def add(self, items: Sequence[NewItem]) -> None:
+        while items:
+            chunk = self._chunk
+            taken = items[: self.chunk_items - len(chunk)]
+            refusals = {at: item.refusal for at, item in enumerate(taken, len(chunk)) if item.refusal is not None}
+            chunk.refusals |= refusals
+            chunk.n_tokens += [item.n_tokens for item in taken]
+            runnable = [item for item in taken if item.refusal is None] if refusals else taken
+            if self.arrivals:
+                chunk.pools |= {at: item.pool for at, item in enumerate(taken, len(chunk)) if item.pool is not None}
+                for item in runnable:
+                    self._arrival_of(item.pool or self.job.pool).add(item.lengths or (item.n_tokens,))
+            else:
+                self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
+            chunk.payloads += [item.payload for item in taken]
+            if len(chunk) == self.chunk_items:
+                self._write()
+            items = items[len(taken) :]
+
+    def finish(self) -> None:
+        """Writes what is left, the shards and the job itself. Raises ``TooBusy`` if its tenant has enough open jobs."""
+        if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
+            self._finish()
+        else:
+            with database.pipelined(self.connection):
+                self._finish()
+
+    def _finish(self) -> None:
+        if len(self._chunk):
+            self._write()
+        self._write_shards()
+        if self._refused:
+            push.note_refused(self.connection, self.job.id)
+        if self.job.max_open_jobs is not None:
+            # The tenant is locked by now: no other job of it becomes open before this one is.
+            pending.require_room(self.connection, self.job.tenant_id, self.job.max_open_jobs)
+        self._write_job()
+
+    def _write(self) -> None:
+        chunk, first = self._chunk, self.n_items
+        self._chunk = _Chunk()
+        runnable = [at for at in range(len(chunk)) if at not in chunk.refusals]
+        placed: list[int] = []
+        for pool, same in _by_pool(runnable, chunk.pools, self.job.pool):
+            lengths, start = [chunk.n_tokens[at] for at in same], first + len(placed)
+            order, shards = cut(lengths, start, self.shard_items, self._arrival_of(pool).batch_tokens)
+            placed += [same[at] for at in order]
+            self._shards.setdefault(pool, []).extend(shards)
+            self._tokens += sum(shard.n_tokens for shard in shards)
+        in_order = enumerate(chain(placed, chunk.refusals), first)
+        self._write_items([(pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in in_order])
+        if chunk.refusals:
+            self._refuse(chunk.refusals, first, first + len(runnable))
+        self.n_items += len(chunk)
+
+    def _arrival_of(self, pool: str) -> ArrivalOrder:
+        return self.arrival if pool == self.job.pool else self.arrivals[pool]
+
+    def _write_items(self, rows: list[tuple[int, int, int, bytes]]) -> None:
+        cursor = database.cursor(self.connection)
+        if len(rows) > _FEW_ITEMS:
+            binary.copy(cursor, binary.COPY_ITEMS, binary.items(self.job.id, rows))
+            return
+        positions, indexes, tokens, payloads = map(list, zip(*rows, strict=True))
+        cursor.execute(
+            _INSERT_ITEMS,
+            {"job": self.job.id, "positions": positions, "indexes": indexes, "tokens": tokens, "payloads": payloads},
+        )
+
+    def _refuse(self, refusals: dict[int, bytes], first: int, lo: int) -> None:
+        rows = ((self.job.id, first + at, ResultStatus.FAILED, line) for at, line in refusals.items())
+        binary.copy(database.cursor(self.connection), binary.COPY_RESULTS, binary.results(rows))
+        self._refused.append(Shard(lo, lo + len(refusals), 0, 0))
+        self._refused_bytes.append(sum(map(len, refusals.values())))
+        self.n_refused += len(refusals)
+
+    def _write_shards(self) -> None:
+        cursor = database.cursor(self.connection)
+        # In one order everywhere: two submissions may meet in the same queues.
+        for pool in sorted(self._shards):
+            shards = self._shards[pool]
+            queue = turn.Queue(pool, int(self.job.priority), self.job.tenant_id)
+            tags = start_tags(shards, *turn.take(self.connection, queue))
+            turn.set_last_finish(cursor, queue, tags[-1])
+            self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
+        if self._refused:
+            self._insert(cursor, self.job.pool, self._refused, [0.0] * len(self._refused), ShardState.DONE)
+
+    def _insert(
+        self, cursor: Cursor[Any], pool: str, shards: Sequence[Shard], tags: Sequence[float], state: ShardState
+    ) -> None:
+        is_refused = state is ShardState.DONE
+        cursor.execute(
+            _INSERT_SHARDS,
+            {
+                "job": self.job.id,
+                "pool": pool,
+                "priority": int(self.job.priority),
+                "state": state,
+                "buckets": [shard.bucket for shard in shards],
+                "los": [shard.lo for shard in shards],
+                "his": [shard.hi for shard in shards],
+                "tokens": [shard.n_tokens for shard in shards],
+                "tags": tags,
+                "failed": [shard.hi - shard.lo if is_refused else 0 for shard in shards],
+                "failed_bytes": self._refused_bytes if is_refused else [0] * len(shards),
+                "tenant": self.job.tenant_id,
+            },
+        )
+
+    def _write_job(self) -> None:
+        job = self.job
+        database.cursor(self.connection).execute(
+            _INSERT_JOB,
+            {
+                "id": job.id,
+                "tenant": job.tenant_id,
+                "kind": job.kind,
+                "model": job.model,
+                "params": Jsonb(job.params),
+                "priority": int(job.priority),
+                "state": JobState.OPEN,
+                "n_items": self.n_items,
+                "n_tokens": self._tokens,
+                "n_arrival_padded": sum(each.padded for each in ({job.pool: self.arrival} | self.arrivals).values()),
+                "chunk_items": self.chunk_items,
+                "webhook_url": job.webhook_url,
+                "webhook_secret": job.webhook_secret and secret.sealed_of_job(job.id, job.webhook_secret),
+                "deadline_at": job.deadline_at,
+                "deduplicate": job.deduplicate,
+                "key": job.named and job.named.key,
+                "hash": job.named and job.named.request_hash,
+                "retry_of": job.retry_of,
+                "key_id": job.key_id,
+            },
+        )
+
+
+def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Iterable[tuple[str, list[int]]]:
+    """The places of each pool, in their order."""
+    if not pools:
+        return [(default, places)] if places else []
+    found: dict[str, list[int]] = {}
+    for at in places:
+        found.setdefault(pools.get(at, default), []).append(at)
+    return found.items()
+
+
+#: A COPY is two round trips and is planned each time: for a few rows an INSERT is quicker.
+_FEW_ITEMS = 16
+
+_INSERT_ITEMS = """
+INSERT INTO items (job_id, pos, index, n_tokens, payload)
+SELECT %(job)s, * FROM unnest(%(positions)s::int[], %(indexes)s::int[], %(tokens)s::int[], %(payloads)b::bytea[])
+"""
+
+_INSERT_SHARDS = f"""
+INSERT INTO shards (job_id, pool, priority, state, is_followed, bucket, lo, hi, n_tokens, vkey, n_failed,
+                    n_failed_bytes)
+SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, EXISTS ({push.FOLLOWERS}), *
+FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s::int[], %(tags)s::float8[],
+            %(failed)s::int[], %(failed_bytes)s::bigint[])
+"""  # noqa: S608 — of a constant, like the next one
+
+_INSERT_JOB = f"""
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
+                  chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
+                  retry_of, key_id, usage_due, followers)
+VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
+        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
+        %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'))
+"""  # noqa: S608

@@ -1,0 +1,1 @@
+"""The OpenAI surface: files, and batches until a job has their lines."""

@@ -1,0 +1,234 @@
+"""Batches of the OpenAI surface: what was asked of each, until a job of the same id has its lines."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.rows import class_row
+from psycopg.types.json import Jsonb
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.errors import NotFound
+from lengthwise.ledger.webhooks import secret
+from lengthwise.states import BatchState
+
+
+@dataclass(frozen=True, slots=True)
+class NewBatch:
+    id: UUID
+    tenant_id: UUID
+    key_id: UUID | None
+    input_file_id: UUID
+    endpoint: str
+    completion_window: str
+    priority: int
+    deduplicate: bool
+    deadline_at: datetime
+    metadata: dict[str, str] | None
+    output_seconds: int | None
+    webhook_url: str | None
+    webhook_secret: str | None
+    idempotency_key: str | None
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A batch and, once it has one, its job with the sums over its shards."""
+
+    id: UUID
+    tenant_id: UUID
+    state: BatchState
+    input_file_id: UUID
+    endpoint: str
+    completion_window: str
+    details: dict[str, Any]
+    model: str | None
+    created_at: datetime
+    deadline_at: datetime
+    in_progress_at: datetime | None
+    cancelling_at: datetime | None
+    finished_at: datetime | None
+    output_seconds: int | None
+    output_deleted_at: datetime | None
+    error_deleted_at: datetime | None
+    dropped_bytes: int | None
+    #: Of the job: one of ``JobState``, and how many items it has, has settled, has failed and has never run.
+    job_state: str | None
+    kind: str | None
+    chunk_items: int
+    n_items: int
+    n_done: int
+    n_failed: int
+    n_dropped: int
+    used_input: int
+    used_output: int
+    n_bytes: int
+    n_failed_bytes: int
+
+    @property
+    def n_succeeded(self) -> int:
+        return self.n_done - self.n_failed
+
+
+def insert(connection: Connection, new: NewBatch) -> None:
+    sealed = new.webhook_secret and secret.sealed_of_job(new.id, new.webhook_secret)
+    values = asdict(new) | {"state": BatchState.VALIDATING, "details": Jsonb({"metadata": new.metadata})}
+    values["webhook_secret"] = sealed
+    database.cursor(connection).execute(_INSERT, values)
+
+
+def figures(connection: Connection, batch_id: UUID, tenant_id: UUID) -> Batch:
+    """Raises ``NotFound`` if there is none of this id, it is another tenant's, or its job was deleted."""
+    found = _figures(connection, _ONE, {"batch": batch_id, "tenant": tenant_id})
+    if not found:
+        raise NotFound("there is no such batch")
+    return found[0]
+
+
+def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[Batch]:
+    """A tenant's batches, newest first, those created before the batch ``after``."""
+    return _figures(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
+
+
+def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[Batch]:
+    cursor = database.cursor(connection, rows=class_row(Batch))
+    return cursor.execute(_FIGURES.format(where=where), params).fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A batch that a request made before, and the hash of what was sent."""
+
+    id: UUID
+    request_hash: bytes
+
+
+def made_under(connection: Connection, tenant_id: UUID, key: str) -> Made | None:
+    """The batch that was made under this Idempotency-Key."""
+    cursor = database.cursor(connection, rows=class_row(Made))
+    found: Made | None = cursor.execute(_MADE_UNDER, {"tenant": tenant_id, "key": key}).fetchone()
+    return found
+
+
+def made_lately(connection: Connection, tenant_id: UUID, request_hash: bytes, seconds: float) -> UUID | None:
+    """The newest batch that an identical request made within so many seconds."""
+    values = {"tenant": tenant_id, "hash": request_hash, "seconds": seconds}
+    row = database.cursor(connection).execute(_MADE_LATELY, values).fetchone()
+    return None if row is None else row[0]
+
+
+def forget_request(connection: Connection, batch_id: UUID) -> None:
+    """Of a batch that is out of sight: what made it may make another."""
+    statement = "UPDATE batches SET idempotency_key = NULL, request_hash = '' WHERE id = %(batch)s"
+    database.cursor(connection).execute(statement, {"batch": batch_id})
+
+
+def mark_cancelling(connection: Connection, batch_id: UUID, tenant_id: UUID) -> bool:
+    """Notes that the batch is to be cancelled; one that has no job yet is. Returns whether anything changed."""
+    cursor = database.cursor(connection)
+    cursor.execute(_MARK_CANCELLING, {"batch": batch_id, "tenant": tenant_id})
+    return cursor.rowcount == 1
+
+
+def half_cancelled(connection: Connection) -> Sequence[tuple[UUID, UUID]]:
+    """Batches, with their tenants, that are to be cancelled and whose jobs are open: their API process died."""
+    cursor = database.cursor(connection)
+    cursor.execute(_HALF_CANCELLED)
+    return cursor.fetchall()
+
+
+def note_dropped_bytes(connection: Connection, batch_id: UUID, n_bytes: int) -> None:
+    """What the lines of the items that never ran come to, in an ended batch."""
+    statement = "UPDATE batches SET dropped_bytes = %(bytes)s WHERE id = %(batch)s"
+    database.cursor(connection).execute(statement, {"batch": batch_id, "bytes": n_bytes})
+
+
+def delete_output(connection: Connection, batch_id: UUID, *, is_errors: bool) -> None:
+    """Puts the output of an ended batch, or its errors, out of sight, and removes what is written of it."""
+    cursor = database.cursor(connection)
+    cursor.execute(_HIDE_ERRORS if is_errors else _HIDE_OUTPUT, {"batch": batch_id})
+    cursor.execute(_DELETE_RESULTS, {"batch": batch_id, "status": "failed" if is_errors else "succeeded"})
+
+
+def expire(connection: Connection, *, retention_seconds: int) -> int:
+    """Removes batches that never became jobs and ended longer ago than this. Returns how many."""
+    cursor = database.cursor(connection)
+    cursor.execute(_EXPIRE, {"retention": retention_seconds})
+    return cursor.rowcount
+
+
+_INSERT = """
+INSERT INTO batches (id, tenant_id, state, key_id, input_file_id, endpoint, completion_window, priority, deduplicate,
+                     deadline_at, details, output_seconds, webhook_url, webhook_secret, idempotency_key, request_hash)
+VALUES (%(id)s, %(tenant_id)s, %(state)s, %(key_id)s, %(input_file_id)s, %(endpoint)s, %(completion_window)s,
+        %(priority)s, %(deduplicate)s, %(deadline_at)s, %(details)s, %(output_seconds)s, %(webhook_url)s,
+        %(webhook_secret)s, %(idempotency_key)s, %(request_hash)s)
+"""
+
+_FIGURES = """
+SELECT batches.id, batches.tenant_id, batches.state, batches.input_file_id, batches.endpoint,
+       batches.completion_window, batches.details, batches.model, batches.created_at, batches.deadline_at,
+       batches.in_progress_at, batches.cancelling_at, coalesce(batches.finished_at, jobs.finished_at) AS finished_at,
+       batches.output_seconds, batches.output_deleted_at, batches.error_deleted_at, batches.dropped_bytes,
+       jobs.state AS job_state, jobs.kind, coalesce(jobs.chunk_items, 1) AS chunk_items,
+       coalesce(jobs.n_items, 0) AS n_items, sums.*
+FROM batches LEFT JOIN jobs ON jobs.id = batches.id CROSS JOIN LATERAL (
+  SELECT coalesce(sum(hi - lo) FILTER (WHERE state = 'done'), 0)::int AS n_done,
+         coalesce(sum(n_failed), 0)::int AS n_failed,
+         coalesce(sum(hi - lo) FILTER (WHERE state IN ('cancelled', 'expired')), 0)::int AS n_dropped,
+         coalesce(sum(used_input), 0)::bigint AS used_input,
+         coalesce(sum(used_output), 0)::bigint AS used_output,
+         coalesce(sum(n_bytes), 0)::bigint AS n_bytes,
+         coalesce(sum(n_failed_bytes), 0)::bigint AS n_failed_bytes
+  FROM shards WHERE shards.job_id = batches.id
+) sums
+WHERE batches.tenant_id = %(tenant)s
+  AND (batches.state <> 'accepted' OR jobs.id IS NOT NULL AND jobs.deleted_at IS NULL) {where}
+"""
+
+_ONE = "AND batches.id = %(batch)s"
+
+_PAGE = """
+AND (%(after)s::uuid IS NULL
+     OR (batches.created_at, batches.id) < (SELECT created_at, id FROM batches
+                                            WHERE id = %(after)s AND tenant_id = %(tenant)s))
+ORDER BY batches.created_at DESC, batches.id DESC LIMIT %(limit)s
+"""
+
+_MADE_UNDER = "SELECT id, request_hash FROM batches WHERE tenant_id = %(tenant)s AND idempotency_key = %(key)s"
+
+_MADE_LATELY = """
+SELECT id FROM batches
+WHERE tenant_id = %(tenant)s AND request_hash = %(hash)s AND created_at > now() - make_interval(secs => %(seconds)s)
+ORDER BY created_at DESC LIMIT 1
+"""
+
+_MARK_CANCELLING = """
+UPDATE batches
+SET cancelling_at = clock_timestamp(),
+    finished_at = CASE WHEN state = 'validating' THEN clock_timestamp() END,
+    state = CASE WHEN state = 'validating' THEN 'cancelled' ELSE state END
+WHERE id = %(batch)s AND tenant_id = %(tenant)s AND cancelling_at IS NULL
+  AND (state = 'validating'
+       OR state = 'accepted' AND EXISTS (SELECT FROM jobs WHERE jobs.id = batches.id AND jobs.state = 'open'))
+"""
+
+_HALF_CANCELLED = """
+SELECT batches.id, batches.tenant_id FROM batches JOIN jobs ON jobs.id = batches.id
+WHERE batches.cancelling_at > now() - interval '1 day' AND jobs.state = 'open' AND jobs.deleted_at IS NULL LIMIT 100
+"""
+
+_HIDE_OUTPUT = "UPDATE batches SET output_deleted_at = clock_timestamp() WHERE id = %(batch)s"
+_HIDE_ERRORS = "UPDATE batches SET error_deleted_at = clock_timestamp() WHERE id = %(batch)s"
+_DELETE_RESULTS = "DELETE FROM results WHERE job_id = %(batch)s AND status = %(status)s"
+
+_EXPIRE = """
+DELETE FROM batches
+WHERE id = ANY(ARRAY(SELECT id FROM batches
+                     WHERE finished_at IS NOT NULL AND finished_at < now() - make_interval(secs => %(retention)s)
+                     ORDER BY finished_at LIMIT 100 FOR UPDATE SKIP LOCKED))
+"""

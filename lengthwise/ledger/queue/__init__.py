@@ -1,0 +1,1 @@
+"""The queue of shards: turns, claims, leases, settlement and the sweep."""

@@ -1,0 +1,138 @@
+"""Writes results behind the fence of a lease, and ends a job with its last shard."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.ledger import binary, ending
+from lengthwise.ledger.queue import lease
+from lengthwise.ledger.webhooks import event, push
+from lengthwise.states import JobState, ResultStatus
+
+
+class Result(NamedTuple):
+    index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody misses here
+    status: ResultStatus
+    #: The NDJSON line that the caller downloads, newline included.
+    line: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """One finished shard: a result for each of its items, and what it cost."""
+
+    shard_id: int
+    results: Sequence[Result]
+    #: Tokens generated, input tokens computed with padding, and the shard's share of engine batches.
+    n_output: int
+    n_padded: int
+    n_batches: float
+    #: Items that were answered by another item's computation.
+    n_deduplicated: int = 0
+    #: Tokens read and written as the lines of the results say: of failed items none, of those asked twice all.
+    used_input: int = 0
+    used_output: int = 0
+
+    @property
+    def n_failed(self) -> int:
+        return sum(result.status is ResultStatus.FAILED for result in self.results)
+
+    @property
+    def n_bytes(self) -> int:
+        """Of the lines of items that succeeded."""
+        return sum(len(result.line) for result in self.results if result.status is not ResultStatus.FAILED)
+
+    @property
+    def n_failed_bytes(self) -> int:
+        return sum(len(result.line) for result in self.results if result.status is ResultStatus.FAILED)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    #: Shards whose results were written; the others' leases were lost and nothing was written for them.
+    shard_ids: frozenset[int]
+    #: Whether a webhook became due.
+    delivery_due: bool
+
+
+def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> Settled:
+    """Fences the shards, then writes their results; a job whose last shard this was ends in the same transaction."""
+    cursor = database.cursor(connection)
+    cursor.execute(
+        _FENCE,
+        {
+            "token": token,
+            "ids": [done.shard_id for done in settlements],
+            "failed": [done.n_failed for done in settlements],
+            "output": [done.n_output for done in settlements],
+            "padded": [done.n_padded for done in settlements],
+            "batches": [done.n_batches for done in settlements],
+            "deduplicated": [done.n_deduplicated for done in settlements],
+            "used_input": [done.used_input for done in settlements],
+            "used_output": [done.used_output for done in settlements],
+            "bytes": [done.n_bytes for done in settlements],
+            "failed_bytes": [done.n_failed_bytes for done in settlements],
+        },
+    )
+    fenced = cursor.fetchall()
+    if not fenced:
+        return Settled(frozenset(), False)
+    job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
+    rows = (
+        (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
+    )
+    binary.copy(cursor, binary.COPY_RESULTS, binary.results(rows))
+    followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
+    if followed:
+        push.note(connection, followed)
+    due = complete(connection, set(job_of.values()))
+    return Settled(frozenset(job_of), due or bool(followed))
+
+
+def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
+    """Ends those of the jobs that have no open shard left. Returns whether a webhook became due.
+
+    A job with a shard still waiting is certainly not at its end. One whose open shards are all leased may be: its row
+    is locked first, so that of two workers that settle its last two shards the second sees the first.
+    """
+    cursor = database.cursor(connection)
+    cursor.execute(_LOCK_NEARLY_DONE, {"jobs": list(job_ids)})
+    locked = [row[0] for row in cursor.fetchall()]
+    if not locked:
+        return False
+    cursor.execute(_COMPLETE, {"jobs": locked, "state": JobState.COMPLETED})
+    return event.announce(connection, [row[0] for row in cursor.fetchall()])
+
+
+# Shards are locked in order of id, as everywhere. Who comes behind a lost lease gets no row here, and writes none.
+_FENCE = f"""
+WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE)
+UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
+                  n_output = done.output, n_padded = done.padded, n_batches = done.batches,
+                  n_deduplicated = done.deduplicated, used_input = done.used_input, used_output = done.used_output,
+                  n_bytes = done.bytes, n_failed_bytes = done.failed_bytes
+FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded)s::bigint[], %(batches)s::float8[],
+            %(deduplicated)s::int[], %(used_input)s::bigint[], %(used_output)s::bigint[], %(bytes)s::bigint[],
+            %(failed_bytes)s::bigint[])
+  AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes)
+WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
+RETURNING shards.id, shards.job_id, shards.is_followed, shards.lo, shards.hi
+"""  # noqa: S608 — of constants
+
+_LOCK_NEARLY_DONE = """
+SELECT id FROM jobs
+WHERE id = ANY(%(jobs)s) AND state = 'open'
+  AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state = 'ready')
+ORDER BY id FOR UPDATE
+"""
+
+_COMPLETE = f"""
+UPDATE jobs SET state = %(state)s, finished_at = clock_timestamp()
+WHERE id = ANY(%(jobs)s) AND state = 'open'
+  AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))
+RETURNING id, {ending.TOLD}
+"""  # noqa: S608

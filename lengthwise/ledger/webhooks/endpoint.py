@@ -1,0 +1,197 @@
+"""Webhook endpoints: receivers that a tenant registered once, and the secrets that sign for them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from psycopg.rows import class_row
+from pydantic_core import to_json
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.errors import Conflict, NotFound
+from lengthwise.ledger.webhooks import event, outbox, secret
+from lengthwise.ledger.webhooks.delivery import SHELVE_ALL
+from lengthwise.webhooks.secret import new_secret, new_signing_key, public_key_of
+from lengthwise.webhooks.subscription import TEST
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One without its secrets."""
+
+    id: UUID
+    url: str
+    description: str
+    events: list[str]
+    filter: str | None
+    public_key: str
+    is_enabled: bool
+    disabled_reason: str | None
+    failing_since: datetime | None
+    created_at: datetime
+    #: Until when the secrets of before the last rotation sign as well.
+    old_until: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a caller decides about an endpoint."""
+
+    url: str
+    events: list[str]
+    description: str = ""
+    filter: str | None = None
+    is_enabled: bool = True
+
+
+def create(
+    connection: Connection, tenant_id: UUID, wanted: Wanted, given_secret: str | None, *, limit: int
+) -> tuple[Endpoint, str]:
+    """A new endpoint and its secret, which is readable only here. Raises ``Conflict`` beyond ``limit`` of a tenant."""
+    cursor = database.cursor(connection)
+    cursor.execute(_LOCK_TENANT, {"tenant": tenant_id})
+    cursor.execute(_COUNT, {"tenant": tenant_id})
+    if (cursor.fetchone() or (0,))[0] >= limit:
+        raise Conflict(f"there may be at most {limit} webhook endpoints")
+    endpoint_id, made = uuid4(), given_secret or new_secret()
+    cursor.execute(_INSERT, {"id": endpoint_id, "tenant": tenant_id, **_columns(wanted), **_sealed(endpoint_id, made)})
+    return one(connection, endpoint_id, tenant_id), made
+
+
+def _columns(wanted: Wanted) -> dict[str, Any]:
+    names = ("url", "events", "description", "filter", "is_enabled")
+    return {name: getattr(wanted, name) for name in names}
+
+
+def _sealed(endpoint_id: UUID, made: str) -> dict[str, str]:
+    """The secret and a new ed25519 key as they are stored, and the key's public half."""
+    signing_key = new_signing_key()
+    return {
+        "secret": secret.sealed_of_endpoint(endpoint_id, "secret", made),
+        "signing_key": secret.sealed_of_endpoint(endpoint_id, "signing_key", signing_key),
+        "public_key": public_key_of(signing_key),
+    }
+
+
+def one(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> Endpoint:
+    """Raises ``NotFound``."""
+    found = _read(connection, _ONE, {"id": endpoint_id, "tenant": tenant_id})
+    if not found:
+        raise NotFound("there is no such webhook endpoint")
+    return found[0]
+
+
+def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[Endpoint]:
+    """A tenant's endpoints, newest first, those created before the endpoint ``after``."""
+    return _read(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
+
+
+def _read(connection: Connection, where: str, params: Mapping[str, Any]) -> list[Endpoint]:
+    cursor = database.cursor(connection, rows=class_row(Endpoint))
+    return cursor.execute(_SELECT.format(where=where).encode(), params).fetchall()
+
+
+def change(connection: Connection, endpoint_id: UUID, tenant_id: UUID, changes: Mapping[str, Any]) -> Endpoint:
+    """Sets fields of ``Wanted``. One that is disabled keeps what waited as failed; one that is enabled begins afresh.
+
+    Raises ``NotFound``.
+    """
+    found = one(connection, endpoint_id, tenant_id)
+    kept = {name: value for name, value in _columns_of(found).items() if name not in changes}
+    cursor = database.cursor(connection)
+    cursor.execute(_CHANGE, {"id": endpoint_id, **kept, **changes})
+    if changes.get("is_enabled") is False:
+        cursor.execute(SHELVE_ALL, {"endpoint": endpoint_id})
+    return one(connection, endpoint_id, tenant_id)
+
+
+def _columns_of(found: Endpoint) -> dict[str, Any]:
+    return _columns(Wanted(found.url, found.events, found.description, found.filter, found.is_enabled))
+
+
+def delete(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> None:
+    """Removes it with its deliveries. Raises ``NotFound``."""
+    cursor = database.cursor(connection)
+    cursor.execute(_DELETE, {"id": endpoint_id, "tenant": tenant_id})
+    if not cursor.rowcount:
+        raise NotFound("there is no such webhook endpoint")
+    cursor.execute(_DELETE_DELIVERIES, {"id": endpoint_id})
+
+
+def rotate(
+    connection: Connection, endpoint_id: UUID, tenant_id: UUID, given_secret: str | None, *, overlap_seconds: float
+) -> tuple[Endpoint, str]:
+    """New secrets, the old ones signing beside them for ``overlap_seconds``; those of an earlier rotation go at once.
+
+    Returns the endpoint and its new secret. Raises ``NotFound``.
+    """
+    one(connection, endpoint_id, tenant_id)
+    made = given_secret or new_secret()
+    given = {"id": endpoint_id, "overlap": overlap_seconds, **_sealed(endpoint_id, made)}
+    database.cursor(connection).execute(_ROTATE, given)
+    return one(connection, endpoint_id, tenant_id), made
+
+
+def send_test(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> UUID:
+    """Writes an ``endpoint.test`` event, whatever it subscribed to. Returns the delivery's id.
+
+    Raises ``NotFound``, and ``Conflict`` while it is disabled.
+    """
+    found = one(connection, endpoint_id, tenant_id)
+    outbox.require_enabled(connection, endpoint_id)
+    delivery_id = uuid4()
+    to = event.Receiver(None, found.id, found.id, found.url)
+    event.write(connection, to, delivery_id, TEST, to_json({"id": str(found.id)}))
+    return delivery_id
+
+
+# Two requests that make the last one there may be are made one after the other.
+_LOCK_TENANT = "SELECT id FROM tenants WHERE id = %(tenant)s FOR NO KEY UPDATE"
+
+_COUNT = "SELECT count(*) FROM webhook_endpoints WHERE tenant_id = %(tenant)s"
+
+_INSERT = """
+INSERT INTO webhook_endpoints (id, tenant_id, url, events, description, filter, is_enabled, secret, signing_key,
+                               public_key)
+VALUES (%(id)s, %(tenant)s, %(url)s, %(events)s, %(description)s, %(filter)s, %(is_enabled)s, %(secret)s,
+        %(signing_key)s, %(public_key)s)
+"""
+
+_SELECT = """
+SELECT id, url, description, events, filter, public_key, is_enabled, disabled_reason, failing_since, created_at,
+       CASE WHEN old_until > now() THEN old_until END AS old_until
+FROM webhook_endpoints {where}
+"""
+
+_ONE = "WHERE id = %(id)s AND tenant_id = %(tenant)s"
+
+_PAGE = """
+WHERE tenant_id = %(tenant)s
+  AND (%(after)s::uuid IS NULL
+       OR (created_at, id) < (SELECT created_at, id FROM webhook_endpoints
+                              WHERE id = %(after)s AND tenant_id = %(tenant)s))
+ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""
+
+_CHANGE = """
+UPDATE webhook_endpoints
+SET url = %(url)s, events = %(events)s, description = %(description)s, filter = %(filter)s,
+    is_enabled = %(is_enabled)s,
+    disabled_reason = CASE WHEN %(is_enabled)s THEN NULL WHEN is_enabled THEN 'by its owner' ELSE disabled_reason END,
+    failing_since = CASE WHEN %(is_enabled)s AND NOT is_enabled THEN NULL ELSE failing_since END
+WHERE id = %(id)s
+"""
+
+_DELETE = "DELETE FROM webhook_endpoints WHERE id = %(id)s AND tenant_id = %(tenant)s"
+
+_DELETE_DELIVERIES = "DELETE FROM deliveries WHERE endpoint_id = %(id)s"
+
+_ROTATE = """
+UPDATE webhook_endpoints
+SET old_secret = secret, old_signing_key = signing_key, old_until = now() + make_interval(secs => %(overlap)s),
+    secret = %(secret)s, signing_key = %(signing_key)s, public_key = %(public_key)s
+WHERE id = %(id)s
+"""

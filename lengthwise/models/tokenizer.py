@@ -1,0 +1,91 @@
+"""A model's own tokenizer, without torch: what the API counts and what a worker runs come from the same place."""
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tokenizers import Tokenizer
+
+from lengthwise.errors import ConfigurationError
+from lengthwise.models.catalog import ModelSpec
+
+#: Texts tokenized at a time: what the library allocates for them fits a core's cache.
+_STRIDE = 64
+
+
+class ModelTokenizer:
+    """Turns texts into ids. Texts never carry control tokens: ``</s>`` in a comment is four harmless characters."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._plain = _read(folder)
+        self._plain.encode_special_tokens = True
+        # A second one, because the flag above is the tokenizer's and threads share it.
+        self._control = _read(folder)
+        config = json.loads((folder / "config.json").read_bytes())
+        self.eos = _first(config.get("eos_token_id"))
+
+    def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
+        """The ids of each text; ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
+        return [encoding.ids for encoding in self._encodings(texts, framed)]
+
+    def _encodings(self, texts: Sequence[str], framed: bool) -> Iterator[Any]:
+        for start in range(0, len(texts), _STRIDE):
+            yield from self._plain.encode_batch_fast(texts[start : start + _STRIDE], add_special_tokens=framed)
+
+    def special(self, tokens: str) -> list[int]:
+        """The ids of space-separated special tokens. Raises ``ConfigurationError`` naming one the model lacks."""
+        ids = []
+        for token in tokens.split():
+            found = self._control.token_to_id(token)
+            if found is None:
+                raise ConfigurationError(f"the model's tokenizer has no token {token}")
+            ids.append(found)
+        return ids
+
+    def control(self, text: str) -> list[int]:
+        """The ids of text of our own, such as a chat template's, in which special tokens are meant."""
+        ids: list[int] = self._control.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode_batch(self, many: Sequence[Sequence[int]]) -> list[str]:
+        """The text of each list of ids, special tokens left out."""
+        texts: list[str] = self._plain.decode_batch(many, skip_special_tokens=True)
+        return texts
+
+
+class CountingTokenizer(ModelTokenizer):
+    """The same for who asks only for lengths: as many ids, and none of them means anything."""
+
+    def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
+        return [[0] * len(encoding) for encoding in self._encodings(texts, framed)]
+
+
+def _read(folder: Path) -> Any:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in that form")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _first(value: int | list[int] | None) -> int | None:
+    return value[0] if isinstance(value, list) else value
+
+
+_loaded = cache(ModelTokenizer)
+_counting = cache(CountingTokenizer)
+
+
+def of(spec: ModelSpec) -> ModelTokenizer:
+    """The model's tokenizer, loaded once in a process."""
+    return _loaded(spec.folder)
+
+
+def counting(spec: ModelSpec) -> ModelTokenizer:
+    """The same, loaded once too, for lengths alone."""
+    return _counting(spec.folder)

@@ -1,0 +1,1 @@
+"""Texts before and after a model: cleaned, cut into sentences, with placeholders kept."""

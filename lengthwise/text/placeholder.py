@@ -1,0 +1,117 @@
+"""Keeps what must not be translated out of a model's reach: marks it can copy, or pieces to translate between.
+
+Protected are format fields (``{name}``, ``{{name}}``, ``${name}``, ``{% if %}``, ``%s``, ``%1$s``, ``%(name)s``,
+``%@``, ``%%``), tags, URLs, e-mail addresses, ``@handles``, ``:emoji_codes:`` and codes such as ``SKU-12345``.
+``#tags`` are not, since they are words that readers want translated; nor is "50% off"; nor ICU plurals, whose branches
+are text.
+
+Pure and linear in the text's length; knows nothing of models. Expects text from ``clean``, which leaves no private use
+character for a mark to be confused with.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from lengthwise.text.clean import TAG
+
+#: Marks are U+E000, U+E001, … in order of first appearance; the demo model copies this many.
+FIRST_MARK, LIMIT = 0xE000, 8
+
+_URL = r"(?:(?:https?|ftp)://|(?<![A-Za-z0-9.])www\.)[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%{}]*[A-Za-z0-9/=&#_~+}\-]"
+_EMAIL = r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)+"
+_FIELD = r"\$?\{ ?[\w.$\[\]-]{1,64}+ ?(?:[:!][^{}\s]{1,40}+|,[^{}\n]{1,40}+)?\}"
+_BRACES = r"\{{2,3}[^{}\n]{1,64}+\}{2,3}|\{%[^{}\n]{1,64}+\}|" + _FIELD
+#: Not after a digit ("50%discount") nor before a letter ("the %discount"), unless its position is given.
+_CONVERSION = r"[-+0#,]*+\d*+(?:\.\d++)?(?:hh?|ll?|z)?[sdiuoxXfFeEgGc@]"
+_PERCENT = rf"%%|%\d++\${_CONVERSION}|%\(\w++\){_CONVERSION}|(?<![\d%])%{_CONVERSION}(?![A-Za-z])"
+_HANDLE = r"(?<![A-Za-z0-9_@])@[A-Za-z0-9_]++"
+_EMOJI_CODE = r"(?<![A-Za-z0-9_:]):[a-z][a-z0-9_+-]{1,31}+:(?![A-Za-z0-9_])"
+#: Three digits in a row, so that COVID-19 and UTF-8 stay words.
+_CODE = r"(?<![A-Za-z0-9-])[A-Z]{2,8}+-(?=[A-Z0-9])(?>[A-Z0-9-]*\d{3})[A-Z0-9-]*+(?![A-Za-z])"
+
+_PLACEHOLDER = re.compile(f"({_URL}|{_EMAIL}|{TAG}|{_BRACES}|{_PERCENT}|{_HANDLE}|{_EMOJI_CODE}|{_CODE})")
+#: One of these stands in every placeholder; most texts have none. It begins with one class, for speed.
+_TRIGGER = re.compile(r"[{%<@:w-](?:(?<=[{%<@])|(?<=:)[a-z/]|(?<=w)ww\.|(?<=[A-Z]-)[A-Z0-9])")
+_MARK = re.compile("[\ue000-\uf8ff]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+class Protected(NamedTuple):
+    """A text with its placeholders as marks, and every placeholder that was marked, in order and with repeats."""
+
+    text: str
+    values: tuple[str, ...]
+
+
+class Piece(NamedTuple):
+    """A part of a text: either to be translated, or to be kept with all its whitespace."""
+
+    text: str
+    is_text: bool
+
+
+def protect(text: str, limit: int = LIMIT) -> Protected:
+    """Each placeholder as one mark, the same value as the same mark.
+
+    Values beyond ``limit`` distinct ones stand as they are: ``split`` the protected text to keep those out as well.
+    """
+    if not _TRIGGER.search(text):
+        return Protected(text, ())
+    marks: dict[str, str] = {}
+    values: list[str] = []
+
+    def mark(found: re.Match[str]) -> str:
+        value = found[0]
+        if value not in marks and len(marks) == limit:
+            return value
+        values.append(value)
+        return marks.setdefault(value, chr(FIRST_MARK + len(marks)))
+
+    return Protected(_PLACEHOLDER.sub(mark, text), tuple(values))
+
+
+def restore(translated: str, values: tuple[str, ...]) -> str | None:
+    """``translated`` with the values back for their marks; None if a mark was lost, repeated or invented.
+
+    The order is free, since languages differ in theirs.
+    """
+    found = _MARK.findall(translated)
+    if not found and not values:
+        return translated
+    marks = {value: chr(FIRST_MARK + index) for index, value in enumerate(dict.fromkeys(values))}
+    if Counter(found) != Counter(marks[value] for value in values):
+        return None
+    originals = {mark: value for value, mark in marks.items()}
+    return _MARK.sub(lambda mark: originals[mark[0]], translated)
+
+
+def split(text: str) -> list[Piece]:
+    """Pieces that alternate between text to translate and what is kept; their texts joined are ``text``.
+
+    A text piece has a letter, and no blank at its ends; anything else, such as ", " between placeholders, is kept.
+    """
+    pieces: list[Piece] = []
+    kept: list[str] = []
+    for index, part in enumerate(_PLACEHOLDER.split(text) if _TRIGGER.search(text) else [text]):
+        core = part.strip() if index % 2 == 0 and _LETTER.search(part) else ""
+        before, core, after = part.partition(core) if core else (part, "", "")
+        kept.append(before)
+        if core:
+            pieces += Piece("".join(kept), False), Piece(core, True)
+            kept = [after]
+    pieces.append(Piece("".join(kept), False))
+    return [piece for piece in pieces if piece.text]
+
+
+def join(pieces: Iterable[Piece], translations: Iterable[str]) -> str:
+    """The pieces as one text, each text piece replaced by its translation, less any blanks at its ends.
+
+    Raises ValueError if there are fewer or more translations than text pieces.
+    """
+    pieces, translated = list(pieces), [translation.strip() for translation in translations]
+    if len(translated) != sum(piece.is_text for piece in pieces):
+        raise ValueError("one translation for each text piece")
+    rest = iter(translated)
+    return "".join(next(rest) if piece.is_text else piece.text for piece in pieces)

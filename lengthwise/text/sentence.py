@@ -1,0 +1,79 @@
+"""Where a text's sentences end, for models that were trained on one sentence at a time.
+
+Rules, not a model: quick, the same everywhere, and cautious, since a sentence too long is translated better than half a
+one. Pure; knows nothing of models.
+"""
+
+import re
+
+from lengthwise.text.placeholder import Piece
+
+#: What may follow the last stop of a sentence: closing quotes and brackets.
+_CLOSERS = "[\"'”’»」』】）)\\]]*+"
+#: A placeholder's mark belongs to the sentence before it only where nothing follows it: else it begins the next.
+_MARKS = "(?:[\ue000-\ue00f]++(?=\\s|$))?"
+#: A CJK stop ends a sentence; another one only before a blank and something that is no small letter; a newline always.
+#: Possessive, and begun only where a run of stops begins: linear on any text. It begins with one class, for speed.
+_END = re.compile(
+    rf"[。！？.!?…\n](?:(?<=\n)|(?<=[。！？])[。！？]*+{_CLOSERS}{_MARKS}"
+    rf"|(?<=[.!?…])(?<![.!?…][.!?…])[.!?…]*+{_CLOSERS}{_MARKS}(?=\s++[^\sa-zäöü]))"
+)
+#: What ends in a full stop and seldom ends a sentence; single letters (initials, "z. B.") besides.
+_ABBREVIATIONS = frozenset(
+    {"Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "St.", "No.", "Nr.", "Art.", "vs.", "etc.", "approx.", "incl.", "ca."}
+    | {"bzw.", "inkl.", "e.g.", "i.e.", "z.B.", "d.h.", "u.a."}
+)
+#: Languages that write "the 3rd" as "3.".
+_ORDINAL_LANGUAGES = frozenset(
+    {"cs", "da", "de", "et", "fi", "hr", "hu", "lv", "no", "nb", "pl", "sk", "sl", "sr", "tr"}
+)
+_SPACELESS_LANGUAGES = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def split(text: str, language: str | None = None) -> list[Piece]:
+    """The sentences of a text and the blanks between them; their texts joined are ``text``.
+
+    What has no letter, such as a number on a line of its own, is kept rather than translated.
+    """
+    pieces: list[Piece] = []
+    start = 0
+    for end in _ends(text, language):
+        sentence = text[start:end]
+        core = sentence.strip()
+        if before := sentence[: len(sentence) - len(sentence.lstrip())]:
+            pieces.append(Piece(before, False))
+        if core:
+            pieces.append(Piece(core, core[0].isalpha() or _LETTER.search(core) is not None))
+            if after := sentence[len(sentence.rstrip()) :]:
+                pieces.append(Piece(after, False))
+        start = end
+    return pieces
+
+
+def _ends(text: str, language: str | None) -> list[int]:
+    ends = [0]
+    for match in _END.finditer(text):
+        end = match.end() - (text[match.start()] == "\n")  # a newline is no part of the sentence that it ends
+        if ends[-1] < end < len(text) and (text[end - 1] != "." or _is_end(text[max(0, end - 24) : end], language)):
+            ends.append(end)
+    return [*ends[1:], len(text)]
+
+
+def _is_end(before: str, language: str | None) -> bool:
+    """Whether the full stop at the end of ``before`` is a sentence's."""
+    if language in _ORDINAL_LANGUAGES and before[-2:-1].isdigit():
+        return False
+    word = before.rsplit(maxsplit=1)[-1].rpartition("(")[2]
+    is_initial = len(word) == 2 and word[0].isascii() and word[0].isalpha()
+    return not is_initial and word not in _ABBREVIATIONS
+
+
+def joint(before: Piece, after: Piece, language: str | None) -> str:
+    """What to put between two sentences: a space where the translation's language has one and the source had none."""
+    return " " if before.is_text and after.is_text and language not in _SPACELESS_LANGUAGES else ""
+
+
+def fitting(blank: str, language: str | None) -> str:
+    """The blank between two sentences as the language of the translation writes it."""
+    return "" if blank == " " and language in _SPACELESS_LANGUAGES else blank

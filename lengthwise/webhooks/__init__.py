@@ -1,0 +1,1 @@
+"""What webhooks are: targets, conditions, subscriptions and secrets; nothing is sent from here."""

@@ -1,0 +1,143 @@
+"""Where a webhook goes: its URL, taken apart strictly, and the addresses it may be dialled at.
+
+The API asks at submission so that a caller learns of a bad URL in a 422; the worker asks again at every dial,
+because names move. Knows nothing about HTTP, signatures or jobs. No error here carries any part of the URL.
+"""
+
+import ipaddress
+import queue
+import re
+import socket
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from lengthwise.errors import InvalidInput, LengthwiseError
+from lengthwise.webhooks.host import canonical_host, canonical_ipv6
+from lengthwise.webhooks.reserved import Address, Network, is_public
+
+__all__ = ["ForbiddenAddress", "Target", "Unresolvable", "is_public", "lookup", "parse", "resolve"]
+
+FIELD = "webhook.url"
+MAX_URL_CHARACTERS = 2_000
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+#: re.ASCII: without it, ignoring case lets U+017F stand for the s of https.
+_URL = re.compile(r"(https?)://([^/?]+)((?:/[^?]*)?(?:\?.*)?)", re.ASCII | re.IGNORECASE)
+_AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
+#: RFC 3986's characters of a path and a query, and the brackets that query strings often carry.
+_PATH = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%/?\[\]]*")
+
+
+class ForbiddenAddress(InvalidInput):
+    """The host, or one of the addresses its name has, is not on the public Internet."""
+
+    def __init__(self) -> None:
+        super().__init__("webhook.url must be on the public Internet", field=FIELD)
+
+
+class Unresolvable(LengthwiseError):
+    """The host's name has no address now; it may have one later."""
+
+    def __init__(self) -> None:
+        super().__init__("webhook.url's host has no address")
+
+
+@dataclass(frozen=True)
+class Target:
+    """A URL taken apart and normalised; its repr shows neither host nor path, which are the customer's."""
+
+    #: ``http`` or ``https``.
+    scheme: str
+    #: A lower-case ASCII name without a final dot, or an address in its canonical form without brackets.
+    host: str = field(repr=False)
+    port: int
+    #: Path and query, ASCII, beginning with a slash.
+    path: str = field(repr=False)
+
+    @property
+    def authority(self) -> str:
+        """The value of a Host header: an IPv6 address in brackets, the port unless it is the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+def parse(url: str) -> Target:
+    """``url`` as a ``Target``.
+
+    Raises ``InvalidInput`` for a URL over 2,000 characters, another scheme than http and https, user
+    information, a fragment, spaces and control characters, a host that is neither a name nor a canonical
+    address, a bad port.
+    """
+    if len(url) > MAX_URL_CHARACTERS:
+        raise _invalid(f"must have at most {MAX_URL_CHARACTERS:,} characters")
+    if any(character <= " " or character == "\x7f" for character in url):
+        raise _invalid("must have no spaces and no control characters")
+    if "#" in url:
+        raise _invalid("must have no fragment")
+    if not (parts := _URL.fullmatch(url)):
+        raise _invalid("must begin with http:// or https:// and a host")
+    scheme, authority, rest = parts[1].lower(), parts[2], parts[3]
+    if "@" in authority:
+        raise _invalid("must have no user name or password")
+    if not (place := _AUTHORITY.fullmatch(authority)):
+        raise _invalid("must have a host that is a name or an address, and a port that is a number")
+    if not _PATH.fullmatch(rest):
+        raise _invalid("must have every other character of its path and query percent-encoded")
+    port = int(place[3]) if place[3] else DEFAULT_PORTS[scheme]
+    if not 1 <= port <= 65_535:
+        raise _invalid("must have a port from 1 to 65535")
+    try:
+        host = canonical_ipv6(place[1]) if place[1] else canonical_host(place[2])
+    except ValueError as error:
+        raise _invalid(str(error)) from None
+    return Target(scheme, host, port, rest if rest.startswith("/") else f"/{rest}")
+
+
+def resolve(target: Target, allowed: Sequence[Network], timeout: float = 5.0) -> list[Address]:
+    """The addresses ``target`` may be dialled at, in the resolver's order, within ``timeout`` seconds.
+
+    Raises ``ForbiddenAddress`` if any one of them is neither public nor in ``allowed``, ``Unresolvable`` if
+    there is none in time.
+    """
+    return lookup(target.host, target.port, allowed, timeout)
+
+
+def lookup(host: str, port: int, allowed: Sequence[Network], timeout: float = 5.0) -> list[Address]:
+    """``resolve`` for a host and a port."""
+    addresses = _addresses(host, port, timeout)
+    # One bad answer refuses the lot: a name with both kinds of address is an attack or a mistake.
+    if not all(is_public(address) or any(address in network for network in allowed) for address in addresses):
+        raise ForbiddenAddress
+    return addresses
+
+
+def _addresses(host: str, port: int, timeout: float) -> list[Address]:
+    try:
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        pass
+    # getaddrinfo takes no timeout, and a customer's name server may never answer: its thread is left behind.
+    answers: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
+    threading.Thread(target=_ask, args=(host, port, answers), name="resolve", daemon=True).start()
+    try:
+        answer = answers.get(timeout=max(timeout, 0))
+    except queue.Empty:
+        raise Unresolvable from None
+    if isinstance(answer, (OSError, UnicodeError)) or answer == []:
+        raise Unresolvable from None
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
+
+
+def _ask(host: str, port: int, answers: "queue.SimpleQueue[list[Address] | Exception]") -> None:
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        answers.put(list(dict.fromkeys(ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found)))
+    except Exception as error:
+        answers.put(error)
+
+
+def _invalid(what: str) -> InvalidInput:
+    return InvalidInput(f"webhook.url {what}", field=FIELD)

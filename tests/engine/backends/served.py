@@ -1,0 +1,21 @@
+"""A model of this installation that runs on a server of the tests."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from lengthwise.models.catalog import ModelSpec
+from tests.engine import tiny
+from tests.engine.completions import MODEL, CompletionServer
+
+
+def served(folder: Path, server: CompletionServer, **options: Any) -> ModelSpec:
+    """Its folder has no weights; ``options`` are those of its table ``server``."""
+    folder.mkdir(exist_ok=True)
+    config = {"max_position_embeddings": 128, "eos_token_id": tiny.END, "vocab_size": tiny.VOCABULARY}
+    (folder / "config.json").write_text(json.dumps(config))
+    tiny.write_tokenizer(folder)
+    table = {"url": server.url, "model": MODEL, **options}
+    return ModelSpec.model_validate(
+        {"name": "served", "path": folder, "engine": "openai", "server": table, "generate": {}}
+    )

@@ -1,0 +1,125 @@
+"""The engine ctranslate2, where the extra of that name is installed."""
+
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("ctranslate2")
+
+from lengthwise.errors import ConfigurationError
+from lengthwise.models import manifest
+from tests.engine import tiny
+from tests.engine.backends import converted
+from tests.engine.models.test_conformance import asked
+from worker.engine import registry
+from worker.engine.conformance import DecodingConformance, Subject
+from worker.engine.ctranslate2_engine import FOLDER, CTranslate2Engine
+from worker.engine.protocol import EngineError, Request
+
+
+class CTranslate2(DecodingConformance):
+    supports_stop = supports_sampling = False
+    supports_beams = True
+    quantization = ""
+
+    @classmethod
+    def make(cls, folder: Path) -> Subject:
+        tiny.write("marian", folder)
+        converted.convert(folder, tiny.choose_end(folder, asked()))
+        return Subject(CTranslate2Engine.load(converted.spec(folder, cls.quantization)), asked(), tiny.text)
+
+
+class TestExact(CTranslate2):
+    quantization = "none"
+
+    def test_its_answers_are_those_of_torch(self, subject: Subject, tmp_path: Path) -> None:
+        tiny.write("marian", tmp_path)
+        tiny.choose_end(tmp_path, asked())
+        assert subject.run() == Subject(tiny.load(tmp_path), asked()).run()
+
+
+class TestInt8(CTranslate2):
+    quantization = "int8"
+    # Which it does not promise: it quantizes by row, and its products choose their kernels by shape.
+    is_batch_invariant = False
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("marian")
+    tiny.write("marian", made)
+    converted.convert(made, tiny.END)
+    return made
+
+
+@pytest.fixture
+def spoilt(folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(folder, tmp_path / "copy")
+
+
+def test_it_is_found_by_its_name_and_says_what_it_computes_with(folder: Path) -> None:
+    engine = registry.load(converted.spec(folder, "int8"))
+    assert isinstance(engine, CTranslate2Engine)
+    capabilities = engine.capabilities()
+    assert capabilities.quantization.startswith("int8")
+    assert (capabilities.device, capabilities.context) == ("cpu", 128)
+
+
+def test_rows_of_one_batch_end_at_limits_and_after_prefixes_of_their_own(folder: Path) -> None:
+    engine = CTranslate2Engine.load(converted.spec(folder, "none"))
+    prefixes: list[tuple[int, ...]] = [(), (5,), (6, 7), (8,), (), (9, 10, 11), (12,)]
+    requests = [
+        request._replace(decoder_prefix=prefix, max_new_tokens=number + 1)
+        for number, (request, prefix) in enumerate(zip(tiny.requests(), prefixes, strict=True))
+    ]
+    assert Subject(engine, requests).run() == Subject(tiny.load(folder), requests).run()
+
+
+def test_an_answer_ends_where_the_models_positions_do(folder: Path) -> None:
+    engine = CTranslate2Engine.load(converted.spec(folder, "none"))
+    (completion,) = engine.generate([Request(0, [5, 6], 500, decoder_prefix=(7, 8))])
+    assert len(completion.tokens) == 126
+
+
+def test_an_id_that_the_conversion_lacks_is_an_error_without_it(folder: Path) -> None:
+    engine = CTranslate2Engine.load(converted.spec(folder, "none"))
+    with pytest.raises(EngineError, match="an id") as caught:
+        list(engine.generate([Request(0, [4711], 4)]))
+    assert "4711" not in str(caught.value)
+
+
+def test_a_file_that_differs_from_the_manifest_is_refused_by_name(spoilt: Path) -> None:
+    path = spoilt / FOLDER / "model.bin"
+    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    with pytest.raises(ConfigurationError, match=r"model\.bin"):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+
+
+def test_a_conversion_without_a_manifest_is_taken_with_a_warning(
+    spoilt: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (spoilt / FOLDER / manifest.MANIFEST).unlink()
+    with caplog.at_level(logging.WARNING):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+    assert "no manifest.json" in caplog.text
+
+
+def test_a_model_that_was_not_converted_is_refused(spoilt: Path) -> None:
+    shutil.rmtree(spoilt / FOLDER)
+    with pytest.raises(ConfigurationError, match=r"holds no model\.bin"):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+
+
+@pytest.mark.parametrize(("name", "content"), [("model.bin", b"no model"), ("shared_vocabulary.json", b"{")])
+def test_a_conversion_that_cannot_be_read_is_refused(spoilt: Path, name: str, content: bytes) -> None:
+    (spoilt / FOLDER / manifest.MANIFEST).unlink()
+    (spoilt / FOLDER / name).write_bytes(content)
+    with pytest.raises(ConfigurationError):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+
+
+def test_it_translates_and_does_nothing_else(folder: Path) -> None:
+    with pytest.raises(ConfigurationError, match="translate"):
+        CTranslate2Engine.load(tiny.spec(folder))

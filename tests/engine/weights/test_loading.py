@@ -1,0 +1,123 @@
+import json
+import logging
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lengthwise.errors import ConfigurationError
+from lengthwise.models import manifest
+from lengthwise.models.catalog import ModelSpec
+from tests.engine import tiny
+from tests.engine.decode.test_generation import run
+from worker.engine import registry
+from worker.engine.protocol import Architecture, EngineError
+from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.weights.checkpoint import save_int8
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "generation_config.json", "tokenizer.json"])
+def test_a_file_that_differs_from_the_manifest_is_refused_by_name(llama: Path, name: str) -> None:
+    content = bytearray((llama / name).read_bytes())
+    content[-2] ^= 1
+    (llama / name).write_bytes(content)
+    with pytest.raises(ConfigurationError, match=name):
+        tiny.load(llama)
+
+
+def test_a_file_that_the_manifest_does_not_list_is_refused(llama: Path) -> None:
+    manifest.write(llama, ["config.json", "generation_config.json", "tokenizer.json"])
+    with pytest.raises(ConfigurationError, match=r"model\.safetensors is not listed"):
+        tiny.load(llama)
+
+
+def test_a_folder_without_a_manifest_is_taken_with_a_warning(llama: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (llama / manifest.MANIFEST).unlink()
+    with caplog.at_level(logging.WARNING, "worker.engine.transformer.weights.loading"):
+        tiny.load(llama)
+    assert "no manifest.json" in caplog.text
+
+
+def test_pickled_weights_are_refused(llama: Path) -> None:
+    torch.save(load_file(llama / "model.safetensors"), llama / "pytorch_model.bin")
+    (llama / "model.safetensors").unlink()
+    with pytest.raises(ConfigurationError, match="pickled"):
+        tiny.load(llama)
+
+
+def test_a_model_that_brings_its_own_code_is_refused(llama: Path) -> None:
+    tiny.edit_config(llama, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
+    with pytest.raises(ConfigurationError, match="auto_map"):
+        tiny.load(llama)
+
+
+def test_an_architecture_that_is_not_a_model_is_refused(llama: Path) -> None:
+    tiny.edit_config(llama, architectures=["logging"])
+    (llama / manifest.MANIFEST).unlink()
+    with pytest.raises(ConfigurationError, match="logging"):
+        tiny.load(llama)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_weights_that_lack_a_matrix_are_refused(llama: Path) -> None:
+    state = load_file(llama / "model.safetensors")
+    del state["model.layers.0.mlp.up_proj.weight"]
+    save_file(state, llama / "model.safetensors", {"format": "pt"})
+    (llama / manifest.MANIFEST).unlink()
+    with pytest.raises(EngineError, match="1 missing keys"):
+        tiny.load(llama)
+
+
+def test_shards_give_the_answers_of_the_whole(llama: Path) -> None:
+    whole = run(tiny.load(llama), tiny.requests())
+    state = load_file(llama / "model.safetensors")
+    (llama / "model.safetensors").unlink()
+    names = {key: f"model-{place % 2}.safetensors" for place, key in enumerate(state)}
+    for shard in set(names.values()):
+        save_file(
+            {key: tensor for key, tensor in state.items() if names[key] == shard}, llama / shard, {"format": "pt"}
+        )
+    (llama / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+    manifest.write(llama, sorted(path.name for path in llama.iterdir() if path.name != manifest.MANIFEST))
+    assert run(tiny.load(llama), tiny.requests()) == whole
+
+
+def test_an_index_that_points_outside_its_folder_is_refused(llama: Path) -> None:
+    (llama / "model.safetensors").rename(llama.parent / "elsewhere.safetensors")
+    (llama / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}}))
+    with pytest.raises(ConfigurationError, match=r"index\.json names"):
+        tiny.load(llama)
+
+
+def test_a_checkpoint_of_int8_rows_gives_the_int8_answers_of_the_original(llama: Path) -> None:
+    (llama / manifest.MANIFEST).unlink()
+    state = {name: tensor.half().float() for name, tensor in load_file(llama / "model.safetensors").items()}
+    save_int8(state, llama / "model.safetensors")
+    stored = load_file(llama / "model.safetensors")
+    assert stored["model.layers.0.mlp.up_proj.weight"].dtype == torch.int8
+    first = run(tiny.load(llama, "int8"), tiny.requests())
+    assert len({token for completion in first.values() for token in completion.tokens}) > 8
+
+
+def test_the_registry_loads_the_engine_a_model_names(llama: Path) -> None:
+    engine = registry.load(tiny.spec(llama))
+    assert isinstance(engine, TorchEngine)
+    capabilities = engine.capabilities()
+    assert (capabilities.architecture, capabilities.context) == (Architecture.DECODER_ONLY, 256)
+    assert (capabilities.device, capabilities.quantization, capabilities.labels) == ("cpu", "none", ())
+
+
+def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
+    spec = ModelSpec.model_validate({"name": "tiny", "path": ".", "engine": "abacus"})
+    with pytest.raises(ConfigurationError, match=r"'abacus'.*torch"):
+        registry.load(spec)
+
+
+def test_an_engine_whose_extra_is_missing_is_refused_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ctranslate2", None)
+    monkeypatch.delitem(sys.modules, "worker.engine.ctranslate2_engine", raising=False)
+    spec = ModelSpec.model_validate({"name": "tiny", "path": ".", "engine": "ctranslate2"})
+    with pytest.raises(ConfigurationError, match=r"needs ctranslate2: .*backends\.md"):
+        registry.load(spec)

@@ -1,0 +1,167 @@
+"""Redis dies, forgets, freezes, fills up, is cut off, repeats itself and talks nonsense.
+
+Recovery is the time from its return until every worker has begun a task and the API has answered 2xx. While it is away
+the API goes on acknowledging.
+"""
+
+import base64
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from uuid import uuid4
+
+from lengthwise import queue
+from tests.faults.injected.fault import Fault
+from tests.faults.proxy import Mode
+from tests.faults.scene import Scene
+
+#: Promise 4.
+_BOUND = 15.0
+_COPIES = 5
+#: By then kombu has dropped every connection that does not answer.
+_LATE_SECONDS = 10.0
+
+
+@contextmanager
+def _acknowledging_meanwhile(scene: Scene, seconds: float) -> Iterator[None]:
+    """Lasts this long, and notes if the API has not answered 2xx in that time."""
+    began = time.monotonic()
+    yield
+    time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+    if not scene.client.n_acknowledged_between(began, time.monotonic()):
+        scene.problems.append("no 2xx while the broker was away")
+
+
+def _restarted_empty(scene: Scene) -> float:
+    with scene.stack.redis_down(), _acknowledging_meanwhile(scene, scene.random.uniform(2, 3)):
+        pass
+    return scene.until_consuming(time.monotonic())
+
+
+def _flushed(scene: Scene) -> float:
+    with scene.stack.broker() as client:
+        for _ in range(scene.random.randint(1, 5)):
+            client.flushall()
+            time.sleep(scene.random.uniform(0, 0.2))
+    return scene.until_consuming(time.monotonic())
+
+
+def _frozen(scene: Scene) -> float:
+    scene.stack.keeper.send("redis", signal.SIGSTOP)
+    try:
+        with _acknowledging_meanwhile(scene, scene.random.uniform(5, 6)):
+            pass
+    finally:
+        scene.stack.keeper.send("redis", signal.SIGCONT)
+    return scene.until_consuming(time.monotonic())
+
+
+def _full(scene: Scene) -> float:
+    with scene.stack.broker() as client:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("maxmemory", "1")
+        try:
+            with _acknowledging_meanwhile(scene, scene.random.uniform(2, 3)):
+                pass
+        finally:
+            client.config_set("maxmemory", "0")
+    return scene.until_consuming(time.monotonic())
+
+
+def _half_open(scene: Scene) -> float:
+    """Connections that nobody misses at first are noticed late, and a worker may fall silent over it then."""
+    recovery = _cut_off(scene, Mode.HALF_OPEN)
+    time.sleep(_LATE_SECONDS)
+    scene.until_consuming(time.monotonic())
+    return recovery
+
+
+def _stalled(scene: Scene) -> float:
+    return _cut_off(scene, Mode.STALL)
+
+
+def _cut_off(scene: Scene, mode: Mode) -> float:
+    scene.stack.proxy.switch(mode)
+    try:
+        with _acknowledging_meanwhile(scene, scene.random.uniform(5, 6)):
+            pass
+    finally:
+        scene.stack.proxy.switch(Mode.PASS)
+    return scene.until_consuming(time.monotonic())
+
+
+def _repeated(scene: Scene) -> float:
+    """Every message, its delivery tag included, five times."""
+    scene.stack.control.set("copies", _COPIES)
+    try:
+        for _ in range(3):
+            scene.client.submit(scene.texts(60))
+        time.sleep(scene.random.uniform(1, 2))
+    finally:
+        scene.stack.control.set("copies", 1)
+    return scene.until_consuming(time.monotonic())
+
+
+def _garbage(scene: Scene) -> float:
+    with scene.stack.broker() as client:
+        for name in (queue.GENERATE, queue.DELIVER):
+            messages = _nonsense(name)
+            scene.random.shuffle(messages)
+            for message in messages:
+                client.lpush(name, message)
+                time.sleep(scene.random.uniform(0, 0.05))
+    return scene.until_consuming(time.monotonic())
+
+
+def _nonsense(name: str) -> list[bytes]:
+    junk = [b"", b"\x00\xff\xfe junk", b"null", b"[]", b"{}", b'"text"', b"{" * 2000, b'{"body": 1}']
+    messages = [
+        _message(name, task="no.such.task"),
+        _message(name, arguments=[["nested"], {"odd": 1}, "too", "many"]),
+        _message(name, arguments=["no-such-pool"]),
+        _message(name, arguments=[]),
+        _message(name, body="not base64 and not JSON"),
+        _message(name, body="W10="),
+        _message(name) | {"content-type": "application/x-python-serialize"},
+        _message(name) | {"content-type": "application/x-yaml"},
+        _message(name) | {"content-encoding": "no-such-encoding"},
+        _message(name, headers={}),
+        _message(name, properties={}),
+    ]
+    return junk + [json.dumps(message).encode() for message in messages]
+
+
+def _message(name: str, task: str | None = None, arguments: list[Any] | None = None, **instead: Any) -> dict[str, Any]:
+    """A message as kombu writes one, with parts of it replaced."""
+    identity = str(uuid4())
+    body = json.dumps([arguments or [], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
+    message: dict[str, Any] = {
+        "body": base64.b64encode(body.encode()).decode(),
+        "content-encoding": "utf-8",
+        "content-type": "application/json",
+        "headers": {"lang": "py", "task": task or name, "id": identity, "root_id": identity, "argsrepr": "()"},
+        "properties": {
+            "correlation_id": identity,
+            "delivery_mode": 2,
+            "delivery_info": {"exchange": "", "routing_key": name},
+            "priority": 0,
+            "body_encoding": "base64",
+            "delivery_tag": str(uuid4()),
+        },
+    }
+    return message | instead
+
+
+FAULTS = (
+    Fault("Redis killed, restarted empty", _restarted_empty, _BOUND),
+    Fault("Redis FLUSHALL", _flushed, _BOUND),
+    Fault("Redis frozen", _frozen, _BOUND),
+    Fault("Redis full", _full, _BOUND),
+    Fault("broker half open", _half_open, _BOUND),
+    Fault("broker stalled", _stalled, _BOUND),
+    Fault("every message five times", _repeated, _BOUND),
+    Fault("garbage on the broker", _garbage, _BOUND),
+)

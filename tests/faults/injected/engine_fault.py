@@ -1,0 +1,61 @@
+"""Inputs that exhaust, kill or hang the engine, among innocent neighbours.
+
+Recovery is the time from the submission until the job has ended, each of its items as it should.
+"""
+
+import math
+import time
+
+from tests.faults.engine import HANG, HEAVY, IMMENSE, POISON, ROWS
+from tests.faults.injected.fault import LEASE_BOUND, Fault
+from tests.faults.scene import Scene
+from tests.faults.stack import HANG_SECONDS
+
+#: Promise 7: bisecting one engine batch. What hangs takes longer for each death, and is given fewer neighbours.
+_DEATHS = math.ceil(math.log2(ROWS)) + 1
+_FEW = 4
+_FEW_DEATHS = math.ceil(math.log2(_FEW)) + 1
+
+
+def _exhausting(scene: Scene) -> float:
+    """Some items fit the device alone, one does not fit at all."""
+    texts = scene.texts(60)
+    for index in scene.random.sample(range(50), 4):
+        texts[index] += HEAVY
+    texts[55] += IMMENSE
+    return _ended(scene, texts, {55: "out_of_memory"}, patience=20)
+
+
+def _poisonous(scene: Scene) -> float:
+    before = scene.stack.control.count("poison")
+    recovery = _lethal(scene, POISON, 3 * ROWS)
+    deaths = scene.stack.control.count("poison") - before
+    if deaths > _DEATHS:
+        scene.problems.append(f"{deaths} deaths by one item, not {_DEATHS}")
+    return recovery
+
+
+def _hanging(scene: Scene) -> float:
+    return _lethal(scene, HANG, _FEW)
+
+
+def _lethal(scene: Scene, mark: str, count: int) -> float:
+    length = scene.random.randint(20, 100)  # one length, one bucket: the neighbours share its batches
+    texts = [scene.text(length) for _ in range(count)]
+    index = scene.random.randrange(len(texts))
+    texts[index] += mark
+    return _ended(scene, texts, {index: "worker_lost"}, patience=60)
+
+
+def _ended(scene: Scene, texts: list[str], errors: dict[int, str], patience: float) -> float:
+    job = scene.client.submit(texts, errors=errors, webhook_url=scene.stack.receiver.url("good", "engine"))
+    submitted_at = time.monotonic()
+    scene.until(lambda: job is None or job.id not in scene.tables.open_jobs(), "its job ends", patience)
+    return time.monotonic() - submitted_at
+
+
+FAULTS = (
+    Fault("out of memory", _exhausting, 10, interrupts=False),
+    Fault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False, ends=True),
+    Fault("hang", _hanging, _FEW_DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
+)

@@ -1,0 +1,81 @@
+"""The client over connections that are cut at seeded points: nothing is lost, nothing is there twice."""
+
+import asyncio
+import random
+from collections.abc import Iterator
+
+import pytest
+from starlette.testclient import TestClient
+
+from lengthwise import AsyncClient, Client, errors
+from lengthwise.client import patience
+from lengthwise.client.error import Unreachable
+from tests.integration.client.test_client import n_jobs, url
+from tests.integration.conftest import RunWorker
+from tests.integration.wire import Cut, cutting
+
+__all__ = ["url"]
+
+N_ITEMS = 400
+#: They do not compress, so that there are bytes to cut between.
+TEXTS = [random.Random(at).randbytes(50).hex() for at in range(N_ITEMS)]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr("api.jobs.download._PAGE", 50)
+
+
+def cuts(seed: int) -> Iterator[Cut]:
+    """Some early, in the head of a request or an answer, some late."""
+    chosen = random.Random(seed)
+    for _ in range(6):
+        yield Cut(chosen.choice([1, 100, 600, 5_000, chosen.randrange(30_000)]), is_answer=chosen.random() < 0.6)
+
+
+def test_nothing_is_lost_or_doubled(url: str, api_key: str, run_worker: RunWorker) -> None:
+    for seed in range(10):
+        with cutting(url, list(cuts(seed))) as flaky, Client(flaky, api_key) as client:
+            job = client.submit(TEXTS, kind="generate")
+            run_worker()
+            found = [(result.index, result.text) for result in job.wait().results()]
+        assert found == [(at, text[::-1]) for at, text in enumerate(TEXTS)], seed
+        assert n_jobs() == seed + 1
+
+
+@pytest.mark.parametrize("seed", [10, 11])
+def test_nor_by_the_async_client(url: str, api_key: str, run_worker: RunWorker, seed: int) -> None:
+    async def run(flaky: str) -> list[tuple[int, str | None]]:
+        async with AsyncClient(flaky, api_key) as client:
+            job = await client.submit(TEXTS, kind="generate")
+            await asyncio.to_thread(run_worker)
+            return [(result.index, result.text) async for result in job.results()]
+
+    with cutting(url, list(cuts(seed))) as flaky:
+        assert asyncio.run(run(flaky)) == [(at, text[::-1]) for at, text in enumerate(TEXTS)]
+    assert n_jobs() == 1
+
+
+def test_a_download_goes_on_where_it_broke(url: str, api_key: str, run_worker: RunWorker) -> None:
+    with Client(url, api_key) as steady:
+        job = steady.submit(TEXTS, kind="generate")
+        run_worker()
+    with cutting(url, [Cut(600, True), *[Cut(12_000, True)] * 4]) as flaky, Client(flaky, api_key) as client:
+        found = [result.index for result in client.job(job.id).results()]
+    assert found == list(range(N_ITEMS))
+
+
+def test_a_delete_whose_answer_was_lost_is_done(url: str, api_key: str) -> None:
+    with Client(url, api_key) as steady:
+        job = steady.submit(["abc"], kind="generate")
+    with cutting(url, [Cut(1, True)]) as flaky, Client(flaky, api_key) as client:
+        found = type(job)(job.info, client._transport, 10)
+        found.delete()
+    with Client(url, api_key) as steady, pytest.raises(errors.NotFound):
+        steady.job(job.id)
+
+
+def test_a_server_that_stays_away_is_unreachable(client: TestClient) -> None:
+    with Client("http://127.0.0.1:9", patience=0.1) as nobody, pytest.raises(Unreachable, match="ConnectError"):
+        nobody.models()

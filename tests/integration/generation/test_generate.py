@@ -1,0 +1,325 @@
+"""The generation task in this process: whatever the engine does, each item ends once and as it should."""
+
+from collections.abc import Sequence
+from functools import partial
+from random import Random
+from threading import Semaphore
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import Connection, text
+
+from lengthwise import database, queue
+from lengthwise.errors import ConfigurationError
+from lengthwise.ledger.jobs import cancel
+from lengthwise.ledger.queue import lease as leases
+from lengthwise.ledger.queue import settle as real
+from lengthwise.ledger.queue.settle import Settled
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.states import Priority
+from tests import fakes
+from tests.integration.conftest import Give
+from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
+from tests.servers import wait_until
+from worker import drain
+from worker.engine import registry
+from worker.engine.protocol import Request
+from worker.generation import generate as task
+from worker.generation import lease, loaded, settlement, turn
+from worker.generation.pipeline import Pipeline
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+def texts(count: int, seed: int = 1, longest: int = 200) -> list[str]:
+    random = Random(seed)
+    alphabet = "abcdefghijklmnopqrstuvwxyz "
+    return ["".join(random.choices(alphabet, k=random.randint(1, longest))) for _ in range(count)]
+
+
+def is_echoed(job: UUID, sent: Sequence[str]) -> bool:
+    found = outputs(job)
+    assert set(found) == set(range(len(sent)))
+    return all(found[index]["output"]["text"] == text[::-1] for index, text in enumerate(sent))
+
+
+def fails_alone(job: UUID, sent: Sequence[str], index: int, code: str) -> bool:
+    """Whether all but one are echoed."""
+    found = outputs(job)
+    is_failed: bool = found.pop(index)["error"]["code"] == code
+    return is_failed and all(line["output"]["text"] == sent[place][::-1] for place, line in found.items())
+
+
+def test_thousands_of_items_of_many_jobs_all_come_right() -> None:
+    sent = [texts(count, seed) for seed, count in enumerate([1500, 1, 700, 300, 64])]
+    jobs = [submit(each, tenant=tenant) for each, tenant in zip(sent, [DEFAULT, new_tenant()] * 3, strict=False)]
+    task.generate(POOL)
+    for job, each in zip(jobs, sent, strict=True):
+        assert state(job) == "completed"
+        assert is_echoed(job, each)
+
+
+def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones(give: Give) -> None:
+    engine = give(partial(fakes.SmallEngine, padded=1000))
+    sent = texts(1000)
+    job = submit(sent)
+    task.generate(POOL)
+    assert is_echoed(job, sent)
+    assert 0 < engine.n_failures < len(engine.batches)
+
+
+def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: Give) -> None:
+    give(partial(fakes.SmallEngine, padded=150))
+    sent = [*texts(200, longest=100), "x" * 200]
+    job = submit(sent)
+    task.generate(POOL)
+    assert fails_alone(job, sent, 200, "out_of_memory")
+
+
+def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: Give) -> None:
+    give(partial(fakes.PickyEngine, length=33))
+    sent = [text for text in texts(400) if len(text) != 33]
+    sent.insert(100, "x" * 33)
+    job = submit(sent)
+    task.generate(POOL)
+    assert fails_alone(job, sent, 100, "engine_error")
+    assert counts(job)["failed"] == 1
+    assert state(job) == "completed"
+
+
+def test_what_an_engine_leaves_unanswered_is_run_again(give: Give) -> None:
+    give(fakes.SilentEngine)
+    sent = texts(100)
+    job = submit(sent)
+    task.generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def load(_: ModelSpec) -> fakes.WatchedEngine:
+        tried.append(1)
+        raise ConfigurationError("its files are gone")
+
+    monkeypatch.setattr(registry, "load", load)
+    monkeypatch.setattr(loaded, "_FAILURE_SECONDS", 600)
+    job = submit(texts(300))
+    for attempt in range(1, 6):
+        assert counts(job)["pending"] == 300
+        task.generate(POOL)
+        assert sql("SELECT DISTINCT attempts FROM shards") == [(min(attempt, 4),)]
+        sql("UPDATE shards SET not_before = now()")
+    assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
+    assert counts(job)["failed"] == 300
+    assert len(tried) == 1  # a load may read gigabytes: it is not tried for every claim
+
+
+def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(give: Give) -> None:
+    engine = give(fakes.AwayEngine)
+    sent = texts(1000)
+    job = submit(sent)
+    task.generate(POOL)
+    assert len(engine.batches) == 1, "what else is claimed is put off without asking"
+    assert counts(job)["failed"] == 0
+    assert counts(job)["pending"] > 900
+    waiting = "SELECT DISTINCT state, attempts, deaths, not_before > now() + interval '1 minute' FROM shards"
+    assert sql(f"{waiting} WHERE state <> 'done'") == [("ready", 0, 0, True)]
+    engine.is_away = False
+    sql("UPDATE shards SET not_before = now()")
+    loaded.model("echo")._paused_until = 0
+    task.generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(give: Give) -> None:
+    engine = give(fakes.WatchedEngine)
+    job = submit(texts(100))
+    current = turn.Turn(POOL)
+    with Pipeline(current) as pipeline:
+        prepared = pipeline.next()
+        assert prepared is not None
+        prepared.model.pause(600)
+        task._run(prepared, pipeline)
+    assert engine.batches == []
+    assert counts(job)["pending"] == 100
+    assert sql("SELECT DISTINCT state, attempts, deaths FROM shards") == [("ready", 0, 0)]
+
+
+def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = texts(10)
+    job = submit(sent, pool="elsewhere:test")
+    task.generate("elsewhere:test")
+    assert counts(job)["pending"] == 10
+    sql("UPDATE shards SET not_before = now(), pool = :pool", pool=POOL)
+    sql("UPDATE jobs SET model = 'echo'")
+    task.generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: Give) -> None:
+    spec = loaded.spec("echo")
+    assert spec is not None
+    marks = frozenset(tokenizer.of(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
+    give(partial(fakes.ForgetfulEngine, marks=marks))
+    job = submit(["abc {name} def", "plain"], kind="translate", params={"source": "en", "target": "de"})
+    task.generate(POOL)
+    found = outputs(job)
+    assert found[0]["output"]["text"] == "cba {name} fed"
+    assert found[1]["output"]["text"] == "nialp"
+
+
+@pytest.fixture
+def _slow_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each claim is of several batches, however slow they are."""
+    monkeypatch.setattr(loaded, "batches_in", lambda *_: 4)
+
+
+@pytest.mark.usefixtures("_slow_claims")
+def test_a_cancelled_job_stops_within_one_batch(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(_: Sequence[Request]) -> None:
+        with database.engine().begin() as connection:
+            cancel.cancel(connection, job, DEFAULT)
+
+    monkeypatch.setattr(lease, "_CHECK_SECONDS", 0)
+    engine = give(partial(fakes.WatchedEngine, before=stop))
+    job = submit(["x" * 100 + str(number) for number in range(200)])
+    task.generate(POOL)
+    assert len(engine.batches) == 1
+    assert outputs(job) == {}
+    assert counts(job)["cancelled"] == 200
+
+
+@pytest.mark.usefixtures("_slow_claims")
+def test_a_heartbeat_too_notices_what_was_taken(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+    lost = Semaphore(0)
+
+    def beat(*args: Any, **more: Any) -> set[int]:
+        held: set[int] = real_heartbeat(*args, **more)
+        if not held:
+            lost.release()
+        return held
+
+    def stop(_: Sequence[Request]) -> None:
+        with database.engine().begin() as connection:
+            cancel.cancel(connection, job, DEFAULT)
+        assert lost.acquire(timeout=60)
+        assert lost.acquire(timeout=60)  # by the second time the first is known to the worker
+
+    real_heartbeat = leases.heartbeat
+    monkeypatch.setattr(leases, "heartbeat", beat)
+    monkeypatch.setattr(lease, "_CHECK_SECONDS", 600)
+    knobs(monkeypatch, heartbeat_seconds=0.05)
+    engine = give(partial(fakes.WatchedEngine, before=stop))
+    job = submit(["x" * 100 + str(number) for number in range(200)])
+    task.generate(POOL)
+    assert len(engine.batches) == 1
+    assert counts(job)["cancelled"] == 200
+
+
+@pytest.mark.usefixtures("_slow_claims")
+def test_when_the_grace_is_over_what_is_in_hand_is_given_back_unharmed(
+    give: Give, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def dawdle(_: Sequence[Request]) -> None:
+        drain.begin()
+        wait_until(lambda: sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)])
+
+    knobs(monkeypatch, heartbeat_seconds=0.05, grace_seconds=0.01)
+    give(partial(fakes.WatchedEngine, before=dawdle))
+    job = submit(["x" * 100 + str(number) for number in range(200)])
+    task.generate(POOL)
+    assert counts(job)["pending"] == 200
+
+
+def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = "echo:other"
+
+    def interrupt(_: Sequence[Request]) -> None:
+        if len(engine.batches) == 2:
+            urgent.append(submit(["urgent"], pool=other, priority=Priority.INTERACTIVE))
+
+    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    urgent: list[UUID] = []
+    engine = give(partial(fakes.WatchedEngine, before=interrupt))
+    submit(texts(3000), priority=Priority.BACKGROUND)
+    task.generate(POOL)
+    assert [line["output"]["text"] for line in outputs(urgent[0]).values()] == ["tnegru"]
+    sizes = [len(batch) for batch in engine.batches]
+    assert sizes.index(1) < len(sizes) - 5, "long before the rest of the other pool was done"
+
+
+def test_a_worker_whose_pool_is_empty_goes_on_with_the_others() -> None:
+    job = submit(texts(10), pool="echo:other")
+    task.generate(POOL)
+    assert state(job) == "completed"
+
+
+def test_texts_that_repeat_are_computed_once(give: Give) -> None:
+    engine = give(fakes.WatchedEngine)
+    sent = [f"text number {number % 50}" for number in range(3000)]
+    job = submit(sent)
+    task.generate(POOL)
+    assert sum(len(batch) for batch in engine.batches) == 50
+    assert is_echoed(job, sent)
+    assert sql("SELECT sum(n_deduplicated) FROM shards") == [(2950,)]
+
+
+@pytest.mark.usefixtures("_slow_claims")
+def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(give: Give) -> None:
+    engine = give(partial(fakes.WatchedEngine, before=lambda _: drain.begin()))
+    job = submit(["x" * 60 + str(number) for number in range(1000, 2000)])
+    task.generate(POOL)
+    assert len(engine.batches) == 1
+    assert counts(job)["succeeded"] == 64
+    assert set(sql("SELECT state, deaths FROM shards")) == {("done", 1), ("ready", 0)}
+
+
+def test_a_worker_that_is_stopping_claims_nothing() -> None:
+    job = submit(texts(10))
+    drain.begin()
+    task.generate(POOL)
+    assert counts(job)["pending"] == 10
+    assert sql("SELECT DISTINCT deaths FROM shards") == [(0,)]
+
+
+def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rung: list[Any] = []
+    monkeypatch.setattr(queue, "ring", lambda *bell: rung.append(bell))
+    knobs(monkeypatch, slice_seconds=0.000001)
+    sent = texts(1000)
+    job = submit(sent)
+    task.generate(POOL)
+    while rung:
+        assert rung.pop() == (queue.GENERATE, [POOL])
+        assert counts(job)["succeeded"] > 0
+        task.generate(POOL)
+    assert is_echoed(job, sent)
+
+
+def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[int] = []
+
+    def settle(connection: Connection, *args: Any) -> Settled:
+        if len(refused) < 2:
+            refused.append(1)
+            connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return real.settle(connection, *args)
+
+    monkeypatch.setattr(settlement, "settle", settle)
+    monkeypatch.setattr(settlement, "_RETRY_SECONDS", 0.01)
+    sent = texts(200)
+    job = submit(sent)
+    task.generate(POOL)
+    assert len(refused) == 2
+    assert is_echoed(job, sent)
+
+
+def test_beams_of_an_engine_that_has_none_are_each_items_own_error() -> None:
+    job = submit(["abc", "de"], kind="translate", params={"source": "en", "target": "de", "beams": 2})
+    task.generate(POOL)
+    assert {index: line["error"]["code"] for index, line in outputs(job).items()} == dict.fromkeys(
+        (0, 1), "engine_error"
+    )

@@ -1,0 +1,57 @@
+"""What is nobody's request: our own mistakes, a model that is not there, a disk that is full."""
+
+import errno
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from api.http import body
+from api.jobs import job
+
+CANARY = "CaNaRy"
+
+
+def raises(error: Exception) -> Any:
+    def fails(*_: object, **__: object) -> None:
+        raise error
+
+    return fails
+
+
+def test_a_mistake_of_ours_tells_nobody_what_was_sent(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(job, "_submit", raises(ValueError(CANARY)))
+    answer = client.post("/v1/jobs", json={"kind": "generate", "items": [CANARY]})
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["detail"] == "this is a mistake of ours"
+    assert "unexpected ValueError" in caplog.text
+    assert "in fails" in caplog.text, "the log says where"
+    assert CANARY not in answer.text + caplog.text
+
+
+def test_a_model_that_is_not_there_hides_no_other_and_is_a_503(
+    client: TestClient, catalog: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    shutil.rmtree(catalog.parent / "echo")
+    assert client.get("/v1/models").json()["data"] == []
+    answer = client.post("/v1/jobs", json={"kind": "generate", "items": [CANARY]})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
+    assert str(catalog.parent) not in answer.text
+    assert "echo does not exist" in caplog.text
+    assert CANARY not in answer.text + caplog.text
+
+
+@pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EIO, 500)])
+def test_a_disk_without_room_is_a_507(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, number: int, status: int
+) -> None:
+    monkeypatch.setattr(body, "_spool", raises(OSError(number, CANARY)))
+    answer = client.post("/v1/jobs", json={"kind": "generate", "items": ["x"]})
+    assert answer.status_code == status
+    assert ("retry-after" in answer.headers) is (status == 507)
+    assert CANARY not in answer.text

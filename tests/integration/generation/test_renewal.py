@@ -1,0 +1,228 @@
+"""A model's new revision, named while a worker runs: nothing is lost or doubled, and each result says who made it."""
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+from weakref import ref
+
+import pytest
+
+from lengthwise.models.catalog import ModelSpec
+from tests.fakes import CATALOG, WatchedEngine, write_echo_model
+from tests.ledger import POOL, knobs, outputs, state, submit
+from worker.engine import registry
+from worker.engine.protocol import EngineError, Request
+from worker.generation import generate as task
+from worker.generation import loaded, renewal
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+SENT = [f"{number} " + "x" * (number % 90) for number in range(1500)]
+
+
+class Revisions:
+    """The engines that the worker was given, by the revision that each of them runs."""
+
+    def __init__(self) -> None:
+        self.alive: dict[str, ref[WatchedEngine]] = {}
+        #: Of each batch, who ran it.
+        self.ran: list[str] = []
+        #: Called with the number of each batch, from 0 on, while it runs.
+        self.before: Callable[[int], None] = lambda _: None
+        self.broken: set[str] = set()
+        #: Those that were still there when the next one was loaded.
+        self.beside: list[set[str]] = []
+
+    def load(self, spec: ModelSpec) -> WatchedEngine:
+        self.beside.append(self.living())
+        if spec.revision in self.broken:
+            raise EngineError("its weights do not fit")
+        engine = WatchedEngine(spec, partial(self._run, spec.made_by))
+        self.alive[spec.made_by] = ref(engine)
+        return engine
+
+    def _run(self, revision: str, _: Sequence[Request]) -> None:
+        self.ran.append(revision)
+        self.before(len(self.ran) - 1)
+
+    def living(self) -> set[str]:
+        return {name for name, engine in self.alive.items() if engine() is not None}
+
+
+@pytest.fixture
+def revisions(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
+    """An installation that looks at its catalog all the time, and begins with the revision ``first``."""
+    knobs(monkeypatch, models_seconds=1e-9)
+    name(catalog, "first")
+    loaded.forget()
+    made = Revisions()
+    monkeypatch.setattr(registry, "load", made.load)
+    return made
+
+
+_inodes = count()
+
+
+def name(catalog: Path, revision: str, more: str = "") -> None:
+    """Has the catalog name this revision, in a folder of its own; written beside and moved, as deployments do."""
+    write_echo_model(catalog.parent / revision)
+    beside = catalog.with_suffix(f".{next(_inodes)}")
+    beside.write_text(CATALOG.replace('path = "echo"', f'path = "{revision}"\nrevision = "{revision}"') + more)
+    beside.replace(catalog)
+
+
+def makers(job: Any) -> list[str]:
+    """The revision that made each result, in the items' order; each item is there once, and right."""
+    found = outputs(job)
+    assert {index: line["output"]["text"] for index, line in found.items()} == {
+        index: text[::-1] for index, text in enumerate(SENT)
+    }
+    return [found[index]["model_revision"] for index in range(len(SENT))]
+
+
+def test_a_job_that_straddles_the_switch_has_every_item_once_by_the_old_or_the_new(
+    revisions: Revisions, catalog: Path
+) -> None:
+    def switch(number: int) -> None:
+        if number == 5:
+            name(catalog, "second")
+
+    revisions.before = switch
+    job = submit(SENT)
+    task.generate(POOL)
+    assert state(job) == "completed"
+    assert set(makers(job)) == {"first", "second"}
+    assert revisions.ran == ["first"] * 6 + ["second"] * (len(revisions.ran) - 6)
+    assert revisions.beside == [set(), {"first"}]
+    assert revisions.living() == {"second"}
+
+
+def test_what_is_claimed_ahead_is_done_by_whom_it_was_claimed_for(revisions: Revisions, catalog: Path) -> None:
+    def switch(number: int) -> None:
+        time.sleep(0.02)  # slow enough to be worth claiming ahead
+        if number == 5:
+            name(catalog, "second")
+
+    revisions.before = switch
+    job = submit(SENT)
+    task.generate(POOL)
+    assert set(makers(job)) == {"first", "second"}
+    assert revisions.ran.count("first") > 6
+    assert revisions.ran == sorted(revisions.ran), "what was replaced runs nothing any more"
+    assert revisions.living() == {"second"}
+
+
+def test_where_one_model_is_all_that_fits_the_old_one_is_gone_before_the_new_one_comes(
+    revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def switch(number: int) -> None:
+        time.sleep(0.006)
+        if number == 5:
+            name(catalog, "second")
+
+    knobs(monkeypatch, loaded_models=1)
+    revisions.before = switch
+    job = submit(SENT)
+    task.generate(POOL)
+    assert set(makers(job)) == {"first", "second"}
+    assert revisions.beside == [set(), set()]
+
+
+@pytest.mark.parametrize("loaded_models", [1, 2])
+def test_a_revision_that_cannot_be_loaded_leaves_the_old_one_at_work(
+    revisions: Revisions,
+    catalog: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    loaded_models: int,
+) -> None:
+    knobs(monkeypatch, loaded_models=loaded_models)
+    revisions.broken = {"second"}
+    revisions.before = lambda number: name(catalog, "second") if number == 5 else None
+    job = submit(SENT)
+    with caplog.at_level(logging.ERROR):
+        task.generate(POOL)
+    assert set(makers(job)) == {"first"}
+    assert caplog.messages == [
+        "model echo not loaded: its weights do not fit",
+        "model echo: revision first goes on",
+    ]
+    monkeypatch.setattr(renewal, "_retry_at", 0.0)
+    revisions.broken = set()
+    again = submit(SENT)
+    task.generate(POOL)
+    assert set(makers(again)) == {"second"}
+
+
+def test_a_catalog_that_is_not_valid_leaves_the_old_one_at_work(revisions: Revisions, catalog: Path) -> None:
+    def spoil(number: int) -> None:
+        if number == 5:
+            catalog.write_text("[models")
+
+    revisions.before = spoil
+    job = submit(SENT)
+    task.generate(POOL)
+    assert set(makers(job)) == {"first"}
+
+
+def test_the_old_one_is_fallen_back_to_after_it_made_room_for_another(
+    revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs(monkeypatch, loaded_models=1)
+    other = CATALOG.replace("models.echo", "models.other")
+    name(catalog, "first", other)
+    assert loaded.model("echo").spec.made_by == "first"
+    revisions.broken = {"second"}
+    name(catalog, "second", other)
+    assert loaded.model("other").spec.name == "other"
+    assert not loaded.is_loaded("echo")
+    assert loaded.model("echo").spec.made_by == "first"
+
+
+def test_what_an_old_revision_answered_is_asked_again(revisions: Revisions, catalog: Path) -> None:
+    first = submit(["the same"])
+    task.generate(POOL)
+    again = submit(["the same"])
+    task.generate(POOL)
+    assert revisions.ran == ["first"]
+    name(catalog, "second")
+    renewed = submit(["the same"])
+    task.generate(POOL)
+    assert revisions.ran == ["first", "second"]
+    assert [outputs(job)[0]["model_revision"] for job in (first, again, renewed)] == ["first", "first", "second"]
+
+
+def test_a_model_that_is_no_longer_named_is_dropped(revisions: Revisions, catalog: Path) -> None:
+    loaded.model("echo")
+    catalog.write_text(catalog.read_text().replace("models.echo", "models.renamed"))
+    renewal.renew()
+    assert revisions.living() == set()
+    assert not renewal.is_due()
+
+
+def test_an_edit_that_concerns_no_loaded_model_loads_nothing(revisions: Revisions, catalog: Path) -> None:
+    loaded.model("echo")
+    name(catalog, "first", CATALOG.replace("models.echo", "models.other"))
+    assert renewal.is_due()
+    renewal.renew()
+    assert len(revisions.beside) == 1
+    assert loaded.names() == ["echo", "other"]
+
+
+def test_auto_is_the_device_of_the_worker(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load(spec: ModelSpec) -> WatchedEngine:
+        devices.append(spec.device)
+        return WatchedEngine(spec)
+
+    devices: list[str] = []
+    monkeypatch.setattr(registry, "load", load)
+    knobs(monkeypatch, device="cuda:1")
+    own = '[models.own]\npath = "echo"\ndevice = "cpu"\n[models.own.generate]\n'
+    catalog.write_text(CATALOG + own)
+    loaded.model("echo")
+    loaded.model("own")
+    assert devices == ["cuda:1", "cpu"]

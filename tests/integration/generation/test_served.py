@@ -1,0 +1,79 @@
+"""A job whose model runs on another server: what that server does, the job outlives."""
+
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from tests.engine import tiny
+from tests.engine.backends.served import served
+from tests.engine.completions import MODEL, CompletionServer, Fault, completion_server, written
+from tests.ledger import counts, outputs, sql, submit
+from worker.engine.openai import queue
+from worker.generation import generate as task
+from worker.generation import loaded
+
+POOL = "served:test"
+
+CATALOG = """
+[models.served]
+path = "served"
+engine = "openai"
+max_new_tokens = 6
+[models.served.server]
+url = "{url}"
+model = "{model}"
+[models.served.generate]
+"""
+
+
+@pytest.fixture(autouse=True)
+def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "_FIRST_PAUSE_SECONDS", 0.01)
+
+
+def name(server: CompletionServer, catalog: Path) -> None:
+    """Has the catalog name a model of this server."""
+    served(catalog.parent / "served", server)
+    catalog.write_text(CATALOG.format(url=server.url, model=MODEL))
+    loaded.forget()
+
+
+def prompts(count: int) -> list[list[int]]:
+    draw = Random(1)
+    return [[draw.randrange(3, 100) for _ in range(draw.randint(1, 30))] for _ in range(count)]
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_job_goes_on_when_its_server_is_back(catalog: Path) -> None:
+    with completion_server() as server:
+        name(server, catalog)
+    sent = prompts(100)
+    job = submit([tiny.text(tokens) for tokens in sent], pool=POOL)
+    task.generate(POOL)
+    assert counts(job)["pending"] == 100
+    assert sql("SELECT DISTINCT attempts, deaths FROM shards") == [(0, 0)]
+    with completion_server(server.server_address[1]) as again:
+        again.faults = [Fault(429), Fault(500), Fault()]
+        sql("UPDATE shards SET not_before = now()")
+        loaded.model("served")._paused_until = 0
+        task.generate(POOL)
+    found = outputs(job)
+    assert {index: line["output"]["text"] for index, line in found.items()} == {
+        index: written(tokens, 6, [])[1] for index, tokens in enumerate(sent)
+    }
+
+
+@pytest.mark.usefixtures("worker")
+def test_an_item_that_the_server_refuses_is_the_only_one_to_fail(catalog: Path) -> None:
+    with completion_server() as server:
+        name(server, catalog)
+        server.poisonous, server.poison = 110, Fault(422)
+        sent = [*prompts(60), [5, 110, 6]]
+        job = submit([tiny.text(tokens) for tokens in sent], pool=POOL)
+        task.generate(POOL)
+    found = outputs(job)
+    assert found.pop(60)["error"]["code"] == "engine_error"
+    assert len(found) == 60
+    assert all(line["status"] == "succeeded" for line in found.values())
+    assert len(server.bodies) == 62, "what was answered is not asked again"

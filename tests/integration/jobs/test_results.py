@@ -1,0 +1,147 @@
+"""Results: in the caller's order, each once, whatever the job has come to."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+from starlette.testclient import TestClient
+
+from lengthwise import database, settings
+from tests.caller import bearer
+from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.wire import over_http
+from worker.generation.generate import _run
+from worker.generation.pipeline import Pipeline
+from worker.generation.turn import Turn
+
+N_ITEMS = 300
+#: Lengths in no order, so that chunks are sorted, shards are cut and the arrival order is another.
+TEXTS = [f"{index:03}" + "x" * (index * 37 % 101) for index in range(N_ITEMS)]
+
+
+@pytest.fixture
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of 300 items spans five chunks, and each chunk several shards."""
+    monkeypatch.setenv("LENGTHWISE_CHUNK_ITEMS", "64")
+    monkeypatch.setenv("LENGTHWISE_SHARD_ITEMS", "8")
+    settings.get.cache_clear()
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.jobs.download._PAGE", 7)
+
+
+def download(client: TestClient, job_id: str, after: int = -1) -> list[dict[str, Any]]:
+    answer = client.get(f"/v1/jobs/{job_id}/results", params={"after": after})
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    assert answer.headers["lengthwise-job-state"] == look(client, job_id)["state"]
+    return [json.loads(line) for line in answer.text.splitlines()]
+
+
+def work_a_little(client: TestClient, job_id: str) -> None:
+    """One claim's worth."""
+    with database.engine().begin() as connection:
+        found = connection.exec_driver_sql("SELECT pool FROM shards WHERE job_id = %s LIMIT 1", (job_id,))
+        pool = found.scalar_one()
+    turn = Turn(pool)
+    with Pipeline(turn) as pipeline:
+        prepared = pipeline.next()
+        assert prepared is not None
+        _run(prepared, pipeline)
+
+
+@pytest.mark.usefixtures("small_chunks", "small_pages")
+class TestOverManyChunks:
+    def test_results_come_in_the_callers_order(self, client: TestClient, run_worker: RunWorker) -> None:
+        job = submit(client, [{"id": text, "text": text} for text in TEXTS])
+        run_worker()
+        lines = download(client, job["id"])
+        assert [line["index"] for line in lines] == list(range(N_ITEMS))
+        assert [line["id"] for line in lines] == TEXTS
+        assert [line["output"]["text"] for line in lines] == [text[::-1] for text in TEXTS]
+        assert all(line["usage"]["input_tokens"] == len(text) for line, text in zip(lines, TEXTS, strict=True))
+
+    @pytest.mark.parametrize("step", [1, 50, 64, 299])
+    def test_a_broken_download_goes_on_where_it_ended(
+        self, client: TestClient, run_worker: RunWorker, step: int
+    ) -> None:
+        job = submit(client, TEXTS[: 3 if step == 1 else N_ITEMS])
+        run_worker()
+        seen: list[int] = []
+        while lines := download(client, job["id"], seen[-1] if seen else -1):
+            seen += [line["index"] for line in lines[:step]]  # the rest of it broke off
+        assert seen == list(range(job["counts"]["total"]))
+
+    def test_a_running_job_gives_what_is_there(self, client: TestClient, run_worker: RunWorker) -> None:
+        job = submit(client, TEXTS)
+        assert download(client, job["id"]) == []
+        work_a_little(client, job["id"])
+        counts = look(client, job["id"])["counts"]
+        early = download(client, job["id"])
+        assert 0 < len(early) == counts["succeeded"] == N_ITEMS - counts["pending"] < N_ITEMS
+        assert [line["index"] for line in early] == sorted({line["index"] for line in early})
+        run_worker()
+        whole = {line["index"]: line for line in download(client, job["id"])}
+        assert len(whole) == N_ITEMS
+        assert all(whole[line["index"]] == line for line in early)
+
+    @pytest.mark.parametrize("has_begun", [False, True])
+    def test_a_cancelled_job_gives_every_item_once(self, client: TestClient, has_begun: bool) -> None:
+        job = submit(client, [{"id": text, "text": text, "metadata": {"of": text}} for text in TEXTS])
+        if has_begun:
+            work_a_little(client, job["id"])
+        counts = client.post(job["links"]["cancel"]).json()["counts"]
+        lines = download(client, job["id"])
+        assert [line["index"] for line in lines] == list(range(N_ITEMS))
+        assert [(line["id"], line["metadata"]["of"]) for line in lines] == [(text, text) for text in TEXTS]
+        cancelled = [line for line in lines if line["status"] == "cancelled"]
+        assert {line["error"]["code"] for line in cancelled} == {"cancelled"}
+        assert len(cancelled) == counts["cancelled"] == N_ITEMS - counts["succeeded"]
+        assert (counts["succeeded"] > 0) is has_begun
+        assert [line["index"] for line in download(client, job["id"], 150)] == list(range(151, N_ITEMS))
+
+    def test_items_that_are_too_long_end_as_errors_of_their_own(
+        self, client: TestClient, run_worker: RunWorker
+    ) -> None:
+        texts = ["x" * 600 if index % 10 == 3 else text for index, text in enumerate(TEXTS)]
+        job = submit(client, [{"id": str(index), "text": text} for index, text in enumerate(texts)])
+        assert job["counts"] | {"pending": 270, "failed": 30} == job["counts"]
+        assert [line["index"] for line in download(client, job["id"])] == list(range(3, N_ITEMS, 10))
+        run_worker()
+        lines = download(client, job["id"])
+        assert [line["id"] for line in lines] == [str(index) for index in range(N_ITEMS)]
+        for line, text in zip(lines, texts, strict=True):
+            if len(text) == 600:
+                assert (line["status"], line["error"]["code"]) == ("failed", "too_long")
+            else:
+                assert line["output"]["text"] == text[::-1]
+        assert look(client, job["id"])["state"] == "completed"
+
+
+def test_after_the_last_item_there_is_nothing(client: TestClient, run_worker: RunWorker) -> None:
+    job = submit(client, ["abc"])
+    run_worker()
+    assert download(client, job["id"], 0) == download(client, job["id"], 2**31 - 1) == []
+
+
+def test_an_answer_that_breaks_is_seen_to_break(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("api.jobs.download._PAGE", 1)
+    job = submit(client, ["abc", "Canary"])
+    client.post(f"/v1/jobs/{job['id']}/cancel")
+    with database.engine().begin() as connection:
+        connection.exec_driver_sql("UPDATE items SET payload = 'Canary' WHERE index = 1")
+    with over_http(client.app) as url, pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
+        httpx.get(f"{url}/v1/jobs/{job['id']}/results", headers=bearer())
+    assert "unexpected ValidationError while answering" in caplog.text
+    assert "Canary" not in caplog.text
+
+
+def test_a_stop_string_ends_an_answer(client: TestClient, run_worker: RunWorker) -> None:
+    job = submit(client, ["abcdef", "xyz"], stop=["d"], max_new_tokens=5)
+    run_worker()
+    lines = download(client, job["id"])
+    assert [line["output"]["text"] for line in lines] == ["fe", "zyx"]

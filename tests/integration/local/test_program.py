@@ -1,0 +1,17 @@
+"""What `lengthwise up` waits for, held to what the processes say."""
+
+import logging
+
+import pytest
+
+from lengthwise.local import program
+from worker.generation import loaded, preload
+
+
+def test_up_waits_for_the_line_that_preload_ends_with(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(loaded, "names", list)
+    with caplog.at_level(logging.INFO):
+        preload.preload()
+    assert caplog.messages[-1] == program.MODELS_LOADED

@@ -1,0 +1,97 @@
+"""A process that freezes in the middle of a transaction keeps its locks, until a sweep ends its session."""
+
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import Connection, text
+
+from lengthwise import database
+from lengthwise.ledger import binary
+from lengthwise.ledger.queue import claim, sweep
+from tests.ledger import POOL, knobs, must_take, sql, submit, take
+from worker.upkeep.sweep import sweep as sweep_all
+
+pytestmark = pytest.mark.usefixtures("installed", "redis_url")
+
+
+def claims(connection: Connection) -> None:
+    """Takes shards, which nobody else sees as taken yet."""
+    limits = claim.Limits(tokens=10**9, items=10**6)
+    assert claim.claim(connection, POOL, uuid4(), limits, lease_seconds=60)
+
+
+def settles(connection: Connection) -> None:
+    """Has locked what it settles, and is in the middle of sending it."""
+    connection.execute(text("SELECT FROM shards FOR UPDATE"))
+    connection.connection.driver_connection.pgconn.exec_(binary.COPY_RESULTS.encode())  # type: ignore[union-attr]
+
+
+def ends_a_job(connection: Connection) -> None:
+    connection.execute(text("SELECT FROM shards, jobs FOR UPDATE"))
+
+
+def never_reads(connection: Connection) -> None:
+    """Asked for more than the network holds, and takes none of it."""
+    connection.execute(text("SELECT FROM shards FOR UPDATE"))
+    raw = connection.connection.driver_connection
+    raw.pgconn.send_query(b"SELECT repeat('x', 1000000) FROM generate_series(1, 200)")  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("step", [claims, settles, ends_a_job, never_reads])
+def test_what_a_frozen_process_locked_comes_back(step: Callable[[Connection], None]) -> None:
+    submit(["text"] * 10)
+    frozen = database.engine().connect()
+    try:
+        step(frozen)
+        time.sleep(0.3)
+        assert take() is None, "it is passed over"
+        with database.engine().begin() as connection:
+            assert sweep.end_frozen(connection, seconds=0.2) == 1
+        deadline = time.monotonic() + 10
+        while (taken := take()) is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert taken is not None
+        assert len(taken.items) == 10
+    finally:
+        frozen.invalidate()
+
+
+def test_who_works_or_rests_is_left_alone() -> None:
+    """However long: a statement that computes, and a session between two transactions."""
+    with database.engine().connect() as working, database.engine().connect() as resting:
+        resting.execute(text("SELECT 1"))
+        resting.rollback()
+        working.connection.driver_connection.pgconn.send_query(b"SELECT pg_sleep(30)")  # type: ignore[union-attr]
+        time.sleep(0.1)
+        with database.engine().begin() as connection:
+            assert sweep.end_frozen(connection, seconds=0) == 0
+        resting.execute(text("SELECT 1"))
+        working.invalidate()
+
+
+def test_another_programs_sessions_are_left_alone(database_url: str) -> None:
+    engine = database.connect(database_url)
+    with engine.connect() as foreign:
+        foreign.execute(text("SET application_name = 'psql'"))
+        with database.engine().begin() as connection:
+            assert sweep.end_frozen(connection, seconds=0) == 0
+        foreign.execute(text("SELECT 1"))
+    engine.dispose()
+
+
+def test_a_sweep_does_not_wait_for_a_lock_but_for_its_next_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Or the sweep that is to end a frozen session would itself be what waits for it."""
+    knobs(monkeypatch, lease_seconds=600)
+    job = submit(["text"])
+    must_take()
+    sql("UPDATE jobs SET deadline_at = now() - interval '1 second' WHERE id = :job", job=job)
+    with database.engine().begin() as blocking:
+        blocking.execute(text("SELECT FROM jobs WHERE id = :job FOR UPDATE"), {"job": job})
+        sweep_all()
+    assert "not swept" in caplog.text
+    sweep_all()
+    assert sql("SELECT state FROM jobs WHERE id = :job", job=job) == [("expired",)]

@@ -1,0 +1,100 @@
+"""What is asked of a broker, whichever it is: Redis always, RabbitMQ where ``LENGTHWISE_TEST_AMQP_URL`` names one."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import redis
+
+from lengthwise import queue, settings
+from lengthwise.settings import Settings
+from tests.faults.proxy import Mode, Proxy
+from tests.ledger import POOL, knobs, outputs, state, submit
+from tests.servers import REDIS_VARIABLE, Urls, wait_until
+from tests.workers import worker
+from worker.upkeep import sweep
+
+AMQP_VARIABLE = "LENGTHWISE_TEST_AMQP_URL"
+
+
+@pytest.fixture(params=["redis", "rabbitmq"])
+def broker(
+    request: pytest.FixtureRequest, catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    if request.param == "rabbitmq":
+        if AMQP_VARIABLE not in os.environ:
+            pytest.skip(f"{AMQP_VARIABLE} names no RabbitMQ that tests may use")
+        monkeypatch.setenv(REDIS_VARIABLE, os.environ[AMQP_VARIABLE])
+    knobs(monkeypatch, models=catalog)
+    queue.forget()
+    yield
+    queue.app().control.purge()
+
+
+@pytest.mark.usefixtures("broker")
+def test_bells_wait_for_a_worker_which_does_all_that_waits(tmp_path: Path) -> None:
+    texts = [f"text {number}" for number in range(500)]
+    rung, silent = submit(texts), submit(["never rung"], pool="echo:other")
+    assert queue.ring(queue.GENERATE, [POOL], times=3)
+    wait_until(lambda: queue.length(queue.GENERATE) == 3)
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    with worker("generate", folder):
+        wait_until(lambda: state(rung) == state(silent) == "completed")
+        assert len(outputs(rung)) == 500
+        wait_until(lambda: queue.length(queue.GENERATE) == 0)
+        missed = submit(texts)
+        sweep.sweep()
+        wait_until(lambda: state(missed) == "completed")
+
+
+@pytest.mark.usefixtures("broker")
+def test_a_sweep_rings_no_more_while_enough_bells_wait() -> None:
+    submit(["x"])
+    for _ in range(queue.MAX_BELLS + 3):
+        sweep.sweep()
+    wait_until(lambda: queue.length(queue.GENERATE) == queue.MAX_BELLS)
+
+
+def test_a_broker_that_is_away_has_no_bells_and_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    for url in ("redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"):
+        monkeypatch.setenv(REDIS_VARIABLE, url)
+        settings.get.cache_clear()
+        queue.forget()
+        assert queue.ring(queue.GENERATE, [POOL]) is False
+        assert queue.length(queue.GENERATE) == 0
+    settings.get.cache_clear()
+    queue.forget()
+
+
+def answering(count: int) -> int:
+    """So many of the connections that ring, used at once, reach the broker."""
+    connections = queue._ringing().pool
+    n_answering = 0
+    for connection in [connections.acquire() for _ in range(count)]:
+        with suppress(redis.TimeoutError), connection.default_channel.conn_or_acquire() as client:
+            n_answering += client.ping()
+        connection.release()
+    return n_answering
+
+
+def test_once_a_connection_was_found_dead_no_later_ring_waits_for_another_of_its_age(
+    servers: Urls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, _, number = servers.redis.removeprefix("redis+socket://").partition("?virtual_host=")
+    if not number:
+        pytest.skip("needs an embedded Redis, whose socket can be cut off")
+    with Proxy(Path(path)) as proxy:
+        monkeypatch.setenv(REDIS_VARIABLE, f"redis://127.0.0.1:{proxy.port}/{number}")
+        settings.get.cache_clear()
+        queue.forget()
+        assert answering(3) == 3
+        proxy.switch(Mode.HALF_OPEN)
+        proxy.switch(Mode.PASS)
+        assert queue.ring(queue.GENERATE, [POOL]) is False
+        assert queue.ring(queue.GENERATE, [POOL])
+        assert answering(3) == 3
+    settings.get.cache_clear()
+    queue.forget()

@@ -1,0 +1,101 @@
+"""The schema's history, as Alembic sees it."""
+
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from threading import Event
+
+import psycopg
+from sqlalchemy.engine import make_url
+
+from lengthwise import migrate
+
+ROOT = Path(__file__).parents[3]
+
+
+def alembic(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "alembic", *arguments],
+        cwd=ROOT,
+        env=os.environ | {"LENGTHWISE_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def n_tables(database_url: str) -> int:
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_alembic_check_finds_the_migrations_and_the_tables_alike(database_url: str) -> None:
+    checked = alembic(database_url, "check")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_the_history_can_be_walked_back_and_forth(database_url: str) -> None:
+    before = n_tables(database_url)
+    down = alembic(database_url, "downgrade", "base")
+    assert down.returncode == 0, down.stderr
+    assert n_tables(database_url) == 1  # Alembic's own
+    migrate.upgrade(database_url)
+    assert n_tables(database_url) == before
+
+
+OLD_JOB = """
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded, chunk_items)
+VALUES (gen_random_uuid(), '00000000-0000-0000-0000-000000000001', 'generate', 'echo', '{}', 1, 'open', 1, 1, 1, 10000)
+RETURNING id
+"""
+OLD_SHARD = """
+INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state)
+VALUES (%s, 'echo:test', 0, 0, 1, 1, 1, 0, 'ready')
+"""
+
+
+def test_the_release_before_works_on_while_it_is_migrated_and_afterwards(database_url: str) -> None:
+    """Its statements as they were, from three sessions, one of them slow; none fails, and none waits for long."""
+    assert alembic(database_url, "downgrade", "0001").returncode == 0
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    is_over = Event()
+    waits: list[float] = []
+
+    def work(hold_seconds: float) -> int:
+        done = 0
+        with psycopg.connect(url) as connection:
+            while not is_over.is_set() or done < 10:
+                began = time.monotonic()
+                row = connection.execute(OLD_JOB).fetchone()
+                assert row
+                connection.execute(OLD_SHARD, row)
+                connection.execute("UPDATE shards SET state = 'done', attempts = attempts + 1 WHERE job_id = %s", row)
+                waits.append(time.monotonic() - began)
+                time.sleep(hold_seconds)
+                connection.commit()
+                done += 1
+        return done
+
+    with ThreadPoolExecutor(3) as pool:
+        working = [pool.submit(work, hold_seconds) for hold_seconds in (0, 0.001, 0.3)]
+        time.sleep(0.5)
+        migrate.upgrade(database_url)
+        is_over.set()
+        n_jobs = sum(each.result(timeout=60) for each in working)
+    with psycopg.connect(url) as connection:
+        settled = connection.execute("SELECT count(*) FROM shards WHERE state = 'done' AND deaths = 0").fetchone()
+    assert settled == (n_jobs,)
+    assert max(waits) < 10, "what a migration waits for behind others it gives up soon"
+    assert alembic(database_url, "check").returncode == 0
+
+
+def test_migrating_twice_changes_nothing(database_url: str) -> None:
+    before = n_tables(database_url)
+    migrate.upgrade(database_url)
+    assert n_tables(database_url) == before

@@ -1,0 +1,57 @@
+"""Guards against plans of a young database: one that has counted nothing yet still reads a bucket by its index."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from lengthwise.ledger.queue import claim, sweep
+from tests import servers as real
+from tests.integration.queue.test_query_plans import (
+    CLAIMED,
+    NEAR,
+    NOBODY,
+    explain,
+    filled_with,
+    indexes,
+    mode,
+    rows_read,
+)
+
+__all__ = ["mode"]
+
+#: One job whose shards wait in six buckets, of which statistics know nothing: autovacuum comes after a minute.
+_FILL = """
+ALTER TABLE shards SET (autovacuum_enabled = off);
+INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
+                  chunk_items)
+VALUES ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000001', 'generate', 'echo', '{}', 1,
+        'open', 8000, 8000, 8000, 10000);
+INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state)
+SELECT '00000000-0000-0000-0000-000000000001', 'echo:1', n % 6 + 1, n * 4, n * 4 + 4, 40, 1, n, 'ready'
+FROM generate_series(0, 1999) n
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def filled(servers: real.Urls) -> Iterator[None]:
+    with filled_with(servers, _FILL):
+        yield
+
+
+def test_a_claim_reads_no_bucket_but_its_own() -> None:
+    nodes = explain(claim._CLAIM, pool="echo:1", token=NOBODY, **CLAIMED)
+    assert {"shards_head_idx", "shards_bucket_idx"} <= indexes(nodes)
+    assert rows_read(nodes) < 600
+
+
+def test_a_thin_claim_reads_of_each_neighbour_what_it_may_take() -> None:
+    nodes = explain(claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, **NEAR)
+    assert "shards_bucket_idx" in indexes(nodes)
+    assert rows_read(nodes) < 6 * 60 + 200
+
+
+@pytest.mark.parametrize("statement", [sweep._WAITING_POOLS, claim._IS_WAITED_FOR])
+def test_who_looks_for_what_waits_reads_its_head(statement: str) -> None:
+    nodes = explain(statement, pool="echo:1", urgent=0)
+    assert "shards_head_idx" in indexes(nodes)
+    assert rows_read(nodes) < 10

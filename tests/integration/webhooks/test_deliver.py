@@ -1,0 +1,161 @@
+"""Deliveries to real receivers on loopback: signed, recorded, retried, and never twice at once."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from lengthwise import database
+from lengthwise.ledger.webhooks import delivery, outbox
+from lengthwise.states import DeliveryState
+from tests.integration.webhooks.hooks import Answers, make_due, status
+from tests.integration.webhooks.test_post import Receiver, answering
+from tests.ledger import knobs, must_take, put, sql, submit
+from worker import drain
+from worker.delivery.backoff import DELAYS
+from worker.delivery.deliver import deliver
+from worker.delivery.signing import new_secret
+
+SECRET = new_secret()
+
+
+pytestmark = pytest.mark.usefixtures("reachable")
+
+
+def ended(url: str) -> UUID:
+    """A job that has just ended and whose end is to be told to ``url``."""
+    job = submit(["x"], webhook=(url, SECRET))
+    put(must_take())
+    return job
+
+
+def of(job: UUID) -> dict[str, Any]:
+    """The job's delivery with its attempts."""
+    with database.engine().begin() as connection:
+        [found] = outbox.of_job(connection, job)
+    return found
+
+
+def test_an_event_arrives_and_verifies() -> None:
+    script = Answers(status(200))
+    with Receiver(script) as receiver:
+        job = ended(receiver.url())
+        deliver()
+    [(headers, body)] = script.received
+    event = Webhook(SECRET).verify(body, headers)
+    assert (event["type"], event["data"]["id"]) == ("job.completed", str(job))
+    assert event["data"]["counts"]["succeeded"] == 1
+    found = of(job)
+    assert (found["state"], found["next_attempt_at"]) == ("delivered", None)
+    assert found["finished_at"] is not None
+    assert [(each["n"], each["status"], each["error"]) for each in found["attempts"]] == [(1, 200, None)]
+    assert sql("SELECT response FROM attempts") == [("ok",)]
+
+
+def test_a_failed_attempt_is_repeated_later_under_the_same_id() -> None:
+    script = Answers(status(500), status(503), status(204))
+    with Receiver(script) as receiver:
+        job = ended(receiver.url())
+        for n in (1, 2):
+            deliver()
+            assert len(script.received) == n
+            found = of(job)
+            assert (found["state"], found["finished_at"]) == ("pending", None)
+            [(seconds,)] = sql("SELECT extract(epoch FROM next_attempt_at - now())::float8 FROM deliveries")
+            assert 0.5 * DELAYS[n - 1] - 2 < seconds < 1.3 * DELAYS[n - 1]
+            deliver()  # not due yet
+            assert len(script.received) == n
+            make_due()
+        deliver()
+    assert len({headers["webhook-id"] for headers, _ in script.received}) == 1
+    for headers, body in script.received:
+        Webhook(SECRET).verify(body, headers)
+    assert [(each["n"], each["status"]) for each in of(job)["attempts"]] == [(1, 500), (2, 503), (3, 204)]
+    assert of(job)["state"] == "delivered"
+
+
+def test_a_receiver_that_is_gone_is_asked_once() -> None:
+    with Receiver(Answers(status(410))) as receiver:
+        job = ended(receiver.url())
+        deliver()
+        make_due()
+        deliver()
+        assert receiver.connections == 1
+    assert (of(job)["state"], len(of(job)["attempts"])) == ("failed", 1)
+
+
+def test_a_schedule_that_ran_out_is_a_failure() -> None:
+    with Receiver(Answers(status(500))) as receiver:
+        job = ended(receiver.url())
+        sql("UPDATE deliveries SET attempts = :done", done=len(DELAYS) - 1)
+        deliver()
+        assert of(job)["state"] == "pending"
+        make_due()
+        deliver()
+    assert of(job)["state"] == "failed"
+    assert [each["n"] for each in of(job)["attempts"]] == [len(DELAYS), len(DELAYS) + 1]
+
+
+def test_a_redirect_is_not_followed() -> None:
+    with Receiver(Answers(status(200))) as inside:
+        with Receiver(Answers(status(302, b"Location: %b\r\n" % inside.url().encode()))) as receiver:
+            job = ended(receiver.url())
+            deliver()
+        assert inside.connections == 0
+    assert of(job)["state"] == "pending"
+    assert [(each["status"], each["error"]) for each in of(job)["attempts"]] == [(302, "redirect")]
+
+
+def test_a_forbidden_address_is_recorded_and_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+    knobs(monkeypatch, webhook_allowed_networks="")
+    with Receiver(Answers(status(200))) as receiver:
+        job = ended(receiver.url())
+        deliver()
+        assert receiver.connections == 0
+    assert of(job)["state"] == "pending"
+    assert [(each["status"], each["error"]) for each in of(job)["attempts"]] == [(None, "forbidden_address")]
+
+
+@pytest.fixture
+def four() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(4) as made:
+        yield made
+
+
+def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor) -> None:
+    script = Answers(status(200))
+    with Receiver(script) as receiver:
+        jobs = [ended(receiver.url()) for _ in range(20)]
+        list(four.map(lambda _: deliver(), range(4)))
+    assert len({headers["webhook-id"] for headers, _ in script.received}) == len(script.received) == 20
+    assert {of(job)["state"] for job in jobs} == {"delivered"}
+
+
+def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> None:
+    script = Answers(status(200))
+    with Receiver(script) as receiver:
+        job = ended(receiver.url())
+        token = uuid4()
+        with database.engine().begin() as connection:
+            [held], _ = delivery.claim_due(connection, token, limit=1, lane_limit=1, hold_seconds=60)
+        deliver()
+        assert script.received == []
+        make_due()
+        deliver()
+    assert len(script.received) == 1
+    [(started_at, seconds)] = sql("SELECT started_at, seconds FROM attempts")
+    late = delivery.Attempt(started_at, seconds, 500, None, "")
+    with database.engine().begin() as connection:
+        assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0, 1e9)
+    assert (of(job)["state"], len(of(job)["attempts"])) == ("delivered", 1)
+
+
+def test_a_deliverer_that_is_stopping_takes_nothing() -> None:
+    drain.begin()
+    with Receiver(answering(status(200))) as receiver:
+        ended(receiver.url())
+        deliver()
+        assert receiver.connections == 0

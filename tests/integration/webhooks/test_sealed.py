@@ -1,0 +1,104 @@
+"""Secrets in the database: none as it is, those of before still read, and all moved to a new master key."""
+
+import base64
+from typing import Any
+from uuid import UUID
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+from starlette.testclient import TestClient
+
+from lengthwise import database, sealing
+from lengthwise.ledger.webhooks import secret
+from tests.integration.conftest import RunWorker, submit
+from tests.integration.webhooks.hooks import PATH, Answers, register, status
+from tests.integration.webhooks.test_post import Receiver
+from tests.ledger import knobs, sql
+from tests.servers import MASTER_KEY
+from worker.delivery.deliver import deliver
+
+pytestmark = pytest.mark.usefixtures("reachable")
+
+SECRET = "whsec_" + "A" * 43 + "="
+NEW_KEY = "B" * 43 + "="
+
+
+def reseal() -> int:
+    with database.engine().begin() as connection:
+        return secret.reseal(connection, limit=100)
+
+
+def stored() -> list[str]:
+    """Every secret there is, as its row holds it."""
+    columns = "unnest(ARRAY[secret, signing_key, old_secret, old_signing_key])"
+    rows = sql(f"SELECT webhook_secret FROM jobs UNION ALL SELECT {columns} FROM webhook_endpoints")  # noqa: S608
+    return [row for (row,) in rows if row is not None]
+
+
+def some(client: TestClient) -> dict[str, Any]:
+    """A job with a secret of its own, and an endpoint that was rotated."""
+    submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})
+    endpoint = register(client, "https://8.8.8.8/", secret=SECRET)
+    rotated: dict[str, Any] = client.post(f"{PATH}/{endpoint['id']}/rotate").json()
+    return rotated
+
+
+def test_no_table_holds_a_secret_as_it_is(client: TestClient) -> None:
+    some(client)
+    assert len(stored()) == 5
+    assert all(each.startswith("sealed:") for each in stored())
+    client.post(submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})["links"]["cancel"])
+    dump = str(sql("SELECT to_jsonb(d) FROM deliveries d") + sql("SELECT to_jsonb(j) FROM jobs j"))
+    assert "whsec_" not in dump
+
+
+def test_a_secret_of_before_signs_and_is_sealed_by_the_sweep(client: TestClient, run_worker: RunWorker) -> None:
+    script = Answers(status(200))
+    with Receiver(script) as receiver:
+        for when in ("before", "after"):
+            job = submit(client, ["abc"], webhook={"url": receiver.url(), "secret": SECRET})
+            sql("UPDATE jobs SET webhook_secret = :secret WHERE id = :id", secret=SECRET, id=UUID(job["id"]))
+            if when == "after":
+                assert reseal() == 2, "that of the ended job as well"
+            run_worker()
+            deliver()
+    for headers, body in script.received:
+        Webhook(SECRET).verify(body, headers)
+    assert len(script.received) == 2
+    assert all(each.startswith("sealed:") for each in stored())
+
+
+def test_what_code_of_before_copied_into_a_delivery_is_forgotten(client: TestClient) -> None:
+    job = submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})
+    client.post(job["links"]["cancel"])
+    sql("UPDATE deliveries SET secrets = ARRAY[:secret]", secret=SECRET)
+    sql("UPDATE jobs SET webhook_secret = :secret", secret=SECRET)
+    reseal()
+    assert sql("SELECT secrets FROM deliveries") == [([],)]
+
+
+def test_a_master_key_is_rotated_while_all_runs(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = some(client)
+    knobs(monkeypatch, master_key=f"{NEW_KEY},{MASTER_KEY}")
+    later = submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})
+    assert reseal() == 5
+    assert reseal() == 0
+    [new_id] = sealing.Ring([base64.b64decode(NEW_KEY)]).ids
+    assert all(each.startswith(f"sealed:{new_id}:") for each in stored())
+    knobs(monkeypatch, master_key=NEW_KEY)
+    jobs = sql("SELECT id, webhook_secret FROM jobs")
+    assert UUID(later["id"]) in dict(jobs)
+    assert {secret.of_job(job_id, sealed) for job_id, sealed in jobs} == {SECRET}
+    [(new, old)] = sql("SELECT secret, old_secret FROM webhook_endpoints")
+    owner = UUID(endpoint["id"])
+    assert secret.of_endpoint(owner, "secret", new) == endpoint["secret"]
+    assert secret.of_endpoint(owner, "secret", old) == SECRET
+
+
+def test_a_secret_that_signs_no_more_is_removed(client: TestClient) -> None:
+    some(client)
+    for seconds, left in ((60, 5), (-1, 3)):
+        sql("UPDATE webhook_endpoints SET old_until = now() + make_interval(secs => :s)", s=seconds)
+        with database.engine().begin() as connection:
+            secret.forget_old(connection)
+        assert len(stored()) == left

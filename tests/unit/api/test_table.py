@@ -1,0 +1,132 @@
+"""CSV and Parquet become items: any text comes through, and what is not strict is refused by its row."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from api.jobs import parquet, table
+from api.jobs.sent import Columns
+from lengthwise.errors import InvalidInput, TooLarge
+from lengthwise.settings import Settings
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
+ROWS = st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=8)
+NAMED = Columns(text_column="t,x", id_column="i", metadata_columns=['m"'])
+HEADER = ["i", "t,x", 'm"']
+
+patient = settings(deadline=None)
+SETTINGS = Settings(max_line_bytes=200, max_body_bytes=20_000)
+
+
+def from_csv(content: bytes, columns: Columns = NAMED, current: Settings = SETTINGS) -> list[Any]:
+    return [json.loads(item) for item in table.of_csv(io.BytesIO(content), columns, current)]
+
+
+def expected(rows: list[tuple[str, str, str]]) -> list[Any]:
+    return [{"text": text} | ({"id": name} if name else {}) | {"metadata": {'m"': more}} for name, text, more in rows]
+
+
+@patient
+@given(rows=ROWS, end=st.sampled_from(["\n", "\r\n"]), mark=st.sampled_from(["", "\ufeff"]), quote=st.booleans())
+def test_any_text_comes_through_csv(rows: list[tuple[str, str, str]], end: str, mark: str, quote: bool) -> None:
+    out = io.StringIO(newline="")
+    # With LF alone for an end, Python's writer leaves a CR without quotes.
+    is_quoted = quote or end == "\n"
+    writer = csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL)
+    writer.writerows([HEADER, *rows])
+    content = (mark + out.getvalue()).encode()
+    assert from_csv(content, current=Settings()) == expected(rows)
+
+
+@patient
+@given(rows=ROWS)
+def test_any_text_comes_through_parquet(rows: list[tuple[str, str, str]]) -> None:
+    columns = [pa.array([row[at] for row in rows], pa.string()) for at in range(3)]
+    file = io.BytesIO()
+    pq.write_table(pa.table(columns, HEADER), file, row_group_size=3)
+    assert [json.loads(item) for item in parquet.items(file, NAMED, Settings())] == expected(rows)
+
+
+BAD_CSV = {
+    "nothing": (b"", "body", None),
+    "a blank first line": (b"\r\ni\r\n", "body", None),
+    "no such column": (b"i,text\r\n1,a\r\n", "text_column", None),
+    "no such id": (b'"t,x"\r\na\r\n', "id_column", None),
+    "a column twice": (b'i,i,"t,x","m"""\r\n1,2,3,4\r\n', "id_column", None),
+    "no such metadata": (b'i,"t,x"\r\n1,2\r\n', "metadata_columns[0]", None),
+    "a short row": (b'i,"t,x","m"""\r\n1,2,3\r\n\r\n1,"a\nb"\r\n', "row 4", 1),
+    "a long row": (b'i,"t,x","m"""\r\n1,2,3,4\r\n', "row 2", 0),
+    "a lone quote": (b'i,"t,x","m"""\r\n1,2,3\r\n1,"2,3\r\n', "row 3", None),
+    "text behind a quote": (b'i,"t,x","m"""\r\n1,"2"CaNaRy,3\r\n', "row 2", None),
+    "a lone carriage return": (b'i,"t,x","m"""\r\n1,2\r3,4\r\n', "row 2", None),
+    "not utf-8": (b'i,"t,x","m"""\r\n1,CaNaRy\xff,3\r\n', "row 2", None),
+    "utf-16": ('i,"t,x","m"""\r\n1,2,3\r\n'.encode("utf-16"), "row 1", None),
+    "a surrogate": (b'i,"t,x","m"""\r\n1,\xed\xa0\x80,3\r\n', "row 2", None),
+}
+
+
+@pytest.mark.parametrize(("content", "field", "index"), BAD_CSV.values(), ids=BAD_CSV.keys())
+def test_csv_that_is_not_strict_names_its_row(content: bytes, field: str, index: int | None) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        from_csv(content)
+    assert (refused.value.field, refused.value.index) == (field, index)
+    assert "CaNaRy" not in str(refused.value)
+
+
+@pytest.mark.parametrize("row", [b"x" * 201, b'"' + b"x\n" * 101, b'1,"' + b"x" * 10_000 + b'",3'])
+def test_a_row_over_its_limit_is_too_large(row: bytes) -> None:
+    with pytest.raises(TooLarge) as refused:
+        from_csv(b'i,"t,x","m"""\r\n1,2,3\r\n' + row)
+    assert refused.value.field == "row 3"
+
+
+def test_a_value_that_json_has_not_is_the_nearest_that_it_has() -> None:
+    file = io.BytesIO()
+    pq.write_table(pa.table({"text": ["a"], "id": [7], "f": [float("nan")], "b": [b"\xff"], "n": [None]}), file)
+    columns = Columns(metadata_columns=["f", "b", "n"])
+    (item,) = parquet.items(file, columns, SETTINGS)
+    assert json.loads(item) == {"text": "a", "id": "7", "metadata": {"f": None, "b": "_w==", "n": None}}
+
+
+def written(content: dict[str, Any], **more: Any) -> bytes:
+    file = io.BytesIO()
+    pq.write_table(pa.table(content), file, **more)
+    return file.getvalue()
+
+
+WHOLE = written({"text": ["CaNaRy"] * 200})
+
+
+@patient
+@given(data=st.data())
+def test_damaged_parquet_is_read_or_refused(data: st.DataObject) -> None:
+    content = bytearray(WHOLE)
+    for _ in range(data.draw(st.integers(1, 3))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        list(parquet.items(io.BytesIO(bytes(content)), Columns(), SETTINGS))
+    except InvalidInput as error:
+        assert "CaNaRy" not in str(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"x" * 99 + b"PAR1", WHOLE[:-5], WHOLE[:60], b"a,b\r\n"])
+def test_what_is_no_parquet_is_refused(content: bytes) -> None:
+    with pytest.raises(InvalidInput, match="not valid Parquet"):
+        list(parquet.items(io.BytesIO(content), Columns(), SETTINGS))
+
+
+def test_little_parquet_that_becomes_much_is_too_large() -> None:
+    bomb = written({"text": ["x" * 150] * 10_000})
+    assert len(bomb) < 20_000
+    with pytest.raises(TooLarge):
+        list(parquet.items(io.BytesIO(bomb), Columns(), SETTINGS))
+    with pytest.raises(TooLarge) as refused:
+        list(parquet.items(io.BytesIO(written({"text": ["a", "x" * 300]})), Columns(), SETTINGS))
+    assert (refused.value.field, refused.value.index) == ("row 2", 1)

@@ -1,0 +1,21 @@
+"""The memory of a measured process is its own."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+LARGE = 300 << 20
+
+
+def test_what_starts_a_process_is_not_counted_as_its_memory() -> None:
+    held = b"x" * LARGE
+    program = "from benchmarks.engine.system import peak_bytes; print(peak_bytes())"
+    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(told.stdout) < len(held)
+
+
+def test_memory_that_was_given_back_is_counted() -> None:
+    program = f"from benchmarks.engine.system import peak_bytes; len(b'x' * {LARGE}); print(peak_bytes())"
+    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(told.stdout) > LARGE

@@ -1,0 +1,39 @@
+"""Where an attempt's outcome leaves a delivery."""
+
+import pytest
+
+from lengthwise.states import DeliveryState
+from worker.delivery.backoff import DELAYS
+from worker.delivery.deliver import next_step
+from worker.delivery.outcome import Outcome
+
+LAST = len(DELAYS) + 1
+
+
+@pytest.mark.parametrize("attempt", [1, LAST])
+def test_an_answer_of_2xx_is_a_delivery(attempt: int) -> None:
+    assert next_step(attempt, Outcome(status=299)) == (DeliveryState.DELIVERED, None)
+
+
+@pytest.mark.parametrize("attempt", [1, LAST])
+def test_a_410_ends_it_whatever_it_asks_for(attempt: int) -> None:
+    assert next_step(attempt, Outcome(status=410, retry_after=60)) == (DeliveryState.FAILED, None)
+
+
+@pytest.mark.parametrize(
+    "outcome",
+    [Outcome(status=500), Outcome(error="timeout"), Outcome(status=302, error="redirect"), Outcome(status=400)],
+)
+def test_any_other_outcome_is_tried_again_until_the_schedule_runs_out(outcome: Outcome) -> None:
+    for attempt, delay in enumerate(DELAYS, 1):
+        state, seconds = next_step(attempt, outcome)
+        assert state is DeliveryState.PENDING
+        assert seconds is not None
+        assert 0.8 * delay <= seconds <= 1.2 * delay
+    assert next_step(LAST, outcome) == (DeliveryState.FAILED, None)
+
+
+def test_a_receiver_is_left_alone_for_as_long_as_it_asks() -> None:
+    state, seconds = next_step(1, Outcome(status=429, retry_after=500))
+    assert state is DeliveryState.PENDING
+    assert seconds == 500

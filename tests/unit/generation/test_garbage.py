@@ -1,0 +1,35 @@
+"""The collector is told to spare what lives long, until that is dropped."""
+
+import gc
+from collections.abc import Iterator
+from weakref import ref
+
+import pytest
+
+from worker.generation.garbage import collect_seldom
+
+
+class Cycle:
+    """Something that only the collector frees."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    thresholds = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.set_threshold(*thresholds)
+
+
+def test_what_was_spared_and_then_dropped_is_freed_the_next_time() -> None:
+    cycle = Cycle()
+    spared = ref(cycle)
+    collect_seldom()
+    del cycle
+    gc.collect()
+    assert spared() is not None
+    collect_seldom()
+    assert spared() is None

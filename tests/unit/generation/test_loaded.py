@@ -1,0 +1,65 @@
+"""How much a loaded model is given at once."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lengthwise.kinds.kind import Model
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import Catalog
+from tests.fakes import write_catalog
+from tests.unit.generation.test_work import claim
+from worker.engine.echo import EchoEngine
+from worker.engine.protocol import Completion, OutOfMemoryError, Request
+from worker.generation import batch
+from worker.generation.loaded import Loaded
+from worker.generation.work import Work
+
+TRANSLATE = {"source": "en", "target": "de"}
+
+
+class Small(EchoEngine):
+    """Has room for ``most`` rows, a beam being one: eleven do not fit, nor twice five."""
+
+    most = 8
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+        if sum(request.beams for request in requests) > self.most:
+            raise OutOfMemoryError
+        return super().generate([request._replace(beams=1) for request in requests])
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Loaded:
+    spec = Catalog.read(write_catalog(tmp_path)).models["echo"]
+    limited = spec.model_copy(update={"batch_rows": 12, "batch_tokens": 200})
+    engine = Small(limited)
+    return Loaded(limited, Model(limited, tokenizer.of(limited)), engine, engine.capabilities())
+
+
+@pytest.mark.parametrize(("beams", "length", "rows"), [(1, 10, 12), (4, 10, 3), (8, 10, 1), (4, 25, 2), (8, 60, 1)])
+def test_each_beam_counts_as_a_row_of_its_own(model: Loaded, beams: int, length: int, rows: int) -> None:
+    batches = model.plan([length] * 12, beams)
+    assert [len(batch) for batch in batches] == [rows] * (12 // rows)
+
+
+@pytest.mark.parametrize(("params", "left"), [({}, 11 * 11 // 2), ({"beams": 2}, 2 * 5 * 11 // 2)])
+def test_what_does_not_fit_is_counted_with_its_beams(model: Loaded, params: dict[str, Any], left: int) -> None:
+    work = Work(claim([letter * 9 for letter in "abcdefghijk"], "translate", TRANSLATE | params), model.model)
+    assert set(work.lengths(range(11))) == {11}
+    batch.run(work, model, range(11))
+    assert model.batch_tokens == left
+    assert sum(len(done.results) for done in work.whole()) == 11
+    assert work.open_shards == []
+
+
+def test_a_batch_never_has_more_tokens_than_its_engine_has_room_for(model: Loaded) -> None:
+    roomy = replace(model.capabilities, batch_tokens=1000)
+    small = replace(model.capabilities, batch_tokens=50)
+    for capabilities, most in ((roomy, 200), (small, 50)):
+        limited = Loaded(model.spec, model.model, model.engine, capabilities)
+        limited.grow()
+        assert limited.batch_tokens == most

@@ -1,0 +1,36 @@
+"""Room in a batch that others join: its limits are kept whoever comes and goes, and nobody waits for ever."""
+
+from random import Random
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.generation.room import Room
+
+
+@given(st.integers(1, 20), st.integers(1, 200), st.lists(st.integers(1, 300), max_size=60), st.randoms())
+def test_limits_hold_but_for_one_that_is_alone_and_everybody_has_a_turn(
+    rows: int, tokens: int, lengths: list[int], random: Random
+) -> None:
+    room, waiting, left = Room(rows, tokens), list(enumerate(lengths)), []
+    while waiting or room.in_hand:
+        while room.is_wide and waiting and room.admit(*waiting[0]):
+            waiting.pop(0)
+        assert room.in_hand, "or it would wait for ever"
+        assert len(room.in_hand) <= rows
+        assert sum(room.in_hand.values()) <= tokens or len(room.in_hand) == 1
+        number = random.choice(list(room.in_hand))
+        room.leave(number)
+        left.append(number)
+    assert sorted(left) == list(range(len(lengths)))
+
+
+def test_others_join_once_an_eighth_is_free() -> None:
+    room = Room(rows=16, tokens=160)
+    assert all(room.admit(number, 10) for number in range(16))
+    is_wide = [room.is_wide]
+    for number in (3, 7):
+        room.leave(number)
+        is_wide.append(room.is_wide)
+    assert is_wide == [False, False, True]
+    assert [room.admit(16, 30), room.admit(16, 20)] == [False, True]

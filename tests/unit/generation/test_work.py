@@ -1,0 +1,231 @@
+"""A claim in hand: requests, answers, and shards that become whole."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from pydantic_core import from_json, to_json
+
+from lengthwise.kinds.kind import Answer, Model
+from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
+from lengthwise.ledger.queue.settle import Settlement
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import Catalog
+from lengthwise.states import ResultStatus
+from tests.fakes import write_catalog
+from worker.engine.echo import EchoEngine
+from worker.engine.protocol import Completion, FinishReason
+from worker.generation.memo import Memo
+from worker.generation.work import Work, refuse
+
+JOB = UUID(int=7)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    spec = Catalog.read(write_catalog(tmp_path_factory.mktemp("model"))).models["echo"]
+    return Model(spec, tokenizer.of(spec))
+
+
+def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] | None = None, per: int = 2) -> Claim:
+    """A claim of one job, in shards of ``per`` items numbered from 0."""
+    items = [
+        ClaimedItem(index // per, index, len(text), to_json({"text": text, "id": f"id-{index}"}))
+        for index, text in enumerate(texts)
+    ]
+    job = ClaimedJob(JOB, UUID(int=1), kind, "echo", params or {}, deduplicate=True)
+    numbers = sorted({item.shard_id for item in items})
+    shards = {
+        number: ClaimedShard(
+            number, JOB, deaths=1, attempts=0, bucket=0, priority=1, vkey=number, n_items=per, n_tokens=per
+        )
+        for number in numbers
+    }
+    return Claim(uuid4(), {JOB: job}, shards, items)
+
+
+def answer(work: Work, indexes: Sequence[int], model: Model) -> None:
+    work.answer(list(EchoEngine(model.spec).generate([work.request(index) for index in indexes])))
+
+
+def lines(work: Work) -> list[dict[str, Any]]:
+    found = [from_json(result.line) for done in work.whole() for result in done.results]
+    return sorted(found, key=lambda line: int(line["index"]))
+
+
+def test_answers_find_their_items_in_whatever_order_they_come(model: Model) -> None:
+    texts = [f"text {number}" for number in range(20)]
+    work = Work(claim(texts), model)
+    answer(work, Random(3).sample(range(20), 20), model)
+    assert {line["id"]: line["output"]["text"] for line in lines(work)} == {
+        f"id-{number}": text[::-1] for number, text in enumerate(texts)
+    }
+
+
+def test_a_shard_is_given_out_once_and_only_when_whole(model: Model) -> None:
+    work = Work(claim(["a", "b", "c", "d"]), model)
+    answer(work, [0, 2, 3], model)
+    assert [done.shard_id for done in work.whole()] == [1]
+    assert work.whole() == []
+    assert work.open_shards == [0]
+    work.fail(1, "engine_error")
+    [last] = work.whole()
+    assert [result.status for result in last.results] == [ResultStatus.SUCCEEDED, ResultStatus.FAILED]
+    assert last.n_failed == 1
+    assert work.open_shards == []
+
+
+def test_a_shard_says_what_it_cost(model: Model) -> None:
+    work = Work(claim(["a" * 10, "b" * 4, "c" * 6, "d" * 6]), model)
+    for batch, computed in (([0, 1, 2], [10, 10, 10]), ([3], [6]), ([3], [6])):  # the last twice: first it failed
+        work.charge(batch, computed)
+    answer(work, range(4), model)
+    first, second = work.whole()
+    assert (first.n_padded, first.n_output) == (20, 14)
+    assert (second.n_padded, second.n_output) == (10 + 6 + 6, 12)
+    assert [first.n_batches, second.n_batches] == pytest.approx([2 / 3, 1 / 3 + 2])
+
+
+def test_a_line_says_what_its_item_used(model: Model) -> None:
+    work = Work(claim(["abc", "defgh"], params={"max_new_tokens": 4}), model)
+    answer(work, [1, 0], model)
+    assert [line["usage"] for line in lines(work)] == [
+        {"input_tokens": 3, "output_tokens": 3},
+        {"input_tokens": 5, "output_tokens": 4},
+    ]
+
+
+def test_an_items_draw_is_its_own(model: Model) -> None:
+    work = Work(claim(["a", "b"], params={"seed": 5, "temperature": 0.5, "stop": ["z"]}), model)
+    requests = [work.request(index) for index in range(2)]
+    assert [request.sampling.seed for request in requests] == [5, 6]
+    assert {(request.sampling.temperature, request.stop) for request in requests} == {(0.5, ("z",))}
+
+
+def test_a_searched_translation_takes_a_row_for_each_beam(model: Model) -> None:
+    params = {"source": "en", "target": "de"}
+    for more, beams in (({}, 1), ({"beams": 4}, 4)):
+        work = Work(claim(["a", "b"], "translate", params | more), model)
+        assert [work.request(index).beams for index in range(2)] == [beams, beams]
+        assert work.beams == beams
+
+
+def test_an_item_without_text_to_translate_needs_no_engine(model: Model) -> None:
+    work = Work(
+        claim(["{name}"], "translate", {"source": "en", "target": "de"}), Model(splitting(model), model.tokenizer)
+    )
+    assert work.pieces == []
+    assert [line["output"]["text"] for line in lines(work)] == ["{name}"]
+
+
+def splitting(model: Model) -> Any:
+    assert model.spec.translate
+    return model.spec.model_copy(
+        update={"translate": model.spec.translate.model_copy(update={"placeholders": "split"})}
+    )  # fmt: skip
+
+
+def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: Model) -> None:
+    work = Work(claim(["ab {name} cd"], "translate", {"source": "en", "target": "de"}), model)
+    [request] = [work.request(0)]
+    bare = request.tokens[:3]
+    work.answer(list(EchoEngine(model.spec).generate([type(request)(0, bare, 10)])))
+    assert work.whole() == []
+    assert len(work.pieces) == 3
+    answer(work, [1, 2], model)
+    assert [line["output"]["text"] for line in lines(work)] == ["ba {name} dc"]
+
+
+def numbered(done: Sequence[Settlement]) -> dict[int, Any]:
+    return {result.index: from_json(result.line) for each in done for result in each.results}
+
+
+def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Model) -> None:
+    work = Work(claim(["same", "other", "same", "same"]), model)
+    assert len(work.pieces) == 2
+    answer(work, [0, 1], model)
+    done = work.whole()
+    found = numbered(done)
+    assert [found[index]["output"]["text"] for index in range(4)] == ["emas", "rehto", "emas", "emas"]
+    assert [found[index]["id"] for index in range(4)] == [f"id-{index}" for index in range(4)]
+    assert found[0]["usage"] == found[3]["usage"]
+    assert {each.shard_id: each.n_deduplicated for each in done} == {0: 0, 1: 2}
+
+
+def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Model) -> None:
+    memo = Memo()
+    first = Work(claim(["same", "other"]), model, memo=memo)
+    answer(first, [0, 1], model)
+    again = Work(claim(["other", "same"]), model, memo=memo)
+    assert again.pieces == []
+    assert [each.n_deduplicated for each in again.whole()] == [2]
+    theirs = claim(["other", "same"])
+    theirs.jobs[JOB] = replace(theirs.jobs[JOB], tenant_id=UUID(int=2))
+    assert len(Work(theirs, model, memo=memo).pieces) == 2
+
+
+@pytest.mark.parametrize("params", [{"stop": ["e"]}, {"score": True}, {"max_new_tokens": 2}])
+def test_an_answer_is_not_remembered_for_who_asks_otherwise(model: Model, params: dict[str, Any]) -> None:
+    memo = Memo()
+    answer(Work(claim(["same"]), model, memo=memo), [0], model)
+    assert len(Work(claim(["same"], params=params), model, memo=memo).pieces) == 1
+
+
+def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: Model) -> None:
+    first, second = claim(["a"], params={"stop": ["x"]}), claim(["b"], params={"temperature": 0.5, "seed": 3})
+    other = UUID(int=8)
+    job = replace(second.jobs[JOB], id=other)
+    shard = replace(second.shards[0], id=5, job_id=other)
+    items = [*first.items, second.items[0]._replace(shard_id=5)]
+    both = Claim(first.token, first.jobs | {other: job}, first.shards | {5: shard}, items)
+    requests = [Work(both, model).request(index) for index in range(2)]
+    assert [(request.stop, request.sampling.temperature) for request in requests] == [(("x",), 0.0), ((), 0.5)]
+
+
+@pytest.mark.parametrize("params", [{"temperature": 0.5}, {}], ids=["drawn", "switched off"])
+def test_what_is_drawn_or_not_to_be_shared_is_computed_each_time(model: Model, params: dict[str, Any]) -> None:
+    claimed = claim(["same"] * 4, params=params)
+    if not params:
+        claimed.jobs[JOB] = replace(claimed.jobs[JOB], deduplicate=False)
+    assert len(Work(claimed, model).pieces) == 4
+
+
+def test_who_would_have_shared_a_failed_computation_runs_alone(model: Model) -> None:
+    work = Work(claim(["same"] * 3, per=3), model)
+    work.fail(0, "engine_error")
+    assert len(work.pieces) == 3
+    answer(work, [1, 2], model)
+    [done] = work.whole()
+    assert {index: line["status"] for index, line in numbered([done]).items()} == {
+        0: "failed", 1: "succeeded", 2: "succeeded"
+    }  # fmt: skip
+    assert done.n_deduplicated == 0
+
+
+def test_a_refused_claim_is_settled_without_a_model() -> None:
+    done = refuse(claim(["a", "b", "c"]), "worker_lost")
+    assert [(each.shard_id, each.n_failed, each.n_output) for each in done] == [(0, 2, 0), (1, 1, 0)]
+    found = [from_json(result.line) for each in done for result in each.results]
+    assert [(line["index"], line["id"], line["error"]["code"]) for line in found] == [
+        (index, f"id-{index}", "worker_lost") for index in range(3)
+    ]
+
+
+@pytest.mark.parametrize("score", [True, False])
+def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(model: Model, score: bool) -> None:
+    work = Work(claim(["a"], params={"score": score}), model)
+    assert work.request(0).is_scored is score
+    work.answer([Completion(0, (4,), FinishReason.STOP, log_probability=-0.5)])
+    output = numbered(work.whole())[0]["output"]
+    assert output.get("score") == (-0.5 if score else None)
+    assert ("score" in output) is score
+
+
+def test_the_memory_of_answers_counts_their_vectors() -> None:
+    memo = Memo(max_bytes=32 * 1000)
+    for key in (b"a", b"b", b"c"):
+        memo.put(key, Answer("", "vector", vector=(0.5,) * 400))
+    assert (memo.get(b"a"), len(memo)) == (None, 2)

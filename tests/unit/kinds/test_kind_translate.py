@@ -1,0 +1,97 @@
+"""Translation as a kind: languages, placeholders, and the careful way when a model lost one."""
+
+from pathlib import Path
+
+import pytest
+
+from lengthwise.errors import InvalidInput, UnknownName
+from lengthwise.kinds import KINDS
+from lengthwise.kinds.kind import Answer, Model
+from lengthwise.models.catalog import TranslateOptions
+from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
+
+EOS = 1
+TO_EN, TO_DE = 2, 3
+PAIR = {"source": "zh", "target": "en"}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Model:
+    return echo_model(tmp_path)
+
+
+def test_a_prompt_is_the_target_the_text_and_the_end(model: Model) -> None:
+    [prompt] = prompts_of(model, "translate", {"text": " abc "}, PAIR)
+    assert prompt.tokens == [TO_EN, *model.tokenizer.encode(["abc"])[0], EOS]
+    assert prompt.max_new_tokens == 2 * 4 + 32
+
+
+def test_an_item_names_its_own_languages(model: Model) -> None:
+    [prompt] = prompts_of(model, "translate", {"text": "a", "source": "en", "target": "de"}, PAIR)
+    assert prompt.tokens[0] == TO_DE
+
+
+def test_a_model_has_names_of_its_own_for_languages(model: Model) -> None:
+    options = TranslateOptions(pairs=(("zh", "en"),), codes={"en": "de"}, target_prefix=">>{target}<<")
+    [prompt] = prompts_of(with_options(model, translate=options), "translate", {"text": "a"}, PAIR)
+    assert prompt.decoder_prefix == (TO_DE,)
+    assert prompt.tokens[0] != TO_DE
+
+
+def test_marks_stand_for_placeholders_and_are_put_back(model: Model) -> None:
+    item = {"text": "{name} is {age}"}
+    [prompt] = prompts_of(model, "translate", item, PAIR)
+    assert model.tokenizer.decode_batch([prompt.tokens])[0] == "\ue000 is \ue001"
+    output = output_of(model, "translate", item, [stopped("\ue001 ist \ue000")], PAIR)
+    assert output == {"text": "{age} ist {name}", "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize("answer", ["ist \ue001", "\ue000 \ue000 \ue001", "\ue000 \ue001 \ue002", ""])
+def test_an_answer_that_lost_a_mark_is_tried_the_careful_way(model: Model, answer: str) -> None:
+    item = {"text": "{name} is {age} old"}
+    assert output_of(model, "translate", item, [stopped(answer)], PAIR) is None
+    pieces = prompts_of(model, "translate", item, PAIR, retry=True)
+    assert [model.tokenizer.decode_batch([prompt.tokens])[0] for prompt in pieces] == ["is", "old"]
+    answers = [stopped("ist"), Answer("alt", "length")]
+    output = output_of(model, "translate", item, answers, PAIR, retry=True)
+    assert output == {"text": "{name} ist {age} alt", "finish_reason": "length"}
+
+
+@pytest.mark.parametrize("text", ["{name}", "   ", "https://example.com/"])
+def test_a_text_without_words_comes_back_without_a_model(model: Model, text: str) -> None:
+    options = TranslateOptions(pairs=(("zh", "en"),), placeholders="split")
+    split = with_options(model, translate=options)
+    assert prompts_of(split, "translate", {"text": text}, PAIR) == []
+    output = output_of(split, "translate", {"text": text}, [], PAIR)
+    assert output == {"text": text.strip(), "finish_reason": "stop"}
+
+
+def test_many_items_keep_their_prompts(model: Model) -> None:
+    kind = KINDS["translate"]
+    items = [kind.item_type.model_validate({"text": text}) for text in ("a", "b {x} c", "d")]
+    found = kind.prompts(model, kind.params_type.model_validate(PAIR), items, retry=True)
+    assert [[model.tokenizer.decode_batch([prompt.tokens])[0] for prompt in each] for each in found] == [
+        ["a"],
+        ["b", "c"],
+        ["d"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("params", "serves"),
+    [({}, True), ({"source": "en"}, True), ({"target": "de"}, True), ({"source": "zh", "target": "de"}, False)],
+)
+def test_a_model_serves_the_pairs_it_has(model: Model, params: dict[str, str], serves: bool) -> None:
+    kind = KINDS["translate"]
+    assert kind.serves(model.spec, kind.params_type.model_validate(params)) is serves
+
+
+def test_a_pair_that_is_not_there_is_refused_without_its_name(model: Model) -> None:
+    kind = KINDS["translate"]
+    item = kind.item_type.model_validate({"text": "a", "source": "CaNaRy"})
+    with pytest.raises(UnknownName, match="zh→en, en→de") as caught:
+        kind.check(model.spec, kind.params_type.model_validate({"target": "en"}), item)
+    assert "CaNaRy" not in str(caught.value)
+    with pytest.raises(InvalidInput) as missing:
+        kind.check(model.spec, kind.params_type.model_validate({}), item)
+    assert missing.value.field == "target"

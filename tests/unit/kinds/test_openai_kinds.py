@@ -1,0 +1,178 @@
+"""The lines of OpenAI's batches as kinds: what is asked of an engine, and the answer in OpenAI's form."""
+
+import base64
+from array import array
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from openai.types import CreateEmbeddingResponse, ModerationCreateResponse
+from openai.types.chat import ChatCompletion
+from openai.types.responses import Response
+from pydantic import ValidationError
+from pydantic_core import from_json, to_json
+
+from lengthwise import kinds
+from lengthwise.kinds.kind import Model
+from lengthwise.kinds.openai.moderations import CATEGORIES
+from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import Catalog
+from lengthwise.states import ResultStatus
+from tests.fakes import CATALOG, write_echo_model
+from worker.engine.protocol import Completion, FinishReason
+from worker.generation.work import Work
+
+JOB = UUID(int=7)
+SAID = [{"role": "user", "content": "abc"}]
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    folder = tmp_path_factory.mktemp("model")
+    write_echo_model(folder / "echo")
+    Path(folder / "echo" / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
+    tables = "[models.echo.chat]\n[models.echo.embed]\n[models.echo.moderate]\nharmless = ['fine']\n"
+    path = folder / "models.toml"
+    path.write_text(CATALOG + tables)
+    spec = Catalog.read(path).models["echo"]
+    return Model(spec, tokenizer.of(spec))
+
+
+def work(model: Model, kind: str, bodies: Sequence[dict[str, Any]], labels: Sequence[str] = ()) -> Work:
+    items = [
+        ClaimedItem(0, index, 1, to_json({"id": f"id-{index}", "request": f"{index:032x}", "body": body}))
+        for index, body in enumerate(bodies)
+    ]
+    shard = ClaimedShard(0, JOB, deaths=1, attempts=0, bucket=0, priority=1, vkey=0, n_items=len(items), n_tokens=1)
+    job = ClaimedJob(JOB, UUID(int=1), kind, "echo", {}, deduplicate=True)
+    return Work(Claim(uuid4(), {JOB: job}, {0: shard}, items), model, labels)
+
+
+def lines(done: Work) -> list[dict[str, Any]]:
+    [settlement] = done.whole()
+    return [from_json(result.line) for result in sorted(settlement.results, key=lambda result: int(result.index))]
+
+
+def ids(model: Model, text: str) -> tuple[int, ...]:
+    return tuple(model.tokenizer.encode([text])[0])
+
+
+def chat(**more: Any) -> dict[str, Any]:
+    return {"model": "echo", "messages": SAID, **more}
+
+
+def test_each_line_is_decoded_as_it_says(model: Model) -> None:
+    bodies = [chat(), chat(stop="c", max_tokens=2), chat(temperature=0.5, top_p=0.9, seed=3), chat(temperature=0.5)]
+    asked = [work(model, "chat.completions", bodies).request(index) for index in range(4)]
+    assert [(each.stop, each.max_new_tokens) for each in asked] == [((), 509), (("c",), 2), ((), 509), ((), 509)]
+    assert [each.sampling.temperature for each in asked] == [0, 0, 0.5, 0.5]
+    assert (asked[2].sampling.top_p, asked[2].sampling.seed) == (0.9, 3)
+    assert asked[3].sampling.seed == work(model, "chat.completions", bodies).request(3).sampling.seed, "begun anew"
+
+
+def test_an_answer_of_no_use_is_asked_for_again_some_times_and_then_fails(model: Model) -> None:
+    doing = work(model, "chat.completions", [chat(response_format=FORMAT)] * 2)
+    assert len(doing.pieces) == 1, "alike, and nothing is drawn: asked once"
+    asked = doing.request(0)
+    assert model.tokenizer.decode_batch([asked.tokens])[0].startswith("Answer with JSON of this schema")
+    doing.answer([Completion(0, ids(model, "nonsense"), FinishReason.STOP)])
+    assert [doing.request(at).sampling.temperature for at in (1, 2)] == [0.7, 0.7]
+    doing.answer([Completion(1, ids(model, '{"a": 1}'), FinishReason.STOP)])
+    doing.answer([Completion(2, ids(model, '{"a": "1"}'), FinishReason.STOP)])
+    assert doing.request(3).sampling.seed != doing.request(2).sampling.seed
+    doing.answer([Completion(3, ids(model, "[]"), FinishReason.STOP)])
+    good, bad = sorted(lines(doing), key=lambda line: int(line["response"]["status_code"]))
+    assert good["response"]["body"]["choices"][0]["message"]["content"] == '{"a": 1}'
+    tokens = len(asked.tokens)
+    assert good["response"]["body"]["usage"]["prompt_tokens"] == 2 * tokens, "both times are what it used"
+    assert bad["response"]["body"]["error"]["code"] == "schema_not_met"
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "is_met"),
+    [
+        ({"type": "text"}, "x", True),
+        ({"type": "json_object"}, '{"b": 1}', True),
+        ({"type": "json_object"}, "[1]", False),
+        ({"type": "json_object"}, '{"b": NaN}', False),
+        (FORMAT, '{"a": 1}', True),
+        (FORMAT, '{"a": 1}}', False),
+    ],
+)
+def test_what_a_format_takes(model: Model, form: dict[str, Any], text: str, is_met: bool) -> None:
+    doing = work(model, "chat.completions", [chat(response_format=form)])
+    doing.answer([Completion(0, ids(model, text), FinishReason.STOP)])
+    assert (len(doing.pieces) == 1) is is_met
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": 3},
+        {"$ref": "https://example.com/s.json"},
+        {"pattern": "("},
+        {"allOf": [{"$ref": "file:///etc/passwd"}]},
+    ],
+)
+def test_a_schema_is_refused_that_is_none_or_leads_elsewhere(schema: dict[str, Any]) -> None:
+    body = chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
+    with pytest.raises(ValidationError):
+        kinds.EVERY["chat.completions"].item_type.model_validate({"id": "a", "request": "b", "body": body})
+
+
+def test_openais_types_take_our_answers(model: Model) -> None:
+    doing = work(model, "chat.completions", [chat(), chat(max_tokens=1)])
+    doing.answer([Completion(0, ids(model, "cba"), FinishReason.STOP), Completion(1, (9,), FinishReason.LENGTH)])
+    for line, reason in zip(lines(doing), ("stop", "length"), strict=True):
+        answer = ChatCompletion.model_validate(line["response"]["body"], strict=True)
+        assert answer.choices[0].finish_reason == reason
+    body = {"model": "echo", "input": SAID, "text": {"format": {"type": "json_object"}}}
+    doing = work(model, "responses", [body])
+    doing.answer([Completion(0, ids(model, "{}"), FinishReason.STOP)])
+    response = Response.model_validate_json(to_json(lines(doing)[0]["response"]["body"]), strict=True)
+    assert response.output_text == "{}"
+
+
+def test_texts_become_vectors_in_either_form(model: Model) -> None:
+    doing = work(
+        model,
+        "embeddings",
+        [{"model": "echo", "input": ["a", "b"]}, {"model": "echo", "input": "c", "encoding_format": "base64"}],
+    )
+    vectors = [(0.5, 1.0), (0.25, 2.0), (4.0, 8.0)]
+    doing.answer([Completion(at, (), FinishReason.VECTOR, vector=vector) for at, vector in enumerate(vectors)])
+    floats, packed = (line["response"]["body"] for line in lines(doing))
+    answer = CreateEmbeddingResponse.model_validate_json(to_json(floats), strict=True)
+    assert [tuple(each.embedding) for each in answer.data] == vectors[:2]
+    assert array("f", base64.b64decode(packed["data"][0]["embedding"])).tolist() == [4.0, 8.0]
+    assert floats["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+
+
+def test_a_moderation_names_all_of_openais_categories(model: Model) -> None:
+    bodies = [{"model": "echo", "input": ["a", "b"]}]
+    doing = work(model, "moderations", bodies, labels=("hate", "threat", "spam", "fine"))
+    for at, scores in enumerate([(0.9, 0.6, 0.1, 0.9), (0.1, 0.2, 0.7, 0.9)]):
+        doing.answer([Completion(at, (), FinishReason.LABEL, scores)])
+    body = lines(doing)[0]["response"]["body"]
+    answer = ModerationCreateResponse.model_validate_json(to_json(body), strict=True)
+    first, second = body["results"]
+    for result in (first, second):
+        for part in ("categories", "category_scores", "category_applied_input_types"):
+            assert tuple(result[part]) == CATEGORIES
+    assert {name for name, is_set in first["categories"].items() if is_set} == {"hate", "harassment/threatening"}
+    assert (second["flagged"], any(second["categories"].values())) == (True, False), "spam is no category of OpenAI's"
+    assert answer.results[0].flagged
+
+
+def test_what_never_ran_says_why(model: Model) -> None:
+    kind = kinds.EVERY["chat.completions"]
+    item = kind.item_type.model_validate({"id": 'a"b', "request": "c", "body": chat()})
+    for status, code in ((ResultStatus.CANCELLED, "batch_cancelled"), (ResultStatus.EXPIRED, "batch_expired")):
+        line = from_json(kind.failed(0, item, status, status))
+        assert (line["id"], line["custom_id"], line["response"]) == ("batch_req_c", 'a"b', None)
+        assert line["error"]["code"] == code

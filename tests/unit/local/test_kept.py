@@ -1,0 +1,64 @@
+"""What ``lengthwise up`` makes at its first start, and keeps."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+
+from lengthwise.errors import ConfigurationError
+from lengthwise.key import id_of
+from lengthwise.local import kept
+from lengthwise.settings import Settings
+
+
+@pytest.fixture
+def bare() -> Settings:
+    return Settings(admin_key=None, key_pepper=None, master_key=())
+
+
+def test_all_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Settings, tmp_path: Path) -> None:
+    said: list[str] = []
+    first, second = (kept.environment(bare, tmp_path, said.append) for _ in range(2))
+    assert first == second
+    assert set(first) == {"LENGTHWISE_ADMIN_KEY", "LENGTHWISE_KEY_PEPPER", "LENGTHWISE_MASTER_KEY"}
+    assert id_of(first["LENGTHWISE_ADMIN_KEY"]) is not None
+    assert set(kept.for_deliveries(first)) == {"LENGTHWISE_MASTER_KEY"}
+    (line,) = said
+    assert first["LENGTHWISE_ADMIN_KEY"] in line
+    assert first["LENGTHWISE_KEY_PEPPER"] not in line
+    assert first["LENGTHWISE_MASTER_KEY"] not in line
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "admin.key": 0o600,
+        "key.pepper": 0o600,
+        "master.key": 0o600,
+    }
+    Settings(
+        admin_key=SecretStr(first["LENGTHWISE_ADMIN_KEY"]),
+        key_pepper=SecretStr(first["LENGTHWISE_KEY_PEPPER"]),
+        master_key=(SecretStr(first["LENGTHWISE_MASTER_KEY"]),),
+    )  # as the API will read them
+
+
+def test_what_the_settings_name_is_neither_made_nor_kept(bare: Settings, tmp_path: Path) -> None:
+    given = {"admin_key": SecretStr("x" * 24), "key_pepper": SecretStr("y" * 24), "master_key": (SecretStr("z"),)}
+    named = bare.model_copy(update=given)
+    assert kept.environment(named, tmp_path, pytest.fail) == {}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_start_that_was_broken_off_left_is_not_taken_for_a_key(bare: Settings, tmp_path: Path) -> None:
+    (tmp_path / "key.pepper.new").write_text("ha")
+    assert len(kept.environment(bare, tmp_path, lambda _: None)["LENGTHWISE_KEY_PEPPER"]) == 64
+
+
+def test_a_folder_that_cannot_be_written_is_named(bare: Settings, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot keep key\.pepper in "):
+        kept.environment(bare, tmp_path / "none", lambda _: None)
+
+
+@pytest.mark.parametrize("value", ["short", "with a blank in the midst of it", "ü" * 30, "x" * 513])
+def test_a_secret_that_is_none_is_refused_and_not_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="24 to 512 visible") as caught:
+        Settings(admin_key=SecretStr(value))
+    assert value not in str(caught.value)
+    assert "x" * 24 not in repr(Settings(admin_key=SecretStr("x" * 24)))

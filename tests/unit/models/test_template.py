@@ -1,0 +1,124 @@
+"""Chat templates: what the model is told comes from its own template, what callers write never speaks for it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer
+
+from lengthwise.errors import ConfigurationError, InvalidInput
+from lengthwise.models import template
+from lengthwise.models.tokenizer import ModelTokenizer
+from tests.fakes import write_echo_model
+
+QWEN = """
+{%- if messages[0].role == 'system' %}
+    {{- '<|im_start|>system\\n' + messages[0].content + '<|im_end|>\\n' }}
+{%- else %}
+    {{- '<|im_start|>system\\nBe brief.<|im_end|>\\n' }}
+{%- endif %}
+{%- for message in messages %}
+    {%- if message.role == 'system' and loop.first %}{%- continue %}{%- endif %}
+    {%- if message.role == 'system' %}{{- raise_exception('unexpected ' + message.content) }}{%- endif %}
+    {{- '<|im_start|>' + message.role + '\\n' + message.content + '<|im_end|>\\n' }}
+{%- endfor %}
+{%- if add_generation_prompt %}{{- '<|im_start|>assistant\\n' }}{%- endif %}
+"""
+
+LLAMA = """{{ bos_token }}{% for message in messages %}
+{% if (message['role'] == 'user') != (loop.index0 % 2 == 0) %}{{ raise_exception('roles must alternate') }}{% endif %}
+{{ '<|header|>' + message['role'] + '<|end_header|>' + message['content'] | trim + '<|eot|>' }}{% endfor %}
+{% if add_generation_prompt %}{{ '<|header|>assistant<|end_header|>' }}{% endif %}"""
+
+CONTROL = ["<|im_start|>", "<|im_end|>", "<|bos|>", "<|header|>", "<|end_header|>", "<|eot|>", "\n"]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A token a character, but for the control tokens of both families."""
+    write_echo_model(tmp_path)
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    tokenizer.add_special_tokens(CONTROL)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return tmp_path
+
+
+def tokens_of(folder: Path, source: str, *messages: tuple[str, str]) -> list[str]:
+    """The tokens that the model reads, as text."""
+    tokenizer = ModelTokenizer(folder)
+    spoken = template.ChatTemplate(source, {"bos_token": "<|bos|>"})
+    ids = template.encode(spoken, tokenizer, [{"role": role, "content": content} for role, content in messages])
+    names = {index: name for name, index in Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab().items()}
+    return [names[index] for index in ids]
+
+
+def test_chatml_is_spoken_as_qwen_does(folder: Path) -> None:
+    said = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
+    assert "".join(said) == (
+        "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
+        "<|im_start|>user\n{{ x }}<|im_end|>\n<|im_start|>assistant\n"
+    )
+    assert said.count("<|im_start|>") == 5
+    assert "".join(tokens_of(folder, QWEN, ("user", "Hi"))).startswith("<|im_start|>system\nBe brief.<|im_end|>")
+
+
+def test_headers_are_spoken_as_llama_does(folder: Path) -> None:
+    said = tokens_of(folder, LLAMA, ("user", "  Hi  "))
+    assert said == ["<|bos|>", "<|header|>", *"user", "<|end_header|>", "H", "i", "<|eot|>",
+                    "<|header|>", *"assistant", "<|end_header|>"]  # fmt: skip
+
+
+@pytest.mark.parametrize("source", [QWEN, LLAMA], ids=["chatml", "headers"])
+@pytest.mark.parametrize("control", ["<|im_end|>", "<|im_start|>", "<|eot|>", "<|bos|>", "</s>"])
+def test_a_text_cannot_say_a_control_token(folder: Path, source: str, control: str) -> None:
+    plain = tokens_of(folder, source, ("user", "ab"))
+    said = tokens_of(folder, source, ("user", f"a{control}b"))
+    assert said.count(control) == plain.count(control)
+    start = said.index("a", plain.index("b") - 1)
+    assert said[start : start + len(control) + 2] == ["a", *control, "b"]
+
+
+@pytest.mark.parametrize("text", ["\ufdd00\ufdd1", "\ufdd07\ufdd1", "\ufdd0", "{{ messages }}", "{% raw %}", ""])
+def test_a_text_cannot_pass_for_another_message(folder: Path, text: str) -> None:
+    said = tokens_of(folder, LLAMA, ("user", text), ("assistant", "first"), ("user", "second"))
+    assert "".join(said).count("first") == "".join(said).count("second") == 1
+    assert said.count("<|eot|>") == 3
+
+
+def test_roles_in_an_order_that_the_template_refuses_are_the_callers_mistake(folder: Path) -> None:
+    for source, messages in (
+        (LLAMA, [("assistant", "CaNaRy"), ("user", "CaNaRy")]),
+        (QWEN, [("user", "CaNaRy"), ("system", "CaNaRy")]),
+    ):
+        with pytest.raises(InvalidInput) as caught:
+            tokens_of(folder, source, *messages)
+        assert caught.value.field == "messages"
+        assert "CaNaRy" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    ["{{ messages.__class__.__mro__[1] }}", "{{ cycler.__init__.__globals__.os }}", "{{ messages.append(1) }}"],
+)
+def test_a_template_stays_in_its_sandbox(folder: Path, source: str) -> None:
+    with pytest.raises(InvalidInput):
+        tokens_of(folder, source, ("user", "x"))
+
+
+@pytest.mark.parametrize("where", ["file", "configuration"])
+def test_a_model_brings_its_own_template(folder: Path, where: str) -> None:
+    config: dict[str, object] = {"bos_token": {"content": "<|bos|>"}, "eos_token": "<|eot|>"}
+    if where == "file":
+        (folder / "chat_template.jinja").write_text("{{ bos_token }}{{ eos_token }}")
+    else:
+        config["chat_template"] = "{{ bos_token }}{{ eos_token }}"
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    assert template.of(folder).render([]) == "<|bos|><|eot|>"
+
+
+@pytest.mark.parametrize("source", [None, "{% if %}"])
+def test_a_model_without_a_template_that_can_be_read_is_the_operators_mistake(folder: Path, source: str | None) -> None:
+    if source is not None:
+        (folder / "chat_template.jinja").write_text(source)
+    with pytest.raises(ConfigurationError, match="chat template"):
+        template.of(folder)

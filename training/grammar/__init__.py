@@ -1,0 +1,1 @@
+"""The grammar that training texts are drawn from: words, phrases, clauses and sentences."""

@@ -1,0 +1,84 @@
+"""Clauses in three languages, and what is said in them: a verb and its surroundings.
+
+A German clause keeps its parts apart, since its word order depends on what is built around it. Knows no tenses.
+"""
+
+from dataclasses import dataclass
+
+from training.grammar.lexicon import Place, Verb, Word
+from training.grammar.phrase import Phrase
+
+
+def words(*parts: str) -> str:
+    return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True)
+class German:
+    subject: str
+    finite: str
+    middle: str
+    end: str
+    #: The end is the finite verb's separable prefix: one word with it where the verb comes last.
+    is_prefix: bool = False
+
+    def main(self) -> str:
+        return words(self.subject, self.finite, self.middle, self.end)
+
+    def verb_first(self) -> str:
+        """Questions, and main clauses that something else precedes."""
+        return words(self.finite, self.subject, self.middle, self.end)
+
+    def verb_last(self) -> str:
+        verb = self.end + self.finite if self.is_prefix else words(self.end, self.finite)
+        return words(self.subject, self.middle, verb)
+
+
+@dataclass(frozen=True)
+class Clause:
+    """``zh`` is the subject and the rest, so that question words fit between; nothing is capitalised yet."""
+
+    zh: tuple[str, str]
+    en: str
+    en_question: str
+    de: German
+
+
+@dataclass(frozen=True)
+class Action:
+    """What is done: the verb and its surroundings, without subject and tense."""
+
+    verb: Verb
+    object: Phrase | None = None
+    place: Place | None = None
+    goal: Place | None = None
+    friend: Phrase | None = None
+    time: Word | None = None
+
+    def zh(self, before: str, after: str) -> str:
+        friend = f"给{self.friend.zh}" if self.friend else ""
+        place = f"在{self.place.zh}" if self.place else ""
+        to = self.object.zh if self.object else self.goal.zh if self.goal else ""
+        said = (self.time.zh if self.time else "") + before + friend + place + self.verb.zh + after + to
+        return said.replace("正在在", "正在")
+
+    def en(self) -> str:
+        return words(
+            self.object.en if self.object else "",
+            self.goal.en_goal if self.goal else "",
+            f"for {self.friend.en}" if self.friend else "",
+            self.place.en if self.place else "",
+            self.time.en if self.time else "",
+        )
+
+    def de(self, first: str = "", last: str = "") -> str:
+        """The middle field, between the two parts of the verb."""
+        return words(
+            first,
+            self.time.de if self.time else "",
+            self.place.de if self.place else "",
+            f"für {self.friend.acc}" if self.friend else "",
+            self.object.acc if self.object else "",
+            last,
+            self.goal.de_goal if self.goal else "",
+        )

@@ -1,0 +1,70 @@
+"""Sentences in three languages, and the patterns with slots of ``templates.toml``."""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+
+from training.grammar.scene import Fill, Scene
+from training.grammar.slot import SLOTS, subject_slots
+
+_SLOT = re.compile(r"\{(\w+)")
+_AGREEING = {"person", "be", "have", "like"}
+
+
+@dataclass(frozen=True)
+class Sentence:
+    zh: str
+    en: str
+    de: str
+    #: One of a few set phrases: it stands in the training data however the data is split.
+    is_fixed: bool = False
+
+    def between(self, before: str, after: str) -> "Sentence":
+        zh, en, de = (f"{before}{text}{after}" for text in (self.zh, self.en, self.de))
+        return Sentence(zh, en, de, self.is_fixed)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    zh: str
+    en: str
+    de: str
+
+    def fill(self, scene: Scene) -> Sentence:
+        names = sorted(set(_SLOT.findall(self.zh + self.en + self.de)))
+        fills: dict[str, Fill] = subject_slots(scene) if "person" in names else {}
+        for name in names:
+            if name not in _AGREEING:
+                fills[name] = _another(scene, name, [fill.zh for fill in fills.values()])
+        return Sentence(
+            self.zh.format(**{name: fill.zh for name, fill in fills.items()}),
+            capitalised(self.en.format(**{name: fill.en for name, fill in fills.items()})),
+            capitalised(self.de.format(**{name: fill.de for name, fill in fills.items()})),
+            is_fixed=not names,
+        )
+
+
+def _another(scene: Scene, name: str, taken: list[str]) -> Fill:
+    """A fill that the sentence does not have yet: no ``red and red``."""
+    while True:
+        fill = SLOTS[name.rstrip("0123456789")](scene)
+        if fill.zh not in taken:
+            return fill
+
+
+def _read_patterns() -> dict[str, list[Pattern]]:
+    tables = tomllib.loads(Path(__file__).with_name("templates.toml").read_text("utf-8"))
+    return {
+        topic: [Pattern(*block.strip().splitlines()) for block in text.strip().split("\n\n")]
+        for topic, text in tables.items()
+    }
+
+
+PATTERNS = _read_patterns()
+
+
+def capitalised(text: str) -> str:
+    """With the first letter in upper case; a placeholder that comes first is stepped over, another word is not."""
+    start = next((i for i, letter in enumerate(text) if not "\ue000" <= letter <= "\uf8ff"), len(text))
+    return text[:start] + text[start : start + 1].upper() + text[start + 1 :]

@@ -1,0 +1,1 @@
+"""Delivery of webhooks: claim, sign, post, record."""

@@ -1,0 +1,183 @@
+"""Delivers the webhooks that are due: claim, sign, post, record, many at a time.
+
+One bell's task of a process drains: it claims, and hands each delivery to a thread of its own. Bells that are heard
+meanwhile, and attempts that end, make it look again. So a receiver that does not answer holds one thread and nothing
+else, and no more than a few at one receiver: the ledger counts them over all processes.
+"""
+
+import logging
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import cache
+from random import SystemRandom
+from threading import Event, Lock
+from uuid import UUID, uuid4
+
+from lengthwise import database, queue, settings
+from lengthwise.errors import ConfigurationError, Unavailable
+from lengthwise.ledger.webhooks import delivery, push
+from lengthwise.ledger.webhooks.delivery import Attempt, Due
+from lengthwise.states import DeliveryState
+from worker import drain
+from worker.delivery.backoff import next_delay
+from worker.delivery.outcome import Outcome
+from worker.delivery.post import post
+from worker.delivery.signing import sign
+
+log = logging.getLogger(__name__)
+_random = SystemRandom()
+
+#: Shards whose results become pages in one transaction.
+_PUSHED_SHARDS = 64
+#: Held for longer than an attempt and its records can take, so that a dead process's delivery is due again soon after.
+_HOLD = 2
+#: How often a worker that stops looks whether its attempts have ended.
+_LOOK_SECONDS = 1.0
+
+
+class _Attempts:
+    """The threads of this process, and how many are free."""
+
+    def __init__(self, threads: int) -> None:
+        self._pool = ThreadPoolExecutor(threads, "attempt")
+        self._lock = Lock()
+        self._n_threads, self._n_running = threads, 0
+        #: Set when something may have become due, or free.
+        self.changed = Event()
+        #: Held by the task that drains.
+        self.draining = Lock()
+
+    @property
+    def n_free(self) -> int:
+        return self._n_threads - self._n_running
+
+    @property
+    def n_running(self) -> int:
+        return self._n_running
+
+    def start(self, due: Due, token: UUID) -> None:
+        self._count(1)
+        self._pool.submit(self._run, due, token)
+
+    def _run(self, due: Due, token: UUID) -> None:
+        try:
+            _deliver(due, token)
+        except Unavailable as error:
+            log.warning("an attempt was not recorded, and will be repeated: %s", error)
+        except ConfigurationError as error:
+            log.error("a webhook was not sent, and will be when this is mended: %s", error)
+        except Exception as error:  # its message may hold what a stranger sent
+            log.error("an attempt ended with an unexpected %s", type(error).__name__)
+        finally:
+            self._count(-1)
+            self.changed.set()
+
+    def _count(self, change: int) -> None:
+        with self._lock:
+            self._n_running += change
+
+
+@cache
+def _attempts() -> _Attempts:
+    return _Attempts(settings.get().webhook_concurrency)
+
+
+def forget() -> None:
+    """The next delivery reads the settings again."""
+    _attempts.cache_clear()
+
+
+def deliver() -> None:
+    """The bell's task: delivers until nothing is due and no attempt is running, or its slice of time is over."""
+    attempts = _attempts()
+    attempts.changed.set()
+    # Where another task drains, it looks again. If it was about to end, one of the two sees the other.
+    while attempts.changed.is_set() and attempts.draining.acquire(blocking=False):
+        try:
+            is_over = _drain(attempts)
+        finally:
+            attempts.draining.release()
+        if not is_over:
+            queue.ring(queue.DELIVER)
+            return
+
+
+def _drain(attempts: _Attempts) -> bool:
+    """Returns whether there is nothing left to do: False at the end of the slice."""
+    ends_at = time.monotonic() + settings.get().slice_seconds
+    while not drain.is_stopping():
+        if time.monotonic() >= ends_at:
+            return False
+        attempts.changed.clear()
+        try:
+            is_more = _push() | _start(attempts)
+        except Unavailable as error:
+            log.warning("leaving deliveries until the sweep rings: %s", error)
+            return True
+        if is_more and attempts.n_free:
+            continue
+        if not attempts.n_running and not attempts.changed.is_set():
+            return True
+        attempts.changed.wait(max(0.0, ends_at - time.monotonic()))
+    # A worker that stops lets its attempts end: each is over within its time-out.
+    attempts.changed.clear()
+    while attempts.n_running:
+        attempts.changed.wait(_LOOK_SECONDS)
+        attempts.changed.clear()
+    return True
+
+
+def _push() -> bool:
+    """Makes pages of results that were settled. Returns whether there may be more."""
+    with database.translated(), database.engine().begin() as connection:
+        return push.write_pages(connection, shards=_PUSHED_SHARDS) > 0
+
+
+def _start(attempts: _Attempts) -> bool:
+    """Starts attempts for what is due, as far as threads are free. Returns whether there may be more."""
+    if not attempts.n_free:
+        return True
+    token, current = uuid4(), settings.get()
+    with database.translated(), database.engine().begin() as connection:
+        found, is_more = delivery.claim_due(
+            connection,
+            token,
+            limit=attempts.n_free,
+            lane_limit=current.webhook_receiver_concurrency,
+            hold_seconds=_HOLD * current.webhook_timeout_seconds,
+        )
+    for due in found:
+        attempts.start(due, token)
+    return is_more
+
+
+def _deliver(due: Due, token: UUID) -> None:
+    started_at = datetime.now(UTC)
+    outcome = _post(due, int(started_at.timestamp()))
+    state, seconds = next_step(due.attempts + 1, outcome)
+    attempt = Attempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_head)
+    failing_seconds = settings.get().webhook_failing_seconds
+    with database.translated(), database.engine().begin() as connection:
+        if not delivery.record(connection, due, token, attempt, state, seconds, failing_seconds):
+            log.warning("a delivery was no longer ours: its attempt was not written")
+
+
+def _post(due: Due, timestamp: int) -> Outcome:
+    current = settings.get()
+    secrets, signing_keys = due.keys()
+    return post(
+        due.url,
+        due.body,
+        sign(secrets, f"msg_{due.id.hex}", timestamp, due.body, signing_keys),
+        allowed=current.webhook_allowed_networks,
+        timeout=current.webhook_timeout_seconds,
+    )
+
+
+def next_step(attempt: int, outcome: Outcome) -> tuple[DeliveryState, float | None]:
+    """Where the ``attempt``-th outcome (from 1) leaves a delivery, and the seconds until it is tried again."""
+    if outcome.delivered:
+        return DeliveryState.DELIVERED, None
+    seconds = None if outcome.gone else next_delay(attempt, outcome.retry_after, _random)
+    return (DeliveryState.FAILED, None) if seconds is None else (DeliveryState.PENDING, seconds)

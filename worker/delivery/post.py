@@ -1,0 +1,135 @@
+"""One attempt to deliver a webhook over HTTP, whatever the receiver does.
+
+No redirect is followed, no proxy is taken from the environment, nothing is retried, no connection is kept.
+Knows nothing about signatures, jobs or the database.
+"""
+
+import contextlib
+import logging
+import ssl
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+
+import httpcore
+
+from lengthwise.errors import InvalidInput
+from lengthwise.webhooks.reserved import Network
+from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, parse
+from worker.delivery.address import GuardedBackend
+from worker.delivery.outcome import Outcome, head_of, retry_after_of
+from worker.delivery.stream import Deadline
+
+#: Seconds for looking the name up and connecting, and again for TLS.
+CONNECT_SECONDS = 5.0
+#: Seconds for a body after its status: the status has decided, the body is for people who look into failures.
+BODY_SECONDS = 2.0
+MAX_BODY_BYTES = 4096
+
+USER_AGENT = "lengthwise-webhook/1"
+
+# At DEBUG it writes hosts and headers, signatures among them, into the log.
+logging.getLogger("httpcore").setLevel(logging.WARNING)
+
+FAILURES = (
+    InvalidInput,
+    Unresolvable,
+    httpcore.NetworkError,
+    httpcore.TimeoutException,
+    httpcore.ProtocolError,
+)
+
+
+def post(
+    target_url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    *,
+    allowed: Sequence[Network] = (),
+    timeout: float = 15.0,
+    ssl_context: ssl.SSLContext | None = None,
+) -> Outcome:
+    """POST ``body``, JSON unless ``headers`` says otherwise, to ``target_url``, and say what came of it.
+
+    It is over within ``timeout`` seconds of the wall clock, name look-up and the answer's body included. Only
+    public addresses and those in ``allowed`` are dialled. At most 4 KiB of the answer's body are kept.
+    ``ssl_context`` replaces the public certificate authorities. Whatever the receiver or the network does
+    ends as an ``Outcome``.
+    """
+    begun = time.monotonic()
+    try:
+        outcome = _exchange(parse(target_url), body, headers, allowed, Deadline(begun + timeout), ssl_context)
+    except FAILURES as failure:
+        outcome = Outcome(error=_code(failure))
+    return replace(outcome, seconds=time.monotonic() - begun)
+
+
+def _exchange(
+    target: Target,
+    body: bytes,
+    headers: Mapping[str, str],
+    allowed: Sequence[Network],
+    deadline: Deadline,
+    ssl_context: ssl.SSLContext | None,
+) -> Outcome:
+    url = httpcore.URL(
+        scheme=target.scheme.encode(),
+        host=target.host.encode(),
+        port=target.port,
+        target=target.path.encode(),
+    )
+    with (
+        httpcore.ConnectionPool(
+            ssl_context=ssl_context or _public_authorities(),
+            max_connections=1,
+            network_backend=GuardedBackend(allowed, deadline),
+        ) as pool,
+        pool.stream(
+            "POST",
+            url,
+            headers=_headers(target, body, headers),
+            content=body,
+            extensions={"timeout": {"connect": CONNECT_SECONDS}},
+        ) as response,
+    ):
+        deadline.shorten(BODY_SECONDS)
+        error = "redirect" if 300 <= response.status < 400 else None
+        return Outcome(response.status, error, retry_after_of(response.headers), head_of(_read(response)))
+
+
+def _read(response: httpcore.Response) -> bytes:
+    head = b""
+    with contextlib.suppress(*FAILURES):
+        for chunk in response.iter_stream():
+            head += chunk
+            if len(head) >= MAX_BODY_BYTES:
+                break
+    return head[:MAX_BODY_BYTES]
+
+
+def _headers(target: Target, body: bytes, headers: Mapping[str, str]) -> list[tuple[str, str]]:
+    ours = {"host": target.authority, "content-length": str(len(body)), "connection": "close"}
+    defaults = {"content-type": "application/json", "user-agent": USER_AGENT, "accept": "*/*"}
+    return list({**defaults, **{name.lower(): value for name, value in headers.items()}, **ours}.items())
+
+
+def _code(failure: Exception) -> str:
+    match failure:
+        case ForbiddenAddress():
+            return "forbidden_address"
+        case InvalidInput():
+            return "invalid_url"
+        case Unresolvable():
+            return "unresolvable"
+        case httpcore.TimeoutException():
+            return "timeout"
+        case httpcore.NetworkError():
+            return str(failure)
+        case _:
+            return "protocol"
+
+
+@cache
+def _public_authorities() -> ssl.SSLContext:
+    return httpcore.default_ssl_context()

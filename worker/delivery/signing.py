@@ -1,0 +1,42 @@
+"""Signatures of webhooks, after Standard Webhooks 1.0.0: symmetric, ``v1``, and by ed25519, ``v1a``.
+
+https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+Pure: knows neither the clock nor where secrets are kept.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Sequence
+
+from lengthwise.webhooks.secret import check_secret, key_of, new_secret, private_key_of
+
+__all__ = ["check_secret", "new_secret", "sign"]
+
+
+def sign(
+    secrets: Sequence[str], message_id: str, timestamp: int, body: bytes, signing_keys: Sequence[str] = ()
+) -> dict[str, str]:
+    """The three headers that let a receiver trust ``body``, with one signature for each secret and each ed25519 key.
+
+    ``message_id`` stays the same over all attempts; ``timestamp`` is this attempt's, in whole Unix seconds.
+    Raises ``ValueError`` without a secret or for an id with a full stop, ``InvalidInput`` for a bad secret.
+    """
+    if not secrets:
+        raise ValueError("a webhook is signed with at least one secret")
+    # The signed text joins its parts with full stops: one inside the id could be moved into the timestamp.
+    if not message_id or "." in message_id:
+        raise ValueError("a webhook's id is not empty and has no full stop")
+    content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)
+    return {
+        "webhook-id": message_id,
+        "webhook-timestamp": str(timestamp),
+        "webhook-signature": " ".join(
+            [_signature("v1", hmac.digest(key_of(secret), content, hashlib.sha256)) for secret in secrets]
+            + [_signature("v1a", private_key_of(key).sign(content)) for key in signing_keys]
+        ),
+    }
+
+
+def _signature(version: str, signed: bytes) -> str:
+    return f"{version},{base64.b64encode(signed).decode('ascii')}"

@@ -1,0 +1,1 @@
+"""The engine torch: transformers' modules, our attention, caches, layers and decoding loop."""

@@ -1,0 +1,1 @@
+"""Attention: its interface, plans, caches and kernels."""

@@ -1,0 +1,1 @@
+"""Batches inside a model: stepped, sampled or searched until every row has ended."""

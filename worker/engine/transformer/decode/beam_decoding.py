@@ -1,0 +1,105 @@
+"""Runs a batch of beam searches to its end, step by step. Each hypothesis is a row, those of a request side by side."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import torch
+
+from worker.engine.protocol import Completion, FinishReason
+from worker.engine.transformer.decode.beam import Candidate, Rules, Search, width
+from worker.engine.transformer.decode.decoding import Stepper
+from worker.engine.transformer.decode.sampling import suppress
+from worker.engine.transformer.decode.vocabulary import Vocabulary
+
+
+class BeamStepper(Stepper, Protocol):
+    """One whose rows may also be repeated by ``keep``."""
+
+    def reorder(self, rows: Sequence[int]) -> None:
+        """Gives each row what the named one has written; both read the same source."""
+        ...
+
+
+def search(
+    stepper: BeamStepper, searches: Mapping[int, Search], vocabulary: Vocabulary, rules: Rules
+) -> Iterator[Completion]:
+    """Runs searches of as many beams each, by their requests' ids, in the order of the stepper's rows; yields
+    completions in the order in which they finish.
+    """
+    batch = _Batch(stepper, searches, vocabulary, rules)
+    while batch.searches:
+        yield from batch.advance()
+
+
+class _Batch:
+    def __init__(
+        self, stepper: BeamStepper, searches: Mapping[int, Search], vocabulary: Vocabulary, rules: Rules
+    ) -> None:
+        self.stepper, self.searches, self.vocabulary, self.rules = stepper, dict(searches), vocabulary, rules
+        self._tokens: torch.Tensor | None = None
+
+    @torch.inference_mode()
+    def advance(self) -> list[Completion]:
+        """One id for every hypothesis; returns the answers that this makes whole."""
+        logits = self.stepper.start() if self._tokens is None else self.stepper.step(self._tokens)
+        counts = [len(each.running) for each in self.searches.values()]
+        self._choose(logits, counts)
+        self._go_on(counts, logits.device)
+        finished = [_completion(number, each) for number, each in self.searches.items() if not each.running]
+        self.searches = {number: each for number, each in self.searches.items() if each.running}
+        return finished
+
+    def _choose(self, logits: torch.Tensor, counts: Sequence[int]) -> None:
+        searches = self.searches.values()
+        known = [hypothesis.score for each in searches for hypothesis in each.running]
+        likely = self._log_probabilities(logits)
+        wanted = max(width(each.beams, len(self.vocabulary.ends)) for each in searches)
+        best, ids = likely.topk(min(wanted, likely.shape[1]))
+        best += torch.tensor(known, dtype=best.dtype, device=best.device)[:, None]
+        rows = zip(best.tolist(), ids.tolist(), strict=True)
+        for each, count in zip(searches, counts, strict=True):
+            own = [next(rows) for _ in range(count)]
+            if each.forced is None:
+                each.take(_candidates(own))
+            else:
+                each.force()
+
+    def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
+        """``[rows, vocabulary]``; −∞ where an id must never be written."""
+        likely = torch.log_softmax(logits.float(), dim=1)
+        suppress(likely, self.vocabulary)
+        return torch.log_softmax(likely, dim=1) if self.rules.is_renormalized else likely
+
+    def _go_on(self, counts: Sequence[int], device: torch.device) -> None:
+        """Moves the rows to where their hypotheses are now, and takes out those of whoever is done."""
+        rows: list[int] = []
+        tokens: list[int] = []
+        first = 0
+        for each, count in zip(self.searches.values(), counts, strict=True):
+            rows += [first + hypothesis.parent for hypothesis in each.running]
+            tokens += [hypothesis.token for hypothesis in each.running]
+            first += count
+        if not rows:
+            return
+        if [len(each.running) for each in self.searches.values()] != counts:
+            self.stepper.keep(rows)
+        elif rows != list(range(first)):
+            self.stepper.reorder(rows)
+        self._tokens = torch.tensor(tokens, device=device)
+
+
+def _completion(number: int, search: Search) -> Completion:
+    best = search.best
+    reason = FinishReason.LENGTH if best.is_cut else FinishReason.STOP
+    return Completion(number, best.tokens, reason, log_probability=best.score)
+
+
+def _candidates(own: Sequence[tuple[list[float], list[int]]]) -> list[Candidate]:
+    """Of a request's rows, best first."""
+    found = [
+        Candidate(score, parent, token)
+        for parent, (scores, ids) in enumerate(own)
+        for score, token in zip(scores, ids, strict=True)
+        if score > -torch.inf
+    ]
+    return sorted(found, key=lambda candidate: -candidate.score)

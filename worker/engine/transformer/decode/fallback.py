@@ -1,0 +1,68 @@
+"""Architectures that our steppers do not know: transformers' ``generate`` on the padded batch, our rules inside it.
+
+Slower, and a row's answer may differ in its last bits with its neighbours. Limits, stops, prefixes and draws are the
+same.
+"""
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import torch
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
+
+from worker.engine.protocol import Completion
+from worker.engine.transformer.decode.sampling import choose
+from worker.engine.transformer.decode.sequence import Running
+from worker.engine.transformer.decode.vocabulary import Vocabulary
+
+
+def generate(
+    model: Any, inputs: Sequence[Sequence[int]], rows: Sequence[Running], vocabulary: Vocabulary, steps: int
+) -> Iterator[Completion]:
+    """Runs at most ``steps`` steps, then yields the completions in the order in which they finished."""
+    finished: list[Running] = []
+    _run(model, inputs, _Rules(rows, vocabulary, finished), steps)
+    yield from (row.completion() for row in finished)
+
+
+class _Rules:
+    """Both of transformers' hooks: picks each row's token as its scores pass, and says which rows have ended."""
+
+    def __init__(self, rows: Sequence[Running], vocabulary: Vocabulary, finished: list[Running]) -> None:
+        self.rows, self.vocabulary, self.finished = rows, vocabulary, finished
+
+    def pick(self, _: torch.Tensor, scores: torch.Tensor, **__: Any) -> torch.Tensor:
+        chosen = choose(scores, self.rows, self.vocabulary)
+        pairs = zip(self.rows, chosen, strict=True)
+        self.finished += [row for row, token in pairs if row.is_live and row.take(token)]
+        only = torch.full_like(scores, -torch.inf)
+        return only.scatter_(1, torch.tensor(chosen, device=scores.device)[:, None], 0)
+
+    def ended(self, ids: torch.Tensor, _: torch.Tensor, **__: Any) -> torch.Tensor:
+        return torch.tensor([not row.is_live for row in self.rows], device=ids.device)
+
+
+@torch.inference_mode()
+def _run(model: Any, inputs: Sequence[Sequence[int]], rules: _Rules, steps: int) -> None:
+    width, vocabulary = max(len(tokens) for tokens in inputs), rules.vocabulary
+    padding = [[0] * (width - len(tokens)) for tokens in inputs]
+    at_the_end = model.config.is_encoder_decoder
+    pairs = list(zip(inputs, padding, strict=True))
+    pad = [[vocabulary.pad] * len(gap) for gap in padding]
+    ids = [[*tokens, *gap] if at_the_end else [*gap, *tokens] for tokens, gap in zip(inputs, pad, strict=True)]
+    seen = [[1] * len(tokens) + gap if at_the_end else gap + [1] * len(tokens) for tokens, gap in pairs]
+    model.generate(
+        torch.tensor(ids, device=model.device),
+        attention_mask=torch.tensor(seen, device=model.device),
+        generation_config=GenerationConfig(
+            max_new_tokens=steps,
+            do_sample=False,
+            pad_token_id=vocabulary.pad,
+            decoder_start_token_id=vocabulary.start if at_the_end else None,
+        ),
+        logits_processor=LogitsProcessorList([rules.pick]),
+        stopping_criteria=StoppingCriteriaList([rules.ended]),
+    )

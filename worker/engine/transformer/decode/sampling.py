@@ -1,0 +1,61 @@
+"""Picks each row's next token from its scores."""
+
+from collections.abc import Sequence
+
+import torch
+
+from worker.engine.protocol import Sampling
+from worker.engine.transformer.decode.sequence import Running
+from worker.engine.transformer.decode.vocabulary import Vocabulary
+from worker.engine.transformer.native.tokens import greatest
+
+
+def suppress(scores: torch.Tensor, vocabulary: Vocabulary) -> None:
+    """Makes −∞ of the ``scores`` ``[rows, vocabulary]`` of ids that must never be written, in place."""
+    if vocabulary.suppressed:
+        scores.index_fill_(1, torch.tensor(vocabulary.suppressed, device=scores.device), -torch.inf)
+
+
+def choose(logits: torch.Tensor, rows: Sequence[Running], vocabulary: Vocabulary) -> list[int]:
+    """One id for each row of ``logits`` ``[rows, vocabulary]``, which are changed in place.
+
+    A row's draw follows from its own scores and its own generator.
+    """
+    suppress(logits, vocabulary)
+    chosen = greatest(logits)
+    for row, running in enumerate(rows):
+        if not running.is_live:
+            continue
+        if running.forced is not None:
+            chosen[row] = running.forced
+        elif running.request.sampling.temperature > 0:
+            chosen[row] = draw(logits[row], running.request.sampling, running.random.random())
+    _score(logits, rows, chosen)
+    return chosen
+
+
+def _score(logits: torch.Tensor, rows: Sequence[Running], chosen: Sequence[int]) -> None:
+    """Adds what was chosen to the probability of the answers of which that is asked."""
+    asked = [row for row, running in enumerate(rows) if running.is_scored]
+    if not asked:
+        return
+    # Row by row, as a classifier's probabilities: no row's last bits are its neighbours'.
+    found = [logits[row, chosen[row]].float() - logits[row].float().logsumexp(0) for row in asked]
+    for row, log_probability in zip(asked, torch.stack(found).tolist(), strict=True):
+        rows[row].log_probability += log_probability
+
+
+def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:
+    """The id at ``point`` (0 to 1) of the distribution after temperature, ``top_k`` and ``top_p``, in that order."""
+    scores = logits.float() / sampling.temperature
+    kept = min(sampling.top_k or len(scores), len(scores))
+    values, ids = torch.topk(scores, kept)
+    shares = torch.softmax(values, dim=0).double()
+    if sampling.top_p < 1:
+        # A token stays while those before it have not reached top_p.
+        before = shares.cumsum(0) - shares
+        before[0] = -1
+        shares = shares * (before < sampling.top_p)
+    reached = shares.cumsum(0)
+    place = int(torch.searchsorted(reached, point * reached[-1], right=True))
+    return int(ids[min(place, kept - 1)])

@@ -1,0 +1,77 @@
+"""One request while it runs: what it has written, and why it ends."""
+
+from collections.abc import Callable, Sequence
+from random import Random
+
+from worker.engine.protocol import Completion, FinishReason, Request
+from worker.engine.transformer.decode.vocabulary import Vocabulary
+
+#: Turns token ids into text, special tokens included.
+Decode = Callable[[Sequence[int]], str]
+
+#: Tokens decoded beyond a stop string's bytes: a token may be part of a character, or stand for no text.
+_TAIL_MARGIN = 8
+
+
+class Running:
+    """A request's answer as it grows. ``limit`` tokens at most; ``forced`` ids are written before them, uncounted."""
+
+    def __init__(
+        self,
+        request: Request,
+        vocabulary: Vocabulary,
+        limit: int,
+        forced: Sequence[int] = (),
+        decode: Decode | None = None,
+    ) -> None:
+        self.request = request
+        self.random = Random(request.sampling.seed)  # noqa: S311 — a draw to be repeated, not a secret
+        self.finish_reason = None if limit > 0 else FinishReason.LENGTH
+        self.log_probability = 0.0
+        self._tokens: list[int] = []
+        self._forced = list(reversed(forced))
+        self.limit = limit
+        self._ends = vocabulary.ends
+        self._decode = decode
+        #: Steps it can take at most.
+        self.steps = len(self._forced) + limit
+        self._tail = max((len(text.encode()) for text in request.stop), default=0) + _TAIL_MARGIN
+
+    @property
+    def is_live(self) -> bool:
+        return self.finish_reason is None
+
+    @property
+    def forced(self) -> int | None:
+        """The id to write next whatever the model says; ``None`` where the model decides."""
+        return self._forced[-1] if self._forced else None
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether the probability of the next token counts."""
+        return self.request.is_scored and self.is_live and not self._forced
+
+    def take(self, token: int) -> bool:
+        """Adds the next id; says whether the answer ends with it."""
+        if self._forced:
+            self._forced.pop()
+        elif token in self._ends:
+            self.finish_reason = FinishReason.STOP
+        else:
+            self._tokens.append(token)
+            if self._meets_a_stop():
+                self.finish_reason = FinishReason.STOP
+            elif len(self._tokens) >= self.limit:
+                self.finish_reason = FinishReason.LENGTH
+        return not self.is_live
+
+    def completion(self) -> Completion:
+        assert self.finish_reason is not None  # noqa: S101 — only the finished are asked
+        score = self.log_probability if self.request.is_scored else None
+        return Completion(self.request.id, tuple(self._tokens), self.finish_reason, log_probability=score)
+
+    def _meets_a_stop(self) -> bool:
+        if not self.request.stop or self._decode is None:
+            return False
+        tail = self._decode(self._tokens[-self._tail :])
+        return any(stop in tail for stop in self.request.stop)

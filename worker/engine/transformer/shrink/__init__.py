@@ -1,0 +1,1 @@
+"""Smaller models of models: pruned, sparse, quantized, and compared."""

@@ -1,0 +1,1 @@
+"""Weights: found, checked against their manifest, and brought into memory."""

@@ -1,0 +1,1 @@
+"""Generation: claim, plan, generate, settle, around an engine that stays loaded."""

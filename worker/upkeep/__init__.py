@@ -1,0 +1,1 @@
+"""What time alone must mend: the sweep and its clock."""
