@@ -29,3 +29,11 @@ def test_the_table_of_families_is_that_of_the_engine() -> None:
         *((architecture.value, "yes") for architecture in FITTING),
         ("fallback", "no"),
     }
+
+
+def test_every_decision_has_its_summary_in_one_line() -> None:
+    for page in (ROOT / "docs" / "decisions").glob("*.md"):
+        title, blank, summary, end, *_ = page.read_text("utf-8").splitlines()
+        assert title.startswith(f"# {int(page.name[:4])}. "), page.name
+        assert (blank, end) == ("", "") and summary[0] == summary[-1] == "*", page.name
+        assert len(summary) <= 100, page.name
