@@ -21,9 +21,9 @@ from api.jobs.schema import JobHeader, Webhook
 from api.problem import invalid
 from lengthwise import kinds
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.kinds import line as lines
 from lengthwise.kinds import pool as pools
-from lengthwise.kinds.kind import Item, Kind, Model, Params, Prompt, unknown, unknown_field
+from lengthwise.kinds import result_line as lines
+from lengthwise.kinds.kind import JobItem, JobParams, Kind, KindModel, Prompt, unknown, unknown_field
 from lengthwise.ledger.jobs.idempotency import Named
 from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
 from lengthwise.models import tokenizer
@@ -46,7 +46,7 @@ class Order:
 
     header: JobHeader
     kind: Kind
-    params: Params
+    params: JobParams
     spec: ModelSpec
     webhook_secret: str | None
 
@@ -75,7 +75,7 @@ def order(head: Any, catalog: Catalog, current: Settings) -> Order:
     return Order(header, kind, params, spec, webhook_secret(header.webhook, current))
 
 
-def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> ModelSpec:
+def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) -> ModelSpec:
     serving = catalog.serving(kind.name)
     if header.model is not None:
         serving = [spec for spec in serving if spec.name == header.model]
@@ -85,7 +85,7 @@ def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> 
         raise unknown("model for this kind", [], "kind")
     fitting = [spec for spec in serving if kind.serves(spec, params)]
     if not fitting:
-        raise kind.unserved(serving)
+        raise kind.unserved_error(serving)
     return fitting[0]
 
 
@@ -201,9 +201,9 @@ class Intake:
         order = self.order
         return order.spec.context, int(order.kind.decoding(order.spec, order.params).max_new_tokens > 0)
 
-    def _prompts(self, items: list[Item], first: int) -> list[list[Prompt]]:
+    def _prompts(self, items: list[JobItem], first: int) -> list[list[Prompt]]:
         kind, params = self.order.kind, self.order.params
-        model = Model(self.order.spec, tokenizer.counting(self.order.spec))
+        model = KindModel(self.order.spec, tokenizer.counting(self.order.spec))
         try:
             return kind.prompts(model, params, items)
         except InvalidInput as error:

@@ -8,13 +8,13 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, create_model
 
 from lengthwise.kinds import KINDS
-from lengthwise.kinds.kind import Text, Wire
+from lengthwise.kinds.kind import RequestPart, Text
 
 PriorityName = Literal["interactive", "normal", "background"]
 StateName = Literal["queued", "running", "completed", "cancelled", "expired"]
 
 
-class Webhook(Wire):
+class Webhook(RequestPart):
     """Where a job's end is announced, signed as Standard Webhooks has it."""
 
     url: Text = Field(max_length=2000, examples=["https://example.com/hooks/lengthwise"])
@@ -36,7 +36,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_dated)]
 
 
-class JobHeader(Wire):
+class JobHeader(RequestPart):
     """What every job says besides its kind's parameters and its items."""
 
     kind: Text = Field(max_length=40)

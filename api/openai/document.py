@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from api.openai.schema import ErrorAnswer, NewBatch
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.kinds.openai.line import Line
+from lengthwise.kinds.openai.line import LineKind
 
 #: An example's message, type, param and code, and what the status means.
 _MEANINGS: dict[int | str, tuple[str, str, str, str | None, str | None]] = {
@@ -148,12 +148,12 @@ _QUESTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def question(kind: Line) -> dict[str, Any]:
+def question(kind: LineKind) -> dict[str, Any]:
     """The body of a request of its own."""
     return body(_form(kind).__name__, _QUESTIONS[kind.name][0])
 
 
-def _form(kind: Line) -> type[BaseModel]:
+def _form(kind: LineKind) -> type[BaseModel]:
     form = kind.item_type.model_fields["body"].annotation
     assert isinstance(form, type) and issubclass(form, BaseModel)  # noqa: S101 — what lines are made of
     return form

@@ -6,37 +6,42 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Model, Prompt
-from lengthwise.kinds.sampling import Sampled, SamplingParams, alone, trimmed
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
 from lengthwise.models.catalog import GenerateOptions
 
 
-class Params(SamplingParams):
+class GenerateParams(SamplingParams):
     pass
 
 
-class Item(kind.Item):
+class GenerateItem(kind.JobItem):
     text: kind.Text = Field(min_length=1, description="The prompt.")
 
     def texts(self) -> list[str]:
         return [self.text]
 
 
-class Generate(Sampled):
+class GenerateKind(SampledKind):
     name: ClassVar[str] = "generate"
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]] = Item
+    params_type: ClassVar[type[kind.JobParams]] = GenerateParams
+    item_type: ClassVar[type[kind.JobItem]] = GenerateItem
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+        self, model: KindModel, params: GenerateParams, items: Sequence[GenerateItem], *, retry: bool = False
     ) -> list[list[Prompt]]:
         options = model.spec.generate or GenerateOptions()
         before = model.tokenizer.special(options.prefix)
         encoded = model.tokenizer.encode([item.text for item in items], framed=not before)
-        return alone(model.spec, params, (before + ids for ids in encoded) if before else encoded)
+        return single_prompts(model.spec, params, (before + ids for ids in encoded) if before else encoded)
 
     def output(
-        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: GenerateParams,
+        item: GenerateItem,
+        prompts: Sequence[Prompt],
+        answers: Sequence[ModelAnswer],
     ) -> dict[str, Any] | None:
         text = trimmed(answers[0].text, params.stop)
         return {"text": text, "finish_reason": answers[0].finish_reason} | params.scored(answers)

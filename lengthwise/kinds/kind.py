@@ -37,13 +37,13 @@ def _is_finite(value: Any) -> bool:
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
-class Strict(BaseModel):
+class StrictModel(BaseModel):
     """Unknown fields are mistakes, and values are never quietly converted."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Wire(Strict):
+class RequestPart(StrictModel):
     """A part of a request that says itself which fields it has."""
 
     @model_validator(mode="before")
@@ -60,7 +60,7 @@ class Wire(Strict):
         return list(cls.model_fields)
 
 
-class Item(Strict):
+class JobItem(StrictModel):
     """One text and what the caller wants back beside its result.
 
     A job has a million of them: nothing here calls into Python for one without metadata. That the fields are known
@@ -77,7 +77,7 @@ class Item(Strict):
         raise NotImplementedError
 
 
-class Params(Wire):
+class JobParams(RequestPart):
     """What holds for a whole job."""
 
     def shared_texts(self) -> list[str]:
@@ -108,7 +108,7 @@ class Prompt(NamedTuple):
     is_careful: bool = False
 
 
-class Answer(NamedTuple):
+class ModelAnswer(NamedTuple):
     """What the engine made of one prompt. ``finish_reason`` is stop, length, label or vector."""
 
     text: str
@@ -122,7 +122,7 @@ class Answer(NamedTuple):
     log_probability: float | None = None
 
 
-class ScoredParams(Params):
+class ScoringParams(JobParams):
     """Of kinds whose answers are written."""
 
     score: bool = Field(
@@ -130,7 +130,7 @@ class ScoredParams(Params):
         description="Gives each output a score: the natural logarithm of the answer's probability. It costs some time.",
     )
 
-    def scored(self, answers: Sequence[Answer]) -> dict[str, float | None]:
+    def scored(self, answers: Sequence[ModelAnswer]) -> dict[str, float | None]:
         """What to add to an output of these answers; ``None`` where the engine does not know it."""
         if not self.score:
             return {}
@@ -140,7 +140,7 @@ class ScoredParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
+class KindModel:
     """A model as kinds see it."""
 
     spec: ModelSpec
@@ -148,22 +148,22 @@ class Model:
 
 
 class Kind(Protocol):
-    """``P`` and ``I`` are this kind's own subclasses of ``Params`` and ``Item``."""
+    """``P`` and ``I`` are this kind's own subclasses of ``JobParams`` and ``JobItem``."""
 
     name: ClassVar[str]
-    params_type: ClassVar[type[Params]]
-    item_type: ClassVar[type[Item]]
+    params_type: ClassVar[type[JobParams]]
+    item_type: ClassVar[type[JobItem]]
     #: Whether each item says how it is decoded (``decoding_of``), rather than the job for all (``decoding``).
-    is_per_item: ClassVar[bool]
+    decodes_per_item: ClassVar[bool]
     #: How often an item is asked in all where its answers are of no use, and the error it ends with then.
-    most_asked: ClassVar[int]
-    useless: ClassVar[str]
+    max_attempts: ClassVar[int]
+    exhausted_error: ClassVar[str]
 
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         """Whether this model can do a job of these parameters."""
         ...
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
         """The error for parameters that none of these models serves; it lists what they do serve."""
         ...
 
@@ -174,15 +174,17 @@ class Kind(Protocol):
     def decoding(self, spec: ModelSpec, params: Any) -> Decoding: ...
 
     def decoding_of(self, spec: ModelSpec, params: Any, item: Any, n_asked: int) -> Decoding:
-        """One item's own, where ``is_per_item``; it was asked ``n_asked`` times before, to no use."""
+        """One item's own, where ``decodes_per_item``; it was asked ``n_asked`` times before, to no use."""
         ...
 
-    def prompts(self, model: Model, params: Any, items: Sequence[Any], *, retry: bool = False) -> list[list[Prompt]]:
+    def prompts(
+        self, model: KindModel, params: Any, items: Sequence[Any], *, retry: bool = False
+    ) -> list[list[Prompt]]:
         """For each item its prompts, mostly one; ``retry`` asks for the careful way after ``output`` gave None."""
         ...
 
     def output(
-        self, model: Model, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self, model: KindModel, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[ModelAnswer]
     ) -> dict[str, Any] | None:
         """The item's output, or None if the answers cannot be used and the careful way is to be tried."""
         ...
@@ -194,7 +196,7 @@ class Kind(Protocol):
         ...
 
     def failed(self, index: int, item: Any, code: str, status: ResultStatus = ..., /) -> bytes:
-        """The line of an item without output; ``code`` is one of ``lengthwise.kinds.line.ERRORS``."""
+        """The line of an item without output; ``code`` is one of ``lengthwise.kinds.result_line.ERRORS``."""
         ...
 
 
@@ -209,7 +211,7 @@ class Undemanding:
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         return True
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
         return unknown("model for this kind", [], "kind")
 
     def check(self, spec: ModelSpec, params: Any, item: Any) -> None:

@@ -2,15 +2,15 @@
 
 from typing import Any, ClassVar
 
-from lengthwise.kinds import line as lines
+from lengthwise.kinds import result_line as lines
 from lengthwise.kinds.kind import Decoding
 from lengthwise.models.catalog import ModelSpec
 
 
-class Native:
-    is_per_item: ClassVar[bool] = False
-    most_asked: ClassVar[int] = 2
-    useless: ClassVar[str] = "placeholder_lost"
+class NativeKind:
+    decodes_per_item: ClassVar[bool] = False
+    max_attempts: ClassVar[int] = 2
+    exhausted_error: ClassVar[str] = "placeholder_lost"
 
     succeeded = staticmethod(lines.succeeded)
     failed = staticmethod(lines.failed)

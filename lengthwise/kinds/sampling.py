@@ -7,11 +7,11 @@ from pydantic import Field
 
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, Prompt, Text
-from lengthwise.kinds.native import Native
+from lengthwise.kinds.native import NativeKind
 from lengthwise.models.catalog import ModelSpec
 
 
-class SamplingParams(kind.ScoredParams):
+class SamplingParams(kind.ScoringParams):
     max_new_tokens: int | None = Field(default=None, ge=1, description="At most the model's own limit.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 always takes the likeliest token.")
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -20,7 +20,7 @@ class SamplingParams(kind.ScoredParams):
     stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
 
 
-class Sampled(Native, kind.Undemanding):
+class SampledKind(NativeKind, kind.Undemanding):
     """A kind whose answers are drawn as ``SamplingParams`` say."""
 
     def decoding(self, spec: ModelSpec, params: Any) -> Decoding:
@@ -35,7 +35,7 @@ class Sampled(Native, kind.Undemanding):
         )
 
 
-def alone(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
+def single_prompts(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
     """Each sequence as its item's one prompt, with room for what the context leaves: none if it is filled."""
     most, context = _limit(spec, params), spec.context
     return [[Prompt(ids, min(most, context - len(ids)))] for ids in sequences]

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
-from lengthwise.kinds.native import Native
+from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.native import NativeKind
 from lengthwise.models.catalog import ModelSpec, TranslateOptions
 from lengthwise.text import placeholder, sentence
 from lengthwise.text.clean import clean
@@ -19,7 +19,7 @@ from lengthwise.text.clean import clean
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
 
-class Params(kind.ScoredParams):
+class TranslateParams(kind.ScoringParams):
     source: Language | None = Field(default=None, description="The texts' language, unless an item names its own.")
     target: Language | None = Field(default=None, description="The language to translate into, likewise.")
     beams: int = Field(
@@ -31,7 +31,7 @@ class Params(kind.ScoredParams):
     )
 
 
-class Item(kind.Item):
+class TranslateItem(kind.JobItem):
     text: kind.Text = Field(min_length=1)
     source: Language | None = None
     target: Language | None = None
@@ -40,20 +40,20 @@ class Item(kind.Item):
         return [self.text]
 
 
-class Translate(Native):
+class TranslateKind(NativeKind):
     name: ClassVar[str] = "translate"
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]] = Item
+    params_type: ClassVar[type[kind.JobParams]] = TranslateParams
+    item_type: ClassVar[type[kind.JobItem]] = TranslateItem
 
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
+    def serves(self, spec: ModelSpec, params: TranslateParams) -> bool:
         pairs = _options(spec).pairs
         return any(params.source in (None, source) and params.target in (None, target) for source, target in pairs)
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
         pairs = [f"{source}→{target}" for spec in specs for source, target in _options(spec).pairs]
         return kind.unknown("language pair", pairs, "target")
 
-    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
+    def check(self, spec: ModelSpec, params: TranslateParams, item: TranslateItem) -> None:
         pair = _pair(params, item)
         if None in pair:
             raise InvalidInput("neither the job nor this item names the language", "target" if pair[0] else "source")
@@ -61,11 +61,11 @@ class Translate(Native):
             known = [f"{source}→{target}" for source, target in _options(spec).pairs]
             raise kind.unknown("language pair", known, "target")
 
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
+    def decoding(self, spec: ModelSpec, params: TranslateParams) -> Decoding:
         return Decoding(max_new_tokens=spec.max_new_tokens, score=params.score, beams=params.beams)
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+        self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], *, retry: bool = False
     ) -> list[list[Prompt]]:
         texts = [_Layout.of(model.spec, params, item, careful=retry).texts for item in items]
         ids = iter(model.tokenizer.encode(list(chain.from_iterable(texts))))
@@ -77,7 +77,12 @@ class Translate(Native):
         return found
 
     def output(
-        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: TranslateParams,
+        item: TranslateItem,
+        prompts: Sequence[Prompt],
+        answers: Sequence[ModelAnswer],
     ) -> dict[str, Any] | None:
         layout = _Layout.of(model.spec, params, item, careful=any(prompt.is_careful for prompt in prompts))
         text = layout.filled([answer.text for answer in answers], _pair(params, item)[1])
@@ -95,7 +100,7 @@ class _Layout:
     values: tuple[str, ...]
 
     @classmethod
-    def of(cls, spec: ModelSpec, params: Params, item: Item, *, careful: bool) -> "_Layout":
+    def of(cls, spec: ModelSpec, params: TranslateParams, item: TranslateItem, *, careful: bool) -> "_Layout":
         """With marks for placeholders; or around them, where the model cannot carry marks, lost one, or they are more
         than there are marks.
         """
@@ -139,7 +144,7 @@ def _options(spec: ModelSpec) -> TranslateOptions:
     return spec.translate or TranslateOptions(pairs=(("", ""),))
 
 
-def _pair(params: Params, item: Item) -> tuple[str | None, str | None]:
+def _pair(params: TranslateParams, item: TranslateItem) -> tuple[str | None, str | None]:
     return item.source or params.source, item.target or params.target
 
 
@@ -153,7 +158,7 @@ class _Frame:
     max_new_tokens: int
 
     @classmethod
-    def of(cls, model: Model, pair: tuple[str | None, str | None]) -> "_Frame":
+    def of(cls, model: KindModel, pair: tuple[str | None, str | None]) -> "_Frame":
         options, tokenizer = _options(model.spec), model.tokenizer
         source, target = (options.codes.get(code or "", code) for code in pair)
         before = tokenizer.special(options.source_prefix.format(source=source, target=target))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import KINDS
-from lengthwise.kinds.kind import Item, Kind, Model
+from lengthwise.kinds.kind import JobItem, Kind, KindModel
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec, ModerateOptions
 from worker.engine.protocol import Architecture, Request
@@ -51,7 +51,7 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
     if not lines:
         raise ConfigurationError(f"{path} holds no items")
     items = [_item(kind, spec, params, value, f"{path}: line {number}") for number, value in lines]
-    prompts = kind.prompts(Model(spec, tokenizer.of(spec)), params, items)
+    prompts = kind.prompts(KindModel(spec, tokenizer.of(spec)), params, items)
     owners = [place for place, each in enumerate(prompts) for _ in each]
     flat = [prompt for each in prompts for prompt in each]
     for place, prompt in zip(owners, flat, strict=True):
@@ -88,7 +88,7 @@ def _kind(head: dict[str, Any], spec: ModelSpec, architecture: Architecture, pat
     return KINDS[name]
 
 
-def _item(kind: Kind, spec: ModelSpec, params: Any, value: Any, where: str) -> Item:
+def _item(kind: Kind, spec: ModelSpec, params: Any, value: Any, where: str) -> JobItem:
     if isinstance(value, dict) and not value.keys() <= kind.item_type.model_fields.keys():
         raise ConfigurationError(f"{where} is no item of {kind.name}: it has an unknown field")
     try:

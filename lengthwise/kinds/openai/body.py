@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from lengthwise.kinds.kind import Decoding, Strict, Text, Wire, unknown_field
+from lengthwise.kinds.kind import Decoding, RequestPart, StrictModel, Text, unknown_field
 from lengthwise.models.catalog import ModelSpec
 
 #: What callers tell OpenAI about themselves or their account: it changes no answer.
@@ -18,7 +18,7 @@ _ABOUT_THE_CALLER = frozenset(
 )
 
 
-class Body(Strict):
+class LineBody(StrictModel):
     """``neutral`` are fields of OpenAI's that are not honoured, each with the values that ask for nothing."""
 
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
@@ -61,7 +61,7 @@ def _allowed(values: tuple[Any, ...]) -> str:
     return f"is supported as {' or '.join(shown)} alone" if shown else "is not supported here"
 
 
-class TextPart(Wire):
+class TextPart(RequestPart):
     type: Literal["text", "input_text", "output_text"]
     text: Text
 
@@ -74,7 +74,7 @@ def text_of(content: str | list[TextPart]) -> str:
     return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
-class Drawn(Body):
+class SampledBody(LineBody):
     """Of bodies whose answers are written."""
 
     temperature: float = Field(default=0.0, ge=0, le=2)
@@ -92,7 +92,7 @@ class Drawn(Body):
     def decoding(self, spec: ModelSpec, seed: int) -> Decoding:
         """``seed`` is for a body that names none."""
         return Decoding(
-            max_new_tokens=most(spec, self.limit()),
+            max_new_tokens=token_limit(spec, self.limit()),
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
@@ -101,7 +101,7 @@ class Drawn(Body):
         )
 
 
-def most(spec: ModelSpec, limit: int | None) -> int:
+def token_limit(spec: ModelSpec, limit: int | None) -> int:
     return min(limit or spec.max_new_tokens, spec.max_new_tokens)
 
 
@@ -110,5 +110,5 @@ _Stop = Annotated[Text, Field(min_length=1, max_length=64)]
 Stop = _Stop | Annotated[list[_Stop], Field(max_length=4)]
 
 
-def strings(stop: str | list[str] | None) -> list[str]:
+def as_list(stop: str | list[str] | None) -> list[str]:
     return [stop] if isinstance(stop, str) else stop or []

@@ -6,16 +6,16 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text
-from lengthwise.kinds.openai.body import Drawn, Stop, most, strings
-from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
+from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt, Text
+from lengthwise.kinds.openai.body import SampledBody, Stop, as_list, token_limit
+from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams, seed_of, unix_now
 from lengthwise.kinds.sampling import trimmed
 from lengthwise.models.catalog import GenerateOptions, ModelSpec
 
 _Prompt = Annotated[Text, Field(min_length=1)]
 
 
-class CompletionBody(Drawn):
+class CompletionBody(SampledBody):
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
         "n": (1,),
         "best_of": (1,),
@@ -37,40 +37,45 @@ class CompletionBody(Drawn):
         return self.max_tokens
 
     def stops(self) -> list[str]:
-        return strings(self.stop)
+        return as_list(self.stop)
 
     def texts(self) -> list[str]:
-        return strings(self.prompt)
+        return as_list(self.prompt)
 
 
-class CompletionItem(Item[CompletionBody]):
+class CompletionItem(LineItem[CompletionBody]):
     pass
 
 
-class Completions(Line):
+class CompletionsKind(LineKind):
     name: ClassVar[str] = "completions"
     path: ClassVar[str] = "completions"
     serves_as: ClassVar[str] = "generate"
-    item_type: ClassVar[type[kind.Item]] = CompletionItem
+    item_type: ClassVar[type[kind.JobItem]] = CompletionItem
 
-    def decoding_of(self, spec: ModelSpec, params: Params, item: CompletionItem, n_asked: int) -> Decoding:
+    def decoding_of(self, spec: ModelSpec, params: LineParams, item: CompletionItem, n_asked: int) -> Decoding:
         return item.body.decoding(spec, seed_of(item))
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[CompletionItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[CompletionItem], *, retry: bool = False
     ) -> list[list[Prompt]]:
         spec = model.spec
         before = model.tokenizer.special((spec.generate or GenerateOptions()).prefix)
         found = []
         for item in items:
-            limit = most(spec, item.body.limit())
+            limit = token_limit(spec, item.body.limit())
             encoded = model.tokenizer.encode(item.body.texts(), framed=not before)
             sequences = [before + ids for ids in encoded]
             found.append([Prompt(ids, min(limit, spec.context - len(ids))) for ids in sequences])
         return found
 
     def output(
-        self, model: Model, params: Params, item: CompletionItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: LineParams,
+        item: CompletionItem,
+        prompts: Sequence[Prompt],
+        answers: Sequence[ModelAnswer],
     ) -> dict[str, Any] | None:
         stops = item.body.stops()
         choices = [
@@ -85,7 +90,7 @@ class Completions(Line):
         return {
             "id": f"cmpl-{item.request}",
             "object": "text_completion",
-            "created": now(),
+            "created": unix_now(),
             "model": model.spec.name,
             "choices": choices,
         }

@@ -10,16 +10,16 @@ from pydantic_core import to_json
 
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, unknown
-from lengthwise.kinds.line import ERRORS
-from lengthwise.kinds.openai.body import Body
+from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt, Text, unknown
+from lengthwise.kinds.openai.body import LineBody
+from lengthwise.kinds.result_line import ERRORS
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import ResultStatus
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=LineBody)
 
 
-class Item(kind.Item, Generic[B]):
+class LineItem(kind.JobItem, Generic[B]):
     """``id`` is the line's custom_id; ``request`` names it among all lines there ever were."""
 
     id: Annotated[Text, Field(min_length=1, max_length=512)]
@@ -30,7 +30,7 @@ class Item(kind.Item, Generic[B]):
         return self.body.texts()
 
 
-class Params(kind.Params):
+class LineParams(kind.JobParams):
     """Lines have nothing in common."""
 
 
@@ -45,48 +45,52 @@ _NEVER_RUN = {
 }
 
 
-class Line:
+class LineKind:
     """What all endpoints have in common. ``path`` is the endpoint's below /v1, ``serves_as`` a native kind."""
 
     name: ClassVar[str]
     path: ClassVar[str]
     serves_as: ClassVar[str]
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]]
-    is_per_item: ClassVar[bool] = True
-    most_asked: ClassVar[int] = 1
-    useless: ClassVar[str] = "engine_error"
+    params_type: ClassVar[type[kind.JobParams]] = LineParams
+    item_type: ClassVar[type[kind.JobItem]]
+    decodes_per_item: ClassVar[bool] = True
+    max_attempts: ClassVar[int] = 1
+    exhausted_error: ClassVar[str] = "engine_error"
 
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
+    def serves(self, spec: ModelSpec, params: LineParams) -> bool:
         return self.serves_as in spec.kinds
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
         return unknown("model for this endpoint", [spec.name for spec in specs], "model")
 
-    def check(self, spec: ModelSpec, params: Params, item: Any) -> None:
+    def check(self, spec: ModelSpec, params: LineParams, item: Any) -> None:
         """Raises ``InvalidInput`` where the item asks for what this model cannot do."""
 
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
+    def decoding(self, spec: ModelSpec, params: LineParams) -> Decoding:
         raise NotImplementedError("each item has its own")
 
-    def decoding_of(self, spec: ModelSpec, params: Params, item: Any, n_asked: int) -> Decoding:
+    def decoding_of(self, spec: ModelSpec, params: LineParams, item: Any, n_asked: int) -> Decoding:
         return Decoding(max_new_tokens=0)
 
-    def prompts(self, model: Model, params: Any, items: Sequence[Any], *, retry: bool = False) -> list[list[Prompt]]:
+    def prompts(
+        self, model: KindModel, params: Any, items: Sequence[Any], *, retry: bool = False
+    ) -> list[list[Prompt]]:
         raise NotImplementedError
 
     def output(
-        self, model: Model, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self, model: KindModel, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[ModelAnswer]
     ) -> dict[str, Any] | None:
         raise NotImplementedError
 
     def succeeded(
-        self, index: int, item: Item[Any], output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
+        self, index: int, item: LineItem[Any], output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
     ) -> bytes:
         body = output | self.usage(n_input, n_output)
         return _line(item, b'"response":%b,"error":null' % _response(item, 200, body))
 
-    def failed(self, index: int, item: Item[Any], code: str, status: ResultStatus = ResultStatus.FAILED, /) -> bytes:
+    def failed(
+        self, index: int, item: LineItem[Any], code: str, status: ResultStatus = ResultStatus.FAILED, /
+    ) -> bytes:
         if status in _NEVER_RUN:
             named, message = _NEVER_RUN[status]
             return _line(item, b'"response":null,"error":%b' % to_json({"code": named, "message": message}))
@@ -104,15 +108,15 @@ class Line:
         return {"usage": {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output}}
 
 
-def _line(item: Item[Any], rest: bytes) -> bytes:
+def _line(item: LineItem[Any], rest: bytes) -> bytes:
     return b'{"id":"batch_req_%b","custom_id":%b,%b}\n' % (item.request.encode(), to_json(item.id), rest)
 
 
-def _response(item: Item[Any], status: int, body: dict[str, Any]) -> bytes:
+def _response(item: LineItem[Any], status: int, body: dict[str, Any]) -> bytes:
     return to_json({"status_code": status, "request_id": f"req_{item.request}", "body": body})
 
 
-class Reading(Line):
+class ReadingKind(LineKind):
     """Of endpoints whose models write nothing."""
 
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
@@ -120,16 +124,16 @@ class Reading(Line):
         return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
 
 
-def read(model: Model, texts: Sequence[str]) -> list[Prompt]:
+def reading_prompts(model: KindModel, texts: Sequence[str]) -> list[Prompt]:
     """A prompt for each of one item's texts, to which nothing is added."""
     return [Prompt(ids, max_new_tokens=0) for ids in model.tokenizer.encode(texts, framed=True)]
 
 
-def seed_of(item: Item[Any]) -> int:
+def seed_of(item: LineItem[Any]) -> int:
     """For a line that names none: its own, and the same however often it is begun anew."""
     return zlib.crc32(item.request.encode())
 
 
-def now() -> int:
+def unix_now() -> int:
     """In Unix seconds."""
     return int(time.time())

@@ -6,9 +6,9 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Model, Prompt, Text
-from lengthwise.kinds.openai.body import Body, TextPart, text_of
-from lengthwise.kinds.openai.line import Item, Params, Reading, read
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, Text
+from lengthwise.kinds.openai.body import LineBody, TextPart, text_of
+from lengthwise.kinds.openai.line import LineItem, LineParams, ReadingKind, reading_prompts
 from lengthwise.models.catalog import ModerateOptions
 from lengthwise.text.clean import clean
 
@@ -40,7 +40,7 @@ _ALIASES = {
 _Input = Annotated[Text, Field(min_length=1)]
 
 
-class ModerationBody(Body):
+class ModerationBody(LineBody):
     input: _Input | Annotated[list[_Input | TextPart], Field(min_length=1, max_length=256)]
 
     def texts(self) -> list[str]:
@@ -51,23 +51,28 @@ class ModerationBody(Body):
         return [text_of(parts)] if parts else [text for text in self.input if isinstance(text, str)]
 
 
-class ModerationItem(Item[ModerationBody]):
+class ModerationItem(LineItem[ModerationBody]):
     pass
 
 
-class Moderations(Reading):
+class ModerationsKind(ReadingKind):
     name: ClassVar[str] = "moderations"
     path: ClassVar[str] = "moderations"
     serves_as: ClassVar[str] = "moderate"
-    item_type: ClassVar[type[kind.Item]] = ModerationItem
+    item_type: ClassVar[type[kind.JobItem]] = ModerationItem
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[ModerationItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[ModerationItem], *, retry: bool = False
     ) -> list[list[Prompt]]:
-        return [read(model, [clean(text, keep_tags=False) for text in item.texts()]) for item in items]
+        return [reading_prompts(model, [clean(text, keep_tags=False) for text in item.texts()]) for item in items]
 
     def output(
-        self, model: Model, params: Params, item: ModerationItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: LineParams,
+        item: ModerationItem,
+        prompts: Sequence[Prompt],
+        answers: Sequence[ModelAnswer],
     ) -> dict[str, Any] | None:
         options = model.spec.moderate or ModerateOptions()
         return {
@@ -77,7 +82,7 @@ class Moderations(Reading):
         }
 
 
-def _result(answer: Answer, options: ModerateOptions) -> dict[str, Any]:
+def _result(answer: ModelAnswer, options: ModerateOptions) -> dict[str, Any]:
     """``flagged`` heeds every label of the model's own, those too that are none of OpenAI's categories."""
     own = [
         (_ALIASES.get(label.lower(), label.lower()), score)

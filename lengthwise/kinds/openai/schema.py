@@ -13,24 +13,24 @@ import jsonschema_rs
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 from pydantic_core import from_json, to_json
 
-from lengthwise.kinds.kind import Decoding, Text, Wire, finite
+from lengthwise.kinds.kind import Decoding, RequestPart, Text, finite
 
 #: Times that a line is asked in all before it ends as an error.
-MOST_ASKED = 3
+MAX_ATTEMPTS = 3
 #: What it is drawn with when it is asked again: the likeliest answer was of no use.
 _TEMPERATURE = 0.7
 _MAX_SCHEMA_BYTES = 64 * 2**10
 
 
-class PlainText(Wire):
+class PlainTextFormat(RequestPart):
     type: Literal["text"]
 
 
-class JsonObject(Wire):
+class JsonObjectFormat(RequestPart):
     type: Literal["json_object"]
 
 
-class JsonSchema(Wire):
+class JsonSchema(RequestPart):
     model_config = ConfigDict(serialize_by_alias=True)
 
     name: Annotated[Text, Field(min_length=1, max_length=64)]
@@ -57,7 +57,7 @@ class JsonSchema(Wire):
         return value
 
 
-class Schema(Wire):
+class JsonSchemaFormat(RequestPart):
     type: Literal["json_schema"]
     json_schema: JsonSchema
 
@@ -67,7 +67,7 @@ class Schema(Wire):
         return cls.model_construct(type="json_schema", json_schema=own)
 
 
-ResponseFormat = Annotated[PlainText | JsonObject | Schema, Field(discriminator="type")]
+ResponseFormat = Annotated[PlainTextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 
 
 def _references(value: Any) -> list[str]:
@@ -90,12 +90,12 @@ def _refuse(_: str) -> Any:
     raise ValueError("a schema may refer to its own parts alone")
 
 
-def texts(form: ResponseFormat | None) -> list[str]:
+def instruction_texts(form: ResponseFormat | None) -> list[str]:
     """What of the format the model reads."""
     return [_words(form)] if _words(form) else []
 
 
-def instructed(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def with_instruction(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """The messages with what the format asks for, at the end of the system's."""
     words = _words(form)
     if not words:
@@ -106,9 +106,9 @@ def instructed(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> l
 
 
 def _words(form: ResponseFormat | None) -> str:
-    if isinstance(form, JsonObject):
+    if isinstance(form, JsonObjectFormat):
         return "Answer with one JSON object and nothing else."
-    if isinstance(form, Schema):
+    if isinstance(form, JsonSchemaFormat):
         schema = json.dumps(form.json_schema.schema_, ensure_ascii=False)
         return f"Answer with JSON of this schema and nothing else: {schema}"
     return ""
@@ -116,18 +116,18 @@ def _words(form: ResponseFormat | None) -> str:
 
 def is_met(form: ResponseFormat | None, text: str) -> bool:
     """Whether an answer is what its line asked for."""
-    if form is None or isinstance(form, PlainText):
+    if form is None or isinstance(form, PlainTextFormat):
         return True
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError:
         return False
-    if isinstance(form, JsonObject):
+    if isinstance(form, JsonObjectFormat):
         return isinstance(value, dict)
     return bool(_validator(to_json(form.json_schema.schema_)).is_valid(value))
 
 
-def asked_again(decoding: Decoding, n_asked: int) -> Decoding:
+def decoding_of_attempt(decoding: Decoding, n_asked: int) -> Decoding:
     """The same, drawn anew where it was asked before."""
     if not n_asked:
         return decoding

@@ -7,7 +7,7 @@ from pydantic_core import to_json
 from lengthwise.states import ResultStatus
 
 if TYPE_CHECKING:  # kinds write lines
-    from lengthwise.kinds.kind import Item
+    from lengthwise.kinds.kind import JobItem
 
 #: Why an item has no output, and what to do about it. Codes are part of the wire; the messages never hold text.
 ERRORS = {
@@ -23,19 +23,21 @@ ERRORS = {
 }
 
 
-def succeeded(index: int, item: "Item", output: dict[str, Any], n_input: int, n_output: int, made_by: bytes) -> bytes:
+def succeeded(
+    index: int, item: "JobItem", output: dict[str, Any], n_input: int, n_output: int, made_by: bytes
+) -> bytes:
     """A line for an item with its output; ``made_by`` is the model's revision as JSON."""
     used = b'"status":"succeeded","output":%b,"usage":{"input_tokens":%d,"output_tokens":%d},"model_revision":%b'
     return _line(index, item, used % (to_json(output), n_input, n_output, made_by))
 
 
-def failed(index: int, item: "Item", code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:
+def failed(index: int, item: "JobItem", code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:
     """A line for an item without output; ``code`` is one of ``ERRORS``."""
     error = to_json({"code": code, "message": ERRORS[code]})
     return _line(index, item, b'"status":%b,"error":%b' % (to_json(status.value), error))
 
 
-def _line(index: int, item: "Item", body: bytes) -> bytes:
+def _line(index: int, item: "JobItem", body: bytes) -> bytes:
     """Put together from finished parts: there are many lines, and one object of all would be made for each."""
     own = b"" if item.id is None else b'"id":%b,' % to_json(item.id)
     metadata = b"" if item.metadata is None else b',"metadata":%b' % to_json(item.metadata)
