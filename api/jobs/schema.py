@@ -9,6 +9,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, create_mo
 
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import RequestPart, Text
+from lengthwise.kinds.native import NativeKind
 
 PriorityName = Literal["interactive", "normal", "background"]
 StateName = Literal["queued", "running", "completed", "cancelled", "expired"]
@@ -55,8 +56,7 @@ class JobHeader(RequestPart):
     )
 
 
-def _form(name: str) -> type[BaseModel]:
-    kind = KINDS[name]
+def _form(name: str, kind: NativeKind) -> type[BaseModel]:
     fields: dict[str, Any] = {
         "kind": (Literal[name], ...),
         "items": (list[Annotated[str, Field(min_length=1)] | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
@@ -65,7 +65,7 @@ def _form(name: str) -> type[BaseModel]:
 
 
 #: The request's form for each kind, for the documentation; requests are read item by item in ``intake``.
-JOB_FORMS: dict[str, type[BaseModel]] = {name: _form(name) for name in KINDS}
+JOB_FORMS: dict[str, type[BaseModel]] = {name: _form(name, kind) for name, kind in KINDS.usable().items()}
 
 
 class Counts(BaseModel):

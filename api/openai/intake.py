@@ -28,10 +28,10 @@ def counted(kind: LineKind, request: Request) -> NewItem:
     """Raises ``Mistake`` where the model's template does not take the request."""
     item, spec, payload = request
     try:
-        [prompts] = kind.prompts(KindModel(spec, tokenizer.counting(spec)), _PARAMS, [item])
+        [prompts] = kind.prompts(KindModel(spec, tokenizer.counting(spec)), _PARAMS, [item], 0)
     except InvalidInput as error:
         raise Mistake("invalid_request", str(error), error.field) from None
-    decoding = kind.decoding_of(spec, _PARAMS, item, 0)
+    decoding = kind.decoding(spec, _PARAMS, item, 0)
     lengths = [len(prompt.tokens) for prompt in prompts]
     fits = _fit(prompts, spec, least=int(decoding.max_new_tokens > 0))
     refusal = None if fits else kind.failed(0, item, "too_long")

@@ -58,8 +58,8 @@ class Asker:
         """Raises ``Mistake``."""
         if not isinstance(given, dict):
             raise Mistake("invalid_request", "must be a JSON object", "body")
-        if self.kind.serves_as == "moderate" and given.get("model") is None:
-            given = given | {"model": self._default()}  # the one body of OpenAI's that need not name one
+        if self.kind.model_is_optional and given.get("model") is None:
+            given = given | {"model": self._default()}
         sent = {"id": custom_id, "request": uuid4().hex, "body": given}
         try:
             item = self.kind.item_type.model_validate(sent)

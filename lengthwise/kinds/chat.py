@@ -8,7 +8,13 @@ from pydantic import Field, model_validator
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
-from lengthwise.models import template
+from lengthwise.models.catalog import KindOptions
+
+
+class ChatOptions(KindOptions):
+    """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
+
+    may_sample: ClassVar[bool] = True
 
 
 class Message(kind.RequestPart):
@@ -43,10 +49,18 @@ class ChatKind(SampledKind):
     name: ClassVar[str] = "chat"
     params_type: ClassVar[type[kind.JobParams]] = ChatParams
     item_type: ClassVar[type[kind.JobItem]] = ChatItem
+    options_type: ClassVar[type[KindOptions]] = ChatOptions
+    summary: ClassVar[str] = "answers messages"
+    example: ClassVar[dict[str, Any]] = {
+        "temperature": 0.7,
+        "items": [{"messages": [{"role": "user", "content": "Hello"}]}],
+    }
 
     def prompts(
-        self, model: KindModel, params: ChatParams, items: Sequence[ChatItem], *, retry: bool = False
+        self, model: KindModel, params: ChatParams, items: Sequence[ChatItem], attempt: int
     ) -> list[list[Prompt]]:
+        from lengthwise.models import template  # Jinja is not installed where only the command line is
+
         spoken = template.of(model.spec.folder)
         encoded = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
         return single_prompts(model.spec, params, encoded)
@@ -56,8 +70,8 @@ class ChatKind(SampledKind):
         model: KindModel,
         params: ChatParams,
         item: ChatItem,
-        prompts: Sequence[Prompt],
         answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
         message = {"role": "assistant", "content": trimmed(answers[0].text, params.stop)}
         return {"message": message, "finish_reason": answers[0].finish_reason} | params.scored(answers)

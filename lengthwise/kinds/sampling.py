@@ -1,4 +1,4 @@
-"""The decoding parameters that chat and generate share, as their callers write them."""
+"""The decoding parameters that chat and generate share."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -20,10 +20,10 @@ class SamplingParams(kind.ScoringParams):
     stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
 
 
-class SampledKind(NativeKind, kind.Undemanding):
-    """A kind whose answers are drawn as ``SamplingParams`` say."""
+class SampledKind(NativeKind):
+    """A kind whose answers are sampled as ``SamplingParams`` say."""
 
-    def decoding(self, spec: ModelSpec, params: Any) -> Decoding:
+    def decoding(self, spec: ModelSpec, params: Any, item: Any, attempt: int) -> Decoding:
         return Decoding(
             max_new_tokens=_limit(spec, params),
             temperature=params.temperature,
@@ -36,7 +36,7 @@ class SampledKind(NativeKind, kind.Undemanding):
 
 
 def single_prompts(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
-    """Each sequence as its item's one prompt, with room for what the context leaves: none if it is filled."""
+    """One prompt for each sequence. The answer may fill what the sequence leaves of the context."""
     most, context = _limit(spec, params), spec.context
     return [[Prompt(ids, min(most, context - len(ids)))] for ids in sequences]
 

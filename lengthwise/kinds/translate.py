@@ -4,19 +4,46 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
-from lengthwise.kinds.native import NativeKind
-from lengthwise.models.catalog import ModelSpec, TranslateOptions
+from lengthwise.kinds.native import CommandOption, NativeKind
+from lengthwise.models.catalog import KindOptions, ModelSpec
 from lengthwise.text import placeholder, sentence
 from lengthwise.text.clean import clean
 
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
+
+
+class TranslateOptions(KindOptions):
+    #: (source, target) language pairs, in ISO 639-1 codes; the codes jobs use.
+    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
+    #: The model's own names of those languages where they differ, such as NLLB's ``zho_Hans``.
+    codes: dict[str, str] = Field(default={})
+    #: Special tokens before the text and those the answer is forced to begin with; ``{source}`` and ``{target}``
+    #: stand for the model's language names.
+    source_prefix: str = ""
+    target_prefix: str = ""
+    #: What the model was trained on. ``sentence``: a text is translated sentence by sentence. ``text``: in one piece.
+    unit: Literal["sentence", "text"] = "sentence"
+    #: ``copy``: trained to carry U+E000, U+E001, … through unchanged. ``split``: translate around the placeholders.
+    placeholders: Literal["copy", "split"] = "split"
+
+    @field_validator("source_prefix", "target_prefix")
+    @classmethod
+    def _holds_languages(cls, value: str) -> str:
+        try:
+            value.format(source="", target="")
+        except (LookupError, ValueError, AttributeError):
+            raise ValueError("may hold {source} and {target}, and no other braces") from None
+        return value
+
+    def language_pairs(self) -> Sequence[tuple[str, str]]:
+        return self.pairs
 
 
 class TranslateParams(kind.ScoringParams):
@@ -31,19 +58,25 @@ class TranslateParams(kind.ScoringParams):
     )
 
 
-class TranslateItem(kind.JobItem):
-    text: kind.Text = Field(min_length=1)
+class TranslateItem(kind.TextItem):
     source: Language | None = None
     target: Language | None = None
-
-    def texts(self) -> list[str]:
-        return [self.text]
 
 
 class TranslateKind(NativeKind):
     name: ClassVar[str] = "translate"
     params_type: ClassVar[type[kind.JobParams]] = TranslateParams
     item_type: ClassVar[type[kind.JobItem]] = TranslateItem
+    options_type: ClassVar[type[KindOptions]] = TranslateOptions
+    usual_architecture: ClassVar[str | None] = "encoder-decoder"
+    summary: ClassVar[str] = "translates a text into another language"
+    example: ClassVar[dict[str, Any]] = {"source": "zh", "target": "en", "beams": 4, "items": ["我吃了一个苹果。"]}
+    command_options: ClassVar[tuple[CommandOption, ...]] = (
+        CommandOption("--from", "source", "the texts' language."),
+        CommandOption("--to", "target", "the language to translate into."),
+    )
+    max_attempts: ClassVar[int] = 2
+    exhausted_error: ClassVar[str] = "placeholder_lost"
 
     def serves(self, spec: ModelSpec, params: TranslateParams) -> bool:
         pairs = _options(spec).pairs
@@ -61,19 +94,19 @@ class TranslateKind(NativeKind):
             known = [f"{source}→{target}" for source, target in _options(spec).pairs]
             raise kind.unknown("language pair", known, "target")
 
-    def decoding(self, spec: ModelSpec, params: TranslateParams) -> Decoding:
+    def decoding(self, spec: ModelSpec, params: TranslateParams, item: TranslateItem, attempt: int) -> Decoding:
         return Decoding(max_new_tokens=spec.max_new_tokens, score=params.score, beams=params.beams)
 
     def prompts(
-        self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], *, retry: bool = False
+        self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], attempt: int
     ) -> list[list[Prompt]]:
-        texts = [_Layout.of(model.spec, params, item, careful=retry).texts for item in items]
+        texts = [_Layout.of(model.spec, params, item, attempt).texts for item in items]
         ids = iter(model.tokenizer.encode(list(chain.from_iterable(texts))))
         frame_of = cache(partial(_Frame.of, model))
         found = []
         for item, each in zip(items, texts, strict=True):
             frame = frame_of(_pair(params, item))
-            found.append([frame.prompt(next(ids), retry) for _ in each])
+            found.append([frame.prompt(next(ids)) for _ in each])
         return found
 
     def output(
@@ -81,10 +114,10 @@ class TranslateKind(NativeKind):
         model: KindModel,
         params: TranslateParams,
         item: TranslateItem,
-        prompts: Sequence[Prompt],
         answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
-        layout = _Layout.of(model.spec, params, item, careful=any(prompt.is_careful for prompt in prompts))
+        layout = _Layout.of(model.spec, params, item, attempt)
         text = layout.filled([answer.text for answer in answers], _pair(params, item)[1])
         cut = any(answer.finish_reason == "length" for answer in answers)
         if text is None:
@@ -94,19 +127,19 @@ class TranslateKind(NativeKind):
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A text as sentences to translate and what is kept between them; ``values`` are what its marks stand for."""
+    """A text in pieces: sentences to translate, and what stays as it is. ``values`` replace the marks in the end."""
 
     pieces: list[placeholder.Piece]
     values: tuple[str, ...]
 
     @classmethod
-    def of(cls, spec: ModelSpec, params: TranslateParams, item: TranslateItem, *, careful: bool) -> "_Layout":
-        """With marks for placeholders; or around them, where the model cannot carry marks, lost one, or they are more
-        than there are marks.
+    def of(cls, spec: ModelSpec, params: TranslateParams, item: TranslateItem, attempt: int) -> "_Layout":
+        """Puts a mark in place of each placeholder. Splits the text around them instead if the model cannot carry
+        marks, if it lost one in its first attempt, or if there are more placeholders than marks.
         """
         options, text = _options(spec), clean(item.text, keep_tags=True)
         language = _pair(params, item)[0]
-        if not careful and options.placeholders == "copy":
+        if not attempt and options.placeholders == "copy":
             protected = placeholder.protect(text)
             if len(protected.values) < placeholder.LIMIT or not placeholder.protect(protected.text).values:
                 return cls(_units(options, protected.text, language), protected.values)
@@ -118,7 +151,7 @@ class _Layout:
         return [piece.text for piece in self.pieces if piece.is_text]
 
     def filled(self, translations: Sequence[str], language: str | None) -> str | None:
-        """The translation of the whole; None if the model lost, repeated or invented a mark."""
+        """The whole text, translated; None if the model lost, repeated or invented a mark."""
         rest, parts = iter(translations), []
         for index, piece in enumerate(self.pieces):
             if index:
@@ -128,7 +161,7 @@ class _Layout:
 
 
 def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.Piece]:
-    """Sentences, or for a model that reads whole texts the text itself; nothing where there is no word."""
+    """The sentences of a text, or the text itself for models that read whole texts. Without a word, none is text."""
     pieces = sentence.split(text, language)
     is_whole = options.unit == "text" and any(piece.is_text for piece in pieces)
     return [placeholder.Piece(text, True)] if is_whole else pieces
@@ -140,8 +173,12 @@ def _kept_or_units(
     return _units(options, piece.text, language) if piece.is_text else [piece]
 
 
+#: Of a model that ``models.toml`` does not name, while it is prepared.
+_NO_OPTIONS = TranslateOptions(pairs=(("", ""),))
+
+
 def _options(spec: ModelSpec) -> TranslateOptions:
-    return spec.translate or TranslateOptions(pairs=(("", ""),))
+    return spec.options_of("translate", _NO_OPTIONS)
 
 
 def _pair(params: TranslateParams, item: TranslateItem) -> tuple[str | None, str | None]:
@@ -150,7 +187,7 @@ def _pair(params: TranslateParams, item: TranslateItem) -> tuple[str | None, str
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What stands around each sentence of a language pair."""
+    """The tokens around each sentence of a language pair, and the limit of its translation."""
 
     before: list[int]
     after: list[int]
@@ -166,8 +203,8 @@ class _Frame:
         after = [] if tokenizer.eos is None else [tokenizer.eos]
         return cls(before, after, tuple(forced), model.spec.max_new_tokens)
 
-    def prompt(self, ids: list[int], is_careful: bool) -> Prompt:
+    def prompt(self, ids: list[int]) -> Prompt:
         tokens = self.before + ids
-        # A translation is seldom twice as long as its source; a model that rambles is cut rather than waited for.
+        # A translation is seldom twice as long as its source: stop a model that does not end by itself.
         limit = min(self.max_new_tokens, 2 * len(tokens) + 32)
-        return Prompt(tokens + self.after, limit, self.forced, is_careful)
+        return Prompt(tokens + self.after, limit, self.forced)

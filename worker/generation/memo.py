@@ -28,7 +28,7 @@ class Asker:
 
     def key_of(self, prompt: Prompt) -> bytes:
         """The same for two prompts exactly if a deterministic engine answers both alike."""
-        tokens, max_new_tokens, prefix, _ = prompt
+        tokens, max_new_tokens, prefix = prompt
         # Whose it is has always the same length; the prefix ends where its length says.
         return self._whose + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
 

@@ -115,17 +115,17 @@ class Work:
             self._open |= {entry.shard.id: entry.shard for entry in entries}
             job.sharing = claimed.tenant_id if claimed.deduplicate else None
             if not job.kind.decodes_per_item:
-                job.decoding = job.kind.decoding(self._model.spec, job.params)
+                job.decoding = job.kind.decoding(self._model.spec, job.params, entries[0].item, 0)
                 job.asker = _asker(job, job.decoding)
             self._prompt(job, entries)
 
     def _prompt(self, job: JobInHand, same: Sequence[Entry], *, n_asked: int = 0) -> None:
         """Makes the prompts of one job's entries at once, as tokenizers like it."""
         kind, asker, decoding = job.kind, job.asker, job.decoding
-        prompts = kind.prompts(self._model, job.params, [entry.item for entry in same], retry=n_asked > 0)
+        prompts = kind.prompts(self._model, job.params, [entry.item for entry in same], n_asked)
         for entry, each in zip(same, prompts, strict=True):
             if kind.decodes_per_item:
-                decoding = kind.decoding_of(self._model.spec, job.params, entry.item, n_asked)
+                decoding = kind.decoding(self._model.spec, job.params, entry.item, n_asked)
                 asker = _asker(job, decoding)
             entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if asker else None, decoding) for prompt in each]
             entry.n_open, entry.n_shared, entry.n_asked = len(each), 0, n_asked
@@ -152,7 +152,7 @@ class Work:
         """The engine's request for ``pieces[index]``."""
         piece = self.pieces[index]
         decoding = piece.decoding
-        tokens, max_new_tokens, prefix, _ = piece.prompt
+        tokens, max_new_tokens, prefix = piece.prompt
         sampling = _sampling(decoding, piece.entry) if decoding.temperature else GREEDY
         return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
 
@@ -212,8 +212,8 @@ class Work:
 
     def _conclude(self, entry: Entry) -> None:
         job, pieces = entry.shard.job, entry.pieces
-        prompts, answers = [piece.prompt for piece in pieces], [piece.answer for piece in pieces]
-        output = job.kind.output(self._model, job.params, entry.item, prompts, answers)
+        answers = [piece.answer for piece in pieces]
+        output = job.kind.output(self._model, job.params, entry.item, answers, entry.n_asked)
         if output is not None:
             shard = entry.shard
             shard.n_deduplicated += 0 < entry.n_shared == len(pieces)
@@ -278,7 +278,7 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
     for shard_id, same in of_shard.items():
         claimed = claim.jobs[claim.shards[shard_id].job_id]
         if claimed.id not in jobs:
-            kind = kinds.EVERY[claimed.kind]
+            kind = kinds.named(claimed.kind)
             jobs[claimed.id] = JobInHand(kind, kind.params_type.model_validate(claimed.params)), []
         job, entries = jobs[claimed.id]
         shard = ShardInHand(shard_id, job, len(same))
@@ -291,4 +291,4 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
 @cache
 def _item_list(kind: str) -> TypeAdapter[list[JobItem]]:
     """Parses many items in one call, a third of the cost of one by one."""
-    return TypeAdapter(list[kinds.EVERY[kind].item_type])  # type: ignore[arg-type, misc]
+    return TypeAdapter(list[kinds.named(kind).item_type])  # type: ignore[arg-type, misc]

@@ -1,4 +1,4 @@
-"""The lines of OpenAI's batches, by endpoint: what such a line asks, and the answer in OpenAI's form."""
+"""The kinds of the lines of OpenAI's batches, one for each endpoint. A new endpoint is one module and one line here."""
 
 from uuid import UUID
 

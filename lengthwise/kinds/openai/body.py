@@ -1,7 +1,7 @@
-"""The body of a line: the fields of OpenAI's that mean something here, and a clear word about each that does not.
+"""The body of a line: the fields of OpenAI's API that are supported here, and clear errors for those that are not.
 
-A field that cannot be honoured is refused by its name rather than left out of account; one whose value asks for nothing
-(``n`` of 1, a penalty of 0, any null) is taken.
+An unsupported field is refused by its name, never ignored. It is accepted if its value asks for nothing: ``n`` of 1, a
+penalty of 0, any null.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,14 +12,14 @@ from pydantic_core import PydanticCustomError
 from lengthwise.kinds.kind import Decoding, RequestPart, StrictModel, Text, unknown_field
 from lengthwise.models.catalog import ModelSpec
 
-#: What callers tell OpenAI about themselves or their account: it changes no answer.
+#: What callers tell OpenAI about themselves or their account. It changes no answer, and is ignored.
 _ABOUT_THE_CALLER = frozenset(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
 )
 
 
 class LineBody(StrictModel):
-    """``neutral`` are fields of OpenAI's that are not honoured, each with the values that ask for nothing."""
+    """``neutral`` are unsupported fields of OpenAI's API, each with the values that ask for nothing."""
 
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
@@ -43,12 +43,12 @@ class LineBody(StrictModel):
         return kept
 
     def texts(self) -> list[str]:
-        """What the model reads."""
+        """The texts that the model reads."""
         raise NotImplementedError
 
 
 def unsupported(name: str, why: str) -> PydanticCustomError:
-    """The error for a field of OpenAI's that is not honoured; the name is ours, never what was sent."""
+    """The error for an unsupported field of OpenAI's API."""
     return PydanticCustomError("unsupported", "{field} {why}", {"field": name, "why": why})
 
 
@@ -75,7 +75,7 @@ def text_of(content: str | list[TextPart]) -> str:
 
 
 class SampledBody(LineBody):
-    """Of bodies whose answers are written."""
+    """A body whose answer is text."""
 
     temperature: float = Field(default=0.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -83,14 +83,14 @@ class SampledBody(LineBody):
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
 
     def limit(self) -> int | None:
-        """The most tokens that the answer may have, as the body says."""
+        """The longest answer that the body allows, in tokens."""
         return None
 
     def stops(self) -> list[str]:
         return []
 
     def decoding(self, spec: ModelSpec, seed: int) -> Decoding:
-        """``seed`` is for a body that names none."""
+        """``seed`` is used if the body names none."""
         return Decoding(
             max_new_tokens=token_limit(spec, self.limit()),
             temperature=self.temperature,

@@ -86,23 +86,39 @@ class ChatCompletionItem(LineItem[ChatCompletionBody]):
 
 
 class ConversationKind(LineKind):
-    """Of endpoints whose answers may have to follow a schema."""
+    """The kinds of endpoints whose answers may have to follow a schema."""
 
     serves_as: ClassVar[str] = "chat"
     max_attempts: ClassVar[int] = schema.MAX_ATTEMPTS
     exhausted_error: ClassVar[str] = "schema_not_met"
 
-    def decoding_of(self, spec: ModelSpec, params: LineParams, item: LineItem[Any], n_asked: int) -> Decoding:
-        return schema.decoding_of_attempt(item.body.decoding(spec, seed_of(item)), n_asked)
+    def decoding(self, spec: ModelSpec, params: LineParams, item: LineItem[Any], attempt: int) -> Decoding:
+        return schema.decoding_of_attempt(item.body.decoding(spec, seed_of(item)), attempt)
 
 
 class ChatCompletionsKind(ConversationKind):
     name: ClassVar[str] = "chat.completions"
     path: ClassVar[str] = "chat/completions"
     item_type: ClassVar[type[kind.JobItem]] = ChatCompletionItem
+    example: ClassVar[dict[str, Any]] = {"model": "qwen", "messages": [{"role": "user", "content": "Hello"}]}
+    example_answer: ClassVar[dict[str, Any]] = {
+        "id": "chatcmpl-0198c0de",
+        "object": "chat.completion",
+        "created": 1790000000,
+        "model": "qwen",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hi!", "refusal": None, "annotations": []},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+    }
 
     def prompts(
-        self, model: KindModel, params: LineParams, items: Sequence[ChatCompletionItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[ChatCompletionItem], attempt: int
     ) -> list[list[Prompt]]:
         return [
             [conversation_prompt(model, _said(item.body), token_limit(model.spec, item.body.limit()))] for item in items
@@ -113,8 +129,8 @@ class ChatCompletionsKind(ConversationKind):
         model: KindModel,
         params: LineParams,
         item: ChatCompletionItem,
-        prompts: Sequence[Prompt],
         answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
         answer = answers[0]
         text = trimmed(answer.text, item.body.stops())
@@ -132,17 +148,17 @@ class ChatCompletionsKind(ConversationKind):
 
 
 def conversation_prompt(model: KindModel, messages: Sequence[dict[str, str]], limit: int) -> Prompt:
-    """The prompt of these messages, with room for what the context leaves."""
+    """The prompt of these messages. The answer may fill what they leave of the context, up to ``limit``."""
     ids = template.encode(template.of(model.spec.folder), model.tokenizer, messages)
     return Prompt(ids, min(limit, model.spec.context - len(ids)))
 
 
 def _said(body: ChatCompletionBody) -> list[dict[str, str]]:
-    """The messages as templates know them, behind what the format of the answer asks for."""
+    """The messages as templates read them, with the instruction that the answer's format needs."""
     said = [template_message(each.role, each.content) for each in body.messages]
     return schema.with_instruction(body.response_format, said)
 
 
 def template_message(role: str, content: str | list[TextPart]) -> dict[str, str]:
-    """A message as templates know it."""
+    """A message as templates read it."""
     return {"role": "system" if role == "developer" else role, "content": text_of(content)}

@@ -1,7 +1,8 @@
-"""A line of a batch as an item, and the line that its caller reads for it."""
+"""A line of a batch as an item, and the result line that answers it."""
 
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -20,7 +21,7 @@ B = TypeVar("B", bound=LineBody)
 
 
 class LineItem(kind.JobItem, Generic[B]):
-    """``id`` is the line's custom_id; ``request`` names it among all lines there ever were."""
+    """``id`` is the line's custom_id; ``request`` is unique among all lines of all batches."""
 
     id: Annotated[Text, Field(min_length=1, max_length=512)]
     request: str
@@ -31,10 +32,10 @@ class LineItem(kind.JobItem, Generic[B]):
 
 
 class LineParams(kind.JobParams):
-    """Lines have nothing in common."""
+    """None: each line has parameters of its own."""
 
 
-#: The status and code of a row that failed, where it is not OpenAI's way of saying that the server did.
+#: HTTP status and error code of failures that the request is to blame for. All others are 500.
 _CALLERS = {
     "too_long": (400, "context_length_exceeded"),
     "schema_not_met": (422, "schema_not_met"),
@@ -45,12 +46,19 @@ _NEVER_RUN = {
 }
 
 
-class LineKind:
-    """What all endpoints have in common. ``path`` is the endpoint's below /v1, ``serves_as`` a native kind."""
+class LineKind(ABC):
+    """What the kinds of all endpoints have in common."""
 
     name: ClassVar[str]
+    #: The endpoint's path below /v1.
     path: ClassVar[str]
+    #: The native kind that a model must serve.
     serves_as: ClassVar[str]
+    #: Whether a request without ``model`` is asked of the first model that serves the endpoint.
+    model_is_optional: ClassVar[bool] = False
+    #: A request and its answer, for the API's documentation.
+    example: ClassVar[dict[str, Any]]
+    example_answer: ClassVar[dict[str, Any]]
     params_type: ClassVar[type[kind.JobParams]] = LineParams
     item_type: ClassVar[type[kind.JobItem]]
     decodes_per_item: ClassVar[bool] = True
@@ -64,23 +72,19 @@ class LineKind:
         return unknown("model for this endpoint", [spec.name for spec in specs], "model")
 
     def check(self, spec: ModelSpec, params: LineParams, item: Any) -> None:
-        """Raises ``InvalidInput`` where the item asks for what this model cannot do."""
+        """Accepts every item: its body was checked when it was read."""
+        return
 
-    def decoding(self, spec: ModelSpec, params: LineParams) -> Decoding:
-        raise NotImplementedError("each item has its own")
+    @abstractmethod
+    def decoding(self, spec: ModelSpec, params: LineParams, item: Any, attempt: int) -> Decoding: ...
 
-    def decoding_of(self, spec: ModelSpec, params: LineParams, item: Any, n_asked: int) -> Decoding:
-        return Decoding(max_new_tokens=0)
+    @abstractmethod
+    def prompts(self, model: KindModel, params: Any, items: Sequence[Any], attempt: int) -> list[list[Prompt]]: ...
 
-    def prompts(
-        self, model: KindModel, params: Any, items: Sequence[Any], *, retry: bool = False
-    ) -> list[list[Prompt]]:
-        raise NotImplementedError
-
+    @abstractmethod
     def output(
-        self, model: KindModel, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[ModelAnswer]
-    ) -> dict[str, Any] | None:
-        raise NotImplementedError
+        self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
+    ) -> dict[str, Any] | None: ...
 
     def succeeded(
         self, index: int, item: LineItem[Any], output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
@@ -104,7 +108,7 @@ class LineKind:
         return _line(item, b'"response":%b,"error":null' % _response(item, number, {"error": error}))
 
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
-        """The body's member that says what was read and written."""
+        """The member of the answer's body that counts the tokens read and written."""
         return {"usage": {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output}}
 
 
@@ -117,23 +121,26 @@ def _response(item: LineItem[Any], status: int, body: dict[str, Any]) -> bytes:
 
 
 class ReadingKind(LineKind):
-    """Of endpoints whose models write nothing."""
+    """The kinds of endpoints whose models only read."""
+
+    def decoding(self, spec: ModelSpec, params: LineParams, item: Any, attempt: int) -> Decoding:
+        return Decoding(max_new_tokens=0)
 
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
-        """Of moderations OpenAI says nothing; ours says what was read."""
+        """OpenAI counts nothing for moderations; here the tokens read are counted."""
         return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
 
 
 def reading_prompts(model: KindModel, texts: Sequence[str]) -> list[Prompt]:
-    """A prompt for each of one item's texts, to which nothing is added."""
+    """A prompt for each text of one item. The model writes nothing."""
     return [Prompt(ids, max_new_tokens=0) for ids in model.tokenizer.encode(texts, framed=True)]
 
 
 def seed_of(item: LineItem[Any]) -> int:
-    """For a line that names none: its own, and the same however often it is begun anew."""
+    """The seed of a line that names none: its own, and the same if a worker starts the line again."""
     return zlib.crc32(item.request.encode())
 
 
 def unix_now() -> int:
-    """In Unix seconds."""
+    """The time, in Unix seconds."""
     return int(time.time())

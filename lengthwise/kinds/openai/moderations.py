@@ -1,4 +1,4 @@
-"""/v1/moderations: OpenAI's thirteen categories, of which a model scores those that it knows by name or by alias."""
+"""/v1/moderations: OpenAI's thirteen categories. A model scores those that one of its labels names."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
@@ -7,9 +7,9 @@ from pydantic import Field
 
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, Text
+from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.kinds.openai.body import LineBody, TextPart, text_of
 from lengthwise.kinds.openai.line import LineItem, LineParams, ReadingKind, reading_prompts
-from lengthwise.models.catalog import ModerateOptions
 from lengthwise.text.clean import clean
 
 CATEGORIES = (
@@ -27,7 +27,7 @@ CATEGORIES = (
     "violence",
     "violence/graphic",
 )
-#: How classifiers name what is one of OpenAI's categories.
+#: OpenAI's category for labels that classifiers often have.
 _ALIASES = {
     "threat": "harassment/threatening",
     "insult": "harassment",
@@ -44,7 +44,7 @@ class ModerationBody(LineBody):
     input: _Input | Annotated[list[_Input | TextPart], Field(min_length=1, max_length=256)]
 
     def texts(self) -> list[str]:
-        """One result each: parts are one input together, as OpenAI has it."""
+        """Each text gets a result. All parts together are one text, as in OpenAI's API."""
         if isinstance(self.input, str):
             return [self.input]
         parts = [part for part in self.input if isinstance(part, TextPart)]
@@ -59,10 +59,13 @@ class ModerationsKind(ReadingKind):
     name: ClassVar[str] = "moderations"
     path: ClassVar[str] = "moderations"
     serves_as: ClassVar[str] = "moderate"
+    model_is_optional: ClassVar[bool] = True
     item_type: ClassVar[type[kind.JobItem]] = ModerationItem
+    example: ClassVar[dict[str, Any]] = {"model": "demo-moderate", "input": "What a lovely lamp!"}
+    example_answer: ClassVar[dict[str, Any]] = {"id": "modr-0198c0de", "model": "demo-moderate", "results": []}
 
     def prompts(
-        self, model: KindModel, params: LineParams, items: Sequence[ModerationItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[ModerationItem], attempt: int
     ) -> list[list[Prompt]]:
         return [reading_prompts(model, [clean(text, keep_tags=False) for text in item.texts()]) for item in items]
 
@@ -71,10 +74,10 @@ class ModerationsKind(ReadingKind):
         model: KindModel,
         params: LineParams,
         item: ModerationItem,
-        prompts: Sequence[Prompt],
         answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
-        options = model.spec.moderate or ModerateOptions()
+        options = ModerateOptions.of(model.spec)
         return {
             "id": f"modr-{item.request}",
             "model": model.spec.name,
@@ -83,7 +86,7 @@ class ModerationsKind(ReadingKind):
 
 
 def _result(answer: ModelAnswer, options: ModerateOptions) -> dict[str, Any]:
-    """``flagged`` heeds every label of the model's own, those too that are none of OpenAI's categories."""
+    """``flagged`` counts every label of the model, also those that are none of OpenAI's categories."""
     own = [
         (_ALIASES.get(label.lower(), label.lower()), score)
         for label, score in zip(answer.labels, answer.scores, strict=True)

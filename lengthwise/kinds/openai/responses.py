@@ -1,4 +1,4 @@
-"""/v1/responses: a text or messages, answered; nothing is stored that a later response could go on from."""
+"""/v1/responses: a text or messages, answered. No response is stored, so none can be continued."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -21,7 +21,7 @@ class InputMessage(RequestPart):
 
 
 class InlineSchemaFormat(JsonSchema):
-    """As ``response_format`` has it, without the object in between."""
+    """A JSON schema, whose fields stand beside ``type``; ``response_format`` has them in an object of their own."""
 
     type: Literal["json_schema"]
 
@@ -84,9 +84,11 @@ class ResponsesKind(ConversationKind):
     name: ClassVar[str] = "responses"
     path: ClassVar[str] = "responses"
     item_type: ClassVar[type[kind.JobItem]] = ResponseItem
+    example: ClassVar[dict[str, Any]] = {"model": "qwen", "input": "Hello"}
+    example_answer: ClassVar[dict[str, Any]] = {"id": "resp_0198c0de", "object": "response"}
 
     def prompts(
-        self, model: KindModel, params: LineParams, items: Sequence[ResponseItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[ResponseItem], attempt: int
     ) -> list[list[Prompt]]:
         found = []
         for item in items:
@@ -99,8 +101,8 @@ class ResponsesKind(ConversationKind):
         model: KindModel,
         params: LineParams,
         item: ResponseItem,
-        prompts: Sequence[Prompt],
         answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
         answer, body = answers[0], item.body
         if not schema.is_met(body.form, answer.text):

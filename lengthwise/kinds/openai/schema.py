@@ -1,6 +1,6 @@
 """Structured output: an answer is checked against the schema that its line gives, and asked for again if it fails.
 
-A schema is part of the question, in words, since nothing forces a model's hand while it writes.
+The prompt quotes the schema, since the engine cannot force an answer to follow it.
 """
 
 import json
@@ -15,9 +15,9 @@ from pydantic_core import from_json, to_json
 
 from lengthwise.kinds.kind import Decoding, RequestPart, Text, finite
 
-#: Times that a line is asked in all before it ends as an error.
+#: How often a line is asked before it ends as an error.
 MAX_ATTEMPTS = 3
-#: What it is drawn with when it is asked again: the likeliest answer was of no use.
+#: The temperature of later attempts: the likeliest answer would be the same again.
 _TEMPERATURE = 0.7
 _MAX_SCHEMA_BYTES = 64 * 2**10
 
@@ -49,10 +49,10 @@ class JsonSchema(RequestPart):
         if len(written) > _MAX_SCHEMA_BYTES:
             raise ValueError(f"may have at most {_MAX_SCHEMA_BYTES} bytes")
         if not all(reference.startswith("#") for reference in _references(value)):
-            raise ValueError("may refer to its own parts alone")
+            raise ValueError("may only refer to its own parts")
         try:
             _validator(written)
-        except Exception:  # the library's own, whose words quote the schema
+        except Exception:  # the library raises errors of its own, and their texts quote the schema
             raise ValueError("is not a JSON schema") from None
         return value
 
@@ -81,31 +81,31 @@ def _references(value: Any) -> list[str]:
 
 @lru_cache(256)
 def _validator(written: bytes) -> Any:
-    """Without a network, and with patterns that take linear time: a schema is a stranger's."""
+    """A schema comes from a stranger: it is given no network, and patterns that take linear time."""
     options = jsonschema_rs.RegexOptions()
     return jsonschema_rs.Draft202012Validator(json.loads(written), pattern_options=options, retriever=_refuse)
 
 
 def _refuse(_: str) -> Any:
-    raise ValueError("a schema may refer to its own parts alone")
+    raise ValueError("a schema may only refer to its own parts")
 
 
 def instruction_texts(form: ResponseFormat | None) -> list[str]:
-    """What of the format the model reads."""
-    return [_words(form)] if _words(form) else []
+    """The texts that the model reads because of this format."""
+    return [_instruction(form)] if _instruction(form) else []
 
 
 def with_instruction(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The messages with what the format asks for, at the end of the system's."""
-    words = _words(form)
-    if not words:
+    """The messages, with the format's instruction at the end of the system message."""
+    instruction = _instruction(form)
+    if not instruction:
         return list(said)
     if said and said[0]["role"] == "system":
-        return [said[0] | {"content": f"{said[0]['content']}\n\n{words}"}, *said[1:]]
-    return [{"role": "system", "content": words}, *said]
+        return [said[0] | {"content": f"{said[0]['content']}\n\n{instruction}"}, *said[1:]]
+    return [{"role": "system", "content": instruction}, *said]
 
 
-def _words(form: ResponseFormat | None) -> str:
+def _instruction(form: ResponseFormat | None) -> str:
     if isinstance(form, JsonObjectFormat):
         return "Answer with one JSON object and nothing else."
     if isinstance(form, JsonSchemaFormat):
@@ -115,7 +115,7 @@ def _words(form: ResponseFormat | None) -> str:
 
 
 def is_met(form: ResponseFormat | None, text: str) -> bool:
-    """Whether an answer is what its line asked for."""
+    """Whether an answer follows the format that its line asked for."""
     if form is None or isinstance(form, PlainTextFormat):
         return True
     try:
@@ -127,8 +127,8 @@ def is_met(form: ResponseFormat | None, text: str) -> bool:
     return bool(_validator(to_json(form.json_schema.schema_)).is_valid(value))
 
 
-def decoding_of_attempt(decoding: Decoding, n_asked: int) -> Decoding:
-    """The same, drawn anew where it was asked before."""
-    if not n_asked:
+def decoding_of_attempt(decoding: Decoding, attempt: int) -> Decoding:
+    """The line's own decoding at first; then with another seed, and warm enough to give another answer."""
+    if not attempt:
         return decoding
-    return replace(decoding, temperature=max(decoding.temperature, _TEMPERATURE), seed=decoding.seed + n_asked)
+    return replace(decoding, temperature=max(decoding.temperature, _TEMPERATURE), seed=decoding.seed + attempt)

@@ -16,7 +16,7 @@ def echo_model(folder: Path) -> KindModel:
 
 
 def with_options(model: KindModel, **options: Any) -> KindModel:
-    return KindModel(model.spec.model_copy(update=options), model.tokenizer)
+    return KindModel(model.spec.model_copy(update={"kind_options": model.spec.kind_options | options}), model.tokenizer)
 
 
 def prompts_of(
@@ -24,7 +24,7 @@ def prompts_of(
 ) -> list[Prompt]:
     found = KINDS[kind]
     checked = found.item_type.model_validate(item)
-    [prompts] = found.prompts(model, found.params_type.model_validate(params or {}), [checked], retry=retry)
+    [prompts] = found.prompts(model, found.params_type.model_validate(params or {}), [checked], int(retry))
     return prompts
 
 
@@ -38,9 +38,8 @@ def output_of(
     retry: bool = False,
 ) -> dict[str, Any] | None:
     found = KINDS[kind]
-    prompts = prompts_of(model, kind, item, params, retry=retry)
     checked = found.item_type.model_validate(item)
-    return found.output(model, found.params_type.model_validate(params or {}), checked, prompts, answers)
+    return found.output(model, found.params_type.model_validate(params or {}), checked, answers, int(retry))
 
 
 def stopped(text: str) -> ModelAnswer:

@@ -122,10 +122,8 @@ def test_an_item_without_text_to_translate_needs_no_engine(model: KindModel) -> 
 
 
 def splitting(model: KindModel) -> Any:
-    assert model.spec.translate
-    return model.spec.model_copy(
-        update={"translate": model.spec.translate.model_copy(update={"placeholders": "split"})}
-    )  # fmt: skip
+    options = model.spec.kind_options["translate"].model_copy(update={"placeholders": "split"})
+    return model.spec.model_copy(update={"kind_options": {"translate": options}})
 
 
 def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: KindModel) -> None:

@@ -7,7 +7,7 @@ import pytest
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import KindModel, ModelAnswer
-from lengthwise.models.catalog import TranslateOptions
+from lengthwise.kinds.translate import TranslateOptions
 from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
 
 EOS = 1
@@ -69,7 +69,7 @@ def test_a_text_without_words_comes_back_without_a_model(model: KindModel, text:
 def test_many_items_keep_their_prompts(model: KindModel) -> None:
     kind = KINDS["translate"]
     items = [kind.item_type.model_validate({"text": text}) for text in ("a", "b {x} c", "d")]
-    found = kind.prompts(model, kind.params_type.model_validate(PAIR), items, retry=True)
+    found = kind.prompts(model, kind.params_type.model_validate(PAIR), items, 1)
     assert [[model.tokenizer.decode_batch([prompt.tokens])[0] for prompt in each] for each in found] == [
         ["a"],
         ["b", "c"],

@@ -8,9 +8,12 @@ from pydantic import ValidationError
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import KINDS
+from lengthwise.kinds.embed import EmbedOptions
+from lengthwise.kinds.generate import GenerateOptions
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer
+from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.kinds.sampling import trimmed
-from lengthwise.models.catalog import EmbedOptions, GenerateOptions, ModelSpec, ModerateOptions
+from lengthwise.models.catalog import ModelSpec
 from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
 
 TO_DE = 3
@@ -121,14 +124,14 @@ def test_a_kind_is_found_by_its_name_and_its_parameters_survive_storage(name: st
     params = kind.params_type()
     assert kind.name == name
     assert kind.params_type.model_validate(params.model_dump(mode="json", exclude_none=True)) == params
-    assert isinstance(kind.decoding(model.spec, params), Decoding)
+    assert isinstance(kind.decoding(model.spec, params, None, 0), Decoding)
 
 
 def test_no_job_writes_more_than_the_model_may(model: KindModel) -> None:
     spec: ModelSpec = model.spec.model_copy(update={"max_new_tokens": 7})
     for name, given, most in (("generate", 100, 7), ("chat", 3, 3)):
         params = KINDS[name].params_type.model_validate({"max_new_tokens": given})
-        assert KINDS[name].decoding(spec, params).max_new_tokens == most
+        assert KINDS[name].decoding(spec, params, None, 0).max_new_tokens == most
 
 
 class TestEmbed:
@@ -176,7 +179,7 @@ def test_an_answer_is_scored_where_that_is_asked_for(
 ) -> None:
     (model.spec.folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
     decoding = [
-        KINDS[name].decoding(model.spec, KINDS[name].params_type.model_validate(params | more)).score
+        KINDS[name].decoding(model.spec, KINDS[name].params_type.model_validate(params | more), None, 0).score
         for more in ({}, {"score": True})
     ]
     assert decoding == [False, True]
