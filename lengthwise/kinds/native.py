@@ -34,8 +34,8 @@ class NativeKind(ABC):
     summary: ClassVar[str]
     #: A job for the API's documentation, without ``kind``. Its ``items`` show how items look.
     example: ClassVar[dict[str, Any]]
-    #: The architecture (one of ``worker.engine.protocol.Architecture``) whose models ``model prepare`` tries this kind
-    #: on, if ``models.toml`` does not say what they serve.
+    #: ``model prepare`` uses this kind for models of this architecture (of ``worker.engine.protocol.Architecture``), if
+    #: ``models.toml`` does not say what they serve.
     usual_architecture: ClassVar[str | None] = None
     #: Parameters with an option of their own. All others are set by --param.
     command_options: ClassVar[tuple[CommandOption, ...]] = ()

@@ -114,7 +114,7 @@ class Work:
         for claimed, job, entries in _entries(claim):
             self._open |= {entry.shard.id: entry.shard for entry in entries}
             job.sharing = claimed.tenant_id if claimed.deduplicate else None
-            if not job.kind.decodes_per_item:
+            if entries and not job.kind.decodes_per_item:
                 job.decoding = job.kind.decoding(self._model.spec, job.params, entries[0].item, 0)
                 job.asker = _asker(job, job.decoding)
             self._prompt(job, entries)

@@ -16,7 +16,7 @@ from lengthwise.models import tokenizer
 from lengthwise.models.catalog import AnswerForm, ModelSpec
 from worker.engine.protocol import Architecture, Request
 
-#: What a model gives that ``models.toml`` does not name, and whether it is one that people sample from.
+#: For models that ``models.toml`` does not name: the form of their answers, and whether their jobs may sample.
 _ABILITIES = {
     Architecture.CLASSIFIER: (AnswerForm.LABELS, False),
     Architecture.ENCODER_DECODER: (AnswerForm.TEXT, False),
