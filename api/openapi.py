@@ -1,7 +1,5 @@
 """What OpenAPI cannot see by itself: bodies that are read by hand, examples, and problem details."""
 
-import json
-import re
 from typing import Any
 
 from pydantic import BaseModel
@@ -10,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 from api.jobs.schema import JOB_FORMS
 from api.openai import document as openai_document
 from api.openai import error as openai_error
+from lengthwise.kinds import KINDS
 
 DESCRIPTION = """
 Every error is problem details (RFC 9457), also those of no operation: 404 for a path and 405 for a method that there is
@@ -198,35 +197,16 @@ RESULTS: dict[int | str, dict[str, Any]] = {
     }
 }
 
-_EXAMPLES = {
-    "translate": {"kind": "translate", "source": "zh", "target": "en", "beams": 4, "items": ["我吃了一个苹果。"]},
-    "moderate": {
-        "kind": "moderate",
-        "items": [{"id": "c-1", "text": "What a lovely lamp!", "metadata": {"page": 7}}],
-    },
-    "chat": {
-        "kind": "chat",
-        "temperature": 0.7,
-        "items": [{"messages": [{"role": "user", "content": "Hello"}]}],
-    },
-    "embed": {"kind": "embed", "items": ["What a lovely lamp!"]},
-    "generate": {"kind": "generate", "max_new_tokens": 64, "stop": ["\n"], "items": ["Once upon a time"]},
-}
-
 _NDJSON_EXAMPLE = '{"kind":"translate","source":"zh","target":"en"}\n{"id":"a","text":"我吃了一个苹果。"}\n'
 
 
 def _schemas() -> dict[str, Any]:
-    """The components; each kind's item under a name of its own rather than its module's path."""
     forms: list[type[BaseModel]] = [*JOB_FORMS.values(), *openai_document.FORMS]
     _, found = models_json_schema(
         [(form, "validation") for form in forms],
         ref_template="#/components/schemas/{model}",
     )
-    renamed = re.sub(
-        r"lengthwise__kinds__(\w+?)__Item", lambda match: f"{match[1].capitalize()}Item", json.dumps(found["$defs"])
-    )
-    return {"Problem": _PROBLEM_SCHEMA, **json.loads(renamed)}
+    return {"Problem": _PROBLEM_SCHEMA, **found["$defs"]}
 
 
 SCHEMAS = _schemas()
@@ -237,7 +217,7 @@ SUBMIT = {
         "content": {
             "application/json": {
                 "schema": {"oneOf": [{"$ref": f"#/components/schemas/{form.__name__}"} for form in JOB_FORMS.values()]},
-                "examples": {name: {"value": value} for name, value in _EXAMPLES.items()},
+                "examples": {name: {"value": {"kind": name} | KINDS[name].example} for name in JOB_FORMS},
             },
             "application/x-ndjson": {"schema": {"type": "string"}, "example": _NDJSON_EXAMPLE},
             "text/csv": {"schema": {"type": "string"}, "example": "id,text\r\na,我吃了一个苹果。\r\n"},

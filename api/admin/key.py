@@ -19,7 +19,7 @@ from api.state import State, of
 from lengthwise import key as keys
 from lengthwise.database import translated
 from lengthwise.errors import NotFound
-from lengthwise.kinds.kind import Text, Wire
+from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import key as ledger
 
 router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.problems(503))
@@ -29,7 +29,7 @@ ScopeName = Literal["submit", "read", "webhooks", "admin"]
 _LONGEST_SECONDS = 10 * 366 * 86_400
 
 
-class NewKey(Wire):
+class NewKey(RequestPart):
     name: Text = Field(min_length=1, max_length=200)
     scopes: list[ScopeName] = Field(min_length=1, max_length=4)
     expires_in_seconds: int | None = Field(
@@ -40,7 +40,7 @@ class NewKey(Wire):
     )
 
 
-class Rotation(Wire):
+class Rotation(RequestPart):
     overlap_seconds: int = Field(
         default=86_400, ge=0, le=90 * 86_400, description="How long the old key goes on, at most."
     )

@@ -64,5 +64,5 @@ def _shown(spec: ModelSpec) -> Model | None:
         kinds=list(spec.kinds),
         quantization=spec.quantization,
         context=context,
-        languages=[list(pair) for pair in spec.translate.pairs] if spec.translate else [],
+        languages=[list(pair) for options in spec.kind_options.values() for pair in options.language_pairs()],
     )

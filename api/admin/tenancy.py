@@ -15,7 +15,7 @@ from api.http import form
 from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Forbidden, InvalidInput
-from lengthwise.kinds.kind import Text, Wire
+from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import tenant as ledger
 
 router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.problems(503))
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.pr
 _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class Limits(Wire):
+class Limits(RequestPart):
     """What may be changed; null is the limit of the settings."""
 
     weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, beside the others'.")

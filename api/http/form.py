@@ -9,14 +9,14 @@ from pydantic import ValidationError
 from api.http import body
 from api.problem import invalid
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.kinds.kind import Wire
+from lengthwise.kinds.kind import RequestPart
 
 _MOST_BYTES = 2**16
 
-Form = TypeVar("Form", bound=Wire)
+Form = TypeVar("Form", bound=RequestPart)
 
 
-def documented(form: type[Wire], example: dict[str, Any], *, may_be_empty: bool = False) -> dict[str, Any]:
+def documented(form: type[RequestPart], example: dict[str, Any], *, may_be_empty: bool = False) -> dict[str, Any]:
     """The ``openapi_extra`` of a route that reads this form."""
     content = {"application/json": {"schema": form.model_json_schema(), "example": example}}
     return {"requestBody": {"required": not may_be_empty, "content": content}}

@@ -21,9 +21,9 @@ from api.jobs.schema import JobHeader, Webhook
 from api.problem import invalid
 from lengthwise import kinds
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.kinds import line as lines
 from lengthwise.kinds import pool as pools
-from lengthwise.kinds.kind import Item, Kind, Model, Params, Prompt, unknown, unknown_field
+from lengthwise.kinds import result_line as lines
+from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt, unknown, unknown_field
 from lengthwise.ledger.jobs.idempotency import Named
 from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
 from lengthwise.models import tokenizer
@@ -46,7 +46,7 @@ class Order:
 
     header: JobHeader
     kind: Kind
-    params: Params
+    params: JobParams
     spec: ModelSpec
     webhook_secret: str | None
 
@@ -75,7 +75,7 @@ def order(head: Any, catalog: Catalog, current: Settings) -> Order:
     return Order(header, kind, params, spec, webhook_secret(header.webhook, current))
 
 
-def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> ModelSpec:
+def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) -> ModelSpec:
     serving = catalog.serving(kind.name)
     if header.model is not None:
         serving = [spec for spec in serving if spec.name == header.model]
@@ -85,7 +85,7 @@ def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> 
         raise unknown("model for this kind", [], "kind")
     fitting = [spec for spec in serving if kind.serves(spec, params)]
     if not fitting:
-        raise kind.unserved(serving)
+        raise kind.unserved_error(serving)
     return fitting[0]
 
 
@@ -121,19 +121,22 @@ class Intake:
     named: Named | None = None
     retry_of: UUID | None = None
     job_id: UUID = field(default_factory=uuid4)
+    #: That of all items, known with the first.
+    _decoding: Decoding = field(init=False)
 
     def take(self, items: Iterable[Any]) -> None:
         """Writes all items: JSON values, or lines of NDJSON. Raises ``InvalidInput`` naming the first that is wrong."""
         order, most = self.order, self.current.max_items
         reader = Reader(order.kind, order.spec, order.params, self.current)
-        submission = self._submission()
+        submission: Submission | None = None
         source = iter(items)
         n_items = 0
         for raws in _strides(islice(source, most)):
             for portion in self._portions(reader.read(raws, n_items)):
+                submission = submission or self._submission(portion[0].item)
                 submission.add(self._counted(portion, n_items))
                 n_items += len(portion)
-        if n_items == 0:
+        if submission is None:
             raise InvalidInput("a job has at least one item", "items")
         if n_items == most and any(True for _ in source):
             raise TooLarge(f"a job may have at most {most} items", "items")
@@ -141,13 +144,14 @@ class Intake:
         if submission.n_refused == n_items:
             raise InvalidInput(f"is longer than the {order.spec.context} tokens of the model", "items[0]", 0)
 
-    @cached_property
+    @property
     def pool(self) -> str:
         """What its items may share an engine batch with."""
-        return pools.name(self.order.spec.name, self.order.kind.decoding(self.order.spec, self.order.params))
+        return pools.name(self.order.spec.name, self._decoding)
 
-    def _submission(self) -> Submission:
+    def _submission(self, first: JobItem) -> Submission:
         order, spec = self.order, self.order.spec
+        self._decoding = order.kind.decoding(spec, order.params, first, 0)
         webhook = order.header.webhook
         job = NewJob(
             id=self.job_id,
@@ -166,7 +170,7 @@ class Intake:
             key_id=caller.key_id(),
             max_open_jobs=caller.max_open_jobs(),
         )
-        beams = order.kind.decoding(spec, order.params).beams
+        beams = self._decoding.beams
         arrival = ArrivalOrder(max(1, spec.batch_tokens // beams), max(1, spec.batch_rows // beams))
         return Submission(self.connection, job, arrival, self.current.shard_items, self.current.chunk_items)
 
@@ -193,19 +197,18 @@ class Intake:
     def _fit(self, prompts: Iterable[Prompt]) -> bool:
         """Whether the model can read each of these, and answer if it writes answers."""
         most, least = self._room
-        return all(len(tokens) <= most and room >= least for tokens, room, _, _ in prompts)
+        return all(len(tokens) <= most and room >= least for tokens, room, _ in prompts)
 
     @cached_property
     def _room(self) -> tuple[int, int]:
         """The most tokens that the model reads, and the fewest it must be able to write."""
-        order = self.order
-        return order.spec.context, int(order.kind.decoding(order.spec, order.params).max_new_tokens > 0)
+        return self.order.spec.context, int(self._decoding.max_new_tokens > 0)
 
-    def _prompts(self, items: list[Item], first: int) -> list[list[Prompt]]:
+    def _prompts(self, items: list[JobItem], first: int) -> list[list[Prompt]]:
         kind, params = self.order.kind, self.order.params
-        model = Model(self.order.spec, tokenizer.counting(self.order.spec))
+        model = KindModel(self.order.spec, tokenizer.counting(self.order.spec))
         try:
-            return kind.prompts(model, params, items)
+            return kind.prompts(model, params, items, 0)
         except InvalidInput as error:
             if len(items) == 1:
                 raise InvalidInput(str(error), f"items[{first}].{error.field}", first) from None

@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from api.http import body
 from api.problem import invalid
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.kinds.kind import Item, Kind, Params, unknown_field
+from lengthwise.kinds.kind import JobItem, JobParams, Kind, unknown_field
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.settings import Settings
 
@@ -24,14 +24,14 @@ _DIGEST_BYTES = 16
 class Checked(NamedTuple):
     """One item and the JSON that is stored of it."""
 
-    item: Item
+    item: JobItem
     payload: bytes
 
 
 class Reader:
     """Checks the items of one job. A raw item is a line's bytes, still to be parsed, or a JSON value."""
 
-    def __init__(self, kind: Kind, spec: ModelSpec, params: Params, current: Settings) -> None:
+    def __init__(self, kind: Kind, spec: ModelSpec, params: JobParams, current: Settings) -> None:
         self._kind, self._spec, self._params, self._current = kind, spec, params, current
         self._fields = kind.item_type.model_fields.keys()
         #: In a payload of at most this many bytes neither the text nor the metadata is over its limit.
@@ -90,7 +90,7 @@ class Reader:
             raise type(error)(str(error), f"{at}.{error.field}", index) from None
         return Checked(item, _payload(item))
 
-    def _check_sizes(self, item: Item) -> None:
+    def _check_sizes(self, item: JobItem) -> None:
         most, most_bytes = self._current.max_text_characters, self._current.max_metadata_bytes
         if sum(len(text) for text in item.texts()) > most:
             name = "text" if "text" in item.model_fields_set else "messages"
@@ -112,10 +112,10 @@ def _key(given: str) -> bytes:
     return encoded if len(encoded) < _DIGEST_BYTES else hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
 
 
-def _payload(item: Item) -> bytes:
+def _payload(item: JobItem) -> bytes:
     return item.__pydantic_serializer__.to_json(item, exclude_none=True)
 
 
 @cache
-def _item_or_text(item_type: type[Item]) -> TypeAdapter[Any]:
+def _item_or_text(item_type: type[JobItem]) -> TypeAdapter[Any]:
     return TypeAdapter(Annotated[item_type | str, Field(union_mode="left_to_right")])  # type: ignore[arg-type]

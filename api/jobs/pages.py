@@ -31,6 +31,6 @@ def text(kind: str, page: ResultPage) -> bytes:
 
 def dropped(kind: str, row: ResultRow) -> bytes:
     """The line of an item that never ran."""
-    known = kinds.EVERY[kind]
+    known = kinds.named(kind)
     item = known.item_type.model_validate_json(row.payload or b"{}")
     return known.failed(row.index, item, row.status, ResultStatus(row.status))

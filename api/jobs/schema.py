@@ -8,13 +8,14 @@ from uuid import UUID
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, create_model
 
 from lengthwise.kinds import KINDS
-from lengthwise.kinds.kind import Text, Wire
+from lengthwise.kinds.kind import RequestPart, Text
+from lengthwise.kinds.native import NativeKind
 
 PriorityName = Literal["interactive", "normal", "background"]
 StateName = Literal["queued", "running", "completed", "cancelled", "expired"]
 
 
-class Webhook(Wire):
+class Webhook(RequestPart):
     """Where a job's end is announced, signed as Standard Webhooks has it."""
 
     url: Text = Field(max_length=2000, examples=["https://example.com/hooks/lengthwise"])
@@ -36,7 +37,7 @@ _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_dated)]
 
 
-class JobHeader(Wire):
+class JobHeader(RequestPart):
     """What every job says besides its kind's parameters and its items."""
 
     kind: Text = Field(max_length=40)
@@ -55,8 +56,7 @@ class JobHeader(Wire):
     )
 
 
-def _form(name: str) -> type[BaseModel]:
-    kind = KINDS[name]
+def _form(name: str, kind: NativeKind) -> type[BaseModel]:
     fields: dict[str, Any] = {
         "kind": (Literal[name], ...),
         "items": (list[Annotated[str, Field(min_length=1)] | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
@@ -65,7 +65,7 @@ def _form(name: str) -> type[BaseModel]:
 
 
 #: The request's form for each kind, for the documentation; requests are read item by item in ``intake``.
-JOB_FORMS: dict[str, type[BaseModel]] = {name: _form(name) for name in KINDS}
+JOB_FORMS: dict[str, type[BaseModel]] = {name: _form(name, kind) for name, kind in KINDS.usable().items()}
 
 
 class Counts(BaseModel):

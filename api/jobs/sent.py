@@ -18,7 +18,7 @@ from api.http import body
 from api.jobs import table
 from api.problem import invalid
 from lengthwise.errors import InvalidInput
-from lengthwise.kinds.kind import Text, Wire
+from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.settings import Settings
 
 HEAD = "lengthwise-job"
@@ -36,7 +36,7 @@ class Form(StrEnum):
 _ALIASES = {"application/jsonl": Form.NDJSON}
 
 
-class Columns(Wire):
+class Columns(RequestPart):
     """What the columns of a table are; they stand in the head, beside the job's own fields."""
 
     text_column: _Name = Field(default="text", description="The column of the texts.")

@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from api.openai.schema import ErrorAnswer, NewBatch
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.kinds.openai.line import Line
+from lengthwise.kinds.openai.line import LineKind
 
 #: An example's message, type, param and code, and what the status means.
 _MEANINGS: dict[int | str, tuple[str, str, str, str | None, str | None]] = {
@@ -101,72 +101,25 @@ def body(schema: str, example: dict[str, Any]) -> dict[str, Any]:
 CREATE = body("NewBatch", _BATCH_EXAMPLE)
 
 
-_QUESTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "chat.completions": (
-        {"model": "qwen", "messages": [{"role": "user", "content": "Hello"}]},
-        {
-            "id": "chatcmpl-0198c0de",
-            "object": "chat.completion",
-            "created": 1790000000,
-            "model": "qwen",
-            "choices": [
-                {
-                    "index": 0,
-                    "message": {"role": "assistant", "content": "Hi!", "refusal": None, "annotations": []},
-                    "logprobs": None,
-                    "finish_reason": "stop",
-                }
-            ],
-            "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
-        },
-    ),
-    "completions": (
-        {"model": "qwen", "prompt": "Once upon a time", "max_tokens": 2},
-        {
-            "id": "cmpl-0198c0de",
-            "object": "text_completion",
-            "created": 1790000000,
-            "model": "qwen",
-            "choices": [{"index": 0, "text": ", there", "logprobs": None, "finish_reason": "length"}],
-            "usage": {"prompt_tokens": 4, "completion_tokens": 2, "total_tokens": 6},
-        },
-    ),
-    "responses": ({"model": "qwen", "input": "Hello"}, {"id": "resp_0198c0de", "object": "response"}),
-    "embeddings": (
-        {"model": "bge", "input": ["What a lovely lamp!"]},
-        {
-            "object": "list",
-            "data": [{"object": "embedding", "index": 0, "embedding": [0.1, -0.2]}],
-            "model": "bge",
-            "usage": {"prompt_tokens": 7, "total_tokens": 7},
-        },
-    ),
-    "moderations": (
-        {"model": "demo-moderate", "input": "What a lovely lamp!"},
-        {"id": "modr-0198c0de", "model": "demo-moderate", "results": []},
-    ),
-}
-
-
-def question(kind: Line) -> dict[str, Any]:
+def question(kind: LineKind) -> dict[str, Any]:
     """The body of a request of its own."""
-    return body(_form(kind).__name__, _QUESTIONS[kind.name][0])
+    return body(_form(kind).__name__, kind.example)
 
 
-def _form(kind: Line) -> type[BaseModel]:
+def _form(kind: LineKind) -> type[BaseModel]:
     form = kind.item_type.model_fields["body"].annotation
     assert isinstance(form, type) and issubclass(form, BaseModel)  # noqa: S101 — what lines are made of
     return form
 
 
 ANSWERS: dict[str, dict[int | str, dict[str, Any]]] = {
-    name: {
+    kind.name: {
         200: {
             "description": "The answer, as OpenAI's API has it",
-            "content": {"application/json": {"schema": {"type": "object"}, "example": answer}},
+            "content": {"application/json": {"schema": {"type": "object"}, "example": kind.example_answer}},
         }
     }
-    for name, (_, answer) in _QUESTIONS.items()
+    for kind in ENDPOINTS.values()
 }
 
 FORMS: tuple[type[BaseModel], ...] = (ErrorAnswer, NewBatch, *map(_form, ENDPOINTS.values()))

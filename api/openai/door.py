@@ -25,7 +25,7 @@ from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.kinds.openai.line import Line
+from lengthwise.kinds.openai.line import LineKind
 from lengthwise.ledger import read
 from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.jobs.submit import NewJob
@@ -42,7 +42,7 @@ class _Asked:
     refusal: bytes | None
 
 
-def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
+def _ask(state: State, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
     """Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``."""
     state.backlog.check(tenant)
     current = state.settings
@@ -106,7 +106,7 @@ async def _gone(request: Request) -> None:
         pass
 
 
-async def _answer(request: Request, tenant: UUID, kind: Line) -> JSONResponse:
+async def _answer(request: Request, tenant: UUID, kind: LineKind) -> JSONResponse:
     state = of(request)
     await backpressure.measure(state)
     async with body.spooled(request, state.settings.max_json_bytes) as file:
@@ -126,7 +126,7 @@ async def _answer(request: Request, tenant: UUID, kind: Line) -> JSONResponse:
     return JSONResponse(response["body"], response["status_code"])
 
 
-def _route(kind: Line) -> Callable[[Request, UUID], Awaitable[JSONResponse]]:
+def _route(kind: LineKind) -> Callable[[Request, UUID], Awaitable[JSONResponse]]:
     async def ask(request: Request, tenant: Submitter) -> JSONResponse:
         return await _answer(request, tenant, kind)
 

@@ -8,8 +8,8 @@ from sqlalchemy import Connection
 from api.openai.line import Mistake, Request
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import pool as pools
-from lengthwise.kinds.kind import Model, Prompt
-from lengthwise.kinds.openai.line import Line, Params
+from lengthwise.kinds.kind import KindModel, Prompt
+from lengthwise.kinds.openai.line import LineKind, LineParams
 from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
 from lengthwise.ledger.queue import settle
 from lengthwise.models import tokenizer
@@ -21,17 +21,17 @@ from lengthwise.sharding import ArrivalOrder
 SEVERAL = "several"
 #: Payloads of a chunk, in bytes, that a submission holds in memory.
 _CHUNK_BYTES = 32 * 2**20
-_PARAMS = Params()
+_PARAMS = LineParams()
 
 
-def counted(kind: Line, request: Request) -> NewItem:
+def counted(kind: LineKind, request: Request) -> NewItem:
     """Raises ``Mistake`` where the model's template does not take the request."""
     item, spec, payload = request
     try:
-        [prompts] = kind.prompts(Model(spec, tokenizer.counting(spec)), _PARAMS, [item])
+        [prompts] = kind.prompts(KindModel(spec, tokenizer.counting(spec)), _PARAMS, [item], 0)
     except InvalidInput as error:
         raise Mistake("invalid_request", str(error), error.field) from None
-    decoding = kind.decoding_of(spec, _PARAMS, item, 0)
+    decoding = kind.decoding(spec, _PARAMS, item, 0)
     lengths = [len(prompt.tokens) for prompt in prompts]
     fits = _fit(prompts, spec, least=int(decoding.max_new_tokens > 0))
     refusal = None if fits else kind.failed(0, item, "too_long")

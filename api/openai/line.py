@@ -14,7 +14,7 @@ from api import problem
 from api.http import body
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.kinds.openai.line import Item, Line
+from lengthwise.kinds.openai.line import LineItem, LineKind
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.settings import Settings
 
@@ -41,7 +41,7 @@ class Mistake(Exception):
 class Request(NamedTuple):
     """One request, checked, and the JSON that is stored of it."""
 
-    item: Item[Any]
+    item: LineItem[Any]
     spec: ModelSpec
     payload: bytes
 
@@ -50,7 +50,7 @@ class Request(NamedTuple):
 class Asker:
     """Checks bodies for one endpoint, whether of a line or of a request of their own."""
 
-    kind: Line
+    kind: LineKind
     catalog: Catalog
     current: Settings
 
@@ -58,14 +58,14 @@ class Asker:
         """Raises ``Mistake``."""
         if not isinstance(given, dict):
             raise Mistake("invalid_request", "must be a JSON object", "body")
-        if self.kind.serves_as == "moderate" and given.get("model") is None:
-            given = given | {"model": self._default()}  # the one body of OpenAI's that need not name one
+        if self.kind.model_is_optional and given.get("model") is None:
+            given = given | {"model": self._default()}
         sent = {"id": custom_id, "request": uuid4().hex, "body": given}
         try:
             item = self.kind.item_type.model_validate(sent)
         except ValidationError as error:
             raise _mistake(error) from None
-        assert isinstance(item, Item)  # noqa: S101 — what a line's kind says of itself
+        assert isinstance(item, LineItem)  # noqa: S101 — what a line's kind says of itself
         spec = self.catalog.models.get(item.body.model)
         if spec is None or self.kind.serves_as not in spec.kinds:
             raise Mistake("model_not_found", f"no such model for this endpoint; {self._known()}", "model")

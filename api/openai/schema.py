@@ -5,16 +5,16 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, Field
 
 from api.jobs.schema import NewWebhook, PriorityName, Time, Webhook
-from lengthwise.kinds.kind import Text, Wire
+from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.kinds.openai import ENDPOINTS
 
 
-class OutputExpiry(Wire):
+class OutputExpiry(RequestPart):
     anchor: Literal["created_at"]
     seconds: int = Field(ge=3600, le=2_592_000)
 
 
-class NewBatch(Wire):
+class NewBatch(RequestPart):
     input_file_id: Text = Field(max_length=64, examples=["file-0198c0de000000000000000000000000"])
     endpoint: Text = Field(max_length=64, examples=list(ENDPOINTS))
     completion_window: Text = Field(

@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from api.jobs.schema import Delivery, Time
-from lengthwise.kinds.kind import Text, Wire
+from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.webhooks.subscription import GROUPS, NAMES
 
 _Url = Annotated[Text, Field(max_length=2000, examples=["https://example.com/hooks/lengthwise"])]
@@ -27,7 +27,7 @@ _Filter = Annotated[
 _Description = Annotated[Text, Field(max_length=500)]
 
 
-class NewEndpoint(Wire):
+class NewEndpoint(RequestPart):
     url: _Url
     events: _Events
     filter: _Filter | None = None
@@ -38,7 +38,7 @@ class NewEndpoint(Wire):
     )
 
 
-class EndpointChange(Wire):
+class EndpointChange(RequestPart):
     """What is left out stays as it is."""
 
     url: _Url | None = None
@@ -48,14 +48,14 @@ class EndpointChange(Wire):
     enabled: bool | None = None
 
 
-class Rotation(Wire):
+class Rotation(RequestPart):
     overlap_seconds: float = Field(
         default=86_400, ge=0, le=7 * 86_400, description="How long the old secrets sign as well."
     )
     secret: _Secret | None = Field(default=None, description="As for a new endpoint.")
 
 
-class Replay(Wire):
+class Replay(RequestPart):
     since: Time = Field(
         description="Deliveries written then or later are sent again.", examples=["2031-01-31T12:00:00Z"]
     )

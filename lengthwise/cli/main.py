@@ -15,7 +15,7 @@ import typer
 
 from lengthwise import settings
 from lengthwise.child import Child, Program
-from lengthwise.cli import jobs, keys, model, models, results, submit, tenants, webhooks
+from lengthwise.cli import jobs, keys, kind_options, model, models, results, submit, tenants, webhooks
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.local import program
 from lengthwise.local.supervisor import Supervisor
@@ -28,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(model.app, name="model")
-app.command()(submit.submit)
+app.command(cls=kind_options.SubmitCommand)(submit.submit)
 app.command()(jobs.jobs)
 app.command()(jobs.status)
 app.command()(results.results)

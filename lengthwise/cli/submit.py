@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import from_json
 
-from lengthwise.cli import connection, output, watch
+from lengthwise.cli import connection, kind_options, output, watch
 from lengthwise.cli.connection import AsJson, Key, Url, connected, say
 from lengthwise.cli.download import download
 from lengthwise.client import Client, Columns, Job
@@ -31,10 +31,9 @@ class Form(StrEnum):
 
 
 def submit(
+    ctx: typer.Context,
     file: Annotated[str, typer.Argument(help=f"{', '.join(FORMS)}, each also .gz or .zst; or - for stdin.")],
-    kind: Annotated[str, typer.Option(help="translate, moderate, chat, generate, embed.")],
-    source: Annotated[str | None, typer.Option("--from", help="Of translate: the texts' language.")] = None,
-    target: Annotated[str | None, typer.Option("--to", help="Of translate: the language to translate into.")] = None,
+    kind: Annotated[str, typer.Option()],
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="Another of the kind's parameters.")
     ] = None,
@@ -76,7 +75,7 @@ def submit(
             deadline=deadline,
             webhook=webhook,
             idempotency_key=idempotency_key,
-            **_params(param or [], source, target),
+            **_params(param or [], kind_options.given(ctx)),
         )
         if wait or out is not None:
             follow(job, out, as_json)
@@ -93,9 +92,9 @@ def _submitted(client: Client, file: str, *, form: Any, **options: Any) -> Job:
     return client.submit_file(file, form=form, **options)
 
 
-def _params(given: list[str], source: str | None, target: str | None) -> dict[str, Any]:
+def _params(given: list[str], options: dict[str, str]) -> dict[str, Any]:
     """Values are JSON where they are that, else text. Raises ``ConfigurationError``."""
-    found: dict[str, Any] = {"source": source, "target": target}
+    found: dict[str, Any] = dict(options)
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not name.isidentifier():

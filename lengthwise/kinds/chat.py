@@ -6,17 +6,23 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Model, Prompt
-from lengthwise.kinds.sampling import Sampled, SamplingParams, alone, trimmed
-from lengthwise.models import template
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
+from lengthwise.models.catalog import KindOptions
 
 
-class Message(kind.Wire):
+class ChatOptions(KindOptions):
+    """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
+
+    may_sample: ClassVar[bool] = True
+
+
+class Message(kind.RequestPart):
     role: Literal["system", "user", "assistant"]
     content: kind.Text
 
 
-class Params(SamplingParams):
+class ChatParams(SamplingParams):
     system: Annotated[kind.Text, Field(max_length=32_000)] | None = Field(
         default=None, description="A system message before every item's own messages."
     )
@@ -25,7 +31,7 @@ class Params(SamplingParams):
         return [self.system] if self.system else []
 
 
-class Item(kind.Item):
+class ChatItem(kind.JobItem):
     text: Annotated[kind.Text, Field(min_length=1)] | None = Field(default=None, description="One user message.")
     messages: list[Message] | None = Field(default=None, min_length=1, max_length=256)
 
@@ -39,26 +45,39 @@ class Item(kind.Item):
         return [message.content for message in self.messages or ()] or [self.text or ""]
 
 
-class Chat(Sampled):
+class ChatKind(SampledKind):
     name: ClassVar[str] = "chat"
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]] = Item
+    params_type: ClassVar[type[kind.JobParams]] = ChatParams
+    item_type: ClassVar[type[kind.JobItem]] = ChatItem
+    options_type: ClassVar[type[KindOptions]] = ChatOptions
+    summary: ClassVar[str] = "answers messages"
+    example: ClassVar[dict[str, Any]] = {
+        "temperature": 0.7,
+        "items": [{"messages": [{"role": "user", "content": "Hello"}]}],
+    }
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+        self, model: KindModel, params: ChatParams, items: Sequence[ChatItem], attempt: int
     ) -> list[list[Prompt]]:
+        from lengthwise.models import template  # Jinja is not installed where only the command line is
+
         spoken = template.of(model.spec.folder)
         encoded = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
-        return alone(model.spec, params, encoded)
+        return single_prompts(model.spec, params, encoded)
 
     def output(
-        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: ChatParams,
+        item: ChatItem,
+        answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
         message = {"role": "assistant", "content": trimmed(answers[0].text, params.stop)}
         return {"message": message, "finish_reason": answers[0].finish_reason} | params.scored(answers)
 
 
-def _messages(params: Params, item: Item) -> list[dict[str, str]]:
+def _messages(params: ChatParams, item: ChatItem) -> list[dict[str, str]]:
     system = [{"role": "system", "content": params.system}] if params.system else []
     if item.messages is None:
         return [*system, {"role": "user", "content": item.text or ""}]

@@ -7,12 +7,24 @@ from pydantic import Field
 
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
-from lengthwise.kinds.native import Native
-from lengthwise.models.catalog import EmbedOptions, ModelSpec
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.native import NativeKind
+from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
 
 
-class Params(kind.Params):
+class EmbedOptions(KindOptions):
+    answer_form: ClassVar[AnswerForm] = AnswerForm.VECTOR
+
+    #: What is put before each text, by names of which a job may choose one (``query``, ``passage``); the first is the
+    #: default.
+    prefix: dict[str, str] = Field(default={})
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> "EmbedOptions":
+        return spec.options_of("embed", cls())
+
+
+class EmbedParams(kind.JobParams):
     prefix: Annotated[kind.Text, Field(min_length=1, max_length=40)] | None = Field(
         default=None,
         description="Which of the model's prefixes stands before each text, such as query; the first without one.",
@@ -20,48 +32,41 @@ class Params(kind.Params):
     )
 
 
-class Item(kind.Item):
-    text: kind.Text = Field(min_length=1)
-
-    def texts(self) -> list[str]:
-        return [self.text]
+class EmbedItem(kind.TextItem):
+    pass
 
 
-class Embed(Native, kind.Undemanding):
+class EmbedKind(NativeKind):
     name: ClassVar[str] = "embed"
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]] = Item
+    params_type: ClassVar[type[kind.JobParams]] = EmbedParams
+    item_type: ClassVar[type[kind.JobItem]] = EmbedItem
+    options_type: ClassVar[type[KindOptions]] = EmbedOptions
+    summary: ClassVar[str] = "makes a vector of a text"
+    example: ClassVar[dict[str, Any]] = {"items": ["What a lovely lamp!"]}
 
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
-        return params.prefix is None or params.prefix in _options(spec).prefix
+    def serves(self, spec: ModelSpec, params: EmbedParams) -> bool:
+        return params.prefix is None or params.prefix in EmbedOptions.of(spec).prefix
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
-        return kind.unknown("prefix", [name for spec in specs for name in _options(spec).prefix], "prefix")
-
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
-        return Decoding(max_new_tokens=0)
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        return kind.unknown("prefix", [name for spec in specs for name in EmbedOptions.of(spec).prefix], "prefix")
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+        self, model: KindModel, params: EmbedParams, items: Sequence[EmbedItem], attempt: int
     ) -> list[list[Prompt]]:
-        """Texts as they are: their vectors are compared with those of texts that were read elsewhere."""
+        """Does not clean the texts: their vectors are compared with vectors that other programs made."""
         before = _prefix(model.spec, params)
         encoded = model.tokenizer.encode([before + item.text for item in items], framed=True)
         return [[Prompt(ids, max_new_tokens=0)] for ids in encoded]
 
     def output(
-        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self, model: KindModel, params: EmbedParams, item: EmbedItem, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
         return {"embedding": answers[0].vector}
 
 
-def _prefix(spec: ModelSpec, params: Params) -> str:
-    prefixes = _options(spec).prefix
+def _prefix(spec: ModelSpec, params: EmbedParams) -> str:
+    prefixes = EmbedOptions.of(spec).prefix
     name = params.prefix or next(iter(prefixes), None)
     if name is not None and name not in prefixes:
-        raise ConfigurationError(f"model {spec.name} has no longer the prefix that a job names")
+        raise ConfigurationError(f"model {spec.name} no longer has the prefix that a job names")
     return prefixes[name] if name else ""
-
-
-def _options(spec: ModelSpec) -> EmbedOptions:
-    return spec.embed or EmbedOptions()

@@ -6,37 +6,48 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Model, Prompt
-from lengthwise.kinds.sampling import Sampled, SamplingParams, alone, trimmed
-from lengthwise.models.catalog import GenerateOptions
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
+from lengthwise.models.catalog import KindOptions, ModelSpec
 
 
-class Params(SamplingParams):
+class GenerateOptions(KindOptions):
+    may_sample: ClassVar[bool] = True
+
+    #: Special tokens before the prompt.
+    prefix: str = ""
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> "GenerateOptions":
+        return spec.options_of("generate", cls())
+
+
+class GenerateParams(SamplingParams):
     pass
 
 
-class Item(kind.Item):
+class GenerateItem(kind.TextItem):
     text: kind.Text = Field(min_length=1, description="The prompt.")
 
-    def texts(self) -> list[str]:
-        return [self.text]
 
-
-class Generate(Sampled):
+class GenerateKind(SampledKind):
     name: ClassVar[str] = "generate"
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]] = Item
+    params_type: ClassVar[type[kind.JobParams]] = GenerateParams
+    item_type: ClassVar[type[kind.JobItem]] = GenerateItem
+    options_type: ClassVar[type[KindOptions]] = GenerateOptions
+    usual_architecture: ClassVar[str | None] = "decoder-only"
+    summary: ClassVar[str] = "continues a prompt"
+    example: ClassVar[dict[str, Any]] = {"max_new_tokens": 64, "stop": ["\n"], "items": ["Once upon a time"]}
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+        self, model: KindModel, params: GenerateParams, items: Sequence[GenerateItem], attempt: int
     ) -> list[list[Prompt]]:
-        options = model.spec.generate or GenerateOptions()
-        before = model.tokenizer.special(options.prefix)
+        before = model.tokenizer.special(GenerateOptions.of(model.spec).prefix)
         encoded = model.tokenizer.encode([item.text for item in items], framed=not before)
-        return alone(model.spec, params, (before + ids for ids in encoded) if before else encoded)
+        return single_prompts(model.spec, params, (before + ids for ids in encoded) if before else encoded)
 
     def output(
-        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self, model: KindModel, params: GenerateParams, item: GenerateItem, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
         text = trimmed(answers[0].text, params.stop)
         return {"text": text, "finish_reason": answers[0].finish_reason} | params.scored(answers)

@@ -1,4 +1,4 @@
-"""What a kind of job is: its parameters, its items, how an item becomes prompts, and how completions become its output.
+"""What a kind of job is: its parameters, its items, how an item becomes prompts, and how answers become its output.
 
 A kind knows models' tokenizers and options; it knows nothing of HTTP, tables or engines.
 """
@@ -6,19 +6,21 @@ A kind knows models' tokenizers and options; it knows nothing of HTTP, tables or
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import to_json
 
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.models.catalog import ModelSpec
-from lengthwise.models.tokenizer import ModelTokenizer
 from lengthwise.states import ResultStatus
+
+if TYPE_CHECKING:  # the command line lists kinds where no tokenizers are installed
+    from lengthwise.models.tokenizer import ModelTokenizer
 
 
 def finite(value: Any) -> Any:
-    """Python's JSON has infinities (1e999 is one), the callers' has none."""
+    """Refuses infinities and NaN: Python reads 1e999 as infinity, but JSON cannot write one."""
     written = to_json(value)
     if (b"Infinity" in written or b"NaN" in written) and not _is_finite(value):
         raise ValueError("must not contain a number that is out of range")
@@ -33,38 +35,38 @@ def _is_finite(value: Any) -> bool:
     return not isinstance(value, float) or math.isfinite(value)
 
 
-#: Postgres' texts have no U+0000. A pattern, since pydantic checks that without a call into Python.
+#: Postgres cannot store U+0000 in a text. A pattern, since pydantic checks patterns without calling Python.
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00]*$")]
 
 
-class Strict(BaseModel):
-    """Unknown fields are mistakes, and values are never quietly converted."""
+class StrictModel(BaseModel):
+    """Refuses unknown fields, and never converts a value from one type to another."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
 
 
-class Wire(Strict):
-    """A part of a request that says itself which fields it has."""
+class RequestPart(StrictModel):
+    """A part of a request. The error for an unknown field lists the known ones."""
 
     @model_validator(mode="before")
     @classmethod
     def _has_known_fields(cls, value: Any) -> Any:
-        """Pydantic's own complaint would name the field that was sent; this one names those there are."""
+        """Pydantic's own error would repeat the field that was sent, and errors never repeat what was sent."""
         if isinstance(value, dict) and not value.keys() <= set(known := cls.known_fields()):
             raise ValueError(unknown_field(known))
         return value
 
     @classmethod
     def known_fields(cls) -> list[str]:
-        """As requests name them."""
+        """The fields, named as in requests."""
         return list(cls.model_fields)
 
 
-class Item(Strict):
-    """One text and what the caller wants back beside its result.
+class JobItem(StrictModel):
+    """One unit of work, with the id and metadata that come back with its result.
 
-    A job has a million of them: nothing here calls into Python for one without metadata. That the fields are known
-    ones is said by who reads them.
+    A job may have a million items, so validating one without metadata calls no Python. The reader of the request
+    checks for unknown fields.
     """
 
     id: Annotated[Text, Field(min_length=1, max_length=256)] | None = None
@@ -73,21 +75,30 @@ class Item(Strict):
     )
 
     def texts(self) -> list[str]:
-        """What of this item the model reads."""
+        """The texts of this item that the model reads."""
         raise NotImplementedError
 
 
-class Params(Wire):
-    """What holds for a whole job."""
+class TextItem(JobItem):
+    """An item that is one text."""
+
+    text: Text = Field(min_length=1)
+
+    def texts(self) -> list[str]:
+        return [self.text]
+
+
+class JobParams(RequestPart):
+    """The parameters of a whole job."""
 
     def shared_texts(self) -> list[str]:
-        """What the model reads with every item."""
+        """The texts that the model reads with every item."""
         return []
 
 
 @dataclass(frozen=True, slots=True)
 class Decoding:
-    """How an answer is written."""
+    """How the engine writes an answer. ``max_new_tokens`` is 0 if nothing is written."""
 
     max_new_tokens: int
     temperature: float = 0.0
@@ -100,38 +111,37 @@ class Decoding:
 
 
 class Prompt(NamedTuple):
-    """One sequence for the engine; ``is_careful`` if made the careful way, after a first answer was of no use."""
+    """One sequence for the engine: its token ids, the longest answer, and the ids that the answer must begin with."""
 
     tokens: list[int]
     max_new_tokens: int
     decoder_prefix: tuple[int, ...] = ()
-    is_careful: bool = False
 
 
-class Answer(NamedTuple):
-    """What the engine made of one prompt. ``finish_reason`` is stop, length, label or vector."""
+class ModelAnswer(NamedTuple):
+    """The engine's answer to one prompt. ``finish_reason`` is stop, length, label or vector."""
 
     text: str
     finish_reason: str
     labels: tuple[str, ...] = ()
     scores: tuple[float, ...] = ()
-    #: Tokens that were generated.
+    #: The number of generated tokens.
     n_tokens: int = 0
     vector: tuple[float, ...] = ()
-    #: Where it was asked for and the engine knows it.
+    #: None unless it was asked for and the engine knows it.
     log_probability: float | None = None
 
 
-class ScoredParams(Params):
-    """Of kinds whose answers are written."""
+class ScoringParams(JobParams):
+    """The parameters of kinds whose answers are text, and so have a probability."""
 
     score: bool = Field(
         default=False,
         description="Gives each output a score: the natural logarithm of the answer's probability. It costs some time.",
     )
 
-    def scored(self, answers: Sequence[Answer]) -> dict[str, float | None]:
-        """What to add to an output of these answers; ``None`` where the engine does not know it."""
+    def scored(self, answers: Sequence[ModelAnswer]) -> dict[str, float | None]:
+        """What to add to the output of these answers. The score is None if the engine does not know it."""
         if not self.score:
             return {}
         parts = [answer.log_probability for answer in answers]
@@ -140,82 +150,76 @@ class ScoredParams(Params):
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A model as kinds see it."""
+class KindModel:
+    """A model as kinds see it: what ``models.toml`` says of it, and its tokenizer."""
 
     spec: ModelSpec
-    tokenizer: ModelTokenizer
+    tokenizer: "ModelTokenizer"
 
 
 class Kind(Protocol):
-    """``P`` and ``I`` are this kind's own subclasses of ``Params`` and ``Item``."""
+    """A kind of job. ``params`` and ``item`` are always of its own ``params_type`` and ``item_type``.
+
+    ``attempt`` is 0 when an item is first asked, and one more each time that ``output`` could not use the answers.
+    """
 
     name: ClassVar[str]
-    params_type: ClassVar[type[Params]]
-    item_type: ClassVar[type[Item]]
-    #: Whether each item says how it is decoded (``decoding_of``), rather than the job for all (``decoding``).
-    is_per_item: ClassVar[bool]
-    #: How often an item is asked in all where its answers are of no use, and the error it ends with then.
-    most_asked: ClassVar[int]
-    useless: ClassVar[str]
+    params_type: ClassVar[type[JobParams]]
+    item_type: ClassVar[type[JobItem]]
+    #: Whether items of one job may differ in ``decoding``. If not, it is asked once, for any item, and shared.
+    decodes_per_item: ClassVar[bool]
+    #: How often an item is asked at most, and the error code of an item that still has no output then.
+    max_attempts: ClassVar[int]
+    exhausted_error: ClassVar[str]
 
     def serves(self, spec: ModelSpec, params: Any) -> bool:
         """Whether this model can do a job of these parameters."""
         ...
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
-        """The error for parameters that none of these models serves; it lists what they do serve."""
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+        """The error for parameters that none of these models serves. It lists what they do serve."""
         ...
 
     def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
-        """Raises ``InvalidInput`` where an item asks for what this model cannot do."""
+        """Raises ``InvalidInput`` if an item asks for something that this model cannot do."""
         ...
 
-    def decoding(self, spec: ModelSpec, params: Any) -> Decoding: ...
-
-    def decoding_of(self, spec: ModelSpec, params: Any, item: Any, n_asked: int) -> Decoding:
-        """One item's own, where ``is_per_item``; it was asked ``n_asked`` times before, to no use."""
+    def decoding(self, spec: ModelSpec, params: Any, item: Any, attempt: int) -> Decoding:
+        """How the answers to this item's prompts are written."""
         ...
 
-    def prompts(self, model: Model, params: Any, items: Sequence[Any], *, retry: bool = False) -> list[list[Prompt]]:
-        """For each item its prompts, mostly one; ``retry`` asks for the careful way after ``output`` gave None."""
+    def prompts(self, model: KindModel, params: Any, items: Sequence[Any], attempt: int) -> list[list[Prompt]]:
+        """The prompts of each item: mostly one, none if its output needs no model.
+
+        Raises ``InvalidInput`` if the model's chat template refuses an item.
+        """
         ...
 
     def output(
-        self, model: Model, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
-        """The item's output, or None if the answers cannot be used and the careful way is to be tried."""
+        """The item's output; None if the answers cannot be used, and the item is to be asked again.
+
+        There is one answer for each prompt that ``prompts`` gave for this item and ``attempt``, in the same order.
+        """
         ...
 
     def succeeded(
         self, index: int, item: Any, output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
     ) -> bytes:
-        """The line that the caller reads of an item with its output; ``made_by`` is the model's revision as JSON."""
+        """The result line of an item with its output. ``made_by`` is the model's revision, as JSON."""
         ...
 
     def failed(self, index: int, item: Any, code: str, status: ResultStatus = ..., /) -> bytes:
-        """The line of an item without output; ``code`` is one of ``lengthwise.kinds.line.ERRORS``."""
+        """The result line of an item without output. ``code`` is one of ``lengthwise.kinds.result_line.ERRORS``."""
         ...
 
 
 def unknown_field(known: Iterable[str]) -> str:
-    """The message for a field that is not there; it lists those that are."""
+    """The message for an unknown field. It lists the known ones."""
     return f"has an unknown field; known here: {', '.join(known)}"
 
 
-class Undemanding:
-    """For kinds that every model which is listed for them can do, whatever the job and its items ask."""
-
-    def serves(self, spec: ModelSpec, params: Any) -> bool:
-        return True
-
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
-        return unknown("model for this kind", [], "kind")
-
-    def check(self, spec: ModelSpec, params: Any, item: Any) -> None:
-        """Every item will do."""
-
-
 def unknown(what: str, allowed: Sequence[str], field: str) -> InvalidInput:
-    """The error for a name this installation lacks; it lists the ones there are."""
+    """The error for a name that this installation does not know. It lists the names that it knows."""
     return UnknownName(f"unknown {what}; known here: {', '.join(allowed) or 'none'}", field=field)

@@ -1,51 +1,66 @@
 """Moderation: which categories a comment falls into, by a classifier's own probabilities."""
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
-from lengthwise.kinds.native import Native
-from lengthwise.models.catalog import ModelSpec, ModerateOptions
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.native import NativeKind
+from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
 from lengthwise.text.clean import clean
 
 
-class Params(kind.Params):
+class ModerateOptions(KindOptions):
+    answer_form: ClassVar[AnswerForm] = AnswerForm.LABELS
+
+    #: A category is set at or above this probability.
+    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
+    #: Labels that mean nothing is wrong, and are not categories.
+    harmless: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, spec: ModelSpec) -> "ModerateOptions":
+        return spec.options_of("moderate", cls())
+
+
+class ModerateParams(kind.JobParams):
     threshold: float | None = Field(default=None, gt=0, lt=1, description="Instead of the model's own.")
 
 
-class Item(kind.Item):
-    text: kind.Text = Field(min_length=1)
-
-    def texts(self) -> list[str]:
-        return [self.text]
+class ModerateItem(kind.TextItem):
+    pass
 
 
-class Moderate(Native, kind.Undemanding):
+class ModerateKind(NativeKind):
     name: ClassVar[str] = "moderate"
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]] = Item
-
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
-        return Decoding(max_new_tokens=0)
+    params_type: ClassVar[type[kind.JobParams]] = ModerateParams
+    item_type: ClassVar[type[kind.JobItem]] = ModerateItem
+    options_type: ClassVar[type[KindOptions]] = ModerateOptions
+    usual_architecture: ClassVar[str | None] = "classifier"
+    summary: ClassVar[str] = "says which categories a comment falls into"
+    example: ClassVar[dict[str, Any]] = {
+        "items": [{"id": "c-1", "text": "What a lovely lamp!", "metadata": {"page": 7}}],
+    }
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+        self, model: KindModel, params: ModerateParams, items: Sequence[ModerateItem], attempt: int
     ) -> list[list[Prompt]]:
         texts = [clean(item.text, keep_tags=False) for item in items]
         return [[Prompt(ids, max_new_tokens=0)] for ids in model.tokenizer.encode(texts, framed=True)]
 
     def output(
-        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self, model: KindModel, params: ModerateParams, item: ModerateItem, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
-        options = model.spec.moderate or ModerateOptions()
-        threshold = params.threshold or options.threshold
+        harmless, threshold = ModerateOptions.of(model.spec).harmless, self.label_threshold(model.spec, params)
         scores = {
             label: round(score, 4)
             for label, score in zip(answers[0].labels, answers[0].scores, strict=True)
-            if label not in options.harmless
+            if label not in harmless
         }
         categories = {label: score >= threshold for label, score in scores.items()}
         return {"flagged": any(categories.values()), "categories": categories, "scores": scores}
+
+    def label_threshold(self, spec: ModelSpec, params: ModerateParams) -> float:
+        return params.threshold or ModerateOptions.of(spec).threshold

@@ -1,18 +1,18 @@
-"""The name of a pool: which items may share an engine batch. Knows nothing of what is in one."""
+"""The name of a pool, which says what items may share an engine batch. Knows nothing of the items."""
 
 from lengthwise.kinds.kind import Decoding
 
 
 def name(model: str, decoding: Decoding) -> str:
-    """``model:rows``: the model, and how many rows a request takes in the engine, 0 where nothing is written.
+    """``model:rows``: the model, and how many rows of a batch each request takes; 0 if nothing is written.
 
-    All else of ``Decoding`` is each request's own.
+    Requests of one batch may differ in everything else that ``Decoding`` says.
     """
     return f"{model}:{decoding.beams if decoding.max_new_tokens else 0}"
 
 
 def rows_of(pool: str) -> int:
-    """Rows that a request takes; 0 where nothing is written."""
+    """How many rows of a batch each request takes; 0 if nothing is written."""
     return int(pool.rpartition(":")[2])
 
 

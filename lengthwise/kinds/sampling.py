@@ -1,4 +1,4 @@
-"""The decoding parameters that chat and generate share, as their callers write them."""
+"""The decoding parameters that chat and generate share."""
 
 from collections.abc import Iterable
 from typing import Annotated, Any
@@ -7,11 +7,11 @@ from pydantic import Field
 
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, Prompt, Text
-from lengthwise.kinds.native import Native
+from lengthwise.kinds.native import NativeKind
 from lengthwise.models.catalog import ModelSpec
 
 
-class SamplingParams(kind.ScoredParams):
+class SamplingParams(kind.ScoringParams):
     max_new_tokens: int | None = Field(default=None, ge=1, description="At most the model's own limit.")
     temperature: float = Field(default=0.0, ge=0, le=2, description="0 always takes the likeliest token.")
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -20,10 +20,10 @@ class SamplingParams(kind.ScoredParams):
     stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
 
 
-class Sampled(Native, kind.Undemanding):
-    """A kind whose answers are drawn as ``SamplingParams`` say."""
+class SampledKind(NativeKind):
+    """A kind whose answers are sampled as ``SamplingParams`` say."""
 
-    def decoding(self, spec: ModelSpec, params: Any) -> Decoding:
+    def decoding(self, spec: ModelSpec, params: Any, item: Any, attempt: int) -> Decoding:
         return Decoding(
             max_new_tokens=_limit(spec, params),
             temperature=params.temperature,
@@ -35,8 +35,8 @@ class Sampled(Native, kind.Undemanding):
         )
 
 
-def alone(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
-    """Each sequence as its item's one prompt, with room for what the context leaves: none if it is filled."""
+def single_prompts(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
+    """One prompt for each sequence. The answer may fill what the sequence leaves of the context."""
     most, context = _limit(spec, params), spec.context
     return [[Prompt(ids, min(most, context - len(ids)))] for ids in sequences]
 

@@ -4,22 +4,49 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt
-from lengthwise.kinds.native import Native
-from lengthwise.models.catalog import ModelSpec, TranslateOptions
+from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.native import CommandOption, NativeKind
+from lengthwise.models.catalog import KindOptions, ModelSpec
 from lengthwise.text import placeholder, sentence
 from lengthwise.text.clean import clean
 
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
 
-class Params(kind.ScoredParams):
+class TranslateOptions(KindOptions):
+    #: (source, target) language pairs, in ISO 639-1 codes; the codes jobs use.
+    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
+    #: The model's own names of those languages where they differ, such as NLLB's ``zho_Hans``.
+    codes: dict[str, str] = Field(default={})
+    #: Special tokens before the text and those the answer is forced to begin with; ``{source}`` and ``{target}``
+    #: stand for the model's language names.
+    source_prefix: str = ""
+    target_prefix: str = ""
+    #: What the model was trained on. ``sentence``: a text is translated sentence by sentence. ``text``: in one piece.
+    unit: Literal["sentence", "text"] = "sentence"
+    #: ``copy``: trained to carry U+E000, U+E001, … through unchanged. ``split``: translate around the placeholders.
+    placeholders: Literal["copy", "split"] = "split"
+
+    @field_validator("source_prefix", "target_prefix")
+    @classmethod
+    def _holds_languages(cls, value: str) -> str:
+        try:
+            value.format(source="", target="")
+        except (LookupError, ValueError, AttributeError):
+            raise ValueError("may hold {source} and {target}, and no other braces") from None
+        return value
+
+    def language_pairs(self) -> Sequence[tuple[str, str]]:
+        return self.pairs
+
+
+class TranslateParams(kind.ScoringParams):
     source: Language | None = Field(default=None, description="The texts' language, unless an item names its own.")
     target: Language | None = Field(default=None, description="The language to translate into, likewise.")
     beams: int = Field(
@@ -31,29 +58,35 @@ class Params(kind.ScoredParams):
     )
 
 
-class Item(kind.Item):
-    text: kind.Text = Field(min_length=1)
+class TranslateItem(kind.TextItem):
     source: Language | None = None
     target: Language | None = None
 
-    def texts(self) -> list[str]:
-        return [self.text]
 
-
-class Translate(Native):
+class TranslateKind(NativeKind):
     name: ClassVar[str] = "translate"
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]] = Item
+    params_type: ClassVar[type[kind.JobParams]] = TranslateParams
+    item_type: ClassVar[type[kind.JobItem]] = TranslateItem
+    options_type: ClassVar[type[KindOptions]] = TranslateOptions
+    usual_architecture: ClassVar[str | None] = "encoder-decoder"
+    summary: ClassVar[str] = "translates a text into another language"
+    example: ClassVar[dict[str, Any]] = {"source": "zh", "target": "en", "beams": 4, "items": ["我吃了一个苹果。"]}
+    command_options: ClassVar[tuple[CommandOption, ...]] = (
+        CommandOption("--from", "source", "the texts' language."),
+        CommandOption("--to", "target", "the language to translate into."),
+    )
+    max_attempts: ClassVar[int] = 2
+    exhausted_error: ClassVar[str] = "placeholder_lost"
 
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
+    def serves(self, spec: ModelSpec, params: TranslateParams) -> bool:
         pairs = _options(spec).pairs
         return any(params.source in (None, source) and params.target in (None, target) for source, target in pairs)
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
         pairs = [f"{source}→{target}" for spec in specs for source, target in _options(spec).pairs]
         return kind.unknown("language pair", pairs, "target")
 
-    def check(self, spec: ModelSpec, params: Params, item: Item) -> None:
+    def check(self, spec: ModelSpec, params: TranslateParams, item: TranslateItem) -> None:
         pair = _pair(params, item)
         if None in pair:
             raise InvalidInput("neither the job nor this item names the language", "target" if pair[0] else "source")
@@ -61,25 +94,30 @@ class Translate(Native):
             known = [f"{source}→{target}" for source, target in _options(spec).pairs]
             raise kind.unknown("language pair", known, "target")
 
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
+    def decoding(self, spec: ModelSpec, params: TranslateParams, item: TranslateItem, attempt: int) -> Decoding:
         return Decoding(max_new_tokens=spec.max_new_tokens, score=params.score, beams=params.beams)
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
+        self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], attempt: int
     ) -> list[list[Prompt]]:
-        texts = [_Layout.of(model.spec, params, item, careful=retry).texts for item in items]
+        texts = [_Layout.of(model.spec, params, item, attempt).texts for item in items]
         ids = iter(model.tokenizer.encode(list(chain.from_iterable(texts))))
         frame_of = cache(partial(_Frame.of, model))
         found = []
         for item, each in zip(items, texts, strict=True):
             frame = frame_of(_pair(params, item))
-            found.append([frame.prompt(next(ids), retry) for _ in each])
+            found.append([frame.prompt(next(ids)) for _ in each])
         return found
 
     def output(
-        self, model: Model, params: Params, item: Item, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: TranslateParams,
+        item: TranslateItem,
+        answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
-        layout = _Layout.of(model.spec, params, item, careful=any(prompt.is_careful for prompt in prompts))
+        layout = _Layout.of(model.spec, params, item, attempt)
         text = layout.filled([answer.text for answer in answers], _pair(params, item)[1])
         cut = any(answer.finish_reason == "length" for answer in answers)
         if text is None:
@@ -89,19 +127,19 @@ class Translate(Native):
 
 @dataclass(frozen=True, slots=True)
 class _Layout:
-    """A text as sentences to translate and what is kept between them; ``values`` are what its marks stand for."""
+    """A text in pieces: sentences to translate, and what stays as it is. ``values`` replace the marks in the end."""
 
     pieces: list[placeholder.Piece]
     values: tuple[str, ...]
 
     @classmethod
-    def of(cls, spec: ModelSpec, params: Params, item: Item, *, careful: bool) -> "_Layout":
-        """With marks for placeholders; or around them, where the model cannot carry marks, lost one, or they are more
-        than there are marks.
+    def of(cls, spec: ModelSpec, params: TranslateParams, item: TranslateItem, attempt: int) -> "_Layout":
+        """Puts a mark in place of each placeholder. Splits the text around them instead if the model cannot carry
+        marks, if it lost one in its first attempt, or if there are more placeholders than marks.
         """
         options, text = _options(spec), clean(item.text, keep_tags=True)
         language = _pair(params, item)[0]
-        if not careful and options.placeholders == "copy":
+        if not attempt and options.placeholders == "copy":
             protected = placeholder.protect(text)
             if len(protected.values) < placeholder.LIMIT or not placeholder.protect(protected.text).values:
                 return cls(_units(options, protected.text, language), protected.values)
@@ -113,7 +151,7 @@ class _Layout:
         return [piece.text for piece in self.pieces if piece.is_text]
 
     def filled(self, translations: Sequence[str], language: str | None) -> str | None:
-        """The translation of the whole; None if the model lost, repeated or invented a mark."""
+        """The whole text, translated; None if the model lost, repeated or invented a mark."""
         rest, parts = iter(translations), []
         for index, piece in enumerate(self.pieces):
             if index:
@@ -123,7 +161,7 @@ class _Layout:
 
 
 def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.Piece]:
-    """Sentences, or for a model that reads whole texts the text itself; nothing where there is no word."""
+    """The sentences of a text, or the text itself for models that read whole texts. Without a word, none is text."""
     pieces = sentence.split(text, language)
     is_whole = options.unit == "text" and any(piece.is_text for piece in pieces)
     return [placeholder.Piece(text, True)] if is_whole else pieces
@@ -135,17 +173,21 @@ def _kept_or_units(
     return _units(options, piece.text, language) if piece.is_text else [piece]
 
 
+#: Of a model that ``models.toml`` does not name, while it is prepared.
+_NO_OPTIONS = TranslateOptions(pairs=(("", ""),))
+
+
 def _options(spec: ModelSpec) -> TranslateOptions:
-    return spec.translate or TranslateOptions(pairs=(("", ""),))
+    return spec.options_of("translate", _NO_OPTIONS)
 
 
-def _pair(params: Params, item: Item) -> tuple[str | None, str | None]:
+def _pair(params: TranslateParams, item: TranslateItem) -> tuple[str | None, str | None]:
     return item.source or params.source, item.target or params.target
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """What stands around each sentence of a language pair."""
+    """The tokens around each sentence of a language pair, and the limit of its translation."""
 
     before: list[int]
     after: list[int]
@@ -153,7 +195,7 @@ class _Frame:
     max_new_tokens: int
 
     @classmethod
-    def of(cls, model: Model, pair: tuple[str | None, str | None]) -> "_Frame":
+    def of(cls, model: KindModel, pair: tuple[str | None, str | None]) -> "_Frame":
         options, tokenizer = _options(model.spec), model.tokenizer
         source, target = (options.codes.get(code or "", code) for code in pair)
         before = tokenizer.special(options.source_prefix.format(source=source, target=target))
@@ -161,8 +203,8 @@ class _Frame:
         after = [] if tokenizer.eos is None else [tokenizer.eos]
         return cls(before, after, tuple(forced), model.spec.max_new_tokens)
 
-    def prompt(self, ids: list[int], is_careful: bool) -> Prompt:
+    def prompt(self, ids: list[int]) -> Prompt:
         tokens = self.before + ids
-        # A translation is seldom twice as long as its source; a model that rambles is cut rather than waited for.
+        # A translation is seldom twice as long as its source: stop a model that does not end by itself.
         limit = min(self.max_new_tokens, 2 * len(tokens) + 32)
-        return Prompt(tokens + self.after, limit, self.forced, is_careful)
+        return Prompt(tokens + self.after, limit, self.forced)

@@ -4,13 +4,17 @@ Knows where a model's files are and what they are used for; never loads weights.
 """
 
 import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
+from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import json_file
 from lengthwise.models.fingerprint import fingerprint
@@ -27,46 +31,34 @@ class Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TranslateOptions(Table):
-    """How a translation model is spoken to."""
+class AnswerForm(StrEnum):
+    """What a model gives for a prompt."""
 
-    #: (source, target) language pairs, in ISO 639-1 codes; the codes jobs use.
-    pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
-    #: The model's own names of those languages where they differ, such as NLLB's ``zho_Hans``.
-    codes: dict[str, str] = {}
-    #: Special tokens before the text and those the answer is forced to begin with; ``{source}`` and ``{target}``
-    #: stand for the model's language names.
-    source_prefix: str = ""
-    target_prefix: str = ""
-    #: What the model was trained on. ``sentence``: a text is translated sentence by sentence. ``text``: in one piece.
-    unit: Literal["sentence", "text"] = "sentence"
-    #: ``copy``: trained to carry U+E000, U+E001, … through unchanged. ``split``: translate around the placeholders.
-    placeholders: Literal["copy", "split"] = "split"
-
-    @field_validator("source_prefix", "target_prefix")
-    @classmethod
-    def _holds_languages(cls, value: str) -> str:
-        try:
-            value.format(source="", target="")
-        except (LookupError, ValueError, AttributeError):
-            raise ValueError("may hold {source} and {target}, and no other braces") from None
-        return value
+    #: Tokens that it writes.
+    TEXT = "text"
+    #: A probability for each of its labels.
+    LABELS = "labels"
+    #: One vector.
+    VECTOR = "vector"
 
 
-class ModerateOptions(Table):
-    #: A category is set at or above this probability.
-    threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    #: Labels that mean nothing is wrong, and are not categories.
-    harmless: tuple[str, ...] = ()
+class KindOptions(Table):
+    """The table of one kind of job under a model: how this model is spoken to for it.
+
+    Each kind has a subclass of its own. Engines read from it what the model must be able to do, and so need to know no
+    kind by its name.
+    """
+
+    answer_form: ClassVar[AnswerForm] = AnswerForm.TEXT
+    #: Whether jobs may ask for sampling and stop strings.
+    may_sample: ClassVar[bool] = False
+
+    def language_pairs(self) -> Sequence[tuple[str, str]]:
+        """The (source, target) languages between which the model translates, if that is what the kind does."""
+        return ()
 
 
-class ChatOptions(Table):
-    """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
-
-
-class GenerateOptions(Table):
-    #: Special tokens before the prompt.
-    prefix: str = ""
+Options = TypeVar("Options", bound=KindOptions)
 
 
 class ServerOptions(Table):
@@ -104,12 +96,6 @@ class ServerOptions(Table):
         return value
 
 
-class EmbedOptions(Table):
-    #: What is put before each text, by names of which a job may choose one (``query``, ``passage``); the first is the
-    #: default.
-    prefix: dict[str, str] = {}
-
-
 class ModelSpec(Table):
     """One model: where it is, how it is run, and the kinds of job it serves (a table for each)."""
 
@@ -132,11 +118,17 @@ class ModelSpec(Table):
     max_new_tokens: Annotated[int, Field(ge=1)] = 512
     server: ServerOptions | None = None
 
-    translate: TranslateOptions | None = None
-    moderate: ModerateOptions | None = None
-    chat: ChatOptions | None = None
-    generate: GenerateOptions | None = None
-    embed: EmbedOptions | None = None
+    #: By kind, in the order of the file: every table of the model that is none of its settings.
+    kind_options: dict[str, SerializeAsAny[KindOptions]] = {}
+
+    @classmethod
+    def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:
+        """Reads the table ``[models.NAME]``. Raises ``ConfigurationError`` with the place of the first error in it."""
+        place = f"models.{name}"
+        settings = {key: value for key, value in table.items() if key in SETTINGS}
+        options = {kind: _options(kind, table[kind], f"{place}.{kind}") for kind in table if kind not in SETTINGS}
+        with _errors_at(place):
+            return cls(name=name, kind_options=options, **settings)
 
     @model_validator(mode="after")
     def _names_one_place(self) -> Self:
@@ -148,8 +140,13 @@ class ModelSpec(Table):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        names = ("translate", "moderate", "chat", "generate", "embed")
-        return tuple(kind for kind in names if getattr(self, kind) is not None)
+        """The kinds of job that it serves."""
+        return tuple(self.kind_options)
+
+    def options_of(self, kind: str, otherwise: Options) -> Options:
+        """The table of this kind, or ``otherwise`` if the model has none."""
+        found = self.kind_options.get(kind)
+        return found if isinstance(found, type(otherwise)) else otherwise
 
     @cached_property
     def folder(self) -> Path:
@@ -194,6 +191,10 @@ class ModelSpec(Table):
         return min(own, self.max_input_tokens or own)
 
 
+#: What a model's table says beside the tables of kinds: no kind can have such a name.
+SETTINGS = ModelSpec.model_fields.keys() - {"name", "kind_options"}
+
+
 class Catalog:
     """The models by name, in the order in which they stand in the file: the first that serves a job is its default."""
 
@@ -221,9 +222,32 @@ def _spec(name: str, table: Any, path: Path) -> ModelSpec:
     if not isinstance(table, dict) or "name" in table:
         raise ConfigurationError(f"{path}: models.{name}: must be a table, and its name is its key")
     try:
-        spec = ModelSpec(name=name, **table)
+        spec = ModelSpec.from_table(name, table)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path}: {error}") from error.__cause__
+    return spec if spec.path is None else spec.model_copy(update={"path": path.parent / spec.path})
+
+
+def _options(kind: str, table: Any, place: str) -> KindOptions:
+    """Raises ``ConfigurationError`` if there is no such kind, if it cannot be loaded, or if its table is wrong."""
+    if kind not in entry_points.names(entry_points.KINDS) or not isinstance(table, dict):
+        kinds = ", ".join(entry_points.names(entry_points.KINDS)) or "none: is lengthwise installed?"
+        raise ConfigurationError(f"{place}: is no setting of a model and no table of a kind; kinds: {kinds}")
+    try:
+        options_type = entry_points.load(entry_points.KINDS, kind).options_type
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{place}: {error}") from error.__cause__
+    with _errors_at(place):
+        options: KindOptions = options_type.model_validate(table)
+    return options
+
+
+@contextmanager
+def _errors_at(place: str) -> Iterator[None]:
+    """Turns pydantic's first error into a ``ConfigurationError`` that says where it is."""
+    try:
+        yield
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in ("models", name, *first["loc"]))
-        raise ConfigurationError(f"{path}: {where}: {first['msg'].removeprefix('Value error, ')}") from None
-    return spec if spec.path is None else spec.model_copy(update={"path": path.parent / spec.path})
+        where = ".".join([place, *map(str, first["loc"])])
+        raise ConfigurationError(f"{where}: {first['msg'].removeprefix('Value error, ')}") from None

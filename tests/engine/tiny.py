@@ -189,9 +189,7 @@ def text(tokens: Sequence[int]) -> str:
 
 
 def spec(folder: Path, quantization: str = "none", kind: str = "generate") -> ModelSpec:
-    return ModelSpec.model_validate(
-        {"name": "tiny", "path": folder, "quantization": quantization, "device": "cpu", kind: {}}
-    )
+    return ModelSpec.from_table("tiny", {"path": folder, "quantization": quantization, "device": "cpu", kind: {}})
 
 
 def load(folder: Path, quantization: str = "none", kind: str = "generate") -> TorchEngine:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lengthwise.kinds.line import ERRORS
+from lengthwise.kinds.result_line import ERRORS
 from lengthwise.settings import Settings
 from worker.engine.transformer.weights.families import FITTING
 

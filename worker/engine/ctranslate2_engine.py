@@ -13,7 +13,7 @@ import ctranslate2
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import json_file, manifest
-from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -32,6 +32,13 @@ log = logging.getLogger(__name__)
 FOLDER = "ctranslate2"
 
 _COMPUTE_TYPES = {"int8": "int8", "bf16": "bfloat16", "none": "float32"}
+
+
+_ABLE = "it serves kinds whose answers are text and never sampled, such as translate"
+
+
+def _can_serve(options: KindOptions) -> bool:
+    return options.answer_form is AnswerForm.TEXT and not options.may_sample
 
 
 class CTranslate2Engine:
@@ -53,10 +60,12 @@ class CTranslate2Engine:
         """Loads the conversion in the folder ``ctranslate2`` of the model's own.
 
         Raises ``ConfigurationError`` where it is not there, is not what its manifest says or cannot be read, where
-        the device lacks the arithmetic, and where the model is to do anything but translate.
+        the device lacks the arithmetic, and where the model is to serve a kind of job that this engine cannot.
         """
-        if spec.kinds != ("translate",):
-            raise ConfigurationError(f"model {spec.name}: the engine ctranslate2 serves translate, and that alone")
+        unable = [kind for kind, options in spec.kind_options.items() if not _can_serve(options)]
+        if unable or not spec.kind_options:
+            kinds = ", ".join(unable) or "a model without a kind"
+            raise ConfigurationError(f"model {spec.name}: the engine ctranslate2 cannot serve {kinds}: {_ABLE}")
         folder = spec.folder / FOLDER
         if not (folder / "model.bin").is_file():
             raise ConfigurationError(f"model {spec.name}: {folder} holds no model.bin: convert the model into it")

@@ -9,7 +9,7 @@ from functools import cache
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
-from lengthwise.kinds.kind import Model
+from lengthwise.kinds.kind import KindModel
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
@@ -39,7 +39,7 @@ class NotLoaded(Exception):
 @dataclass(slots=True)
 class Loaded:
     spec: ModelSpec
-    model: Model
+    model: KindModel
     engine: Engine
     capabilities: Capabilities
     #: What this engine answered goes with it: another revision answers otherwise.
@@ -223,7 +223,7 @@ def _loaded(wanted: ModelSpec) -> Loaded:
         capabilities.quantization,
         capabilities.device,
     )
-    return Loaded(wanted, Model(wanted, tokenizer.of(wanted)), engine, capabilities)
+    return Loaded(wanted, KindModel(wanted, tokenizer.of(wanted)), engine, capabilities)
 
 
 def forget() -> None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import lru_cache
 from uuid import UUID
 
-from lengthwise.kinds.kind import Answer, Decoding, Prompt
+from lengthwise.kinds.kind import Decoding, ModelAnswer, Prompt
 
 #: What one process keeps: enough that a text repeated in each chunk of a large job is computed once.
 MAX_ANSWERS = 20_000
@@ -28,7 +28,7 @@ class Asker:
 
     def key_of(self, prompt: Prompt) -> bytes:
         """The same for two prompts exactly if a deterministic engine answers both alike."""
-        tokens, max_new_tokens, prefix, _ = prompt
+        tokens, max_new_tokens, prefix = prompt
         # Whose it is has always the same length; the prefix ends where its length says.
         return self._whose + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
 
@@ -44,21 +44,21 @@ class Memo:
     """Asked by the thread that makes a claim ready while the engine's thread puts answers in: no other may put."""
 
     def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
-        self._answers: OrderedDict[bytes, Answer] = OrderedDict()
+        self._answers: OrderedDict[bytes, ModelAnswer] = OrderedDict()
         self._max_answers = max_answers
         self._bytes_left = max_bytes
 
     def __len__(self) -> int:
         return len(self._answers)
 
-    def get(self, key: bytes) -> Answer | None:
+    def get(self, key: bytes) -> ModelAnswer | None:
         found = self._answers.get(key)
         if found is not None:
             with suppress(KeyError):  # it was forgotten this moment
                 self._answers.move_to_end(key)
         return found
 
-    def put(self, key: bytes, answer: Answer) -> None:
+    def put(self, key: bytes, answer: ModelAnswer) -> None:
         answers = self._answers
         if key in answers:
             return
@@ -69,5 +69,5 @@ class Memo:
             self._bytes_left += len(oldest) + _bytes_of(forgotten)
 
 
-def _bytes_of(answer: Answer) -> int:
+def _bytes_of(answer: ModelAnswer) -> int:
     return len(answer.text) + _NUMBER_BYTES * len(answer.vector)

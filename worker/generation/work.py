@@ -13,14 +13,14 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from lengthwise import kinds
-from lengthwise.kinds.kind import Answer, Decoding, Item, Kind, Model, Prompt
+from lengthwise.kinds.kind import Decoding, JobItem, Kind, KindModel, ModelAnswer, Prompt
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.queue.settle import Result, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
 from worker.generation.memo import Asker, Memo
 
-_UNANSWERED = Answer("", "")
+_UNANSWERED = ModelAnswer("", "")
 _UNDECODED = Decoding(0)
 
 
@@ -72,7 +72,7 @@ class Entry:
 
     shard: ShardInHand
     index: int
-    item: Item
+    item: JobItem
     pieces: "list[Piece]" = field(default_factory=list)
     #: Pieces without an answer, and those that another's computation answered.
     n_open: int = 0
@@ -92,13 +92,13 @@ class Piece:
     prompt: Prompt
     key: bytes | None
     decoding: Decoding
-    answer: Answer = _UNANSWERED
+    answer: ModelAnswer = _UNANSWERED
 
 
 class Work:
     """``pieces`` are what is to be run; one that another's computation answers is not among them."""
 
-    def __init__(self, claim: Claim, model: Model, labels: Sequence[str] = (), memo: Memo | None = None) -> None:
+    def __init__(self, claim: Claim, model: KindModel, labels: Sequence[str] = (), memo: Memo | None = None) -> None:
         self._model = model
         self._labels = tuple(labels)
         self._made_by = to_json(model.spec.made_by)
@@ -114,18 +114,18 @@ class Work:
         for claimed, job, entries in _entries(claim):
             self._open |= {entry.shard.id: entry.shard for entry in entries}
             job.sharing = claimed.tenant_id if claimed.deduplicate else None
-            if not job.kind.is_per_item:
-                job.decoding = job.kind.decoding(self._model.spec, job.params)
+            if entries and not job.kind.decodes_per_item:
+                job.decoding = job.kind.decoding(self._model.spec, job.params, entries[0].item, 0)
                 job.asker = _asker(job, job.decoding)
             self._prompt(job, entries)
 
     def _prompt(self, job: JobInHand, same: Sequence[Entry], *, n_asked: int = 0) -> None:
         """Makes the prompts of one job's entries at once, as tokenizers like it."""
         kind, asker, decoding = job.kind, job.asker, job.decoding
-        prompts = kind.prompts(self._model, job.params, [entry.item for entry in same], retry=n_asked > 0)
+        prompts = kind.prompts(self._model, job.params, [entry.item for entry in same], n_asked)
         for entry, each in zip(same, prompts, strict=True):
-            if kind.is_per_item:
-                decoding = kind.decoding_of(self._model.spec, job.params, entry.item, n_asked)
+            if kind.decodes_per_item:
+                decoding = kind.decoding(self._model.spec, job.params, entry.item, n_asked)
                 asker = _asker(job, decoding)
             entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if asker else None, decoding) for prompt in each]
             entry.n_open, entry.n_shared, entry.n_asked = len(each), 0, n_asked
@@ -152,7 +152,7 @@ class Work:
         """The engine's request for ``pieces[index]``."""
         piece = self.pieces[index]
         decoding = piece.decoding
-        tokens, max_new_tokens, prefix, _ = piece.prompt
+        tokens, max_new_tokens, prefix = piece.prompt
         sampling = _sampling(decoding, piece.entry) if decoding.temperature else GREEDY
         return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
 
@@ -180,14 +180,17 @@ class Work:
         """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""
         texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
         for (index, tokens, reason, scores, vector, score), text in zip(completions, texts, strict=True):
-            piece, given = self.pieces[index], Answer(text, reason, self._labels, scores, len(tokens), vector, score)
+            piece, given = (
+                self.pieces[index],
+                ModelAnswer(text, reason, self._labels, scores, len(tokens), vector, score),
+            )
             if piece.key is not None:
                 self._memo.put(piece.key, given)
                 for follower in self._followers.pop(piece.key, ()):
                     self._give(follower, given, shared=True)
             self._give(piece, given)
 
-    def _give(self, piece: Piece, given: Answer, *, shared: bool = False) -> None:
+    def _give(self, piece: Piece, given: ModelAnswer, *, shared: bool = False) -> None:
         entry = piece.entry
         piece.answer = given
         entry.n_output += given.n_tokens
@@ -209,8 +212,8 @@ class Work:
 
     def _conclude(self, entry: Entry) -> None:
         job, pieces = entry.shard.job, entry.pieces
-        prompts, answers = [piece.prompt for piece in pieces], [piece.answer for piece in pieces]
-        output = job.kind.output(self._model, job.params, entry.item, prompts, answers)
+        answers = [piece.answer for piece in pieces]
+        output = job.kind.output(self._model, job.params, entry.item, answers, entry.n_asked)
         if output is not None:
             shard = entry.shard
             shard.n_deduplicated += 0 < entry.n_shared == len(pieces)
@@ -218,8 +221,8 @@ class Work:
             shard.used_output += entry.n_output
             line = job.kind.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output, self._made_by)
             self._end(entry, ResultStatus.SUCCEEDED, line)
-        elif entry.n_asked + 1 >= job.kind.most_asked:
-            self._fail(entry, job.kind.useless)
+        elif entry.n_asked + 1 >= job.kind.max_attempts:
+            self._fail(entry, job.kind.exhausted_error)
         else:
             self._prompt(job, [entry], n_asked=entry.n_asked + 1)
 
@@ -251,7 +254,7 @@ def _asker(job: JobInHand, decoding: Decoding) -> Asker | None:
 
 def _sampling(decoding: Decoding, entry: Entry) -> Sampling:
     """An item's draw is its own, whatever it is batched with."""
-    seed = decoding.seed if entry.shard.job.kind.is_per_item else decoding.seed + entry.index
+    seed = decoding.seed if entry.shard.job.kind.decodes_per_item else decoding.seed + entry.index
     return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed)
 
 
@@ -275,7 +278,7 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
     for shard_id, same in of_shard.items():
         claimed = claim.jobs[claim.shards[shard_id].job_id]
         if claimed.id not in jobs:
-            kind = kinds.EVERY[claimed.kind]
+            kind = kinds.named(claimed.kind)
             jobs[claimed.id] = JobInHand(kind, kind.params_type.model_validate(claimed.params)), []
         job, entries = jobs[claimed.id]
         shard = ShardInHand(shard_id, job, len(same))
@@ -286,6 +289,6 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
 
 
 @cache
-def _item_list(kind: str) -> TypeAdapter[list[Item]]:
+def _item_list(kind: str) -> TypeAdapter[list[JobItem]]:
     """Parses many items in one call, a third of the cost of one by one."""
-    return TypeAdapter(list[kinds.EVERY[kind].item_type])  # type: ignore[arg-type, misc]
+    return TypeAdapter(list[kinds.named(kind).item_type])  # type: ignore[arg-type, misc]

@@ -67,7 +67,7 @@ def entry(spec: ModelSpec, target: Path, quantization: str) -> str:
     lines = [f"[models.{name}]"]
     lines += _lines(own | {key: value for key, value in options.items() if not isinstance(value, dict)})
     for kind in spec.kinds:
-        lines += [f"[models.{name}.{kind}]", *_lines(options[kind])]
+        lines += [f"[models.{name}.{kind}]", *_lines(options["kind_options"][kind])]
     if not spec.kinds:
         lines.append("# … and a table for each kind that it serves: see docs/models.md")
     return "\n".join(lines)

@@ -10,15 +10,17 @@ from pydantic import ValidationError
 
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import KINDS
-from lengthwise.kinds.kind import Item, Kind, Model
+from lengthwise.kinds.kind import JobItem, KindModel
+from lengthwise.kinds.native import NativeKind
 from lengthwise.models import tokenizer
-from lengthwise.models.catalog import ModelSpec, ModerateOptions
+from lengthwise.models.catalog import AnswerForm, ModelSpec
 from worker.engine.protocol import Architecture, Request
 
-_KIND_OF = {
-    Architecture.CLASSIFIER: "moderate",
-    Architecture.ENCODER_DECODER: "translate",
-    Architecture.DECODER_ONLY: "generate",
+#: For models that ``models.toml`` does not name: the form of their answers, and whether their jobs may sample.
+_ABILITIES = {
+    Architecture.CLASSIFIER: (AnswerForm.LABELS, False),
+    Architecture.ENCODER_DECODER: (AnswerForm.TEXT, False),
+    Architecture.DECODER_ONLY: (AnswerForm.TEXT, True),
 }
 
 
@@ -51,19 +53,18 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
     if not lines:
         raise ConfigurationError(f"{path} holds no items")
     items = [_item(kind, spec, params, value, f"{path}: line {number}") for number, value in lines]
-    prompts = kind.prompts(Model(spec, tokenizer.of(spec)), params, items)
+    prompts = kind.prompts(KindModel(spec, tokenizer.of(spec)), params, items, 0)
     owners = [place for place, each in enumerate(prompts) for _ in each]
     flat = [prompt for each in prompts for prompt in each]
     for place, prompt in zip(owners, flat, strict=True):
         if not 0 < len(prompt.tokens) <= spec.context:
             raise ConfigurationError(f"{path}: line {lines[place][0]} is empty or longer than the model reads")
-    stop = kind.decoding(spec, params).stop
+    stop = kind.decoding(spec, params, items[0], 0).stop
     requests = [
         Request(number, tokens, limit, stop, decoder_prefix=prefix)
-        for number, (tokens, limit, prefix, _) in enumerate(flat)
+        for number, (tokens, limit, prefix) in enumerate(flat)
     ]
-    threshold = getattr(params, "threshold", None) or (spec.moderate or ModerateOptions()).threshold
-    return Sample(kind.name, len(items), requests, owners, threshold)
+    return Sample(kind.name, len(items), requests, owners, kind.label_threshold(spec, params))
 
 
 def _lines(path: Path) -> list[tuple[int, Any]]:
@@ -80,15 +81,25 @@ def _lines(path: Path) -> list[tuple[int, Any]]:
     return found
 
 
-def _kind(head: dict[str, Any], spec: ModelSpec, architecture: Architecture, path: Path) -> Kind:
-    possible = spec.kinds or (_KIND_OF[architecture], *(["chat"] if architecture is Architecture.DECODER_ONLY else []))
+def _kind(head: dict[str, Any], spec: ModelSpec, architecture: Architecture, path: Path) -> NativeKind:
+    possible = spec.kinds or _fitting(architecture)
     name = head.get("kind", possible[0])
     if name not in possible:
         raise ConfigurationError(f"{path}: line 1 names a kind that the model does not serve: {', '.join(possible)}")
     return KINDS[name]
 
 
-def _item(kind: Kind, spec: ModelSpec, params: Any, value: Any, where: str) -> Item:
+def _fitting(architecture: Architecture) -> list[str]:
+    """The kinds that a model of this architecture could serve, the usual one first."""
+    able = {
+        name: kind
+        for name, kind in KINDS.usable().items()
+        if (kind.options_type.answer_form, kind.options_type.may_sample) == _ABILITIES[architecture]
+    }
+    return sorted(able, key=lambda name: able[name].usual_architecture != architecture.value)
+
+
+def _item(kind: NativeKind, spec: ModelSpec, params: Any, value: Any, where: str) -> JobItem:
     if isinstance(value, dict) and not value.keys() <= kind.item_type.model_fields.keys():
         raise ConfigurationError(f"{where} is no item of {kind.name}: it has an unknown field")
     try:

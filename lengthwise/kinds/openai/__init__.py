@@ -1,18 +1,24 @@
-"""The lines of OpenAI's batches, by endpoint: what such a line asks, and the answer in OpenAI's form."""
+"""The kinds of the lines of OpenAI's batches, one for each endpoint. A new endpoint is one module and one line here."""
 
 from uuid import UUID
 
-from lengthwise.kinds.openai.chat import ChatCompletions
-from lengthwise.kinds.openai.completions import Completions
-from lengthwise.kinds.openai.embeddings import Embeddings
-from lengthwise.kinds.openai.line import Line
-from lengthwise.kinds.openai.moderations import Moderations
-from lengthwise.kinds.openai.responses import Responses
+from lengthwise.kinds.openai.chat import ChatCompletionsKind
+from lengthwise.kinds.openai.completions import CompletionsKind
+from lengthwise.kinds.openai.embeddings import EmbeddingsKind
+from lengthwise.kinds.openai.line import LineKind
+from lengthwise.kinds.openai.moderations import ModerationsKind
+from lengthwise.kinds.openai.responses import ResponsesKind
 
-_LINES: tuple[Line, ...] = (ChatCompletions(), Completions(), Responses(), Embeddings(), Moderations())
+_LINES: tuple[LineKind, ...] = (
+    ChatCompletionsKind(),
+    CompletionsKind(),
+    ResponsesKind(),
+    EmbeddingsKind(),
+    ModerationsKind(),
+)
 
-ENDPOINTS: dict[str, Line] = {f"/v1/{line.path}": line for line in _LINES}
-BY_NAME: dict[str, Line] = {line.name: line for line in _LINES}
+ENDPOINTS: dict[str, LineKind] = {f"/v1/{line.path}": line for line in _LINES}
+BY_NAME: dict[str, LineKind] = {line.name: line for line in _LINES}
 
 
 def batch_name(batch: UUID) -> str:

@@ -1,7 +1,7 @@
-"""The body of a line: the fields of OpenAI's that mean something here, and a clear word about each that does not.
+"""The body of a line: the fields of OpenAI's API that are supported here, and clear errors for those that are not.
 
-A field that cannot be honoured is refused by its name rather than left out of account; one whose value asks for nothing
-(``n`` of 1, a penalty of 0, any null) is taken.
+An unsupported field is refused by its name, never ignored. It is accepted if its value asks for nothing: ``n`` of 1, a
+penalty of 0, any null.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -9,17 +9,17 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from lengthwise.kinds.kind import Decoding, Strict, Text, Wire, unknown_field
+from lengthwise.kinds.kind import Decoding, RequestPart, StrictModel, Text, unknown_field
 from lengthwise.models.catalog import ModelSpec
 
-#: What callers tell OpenAI about themselves or their account: it changes no answer.
+#: What callers tell OpenAI about themselves or their account. It changes no answer, and is ignored.
 _ABOUT_THE_CALLER = frozenset(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
 )
 
 
-class Body(Strict):
-    """``neutral`` are fields of OpenAI's that are not honoured, each with the values that ask for nothing."""
+class LineBody(StrictModel):
+    """``neutral`` are unsupported fields of OpenAI's API, each with the values that ask for nothing."""
 
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
@@ -43,12 +43,12 @@ class Body(Strict):
         return kept
 
     def texts(self) -> list[str]:
-        """What the model reads."""
+        """The texts that the model reads."""
         raise NotImplementedError
 
 
 def unsupported(name: str, why: str) -> PydanticCustomError:
-    """The error for a field of OpenAI's that is not honoured; the name is ours, never what was sent."""
+    """The error for an unsupported field of OpenAI's API."""
     return PydanticCustomError("unsupported", "{field} {why}", {"field": name, "why": why})
 
 
@@ -61,7 +61,7 @@ def _allowed(values: tuple[Any, ...]) -> str:
     return f"is supported as {' or '.join(shown)} alone" if shown else "is not supported here"
 
 
-class TextPart(Wire):
+class TextPart(RequestPart):
     type: Literal["text", "input_text", "output_text"]
     text: Text
 
@@ -74,8 +74,8 @@ def text_of(content: str | list[TextPart]) -> str:
     return content if isinstance(content, str) else "".join(part.text for part in content)
 
 
-class Drawn(Body):
-    """Of bodies whose answers are written."""
+class SampledBody(LineBody):
+    """A body whose answer is text."""
 
     temperature: float = Field(default=0.0, ge=0, le=2)
     top_p: float = Field(default=1.0, gt=0, le=1)
@@ -83,16 +83,16 @@ class Drawn(Body):
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
 
     def limit(self) -> int | None:
-        """The most tokens that the answer may have, as the body says."""
+        """The longest answer that the body allows, in tokens."""
         return None
 
     def stops(self) -> list[str]:
         return []
 
     def decoding(self, spec: ModelSpec, seed: int) -> Decoding:
-        """``seed`` is for a body that names none."""
+        """``seed`` is used if the body names none."""
         return Decoding(
-            max_new_tokens=most(spec, self.limit()),
+            max_new_tokens=token_limit(spec, self.limit()),
             temperature=self.temperature,
             top_p=self.top_p,
             top_k=self.top_k,
@@ -101,7 +101,7 @@ class Drawn(Body):
         )
 
 
-def most(spec: ModelSpec, limit: int | None) -> int:
+def token_limit(spec: ModelSpec, limit: int | None) -> int:
     return min(limit or spec.max_new_tokens, spec.max_new_tokens)
 
 
@@ -110,5 +110,5 @@ _Stop = Annotated[Text, Field(min_length=1, max_length=64)]
 Stop = _Stop | Annotated[list[_Stop], Field(max_length=4)]
 
 
-def strings(stop: str | list[str] | None) -> list[str]:
+def as_list(stop: str | list[str] | None) -> list[str]:
     return [stop] if isinstance(stop, str) else stop or []

@@ -6,17 +6,26 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, Wire
+from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt, RequestPart, Text
 from lengthwise.kinds.openai import schema
-from lengthwise.kinds.openai.body import Content, Drawn, Stop, TextPart, most, strings, text_of, unsupported
-from lengthwise.kinds.openai.line import Item, Line, Params, now, seed_of
+from lengthwise.kinds.openai.body import (
+    Content,
+    SampledBody,
+    Stop,
+    TextPart,
+    as_list,
+    text_of,
+    token_limit,
+    unsupported,
+)
+from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams, seed_of, unix_now
 from lengthwise.kinds.openai.schema import ResponseFormat
 from lengthwise.kinds.sampling import trimmed
 from lengthwise.models import template
 from lengthwise.models.catalog import ModelSpec
 
 
-class ChatMessage(Wire):
+class ChatMessage(RequestPart):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
     name: Annotated[Text, Field(max_length=64)] | None = None
@@ -32,7 +41,7 @@ class ChatMessage(Wire):
         return value
 
 
-class ChatBody(Drawn):
+class ChatCompletionBody(SampledBody):
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
         "n": (1,),
         "stream": (False,),
@@ -66,39 +75,62 @@ class ChatBody(Drawn):
         return self.max_completion_tokens or self.max_tokens
 
     def stops(self) -> list[str]:
-        return strings(self.stop)
+        return as_list(self.stop)
 
     def texts(self) -> list[str]:
-        return [text_of(message.content) for message in self.messages] + schema.texts(self.response_format)
+        return [text_of(message.content) for message in self.messages] + schema.instruction_texts(self.response_format)
 
 
-class ChatItem(Item[ChatBody]):
+class ChatCompletionItem(LineItem[ChatCompletionBody]):
     pass
 
 
-class Conversation(Line):
-    """Of endpoints whose answers may have to follow a schema."""
+class ConversationKind(LineKind):
+    """The kinds of endpoints whose answers may have to follow a schema."""
 
     serves_as: ClassVar[str] = "chat"
-    most_asked: ClassVar[int] = schema.MOST_ASKED
-    useless: ClassVar[str] = "schema_not_met"
+    max_attempts: ClassVar[int] = schema.MAX_ATTEMPTS
+    exhausted_error: ClassVar[str] = "schema_not_met"
 
-    def decoding_of(self, spec: ModelSpec, params: Params, item: Item[Any], n_asked: int) -> Decoding:
-        return schema.asked_again(item.body.decoding(spec, seed_of(item)), n_asked)
+    def decoding(self, spec: ModelSpec, params: LineParams, item: LineItem[Any], attempt: int) -> Decoding:
+        return schema.decoding_of_attempt(item.body.decoding(spec, seed_of(item)), attempt)
 
 
-class ChatCompletions(Conversation):
+class ChatCompletionsKind(ConversationKind):
     name: ClassVar[str] = "chat.completions"
     path: ClassVar[str] = "chat/completions"
-    item_type: ClassVar[type[kind.Item]] = ChatItem
+    item_type: ClassVar[type[kind.JobItem]] = ChatCompletionItem
+    example: ClassVar[dict[str, Any]] = {"model": "qwen", "messages": [{"role": "user", "content": "Hello"}]}
+    example_answer: ClassVar[dict[str, Any]] = {
+        "id": "chatcmpl-0198c0de",
+        "object": "chat.completion",
+        "created": 1790000000,
+        "model": "qwen",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "Hi!", "refusal": None, "annotations": []},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 11},
+    }
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[ChatItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[ChatCompletionItem], attempt: int
     ) -> list[list[Prompt]]:
-        return [[conversation(model, _said(item.body), most(model.spec, item.body.limit()))] for item in items]
+        return [
+            [conversation_prompt(model, _said(item.body), token_limit(model.spec, item.body.limit()))] for item in items
+        ]
 
     def output(
-        self, model: Model, params: Params, item: ChatItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: LineParams,
+        item: ChatCompletionItem,
+        answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
         answer = answers[0]
         text = trimmed(answer.text, item.body.stops())
@@ -109,24 +141,24 @@ class ChatCompletions(Conversation):
         return {
             "id": f"chatcmpl-{item.request}",
             "object": "chat.completion",
-            "created": now(),
+            "created": unix_now(),
             "model": model.spec.name,
             "choices": [choice],
         }
 
 
-def conversation(model: Model, messages: Sequence[dict[str, str]], limit: int) -> Prompt:
-    """The prompt of these messages, with room for what the context leaves."""
+def conversation_prompt(model: KindModel, messages: Sequence[dict[str, str]], limit: int) -> Prompt:
+    """The prompt of these messages. The answer may fill what they leave of the context, up to ``limit``."""
     ids = template.encode(template.of(model.spec.folder), model.tokenizer, messages)
     return Prompt(ids, min(limit, model.spec.context - len(ids)))
 
 
-def _said(body: ChatBody) -> list[dict[str, str]]:
-    """The messages as templates know them, behind what the format of the answer asks for."""
-    said = [spoken(each.role, each.content) for each in body.messages]
-    return schema.instructed(body.response_format, said)
+def _said(body: ChatCompletionBody) -> list[dict[str, str]]:
+    """The messages as templates read them, with the instruction that the answer's format needs."""
+    said = [template_message(each.role, each.content) for each in body.messages]
+    return schema.with_instruction(body.response_format, said)
 
 
-def spoken(role: str, content: str | list[TextPart]) -> dict[str, str]:
-    """A message as templates know it."""
+def template_message(role: str, content: str | list[TextPart]) -> dict[str, str]:
+    """A message as templates read it."""
     return {"role": "system" if role == "developer" else role, "content": text_of(content)}

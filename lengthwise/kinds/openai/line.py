@@ -1,7 +1,8 @@
-"""A line of a batch as an item, and the line that its caller reads for it."""
+"""A line of a batch as an item, and the result line that answers it."""
 
 import time
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
@@ -10,17 +11,17 @@ from pydantic_core import to_json
 
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Decoding, Model, Prompt, Text, unknown
-from lengthwise.kinds.line import ERRORS
-from lengthwise.kinds.openai.body import Body
+from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt, Text, unknown
+from lengthwise.kinds.openai.body import LineBody
+from lengthwise.kinds.result_line import ERRORS
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import ResultStatus
 
-B = TypeVar("B", bound=Body)
+B = TypeVar("B", bound=LineBody)
 
 
-class Item(kind.Item, Generic[B]):
-    """``id`` is the line's custom_id; ``request`` names it among all lines there ever were."""
+class LineItem(kind.JobItem, Generic[B]):
+    """``id`` is the line's custom_id; ``request`` is unique among all lines of all batches."""
 
     id: Annotated[Text, Field(min_length=1, max_length=512)]
     request: str
@@ -30,11 +31,11 @@ class Item(kind.Item, Generic[B]):
         return self.body.texts()
 
 
-class Params(kind.Params):
-    """Lines have nothing in common."""
+class LineParams(kind.JobParams):
+    """None: each line has parameters of its own."""
 
 
-#: The status and code of a row that failed, where it is not OpenAI's way of saying that the server did.
+#: HTTP status and error code of failures that the request is to blame for. All others are 500.
 _CALLERS = {
     "too_long": (400, "context_length_exceeded"),
     "schema_not_met": (422, "schema_not_met"),
@@ -45,48 +46,55 @@ _NEVER_RUN = {
 }
 
 
-class Line:
-    """What all endpoints have in common. ``path`` is the endpoint's below /v1, ``serves_as`` a native kind."""
+class LineKind(ABC):
+    """What the kinds of all endpoints have in common."""
 
     name: ClassVar[str]
+    #: The endpoint's path below /v1.
     path: ClassVar[str]
+    #: The native kind that a model must serve.
     serves_as: ClassVar[str]
-    params_type: ClassVar[type[kind.Params]] = Params
-    item_type: ClassVar[type[kind.Item]]
-    is_per_item: ClassVar[bool] = True
-    most_asked: ClassVar[int] = 1
-    useless: ClassVar[str] = "engine_error"
+    #: Whether a request without ``model`` is asked of the first model that serves the endpoint.
+    model_is_optional: ClassVar[bool] = False
+    #: A request and its answer, for the API's documentation.
+    example: ClassVar[dict[str, Any]]
+    example_answer: ClassVar[dict[str, Any]]
+    params_type: ClassVar[type[kind.JobParams]] = LineParams
+    item_type: ClassVar[type[kind.JobItem]]
+    decodes_per_item: ClassVar[bool] = True
+    max_attempts: ClassVar[int] = 1
+    exhausted_error: ClassVar[str] = "engine_error"
 
-    def serves(self, spec: ModelSpec, params: Params) -> bool:
+    def serves(self, spec: ModelSpec, params: LineParams) -> bool:
         return self.serves_as in spec.kinds
 
-    def unserved(self, specs: Sequence[ModelSpec]) -> InvalidInput:
+    def unserved_error(self, specs: Sequence[ModelSpec]) -> InvalidInput:
         return unknown("model for this endpoint", [spec.name for spec in specs], "model")
 
-    def check(self, spec: ModelSpec, params: Params, item: Any) -> None:
-        """Raises ``InvalidInput`` where the item asks for what this model cannot do."""
+    def check(self, spec: ModelSpec, params: LineParams, item: Any) -> None:
+        """Accepts every item: its body was checked when it was read."""
+        return
 
-    def decoding(self, spec: ModelSpec, params: Params) -> Decoding:
-        raise NotImplementedError("each item has its own")
+    @abstractmethod
+    def decoding(self, spec: ModelSpec, params: LineParams, item: Any, attempt: int) -> Decoding: ...
 
-    def decoding_of(self, spec: ModelSpec, params: Params, item: Any, n_asked: int) -> Decoding:
-        return Decoding(max_new_tokens=0)
+    @abstractmethod
+    def prompts(self, model: KindModel, params: Any, items: Sequence[Any], attempt: int) -> list[list[Prompt]]: ...
 
-    def prompts(self, model: Model, params: Any, items: Sequence[Any], *, retry: bool = False) -> list[list[Prompt]]:
-        raise NotImplementedError
-
+    @abstractmethod
     def output(
-        self, model: Model, params: Any, item: Any, prompts: Sequence[Prompt], answers: Sequence[Answer]
-    ) -> dict[str, Any] | None:
-        raise NotImplementedError
+        self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
+    ) -> dict[str, Any] | None: ...
 
     def succeeded(
-        self, index: int, item: Item[Any], output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
+        self, index: int, item: LineItem[Any], output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
     ) -> bytes:
         body = output | self.usage(n_input, n_output)
         return _line(item, b'"response":%b,"error":null' % _response(item, 200, body))
 
-    def failed(self, index: int, item: Item[Any], code: str, status: ResultStatus = ResultStatus.FAILED, /) -> bytes:
+    def failed(
+        self, index: int, item: LineItem[Any], code: str, status: ResultStatus = ResultStatus.FAILED, /
+    ) -> bytes:
         if status in _NEVER_RUN:
             named, message = _NEVER_RUN[status]
             return _line(item, b'"response":null,"error":%b' % to_json({"code": named, "message": message}))
@@ -100,36 +108,39 @@ class Line:
         return _line(item, b'"response":%b,"error":null' % _response(item, number, {"error": error}))
 
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
-        """The body's member that says what was read and written."""
+        """The member of the answer's body that counts the tokens read and written."""
         return {"usage": {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output}}
 
 
-def _line(item: Item[Any], rest: bytes) -> bytes:
+def _line(item: LineItem[Any], rest: bytes) -> bytes:
     return b'{"id":"batch_req_%b","custom_id":%b,%b}\n' % (item.request.encode(), to_json(item.id), rest)
 
 
-def _response(item: Item[Any], status: int, body: dict[str, Any]) -> bytes:
+def _response(item: LineItem[Any], status: int, body: dict[str, Any]) -> bytes:
     return to_json({"status_code": status, "request_id": f"req_{item.request}", "body": body})
 
 
-class Reading(Line):
-    """Of endpoints whose models write nothing."""
+class ReadingKind(LineKind):
+    """The kinds of endpoints whose models only read."""
+
+    def decoding(self, spec: ModelSpec, params: LineParams, item: Any, attempt: int) -> Decoding:
+        return Decoding(max_new_tokens=0)
 
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
-        """Of moderations OpenAI says nothing; ours says what was read."""
+        """OpenAI counts nothing for moderations; here the tokens read are counted."""
         return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
 
 
-def read(model: Model, texts: Sequence[str]) -> list[Prompt]:
-    """A prompt for each of one item's texts, to which nothing is added."""
+def reading_prompts(model: KindModel, texts: Sequence[str]) -> list[Prompt]:
+    """A prompt for each text of one item. The model writes nothing."""
     return [Prompt(ids, max_new_tokens=0) for ids in model.tokenizer.encode(texts, framed=True)]
 
 
-def seed_of(item: Item[Any]) -> int:
-    """For a line that names none: its own, and the same however often it is begun anew."""
+def seed_of(item: LineItem[Any]) -> int:
+    """The seed of a line that names none: its own, and the same if a worker starts the line again."""
     return zlib.crc32(item.request.encode())
 
 
-def now() -> int:
-    """In Unix seconds."""
+def unix_now() -> int:
+    """The time, in Unix seconds."""
     return int(time.time())

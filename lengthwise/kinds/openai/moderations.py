@@ -1,4 +1,4 @@
-"""/v1/moderations: OpenAI's thirteen categories, of which a model scores those that it knows by name or by alias."""
+"""/v1/moderations: OpenAI's thirteen categories. A model scores those that one of its labels names."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar
@@ -6,10 +6,10 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Model, Prompt, Text
-from lengthwise.kinds.openai.body import Body, TextPart, text_of
-from lengthwise.kinds.openai.line import Item, Params, Reading, read
-from lengthwise.models.catalog import ModerateOptions
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, Text
+from lengthwise.kinds.moderate import ModerateOptions
+from lengthwise.kinds.openai.body import LineBody, TextPart, text_of
+from lengthwise.kinds.openai.line import LineItem, LineParams, ReadingKind, reading_prompts
 from lengthwise.text.clean import clean
 
 CATEGORIES = (
@@ -27,7 +27,7 @@ CATEGORIES = (
     "violence",
     "violence/graphic",
 )
-#: How classifiers name what is one of OpenAI's categories.
+#: OpenAI's category for labels that classifiers often have.
 _ALIASES = {
     "threat": "harassment/threatening",
     "insult": "harassment",
@@ -40,36 +40,44 @@ _ALIASES = {
 _Input = Annotated[Text, Field(min_length=1)]
 
 
-class ModerationBody(Body):
+class ModerationBody(LineBody):
     input: _Input | Annotated[list[_Input | TextPart], Field(min_length=1, max_length=256)]
 
     def texts(self) -> list[str]:
-        """One result each: parts are one input together, as OpenAI has it."""
+        """Each text gets a result. All parts together are one text, as in OpenAI's API."""
         if isinstance(self.input, str):
             return [self.input]
         parts = [part for part in self.input if isinstance(part, TextPart)]
         return [text_of(parts)] if parts else [text for text in self.input if isinstance(text, str)]
 
 
-class ModerationItem(Item[ModerationBody]):
+class ModerationItem(LineItem[ModerationBody]):
     pass
 
 
-class Moderations(Reading):
+class ModerationsKind(ReadingKind):
     name: ClassVar[str] = "moderations"
     path: ClassVar[str] = "moderations"
     serves_as: ClassVar[str] = "moderate"
-    item_type: ClassVar[type[kind.Item]] = ModerationItem
+    model_is_optional: ClassVar[bool] = True
+    item_type: ClassVar[type[kind.JobItem]] = ModerationItem
+    example: ClassVar[dict[str, Any]] = {"model": "demo-moderate", "input": "What a lovely lamp!"}
+    example_answer: ClassVar[dict[str, Any]] = {"id": "modr-0198c0de", "model": "demo-moderate", "results": []}
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[ModerationItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[ModerationItem], attempt: int
     ) -> list[list[Prompt]]:
-        return [read(model, [clean(text, keep_tags=False) for text in item.texts()]) for item in items]
+        return [reading_prompts(model, [clean(text, keep_tags=False) for text in item.texts()]) for item in items]
 
     def output(
-        self, model: Model, params: Params, item: ModerationItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: LineParams,
+        item: ModerationItem,
+        answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
-        options = model.spec.moderate or ModerateOptions()
+        options = ModerateOptions.of(model.spec)
         return {
             "id": f"modr-{item.request}",
             "model": model.spec.name,
@@ -77,8 +85,8 @@ class Moderations(Reading):
         }
 
 
-def _result(answer: Answer, options: ModerateOptions) -> dict[str, Any]:
-    """``flagged`` heeds every label of the model's own, those too that are none of OpenAI's categories."""
+def _result(answer: ModelAnswer, options: ModerateOptions) -> dict[str, Any]:
+    """``flagged`` counts every label of the model, also those that are none of OpenAI's categories."""
     own = [
         (_ALIASES.get(label.lower(), label.lower()), score)
         for label, score in zip(answer.labels, answer.scores, strict=True)

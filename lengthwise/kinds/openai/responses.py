@@ -1,4 +1,4 @@
-"""/v1/responses: a text or messages, answered; nothing is stored that a later response could go on from."""
+"""/v1/responses: a text or messages, answered. No response is stored, so none can be continued."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
@@ -6,32 +6,34 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Answer, Model, Prompt, Text, Wire
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, RequestPart, Text
 from lengthwise.kinds.openai import schema
-from lengthwise.kinds.openai.body import Content, Drawn, most
-from lengthwise.kinds.openai.chat import Conversation, conversation, spoken
-from lengthwise.kinds.openai.line import Item, Params, now
-from lengthwise.kinds.openai.schema import JsonObject, JsonSchema, PlainText, ResponseFormat
+from lengthwise.kinds.openai.body import Content, SampledBody, token_limit
+from lengthwise.kinds.openai.chat import ConversationKind, conversation_prompt, template_message
+from lengthwise.kinds.openai.line import LineItem, LineParams, unix_now
+from lengthwise.kinds.openai.schema import JsonObjectFormat, JsonSchema, PlainTextFormat, ResponseFormat
 
 
-class InputMessage(Wire):
+class InputMessage(RequestPart):
     type: Literal["message"] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
 
 
-class SchemaFormat(JsonSchema):
-    """As ``response_format`` has it, without the object in between."""
+class InlineSchemaFormat(JsonSchema):
+    """A JSON schema, whose fields stand beside ``type``; ``response_format`` has them in an object of their own."""
 
     type: Literal["json_schema"]
 
 
-class TextOptions(Wire):
-    format: Annotated[PlainText | JsonObject | SchemaFormat, Field(discriminator="type")] | None = None
+class TextOptions(RequestPart):
+    format: Annotated[PlainTextFormat | JsonObjectFormat | InlineSchemaFormat, Field(discriminator="type")] | None = (
+        None
+    )
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
-class ResponseBody(Drawn):
+class ResponseBody(SampledBody):
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
         "stream": (False,),
         "stream_options": (),
@@ -62,38 +64,45 @@ class ResponseBody(Drawn):
     @property
     def form(self) -> ResponseFormat | None:
         given = self.text.format if self.text else None
-        return schema.Schema.of(given) if isinstance(given, SchemaFormat) else given
+        return schema.JsonSchemaFormat.of(given) if isinstance(given, InlineSchemaFormat) else given
 
     def said(self) -> list[dict[str, str]]:
         said = [{"role": "system", "content": self.instructions}] if self.instructions else []
         if isinstance(self.input, str):
             return [*said, {"role": "user", "content": self.input}]
-        return said + [spoken(each.role, each.content) for each in self.input]
+        return said + [template_message(each.role, each.content) for each in self.input]
 
     def texts(self) -> list[str]:
-        return [each["content"] for each in self.said()] + schema.texts(self.form)
+        return [each["content"] for each in self.said()] + schema.instruction_texts(self.form)
 
 
-class ResponseItem(Item[ResponseBody]):
+class ResponseItem(LineItem[ResponseBody]):
     pass
 
 
-class Responses(Conversation):
+class ResponsesKind(ConversationKind):
     name: ClassVar[str] = "responses"
     path: ClassVar[str] = "responses"
-    item_type: ClassVar[type[kind.Item]] = ResponseItem
+    item_type: ClassVar[type[kind.JobItem]] = ResponseItem
+    example: ClassVar[dict[str, Any]] = {"model": "qwen", "input": "Hello"}
+    example_answer: ClassVar[dict[str, Any]] = {"id": "resp_0198c0de", "object": "response"}
 
     def prompts(
-        self, model: Model, params: Params, items: Sequence[ResponseItem], *, retry: bool = False
+        self, model: KindModel, params: LineParams, items: Sequence[ResponseItem], attempt: int
     ) -> list[list[Prompt]]:
         found = []
         for item in items:
-            said = schema.instructed(item.body.form, item.body.said())
-            found.append([conversation(model, said, most(model.spec, item.body.limit()))])
+            said = schema.with_instruction(item.body.form, item.body.said())
+            found.append([conversation_prompt(model, said, token_limit(model.spec, item.body.limit()))])
         return found
 
     def output(
-        self, model: Model, params: Params, item: ResponseItem, prompts: Sequence[Prompt], answers: Sequence[Answer]
+        self,
+        model: KindModel,
+        params: LineParams,
+        item: ResponseItem,
+        answers: Sequence[ModelAnswer],
+        attempt: int,
     ) -> dict[str, Any] | None:
         answer, body = answers[0], item.body
         if not schema.is_met(body.form, answer.text):
@@ -105,7 +114,7 @@ class Responses(Conversation):
         return {
             "id": f"resp_{item.request}",
             "object": "response",
-            "created_at": now(),
+            "created_at": unix_now(),
             "status": status,
             "error": None,
             "incomplete_details": {"reason": "max_output_tokens"} if is_cut else None,

@@ -1,6 +1,6 @@
 """Structured output: an answer is checked against the schema that its line gives, and asked for again if it fails.
 
-A schema is part of the question, in words, since nothing forces a model's hand while it writes.
+The prompt quotes the schema, since the engine cannot force an answer to follow it.
 """
 
 import json
@@ -13,24 +13,24 @@ import jsonschema_rs
 from pydantic import AfterValidator, ConfigDict, Field, field_validator
 from pydantic_core import from_json, to_json
 
-from lengthwise.kinds.kind import Decoding, Text, Wire, finite
+from lengthwise.kinds.kind import Decoding, RequestPart, Text, finite
 
-#: Times that a line is asked in all before it ends as an error.
-MOST_ASKED = 3
-#: What it is drawn with when it is asked again: the likeliest answer was of no use.
+#: How often a line is asked before it ends as an error.
+MAX_ATTEMPTS = 3
+#: The temperature of later attempts: the likeliest answer would be the same again.
 _TEMPERATURE = 0.7
 _MAX_SCHEMA_BYTES = 64 * 2**10
 
 
-class PlainText(Wire):
+class PlainTextFormat(RequestPart):
     type: Literal["text"]
 
 
-class JsonObject(Wire):
+class JsonObjectFormat(RequestPart):
     type: Literal["json_object"]
 
 
-class JsonSchema(Wire):
+class JsonSchema(RequestPart):
     model_config = ConfigDict(serialize_by_alias=True)
 
     name: Annotated[Text, Field(min_length=1, max_length=64)]
@@ -49,15 +49,15 @@ class JsonSchema(Wire):
         if len(written) > _MAX_SCHEMA_BYTES:
             raise ValueError(f"may have at most {_MAX_SCHEMA_BYTES} bytes")
         if not all(reference.startswith("#") for reference in _references(value)):
-            raise ValueError("may refer to its own parts alone")
+            raise ValueError("may only refer to its own parts")
         try:
             _validator(written)
-        except Exception:  # the library's own, whose words quote the schema
+        except Exception:  # the library raises errors of its own, and their texts quote the schema
             raise ValueError("is not a JSON schema") from None
         return value
 
 
-class Schema(Wire):
+class JsonSchemaFormat(RequestPart):
     type: Literal["json_schema"]
     json_schema: JsonSchema
 
@@ -67,7 +67,7 @@ class Schema(Wire):
         return cls.model_construct(type="json_schema", json_schema=own)
 
 
-ResponseFormat = Annotated[PlainText | JsonObject | Schema, Field(discriminator="type")]
+ResponseFormat = Annotated[PlainTextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
 
 
 def _references(value: Any) -> list[str]:
@@ -81,54 +81,54 @@ def _references(value: Any) -> list[str]:
 
 @lru_cache(256)
 def _validator(written: bytes) -> Any:
-    """Without a network, and with patterns that take linear time: a schema is a stranger's."""
+    """A schema comes from a stranger: it is given no network, and patterns that take linear time."""
     options = jsonschema_rs.RegexOptions()
     return jsonschema_rs.Draft202012Validator(json.loads(written), pattern_options=options, retriever=_refuse)
 
 
 def _refuse(_: str) -> Any:
-    raise ValueError("a schema may refer to its own parts alone")
+    raise ValueError("a schema may only refer to its own parts")
 
 
-def texts(form: ResponseFormat | None) -> list[str]:
-    """What of the format the model reads."""
-    return [_words(form)] if _words(form) else []
+def instruction_texts(form: ResponseFormat | None) -> list[str]:
+    """The texts that the model reads because of this format."""
+    return [_instruction(form)] if _instruction(form) else []
 
 
-def instructed(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
-    """The messages with what the format asks for, at the end of the system's."""
-    words = _words(form)
-    if not words:
+def with_instruction(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+    """The messages, with the format's instruction at the end of the system message."""
+    instruction = _instruction(form)
+    if not instruction:
         return list(said)
     if said and said[0]["role"] == "system":
-        return [said[0] | {"content": f"{said[0]['content']}\n\n{words}"}, *said[1:]]
-    return [{"role": "system", "content": words}, *said]
+        return [said[0] | {"content": f"{said[0]['content']}\n\n{instruction}"}, *said[1:]]
+    return [{"role": "system", "content": instruction}, *said]
 
 
-def _words(form: ResponseFormat | None) -> str:
-    if isinstance(form, JsonObject):
+def _instruction(form: ResponseFormat | None) -> str:
+    if isinstance(form, JsonObjectFormat):
         return "Answer with one JSON object and nothing else."
-    if isinstance(form, Schema):
+    if isinstance(form, JsonSchemaFormat):
         schema = json.dumps(form.json_schema.schema_, ensure_ascii=False)
         return f"Answer with JSON of this schema and nothing else: {schema}"
     return ""
 
 
 def is_met(form: ResponseFormat | None, text: str) -> bool:
-    """Whether an answer is what its line asked for."""
-    if form is None or isinstance(form, PlainText):
+    """Whether an answer follows the format that its line asked for."""
+    if form is None or isinstance(form, PlainTextFormat):
         return True
     try:
         value = from_json(text, allow_inf_nan=False)
     except ValueError:
         return False
-    if isinstance(form, JsonObject):
+    if isinstance(form, JsonObjectFormat):
         return isinstance(value, dict)
     return bool(_validator(to_json(form.json_schema.schema_)).is_valid(value))
 
 
-def asked_again(decoding: Decoding, n_asked: int) -> Decoding:
-    """The same, drawn anew where it was asked before."""
-    if not n_asked:
+def decoding_of_attempt(decoding: Decoding, attempt: int) -> Decoding:
+    """The line's own decoding at first; then with another seed, and warm enough to give another answer."""
+    if not attempt:
         return decoding
-    return replace(decoding, temperature=max(decoding.temperature, _TEMPERATURE), seed=decoding.seed + n_asked)
+    return replace(decoding, temperature=max(decoding.temperature, _TEMPERATURE), seed=decoding.seed + attempt)

@@ -39,5 +39,5 @@ def convert(folder: Path, end: int, quantization: str | None = None) -> None:
 
 
 def spec(folder: Path, quantization: str) -> ModelSpec:
-    table = {"name": "tiny", "path": folder, "quantization": quantization, "device": "cpu", "engine": "ctranslate2"}
-    return ModelSpec.model_validate(table | {"translate": {"pairs": [["en", "de"]]}})
+    table = {"path": folder, "quantization": quantization, "device": "cpu", "engine": "ctranslate2"}
+    return ModelSpec.from_table("tiny", table | {"translate": {"pairs": [["en", "de"]]}})

@@ -16,6 +16,4 @@ def served(folder: Path, server: CompletionServer, **options: Any) -> ModelSpec:
     (folder / "config.json").write_text(json.dumps(config))
     tiny.write_tokenizer(folder)
     table = {"url": server.url, "model": MODEL, **options}
-    return ModelSpec.model_validate(
-        {"name": "served", "path": folder, "engine": "openai", "server": table, "generate": {}}
-    )
+    return ModelSpec.from_table("served", {"path": folder, "engine": "openai", "server": table, "generate": {}})

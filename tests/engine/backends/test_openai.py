@@ -9,6 +9,7 @@ import pytest
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
+from lengthwise.kinds.moderate import ModerateOptions
 from tests.engine import tiny
 from tests.engine.backends.served import served
 from tests.engine.completions import KEY, CompletionServer, Fault, completion_server, written
@@ -255,7 +256,7 @@ def test_a_model_without_a_server_or_for_moderation_is_refused(server: Completio
     with pytest.raises(ConfigurationError, match=r"models\.served\.server"):
         OpenAIEngine.load(spec.model_copy(update={"server": None}))
     with pytest.raises(ConfigurationError, match="moderate"):
-        OpenAIEngine.load(spec.model_validate(spec.model_dump(exclude_none=True) | {"moderate": {}}))
+        OpenAIEngine.load(spec.model_copy(update={"kind_options": {"moderate": ModerateOptions()}}))
 
 
 def test_a_batch_that_is_given_up_leaves_nothing_open(server: CompletionServer, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ def spec(tmp_path: Path) -> ModelSpec:
     made.post_processor = processors.TemplateProcessing("<s> $A", None, [("<s>", made.token_to_id("<s>"))])
     made.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "config.json").write_text(json.dumps({"eos_token_id": 257}))
-    return ModelSpec.model_validate({"name": "m", "path": tmp_path, "generate": {}})
+    return ModelSpec.from_table("m", {"path": tmp_path, "generate": {}})
 
 
 def test_a_prompt_is_the_text_that_is_read_as_its_ids(spec: ModelSpec) -> None:

@@ -27,8 +27,8 @@ def _followers() -> Iterator[None]:
 
 
 def spec(folder: Path, quantization: str = "none") -> ModelSpec:
-    return ModelSpec.model_validate(
-        {"name": "split", "path": folder, "device": "cpu+cpu", "quantization": quantization, "generate": {}}
+    return ModelSpec.from_table(
+        "split", {"path": folder, "device": "cpu+cpu", "quantization": quantization, "generate": {}}
     )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic_core import from_json, to_json
 
-from lengthwise.kinds.kind import Answer, Model
+from lengthwise.kinds.kind import KindModel, ModelAnswer
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
 from lengthwise.ledger.queue.settle import Settlement
 from lengthwise.models import tokenizer
@@ -25,9 +25,9 @@ JOB = UUID(int=7)
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> KindModel:
     spec = Catalog.read(write_catalog(tmp_path_factory.mktemp("model"))).models["echo"]
-    return Model(spec, tokenizer.of(spec))
+    return KindModel(spec, tokenizer.of(spec))
 
 
 def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] | None = None, per: int = 2) -> Claim:
@@ -47,7 +47,7 @@ def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] |
     return Claim(uuid4(), {JOB: job}, shards, items)
 
 
-def answer(work: Work, indexes: Sequence[int], model: Model) -> None:
+def answer(work: Work, indexes: Sequence[int], model: KindModel) -> None:
     work.answer(list(EchoEngine(model.spec).generate([work.request(index) for index in indexes])))
 
 
@@ -56,7 +56,7 @@ def lines(work: Work) -> list[dict[str, Any]]:
     return sorted(found, key=lambda line: int(line["index"]))
 
 
-def test_answers_find_their_items_in_whatever_order_they_come(model: Model) -> None:
+def test_answers_find_their_items_in_whatever_order_they_come(model: KindModel) -> None:
     texts = [f"text {number}" for number in range(20)]
     work = Work(claim(texts), model)
     answer(work, Random(3).sample(range(20), 20), model)
@@ -65,7 +65,7 @@ def test_answers_find_their_items_in_whatever_order_they_come(model: Model) -> N
     }
 
 
-def test_a_shard_is_given_out_once_and_only_when_whole(model: Model) -> None:
+def test_a_shard_is_given_out_once_and_only_when_whole(model: KindModel) -> None:
     work = Work(claim(["a", "b", "c", "d"]), model)
     answer(work, [0, 2, 3], model)
     assert [done.shard_id for done in work.whole()] == [1]
@@ -78,7 +78,7 @@ def test_a_shard_is_given_out_once_and_only_when_whole(model: Model) -> None:
     assert work.open_shards == []
 
 
-def test_a_shard_says_what_it_cost(model: Model) -> None:
+def test_a_shard_says_what_it_cost(model: KindModel) -> None:
     work = Work(claim(["a" * 10, "b" * 4, "c" * 6, "d" * 6]), model)
     for batch, computed in (([0, 1, 2], [10, 10, 10]), ([3], [6]), ([3], [6])):  # the last twice: first it failed
         work.charge(batch, computed)
@@ -89,7 +89,7 @@ def test_a_shard_says_what_it_cost(model: Model) -> None:
     assert [first.n_batches, second.n_batches] == pytest.approx([2 / 3, 1 / 3 + 2])
 
 
-def test_a_line_says_what_its_item_used(model: Model) -> None:
+def test_a_line_says_what_its_item_used(model: KindModel) -> None:
     work = Work(claim(["abc", "defgh"], params={"max_new_tokens": 4}), model)
     answer(work, [1, 0], model)
     assert [line["usage"] for line in lines(work)] == [
@@ -98,14 +98,14 @@ def test_a_line_says_what_its_item_used(model: Model) -> None:
     ]
 
 
-def test_an_items_draw_is_its_own(model: Model) -> None:
+def test_an_items_draw_is_its_own(model: KindModel) -> None:
     work = Work(claim(["a", "b"], params={"seed": 5, "temperature": 0.5, "stop": ["z"]}), model)
     requests = [work.request(index) for index in range(2)]
     assert [request.sampling.seed for request in requests] == [5, 6]
     assert {(request.sampling.temperature, request.stop) for request in requests} == {(0.5, ("z",))}
 
 
-def test_a_searched_translation_takes_a_row_for_each_beam(model: Model) -> None:
+def test_a_searched_translation_takes_a_row_for_each_beam(model: KindModel) -> None:
     params = {"source": "en", "target": "de"}
     for more, beams in (({}, 1), ({"beams": 4}, 4)):
         work = Work(claim(["a", "b"], "translate", params | more), model)
@@ -113,22 +113,20 @@ def test_a_searched_translation_takes_a_row_for_each_beam(model: Model) -> None:
         assert work.beams == beams
 
 
-def test_an_item_without_text_to_translate_needs_no_engine(model: Model) -> None:
+def test_an_item_without_text_to_translate_needs_no_engine(model: KindModel) -> None:
     work = Work(
-        claim(["{name}"], "translate", {"source": "en", "target": "de"}), Model(splitting(model), model.tokenizer)
+        claim(["{name}"], "translate", {"source": "en", "target": "de"}), KindModel(splitting(model), model.tokenizer)
     )
     assert work.pieces == []
     assert [line["output"]["text"] for line in lines(work)] == ["{name}"]
 
 
-def splitting(model: Model) -> Any:
-    assert model.spec.translate
-    return model.spec.model_copy(
-        update={"translate": model.spec.translate.model_copy(update={"placeholders": "split"})}
-    )  # fmt: skip
+def splitting(model: KindModel) -> Any:
+    options = model.spec.kind_options["translate"].model_copy(update={"placeholders": "split"})
+    return model.spec.model_copy(update={"kind_options": {"translate": options}})
 
 
-def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: Model) -> None:
+def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: KindModel) -> None:
     work = Work(claim(["ab {name} cd"], "translate", {"source": "en", "target": "de"}), model)
     [request] = [work.request(0)]
     bare = request.tokens[:3]
@@ -143,7 +141,7 @@ def numbered(done: Sequence[Settlement]) -> dict[int, Any]:
     return {result.index: from_json(result.line) for each in done for result in each.results}
 
 
-def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Model) -> None:
+def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: KindModel) -> None:
     work = Work(claim(["same", "other", "same", "same"]), model)
     assert len(work.pieces) == 2
     answer(work, [0, 1], model)
@@ -155,7 +153,7 @@ def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Mod
     assert {each.shard_id: each.n_deduplicated for each in done} == {0: 0, 1: 2}
 
 
-def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Model) -> None:
+def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: KindModel) -> None:
     memo = Memo()
     first = Work(claim(["same", "other"]), model, memo=memo)
     answer(first, [0, 1], model)
@@ -168,13 +166,13 @@ def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Mo
 
 
 @pytest.mark.parametrize("params", [{"stop": ["e"]}, {"score": True}, {"max_new_tokens": 2}])
-def test_an_answer_is_not_remembered_for_who_asks_otherwise(model: Model, params: dict[str, Any]) -> None:
+def test_an_answer_is_not_remembered_for_who_asks_otherwise(model: KindModel, params: dict[str, Any]) -> None:
     memo = Memo()
     answer(Work(claim(["same"]), model, memo=memo), [0], model)
     assert len(Work(claim(["same"], params=params), model, memo=memo).pieces) == 1
 
 
-def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: Model) -> None:
+def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: KindModel) -> None:
     first, second = claim(["a"], params={"stop": ["x"]}), claim(["b"], params={"temperature": 0.5, "seed": 3})
     other = UUID(int=8)
     job = replace(second.jobs[JOB], id=other)
@@ -186,14 +184,14 @@ def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: Model) -> None:
 
 
 @pytest.mark.parametrize("params", [{"temperature": 0.5}, {}], ids=["drawn", "switched off"])
-def test_what_is_drawn_or_not_to_be_shared_is_computed_each_time(model: Model, params: dict[str, Any]) -> None:
+def test_what_is_drawn_or_not_to_be_shared_is_computed_each_time(model: KindModel, params: dict[str, Any]) -> None:
     claimed = claim(["same"] * 4, params=params)
     if not params:
         claimed.jobs[JOB] = replace(claimed.jobs[JOB], deduplicate=False)
     assert len(Work(claimed, model).pieces) == 4
 
 
-def test_who_would_have_shared_a_failed_computation_runs_alone(model: Model) -> None:
+def test_who_would_have_shared_a_failed_computation_runs_alone(model: KindModel) -> None:
     work = Work(claim(["same"] * 3, per=3), model)
     work.fail(0, "engine_error")
     assert len(work.pieces) == 3
@@ -215,7 +213,7 @@ def test_a_refused_claim_is_settled_without_a_model() -> None:
 
 
 @pytest.mark.parametrize("score", [True, False])
-def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(model: Model, score: bool) -> None:
+def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(model: KindModel, score: bool) -> None:
     work = Work(claim(["a"], params={"score": score}), model)
     assert work.request(0).is_scored is score
     work.answer([Completion(0, (4,), FinishReason.STOP, log_probability=-0.5)])
@@ -227,5 +225,5 @@ def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(
 def test_the_memory_of_answers_counts_their_vectors() -> None:
     memo = Memo(max_bytes=32 * 1000)
     for key in (b"a", b"b", b"c"):
-        memo.put(key, Answer("", "vector", vector=(0.5,) * 400))
+        memo.put(key, ModelAnswer("", "vector", vector=(0.5,) * 400))
     assert (memo.get(b"a"), len(memo)) == (None, 2)

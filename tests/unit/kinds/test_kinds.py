@@ -8,51 +8,54 @@ from pydantic import ValidationError
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import KINDS
-from lengthwise.kinds.kind import Answer, Decoding, Model
+from lengthwise.kinds.embed import EmbedOptions
+from lengthwise.kinds.generate import GenerateOptions
+from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer
+from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.kinds.sampling import trimmed
-from lengthwise.models.catalog import EmbedOptions, GenerateOptions, ModelSpec, ModerateOptions
+from lengthwise.models.catalog import ModelSpec
 from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
 
 TO_DE = 3
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Model:
+def model(tmp_path: Path) -> KindModel:
     return echo_model(tmp_path)
 
 
 class TestModerate:
-    ANSWER = Answer("", "label", ("ok", "hate", "spam"), (0.1, 0.40004, 0.5))
+    ANSWER = ModelAnswer("", "label", ("ok", "hate", "spam"), (0.1, 0.40004, 0.5))
 
-    def output(self, model: Model, **params: Any) -> dict[str, Any]:
+    def output(self, model: KindModel, **params: Any) -> dict[str, Any]:
         options = ModerateOptions(threshold=0.5, harmless=("ok",))
         found = output_of(with_options(model, moderate=options), "moderate", {"text": "x"}, [self.ANSWER], params)
         assert found is not None
         return found
 
-    def test_a_category_is_set_at_the_models_threshold(self, model: Model) -> None:
+    def test_a_category_is_set_at_the_models_threshold(self, model: KindModel) -> None:
         assert self.output(model) == {
             "flagged": True,
             "categories": {"hate": False, "spam": True},
             "scores": {"hate": 0.4, "spam": 0.5},
         }
 
-    def test_a_job_may_set_its_own_threshold(self, model: Model) -> None:
+    def test_a_job_may_set_its_own_threshold(self, model: KindModel) -> None:
         assert self.output(model, threshold=0.6)["flagged"] is False
         assert self.output(model, threshold=0.4)["categories"] == {"hate": True, "spam": True}
 
-    def test_the_score_that_is_shown_decides(self, model: Model) -> None:
+    def test_the_score_that_is_shown_decides(self, model: KindModel) -> None:
         found = self.output(model, threshold=0.40001)
         assert (found["scores"]["hate"], found["categories"]["hate"]) == (0.4, False)
 
-    def test_nothing_is_written_and_tags_are_not_read(self, model: Model) -> None:
+    def test_nothing_is_written_and_tags_are_not_read(self, model: KindModel) -> None:
         [prompt] = prompts_of(model, "moderate", {"text": "<b>bad</b>"})
         assert prompt.max_new_tokens == 0
         assert model.tokenizer.decode_batch([prompt.tokens])[0] == "bad"
 
 
 class TestGenerate:
-    def test_a_prompt_follows_the_models_prefix(self, model: Model) -> None:
+    def test_a_prompt_follows_the_models_prefix(self, model: KindModel) -> None:
         [plain] = prompts_of(model, "generate", {"text": "abc"})
         [framed] = prompts_of(
             with_options(model, generate=GenerateOptions(prefix=">>de<<")), "generate", {"text": "abc"}
@@ -64,7 +67,7 @@ class TestGenerate:
         [(3, {}, 509), (3, {"max_new_tokens": 5}, 5), (510, {"max_new_tokens": 5}, 2), (512, {}, 0), (600, {}, -88)],
     )
     def test_an_answer_has_the_room_that_the_context_leaves(
-        self, model: Model, length: int, params: dict[str, int], room: int
+        self, model: KindModel, length: int, params: dict[str, int], room: int
     ) -> None:
         [prompt] = prompts_of(model, "generate", {"text": "x" * length}, params)
         assert (len(prompt.tokens), prompt.max_new_tokens) == (length, room)
@@ -98,7 +101,7 @@ class TestChat:
         with pytest.raises(ValidationError):
             KINDS["chat"].item_type.model_validate(item)
 
-    def test_a_system_message_comes_first_and_the_answer_is_the_assistants(self, model: Model) -> None:
+    def test_a_system_message_comes_first_and_the_answer_is_the_assistants(self, model: KindModel) -> None:
         (model.spec.folder / "chat_template.jinja").write_text(
             "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}"
         )
@@ -116,19 +119,19 @@ def test_an_answer_ends_before_the_first_stop_string(stop: tuple[str, ...], left
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_kind_is_found_by_its_name_and_its_parameters_survive_storage(name: str, model: Model) -> None:
+def test_a_kind_is_found_by_its_name_and_its_parameters_survive_storage(name: str, model: KindModel) -> None:
     kind = KINDS[name]
     params = kind.params_type()
     assert kind.name == name
     assert kind.params_type.model_validate(params.model_dump(mode="json", exclude_none=True)) == params
-    assert isinstance(kind.decoding(model.spec, params), Decoding)
+    assert isinstance(kind.decoding(model.spec, params, None, 0), Decoding)
 
 
-def test_no_job_writes_more_than_the_model_may(model: Model) -> None:
+def test_no_job_writes_more_than_the_model_may(model: KindModel) -> None:
     spec: ModelSpec = model.spec.model_copy(update={"max_new_tokens": 7})
     for name, given, most in (("generate", 100, 7), ("chat", 3, 3)):
         params = KINDS[name].params_type.model_validate({"max_new_tokens": given})
-        assert KINDS[name].decoding(spec, params).max_new_tokens == most
+        assert KINDS[name].decoding(spec, params, None, 0).max_new_tokens == most
 
 
 class TestEmbed:
@@ -143,23 +146,23 @@ class TestEmbed:
         ],
     )
     def test_a_text_is_read_as_it_is_behind_the_prefix_that_is_chosen(
-        self, model: Model, options: EmbedOptions, params: dict[str, str], text: str
+        self, model: KindModel, options: EmbedOptions, params: dict[str, str], text: str
     ) -> None:
         [prompt] = prompts_of(with_options(model, embed=options), "embed", {"text": "a </s> b"}, params)
         assert (prompt.max_new_tokens, prompt.tokens) == (0, model.tokenizer.encode([text], framed=True)[0])
 
-    def test_a_model_serves_the_prefixes_it_has(self, model: Model) -> None:
+    def test_a_model_serves_the_prefixes_it_has(self, model: KindModel) -> None:
         spec, embed = with_options(model, embed=self.E5).spec, KINDS["embed"]
         served = [embed.serves(spec, embed.params_type.model_validate({"prefix": name})) for name in ("query", "x")]
         assert served == [True, False]
-        assert "known here: query, passage" in str(embed.unserved([spec]))
+        assert "known here: query, passage" in str(embed.unserved_error([spec]))
 
-    def test_a_prefix_that_has_gone_since_is_an_error(self, model: Model) -> None:
+    def test_a_prefix_that_has_gone_since_is_an_error(self, model: KindModel) -> None:
         with pytest.raises(ConfigurationError, match="prefix"):
             prompts_of(with_options(model, embed=self.E5), "embed", {"text": "a"}, {"prefix": "x"})
 
-    def test_the_output_is_the_vector(self, model: Model) -> None:
-        answer = Answer("", "vector", vector=(0.1, -2.0))
+    def test_the_output_is_the_vector(self, model: KindModel) -> None:
+        answer = ModelAnswer("", "vector", vector=(0.1, -2.0))
         assert output_of(model, "embed", {"text": "a"}, [answer]) == {"embedding": (0.1, -2.0)}
 
 
@@ -172,11 +175,11 @@ class TestEmbed:
     ],
 )
 def test_an_answer_is_scored_where_that_is_asked_for(
-    name: str, item: dict[str, Any], params: dict[str, Any], model: Model
+    name: str, item: dict[str, Any], params: dict[str, Any], model: KindModel
 ) -> None:
     (model.spec.folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
     decoding = [
-        KINDS[name].decoding(model.spec, KINDS[name].params_type.model_validate(params | more)).score
+        KINDS[name].decoding(model.spec, KINDS[name].params_type.model_validate(params | more), None, 0).score
         for more in ({}, {"score": True})
     ]
     assert decoding == [False, True]
@@ -192,7 +195,7 @@ def test_an_answer_is_scored_where_that_is_asked_for(
     assert output(None, score=True)["score"] is None
 
 
-def test_the_score_of_a_translation_is_that_of_all_its_sentences(model: Model) -> None:
+def test_the_score_of_a_translation_is_that_of_all_its_sentences(model: KindModel) -> None:
     answers = [stopped(text)._replace(log_probability=score) for text, score in (("a.", -1.5), ("b.", -0.25))]
     params = {"source": "en", "target": "de", "score": True}
     found = output_of(model, "translate", {"text": "One here. Two there."}, answers, params)

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import from_json, to_json
 
 from lengthwise import kinds
-from lengthwise.kinds.kind import Model
+from lengthwise.kinds.kind import KindModel
 from lengthwise.kinds.openai.moderations import CATEGORIES
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
 from lengthwise.models import tokenizer
@@ -32,7 +32,7 @@ FORMAT = {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+def model(tmp_path_factory: pytest.TempPathFactory) -> KindModel:
     folder = tmp_path_factory.mktemp("model")
     write_echo_model(folder / "echo")
     Path(folder / "echo" / "chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
@@ -40,10 +40,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = folder / "models.toml"
     path.write_text(CATALOG + tables)
     spec = Catalog.read(path).models["echo"]
-    return Model(spec, tokenizer.of(spec))
+    return KindModel(spec, tokenizer.of(spec))
 
 
-def work(model: Model, kind: str, bodies: Sequence[dict[str, Any]], labels: Sequence[str] = ()) -> Work:
+def work(model: KindModel, kind: str, bodies: Sequence[dict[str, Any]], labels: Sequence[str] = ()) -> Work:
     items = [
         ClaimedItem(0, index, 1, to_json({"id": f"id-{index}", "request": f"{index:032x}", "body": body}))
         for index, body in enumerate(bodies)
@@ -58,7 +58,7 @@ def lines(done: Work) -> list[dict[str, Any]]:
     return [from_json(result.line) for result in sorted(settlement.results, key=lambda result: int(result.index))]
 
 
-def ids(model: Model, text: str) -> tuple[int, ...]:
+def ids(model: KindModel, text: str) -> tuple[int, ...]:
     return tuple(model.tokenizer.encode([text])[0])
 
 
@@ -66,7 +66,7 @@ def chat(**more: Any) -> dict[str, Any]:
     return {"model": "echo", "messages": SAID, **more}
 
 
-def test_each_line_is_decoded_as_it_says(model: Model) -> None:
+def test_each_line_is_decoded_as_it_says(model: KindModel) -> None:
     bodies = [chat(), chat(stop="c", max_tokens=2), chat(temperature=0.5, top_p=0.9, seed=3), chat(temperature=0.5)]
     asked = [work(model, "chat.completions", bodies).request(index) for index in range(4)]
     assert [(each.stop, each.max_new_tokens) for each in asked] == [((), 509), (("c",), 2), ((), 509), ((), 509)]
@@ -75,7 +75,7 @@ def test_each_line_is_decoded_as_it_says(model: Model) -> None:
     assert asked[3].sampling.seed == work(model, "chat.completions", bodies).request(3).sampling.seed, "begun anew"
 
 
-def test_an_answer_of_no_use_is_asked_for_again_some_times_and_then_fails(model: Model) -> None:
+def test_an_answer_of_no_use_is_asked_for_again_some_times_and_then_fails(model: KindModel) -> None:
     doing = work(model, "chat.completions", [chat(response_format=FORMAT)] * 2)
     assert len(doing.pieces) == 1, "alike, and nothing is drawn: asked once"
     asked = doing.request(0)
@@ -104,7 +104,7 @@ def test_an_answer_of_no_use_is_asked_for_again_some_times_and_then_fails(model:
         (FORMAT, '{"a": 1}}', False),
     ],
 )
-def test_what_a_format_takes(model: Model, form: dict[str, Any], text: str, is_met: bool) -> None:
+def test_what_a_format_takes(model: KindModel, form: dict[str, Any], text: str, is_met: bool) -> None:
     doing = work(model, "chat.completions", [chat(response_format=form)])
     doing.answer([Completion(0, ids(model, text), FinishReason.STOP)])
     assert (len(doing.pieces) == 1) is is_met
@@ -122,10 +122,10 @@ def test_what_a_format_takes(model: Model, form: dict[str, Any], text: str, is_m
 def test_a_schema_is_refused_that_is_none_or_leads_elsewhere(schema: dict[str, Any]) -> None:
     body = chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
     with pytest.raises(ValidationError):
-        kinds.EVERY["chat.completions"].item_type.model_validate({"id": "a", "request": "b", "body": body})
+        kinds.named("chat.completions").item_type.model_validate({"id": "a", "request": "b", "body": body})
 
 
-def test_openais_types_take_our_answers(model: Model) -> None:
+def test_openais_types_take_our_answers(model: KindModel) -> None:
     doing = work(model, "chat.completions", [chat(), chat(max_tokens=1)])
     doing.answer([Completion(0, ids(model, "cba"), FinishReason.STOP), Completion(1, (9,), FinishReason.LENGTH)])
     for line, reason in zip(lines(doing), ("stop", "length"), strict=True):
@@ -138,7 +138,7 @@ def test_openais_types_take_our_answers(model: Model) -> None:
     assert response.output_text == "{}"
 
 
-def test_texts_become_vectors_in_either_form(model: Model) -> None:
+def test_texts_become_vectors_in_either_form(model: KindModel) -> None:
     doing = work(
         model,
         "embeddings",
@@ -153,7 +153,7 @@ def test_texts_become_vectors_in_either_form(model: Model) -> None:
     assert floats["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
 
 
-def test_a_moderation_names_all_of_openais_categories(model: Model) -> None:
+def test_a_moderation_names_all_of_openais_categories(model: KindModel) -> None:
     bodies = [{"model": "echo", "input": ["a", "b"]}]
     doing = work(model, "moderations", bodies, labels=("hate", "threat", "spam", "fine"))
     for at, scores in enumerate([(0.9, 0.6, 0.1, 0.9), (0.1, 0.2, 0.7, 0.9)]):
@@ -169,8 +169,8 @@ def test_a_moderation_names_all_of_openais_categories(model: Model) -> None:
     assert answer.results[0].flagged
 
 
-def test_what_never_ran_says_why(model: Model) -> None:
-    kind = kinds.EVERY["chat.completions"]
+def test_what_never_ran_says_why(model: KindModel) -> None:
+    kind = kinds.named("chat.completions")
     item = kind.item_type.model_validate({"id": 'a"b', "request": "c", "body": chat()})
     for status, code in ((ResultStatus.CANCELLED, "batch_cancelled"), (ResultStatus.EXPIRED, "batch_expired")):
         line = from_json(kind.failed(0, item, status, status))

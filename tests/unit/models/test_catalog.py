@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from lengthwise.errors import ConfigurationError
+from lengthwise.kinds.translate import TranslateOptions
 from lengthwise.models.catalog import DEMO_CATALOG, Catalog
 from tests.fakes import write_catalog
 
@@ -30,8 +31,9 @@ def test_the_echo_catalog_serves_its_kinds(tmp_path: Path) -> None:
     spec = Catalog.read(write_catalog(tmp_path, max_position_embeddings=100)).models["echo"]
     assert spec.kinds == ("translate", "generate")
     assert spec.context == 100
-    assert spec.translate is not None
-    assert spec.translate.pairs == (("zh", "en"), ("en", "de"))
+    translate = spec.kind_options["translate"]
+    assert isinstance(translate, TranslateOptions)
+    assert translate.pairs == (("zh", "en"), ("en", "de"))
 
 
 def test_a_model_may_be_a_servers(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lengthwise.kinds import KINDS
-from lengthwise.kinds.kind import Model, Prompt
+from lengthwise.kinds.kind import KindModel, Prompt
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import DEMO_CATALOG, Catalog, ModelSpec
 from tests.fakes import write_catalog
@@ -46,7 +46,7 @@ def test_prompts_are_as_long_whoever_tokenizes(
     items = [kind.item_type.model_validate({"text": text}) for text in [*texts, "Ein {name}. 你好！ Bye </s>"]]
 
     def shape(made: tokenizer.ModelTokenizer) -> list[list[Prompt]]:
-        prompts = kind.prompts(Model(spec, made), params, items, retry=retry)
+        prompts = kind.prompts(KindModel(spec, made), params, items, int(retry))
         return [[prompt._replace(tokens=[0] * len(prompt.tokens)) for prompt in each] for each in prompts]
 
     assert shape(tokenizer.counting(spec)) == shape(tokenizer.of(spec))

@@ -13,7 +13,7 @@ import httpx
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
-from lengthwise.models.catalog import ModelSpec, ServerOptions
+from lengthwise.models.catalog import AnswerForm, ModelSpec, ServerOptions
 from worker.engine.openai.concurrency import Concurrency
 from worker.engine.openai.queue import Queue
 from worker.engine.openai.server import Blame, Failed, Server
@@ -54,8 +54,8 @@ class OpenAIEngine:
         options = spec.server
         if options is None:
             raise ConfigurationError(f"model {spec.name}: the engine openai needs a table models.{spec.name}.server")
-        if spec.moderate is not None:
-            raise ConfigurationError(f"model {spec.name}: moderate needs a classifier, which no such server has")
+        if unable := [kind for kind, each in spec.kind_options.items() if each.answer_form is AnswerForm.LABELS]:
+            raise ConfigurationError(f"model {spec.name}: {unable[0]} needs a classifier, which no such server has")
         if 3 * options.timeout_seconds >= settings.get().hang_seconds:
             # So long may a batch go without a completion: a request lasts for twice as long, further attempts included.
             raise ConfigurationError(

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.catalog import AnswerForm, ModelSpec
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -217,9 +217,10 @@ class TorchEngine:
 
 
 def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
-    """Only a model without a head embeds, and it does nothing else."""
+    """Only an embedder gives vectors, and it gives nothing else."""
     embeds = architecture is Architecture.EMBEDDER
-    if unable := [kind for kind in spec.kinds if (kind == "embed") is not embeds]:
+    wanted = {kind: options.answer_form is AnswerForm.VECTOR for kind, options in spec.kind_options.items()}
+    if unable := [kind for kind, wants_vector in wanted.items() if wants_vector is not embeds]:
         raise ConfigurationError(f"model {spec.name}: its architecture ({architecture}) cannot serve {unable[0]}")
 
 

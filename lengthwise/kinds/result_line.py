@@ -1,4 +1,4 @@
-"""The line a caller reads for each item: one JSON object with its index, its id, and its output or error."""
+"""The result line of an item: one JSON object with its index, its id, and its output or error."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,10 +6,10 @@ from pydantic_core import to_json
 
 from lengthwise.states import ResultStatus
 
-if TYPE_CHECKING:  # kinds write lines
-    from lengthwise.kinds.kind import Item
+if TYPE_CHECKING:  # kinds import this module to write their lines
+    from lengthwise.kinds.kind import JobItem
 
-#: Why an item has no output, and what to do about it. Codes are part of the wire; the messages never hold text.
+#: Why an item has no output, and what to do about it. Callers read the codes. No message quotes an item.
 ERRORS = {
     "too_long": "the text has more tokens than the model can read; shorten or split it",
     "out_of_memory": "this item alone does not fit the device; shorten it or run it on a larger one",
@@ -17,26 +17,28 @@ ERRORS = {
     "model_unavailable": "the model could not be loaded; the worker's log says why",
     "worker_lost": "workers died each time while this item's shard ran",
     "placeholder_lost": "the model did not carry the text's placeholders through",
-    "schema_not_met": "the model gave no answer of the schema that was asked for, however often it was asked",
+    "schema_not_met": "no answer of the model followed the schema, however often it was asked",
     "cancelled": "the job was cancelled before this item ran",
     "expired": "the job's deadline passed before this item ran",
 }
 
 
-def succeeded(index: int, item: "Item", output: dict[str, Any], n_input: int, n_output: int, made_by: bytes) -> bytes:
-    """A line for an item with its output; ``made_by`` is the model's revision as JSON."""
+def succeeded(
+    index: int, item: "JobItem", output: dict[str, Any], n_input: int, n_output: int, made_by: bytes
+) -> bytes:
+    """The line of an item with its output. ``made_by`` is the model's revision, as JSON."""
     used = b'"status":"succeeded","output":%b,"usage":{"input_tokens":%d,"output_tokens":%d},"model_revision":%b'
     return _line(index, item, used % (to_json(output), n_input, n_output, made_by))
 
 
-def failed(index: int, item: "Item", code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:
-    """A line for an item without output; ``code`` is one of ``ERRORS``."""
+def failed(index: int, item: "JobItem", code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:
+    """The line of an item without output. ``code`` is one of ``ERRORS``."""
     error = to_json({"code": code, "message": ERRORS[code]})
     return _line(index, item, b'"status":%b,"error":%b' % (to_json(status.value), error))
 
 
-def _line(index: int, item: "Item", body: bytes) -> bytes:
-    """Put together from finished parts: there are many lines, and one object of all would be made for each."""
+def _line(index: int, item: "JobItem", body: bytes) -> bytes:
+    """Joins finished parts. There are many lines, and building an object for each costs more."""
     own = b"" if item.id is None else b'"id":%b,' % to_json(item.id)
     metadata = b"" if item.metadata is None else b',"metadata":%b' % to_json(item.metadata)
     return b'{"index":%d,%b%b%b}\n' % (index, own, body, metadata)
