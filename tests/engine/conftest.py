@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.engine import tiny
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.native.library import library
-from worker.engine.transformer.torch_engine import TorchEngine
 
 pytest.register_assert_rewrite("worker.engine.conformance")
 

@@ -23,7 +23,7 @@ from transformers.utils import logging as transformers_logging
 from lengthwise.models import manifest
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 #: Its constructors are annotated by halves.
 hub: Any = transformers

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Completion, Request
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink.agreement import forced
-from worker.engine.transformer.torch_engine import TorchEngine
 from worker.generation.plan import planner
 from worker.prepare.sample import Sample, batches
 

@@ -9,11 +9,11 @@ import torch
 from tests.engine import tiny
 from tests.engine.conftest import Load
 from tests.engine.decode.test_open import run_open
-from worker.engine.transformer.attention import cache, flash, native, slots, sources
+from worker.engine.transformer.attention import flash_backend, kv_cross, kv_past, kv_slots, native_backend
 from worker.engine.transformer.attention.graph import Recorded, Recorder, UnrecordableError
 from worker.engine.transformer.attention.interface import Call
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.layers.norm import TorchRmsNorm, fuse_norms
-from worker.engine.transformer.torch_engine import TorchEngine
 
 
 def kernel(
@@ -64,12 +64,12 @@ def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
         asked.append(call)
         return call.bias is None and call.softcap is None
 
-    monkeypatch.setattr(native, "serves", lambda _: False)
-    monkeypatch.setattr(slots, "serves", lambda _: False)
-    for module in (slots, cache, sources):
+    monkeypatch.setattr(native_backend, "serves", lambda _: False)
+    monkeypatch.setattr(kv_slots, "serves", lambda _: False)
+    for module in (kv_slots, kv_past, kv_cross):
         monkeypatch.setattr(module, "can_store", lambda *_: False)
-    monkeypatch.setattr(flash, "serves", serves)
-    monkeypatch.setattr(flash, "_kernel", lambda: kernel)
+    monkeypatch.setattr(flash_backend, "serves", serves)
+    monkeypatch.setattr(flash_backend, "_kernel", lambda: kernel)
     yield asked
     assert asked
 
@@ -78,7 +78,7 @@ def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
 def test_a_batch_is_answered_as_by_our_own_attention(kind: str, load: Load, on_flash: list[Call]) -> None:
     engine = load(kind, "none")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flash, "serves", lambda _: False)
+        patch.setattr(flash_backend, "serves", lambda _: False)
         expected = _answers(engine)
     found = _answers(engine)
     assert found.keys() == expected.keys()

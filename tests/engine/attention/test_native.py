@@ -18,7 +18,7 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import run
-from worker.engine.transformer.attention import native as attention
+from worker.engine.transformer.attention import native_backend as attention
 from worker.engine.transformer.attention.interface import Call
 from worker.engine.transformer.layers.head import fold_bias
 from worker.engine.transformer.layers.linear import RowInt8Linear

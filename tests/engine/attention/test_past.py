@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.transformer.attention.cache import keep_past, past_cache
+from worker.engine.transformer.attention.kv_past import keep_past, past_cache
 
 HEADS, SIZE = 2, 16
 

@@ -9,9 +9,9 @@ from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import greedy, run
 from worker.engine.protocol import Request
-from worker.engine.transformer.attention.cache import CHUNK
-from worker.engine.transformer.attention.prefixes import Prefixes, shared
-from worker.engine.transformer.attention.slots import Stored
+from worker.engine.transformer.attention.kv_past import CHUNK
+from worker.engine.transformer.attention.kv_slots import Stored
+from worker.engine.transformer.attention.prefix_cache import Prefixes, shared
 
 LENGTHS = (1, 5, 30, 61, 62, 63, 64, 65, 90)
 

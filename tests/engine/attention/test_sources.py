@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.conftest import Load
-from worker.engine.transformer.attention.sources import Sources
+from worker.engine.transformer.attention.kv_cross import Sources
 from worker.engine.transformer.decode.encoder_decoder import EncoderDecoderStepper, bands
 
 LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=150).map(sorted)

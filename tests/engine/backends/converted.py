@@ -11,7 +11,7 @@ from ctranslate2.converters.transformers import MarianMTLoader
 from lengthwise.models import manifest
 from lengthwise.models.catalog import ModelSpec
 from tests.engine import tiny
-from worker.engine.ctranslate2_engine import FOLDER
+from worker.engine.ctranslate2 import FOLDER
 
 
 class _Loader(MarianMTLoader):  # type: ignore[misc]

@@ -15,7 +15,7 @@ from tests.engine.backends import converted
 from tests.engine.models.test_conformance import asked
 from worker.engine import registry
 from worker.engine.conformance import DecodingConformance, Subject
-from worker.engine.ctranslate2_engine import FOLDER, CTranslate2Engine
+from worker.engine.ctranslate2 import FOLDER, CTranslate2Engine
 from worker.engine.protocol import EngineError, Request
 
 

@@ -15,7 +15,7 @@ from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import run
 from tests.engine.models.test_demo import TEXTS
 from worker.engine.protocol import Completion, EngineError, FinishReason, Request, Sampling
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.weights import loading
 
 EVERY = sorted(tiny.ENCODER_DECODERS)

@@ -9,7 +9,7 @@ import torch
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written, same_bits
 from worker.engine.protocol import Completion, FinishReason, Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 EVERY = sorted(tiny.GENERATIVE | tiny.UNFITTING)
 

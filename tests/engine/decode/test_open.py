@@ -9,8 +9,8 @@ from tests.engine import tiny
 from tests.engine.conftest import Load, same_bits
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import Completion, EngineError, Request, Sampling
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.native import library
-from worker.engine.transformer.torch_engine import TorchEngine
 
 
 def arriving(portions: Sequence[Sequence[Request]], every: int) -> Callable[[], Sequence[Request]]:

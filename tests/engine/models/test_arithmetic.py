@@ -11,14 +11,14 @@ from torch import nn
 
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
-from worker.engine.transformer.attention.cache import Group, blocks, grouped
-from worker.engine.transformer.attention.prefixes import Prefixes
+from worker.engine.transformer.attention.kv_past import Group, blocks, grouped
+from worker.engine.transformer.attention.prefix_cache import Prefixes
 from worker.engine.transformer.decode.decoder_only import DecoderOnlyStepper
 from worker.engine.transformer.decode.encoder_decoder import EncoderDecoderStepper
 from worker.engine.transformer.decode.vocabulary import Vocabulary
-from worker.engine.transformer.layers.joined import Joined, join_linears
+from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.layers.fused_projections import Joined, join_linears
 from worker.engine.transformer.layers.linear import ExactHead, PackedLinear, RowInt8Linear
-from worker.engine.transformer.torch_engine import TorchEngine
 
 
 def linear(inputs: int = 96, outputs: int = 160, bias: bool = True) -> nn.Linear:

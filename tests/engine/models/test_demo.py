@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 from lengthwise.models.catalog import DEMO_CATALOG, Catalog
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 TEXTS = [
     "我吃了一个苹果。",

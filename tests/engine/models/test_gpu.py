@@ -10,7 +10,7 @@ import torch
 
 from tests.engine import tiny
 from tests.engine.conftest import Written
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")

@@ -19,7 +19,7 @@ from training.corpus import DIRECTIONS, held_out_texts
 from training.moderate import THRESHOLD
 from training.tokenizer import encode_source
 from worker.engine.protocol import Completion, Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 #: The seed of the figures in docs/demo-model.md.
 SEED = 4711

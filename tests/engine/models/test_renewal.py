@@ -11,7 +11,7 @@ import torch
 from lengthwise import settings
 from tests.engine import tiny
 from tests.engine.conftest import Written
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.generation import loaded, renewal
 from worker.generation.garbage import collect_seldom
 

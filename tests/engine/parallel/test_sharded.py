@@ -12,9 +12,9 @@ from lengthwise.models.catalog import ModelSpec
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, Request
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.parallel import ranks, sharded
 from worker.engine.transformer.parallel.sharded import ShardedEngine
-from worker.engine.transformer.torch_engine import TorchEngine
 
 DEVICES = ("cpu", "cpu")
 

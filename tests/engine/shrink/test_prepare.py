@@ -17,7 +17,7 @@ from lengthwise.models.catalog import DEMO_CATALOG, Catalog
 from tests.engine import tiny
 from tests.engine.conftest import Written
 from tests.engine.decode.test_generation import run as answers
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.prepare import comparison
 
 EXAMPLES = Path(__file__).parents[3] / "examples"

@@ -5,7 +5,7 @@ from torch import nn
 from torch.nn import functional
 
 from worker.engine.transformer.attention.interface import Call
-from worker.engine.transformer.attention.native import Rows, attend, attend_prompts
+from worker.engine.transformer.attention.native_backend import Rows, attend, attend_prompts
 from worker.engine.transformer.layers.likeness import alike
 from worker.engine.transformer.native.exact import NativeLinear
 from worker.engine.transformer.native.fused import LayerNorm, RmsNorm

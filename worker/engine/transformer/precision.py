@@ -13,8 +13,8 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise.errors import ConfigurationError
 from worker.engine.protocol import Architecture
+from worker.engine.transformer.layers.fused_projections import join_linears
 from worker.engine.transformer.layers.head import fold_bias
-from worker.engine.transformer.layers.joined import join_linears
 from worker.engine.transformer.layers.linear import (
     ExactHead,
     PackedLinear,

@@ -9,12 +9,12 @@ from typing import Any
 
 import torch
 
-from worker.engine.transformer.attention.cache import cache_name, keeps_halves
 from worker.engine.transformer.attention.graph import AHEAD, Recorded, Recorder
 from worker.engine.transformer.attention.interface import Plan
-from worker.engine.transformer.attention.layout import Prompts, Slotted
-from worker.engine.transformer.attention.prefixes import Prefixes, shared
-from worker.engine.transformer.attention.slots import Slots, Stored, slot_cache
+from worker.engine.transformer.attention.kv_past import cache_name, keeps_halves
+from worker.engine.transformer.attention.kv_slots import Slots, Stored, slot_cache
+from worker.engine.transformer.attention.plans import Prompts, Slotted
+from worker.engine.transformer.attention.prefix_cache import Prefixes, shared
 
 
 class DecoderOnlyStepper:

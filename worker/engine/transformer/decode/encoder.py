@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from worker.engine.transformer.attention.layout import Padded
+from worker.engine.transformer.attention.plans import Padded
 
 
 def read(model: Any, sequences: Sequence[Sequence[int]], pad: int, fits: bool) -> Any:

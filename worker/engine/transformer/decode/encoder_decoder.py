@@ -13,12 +13,19 @@ import torch
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from worker.engine.transformer.attention import flash
-from worker.engine.transformer.attention.cache import cache_name, joined, keep_past, keeps_halves, past_cache, told
+from worker.engine.transformer.attention import flash_backend
 from worker.engine.transformer.attention.graph import AHEAD, Recorded, Recorder
 from worker.engine.transformer.attention.interface import Plan
-from worker.engine.transformer.attention.layout import Padded, Past, Source, ToldPast
-from worker.engine.transformer.attention.sources import Sources, keep_sources, source_cache
+from worker.engine.transformer.attention.kv_cross import Sources, keep_sources, source_cache
+from worker.engine.transformer.attention.kv_past import (
+    cache_name,
+    joined,
+    keep_past,
+    keeps_halves,
+    past_cache,
+    told,
+)
+from worker.engine.transformer.attention.plans import Padded, Past, Source, ToldPast
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 #: Tokens of padding that are worth another pass through the encoder, and a first step of the decoder: on a CPU both
@@ -75,7 +82,7 @@ class EncoderDecoderStepper:
         for layer in self._past.layers:
             layer.reserve(self._room)
         _, heads, capacity, _ = self._past.layers[0].keys.shape
-        self._rows = flash.Rows(range(0, n_rows * capacity, capacity), [capacity] * n_rows, self.model.device)
+        self._rows = flash_backend.Rows(range(0, n_rows * capacity, capacity), [capacity] * n_rows, self.model.device)
         self._rows.of_heads(heads)
 
     def _write_told(self, tokens: torch.Tensor, count: torch.Tensor) -> torch.Tensor:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
+from worker.engine.transformer.layers.replacement import Direct
 from worker.engine.transformer.weights.checkpoint import quantize_rows
 
 #: Below every activation that means anything; keeps a row of zeros from being divided by zero.

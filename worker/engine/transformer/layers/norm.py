@@ -6,8 +6,8 @@ from copy import deepcopy
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
 from worker.engine.transformer.layers.likeness import agree
+from worker.engine.transformer.layers.replacement import Direct
 
 #: Makes a root-mean-square norm of weights and what is added below the root.
 Rms = Callable[[torch.Tensor, float], Direct]

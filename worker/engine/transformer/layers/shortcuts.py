@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from worker.engine.transformer.layers.direct import Direct
+from worker.engine.transformer.layers.replacement import Direct
 
 
 def shorten(model: nn.Module) -> None:

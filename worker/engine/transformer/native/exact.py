@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
+from worker.engine.transformer.layers.replacement import Direct
 from worker.engine.transformer.native.library import kernels
 from worker.engine.transformer.native.panels import bias_of, filled, in_panels
 

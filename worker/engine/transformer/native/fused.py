@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
-from worker.engine.transformer.layers.joined import concatenated
+from worker.engine.transformer.layers.fused_projections import concatenated
 from worker.engine.transformer.layers.likeness import agree
+from worker.engine.transformer.layers.replacement import Direct
 from worker.engine.transformer.native.library import kernels
 from worker.engine.transformer.native.linear import Before, NativeInt8Linear
 

@@ -18,8 +18,8 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise import settings
 from worker.engine.protocol import Completion, Request
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.parallel.ranks import Drop, Join, Load, Open, Place, Run
-from worker.engine.transformer.torch_engine import TorchEngine
 
 _POLL_SECONDS = 0.5
 

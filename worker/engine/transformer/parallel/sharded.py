@@ -21,8 +21,8 @@ from worker.engine.protocol import (
     Request,
     Source,
 )
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.parallel.ranks import Drop, Join, Load, Open, Ranks, Run, of
-from worker.engine.transformer.torch_engine import TorchEngine
 from worker.engine.transformer.weights import families, loading
 
 log = logging.getLogger(__name__)

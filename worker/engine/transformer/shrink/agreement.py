@@ -7,7 +7,7 @@ import torch
 
 from worker.engine.protocol import Architecture, Completion, FinishReason, Request
 from worker.engine.transformer.decode.sampling import suppress
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 
 class Agreed(NamedTuple):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
+from worker.engine.transformer.layers.replacement import Direct
 
 #: Layers of one module that read the same, by their usual names.
 _TOGETHER = (

@@ -34,7 +34,7 @@ from worker.engine.requests import (
 from worker.engine.transformer import precision
 from worker.engine.transformer.attention import interface as attention
 from worker.engine.transformer.attention.graph import Recorder
-from worker.engine.transformer.attention.prefixes import Prefixes
+from worker.engine.transformer.attention.prefix_cache import Prefixes
 from worker.engine.transformer.decode import (
     beam_decoding,
     classifier,

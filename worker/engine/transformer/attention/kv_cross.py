@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from worker.engine.transformer.attention.cache import Group, blocks, grouped, room
+from worker.engine.transformer.attention.kv_past import Group, blocks, grouped, room
 from worker.engine.transformer.native.tokens import can_store, kept_dtype, narrowed
 
 

@@ -11,12 +11,12 @@ from functools import cached_property
 import torch
 from torch.nn.functional import scaled_dot_product_attention
 
-from worker.engine.transformer.attention import flash, native
-from worker.engine.transformer.attention.cache import CHUNK, Group, PastLayer, blocks, chunks, grouped
+from worker.engine.transformer.attention import flash_backend, native_backend
 from worker.engine.transformer.attention.graph import UnrecordableError
 from worker.engine.transformer.attention.interface import Call, hidden_beyond, one_query
-from worker.engine.transformer.attention.slots import Region, Slots
-from worker.engine.transformer.attention.sources import Sources
+from worker.engine.transformer.attention.kv_cross import Sources
+from worker.engine.transformer.attention.kv_past import CHUNK, Group, PastLayer, blocks, chunks, grouped
+from worker.engine.transformer.attention.kv_slots import Region, Slots
 
 
 class _Plan:
@@ -33,10 +33,10 @@ class Padded(_Plan):
         self._counts: torch.Tensor | None = None
 
     def run(self, call: Call) -> torch.Tensor:
-        if flash.serves(call):
+        if flash_backend.serves(call):
             if self._counts is None:
                 self._counts = torch.tensor(self.lengths, device=call.query.device)
-            return flash.attend_padded(call, self._counts)
+            return flash_backend.attend_padded(call, self._counts)
         rows, heads, tokens, _ = call.query.shape
         out = call.query.new_zeros(rows, tokens, heads, call.value.shape[-1])
         for first, last, size in self.groups:
@@ -55,10 +55,10 @@ class Source(_Plan):
         self.sources, self.first, self.last, self.like = sources, first, last, like
 
     def run(self, call: Call) -> torch.Tensor:
-        if self.sources.is_scattered or native.serves(call):
+        if self.sources.is_scattered or native_backend.serves(call):
             shared = call.key.shape[0] // self.sources.positions
-            return native.attend(self._rows, call, call.query[:, :, 0], shared)[:, None]
-        if flash.serves(call):
+            return native_backend.attend(self._rows, call, call.query[:, :, 0], shared)[:, None]
+        if flash_backend.serves(call):
             shared = call.key.shape[0] // self.sources.positions
             rows, lengths = self._flash_rows
             return rows.attend(call, call.query[:, :, 0], shared, lengths)[:, None]
@@ -70,14 +70,16 @@ class Source(_Plan):
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2)
 
     @cached_property
-    def _rows(self) -> native.Rows:
+    def _rows(self) -> native_backend.Rows:
         own, it = slice(self.first, self.last), self.sources
-        return native.Rows(it.starts[own], it.capacities[own], it.lengths[own])
+        return native_backend.Rows(it.starts[own], it.capacities[own], it.lengths[own])
 
     @cached_property
-    def _flash_rows(self) -> tuple[flash.Rows, torch.Tensor]:
+    def _flash_rows(self) -> tuple[flash_backend.Rows, torch.Tensor]:
         own, it, device = slice(self.first, self.last), self.sources, self.like.device
-        return flash.Rows(it.starts[own], it.capacities[own], device), torch.tensor(it.lengths[own], device=device)
+        return flash_backend.Rows(it.starts[own], it.capacities[own], device), torch.tensor(
+            it.lengths[own], device=device
+        )
 
     @cached_property
     def _groups(self) -> list[tuple[Group, torch.Tensor]]:
@@ -97,24 +99,24 @@ class Past(_Plan):
     def __init__(self, layer: PastLayer, length: int, like: torch.Tensor) -> None:
         super().__init__()
         self.layer, self.length, self.like = layer, length, like
-        self._rows: native.Rows | None = None
+        self._rows: native_backend.Rows | None = None
 
     def run(self, call: Call) -> torch.Tensor:
-        if native.serves(call) or self.layer.is_ours:
-            return native.attend(self._memory(call), call, call.query[:, :, 0], call.key.shape[1])[:, None]
-        if flash.serves(call):
+        if native_backend.serves(call) or self.layer.is_ours:
+            return native_backend.attend(self._memory(call), call, call.query[:, :, 0], call.key.shape[1])[:, None]
+        if flash_backend.serves(call):
             key, value = (part[:, :, : self.length] for part in (call.key, call.value))
             seen = scaled_dot_product_attention(call.query, key, value, scale=call.scale, enable_gqa=True)
             return seen.transpose(1, 2)
         hidden = self._hidden if call.bias is None else self._hidden + call.bias
         return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
 
-    def _memory(self, call: Call) -> native.Rows:
+    def _memory(self, call: Call) -> native_backend.Rows:
         if self._rows is None:
             capacity = call.key.stride(1) // call.key.stride(2)
             starts = [place * capacity for place in self.layer.rows]
             count = len(starts)
-            self._rows = native.Rows(starts, [capacity] * count, [self.length] * count)
+            self._rows = native_backend.Rows(starts, [capacity] * count, [self.length] * count)
         return self._rows
 
     @cached_property
@@ -126,12 +128,12 @@ class Past(_Plan):
 class ToldPast(_Plan):
     """The same for the kernel of a GPU, where ``count`` is known on the device alone, ``[1]``."""
 
-    def __init__(self, rows: flash.Rows, n_rows: int, count: torch.Tensor) -> None:
+    def __init__(self, rows: flash_backend.Rows, n_rows: int, count: torch.Tensor) -> None:
         super().__init__()
         self.rows, self.lengths = rows, count.expand(n_rows)
 
     def run(self, call: Call) -> torch.Tensor:
-        if not flash.serves(call):
+        if not flash_backend.serves(call):
             raise UnrecordableError("without flash attention, shapes follow from lengths")
         flat = call._replace(key=call.key.flatten(0, 2), value=call.value.flatten(0, 2))
         return self.rows.attend(flat, call.query[:, :, 0], call.key.shape[1], self.lengths)[:, None]
@@ -149,8 +151,8 @@ class _OverSlots(_Plan):
         return call.key.shape[0] // self.slots.positions
 
     @cached_property
-    def _rows(self) -> native.Rows:
-        return native.Rows(self.slots.row_starts, self.slots.row_capacities, self.slots.lengths)
+    def _rows(self) -> native_backend.Rows:
+        return native_backend.Rows(self.slots.row_starts, self.slots.row_capacities, self.slots.lengths)
 
 
 class Prompts(_OverSlots):
@@ -169,9 +171,9 @@ class Prompts(_OverSlots):
 
     def run(self, call: Call) -> torch.Tensor:
         packed, shared = call.query[0].transpose(0, 1), self._shared(call)
-        if native.serves(call):
-            return native.attend_prompts(self._rows, call, packed, shared, self.start)[None]
-        if flash.serves(call):
+        if native_backend.serves(call):
+            return native_backend.attend_prompts(self._rows, call, packed, shared, self.start)[None]
+        if flash_backend.serves(call):
             rows = self.slots.on(call.query.device)
             longest = self.slots.lengths[-1] - self.start
             return rows.attend_prompts(call, packed, shared, self._lengths, self._firsts, longest)[None]
@@ -263,9 +265,9 @@ class Slotted(_OverSlots):
 
     def run(self, call: Call) -> torch.Tensor:
         query, shared = call.query[0].transpose(0, 1), self._shared(call)
-        if native.serves(call):
-            return native.attend(self._rows, call, query, shared)[None]
-        if flash.serves(call):
+        if native_backend.serves(call):
+            return native_backend.attend(self._rows, call, query, shared)[None]
+        if flash_backend.serves(call):
             return self.slots.on(query.device).attend(call, query, shared, self.lengths)[None]
         if self.is_told:
             raise UnrecordableError("without flash attention, shapes follow from lengths")

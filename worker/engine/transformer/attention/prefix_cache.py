@@ -4,8 +4,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from itertools import takewhile
 
-from worker.engine.transformer.attention.cache import CHUNK
-from worker.engine.transformer.attention.slots import Stored
+from worker.engine.transformer.attention.kv_past import CHUNK
+from worker.engine.transformer.attention.kv_slots import Stored
 
 _MAX_BYTES = 256 * 2**20
 

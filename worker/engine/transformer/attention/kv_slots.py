@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from worker.engine.transformer.attention import flash
-from worker.engine.transformer.attention.cache import CHUNK, chunks, grouped, room
+from worker.engine.transformer.attention import flash_backend
+from worker.engine.transformer.attention.kv_past import CHUNK, chunks, grouped, room
 from worker.engine.transformer.native.library import serves
 from worker.engine.transformer.native.tokens import can_store, kept_dtype, store
 
@@ -70,7 +70,7 @@ class Slots:
         self._counts: torch.Tensor | None = None
         self._ahead = ahead
         self._index: torch.Tensor | None = None
-        self._rows: flash.Rows | None = None
+        self._rows: flash_backend.Rows | None = None
         self._places: torch.Tensor | None = None
         #: Of each row, its number in the layout before; those that have joined, in regions of their own, are numbered
         #: behind it.
@@ -115,10 +115,10 @@ class Slots:
         finally:
             self._counts, self._index = None, None
 
-    def on(self, device: torch.device) -> flash.Rows:
+    def on(self, device: torch.device) -> flash_backend.Rows:
         """Where rows lie, for the kernel of a GPU."""
         if self._rows is None:
-            self._rows = flash.Rows(self.row_starts, self.row_capacities, device)
+            self._rows = flash_backend.Rows(self.row_starts, self.row_capacities, device)
         return self._rows
 
     def _capacity(self, length: int) -> int:
