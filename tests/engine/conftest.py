@@ -8,14 +8,17 @@ import torch
 
 from tests.engine import tiny
 from worker.engine.transformer.engine import TorchEngine
-from worker.engine.transformer.native.library import library
+from worker.engine.transformer.native.library import usable_kernels
 
 pytest.register_assert_rewrite("worker.engine.conformance")
 
 #: The precisions whose answers are the same bits in any batch: fp32 on our kernels alone.
 same_bits = pytest.mark.parametrize(
     "precision",
-    ["int8", pytest.param("none", marks=pytest.mark.skipif(library() is None, reason="there are no kernels here"))],
+    [
+        "int8",
+        pytest.param("none", marks=pytest.mark.skipif(usable_kernels() is None, reason="there are no kernels here")),
+    ],
 )
 
 #: A kind of model → what transformers has in memory, and its folder.

@@ -10,8 +10,8 @@ from tests.engine import tiny
 from tests.engine.conftest import Load
 from tests.engine.decode.test_open import run_open
 from worker.engine.transformer.attention import flash_backend, kv_cross, kv_past, kv_slots, native_backend
-from worker.engine.transformer.attention.graph import Recorded, Recorder, UnrecordableError
-from worker.engine.transformer.attention.interface import Call
+from worker.engine.transformer.attention.graph import CaptureContext, CapturedStep, NotCapturableError
+from worker.engine.transformer.attention.interface import AttentionCall
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.layers.norm import TorchRmsNorm, fuse_norms
 
@@ -56,11 +56,11 @@ def kernel(
 
 
 @pytest.fixture
-def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
+def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[AttentionCall]]:
     """As on a GPU, in fp32; gives what attention was asked for."""
-    asked: list[Call] = []
+    asked: list[AttentionCall] = []
 
-    def serves(call: Call) -> bool:
+    def serves(call: AttentionCall) -> bool:
         asked.append(call)
         return call.bias is None and call.softcap is None
 
@@ -75,7 +75,7 @@ def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
 
 
 @pytest.mark.parametrize("kind", [*tiny.GENERATIVE, *tiny.CLASSIFIERS])
-def test_a_batch_is_answered_as_by_our_own_attention(kind: str, load: Load, on_flash: list[Call]) -> None:
+def test_a_batch_is_answered_as_by_our_own_attention(kind: str, load: Load, on_flash: list[AttentionCall]) -> None:
     engine = load(kind, "none")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flash_backend, "serves", lambda _: False)
@@ -95,7 +95,7 @@ def _answers(engine: TorchEngine) -> dict[int, Sequence[float]]:
 class Replayed:
     """A graph that computes anew what it has recorded."""
 
-    def __init__(self, recorded: Recorded) -> None:
+    def __init__(self, recorded: CapturedStep) -> None:
         self.recorded = recorded
 
     def replay(self) -> None:
@@ -105,26 +105,26 @@ class Replayed:
 
 
 @pytest.fixture
-def on_graphs(on_flash: list[Call], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Recorded]]:
+def on_graphs(on_flash: list[AttentionCall], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CapturedStep]]:
     """As on a GPU, where steps are recorded."""
-    made: list[Recorded] = []
+    made: list[CapturedStep] = []
 
-    def record(recorded: Recorded) -> None:
+    def record(recorded: CapturedStep) -> None:
         made.append(recorded)
         recorded._graph = Replayed(recorded)  # type: ignore[assignment]
 
-    monkeypatch.setattr(Recorder, "warm", lambda _, launch: launch())
-    monkeypatch.setattr(Recorded, "_record", record)
+    monkeypatch.setattr(CaptureContext, "warm", lambda _, launch: launch())
+    monkeypatch.setattr(CapturedStep, "_record", record)
     yield made
 
 
 @pytest.mark.parametrize("kind", sorted(tiny.DECODERS.keys() - tiny.NOT_RECORDED))
 def test_rows_that_others_join_are_recorded_anew(
-    kind: str, load: Load, on_graphs: list[Recorded], monkeypatch: pytest.MonkeyPatch
+    kind: str, load: Load, on_graphs: list[CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, asked = load(kind, "none"), tiny.requests(40)
     expected = {completion.id: completion.tokens for completion in engine.generate(asked)}
-    monkeypatch.setattr(engine, "_recorder", Recorder())
+    monkeypatch.setattr(engine, "_capture", CaptureContext())
     found = run_open(engine, [asked[:3], asked[3:4], asked[4:]], every=9)
     assert {number: completion.tokens for number, completion in found.items()} == expected
     assert len(on_graphs) >= 3
@@ -132,7 +132,7 @@ def test_rows_that_others_join_are_recorded_anew(
 
 @pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE.keys() - tiny.NOT_RECORDED))
 @torch.inference_mode()
-def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_graphs: list[Recorded]) -> None:
+def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_graphs: list[CapturedStep]) -> None:
     """Rows outgrow their room on the way, and some leave."""
     engine = load(kind, "none")
     inputs = [
@@ -140,7 +140,7 @@ def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_gr
     ]
     ours = engine.stepper(inputs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_recorder", Recorder())
+        patch.setattr(engine, "_capture", CaptureContext())
         theirs = engine.stepper(inputs)
     torch.testing.assert_close(theirs.start(), ours.start())
     rows = 4
@@ -158,15 +158,15 @@ def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_gr
 @pytest.mark.parametrize("kind", tiny.NOT_RECORDED)
 @torch.inference_mode()
 def test_what_flash_attention_cannot_take_refuses_to_be_recorded(
-    kind: str, load: Load, on_graphs: list[Recorded]
+    kind: str, load: Load, on_graphs: list[CapturedStep]
 ) -> None:
     engine = load(kind, "none")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_recorder", Recorder())
+        patch.setattr(engine, "_capture", CaptureContext())
         stepper = engine.stepper([[5, 6], [7, 8]])
     stepper.start()
     stepper.step(torch.tensor([9, 10]))
-    with pytest.raises(UnrecordableError):
+    with pytest.raises(NotCapturableError):
         stepper.step(torch.tensor([9, 10]))
 
 

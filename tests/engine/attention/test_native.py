@@ -19,24 +19,26 @@ from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import run
 from worker.engine.transformer.attention import native_backend as attention
-from worker.engine.transformer.attention.interface import Call
-from worker.engine.transformer.layers.head import fold_bias
+from worker.engine.transformer.attention.interface import AttentionCall
+from worker.engine.transformer.layers.head import fold_logits_bias
 from worker.engine.transformer.layers.linear import RowInt8Linear
 from worker.engine.transformer.layers.norm import fuse_norms
-from worker.engine.transformer.layers.shortcuts import shorten
+from worker.engine.transformer.layers.shortcuts import bypass_call_overhead
 from worker.engine.transformer.native import library
 from worker.engine.transformer.native.exact import NativeLinear
-from worker.engine.transformer.native.fused import GatedMlp, LayerNorm, RmsNorm
-from worker.engine.transformer.native.linear import Before, NativeInt8Linear
-from worker.engine.transformer.native.tokens import greatest, rotated, store
+from worker.engine.transformer.native.fused import LayerNorm, RmsNorm, SwigluFeedForward
+from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear
+from worker.engine.transformer.native.tokens import argmax, rotated, store
 
-needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
+needs_kernels = pytest.mark.skipif(
+    library.usable_kernels() is None, reason="no C compiler, or a processor without AVX2"
+)
 
 
 def forget() -> None:
     """The next who asks finds the kernels anew."""
-    library.compiled.cache_clear()
-    library.library.cache_clear()
+    library.compiled_kernels.cache_clear()
+    library.usable_kernels.cache_clear()
 
 
 def error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -56,21 +58,21 @@ def threads() -> Iterator[Callable[[int], None]]:
     torch.set_num_threads(before)
 
 
-BEFORE: dict[Before, Callable[[torch.Tensor], torch.Tensor]] = {
-    Before.NOTHING: lambda x: x,
-    Before.RELU: functional.relu,
-    Before.SILU: functional.silu,
-    Before.GATED_SILU: lambda x: functional.silu(x[..., :90]) * x[..., 90:],
+BEFORE: dict[InputActivation, Callable[[torch.Tensor], torch.Tensor]] = {
+    InputActivation.NOTHING: lambda x: x,
+    InputActivation.RELU: functional.relu,
+    InputActivation.SILU: functional.silu,
+    InputActivation.SWIGLU: lambda x: functional.silu(x[..., :90]) * x[..., 90:],
 }
 
 
 @needs_kernels
-@pytest.mark.parametrize("before", list(Before), ids=lambda before: before.name)
+@pytest.mark.parametrize("before", list(InputActivation), ids=lambda before: before.name)
 @pytest.mark.parametrize("outputs", [1, 7, 16, 70])
 @torch.inference_mode()
-def test_int8_with_what_comes_before_is_within_a_fortieth(before: Before, outputs: int) -> None:
+def test_int8_with_what_comes_before_is_within_a_fortieth(before: InputActivation, outputs: int) -> None:
     layer = linear(90, outputs)  # neither inputs nor outputs fill the kernel's vectors
-    x = torch.randn(3, 5, 180 if before is Before.GATED_SILU else 90)
+    x = torch.randn(3, 5, 180 if before is InputActivation.SWIGLU else 90)
     assert error(NativeInt8Linear(layer, before)(x), layer(BEFORE[before](x))) < 0.025
 
 
@@ -85,7 +87,7 @@ def test_int8_with_what_comes_before_is_within_a_fortieth(before: Before, output
 @torch.inference_mode()
 def test_a_row_has_the_same_bits_among_any_neighbours(rows: int, place: int, loudness: float, n_threads: int) -> None:
     torch.set_num_threads(n_threads)
-    layer = NativeInt8Linear(linear(97, 50), Before.SILU)
+    layer = NativeInt8Linear(linear(97, 50), InputActivation.SILU)
     row = torch.randn(97, generator=torch.Generator().manual_seed(place))
     batch = torch.randn(rows, 97) * loudness
     batch[place % rows] = row
@@ -127,7 +129,7 @@ def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     forget()
     try:
-        assert library.library() is not None
+        assert library.usable_kernels() is not None
         their_exact, their_int8 = answers()
     finally:
         forget()
@@ -142,7 +144,11 @@ def answers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     torch.manual_seed(2)
     calls = [(layer, torch.randn(rows, layer.in_features)) for rows in range(1, 71) for layer in layers]
     exact = [NativeLinear(layer)(x) for layer, x in calls]
-    int8 = [NativeInt8Linear(layer, before)(x) for before in (Before.NOTHING, Before.RELU) for layer, x in calls]
+    int8 = [
+        NativeInt8Linear(layer, before)(x)
+        for before in (InputActivation.NOTHING, InputActivation.RELU)
+        for layer, x in calls
+    ]
     return exact, int8
 
 
@@ -158,7 +164,7 @@ def test_a_row_of_zeros_gives_the_bias_and_one_of_a_sign_keeps_it() -> None:
 
 def memory(
     lengths: list[int], heads: int, size: int, dtype: torch.dtype
-) -> tuple[attention.Rows, torch.Tensor, torch.Tensor]:
+) -> tuple[attention.NativeRowLayout, torch.Tensor, torch.Tensor]:
     """Rows with room of their own; what lies behind each row's end must not be read, and is no number."""
     capacities = [length + 3 for length in lengths]
     starts = [0, *accumulate(capacities)]
@@ -167,7 +173,7 @@ def memory(
         for head in range(heads):
             first = start * heads + head * capacity
             keys[first : first + length], values[first : first + length] = torch.randn(2, length, size)
-    return attention.Rows(starts[:-1], capacities, lengths), keys, values
+    return attention.NativeRowLayout(starts[:-1], capacities, lengths), keys, values
 
 
 def own(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.Tensor:
@@ -212,7 +218,7 @@ def test_one_token_a_row_sees_its_row(
     rows, keys, values = memory(lengths, shared, size, dtype)
     heads = shared * repeats
     query, bias = torch.randn(len(lengths), heads, size), torch.randn(1, heads, 1, max(lengths))
-    call = Call(query, keys, values, 0.3, bias, window, softcap)
+    call = AttentionCall(query, keys, values, 0.3, bias, window, softcap)
     found = attention.attend(rows, call, query, shared)
     for row, length in enumerate(lengths):
         key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
@@ -241,7 +247,7 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
     rows, keys, values = memory(lengths, shared, size, dtype)
     heads, new = shared * repeats, [length - known for length in lengths]
     query = torch.randn(sum(new), heads, size)
-    call = Call(query, keys, values, 0.3, None, window, softcap)
+    call = AttentionCall(query, keys, values, 0.3, None, window, softcap)
     found = attention.attend_prompts(rows, call, query, shared, known)
     parts = (packed.split_with_sizes(new) for packed in (query, found))
     for row, (packed, answers) in enumerate(zip(*parts, strict=True)):
@@ -278,14 +284,14 @@ def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Modul
 def test_the_greatest_score_is_the_first_of_equals(rows: int, columns: int, few: bool, n_threads: int) -> None:
     torch.set_num_threads(n_threads)
     scores = torch.randint(-3, 3, (rows, columns)).float() if few else torch.randn(rows, 2 * columns)[:, columns:]
-    assert greatest(scores) == [row.index(max(row)) for row in scores.tolist()]
+    assert argmax(scores) == [row.index(max(row)) for row in scores.tolist()]
 
 
 @needs_kernels
 @torch.inference_mode()
 def test_scores_that_are_no_numbers_give_some_place_all_the_same() -> None:
     for spoilt in (torch.nan, -torch.inf, torch.inf):
-        assert all(0 <= place < 1500 for place in greatest(torch.full((2, 1500), spoilt)))
+        assert all(0 <= place < 1500 for place in argmax(torch.full((2, 1500), spoilt)))
 
 
 @needs_kernels
@@ -320,7 +326,7 @@ def test_int8_models_keep_keys_and_values_as_halves_and_exact_ones_do_not(
     stepper: Any = engine.stepper([[5, 6, 7], [5, 9, 8, 7, 6]])
     stepper.start()
     stepper.step(torch.tensor([9, 10]))
-    caches = [stepper.cache] if kind == "llama" else [stepper._past, stepper._looked_at]
+    caches = [stepper.cache] if kind == "llama" else [stepper._past, stepper._cross]
     assert {layer.keys.dtype for cache in caches for layer in cache.layers} == {dtype}
 
 
@@ -346,7 +352,7 @@ def test_shorter_ways_lead_to_the_same_answer() -> None:
     model = tiny.GENERATIVE["llama"]().eval()
     kinds, ids = [type(module) for module in model.modules()], torch.tensor([[5, 6, 7]])
     expected = model(input_ids=ids).logits
-    shorten(model)
+    bypass_call_overhead(model)
     assert torch.equal(model(input_ids=ids).logits, expected)
     assert all(isinstance(module, kind) for module, kind in zip(model.modules(), kinds, strict=True))
 
@@ -355,7 +361,7 @@ def test_shorter_ways_lead_to_the_same_answer() -> None:
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "mistral"])
 def test_the_feed_forward_layers_of_a_gated_model_are_ours(kind: str, load: Load) -> None:
     model = load(kind, "int8").model
-    assert sum(type(module) is GatedMlp for module in model.modules()) == model.config.num_hidden_layers
+    assert sum(type(module) is SwigluFeedForward for module in model.modules()) == model.config.num_hidden_layers
 
 
 @torch.inference_mode()
@@ -364,7 +370,7 @@ def test_the_final_bias_is_added_by_the_head_alone() -> None:
     model.final_logits_bias.normal_()
     ids = {"input_ids": torch.tensor([[5, 6, 7]]), "decoder_input_ids": torch.tensor([[1, 9]])}
     expected = model(**ids).logits
-    fold_bias(model)
+    fold_logits_bias(model)
     assert model.lm_head.bias is not None
     assert error(model(**ids).logits, expected) < 1e-6
 
@@ -425,12 +431,12 @@ def test_kernels_that_compute_wrongly_are_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = Broken(library.kernels(), name)
-    library.library.cache_clear()
-    monkeypatch.setattr(library, "compiled", lambda: broken)
+    library.usable_kernels.cache_clear()
+    monkeypatch.setattr(library, "compiled_kernels", lambda: broken)
     try:
-        assert library.library() is None
+        assert library.usable_kernels() is None
     finally:
-        library.library.cache_clear()
+        library.usable_kernels.cache_clear()
     assert "the kernels compute wrongly here" in caplog.text
 
 
@@ -440,7 +446,7 @@ def test_kernels_are_compiled_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp
     made_at = []
     for _ in range(2):
         forget()
-        assert library.library() is not None
+        assert library.usable_kernels() is not None
         (kept,) = (tmp_path / "lengthwise").iterdir()
         made_at.append(kept.stat().st_mtime_ns)
     assert made_at[0] == made_at[1]
@@ -453,4 +459,4 @@ def test_where_nothing_may_be_kept_they_are_compiled_all_the_same(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     forget()
-    assert library.library() is not None
+    assert library.usable_kernels() is not None

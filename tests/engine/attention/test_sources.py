@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.conftest import Load
-from worker.engine.transformer.attention.kv_cross import Sources
+from worker.engine.transformer.attention.kv_cross import CrossLayout
 from worker.engine.transformer.decode.encoder_decoder import EncoderDecoderStepper, bands
 
 LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=150).map(sorted)
@@ -27,10 +27,10 @@ def test_a_band_ends_only_where_another_row_would_be_too_much_padding(lengths: l
 
 @given(LENGTHS, st.data())
 def test_what_is_kept_is_what_lay_there(lengths: list[int], data: st.DataObject) -> None:
-    heads, before = 2, Sources(lengths)
+    heads, before = 2, CrossLayout(lengths)
     rows = sorted(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=40)))
     store = torch.arange(before.positions * heads)[:, None]
-    after = Sources([lengths[row] for row in rows])
+    after = CrossLayout([lengths[row] for row in rows])
     kept = store.index_select(0, before.index(rows, heads))
     for group in after.groups(0, len(rows)):
         for place, row in enumerate(rows[group.first : group.last]):
@@ -41,7 +41,7 @@ def test_what_is_kept_is_what_lay_there(lengths: list[int], data: st.DataObject)
 
 @given(LENGTHS, st.data())
 def test_what_stays_where_it_lies_is_found_there(lengths: list[int], data: st.DataObject) -> None:
-    before = Sources(lengths)
+    before = CrossLayout(lengths)
     rows = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=40))
     after = before.kept(rows)
     assert after.starts == [before.starts[row] for row in rows]

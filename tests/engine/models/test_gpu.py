@@ -40,8 +40,8 @@ class Compared:
         self.theirs.append(_apart(rough, expected))
 
     def hold(self, is_recorded: bool) -> None:
-        recorder = self.engine._recorder
-        assert recorder is None or recorder.is_able == is_recorded
+        capture = self.engine._capture
+        assert capture is None or capture.can_capture == is_recorded
         assert mean(self.ours) < _MORE * mean(self.theirs) + _LITTLE
 
 

@@ -125,7 +125,7 @@ def test_heads_that_cannot_be_shared_are_refused(written: Written) -> None:
 
 def test_a_process_shares_its_models_over_the_same_devices(engine: ShardedEngine) -> None:
     with pytest.raises(ConfigurationError, match=r"over cpu\+cpu already"):
-        ranks.of(("cpu", "cpu", "cpu"))
+        ranks.rank_group(("cpu", "cpu", "cpu"))
     assert len(list(engine.generate(requests()))) == len(requests())
 
 

@@ -4,13 +4,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from worker.engine.transformer.attention.interface import Call
-from worker.engine.transformer.attention.native_backend import Rows, attend, attend_prompts
-from worker.engine.transformer.layers.likeness import alike
+from worker.engine.transformer.attention.interface import AttentionCall
+from worker.engine.transformer.attention.native_backend import NativeRowLayout, attend, attend_prompts
+from worker.engine.transformer.layers.likeness import is_close
 from worker.engine.transformer.native.exact import NativeLinear
 from worker.engine.transformer.native.fused import LayerNorm, RmsNorm
-from worker.engine.transformer.native.linear import Before, NativeInt8Linear
-from worker.engine.transformer.native.tokens import places_of_greatest, rotated, store
+from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear
+from worker.engine.transformer.native.tokens import native_argmax, rotated, store
 
 #: Relative to the largest value: int8's own error on a sample, far below that of a wrong sum; and fp32's.
 _INT8_TOLERANCE, _TOLERANCE = 0.05, 1e-4
@@ -20,11 +20,11 @@ _LENGTHS, _SHARED, _HEADS, _SIZE = (5, 37), 2, 4, 48
 
 
 @torch.inference_mode()
-def wrong() -> list[str]:
+def failing_kernels() -> list[str]:
     """The kernels that are wrong about a small sample, by name. Takes some milliseconds."""
     random = torch.Generator().manual_seed(0)
     checked = {
-        "linear": all(_is_linear_right(before, random) for before in (Before.NOTHING, Before.GATED_SILU)),
+        "linear": all(_is_linear_right(before, random) for before in (InputActivation.NOTHING, InputActivation.SWIGLU)),
         "exact": _is_exact_right(random),
         "attention": _is_attention_right(random),
         "norm": _is_norm_right(random),
@@ -33,23 +33,23 @@ def wrong() -> list[str]:
     return [name for name, is_right in checked.items() if not is_right]
 
 
-def _is_linear_right(before: Before, random: torch.Generator) -> bool:
+def _is_linear_right(before: InputActivation, random: torch.Generator) -> bool:
     layer = nn.Linear(_INPUTS, _OUTPUTS)
     layer.weight.copy_(torch.randn(_OUTPUTS, _INPUTS, generator=random))
-    x = torch.randn(_ROWS, _INPUTS * (2 if before is Before.GATED_SILU else 1), generator=random)
-    changed = x if before is Before.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
-    return alike(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
+    x = torch.randn(_ROWS, _INPUTS * (2 if before is InputActivation.SWIGLU else 1), generator=random)
+    changed = x if before is InputActivation.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
+    return is_close(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
 
 
 def _is_exact_right(random: torch.Generator) -> bool:
     layer, x = nn.Linear(_INPUTS, _OUTPUTS), torch.randn(_ROWS, _INPUTS, generator=random)
-    return alike(NativeLinear(layer)(x), layer(x), _TOLERANCE)
+    return is_close(NativeLinear(layer)(x), layer(x), _TOLERANCE)
 
 
 def _is_attention_right(random: torch.Generator) -> bool:
     """Rows one behind the other, each as long as its room: the token at each row's end, then all of its tokens."""
     starts = [0, _LENGTHS[0]]
-    rows = Rows(starts, _LENGTHS, _LENGTHS)
+    rows = NativeRowLayout(starts, _LENGTHS, _LENGTHS)
     halves = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random).half()
     keys, values = halves.float()
     query = torch.randn(sum(_LENGTHS), _HEADS, _SIZE, generator=random)
@@ -59,10 +59,10 @@ def _is_attention_right(random: torch.Generator) -> bool:
     ])  # fmt: skip
     ends = torch.tensor(_LENGTHS).cumsum(0) - 1
     return all(
-        alike(attend(rows, call, query[ends], _SHARED), expected[ends], _TOLERANCE)
-        and alike(attend_prompts(rows, call, query, _SHARED, 0), expected, _TOLERANCE)
+        is_close(attend(rows, call, query[ends], _SHARED), expected[ends], _TOLERANCE)
+        and is_close(attend_prompts(rows, call, query, _SHARED, 0), expected, _TOLERANCE)
         for key, value in ((keys, values), halves)
-        for call in [Call(query, key, value, _SIZE**-0.5, None, None)]
+        for call in [AttentionCall(query, key, value, _SIZE**-0.5, None, None)]
     )
 
 
@@ -77,9 +77,9 @@ def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> 
 
 def _is_norm_right(random: torch.Generator) -> bool:
     weight, x = torch.randn(_INPUTS, generator=random), torch.randn(_ROWS, _INPUTS, generator=random)
-    is_rms_right = alike(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
+    is_rms_right = is_close(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
     expected = functional.layer_norm(x, (_INPUTS,), weight, weight, 1e-5)
-    return is_rms_right and alike(LayerNorm(weight, weight, 1e-5)(x), expected, _TOLERANCE)
+    return is_rms_right and is_close(LayerNorm(weight, weight, 1e-5)(x), expected, _TOLERANCE)
 
 
 def _are_tokens_right(random: torch.Generator) -> bool:
@@ -93,8 +93,8 @@ def _are_tokens_right(random: torch.Generator) -> bool:
     store(x, -x, keys, values, torch.stack([torch.arange(_ROWS), torch.full((_ROWS,), _ROWS)]))
     stored = x.transpose(0, 1).flatten(0, 1)
     return (
-        torch.equal(scores.argmax(dim=1), torch.tensor(places_of_greatest(scores)))
-        and alike(rotated(x, cos, sin), expected, _TOLERANCE)
+        torch.equal(scores.argmax(dim=1), torch.tensor(native_argmax(scores)))
+        and is_close(rotated(x, cos, sin), expected, _TOLERANCE)
         and torch.equal(keys, stored)
         and torch.equal(values, -stored)
     )

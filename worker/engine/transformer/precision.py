@@ -13,23 +13,23 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise.errors import ConfigurationError
 from worker.engine.protocol import Architecture
-from worker.engine.transformer.layers.fused_projections import join_linears
-from worker.engine.transformer.layers.head import fold_bias
+from worker.engine.transformer.layers.fused_projections import fuse_projections
+from worker.engine.transformer.layers.head import fold_logits_bias
 from worker.engine.transformer.layers.linear import (
-    ExactHead,
     PackedLinear,
     RowInt8Linear,
+    RowwiseLinear,
     has_int8,
     has_onednn,
     replace_linears,
 )
 from worker.engine.transformer.layers.norm import TorchRmsNorm, fuse_norms
-from worker.engine.transformer.layers.shortcuts import shorten
+from worker.engine.transformer.layers.shortcuts import bypass_call_overhead
 from worker.engine.transformer.native.exact import NativeLinear
 from worker.engine.transformer.native.fused import LayerNorm, RmsNorm, fuse_feed_forwards
-from worker.engine.transformer.native.library import library
+from worker.engine.transformer.native.library import usable_kernels
 from worker.engine.transformer.native.linear import NativeInt8Linear
-from worker.engine.transformer.native.rotary import fuse_rotation
+from worker.engine.transformer.native.rotary import fuse_rotary_embeddings
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def possible(asked: Precision, where: torch.device, fits: bool) -> Precision:
+def supported_precision(asked: Precision, where: torch.device, fits: bool) -> Precision:
     """What is asked for, or the nearest that this machine and model can do; a line in the log says so."""
     if asked != "int8":
         return asked
@@ -60,32 +60,32 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
     """Moves the model and replaces its linear layers, in place. The weights replaced are freed."""
     if where.type != "cpu":
         fuse_norms(model, TorchRmsNorm)
-        join_linears(model)
+        fuse_projections(model)
     model.to(where)
     if where.type != "cpu" or precision == "bf16":
         return
-    fold_bias(model)
-    if library() is not None:
-        fuse_rotation(model)
+    fold_logits_bias(model)
+    if usable_kernels() is not None:
+        fuse_rotary_embeddings(model)
         if precision == "int8":
-            model.keeps_halves = True
+            model.kv_fp16 = True
             fuse_norms(model, RmsNorm, LayerNorm)
             fuse_feed_forwards(model)
         else:
             # T5's root mean squares, of unscaled attention, make much of the last bit.
             fuse_norms(model, RmsNorm if architecture is Architecture.DECODER_ONLY else None, LayerNorm)
-    join_linears(model)
+    fuse_projections(model)
     if precision == "int8":
         heads = model.config.num_labels if architecture is Architecture.CLASSIFIER else None
         replace_linears(model, lambda _, linear: _int8(linear, heads))
-    elif library() is not None:
+    elif usable_kernels() is not None:
         replace_linears(model, lambda _, linear: NativeLinear(linear))
     elif has_onednn():
         replace_linears(model, lambda _, linear: PackedLinear(linear))
-    shorten(model)
+    bypass_call_overhead(model)
 
 
-def share(model: Any, where: torch.device, mesh: DeviceMesh) -> None:
+def shard(model: Any, where: torch.device, mesh: DeviceMesh) -> None:
     """Leaves this process its part of each layer, as transformers plans it, and moves that.
 
     Raises ``ConfigurationError`` where transformers has no plan for the model.
@@ -118,5 +118,5 @@ def _untie(model: nn.Module) -> None:
 def _int8(linear: nn.Linear, labels: int | None) -> nn.Module:
     """A classifier's last layer is small and its errors go straight into the scores: it stays exact."""
     if linear.out_features == labels:
-        return ExactHead(linear)
-    return RowInt8Linear(linear) if library() is None else NativeInt8Linear(linear)
+        return RowwiseLinear(linear)
+    return RowInt8Linear(linear) if usable_kernels() is None else NativeInt8Linear(linear)

@@ -10,13 +10,13 @@ from typing import Any
 
 import torch
 
-from worker.engine.transformer.attention.interface import Call
+from worker.engine.transformer.attention.interface import AttentionCall
 
 _TYPES = (torch.bfloat16, torch.float16)
 _LARGEST_HEAD = 256
 
 
-def serves(call: Call) -> bool:
+def serves(call: AttentionCall) -> bool:
     """Whether the kernel can take this: 16 bits, no bias, no soft cap."""
     query, size = call.query, call.query.shape[-1]
     is_plain = call.bias is None and call.softcap is None and size == call.value.shape[-1]
@@ -30,7 +30,7 @@ def _has_kernel(device: torch.device) -> bool:
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
-class Rows:
+class FlashRowLayout:
     """Where rows begin in the memory of every layer, and what room each has, in positions; on the device."""
 
     def __init__(self, starts: Sequence[int], capacities: Sequence[int], device: torch.device) -> None:
@@ -38,7 +38,7 @@ class Rows:
         self._most = max(capacities)
         self._heads: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
-    def attend(self, call: Call, query: torch.Tensor, shared: int, lengths: torch.Tensor) -> torch.Tensor:
+    def attend(self, call: AttentionCall, query: torch.Tensor, shared: int, lengths: torch.Tensor) -> torch.Tensor:
         """One token a row: ``query`` ``[rows, heads, size]`` → the same shape; of each row ``lengths`` are seen."""
         rows, heads, size = query.shape
         begins, counted = self.of_heads(shared)
@@ -47,7 +47,13 @@ class Rows:
         return _flash(call, apart, counted, begins, seen, 1, self._most).view(rows, heads, size)
 
     def attend_prompts(
-        self, call: Call, query: torch.Tensor, shared: int, lengths: torch.Tensor, firsts: torch.Tensor, longest: int
+        self,
+        call: AttentionCall,
+        query: torch.Tensor,
+        shared: int,
+        lengths: torch.Tensor,
+        firsts: torch.Tensor,
+        longest: int,
     ) -> torch.Tensor:
         """The last tokens of each row, packed: ``query`` ``[tokens, heads, size]`` → the same shape.
 
@@ -86,7 +92,7 @@ class Rows:
         return begins
 
 
-def attend_padded(call: Call, lengths: torch.Tensor) -> torch.Tensor:
+def attend_padded(call: AttentionCall, lengths: torch.Tensor) -> torch.Tensor:
     """``[rows, heads, tokens, size]`` → ``[rows, tokens, heads, size]``: every token sees its row, of ``lengths``.
 
     What stands where a row has no token means nothing.
@@ -99,7 +105,7 @@ def attend_padded(call: Call, lengths: torch.Tensor) -> torch.Tensor:
 
 
 def _flash(
-    call: Call,
+    call: AttentionCall,
     query: torch.Tensor,
     asked: torch.Tensor,
     begins: torch.Tensor,

@@ -13,18 +13,18 @@ import torch
 log = logging.getLogger(__name__)
 
 #: Tokens that each row has room for beyond what it has: until then nothing moves, and a step can be replayed.
-AHEAD = 128
+GRAPH_HEADROOM = 128
 
 
-class UnrecordableError(RuntimeError):
+class NotCapturableError(RuntimeError):
     """What a step does follows from more than its tensors."""
 
 
-class Recorder:
+class CaptureContext:
     """Of one model: whether its steps can be recorded, and what its graphs share."""
 
-    def __init__(self, is_able: bool = True) -> None:
-        self.is_able = is_able
+    def __init__(self, can_capture: bool = True) -> None:
+        self.can_capture = can_capture
 
     @cached_property
     def pool(self) -> Any:
@@ -36,7 +36,7 @@ class Recorder:
 
     def warm(self, launch: Callable[[], torch.Tensor]) -> torch.Tensor:
         """On the stream that records: what libraries prepare at first must not be in a graph."""
-        if not self.is_able:
+        if not self.can_capture:
             return launch()
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
@@ -45,21 +45,21 @@ class Recorder:
         return found
 
 
-class Recorded:
+class CapturedStep:
     """A step of rows that stay where they are, launched at first, recorded the second time, and replayed from then on.
 
     ``lengths``: those with the first token that is to be written. ``write`` gives the scores of ids where rows have so
-    many tokens, told on the device; it raises ``UnrecordableError`` if it cannot.
+    many tokens, told on the device; it raises ``NotCapturableError`` if it cannot.
     """
 
     def __init__(
         self,
-        recorder: Recorder,
+        capture: CaptureContext,
         write: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         tokens: torch.Tensor,
         lengths: Sequence[int],
     ) -> None:
-        self._recorder, self._write = recorder, write
+        self._capture, self._write = capture, write
         self._tokens = torch.zeros_like(tokens)
         self._lengths = torch.tensor(lengths, device=tokens.device) - 1
         self._graph: torch.cuda.CUDAGraph | None = None
@@ -67,12 +67,12 @@ class Recorded:
 
     def run(self, tokens: torch.Tensor, launch: Callable[[], torch.Tensor]) -> torch.Tensor:
         """The scores ``[rows, vocabulary]``, which the next run overwrites. ``launch`` gives them step by step."""
-        if self._graph is None and self._has_run and self._recorder.is_able:
+        if self._graph is None and self._has_run and self._capture.can_capture:
             self._record()
         if self._graph is None:
             self._has_run = True
             self._lengths += 1
-            return self._recorder.warm(launch)
+            return self._capture.warm(launch)
         self._tokens.copy_(tokens)
         self._graph.replay()
         return self._scores
@@ -81,19 +81,19 @@ class Recorded:
         graph = torch.cuda.CUDAGraph()
         try:
             # Another thread may be loading the next revision of the model meanwhile.
-            with torch.cuda.graph(graph, self._recorder.pool, self._recorder.stream, "thread_local"):
+            with torch.cuda.graph(graph, self._capture.pool, self._capture.stream, "thread_local"):
                 self._lengths += 1
                 self._scores = self._write(self._tokens, self._lengths)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self._recorder.is_able = False
+            self._capture.can_capture = False
             log.warning("this model's steps cannot be recorded (%s): launched one by one", type(error).__name__)
             return
         self._graph = graph
 
 
-class Count(torch.Tensor):
+class DeviceCount(torch.Tensor):
     """A number of tokens on the device, for modules that take it for a plain one.
 
     They add it to positions, and ask whether their tables have to grow: these are as long as any answer.

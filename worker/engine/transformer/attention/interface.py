@@ -15,7 +15,7 @@ from worker.engine.protocol import EngineError
 NAME = "lengthwise"
 
 
-class Call(NamedTuple):
+class AttentionCall(NamedTuple):
     """What a module asks of attention; tensors are ``[batch, heads, tokens, size]``."""
 
     query: torch.Tensor
@@ -30,12 +30,12 @@ class Call(NamedTuple):
     softcap: float | None = None
 
 
-class Plan(Protocol):
+class AttentionPlan(Protocol):
     """How one kind of attention runs in one forward pass."""
 
     marker: torch.Tensor
 
-    def run(self, call: Call) -> torch.Tensor:
+    def run(self, call: AttentionCall) -> torch.Tensor:
         """Gives ``[batch, tokens, heads, size]``."""
         ...
 
@@ -55,7 +55,7 @@ def attend(
     position_bias: torch.Tensor | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    plans: Sequence[Plan] = (),
+    plans: Sequence[AttentionPlan] = (),
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """transformers' attention interface. Raises ``EngineError`` if the module kept the plan or its marker to itself."""
@@ -63,10 +63,10 @@ def attend(
     if plan is None:
         raise EngineError(f"{type(module).__name__} does not hand attention its plan")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return plan.run(Call(query, key, value, scale, position_bias, sliding_window, softcap)), None
+    return plan.run(AttentionCall(query, key, value, scale, position_bias, sliding_window, softcap)), None
 
 
-def one_query(
+def attend_one_query(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -85,7 +85,7 @@ def one_query(
     return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 
-def hidden_beyond(lengths: torch.Tensor, size: int, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
+def mask_beyond(lengths: torch.Tensor, size: int, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
     """``[rows, 1, 1, size]``: 0 for positions below each length and within its window, else the least number."""
     places = torch.arange(size, device=lengths.device)
     seen = places < lengths[:, None]

@@ -13,34 +13,34 @@ from typing import Any
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from worker.engine.transformer.attention.kv_past import Group, blocks, grouped, room
-from worker.engine.transformer.native.tokens import can_store, kept_dtype, narrowed
+from worker.engine.transformer.attention.kv_past import RowGroup, allocate_kv, equal_runs, rounded_to_blocks
+from worker.engine.transformer.native.tokens import can_store_kv, clamped_to, kv_dtype
 
 
-class Sources:
+class CrossLayout:
     """Where rows lie: shared by all layers of a cache. ``lengths`` are sorted."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = list(lengths)
         #: Whether rows lie here and there, where our kernels alone can read them.
         self.is_scattered = False
-        self.capacities = [blocks(length) for length in self.lengths]
+        self.capacities = [rounded_to_blocks(length) for length in self.lengths]
         #: Of each row, the positions that lie before it, and of all rows together.
         *self.starts, self.positions = accumulate(self.capacities, initial=0)
 
-    def kept(self, rows: Sequence[int]) -> "Sources":
+    def kept(self, rows: Sequence[int]) -> "CrossLayout":
         """These rows where they are: what lay between them is still there."""
-        found = Sources([self.lengths[row] for row in rows])
+        found = CrossLayout([self.lengths[row] for row in rows])
         found.is_scattered = True
         found.starts, found.positions = [self.starts[row] for row in rows], self.positions
         return found
 
-    def groups(self, first: int, last: int) -> list[Group]:
+    def groups(self, first: int, last: int) -> list[RowGroup]:
         """The rows ``[first, last)`` by their capacity, each group with its rows' numbers among all."""
-        found = grouped(self.capacities[first:last])
-        return [Group(first + group.first, first + group.last, group.size) for group in found]
+        found = equal_runs(self.capacities[first:last])
+        return [RowGroup(first + group.first, first + group.last, group.size) for group in found]
 
-    def view(self, store: torch.Tensor, group: Group) -> torch.Tensor:
+    def view(self, store: torch.Tensor, group: RowGroup) -> torch.Tensor:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""
         first, last, size = group
         heads = store.shape[0] // self.positions
@@ -53,27 +53,27 @@ class Sources:
         return torch.cat([torch.arange(start * heads, end * heads) for start, end in ends])
 
 
-class SourceLayer(CacheLayerMixin):
+class CrossLayer(CacheLayerMixin):
     """One layer, ``[vectors, size]``: of every row, of every head, of every position."""
 
     #: Whether our kernels read it.
-    is_ours = False
+    is_native = False
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, sources: Sources, halves: bool = False) -> None:
+    def __init__(self, sources: CrossLayout, halves: bool = False) -> None:
         super().__init__()
         self.sources, self.halves = sources, halves
         self._n_rows = 0
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        self.is_ours = can_store(key_states, value_states)
-        dtype = kept_dtype(key_states, value_states, self.halves)
+        self.is_native = can_store_kv(key_states, value_states)
+        dtype = kv_dtype(key_states, value_states, self.halves)
         self.keys, self.values = (self._memory(states, dtype) for states in (key_states, value_states))
         self.is_initialized = True
 
     def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        return room(like, (self.sources.positions * like.shape[1], like.shape[-1]), dtype, self.is_ours)
+        return allocate_kv(like, (self.sources.positions * like.shape[1], like.shape[-1]), dtype, self.is_native)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -86,10 +86,10 @@ class SourceLayer(CacheLayerMixin):
         for group in self.sources.groups(first, self._n_rows):
             own, taken = slice(group.first - first, group.last - first), min(width, group.size)
             for store, states in ((self.keys, key_states), (self.values, value_states)):
-                self.sources.view(store, group)[:, :, :taken] = narrowed(states[own, :, :taken], store.dtype)
+                self.sources.view(store, group)[:, :, :taken] = clamped_to(states[own, :, :taken], store.dtype)
         return self.keys, self.values
 
-    def keep(self, index: torch.Tensor, sources: Sources) -> None:
+    def keep(self, index: torch.Tensor, sources: CrossLayout) -> None:
         """Leaves these vectors, which ``sources`` lays out."""
         self.keys, self.values = self.keys.index_select(0, index), self.values.index_select(0, index)
         self.sources = sources
@@ -113,24 +113,24 @@ class SourceLayer(CacheLayerMixin):
         return self.sources.positions, 0
 
 
-def source_cache(layers: int, sources: Sources, halves: bool = False) -> Any:
+def cross_cache(layers: int, sources: CrossLayout, halves: bool = False) -> Any:
     """For cross-attention; ``halves`` keeps it in fp16 where our kernels read it."""
-    return Cache(layers=[SourceLayer(sources, halves) for _ in range(layers)])
+    return Cache(layers=[CrossLayer(sources, halves) for _ in range(layers)])
 
 
-def keep_sources(cache: Any, rows: Sequence[int]) -> Sources:
+def keep_cross_rows(cache: Any, rows: Sequence[int]) -> CrossLayout:
     """Leaves the cache these rows, in this order; one may be there more than once. Returns where they lie now.
 
     Our kernels read rows wherever they lie: these are moved together only once most of the memory is of no more use.
     """
-    before: Sources = cache.layers[0].sources
+    before: CrossLayout = cache.layers[0].sources
     kept = before.kept(rows)
     used = sum(kept.capacities)
-    if used * 2 > kept.positions and cache.layers[0].is_ours:
+    if used * 2 > kept.positions and cache.layers[0].is_native:
         for layer in cache.layers:
             layer.sources = kept
         return kept
-    kept = Sources(kept.lengths)
+    kept = CrossLayout(kept.lengths)
     index = before.index(rows, cache.layers[0].heads).to(cache.layers[0].keys.device)
     for layer in cache.layers:
         layer.keep(index, kept)

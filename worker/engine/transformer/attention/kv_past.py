@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
-from worker.engine.transformer.attention.graph import Count
-from worker.engine.transformer.native.tokens import can_store, kept_dtype, narrowed, store
+from worker.engine.transformer.attention.graph import DeviceCount
+from worker.engine.transformer.native.tokens import can_store_kv, clamped_to, kv_dtype, store
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -23,7 +23,7 @@ BLOCK = 32
 CHUNK = 64
 
 
-def blocks(length: int) -> int:
+def rounded_to_blocks(length: int) -> int:
     """``length`` rounded up to whole blocks, of which there are at most eight sizes from any length to its fourfold:
     few sizes are few calls, and the padding is a tenth on average.
     """
@@ -31,12 +31,12 @@ def blocks(length: int) -> int:
     return -(-length // block) * block
 
 
-def chunks(length: int) -> int:
+def chunk_count(length: int) -> int:
     """How many chunks hold so many tokens."""
     return -(-length // CHUNK)
 
 
-class Group(NamedTuple):
+class RowGroup(NamedTuple):
     """Consecutive rows ``[first, last)`` of one size."""
 
     first: int
@@ -44,18 +44,18 @@ class Group(NamedTuple):
     size: int
 
 
-def grouped(sizes: Sequence[int]) -> list[Group]:
+def equal_runs(sizes: Sequence[int]) -> list[RowGroup]:
     """Runs of equal sizes; one group for each size where rows are sorted."""
-    groups: list[Group] = []
+    groups: list[RowGroup] = []
     for size, run in groupby(sizes):
         first = groups[-1].last if groups else 0
-        groups.append(Group(first, first + sum(1 for _ in run), size))
+        groups.append(RowGroup(first, first + sum(1 for _ in run), size))
     return groups
 
 
-def room(like: torch.Tensor, shape: Sequence[int], dtype: torch.dtype, is_ours: bool) -> torch.Tensor:
+def allocate_kv(like: torch.Tensor, shape: Sequence[int], dtype: torch.dtype, is_native: bool) -> torch.Tensor:
     """Memory for keys or values. What a mask hides must still be finite; our kernels read nothing that is hidden."""
-    return (like.new_empty if is_ours else like.new_zeros)(shape, dtype=dtype)
+    return (like.new_empty if is_native else like.new_zeros)(shape, dtype=dtype)
 
 
 class PastLayer(CacheLayerMixin):
@@ -66,40 +66,44 @@ class PastLayer(CacheLayerMixin):
     #: The place where each row lies. What our kernels read may lie in any order, with places of ended rows between.
     rows: Sequence[int] = ()
     #: Whether they do.
-    is_ours = False
+    is_native = False
     length = 0
     #: ``length`` with the next token, where it is known on the device alone, ``[1]``.
-    told: torch.Tensor | None = None
+    device_length: torch.Tensor | None = None
 
     def __init__(self, halves: bool = False) -> None:
         super().__init__()
         self.halves = halves
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        dtype = kept_dtype(key_states, value_states, self.halves)
+        dtype = kv_dtype(key_states, value_states, self.halves)
         keys, values = (states[:, :, :0].to(dtype) for states in (key_states, value_states))
-        self.hold(keys, values, 0, can_store(key_states, value_states))
+        self.hold(keys, values, 0, can_store_kv(key_states, value_states))
 
-    def hold(self, keys: torch.Tensor, values: torch.Tensor, length: int, is_ours: bool) -> None:
+    def hold(self, keys: torch.Tensor, values: torch.Tensor, length: int, is_native: bool) -> None:
         """Rows of ``length`` tokens each, in their order."""
         self.keys, self.values, self.rows = keys, values, range(len(keys))
-        self.length, self.is_ours, self.is_initialized = length, is_ours, True
+        self.length, self.is_native, self.is_initialized = length, is_native, True
 
     def reserve(self, length: int) -> None:
         if length > self.keys.shape[2]:
             is_in_order = self.rows == range(len(self.keys))
-            self.move(None if is_in_order else torch.tensor(self.rows), blocks(max(length, 2 * self.keys.shape[2])))
+            self.move(
+                None if is_in_order else torch.tensor(self.rows), rounded_to_blocks(max(length, 2 * self.keys.shape[2]))
+            )
 
     def move(self, places: torch.Tensor | None, capacity: int) -> None:
         """Leaves the rows at these places, or all, in this order, with room for so many tokens."""
         keys, values = (self._moved(store, places, capacity) for store in (self.keys, self.values))
-        self.hold(keys, values, self.length, self.is_ours)
+        self.hold(keys, values, self.length, self.is_native)
 
     def _moved(self, store: torch.Tensor, places: torch.Tensor | None, capacity: int) -> torch.Tensor:
         taken = store[:, :, : self.length]
         if places is not None:
             taken = taken.index_select(0, places)
-        larger = room(store, (len(taken), store.shape[1], capacity, store.shape[-1]), store.dtype, self.is_ours)
+        larger = allocate_kv(
+            store, (len(taken), store.shape[1], capacity, store.shape[-1]), store.dtype, self.is_native
+        )
         larger[:, :, : self.length] = taken
         return larger
 
@@ -109,7 +113,7 @@ class PastLayer(CacheLayerMixin):
         return sum(store[0, :, 0].nbytes for store in (self.keys, self.values))
 
     def get_seq_length(self) -> Any:
-        return self.length if self.told is None else (self.told[0] - 1).as_subclass(Count)
+        return self.length if self.device_length is None else (self.device_length[0] - 1).as_subclass(DeviceCount)
 
     def get_max_length(self) -> int:
         return -1
@@ -124,22 +128,22 @@ class PastLayer(CacheLayerMixin):
 
         Where it is told: one new position, and all that there is room for.
         """
-        if self.told is not None:
+        if self.device_length is not None:
             for kept, states in ((self.keys, key_states), (self.values, value_states)):
-                kept.index_copy_(2, self.told - 1, states)
+                kept.index_copy_(2, self.device_length - 1, states)
             return self.keys, self.values
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, end = self.length, self.length + int(key_states.shape[2])
         self.reserve(end)
         self.length = end
-        if end == start + 1 and can_store(key_states, value_states):
+        if end == start + 1 and can_store_kv(key_states, value_states):
             places = _places(self.rows, *self.keys.shape[1:3], start)
             store(key_states[:, :, 0], value_states[:, :, 0], self.keys, self.values, places)
         else:
-            self.keys[:, :, start:end] = narrowed(key_states, self.keys.dtype)
-            self.values[:, :, start:end] = narrowed(value_states, self.values.dtype)
-        return self.keys[:, :, : blocks(end)], self.values[:, :, : blocks(end)]
+            self.keys[:, :, start:end] = clamped_to(key_states, self.keys.dtype)
+            self.values[:, :, start:end] = clamped_to(value_states, self.values.dtype)
+        return self.keys[:, :, : rounded_to_blocks(end)], self.values[:, :, : rounded_to_blocks(end)]
 
 
 @lru_cache(maxsize=16)
@@ -154,19 +158,19 @@ def past_cache(layers: int, halves: bool = False) -> Any:
     return Cache(layers=[PastLayer(halves) for _ in range(layers)])
 
 
-def keeps_halves(model: Any) -> bool:
+def kv_fp16(model: Any) -> bool:
     """Whether its keys and values lose nothing that counts in fp16: ``precision.apply`` knows."""
-    return bool(getattr(model, "keeps_halves", False))
+    return bool(getattr(model, "kv_fp16", False))
 
 
-def joined(caches: Sequence[Any]) -> Any:
+def concatenated_pasts(caches: Sequence[Any]) -> Any:
     """One past of several that are equally long: the rows of the first, then those of the next."""
     if len(caches) == 1:
         return caches[0]
     made = past_cache(len(caches[0].layers))
     for layer, *parts in zip(made.layers, *(cache.layers for cache in caches), strict=True):
         keys, values = (torch.cat([getattr(part, name) for part in parts]) for name in ("keys", "values"))
-        layer.hold(keys, values, parts[0].length, parts[0].is_ours)
+        layer.hold(keys, values, parts[0].length, parts[0].is_native)
     return made
 
 
@@ -177,7 +181,7 @@ def keep_past(cache: Any, rows: Sequence[int]) -> None:
     """
     first: PastLayer = cache.layers[0]
     places = tuple(first.rows[row] for row in rows)
-    if first.is_ours and len(set(places)) == len(places) and 2 * len(places) > len(first.keys):
+    if first.is_native and len(set(places)) == len(places) and 2 * len(places) > len(first.keys):
         for layer in cache.layers:
             layer.rows = places
         return
@@ -187,18 +191,18 @@ def keep_past(cache: Any, rows: Sequence[int]) -> None:
 
 
 @contextmanager
-def told(cache: Any, count: torch.Tensor) -> Iterator[None]:
+def length_on_device(cache: Any, count: torch.Tensor) -> Iterator[None]:
     """One new token a row, the ``count``-th of each, which is known on the device alone, ``[1]``."""
     for layer in cache.layers:
-        layer.told = count
+        layer.device_length = count
     try:
         yield
     finally:
         for layer in cache.layers:
-            layer.told = None
+            layer.device_length = None
 
 
-def cache_name(model: Any) -> str:
+def cache_keyword(model: Any) -> str:
     """What the model's forward calls its cache: transformers 5.24 renamed it, and warns of the old name.
 
     Looks through the signature: once a batch, not once a step.

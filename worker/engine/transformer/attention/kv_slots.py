@@ -15,12 +15,12 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.transformer.attention import flash_backend
-from worker.engine.transformer.attention.kv_past import CHUNK, chunks, grouped, room
+from worker.engine.transformer.attention.kv_past import CHUNK, allocate_kv, chunk_count, equal_runs
 from worker.engine.transformer.native.library import serves
-from worker.engine.transformer.native.tokens import can_store, kept_dtype, store
+from worker.engine.transformer.native.tokens import can_store_kv, kv_dtype, store
 
 
-class Region(NamedTuple):
+class SlotRegion(NamedTuple):
     """Rows ``[first, last)``, whose slots have ``capacity`` positions; ``start`` positions lie before them."""
 
     first: int
@@ -29,16 +29,16 @@ class Region(NamedTuple):
     start: int
 
 
-class Move(NamedTuple):
+class SlotMove(NamedTuple):
     """``n_rows`` rows and their first ``length`` positions, from a place in one layout to a place in the next.
 
     What has joined since comes from a memory of its own.
     """
 
     is_new: bool
-    source: Region
+    source: SlotRegion
     source_row: int
-    target: Region
+    target: SlotRegion
     target_row: int
     n_rows: int
     length: int
@@ -46,13 +46,13 @@ class Move(NamedTuple):
 
 def capacity(length: int) -> int:
     """Room for so many tokens and some more, in whole chunks and blocks: two sizes from any length to its double."""
-    room = 2 * CHUNK
-    while room < length + CHUNK // 2:
-        room += room // 2 if room & (room - 1) == 0 else room // 3
-    return room
+    positions = 2 * CHUNK
+    while positions < length + CHUNK // 2:
+        positions += positions // 2 if positions & (positions - 1) == 0 else positions // 3
+    return positions
 
 
-class Slots:
+class SlotLayout:
     """Where rows lie: shared by all layers of a cache. With ``ahead`` all have room for so many tokens more."""
 
     def __init__(self, lengths: Sequence[int], start: int = 0, ahead: int = 0) -> None:
@@ -62,20 +62,20 @@ class Slots:
         self.starts = [start] * len(self.lengths)
         #: Counts layouts; ``moves`` lead from the one before to this one.
         self.version = 0
-        self.moves: list[Move] = []
-        self.regions: list[Region] = []
+        self.moves: list[SlotMove] = []
+        self.regions: list[SlotRegion] = []
         #: Of each row, the positions that lie before its slot, and its slot's capacity.
         self.row_starts: list[int] = []
         self.row_capacities: list[int] = []
         self._counts: torch.Tensor | None = None
         self._ahead = ahead
         self._index: torch.Tensor | None = None
-        self._rows: flash_backend.Rows | None = None
+        self._rows: flash_backend.FlashRowLayout | None = None
         self._places: torch.Tensor | None = None
         #: Of each row, its number in the layout before; those that have joined, in regions of their own, are numbered
         #: behind it.
         self._came_from = list(range(len(self.lengths)))
-        self._joined: list[Region] = []
+        self._joined: list[SlotRegion] = []
         self._is_changed = False
         self._lay_out()
 
@@ -96,7 +96,7 @@ class Slots:
         self._came_from = [self._came_from[row] for row in rows]
         self._is_changed = True
 
-    def join(self, other: "Slots") -> list[int]:
+    def join(self, other: "SlotLayout") -> list[int]:
         """From the next step on another's rows are here too, sorted in by length; returns the order of all."""
         behind = self.regions[-1].last
         self._joined = [it._replace(first=behind + it.first, last=behind + it.last) for it in other.regions]
@@ -115,19 +115,19 @@ class Slots:
         finally:
             self._counts, self._index = None, None
 
-    def on(self, device: torch.device) -> flash_backend.Rows:
+    def on(self, device: torch.device) -> flash_backend.FlashRowLayout:
         """Where rows lie, for the kernel of a GPU."""
         if self._rows is None:
-            self._rows = flash_backend.Rows(self.row_starts, self.row_capacities, device)
+            self._rows = flash_backend.FlashRowLayout(self.row_starts, self.row_capacities, device)
         return self._rows
 
     def _capacity(self, length: int) -> int:
-        return chunks(length) * CHUNK + self._ahead if self._ahead else capacity(length)
+        return chunk_count(length) * CHUNK + self._ahead if self._ahead else capacity(length)
 
     def _lay_out(self) -> None:
         before, self.regions, start = self.regions, [], 0
-        for first, last, size in grouped([self._capacity(length) for length in self.lengths]):
-            self.regions.append(Region(first, last, size, start))
+        for first, last, size in equal_runs([self._capacity(length) for length in self.lengths]):
+            self.regions.append(SlotRegion(first, last, size, start))
             start += (last - first) * size
         rows = [(region, row - region.first) for region in self.regions for row in range(region.first, region.last)]
         self.row_starts = [region.start + row * region.capacity for region, row in rows]
@@ -137,7 +137,7 @@ class Slots:
         self._index = self._rows = self._places = None
         self.version += 1
 
-    def _moves(self, before: Sequence[Region]) -> Iterator[Move]:
+    def _moves(self, before: Sequence[SlotRegion]) -> Iterator[SlotMove]:
         behind = before[-1].last
         sources = [_region_of([*before, *self._joined], row) for row in self._came_from]
         for target in self.regions:
@@ -148,9 +148,9 @@ class Slots:
                 first, source = together[0], sources[together[0]]
                 length = max(self.starts[row] for row in together)
                 is_new = source.first >= behind
-                yield Move(is_new, source, self._came_from[first], target, first, len(together), length)
+                yield SlotMove(is_new, source, self._came_from[first], target, first, len(together), length)
 
-    def view(self, store: torch.Tensor, region: Region) -> torch.Tensor:
+    def view(self, store: torch.Tensor, region: SlotRegion) -> torch.Tensor:
         """``[rows, heads, capacity, size]`` of a layer's keys or values."""
         return _rows(store, store.shape[0] // self.positions, region, region.first, region.last - region.first)
 
@@ -178,11 +178,11 @@ class Slots:
         return self._index
 
 
-def _region_of(regions: Sequence[Region], row: int) -> Region:
+def _region_of(regions: Sequence[SlotRegion], row: int) -> SlotRegion:
     return next(region for region in regions if row < region.last)
 
 
-class Stored(NamedTuple):
+class PrefixKV(NamedTuple):
     """One layer's keys and values of a prefix, ``[1, heads, tokens, size]``."""
 
     keys: torch.Tensor
@@ -195,7 +195,7 @@ class SlotLayer(CacheLayerMixin):
     keys: torch.Tensor
     values: torch.Tensor
 
-    def __init__(self, slots: Slots, prefix: Stored | None = None, halves: bool = False) -> None:
+    def __init__(self, slots: SlotLayout, prefix: PrefixKV | None = None, halves: bool = False) -> None:
         super().__init__()
         self.slots, self.halves, self._version = slots, halves, 0
         self._joined: SlotLayer | None = None
@@ -206,14 +206,14 @@ class SlotLayer(CacheLayerMixin):
                     slots.view(store, region)[:, :, : known.shape[2]] = known
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        dtype = kept_dtype(key_states, value_states, self.halves)
+        dtype = kv_dtype(key_states, value_states, self.halves)
         self.keys, self.values = self._memory(key_states, dtype), self._memory(value_states, dtype)
         self._version = self.slots.version
         self.is_initialized = True
 
     def _memory(self, like: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-        is_ours = serves(like) or (self.halves and dtype == torch.float16)
-        return room(like, (self.slots.positions * like.shape[1], like.shape[-1]), dtype, is_ours)
+        is_native = serves(like) or (self.halves and dtype == torch.float16)
+        return allocate_kv(like, (self.slots.positions * like.shape[1], like.shape[-1]), dtype, is_native)
 
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
@@ -223,7 +223,7 @@ class SlotLayer(CacheLayerMixin):
             self.lazy_initialization(key_states, value_states)
         elif self._version != self.slots.version:
             self._move(key_states, value_states)
-        if can_store(key_states, value_states):
+        if can_store_kv(key_states, value_states):
             keys, values = (states[0].transpose(0, 1) for states in (key_states, value_states))
             store(keys, values, self.keys, self.values, self.slots.places(key_states.shape[1]))
             return self.keys, self.values
@@ -246,10 +246,10 @@ class SlotLayer(CacheLayerMixin):
         """What another one holds moves in here with the next step, as ``slots`` says."""
         self._joined = other
 
-    def stored(self, length: int) -> Stored:
+    def stored(self, length: int) -> PrefixKV:
         """A copy of the first row's beginning."""
         views = (self.slots.view(store, self.slots.regions[0]) for store in (self.keys, self.values))
-        return Stored(*(view[:1, :, :length].clone() for view in views))
+        return PrefixKV(*(view[:1, :, :length].clone() for view in views))
 
     @property
     def token_bytes(self) -> int:
@@ -266,13 +266,13 @@ class SlotLayer(CacheLayerMixin):
         return query_length, 0
 
 
-def _rows(store: torch.Tensor, heads: int, region: Region, row: int, count: int) -> torch.Tensor:
+def _rows(store: torch.Tensor, heads: int, region: SlotRegion, row: int, count: int) -> torch.Tensor:
     start = (region.start + (row - region.first) * region.capacity) * heads
     part = store[start : start + count * region.capacity * heads]
     return part.view(count, heads, region.capacity, -1)
 
 
-def slot_cache(layers: int, slots: Slots, prefix: Sequence[Stored | None] = (), halves: bool = False) -> Any:
+def slot_cache(layers: int, slots: SlotLayout, prefix: Sequence[PrefixKV | None] = (), halves: bool = False) -> Any:
     """For a decoder-only model; ``prefix`` is what every row begins with, layer by layer; ``halves`` keeps all in fp16
     where our kernels read it.
     """

@@ -6,7 +6,7 @@ from itertools import accumulate
 
 import torch
 
-from worker.engine.transformer.attention.interface import Call
+from worker.engine.transformer.attention.interface import AttentionCall
 from worker.engine.transformer.native import library
 
 #: Keys whose scores lie side by side, and queries of prompts that are computed together: at most so many.
@@ -26,7 +26,7 @@ class _Memory(ctypes.Structure):
     )
 
 
-class Rows:
+class NativeRowLayout:
     """Where rows lie in the memory of every layer, in positions; each has ``heads × size`` numbers there."""
 
     def __init__(self, starts: Sequence[int], capacities: Sequence[int], lengths: Sequence[int]) -> None:
@@ -36,7 +36,7 @@ class Rows:
         #: Room for the scores of the longest row.
         self.width = -(-max(lengths) // _KEYS) * _KEYS
 
-    def memory(self, call: Call, heads: int, shared: int) -> _Memory:
+    def memory(self, call: AttentionCall, heads: int, shared: int) -> _Memory:
         """What the kernels are told; ``heads`` of queries share ``shared`` of keys and values."""
         return _Memory(
             call.key.data_ptr(),
@@ -54,7 +54,7 @@ class Rows:
         )
 
 
-def serves(call: Call) -> bool:
+def serves(call: AttentionCall) -> bool:
     """Whether the kernels can take this; nothing else reads halves."""
     if call.key.dtype == torch.float16 and call.key.device.type == "cpu":
         return True
@@ -62,7 +62,7 @@ def serves(call: Call) -> bool:
     return is_dense and call.value.shape[-1] == call.query.shape[-1] and library.serves(call.query)
 
 
-def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:
+def attend(rows: NativeRowLayout, call: AttentionCall, query: torch.Tensor, shared: int) -> torch.Tensor:
     """One token a row: ``query`` ``[rows, heads, size]`` → the same shape.
 
     ``call.key`` and ``call.value`` begin where the memory does.
@@ -87,7 +87,9 @@ def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Te
     return out
 
 
-def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, known: int) -> torch.Tensor:
+def attend_prompts(
+    rows: NativeRowLayout, call: AttentionCall, query: torch.Tensor, shared: int, known: int
+) -> torch.Tensor:
     """All tokens of the rows after their first ``known``, packed: ``query`` ``[tokens, heads, size]`` → the same shape.
 
     Each token sees its row up to itself.

@@ -12,11 +12,18 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from worker.engine.transformer.attention import flash_backend, native_backend
-from worker.engine.transformer.attention.graph import UnrecordableError
-from worker.engine.transformer.attention.interface import Call, hidden_beyond, one_query
-from worker.engine.transformer.attention.kv_cross import Sources
-from worker.engine.transformer.attention.kv_past import CHUNK, Group, PastLayer, blocks, chunks, grouped
-from worker.engine.transformer.attention.kv_slots import Region, Slots
+from worker.engine.transformer.attention.graph import NotCapturableError
+from worker.engine.transformer.attention.interface import AttentionCall, attend_one_query, mask_beyond
+from worker.engine.transformer.attention.kv_cross import CrossLayout
+from worker.engine.transformer.attention.kv_past import (
+    CHUNK,
+    PastLayer,
+    RowGroup,
+    chunk_count,
+    equal_runs,
+    rounded_to_blocks,
+)
+from worker.engine.transformer.attention.kv_slots import SlotLayout, SlotRegion
 
 
 class _Plan:
@@ -24,15 +31,15 @@ class _Plan:
         self.marker = torch.empty(1, 1, 1, 1)
 
 
-class Padded(_Plan):
+class PaddedPlan(_Plan):
     """Every token of a padded batch sees every token of its own row; rows are sorted by length."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         super().__init__()
-        self.lengths, self.groups = lengths, grouped(lengths)
+        self.lengths, self.groups = lengths, equal_runs(lengths)
         self._counts: torch.Tensor | None = None
 
-    def run(self, call: Call) -> torch.Tensor:
+    def run(self, call: AttentionCall) -> torch.Tensor:
         if flash_backend.serves(call):
             if self._counts is None:
                 self._counts = torch.tensor(self.lengths, device=call.query.device)
@@ -47,14 +54,14 @@ class Padded(_Plan):
         return out
 
 
-class Source(_Plan):
+class CrossPlan(_Plan):
     """Each new token of the rows ``[first, last)``, one a row, sees its row of the source."""
 
-    def __init__(self, sources: Sources, first: int, last: int, like: torch.Tensor) -> None:
+    def __init__(self, sources: CrossLayout, first: int, last: int, like: torch.Tensor) -> None:
         super().__init__()
         self.sources, self.first, self.last, self.like = sources, first, last, like
 
-    def run(self, call: Call) -> torch.Tensor:
+    def run(self, call: AttentionCall) -> torch.Tensor:
         if self.sources.is_scattered or native_backend.serves(call):
             shared = call.key.shape[0] // self.sources.positions
             return native_backend.attend(self._rows, call, call.query[:, :, 0], shared)[:, None]
@@ -66,30 +73,30 @@ class Source(_Plan):
         for group, hidden in self._groups:
             query = call.query[group.first - self.first : group.last - self.first]
             key, value = (self.sources.view(store, group) for store in (call.key, call.value))
-            parts.append(one_query(query, key, value, call.scale, hidden))
+            parts.append(attend_one_query(query, key, value, call.scale, hidden))
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2)
 
     @cached_property
-    def _rows(self) -> native_backend.Rows:
+    def _rows(self) -> native_backend.NativeRowLayout:
         own, it = slice(self.first, self.last), self.sources
-        return native_backend.Rows(it.starts[own], it.capacities[own], it.lengths[own])
+        return native_backend.NativeRowLayout(it.starts[own], it.capacities[own], it.lengths[own])
 
     @cached_property
-    def _flash_rows(self) -> tuple[flash_backend.Rows, torch.Tensor]:
+    def _flash_rows(self) -> tuple[flash_backend.FlashRowLayout, torch.Tensor]:
         own, it, device = slice(self.first, self.last), self.sources, self.like.device
-        return flash_backend.Rows(it.starts[own], it.capacities[own], device), torch.tensor(
+        return flash_backend.FlashRowLayout(it.starts[own], it.capacities[own], device), torch.tensor(
             it.lengths[own], device=device
         )
 
     @cached_property
-    def _groups(self) -> list[tuple[Group, torch.Tensor]]:
+    def _groups(self) -> list[tuple[RowGroup, torch.Tensor]]:
         """Rows of one capacity, and what hides their padding."""
         known = torch.tensor(self.sources.lengths, device=self.like.device)
         groups = self.sources.groups(self.first, self.last)
-        return [(it, hidden_beyond(known[it.first : it.last], it.size, self.like.dtype)) for it in groups]
+        return [(it, mask_beyond(known[it.first : it.last], it.size, self.like.dtype)) for it in groups]
 
 
-class Past(_Plan):
+class PastPlan(_Plan):
     """Each row's one new token sees itself and what came before; all are equally far.
 
     Keys and values are ``[places, heads, capacity, size]``, or the beginning of that; where rows lie, the first
@@ -99,42 +106,42 @@ class Past(_Plan):
     def __init__(self, layer: PastLayer, length: int, like: torch.Tensor) -> None:
         super().__init__()
         self.layer, self.length, self.like = layer, length, like
-        self._rows: native_backend.Rows | None = None
+        self._rows: native_backend.NativeRowLayout | None = None
 
-    def run(self, call: Call) -> torch.Tensor:
-        if native_backend.serves(call) or self.layer.is_ours:
+    def run(self, call: AttentionCall) -> torch.Tensor:
+        if native_backend.serves(call) or self.layer.is_native:
             return native_backend.attend(self._memory(call), call, call.query[:, :, 0], call.key.shape[1])[:, None]
         if flash_backend.serves(call):
             key, value = (part[:, :, : self.length] for part in (call.key, call.value))
             seen = scaled_dot_product_attention(call.query, key, value, scale=call.scale, enable_gqa=True)
             return seen.transpose(1, 2)
         hidden = self._hidden if call.bias is None else self._hidden + call.bias
-        return one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
+        return attend_one_query(call.query, call.key, call.value, call.scale, hidden).transpose(1, 2)
 
-    def _memory(self, call: Call) -> native_backend.Rows:
+    def _memory(self, call: AttentionCall) -> native_backend.NativeRowLayout:
         if self._rows is None:
             capacity = call.key.stride(1) // call.key.stride(2)
             starts = [place * capacity for place in self.layer.rows]
             count = len(starts)
-            self._rows = native_backend.Rows(starts, [capacity] * count, [self.length] * count)
+            self._rows = native_backend.NativeRowLayout(starts, [capacity] * count, [self.length] * count)
         return self._rows
 
     @cached_property
     def _hidden(self) -> torch.Tensor:
         known = torch.tensor([self.length], device=self.like.device)
-        return hidden_beyond(known, blocks(self.length), self.like.dtype)
+        return mask_beyond(known, rounded_to_blocks(self.length), self.like.dtype)
 
 
-class ToldPast(_Plan):
+class DevicePastPlan(_Plan):
     """The same for the kernel of a GPU, where ``count`` is known on the device alone, ``[1]``."""
 
-    def __init__(self, rows: flash_backend.Rows, n_rows: int, count: torch.Tensor) -> None:
+    def __init__(self, rows: flash_backend.FlashRowLayout, n_rows: int, count: torch.Tensor) -> None:
         super().__init__()
         self.rows, self.lengths = rows, count.expand(n_rows)
 
-    def run(self, call: Call) -> torch.Tensor:
+    def run(self, call: AttentionCall) -> torch.Tensor:
         if not flash_backend.serves(call):
-            raise UnrecordableError("without flash attention, shapes follow from lengths")
+            raise NotCapturableError("without flash attention, shapes follow from lengths")
         flat = call._replace(key=call.key.flatten(0, 2), value=call.value.flatten(0, 2))
         return self.rows.attend(flat, call.query[:, :, 0], call.key.shape[1], self.lengths)[:, None]
 
@@ -142,20 +149,20 @@ class ToldPast(_Plan):
 class _OverSlots(_Plan):
     """Rows packed into one; keys and values of each lie in its slot."""
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: SlotLayout) -> None:
         super().__init__()
         self.slots = slots
 
-    def _shared(self, call: Call) -> int:
+    def _shared(self, call: AttentionCall) -> int:
         """Heads of keys and values."""
         return call.key.shape[0] // self.slots.positions
 
     @cached_property
-    def _rows(self) -> native_backend.Rows:
-        return native_backend.Rows(self.slots.row_starts, self.slots.row_capacities, self.slots.lengths)
+    def _rows(self) -> native_backend.NativeRowLayout:
+        return native_backend.NativeRowLayout(self.slots.row_starts, self.slots.row_capacities, self.slots.lengths)
 
 
-class Prompts(_OverSlots):
+class PrefillPlan(_OverSlots):
     """New tokens of several rows, packed one behind the other into one row, after ``start`` tokens that every row has
     in its slot already; each token sees its own row up to itself. Rows are sorted by length.
 
@@ -163,13 +170,13 @@ class Prompts(_OverSlots):
     prompt a token stands, whether or not what is before it was computed just now.
     """
 
-    def __init__(self, slots: Slots, start: int, like: torch.Tensor) -> None:
+    def __init__(self, slots: SlotLayout, start: int, like: torch.Tensor) -> None:
         super().__init__(slots)
         self.start, self.device = start, like.device
         self.rows = len(slots.lengths)
         self._masks: dict[tuple[int, int | None, int], torch.Tensor] = {}
 
-    def run(self, call: Call) -> torch.Tensor:
+    def run(self, call: AttentionCall) -> torch.Tensor:
         packed, shared = call.query[0].transpose(0, 1), self._shared(call)
         if native_backend.serves(call):
             return native_backend.attend_prompts(self._rows, call, packed, shared, self.start)[None]
@@ -192,7 +199,7 @@ class Prompts(_OverSlots):
     @cached_property
     def _ends(self) -> range:
         """Where the chunks end, counted from the beginning of a row."""
-        last = self.start + chunks(self.slots.lengths[-1] - self.start) * CHUNK
+        last = self.start + chunk_count(self.slots.lengths[-1] - self.start) * CHUNK
         return range(self.start + CHUNK, last + 1, CHUNK)
 
     @cached_property
@@ -208,7 +215,7 @@ class Prompts(_OverSlots):
         places = [row * width + place for row, length in lengths for place in range(length - self.start)]
         return torch.tensor(places, device=self.device)
 
-    def _in_chunks(self, call: Call, packed: torch.Tensor, shared: int) -> torch.Tensor:
+    def _in_chunks(self, call: AttentionCall, packed: torch.Tensor, shared: int) -> torch.Tensor:
         heads, size = call.query.shape[1], call.value.shape[-1]
         repeats, n_chunks = heads // shared, len(self._ends)
         apart = packed.new_zeros(self.rows * n_chunks * CHUNK, heads, packed.shape[-1])
@@ -244,36 +251,36 @@ class Prompts(_OverSlots):
 
 
 def _masked(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, call: Call
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, call: AttentionCall
 ) -> torch.Tensor:
     """torch's fused attention, which knows no soft cap, or the products one by one."""
     if call.softcap is None:
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=call.scale)
     hidden = torch.zeros(mask.shape, dtype=query.dtype, device=query.device)
     hidden.masked_fill_(~mask, torch.finfo(query.dtype).min)
-    return one_query(query, key, value, call.scale, hidden, call.softcap)
+    return attend_one_query(query, key, value, call.scale, hidden, call.softcap)
 
 
-class Slotted(_OverSlots):
+class DecodePlan(_OverSlots):
     """One new token a row, packed into one row; each sees its own slot."""
 
-    def __init__(self, slots: Slots, lengths: torch.Tensor, is_told: bool = False) -> None:
+    def __init__(self, slots: SlotLayout, lengths: torch.Tensor, on_device: bool = False) -> None:
         super().__init__(slots)
-        #: With ``is_told`` they are known on the device alone.
-        self.lengths, self.is_told = lengths, is_told
+        #: With ``on_device`` they are known on the device alone.
+        self.lengths, self.on_device = lengths, on_device
         self._hidden: dict[tuple[int, int, int | None], torch.Tensor] = {}
 
-    def run(self, call: Call) -> torch.Tensor:
+    def run(self, call: AttentionCall) -> torch.Tensor:
         query, shared = call.query[0].transpose(0, 1), self._shared(call)
         if native_backend.serves(call):
             return native_backend.attend(self._rows, call, query, shared)[None]
         if flash_backend.serves(call):
             return self.slots.on(query.device).attend(call, query, shared, self.lengths)[None]
-        if self.is_told:
-            raise UnrecordableError("without flash attention, shapes follow from lengths")
+        if self.on_device:
+            raise NotCapturableError("without flash attention, shapes follow from lengths")
         return self._in_groups(call, query, shared)
 
-    def _in_groups(self, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:
+    def _in_groups(self, call: AttentionCall, query: torch.Tensor, shared: int) -> torch.Tensor:
         rows, heads, size = query.shape
         query = query.reshape(rows, shared, heads // shared, size)
         parts = []
@@ -283,17 +290,20 @@ class Slotted(_OverSlots):
                 first, last = region.first + a, region.first + b
                 hidden = self._mask(first, last, end, call)
                 seen = keys[a:b, :, :end], values[a:b, :, :end]
-                parts.append(one_query(query[first:last], *seen, call.scale, hidden, call.softcap))
+                parts.append(attend_one_query(query[first:last], *seen, call.scale, hidden, call.softcap))
         return torch.cat(parts).view(1, rows, heads, -1)
 
     @cached_property
-    def _groups(self) -> list[tuple[Region, list[Group]]]:
+    def _groups(self) -> list[tuple[SlotRegion, list[RowGroup]]]:
         """Rows of like size of each region, by their number in the region."""
         lengths = self.slots.lengths
-        return [(it, grouped([blocks(length) for length in lengths[it.first : it.last]])) for it in self.slots.regions]
+        return [
+            (it, equal_runs([rounded_to_blocks(length) for length in lengths[it.first : it.last]]))
+            for it in self.slots.regions
+        ]
 
-    def _mask(self, first: int, last: int, size: int, call: Call) -> torch.Tensor:
+    def _mask(self, first: int, last: int, size: int, call: AttentionCall) -> torch.Tensor:
         asked = (first, last, call.window)
         if asked not in self._hidden:
-            self._hidden[asked] = hidden_beyond(self.lengths[first:last], size, call.query.dtype, call.window)
+            self._hidden[asked] = mask_beyond(self.lengths[first:last], size, call.query.dtype, call.window)
         return self._hidden[asked]

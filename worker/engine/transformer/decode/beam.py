@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class BeamRules:
     """How ended hypotheses compare, and when a search is over; a model's own (``generation_config.json``)."""
 
     #: A hypothesis is worth its sum of log-probabilities / (its ids, the end among them) ** this.
@@ -39,7 +39,7 @@ class Hypothesis(NamedTuple):
     tokens: tuple[int, ...]
 
 
-class Ended(NamedTuple):
+class FinishedHypothesis(NamedTuple):
     """A whole answer; ``tokens`` are without the end."""
 
     worth: float
@@ -48,16 +48,18 @@ class Ended(NamedTuple):
     is_cut: bool
 
 
-class Search:
+class BeamSearch:
     """At most ``limit`` ids, the end among them, after the ids of ``prefix``, which every hypothesis begins with.
 
     A prefix counts for the length, as ``forced_bos_token_id`` does in transformers.
     """
 
-    def __init__(self, beams: int, limit: int, ends: Collection[int], rules: Rules, prefix: Sequence[int] = ()) -> None:
+    def __init__(
+        self, beams: int, limit: int, ends: Collection[int], rules: BeamRules, prefix: Sequence[int] = ()
+    ) -> None:
         self.beams = beams
         self.running: list[Hypothesis] = [Hypothesis(0.0, 0, -1, ())]
-        self._ended: list[Ended] = []
+        self._ended: list[FinishedHypothesis] = []
         self._limit, self._ends, self._rules, self._prefix = limit, ends, rules, tuple(prefix)
         self._n_forced = self._n_written = 0
 
@@ -72,10 +74,12 @@ class Search:
         self._n_forced += 1
 
     def take(self, candidates: Sequence[Candidate]) -> None:
-        """Goes on with the best of the ``candidates``, which come best first: ``width`` of them, or all there are."""
+        """Continues with the best of the ``candidates``, which come sorted, the best first: ``candidates_per_step`` of
+        them, or all that exist.
+        """
         self._n_written += 1
         running: list[Hypothesis] = []
-        for rank, (score, parent, token) in enumerate(candidates[: width(self.beams, len(self._ends))]):
+        for rank, (score, parent, token) in enumerate(candidates[: candidates_per_step(self.beams, len(self._ends))]):
             before = self.running[parent].tokens
             if token in self._ends or self._n_written == self._limit:
                 # Those further back stand by, so that there are enough to go on with; they are too bad to end.
@@ -86,13 +90,15 @@ class Search:
         self.running = [] if self._is_over(running) else running
 
     @property
-    def best(self) -> Ended:
+    def best(self) -> FinishedHypothesis:
         """The answer, once nothing runs."""
         return self._ended[0]
 
     def _end(self, score: float, before: tuple[int, ...], token: int) -> None:
         is_cut = token not in self._ends
-        ended = Ended(self._worth(score, self._n_written), score, (*before, token) if is_cut else before, is_cut)
+        ended = FinishedHypothesis(
+            self._worth(score, self._n_written), score, (*before, token) if is_cut else before, is_cut
+        )
         insort(self._ended, ended, key=lambda each: -each.worth)
         del self._ended[self.beams :]
 
@@ -110,6 +116,6 @@ class Search:
         return early is True or most <= self._ended[-1].worth
 
 
-def width(beams: int, n_ends: int) -> int:
+def candidates_per_step(beams: int, n_ends: int) -> int:
     """How many candidates a step needs, so that there are ``beams`` to go on with however many end."""
     return max(2, 1 + n_ends) * beams

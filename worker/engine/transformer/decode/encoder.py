@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from worker.engine.transformer.attention.plans import Padded
+from worker.engine.transformer.attention.plans import PaddedPlan
 
 
 def read(model: Any, sequences: Sequence[Sequence[int]], pad: int, fits: bool) -> Any:
@@ -15,7 +15,7 @@ def read(model: Any, sequences: Sequence[Sequence[int]], pad: int, fits: bool) -
     ids = [[*tokens, *[pad] * (width - len(tokens))] for tokens in sequences]
     tokens = torch.tensor(ids, device=model.device)
     if fits:
-        plan = Padded(lengths)
+        plan = PaddedPlan(lengths)
         return model(input_ids=tokens, attention_mask=plan.marker, plans=(plan,))
     seen = torch.arange(width)[None] < torch.tensor(lengths)[:, None]
     return model(input_ids=tokens, attention_mask=seen.long().to(model.device))

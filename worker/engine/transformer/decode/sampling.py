@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import torch
 
 from worker.engine.protocol import Sampling
-from worker.engine.transformer.decode.sequence import Running
+from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
-from worker.engine.transformer.native.tokens import greatest
+from worker.engine.transformer.native.tokens import argmax
 
 
 def suppress(scores: torch.Tensor, vocabulary: Vocabulary) -> None:
@@ -16,13 +16,13 @@ def suppress(scores: torch.Tensor, vocabulary: Vocabulary) -> None:
         scores.index_fill_(1, torch.tensor(vocabulary.suppressed, device=scores.device), -torch.inf)
 
 
-def choose(logits: torch.Tensor, rows: Sequence[Running], vocabulary: Vocabulary) -> list[int]:
+def choose(logits: torch.Tensor, rows: Sequence[RunningSequence], vocabulary: Vocabulary) -> list[int]:
     """One id for each row of ``logits`` ``[rows, vocabulary]``, which are changed in place.
 
     A row's draw follows from its own scores and its own generator.
     """
     suppress(logits, vocabulary)
-    chosen = greatest(logits)
+    chosen = argmax(logits)
     for row, running in enumerate(rows):
         if not running.is_live:
             continue
@@ -34,7 +34,7 @@ def choose(logits: torch.Tensor, rows: Sequence[Running], vocabulary: Vocabulary
     return chosen
 
 
-def _score(logits: torch.Tensor, rows: Sequence[Running], chosen: Sequence[int]) -> None:
+def _score(logits: torch.Tensor, rows: Sequence[RunningSequence], chosen: Sequence[int]) -> None:
     """Adds what was chosen to the probability of the answers of which that is asked."""
     asked = [row for row, running in enumerate(rows) if running.is_scored]
     if not asked:

@@ -7,13 +7,13 @@ from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 #: Turns token ids into text, special tokens included.
-Decode = Callable[[Sequence[int]], str]
+Detokenizer = Callable[[Sequence[int]], str]
 
 #: Tokens decoded beyond a stop string's bytes: a token may be part of a character, or stand for no text.
 _TAIL_MARGIN = 8
 
 
-class Running:
+class RunningSequence:
     """A request's answer as it grows. ``limit`` tokens at most; ``forced`` ids are written before them, uncounted."""
 
     def __init__(
@@ -22,7 +22,7 @@ class Running:
         vocabulary: Vocabulary,
         limit: int,
         forced: Sequence[int] = (),
-        decode: Decode | None = None,
+        decode: Detokenizer | None = None,
     ) -> None:
         self.request = request
         self.random = Random(request.sampling.seed)  # noqa: S311 — a draw to be repeated, not a secret

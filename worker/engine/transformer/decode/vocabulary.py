@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from worker.engine.transformer.decode.beam import Rules
+from worker.engine.transformer.decode.beam import BeamRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Vocabulary:
         return cls(start, pad, frozenset(ends), tuple(sorted(suppressed)))
 
 
-def search_rules(folder: Path, config: Mapping[str, Any]) -> Rules:
+def search_rules(folder: Path, config: Mapping[str, Any]) -> BeamRules:
     """How the model's beams are to be searched, transformers' defaults where it does not say."""
     merged = _merged(folder, config)
     named = {
@@ -40,7 +40,7 @@ def search_rules(folder: Path, config: Mapping[str, Any]) -> Rules:
         "early_stopping": merged.get("early_stopping"),
         "is_renormalized": merged.get("renormalize_logits"),
     }
-    return Rules(**{name: value for name, value in named.items() if value is not None})
+    return BeamRules(**{name: value for name, value in named.items() if value is not None})
 
 
 def _merged(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

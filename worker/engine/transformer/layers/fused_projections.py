@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import Direct
+from worker.engine.transformer.layers.replacement import HooklessModule
 
 #: Layers of one module that read the same, by their usual names.
 _TOGETHER = (
@@ -24,13 +24,13 @@ _TOGETHER = (
 _OVER_SOURCE = ("encoder_attn", "EncDecAttention")
 
 
-class Joined(nn.Module):
+class FusedProjections(nn.Module):
     """``whole`` gives the outputs of all parts, one behind the other; they are kept until each has been fetched."""
 
     def __init__(self, parts: Sequence[nn.Linear]) -> None:
         super().__init__()
         self.sizes = [part.out_features for part in parts]
-        self.whole: nn.Module = concatenated(parts)
+        self.whole: nn.Module = concatenated_linear(parts)
         #: The input last seen, and by their numbers the outputs not fetched yet. A list, for setting an attribute of a
         #: module costs more than all else here.
         self._kept: list[Any] = [None, {}]
@@ -46,12 +46,12 @@ class Joined(nn.Module):
         return output
 
 
-class Part(Direct):
+class ProjectionSlice(HooklessModule):
     """Stands where the linear layer was."""
 
     weight: None = None
 
-    def __init__(self, joined: Joined, number: int) -> None:
+    def __init__(self, joined: FusedProjections, number: int) -> None:
         super().__init__()
         self._part, self._number = joined.part, number  # a method is no submodule: ``joined`` is its parent's
 
@@ -59,7 +59,7 @@ class Part(Direct):
         return self._part(x, self._number)
 
 
-def join_linears(model: nn.Module) -> None:
+def fuse_projections(model: nn.Module) -> None:
     """Joins what is read together, in place. The weights replaced are freed."""
     for path, module in list(model.named_modules()):
         for names in _TOGETHER:
@@ -71,13 +71,13 @@ def join_linears(model: nn.Module) -> None:
 
 
 def _join(module: nn.Module, names: Sequence[str], linears: Sequence[nn.Linear]) -> None:
-    joined = Joined(linears)
+    joined = FusedProjections(linears)
     module.add_module(f"joined_{names[0]}", joined)
     for number, name in enumerate(names):
-        setattr(module, name, Part(joined, number))
+        setattr(module, name, ProjectionSlice(joined, number))
 
 
-def concatenated(parts: Sequence[nn.Linear]) -> nn.Linear:
+def concatenated_linear(parts: Sequence[nn.Linear]) -> nn.Linear:
     """One layer whose outputs are those of all parts, one behind the other."""
     has_bias = any(part.bias is not None for part in parts)
     first = parts[0].weight

@@ -19,7 +19,7 @@ class _Nothing:
         return self
 
 
-def fold_bias(model: Any) -> None:
+def fold_logits_bias(model: Any) -> None:
     """Moves ``final_logits_bias`` into ``lm_head``, in place, where a model has both."""
     bias: Any = getattr(model, "final_logits_bias", None)
     head: Any = getattr(model, "lm_head", None)

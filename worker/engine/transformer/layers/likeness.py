@@ -11,14 +11,14 @@ _ROWS = 3
 
 
 @torch.inference_mode()
-def agree(
+def are_equivalent(
     one: Callable[[torch.Tensor], torch.Tensor], other: Callable[[torch.Tensor], torch.Tensor], size: int
 ) -> bool:
     """Whether both answer some vectors of this size alike, in fp32."""
     sample = torch.randn(_ROWS, size, generator=torch.Generator().manual_seed(0))
-    return alike(other(sample), one(sample), TOLERANCE)
+    return is_close(other(sample), one(sample), TOLERANCE)
 
 
-def alike(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
+def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
     """Within so much of the largest value. A NaN is like nothing."""
     return bool((found - expected).abs().max() <= tolerance * expected.abs().max())

@@ -10,14 +10,14 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import Direct
+from worker.engine.transformer.layers.replacement import HooklessModule
 from worker.engine.transformer.weights.checkpoint import quantize_rows
 
 #: Below every activation that means anything; keeps a row of zeros from being divided by zero.
 _TINY = 1e-30
 
 
-class RowInt8Linear(Direct):
+class RowInt8Linear(HooklessModule):
     """int8 weights with one scale an output row, int8 activations with one scale an input row.
 
     torch's dynamic kernel takes the range of the *whole* input, so that a row's rounding depends on its neighbours.
@@ -60,7 +60,7 @@ def _pack(weight: torch.Tensor) -> object:
     return torch.ops.quantized.linear_prepack(quantized, None)
 
 
-class PackedLinear(Direct):
+class PackedLinear(HooklessModule):
     """fp32 through oneDNN with weights laid out once for its kernels: 1.3–2.4 × torch's default, error below 1e-6."""
 
     weight: None = None
@@ -75,7 +75,7 @@ class PackedLinear(Direct):
         return out
 
 
-class ExactHead(Direct):
+class RowwiseLinear(HooklessModule):
     """fp32 with one dot product an output, so that rows do not see each other; for few outputs."""
 
     def __init__(self, linear: nn.Linear) -> None:

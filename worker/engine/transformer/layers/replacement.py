@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 
-class Direct(nn.Module):
+class HooklessModule(nn.Module):
     """Called without a look at hooks, of which it takes none."""
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:

@@ -9,17 +9,17 @@ from typing import Any
 from torch import nn
 from transformers import PreTrainedModel
 
-from worker.engine.transformer.layers.replacement import Direct
+from worker.engine.transformer.layers.replacement import HooklessModule
 
 
-def shorten(model: nn.Module) -> None:
+def bypass_call_overhead(model: nn.Module) -> None:
     """In place, once nothing is replaced any more: modules hold their parts as attributes, and are called without a
     look at hooks, gradient checkpointing and former names of arguments, none of which the engine uses.
     """
     kinds: dict[Any, type[nn.Module]] = {}
     for module in model.modules():
         vars(module).update(module._modules)
-        if isinstance(module, Direct | PreTrainedModel):
+        if isinstance(module, HooklessModule | PreTrainedModel):
             continue
         forward = inspect.unwrap(getattr(vars(module).get("forward"), "__func__", type(module).forward))
         if (asked := (type(module), forward)) not in kinds:

@@ -5,7 +5,7 @@ import ctypes
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import Direct
+from worker.engine.transformer.layers.replacement import HooklessModule
 from worker.engine.transformer.native.library import kernels
 from worker.engine.transformer.native.panels import bias_of, filled, in_panels
 
@@ -17,7 +17,7 @@ class _Layer(ctypes.Structure):
     )
 
 
-class NativeLinear(Direct):
+class NativeLinear(HooklessModule):
     """``[..., in] → [..., out]``, fp32; a row's answer is the same bits in any batch."""
 
     weight: None = None

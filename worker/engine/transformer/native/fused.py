@@ -5,16 +5,16 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.fused_projections import concatenated
-from worker.engine.transformer.layers.likeness import agree
-from worker.engine.transformer.layers.replacement import Direct
+from worker.engine.transformer.layers.fused_projections import concatenated_linear
+from worker.engine.transformer.layers.likeness import are_equivalent
+from worker.engine.transformer.layers.replacement import HooklessModule
 from worker.engine.transformer.native.library import kernels
-from worker.engine.transformer.native.linear import Before, NativeInt8Linear
+from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear
 
-_ACTIVATIONS = {Before.RELU: nn.functional.relu, Before.SILU: nn.functional.silu}
+_ACTIVATIONS = {InputActivation.RELU: nn.functional.relu, InputActivation.SILU: nn.functional.silu}
 
 
-class RmsNorm(Direct):
+class RmsNorm(HooklessModule):
     """``[..., size] → [..., size]``, fp32: each vector over its root mean square, times ``weight``."""
 
     def __init__(self, weight: torch.Tensor, epsilon: float) -> None:
@@ -31,7 +31,7 @@ class RmsNorm(Direct):
         return out
 
 
-class LayerNorm(Direct):
+class LayerNorm(HooklessModule):
     """``[..., size] → [..., size]``, fp32: each vector less its mean, over its deviation, times ``weight``."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, epsilon: float) -> None:
@@ -50,14 +50,14 @@ class LayerNorm(Direct):
         return out
 
 
-class GatedMlp(Direct):
+class SwigluFeedForward(HooklessModule):
     """Llama's feed-forward layer in int8: SiLU of the gate, times ``up``, is made where ``down`` quantizes it."""
 
     def __init__(self, mlp: Any) -> None:
         super().__init__()
         gate, up, down = mlp.gate_proj, mlp.up_proj, mlp.down_proj
-        self.gate_up = NativeInt8Linear(concatenated([gate, up]))
-        self.down = NativeInt8Linear(down, Before.GATED_SILU)
+        self.gate_up = NativeInt8Linear(concatenated_linear([gate, up]))
+        self.down = NativeInt8Linear(down, InputActivation.SWIGLU)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.down(self.gate_up(x))
@@ -71,10 +71,12 @@ def fuse_feed_forwards(model: nn.Module) -> None:
     for path, module in list(model.named_modules()):
         children = dict(module.named_children())
         if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_gated_silu(module):
-            model.set_submodule(path, GatedMlp(module))
+            model.set_submodule(path, SwigluFeedForward(module))
         elif {"fc1", "fc2", "activation_fn"} <= set(children) and type(children["fc2"]) is nn.Linear:
             activation = children["activation_fn"]
-            before = next((step for step, function in _ACTIVATIONS.items() if agree(activation, function, 64)), None)
+            before = next(
+                (step for step, function in _ACTIVATIONS.items() if are_equivalent(activation, function, 64)), None
+            )
             if before is not None:
                 module.fc2, module.activation_fn = NativeInt8Linear(children["fc2"], before), nn.Identity()
 
@@ -84,4 +86,4 @@ def _is_gated_silu(mlp: Any) -> bool:
         found: torch.Tensor = mlp.down_proj(nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
         return found
 
-    return agree(mlp, computed, mlp.gate_proj.in_features)
+    return are_equivalent(mlp, computed, mlp.gate_proj.in_features)

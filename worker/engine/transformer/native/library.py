@@ -29,8 +29,8 @@ LANES = 16
 
 
 def kernels() -> ctypes.CDLL:
-    """The kernels where they can be had, as ``library`` and ``serves`` tell."""
-    found = compiled()
+    """The kernels where they can be had, as ``usable_kernels`` and ``serves`` tell."""
+    found = compiled_kernels()
     assert found is not None  # noqa: S101 — whoever comes here has asked
     return found
 
@@ -38,16 +38,16 @@ def kernels() -> ctypes.CDLL:
 def serves(vectors: torch.Tensor) -> bool:
     """Whether attention over such heads ``[..., size]`` can run on the kernels."""
     is_fp32 = vectors.device.type == "cpu" and vectors.dtype == torch.float32
-    return is_fp32 and vectors.shape[-1] % LANES == 0 and library() is not None
+    return is_fp32 and vectors.shape[-1] % LANES == 0 and usable_kernels() is not None
 
 
 @cache
-def library() -> ctypes.CDLL | None:
+def usable_kernels() -> ctypes.CDLL | None:
     """The kernels, or ``None`` where they cannot be had or compute wrongly; a line in the log says why."""
     from worker.engine.transformer import kernel_check as check  # which is built on this
 
-    found = compiled()
-    if found is not None and (wrong := check.wrong()):
+    found = compiled_kernels()
+    if found is not None and (wrong := check.failing_kernels()):
         log.warning(
             "the kernels compute wrongly here (%s): running on torch's, which are slower; please report it, with what "
             "lscpu says",
@@ -58,7 +58,7 @@ def library() -> ctypes.CDLL | None:
 
 
 @cache
-def compiled() -> ctypes.CDLL | None:
+def compiled_kernels() -> ctypes.CDLL | None:
     """The same, unchecked.
 
     They are kept under ``$XDG_CACHE_HOME/lengthwise`` (``~/.cache/lengthwise``), named by what they were made from.

@@ -6,7 +6,7 @@ from enum import IntEnum
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import Direct
+from worker.engine.transformer.layers.replacement import HooklessModule
 from worker.engine.transformer.native.library import kernels
 from worker.engine.transformer.native.panels import bias_of, filled, in_panels
 from worker.engine.transformer.weights.checkpoint import quantize_rows
@@ -15,14 +15,14 @@ from worker.engine.transformer.weights.checkpoint import quantize_rows
 _DEPTH, _CHUNK = 4, 64
 
 
-class Before(IntEnum):
+class InputActivation(IntEnum):
     """What the kernel does to its input first."""
 
     NOTHING = 0
     RELU = 1
     SILU = 2
     #: The input is twice as wide: SiLU of its first half, times its second.
-    GATED_SILU = 3
+    SWIGLU = 3
 
 
 class _Layer(ctypes.Structure):
@@ -32,7 +32,7 @@ class _Layer(ctypes.Structure):
     )
 
 
-class NativeInt8Linear(Direct):
+class NativeInt8Linear(HooklessModule):
     """int8 weights with one scale an output row, 8-bit activations (7 without VNNI) with a range for each input row.
 
     ``[..., in] → [..., out]``, fp32. A range goes from a row's least to its greatest value, so that what an activation
@@ -41,13 +41,13 @@ class NativeInt8Linear(Direct):
 
     weight: None = None
 
-    def __init__(self, linear: nn.Linear, before: Before = Before.NOTHING) -> None:
+    def __init__(self, linear: nn.Linear, before: InputActivation = InputActivation.NOTHING) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self._run = kernels().lengthwise_linear
         self._hold(linear, kernels().lengthwise_columns(), before)
 
-    def _hold(self, linear: nn.Linear, columns: int, before: Before) -> None:
+    def _hold(self, linear: nn.Linear, columns: int, before: InputActivation) -> None:
         weights, scales = quantize_rows(linear.weight.detach().float())
         padded = self.in_features + -self.in_features % _CHUNK
         #: Kept for the kernel, which knows their addresses.
@@ -60,7 +60,7 @@ class NativeInt8Linear(Direct):
         pointers = [tensor.data_ptr() for tensor in self._tensors]
         self._layer = _Layer(*pointers, self.in_features, padded, self.out_features, before)
         self._address = ctypes.addressof(self._layer)
-        self._width = self.in_features * (2 if before is Before.GATED_SILU else 1)
+        self._width = self.in_features * (2 if before is InputActivation.SWIGLU else 1)
         self._scratch_bytes = padded + 8
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from worker.engine.transformer.weights.memory import LargePages
+from worker.engine.transformer.weights.memory import HugePageArena
 
-_PAGES = LargePages()
+_PAGES = HugePageArena()
 
 
 def in_panels(weight: torch.Tensor, columns: int, depth: int = 1) -> torch.Tensor:

@@ -19,7 +19,7 @@ _SIZE = 32
 _Turn = Callable[..., tuple[torch.Tensor, torch.Tensor]]
 
 
-def fuse_rotation(model: nn.Module) -> None:
+def fuse_rotary_embeddings(model: nn.Module) -> None:
     """Gives each attention module that turns its heads as ``rotated`` does a ``forward`` that has it done there."""
     rebound: dict[Any, FunctionType] = {}
     for module in model.modules():

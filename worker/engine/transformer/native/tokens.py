@@ -2,19 +2,19 @@
 
 import torch
 
-from worker.engine.transformer.native.library import kernels, library, serves
+from worker.engine.transformer.native.library import kernels, serves, usable_kernels
 
 
-def greatest(scores: torch.Tensor) -> list[int]:
+def argmax(scores: torch.Tensor) -> list[int]:
     """The place of each row's greatest score ``[rows, columns]``, the first if there are several."""
     is_ours = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.stride(1) == 1
-    if not is_ours or library() is None:
+    if not is_ours or usable_kernels() is None:
         chosen: list[int] = scores.argmax(dim=1).tolist()
         return chosen
-    return places_of_greatest(scores)
+    return native_argmax(scores)
 
 
-def places_of_greatest(scores: torch.Tensor) -> list[int]:
+def native_argmax(scores: torch.Tensor) -> list[int]:
     """The same by our kernel: fp32, each row's scores side by side."""
     rows, columns = scores.shape
     places = torch.empty(rows, dtype=torch.int64)
@@ -24,18 +24,18 @@ def places_of_greatest(scores: torch.Tensor) -> list[int]:
     return found
 
 
-def can_store(keys: torch.Tensor, values: torch.Tensor) -> bool:
+def can_store_kv(keys: torch.Tensor, values: torch.Tensor) -> bool:
     """Whether ``store`` takes these new keys and values ``[..., size]``."""
     is_dense = keys.stride(-1) == values.stride(-1) == 1
     return is_dense and keys.shape[-1] == values.shape[-1] and serves(keys) and serves(values)
 
 
-def kept_dtype(keys: torch.Tensor, values: torch.Tensor, halves: bool) -> torch.dtype:
+def kv_dtype(keys: torch.Tensor, values: torch.Tensor, halves: bool) -> torch.dtype:
     """What such keys and values are to be kept as: fp16 where ``halves`` are wanted and our kernels read them."""
-    return torch.float16 if halves and can_store(keys, values) else keys.dtype
+    return torch.float16 if halves and can_store_kv(keys, values) else keys.dtype
 
 
-def narrowed(states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+def clamped_to(states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """As they are to be kept, what is too large for it cut off: as ``store`` does."""
     if states.dtype == dtype:
         return states

@@ -10,7 +10,7 @@ from worker.engine.transformer.decode.sampling import suppress
 from worker.engine.transformer.engine import TorchEngine
 
 
-class Agreed(NamedTuple):
+class TokenAgreement(NamedTuple):
     """Tokens that both models would have written next, of all that one of them wrote."""
 
     same: int
@@ -25,7 +25,9 @@ class _Row(NamedTuple):
 
 
 @torch.inference_mode()
-def forced(engine: TorchEngine, requests: Sequence[Request], answers: Sequence[Completion]) -> Agreed:
+def teacher_forced_agreement(
+    engine: TorchEngine, requests: Sequence[Request], answers: Sequence[Completion]
+) -> TokenAgreement:
     """Runs one batch: after each token of the other model's ``answers``, whether ``engine`` would choose the next.
 
     Unlike the answers themselves, this does not count everything behind a first difference as different. Only for
@@ -34,7 +36,7 @@ def forced(engine: TorchEngine, requests: Sequence[Request], answers: Sequence[C
     rows = [_row(engine, request, answer) for request, answer in zip(requests, answers, strict=True)]
     live = sorted((row for row in rows if row.written), key=lambda row: len(row.read))
     if not live:
-        return Agreed(0, 0)
+        return TokenAgreement(0, 0)
     stepper = engine.stepper([row.read for row in live])
     scores, step, same, total = stepper.start(), 0, 0, 0
     while True:
@@ -45,7 +47,7 @@ def forced(engine: TorchEngine, requests: Sequence[Request], answers: Sequence[C
         total += len(judged)
         staying = [place for place, row in enumerate(live) if step + 1 < len(row.written)]
         if not staying:
-            return Agreed(same, total)
+            return TokenAgreement(same, total)
         if len(staying) < len(live):
             stepper.keep(staying)
             live = [live[place] for place in staying]

@@ -52,10 +52,10 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     state = loading.load_weights(spec)
     config, keep = spec.config, {}
     if recipe.layers:
-        keep = prune.kept(config, state, recipe.layers)
-        config, state = prune.drop(_with_layer_types(spec), state, keep)
+        keep = prune.layers_to_keep(config, state, recipe.layers)
+        config, state = prune.drop_layers(_with_layer_types(spec), state, keep)
     if recipe.sparsity:
-        prune.stacks(config)  # whose layers are not known may keep its weights the other way round
+        prune.layer_stacks(config)  # whose layers are not known may keep its weights the other way round
         state = sparsify(state)
     (save_int8 if recipe.quantize == "int8" else save)(state, folder / WEIGHTS)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")

@@ -12,33 +12,33 @@ import torch
 
 from lengthwise.errors import ConfigurationError
 
-State = dict[str, torch.Tensor]
+StateDict = dict[str, torch.Tensor]
 
 
-class Stack(NamedTuple):
+class LayerStack(NamedTuple):
     """Layers one upon another, by the name that they are asked for with and the field that counts them."""
 
     name: str
     field: str
 
 
-_PAIR = (Stack("encoder", "encoder_layers"), Stack("decoder", "decoder_layers"))
-_ONE = (Stack("layers", "num_hidden_layers"),)
+_PAIR = (LayerStack("encoder", "encoder_layers"), LayerStack("decoder", "decoder_layers"))
+_ONE = (LayerStack("layers", "num_hidden_layers"),)
 #: By ``model_type``: the architectures whose stacks are known.
-_STACKS: dict[str, tuple[Stack, ...]] = {
+_STACKS: dict[str, tuple[LayerStack, ...]] = {
     **dict.fromkeys(("marian", "m2m_100", "bart", "mbart"), _PAIR),
-    **dict.fromkeys(("t5", "mt5"), (Stack("encoder", "num_layers"), Stack("decoder", "num_decoder_layers"))),
+    **dict.fromkeys(("t5", "mt5"), (LayerStack("encoder", "num_layers"), LayerStack("decoder", "num_decoder_layers"))),
     **dict.fromkeys(("bert", "camembert", "electra", "roberta", "xlm-roberta"), _ONE),
     **dict.fromkeys(("gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "olmo2", "phi3"), _ONE),
     **dict.fromkeys(("qwen2", "qwen3", "smollm3", "starcoder2"), _ONE),
-    "distilbert": (Stack("layers", "n_layers"),),
+    "distilbert": (LayerStack("layers", "n_layers"),),
 }
 #: What stands before a layer's number in a tensor's name, the number, and what stands behind it. Numbers further
 #: behind are of parts of a layer (T5).
 _NUMBERED = re.compile(r"(.*?\.)(\d+)(\..*)")
 
 
-def stacks(config: Mapping[str, Any]) -> tuple[Stack, ...]:
+def layer_stacks(config: Mapping[str, Any]) -> tuple[LayerStack, ...]:
     """The stacks of a model. Raises ``ConfigurationError`` for an architecture that is not known."""
     kind = str(config.get("model_type"))
     if kind not in _STACKS:
@@ -46,12 +46,12 @@ def stacks(config: Mapping[str, Any]) -> tuple[Stack, ...]:
     return _STACKS[kind]
 
 
-def kept(config: Mapping[str, Any], state: State, wanted: Mapping[str, int]) -> dict[str, list[int]]:
+def layers_to_keep(config: Mapping[str, Any], state: StateDict, wanted: Mapping[str, int]) -> dict[str, list[int]]:
     """Which layers stay, by stack. ``wanted`` has numbers by stack's name, or one for all under an empty name.
 
     Raises ``ConfigurationError`` for a stack that the model lacks, and for more layers than it has.
     """
-    known = stacks(config)
+    known = layer_stacks(config)
     names = [stack.name for stack in known]
     if strange := [name for name in wanted if name and name not in names]:
         raise ConfigurationError(f"the model has no {strange[0]} to drop layers of, only {' and '.join(names)}")
@@ -62,11 +62,11 @@ def kept(config: Mapping[str, Any], state: State, wanted: Mapping[str, int]) -> 
         if not 1 <= number <= total:
             what = "layers" if name == "layers" else f"{name} layers"
             raise ConfigurationError(f"cannot keep {number} {what}: the model has {total}, and 1 must stay")
-        found[name] = spaced(total, number)
+        found[name] = evenly_spaced(total, number)
     return found
 
 
-def spaced(total: int, number: int) -> list[int]:
+def evenly_spaced(total: int, number: int) -> list[int]:
     """``number`` of ``total`` layers, the first and the last among them, as far from each other as can be.
 
     The first always stays: T5 keeps there the position biases of all layers.
@@ -77,9 +77,11 @@ def spaced(total: int, number: int) -> list[int]:
     return [(2 * place * (total - 1) + gaps) // (2 * gaps) for place in range(number)]
 
 
-def drop(config: Mapping[str, Any], state: State, keep: Mapping[str, Sequence[int]]) -> tuple[dict[str, Any], State]:
+def drop_layers(
+    config: Mapping[str, Any], state: StateDict, keep: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, Any], StateDict]:
     """The configuration and the tensors of a model of these layers alone, numbered anew."""
-    known = stacks(config)
+    known = layer_stacks(config)
     changed = dict(config)
     for stack in known:
         changed[stack.field] = len(keep[stack.name])
@@ -87,7 +89,7 @@ def drop(config: Mapping[str, Any], state: State, keep: Mapping[str, Sequence[in
         changed["num_hidden_layers"] = len(keep["encoder"])
     if isinstance(types := config.get("layer_types"), list):
         changed["layer_types"] = [types[number] for number in keep["layers"]]
-    left: State = {}
+    left: StateDict = {}
     for key, tensor in state.items():
         place = _place(key, known)
         if place is None:
@@ -102,7 +104,7 @@ def is_in_a_layer(key: str) -> bool:
     return _NUMBERED.fullmatch(key) is not None
 
 
-def _place(key: str, known: Sequence[Stack]) -> tuple[str, int] | None:
+def _place(key: str, known: Sequence[LayerStack]) -> tuple[str, int] | None:
     """The stack and the number of the layer that this tensor belongs to, if it belongs to one."""
     found = _NUMBERED.fullmatch(key)
     if found is None:

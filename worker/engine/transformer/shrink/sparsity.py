@@ -6,13 +6,13 @@ gained by a runtime that knows the pattern.
 
 import torch
 
-from worker.engine.transformer.shrink.prune import State, is_in_a_layer
+from worker.engine.transformer.shrink.prune import StateDict, is_in_a_layer
 
 #: Matrices of a layer that are looked up, not multiplied with.
 _TABLES = ("relative_attention_bias.weight",)
 
 
-def sparsify(state: State) -> State:
+def sparsify(state: StateDict) -> StateDict:
     """The same tensors, the linear layers within the model's layers pruned; embeddings and heads stay whole."""
     return {key: two_of_four(tensor) if _is_linear(key, tensor) else tensor for key, tensor in state.items()}
 

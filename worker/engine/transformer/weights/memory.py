@@ -64,7 +64,7 @@ def _fields(path: str) -> dict[str, int]:
     return {words[0]: int(words[1]) for line in Path(path).read_text().splitlines() if (words := line.split())}
 
 
-class LargePages:
+class HugePageArena:
     """Memory in pages of 2 MiB where Linux has them to give, for weights, which every step reads from end to end.
 
     The processor looks up where each page lies, and its table holds some thousands: with 4 KiB, a tenth of a model.
@@ -92,7 +92,7 @@ def _chunk(size: int) -> torch.Tensor:
     return torch.frombuffer(pages, dtype=torch.uint8)
 
 
-def keep_freed() -> None:
+def retain_freed_memory() -> None:
     """Lets the C library keep what torch frees, up to a gigabyte in one piece, for the next batch.
 
     By default every large tensor is mapped anew, and the kernel clears each of its pages: 6% of a chat model's time on
