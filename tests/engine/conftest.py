@@ -8,7 +8,7 @@ import torch
 
 from tests.engine import tiny
 from worker.engine.transformer.engine import TorchEngine
-from worker.engine.transformer.native.library import usable_kernels
+from worker.engine.transformer.kernel_check import check_kernels
 
 pytest.register_assert_rewrite("worker.engine.conformance")
 
@@ -17,7 +17,7 @@ same_bits = pytest.mark.parametrize(
     "precision",
     [
         "int8",
-        pytest.param("none", marks=pytest.mark.skipif(usable_kernels() is None, reason="there are no kernels here")),
+        pytest.param("none", marks=pytest.mark.skipif(not check_kernels(), reason="there are no kernels here")),
     ],
 )
 

@@ -67,7 +67,7 @@ def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[AttentionCall]]:
     monkeypatch.setattr(native_backend, "serves", lambda _: False)
     monkeypatch.setattr(kv_slots, "serves", lambda _: False)
     for module in (kv_slots, kv_past, kv_cross):
-        monkeypatch.setattr(module, "can_store", lambda *_: False)
+        monkeypatch.setattr(module, "can_store_kv", lambda *_: False)
     monkeypatch.setattr(flash_backend, "serves", serves)
     monkeypatch.setattr(flash_backend, "_kernel", lambda: kernel)
     yield asked

@@ -20,25 +20,29 @@ from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import run
 from worker.engine.transformer.attention import native_backend as attention
 from worker.engine.transformer.attention.interface import AttentionCall
-from worker.engine.transformer.layers.head import fold_logits_bias
-from worker.engine.transformer.layers.linear import RowInt8Linear
+from worker.engine.transformer.kernel_check import check_kernels
+from worker.engine.transformer.layers.linear import RowInt8Linear, fold_logits_bias
 from worker.engine.transformer.layers.norm import fuse_norms
-from worker.engine.transformer.layers.shortcuts import bypass_call_overhead
+from worker.engine.transformer.layers.replacement import bypass_call_overhead
 from worker.engine.transformer.native import library
-from worker.engine.transformer.native.exact import NativeLinear
 from worker.engine.transformer.native.fused import LayerNorm, RmsNorm, SwigluFeedForward
-from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear
-from worker.engine.transformer.native.tokens import argmax, rotated, store
+from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear, NativeLinear
+from worker.engine.transformer.native.tokens import argmax, rotated, store_kv
 
-needs_kernels = pytest.mark.skipif(
-    library.usable_kernels() is None, reason="no C compiler, or a processor without AVX2"
-)
+needs_kernels = pytest.mark.skipif(not check_kernels(), reason="no C compiler, or a processor without AVX2")
 
 
 def forget() -> None:
-    """The next who asks finds the kernels anew."""
+    """Drops the kernels and their verdict, so that the next check compiles or loads them again."""
     library.compiled_kernels.cache_clear()
-    library.usable_kernels.cache_clear()
+    library.set_verdict(None)
+
+
+@pytest.fixture(autouse=True)
+def checked_again() -> Iterator[None]:
+    """After a test that dropped the kernels, checks them again for the next one."""
+    yield
+    check_kernels()
 
 
 def error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -129,7 +133,7 @@ def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     forget()
     try:
-        assert library.usable_kernels() is not None
+        assert check_kernels()
         their_exact, their_int8 = answers()
     finally:
         forget()
@@ -338,7 +342,7 @@ def test_new_keys_and_values_go_to_their_places_and_none_is_infinite() -> None:
     places = torch.tensor([[8, 0, 4], [2, 1, 2]])
     for dtype in (torch.float32, torch.float16):
         all_keys, all_values = torch.zeros(2, 12, 16, dtype=dtype)
-        store(keys, values, all_keys, all_values, places)
+        store_kv(keys, values, all_keys, all_values, places)
         for kept, new in ((all_keys, keys), (all_values, values)):
             expected = torch.zeros(12, 16)
             for token, (place, apart) in enumerate(places.T.tolist()):
@@ -431,12 +435,10 @@ def test_kernels_that_compute_wrongly_are_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     broken = Broken(library.kernels(), name)
-    library.usable_kernels.cache_clear()
+    monkeypatch.setattr(library, "_is_approved", None)
     monkeypatch.setattr(library, "compiled_kernels", lambda: broken)
-    try:
-        assert library.usable_kernels() is None
-    finally:
-        library.usable_kernels.cache_clear()
+    assert not check_kernels()
+    assert library.usable_kernels() is None
     assert "the kernels compute wrongly here" in caplog.text
 
 
@@ -446,6 +448,7 @@ def test_kernels_are_compiled_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp
     made_at = []
     for _ in range(2):
         forget()
+        assert check_kernels()
         assert library.usable_kernels() is not None
         (kept,) = (tmp_path / "lengthwise").iterdir()
         made_at.append(kept.stat().st_mtime_ns)
@@ -459,4 +462,5 @@ def test_where_nothing_may_be_kept_they_are_compiled_all_the_same(
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     forget()
+    assert check_kernels()
     assert library.usable_kernels() is not None

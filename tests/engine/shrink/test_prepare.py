@@ -173,7 +173,7 @@ def test_failing_midway_leaves_nothing(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "forced", fail)
+    monkeypatch.setattr(comparison, "teacher_forced_agreement", fail)
     with pytest.raises(SystemExit):
         prepare(written("llama")[1], tmp_path / "small", "--sample", sample)
     assert [path.name for path in tmp_path.iterdir()] == ["sample.ndjson"]

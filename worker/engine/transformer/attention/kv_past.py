@@ -14,7 +14,7 @@ import torch
 from transformers.cache_utils import Cache, CacheLayerMixin
 
 from worker.engine.transformer.attention.graph import DeviceCount
-from worker.engine.transformer.native.tokens import can_store_kv, clamped_to, kv_dtype, store
+from worker.engine.transformer.native.tokens import can_store_kv, clamped_to, kv_dtype, store_kv
 
 #: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
 #: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
@@ -139,7 +139,7 @@ class PastLayer(CacheLayerMixin):
         self.length = end
         if end == start + 1 and can_store_kv(key_states, value_states):
             places = _places(self.rows, *self.keys.shape[1:3], start)
-            store(key_states[:, :, 0], value_states[:, :, 0], self.keys, self.values, places)
+            store_kv(key_states[:, :, 0], value_states[:, :, 0], self.keys, self.values, places)
         else:
             self.keys[:, :, start:end] = clamped_to(key_states, self.keys.dtype)
             self.values[:, :, start:end] = clamped_to(value_states, self.values.dtype)

@@ -17,7 +17,7 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from worker.engine.transformer.attention import flash_backend
 from worker.engine.transformer.attention.kv_past import CHUNK, allocate_kv, chunk_count, equal_runs
 from worker.engine.transformer.native.library import serves
-from worker.engine.transformer.native.tokens import can_store_kv, kv_dtype, store
+from worker.engine.transformer.native.tokens import can_store_kv, kv_dtype, store_kv
 
 
 class SlotRegion(NamedTuple):
@@ -225,7 +225,7 @@ class SlotLayer(CacheLayerMixin):
             self._move(key_states, value_states)
         if can_store_kv(key_states, value_states):
             keys, values = (states[0].transpose(0, 1) for states in (key_states, value_states))
-            store(keys, values, self.keys, self.values, self.slots.places(key_states.shape[1]))
+            store_kv(keys, values, self.keys, self.values, self.slots.places(key_states.shape[1]))
             return self.keys, self.values
         index = self.slots.index(key_states.shape[1], key_states.device)
         self.keys.index_copy_(0, index, key_states.reshape(-1, key_states.shape[-1]))
