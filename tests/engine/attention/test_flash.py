@@ -1,4 +1,4 @@
-"""What a GPU's attention is told, shown on a CPU by the kernel's contract written out: a row after the other."""
+"""Tests the calls of a GPU's flash kernel on a CPU, by a stand-in that follows the kernel's contract row by row."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -33,7 +33,7 @@ def kernel(
     window_size_right: int | None,
     seqused_k: torch.Tensor,
 ) -> tuple[torch.Tensor]:
-    """Sequence n asks with ``query[cum_seq_q[n]:cum_seq_q[n + 1]]``, its last tokens, over ``seqused_k[n]`` keys."""
+    """``query[cum_seq_q[n]:cum_seq_q[n + 1]]``, the last tokens of sequence n, sees ``seqused_k[n]`` keys."""
     assert {part.dtype for part in (cum_seq_q, cum_seq_k, seqused_k)} == {torch.int32}
     assert len(cum_seq_q) == len(cum_seq_k) == len(seqused_k) + 1
     assert int(seqused_k.max()) <= max_k
@@ -57,7 +57,7 @@ def kernel(
 
 @pytest.fixture
 def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[AttentionCall]]:
-    """As on a GPU, in fp32; gives what attention was asked for."""
+    """Makes attention run as on a GPU, in fp32; gives the list of its calls."""
     asked: list[AttentionCall] = []
 
     def serves(call: AttentionCall) -> bool:
@@ -92,8 +92,8 @@ def _answers(engine: TorchEngine) -> dict[int, Sequence[float]]:
     return dict(sorted(answers.items()))
 
 
-class Replayed:
-    """A graph that computes anew what it has recorded."""
+class ReplayedGraph:
+    """A stand-in for a CUDA graph: computes the captured step again."""
 
     def __init__(self, recorded: CapturedStep) -> None:
         self.recorded = recorded
@@ -106,19 +106,19 @@ class Replayed:
 
 @pytest.fixture
 def on_graphs(on_flash: list[AttentionCall], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CapturedStep]]:
-    """As on a GPU, where steps are recorded."""
+    """Makes steps run as on a GPU with CUDA graphs; gives the list of captured steps."""
     made: list[CapturedStep] = []
 
     def record(recorded: CapturedStep) -> None:
         made.append(recorded)
-        recorded._graph = Replayed(recorded)  # type: ignore[assignment]
+        recorded._graph = ReplayedGraph(recorded)  # type: ignore[assignment]
 
     monkeypatch.setattr(CaptureContext, "warm", lambda _, launch: launch())
     monkeypatch.setattr(CapturedStep, "_record", record)
     yield made
 
 
-@pytest.mark.parametrize("kind", sorted(tiny.DECODERS.keys() - tiny.NOT_RECORDED))
+@pytest.mark.parametrize("kind", sorted(tiny.DECODERS.keys() - tiny.NOT_CAPTURED))
 def test_rows_that_others_join_are_recorded_anew(
     kind: str, load: Load, on_graphs: list[CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,10 +130,10 @@ def test_rows_that_others_join_are_recorded_anew(
     assert len(on_graphs) >= 3
 
 
-@pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE.keys() - tiny.NOT_RECORDED))
+@pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE.keys() - tiny.NOT_CAPTURED))
 @torch.inference_mode()
 def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_graphs: list[CapturedStep]) -> None:
-    """Rows outgrow their room on the way, and some leave."""
+    """On the way rows outgrow their memory, and some leave the batch."""
     engine = load(kind, "none")
     inputs = [
         [5 + row, *(9 + (row + 3 * place) % 90 for place in range(length))] for row, length in enumerate([1, 3, 40, 62])
@@ -155,7 +155,7 @@ def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_gr
     assert len(on_graphs) >= 3
 
 
-@pytest.mark.parametrize("kind", tiny.NOT_RECORDED)
+@pytest.mark.parametrize("kind", tiny.NOT_CAPTURED)
 @torch.inference_mode()
 def test_what_flash_attention_cannot_take_refuses_to_be_recorded(
     kind: str, load: Load, on_graphs: list[CapturedStep]

@@ -1,4 +1,4 @@
-"""Our own kernels: what torch computes, the same bits in any company, and a way on without a compiler."""
+"""Our C kernels compute what torch does, with the same bits in any batch; without a compiler torch takes over."""
 
 import ctypes
 import logging
@@ -56,7 +56,7 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[Callable[[int], None]]:
-    """Sets torch's threads; whoever did, they are after the test as they were."""
+    """Gives the function that sets torch's threads, and restores their number after each test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
@@ -75,7 +75,7 @@ BEFORE: dict[InputActivation, Callable[[torch.Tensor], torch.Tensor]] = {
 @pytest.mark.parametrize("outputs", [1, 7, 16, 70])
 @torch.inference_mode()
 def test_int8_with_what_comes_before_is_within_a_fortieth(before: InputActivation, outputs: int) -> None:
-    layer = linear(90, outputs)  # neither inputs nor outputs fill the kernel's vectors
+    layer = linear(90, outputs)  # sizes that do not fill the kernel's vectors
     x = torch.randn(3, 5, 180 if before is InputActivation.SWIGLU else 90)
     assert error(NativeInt8Linear(layer, before)(x), layer(BEFORE[before](x))) < 0.025
 
@@ -109,13 +109,13 @@ def test_fp32_is_exact_and_a_row_has_the_same_bits_among_any_neighbours(
     layer = linear(inputs, outputs)
     x = torch.randn(rows, inputs)
     found = NativeLinear(layer)(x)
-    # Few outputs may be small beside what they are the sum of.
+    # An output may be small beside the summands that cancel in it, so the error is measured by their sum.
     summed = x.abs() @ layer.weight.abs().T + layer.bias.abs()
     assert ((found - layer(x)).abs() <= 1e-6 * summed).all()
     assert torch.equal(NativeLinear(layer)(x[rows // 2 :])[0], found[rows // 2])
 
 
-#: Lesser processors, and what this one must have to run the branches that are theirs.
+#: Older processors, and the feature that this one must have to run the code compiled for them.
 PROCESSORS = {"haswell": "avx2", "alderlake": "avx_vnni", "icelake-server": "avx512_vnni"}
 
 
@@ -143,7 +143,7 @@ def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike
 
 
 def answers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """fp32's and int8's of layers whose inputs and outputs fill no vector or tile, for up to 70 rows."""
+    """fp32 and int8 outputs for 1 to 70 rows, of layers whose sizes do not fill vectors and tiles."""
     layers = [linear(inputs, outputs) for inputs, outputs in ((1, 3), (97, 50), (300, 70))]
     torch.manual_seed(2)
     calls = [(layer, torch.randn(rows, layer.in_features)) for rows in range(1, 71) for layer in layers]
@@ -169,7 +169,7 @@ def test_a_row_of_zeros_gives_the_bias_and_one_of_a_sign_keeps_it() -> None:
 def memory(
     lengths: list[int], heads: int, size: int, dtype: torch.dtype
 ) -> tuple[attention.NativeRowLayout, torch.Tensor, torch.Tensor]:
-    """Rows with room of their own; what lies behind each row's end must not be read, and is no number."""
+    """Random keys and values of rows, each with three unused positions. These hold NaN, so that reading them shows."""
     capacities = [length + 3 for length in lengths]
     starts = [0, *accumulate(capacities)]
     keys, values = (torch.full((starts[-1] * heads, size), torch.nan, dtype=dtype) for _ in range(2))
@@ -180,15 +180,15 @@ def memory(
     return attention.NativeRowLayout(starts[:-1], capacities, lengths), keys, values
 
 
-def own(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.Tensor:
-    """``[heads, length, size]`` of one row."""
+def keys_of_row(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.Tensor:
+    """The keys or values of one row, ``[heads, length, size]``."""
     capacities = [length + 3 for length in lengths]
     first = sum(capacities[:row]) * heads
     part = store[first : first + capacities[row] * heads].view(heads, capacities[row], -1)
     return part[:, : lengths[row]].float()
 
 
-def squeezed(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+def softcapped(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
     return scores if softcap is None else torch.tanh(scores / softcap) * softcap
 
 
@@ -225,8 +225,10 @@ def test_one_token_a_row_sees_its_row(
     call = AttentionCall(query, keys, values, 0.3, bias, window, softcap)
     found = attention.attend(rows, call, query, shared)
     for row, length in enumerate(lengths):
-        key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
-        scores = squeezed((key @ query[row][:, :, None])[..., 0] * 0.3, softcap) + bias[0, :, 0, :length]
+        key, value = (
+            keys_of_row(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values)
+        )
+        scores = softcapped((key @ query[row][:, :, None])[..., 0] * 0.3, softcap) + bias[0, :, 0, :length]
         scores[:, : max(0, length - (window or length))] = -torch.inf
         expected = torch.softmax(scores, -1)[:, None] @ value
         assert torch.allclose(found[row], expected[:, 0], rtol=1e-4, atol=1e-5)
@@ -255,12 +257,14 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
     found = attention.attend_prompts(rows, call, query, shared, known)
     parts = (packed.split_with_sizes(new) for packed in (query, found))
     for row, (packed, answers) in enumerate(zip(*parts, strict=True)):
-        key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
+        key, value = (
+            keys_of_row(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values)
+        )
         places = torch.arange(lengths[row])
         seen = places <= places[known:, None]
         if window is not None:
             seen &= places > places[known:, None] - window
-        scores = squeezed(packed.transpose(0, 1) @ key.transpose(1, 2) * 0.3, softcap)
+        scores = softcapped(packed.transpose(0, 1) @ key.transpose(1, 2) * 0.3, softcap)
         expected = torch.softmax(scores.masked_fill(~seen, -torch.inf), -1) @ value
         assert torch.allclose(answers, expected.transpose(0, 1), rtol=1e-4, atol=1e-5)
 
@@ -406,13 +410,13 @@ def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
     assert not list(tmp_path.glob("lengthwise/*")), "nothing half-made stays"
 
 
-#: Of each kernel, the place of its output among its arguments.
+#: For each kernel, the index of its output among its arguments.
 OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm": 2, "layer_norm": 3}
 OUTPUTS |= {"greatest": 3, "store": 6, "rotate": 5}
 
 
-class Broken:
-    """The kernels, one of which spoils the first number of its output."""
+class BrokenKernels:
+    """Kernels of which one writes a wrong first number into its output."""
 
     def __init__(self, kernels: ctypes.CDLL, name: str) -> None:
         self._kernels, self._name = kernels, name
@@ -434,7 +438,7 @@ class Broken:
 def test_kernels_that_compute_wrongly_are_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Broken(library.kernels(), name)
+    broken = BrokenKernels(library.kernels(), name)
     monkeypatch.setattr(library, "_is_approved", None)
     monkeypatch.setattr(library, "compiled_kernels", lambda: broken)
     assert not check_kernels()

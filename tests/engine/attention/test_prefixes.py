@@ -1,4 +1,4 @@
-"""What prompts begin with is read once; an answer has the same bits as if it had been read for it alone."""
+"""The prefix cache: shared beginnings of prompts are computed once, and answers have the same bits as without it."""
 
 import random
 

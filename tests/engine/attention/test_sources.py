@@ -1,4 +1,4 @@
-"""Sources of a batch: read in bands of like length, and kept in memory of about their size."""
+"""Sources of a batch: encoded in bands of about equal length, and cached in memory of about their size."""
 
 import torch
 from hypothesis import given

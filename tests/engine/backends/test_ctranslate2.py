@@ -1,4 +1,4 @@
-"""The engine ctranslate2, where the extra of that name is installed."""
+"""The engine ``ctranslate2``; skipped where the extra ``ctranslate2`` is not installed."""
 
 import logging
 import shutil
@@ -42,7 +42,7 @@ class TestExact(CTranslate2):
 
 class TestInt8(CTranslate2):
     quantization = "int8"
-    # Which it does not promise: it quantizes by row, and its products choose their kernels by shape.
+    # It quantizes row by row, but chooses kernels by shape, so it does not promise the same bits in any batch.
     is_batch_invariant = False
 
 

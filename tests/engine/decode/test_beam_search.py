@@ -1,4 +1,4 @@
-"""Beam search against transformers' own, for each architecture that has it here."""
+"""Beam search gives what transformers' generate gives, for each architecture that supports it here."""
 
 from functools import cache
 from pathlib import Path
@@ -26,7 +26,7 @@ def searched(beams: int, max_new_tokens: int = 12) -> list[Request]:
 
 
 def list_files(folder: Path) -> None:
-    """Writes the manifest of a model that was changed."""
+    """Writes a new manifest for a model that the test has changed."""
     manifest.write(folder, sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST))
 
 
@@ -44,7 +44,7 @@ def reference(model: Any, request: Request, end: int = tiny.END, **more: Any) ->
 
 @pytest.fixture(scope="module")
 def doubtful(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """Models that find several ids likely: random T5s know but one, so that nothing is found that is not greedy."""
+    """Models that find several ids likely. Random T5s find only one likely: beam search would equal greedy."""
 
     @cache
     def write(kind: str) -> tuple[Any, Path]:
@@ -72,9 +72,9 @@ def test_exact_answers_are_those_of_transformers_alone_and_in_a_batch(kind: str,
         assert {request.id: run(engine, [request])[request.id].tokens for request in requests} == expected
 
 
-#: Ids that are not to be written: without them, what is left must be weighed anew, or not.
+#: Ids that are never written; the probabilities of the others are renormalized, or not.
 SUPPRESSED = {"suppress_tokens": list(range(60, tiny.VOCABULARY))}
-#: What a model may say of its searches, and beside what that must make a difference.
+#: Settings of beam search, each with the settings whose answers it must change.
 RULES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"length_penalty": 2.0}, {}),
     ({"length_penalty": 0.0}, {}),
@@ -138,7 +138,7 @@ def test_a_score_is_the_sum_that_transformers_searched_by(written: Written, load
             return_dict_in_generate=True,
             output_scores=True,
         )
-        # All answers are of one length, so that the best sum is the best by any penalty.
+        # All answers have one length, so the best sum is the best under any length penalty.
         assert answers[request.id].log_probability == pytest.approx(found.sequences_scores.item(), rel=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_prefixes_of_any_length_share_a_batch(written: Written, load: Load) -> N
     model, _ = written("marian")
     answers = run(load("marian", "none"), requests)
     for request in requests:
-        # All ends at the limit: the lengths that sums are divided by are the same for all.
+        # All answers end at the limit, so all sums are divided by the same length.
         start = torch.tensor([[tiny.PAD, *request.decoder_prefix]])
         whole = reference(model, request, decoder_input_ids=start)
         assert whole == (*request.decoder_prefix, *answers[request.id].tokens)

@@ -1,4 +1,4 @@
-"""Batches that others join while they run: each answer is the one that its request has alone."""
+"""Continuous batching: requests join a running batch, and each answer is the one that its request gets alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -14,7 +14,7 @@ from worker.engine.transformer.native import library
 
 
 def arriving(portions: Sequence[Sequence[Request]], every: int) -> Callable[[], Sequence[Request]]:
-    """One portion each so many times that it is asked, and at last none."""
+    """A source that gives the next portion at every ``every``-th call, and in the end nothing."""
     waiting = iter(portions)
 
     def asked() -> Iterator[Sequence[Request]]:
@@ -29,14 +29,14 @@ def arriving(portions: Sequence[Sequence[Request]], every: int) -> Callable[[], 
 
 def run_open(engine: TorchEngine, portions: Sequence[Sequence[Request]], every: int) -> dict[int, Completion]:
     source, completions = arriving(portions, every), list[Completion]()
-    for _ in range(len(portions) * every):  # it may run dry between any two
+    for _ in range(len(portions) * every):  # the batch may end between two portions
         completions += engine.generate_from(source)
     assert len({completion.id for completion in completions}) == len(completions)
     return {completion.id: completion for completion in completions}
 
 
 def requests() -> list[Request]:
-    """Of several lengths, drawn and greedy, one that may write nothing."""
+    """Requests of several lengths, sampled and greedy, one of which may write nothing."""
     asked = [request._replace(is_scored=True) for request in tiny.requests(max_new_tokens=40)]
     asked += [request._replace(id=100 + request.id, max_new_tokens=3 + number) for number, request in enumerate(asked)]
     asked[1] = asked[1]._replace(sampling=Sampling(1.0, 0.9, 20, 7))

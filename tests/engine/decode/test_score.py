@@ -1,4 +1,4 @@
-"""The probability of an answer, against transformers' own account of it."""
+"""The log-probability of an answer is the one that transformers computes."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def scored(requests: list[Request]) -> list[Request]:
 
 
 def expected(model: Any, request: Request) -> float:
-    """The sum over the tokens that transformers' generate writes, its end included."""
+    """The sum of log-probabilities of the tokens that transformers' generate writes, with the end token."""
     tokens = torch.tensor([request.tokens])
     written = model.generate(
         tokens,

@@ -1,4 +1,4 @@
-"""The parts that make answers exact, or the same bits in any company."""
+"""The layers and shapes that make answers exact, or give them the same bits in any batch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,7 +37,7 @@ def test_prepacked_fp32_is_exact(bias: bool) -> None:
 @torch.inference_mode()
 def test_int8_is_within_a_hundredth_or_so(bias: bool) -> None:
     layer, x = linear(bias=bias), torch.randn(5, 7, 96)
-    # Without AVX-512's own int8 sums torch gives activations seven bits, lest the sums of pairs overflow.
+    # Without AVX-512's int8 instructions torch uses seven bits for activations, so that sums of pairs cannot overflow.
     has_eight_bits = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     assert error(RowInt8Linear(layer)(x), layer(x)) < (0.012 if has_eight_bits else 0.016)
 
@@ -114,7 +114,7 @@ def by_length() -> list[Sequence[int]]:
 
 
 def first_scores(kind: str, engine: TorchEngine) -> torch.Tensor:
-    """The scores of the first token of one batch, ``[rows, vocabulary]``; rows by length."""
+    """The scores of each row's first token in one batch, ``[rows, vocabulary]``; rows are sorted by length."""
     if kind in tiny.DECODERS:
         return DecoderOnlyStepper(engine.model, by_length(), PrefixCache()).start()
     return EncoderDecoderStepper(engine.model, by_length(), engine.vocabulary).start()

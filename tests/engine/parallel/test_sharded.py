@@ -1,4 +1,4 @@
-"""A model whose layers are split over two processes: it answers as the whole one does, and no part goes on alone."""
+"""Tensor parallelism over two processes gives the whole model's answers, and no process continues alone."""
 
 import os
 import signal

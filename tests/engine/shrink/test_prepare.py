@@ -21,20 +21,20 @@ from worker.engine.transformer.engine import TorchEngine
 from worker.prepare import comparison
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-#: Item and parameters of a sample for each demo model, few enough for a test.
+#: For each demo model, the item and the parameters of a small sample.
 HEAD_OF = {
     "demo-translate": ({"kind": "translate", "source": "zh", "target": "en"}, "translate.ndjson"),
     "demo-moderate": ({"kind": "moderate"}, "moderate.ndjson"),
 }
 N_ITEMS = 100
 
-#: Runs the command; gives what it printed.
+#: Runs the command and returns what it printed.
 Prepare = Callable[..., str]
 
 
 @pytest.fixture
 def prepare() -> Prepare:
-    """Raises what the command line would turn into one line."""
+    """Raises the error that the command line would print as one line."""
 
     def invoke(*arguments: object) -> str:
         ran = CliRunner().invoke(cli.app, ["model", "prepare", *map(str, arguments)])
@@ -54,7 +54,7 @@ def sample_for(model: str, folder: Path, n_items: int = N_ITEMS) -> Path:
 
 
 def tiny_sample(folder: Path) -> Path:
-    """Prompts of one token each, which is what a tiny model's tokenizer knows."""
+    """Prompts of one token each, as a tiny model's tokenizer knows only its own words."""
     path = folder / "sample.ndjson"
     texts = [tiny.text([token]) for token in range(10, 30)]
     lines = [{"kind": "generate", "max_new_tokens": 8}, *texts]

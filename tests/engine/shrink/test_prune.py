@@ -1,4 +1,4 @@
-"""Layers dropped from every architecture whose stacks are known."""
+"""Dropping layers, for every architecture that can be pruned."""
 
 from itertools import pairwise
 from pathlib import Path

@@ -12,7 +12,7 @@ from tests.engine.conftest import Written
 from tests.engine.decode.test_generation import run
 from worker.engine.transformer.shrink import prepare
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.engine.transformer.shrink.sparsity import two_of_four
+from worker.engine.transformer.shrink.prune import two_of_four
 
 
 @given(rows=st.integers(1, 9), groups=st.integers(1, 9), seed=st.integers(0, 99), is_coarse=st.booleans())
@@ -20,13 +20,13 @@ def test_the_two_smallest_of_each_four_become_zero_and_nothing_else_changes(
     rows: int, groups: int, seed: int, is_coarse: bool
 ) -> None:
     weight = torch.randn(rows, 4 * groups, generator=torch.Generator().manual_seed(seed))
-    weight = weight.round() if is_coarse else weight  # with many equals, and zeros
+    weight = weight.round() if is_coarse else weight  # rounding makes many weights equal or zero
     pruned = two_of_four(weight)
     fours, left = weight.abs().reshape(-1, 4), pruned.reshape(-1, 4)
     assert pruned.shape == weight.shape
     assert int((left == 0).sum(dim=1).min()) >= 2
     assert torch.equal(pruned[pruned != 0], weight[pruned != 0])
-    # What stays outweighs what goes.
+    # The two that stay are the largest.
     assert torch.equal(left.abs().sum(dim=1), fours.sort(dim=1).values[:, 2:].sum(dim=1))
 
 

@@ -1,7 +1,8 @@
-"""Attention on a GPU by torch's flash kernel: each row over its own keys, wherever they lie, in one call.
+"""Attention on a GPU by torch's flash kernel (FlashAttention-2, arXiv:2307.08691): all rows in one call, unpadded.
 
-The kernel takes sequences one behind the other and is told of each where its keys begin and how many it sees. A head of
-keys, with all queries that share it, is such a sequence here: in our caches a head's positions lie side by side.
+The kernel takes packed sequences, and for each sequence where its keys begin and how many of them count. We pass each
+key-value head of a row, with the query heads that share it, as one sequence, because our caches store the positions of
+a head side by side.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ _LARGEST_HEAD = 256
 
 
 def serves(call: AttentionCall) -> bool:
-    """Whether the kernel can take this: 16 bits, no bias, no soft cap."""
+    """Whether the kernel can run this call: 16-bit numbers, no bias, no soft cap, on a GPU that has it."""
     query, size = call.query, call.query.shape[-1]
     is_plain = call.bias is None and call.softcap is None and size == call.value.shape[-1]
     fits = query.dtype in _TYPES and is_plain and size % 8 == 0 and size <= _LARGEST_HEAD
@@ -26,12 +27,12 @@ def serves(call: AttentionCall) -> bool:
 
 @cache
 def _has_kernel(device: torch.device) -> bool:
-    """From Ampere on."""
+    """Whether the GPU is an Ampere or later."""
     return torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 class FlashRowLayout:
-    """Where rows begin in the memory of every layer, and what room each has, in positions; on the device."""
+    """Where rows are in the memory of each layer: each row's first position and capacity, on the device."""
 
     def __init__(self, starts: Sequence[int], capacities: Sequence[int], device: torch.device) -> None:
         self._starts, self._capacities = torch.tensor([starts, capacities], device=device, dtype=torch.int32)
@@ -39,7 +40,10 @@ class FlashRowLayout:
         self._heads: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def attend(self, call: AttentionCall, query: torch.Tensor, shared: int, lengths: torch.Tensor) -> torch.Tensor:
-        """One token a row: ``query`` ``[rows, heads, size]`` → the same shape; of each row ``lengths`` are seen."""
+        """A decode step: ``query`` ``[rows, heads, size]`` → the same shape. Queries see ``lengths`` ``[rows]`` keys.
+
+        ``shared`` is the number of key-value heads, here and below.
+        """
         rows, heads, size = query.shape
         begins, counted = self.of_heads(shared)
         apart = query.reshape(rows * shared, heads // shared, size)
@@ -55,10 +59,10 @@ class FlashRowLayout:
         firsts: torch.Tensor,
         longest: int,
     ) -> torch.Tensor:
-        """The last tokens of each row, packed: ``query`` ``[tokens, heads, size]`` → the same shape.
+        """Prefill of the last tokens of each row, packed: ``query`` ``[tokens, heads, size]`` → the same shape.
 
-        Each sees its row, of ``lengths``, up to itself. Those of a row begin at ``firsts`` ``[rows]``; a row has
-        ``longest`` at most.
+        Each token sees its row up to itself; rows have ``lengths`` tokens. A row's packed tokens begin at ``firsts``
+        ``[rows]``, and there are at most ``longest`` of them.
         """
         tokens, heads, size = query.shape
         apart = query.reshape(tokens, shared, heads // shared, size).transpose(0, 1)
@@ -75,27 +79,27 @@ class FlashRowLayout:
         return found.view(shared, tokens, heads // shared, size).transpose(0, 1).reshape(tokens, heads, size)
 
     def lasts(self, shared: int, lengths: torch.Tensor) -> torch.Tensor:
-        """For each head of keys, then each row: the place of the row's last vector among all."""
+        """The index of each row's last key vector: for each key-value head, then for each row."""
         return (self._begins(shared) + (lengths - 1)).flatten()
 
     def of_heads(self, shared: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """Where the keys of each row's heads begin, and how the queries are counted: known since the rows lie here."""
+        """Where the keys and queries of each sequence begin in a decode step. Depends on the layout alone."""
         if shared not in self._heads:
             begins = _closed(self._begins(shared).t().flatten(), 0).int()
             self._heads[shared] = begins, torch.arange(len(begins), device=begins.device, dtype=torch.int32)
         return self._heads[shared]
 
     def _begins(self, shared: int) -> torch.Tensor:
-        """``[shared, rows]``: where each row's keys begin, for each of their heads."""
+        """``[shared, rows]``: the index of the first key vector of each key-value head of each row."""
         head = torch.arange(shared, device=self._starts.device)[:, None]
         begins: torch.Tensor = self._starts * shared + self._capacities * head
         return begins
 
 
 def attend_padded(call: AttentionCall, lengths: torch.Tensor) -> torch.Tensor:
-    """``[rows, heads, tokens, size]`` → ``[rows, tokens, heads, size]``: every token sees its row, of ``lengths``.
+    """Attention without a causal mask: ``[rows, heads, tokens, size]`` → ``[rows, tokens, heads, size]``.
 
-    What stands where a row has no token means nothing.
+    Every token sees its whole row, of ``lengths`` tokens. The output for padding is meaningless.
     """
     rows, _, tokens, _ = call.query.shape
     begins = torch.arange(rows + 1, device=lengths.device, dtype=torch.int32) * tokens
@@ -114,7 +118,11 @@ def _flash(
     most: int,
     is_causal: bool = True,
 ) -> torch.Tensor:
-    """``query`` ``[queries, heads, size]``, a sequence's between two of ``asked``, over keys from ``begins`` on."""
+    """Calls the kernel: ``query`` ``[queries, heads, size]`` → the same shape.
+
+    Sequence n has the queries from ``asked[n]`` to ``asked[n + 1]`` and the ``lengths[n]`` keys from ``begins[n]`` on.
+    ``most_asked`` and ``most`` bound the queries and keys of a sequence.
+    """
     key, value = ((part[:, None] if part.ndim == 2 else part) for part in (call.key, call.value))
     found: torch.Tensor = _kernel()(
         query,
@@ -136,7 +144,7 @@ def _flash(
 
 
 def _closed(begins: torch.Tensor, end: int) -> torch.Tensor:
-    """With one more at the end, as the kernel wants them."""
+    """``begins`` with ``end`` appended, as the kernel expects."""
     return torch.nn.functional.pad(begins, (0, 1), value=end)
 
 

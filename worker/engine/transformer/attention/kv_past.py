@@ -1,4 +1,7 @@
-"""Keys and values of past tokens, in memory that grows by doubling instead of by a copy at each step."""
+"""The self-attention KV cache of encoder–decoders, whose rows all have the same number of written tokens.
+
+Its memory grows by doubling, instead of by a copy at each step. The sizes that other caches share are here too.
+"""
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
@@ -16,28 +19,31 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 from worker.engine.transformer.attention.graph import DeviceCount
 from worker.engine.transformer.native.tokens import can_store_kv, clamped_to, kv_dtype, store_kv
 
-#: Attention over the past runs on lengths rounded up, by this at least. The products' shapes then follow from a row's
-#: own length, never its neighbours': torch picks kernels by shape, and another kernel adds in another order.
+#: Attention runs on lengths rounded up to blocks of at least this many tokens. torch picks a kernel by the shape of a
+#: product, and another kernel adds in another order. So shapes must depend on a row's own length alone.
 BLOCK = 32
-#: Prompts are read in steps of so many tokens: as many wherever the prompt lies, and whatever of it is known already.
+#: Prefill computes this many tokens of a prompt at a time, wherever the prompt is in the batch and however many of its
+#: tokens are cached already.
 CHUNK = 64
 
 
 def rounded_to_blocks(length: int) -> int:
-    """``length`` rounded up to whole blocks, of which there are at most eight sizes from any length to its fourfold:
-    few sizes are few calls, and the padding is a tenth on average.
+    """``length`` rounded up to whole blocks.
+
+    Between any length and four times that length there are at most eight such sizes. Few sizes mean few calls, and the
+    padding is 10% on average.
     """
     block = max(BLOCK, 1 << max(0, (length - 1).bit_length() - 3))
     return -(-length // block) * block
 
 
 def chunk_count(length: int) -> int:
-    """How many chunks hold so many tokens."""
+    """The number of chunks that ``length`` tokens need."""
     return -(-length // CHUNK)
 
 
 class RowGroup(NamedTuple):
-    """Consecutive rows ``[first, last)`` of one size."""
+    """Consecutive rows ``[first, last)`` of equal size."""
 
     first: int
     last: int
@@ -45,7 +51,7 @@ class RowGroup(NamedTuple):
 
 
 def equal_runs(sizes: Sequence[int]) -> list[RowGroup]:
-    """Runs of equal sizes; one group for each size where rows are sorted."""
+    """Groups consecutive rows of equal size; sorted rows give one group for each size."""
     groups: list[RowGroup] = []
     for size, run in groupby(sizes):
         first = groups[-1].last if groups else 0
@@ -54,38 +60,43 @@ def equal_runs(sizes: Sequence[int]) -> list[RowGroup]:
 
 
 def allocate_kv(like: torch.Tensor, shape: Sequence[int], dtype: torch.dtype, is_native: bool) -> torch.Tensor:
-    """Memory for keys or values. What a mask hides must still be finite; our kernels read nothing that is hidden."""
+    """New memory for keys or values, on the device of ``like``.
+
+    Zeros for torch's kernels, which multiply masked positions too, so these must be finite. Our own kernels never read
+    them, and get the memory as it is.
+    """
     return (like.new_empty if is_native else like.new_zeros)(shape, dtype=dtype)
 
 
 class PastLayer(CacheLayerMixin):
-    """Self-attention where every row has the same number of past tokens, ``[places, heads, capacity, head size]``."""
+    """One layer's keys and values, ``[places, heads, capacity, head size]``; all rows have ``length`` tokens."""
 
     keys: torch.Tensor
     values: torch.Tensor
-    #: The place where each row lies. What our kernels read may lie in any order, with places of ended rows between.
+    #: The place of each row. For our kernels rows may be in any order, with places of finished rows between them.
     rows: Sequence[int] = ()
-    #: Whether they do.
+    #: Whether our kernels read this layer.
     is_native = False
     length = 0
-    #: ``length`` with the next token, where it is known on the device alone, ``[1]``.
+    #: The length including the next token, ``[1]``, while a CUDA graph keeps it on the device; else ``None``.
     device_length: torch.Tensor | None = None
 
-    def __init__(self, halves: bool = False) -> None:
+    def __init__(self, fp16: bool = False) -> None:
         super().__init__()
-        self.halves = halves
+        self.fp16 = fp16
 
     def lazy_initialization(self, key_states: torch.Tensor, value_states: torch.Tensor) -> None:
-        dtype = kv_dtype(key_states, value_states, self.halves)
+        dtype = kv_dtype(key_states, value_states, self.fp16)
         keys, values = (states[:, :, :0].to(dtype) for states in (key_states, value_states))
         self.hold(keys, values, 0, can_store_kv(key_states, value_states))
 
     def hold(self, keys: torch.Tensor, values: torch.Tensor, length: int, is_native: bool) -> None:
-        """Rows of ``length`` tokens each, in their order."""
+        """Takes over these keys and values, whose rows are in order and have ``length`` tokens each."""
         self.keys, self.values, self.rows = keys, values, range(len(keys))
         self.length, self.is_native, self.is_initialized = length, is_native, True
 
     def reserve(self, length: int) -> None:
+        """Makes sure that each row has memory for ``length`` tokens; at least doubles it if not."""
         if length > self.keys.shape[2]:
             is_in_order = self.rows == range(len(self.keys))
             self.move(
@@ -93,24 +104,22 @@ class PastLayer(CacheLayerMixin):
             )
 
     def move(self, places: torch.Tensor | None, capacity: int) -> None:
-        """Leaves the rows at these places, or all, in this order, with room for so many tokens."""
-        keys, values = (self._moved(store, places, capacity) for store in (self.keys, self.values))
+        """Copies the rows at ``places``, or all rows, in this order into memory for ``capacity`` tokens each."""
+        keys, values = (self._moved(kept, places, capacity) for kept in (self.keys, self.values))
         self.hold(keys, values, self.length, self.is_native)
 
-    def _moved(self, store: torch.Tensor, places: torch.Tensor | None, capacity: int) -> torch.Tensor:
-        taken = store[:, :, : self.length]
+    def _moved(self, kept: torch.Tensor, places: torch.Tensor | None, capacity: int) -> torch.Tensor:
+        taken = kept[:, :, : self.length]
         if places is not None:
             taken = taken.index_select(0, places)
-        larger = allocate_kv(
-            store, (len(taken), store.shape[1], capacity, store.shape[-1]), store.dtype, self.is_native
-        )
+        larger = allocate_kv(kept, (len(taken), kept.shape[1], capacity, kept.shape[-1]), kept.dtype, self.is_native)
         larger[:, :, : self.length] = taken
         return larger
 
     @property
     def token_bytes(self) -> int:
-        """What one token of one row takes."""
-        return sum(store[0, :, 0].nbytes for store in (self.keys, self.values))
+        """Bytes per token of one row."""
+        return sum(kept[0, :, 0].nbytes for kept in (self.keys, self.values))
 
     def get_seq_length(self) -> Any:
         return self.length if self.device_length is None else (self.device_length[0] - 1).as_subclass(DeviceCount)
@@ -124,9 +133,9 @@ class PastLayer(CacheLayerMixin):
     def update(
         self, key_states: torch.Tensor, value_states: torch.Tensor, *_: Any, **__: Any
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Appends ``[rows, heads, new, head size]``; returns all positions, rounded up to whole blocks.
+        """Appends ``[rows, heads, new, head size]``; returns keys and values of all tokens, rounded up to whole blocks.
 
-        Where it is told: one new position, and all that there is room for.
+        While the length is on the device, it appends one token and returns the whole capacity.
         """
         if self.device_length is not None:
             for kept, states in ((self.keys, key_states), (self.values, value_states)):
@@ -148,23 +157,23 @@ class PastLayer(CacheLayerMixin):
 
 @lru_cache(maxsize=16)
 def _places(rows: Sequence[int], heads: int, capacity: int, place: int) -> torch.Tensor:
-    """Where the tokens at ``place`` of all rows go, the same in every layer; ``native.tokens.store`` reads it."""
+    """Where position ``place`` of each row is, in the form of ``store_kv``. Cached: every layer asks the same."""
     starts = torch.tensor(rows) * (heads * capacity) + place
     return torch.stack([starts, torch.full((len(rows),), capacity)])
 
 
-def past_cache(layers: int, halves: bool = False) -> Any:
-    """For self-attention; ``halves`` keeps it in fp16 where our kernels read it."""
-    return Cache(layers=[PastLayer(halves) for _ in range(layers)])
+def past_cache(layers: int, fp16: bool = False) -> Any:
+    """An empty self-attention cache. ``fp16`` stores it in fp16 if our kernels can read it."""
+    return Cache(layers=[PastLayer(fp16) for _ in range(layers)])
 
 
 def kv_fp16(model: Any) -> bool:
-    """Whether its keys and values lose nothing that counts in fp16: ``precision.apply`` knows."""
+    """Whether the KV cache may be fp16. ``precision.apply`` allows it for int8 models, whose own error is larger."""
     return bool(getattr(model, "kv_fp16", False))
 
 
 def concatenated_pasts(caches: Sequence[Any]) -> Any:
-    """One past of several that are equally long: the rows of the first, then those of the next."""
+    """Joins caches of equal length into one: the rows of the first, then those of the next, and so on."""
     if len(caches) == 1:
         return caches[0]
     made = past_cache(len(caches[0].layers))
@@ -175,9 +184,9 @@ def concatenated_pasts(caches: Sequence[Any]) -> Any:
 
 
 def keep_past(cache: Any, rows: Sequence[int]) -> None:
-    """Leaves a past these rows, in this order; one may be there more than once.
+    """Keeps these rows of the cache, in this order; a row may occur more than once.
 
-    Where our kernels read them they stay where they are, until half of the memory is of no more use.
+    Our kernels find rows wherever they are, so their rows stay in place until half of the memory is unused.
     """
     first: PastLayer = cache.layers[0]
     places = tuple(first.rows[row] for row in rows)
@@ -192,7 +201,7 @@ def keep_past(cache: Any, rows: Sequence[int]) -> None:
 
 @contextmanager
 def length_on_device(cache: Any, count: torch.Tensor) -> Iterator[None]:
-    """One new token a row, the ``count``-th of each, which is known on the device alone, ``[1]``."""
+    """While this is open, each row appends its ``count``-th token; ``count`` ``[1]`` stays on the device."""
     for layer in cache.layers:
         layer.device_length = count
     try:
@@ -203,8 +212,8 @@ def length_on_device(cache: Any, count: torch.Tensor) -> Iterator[None]:
 
 
 def cache_keyword(model: Any) -> str:
-    """What the model's forward calls its cache: transformers 5.24 renamed it, and warns of the old name.
+    """The keyword of the model's ``forward`` for its cache: transformers 5.24 renamed it, and warns of the old name.
 
-    Looks through the signature: once a batch, not once a step.
+    Inspects the signature, so call this once per batch, not at each step.
     """
     return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"

@@ -1,7 +1,8 @@
-"""The plans that attention follows: which rows of a forward pass are how long, and how they lie in its tensors.
+"""The plans of attention: how long the rows of a forward pass are, and where they are in its tensors and caches.
 
-Rows of like size are computed together and padding never is, so that the shapes of the products, and with them every
-bit of a row's answer, follow from that row alone.
+Each plan runs on our own kernels where those serve, else on the flash kernel, else on torch's products. On the latter,
+rows of equal size are computed together and padding is left out. So the shapes of the products, and with them all bits
+of a row's answer, depend on that row alone.
 """
 
 from bisect import bisect_right
@@ -26,13 +27,15 @@ from worker.engine.transformer.attention.kv_past import (
 from worker.engine.transformer.attention.kv_slots import SlotLayout, SlotRegion
 
 
-class _Plan:
+class _MarkedPlan:
+    """Gives each plan a marker of its own, by which attention recognizes it."""
+
     def __init__(self) -> None:
         self.marker = torch.empty(1, 1, 1, 1)
 
 
-class PaddedPlan(_Plan):
-    """Every token of a padded batch sees every token of its own row; rows are sorted by length."""
+class PaddedPlan(_MarkedPlan):
+    """An encoder's pass over a padded batch: each token sees its whole row. Rows are sorted by length."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         super().__init__()
@@ -54,53 +57,52 @@ class PaddedPlan(_Plan):
         return out
 
 
-class CrossPlan(_Plan):
-    """Each new token of the rows ``[first, last)``, one a row, sees its row of the source."""
+class CrossPlan(_MarkedPlan):
+    """Cross-attention of a decode step: one new token in each of the rows ``[first, last)`` sees its row's source."""
 
-    def __init__(self, sources: CrossLayout, first: int, last: int, like: torch.Tensor) -> None:
+    def __init__(self, layout: CrossLayout, first: int, last: int, like: torch.Tensor) -> None:
         super().__init__()
-        self.sources, self.first, self.last, self.like = sources, first, last, like
+        self.layout, self.first, self.last, self.like = layout, first, last, like
 
     def run(self, call: AttentionCall) -> torch.Tensor:
-        if self.sources.is_scattered or native_backend.serves(call):
-            shared = call.key.shape[0] // self.sources.positions
+        if self.layout.is_scattered or native_backend.serves(call):
+            shared = call.key.shape[0] // self.layout.positions
             return native_backend.attend(self._rows, call, call.query[:, :, 0], shared)[:, None]
         if flash_backend.serves(call):
-            shared = call.key.shape[0] // self.sources.positions
+            shared = call.key.shape[0] // self.layout.positions
             rows, lengths = self._flash_rows
             return rows.attend(call, call.query[:, :, 0], shared, lengths)[:, None]
         parts = []
         for group, hidden in self._groups:
             query = call.query[group.first - self.first : group.last - self.first]
-            key, value = (self.sources.view(store, group) for store in (call.key, call.value))
+            key, value = (self.layout.view(kept, group) for kept in (call.key, call.value))
             parts.append(attend_one_query(query, key, value, call.scale, hidden))
         return (parts[0] if len(parts) == 1 else torch.cat(parts)).transpose(1, 2)
 
     @cached_property
     def _rows(self) -> native_backend.NativeRowLayout:
-        own, it = slice(self.first, self.last), self.sources
+        own, it = slice(self.first, self.last), self.layout
         return native_backend.NativeRowLayout(it.starts[own], it.capacities[own], it.lengths[own])
 
     @cached_property
     def _flash_rows(self) -> tuple[flash_backend.FlashRowLayout, torch.Tensor]:
-        own, it, device = slice(self.first, self.last), self.sources, self.like.device
-        return flash_backend.FlashRowLayout(it.starts[own], it.capacities[own], device), torch.tensor(
-            it.lengths[own], device=device
-        )
+        own, it, device = slice(self.first, self.last), self.layout, self.like.device
+        rows = flash_backend.FlashRowLayout(it.starts[own], it.capacities[own], device)
+        return rows, torch.tensor(it.lengths[own], device=device)
 
     @cached_property
     def _groups(self) -> list[tuple[RowGroup, torch.Tensor]]:
-        """Rows of one capacity, and what hides their padding."""
-        known = torch.tensor(self.sources.lengths, device=self.like.device)
-        groups = self.sources.groups(self.first, self.last)
+        """Rows of equal capacity, with the mask of their padding."""
+        known = torch.tensor(self.layout.lengths, device=self.like.device)
+        groups = self.layout.groups(self.first, self.last)
         return [(it, mask_beyond(known[it.first : it.last], it.size, self.like.dtype)) for it in groups]
 
 
-class PastPlan(_Plan):
-    """Each row's one new token sees itself and what came before; all are equally far.
+class PastPlan(_MarkedPlan):
+    """Self-attention of a decode step in an encoder–decoder: one new token in each row sees all of its row.
 
-    Keys and values are ``[places, heads, capacity, size]``, or the beginning of that; where rows lie, the first
-    ``layer`` tells, once it has the new token.
+    All rows have ``length`` tokens. Keys and values are ``[places, heads, capacity, size]``, or the beginning of that;
+    the first ``layer`` of the cache knows the rows' places once it has the new token.
     """
 
     def __init__(self, layer: PastLayer, length: int, like: torch.Tensor) -> None:
@@ -132,8 +134,8 @@ class PastPlan(_Plan):
         return mask_beyond(known, rounded_to_blocks(self.length), self.like.dtype)
 
 
-class DevicePastPlan(_Plan):
-    """The same for the kernel of a GPU, where ``count`` is known on the device alone, ``[1]``."""
+class DevicePastPlan(_MarkedPlan):
+    """``PastPlan`` for CUDA graphs: the length, ``count`` ``[1]``, stays on the device. Needs the flash kernel."""
 
     def __init__(self, rows: flash_backend.FlashRowLayout, n_rows: int, count: torch.Tensor) -> None:
         super().__init__()
@@ -141,20 +143,20 @@ class DevicePastPlan(_Plan):
 
     def run(self, call: AttentionCall) -> torch.Tensor:
         if not flash_backend.serves(call):
-            raise NotCapturableError("without flash attention, shapes follow from lengths")
+            raise NotCapturableError("without flash attention, shapes depend on the lengths")
         flat = call._replace(key=call.key.flatten(0, 2), value=call.value.flatten(0, 2))
         return self.rows.attend(flat, call.query[:, :, 0], call.key.shape[1], self.lengths)[:, None]
 
 
-class _OverSlots(_Plan):
-    """Rows packed into one; keys and values of each lie in its slot."""
+class _SlotPlan(_MarkedPlan):
+    """Rows packed into one sequence; each row's keys and values are in its slot."""
 
     def __init__(self, slots: SlotLayout) -> None:
         super().__init__()
         self.slots = slots
 
     def _shared(self, call: AttentionCall) -> int:
-        """Heads of keys and values."""
+        """The number of key-value heads."""
         return call.key.shape[0] // self.slots.positions
 
     @cached_property
@@ -162,12 +164,12 @@ class _OverSlots(_Plan):
         return native_backend.NativeRowLayout(self.slots.row_starts, self.slots.row_capacities, self.slots.lengths)
 
 
-class PrefillPlan(_OverSlots):
-    """New tokens of several rows, packed one behind the other into one row, after ``start`` tokens that every row has
-    in its slot already; each token sees its own row up to itself. Rows are sorted by length.
+class PrefillPlan(_SlotPlan):
+    """Prefill: the new tokens of several rows, packed row after row; each token sees its own row up to itself.
 
-    Whole chunks of tokens are computed against all keys up to their end, so that the shapes follow from where in its
-    prompt a token stands, whether or not what is before it was computed just now.
+    Every row has ``start`` tokens in its slot already. Rows are sorted by length. Without our kernels and flash, whole
+    chunks of tokens are computed against all keys up to the chunk's end. So shapes depend on a token's position in its
+    prompt, and not on how much of the prompt was cached before.
     """
 
     def __init__(self, slots: SlotLayout, start: int, like: torch.Tensor) -> None:
@@ -181,7 +183,7 @@ class PrefillPlan(_OverSlots):
         if native_backend.serves(call):
             return native_backend.attend_prompts(self._rows, call, packed, shared, self.start)[None]
         if flash_backend.serves(call):
-            rows = self.slots.on(call.query.device)
+            rows = self.slots.flash_rows(call.query.device)
             longest = self.slots.lengths[-1] - self.start
             return rows.attend_prompts(call, packed, shared, self._lengths, self._firsts, longest)[None]
         return self._in_chunks(call, packed, shared)[None]
@@ -192,24 +194,24 @@ class PrefillPlan(_OverSlots):
 
     @cached_property
     def _firsts(self) -> torch.Tensor:
-        """Of each row, the first of its packed tokens."""
+        """For each row, the index of its first packed token."""
         new = self._lengths - self.start
         return new.cumsum(0) - new
 
     @cached_property
     def _ends(self) -> range:
-        """Where the chunks end, counted from the beginning of a row."""
+        """The positions where chunks end, counted from the beginning of a row."""
         last = self.start + chunk_count(self.slots.lengths[-1] - self.start) * CHUNK
         return range(self.start + CHUNK, last + 1, CHUNK)
 
     @cached_property
     def _reaching(self) -> list[int]:
-        """For each chunk, the first row that reaches into it."""
+        """For each chunk, the first row that is long enough to have tokens in it."""
         return [bisect_right(self.slots.lengths, end - CHUNK) for end in self._ends]
 
     @cached_property
     def _places(self) -> torch.Tensor:
-        """Where each packed token is among the chunks."""
+        """For each packed token, its index in the padded chunks of all rows."""
         width = len(self._ends) * CHUNK
         lengths = enumerate(self.slots.lengths)
         places = [row * width + place for row, length in lengths for place in range(length - self.start)]
@@ -223,7 +225,7 @@ class PrefillPlan(_OverSlots):
         queries = apart.view(self.rows, n_chunks, CHUNK, shared, repeats, -1).permute(1, 0, 3, 4, 2, 5)
         seen = apart.new_empty(self.rows, n_chunks, CHUNK, shared, repeats, size)
         for region in self.slots.regions:
-            keys, values = (self.slots.view(store, region) for store in (call.key, call.value))
+            keys, values = (self.slots.view(kept, region) for kept in (call.key, call.value))
             for number, (reaching, end) in enumerate(zip(self._reaching, self._ends, strict=True)):
                 first = max(region.first, reaching)
                 if first >= region.last:
@@ -240,7 +242,10 @@ class PrefillPlan(_OverSlots):
         return seen.view(-1, heads, size)[self._places]
 
     def _mask(self, end: int, window: int | None, repeats: int) -> torch.Tensor:
-        """``[repeats × chunk, end]``, shared by all rows; heads that share their keys lie one behind the other."""
+        """The causal mask of a chunk that ends at ``end``, ``[repeats × chunk, end]``, for all rows.
+
+        It repeats for each of the ``repeats`` query heads that share a key-value head.
+        """
         asked = (end, window, repeats)
         if asked not in self._masks:
             places = torch.arange(end, device=self.device)
@@ -253,7 +258,7 @@ class PrefillPlan(_OverSlots):
 def _masked(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, mask: torch.Tensor, call: AttentionCall
 ) -> torch.Tensor:
-    """torch's fused attention, which knows no soft cap, or the products one by one."""
+    """torch's fused attention; for a soft cap, which it does not support, the separate products."""
     if call.softcap is None:
         return scaled_dot_product_attention(query, key, value, attn_mask=mask, scale=call.scale)
     hidden = torch.zeros(mask.shape, dtype=query.dtype, device=query.device)
@@ -261,12 +266,14 @@ def _masked(
     return attend_one_query(query, key, value, call.scale, hidden, call.softcap)
 
 
-class DecodePlan(_OverSlots):
-    """One new token a row, packed into one row; each sees its own slot."""
+class DecodePlan(_SlotPlan):
+    """A decode step: one new token in each row, packed into one sequence; each sees its own slot.
+
+    ``lengths`` ``[rows]`` include the new token. ``on_device``: a CUDA graph is captured, which needs the flash kernel.
+    """
 
     def __init__(self, slots: SlotLayout, lengths: torch.Tensor, on_device: bool = False) -> None:
         super().__init__(slots)
-        #: With ``on_device`` they are known on the device alone.
         self.lengths, self.on_device = lengths, on_device
         self._hidden: dict[tuple[int, int, int | None], torch.Tensor] = {}
 
@@ -275,9 +282,9 @@ class DecodePlan(_OverSlots):
         if native_backend.serves(call):
             return native_backend.attend(self._rows, call, query, shared)[None]
         if flash_backend.serves(call):
-            return self.slots.on(query.device).attend(call, query, shared, self.lengths)[None]
+            return self.slots.flash_rows(query.device).attend(call, query, shared, self.lengths)[None]
         if self.on_device:
-            raise NotCapturableError("without flash attention, shapes follow from lengths")
+            raise NotCapturableError("without flash attention, shapes depend on the lengths")
         return self._in_groups(call, query, shared)
 
     def _in_groups(self, call: AttentionCall, query: torch.Tensor, shared: int) -> torch.Tensor:
@@ -285,7 +292,7 @@ class DecodePlan(_OverSlots):
         query = query.reshape(rows, shared, heads // shared, size)
         parts = []
         for region, groups in self._groups:
-            keys, values = (self.slots.view(store, region) for store in (call.key, call.value))
+            keys, values = (self.slots.view(kept, region) for kept in (call.key, call.value))
             for a, b, end in groups:
                 first, last = region.first + a, region.first + b
                 hidden = self._mask(first, last, end, call)
@@ -295,7 +302,7 @@ class DecodePlan(_OverSlots):
 
     @cached_property
     def _groups(self) -> list[tuple[SlotRegion, list[RowGroup]]]:
-        """Rows of like size of each region, by their number in the region."""
+        """For each region, its rows of equal size; groups count rows from the region's first."""
         lengths = self.slots.lengths
         return [
             (it, equal_runs([rounded_to_blocks(length) for length in lengths[it.first : it.last]]))

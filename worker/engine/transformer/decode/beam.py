@@ -1,6 +1,6 @@
-"""Beam search of one request: the hypotheses that run, the best of those that ended, and when no better one can come.
+"""Beam search of one request: its running hypotheses, the best finished ones, and the test whether the search is over.
 
-Pure: knows scores and ids, neither a model nor its neighbours. The rules are those of transformers' ``generate``.
+The rules are those of transformers' ``generate``. Knows scores and ids, and nothing of the model or of other requests.
 """
 
 from bisect import insort
@@ -11,19 +11,20 @@ from typing import Literal, NamedTuple
 
 @dataclass(frozen=True, slots=True)
 class BeamRules:
-    """How ended hypotheses compare, and when a search is over; a model's own (``generation_config.json``)."""
+    """How finished hypotheses are ranked and when a search is over, from the model's ``generation_config.json``."""
 
-    #: A hypothesis is worth its sum of log-probabilities / (its ids, the end among them) ** this.
+    #: A hypothesis ranks by its sum of log-probabilities / (its number of ids, with the end token) ** this.
     length_penalty: float = 1.0
-    #: With as many ended as there are beams, a search is over at once (``True``), as soon as the best running one is
-    #: worth no more than the worst of them at its present length (``False``), or at any length (``"never"``).
+    #: When the search is over, once as many hypotheses have finished as there are beams. At once (``True``), or as soon
+    #: as the best running hypothesis ranks no higher than the worst finished one, at its present length (``False``) or
+    #: at any length it may still reach (``"never"``).
     early_stopping: bool | Literal["never"] = False
-    #: Whether probabilities are those among the ids that may be written at all.
+    #: Whether probabilities are renormalized over the ids that may be written.
     is_renormalized: bool = False
 
 
 class Candidate(NamedTuple):
-    """A running hypothesis and one more id. ``score`` is the sum of log-probabilities, ``parent`` its place."""
+    """A running hypothesis, ``parent`` by its index, and one more id. ``score`` is the sum of log-probabilities."""
 
     score: float
     parent: int
@@ -31,7 +32,7 @@ class Candidate(NamedTuple):
 
 
 class Hypothesis(NamedTuple):
-    """An answer so far. ``parent`` is the place that the one it continues had among those that ran."""
+    """A running answer. ``parent`` is the index of the hypothesis it continues, among those of the step before."""
 
     score: float
     parent: int
@@ -40,7 +41,7 @@ class Hypothesis(NamedTuple):
 
 
 class FinishedHypothesis(NamedTuple):
-    """A whole answer; ``tokens`` are without the end."""
+    """A finished answer without its end token; ``is_cut`` if the limit ended it. ``worth`` is what it ranks by."""
 
     worth: float
     score: float
@@ -49,9 +50,10 @@ class FinishedHypothesis(NamedTuple):
 
 
 class BeamSearch:
-    """At most ``limit`` ids, the end among them, after the ids of ``prefix``, which every hypothesis begins with.
+    """A search with ``beams`` beams for at most ``limit`` ids, the end token included.
 
-    A prefix counts for the length, as ``forced_bos_token_id`` does in transformers.
+    Every hypothesis begins with the ids of ``prefix``, which come on top of the limit. The length penalty counts them,
+    as transformers counts ``forced_bos_token_id``.
     """
 
     def __init__(
@@ -65,11 +67,11 @@ class BeamSearch:
 
     @property
     def forced(self) -> int | None:
-        """The id to write next whatever the model says; ``None`` where candidates are asked for."""
+        """The next id of the prefix; ``None`` once candidates from the model are needed."""
         return self._prefix[self._n_forced] if self._n_forced < len(self._prefix) else None
 
     def force(self) -> None:
-        """Writes the id of ``forced``."""
+        """Writes the id that ``forced`` gives."""
         self.running = [Hypothesis(0.0, 0, self._prefix[self._n_forced], ())]
         self._n_forced += 1
 
@@ -82,7 +84,7 @@ class BeamSearch:
         for rank, (score, parent, token) in enumerate(candidates[: candidates_per_step(self.beams, len(self._ends))]):
             before = self.running[parent].tokens
             if token in self._ends or self._n_written == self._limit:
-                # Those further back stand by, so that there are enough to go on with; they are too bad to end.
+                # Candidates beyond the first ``beams`` only replace those that finish. They may not finish themselves.
                 if rank < self.beams:
                     self._end(score, before, token)
             elif len(running) < self.beams:
@@ -91,7 +93,7 @@ class BeamSearch:
 
     @property
     def best(self) -> FinishedHypothesis:
-        """The answer, once nothing runs."""
+        """The best finished hypothesis; call it once nothing runs."""
         return self._ended[0]
 
     def _end(self, score: float, before: tuple[int, ...], token: int) -> None:
@@ -117,5 +119,5 @@ class BeamSearch:
 
 
 def candidates_per_step(beams: int, n_ends: int) -> int:
-    """How many candidates a step needs, so that there are ``beams`` to go on with however many end."""
+    """How many candidates a step needs so that ``beams`` of them continue, however many end. ``n_ends``: end tokens."""
     return max(2, 1 + n_ends) * beams

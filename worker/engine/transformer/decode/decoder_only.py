@@ -1,6 +1,6 @@
-"""Decoder-only models (Llama, Qwen, Gemma): prompts are read packed, without padding, and continued row by row.
+"""Decoder-only models (Llama, Qwen, Gemma): packed prefill without padding, then decode steps of all rows.
 
-What all prompts of a batch begin with is read once, and kept for later batches.
+What all prompts of a batch begin with is computed once, and kept in the prefix cache for later batches.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from worker.engine.transformer.attention.prefix_cache import PrefixCache, shared
 
 
 class DecoderOnlyStepper:
-    """A batch in a decoder-only model; ``prompts`` are sorted by length."""
+    """A batch in a decoder-only model. ``prompts`` are sorted by length; ``capture`` enables CUDA graphs."""
 
     def __init__(
         self, model: Any, prompts: Sequence[Sequence[int]], prefixes: PrefixCache, capture: CaptureContext | None = None
@@ -28,6 +28,7 @@ class DecoderOnlyStepper:
         self._captured: CapturedStep | None = None
 
     def start(self) -> torch.Tensor:
+        """Prefill: reads the prompts; returns the scores of each row's first token, ``[rows, vocabulary]``."""
         known, layers = self._prefix()
         ahead = 0 if self._capture is None else GRAPH_HEADROOM
         self.slots = SlotLayout([len(prompt) for prompt in self.prompts], known, ahead)
@@ -40,6 +41,7 @@ class DecoderOnlyStepper:
         return self._forward(tokens, positions, PrefillPlan(self.slots, known, tokens), last)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """A decode step: adds one id to each row; returns the scores of the next one, ``[rows, vocabulary]``."""
         version = self.slots.version
         self.slots.advance()
         if self._capture is None:
@@ -53,24 +55,30 @@ class DecoderOnlyStepper:
         return self._forward(tokens, lengths - 1, DecodePlan(self.slots, lengths), 0)
 
     def _write(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """The same, where places follow from lengths on the device."""
-        with self.slots.told(lengths):
+        """The same step for a CUDA graph, where lengths stay on the device."""
+        with self.slots.lengths_on_device(lengths):
             return self._forward(tokens, lengths - 1, DecodePlan(self.slots, lengths, on_device=True), 0)
 
     @property
     def token_bytes(self) -> int:
+        """Bytes of keys and values per token, in all layers."""
         return sum(layer.token_bytes for layer in self.cache.layers)
 
     def keep(self, rows: Sequence[int]) -> None:
+        """Keeps only these rows, in this order."""
         self.slots.keep(rows)
 
     def join(self, other: "DecoderOnlyStepper") -> list[int]:
+        """Adds another batch's rows behind these; returns the order that all rows have from now on."""
         for layer, joining in zip(self.cache.layers, other.cache.layers, strict=True):
             layer.join(joining)
         return self.slots.join(other.slots)
 
     def _prefix(self) -> tuple[int, list[PrefixKV]]:
-        """What the prompts share, computed if it is not known and of use to more than one."""
+        """The prompts' shared prefix: its length and its layers.
+
+        Takes it from the cache, or computes and caches it if there are several prompts.
+        """
         n_shared = shared_prefix_length(self.prompts)
         first = self.prompts[0][:n_shared]
         known, layers = self.prefixes.longest(first)

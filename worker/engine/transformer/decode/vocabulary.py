@@ -1,7 +1,7 @@
-"""The token ids that mean something to generation: where to start, where to end, what never to write.
+"""The token ids that control generation: the start, the ends, the padding, and the ids that must never be written.
 
-Taken from ``generation_config.json`` and, where that is silent, ``config.json``. Of what else stands there only the
-rules of beam search are read, for requests that ask for it: how an answer is written is for each request to say.
+They come from ``generation_config.json``, or from ``config.json`` where that lacks them. Of its other settings only the
+rules of beam search are read, because sampling and limits come with each request.
 """
 
 import json
@@ -15,14 +15,17 @@ from worker.engine.transformer.decode.beam import BeamRules
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
+    """The control ids of one model."""
+
     start: int
     pad: int
     ends: frozenset[int]
-    #: Ids whose score is −∞ at every step: ``suppress_tokens`` and the ``bad_words_ids`` of one token each.
+    #: Ids that are never written: ``suppress_tokens``, and those ``bad_words_ids`` that are a single token.
     suppressed: tuple[int, ...]
 
     @classmethod
     def read(cls, folder: Path, config: Mapping[str, Any]) -> Self:
+        """Reads the ids from the model's folder and its ``config.json``, which is ``config``."""
         merged = _merged(folder, config)
         ends = _ids(merged.get("eos_token_id"))
         pad = next(iter(_ids(merged.get("pad_token_id")) + ends), 0)
@@ -33,7 +36,7 @@ class Vocabulary:
 
 
 def search_rules(folder: Path, config: Mapping[str, Any]) -> BeamRules:
-    """How the model's beams are to be searched, transformers' defaults where it does not say."""
+    """The model's rules of beam search, with transformers' defaults for those that it does not set."""
     merged = _merged(folder, config)
     named = {
         "length_penalty": merged.get("length_penalty"),
