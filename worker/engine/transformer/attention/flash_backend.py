@@ -36,7 +36,7 @@ class FlashRowLayout:
 
     def __init__(self, starts: Sequence[int], capacities: Sequence[int], device: torch.device) -> None:
         self._starts, self._capacities = torch.tensor([starts, capacities], device=device, dtype=torch.int32)
-        self._most = max(capacities)
+        self._largest = max(capacities)
         self._heads: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def attend(self, call: AttentionCall, query: torch.Tensor, shared: int, lengths: torch.Tensor) -> torch.Tensor:
@@ -45,10 +45,10 @@ class FlashRowLayout:
         ``shared`` is the number of key-value heads, here and below.
         """
         rows, heads, size = query.shape
-        begins, counted = self.of_heads(shared)
-        apart = query.reshape(rows * shared, heads // shared, size)
+        key_starts, query_starts = self.decode_starts(shared)
+        by_head = query.reshape(rows * shared, heads // shared, size)
         seen = lengths[:, None].expand(-1, shared).flatten()
-        return _flash(call, apart, counted, begins, seen, 1, self._most).view(rows, heads, size)
+        return _flash(call, by_head, query_starts, key_starts, seen, 1, self._largest).view(rows, heads, size)
 
     def attend_prompts(
         self,
@@ -65,35 +65,35 @@ class FlashRowLayout:
         ``[rows]``, and there are at most ``longest`` of them.
         """
         tokens, heads, size = query.shape
-        apart = query.reshape(tokens, shared, heads // shared, size).transpose(0, 1)
-        asked = (firsts + torch.arange(shared, device=query.device)[:, None] * tokens).flatten()
-        found = _flash(
+        by_head = query.reshape(tokens, shared, heads // shared, size).transpose(0, 1)
+        query_starts = (firsts + torch.arange(shared, device=query.device)[:, None] * tokens).flatten()
+        out = _flash(
             call,
-            apart.reshape(shared * tokens, heads // shared, size),
-            _closed(asked, shared * tokens),
-            _closed(self._begins(shared).flatten(), 0),
+            by_head.reshape(shared * tokens, heads // shared, size),
+            _with_end(query_starts, shared * tokens),
+            _with_end(self._key_starts(shared).flatten(), 0),
             lengths.repeat(shared),
             longest,
-            self._most,
+            self._largest,
         )
-        return found.view(shared, tokens, heads // shared, size).transpose(0, 1).reshape(tokens, heads, size)
+        return out.view(shared, tokens, heads // shared, size).transpose(0, 1).reshape(tokens, heads, size)
 
-    def lasts(self, shared: int, lengths: torch.Tensor) -> torch.Tensor:
+    def last_indices(self, shared: int, lengths: torch.Tensor) -> torch.Tensor:
         """The index of each row's last key vector: for each key-value head, then for each row."""
-        return (self._begins(shared) + (lengths - 1)).flatten()
+        return (self._key_starts(shared) + (lengths - 1)).flatten()
 
-    def of_heads(self, shared: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode_starts(self, shared: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Where the keys and queries of each sequence begin in a decode step. Depends on the layout alone."""
         if shared not in self._heads:
-            begins = _closed(self._begins(shared).t().flatten(), 0).int()
-            self._heads[shared] = begins, torch.arange(len(begins), device=begins.device, dtype=torch.int32)
+            key_starts = _with_end(self._key_starts(shared).t().flatten(), 0).int()
+            self._heads[shared] = key_starts, torch.arange(len(key_starts), device=key_starts.device, dtype=torch.int32)
         return self._heads[shared]
 
-    def _begins(self, shared: int) -> torch.Tensor:
+    def _key_starts(self, shared: int) -> torch.Tensor:
         """``[shared, rows]``: the index of the first key vector of each key-value head of each row."""
         head = torch.arange(shared, device=self._starts.device)[:, None]
-        begins: torch.Tensor = self._starts * shared + self._capacities * head
-        return begins
+        key_starts: torch.Tensor = self._starts * shared + self._capacities * head
+        return key_starts
 
 
 def attend_padded(call: AttentionCall, lengths: torch.Tensor) -> torch.Tensor:
@@ -102,36 +102,39 @@ def attend_padded(call: AttentionCall, lengths: torch.Tensor) -> torch.Tensor:
     Every token sees its whole row, of ``lengths`` tokens. The output for padding is meaningless.
     """
     rows, _, tokens, _ = call.query.shape
-    begins = torch.arange(rows + 1, device=lengths.device, dtype=torch.int32) * tokens
+    key_starts = torch.arange(rows + 1, device=lengths.device, dtype=torch.int32) * tokens
     query, key, value = (part.transpose(1, 2).flatten(0, 1) for part in call[:3])
-    found = _flash(call._replace(key=key, value=value), query, begins, begins, lengths, tokens, tokens, is_causal=False)
-    return found.view(rows, tokens, *found.shape[1:])
+    out = _flash(
+        call._replace(key=key, value=value), query, key_starts, key_starts, lengths, tokens, tokens, is_causal=False
+    )
+    return out.view(rows, tokens, *out.shape[1:])
 
 
 def _flash(
     call: AttentionCall,
     query: torch.Tensor,
-    asked: torch.Tensor,
-    begins: torch.Tensor,
+    query_starts: torch.Tensor,
+    key_starts: torch.Tensor,
     lengths: torch.Tensor,
-    most_asked: int,
-    most: int,
+    most_queries: int,
+    most_keys: int,
     is_causal: bool = True,
 ) -> torch.Tensor:
     """Calls the kernel: ``query`` ``[queries, heads, size]`` → the same shape.
 
-    Sequence n has the queries from ``asked[n]`` to ``asked[n + 1]`` and the ``lengths[n]`` keys from ``begins[n]`` on.
-    ``most_asked`` and ``most`` bound the queries and keys of a sequence.
+    Sequence n has the queries from ``query_starts[n]`` to ``query_starts[n + 1]``, and ``lengths[n]`` keys from
+    ``key_starts[n]`` on.
+    ``most_queries`` and ``most_keys`` bound the queries and keys of a sequence.
     """
     key, value = ((part[:, None] if part.ndim == 2 else part) for part in (call.key, call.value))
-    found: torch.Tensor = _kernel()(
+    out: torch.Tensor = _kernel()(
         query,
         key,
         value,
-        asked.int(),
-        begins.int(),
-        most_asked,
-        most,
+        query_starts.int(),
+        key_starts.int(),
+        most_queries,
+        most_keys,
         0.0,
         is_causal,
         False,
@@ -140,12 +143,12 @@ def _flash(
         window_size_right=None if call.window is None else 0,
         seqused_k=lengths.int(),
     )[0]
-    return found
+    return out
 
 
-def _closed(begins: torch.Tensor, end: int) -> torch.Tensor:
-    """``begins`` with ``end`` appended, as the kernel expects."""
-    return torch.nn.functional.pad(begins, (0, 1), value=end)
+def _with_end(starts: torch.Tensor, end: int) -> torch.Tensor:
+    """``starts`` with ``end`` appended, as the kernel expects."""
+    return torch.nn.functional.pad(starts, (0, 1), value=end)
 
 
 def _kernel() -> Any:

@@ -185,7 +185,7 @@ class SlotLayout:
     def index(self, heads: int, device: torch.device) -> torch.Tensor:
         """The index of each new token's vector in a layer: for each head, then for each token."""
         if self._index is None and self._counts is not None:
-            self._index = self.flash_rows(device).lasts(heads, self._counts)
+            self._index = self.flash_rows(device).last_indices(heads, self._counts)
         if self._index is None:
             places, capacities = self.places(heads)
             self._index = (torch.arange(heads)[:, None] * capacities + places).flatten().to(device)

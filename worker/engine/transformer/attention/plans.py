@@ -1,8 +1,8 @@
 """The plans of attention: how long the rows of a forward pass are, and where they are in its tensors and caches.
 
-Each plan runs on our own kernels where those serve, else on the flash kernel, else on torch's products. On the latter,
-rows of equal size are computed together and padding is left out. So the shapes of the products, and with them all bits
-of a row's answer, depend on that row alone.
+A decoder's plan runs on our own kernels where those serve, else on the flash kernel, else on torch's products; an
+encoder's has no kernels of ours. On torch's products, rows of equal size are computed together, and no row is padded to
+another row's length. So the shapes of the products, and with them all bits of a row's answer, depend on that row alone.
 """
 
 from bisect import bisect_right
@@ -246,13 +246,13 @@ class PrefillPlan(_SlotPlan):
 
         It repeats for each of the ``repeats`` query heads that share a key-value head.
         """
-        asked = (end, window, repeats)
-        if asked not in self._masks:
+        mask_key = (end, window, repeats)
+        if mask_key not in self._masks:
             places = torch.arange(end, device=self.device)
             own = places[-CHUNK:, None]
             seen = (places <= own) if window is None else (places <= own) & (places > own - window)
-            self._masks[asked] = seen.repeat(repeats, 1)
-        return self._masks[asked]
+            self._masks[mask_key] = seen.repeat(repeats, 1)
+        return self._masks[mask_key]
 
 
 def _masked(
@@ -310,7 +310,7 @@ class DecodePlan(_SlotPlan):
         ]
 
     def _mask(self, first: int, last: int, size: int, call: AttentionCall) -> torch.Tensor:
-        asked = (first, last, call.window)
-        if asked not in self._hidden:
-            self._hidden[asked] = mask_beyond(self.lengths[first:last], size, call.query.dtype, call.window)
-        return self._hidden[asked]
+        mask_key = (first, last, call.window)
+        if mask_key not in self._hidden:
+            self._hidden[mask_key] = mask_beyond(self.lengths[first:last], size, call.query.dtype, call.window)
+        return self._hidden[mask_key]

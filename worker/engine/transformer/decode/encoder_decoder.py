@@ -51,17 +51,17 @@ class EncoderDecoderStepper:
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
         self._n_layers = int(layers or config.num_hidden_layers)
         self._lengths = [len(source) for source in sources]
-        self._cache_name, self._halves = cache_keyword(model), kv_fp16(model)
+        self._cache_keyword, self._fp16 = cache_keyword(model), kv_fp16(model)
 
     def start(self) -> torch.Tensor:
         """Reads the sources; returns the scores of each row's first token, ``[rows, vocabulary]``."""
         self.written = 1
         self._cross_layout = CrossLayout(self._lengths)
-        self._cross = cross_cache(self._n_layers, self._cross_layout, self._halves)
+        self._cross = cross_cache(self._n_layers, self._cross_layout, self._fp16)
         padding = _PADDING_TOKENS if self.model.device.type == "cpu" else _GPU_PADDING_TOKENS
         pasts, logits = [], []
         for first, last in bands(self._lengths, padding):
-            past = past_cache(self._n_layers, self._halves)
+            past = past_cache(self._n_layers, self._fp16)
             logits.append(self._read(first, last, past))
             pasts.append(past)
         self._go_on_with(concatenated_pasts(pasts))
@@ -92,7 +92,7 @@ class EncoderDecoderStepper:
         self._rows = flash_backend.FlashRowLayout(
             range(0, n_rows * capacity, capacity), [capacity] * n_rows, self.model.device
         )
-        self._rows.of_heads(heads)
+        self._rows.decode_starts(heads)
 
     def _write_on_device(self, tokens: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
         """The same as ``_launch`` for a CUDA graph, where the number of written tokens stays on the device."""
@@ -148,7 +148,7 @@ class EncoderDecoderStepper:
             decoder_input_ids=tokens[:, None],
             decoder_attention_mask=past.marker,
             use_cache=True,
-            **{self._cache_name: cache},
+            **{self._cache_keyword: cache},
             plans=plans,
         ).logits
         return logits[:, -1]

@@ -36,12 +36,12 @@ def choose(logits: torch.Tensor, rows: Sequence[RunningSequence], vocabulary: Vo
 
 def _score(logits: torch.Tensor, rows: Sequence[RunningSequence], chosen: Sequence[int]) -> None:
     """Adds the log-probability of the chosen ids to those rows whose request asks for it."""
-    asked = [row for row, running in enumerate(rows) if running.is_scored]
-    if not asked:
+    scored = [row for row, running in enumerate(rows) if running.is_scored]
+    if not scored:
         return
     # Row by row, as in the classifier: computed for all rows at once, a row's last bits would depend on the others.
-    found = [logits[row, chosen[row]].float() - logits[row].float().logsumexp(0) for row in asked]
-    for row, log_probability in zip(asked, torch.stack(found).tolist(), strict=True):
+    found = [logits[row, chosen[row]].float() - logits[row].float().logsumexp(0) for row in scored]
+    for row, log_probability in zip(scored, torch.stack(found).tolist(), strict=True):
         rows[row].log_probability += log_probability
 
 

@@ -47,8 +47,8 @@ def _type(module: Any) -> str:
 def _mode(path: Path) -> str:
     """The mode, which the file gives by name or as a flag. Raises ``ConfigurationError`` unless it is mean or cls."""
     config = json_file.read(path, dict)
-    asked = [config["pooling_mode"]] if "pooling_mode" in config else []
-    asked += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
-    if len(asked) != 1 or asked[0] not in _FLAGS.values():
+    modes = [config["pooling_mode"]] if "pooling_mode" in config else []
+    modes += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
+    if len(modes) != 1 or modes[0] not in _FLAGS.values():
         raise ConfigurationError(f"{path} asks for a pooling other than mean or cls")
-    return str(asked[0])
+    return str(modes[0])
