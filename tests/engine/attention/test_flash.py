@@ -75,7 +75,9 @@ def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[AttentionCall]]:
 
 
 @pytest.mark.parametrize("kind", [*tiny.GENERATIVE, *tiny.CLASSIFIERS])
-def test_a_batch_is_answered_as_by_our_own_attention(kind: str, load: Load, on_flash: list[AttentionCall]) -> None:
+def test_flash_attention_gives_the_answers_of_our_own_attention(
+    kind: str, load: Load, on_flash: list[AttentionCall]
+) -> None:
     engine = load(kind, "none")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(flash_backend, "serves", lambda _: False)
@@ -119,7 +121,7 @@ def on_graphs(on_flash: list[AttentionCall], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.mark.parametrize("kind", sorted(tiny.DECODERS.keys() - tiny.NOT_CAPTURED))
-def test_rows_that_others_join_are_recorded_anew(
+def test_a_batch_is_captured_again_after_rows_join(
     kind: str, load: Load, on_graphs: list[CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, asked = load(kind, "none"), tiny.requests(40)
@@ -132,7 +134,9 @@ def test_rows_that_others_join_are_recorded_anew(
 
 @pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE.keys() - tiny.NOT_CAPTURED))
 @torch.inference_mode()
-def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_graphs: list[CapturedStep]) -> None:
+def test_replayed_graphs_give_the_scores_of_launched_steps(
+    kind: str, load: Load, on_graphs: list[CapturedStep]
+) -> None:
     """On the way rows outgrow their memory, and some leave the batch."""
     engine = load(kind, "none")
     inputs = [
@@ -157,7 +161,7 @@ def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_gr
 
 @pytest.mark.parametrize("kind", tiny.NOT_CAPTURED)
 @torch.inference_mode()
-def test_what_flash_attention_cannot_take_refuses_to_be_recorded(
+def test_what_flash_attention_does_not_support_cannot_be_captured(
     kind: str, load: Load, on_graphs: list[CapturedStep]
 ) -> None:
     engine = load(kind, "none")
@@ -172,7 +176,7 @@ def test_what_flash_attention_cannot_take_refuses_to_be_recorded(
 
 @pytest.mark.parametrize("kind", ["llama", "gemma"])
 @torch.inference_mode()
-def test_norms_are_torchs_own_and_give_the_same(kind: str, written: Any) -> None:
+def test_norms_become_torchs_own_and_give_the_same(kind: str, written: Any) -> None:
     model = written(kind)[0]
     ids = torch.tensor([[5, 6, 7]])
     expected = model(ids).logits

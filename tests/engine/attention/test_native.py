@@ -74,7 +74,7 @@ BEFORE: dict[InputActivation, Callable[[torch.Tensor], torch.Tensor]] = {
 @pytest.mark.parametrize("before", list(InputActivation), ids=lambda before: before.name)
 @pytest.mark.parametrize("outputs", [1, 7, 16, 70])
 @torch.inference_mode()
-def test_int8_with_what_comes_before_is_within_a_fortieth(before: InputActivation, outputs: int) -> None:
+def test_int8_with_an_input_activation_is_within_a_fortieth(before: InputActivation, outputs: int) -> None:
     layer = linear(90, outputs)  # sizes that do not fill the kernel's vectors
     x = torch.randn(3, 5, 180 if before is InputActivation.SWIGLU else 90)
     assert error(NativeInt8Linear(layer, before)(x), layer(BEFORE[before](x))) < 0.025
@@ -122,7 +122,7 @@ PROCESSORS = {"haswell": "avx2", "alderlake": "avx_vnni", "icelake-server": "avx
 @needs_kernels
 @pytest.mark.parametrize(("processor", "feature"), PROCESSORS.items())
 @torch.inference_mode()
-def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike(
+def test_code_for_older_processors_gives_the_same_answers(
     processor: str, feature: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     features = library._processor().split()
@@ -208,7 +208,7 @@ ATTENTION = {
 @settings(max_examples=60, deadline=None)
 @given(**ATTENTION)
 @torch.inference_mode()
-def test_one_token_a_row_sees_its_row(
+def test_in_a_decode_step_each_token_sees_its_row(
     lengths: list[int],
     shared: int,
     repeats: int,
@@ -274,7 +274,7 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
     ("norm", "ours"), [(nn.RMSNorm(48, eps=1e-5), RmsNorm), (nn.LayerNorm(48), LayerNorm)], ids=["rms", "layer"]
 )
 @torch.inference_mode()
-def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Module]) -> None:
+def test_only_real_norms_are_replaced(norm: nn.Module, ours: type[nn.Module]) -> None:
     for parameter in norm.parameters():
         parameter.data.normal_()
     model, x = nn.ModuleDict({"norm": norm, "other": nn.GroupNorm(4, 48)}), torch.randn(7, 48) * 3 + 100
@@ -289,7 +289,7 @@ def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Modul
 @settings(max_examples=60, deadline=None)
 @given(rows=st.integers(1, 5), columns=st.integers(1, 5000), few=st.booleans(), n_threads=st.integers(1, 2))
 @torch.inference_mode()
-def test_the_greatest_score_is_the_first_of_equals(rows: int, columns: int, few: bool, n_threads: int) -> None:
+def test_argmax_is_the_first_of_equal_scores(rows: int, columns: int, few: bool, n_threads: int) -> None:
     torch.set_num_threads(n_threads)
     scores = torch.randint(-3, 3, (rows, columns)).float() if few else torch.randn(rows, 2 * columns)[:, columns:]
     assert argmax(scores) == [row.index(max(row)) for row in scores.tolist()]
@@ -297,7 +297,7 @@ def test_the_greatest_score_is_the_first_of_equals(rows: int, columns: int, few:
 
 @needs_kernels
 @torch.inference_mode()
-def test_scores_that_are_no_numbers_give_some_place_all_the_same() -> None:
+def test_argmax_of_scores_without_numbers_is_still_a_valid_index() -> None:
     for spoilt in (torch.nan, -torch.inf, torch.inf):
         assert all(0 <= place < 1500 for place in argmax(torch.full((2, 1500), spoilt)))
 
@@ -305,7 +305,7 @@ def test_scores_that_are_no_numbers_give_some_place_all_the_same() -> None:
 @needs_kernels
 @pytest.mark.parametrize("precision", ["int8", "none"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2"])
-def test_heads_are_turned_by_ours(kind: str, precision: str, load: Load) -> None:
+def test_models_use_our_rotary_embedding(kind: str, precision: str, load: Load) -> None:
     layers = load(kind, precision).model.model.layers
     turns = {type(layer.self_attn).forward.__globals__["apply_rotary_pos_emb"].__module__ for layer in layers}
     assert turns == {"worker.engine.transformer.native.rotary"}
@@ -315,7 +315,7 @@ def test_heads_are_turned_by_ours(kind: str, precision: str, load: Load) -> None
 @settings(max_examples=40, deadline=None)
 @given(tokens=st.integers(1, 20), heads=st.integers(1, 4), size=st.sampled_from([16, 64, 80]))
 @torch.inference_mode()
-def test_a_turn_is_transformers_own(tokens: int, heads: int, size: int) -> None:
+def test_our_rotary_embedding_is_transformers_own(tokens: int, heads: int, size: int) -> None:
     x = torch.randn(1, tokens, 2 * heads, size)[:, :, heads:].transpose(1, 2)
     angles = torch.randn(1, tokens, size // 2).repeat(1, 1, 2) * 100
     cos, sin = angles.cos(), angles.sin()
@@ -327,7 +327,7 @@ def test_a_turn_is_transformers_own(tokens: int, heads: int, size: int) -> None:
 @pytest.mark.parametrize(("precision", "dtype"), [("int8", torch.float16), ("none", torch.float32)])
 @pytest.mark.parametrize("kind", ["llama", "marian", "t5"])
 @torch.inference_mode()
-def test_int8_models_keep_keys_and_values_as_halves_and_exact_ones_do_not(
+def test_int8_models_have_an_fp16_kv_cache_and_fp32_models_do_not(
     kind: str, precision: str, dtype: torch.dtype, load: Load
 ) -> None:
     engine = load(kind, precision)
@@ -340,7 +340,7 @@ def test_int8_models_keep_keys_and_values_as_halves_and_exact_ones_do_not(
 
 @needs_kernels
 @torch.inference_mode()
-def test_new_keys_and_values_go_to_their_places_and_none_is_infinite() -> None:
+def test_new_keys_and_values_go_to_their_places_and_stay_finite() -> None:
     keys, values = torch.randn(2, 3, 2, 16)
     keys[0, 0, :2] = torch.tensor([1e6, -1e6])
     places = torch.tensor([[8, 0, 4], [2, 1, 2]])
@@ -356,7 +356,7 @@ def test_new_keys_and_values_go_to_their_places_and_none_is_infinite() -> None:
 
 
 @torch.inference_mode()
-def test_shorter_ways_lead_to_the_same_answer() -> None:
+def test_bypassing_call_overhead_changes_no_answer() -> None:
     model = tiny.GENERATIVE["llama"]().eval()
     kinds, ids = [type(module) for module in model.modules()], torch.tensor([[5, 6, 7]])
     expected = model(input_ids=ids).logits
@@ -367,13 +367,13 @@ def test_shorter_ways_lead_to_the_same_answer() -> None:
 
 @needs_kernels
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "mistral"])
-def test_the_feed_forward_layers_of_a_gated_model_are_ours(kind: str, load: Load) -> None:
+def test_swiglu_feed_forward_layers_are_ours(kind: str, load: Load) -> None:
     model = load(kind, "int8").model
     assert sum(type(module) is SwigluFeedForward for module in model.modules()) == model.config.num_hidden_layers
 
 
 @torch.inference_mode()
-def test_the_final_bias_is_added_by_the_head_alone() -> None:
+def test_the_logits_bias_moves_into_the_last_layer() -> None:
     model = tiny.GENERATIVE["marian"]().eval()
     model.final_logits_bias.normal_()
     ids = {"input_ids": torch.tensor([[5, 6, 7]]), "decoder_input_ids": torch.tensor([[1, 9]])}
@@ -447,7 +447,7 @@ def test_kernels_that_compute_wrongly_are_not_used(
 
 
 @needs_kernels
-def test_kernels_are_compiled_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_kernels_are_compiled_once_and_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made_at = []
     for _ in range(2):
@@ -460,9 +460,7 @@ def test_kernels_are_compiled_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @needs_kernels
-def test_where_nothing_may_be_kept_they_are_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_kernels_are_compiled_even_if_they_cannot_be_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     forget()

@@ -13,7 +13,7 @@ rounds = st.lists(st.tuples(st.integers(0, 40), st.lists(st.integers(0, 11), min
 
 
 @given(rounds, st.booleans())
-def test_each_row_keeps_what_it_wrote_whoever_ends_beside_it(rounds: list[tuple[int, list[int]]], fp16: bool) -> None:
+def test_each_row_keeps_what_it_wrote_when_others_end(rounds: list[tuple[int, list[int]]], fp16: bool) -> None:
     past, generator = past_cache(2, fp16), torch.Generator().manual_seed(1)
     written = torch.empty(2, 2, 12, HEADS, 0, SIZE)  # keys and values of each layer
     for count, staying in [(1, list(range(12))), *rounds]:

@@ -64,7 +64,7 @@ def stored(tokens: int) -> list[PrefixKV]:
     return [PrefixKV(torch.zeros(1, 2, tokens, 4), torch.zeros(1, 2, tokens, 4))]
 
 
-def test_the_longest_known_prefix_is_found() -> None:
+def test_the_longest_cached_prefix_is_found() -> None:
     known, tokens = PrefixCache(), words(300, 2)
     for length in (64, 192, 128):
         known.put(tokens[:length], stored(length))
@@ -74,7 +74,7 @@ def test_the_longest_known_prefix_is_found() -> None:
     assert known.longest(words(300, 4)) == (0, [])
 
 
-def test_the_one_used_longest_ago_makes_room() -> None:
+def test_the_least_recently_used_prefix_is_evicted() -> None:
     first, second, third = (words(64, seed) for seed in (1, 2, 3))
     known = PrefixCache(max_bytes=2 * 64 * 2 * 2 * 4 * 4)
     known.put(first, stored(64))

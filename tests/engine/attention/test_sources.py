@@ -26,7 +26,7 @@ def test_a_band_ends_only_where_another_row_would_be_too_much_padding(lengths: l
 
 
 @given(LENGTHS, st.data())
-def test_what_is_kept_is_what_lay_there(lengths: list[int], data: st.DataObject) -> None:
+def test_rows_that_stay_keep_their_vectors_when_copied_together(lengths: list[int], data: st.DataObject) -> None:
     heads, before = 2, CrossLayout(lengths)
     rows = sorted(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=40)))
     store = torch.arange(before.positions * heads)[:, None]
@@ -40,7 +40,7 @@ def test_what_is_kept_is_what_lay_there(lengths: list[int], data: st.DataObject)
 
 
 @given(LENGTHS, st.data())
-def test_what_stays_where_it_lies_is_found_there(lengths: list[int], data: st.DataObject) -> None:
+def test_rows_that_stay_in_place_are_found_there(lengths: list[int], data: st.DataObject) -> None:
     before = CrossLayout(lengths)
     rows = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=40))
     after = before.kept(rows)
@@ -51,7 +51,7 @@ def test_what_stays_where_it_lies_is_found_there(lengths: list[int], data: st.Da
 
 
 @torch.inference_mode()
-def test_rows_are_moved_together_once_most_are_done(load: Load) -> None:
+def test_rows_are_copied_together_once_most_have_ended(load: Load) -> None:
     engine = load("marian", "none")
     stepper = engine.stepper([[5 + number, 9, 2] for number in range(8)])
     alone = engine.stepper([[12, 9, 2]])

@@ -270,7 +270,7 @@ def test_a_batch_that_is_given_up_leaves_nothing_open(server: CompletionServer, 
     assert len(server.bodies) == n_begun < 8
 
 
-def test_tiny_words_are_found_again_in_their_text() -> None:
+def test_the_ids_of_an_answer_can_be_read_from_its_text() -> None:
     """The text that the server writes names its ids; the other tests rely on that."""
     ids, text, _ = written([5, 6], 6, [])
     assert text == tiny.text([token for token in ids if token != tiny.END])

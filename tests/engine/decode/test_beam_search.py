@@ -194,7 +194,7 @@ def test_beams_go_with_no_stop_string_and_no_temperature(load: Load, more: dict[
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_who_has_no_beam_search_says_so(load: Load, kind: str) -> None:
+def test_models_without_beam_search_refuse_it(load: Load, kind: str) -> None:
     with pytest.raises(EngineError, match="beam"):
         run(load(kind, "none"), searched(2))
 

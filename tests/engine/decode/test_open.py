@@ -46,7 +46,7 @@ def requests() -> list[Request]:
 
 @pytest.mark.parametrize("kind", sorted(tiny.DECODERS))
 @same_bits
-def test_who_joins_has_the_answer_it_gets_alone_and_so_have_those_it_joins(
+def test_joining_requests_and_those_they_join_get_the_answers_they_get_alone(
     kind: str, precision: str, load: Load
 ) -> None:
     engine, asked = load(kind, precision), requests()
@@ -56,7 +56,7 @@ def test_who_joins_has_the_answer_it_gets_alone_and_so_have_those_it_joins(
         assert run_open(engine, portions, every) == alone
 
 
-def test_without_kernels_it_is_the_same_but_for_the_last_bits(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_kernels_joining_changes_only_the_last_bits(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(library, "_is_approved", False)
     engine, asked = load("llama", "none"), requests()
     alone = {request.id: run(engine, [request])[request.id].tokens for request in asked}
@@ -64,7 +64,7 @@ def test_without_kernels_it_is_the_same_but_for_the_last_bits(load: Load, monkey
     assert {number: completion.tokens for number, completion in found.items()} == alone
 
 
-def test_what_prompts_begin_with_is_shared_by_those_who_join(load: Load) -> None:
+def test_joining_requests_share_the_cached_prefix(load: Load) -> None:
     engine = load("llama", "int8")
     beginning = torch.randint(3, tiny.VOCABULARY, (130,), generator=torch.Generator().manual_seed(3)).tolist()
     asked = [Request(number, [*beginning, 5 + number, 9], 12) for number in range(6)]
@@ -72,7 +72,7 @@ def test_what_prompts_begin_with_is_shared_by_those_who_join(load: Load) -> None
     assert run_open(engine, [asked[:2], asked[2:5], asked[5:]], 3) == alone
 
 
-def test_it_ends_once_nobody_comes_and_nobody_is_left(load: Load) -> None:
+def test_a_batch_ends_once_the_source_is_empty_and_all_rows_have_ended(load: Load) -> None:
     engine, n_asked = load("llama", "int8"), 0
 
     def source() -> Sequence[Request]:

@@ -73,6 +73,6 @@ def test_what_an_answer_must_begin_with_does_not_count(load: Load) -> None:
     assert rest == pytest.approx(whole.log_probability - first, rel=1e-4)
 
 
-def test_an_answer_without_room_is_certain(load: Load) -> None:
+def test_an_answer_that_may_write_nothing_has_probability_one(load: Load) -> None:
     requests = scored([tiny.requests()[0]._replace(max_new_tokens=0)])
     assert run(load("llama", "none"), requests)[0].log_probability == 0.0

@@ -65,7 +65,7 @@ def test_a_narrow_int8_layer_works() -> None:
 
 
 @torch.inference_mode()
-def test_an_exact_head_has_the_same_bits_alone() -> None:
+def test_a_rowwise_linear_has_the_same_bits_alone() -> None:
     layer, x = linear(96, 5), torch.randn(33, 96)
     head = RowwiseLinear(layer)
     assert error(head(x), layer(x)) < 1e-6
@@ -73,7 +73,7 @@ def test_an_exact_head_has_the_same_bits_alone() -> None:
 
 
 @torch.inference_mode()
-def test_joined_layers_answer_as_each_alone_whoever_is_asked_first() -> None:
+def test_fused_projections_give_each_layers_own_output_in_any_order_of_calls() -> None:
     parts = [linear(outputs=32), linear(outputs=64, bias=False), linear(outputs=96)]
     joined, x, other = FusedProjections(parts), torch.randn(5, 96), torch.randn(5, 96)
     for read in (x, other, x):
@@ -83,7 +83,7 @@ def test_joined_layers_answer_as_each_alone_whoever_is_asked_first() -> None:
     assert error(joined.part(other, 1), parts[1](other)) < 1e-6, "what was kept was of another input"
 
 
-def test_layers_are_joined_where_they_read_the_same() -> None:
+def test_layers_that_read_the_same_input_are_fused() -> None:
     def attention() -> nn.Module:
         return nn.ModuleDict({"q_proj": linear(), "k_proj": linear(), "v_proj": linear(), "out_proj": linear(160)})
 

@@ -41,7 +41,7 @@ def test_an_invented_last_token_is_the_only_one_not_agreed_with(kind: str, load:
     assert found.total - found.same == invented
 
 
-def test_of_nothing_written_nothing_is_compared(load: Load) -> None:
+def test_without_written_tokens_nothing_is_compared(load: Load) -> None:
     engine, requests = load("llama", "none"), tiny.requests(max_new_tokens=0)
     answers = run(engine, requests)
     assert teacher_forced_agreement(engine, requests, [answers[request.id] for request in requests]) == TokenAgreement(

@@ -51,9 +51,7 @@ def test_a_pruned_matrix_in_int8_has_the_same_zeros(written: Written, tmp_path: 
     assert stored.any()
 
 
-def test_an_architecture_whose_matrices_may_lie_the_other_way_round_is_refused(
-    written: Written, tmp_path: Path
-) -> None:
+def test_an_architecture_whose_matrices_may_be_transposed_is_refused(written: Written, tmp_path: Path) -> None:
     _, source = written("gpt2")
     with pytest.raises(ConfigurationError, match="'gpt2'"):
         prepare.write(tiny.spec(source), Recipe("none", sparsity="2:4"), tmp_path)
