@@ -97,11 +97,11 @@ def _answers(engine: TorchEngine) -> dict[int, Sequence[float]]:
 class ReplayedGraph:
     """A stand-in for a CUDA graph: computes the captured step again."""
 
-    def __init__(self, recorded: CapturedStep) -> None:
-        self.recorded = recorded
+    def __init__(self, step: CapturedStep) -> None:
+        self.step = step
 
     def replay(self) -> None:
-        it = self.recorded
+        it = self.step
         it._lengths += 1
         it._scores = it._write(it._tokens, it._lengths)
 
@@ -111,12 +111,12 @@ def on_graphs(on_flash: list[AttentionCall], monkeypatch: pytest.MonkeyPatch) ->
     """Makes steps run as on a GPU with CUDA graphs; gives the list of captured steps."""
     made: list[CapturedStep] = []
 
-    def record(recorded: CapturedStep) -> None:
-        made.append(recorded)
-        recorded._graph = ReplayedGraph(recorded)  # type: ignore[assignment]
+    def capture_graph(step: CapturedStep) -> None:
+        made.append(step)
+        step._graph = ReplayedGraph(step)  # type: ignore[assignment]
 
     monkeypatch.setattr(CaptureContext, "warm", lambda _, launch: launch())
-    monkeypatch.setattr(CapturedStep, "_record", record)
+    monkeypatch.setattr(CapturedStep, "_capture_graph", capture_graph)
     yield made
 
 

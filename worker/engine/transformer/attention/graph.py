@@ -68,7 +68,7 @@ class CapturedStep:
     def run(self, tokens: torch.Tensor, launch: Callable[[], torch.Tensor]) -> torch.Tensor:
         """The scores ``[rows, vocabulary]``; the next run overwrites them. ``launch`` computes them without a graph."""
         if self._graph is None and self._has_run and self._capture.can_capture:
-            self._record()
+            self._capture_graph()
         if self._graph is None:
             self._has_run = True
             self._lengths += 1
@@ -77,7 +77,7 @@ class CapturedStep:
         self._graph.replay()
         return self._scores
 
-    def _record(self) -> None:
+    def _capture_graph(self) -> None:
         graph = torch.cuda.CUDAGraph()
         try:
             # "thread_local": another thread may be loading a new revision of the model, and its calls are not captured.
