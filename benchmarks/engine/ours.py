@@ -10,7 +10,7 @@ import torch
 from benchmarks.engine.workload import Item, Workload, lengths
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Completion, Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.generation.plan import planner
 from worker.generation.room import Room
 

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from benchmarks.engine.workload import VOCABULARY, Size
+from worker.engine.transformer.kernel_check import check_kernels
 from worker.engine.transformer.layers.linear import RowInt8Linear
-from worker.engine.transformer.native.library import library
 from worker.engine.transformer.native.linear import NativeInt8Linear
 
 _WIDTH, _ROWS, _TIMES = 2048, 1024, 7
@@ -28,7 +28,7 @@ def translation_operations(sizes: Sequence[Size]) -> int:
 def int8_operations_per_second() -> float:
     """The best that our int8 kernel, or else torch's, reaches on this core: a large product, quantizing included."""
     torch.set_num_threads(1)
-    kind = RowInt8Linear if library() is None else NativeInt8Linear
+    kind = NativeInt8Linear if check_kernels() else RowInt8Linear
     linear, rows = kind(nn.Linear(_WIDTH, _WIDTH)), torch.randn(_ROWS, _WIDTH)
     with torch.inference_mode():
         taken = seconds(lambda: linear(rows))

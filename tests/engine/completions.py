@@ -1,4 +1,4 @@
-"""A server of OpenAI's completions whose model is a pure function of the prompt, and which can be made to fail."""
+"""A server of OpenAI's completions API that can be made to fail. Its answers are a pure function of the prompt."""
 
 import json
 import time
@@ -17,32 +17,32 @@ KEY = "a-key-of-the-tests"
 
 
 @dataclass
-class Fault:
-    """What one request gets instead of an answer: a status, or (0) a connection that is closed."""
+class ServerFault:
+    """A failure that one request gets instead of an answer: a status, or a closed connection if the status is 0."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b"{}"
-    #: Seconds before that.
+    #: Seconds before the failure.
     delay: float = 0.0
 
 
 class CompletionServer(ThreadingHTTPServer):
-    """``faults`` are met by one request each, first come first served; then every request is answered."""
+    """Each of ``faults`` hits one request, in order of arrival; later requests are answered."""
 
     daemon_threads = True
     request_queue_size = 128
 
     def __init__(self, port: int = 0) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
-        self.faults: list[Fault] = []
-        #: Whether it takes ids as a prompt, and gives those of its answers.
+        super().__init__(("127.0.0.1", port), _CompletionHandler)
+        self.faults: list[ServerFault] = []
+        #: Whether it accepts ids as a prompt, and returns the ids of its answers.
         self.takes_ids, self.gives_ids = True, False
         self.knows_stop = True
-        #: A request that holds this id is met by ``poison``, whenever it comes.
+        #: A request whose prompt contains this id always gets ``poison``.
         self.poisonous: int | None = None
-        self.poison = Fault(500)
-        #: Seconds that an answer takes, and requests above which there is a 429.
+        self.poison = ServerFault(500)
+        #: Seconds that an answer takes, and the concurrent requests above which the server answers 429.
         self.delay, self.most = 0.0, 1000
         self.lock = Lock()
         self.bodies: list[dict[str, Any]] = []
@@ -54,20 +54,20 @@ class CompletionServer(ThreadingHTTPServer):
     def url(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}/v1"
 
-    def fault_for(self, body: dict[str, Any]) -> Fault | None:
+    def fault_for(self, body: dict[str, Any]) -> ServerFault | None:
         if self.poisonous is not None and self.poisonous in body["prompt"]:
             return self.poison
         if self.n_now > self.most:
-            return Fault(429)
+            return ServerFault(429)
         return self.faults.pop(0) if self.faults else None
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _CompletionHandler(BaseHTTPRequestHandler):
     server: CompletionServer
     protocol_version = "HTTP/1.1"
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 — its name there
-        """Says nothing."""
+        """Logs nothing."""
 
     def do_GET(self) -> None:
         self._answer(200, {"data": [{"id": MODEL}]})
@@ -119,11 +119,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(body)
         except ConnectionError:
-            self.close_connection = True  # who asked did not wait
+            self.close_connection = True  # the client has gone
 
 
 def written(prompt: list[int], limit: int, stop: list[str], seed: object = 0) -> tuple[list[int], str, str]:
-    """The ids, the end among them if there is one, the text up to the stop string, and why it ends."""
+    """An answer: its ids with the end token if it wrote one, its text up to the stop string, and its finish reason."""
     ids: list[int] = []
     while len(ids) < limit:
         drawn = crc32(repr(([*prompt, *ids], seed)).encode())
@@ -139,7 +139,7 @@ def written(prompt: list[int], limit: int, stop: list[str], seed: object = 0) ->
 
 @contextmanager
 def completion_server(port: int = 0) -> Iterator[CompletionServer]:
-    """Runs at a free port, or at one where another one ran."""
+    """Runs a server at a free port, or at the port of a server that has ended."""
     with CompletionServer(port) as server:
         thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

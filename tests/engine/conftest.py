@@ -7,26 +7,29 @@ import pytest
 import torch
 
 from tests.engine import tiny
-from worker.engine.transformer.native.library import library
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.kernel_check import check_kernels
 
 pytest.register_assert_rewrite("worker.engine.conformance")
 
-#: The precisions whose answers are the same bits in any batch: fp32 on our kernels alone.
+#: The precisions whose answers have the same bits in any batch; fp32 only on our own kernels.
 same_bits = pytest.mark.parametrize(
     "precision",
-    ["int8", pytest.param("none", marks=pytest.mark.skipif(library() is None, reason="there are no kernels here"))],
+    [
+        "int8",
+        pytest.param("none", marks=pytest.mark.skipif(not check_kernels(), reason="there are no kernels here")),
+    ],
 )
 
-#: A kind of model → what transformers has in memory, and its folder.
+#: Takes a kind of model; gives transformers' model in memory, and the folder it was written to.
 Written = Callable[[str], tuple[Any, Path]]
-#: A kind of model and a precision → our engine.
+#: Takes a kind of model and a precision; gives our engine.
 Load = Callable[[str, str], TorchEngine]
 
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread() -> Iterator[None]:
-    """The products of tiny models are not worth a second thread, which on a busy machine they would only wait for."""
+    """Tiny models run on one thread: on a busy machine they would only wait for a second one."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -35,7 +38,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """Writes each kind of model once a session; nobody changes these folders."""
+    """Writes each kind of model once per session; tests must not change these folders."""
 
     @cache
     def write(kind: str) -> tuple[Any, Path]:
@@ -47,7 +50,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
 
 @pytest.fixture(scope="session")
 def load(written: Written) -> Load:
-    """Loads each kind of model once a session and precision."""
+    """Loads each kind of model once per session and precision."""
 
     @cache
     def load_once(kind: str, quantization: str) -> TorchEngine:
@@ -58,6 +61,6 @@ def load(written: Written) -> Load:
 
 @pytest.fixture
 def llama(tmp_path: Path) -> Path:
-    """A model's folder to be spoilt."""
+    """A model's folder, for a test to damage."""
     tiny.write("llama", tmp_path)
     return tmp_path

@@ -1,6 +1,6 @@
-"""Tiny models with random weights, written to disk as a hub would: safetensors, config and manifest.
+"""Tiny models with random weights, written to disk as a hub would store them: safetensors, config and manifest.
 
-Random weights repeat one token for ever, so the initial spread is large; the tests check that answers vary.
+Small random weights repeat one token for ever, so the initial spread is large; the tests check that answers vary.
 """
 
 # mypy: allow-untyped-calls
@@ -23,9 +23,9 @@ from transformers.utils import logging as transformers_logging
 from lengthwise.models import manifest
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
-#: Its constructors are annotated by halves.
+#: Untyped, because transformers' constructors have incomplete annotations.
 hub: Any = transformers
 
 VOCABULARY = 120
@@ -48,7 +48,7 @@ _CLASSIFIER: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "n
 
 
 def _marian() -> Any:
-    # As converted Opus-MT models are: the start is the pad, which must never be written.
+    # As in converted Opus-MT models, the start token is the padding, which must never be written.
     own = _SEQ2SEQ | {"decoder_start_token_id": PAD, "init_std": 0.02}
     model = hub.MarianMTModel(hub.MarianConfig(**_IDS, **own, bad_words_ids=[[PAD]]))
     return _louder(model, 5, lambda name, module: isinstance(module, torch.nn.Linear) and name != "lm_head")
@@ -60,7 +60,7 @@ def _bart() -> Any:
 
 
 def _louder(model: Any, factor: float, wanted: Callable[[str, Any], bool]) -> Any:
-    """With tied embeddings a random model of this kind repeats its input, unless other weights drown it."""
+    """Scales the chosen weights: with tied embeddings a random model repeats its input unless others outweigh them."""
     for name, module in model.named_modules():
         if wanted(name, module):
             module.weight.data *= factor
@@ -71,12 +71,12 @@ _T5: dict[str, Any] = {
     "vocab_size": VOCABULARY, "d_model": 64, "d_kv": 32, "d_ff": 128, "num_layers": 2, "num_heads": 2,
     "decoder_start_token_id": PAD, "initializer_factor": 4.0,
 }  # fmt: skip
-#: Layers see a window of 20 tokens and everything by turns. Tied, a random model of this kind repeats its input.
+#: Sliding windows of 20 tokens alternate with full attention. With tied embeddings a random model repeats its input.
 _GEMMA: dict[str, Any] = {
     "head_dim": 32, "query_pre_attn_scalar": 24, "sliding_window": 20, "tie_word_embeddings": False,
     "layer_types": ["sliding_attention", "full_attention"],
 }  # fmt: skip
-#: As T5 1.1, Flan and mT5 are.
+#: As in T5 1.1, Flan-T5 and mT5.
 _GATED: dict[str, Any] = {"feed_forward_proj": "gated-gelu", "tie_word_embeddings": False}
 
 
@@ -105,7 +105,7 @@ DECODERS: dict[str, Callable[[], Any]] = {
     "qwen3": lambda: hub.Qwen3ForCausalLM(hub.Qwen3Config(**_IDS, **_DECODER, head_dim=32)),
     "mistral": lambda: hub.MistralForCausalLM(hub.MistralConfig(**_IDS, **_DECODER, sliding_window=20)),
     "gemma": lambda: hub.GemmaForCausalLM(hub.GemmaConfig(**_IDS, **_DECODER, head_dim=32)),
-    # Caps so low that they are felt.
+    # Caps so low that they change scores.
     "gemma2": lambda: hub.Gemma2ForCausalLM(
         hub.Gemma2Config(
             **_IDS, **_DECODER, **_GEMMA,
@@ -123,10 +123,10 @@ DECODERS: dict[str, Callable[[], Any]] = {
     "smollm3": lambda: hub.SmolLM3ForCausalLM(hub.SmolLM3Config(**_IDS, **_DECODER, no_rope_layers=[1, 0])),
     "starcoder2": lambda: hub.Starcoder2ForCausalLM(hub.Starcoder2Config(**_IDS, **_DECODER, sliding_window=20)),
 }  # fmt: skip
-#: Their steps cannot be recorded on a GPU: soft caps and biases are beyond its attention.
-NOT_RECORDED = ("gemma2", "t5", "t5_gated", "mt5")
+#: Their steps cannot be captured as CUDA graphs: the flash kernel supports neither soft caps nor biases.
+NOT_CAPTURED = ("gemma2", "t5", "t5_gated", "mt5")
 GENERATIVE = ENCODER_DECODERS | DECODERS
-#: One that no stepper knows, so that transformers' generate runs it.
+#: A family that our attention does not support, so that transformers' generate runs it.
 UNFITTING: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: hub.GPT2LMHeadModel(
         hub.GPT2Config(**_IDS, n_embd=64, n_layer=2, n_head=2, n_positions=128, initializer_range=0.4)
@@ -150,7 +150,7 @@ EMBEDDERS: dict[str, Callable[[], Any]] = {
     "embed-camembert": lambda: hub.CamembertModel(hub.CamembertConfig(**_CLASSIFIER, **_ENCODER)),
     "embed-electra": lambda: hub.ElectraModel(hub.ElectraConfig(**_CLASSIFIER, **_ENCODER, embedding_size=32)),
 }
-#: Those whose attention is their own: a plain mask, and no int8.
+#: Families that run on their own attention, with a plain mask and without int8.
 UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "deberta-v2": lambda: hub.DebertaV2ForSequenceClassification(
         hub.DebertaV2Config(
@@ -165,7 +165,7 @@ EVERY = GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS
 
 
 def write(kind: str, folder: Path) -> Any:
-    """Writes the model of this kind and returns it as transformers made it."""
+    """Writes a model of this kind; returns transformers' model in memory."""
     torch.manual_seed(8 if kind == "bart" else 7)
     model = EVERY[kind]().eval()
     transformers_logging.disable_progress_bar()
@@ -176,7 +176,7 @@ def write(kind: str, folder: Path) -> Any:
 
 
 def write_tokenizer(folder: Path) -> None:
-    """A word for each id, in which texts of such words are found again."""
+    """Writes a tokenizer with one word for each id; ``text`` gives such words."""
     tokenizer = Tokenizer(WordLevel({text([token]): token for token in range(VOCABULARY)}, unk_token=text([START])))
     tokenizer.pre_tokenizer = Split(Regex("w[0-9]{3} "), "isolated")
     tokenizer.decoder = Fuse()
@@ -184,7 +184,7 @@ def write_tokenizer(folder: Path) -> None:
 
 
 def text(tokens: Sequence[int]) -> str:
-    """What the tokenizer of every tiny model makes of ids: five characters each."""
+    """The text of ids by every tiny model's tokenizer: five characters for each id."""
     return "".join(f"w{token:03d} " for token in tokens)
 
 
@@ -197,7 +197,7 @@ def load(folder: Path, quantization: str = "none", kind: str = "generate") -> To
 
 
 def requests(max_new_tokens: int = 12, lengths: tuple[int, ...] = (7, 3, 40, 12, 7, 33, 50)) -> list[Request]:
-    """Made-up inputs of mixed lengths."""
+    """Requests with random ids, of mixed lengths."""
     draw = random.Random(3)
     inputs = [[draw.randrange(3, VOCABULARY) for _ in range(length)] for length in lengths]
     return [Request(number, tokens, max_new_tokens) for number, tokens in enumerate(inputs)]
@@ -209,9 +209,9 @@ def edit_config(folder: Path, **changes: Any) -> None:
 
 
 def choose_end(folder: Path, asked: Sequence[Request]) -> int:
-    """Makes an end of an id that some of the answers hold, about half of them: random models seldom end by themselves.
+    """Makes an id that about half of the answers contain the model's end token, and returns it.
 
-    The manifest then lists ``config.json`` as it is. Returns that id.
+    Random models seldom end by themselves. Writes the new ``config.json`` into the manifest.
     """
     answers = [set(answer.tokens) for answer in load(folder).generate(asked)]
     end = min(range(3, VOCABULARY), key=lambda token: abs(2 * sum(token in answer for answer in answers) - len(asked)))

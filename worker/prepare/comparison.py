@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Completion, Request
-from worker.engine.transformer.shrink.agreement import forced
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.shrink.agreement import teacher_forced_agreement
 from worker.generation.plan import planner
 from worker.prepare.sample import Sample, batches
 
@@ -102,7 +102,7 @@ def _forced_top1(
         return None
     same = count = 0
     for batch in cuts:
-        found = forced(after.engine, batch, [before.answers[request.id] for request in batch])
+        found = teacher_forced_agreement(after.engine, batch, [before.answers[request.id] for request in batch])
         same, count = same + found.same, count + found.total
         advance(len(batch))
     return share(same, count)

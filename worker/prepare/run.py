@@ -15,9 +15,9 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import EngineError
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink import prepare as engine
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.engine.transformer.torch_engine import TorchEngine
 from worker.engine.transformer.weights import loading
 from worker.prepare import comparison, report, source
 from worker.prepare.comparison import Side

@@ -1,4 +1,4 @@
-"""Our own kernels: what torch computes, the same bits in any company, and a way on without a compiler."""
+"""Our C kernels compute what torch does, with the same bits in any batch; without a compiler torch takes over."""
 
 import ctypes
 import logging
@@ -18,25 +18,31 @@ from transformers.models.llama.modeling_llama import apply_rotary_pos_emb
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import run
-from worker.engine.transformer.attention import native as attention
-from worker.engine.transformer.attention.interface import Call
-from worker.engine.transformer.layers.head import fold_bias
-from worker.engine.transformer.layers.linear import RowInt8Linear
+from worker.engine.transformer.attention import native_backend as attention
+from worker.engine.transformer.attention.interface import AttentionCall
+from worker.engine.transformer.kernel_check import check_kernels
+from worker.engine.transformer.layers.linear import RowInt8Linear, fold_logits_bias
 from worker.engine.transformer.layers.norm import fuse_norms
-from worker.engine.transformer.layers.shortcuts import shorten
+from worker.engine.transformer.layers.replacement import bypass_call_overhead
 from worker.engine.transformer.native import library
-from worker.engine.transformer.native.exact import NativeLinear
-from worker.engine.transformer.native.fused import GatedMlp, LayerNorm, RmsNorm
-from worker.engine.transformer.native.linear import Before, NativeInt8Linear
-from worker.engine.transformer.native.tokens import greatest, rotated, store
+from worker.engine.transformer.native.fused import LayerNorm, RmsNorm, SwigluFeedForward
+from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear, NativeLinear
+from worker.engine.transformer.native.tokens import argmax, rotated, store_kv
 
-needs_kernels = pytest.mark.skipif(library.library() is None, reason="no C compiler, or a processor without AVX2")
+needs_kernels = pytest.mark.skipif(not check_kernels(), reason="no C compiler, or a processor without AVX2")
 
 
 def forget() -> None:
-    """The next who asks finds the kernels anew."""
-    library.compiled.cache_clear()
-    library.library.cache_clear()
+    """Drops the kernels and their verdict, so that the next check compiles or loads them again."""
+    library.compiled_kernels.cache_clear()
+    library.set_verdict(None)
+
+
+@pytest.fixture(autouse=True)
+def checked_again() -> Iterator[None]:
+    """After a test that dropped the kernels, checks them again for the next one."""
+    yield
+    check_kernels()
 
 
 def error(found: torch.Tensor, expected: torch.Tensor) -> float:
@@ -50,27 +56,27 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 @pytest.fixture(autouse=True)
 def threads() -> Iterator[Callable[[int], None]]:
-    """Sets torch's threads; whoever did, they are after the test as they were."""
+    """Gives the function that sets torch's threads, and restores their number after each test."""
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
 
 
-BEFORE: dict[Before, Callable[[torch.Tensor], torch.Tensor]] = {
-    Before.NOTHING: lambda x: x,
-    Before.RELU: functional.relu,
-    Before.SILU: functional.silu,
-    Before.GATED_SILU: lambda x: functional.silu(x[..., :90]) * x[..., 90:],
+BEFORE: dict[InputActivation, Callable[[torch.Tensor], torch.Tensor]] = {
+    InputActivation.NOTHING: lambda x: x,
+    InputActivation.RELU: functional.relu,
+    InputActivation.SILU: functional.silu,
+    InputActivation.SWIGLU: lambda x: functional.silu(x[..., :90]) * x[..., 90:],
 }
 
 
 @needs_kernels
-@pytest.mark.parametrize("before", list(Before), ids=lambda before: before.name)
+@pytest.mark.parametrize("before", list(InputActivation), ids=lambda before: before.name)
 @pytest.mark.parametrize("outputs", [1, 7, 16, 70])
 @torch.inference_mode()
-def test_int8_with_what_comes_before_is_within_a_fortieth(before: Before, outputs: int) -> None:
-    layer = linear(90, outputs)  # neither inputs nor outputs fill the kernel's vectors
-    x = torch.randn(3, 5, 180 if before is Before.GATED_SILU else 90)
+def test_int8_with_an_input_activation_is_within_a_fortieth(before: InputActivation, outputs: int) -> None:
+    layer = linear(90, outputs)  # sizes that do not fill the kernel's vectors
+    x = torch.randn(3, 5, 180 if before is InputActivation.SWIGLU else 90)
     assert error(NativeInt8Linear(layer, before)(x), layer(BEFORE[before](x))) < 0.025
 
 
@@ -85,7 +91,7 @@ def test_int8_with_what_comes_before_is_within_a_fortieth(before: Before, output
 @torch.inference_mode()
 def test_a_row_has_the_same_bits_among_any_neighbours(rows: int, place: int, loudness: float, n_threads: int) -> None:
     torch.set_num_threads(n_threads)
-    layer = NativeInt8Linear(linear(97, 50), Before.SILU)
+    layer = NativeInt8Linear(linear(97, 50), InputActivation.SILU)
     row = torch.randn(97, generator=torch.Generator().manual_seed(place))
     batch = torch.randn(rows, 97) * loudness
     batch[place % rows] = row
@@ -103,20 +109,20 @@ def test_fp32_is_exact_and_a_row_has_the_same_bits_among_any_neighbours(
     layer = linear(inputs, outputs)
     x = torch.randn(rows, inputs)
     found = NativeLinear(layer)(x)
-    # Few outputs may be small beside what they are the sum of.
+    # An output may be small beside the summands that cancel in it, so the error is measured by their sum.
     summed = x.abs() @ layer.weight.abs().T + layer.bias.abs()
     assert ((found - layer(x)).abs() <= 1e-6 * summed).all()
     assert torch.equal(NativeLinear(layer)(x[rows // 2 :])[0], found[rows // 2])
 
 
-#: Lesser processors, and what this one must have to run the branches that are theirs.
+#: Older processors, and the feature that this one must have to run the code compiled for them.
 PROCESSORS = {"haswell": "avx2", "alderlake": "avx_vnni", "icelake-server": "avx512_vnni"}
 
 
 @needs_kernels
 @pytest.mark.parametrize(("processor", "feature"), PROCESSORS.items())
 @torch.inference_mode()
-def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike(
+def test_code_for_older_processors_gives_the_same_answers(
     processor: str, feature: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     features = library._processor().split()
@@ -127,7 +133,7 @@ def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     forget()
     try:
-        assert library.library() is not None
+        assert check_kernels()
         their_exact, their_int8 = answers()
     finally:
         forget()
@@ -137,12 +143,16 @@ def test_the_branches_of_lesser_processors_are_right_and_all_of_eight_bits_alike
 
 
 def answers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
-    """fp32's and int8's of layers whose inputs and outputs fill no vector or tile, for up to 70 rows."""
+    """fp32 and int8 outputs for 1 to 70 rows, of layers whose sizes do not fill vectors and tiles."""
     layers = [linear(inputs, outputs) for inputs, outputs in ((1, 3), (97, 50), (300, 70))]
     torch.manual_seed(2)
     calls = [(layer, torch.randn(rows, layer.in_features)) for rows in range(1, 71) for layer in layers]
     exact = [NativeLinear(layer)(x) for layer, x in calls]
-    int8 = [NativeInt8Linear(layer, before)(x) for before in (Before.NOTHING, Before.RELU) for layer, x in calls]
+    int8 = [
+        NativeInt8Linear(layer, before)(x)
+        for before in (InputActivation.NOTHING, InputActivation.RELU)
+        for layer, x in calls
+    ]
     return exact, int8
 
 
@@ -158,8 +168,8 @@ def test_a_row_of_zeros_gives_the_bias_and_one_of_a_sign_keeps_it() -> None:
 
 def memory(
     lengths: list[int], heads: int, size: int, dtype: torch.dtype
-) -> tuple[attention.Rows, torch.Tensor, torch.Tensor]:
-    """Rows with room of their own; what lies behind each row's end must not be read, and is no number."""
+) -> tuple[attention.NativeRowLayout, torch.Tensor, torch.Tensor]:
+    """Random keys and values of rows, each with three unused positions. These hold NaN, so that reading them shows."""
     capacities = [length + 3 for length in lengths]
     starts = [0, *accumulate(capacities)]
     keys, values = (torch.full((starts[-1] * heads, size), torch.nan, dtype=dtype) for _ in range(2))
@@ -167,18 +177,18 @@ def memory(
         for head in range(heads):
             first = start * heads + head * capacity
             keys[first : first + length], values[first : first + length] = torch.randn(2, length, size)
-    return attention.Rows(starts[:-1], capacities, lengths), keys, values
+    return attention.NativeRowLayout(starts[:-1], capacities, lengths), keys, values
 
 
-def own(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.Tensor:
-    """``[heads, length, size]`` of one row."""
+def keys_of_row(store: torch.Tensor, lengths: list[int], row: int, heads: int) -> torch.Tensor:
+    """The keys or values of one row, ``[heads, length, size]``."""
     capacities = [length + 3 for length in lengths]
     first = sum(capacities[:row]) * heads
     part = store[first : first + capacities[row] * heads].view(heads, capacities[row], -1)
     return part[:, : lengths[row]].float()
 
 
-def squeezed(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
+def softcapped(scores: torch.Tensor, softcap: float | None) -> torch.Tensor:
     return scores if softcap is None else torch.tanh(scores / softcap) * softcap
 
 
@@ -198,7 +208,7 @@ ATTENTION = {
 @settings(max_examples=60, deadline=None)
 @given(**ATTENTION)
 @torch.inference_mode()
-def test_one_token_a_row_sees_its_row(
+def test_in_a_decode_step_each_token_sees_its_row(
     lengths: list[int],
     shared: int,
     repeats: int,
@@ -212,11 +222,13 @@ def test_one_token_a_row_sees_its_row(
     rows, keys, values = memory(lengths, shared, size, dtype)
     heads = shared * repeats
     query, bias = torch.randn(len(lengths), heads, size), torch.randn(1, heads, 1, max(lengths))
-    call = Call(query, keys, values, 0.3, bias, window, softcap)
+    call = AttentionCall(query, keys, values, 0.3, bias, window, softcap)
     found = attention.attend(rows, call, query, shared)
     for row, length in enumerate(lengths):
-        key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
-        scores = squeezed((key @ query[row][:, :, None])[..., 0] * 0.3, softcap) + bias[0, :, 0, :length]
+        key, value = (
+            keys_of_row(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values)
+        )
+        scores = softcapped((key @ query[row][:, :, None])[..., 0] * 0.3, softcap) + bias[0, :, 0, :length]
         scores[:, : max(0, length - (window or length))] = -torch.inf
         expected = torch.softmax(scores, -1)[:, None] @ value
         assert torch.allclose(found[row], expected[:, 0], rtol=1e-4, atol=1e-5)
@@ -241,16 +253,18 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
     rows, keys, values = memory(lengths, shared, size, dtype)
     heads, new = shared * repeats, [length - known for length in lengths]
     query = torch.randn(sum(new), heads, size)
-    call = Call(query, keys, values, 0.3, None, window, softcap)
+    call = AttentionCall(query, keys, values, 0.3, None, window, softcap)
     found = attention.attend_prompts(rows, call, query, shared, known)
     parts = (packed.split_with_sizes(new) for packed in (query, found))
     for row, (packed, answers) in enumerate(zip(*parts, strict=True)):
-        key, value = (own(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values))
+        key, value = (
+            keys_of_row(store, lengths, row, shared).repeat_interleave(repeats, 0) for store in (keys, values)
+        )
         places = torch.arange(lengths[row])
         seen = places <= places[known:, None]
         if window is not None:
             seen &= places > places[known:, None] - window
-        scores = squeezed(packed.transpose(0, 1) @ key.transpose(1, 2) * 0.3, softcap)
+        scores = softcapped(packed.transpose(0, 1) @ key.transpose(1, 2) * 0.3, softcap)
         expected = torch.softmax(scores.masked_fill(~seen, -torch.inf), -1) @ value
         assert torch.allclose(answers, expected.transpose(0, 1), rtol=1e-4, atol=1e-5)
 
@@ -260,7 +274,7 @@ def test_each_token_of_a_prompt_sees_its_row_up_to_itself(
     ("norm", "ours"), [(nn.RMSNorm(48, eps=1e-5), RmsNorm), (nn.LayerNorm(48), LayerNorm)], ids=["rms", "layer"]
 )
 @torch.inference_mode()
-def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Module]) -> None:
+def test_only_real_norms_are_replaced(norm: nn.Module, ours: type[nn.Module]) -> None:
     for parameter in norm.parameters():
         parameter.data.normal_()
     model, x = nn.ModuleDict({"norm": norm, "other": nn.GroupNorm(4, 48)}), torch.randn(7, 48) * 3 + 100
@@ -275,23 +289,23 @@ def test_a_norm_is_replaced_where_it_is_one(norm: nn.Module, ours: type[nn.Modul
 @settings(max_examples=60, deadline=None)
 @given(rows=st.integers(1, 5), columns=st.integers(1, 5000), few=st.booleans(), n_threads=st.integers(1, 2))
 @torch.inference_mode()
-def test_the_greatest_score_is_the_first_of_equals(rows: int, columns: int, few: bool, n_threads: int) -> None:
+def test_argmax_is_the_first_of_equal_scores(rows: int, columns: int, few: bool, n_threads: int) -> None:
     torch.set_num_threads(n_threads)
     scores = torch.randint(-3, 3, (rows, columns)).float() if few else torch.randn(rows, 2 * columns)[:, columns:]
-    assert greatest(scores) == [row.index(max(row)) for row in scores.tolist()]
+    assert argmax(scores) == [row.index(max(row)) for row in scores.tolist()]
 
 
 @needs_kernels
 @torch.inference_mode()
-def test_scores_that_are_no_numbers_give_some_place_all_the_same() -> None:
+def test_argmax_of_scores_without_numbers_is_still_a_valid_index() -> None:
     for spoilt in (torch.nan, -torch.inf, torch.inf):
-        assert all(0 <= place < 1500 for place in greatest(torch.full((2, 1500), spoilt)))
+        assert all(0 <= place < 1500 for place in argmax(torch.full((2, 1500), spoilt)))
 
 
 @needs_kernels
 @pytest.mark.parametrize("precision", ["int8", "none"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2", "qwen3", "mistral", "gemma", "gemma2"])
-def test_heads_are_turned_by_ours(kind: str, precision: str, load: Load) -> None:
+def test_models_use_our_rotary_embedding(kind: str, precision: str, load: Load) -> None:
     layers = load(kind, precision).model.model.layers
     turns = {type(layer.self_attn).forward.__globals__["apply_rotary_pos_emb"].__module__ for layer in layers}
     assert turns == {"worker.engine.transformer.native.rotary"}
@@ -301,7 +315,7 @@ def test_heads_are_turned_by_ours(kind: str, precision: str, load: Load) -> None
 @settings(max_examples=40, deadline=None)
 @given(tokens=st.integers(1, 20), heads=st.integers(1, 4), size=st.sampled_from([16, 64, 80]))
 @torch.inference_mode()
-def test_a_turn_is_transformers_own(tokens: int, heads: int, size: int) -> None:
+def test_our_rotary_embedding_is_transformers_own(tokens: int, heads: int, size: int) -> None:
     x = torch.randn(1, tokens, 2 * heads, size)[:, :, heads:].transpose(1, 2)
     angles = torch.randn(1, tokens, size // 2).repeat(1, 1, 2) * 100
     cos, sin = angles.cos(), angles.sin()
@@ -313,26 +327,26 @@ def test_a_turn_is_transformers_own(tokens: int, heads: int, size: int) -> None:
 @pytest.mark.parametrize(("precision", "dtype"), [("int8", torch.float16), ("none", torch.float32)])
 @pytest.mark.parametrize("kind", ["llama", "marian", "t5"])
 @torch.inference_mode()
-def test_int8_models_keep_keys_and_values_as_halves_and_exact_ones_do_not(
+def test_int8_models_have_an_fp16_kv_cache_and_fp32_models_do_not(
     kind: str, precision: str, dtype: torch.dtype, load: Load
 ) -> None:
     engine = load(kind, precision)
     stepper: Any = engine.stepper([[5, 6, 7], [5, 9, 8, 7, 6]])
     stepper.start()
     stepper.step(torch.tensor([9, 10]))
-    caches = [stepper.cache] if kind == "llama" else [stepper._past, stepper._looked_at]
+    caches = [stepper.cache] if kind == "llama" else [stepper._past, stepper._cross]
     assert {layer.keys.dtype for cache in caches for layer in cache.layers} == {dtype}
 
 
 @needs_kernels
 @torch.inference_mode()
-def test_new_keys_and_values_go_to_their_places_and_none_is_infinite() -> None:
+def test_new_keys_and_values_go_to_their_places_and_stay_finite() -> None:
     keys, values = torch.randn(2, 3, 2, 16)
     keys[0, 0, :2] = torch.tensor([1e6, -1e6])
     places = torch.tensor([[8, 0, 4], [2, 1, 2]])
     for dtype in (torch.float32, torch.float16):
         all_keys, all_values = torch.zeros(2, 12, 16, dtype=dtype)
-        store(keys, values, all_keys, all_values, places)
+        store_kv(keys, values, all_keys, all_values, places)
         for kept, new in ((all_keys, keys), (all_values, values)):
             expected = torch.zeros(12, 16)
             for token, (place, apart) in enumerate(places.T.tolist()):
@@ -342,29 +356,29 @@ def test_new_keys_and_values_go_to_their_places_and_none_is_infinite() -> None:
 
 
 @torch.inference_mode()
-def test_shorter_ways_lead_to_the_same_answer() -> None:
+def test_bypassing_call_overhead_changes_no_answer() -> None:
     model = tiny.GENERATIVE["llama"]().eval()
     kinds, ids = [type(module) for module in model.modules()], torch.tensor([[5, 6, 7]])
     expected = model(input_ids=ids).logits
-    shorten(model)
+    bypass_call_overhead(model)
     assert torch.equal(model(input_ids=ids).logits, expected)
     assert all(isinstance(module, kind) for module, kind in zip(model.modules(), kinds, strict=True))
 
 
 @needs_kernels
 @pytest.mark.parametrize("kind", ["llama", "qwen3", "mistral"])
-def test_the_feed_forward_layers_of_a_gated_model_are_ours(kind: str, load: Load) -> None:
+def test_swiglu_feed_forward_layers_are_ours(kind: str, load: Load) -> None:
     model = load(kind, "int8").model
-    assert sum(type(module) is GatedMlp for module in model.modules()) == model.config.num_hidden_layers
+    assert sum(type(module) is SwigluFeedForward for module in model.modules()) == model.config.num_hidden_layers
 
 
 @torch.inference_mode()
-def test_the_final_bias_is_added_by_the_head_alone() -> None:
+def test_the_logits_bias_moves_into_the_last_layer() -> None:
     model = tiny.GENERATIVE["marian"]().eval()
     model.final_logits_bias.normal_()
     ids = {"input_ids": torch.tensor([[5, 6, 7]]), "decoder_input_ids": torch.tensor([[1, 9]])}
     expected = model(**ids).logits
-    fold_bias(model)
+    fold_logits_bias(model)
     assert model.lm_head.bias is not None
     assert error(model(**ids).logits, expected) < 1e-6
 
@@ -396,13 +410,13 @@ def test_without_kernels_a_model_answers_on_torch_and_the_log_says_why(
     assert not list(tmp_path.glob("lengthwise/*")), "nothing half-made stays"
 
 
-#: Of each kernel, the place of its output among its arguments.
+#: For each kernel, the index of its output among its arguments.
 OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm": 2, "layer_norm": 3}
 OUTPUTS |= {"greatest": 3, "store": 6, "rotate": 5}
 
 
-class Broken:
-    """The kernels, one of which spoils the first number of its output."""
+class BrokenKernels:
+    """Kernels of which one writes a wrong first number into its output."""
 
     def __init__(self, kernels: ctypes.CDLL, name: str) -> None:
         self._kernels, self._name = kernels, name
@@ -424,33 +438,31 @@ class Broken:
 def test_kernels_that_compute_wrongly_are_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Broken(library.kernels(), name)
-    library.library.cache_clear()
-    monkeypatch.setattr(library, "compiled", lambda: broken)
-    try:
-        assert library.library() is None
-    finally:
-        library.library.cache_clear()
+    broken = BrokenKernels(library.kernels(), name)
+    monkeypatch.setattr(library, "_is_approved", None)
+    monkeypatch.setattr(library, "compiled_kernels", lambda: broken)
+    assert not check_kernels()
+    assert library.usable_kernels() is None
     assert "the kernels compute wrongly here" in caplog.text
 
 
 @needs_kernels
-def test_kernels_are_compiled_once_and_kept(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_kernels_are_compiled_once_and_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made_at = []
     for _ in range(2):
         forget()
-        assert library.library() is not None
+        assert check_kernels()
+        assert library.usable_kernels() is not None
         (kept,) = (tmp_path / "lengthwise").iterdir()
         made_at.append(kept.stat().st_mtime_ns)
     assert made_at[0] == made_at[1]
 
 
 @needs_kernels
-def test_where_nothing_may_be_kept_they_are_compiled_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_kernels_are_compiled_even_if_they_cannot_be_cached(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     forget()
-    assert library.library() is not None
+    assert check_kernels()
+    assert library.usable_kernels() is not None

@@ -1,4 +1,4 @@
-"""A tiny Marian, converted for CTranslate2 beside its own files; imported only where that is installed."""
+"""Converts a tiny Marian for CTranslate2, inside its own folder. Import this only where ctranslate2 is installed."""
 
 # mypy: allow-untyped-calls
 # ctranslate2 ships few annotations.
@@ -11,12 +11,12 @@ from ctranslate2.converters.transformers import MarianMTLoader
 from lengthwise.models import manifest
 from lengthwise.models.catalog import ModelSpec
 from tests.engine import tiny
-from worker.engine.ctranslate2_engine import FOLDER
+from worker.engine.ctranslate2 import FOLDER
 
 
 class _Loader(MarianMTLoader):  # type: ignore[misc]
     def _remove_pad_weights(self, spec: Any) -> None:
-        """Real Marians have the pad as their last id; this one's is the first."""
+        """Reads the vocabulary as it is: real Marians have the padding as their last id, this one as its first."""
 
 
 def convert(folder: Path, end: int, quantization: str | None = None) -> None:

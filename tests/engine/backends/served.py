@@ -1,4 +1,4 @@
-"""A model of this installation that runs on a server of the tests."""
+"""A model specification whose model runs on the tests' completion server."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.engine.completions import MODEL, CompletionServer
 
 
 def served(folder: Path, server: CompletionServer, **options: Any) -> ModelSpec:
-    """Its folder has no weights; ``options`` are those of its table ``server``."""
+    """The model's folder has no weights; ``options`` are those of its table ``server``."""
     folder.mkdir(exist_ok=True)
     config = {"max_position_embeddings": 128, "eos_token_id": tiny.END, "vocab_size": tiny.VOCABULARY}
     (folder / "config.json").write_text(json.dumps(config))

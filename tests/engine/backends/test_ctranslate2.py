@@ -1,4 +1,4 @@
-"""The engine ctranslate2, where the extra of that name is installed."""
+"""The engine ``ctranslate2``; skipped where the extra ``ctranslate2`` is not installed."""
 
 import logging
 import shutil
@@ -15,11 +15,11 @@ from tests.engine.backends import converted
 from tests.engine.models.test_conformance import asked
 from worker.engine import registry
 from worker.engine.conformance import DecodingConformance, Subject
-from worker.engine.ctranslate2_engine import FOLDER, CTranslate2Engine
+from worker.engine.ctranslate2 import FOLDER, CTranslate2Engine
 from worker.engine.protocol import EngineError, Request
 
 
-class CTranslate2(DecodingConformance):
+class ConvertedMarian(DecodingConformance):
     supports_stop = supports_sampling = False
     supports_beams = True
     quantization = ""
@@ -31,7 +31,7 @@ class CTranslate2(DecodingConformance):
         return Subject(CTranslate2Engine.load(converted.spec(folder, cls.quantization)), asked(), tiny.text)
 
 
-class TestExact(CTranslate2):
+class TestExact(ConvertedMarian):
     quantization = "none"
 
     def test_its_answers_are_those_of_torch(self, subject: Subject, tmp_path: Path) -> None:
@@ -40,9 +40,9 @@ class TestExact(CTranslate2):
         assert subject.run() == Subject(tiny.load(tmp_path), asked()).run()
 
 
-class TestInt8(CTranslate2):
+class TestInt8(ConvertedMarian):
     quantization = "int8"
-    # Which it does not promise: it quantizes by row, and its products choose their kernels by shape.
+    # It quantizes row by row, but chooses kernels by shape, so it does not promise the same bits in any batch.
     is_batch_invariant = False
 
 

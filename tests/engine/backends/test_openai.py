@@ -1,4 +1,4 @@
-"""The engine ``openai`` against a real server, which refuses, fails, dawdles and dies."""
+"""The engine ``openai`` against a real HTTP server that refuses, fails, is slow or goes away."""
 
 import logging
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.moderate import ModerateOptions
 from tests.engine import tiny
 from tests.engine.backends.served import served
-from tests.engine.completions import KEY, CompletionServer, Fault, completion_server, written
+from tests.engine.completions import KEY, CompletionServer, ServerFault, completion_server, written
 from tests.servers import wait_until
 from worker.engine import registry
 from worker.engine.openai import queue
@@ -60,21 +60,21 @@ def test_it_is_found_by_its_name_and_asks_nobody_before_its_first_batch(
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 def test_what_passes_is_tried_again(server: CompletionServer, tmp_path: Path, status: int) -> None:
-    server.faults = [Fault(status) for _ in range(3)]
+    server.faults = [ServerFault(status) for _ in range(3)]
     engine, requests = OpenAIEngine.load(served(tmp_path, server)), many()
     assert is_right(requests, list(engine.generate(requests)))
     assert len(server.bodies) == len(requests) + 3
 
 
 def test_a_connection_that_breaks_is_tried_again(server: CompletionServer, tmp_path: Path) -> None:
-    server.faults = [Fault(), Fault()]
+    server.faults = [ServerFault(), ServerFault()]
     engine, requests = OpenAIEngine.load(served(tmp_path, server)), many(10)
     assert is_right(requests, list(engine.generate(requests)))
     assert len(server.bodies) == 12
 
 
 def test_nothing_is_sent_while_the_server_wants_to_be_left_alone(server: CompletionServer, tmp_path: Path) -> None:
-    server.faults = [Fault(429, {"Retry-After": "1"})]
+    server.faults = [ServerFault(429, {"Retry-After": "1"})]
     engine, requests = OpenAIEngine.load(served(tmp_path, server, max_concurrency=1)), many(3)
     assert is_right(requests, list(engine.generate(requests)))
     first, *others = server.began_at
@@ -108,7 +108,7 @@ def test_never_more_at_once_than_allowed(server: CompletionServer, tmp_path: Pat
 
 
 def test_completions_come_as_they_finish(server: CompletionServer, tmp_path: Path) -> None:
-    server.poisonous, server.poison = 110, Fault(500, delay=0.3)
+    server.poisonous, server.poison = 110, ServerFault(500, delay=0.3)
     requests = [Request(0, [110], 4), *many(8)[1:]]
     completions = OpenAIEngine.load(served(tmp_path, server)).generate(requests)
     assert sorted(next(completions).id for _ in range(7)) == list(range(1, 8))
@@ -116,9 +116,11 @@ def test_completions_come_as_they_finish(server: CompletionServer, tmp_path: Pat
         next(completions)
 
 
-@pytest.mark.parametrize("fault", [Fault(400), Fault(413), Fault(422), Fault(500), Fault()])
+@pytest.mark.parametrize(
+    "fault", [ServerFault(400), ServerFault(413), ServerFault(422), ServerFault(500), ServerFault()]
+)
 def test_a_request_that_the_server_cannot_answer_is_alone_to_fail_and_nothing_is_told_of_it(
-    server: CompletionServer, tmp_path: Path, fault: Fault, caplog: pytest.LogCaptureFixture
+    server: CompletionServer, tmp_path: Path, fault: ServerFault, caplog: pytest.LogCaptureFixture
 ) -> None:
     fault.body = f'{{"error": "cannot continue {SECRET}"}}'.encode()
     server.poisonous, server.poison = SECRET, fault
@@ -135,7 +137,7 @@ def test_a_request_that_the_server_cannot_answer_is_alone_to_fail_and_nothing_is
 def test_a_request_that_takes_too_long_is_its_own_fault_while_the_server_answers_others(
     server: CompletionServer, tmp_path: Path
 ) -> None:
-    server.poisonous, server.poison = SECRET, Fault(200, delay=0.5)
+    server.poisonous, server.poison = SECRET, ServerFault(200, delay=0.5)
     engine = OpenAIEngine.load(served(tmp_path, server, timeout_seconds=0.2))
     with pytest.raises(EngineError, match=r"no answer within 0\.2 s"):
         list(engine.generate([Request(0, [SECRET], 4)]))
@@ -145,7 +147,7 @@ def test_a_request_that_takes_too_long_is_its_own_fault_while_the_server_answers
 def test_a_batch_in_which_nothing_is_answered_for_long_ends_before_all_of_it_failed(
     server: CompletionServer, tmp_path: Path
 ) -> None:
-    server.poisonous, server.poison = SECRET, Fault(200, delay=0.6)
+    server.poisonous, server.poison = SECRET, ServerFault(200, delay=0.6)
     engine = OpenAIEngine.load(served(tmp_path, server, timeout_seconds=0.2))
     with pytest.raises(EngineError):
         list(engine.generate([Request(number, [SECRET], 4) for number in range(40)]))
@@ -154,7 +156,7 @@ def test_a_batch_in_which_nothing_is_answered_for_long_ends_before_all_of_it_fai
 
 @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{"text": 5}]}', b'"\xff"'])
 def test_an_answer_that_is_no_completion_is_an_error(server: CompletionServer, tmp_path: Path, body: bytes) -> None:
-    server.faults = [Fault(200, body=body)]
+    server.faults = [ServerFault(200, body=body)]
     with pytest.raises(EngineError):
         list(OpenAIEngine.load(served(tmp_path, server)).generate(many(1)))
     assert len(server.bodies) == 1, "another try would not help"
@@ -176,14 +178,14 @@ def test_a_server_that_dies_is_unavailable_and_what_it_answered_stays(server: Co
             if len(completions) == 3:
                 server.shutdown()
                 server.server_close()
-                server.faults = [Fault() for _ in range(9)]  # the connections that it still has
+                server.faults = [ServerFault() for _ in range(9)]  # for the connections that are still open
     assert is_right(requests[: len(completions)], completions)
     assert len(completions) >= 3
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 307])
 def test_a_server_that_refuses_everybody_is_unavailable(server: CompletionServer, tmp_path: Path, status: int) -> None:
-    server.faults = [Fault(status, {"location": "http://127.0.0.1:1/"})]
+    server.faults = [ServerFault(status, {"location": "http://127.0.0.1:1/"})]
     with pytest.raises(EngineUnavailable, match=str(status)):
         list(OpenAIEngine.load(served(tmp_path, server)).generate(many(1)))
     assert len(server.bodies) == 1
@@ -192,7 +194,7 @@ def test_a_server_that_refuses_everybody_is_unavailable(server: CompletionServer
 def test_a_server_that_stays_busy_is_unavailable_for_as_long_as_it_says(
     server: CompletionServer, tmp_path: Path
 ) -> None:
-    server.faults = [Fault(503, {"Retry-After": "700"})]
+    server.faults = [ServerFault(503, {"Retry-After": "700"})]
     with pytest.raises(EngineUnavailable) as caught:
         list(OpenAIEngine.load(served(tmp_path, server)).generate(many(1)))
     assert caught.value.retry_after == 700
@@ -202,7 +204,7 @@ def test_the_key_is_sent_and_is_nowhere_else(
     server: CompletionServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("TESTS_KEY", KEY)
-    server.faults = [Fault(401)]
+    server.faults = [ServerFault(401)]
     with caplog.at_level(logging.DEBUG):
         engine = OpenAIEngine.load(served(tmp_path, server, key_variable="TESTS_KEY"))
         with pytest.raises(EngineUnavailable) as caught:
@@ -269,7 +271,7 @@ def test_a_batch_that_is_given_up_leaves_nothing_open(server: CompletionServer, 
     assert len(server.bodies) == n_begun < 8
 
 
-def test_tiny_words_are_found_again_in_their_text() -> None:
-    """What the other tests stand on."""
+def test_the_ids_of_an_answer_can_be_read_from_its_text() -> None:
+    """The text that the server writes names its ids; the other tests rely on that."""
     ids, text, _ = written([5, 6], 6, [])
     assert text == tiny.text([token for token in ids if token != tiny.END])

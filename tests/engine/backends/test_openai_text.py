@@ -1,4 +1,4 @@
-"""Prompts as text: a server's tokenizer must read the ids that we meant, and obey nobody's words."""
+"""Prompts sent as text: the server's tokenizer must give our ids, and no user text may become control tokens."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Beam search against transformers' own, for each architecture that has it here."""
+"""Beam search gives what transformers' generate gives, for each architecture that supports it here."""
 
 from functools import cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import run
 from tests.engine.models.test_demo import TEXTS
 from worker.engine.protocol import Completion, EngineError, FinishReason, Request, Sampling
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.weights import loading
 
 EVERY = sorted(tiny.ENCODER_DECODERS)
@@ -26,7 +26,7 @@ def searched(beams: int, max_new_tokens: int = 12) -> list[Request]:
 
 
 def list_files(folder: Path) -> None:
-    """Writes the manifest of a model that was changed."""
+    """Writes a new manifest for a model that the test has changed."""
     manifest.write(folder, sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST))
 
 
@@ -44,7 +44,7 @@ def reference(model: Any, request: Request, end: int = tiny.END, **more: Any) ->
 
 @pytest.fixture(scope="module")
 def doubtful(tmp_path_factory: pytest.TempPathFactory) -> Written:
-    """Models that find several ids likely: random T5s know but one, so that nothing is found that is not greedy."""
+    """Models that find several ids likely. Random T5s find only one likely: beam search would equal greedy."""
 
     @cache
     def write(kind: str) -> tuple[Any, Path]:
@@ -72,9 +72,9 @@ def test_exact_answers_are_those_of_transformers_alone_and_in_a_batch(kind: str,
         assert {request.id: run(engine, [request])[request.id].tokens for request in requests} == expected
 
 
-#: Ids that are not to be written: without them, what is left must be weighed anew, or not.
+#: Ids that are never written; the probabilities of the others are renormalized, or not.
 SUPPRESSED = {"suppress_tokens": list(range(60, tiny.VOCABULARY))}
-#: What a model may say of its searches, and beside what that must make a difference.
+#: Settings of beam search, each with the settings whose answers it must change.
 RULES: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"length_penalty": 2.0}, {}),
     ({"length_penalty": 0.0}, {}),
@@ -138,7 +138,7 @@ def test_a_score_is_the_sum_that_transformers_searched_by(written: Written, load
             return_dict_in_generate=True,
             output_scores=True,
         )
-        # All answers are of one length, so that the best sum is the best by any penalty.
+        # All answers have one length, so the best sum is the best under any length penalty.
         assert answers[request.id].log_probability == pytest.approx(found.sequences_scores.item(), rel=1e-4)
 
 
@@ -159,7 +159,7 @@ def test_prefixes_of_any_length_share_a_batch(written: Written, load: Load) -> N
     model, _ = written("marian")
     answers = run(load("marian", "none"), requests)
     for request in requests:
-        # All ends at the limit: the lengths that sums are divided by are the same for all.
+        # All answers end at the limit, so all sums are divided by the same length.
         start = torch.tensor([[tiny.PAD, *request.decoder_prefix]])
         whole = reference(model, request, decoder_input_ids=start)
         assert whole == (*request.decoder_prefix, *answers[request.id].tokens)
@@ -194,7 +194,7 @@ def test_beams_go_with_no_stop_string_and_no_temperature(load: Load, more: dict[
 
 
 @pytest.mark.parametrize("kind", ["llama", "gpt2"])
-def test_who_has_no_beam_search_says_so(load: Load, kind: str) -> None:
+def test_models_without_beam_search_refuse_it(load: Load, kind: str) -> None:
     with pytest.raises(EngineError, match="beam"):
         run(load(kind, "none"), searched(2))
 

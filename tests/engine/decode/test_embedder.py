@@ -20,7 +20,7 @@ KINDS = sorted(tiny.EMBEDDERS)
 
 @pytest.fixture
 def bert(tmp_path: Path) -> Path:
-    """An embedder's folder to be spoilt, without a manifest."""
+    """An embedder's folder without a manifest, for a test to damage."""
     tiny.write("embed-bert", tmp_path)
     (tmp_path / manifest.MANIFEST).unlink()
     return tmp_path

@@ -1,4 +1,4 @@
-"""What goes wrong inside a batch reaches the caller as the protocol's errors, which say nothing of its contents."""
+"""Failures inside a batch reach the caller as the protocol's errors, which reveal nothing of its contents."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Against transformers' own generate: same tokens in the exact mode, for each architecture that we drive."""
+"""In fp32, each architecture that runs on our attention gives the same tokens as transformers' generate."""
 
 import gc
 from typing import Any
@@ -9,7 +9,7 @@ import torch
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written, same_bits
 from worker.engine.protocol import Completion, FinishReason, Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 EVERY = sorted(tiny.GENERATIVE | tiny.UNFITTING)
 
@@ -88,7 +88,7 @@ def test_a_row_stops_with_the_token_that_completes_its_stop_string(kind: str, lo
     chosen = next(number for number, completion in plain.items() if completion.tokens == tokens)
     last = max(place for place in range(len(tokens)) if tokens[place] not in tokens[:place])
     text = tiny.text(tokens[: last + 1])
-    # A part of the last token and of the one before it, so that one token alone does not complete it.
+    # The stop string spans the last two tokens, so that no single token completes it.
     stop = text[-7:-1]
     stopping = [
         Request(request.id, request.tokens, 12, stop=("never", stop) if request.id == chosen else ())

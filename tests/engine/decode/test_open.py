@@ -1,4 +1,4 @@
-"""Batches that others join while they run: each answer is the one that its request has alone."""
+"""Continuous batching: requests join a running batch, and each answer is the one that its request gets alone."""
 
 from collections.abc import Callable, Iterator, Sequence
 
@@ -9,12 +9,12 @@ from tests.engine import tiny
 from tests.engine.conftest import Load, same_bits
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import Completion, EngineError, Request, Sampling
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.native import library
-from worker.engine.transformer.torch_engine import TorchEngine
 
 
 def arriving(portions: Sequence[Sequence[Request]], every: int) -> Callable[[], Sequence[Request]]:
-    """One portion each so many times that it is asked, and at last none."""
+    """A source that gives the next portion at every ``every``-th call, and in the end nothing."""
     waiting = iter(portions)
 
     def asked() -> Iterator[Sequence[Request]]:
@@ -29,14 +29,14 @@ def arriving(portions: Sequence[Sequence[Request]], every: int) -> Callable[[], 
 
 def run_open(engine: TorchEngine, portions: Sequence[Sequence[Request]], every: int) -> dict[int, Completion]:
     source, completions = arriving(portions, every), list[Completion]()
-    for _ in range(len(portions) * every):  # it may run dry between any two
+    for _ in range(len(portions) * every):  # the batch may end between two portions
         completions += engine.generate_from(source)
     assert len({completion.id for completion in completions}) == len(completions)
     return {completion.id: completion for completion in completions}
 
 
 def requests() -> list[Request]:
-    """Of several lengths, drawn and greedy, one that may write nothing."""
+    """Requests of several lengths, sampled and greedy, one of which may write nothing."""
     asked = [request._replace(is_scored=True) for request in tiny.requests(max_new_tokens=40)]
     asked += [request._replace(id=100 + request.id, max_new_tokens=3 + number) for number, request in enumerate(asked)]
     asked[1] = asked[1]._replace(sampling=Sampling(1.0, 0.9, 20, 7))
@@ -46,7 +46,7 @@ def requests() -> list[Request]:
 
 @pytest.mark.parametrize("kind", sorted(tiny.DECODERS))
 @same_bits
-def test_who_joins_has_the_answer_it_gets_alone_and_so_have_those_it_joins(
+def test_joining_requests_and_those_they_join_get_the_answers_they_get_alone(
     kind: str, precision: str, load: Load
 ) -> None:
     engine, asked = load(kind, precision), requests()
@@ -56,17 +56,15 @@ def test_who_joins_has_the_answer_it_gets_alone_and_so_have_those_it_joins(
         assert run_open(engine, portions, every) == alone
 
 
-def test_without_kernels_it_is_the_same_but_for_the_last_bits(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    library.library.cache_clear()
-    monkeypatch.setattr(library, "compiled", lambda: None)
+def test_without_kernels_joining_changes_only_the_last_bits(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "_is_approved", False)
     engine, asked = load("llama", "none"), requests()
     alone = {request.id: run(engine, [request])[request.id].tokens for request in asked}
     found = run_open(engine, [asked[:3], asked[3:4], asked[4:]], 4)
-    library.library.cache_clear()
     assert {number: completion.tokens for number, completion in found.items()} == alone
 
 
-def test_what_prompts_begin_with_is_shared_by_those_who_join(load: Load) -> None:
+def test_joining_requests_share_the_cached_prefix(load: Load) -> None:
     engine = load("llama", "int8")
     beginning = torch.randint(3, tiny.VOCABULARY, (130,), generator=torch.Generator().manual_seed(3)).tolist()
     asked = [Request(number, [*beginning, 5 + number, 9], 12) for number in range(6)]
@@ -74,7 +72,7 @@ def test_what_prompts_begin_with_is_shared_by_those_who_join(load: Load) -> None
     assert run_open(engine, [asked[:2], asked[2:5], asked[5:]], 3) == alone
 
 
-def test_it_ends_once_nobody_comes_and_nobody_is_left(load: Load) -> None:
+def test_a_batch_ends_once_the_source_is_empty_and_all_rows_have_ended(load: Load) -> None:
     engine, n_asked = load("llama", "int8"), 0
 
     def source() -> Sequence[Request]:

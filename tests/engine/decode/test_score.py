@@ -1,4 +1,4 @@
-"""The probability of an answer, against transformers' own account of it."""
+"""The log-probability of an answer is the one that transformers computes."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ def scored(requests: list[Request]) -> list[Request]:
 
 
 def expected(model: Any, request: Request) -> float:
-    """The sum over the tokens that transformers' generate writes, its end included."""
+    """The sum of log-probabilities of the tokens that transformers' generate writes, with the end token."""
     tokens = torch.tensor([request.tokens])
     written = model.generate(
         tokens,
@@ -73,6 +73,6 @@ def test_what_an_answer_must_begin_with_does_not_count(load: Load) -> None:
     assert rest == pytest.approx(whole.log_probability - first, rel=1e-4)
 
 
-def test_an_answer_without_room_is_certain(load: Load) -> None:
+def test_an_answer_that_may_write_nothing_has_probability_one(load: Load) -> None:
     requests = scored([tiny.requests()[0]._replace(max_new_tokens=0)])
     assert run(load("llama", "none"), requests)[0].log_probability == 0.0

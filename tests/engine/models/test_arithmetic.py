@@ -1,4 +1,4 @@
-"""The parts that make answers exact, or the same bits in any company."""
+"""The layers and shapes that make answers exact, or give them the same bits in any batch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ from torch import nn
 
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
-from worker.engine.transformer.attention.cache import Group, blocks, grouped
-from worker.engine.transformer.attention.prefixes import Prefixes
+from worker.engine.transformer.attention.kv_past import RowGroup, equal_runs, rounded_to_blocks
+from worker.engine.transformer.attention.prefix_cache import PrefixCache
 from worker.engine.transformer.decode.decoder_only import DecoderOnlyStepper
 from worker.engine.transformer.decode.encoder_decoder import EncoderDecoderStepper
 from worker.engine.transformer.decode.vocabulary import Vocabulary
-from worker.engine.transformer.layers.joined import Joined, join_linears
-from worker.engine.transformer.layers.linear import ExactHead, PackedLinear, RowInt8Linear
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.layers.fused_projections import FusedProjections, fuse_projections
+from worker.engine.transformer.layers.linear import PackedLinear, RowInt8Linear, RowwiseLinear
 
 
 def linear(inputs: int = 96, outputs: int = 160, bias: bool = True) -> nn.Linear:
@@ -37,7 +37,7 @@ def test_prepacked_fp32_is_exact(bias: bool) -> None:
 @torch.inference_mode()
 def test_int8_is_within_a_hundredth_or_so(bias: bool) -> None:
     layer, x = linear(bias=bias), torch.randn(5, 7, 96)
-    # Without AVX-512's own int8 sums torch gives activations seven bits, lest the sums of pairs overflow.
+    # Without AVX-512's int8 instructions torch uses seven bits for activations, so that sums of pairs cannot overflow.
     has_eight_bits = torch.backends.cpu.get_cpu_capability().startswith("AVX512")
     assert error(RowInt8Linear(layer)(x), layer(x)) < (0.012 if has_eight_bits else 0.016)
 
@@ -65,17 +65,17 @@ def test_a_narrow_int8_layer_works() -> None:
 
 
 @torch.inference_mode()
-def test_an_exact_head_has_the_same_bits_alone() -> None:
+def test_a_rowwise_linear_has_the_same_bits_alone() -> None:
     layer, x = linear(96, 5), torch.randn(33, 96)
-    head = ExactHead(layer)
+    head = RowwiseLinear(layer)
     assert error(head(x), layer(x)) < 1e-6
     assert torch.equal(head(x)[7], head(x[7:8])[0])
 
 
 @torch.inference_mode()
-def test_joined_layers_answer_as_each_alone_whoever_is_asked_first() -> None:
+def test_fused_projections_give_each_layers_own_output_in_any_order_of_calls() -> None:
     parts = [linear(outputs=32), linear(outputs=64, bias=False), linear(outputs=96)]
-    joined, x, other = Joined(parts), torch.randn(5, 96), torch.randn(5, 96)
+    joined, x, other = FusedProjections(parts), torch.randn(5, 96), torch.randn(5, 96)
     for read in (x, other, x):
         for number in (2, 0, 1):
             assert error(joined.part(read, number), parts[number](read)) < 1e-6
@@ -83,12 +83,12 @@ def test_joined_layers_answer_as_each_alone_whoever_is_asked_first() -> None:
     assert error(joined.part(other, 1), parts[1](other)) < 1e-6, "what was kept was of another input"
 
 
-def test_layers_are_joined_where_they_read_the_same() -> None:
+def test_layers_that_read_the_same_input_are_fused() -> None:
     def attention() -> nn.Module:
         return nn.ModuleDict({"q_proj": linear(), "k_proj": linear(), "v_proj": linear(), "out_proj": linear(160)})
 
     model = nn.ModuleDict({"self_attn": attention(), "encoder_attn": attention()})
-    join_linears(model)
+    fuse_projections(model)
     kept = [name for name, module in model.named_modules() if type(module) is nn.Linear]
     assert kept == [
         "self_attn.out_proj",
@@ -114,9 +114,9 @@ def by_length() -> list[Sequence[int]]:
 
 
 def first_scores(kind: str, engine: TorchEngine) -> torch.Tensor:
-    """The scores of the first token of one batch, ``[rows, vocabulary]``; rows by length."""
+    """The scores of each row's first token in one batch, ``[rows, vocabulary]``; rows are sorted by length."""
     if kind in tiny.DECODERS:
-        return DecoderOnlyStepper(engine.model, by_length(), Prefixes()).start()
+        return DecoderOnlyStepper(engine.model, by_length(), PrefixCache()).start()
     return EncoderDecoderStepper(engine.model, by_length(), engine.vocabulary).start()
 
 
@@ -125,22 +125,24 @@ def error(found: torch.Tensor, expected: torch.Tensor) -> float:
 
 
 def test_equal_neighbours_form_a_group() -> None:
-    assert grouped([3, 3, 7, 9, 9, 9]) == [Group(0, 2, 3), Group(2, 3, 7), Group(3, 6, 9)]
-    assert grouped([]) == []
+    assert equal_runs([3, 3, 7, 9, 9, 9]) == [RowGroup(0, 2, 3), RowGroup(2, 3, 7), RowGroup(3, 6, 9)]
+    assert equal_runs([]) == []
 
 
 @pytest.mark.parametrize(("length", "rounded"), [(1, 32), (32, 32), (33, 64), (256, 256), (257, 320), (1025, 1280)])
 def test_lengths_are_rounded_up_to_blocks(length: int, rounded: int) -> None:
-    assert blocks(length) == rounded
+    assert rounded_to_blocks(length) == rounded
 
 
 @given(length=st.integers(1, 100_000))
 def test_blocks_are_few_and_little_is_padding(length: int) -> None:
-    rounded = blocks(length)
-    assert rounded == blocks(rounded)
+    rounded = rounded_to_blocks(length)
+    assert rounded == rounded_to_blocks(rounded)
     assert length <= rounded < max(length + 32, 1.25 * length)
-    assert blocks(length + 1) >= rounded
-    assert len({blocks(longer) for longer in range(length, 2 * length, max(1, length // 64))}) <= max(5, length // 32)
+    assert rounded_to_blocks(length + 1) >= rounded
+    assert len({rounded_to_blocks(longer) for longer in range(length, 2 * length, max(1, length // 64))}) <= max(
+        5, length // 32
+    )
 
 
 def test_the_ids_of_generation_come_before_those_of_the_model(tmp_path: Path) -> None:

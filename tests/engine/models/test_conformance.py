@@ -1,4 +1,4 @@
-"""Every backend that ships, through the suite that backends from outside run too."""
+"""Every backend of this repository passes the conformance suite, which outside backends can run too."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ from worker.engine.protocol import Request
 
 
 def asked() -> list[Request]:
-    """Ids that are nobody's place in a batch."""
+    """Requests whose ids differ from their positions in the batch."""
     return [request._replace(id=7 * request.id + 900) for request in tiny.requests()]
 
 
@@ -74,7 +74,7 @@ class TestOpenEcho(OpenConformance):
 
 
 class TestOpenAI(DecodingConformance):
-    """A server that takes ids and gives text."""
+    """A server that accepts ids and returns text."""
 
     prompt = "tokens"
     gives_ids = False
@@ -95,7 +95,7 @@ class TestOpenAIGivingIds(TestOpenAI):
 
 
 class TestOpenAITakingText(TestOpenAI):
-    """A server that takes only text, and no notice of stop strings."""
+    """A server that accepts only text, and ignores stop strings."""
 
     prompt = "text"
     knows_stop = False

@@ -1,4 +1,4 @@
-"""The trained models that ship, whose answers, unlike those of random weights, are far from ties."""
+"""The trained demo models. Unlike random weights they make clear decisions, so small errors change no answer."""
 
 import pytest
 from tokenizers import Tokenizer
@@ -6,7 +6,7 @@ from tokenizers import Tokenizer
 from lengthwise.models.catalog import DEMO_CATALOG, Catalog
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 TEXTS = [
     "我吃了一个苹果。",
@@ -42,5 +42,5 @@ def test_what_is_not_quantized_answers_in_a_batch_as_alone(name: str, prefix: st
     for request in requests:
         alone = run(engine, [request])[request.id]
         assert together[request.id].tokens == alone.tokens
-        # Only the last bits may differ, of which bfloat16 has eight.
+        # Only the last bits may differ; bfloat16 has eight bits in all.
         assert together[request.id].scores == pytest.approx(alone.scores, abs=1e-6 if quantization == "none" else 0.01)

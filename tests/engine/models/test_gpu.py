@@ -1,4 +1,4 @@
-"""On a GPU: scores are as near to transformers' in fp32 as its own in bfloat16 are, launched, recorded or replayed."""
+"""On a GPU, our bfloat16 scores are as close to fp32 as transformers' own, with and without CUDA graphs."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -10,19 +10,20 @@ import torch
 
 from tests.engine import tiny
 from tests.engine.conftest import Written
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 DEVICE = "cuda"
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU here")
 
-#: What other sums in another order may add to bfloat16's error, by factor; and what a wrong one is far above.
+#: Our error may be this factor of transformers' bfloat16 error, because our sums have another order, plus a little. A
+#: wrong sum is far above that.
 _MORE, _LITTLE = 1.3, 0.02
-#: More than there is room for at the beginning; rows leave at one, others are looked at.
+#: Steps, more than the first graph has memory for; the step after which rows leave; and the steps whose scores count.
 _STEPS, _LEAVE, _SEEN = 140, 40, {0, 1, 2, 3, 5, 40, 41, 42, 43, 60, 100, 134, 139}
 
 
-class Compared:
-    """Ours beside transformers' own model in both precisions; errors are of the scores' length."""
+class ScoreComparison:
+    """Our scores and transformers' bfloat16 scores against its fp32 scores; errors are relative to the scores' norm."""
 
     def __init__(self, kind: str, written: Written) -> None:
         model, folder = written(kind)
@@ -33,15 +34,15 @@ class Compared:
         self.theirs: list[float] = []
 
     def see(self, found: torch.Tensor, inputs: dict[str, Sequence[int]]) -> None:
-        """``found``: our scores of the token after these inputs."""
+        """Adds one comparison; ``found`` are our scores for the token after these inputs."""
         arguments = {name: torch.tensor([ids], device=DEVICE) for name, ids in inputs.items()}
         expected, rough = (model(**arguments).logits[0, -1].float() for model in (self.exact, self.rough))
         self.ours.append(_apart(found, expected))
         self.theirs.append(_apart(rough, expected))
 
-    def hold(self, is_recorded: bool) -> None:
-        recorder = self.engine._recorder
-        assert recorder is None or recorder.is_able == is_recorded
+    def hold(self, is_captured: bool) -> None:
+        capture = self.engine._capture
+        assert capture is None or capture.can_capture == is_captured
         assert mean(self.ours) < _MORE * mean(self.theirs) + _LITTLE
 
 
@@ -52,7 +53,7 @@ def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("kind", tiny.DECODERS)
 @torch.inference_mode()
 def test_every_step_of_a_decoder_gives_the_scores_of_transformers(kind: str, written: Written) -> None:
-    compared = Compared(kind, written)
+    compared = ScoreComparison(kind, written)
     lengths = enumerate([4, 9, 60, 70])
     sequences = [[3 + row, *(3 + (7 * row + 5 * place) % 100 for place in range(length))] for row, length in lengths]
     stepper: Any = compared.engine.stepper(sequences)
@@ -68,13 +69,13 @@ def test_every_step_of_a_decoder_gives_the_scores_of_transformers(kind: str, wri
         for sequence, token in zip(sequences, tokens, strict=True):
             sequence.append(token)
         found = stepper.step(torch.tensor(tokens, device=DEVICE))
-    compared.hold(kind not in tiny.NOT_RECORDED)
+    compared.hold(kind not in tiny.NOT_CAPTURED)
 
 
 @pytest.mark.parametrize("kind", tiny.ENCODER_DECODERS)
 @torch.inference_mode()
 def test_every_step_of_an_encoder_decoder_gives_the_scores_of_transformers(kind: str, written: Written) -> None:
-    compared = Compared(kind, written)
+    compared = ScoreComparison(kind, written)
     sources = [[5 + row, *range(9, 9 + length), 2] for row, length in enumerate([2, 6, 30, 70])]
     stepper: Any = compared.engine.stepper(sources)
     targets = [[compared.engine.vocabulary.start] for _ in sources]
@@ -89,4 +90,4 @@ def test_every_step_of_an_encoder_decoder_gives_the_scores_of_transformers(kind:
         for target, token in zip(targets, tokens, strict=True):
             target.append(token)
         found = stepper.step(torch.tensor(tokens, device=DEVICE))
-    compared.hold(kind not in tiny.NOT_RECORDED)
+    compared.hold(kind not in tiny.NOT_CAPTURED)

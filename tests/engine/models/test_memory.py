@@ -1,4 +1,4 @@
-"""What an engine keeps of its batches: nothing; and what a batch may have: as much as there is memory for."""
+"""Memory: an engine keeps nothing of its batches, and a batch may be as large as the memory allows."""
 
 import gc
 import os
@@ -13,18 +13,18 @@ from tests.engine.conftest import Load, Written
 from worker.engine.transformer.weights import memory
 
 N_BATCHES = 10_000
-#: What an allocator may round up to; a kilobyte that each batch left behind would be more.
+#: Growth that an allocator's rounding may cause. One kilobyte left behind by each batch would be more.
 MOST_GROWTH_BYTES = 8 * 2**20
 
 
 def resident() -> int:
-    """Bytes of this process that are in memory."""
+    """The resident memory of this process, in bytes."""
     gc.collect()
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def test_ten_thousand_batches_leave_nothing_behind(load: Load) -> None:
-    # Writing takes longer than reading, and is seldom.
+    # Only few of the requests write an answer, because writing takes longer than reading.
     kinds = [*["embed-bert", "bert"] * 9, "llama", "marian"]
     requests = tiny.requests(max_new_tokens=1, lengths=tuple(range(5, 36)))
 
@@ -39,7 +39,7 @@ def test_ten_thousand_batches_leave_nothing_behind(load: Load) -> None:
     assert resident() - before < MOST_GROWTH_BYTES
 
 
-#: By the config: layers × bytes of a number × numbers in the keys and values of a token, and of one of a source.
+#: From the config: layers × bytes per number × numbers in the keys and values of a token, and of a source's token.
 TOKEN_BYTES = {
     "llama": lambda config: config.num_hidden_layers * 4 * 2 * config.num_key_value_heads * config.head_dim,
     "gemma3_text": lambda config: config.num_hidden_layers * 4 * 2 * config.num_key_value_heads * config.head_dim,
@@ -80,4 +80,4 @@ def test_on_the_cpu_a_container_may_have_less_than_its_machine(tmp_path: Path, m
     (tmp_path / "memory.max").write_text("9000\n")
     assert memory.free_bytes(torch.device("cpu")) == 5500
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory._container_room() is None
+    assert memory._container_bytes() is None

@@ -1,4 +1,4 @@
-"""What quantizing costs the trained models at their task, and whether exact arithmetic stays exact while it writes."""
+"""What quantization costs the demo models at their task, and that fp32 stays exact over whole answers."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -19,9 +19,9 @@ from training.corpus import DIRECTIONS, held_out_texts
 from training.moderate import THRESHOLD
 from training.tokenizer import encode_source
 from worker.engine.protocol import Completion, Request
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
-#: The seed of the figures in docs/demo-model.md.
+#: The seed behind the figures in docs/demo-model.md.
 SEED = 4711
 
 
@@ -42,7 +42,7 @@ def in_batches(engine: TorchEngine, inputs: list[list[int]], limit: int) -> dict
 
 
 def translated(quantization: str) -> float:
-    """The share of held-out sentences that are translated exactly as the grammar would."""
+    """The share of held-out sentences whose translation is exactly the grammar's."""
     engine, tokenizer = demo("demo-translate", quantization)
     texts = [text for direction in DIRECTIONS for text in held_out_texts(SEED, direction, 60)]
     pairs = [pair for text in texts for pair in text if not pair.is_fixed]
@@ -72,7 +72,7 @@ def test_int8_has_ninety_nine_hundredths_of_the_score_of_fp32(score: Any) -> Non
 
 
 def scored(kind: str, model: Any, start: int, tokens: Sequence[int], after: Sequence[int]) -> Any:
-    """What transformers' ``model`` gives before each of ``after`` and behind the last: [after + 1, vocabulary]."""
+    """transformers' scores before each token of ``after`` and behind the last: ``[len(after) + 1, vocabulary]``."""
     if kind in tiny.DECODERS:
         return model(torch.tensor([[*tokens, *after]])).logits[0, len(tokens) - 1 :]
     return model(torch.tensor([tokens]), decoder_input_ids=torch.tensor([[start, *after]])).logits[0]
@@ -91,6 +91,6 @@ def test_exact_scores_stay_within_a_hundred_thousandth_while_an_answer_grows(
     for row, tokens in enumerate(inputs):
         expected = scored(kind, model, engine.vocabulary.start, tokens, after)
         exact = scored(kind, exact_model, engine.vocabulary.start, tokens, after)
-        # Random weights magnify float32's own rounding, on some cores beyond the bound: transformers' share is its own.
+        # Random weights magnify fp32's rounding, on some processors beyond the bound. transformers' part is not ours.
         allowed = 1e-5 + error(expected, exact)
         assert error(torch.stack([scores[row] for scores in found]), expected) < allowed

@@ -1,4 +1,4 @@
-"""A renewed model of torch: the old one's memory is free, though the collector was told to spare it."""
+"""Reloading a model frees the old one's memory, even though the garbage collector was told to skip it."""
 
 import gc
 from collections.abc import Iterator
@@ -11,14 +11,14 @@ import torch
 from lengthwise import settings
 from tests.engine import tiny
 from tests.engine.conftest import Written
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.generation import loaded, renewal
 from worker.generation.garbage import collect_seldom
 
 
 @pytest.fixture
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A ``models.toml`` that is looked at all the time, of nothing so far."""
+    """An empty ``models.toml`` that the worker checks before every batch."""
     path = tmp_path / "models.toml"
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     monkeypatch.setenv("LENGTHWISE_MODELS_SECONDS", "1e-9")

@@ -1,4 +1,4 @@
-"""A model whose layers are split over two processes: it answers as the whole one does, and no part goes on alone."""
+"""Tensor parallelism over two processes gives the whole model's answers, and no process continues alone."""
 
 import os
 import signal
@@ -12,9 +12,9 @@ from lengthwise.models.catalog import ModelSpec
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, Request
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.parallel import ranks, sharded
 from worker.engine.transformer.parallel.sharded import ShardedEngine
-from worker.engine.transformer.torch_engine import TorchEngine
 
 DEVICES = ("cpu", "cpu")
 
@@ -74,7 +74,7 @@ def test_others_join_its_batch_and_run_between_two_of_its_steps(engine: ShardedE
     assert between == expected
 
 
-def test_a_refusal_keeps_them_in_step(engine: ShardedEngine) -> None:
+def test_a_refused_request_leaves_all_processes_in_step(engine: ShardedEngine) -> None:
     with pytest.raises(EngineError, match="empty or longer"):
         list(engine.generate([Request(0, [], 4)]))
     assert len(list(engine.generate(requests()))) == len(requests())
@@ -82,7 +82,7 @@ def test_a_refusal_keeps_them_in_step(engine: ShardedEngine) -> None:
 
 
 @pytest.mark.parametrize("is_open_batch", [False, True])
-def test_a_batch_that_nobody_heard_to_its_end_keeps_them_in_step(engine: ShardedEngine, is_open_batch: bool) -> None:
+def test_an_abandoned_batch_leaves_all_processes_in_step(engine: ShardedEngine, is_open_batch: bool) -> None:
     portions, asked = iter([requests()]), list[int]()
 
     def source() -> Sequence[Request]:
@@ -117,7 +117,7 @@ def test_a_model_that_is_no_more_used_is_dropped_everywhere(engine: ShardedEngin
     assert len(list(engine.generate(requests()))) == len(requests())
 
 
-def test_heads_that_cannot_be_shared_are_refused(written: Written) -> None:
+def test_heads_that_the_devices_do_not_divide_are_refused(written: Written) -> None:
     three = spec(written("llama")[1]).model_copy(update={"device": "cpu+cpu+cpu"})
     with pytest.raises(ConfigurationError, match="num_attention_heads cannot be shared by 3 devices"):
         sharded.Torch.load(three)
@@ -125,7 +125,7 @@ def test_heads_that_cannot_be_shared_are_refused(written: Written) -> None:
 
 def test_a_process_shares_its_models_over_the_same_devices(engine: ShardedEngine) -> None:
     with pytest.raises(ConfigurationError, match=r"over cpu\+cpu already"):
-        ranks.of(("cpu", "cpu", "cpu"))
+        ranks.rank_group(("cpu", "cpu", "cpu"))
     assert len(list(engine.generate(requests()))) == len(requests())
 
 

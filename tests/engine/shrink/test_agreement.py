@@ -4,7 +4,7 @@ from tests.engine import tiny
 from tests.engine.conftest import Load
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import FinishReason
-from worker.engine.transformer.shrink.agreement import Agreed, forced
+from worker.engine.transformer.shrink.agreement import TokenAgreement, teacher_forced_agreement
 
 
 @pytest.mark.parametrize("quantization", ["none", "int8"])
@@ -20,7 +20,9 @@ def test_a_model_agrees_with_every_token_of_its_own(kind: str, quantization: str
     answers = run(engine, requests)
     written = sum(len(answer.tokens) + (answer.finish_reason is FinishReason.STOP) for answer in answers.values())
     assert written > 20
-    assert forced(engine, requests, [answers[request.id] for request in requests]) == Agreed(written, written)
+    assert teacher_forced_agreement(engine, requests, [answers[request.id] for request in requests]) == TokenAgreement(
+        written, written
+    )
 
 
 @pytest.mark.parametrize("kind", ["llama", "marian"])
@@ -35,11 +37,13 @@ def test_an_invented_last_token_is_the_only_one_not_agreed_with(kind: str, load:
     }
     invented = sum(other[number] != answer for number, answer in answers.items())
     assert invented > 2
-    found = forced(engine, requests, [other[request.id] for request in requests])
+    found = teacher_forced_agreement(engine, requests, [other[request.id] for request in requests])
     assert found.total - found.same == invented
 
 
-def test_of_nothing_written_nothing_is_compared(load: Load) -> None:
+def test_without_written_tokens_nothing_is_compared(load: Load) -> None:
     engine, requests = load("llama", "none"), tiny.requests(max_new_tokens=0)
     answers = run(engine, requests)
-    assert forced(engine, requests, [answers[request.id] for request in requests]) == Agreed(0, 0)
+    assert teacher_forced_agreement(engine, requests, [answers[request.id] for request in requests]) == TokenAgreement(
+        0, 0
+    )

@@ -17,24 +17,24 @@ from lengthwise.models.catalog import DEMO_CATALOG, Catalog
 from tests.engine import tiny
 from tests.engine.conftest import Written
 from tests.engine.decode.test_generation import run as answers
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.prepare import comparison
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
-#: Item and parameters of a sample for each demo model, few enough for a test.
+#: For each demo model, the item and the parameters of a small sample.
 HEAD_OF = {
     "demo-translate": ({"kind": "translate", "source": "zh", "target": "en"}, "translate.ndjson"),
     "demo-moderate": ({"kind": "moderate"}, "moderate.ndjson"),
 }
 N_ITEMS = 100
 
-#: Runs the command; gives what it printed.
+#: Runs the command and returns what it printed.
 Prepare = Callable[..., str]
 
 
 @pytest.fixture
 def prepare() -> Prepare:
-    """Raises what the command line would turn into one line."""
+    """Raises the error that the command line would print as one line."""
 
     def invoke(*arguments: object) -> str:
         ran = CliRunner().invoke(cli.app, ["model", "prepare", *map(str, arguments)])
@@ -54,7 +54,7 @@ def sample_for(model: str, folder: Path, n_items: int = N_ITEMS) -> Path:
 
 
 def tiny_sample(folder: Path) -> Path:
-    """Prompts of one token each, which is what a tiny model's tokenizer knows."""
+    """Prompts of one token each, as a tiny model's tokenizer knows only its own words."""
     path = folder / "sample.ndjson"
     texts = [tiny.text([token]) for token in range(10, 30)]
     lines = [{"kind": "generate", "max_new_tokens": 8}, *texts]
@@ -173,7 +173,7 @@ def test_failing_midway_leaves_nothing(
     def fail(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(comparison, "forced", fail)
+    monkeypatch.setattr(comparison, "teacher_forced_agreement", fail)
     with pytest.raises(SystemExit):
         prepare(written("llama")[1], tmp_path / "small", "--sample", sample)
     assert [path.name for path in tmp_path.iterdir()] == ["sample.ndjson"]

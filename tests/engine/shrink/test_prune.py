@@ -1,4 +1,4 @@
-"""Layers dropped from every architecture whose stacks are known."""
+"""Dropping layers, for every architecture that can be pruned."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -24,12 +24,12 @@ FITTING = sorted(tiny.GENERATIVE | tiny.CLASSIFIERS)
     [(12, 1, [0]), (12, 2, [0, 11]), (12, 3, [0, 6, 11]), (12, 6, [0, 2, 4, 7, 9, 11]), (3, 3, [0, 1, 2])],
 )
 def test_layers_that_stay_are_evenly_spaced(total: int, number: int, expected: list[int]) -> None:
-    assert prune.spaced(total, number) == expected
+    assert prune.evenly_spaced(total, number) == expected
 
 
 @given(total=st.integers(2, 100), data=st.data())
 def test_the_first_and_the_last_layer_stay_and_gaps_differ_by_one_at_most(total: int, data: st.DataObject) -> None:
-    stay = prune.spaced(total, data.draw(st.integers(2, total)))
+    stay = prune.evenly_spaced(total, data.draw(st.integers(2, total)))
     gaps = {later - earlier for earlier, later in pairwise(stay)}
     assert (stay[0], stay[-1]) == (0, total - 1)
     assert min(gaps) >= 1
@@ -42,7 +42,8 @@ def test_a_pruned_model_runs_and_has_one_layer_of_each_stack(kind: str, written:
     prepare.write(tiny.spec(source), Recipe("none", {"": 1}), tmp_path)
     engine = tiny.load(tmp_path)
     kept = {
-        stack.field: getattr(engine.model.config, stack.field) for stack in prune.stacks(engine.model.config.to_dict())
+        stack.field: getattr(engine.model.config, stack.field)
+        for stack in prune.layer_stacks(engine.model.config.to_dict())
     }
     assert set(kept.values()) == {1}
     answers = run(engine, tiny.requests())
@@ -62,8 +63,8 @@ def test_the_layers_that_stay_are_those_of_the_source_numbered_anew() -> None:
     state = {f"model.layers.{number}.mlp.up_proj.weight": torch.full((1, 1), float(number)) for number in range(5)}
     state["model.norm.weight"] = torch.ones(1)
     config = {"model_type": "llama", "num_hidden_layers": 5, "layer_types": list("abcde")}
-    keep = prune.kept(config, state, {"": 3})
-    changed, left = prune.drop(config, state, keep)
+    keep = prune.layers_to_keep(config, state, {"": 3})
+    changed, left = prune.drop_layers(config, state, keep)
     assert keep == {"layers": [0, 2, 4]}
     assert changed == {"model_type": "llama", "num_hidden_layers": 3, "layer_types": ["a", "c", "e"]}
     assert {key: float(tensor[0]) for key, tensor in left.items()} == {

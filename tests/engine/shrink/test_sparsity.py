@@ -12,7 +12,7 @@ from tests.engine.conftest import Written
 from tests.engine.decode.test_generation import run
 from worker.engine.transformer.shrink import prepare
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.engine.transformer.shrink.sparsity import two_of_four
+from worker.engine.transformer.shrink.prune import two_of_four
 
 
 @given(rows=st.integers(1, 9), groups=st.integers(1, 9), seed=st.integers(0, 99), is_coarse=st.booleans())
@@ -20,13 +20,13 @@ def test_the_two_smallest_of_each_four_become_zero_and_nothing_else_changes(
     rows: int, groups: int, seed: int, is_coarse: bool
 ) -> None:
     weight = torch.randn(rows, 4 * groups, generator=torch.Generator().manual_seed(seed))
-    weight = weight.round() if is_coarse else weight  # with many equals, and zeros
+    weight = weight.round() if is_coarse else weight  # rounding makes many weights equal or zero
     pruned = two_of_four(weight)
     fours, left = weight.abs().reshape(-1, 4), pruned.reshape(-1, 4)
     assert pruned.shape == weight.shape
     assert int((left == 0).sum(dim=1).min()) >= 2
     assert torch.equal(pruned[pruned != 0], weight[pruned != 0])
-    # What stays outweighs what goes.
+    # The two that stay are the largest.
     assert torch.equal(left.abs().sum(dim=1), fours.sort(dim=1).values[:, 2:].sum(dim=1))
 
 
@@ -51,9 +51,7 @@ def test_a_pruned_matrix_in_int8_has_the_same_zeros(written: Written, tmp_path: 
     assert stored.any()
 
 
-def test_an_architecture_whose_matrices_may_lie_the_other_way_round_is_refused(
-    written: Written, tmp_path: Path
-) -> None:
+def test_an_architecture_whose_matrices_may_be_transposed_is_refused(written: Written, tmp_path: Path) -> None:
     _, source = written("gpt2")
     with pytest.raises(ConfigurationError, match="'gpt2'"):
         prepare.write(tiny.spec(source), Recipe("none", sparsity="2:4"), tmp_path)

@@ -14,7 +14,7 @@ from tests.engine import tiny
 from tests.engine.decode.test_generation import run
 from worker.engine import registry
 from worker.engine.protocol import Architecture, EngineError
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.weights.checkpoint import save_int8
 
 
@@ -117,7 +117,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 
 def test_an_engine_whose_extra_is_missing_is_refused_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
-    monkeypatch.delitem(sys.modules, "worker.engine.ctranslate2_engine", raising=False)
+    monkeypatch.delitem(sys.modules, "worker.engine.ctranslate2", raising=False)
     spec = ModelSpec.model_validate({"name": "tiny", "path": ".", "engine": "ctranslate2"})
     with pytest.raises(ConfigurationError, match=r"needs ctranslate2: .*backends\.md"):
         registry.load(spec)

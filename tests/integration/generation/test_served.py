@@ -7,7 +7,7 @@ import pytest
 
 from tests.engine import tiny
 from tests.engine.backends.served import served
-from tests.engine.completions import MODEL, CompletionServer, Fault, completion_server, written
+from tests.engine.completions import MODEL, CompletionServer, ServerFault, completion_server, written
 from tests.ledger import counts, outputs, sql, submit
 from worker.engine.openai import queue
 from worker.generation import generate as task
@@ -54,7 +54,7 @@ def test_a_job_goes_on_when_its_server_is_back(catalog: Path) -> None:
     assert counts(job)["pending"] == 100
     assert sql("SELECT DISTINCT attempts, deaths FROM shards") == [(0, 0)]
     with completion_server(server.server_address[1]) as again:
-        again.faults = [Fault(429), Fault(500), Fault()]
+        again.faults = [ServerFault(429), ServerFault(500), ServerFault()]
         sql("UPDATE shards SET not_before = now()")
         loaded.model("served")._paused_until = 0
         task.generate(POOL)
@@ -68,7 +68,7 @@ def test_a_job_goes_on_when_its_server_is_back(catalog: Path) -> None:
 def test_an_item_that_the_server_refuses_is_the_only_one_to_fail(catalog: Path) -> None:
     with completion_server() as server:
         name(server, catalog)
-        server.poisonous, server.poison = 110, Fault(422)
+        server.poisonous, server.poison = 110, ServerFault(422)
         sent = [*prompts(60), [5, 110, 6]]
         job = submit([tiny.text(tokens) for tokens in sent], pool=POOL)
         task.generate(POOL)

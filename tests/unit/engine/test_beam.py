@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.engine.transformer.decode.beam import Candidate, Ended, Rules, Search, width
+from worker.engine.transformer.decode.beam import (
+    BeamRules,
+    BeamSearch,
+    Candidate,
+    FinishedHypothesis,
+    candidates_per_step,
+)
 
 END = 0
 
@@ -27,8 +33,10 @@ class Model:
         return sum(self.after(tokens[:place])[token] for place, token in enumerate(tokens))
 
 
-def searched(model: Model, beams: int, limit: int, rules: Rules, prefix: tuple[int, ...] = ()) -> Ended:
-    search = Search(beams, limit, {END}, rules, prefix)
+def searched(
+    model: Model, beams: int, limit: int, rules: BeamRules, prefix: tuple[int, ...] = ()
+) -> FinishedHypothesis:
+    search = BeamSearch(beams, limit, {END}, rules, prefix)
     while search.running:
         if search.forced is not None:
             search.force()
@@ -56,13 +64,13 @@ PENALTIES = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])
 @given(MODELS, st.integers(1, 4), PENALTIES)
 def test_with_beams_for_everything_the_best_of_all_answers_is_found(model: Model, limit: int, penalty: float) -> None:
     beams = model.vocabulary**limit
-    best = searched(model, beams, limit, Rules(penalty, "never"))
+    best = searched(model, beams, limit, BeamRules(penalty, "never"))
     worth = max(model.score(tokens) / len(tokens) ** penalty for tokens in every_answer(model, limit))
     assert best.worth == pytest.approx(worth)
     assert best.score == pytest.approx(model.score(best.tokens if best.is_cut else (*best.tokens, END)))
 
 
-def reference(model: Model, beams: int, limit: int, rules: Rules) -> tuple[int, ...]:
+def reference(model: Model, beams: int, limit: int, rules: BeamRules) -> tuple[int, ...]:
     """The same search without any bookkeeping but lists: every step scores whole sequences anew."""
     live: list[tuple[int, ...]] = [()]
     done: list[tuple[int, ...]] = []
@@ -87,7 +95,7 @@ def reference(model: Model, beams: int, limit: int, rules: Rules) -> tuple[int, 
 
 @given(MODELS, st.integers(1, 4), st.integers(1, 9), PENALTIES, st.sampled_from([True, False, "never"]))
 def test_a_search_is_the_plain_one(model: Model, beams: int, limit: int, penalty: float, early: bool | str) -> None:
-    rules = Rules(penalty, early)  # type: ignore[arg-type] # the three that there are
+    rules = BeamRules(penalty, early)  # type: ignore[arg-type] # the three that there are
     best = searched(model, beams, limit, rules)
     assert (best.tokens if best.is_cut else (*best.tokens, END)) == reference(model, beams, limit, rules)
 
@@ -96,26 +104,26 @@ def test_a_search_is_the_plain_one(model: Model, beams: int, limit: int, penalty
 def test_a_prefix_is_written_first_and_is_not_part_of_the_answer(
     model: Model, beams: int, limit: int, prefix: list[int]
 ) -> None:
-    best = searched(model, beams, limit, Rules(length_penalty=0.0), tuple(prefix))
+    best = searched(model, beams, limit, BeamRules(length_penalty=0.0), tuple(prefix))
 
     class Continued(Model):
         def after(self, tokens: tuple[int, ...]) -> list[float]:
             return super().after((*prefix, *tokens))
 
-    assert best == searched(Continued(model.seed, model.vocabulary), beams, limit, Rules(length_penalty=0.0))
+    assert best == searched(Continued(model.seed, model.vocabulary), beams, limit, BeamRules(length_penalty=0.0))
 
 
 def test_the_length_counts_the_prefix_and_the_end() -> None:
-    search = Search(1, 5, {END}, Rules(), prefix=(7,))
+    search = BeamSearch(1, 5, {END}, BeamRules(), prefix=(7,))
     search.force()
     assert search.running[0].token == 7
     search.take([Candidate(-1.0, 0, 3), Candidate(-2.0, 0, 4)])
     search.take([Candidate(-6.0, 0, END), Candidate(-9.0, 0, 4)])
-    assert search.best == Ended(-2.0, -6.0, (3,), is_cut=False)
+    assert search.best == FinishedHypothesis(-2.0, -6.0, (3,), is_cut=False)
 
 
 def test_what_ends_further_back_than_there_are_beams_is_too_bad() -> None:
-    search = Search(2, 5, {END}, Rules())
+    search = BeamSearch(2, 5, {END}, BeamRules())
     search.take([Candidate(-1.0, 0, 3), Candidate(-2.0, 0, 4), Candidate(-3.0, 0, END), Candidate(-4.0, 0, 5)])
     assert [each.token for each in search.running] == [3, 4]
     search.take([Candidate(-2.0, 0, END), Candidate(-3.0, 1, 6), Candidate(-4.0, 1, END), Candidate(-5.0, 0, 5)])
@@ -124,11 +132,11 @@ def test_what_ends_further_back_than_there_are_beams_is_too_bad() -> None:
 
 @pytest.mark.parametrize(("n_ends", "n"), [(0, 8), (1, 8), (2, 12)])
 def test_a_step_needs_so_many_candidates_that_beams_are_left_however_many_end(n_ends: int, n: int) -> None:
-    assert width(4, n_ends) == n
+    assert candidates_per_step(4, n_ends) == n
 
 
 def test_fewer_candidates_than_wanted_are_all_there_are() -> None:
-    search = Search(8, 5, {END}, Rules())
+    search = BeamSearch(8, 5, {END}, BeamRules())
     search.take([Candidate(-1.0, 0, 3)])
     search.take([Candidate(-inf, 0, END)])
     assert search.running == []

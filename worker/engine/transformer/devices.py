@@ -1,6 +1,6 @@
-"""Says which GPUs torch sees on this machine, one a line: ``python -m worker.engine.transformer.devices``.
+"""Prints the GPUs that torch sees on this machine, one per line: ``python -m worker.engine.transformer.devices``.
 
-A program of its own, for who must neither import torch nor begin with CUDA: ``lengthwise.models.device``.
+It is a program of its own because its caller, ``lengthwise.models.device``, must neither import torch nor start CUDA.
 """
 
 import sys
@@ -9,7 +9,7 @@ import torch
 
 
 def devices() -> list[str]:
-    """``cuda:0``, ``cuda:1``, …: those that ``CUDA_VISIBLE_DEVICES`` leaves, in its order."""
+    """``cuda:0``, ``cuda:1``, …: one name for each device of ``CUDA_VISIBLE_DEVICES``, in its order."""
     return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
 
 

@@ -1,30 +1,64 @@
-"""Whether the kernels compute what they should on this processor: branches for other processors are never run here."""
+"""Checks on this processor that the C kernels compute what they should, before any model uses them.
+
+The kernels have branches for several processors. Tests elsewhere have run only the branches of their own machine, so
+each process compares every kernel with torch on a small sample. ``precision`` calls this when it loads a model.
+"""
+
+import logging
 
 import torch
 from torch import nn
 from torch.nn import functional
 
-from worker.engine.transformer.attention.interface import Call
-from worker.engine.transformer.attention.native import Rows, attend, attend_prompts
-from worker.engine.transformer.layers.likeness import alike
-from worker.engine.transformer.native.exact import NativeLinear
+from worker.engine.transformer.attention.interface import AttentionCall
+from worker.engine.transformer.attention.native_backend import NativeRowLayout, attend, attend_prompts
+from worker.engine.transformer.layers.replacement import is_close
+from worker.engine.transformer.native import library
 from worker.engine.transformer.native.fused import LayerNorm, RmsNorm
-from worker.engine.transformer.native.linear import Before, NativeInt8Linear
-from worker.engine.transformer.native.tokens import places_of_greatest, rotated, store
+from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear, NativeLinear
+from worker.engine.transformer.native.tokens import native_argmax, rotated, store_kv
 
-#: Relative to the largest value: int8's own error on a sample, far below that of a wrong sum; and fp32's.
+log = logging.getLogger(__name__)
+
+#: Allowed error relative to the largest value, for int8 and for fp32. int8's own error stays below the first; a wrong
+#: sum is far above it.
 _INT8_TOLERANCE, _TOLERANCE = 0.05, 1e-4
-#: Rows that fill the largest tiles and leave one over; inputs and outputs that do not fill a vector.
+#: 37 rows fill the largest tiles and leave a rest; 90 inputs and 70 outputs do not fill their last vector.
 _ROWS, _INPUTS, _OUTPUTS = 37, 90, 70
 _LENGTHS, _SHARED, _HEADS, _SIZE = (5, 37), 2, 4, 48
 
 
+def check_kernels() -> bool:
+    """Compiles, loads and checks the kernels at the first call; returns whether the engine may use them.
+
+    A failed check writes a warning to the log. Later calls return the first verdict.
+    """
+    known = library.verdict()
+    if known is None:
+        known = _are_right()
+        library.set_verdict(known)
+    return known
+
+
+def _are_right() -> bool:
+    if library.compiled_kernels() is None:
+        return False
+    failing = failing_kernels()
+    if failing:
+        log.warning(
+            "the kernels compute wrongly here (%s): torch's kernels are used, which are slower; please report this "
+            "with the output of lscpu",
+            " and ".join(failing),
+        )
+    return not failing
+
+
 @torch.inference_mode()
-def wrong() -> list[str]:
-    """The kernels that are wrong about a small sample, by name. Takes some milliseconds."""
+def failing_kernels() -> list[str]:
+    """The names of the kernels that are wrong about a small sample; takes some milliseconds."""
     random = torch.Generator().manual_seed(0)
     checked = {
-        "linear": all(_is_linear_right(before, random) for before in (Before.NOTHING, Before.GATED_SILU)),
+        "linear": all(_is_linear_right(before, random) for before in (InputActivation.NOTHING, InputActivation.SWIGLU)),
         "exact": _is_exact_right(random),
         "attention": _is_attention_right(random),
         "norm": _is_norm_right(random),
@@ -33,42 +67,42 @@ def wrong() -> list[str]:
     return [name for name, is_right in checked.items() if not is_right]
 
 
-def _is_linear_right(before: Before, random: torch.Generator) -> bool:
+def _is_linear_right(before: InputActivation, random: torch.Generator) -> bool:
     layer = nn.Linear(_INPUTS, _OUTPUTS)
     layer.weight.copy_(torch.randn(_OUTPUTS, _INPUTS, generator=random))
-    x = torch.randn(_ROWS, _INPUTS * (2 if before is Before.GATED_SILU else 1), generator=random)
-    changed = x if before is Before.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
-    return alike(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
+    x = torch.randn(_ROWS, _INPUTS * (2 if before is InputActivation.SWIGLU else 1), generator=random)
+    changed = x if before is InputActivation.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
+    return is_close(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
 
 
 def _is_exact_right(random: torch.Generator) -> bool:
     layer, x = nn.Linear(_INPUTS, _OUTPUTS), torch.randn(_ROWS, _INPUTS, generator=random)
-    return alike(NativeLinear(layer)(x), layer(x), _TOLERANCE)
+    return is_close(NativeLinear(layer)(x), layer(x), _TOLERANCE)
 
 
 def _is_attention_right(random: torch.Generator) -> bool:
-    """Rows one behind the other, each as long as its room: the token at each row's end, then all of its tokens."""
+    """Two rows that fill their memory: a decode step of each row's last token, then prefill of all tokens."""
     starts = [0, _LENGTHS[0]]
-    rows = Rows(starts, _LENGTHS, _LENGTHS)
-    halves = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random).half()
-    keys, values = halves.float()
+    rows = NativeRowLayout(starts, _LENGTHS, _LENGTHS)
+    fp16 = torch.randn(2, sum(_LENGTHS) * _SHARED, _SIZE, generator=random).half()
+    keys, values = fp16.float()
     query = torch.randn(sum(_LENGTHS), _HEADS, _SIZE, generator=random)
     expected = torch.cat([
-        _attended(part, *(store[start * _SHARED :][: length * _SHARED] for store in (keys, values)))
-        for part, start, length in zip(query.split_with_sizes(_LENGTHS), starts, _LENGTHS, strict=True)
+        _attended(asked, *(part[start * _SHARED :][: length * _SHARED] for part in (keys, values)))
+        for asked, start, length in zip(query.split_with_sizes(_LENGTHS), starts, _LENGTHS, strict=True)
     ])  # fmt: skip
     ends = torch.tensor(_LENGTHS).cumsum(0) - 1
     return all(
-        alike(attend(rows, call, query[ends], _SHARED), expected[ends], _TOLERANCE)
-        and alike(attend_prompts(rows, call, query, _SHARED, 0), expected, _TOLERANCE)
-        for key, value in ((keys, values), halves)
-        for call in [Call(query, key, value, _SIZE**-0.5, None, None)]
+        is_close(attend(rows, call, query[ends], _SHARED), expected[ends], _TOLERANCE)
+        and is_close(attend_prompts(rows, call, query, _SHARED, 0), expected, _TOLERANCE)
+        for key, value in ((keys, values), fp16)
+        for call in [AttentionCall(query, key, value, _SIZE**-0.5, None, None)]
     )
 
 
 def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
-    """``query`` ``[tokens, heads, size]`` over the ``[shared × tokens, size]`` of its row, by torch."""
-    key, value = (store.view(_SHARED, len(query), _SIZE) for store in (keys, values))
+    """torch's causal attention: ``query`` ``[tokens, heads, size]`` over its row's ``[shared × tokens, size]``."""
+    key, value = (part.view(_SHARED, len(query), _SIZE) for part in (keys, values))
     attended = functional.scaled_dot_product_attention(
         query.transpose(0, 1)[None], key[None], value[None], is_causal=True, enable_gqa=True
     )
@@ -77,24 +111,24 @@ def _attended(query: torch.Tensor, keys: torch.Tensor, values: torch.Tensor) -> 
 
 def _is_norm_right(random: torch.Generator) -> bool:
     weight, x = torch.randn(_INPUTS, generator=random), torch.randn(_ROWS, _INPUTS, generator=random)
-    is_rms_right = alike(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
+    is_rms_right = is_close(RmsNorm(weight, 1e-5)(x), functional.rms_norm(x, (_INPUTS,), weight, 1e-5), _TOLERANCE)
     expected = functional.layer_norm(x, (_INPUTS,), weight, weight, 1e-5)
-    return is_rms_right and alike(LayerNorm(weight, weight, 1e-5)(x), expected, _TOLERANCE)
+    return is_rms_right and is_close(LayerNorm(weight, weight, 1e-5)(x), expected, _TOLERANCE)
 
 
 def _are_tokens_right(random: torch.Generator) -> bool:
-    """The greatest score; heads turned; and keys and values where they belong."""
+    """Checks argmax, the rotary embedding, and that new keys and values land in their places."""
     scores = torch.randn(_ROWS, 40 * _INPUTS, generator=random)
     x = torch.randn(_ROWS, _HEADS, _SIZE, generator=random)
     cos, sin = torch.randn(2, _ROWS, _SIZE, generator=random)
     half = _SIZE // 2
     expected = x * cos[:, None] + torch.cat([-x[..., half:], x[..., :half]], dim=-1) * sin[:, None]
     keys, values = torch.zeros(2, _ROWS * _HEADS, _SIZE)
-    store(x, -x, keys, values, torch.stack([torch.arange(_ROWS), torch.full((_ROWS,), _ROWS)]))
+    store_kv(x, -x, keys, values, torch.stack([torch.arange(_ROWS), torch.full((_ROWS,), _ROWS)]))
     stored = x.transpose(0, 1).flatten(0, 1)
     return (
-        torch.equal(scores.argmax(dim=1), torch.tensor(places_of_greatest(scores)))
-        and alike(rotated(x, cos, sin), expected, _TOLERANCE)
+        torch.equal(scores.argmax(dim=1), torch.tensor(native_argmax(scores)))
+        and is_close(rotated(x, cos, sin), expected, _TOLERANCE)
         and torch.equal(keys, stored)
         and torch.equal(values, -stored)
     )

@@ -1,6 +1,6 @@
-"""Steps that a GPU is told of at once: recorded as a CUDA graph, and replayed as long as nothing moves.
+"""Decode steps captured as CUDA graphs, and replayed as long as no row moves in memory.
 
-Launched one by one, the hundreds of small kernels of a step take several times as long as the GPU needs for them.
+Launching the hundreds of small kernels of a step one by one takes several times as long as the GPU needs to run them.
 """
 
 import logging
@@ -12,19 +12,19 @@ import torch
 
 log = logging.getLogger(__name__)
 
-#: Tokens that each row has room for beyond what it has: until then nothing moves, and a step can be replayed.
-AHEAD = 128
+#: Tokens of memory that each row gets beyond its length: until they are used up no row moves, and graphs stay valid.
+GRAPH_HEADROOM = 128
 
 
-class UnrecordableError(RuntimeError):
-    """What a step does follows from more than its tensors."""
+class NotCapturableError(RuntimeError):
+    """The step depends on numbers that the CPU must know, such as lengths, so it cannot be captured."""
 
 
-class Recorder:
-    """Of one model: whether its steps can be recorded, and what its graphs share."""
+class CaptureContext:
+    """What the CUDA graphs of one model share: their memory pool, their stream, and whether capture works at all."""
 
-    def __init__(self, is_able: bool = True) -> None:
-        self.is_able = is_able
+    def __init__(self, can_capture: bool = True) -> None:
+        self.can_capture = can_capture
 
     @cached_property
     def pool(self) -> Any:
@@ -35,8 +35,8 @@ class Recorder:
         return torch.cuda.Stream()  # type: ignore[no-untyped-call]
 
     def warm(self, launch: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """On the stream that records: what libraries prepare at first must not be in a graph."""
-        if not self.is_able:
+        """Runs a step without a graph, on the capturing stream, so that libraries initialize before the capture."""
+        if not self.can_capture:
             return launch()
         self.stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self.stream):
@@ -45,58 +45,62 @@ class Recorder:
         return found
 
 
-class Recorded:
-    """A step of rows that stay where they are, launched at first, recorded the second time, and replayed from then on.
+class CapturedStep:
+    """A decode step of rows that stay in place: launched the first time, captured the second, then replayed.
 
-    ``lengths``: those with the first token that is to be written. ``write`` gives the scores of ids where rows have so
-    many tokens, told on the device; it raises ``UnrecordableError`` if it cannot.
+    ``lengths`` are the rows' lengths including the first token to be written. ``write(tokens, lengths)`` computes the
+    scores from tensors on the device alone, and raises ``NotCapturableError`` if it cannot.
     """
 
     def __init__(
         self,
-        recorder: Recorder,
+        capture: CaptureContext,
         write: Callable[[torch.Tensor, torch.Tensor], torch.Tensor],
         tokens: torch.Tensor,
         lengths: Sequence[int],
     ) -> None:
-        self._recorder, self._write = recorder, write
+        self._capture, self._write = capture, write
         self._tokens = torch.zeros_like(tokens)
         self._lengths = torch.tensor(lengths, device=tokens.device) - 1
         self._graph: torch.cuda.CUDAGraph | None = None
         self._has_run = False
 
     def run(self, tokens: torch.Tensor, launch: Callable[[], torch.Tensor]) -> torch.Tensor:
-        """The scores ``[rows, vocabulary]``, which the next run overwrites. ``launch`` gives them step by step."""
-        if self._graph is None and self._has_run and self._recorder.is_able:
-            self._record()
+        """The scores ``[rows, vocabulary]``; the next run overwrites them. ``launch`` computes them without a graph."""
+        if self._graph is None and self._has_run and self._capture.can_capture:
+            self._capture_graph()
         if self._graph is None:
             self._has_run = True
             self._lengths += 1
-            return self._recorder.warm(launch)
+            return self._capture.warm(launch)
         self._tokens.copy_(tokens)
         self._graph.replay()
         return self._scores
 
-    def _record(self) -> None:
+    def _capture_graph(self) -> None:
         graph = torch.cuda.CUDAGraph()
         try:
-            # Another thread may be loading the next revision of the model meanwhile.
-            with torch.cuda.graph(graph, self._recorder.pool, self._recorder.stream, "thread_local"):
+            # "thread_local": another thread may be loading a new revision of the model, and its calls are not captured.
+            with torch.cuda.graph(graph, self._capture.pool, self._capture.stream, "thread_local"):
                 self._lengths += 1
                 self._scores = self._write(self._tokens, self._lengths)
         except torch.OutOfMemoryError:
             raise
         except RuntimeError as error:
-            self._recorder.is_able = False
-            log.warning("this model's steps cannot be recorded (%s): launched one by one", type(error).__name__)
+            self._capture.can_capture = False
+            log.warning(
+                "this model's decode steps cannot be captured as CUDA graphs (%s): kernels are launched one by one",
+                type(error).__name__,
+            )
             return
         self._graph = graph
 
 
-class Count(torch.Tensor):
-    """A number of tokens on the device, for modules that take it for a plain one.
+class DeviceCount(torch.Tensor):
+    """A token count on the device that transformers' modules can use like a plain number.
 
-    They add it to positions, and ask whether their tables have to grow: these are as long as any answer.
+    Modules add it to positions, and compare it with the size of their position tables. The comparison is always false:
+    it would wait for the device, and the tables are as long as any answer.
     """
 
     @classmethod

@@ -1,7 +1,8 @@
-"""The attention function that transformers' modules call for us, and its arithmetic.
+"""The attention function that we register with transformers, and the arithmetic it falls back to.
 
-It follows a plan (``layout.py``) that travels as a keyword through the model's ``forward``; the plan's ``marker``
-travels as the attention mask, which modules hand on untouched because it has four dimensions.
+A forward pass gets its plans (``plans.py``) as a keyword argument, which transformers' modules pass on to attention.
+A plan's ``marker`` is passed as the attention mask: modules pass a mask of four dimensions on unchanged, and the marker
+tells attention which plan applies.
 """
 
 from collections.abc import Sequence
@@ -15,33 +16,34 @@ from worker.engine.protocol import EngineError
 NAME = "lengthwise"
 
 
-class Call(NamedTuple):
-    """What a module asks of attention; tensors are ``[batch, heads, tokens, size]``."""
+class AttentionCall(NamedTuple):
+    """The arguments of one attention call. ``query`` is ``[batch, heads, tokens, size]``."""
 
     query: torch.Tensor
+    #: As the module computed them, or as its KV cache keeps them.
     key: torch.Tensor
     value: torch.Tensor
     scale: float
-    #: Added to the scores, ``[1, heads, queries, keys]`` (T5).
+    #: T5's position bias, added to the scores: ``[1, heads, queries, keys]``.
     bias: torch.Tensor | None
-    #: How many positions back a token sees, itself included; ``None`` for all.
+    #: Sliding window: how many positions a token sees, counted back from itself; ``None`` for all.
     window: int | None
-    #: Scores are squeezed between −``softcap`` and ``softcap`` by a tanh, before anything is hidden (Gemma 2).
+    #: Scores become ``softcap * tanh(score / softcap)`` before the mask applies (Gemma 2); ``None`` leaves them.
     softcap: float | None = None
 
 
-class Plan(Protocol):
-    """How one kind of attention runs in one forward pass."""
+class AttentionPlan(Protocol):
+    """How one kind of attention runs in one forward pass: which tokens see which."""
 
     marker: torch.Tensor
 
-    def run(self, call: Call) -> torch.Tensor:
-        """Gives ``[batch, tokens, heads, size]``."""
+    def run(self, call: AttentionCall) -> torch.Tensor:
+        """Returns ``[batch, tokens, heads, size]``."""
         ...
 
 
 def register() -> None:
-    """Makes ``attn_implementation=NAME`` known to transformers."""
+    """Registers ``attend`` with transformers, as ``attn_implementation=NAME``."""
     AttentionInterface.register(NAME, attend)
 
 
@@ -55,18 +57,22 @@ def attend(
     position_bias: torch.Tensor | None = None,
     sliding_window: int | None = None,
     softcap: float | None = None,
-    plans: Sequence[Plan] = (),
+    plans: Sequence[AttentionPlan] = (),
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
-    """transformers' attention interface. Raises ``EngineError`` if the module kept the plan or its marker to itself."""
+    """transformers' attention interface: runs the plan whose marker came as the mask.
+
+    Returns ``[batch, tokens, heads, size]``, and ``None`` for the weights. Raises ``EngineError`` if the module did not
+    pass on the plans or the marker.
+    """
     plan = next((plan for plan in plans if plan.marker is attention_mask), None)
     if plan is None:
-        raise EngineError(f"{type(module).__name__} does not hand attention its plan")
+        raise EngineError(f"{type(module).__name__} does not pass its plan on to attention")
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return plan.run(Call(query, key, value, scale, position_bias, sliding_window, softcap)), None
+    return plan.run(AttentionCall(query, key, value, scale, position_bias, sliding_window, softcap)), None
 
 
-def one_query(
+def attend_one_query(
     query: torch.Tensor,
     key: torch.Tensor,
     value: torch.Tensor,
@@ -74,9 +80,10 @@ def one_query(
     hidden: torch.Tensor,
     softcap: float | None = None,
 ) -> torch.Tensor:
-    """Two batched products: with one query a row, torch's fused attention is six times slower on the CPU.
+    """Attention as two batched products: for one query per row, torch's fused kernel is six times slower on a CPU.
 
-    ``query`` is ``[rows, heads, queries, size]``; ``hidden`` is added to the scores ``[rows, heads, queries, keys]``.
+    ``query`` is ``[rows, heads, queries, size]``; ``hidden``, the mask, is added to the scores
+    ``[rows, heads, queries, keys]``.
     """
     scores = torch.matmul(query * scale, key.transpose(2, 3))
     if softcap is not None:
@@ -85,8 +92,11 @@ def one_query(
     return torch.matmul(torch.softmax(scores, dim=-1), value)
 
 
-def hidden_beyond(lengths: torch.Tensor, size: int, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
-    """``[rows, 1, 1, size]``: 0 for positions below each length and within its window, else the least number."""
+def mask_beyond(lengths: torch.Tensor, size: int, dtype: torch.dtype, window: int | None = None) -> torch.Tensor:
+    """The mask of rows of these lengths, ``[rows, 1, 1, size]``: 0 where a position is seen, else the least number.
+
+    The last token of a row sees the positions below its length, or the last ``window`` of them.
+    """
     places = torch.arange(size, device=lengths.device)
     seen = places < lengths[:, None]
     if window is not None:

@@ -1,6 +1,6 @@
-"""Beam search of one request: the hypotheses that run, the best of those that ended, and when no better one can come.
+"""Beam search of one request: its running hypotheses, the best finished ones, and the test whether the search is over.
 
-Pure: knows scores and ids, neither a model nor its neighbours. The rules are those of transformers' ``generate``.
+The rules are those of transformers' ``generate``. Knows scores and ids, and nothing of the model or of other requests.
 """
 
 from bisect import insort
@@ -10,20 +10,21 @@ from typing import Literal, NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """How ended hypotheses compare, and when a search is over; a model's own (``generation_config.json``)."""
+class BeamRules:
+    """How finished hypotheses are ranked and when a search is over, from the model's ``generation_config.json``."""
 
-    #: A hypothesis is worth its sum of log-probabilities / (its ids, the end among them) ** this.
+    #: A hypothesis ranks by its sum of log-probabilities / (its number of ids, with the end token) ** this.
     length_penalty: float = 1.0
-    #: With as many ended as there are beams, a search is over at once (``True``), as soon as the best running one is
-    #: worth no more than the worst of them at its present length (``False``), or at any length (``"never"``).
+    #: When the search is over, once as many hypotheses have finished as there are beams. At once (``True``), or as soon
+    #: as the best running hypothesis ranks no higher than the worst finished one, at its present length (``False``) or
+    #: at any length it may still reach (``"never"``).
     early_stopping: bool | Literal["never"] = False
-    #: Whether probabilities are those among the ids that may be written at all.
+    #: Whether probabilities are renormalized over the ids that may be written.
     is_renormalized: bool = False
 
 
 class Candidate(NamedTuple):
-    """A running hypothesis and one more id. ``score`` is the sum of log-probabilities, ``parent`` its place."""
+    """A running hypothesis, ``parent`` by its index, and one more id. ``score`` is the sum of log-probabilities."""
 
     score: float
     parent: int
@@ -31,7 +32,7 @@ class Candidate(NamedTuple):
 
 
 class Hypothesis(NamedTuple):
-    """An answer so far. ``parent`` is the place that the one it continues had among those that ran."""
+    """A running answer. ``parent`` is the index of the hypothesis it continues, among those of the step before."""
 
     score: float
     parent: int
@@ -39,8 +40,8 @@ class Hypothesis(NamedTuple):
     tokens: tuple[int, ...]
 
 
-class Ended(NamedTuple):
-    """A whole answer; ``tokens`` are without the end."""
+class FinishedHypothesis(NamedTuple):
+    """A finished answer without its end token; ``is_cut`` if the limit ended it. ``worth`` is what it ranks by."""
 
     worth: float
     score: float
@@ -48,37 +49,42 @@ class Ended(NamedTuple):
     is_cut: bool
 
 
-class Search:
-    """At most ``limit`` ids, the end among them, after the ids of ``prefix``, which every hypothesis begins with.
+class BeamSearch:
+    """A search with ``beams`` beams for at most ``limit`` ids, the end token included.
 
-    A prefix counts for the length, as ``forced_bos_token_id`` does in transformers.
+    Every hypothesis begins with the ids of ``prefix``, which come on top of the limit. The length penalty counts them,
+    as transformers counts ``forced_bos_token_id``.
     """
 
-    def __init__(self, beams: int, limit: int, ends: Collection[int], rules: Rules, prefix: Sequence[int] = ()) -> None:
+    def __init__(
+        self, beams: int, limit: int, ends: Collection[int], rules: BeamRules, prefix: Sequence[int] = ()
+    ) -> None:
         self.beams = beams
         self.running: list[Hypothesis] = [Hypothesis(0.0, 0, -1, ())]
-        self._ended: list[Ended] = []
+        self._ended: list[FinishedHypothesis] = []
         self._limit, self._ends, self._rules, self._prefix = limit, ends, rules, tuple(prefix)
         self._n_forced = self._n_written = 0
 
     @property
     def forced(self) -> int | None:
-        """The id to write next whatever the model says; ``None`` where candidates are asked for."""
+        """The next id of the prefix; ``None`` once candidates from the model are needed."""
         return self._prefix[self._n_forced] if self._n_forced < len(self._prefix) else None
 
     def force(self) -> None:
-        """Writes the id of ``forced``."""
+        """Writes the id that ``forced`` gives."""
         self.running = [Hypothesis(0.0, 0, self._prefix[self._n_forced], ())]
         self._n_forced += 1
 
     def take(self, candidates: Sequence[Candidate]) -> None:
-        """Goes on with the best of the ``candidates``, which come best first: ``width`` of them, or all there are."""
+        """Continues with the best of the ``candidates``, which come sorted, the best first: ``candidates_per_step`` of
+        them, or all that exist.
+        """
         self._n_written += 1
         running: list[Hypothesis] = []
-        for rank, (score, parent, token) in enumerate(candidates[: width(self.beams, len(self._ends))]):
+        for rank, (score, parent, token) in enumerate(candidates[: candidates_per_step(self.beams, len(self._ends))]):
             before = self.running[parent].tokens
             if token in self._ends or self._n_written == self._limit:
-                # Those further back stand by, so that there are enough to go on with; they are too bad to end.
+                # Candidates beyond the first ``beams`` only replace those that finish. They may not finish themselves.
                 if rank < self.beams:
                     self._end(score, before, token)
             elif len(running) < self.beams:
@@ -86,13 +92,15 @@ class Search:
         self.running = [] if self._is_over(running) else running
 
     @property
-    def best(self) -> Ended:
-        """The answer, once nothing runs."""
+    def best(self) -> FinishedHypothesis:
+        """The best finished hypothesis; call it once nothing runs."""
         return self._ended[0]
 
     def _end(self, score: float, before: tuple[int, ...], token: int) -> None:
         is_cut = token not in self._ends
-        ended = Ended(self._worth(score, self._n_written), score, (*before, token) if is_cut else before, is_cut)
+        ended = FinishedHypothesis(
+            self._worth(score, self._n_written), score, (*before, token) if is_cut else before, is_cut
+        )
         insort(self._ended, ended, key=lambda each: -each.worth)
         del self._ended[self.beams :]
 
@@ -110,6 +118,6 @@ class Search:
         return early is True or most <= self._ended[-1].worth
 
 
-def width(beams: int, n_ends: int) -> int:
-    """How many candidates a step needs, so that there are ``beams`` to go on with however many end."""
+def candidates_per_step(beams: int, n_ends: int) -> int:
+    """How many candidates a step needs so that ``beams`` of them continue, however many end. ``n_ends``: end tokens."""
     return max(2, 1 + n_ends) * beams

@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 
 from worker.engine.protocol import Completion, FinishReason
-from worker.engine.transformer.decode.beam import Candidate, Rules, Search, width
+from worker.engine.transformer.decode.beam import BeamRules, BeamSearch, Candidate, candidates_per_step
 from worker.engine.transformer.decode.decoding import Stepper
 from worker.engine.transformer.decode.sampling import suppress
 from worker.engine.transformer.decode.vocabulary import Vocabulary
@@ -21,7 +21,7 @@ class BeamStepper(Stepper, Protocol):
 
 
 def search(
-    stepper: BeamStepper, searches: Mapping[int, Search], vocabulary: Vocabulary, rules: Rules
+    stepper: BeamStepper, searches: Mapping[int, BeamSearch], vocabulary: Vocabulary, rules: BeamRules
 ) -> Iterator[Completion]:
     """Runs searches of as many beams each, by their requests' ids, in the order of the stepper's rows; yields
     completions in the order in which they finish.
@@ -33,7 +33,7 @@ def search(
 
 class _Batch:
     def __init__(
-        self, stepper: BeamStepper, searches: Mapping[int, Search], vocabulary: Vocabulary, rules: Rules
+        self, stepper: BeamStepper, searches: Mapping[int, BeamSearch], vocabulary: Vocabulary, rules: BeamRules
     ) -> None:
         self.stepper, self.searches, self.vocabulary, self.rules = stepper, dict(searches), vocabulary, rules
         self._tokens: torch.Tensor | None = None
@@ -53,7 +53,7 @@ class _Batch:
         searches = self.searches.values()
         known = [hypothesis.score for each in searches for hypothesis in each.running]
         likely = self._log_probabilities(logits)
-        wanted = max(width(each.beams, len(self.vocabulary.ends)) for each in searches)
+        wanted = max(candidates_per_step(each.beams, len(self.vocabulary.ends)) for each in searches)
         best, ids = likely.topk(min(wanted, likely.shape[1]))
         best += torch.tensor(known, dtype=best.dtype, device=best.device)[:, None]
         rows = zip(best.tolist(), ids.tolist(), strict=True)
@@ -88,7 +88,7 @@ class _Batch:
         self._tokens = torch.tensor(tokens, device=device)
 
 
-def _completion(number: int, search: Search) -> Completion:
+def _completion(number: int, search: BeamSearch) -> Completion:
     best = search.best
     reason = FinishReason.LENGTH if best.is_cut else FinishReason.STOP
     return Completion(number, best.tokens, reason, log_probability=best.score)

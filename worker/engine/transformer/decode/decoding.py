@@ -7,7 +7,7 @@ import torch
 
 from worker.engine.protocol import Completion
 from worker.engine.transformer.decode.sampling import choose
-from worker.engine.transformer.decode.sequence import Running
+from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 #: Finished rows are dropped once they are one in so many: dropping copies the caches of those that stay, and on a GPU
@@ -44,7 +44,7 @@ class OpenStepper(Stepper, Protocol):
         ...
 
 
-def decode(stepper: Stepper, rows: Sequence[Running], vocabulary: Vocabulary) -> Iterator[Completion]:
+def decode(stepper: Stepper, rows: Sequence[RunningSequence], vocabulary: Vocabulary) -> Iterator[Completion]:
     """Yields completions in the order in which they finish."""
     batch = _Batch(stepper, rows, vocabulary)
     finished = batch.advance()
@@ -56,8 +56,8 @@ def decode(stepper: Stepper, rows: Sequence[Running], vocabulary: Vocabulary) ->
 
 
 def decode_from(
-    source: Callable[[], Sequence[Running]],
-    begin: Callable[[Sequence[Running]], OpenStepper],
+    source: Callable[[], Sequence[RunningSequence]],
+    begin: Callable[[Sequence[RunningSequence]], OpenStepper],
     vocabulary: Vocabulary,
 ) -> Iterator[Completion]:
     """The same for rows that come bit by bit: before each step ``source`` is asked for those that are to join, and all
@@ -77,7 +77,7 @@ def decode_from(
 
 
 class _Batch:
-    def __init__(self, stepper: Stepper, rows: Sequence[Running], vocabulary: Vocabulary) -> None:
+    def __init__(self, stepper: Stepper, rows: Sequence[RunningSequence], vocabulary: Vocabulary) -> None:
         self.stepper, self.rows, self.vocabulary = stepper, list(rows), vocabulary
         self._tokens: torch.Tensor | None = None
 
@@ -86,7 +86,7 @@ class _Batch:
         return any(row.is_live for row in self.rows)
 
     @torch.inference_mode()
-    def advance(self) -> list[Running]:
+    def advance(self) -> list[RunningSequence]:
         """One token for every live row; returns the rows that ended with it."""
         logits = self.stepper.start() if self._tokens is None else self.stepper.step(self._tokens)
         chosen = choose(logits, self.rows, self.vocabulary)

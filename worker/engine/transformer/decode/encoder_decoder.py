@@ -1,6 +1,6 @@
-"""Encoder–decoders (Marian, M2M-100 and NLLB, BART, T5): the source is read once, the target written step by step.
+"""Encoder–decoders (Marian, M2M-100 and NLLB, BART, T5): the encoder reads each source once, the decoder writes.
 
-Sources of like length are read together; the answers of all are then written together, whatever their lengths.
+The encoder reads sources in bands of about equal length. The decode steps then run over all rows together.
 """
 
 # mypy: allow-untyped-calls
@@ -13,114 +13,134 @@ import torch
 from transformers.cache_utils import EncoderDecoderCache
 from transformers.modeling_outputs import BaseModelOutput
 
-from worker.engine.transformer.attention import flash
-from worker.engine.transformer.attention.cache import cache_name, joined, keep_past, keeps_halves, past_cache, told
-from worker.engine.transformer.attention.graph import AHEAD, Recorded, Recorder
-from worker.engine.transformer.attention.interface import Plan
-from worker.engine.transformer.attention.layout import Padded, Past, Source, ToldPast
-from worker.engine.transformer.attention.sources import Sources, keep_sources, source_cache
+from worker.engine.transformer.attention import flash_backend
+from worker.engine.transformer.attention.graph import GRAPH_HEADROOM, CaptureContext, CapturedStep
+from worker.engine.transformer.attention.interface import AttentionPlan
+from worker.engine.transformer.attention.kv_cross import CrossLayout, cross_cache, keep_cross_rows
+from worker.engine.transformer.attention.kv_past import (
+    cache_keyword,
+    concatenated_pasts,
+    keep_past,
+    kv_fp16,
+    length_on_device,
+    past_cache,
+)
+from worker.engine.transformer.attention.plans import CrossPlan, DevicePastPlan, PaddedPlan, PastPlan
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
-#: Tokens of padding that are worth another pass through the encoder, and a first step of the decoder: on a CPU both
-#: together take as long as reading some fifty tokens; a GPU reads thousands meanwhile.
+#: The most padding, in tokens, that a band of sources may have. Another band costs another pass through the encoder and
+#: a first step of the decoder. On a CPU both together take as long as reading some fifty tokens; in that time a GPU
+#: reads thousands.
 _PADDING_TOKENS, _GPU_PADDING_TOKENS = 48, 4096
 
 
 class EncoderDecoderStepper:
-    """A batch in an encoder–decoder; ``sources`` are sorted by length."""
+    """A batch in an encoder–decoder. ``sources`` are sorted by length; ``capture`` enables CUDA graphs."""
 
     def __init__(
-        self, model: Any, sources: Sequence[Sequence[int]], vocabulary: Vocabulary, recorder: Recorder | None = None
+        self,
+        model: Any,
+        sources: Sequence[Sequence[int]],
+        vocabulary: Vocabulary,
+        capture: CaptureContext | None = None,
     ) -> None:
         self.model, self.vocabulary, self.sources = model, vocabulary, sources
-        self._recorder = recorder
-        self._recorded: Recorded | None = None
+        self._capture = capture
+        self._captured: CapturedStep | None = None
         config = model.config
         layers = getattr(config, "decoder_layers", None) or getattr(config, "num_decoder_layers", None)
         self._n_layers = int(layers or config.num_hidden_layers)
         self._lengths = [len(source) for source in sources]
-        self._cache_name, self._halves = cache_name(model), keeps_halves(model)
+        self._cache_keyword, self._fp16 = cache_keyword(model), kv_fp16(model)
 
     def start(self) -> torch.Tensor:
+        """Reads the sources; returns the scores of each row's first token, ``[rows, vocabulary]``."""
         self.written = 1
-        self._layout = Sources(self._lengths)
-        self._looked_at = source_cache(self._n_layers, self._layout, self._halves)
+        self._cross_layout = CrossLayout(self._lengths)
+        self._cross = cross_cache(self._n_layers, self._cross_layout, self._fp16)
         padding = _PADDING_TOKENS if self.model.device.type == "cpu" else _GPU_PADDING_TOKENS
         pasts, logits = [], []
         for first, last in bands(self._lengths, padding):
-            past = past_cache(self._n_layers, self._halves)
+            past = past_cache(self._n_layers, self._fp16)
             logits.append(self._read(first, last, past))
             pasts.append(past)
-        self._go_on_with(joined(pasts))
+        self._go_on_with(concatenated_pasts(pasts))
         return torch.cat(logits)
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
+        """A decode step: adds one id to each row; returns the scores of the next one, ``[rows, vocabulary]``."""
         self.written += 1
-        if self._recorder is None:
+        if self._capture is None:
             return self._launch(tokens)
-        if self._recorded is None or self.written > self._room:
-            self._make_room(len(tokens))
-            self._recorded = Recorded(self._recorder, self._write_told, tokens, [self.written])
-        found = self._recorded.run(tokens, lambda: self._launch(tokens))
+        if self._captured is None or self.written > self._reserved:
+            self._reserve(len(tokens))
+            self._captured = CapturedStep(self._capture, self._write_on_device, tokens, [self.written])
+        found = self._captured.run(tokens, lambda: self._launch(tokens))
         for layer in self._past.layers:
             layer.length = self.written
         return found
 
     def _launch(self, tokens: torch.Tensor) -> torch.Tensor:
-        past = Past(self._past.layers[0], self.written, self._encoded)
+        past = PastPlan(self._past.layers[0], self.written, self._encoded)
         return self._write(tokens, self._encoded.expand(len(tokens), -1, -1), past, self._plan, self._cache)
 
-    def _make_room(self, n_rows: int) -> None:
-        self._room = self.written + AHEAD
+    def _reserve(self, n_rows: int) -> None:
+        self._reserved = self.written + GRAPH_HEADROOM
         for layer in self._past.layers:
-            layer.reserve(self._room)
+            layer.reserve(self._reserved)
         _, heads, capacity, _ = self._past.layers[0].keys.shape
-        self._rows = flash.Rows(range(0, n_rows * capacity, capacity), [capacity] * n_rows, self.model.device)
-        self._rows.of_heads(heads)
+        self._rows = flash_backend.FlashRowLayout(
+            range(0, n_rows * capacity, capacity), [capacity] * n_rows, self.model.device
+        )
+        self._rows.decode_starts(heads)
 
-    def _write_told(self, tokens: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
-        """The same as ``_launch``, where the length of what was written is known on the device alone."""
+    def _write_on_device(self, tokens: torch.Tensor, count: torch.Tensor) -> torch.Tensor:
+        """The same as ``_launch`` for a CUDA graph, where the number of written tokens stays on the device."""
         encoded = self._encoded.expand(len(tokens), -1, -1)
-        with told(self._past, count):
-            return self._write(tokens, encoded, ToldPast(self._rows, len(tokens), count), self._plan, self._cache)
+        with length_on_device(self._past, count):
+            return self._write(tokens, encoded, DevicePastPlan(self._rows, len(tokens), count), self._plan, self._cache)
 
     @property
     def positions(self) -> int:
-        """Tokens of sources that there is room for."""
-        return self._layout.positions
+        """The source tokens that the cross-attention cache has memory for."""
+        return self._cross_layout.positions
 
     @property
     def token_bytes(self) -> int:
-        """For a token of a source, and one of its answer."""
-        return sum(layer.token_bytes for cache in (self._past, self._looked_at) for layer in cache.layers)
+        """Bytes of keys and values for one token of a source and one token of its answer, in all layers."""
+        return sum(layer.token_bytes for cache in (self._past, self._cross) for layer in cache.layers)
 
     def keep(self, rows: Sequence[int]) -> None:
-        self._recorded = None
+        """Keeps only these rows, in this order; a row may occur more than once (beam search)."""
+        self._captured = None
         keep_past(self._past, rows)
-        self._layout = keep_sources(self._looked_at, rows)
-        self._plan = Source(self._layout, 0, len(rows), self._encoded)
+        self._cross_layout = keep_cross_rows(self._cross, rows)
+        self._plan = CrossPlan(self._cross_layout, 0, len(rows), self._encoded)
 
     def reorder(self, rows: Sequence[int]) -> None:
-        self._recorded = None
+        """Gives each row the written tokens of the named row, which must have the same source."""
+        self._captured = None
         keep_past(self._past, rows)
 
     def _read(self, first: int, last: int, past: Any) -> torch.Tensor:
-        """Sources ``[first, last)`` through the encoder, and the decoder's first step, which keeps what it looks at."""
+        """Encodes sources ``[first, last)`` and takes the decoder's first step, which fills the cross cache."""
         encoded = self._encode(self.sources[first:last])
         self._encoded = encoded[:1, :1]
         tokens = torch.full((last - first,), self.vocabulary.start, device=encoded.device)
-        cache = EncoderDecoderCache(past, self._looked_at)
-        past_plan = Past(past.layers[0], self.written, encoded)
-        return self._write(tokens, encoded, past_plan, Source(self._layout, first, last, encoded), cache)
+        cache = EncoderDecoderCache(past, self._cross)
+        past_plan = PastPlan(past.layers[0], self.written, encoded)
+        return self._write(tokens, encoded, past_plan, CrossPlan(self._cross_layout, first, last, encoded), cache)
 
     def _go_on_with(self, past: Any) -> None:
         self._past = past
-        self._cache = EncoderDecoderCache(past, self._looked_at)
-        # Or modules would look for the sources in what the encoder gave.
+        self._cache = EncoderDecoderCache(past, self._cross)
+        # Otherwise modules would compute cross-attention keys from the encoder's output again.
         self._cache.is_updated = dict.fromkeys(self._cache.is_updated, True)
-        self._plan = Source(self._layout, 0, len(self._lengths), self._encoded)
+        self._plan = CrossPlan(self._cross_layout, 0, len(self._lengths), self._encoded)
 
-    def _write(self, tokens: torch.Tensor, encoded: torch.Tensor, past: Plan, source: Plan, cache: Any) -> torch.Tensor:
+    def _write(
+        self, tokens: torch.Tensor, encoded: torch.Tensor, past: AttentionPlan, source: AttentionPlan, cache: Any
+    ) -> torch.Tensor:
         plans = (past, source)
         logits: torch.Tensor = self.model(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded),
@@ -128,7 +148,7 @@ class EncoderDecoderStepper:
             decoder_input_ids=tokens[:, None],
             decoder_attention_mask=past.marker,
             use_cache=True,
-            **{self._cache_name: cache},
+            **{self._cache_keyword: cache},
             plans=plans,
         ).logits
         return logits[:, -1]
@@ -136,7 +156,7 @@ class EncoderDecoderStepper:
     def _encode(self, sources: Sequence[Sequence[int]]) -> torch.Tensor:
         width = len(sources[-1])
         ids = [[*source, *[self.vocabulary.pad] * (width - len(source))] for source in sources]
-        plan = Padded([len(source) for source in sources])
+        plan = PaddedPlan([len(source) for source in sources])
         encoded: torch.Tensor = self.model.get_encoder()(
             input_ids=torch.tensor(ids, device=self.model.device), attention_mask=plan.marker, plans=(plan,)
         ).last_hidden_state
@@ -144,9 +164,9 @@ class EncoderDecoderStepper:
 
 
 def bands(lengths: Sequence[int], padding: int) -> list[tuple[int, int]]:
-    """Cuts sorted rows into ``[first, last)`` that are each padded by at most so many tokens, beginning at the longest.
+    """Cuts rows, sorted by length, into bands ``[first, last)`` of at most ``padding`` tokens of padding each.
 
-    Returned in the rows' order.
+    Cuts from the longest row down; returns the bands in the rows' order.
     """
     found: list[tuple[int, int]] = []
     last, total = len(lengths), 0

@@ -15,15 +15,15 @@ from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria
 
 from worker.engine.protocol import Completion
 from worker.engine.transformer.decode.sampling import choose
-from worker.engine.transformer.decode.sequence import Running
+from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 
 def generate(
-    model: Any, inputs: Sequence[Sequence[int]], rows: Sequence[Running], vocabulary: Vocabulary, steps: int
+    model: Any, inputs: Sequence[Sequence[int]], rows: Sequence[RunningSequence], vocabulary: Vocabulary, steps: int
 ) -> Iterator[Completion]:
     """Runs at most ``steps`` steps, then yields the completions in the order in which they finished."""
-    finished: list[Running] = []
+    finished: list[RunningSequence] = []
     _run(model, inputs, _Rules(rows, vocabulary, finished), steps)
     yield from (row.completion() for row in finished)
 
@@ -31,7 +31,9 @@ def generate(
 class _Rules:
     """Both of transformers' hooks: picks each row's token as its scores pass, and says which rows have ended."""
 
-    def __init__(self, rows: Sequence[Running], vocabulary: Vocabulary, finished: list[Running]) -> None:
+    def __init__(
+        self, rows: Sequence[RunningSequence], vocabulary: Vocabulary, finished: list[RunningSequence]
+    ) -> None:
         self.rows, self.vocabulary, self.finished = rows, vocabulary, finished
 
     def pick(self, _: torch.Tensor, scores: torch.Tensor, **__: Any) -> torch.Tensor:

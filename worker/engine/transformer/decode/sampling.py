@@ -1,28 +1,28 @@
-"""Picks each row's next token from its scores."""
+"""Chooses each row's next token from its scores: greedy, drawn, or forced by a prefix."""
 
 from collections.abc import Sequence
 
 import torch
 
 from worker.engine.protocol import Sampling
-from worker.engine.transformer.decode.sequence import Running
+from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
-from worker.engine.transformer.native.tokens import greatest
+from worker.engine.transformer.native.tokens import argmax
 
 
 def suppress(scores: torch.Tensor, vocabulary: Vocabulary) -> None:
-    """Makes −∞ of the ``scores`` ``[rows, vocabulary]`` of ids that must never be written, in place."""
+    """Sets the scores of ids that must never be written to −∞, in place; ``scores`` ``[rows, vocabulary]``."""
     if vocabulary.suppressed:
         scores.index_fill_(1, torch.tensor(vocabulary.suppressed, device=scores.device), -torch.inf)
 
 
-def choose(logits: torch.Tensor, rows: Sequence[Running], vocabulary: Vocabulary) -> list[int]:
-    """One id for each row of ``logits`` ``[rows, vocabulary]``, which are changed in place.
+def choose(logits: torch.Tensor, rows: Sequence[RunningSequence], vocabulary: Vocabulary) -> list[int]:
+    """Chooses one id for each row of ``logits`` ``[rows, vocabulary]``, and changes these in place.
 
-    A row's draw follows from its own scores and its own generator.
+    A row's draw depends only on its own scores and its own random generator.
     """
     suppress(logits, vocabulary)
-    chosen = greatest(logits)
+    chosen = argmax(logits)
     for row, running in enumerate(rows):
         if not running.is_live:
             continue
@@ -34,25 +34,28 @@ def choose(logits: torch.Tensor, rows: Sequence[Running], vocabulary: Vocabulary
     return chosen
 
 
-def _score(logits: torch.Tensor, rows: Sequence[Running], chosen: Sequence[int]) -> None:
-    """Adds what was chosen to the probability of the answers of which that is asked."""
-    asked = [row for row, running in enumerate(rows) if running.is_scored]
-    if not asked:
+def _score(logits: torch.Tensor, rows: Sequence[RunningSequence], chosen: Sequence[int]) -> None:
+    """Adds the log-probability of the chosen ids to those rows whose request asks for it."""
+    scored = [row for row, running in enumerate(rows) if running.is_scored]
+    if not scored:
         return
-    # Row by row, as a classifier's probabilities: no row's last bits are its neighbours'.
-    found = [logits[row, chosen[row]].float() - logits[row].float().logsumexp(0) for row in asked]
-    for row, log_probability in zip(asked, torch.stack(found).tolist(), strict=True):
+    # Row by row, as in the classifier: computed for all rows at once, a row's last bits would depend on the others.
+    found = [logits[row, chosen[row]].float() - logits[row].float().logsumexp(0) for row in scored]
+    for row, log_probability in zip(scored, torch.stack(found).tolist(), strict=True):
         rows[row].log_probability += log_probability
 
 
 def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:
-    """The id at ``point`` (0 to 1) of the distribution after temperature, ``top_k`` and ``top_p``, in that order."""
+    """Draws an id from ``logits`` ``[vocabulary]``: temperature, then ``top_k``, then ``top_p``.
+
+    ``point``, from 0 to 1, says where in the cumulative distribution the draw falls.
+    """
     scores = logits.float() / sampling.temperature
     kept = min(sampling.top_k or len(scores), len(scores))
     values, ids = torch.topk(scores, kept)
     shares = torch.softmax(values, dim=0).double()
     if sampling.top_p < 1:
-        # A token stays while those before it have not reached top_p.
+        # A token stays if the likelier ones before it have not reached top_p together.
         before = shares.cumsum(0) - shares
         before[0] = -1
         shares = shares * (before < sampling.top_p)

@@ -1,4 +1,4 @@
-"""One request while it runs: what it has written, and why it ends."""
+"""One request while it is decoded: what it has written, and why it ends."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -7,14 +7,19 @@ from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 #: Turns token ids into text, special tokens included.
-Decode = Callable[[Sequence[int]], str]
+Detokenizer = Callable[[Sequence[int]], str]
 
-#: Tokens decoded beyond a stop string's bytes: a token may be part of a character, or stand for no text.
+#: Tokens that are turned into text to find a stop string, beyond one for each of its bytes: a token may be a part of a
+#: character, or stand for no text at all.
 _TAIL_MARGIN = 8
 
 
-class Running:
-    """A request's answer as it grows. ``limit`` tokens at most; ``forced`` ids are written before them, uncounted."""
+class RunningSequence:
+    """A request and its growing answer of at most ``limit`` tokens.
+
+    The ids of ``forced`` are written first; they count neither for the limit nor as a part of the answer. ``decode``
+    turns ids into text, and is needed for stop strings alone.
+    """
 
     def __init__(
         self,
@@ -22,10 +27,10 @@ class Running:
         vocabulary: Vocabulary,
         limit: int,
         forced: Sequence[int] = (),
-        decode: Decode | None = None,
+        decode: Detokenizer | None = None,
     ) -> None:
         self.request = request
-        self.random = Random(request.sampling.seed)  # noqa: S311 — a draw to be repeated, not a secret
+        self.random = Random(request.sampling.seed)  # noqa: S311 — a repeatable draw, not a secret
         self.finish_reason = None if limit > 0 else FinishReason.LENGTH
         self.log_probability = 0.0
         self._tokens: list[int] = []
@@ -33,7 +38,7 @@ class Running:
         self.limit = limit
         self._ends = vocabulary.ends
         self._decode = decode
-        #: Steps it can take at most.
+        #: The most steps that this request can take.
         self.steps = len(self._forced) + limit
         self._tail = max((len(text.encode()) for text in request.stop), default=0) + _TAIL_MARGIN
 
@@ -43,16 +48,16 @@ class Running:
 
     @property
     def forced(self) -> int | None:
-        """The id to write next whatever the model says; ``None`` where the model decides."""
+        """The id that must be written next; ``None`` if the model decides."""
         return self._forced[-1] if self._forced else None
 
     @property
     def is_scored(self) -> bool:
-        """Whether the probability of the next token counts."""
+        """Whether the next token's probability counts for the answer's ``log_probability``."""
         return self.request.is_scored and self.is_live and not self._forced
 
     def take(self, token: int) -> bool:
-        """Adds the next id; says whether the answer ends with it."""
+        """Adds the next id; returns whether the answer ends with it."""
         if self._forced:
             self._forced.pop()
         elif token in self._ends:
@@ -66,7 +71,8 @@ class Running:
         return not self.is_live
 
     def completion(self) -> Completion:
-        assert self.finish_reason is not None  # noqa: S101 — only the finished are asked
+        """The completion of a request that has ended."""
+        assert self.finish_reason is not None  # noqa: S101 — only finished requests are asked
         score = self.log_probability if self.request.is_scored else None
         return Completion(self.request.id, tuple(self._tokens), self.finish_reason, log_probability=score)
 

@@ -1,7 +1,7 @@
-"""The token ids that mean something to generation: where to start, where to end, what never to write.
+"""The token ids that control generation: the start, the ends, the padding, and the ids that must never be written.
 
-Taken from ``generation_config.json`` and, where that is silent, ``config.json``. Of what else stands there only the
-rules of beam search are read, for requests that ask for it: how an answer is written is for each request to say.
+They come from ``generation_config.json``, or from ``config.json`` where that lacks them. Of its other settings only the
+rules of beam search are read, because sampling and limits come with each request.
 """
 
 import json
@@ -10,19 +10,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from worker.engine.transformer.decode.beam import Rules
+from worker.engine.transformer.decode.beam import BeamRules
 
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
+    """The control ids of one model."""
+
     start: int
     pad: int
     ends: frozenset[int]
-    #: Ids whose score is −∞ at every step: ``suppress_tokens`` and the ``bad_words_ids`` of one token each.
+    #: Ids that are never written: ``suppress_tokens``, and those ``bad_words_ids`` that are a single token.
     suppressed: tuple[int, ...]
 
     @classmethod
     def read(cls, folder: Path, config: Mapping[str, Any]) -> Self:
+        """Reads the ids from the model's folder and its ``config.json``, which is ``config``."""
         merged = _merged(folder, config)
         ends = _ids(merged.get("eos_token_id"))
         pad = next(iter(_ids(merged.get("pad_token_id")) + ends), 0)
@@ -32,15 +35,15 @@ class Vocabulary:
         return cls(start, pad, frozenset(ends), tuple(sorted(suppressed)))
 
 
-def search_rules(folder: Path, config: Mapping[str, Any]) -> Rules:
-    """How the model's beams are to be searched, transformers' defaults where it does not say."""
+def search_rules(folder: Path, config: Mapping[str, Any]) -> BeamRules:
+    """The model's rules of beam search, with transformers' defaults for those that it does not set."""
     merged = _merged(folder, config)
     named = {
         "length_penalty": merged.get("length_penalty"),
         "early_stopping": merged.get("early_stopping"),
         "is_renormalized": merged.get("renormalize_logits"),
     }
-    return Rules(**{name: value for name, value in named.items() if value is not None})
+    return BeamRules(**{name: value for name, value in named.items() if value is not None})
 
 
 def _merged(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:

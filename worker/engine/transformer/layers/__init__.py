@@ -1,1 +1,1 @@
-"""Layers that take the place of transformers' own."""
+"""Linear layers, norms and projections that take the place of transformers' own modules."""

@@ -1,29 +1,30 @@
-"""Matrix products on the CPU: int8 whose rows do not see each other, and exact fp32 with prepacked weights.
+"""Linear layers for the CPU on torch's kernels: int8, fp32 with prepacked weights, and one product per row.
 
-Modules here take the place of ``nn.Linear``: ``[..., in] → [..., out]``. Their ``weight`` is ``None``, which tells
-transformers' modules that look at it (T5) to leave the input's type alone.
+These modules take the place of ``nn.Linear``: ``[..., in] → [..., out]``. Their ``weight`` is ``None``: T5's modules
+look at it, and then leave the type of their input unchanged.
 """
 
 import warnings
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
+from worker.engine.transformer.layers.replacement import HooklessModule
 from worker.engine.transformer.weights.checkpoint import quantize_rows
 
-#: Below every activation that means anything; keeps a row of zeros from being divided by zero.
+#: The least scale of a row: it keeps a row of zeros from a division by zero, and no real activation is smaller.
 _TINY = 1e-30
 
 
-class RowInt8Linear(Direct):
-    """int8 weights with one scale an output row, int8 activations with one scale an input row.
+class RowInt8Linear(HooklessModule):
+    """int8 weights with one scale per output row, int8 activations with one scale per input row.
 
-    torch's dynamic kernel takes the range of the *whole* input, so that a row's rounding depends on its neighbours.
-    Here each row is divided by its own absolute maximum, and the kernel is given the range [−1, 1]: the sums are then
-    integers of that row alone, and its answer is the same bits in any batch. Its error is about half that of one range
-    for all (0.9% against 1.6% of the output's norm).
+    torch's dynamic kernel quantizes the *whole* input by one range, so a row's rounding would depend on its neighbours.
+    Here each row is divided by its own absolute maximum, and the kernel gets the range [−1, 1]. The sums are then
+    integers that depend on that row alone, and its answer has the same bits in any batch. The error is about half that
+    of one range for all rows (0.9% against 1.6% of the output's norm).
     """
 
     weight: None = None
@@ -33,7 +34,7 @@ class RowInt8Linear(Direct):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self.packed = _pack(linear.weight.detach().float())
         self.bias: torch.Tensor | None = None if linear.bias is None else linear.bias.detach().float().clone()
-        # Without VNNI the kernel adds pairs of products in 16 bits, which 8-bit activations overflow.
+        # Without VNNI the kernel adds pairs of products in 16 bits, and 8-bit activations would overflow them.
         self.steps = 127 if torch.cpu._is_vnni_supported() else 63
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -50,18 +51,18 @@ class RowInt8Linear(Direct):
 
 
 def _pack(weight: torch.Tensor) -> object:
-    """``[out, in]`` in the layout of torch's int8 kernel."""
+    """The weights ``[out, in]`` quantized and packed for torch's int8 kernel."""
     rows, scale = quantize_rows(weight)
     zeros = torch.zeros(len(scale), dtype=torch.long)
     with warnings.catch_warnings():
-        # torch 2.13 announces the end of quantized tensors; the kernel, which stays, takes its weights as nothing else.
+        # torch 2.13 deprecates quantized tensors. Its int8 kernel stays, and takes its weights in no other form.
         warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
         quantized = torch._make_per_channel_quantized_tensor(rows, scale.double(), zeros, 0)
     return torch.ops.quantized.linear_prepack(quantized, None)
 
 
-class PackedLinear(Direct):
-    """fp32 through oneDNN with weights laid out once for its kernels: 1.3–2.4 × torch's default, error below 1e-6."""
+class PackedLinear(HooklessModule):
+    """fp32 by oneDNN, whose kernels get weights packed once: 1.3–2.4 × as fast as torch's default, error below 1e-6."""
 
     weight: None = None
 
@@ -75,8 +76,8 @@ class PackedLinear(Direct):
         return out
 
 
-class ExactHead(Direct):
-    """fp32 with one dot product an output, so that rows do not see each other; for few outputs."""
+class RowwiseLinear(HooklessModule):
+    """fp32 with one dot product per output, so that a row's answer has the same bits in any batch; for few outputs."""
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -88,15 +89,40 @@ class ExactHead(Direct):
 
 
 def replace_linears(model: nn.Module, make: Callable[[str, nn.Linear], nn.Module]) -> None:
-    """Puts ``make(name, linear)`` in the place of every ``nn.Linear`` (not of subclasses) of ``model``."""
+    """Replaces every ``nn.Linear`` of ``model``, but no subclass of it, by ``make(name, linear)``, in place."""
     found = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear]
     for name, module in found:
         model.set_submodule(name, make(name, module))
 
 
+class _ZeroBias:
+    """Stands in for a bias that was moved elsewhere: ``scores + bias`` gives ``scores`` without an addition."""
+
+    def __radd__(self, scores: torch.Tensor) -> torch.Tensor:
+        return scores
+
+    def to(self, *_: Any, **__: Any) -> "_ZeroBias":
+        return self
+
+
+def fold_logits_bias(model: Any) -> None:
+    """Moves ``final_logits_bias`` (Marian, BART) into ``lm_head``, in place, where a model has both.
+
+    As an addition of its own it is a pass over rows × vocabulary at every step: 3% of a translation's time.
+    """
+    bias: Any = getattr(model, "final_logits_bias", None)
+    head: Any = getattr(model, "lm_head", None)
+    if bias is not None and getattr(head, "bias", bias) is None and type(head) is nn.Linear:
+        head.bias = nn.Parameter(bias.detach()[0].clone(), requires_grad=False)
+        del model.final_logits_bias
+        model.final_logits_bias = _ZeroBias()
+
+
 def has_int8() -> bool:
+    """Whether torch has an int8 kernel for this processor."""
     return torch.backends.quantized.engine in ("x86", "fbgemm", "onednn", "qnnpack")
 
 
 def has_onednn() -> bool:
+    """Whether torch was built with oneDNN."""
     return bool(torch.backends.mkldnn.is_available())  # type: ignore[no-untyped-call]

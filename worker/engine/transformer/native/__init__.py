@@ -1,4 +1,4 @@
-"""Kernels in C for the CPU, where torch's are not made for what is asked: rows that do not see each other.
+"""C kernels for the CPU, where torch's would make a row's answer depend on its neighbours, and their Python bindings.
 
-They take the place of torch's where a compiler is at hand; without one everything runs as well, only slower.
+A C compiler builds them on the machine that runs them. Without one everything runs on torch's kernels, only slower.
 """

@@ -1,16 +1,17 @@
-/* Attention of one new token a row to the keys and values that its row has in memory: each row its own number of them,
- * nothing padded. A row's answer follows from that row alone.
+/* Attention of a decode step: one new token in each row attends to the keys and values of its row. Rows may have different
+ * lengths; nothing is padded. A row's answer depends on that row alone.
  */
 #include "attention.h"
 
-#define TOGETHER 8 /* keys whose sums are added up across their vectors at once */
-#define CHUNK 64   /* values that stay in the first-level cache for all queries that share them */
+#define TOGETHER 8 /* keys whose dot products are reduced to sums together */
+#define CHUNK 64   /* values that stay in the first-level cache while all queries that share them are computed */
 #if defined(WIDE)
-#define QUERIES 3 /* at once: what is read of the memory is read once for all of them */
+#define QUERIES 3 /* queries computed at once: memory is read once for all of them */
 #else
 #define QUERIES 1
 #endif
 
+/* One vector of 8 floats with the same sum as `v`. */
 static inline __m256 narrow(floats v) {
 #if defined(WIDE)
     return _mm256_add_ps(_mm512_castps512_ps256(v), _mm512_extractf32x8_ps(v, 1));
@@ -19,7 +20,7 @@ static inline __m256 narrow(floats v) {
 #endif
 }
 
-/* The sum of each. */
+/* The sum of each of the eight vectors, as one vector. */
 static inline __m256 sums(const floats v[TOGETHER]) {
     __m256 pairs[4], fours[2];
     for (int i = 0; i < 4; i++) pairs[i] = _mm256_hadd_ps(narrow(v[2 * i]), narrow(v[2 * i + 1]));
@@ -27,8 +28,9 @@ static inline __m256 sums(const floats v[TOGETHER]) {
     return _mm256_add_ps(_mm256_permute2f128_ps(fours[0], fours[1], 0x20), _mm256_permute2f128_ps(fours[0], fours[1], 0x31));
 }
 
-/* scores [TOGETHER] of each query, `width` from one's to the next's, with keys of which the first `some` are there. */
-static inline __attribute__((always_inline)) void score(const int halves, const int count, const float *queries,
+/* Scores of `count` queries with TOGETHER keys, of which the first `some` exist; scores of the others are meaningless. A
+ * query's scores are `width` floats from the next query's. */
+static inline __attribute__((always_inline)) void score(const int fp16, const int count, const float *queries,
                                                         int64_t apart, const void *keys, int64_t some, int64_t size,
                                                         float scale, float *scores, int64_t width) {
     floats totals[QUERIES][TOGETHER];
@@ -37,7 +39,7 @@ static inline __attribute__((always_inline)) void score(const int halves, const 
     for (int64_t d = 0; d < size; d += LANES)
 #pragma GCC unroll 8
         for (int j = 0; j < TOGETHER; j++) {
-            const floats key = load(halves, keys, (j < some ? j : 0) * size + d);
+            const floats key = load(fp16, keys, (j < some ? j : 0) * size + d);
             for (int r = 0; r < count; r++)
                 totals[r][j] = MULTIPLY_ADD(LOAD_FLOATS(queries + r * apart + d), key, totals[r][j]);
         }
@@ -45,17 +47,17 @@ static inline __attribute__((always_inline)) void score(const int halves, const 
         _mm256_storeu_ps(scores + r * width, _mm256_mul_ps(sums(totals[r]), _mm256_set1_ps(scale)));
 }
 
-/* out [vectors], of each query, += its weights [keys] times values [keys][size], of which so many vectors of LANES. */
-static inline __attribute__((always_inline)) void add_values(const int halves, const int count, const int vectors,
+/* Adds weights [keys] times values [keys][size] to each query's output, for `vectors` vectors of LANES numbers. */
+static inline __attribute__((always_inline)) void add_values(const int fp16, const int count, const int vectors,
                                                              const float *weights, int64_t width, const void *values,
                                                              int64_t keys, int64_t size, float *out) {
     floats totals[QUERIES][4];
     for (int r = 0; r < count; r++)
         for (int v = 0; v < vectors; v++) totals[r][v] = LOAD_FLOATS(out + r * size + v * LANES);
-    for (int64_t j = 0; j < keys; j++, values = at(halves, values, size))
+    for (int64_t j = 0; j < keys; j++, values = at(fp16, values, size))
 #pragma GCC unroll 4
         for (int v = 0; v < vectors; v++) {
-            const floats value = load(halves, values, v * LANES);
+            const floats value = load(fp16, values, v * LANES);
             for (int r = 0; r < count; r++)
                 totals[r][v] = MULTIPLY_ADD(REPEAT_FLOAT(weights[r * width + j]), value, totals[r][v]);
         }
@@ -63,17 +65,19 @@ static inline __attribute__((always_inline)) void add_values(const int halves, c
         for (int v = 0; v < vectors; v++) STORE_FLOATS(out + r * size + v * LANES, totals[r][v]);
 }
 
-static inline __attribute__((always_inline)) void weigh(const int halves, const int count, const float *weights,
+/* Adds weights [keys] times values [keys][size] to the whole output [size] of each query. */
+static inline __attribute__((always_inline)) void weigh(const int fp16, const int count, const float *weights,
                                                         int64_t width, const void *values, int64_t keys, int64_t size,
                                                         float *out) {
     int64_t d = 0;
     for (; d + 4 * LANES <= size; d += 4 * LANES)
-        add_values(halves, count, 4, weights, width, at(halves, values, d), keys, size, out + d);
+        add_values(fp16, count, 4, weights, width, at(fp16, values, d), keys, size, out + d);
     for (; d < size; d += LANES)
-        add_values(halves, count, 1, weights, width, at(halves, values, d), keys, size, out + d);
+        add_values(fp16, count, 1, weights, width, at(fp16, values, d), keys, size, out + d);
 }
 
-/* `call` with as many queries as there may be at once, as often as it takes; `count` and `r`, the first, are its own. */
+/* Runs `call` for all queries, QUERIES at a time, then one at a time. Inside it, `r` is the first query and `count` their
+ * number, a constant. */
 #define FOR_QUERIES(call)                                      \
     for (int64_t r = 0; r < m->repeats;) {                     \
         enum { most = QUERIES };                               \
@@ -88,51 +92,52 @@ static inline __attribute__((always_inline)) void weigh(const int halves, const 
         }                                                      \
     }
 
-/* The queries of one row that share a head of keys and values. */
-static inline __attribute__((always_inline)) void attend(const int halves, const memory *m, const float *queries,
+/* Attention of the queries of one row that share a key-value head. */
+static inline __attribute__((always_inline)) void attend(const int fp16, const memory *m, const float *queries,
                                                          int64_t apart, int64_t row, int64_t head, float *scores,
                                                          int64_t width, float *out) {
     const int64_t length = m->lengths[row], seen = m->window && m->window < length ? m->window : length;
     const int64_t first = (m->starts[row] * m->shared + head * m->capacities[row] + length - seen) * m->size;
     for (int64_t j = 0; j < seen; j += TOGETHER) {
         const int64_t some = seen - j < TOGETHER ? seen - j : TOGETHER, place = first + j * m->size;
-        const void *keys = at(halves, m->keys, place);
-#define SCORE(some) score(halves, count, queries + r * apart, apart, keys, some, m->size, m->scale, scores + r * width + j, width)
+        const void *keys = at(fp16, m->keys, place);
+#define SCORE(some) score(fp16, count, queries + r * apart, apart, keys, some, m->size, m->scale, scores + r * width + j, width)
         if (some == TOGETHER) FOR_QUERIES(SCORE(TOGETHER))
         else FOR_QUERIES(SCORE(some))
     }
     float totals[m->repeats];
     for (int64_t r = 0; r < m->repeats; r++) {
         float *own = scores + r * width;
-        if (m->softcap > 0) squeeze(own, KEYS, 0, seen, m->softcap);
+        if (m->softcap > 0) softcap_scores(own, KEYS, 0, seen, m->softcap);
         if (m->bias) {
             const float *bias = m->bias + (head * m->repeats + r) * m->bias_apart + length - seen;
             for (int64_t j = 0; j < seen; j++) own[j] += bias[j];
         }
-        totals[r] = soften(own, KEYS, 0, seen);
+        totals[r] = softmax_numerators(own, KEYS, 0, seen);
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] = 0;
     }
     for (int64_t j = 0; j < seen; j += CHUNK) {
         const int64_t some = seen - j < CHUNK ? seen - j : CHUNK;
-        const void *values = at(halves, m->values, first + j * m->size);
-        FOR_QUERIES(weigh(halves, count, scores + r * width + j, width, values, some, m->size, out + r * m->size))
+        const void *values = at(fp16, m->values, first + j * m->size);
+        FOR_QUERIES(weigh(fp16, count, scores + r * width + j, width, values, some, m->size, out + r * m->size))
     }
     for (int64_t r = 0; r < m->repeats; r++)
         for (int64_t d = 0; d < m->size; d++) out[r * m->size + d] /= totals[r];
 }
 
-static void attend_floats(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
+static void attend_fp32(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
                           int64_t width, float *out) {
     attend(0, m, queries, apart, row, head, scores, width, out);
 }
 
-static void attend_halves(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
+static void attend_fp16(const memory *m, const float *queries, int64_t apart, int64_t row, int64_t head, float *scores,
                           int64_t width, float *out) {
     attend(1, m, queries, apart, row, head, scores, width, out);
 }
 
-/* queries: `rows_apart` and `queries_apart` floats from one row's, and one head's, to the next. out [rows][heads][size].
- * scores: for each thread [repeats][width], a width of whole panels that holds the longest row. */
+/* Attention of one query per row and head; out is [rows][heads][size]. Queries are `rows_apart` floats apart from row to
+ * row, and `queries_apart` from head to head. scores is scratch memory, [repeats][width] for each thread; `width` is a
+ * multiple of KEYS and holds the longest row. */
 void lengthwise_attend(const memory *m, const float *queries, int64_t rows_apart, int64_t queries_apart, float *out,
                        float *scores, int64_t width, int64_t rows, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1) schedule(dynamic, 8)
@@ -140,7 +145,7 @@ void lengthwise_attend(const memory *m, const float *queries, int64_t rows_apart
         const int64_t row = i / m->shared, head = i % m->shared;
         const float *own = queries + row * rows_apart + head * m->repeats * queries_apart;
         float *scratch = scores + omp_get_thread_num() * m->repeats * width;
-        (m->halves ? attend_halves : attend_floats)(m, own, queries_apart, row, head, scratch, width,
+        (m->fp16 ? attend_fp16 : attend_fp32)(m, own, queries_apart, row, head, scratch, width,
                                                     out + i * m->repeats * m->size);
     }
 }

@@ -1,7 +1,7 @@
-/* y = x W' + b in fp32. Each number is a sum in one order, from the first input to the last in blocks of DEPTH, whatever
- * rows are computed together: a row's answer is the same bits in any batch.
+/* The linear layer y = x W' + b in fp32. Every output is summed in the same order, from the first input to the last in
+ * blocks of DEPTH, whatever rows are computed together: a row's answer has the same bits in any batch.
  *
- * Weights come in panels of COLUMNS outputs, [outputs / COLUMNS][inputs][COLUMNS], filled up with zeros.
+ * Weights are stored in panels of COLUMNS outputs, [outputs / COLUMNS][inputs][COLUMNS]; zeros fill the last panel.
  */
 #if defined(__AVX512F__)
 #define WIDE
@@ -11,20 +11,21 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DEPTH 256       /* inputs of a panel that stay in the first-level cache while all rows pass */
-#define BLOCK_ROWS 192  /* rows whose inputs, and sums so far, stay in the second-level cache while all panels pass */
+#define DEPTH 256       /* inputs in a block: its weights stay in the first-level cache while all rows are computed */
+#define BLOCK_ROWS 192  /* rows whose inputs and sums stay in the second-level cache while all panels are computed */
 
 typedef struct {
     const float *panels;
-    const float *bias; /* of each output, filled up with zeros */
+    const float *bias; /* one per output, padded with zeros to whole panels */
     int64_t inputs;
     int64_t outputs;
 } layer;
 
 int64_t lengthwise_exact_columns(void) { return COLUMNS; }
 
-/* Rows in tiles of like heights, ROWS at most. While they compute, they fetch the weights of the next panel: the first
- * `shares` of them, a power of two, a share each, for no more than some lines can be on their way to a core at once.
+/* How rows are cut into tiles of about equal height, ROWS at most. While tiles are computed, the next block of weights is
+ * prefetched: the first `shares` tiles, a power of two, fetch one share each, because only a few cache lines can be on
+ * their way to a core at once.
  */
 typedef struct {
     int64_t height;
@@ -38,10 +39,10 @@ static tiling tiles_of(int64_t rows) {
     return t;
 }
 
-/* Of a tile, by its number: it fetches weights whenever its count of inputs has none of these bits. */
+/* The tile of this number prefetches whenever its count of inputs has none of these bits set; -1 means never. */
 static int64_t mask_of(tiling t, int64_t number) { return number < t.shares ? t.shares - 1 : -1; }
 
-/* sums [rows][COLUMNS] go on by `count` inputs. */
+/* Adds the products of `count` more inputs to sums [rows][COLUMNS]. */
 static inline __attribute__((always_inline)) void tile(const int rows, const float *x, int64_t inputs, const float *w,
                                                        int64_t count, int64_t mask, const float *next, float *sums) {
     floats totals[ROWS][2];
@@ -64,7 +65,8 @@ static inline __attribute__((always_inline)) void tile(const int rows, const flo
         for (int half = 0; half < 2; half++) STORE_FLOATS(sums + r * COLUMNS + half * LANES, totals[r][half]);
 }
 
-static void some(int64_t rows, const float *x, int64_t inputs, const float *w, int64_t count, float *sums) {
+/* Adds the products of `count` more inputs to the sums of any number of rows, tile by tile. */
+static void block(int64_t rows, const float *x, int64_t inputs, const float *w, int64_t count, float *sums) {
     const tiling t = tiles_of(rows);
     const float *next = w + count * COLUMNS;
     for (int64_t row = 0, i = 0; row < rows; row += t.height, i++) {
@@ -76,7 +78,7 @@ static void some(int64_t rows, const float *x, int64_t inputs, const float *w, i
     }
 }
 
-/* COLUMNS outputs of up to BLOCK_ROWS rows. */
+/* Computes one panel, COLUMNS outputs, for up to BLOCK_ROWS rows. */
 static void panel(const layer *l, const float *x, int64_t rows, int64_t column, float *out) {
     float sums[BLOCK_ROWS * COLUMNS];
     const float *w = l->panels + column * l->inputs;
@@ -86,14 +88,14 @@ static void panel(const layer *l, const float *x, int64_t rows, int64_t column, 
     }
     for (int64_t k = 0; k < l->inputs; k += DEPTH) {
         const int64_t count = l->inputs - k < DEPTH ? l->inputs - k : DEPTH;
-        some(rows, x + k, l->inputs, w + k * COLUMNS, count, sums);
+        block(rows, x + k, l->inputs, w + k * COLUMNS, count, sums);
     }
     const int64_t wanted = l->outputs - column < COLUMNS ? l->outputs - column : COLUMNS;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t c = 0; c < wanted; c++) out[r * l->outputs + column + c] = sums[r * COLUMNS + c];
 }
 
-/* x [rows][inputs], out [rows][outputs]. */
+/* Computes the layer: x [rows][inputs], out [rows][outputs]. */
 void lengthwise_exact(const layer *l, const float *x, float *out, int64_t rows, int threads) {
     for (int64_t first = 0; first < rows; first += BLOCK_ROWS) {
         const int64_t some_rows = rows - first < BLOCK_ROWS ? rows - first : BLOCK_ROWS;

@@ -1,21 +1,20 @@
-"""Modules of transformers whose arithmetic one kernel does in one pass, put in their place."""
+"""Norms and feed-forward layers of transformers, replaced by modules that run as one C kernel each."""
 
 from typing import Any
 
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
-from worker.engine.transformer.layers.joined import concatenated
-from worker.engine.transformer.layers.likeness import agree
+from worker.engine.transformer.layers.fused_projections import concatenated_linear
+from worker.engine.transformer.layers.replacement import HooklessModule, are_equivalent
 from worker.engine.transformer.native.library import kernels
-from worker.engine.transformer.native.linear import Before, NativeInt8Linear
+from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear
 
-_ACTIVATIONS = {Before.RELU: nn.functional.relu, Before.SILU: nn.functional.silu}
+_ACTIVATIONS = {InputActivation.RELU: nn.functional.relu, InputActivation.SILU: nn.functional.silu}
 
 
-class RmsNorm(Direct):
-    """``[..., size] → [..., size]``, fp32: each vector over its root mean square, times ``weight``."""
+class RmsNorm(HooklessModule):
+    """Divides each fp32 vector by its root mean square and multiplies by ``weight``: ``[..., size] → [..., size]``."""
 
     def __init__(self, weight: torch.Tensor, epsilon: float) -> None:
         super().__init__()
@@ -31,8 +30,8 @@ class RmsNorm(Direct):
         return out
 
 
-class LayerNorm(Direct):
-    """``[..., size] → [..., size]``, fp32: each vector less its mean, over its deviation, times ``weight``."""
+class LayerNorm(HooklessModule):
+    """Centres each fp32 vector, divides by its standard deviation, times ``weight`` plus ``bias``, shape unchanged."""
 
     def __init__(self, weight: torch.Tensor, bias: torch.Tensor, epsilon: float) -> None:
         super().__init__()
@@ -50,38 +49,43 @@ class LayerNorm(Direct):
         return out
 
 
-class GatedMlp(Direct):
-    """Llama's feed-forward layer in int8: SiLU of the gate, times ``up``, is made where ``down`` quantizes it."""
+class SwigluFeedForward(HooklessModule):
+    """A SwiGLU feed-forward layer (Llama; arXiv:2002.05202) in int8: ``down(SiLU(gate(x)) · up(x))``.
+
+    The activation runs inside the kernel of ``down``, while that quantizes its input.
+    """
 
     def __init__(self, mlp: Any) -> None:
         super().__init__()
         gate, up, down = mlp.gate_proj, mlp.up_proj, mlp.down_proj
-        self.gate_up = NativeInt8Linear(concatenated([gate, up]))
-        self.down = NativeInt8Linear(down, Before.GATED_SILU)
+        self.gate_up = NativeInt8Linear(concatenated_linear([gate, up]))
+        self.down = NativeInt8Linear(down, InputActivation.SWIGLU)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.down(self.gate_up(x))
 
 
 def fuse_feed_forwards(model: nn.Module) -> None:
-    """Replaces, in place, feed-forward layers by int8 ones. The weights replaced are freed.
+    """Replaces the feed-forward layers of ``model`` by int8 ones, in place; the old weights are freed.
 
-    Activations go where the next layer quantizes what they give.
+    An activation between two layers moves into the second one, which applies it while it quantizes its input.
     """
     for path, module in list(model.named_modules()):
         children = dict(module.named_children())
-        if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_gated_silu(module):
-            model.set_submodule(path, GatedMlp(module))
+        if set(children) == {"gate_proj", "up_proj", "down_proj", "act_fn"} and _is_swiglu(module):
+            model.set_submodule(path, SwigluFeedForward(module))
         elif {"fc1", "fc2", "activation_fn"} <= set(children) and type(children["fc2"]) is nn.Linear:
-            activation = children["activation_fn"]
-            before = next((step for step, function in _ACTIVATIONS.items() if agree(activation, function, 64)), None)
-            if before is not None:
-                module.fc2, module.activation_fn = NativeInt8Linear(children["fc2"], before), nn.Identity()
+            theirs = children["activation_fn"]
+            own = next((kind for kind, function in _ACTIVATIONS.items() if are_equivalent(theirs, function, 64)), None)
+            if own is not None:
+                module.fc2, module.activation_fn = NativeInt8Linear(children["fc2"], own), nn.Identity()
 
 
-def _is_gated_silu(mlp: Any) -> bool:
+def _is_swiglu(mlp: Any) -> bool:
+    """Whether the module gives what SwiGLU of its three layers gives for a sample."""
+
     def computed(x: torch.Tensor) -> torch.Tensor:
         found: torch.Tensor = mlp.down_proj(nn.functional.silu(mlp.gate_proj(x)) * mlp.up_proj(x))
         return found
 
-    return agree(mlp, computed, mlp.gate_proj.in_features)
+    return are_equivalent(mlp, computed, mlp.gate_proj.in_features)

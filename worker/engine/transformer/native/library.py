@@ -1,4 +1,8 @@
-"""Compiles the kernels for this machine's processor, once, and loads them."""
+"""Compiles the C kernels once for this machine's processor, loads them, and hands them out after their check.
+
+The check itself lives above this module (``kernel_check``): the loader of a model runs it and sets the verdict here.
+Until then, and after a failed check, ``usable_kernels`` returns ``None`` and everything runs on torch.
+"""
 
 import ctypes
 import hashlib
@@ -17,66 +21,72 @@ log = logging.getLogger(__name__)
 _FOLDER = Path(__file__).parent
 _SOURCES = ("linear.c", "exact.c", "attention.c", "prompt.c", "norm.c", "tokens.c")
 _HEADERS = ("exponential.h", "attention.h", "vectors.h", "quantize.h", "tiles.h")
-# Not -ffast-math: linking with it would switch off denormal numbers for the whole process.
+# -ffast-math is left out: a library linked with it switches off denormal numbers for the whole process.
 _FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-std=gnu11"),
     *("-fno-math-errno", "-fno-trapping-math", "-ffinite-math-only", "-fno-signed-zeros", "-fassociative-math"),
 )
 _TIMEOUT_SECONDS = 120
 
-#: Sizes of heads, and the scores' memory, are whole multiples of this.
+#: The attention kernels take head sizes that are multiples of this.
 LANES = 16
 
 
+#: What the check of the kernels found; ``None`` until it has run.
+_is_approved: bool | None = None
+
+
+def verdict() -> bool | None:
+    """Whether the kernels passed their check; ``None`` before the check."""
+    return _is_approved
+
+
+def set_verdict(is_approved: bool | None) -> None:
+    """Says whether ``usable_kernels`` may hand out the kernels. ``kernel_check.check_kernels`` calls this."""
+    global _is_approved
+    _is_approved = is_approved
+
+
+def usable_kernels() -> ctypes.CDLL | None:
+    """The kernels, or ``None`` where they are not compiled, not checked yet, or failed the check."""
+    return compiled_kernels() if _is_approved else None
+
+
 def kernels() -> ctypes.CDLL:
-    """The kernels where they can be had, as ``library`` and ``serves`` tell."""
-    found = compiled()
-    assert found is not None  # noqa: S101 — whoever comes here has asked
+    """The compiled kernels: for code that has asked ``usable_kernels`` or ``serves`` before, and for the check."""
+    found = compiled_kernels()
+    assert found is not None  # noqa: S101 — callers test for kernels first
     return found
 
 
 def serves(vectors: torch.Tensor) -> bool:
-    """Whether attention over such heads ``[..., size]`` can run on the kernels."""
+    """Whether the attention kernels can take heads of this shape ``[..., size]`` and type."""
     is_fp32 = vectors.device.type == "cpu" and vectors.dtype == torch.float32
-    return is_fp32 and vectors.shape[-1] % LANES == 0 and library() is not None
+    return is_fp32 and vectors.shape[-1] % LANES == 0 and usable_kernels() is not None
 
 
 @cache
-def library() -> ctypes.CDLL | None:
-    """The kernels, or ``None`` where they cannot be had or compute wrongly; a line in the log says why."""
-    from worker.engine.transformer import kernel_check as check  # which is built on this
+def compiled_kernels() -> ctypes.CDLL | None:
+    """The kernels, unchecked; ``None`` where they cannot be compiled, and a warning in the log says why.
 
-    found = compiled()
-    if found is not None and (wrong := check.wrong()):
-        log.warning(
-            "the kernels compute wrongly here (%s): running on torch's, which are slower; please report it, with what "
-            "lscpu says",
-            " and ".join(wrong),
-        )
-        return None
-    return found
-
-
-@cache
-def compiled() -> ctypes.CDLL | None:
-    """The same, unchecked.
-
-    They are kept under ``$XDG_CACHE_HOME/lengthwise`` (``~/.cache/lengthwise``), named by what they were made from.
+    The compiled file is cached under ``$XDG_CACHE_HOME/lengthwise`` (default ``~/.cache/lengthwise``). Its name is a
+    hash of everything it was made from.
     """
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return None
     compiler = shutil.which(os.environ.get("CC", "cc"))
     if compiler is None:
-        log.warning("there is no C compiler (cc): int8 and attention run on torch's kernels, which are slower")
+        log.warning("no C compiler (cc) found: int8 and attention use torch's kernels, which are slower")
         return None
     try:
         return _declared(_loaded(compiler))
     except (OSError, subprocess.SubprocessError) as error:
-        log.warning("the kernels could not be compiled (%s): running on torch's, which are slower", _reason(error))
+        log.warning("the C kernels did not compile (%s): torch's kernels are used, which are slower", _reason(error))
         return None
 
 
 def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
+    """Declares each function's argument types, so that ctypes passes 64-bit numbers whole."""
     pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     signatures = {
         "lengthwise_linear": [pointer, pointer, pointer, pointer, count, number],
@@ -102,6 +112,7 @@ def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
 
 
 def _loaded(compiler: str) -> ctypes.CDLL:
+    """Loads the cached file, or compiles a new one. A file that was not compiled to its end is never cached."""
     folder = _folder()
     kept = None if folder is None else folder / f"kernels-{_fingerprint(compiler)}.so"
     if kept is not None and kept.is_file():
@@ -117,7 +128,7 @@ def _loaded(compiler: str) -> ctypes.CDLL:
 
 
 def _folder() -> Path | None:
-    """Where they are kept, or ``None`` where this user may not write."""
+    """The cache folder, or ``None`` where this user cannot write to it."""
     folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lengthwise"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -127,7 +138,7 @@ def _folder() -> Path | None:
 
 
 def _fingerprint(compiler: str) -> str:
-    """Of sources, flags, compiler and processor: a home may be shared by machines."""
+    """A hash of sources, flags, compiler and processor: machines with different processors may share a home folder."""
     total = hashlib.sha256(" ".join(_FLAGS).encode())
     for source in (*_SOURCES, *_HEADERS):
         total.update((_FOLDER / source).read_bytes())
@@ -138,11 +149,13 @@ def _fingerprint(compiler: str) -> str:
 
 
 def _processor() -> str:
+    """The line of ``/proc/cpuinfo`` that lists the processor's instruction sets."""
     lines = Path("/proc/cpuinfo").read_text("utf-8", "replace").splitlines()
     return next((line for line in lines if line.startswith("flags")), "")
 
 
 def _reason(error: Exception) -> str:
+    """The compiler's first line with an error, or the exception's name."""
     said = getattr(error, "stderr", None) or b""
     lines = said.decode("utf-8", "replace").splitlines()
     return next((line for line in lines if "error" in line), type(error).__name__)

@@ -1,7 +1,7 @@
-/* y = x W' + b with int8 weights, and inputs quantized row by row: each row by its own range, so that its answer is the
- * same bits in any batch. Sums are of integers, and exact.
+/* The linear layer y = x W' + b with int8 weights. Inputs are quantized row by row, each row by its own range, and sums are
+ * exact because they are of integers: a row's answer has the same bits in any batch.
  *
- * Weights come in panels of COLUMNS outputs; of a panel, four inputs at a time, [inputs / 4][COLUMNS][4].
+ * Weights are stored in panels of COLUMNS outputs; a panel holds four inputs at a time, [inputs / 4][COLUMNS][4].
  */
 #if defined(__AVX512VNNI__)
 #define WIDE
@@ -21,7 +21,8 @@ typedef __m512i ints;
 #define LOAD(from) _mm512_loadu_si512(from)
 #define KEEP(to, value) _mm512_storeu_si512(to, value)
 #define REPEAT(four) _mm512_set1_epi32(four)
-/* In assembly, here and below, for gcc would run short of registers and keep the sums in memory. */
+/* Adds to each 32-bit sum four products of bytes. In assembly, here and below: with intrinsics gcc runs out of registers
+ * and keeps the sums in memory. */
 static inline __attribute__((always_inline)) ints add_products(ints sum, ints x, ints w) {
     __asm__("vpdpbusd %[w], %[x], %[sum]" : [sum] "+v"(sum) : [x] "v"(x), [w] "v"(w));
     return sum;
@@ -57,36 +58,38 @@ static inline __attribute__((always_inline)) ints add_products(ints sum, ints x,
 #define TIMES(a, b) _mm256_mullo_epi32(a, b)
 #endif
 
-/* Rows that stay in the second-level cache while all panels pass; processors with tiles have a larger one. */
+/* Bytes of quantized rows that stay in the second-level cache while all panels are computed. Processors with AMX tiles
+ * have a larger cache. */
 #define BLOCK_BYTES (128 * 1024)
 #define TILED_BLOCK_BYTES (1024 * 1024)
-#define MOST_ROWS 32 /* of two tiles */
+#define MOST_ROWS 32 /* rows of two AMX tiles */
 
 typedef struct {
-    const int8_t *panels;  /* [outputs / COLUMNS][inputs / 4][COLUMNS][4], both padded with zeros */
-    const int32_t *totals; /* of each output, the sum of its weights */
-    const float *scales;   /* of each output */
-    const float *bias;     /* of each output */
-    int64_t inputs;        /* as they are in x */
-    int64_t padded;        /* inputs, rounded up to whole chunks */
+    const int8_t *panels;  /* [outputs / COLUMNS][inputs / 4][COLUMNS][4]; inputs and outputs are padded with zeros */
+    const int32_t *totals; /* for each output, the sum of its quantized weights */
+    const float *scales;   /* one per output */
+    const float *bias;     /* one per output */
+    int64_t inputs;        /* as in x, without padding */
+    int64_t padded;        /* inputs rounded up to whole chunks */
     int64_t outputs;
-    int64_t before;        /* what is done to an input before it is quantized */
+    int64_t activation;    /* applied to an input before it is quantized */
 } layer;
 
 typedef struct {
-    float *scales;   /* of each row: what one step is worth */
-    int32_t *zeros;  /* of each row: the step that stands for zero */
-    uint8_t *values; /* [rows][padded]; for tiles [rows / height][padded / CHUNK][height][CHUNK] */
+    float *scales;   /* for each row, the value of one step */
+    int32_t *zeros;  /* for each row, the step that stands for zero */
+    uint8_t *values; /* [rows][padded]; for AMX tiles [rows / height][padded / CHUNK][height][CHUNK] */
 } quantized;
 
 int64_t lengthwise_columns(void) { return COLUMNS; }
 
-/* The outputs that `sums` [rows][COLUMNS] stand for, of up to MOST_ROWS rows. */
+/* Turns integer sums [rows][COLUMNS] into outputs: subtracts what the zero step contributed, scales, adds the bias. Takes
+ * up to MOST_ROWS rows. */
 static void finish(const layer *l, const quantized *q, int64_t row, int64_t rows, int64_t column, const int32_t *sums,
                    float *out) {
     float few[MOST_ROWS * COLUMNS];
     const int64_t outputs = l->outputs, wanted = outputs - column;
-    const int64_t apart = wanted < COLUMNS ? COLUMNS : outputs; /* from one row to the next */
+    const int64_t apart = wanted < COLUMNS ? COLUMNS : outputs; /* floats from one row to the next */
     float *to = wanted < COLUMNS ? few : out + row * outputs + column;
     const int32_t *totals = l->totals + column, *zeros = q->zeros + row;
     const float *scales = q->scales + row;
@@ -106,7 +109,7 @@ static void finish(const layer *l, const quantized *q, int64_t row, int64_t rows
             memcpy(out + (row + r) * outputs + column, few + r * COLUMNS, wanted * sizeof(float));
 }
 
-/* COLUMNS outputs of up to ROWS rows, of which the `first` fetch the weights of the next panel. */
+/* Computes COLUMNS outputs of up to ROWS rows. The `first` tile of a panel also prefetches the next panel's weights. */
 static inline __attribute__((always_inline)) void tile(const int rows, const layer *l, const quantized *q, int64_t row,
                                                        int64_t column, int first, float *out) {
     ints sums[ROWS][2];
@@ -130,6 +133,7 @@ static inline __attribute__((always_inline)) void tile(const int rows, const lay
     finish(l, q, row, rows, column, kept, out);
 }
 
+/* Computes COLUMNS outputs of the rows from `row` to `last`. */
 static void panel(const layer *l, const quantized *q, int64_t row, int64_t last, int64_t column, float *out) {
     int first = 1;
     for (; row + ROWS <= last; row += ROWS, first = 0) tile(ROWS, l, q, row, column, first, out);
@@ -137,27 +141,28 @@ static void panel(const layer *l, const quantized *q, int64_t row, int64_t last,
     FEWER_ROWS(last - row)
 }
 
-/* Of the tile's height in rows: 1 for a row of its own. */
-static void prepare(const layer *l, const float *x, const quantized *q, int64_t row, int64_t height) {
+/* Quantizes one row into the layout of tiles of `height` rows; a height of 1 keeps each row in one run of memory. */
+static void quantize_row(const layer *l, const float *x, const quantized *q, int64_t row, int64_t height) {
     uint8_t *values = q->values + row / height * height * l->padded + row % height * CHUNK;
-#define QUANTIZE(before, from) \
-    case before: quantize(before, from, l->inputs, values, height * CHUNK, q->scales + row, q->zeros + row); break
-    switch (l->before) {
+#define QUANTIZE(kind, from) \
+    case kind: quantize(kind, from, l->inputs, values, height * CHUNK, q->scales + row, q->zeros + row); break
+    switch (l->activation) {
         QUANTIZE(NOTHING, x + row * l->inputs);
         QUANTIZE(RELU, x + row * l->inputs);
         QUANTIZE(SILU, x + row * l->inputs);
-        QUANTIZE(GATED_SILU, x + 2 * row * l->inputs);
+        QUANTIZE(SWIGLU, x + 2 * row * l->inputs);
     }
 }
 
 #if defined(TILES)
-#define NEAR (4 * CHUNK) /* so many inputs ahead a single tile of rows fetches weights: it waits for nothing else */
+#define NEAR (4 * CHUNK) /* inputs: a lone tile of rows, limited by memory alone, prefetches its own weights so far ahead */
 
+/* Computes one panel for the rows from `first` to `last`, two AMX tiles at a time, and prefetches the next panel. */
 static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64_t last, int64_t height,
                         int64_t column, float *out) {
     int32_t sums[MOST_ROWS * COLUMNS] __attribute__((aligned(64)));
     const int64_t pairs = (last - first + height - 1) / (2 * height), all = COLUMNS * CHUNK / 64;
-    const int64_t lines = pairs ? (all + pairs - 1) / pairs : all; /* of each chunk, that a pass fetches */
+    const int64_t lines = pairs ? (all + pairs - 1) / pairs : all; /* cache lines that a pass prefetches at each chunk */
     const int8_t *w = l->panels + column * l->padded, *ahead = w + COLUMNS * (pairs ? l->padded : NEAR);
     for (; first < last; first += 2 * height, ahead += lines * l->padded) {
         const uint8_t *x = q->values + first * l->padded;
@@ -170,6 +175,7 @@ static void tiled_panel(const layer *l, const quantized *q, int64_t first, int64
     }
 }
 
+/* Computes the whole layer on AMX tiles of `height` rows. */
 static void tiled(const layer *l, const quantized *q, int64_t rows, int64_t height, float *out, int threads) {
     const int64_t fit = TILED_BLOCK_BYTES / l->padded / (2 * height) * (2 * height), block = fit > 0 ? fit : 2 * height;
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -186,7 +192,8 @@ static void tiled(const layer *l, const quantized *q, int64_t rows, int64_t heig
 }
 #endif
 
-/* x [rows][inputs], out [rows][outputs]; scratch holds padded + 8 bytes for each row, and for one more of every 16. */
+/* Computes the layer: x [rows][inputs] (twice as wide for SWIGLU), out [rows][outputs]. scratch holds padded + 8 bytes for
+ * each row, and for one more row in every 16: tiles of equal height may need padding rows. */
 void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch, int64_t rows, int threads) {
     if (rows == 0) return;
     int64_t tiles = rows, height = 1;
@@ -199,7 +206,7 @@ void lengthwise_linear(const layer *l, const float *x, float *out, void *scratch
     uint8_t *values = scratch, *behind = values + tiles * height * l->padded;
     const quantized q = {(float *)behind, (int32_t *)behind + rows, values};
 #pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 1)
-    for (int64_t row = 0; row < rows; row++) prepare(l, x, &q, row, height);
+    for (int64_t row = 0; row < rows; row++) quantize_row(l, x, &q, row, height);
 #if defined(TILES)
     if (has_tiles()) {
         tiled(l, &q, rows, height, out, threads);

@@ -1,4 +1,8 @@
-"""int8 linear layers on our own kernel: quantizing the input, the product, and scaling its sums in one call."""
+"""int8 and fp32 linear layers on our own C kernels: a row's answer has the same bits in any batch.
+
+One call does the whole layer. In int8 that is an activation where one is wanted, quantizing the input, the product, and
+scaling its sums.
+"""
 
 import ctypes
 from enum import IntEnum
@@ -6,61 +10,70 @@ from enum import IntEnum
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.direct import Direct
+from worker.engine.transformer.layers.replacement import HooklessModule
 from worker.engine.transformer.native.library import kernels
-from worker.engine.transformer.native.panels import bias_of, filled, in_panels
 from worker.engine.transformer.weights.checkpoint import quantize_rows
+from worker.engine.transformer.weights.memory import HugePageArena
 
-#: Inputs that are multiplied and added at once; and of a chunk, which are filled up to whole ones.
+#: The int8 kernel multiplies and adds ``_DEPTH`` inputs in one instruction, and takes inputs padded to whole chunks.
 _DEPTH, _CHUNK = 4, 64
 
+_PAGES = HugePageArena()
 
-class Before(IntEnum):
-    """What the kernel does to its input first."""
+
+class InputActivation(IntEnum):
+    """What the int8 kernel applies to its input before it quantizes it; the C code has the same numbers."""
 
     NOTHING = 0
     RELU = 1
     SILU = 2
-    #: The input is twice as wide: SiLU of its first half, times its second.
-    GATED_SILU = 3
+    #: The input is twice as wide: SiLU of its first half, times its second half.
+    SWIGLU = 3
 
 
-class _Layer(ctypes.Structure):
+class _Int8LayerStruct(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("panels", "totals", "scales", "bias")),
-        *((name, ctypes.c_int64) for name in ("inputs", "padded", "outputs", "before")),
+        *((name, ctypes.c_int64) for name in ("inputs", "padded", "outputs", "activation")),
     )
 
 
-class NativeInt8Linear(Direct):
-    """int8 weights with one scale an output row, 8-bit activations (7 without VNNI) with a range for each input row.
+class _ExactLayerStruct(ctypes.Structure):
+    _fields_ = (
+        *((name, ctypes.c_void_p) for name in ("panels", "bias")),
+        *((name, ctypes.c_int64) for name in ("inputs", "outputs")),
+    )
 
-    ``[..., in] → [..., out]``, fp32. A range goes from a row's least to its greatest value, so that what an activation
-    such as ReLU has made of it keeps all its steps.
+
+class NativeInt8Linear(HooklessModule):
+    """int8 weights with one scale per output row, 8-bit activations (7 without VNNI) with one range per input row.
+
+    ``[..., in] → [..., out]``, fp32. A range goes from a row's least to its greatest value, so that the output of an
+    activation such as ReLU, which is never negative, uses all steps.
     """
 
     weight: None = None
 
-    def __init__(self, linear: nn.Linear, before: Before = Before.NOTHING) -> None:
+    def __init__(self, linear: nn.Linear, activation: InputActivation = InputActivation.NOTHING) -> None:
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self._run = kernels().lengthwise_linear
-        self._hold(linear, kernels().lengthwise_columns(), before)
+        self._hold(linear, kernels().lengthwise_columns(), activation)
 
-    def _hold(self, linear: nn.Linear, columns: int, before: Before) -> None:
+    def _hold(self, linear: nn.Linear, columns: int, activation: InputActivation) -> None:
         weights, scales = quantize_rows(linear.weight.detach().float())
         padded = self.in_features + -self.in_features % _CHUNK
-        #: Kept for the kernel, which knows their addresses.
+        #: Referenced here because the kernel knows only their addresses.
         self._tensors = (
-            in_panels(nn.functional.pad(weights, (0, padded - self.in_features)), columns, _DEPTH),
-            filled(weights.sum(dim=1, dtype=torch.int32), columns),
-            filled(scales.float(), columns),
-            filled(bias_of(linear), columns),
+            _in_panels(nn.functional.pad(weights, (0, padded - self.in_features)), columns, _DEPTH),
+            _padded(weights.sum(dim=1, dtype=torch.int32), columns),
+            _padded(scales.float(), columns),
+            _padded(_bias_of(linear), columns),
         )
         pointers = [tensor.data_ptr() for tensor in self._tensors]
-        self._layer = _Layer(*pointers, self.in_features, padded, self.out_features, before)
+        self._layer = _Int8LayerStruct(*pointers, self.in_features, padded, self.out_features, activation)
         self._address = ctypes.addressof(self._layer)
-        self._width = self.in_features * (2 if before is Before.GATED_SILU else 1)
+        self._width = self.in_features * (2 if activation is InputActivation.SWIGLU else 1)
         self._scratch_bytes = padded + 8
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -70,3 +83,49 @@ class NativeInt8Linear(Direct):
         scratch = torch.empty((rows + rows // 16) * self._scratch_bytes, dtype=torch.uint8)
         self._run(self._address, x.data_ptr(), out.data_ptr(), scratch.data_ptr(), rows, torch.get_num_threads())
         return out
+
+
+class NativeLinear(HooklessModule):
+    """fp32 ``[..., in] → [..., out]``: each output is summed in one fixed order, whatever else is in the batch."""
+
+    weight: None = None
+
+    def __init__(self, linear: nn.Linear) -> None:
+        super().__init__()
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self._run = kernels().lengthwise_exact
+        self._hold(linear, kernels().lengthwise_exact_columns())
+
+    def _hold(self, linear: nn.Linear, columns: int) -> None:
+        #: Referenced here because the kernel knows only their addresses.
+        self._tensors = _in_panels(linear.weight.detach().float(), columns), _padded(_bias_of(linear), columns)
+        pointers = [tensor.data_ptr() for tensor in self._tensors]
+        self._layer = _ExactLayerStruct(*pointers, self.in_features, self.out_features)
+        self._address = ctypes.addressof(self._layer)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = x.contiguous()
+        out = x.new_empty(*x.shape[:-1], self.out_features)
+        rows = x.numel() // self.in_features
+        self._run(self._address, x.data_ptr(), out.data_ptr(), rows, torch.get_num_threads())
+        return out
+
+
+def _in_panels(weight: torch.Tensor, columns: int, depth: int = 1) -> torch.Tensor:
+    """Weights ``[outputs, inputs]`` as panels ``[outputs / columns, inputs / depth, columns, depth]``, zero-padded.
+
+    A tile of ``columns`` outputs then reads its weights as one run of memory.
+    """
+    outputs, inputs = weight.shape
+    whole = nn.functional.pad(weight, (0, -inputs % depth, 0, -outputs % columns))
+    return _PAGES.hold(whole.view(-1, columns, whole.shape[1] // depth, depth).permute(0, 2, 1, 3))
+
+
+def _padded(values: torch.Tensor, columns: int) -> torch.Tensor:
+    """One number per output, with zeros for the outputs that fill the last panel."""
+    return nn.functional.pad(values, (0, -len(values) % columns))
+
+
+def _bias_of(linear: nn.Linear) -> torch.Tensor:
+    """The bias in fp32, or zeros where the layer has none."""
+    return torch.zeros(linear.out_features) if linear.bias is None else linear.bias.detach().float()

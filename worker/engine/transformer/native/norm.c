@@ -1,7 +1,9 @@
-/* Norms: each row over its own root mean square, or over its own deviation from its mean; times weights. */
+/* RMS norm and layer norm. Sums are in double precision and one row at a time, so that a row's result does not depend on
+ * its neighbours. */
 #include <math.h>
 #include <stdint.h>
 
+/* out = weight * x / sqrt(mean(x^2) + epsilon), row by row. x and out [rows][size], weight [size]. */
 void lengthwise_rms_norm(const float *x, const float *weight, float *out, int64_t rows, int64_t size, float epsilon,
                          int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 8)
@@ -15,6 +17,7 @@ void lengthwise_rms_norm(const float *x, const float *weight, float *out, int64_
     }
 }
 
+/* out = weight * (x - mean(x)) / sqrt(variance(x) + epsilon) + bias, row by row. x and out [rows][size]. */
 void lengthwise_layer_norm(const float *x, const float *weight, const float *bias, float *out, int64_t rows, int64_t size,
                            float epsilon, int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1 && rows > 8)

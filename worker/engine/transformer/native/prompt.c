@@ -1,22 +1,22 @@
-/* Attention of the tokens of prompts: each sees its row up to itself. Every number is a sum in an order that follows from
- * the token's own place, so that its bits do not depend on what is computed together.
+/* Attention of prefill: each token of a prompt sees its row up to itself. The order of every sum follows from the token's
+ * own position, so that its bits do not depend on what is computed together with it.
  *
- * Queries are taken ROWS at a time, with two vectors of keys or of values: as many sums as there are registers for. What
- * they are multiplied by, their own numbers and then their weights, lies in blocks [ROWS][KEYS].
+ * ROWS queries are computed at a time against two vectors of keys or values, so that all sums stay in registers. Their left
+ * factors, first the queries and then the softmax weights, are stored in blocks [ROWS][KEYS].
  */
 #include "attention.h"
 
 #include <string.h>
 
-#define FEW 4 /* queries at a time, of those that do not fill ROWS */
+#define FEW 4 /* queries at a time once fewer than ROWS are left */
 #define BLOCK (ROWS * KEYS)
 
-/* A square of 8 by 8 floats. */
-static inline void transpose(const int halves, const void *from, int64_t from_apart, float *to, int64_t to_apart) {
+/* Transposes a square of 8 by 8 numbers into floats. */
+static inline void transpose(const int fp16, const void *from, int64_t from_apart, float *to, int64_t to_apart) {
     __m256 rows[8], pairs[8], fours[8];
     for (int i = 0; i < 8; i++) {
-        const void *row = at(halves, from, i * from_apart);
-        rows[i] = halves ? _mm256_cvtph_ps(_mm_loadu_si128(row)) : _mm256_loadu_ps(row);
+        const void *row = at(fp16, from, i * from_apart);
+        rows[i] = fp16 ? _mm256_cvtph_ps(_mm_loadu_si128(row)) : _mm256_loadu_ps(row);
     }
     for (int i = 0; i < 4; i++) {
         pairs[2 * i] = _mm256_unpacklo_ps(rows[2 * i], rows[2 * i + 1]);
@@ -33,35 +33,35 @@ static inline void transpose(const int halves, const void *from, int64_t from_ap
     }
 }
 
-/* keys [count][size] to panels [count / KEYS][size][KEYS], the last one filled up with zeros. */
-static inline __attribute__((always_inline)) void pack(const int halves, const void *keys, int64_t count, int64_t size,
+/* Packs keys [count][size] into panels [count / KEYS][size][KEYS]; zeros fill the last panel. */
+static inline __attribute__((always_inline)) void pack(const int fp16, const void *keys, int64_t count, int64_t size,
                                                        float *panels) {
     const int64_t last = count / KEYS * KEYS, filled = (count + KEYS - 1) / KEYS * KEYS;
     if (last < count) memset(panels + last * size, 0, (size_t)(KEYS * size) * sizeof(float));
     for (int64_t j = 0; j < filled; j += 8) {
         float *to = panels + j / KEYS * KEYS * size + j % KEYS;
         if (j + 8 <= count)
-            for (int64_t d = 0; d < size; d += 8) transpose(halves, at(halves, keys, j * size + d), size, to + d * KEYS, KEYS);
+            for (int64_t d = 0; d < size; d += 8) transpose(fp16, at(fp16, keys, j * size + d), size, to + d * KEYS, KEYS);
         else
             for (int64_t one = j; one < count; one++)
                 for (int64_t d = 0; d < size; d += LANES) {
                     float some[LANES];
-                    STORE_FLOATS(some, load(halves, keys, one * size + d));
+                    STORE_FLOATS(some, load(fp16, keys, one * size + d));
                     for (int i = 0; i < LANES; i++) to[(d + i) * KEYS + one - j] = some[i];
                 }
     }
 }
 
-/* sums [rows][vectors] of a [rows] times b [count], of which each is so many vectors wide. */
-static inline __attribute__((always_inline)) void multiply(const int rows, const int vectors, const int halves,
+/* Matrix product: sums [rows][vectors] = a [rows][count], in blocks, times b [count], each `vectors` vectors wide. */
+static inline __attribute__((always_inline)) void multiply(const int rows, const int vectors, const int fp16,
                                                            const float *a, const void *b, int64_t b_apart,
                                                            int64_t count, floats sums[ROWS][2]) {
     for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = REPEAT_FLOAT(0.0f);
     for (; count > 0; count -= KEYS, a += BLOCK) {
         const int64_t some = count < KEYS ? count : KEYS;
-        for (int64_t k = 0; k < some; k++, b = at(halves, b, b_apart)) {
+        for (int64_t k = 0; k < some; k++, b = at(fp16, b, b_apart)) {
             floats wide[2];
-            for (int v = 0; v < vectors; v++) wide[v] = load(halves, b, v * LANES);
+            for (int v = 0; v < vectors; v++) wide[v] = load(fp16, b, v * LANES);
 #pragma GCC unroll 12
             for (int r = 0; r < rows; r++) {
                 const floats x = REPEAT_FLOAT(a[r * KEYS + k]);
@@ -71,18 +71,18 @@ static inline __attribute__((always_inline)) void multiply(const int rows, const
     }
 }
 
-/* out, for each query, [vectors]: its weighed values over its total. */
-static inline __attribute__((always_inline)) void weigh(const int rows, const int vectors, const int halves,
+/* Writes `vectors` vectors of each query's output from number `d` on: its weighted sum of values over its total. */
+static inline __attribute__((always_inline)) void weigh(const int rows, const int vectors, const int fp16,
                                                         const float *weights, const void *values, int64_t size,
                                                         int64_t count, const float *totals, float *const *out, int64_t d) {
     floats sums[ROWS][2];
-    multiply(rows, vectors, halves, weights, at(halves, values, d), size, count, sums);
+    multiply(rows, vectors, fp16, weights, at(fp16, values, d), size, count, sums);
     for (int r = 0; r < rows; r++)
         for (int v = 0; v < vectors; v++) STORE_FLOATS(out[r] + d + v * LANES, sums[r][v] / REPEAT_FLOAT(totals[r]));
 }
 
-/* Queries, in blocks, of which each sees `seen` keys from the first on, the last `window` of them if it is not 0. */
-static inline __attribute__((always_inline)) void attend(const int rows, const int halves, const memory *m,
+/* Attention of `rows` queries, in blocks. Query r sees the first seen[r] keys, or the last `window` of these. */
+static inline __attribute__((always_inline)) void attend(const int rows, const int fp16, const memory *m,
                                                          const float *queries, const int64_t *seen, const float *panels,
                                                          const void *values, float *scores, float *const *out) {
     floats sums[ROWS][2];
@@ -102,36 +102,37 @@ static inline __attribute__((always_inline)) void attend(const int rows, const i
     for (int r = 0; r < rows; r++) {
         float *own = scores + r * KEYS;
         const int64_t hidden = m->window && seen[r] > m->window ? seen[r] - m->window : 0;
-        if (m->softcap > 0) squeeze(own, BLOCK, hidden, seen[r], m->softcap);
-        totals[r] = soften(own, BLOCK, hidden, seen[r]);
-        fill(own, BLOCK, first, hidden / KEYS * KEYS, 0);
-        fill(own, BLOCK, (seen[r] + KEYS - 1) / KEYS * KEYS, end, 0);
+        if (m->softcap > 0) softcap_scores(own, BLOCK, hidden, seen[r], m->softcap);
+        totals[r] = softmax_numerators(own, BLOCK, hidden, seen[r]);
+        fill_scores(own, BLOCK, first, hidden / KEYS * KEYS, 0);
+        fill_scores(own, BLOCK, (seen[r] + KEYS - 1) / KEYS * KEYS, end, 0);
     }
     const float *weights = scores + first * ROWS;
     int64_t d = 0;
-    for (values = at(halves, values, first * m->size); d + KEYS <= m->size; d += KEYS)
-        weigh(rows, 2, halves, weights, values, m->size, end - first, totals, out, d);
-    if (d < m->size) weigh(rows, 1, halves, weights, values, m->size, end - first, totals, out, d);
+    for (values = at(fp16, values, first * m->size); d + KEYS <= m->size; d += KEYS)
+        weigh(rows, 2, fp16, weights, values, m->size, end - first, totals, out, d);
+    if (d < m->size) weigh(rows, 1, fp16, weights, values, m->size, end - first, totals, out, d);
 }
 
-#define ATTEND(name, rows, halves)                                                                                        \
+#define ATTEND(name, rows, fp16)                                                                                          \
     static void name(const memory *m, const float *queries, const int64_t *seen, const float *panels, const void *values, \
                      float *scores, float *const *out) {                                                                  \
-        attend(rows, halves, m, queries, seen, panels, values, scores, out);                                              \
+        attend(rows, fp16, m, queries, seen, panels, values, scores, out);                                                \
     }
 ATTEND(attend_rows, ROWS, 0)
 ATTEND(attend_few, FEW, 0)
-ATTEND(attend_rows_of_halves, ROWS, 1)
-ATTEND(attend_few_of_halves, FEW, 1)
+ATTEND(attend_rows_fp16, ROWS, 1)
+ATTEND(attend_few_fp16, FEW, 1)
 
-/* The tokens of one row after its first `known`, whose queries begin at `queries` and answers at `out`. */
+/* Attention of the tokens of one row after its first `known`, for one key-value head. The row's queries start at `queries`
+ * and its output at `out`. */
 static void attend_row(const memory *m, const float *queries, int64_t tokens_apart, int64_t heads_apart, int64_t known,
                        int64_t row, int64_t head, float *scratch, int64_t width, float *out) {
     const int64_t length = m->lengths[row], count = (length - known) * m->repeats;
     const int64_t start = (m->starts[row] * m->shared + head * m->capacities[row]) * m->size;
     float *scores = scratch + width * m->size, *blocks = scores + width * ROWS, unwanted[m->size];
-    const void *keys = at((int)m->halves, m->keys, start), *values = at((int)m->halves, m->values, start);
-    if (m->halves) pack(1, keys, length, m->size, scratch);
+    const void *keys = at((int)m->fp16, m->keys, start), *values = at((int)m->fp16, m->values, start);
+    if (m->fp16) pack(1, keys, length, m->size, scratch);
     else pack(0, keys, length, m->size, scratch);
     for (int64_t first = 0, some; first < count; first += some) {
         float *answers[ROWS];
@@ -148,14 +149,14 @@ static void attend_row(const memory *m, const float *queries, int64_t tokens_apa
             answers[r] = first + r < count ? out + (token * m->shared * m->repeats + own_head) * m->size : unwanted;
         }
         const int is_full = some == ROWS;
-        (m->halves ? is_full ? attend_rows_of_halves : attend_few_of_halves : is_full ? attend_rows : attend_few)(
+        (m->fp16 ? is_full ? attend_rows_fp16 : attend_few_fp16 : is_full ? attend_rows : attend_few)(
             m, blocks, seen, scratch, values, scores, answers);
     }
 }
 
-/* Rows lie one behind the other in `queries` and in `out` [tokens][heads][size]; the first token of each is in `firsts`.
- * All rows have `known` tokens already. scratch: for each thread [width][size + ROWS] and [size + KEYS][ROWS], a width of
- * whole panels that holds the longest row.
+/* Attention of packed prompts. The rows' new tokens follow each other in `queries` and in out [tokens][heads][size]; `firsts`
+ * has the index of each row's first token. All rows have `known` earlier tokens in memory. scratch has, for each thread,
+ * [width][size + ROWS] and [size + KEYS][ROWS]; `width` is a multiple of KEYS and holds the longest row.
  */
 void lengthwise_attend_prompts(const memory *m, const float *queries, int64_t tokens_apart, int64_t heads_apart,
                                float *out, const int64_t *firsts, int64_t known, float *scratch, int64_t width,

@@ -1,4 +1,5 @@
-/* Inputs as 8-bit steps, each row over its own range: from its least to its greatest value, zero among them. */
+/* Quantizes inputs to 8-bit steps. Each row has its own range, from its least to its greatest value; the range always
+ * contains zero. */
 #pragma once
 
 #include "exponential.h"
@@ -7,14 +8,14 @@
 #include <stdint.h>
 #include <string.h>
 
-/* Without VNNI pairs of products are added in 16 bits, which 8-bit inputs overflow. */
+/* Without VNNI the processor adds pairs of products in 16 bits, which 8-bit inputs would overflow: 7 bits are used. */
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #define STEPS 255
 #else
 #define STEPS 127
 #endif
 #define PAIR (2 * LANES)
-#define CHUNK 64 /* inputs that lie together; rows are whole multiples of it */
+#define CHUNK 64 /* inputs that are stored side by side; rows are padded to whole chunks */
 
 #if defined(WIDE)
 static inline void store_steps(uint8_t *to, floats v) {
@@ -29,38 +30,39 @@ static inline void store_steps(uint8_t *to, floats v) {
 }
 #endif
 
-/* What is done to an input before it is quantized. */
-enum { NOTHING, RELU, SILU, GATED_SILU /* x is [rows][2 * inputs]: SiLU of the first half, times the second */ };
+/* The activation that is applied to an input before it is quantized; Python's InputActivation has the same numbers. */
+enum { NOTHING, RELU, SILU, SWIGLU /* x is [rows][2 * inputs]: SiLU of the first half times the second half */ };
 
-/* x / (1 + e^-x): nothing where that would overflow. */
+/* x / (1 + e^-x). The exponent is cut off at 87, before e^-x overflows; the result is then nearly 0. */
 static inline floats silu(floats x) {
     const floats e = exponential(LESSER(-x, REPEAT_FLOAT(87.0f)));
     return x / (REPEAT_FLOAT(1.0f) + e);
 }
 
-static inline __attribute__((always_inline)) floats changed(const int before, floats x, const float *gated) {
-    if (before == RELU) return GREATER(x, REPEAT_FLOAT(0.0f));
-    if (before == SILU) return silu(x);
-    if (before == GATED_SILU) return silu(x) * LOAD_FLOATS(gated);
+static inline __attribute__((always_inline)) floats activated(const int activation, floats x, const float *up) {
+    if (activation == RELU) return GREATER(x, REPEAT_FLOAT(0.0f));
+    if (activation == SILU) return silu(x);
+    if (activation == SWIGLU) return silu(x) * LOAD_FLOATS(up);
     return x;
 }
 
-/* One row, a chunk of it every `apart` bytes of `values`. What fills the last chunk has weights of zero. */
-static inline __attribute__((always_inline)) void quantize(const int before, const float *x, int64_t inputs,
+/* Quantizes one row x [inputs] into `values`, whose chunks are `apart` bytes apart. A number is then about
+ * (step - *zero) * *scale. Bytes that pad the last chunk may hold anything: their weights are zero. */
+static inline __attribute__((always_inline)) void quantize(const int activation, const float *x, int64_t inputs,
                                                            uint8_t *values, int64_t apart, float *scale,
                                                            int32_t *zero) {
     float kept[inputs + PAIR], few[2 * PAIR] = {0};
     const int64_t whole = inputs / PAIR * PAIR;
     floats low = REPEAT_FLOAT(0.0f), high = low;
     for (int64_t i = 0; i < inputs; i += PAIR) {
-        const float *from = x + i, *gated = from + inputs;
+        const float *from = x + i, *up = from + inputs;
         if (i == whole) {
             memcpy(few, from, (inputs - i) * sizeof(float));
-            if (before == GATED_SILU) memcpy(few + PAIR, gated, (inputs - i) * sizeof(float));
-            from = few, gated = few + PAIR;
+            if (activation == SWIGLU) memcpy(few + PAIR, up, (inputs - i) * sizeof(float));
+            from = few, up = few + PAIR;
         }
-        const floats left = changed(before, LOAD_FLOATS(from), gated);
-        const floats right = changed(before, LOAD_FLOATS(from + LANES), gated + LANES);
+        const floats left = activated(activation, LOAD_FLOATS(from), up);
+        const floats right = activated(activation, LOAD_FLOATS(from + LANES), up + LANES);
         STORE_FLOATS(kept + i, left);
         STORE_FLOATS(kept + i + LANES, right);
         low = LESSER(low, LESSER(left, right));
@@ -69,7 +71,7 @@ static inline __attribute__((always_inline)) void quantize(const int before, con
     const float least = LEAST(low), most = GREATEST(high);
     const float range = most - least > 1e-30f ? most - least : 1e-30f, steps = STEPS / range;
     const int32_t origin = (int32_t)(-least * steps + 0.5f);
-    /* Never below zero: cutting off rounds. */
+    /* All values are now 0 or more, so adding a half and cutting off the fraction rounds to the nearest step. */
     const floats by = REPEAT_FLOAT(steps), half_up = REPEAT_FLOAT(origin + 0.5f);
     for (int64_t i = 0; i < inputs; i += LANES)
         store_steps(values + i / CHUNK * apart + i % CHUNK, MULTIPLY_ADD(LOAD_FLOATS(kept + i), by, half_up));

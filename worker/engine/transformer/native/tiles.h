@@ -1,5 +1,6 @@
-/* Products on AMX, whose tiles are of up to 16 rows by 16 sums. All tiles of rows in a call are of one height, so that one
- * configuration serves them: four tiles of sums, two of inputs, two of weights.
+/* int8 products on AMX (Intel Advanced Matrix Extensions), whose tile registers hold up to 16 rows of 16 sums. Of the eight
+ * registers, four hold sums, two inputs and two weights. All input tiles of a call have the same height in rows, so that
+ * one configuration serves the whole call.
  */
 #pragma once
 
@@ -9,18 +10,18 @@
 #include <unistd.h>
 
 #define TILE_ROWS 16
-#define TILE_BYTES 64 /* of a row: inputs, or sums */
+#define TILE_BYTES 64 /* bytes in one row of a tile, be it inputs or sums */
 
 enum { ASK_FOR_STATE = 0x1023, TILE_STATE = 18 }; /* ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA */
 
-/* Linux keeps the tiles of processes that have asked for it. */
+/* Whether this process may use the tile registers: Linux grants them to processes that ask. */
 static int has_tiles(void) {
     static int answer = -1;
     if (answer < 0) answer = syscall(SYS_arch_prctl, ASK_FOR_STATE, TILE_STATE) == 0;
     return answer;
 }
 
-/* For this thread, until _tile_release. */
+/* Configures the tile registers of this thread, until _tile_release. */
 static void configure_tiles(int64_t height) {
     struct {
         uint8_t palette, start, reserved[14];
@@ -31,13 +32,16 @@ static void configure_tiles(int64_t height) {
         tiles.bytes[i] = TILE_BYTES;
         tiles.rows[i] = i < 6 ? height : TILE_BYTES / 4;
     }
-    __asm__ volatile("" : : "r"(&tiles) : "memory"); /* gcc knows of the first eight bytes only that they are read */
+    /* gcc assumes that _tile_loadconfig reads only eight bytes, and would drop the other stores. */
+    __asm__ volatile("" : : "r"(&tiles) : "memory");
     _tile_loadconfig(&tiles);
 }
 
-/* Sums of one panel of weights and of `count` tiles of rows, one or two, which lie one behind the other, `size` bytes
- * each. At each of the panel's chunks fetches `lines` of what is `ahead`: for two tiles, which take their time, to the
- * second-level cache.
+/* Multiplies one panel of weights with `count` tiles of rows, one or two, which are `size` bytes each and adjacent. The
+ * sums stay in the tile registers.
+ *
+ * At each chunk of the panel it prefetches `lines` cache lines from `ahead`: into the first-level cache for one tile, into
+ * the second-level cache for two, which take longer.
  */
 static inline __attribute__((always_inline)) void multiply_tiles(const int count, const uint8_t *x, int64_t size,
                                                                  int64_t height, const int8_t *w, const int8_t *ahead,
@@ -66,7 +70,7 @@ static inline __attribute__((always_inline)) void multiply_tiles(const int count
     }
 }
 
-/* sums [2 * height][32] */
+/* Copies the sums of two tiles of rows to sums [2 * height][32]. */
 static inline void store_tiles(int64_t height, int32_t *sums) {
     _tile_stored(0, sums, 2 * TILE_BYTES);
     _tile_stored(1, sums + 16, 2 * TILE_BYTES);

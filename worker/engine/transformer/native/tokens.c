@@ -1,10 +1,10 @@
-/* What is done to each token's vectors and scores between the products. */
+/* Kernels for single tokens: argmax over scores, storing keys and values in a KV cache, rotary embedding. */
 #include <immintrin.h>
 #include <stdint.h>
 #include <string.h>
 
 #define BLOCK 1024
-#define ABREAST 64 /* maxima that are held in registers */
+#define ABREAST 64 /* running maxima that stay in registers */
 
 static float greatest(const float *scores, int64_t count) {
     float most[ABREAST], found = scores[0];
@@ -19,7 +19,8 @@ static float greatest(const float *scores, int64_t count) {
     return found;
 }
 
-/* places [rows]: of each row's greatest score, the first if there are several. Some place where none is a number. */
+/* Argmax: writes to places [rows] the index of each row's greatest score, the first of equal ones. A row without any
+ * number (all NaN) gets some valid index. Rows are `rows_apart` floats apart. */
 void lengthwise_greatest(const float *scores, int64_t rows_apart, int64_t columns, int64_t *places, int64_t rows,
                          int threads) {
 #pragma omp parallel for num_threads(threads) if (threads > 1)
@@ -37,9 +38,9 @@ void lengthwise_greatest(const float *scores, int64_t rows_apart, int64_t column
     }
 }
 
-/* As floats, or as halves: the greatest of these for what is greater. */
-static void put(const float *from, void *all, int64_t halves, int64_t place, int64_t size) {
-    if (!halves) {
+/* Writes one vector as fp32, or as fp16 if `fp16`. Numbers beyond the range of fp16 become its largest number. */
+static void put(const float *from, void *all, int64_t fp16, int64_t place, int64_t size) {
+    if (!fp16) {
         memcpy((float *)all + place, from, (size_t)size * sizeof(float));
         return;
     }
@@ -50,21 +51,22 @@ static void put(const float *from, void *all, int64_t halves, int64_t place, int
     }
 }
 
-/* Puts new tokens' keys and values, [tokens][heads][size], where a memory has room for them: `places` tells each token's
- * first head's vector, `capacities` how many vectors lie from one head's to the next.
+/* Writes the keys and values of new tokens, [tokens][heads][size], into a KV cache. For each token, `places` has the index
+ * of its first head's vector in the cache, and `capacities` the number of vectors from one head to the next.
  */
 void lengthwise_store(const float *keys, int64_t keys_apart, int64_t key_heads_apart, const float *values,
-                      int64_t values_apart, int64_t value_heads_apart, void *all_keys, void *all_values, int64_t halves,
+                      int64_t values_apart, int64_t value_heads_apart, void *all_keys, void *all_values, int64_t fp16,
                       const int64_t *places, const int64_t *capacities, int64_t tokens, int64_t heads, int64_t size) {
     for (int64_t token = 0; token < tokens; token++)
         for (int64_t head = 0; head < heads; head++) {
             const int64_t to = (places[token] + head * capacities[token]) * size;
-            put(keys + token * keys_apart + head * key_heads_apart, all_keys, halves, to, size);
-            put(values + token * values_apart + head * value_heads_apart, all_values, halves, to, size);
+            put(keys + token * keys_apart + head * key_heads_apart, all_keys, fp16, to, size);
+            put(values + token * values_apart + head * value_heads_apart, all_values, fp16, to, size);
         }
 }
 
-/* Turns each pair (x[i], x[i + size / 2]) of each head by its token's angle. cosines, sines [tokens][size]. */
+/* Rotary embedding: rotates each pair (x[i], x[i + size / 2]) of each head by its token's angle. cosines and sines are
+ * [tokens][size]. */
 void lengthwise_rotate(const float *x, int64_t tokens_apart, int64_t heads_apart, const float *cosines, const float *sines,
                        float *out, int64_t tokens, int64_t heads, int64_t size, int threads) {
     const int64_t half = size / 2;

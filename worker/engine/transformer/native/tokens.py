@@ -1,21 +1,21 @@
-"""What is done to each token's vectors and scores between the products, each in one call."""
+"""Bindings of the C kernels for single tokens: argmax over scores, storing new keys and values, rotary embedding."""
 
 import torch
 
-from worker.engine.transformer.native.library import kernels, library, serves
+from worker.engine.transformer.native.library import kernels, serves, usable_kernels
 
 
-def greatest(scores: torch.Tensor) -> list[int]:
-    """The place of each row's greatest score ``[rows, columns]``, the first if there are several."""
-    is_ours = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.stride(1) == 1
-    if not is_ours or library() is None:
+def argmax(scores: torch.Tensor) -> list[int]:
+    """The index of each row's greatest score ``[rows, columns]``; of equal ones, the first. Falls back to torch."""
+    fits_kernel = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.stride(1) == 1
+    if not fits_kernel or usable_kernels() is None:
         chosen: list[int] = scores.argmax(dim=1).tolist()
         return chosen
-    return places_of_greatest(scores)
+    return native_argmax(scores)
 
 
-def places_of_greatest(scores: torch.Tensor) -> list[int]:
-    """The same by our kernel: fp32, each row's scores side by side."""
+def native_argmax(scores: torch.Tensor) -> list[int]:
+    """``argmax`` by the C kernel, for fp32 scores whose rows are contiguous."""
     rows, columns = scores.shape
     places = torch.empty(rows, dtype=torch.int64)
     run, threads = kernels().lengthwise_greatest, torch.get_num_threads()
@@ -24,35 +24,36 @@ def places_of_greatest(scores: torch.Tensor) -> list[int]:
     return found
 
 
-def can_store(keys: torch.Tensor, values: torch.Tensor) -> bool:
-    """Whether ``store`` takes these new keys and values ``[..., size]``."""
+def can_store_kv(keys: torch.Tensor, values: torch.Tensor) -> bool:
+    """Whether ``store_kv`` can take these new keys and values ``[..., size]``."""
     is_dense = keys.stride(-1) == values.stride(-1) == 1
     return is_dense and keys.shape[-1] == values.shape[-1] and serves(keys) and serves(values)
 
 
-def kept_dtype(keys: torch.Tensor, values: torch.Tensor, halves: bool) -> torch.dtype:
-    """What such keys and values are to be kept as: fp16 where ``halves`` are wanted and our kernels read them."""
-    return torch.float16 if halves and can_store(keys, values) else keys.dtype
+def kv_dtype(keys: torch.Tensor, values: torch.Tensor, fp16: bool) -> torch.dtype:
+    """The type of a KV cache for such keys and values: fp16 where ``fp16`` asks for it and our kernels can read it."""
+    return torch.float16 if fp16 and can_store_kv(keys, values) else keys.dtype
 
 
-def narrowed(states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    """As they are to be kept, what is too large for it cut off: as ``store`` does."""
+def clamped_to(states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """The numbers as ``dtype``, clamped to its range, which is what ``store_kv`` does too."""
     if states.dtype == dtype:
         return states
     most = torch.finfo(dtype).max
     return states.clamp(-most, most).to(dtype)
 
 
-def store(
+def store_kv(
     keys: torch.Tensor,
     values: torch.Tensor,
     all_keys: torch.Tensor,
     all_values: torch.Tensor,
     places: torch.Tensor,
 ) -> None:
-    """Writes new tokens' keys and values, ``[tokens, heads, size]``, into memory of fp32 or fp16.
+    """Writes the keys and values of new tokens, ``[tokens, heads, size]``, into a cache of fp32 or fp16 vectors.
 
-    ``places`` ``[2, tokens]``: where among all vectors each token's first head goes, and how far on the next.
+    ``places`` ``[2, tokens]`` holds for each token the index of its first head's vector in the cache, and the distance
+    in vectors from one head to the next.
     """
     tokens, heads, size = keys.shape
     kernels().lengthwise_store(
@@ -72,7 +73,10 @@ def store(
 
 
 def rotated(x: torch.Tensor, cosines: torch.Tensor, sines: torch.Tensor) -> torch.Tensor:
-    """``x`` ``[tokens, heads, size]`` turned by its tokens' angles ``[tokens, size]``, both fp32 and dense."""
+    """Applies the rotary embedding to ``x`` ``[tokens, heads, size]`` by ``cosines`` and ``sines`` ``[tokens, size]``.
+
+    All are fp32; the cosines and sines are contiguous, and so is each vector of ``x``.
+    """
     tokens, heads, size = x.shape
     out, threads = x.new_empty(tokens, heads, size), torch.get_num_threads()
     kernels().lengthwise_rotate(

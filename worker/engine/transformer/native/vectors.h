@@ -1,5 +1,5 @@
-/* Vectors of floats, and the tiles that both kinds of linear layer are computed in: ROWS rows by COLUMNS outputs, as
- * many sums as there are registers for. Who includes it defines WIDE where its kernels are for AVX-512.
+/* Vectors of floats (AVX-512 or AVX2), and the tile size of the linear layers: ROWS rows by COLUMNS outputs, so that all
+ * sums of a tile stay in registers. A file defines WIDE before it includes this if its kernels use AVX-512.
  */
 #ifndef LENGTHWISE_VECTORS_H
 #define LENGTHWISE_VECTORS_H
@@ -50,12 +50,13 @@ static inline float greatest(__m256 v) {
 
 #define COLUMNS (2 * LANES)
 
-/* A step's weights of a panel, COLUMNS by four bytes, on their way to the second-level cache. */
+/* Prefetches one step's weights of a panel, COLUMNS times four bytes, into the second-level cache. */
 static inline __attribute__((always_inline)) void fetch(const void *weights) {
     for (int i = 0; i < 4 * COLUMNS; i += 64) _mm_prefetch((const char *)weights + i, _MM_HINT_T1);
 }
 
-/* TILE(n) for the n rows, fewer than ROWS, that are left: n is a constant in each, so that its sums stay in registers. */
+/* Runs TILE(n) for the last n rows, fewer than ROWS. Each n is a constant of its own code, so that the compiler keeps the
+ * sums in registers. */
 #define CASE(n) case n: TILE(n); break;
 #define UP_TO_FIVE CASE(1) CASE(2) CASE(3) CASE(4) CASE(5)
 #if defined(WIDE)

@@ -18,20 +18,27 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise import settings
 from worker.engine.protocol import Completion, Request
-from worker.engine.transformer.parallel.ranks import Drop, Join, Load, Open, Place, Run
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.parallel.ranks import (
+    DropModel,
+    JoinBatch,
+    LoadModel,
+    RankAssignment,
+    RunBatch,
+    RunOpenBatch,
+)
 
 _POLL_SECONDS = 0.5
 
 
 class Follower:
-    def __init__(self, pipe: "Connection[Any, Any]", place: Place, mesh: DeviceMesh) -> None:
+    def __init__(self, pipe: "Connection[Any, Any]", place: RankAssignment, mesh: DeviceMesh) -> None:
         self._pipe, self._place, self._mesh = pipe, place, mesh
         self._engines: dict[int, TorchEngine] = {}
 
-    def follow(self, message: Load | Drop | Run | Open) -> None:
+    def follow(self, message: LoadModel | DropModel | RunBatch | RunOpenBatch) -> None:
         match message:
-            case Load(number, spec):
+            case LoadModel(number, spec):
                 own = spec.model_copy(update={"device": self._place.devices[self._place.rank]})
                 try:
                     self._engines[number] = TorchEngine.load(own, self._mesh)
@@ -39,11 +46,11 @@ class Follower:
                     self._pipe.send(type(error).__name__)
                 else:
                     self._pipe.send(self._engines[number].capabilities().batch_tokens)
-            case Drop(number):
+            case DropModel(number):
                 self._engines.pop(number, None)
-            case Run(number, requests):
+            case RunBatch(number, requests):
                 self._exhaust(self._engines[number].generate(requests))
-            case Open(number):
+            case RunOpenBatch(number):
                 self._exhaust(self._engines[number].generate_from(self._joining))
 
     def _exhaust(self, completions: Iterator[Completion]) -> None:
@@ -57,7 +64,7 @@ class Follower:
 
     def _joining(self) -> list[Request]:
         """What joins an open batch; whatever else is told meanwhile runs between two of its steps."""
-        while not isinstance(message := self._pipe.recv(), Join):
+        while not isinstance(message := self._pipe.recv(), JoinBatch):
             self.follow(message)
         return list(message.requests)
 
@@ -76,7 +83,7 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     settings.get().limit_threads()
     with Connection(int(sys.argv[1])) as pipe:
-        place: Place = pipe.recv()
+        place: RankAssignment = pipe.recv()
         follower = Follower(pipe, place, place.join())
         try:
             while True:

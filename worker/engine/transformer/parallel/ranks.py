@@ -30,7 +30,7 @@ _PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RankAssignment:
     """One of the processes: ``devices[rank]`` is its own."""
 
     rank: int
@@ -55,7 +55,7 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
+class LoadModel:
     """A model, by a number of its own; answered with its ``batch_tokens``, or the name of an error."""
 
     number: int
@@ -63,12 +63,12 @@ class Load:
 
 
 @dataclass(frozen=True, slots=True)
-class Drop:
+class DropModel:
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class RunBatch:
     """A batch; answered with the name of the error that ended it, or None."""
 
     number: int
@@ -76,20 +76,20 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class Open:
+class RunOpenBatch:
     """A batch that others join, portion by portion; answered likewise."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class JoinBatch:
     """Those that join an open batch before its next step, if any."""
 
     requests: Sequence[Request]
 
 
-class Ranks:
+class RankGroup:
     """This process and its followers, until ``close``."""
 
     def __init__(self, devices: Sequence[str]) -> None:
@@ -100,7 +100,7 @@ class Ranks:
         self._pipes: list[Connection[Any, Any]] = []
         self._numbers = count()
         self._is_closed = False
-        places = [Place(rank, self.devices, meeting) for rank in range(len(devices))]
+        places = [RankAssignment(rank, self.devices, meeting) for rank in range(len(devices))]
         try:
             for place in places[1:]:
                 self._start(place)
@@ -109,7 +109,7 @@ class Ranks:
             self.close()
             raise
 
-    def _start(self, place: Place) -> None:
+    def _start(self, place: RankAssignment) -> None:
         ours, theirs = Pipe()
         with theirs:
             command = [sys.executable, "-P", "-m", "worker.engine.transformer.parallel.follower", str(theirs.fileno())]
@@ -127,7 +127,7 @@ class Ranks:
         """For another model."""
         return next(self._numbers)
 
-    def tell(self, message: Load | Drop | Run | Open | Join) -> None:
+    def tell(self, message: LoadModel | DropModel | RunBatch | RunOpenBatch | JoinBatch) -> None:
         """To all followers. Raises ``OSError`` where one is no more."""
         for pipe in self._pipes:
             pipe.send(message)
@@ -158,10 +158,10 @@ class Ranks:
         self._folder.cleanup()
 
 
-_ranks: Ranks | None = None
+_ranks: RankGroup | None = None
 
 
-def of(devices: Sequence[str]) -> Ranks:
+def rank_group(devices: Sequence[str]) -> RankGroup:
     """Those of these devices: started once a process, and anew where they were closed.
 
     Raises ``ConfigurationError`` where this process is one of other devices': torch has one group a process.
@@ -172,5 +172,5 @@ def of(devices: Sequence[str]) -> Ranks:
     if _ranks is None or not _ranks.is_open:
         if _ranks is not None:
             _ranks.close()
-        _ranks = Ranks(devices)
+        _ranks = RankGroup(devices)
     return _ranks

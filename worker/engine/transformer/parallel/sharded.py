@@ -21,8 +21,16 @@ from worker.engine.protocol import (
     Request,
     Source,
 )
-from worker.engine.transformer.parallel.ranks import Drop, Join, Load, Open, Ranks, Run, of
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.parallel.ranks import (
+    DropModel,
+    JoinBatch,
+    LoadModel,
+    RankGroup,
+    RunBatch,
+    RunOpenBatch,
+    rank_group,
+)
 from worker.engine.transformer.weights import families, loading
 
 log = logging.getLogger(__name__)
@@ -67,9 +75,9 @@ class ShardedEngine:
         return cls(spec, sharing(spec.device))
 
     def _load(self) -> None:
-        self._ranks = of(self._devices)
+        self._ranks = rank_group(self._devices)
         self._number = self._ranks.new_number()
-        self._ranks.tell(Load(self._number, self._spec))
+        self._ranks.tell(LoadModel(self._number, self._spec))
         try:
             first = self._spec.model_copy(update={"device": self._devices[0]})
             self._engine = TorchEngine.load(first, self._ranks.mesh)
@@ -94,7 +102,7 @@ class ShardedEngine:
         loaded anew when it is asked for the next time.
         """
         with self._in_step():
-            self._ranks.tell(Run(self._number, list(requests)))
+            self._ranks.tell(RunBatch(self._number, list(requests)))
             yield from _to_its_end(self._engine.generate(requests))
 
     def generate_from(self, source: Source) -> Iterator[Completion]:
@@ -103,7 +111,7 @@ class ShardedEngine:
 
         def told() -> Sequence[Request]:
             joining = list(source()) if is_heard else []
-            self._ranks.tell(Join(joining))
+            self._ranks.tell(JoinBatch(joining))
             return joining
 
         def go_on_alone() -> None:
@@ -111,7 +119,7 @@ class ShardedEngine:
             is_heard = False
 
         with self._in_step():
-            self._ranks.tell(Open(self._number))
+            self._ranks.tell(RunOpenBatch(self._number))
             yield from _to_its_end(self._engine.generate_from(told), go_on_alone)
 
     @contextmanager
@@ -166,10 +174,10 @@ def _parted() -> EngineUnavailable:
     return EngineUnavailable("a process that holds a part of the model ended or fell behind", 1)
 
 
-def _drop(ranks: Ranks, number: int) -> None:
+def _drop(ranks: RankGroup, number: int) -> None:
     with suppress(OSError):  # they are no more
         if ranks.is_open:
-            ranks.tell(Drop(number))
+            ranks.tell(DropModel(number))
 
 
 def _refuse_indivisible(spec: ModelSpec, n_devices: int) -> None:

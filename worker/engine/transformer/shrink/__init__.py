@@ -1,1 +1,1 @@
-"""Smaller models of models: pruned, sparse, quantized, and compared."""
+"""Makes smaller models from models, by pruning, sparsity and quantization, and compares their answers."""

@@ -1,4 +1,4 @@
-"""Whether a model would have written, token for token, what another one wrote (teacher forcing)."""
+"""Compares two models by teacher forcing: would one write, token by token, what the other wrote?"""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,34 +7,36 @@ import torch
 
 from worker.engine.protocol import Architecture, Completion, FinishReason, Request
 from worker.engine.transformer.decode.sampling import suppress
-from worker.engine.transformer.torch_engine import TorchEngine
+from worker.engine.transformer.engine import TorchEngine
 
 
-class Agreed(NamedTuple):
-    """Tokens that both models would have written next, of all that one of them wrote."""
+class TokenAgreement(NamedTuple):
+    """Of the ``total`` tokens that one model wrote, the number for which the other would have written the same."""
 
     same: int
     total: int
 
 
-class _Row(NamedTuple):
+class _ForcedRow(NamedTuple):
     read: Sequence[int]
-    #: What was written, the end included; the first ``n_forced`` no model chose.
+    #: The written ids, with the end token. No model chose the first ``n_forced``: the request's prefix did.
     written: list[int]
     n_forced: int
 
 
 @torch.inference_mode()
-def forced(engine: TorchEngine, requests: Sequence[Request], answers: Sequence[Completion]) -> Agreed:
-    """Runs one batch: after each token of the other model's ``answers``, whether ``engine`` would choose the next.
+def teacher_forced_agreement(
+    engine: TorchEngine, requests: Sequence[Request], answers: Sequence[Completion]
+) -> TokenAgreement:
+    """Feeds the other model's ``answers`` to ``engine``, and counts how often it would choose the same next token.
 
-    Unlike the answers themselves, this does not count everything behind a first difference as different. Only for
-    engines that fit their model.
+    Runs one batch. Comparing the answers themselves would count every token after a first difference as different; this
+    does not. The engine's model must run on our own attention (``fits``).
     """
     rows = [_row(engine, request, answer) for request, answer in zip(requests, answers, strict=True)]
     live = sorted((row for row in rows if row.written), key=lambda row: len(row.read))
     if not live:
-        return Agreed(0, 0)
+        return TokenAgreement(0, 0)
     stepper = engine.stepper([row.read for row in live])
     scores, step, same, total = stepper.start(), 0, 0, 0
     while True:
@@ -45,7 +47,7 @@ def forced(engine: TorchEngine, requests: Sequence[Request], answers: Sequence[C
         total += len(judged)
         staying = [place for place, row in enumerate(live) if step + 1 < len(row.written)]
         if not staying:
-            return Agreed(same, total)
+            return TokenAgreement(same, total)
         if len(staying) < len(live):
             stepper.keep(staying)
             live = [live[place] for place in staying]
@@ -53,12 +55,12 @@ def forced(engine: TorchEngine, requests: Sequence[Request], answers: Sequence[C
         step += 1
 
 
-def _row(engine: TorchEngine, request: Request, answer: Completion) -> _Row:
+def _row(engine: TorchEngine, request: Request, answer: Completion) -> _ForcedRow:
     is_pair = engine.capabilities().architecture is Architecture.ENCODER_DECODER
     before = list(request.decoder_prefix) if is_pair else []
     end = [min(engine.vocabulary.ends)] if answer.finish_reason is FinishReason.STOP and not request.stop else []
     written = [*answer.tokens, *end]
-    return _Row(engine.read_first(request), before + written if written else [], len(before))
+    return _ForcedRow(engine.read_first(request), before + written if written else [], len(before))
 
 
 def _is_same(engine: TorchEngine, expected: int, token: int) -> bool:

@@ -1,4 +1,4 @@
-"""Makes a smaller model of a model: layers dropped, weights pruned, matrices as int8 rows, in a folder of its own."""
+"""Writes a smaller version of a model into a new folder: layers dropped, weights 2:4 sparse, matrices as int8 rows."""
 
 import json
 import shutil
@@ -10,12 +10,11 @@ from typing import Any
 from lengthwise.models import manifest
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.transformer.shrink import prune
-from worker.engine.transformer.shrink.sparsity import sparsify
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import save, save_int8
 
 WEIGHTS = "model.safetensors"
-#: What a model is read with beside its weights, where it is there.
+#: The files that are copied beside the weights, if they exist.
 _COPIED = (
     "generation_config.json",
     "tokenizer.json",
@@ -30,33 +29,35 @@ _COPIED = (
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    #: ``int8`` rows, or ``none``: as the source has them.
+    """What is done to the model."""
+
+    #: ``int8`` stores matrices as int8 rows; ``none`` leaves them as they are.
     quantize: str = "int8"
-    #: Layers that stay, by stack; under an empty name those of every stack. Empty: all of them.
+    #: How many layers each stack keeps; an empty name stands for every stack. Empty: all layers stay.
     layers: Mapping[str, int] = field(default_factory=dict)
-    #: ``2:4`` or nothing.
+    #: ``2:4``, or ``None`` for dense weights.
     sparsity: str | None = None
 
     @property
     def prunes(self) -> bool:
+        """Whether weights are removed, and not only quantized."""
         return bool(self.layers) or self.sparsity is not None
 
 
 def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]:
-    """Writes the prepared model into ``folder``, which is there and empty. Returns the layers that stayed, by stack;
-    nothing where none was dropped.
+    """Writes the prepared model into ``folder``, which exists and is empty.
 
-    The same model and recipe give the same bytes. Raises ``ConfigurationError`` where the model must not be read or
-    cannot be pruned this way.
+    Returns the layers that stayed, by stack, or nothing if none was dropped. The same model and recipe give the same
+    bytes. Raises ``ConfigurationError`` if the model's files are refused or it cannot be pruned this way.
     """
     state = loading.load_weights(spec)
     config, keep = spec.config, {}
     if recipe.layers:
-        keep = prune.kept(config, state, recipe.layers)
-        config, state = prune.drop(_with_layer_types(spec), state, keep)
+        keep = prune.layers_to_keep(config, state, recipe.layers)
+        config, state = prune.drop_layers(_with_layer_types(spec), state, keep)
     if recipe.sparsity:
-        prune.stacks(config)  # whose layers are not known may keep its weights the other way round
-        state = sparsify(state)
+        prune.layer_stacks(config)  # refuses unknown architectures: their matrices may be transposed
+        state = prune.sparsify(state)
     (save_int8 if recipe.quantize == "int8" else save)(state, folder / WEIGHTS)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     _copy(spec.folder, folder, _COPIED)
@@ -65,13 +66,15 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
 
 
 def weights_bytes(folder: Path) -> int:
-    """The size of a model's weights on disk."""
+    """The size of a model's weight files, in bytes."""
     return sum(path.stat().st_size for path in loading.weight_files(folder))
 
 
 def _with_layer_types(spec: ModelSpec) -> dict[str, Any]:
-    """What kind each layer is, where kinds differ, may follow from its number alone: it is written down before the
-    numbers change.
+    """``config.json`` with the kind of each layer written out.
+
+    transformers may derive a layer's kind (sliding or full attention) from its number, and dropping layers changes the
+    numbers.
     """
     types = getattr(loading.load_config(spec), "layer_types", None)
     return spec.config | ({"layer_types": list(types)} if types else {})

@@ -1,1 +1,1 @@
-"""Weights: found, checked against their manifest, and brought into memory."""
+"""Reads models: finds their files, checks them against the manifest, and brings the weights into memory."""

@@ -1,4 +1,4 @@
-"""Brings a model from its folder into memory: safetensors only, against the manifest, offline, without foreign code."""
+"""Loads a model from its folder: only safetensors, checked against the manifest, without network or foreign code."""
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
@@ -28,12 +28,12 @@ log = logging.getLogger(__name__)
 _WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-#: What the engine reads beside the weights, where it is there.
+#: The files that the engine reads beside the weights, if they exist.
 _BESIDE = ("config.json", "generation_config.json", "tokenizer.json", _INDEX, *pooling.FILES)
 
 
 def architecture(spec: ModelSpec) -> Architecture:
-    """What kind of model ``config.json`` names."""
+    """The kind of model that ``config.json`` describes."""
     if _class_name(spec).endswith("ForSequenceClassification"):
         return Architecture.CLASSIFIER
     if _is_bare(spec):
@@ -42,7 +42,7 @@ def architecture(spec: ModelSpec) -> Architecture:
 
 
 def _is_bare(spec: ModelSpec) -> bool:
-    """Whether it is its type's model without a head; an encoder–decoder gives no vector even so."""
+    """Whether it is an encoder without a task head, and so embeds texts. A bare encoder–decoder does not count."""
     bare = MODEL_MAPPING_NAMES.get(str(spec.config.get("model_type")), ())
     return not spec.config.get("is_encoder_decoder") and _class_name(spec) in (
         (bare,) if isinstance(bare, str) else bare
@@ -50,26 +50,25 @@ def _is_bare(spec: ModelSpec) -> bool:
 
 
 def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str | None) -> Any:
-    """The model in evaluation mode on the CPU, every parameter from its files; ``attention`` None leaves it to
-    transformers.
+    """Loads the model in evaluation mode on the CPU, with every parameter from its files.
 
-    Raises ``ConfigurationError`` where the folder must be mended, ``EngineError`` where weights and ``config.json``
-    do not belong together.
+    ``attention`` names the attention implementation; ``None`` leaves it to transformers. Raises ``ConfigurationError``
+    if something is wrong with the folder, and ``EngineError`` if the weights do not match ``config.json``.
     """
     state = load_weights(spec)
     return _build(spec, load_config(spec), state, dtype, attention)
 
 
 def load_config(spec: ModelSpec) -> Any:
-    """``config.json`` as transformers understands it. Raises ``ConfigurationError`` if it asks for foreign code."""
+    """transformers' configuration object for ``config.json``. Raises ``ConfigurationError`` for foreign code."""
     _refuse_foreign_code(spec)
     return transformers.AutoConfig.from_pretrained(spec.folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
-    """The tensors of the folder by name, int8 rows expanded to fp32, once it is sure that they may be read.
+    """Checks the files against the manifest and reads the tensors by name, int8 rows expanded to fp32.
 
-    Raises ``ConfigurationError`` where the folder must be mended.
+    Raises ``ConfigurationError`` if something is wrong with the folder.
     """
     _refuse_foreign_code(spec)
     weights = weight_files(spec.folder)
@@ -81,7 +80,7 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder. Raises ``ConfigurationError`` where there are none."""
+    """The safetensors files of a folder. Raises ``ConfigurationError`` if it has none, or pickled weights instead."""
     if (folder / _WEIGHTS).is_file():
         return [folder / _WEIGHTS]
     if (folder / _INDEX).is_file():
@@ -92,6 +91,7 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _shards(index: Path) -> list[str]:
+    """The weight files that an index lists; each must be a safetensors file of the same folder."""
     try:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -103,7 +103,7 @@ def _shards(index: Path) -> list[str]:
 
 def _verify(folder: Path, weights: Iterable[str]) -> None:
     if not (folder / manifest.MANIFEST).is_file():
-        log.warning("%s has no %s: its files are taken as they are", folder, manifest.MANIFEST)
+        log.warning("%s has no %s: its files are loaded unchecked", folder, manifest.MANIFEST)
         return
     manifest.verify(folder, [*(name for name in _BESIDE if (folder / name).is_file()), *weights])
 
@@ -127,7 +127,7 @@ def _build(
     showing = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        # The name of a folder or hub model is None: every weight comes from ``state``.
+        # Without a folder or a hub name, every weight comes from ``state``.
         options: dict[str, Any] = {
             "attn_implementation": attention,
             "dtype": dtype,
@@ -135,7 +135,7 @@ def _build(
             "use_safetensors": True,
         }
         if _is_bare(spec) and "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
-            # BERT's own pooler is not what a sentence's vector is made by; some folders have it, some have not.
+            # BERT's pooler is not used for sentence vectors, and some folders lack its weights.
             options["add_pooling_layer"] = False
             state = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
         loaded: Any = kind.from_pretrained(None, config=config, state_dict=state, output_loading_info=True, **options)
@@ -148,7 +148,10 @@ def _build(
 
 
 def _refuse_gaps(spec: ModelSpec, report: dict[str, Any]) -> None:
-    """transformers has left out the keys that are tied to others or computed."""
+    """Raises ``EngineError`` if weights are missing, unknown or of a wrong shape.
+
+    transformers' report already leaves out the keys that are tied to others or computed.
+    """
     for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
         if found := report[trouble]:
             names = trouble.replace("_", " ")

@@ -1,4 +1,4 @@
-"""The device's memory: how much of it a batch may take, and what the process keeps of what it has used once."""
+"""Memory: how large a batch the device has memory for, large pages for weights, and reuse of freed memory."""
 
 import ctypes
 import logging
@@ -16,41 +16,43 @@ _KEPT_BYTES = 1 << 30
 
 _CHUNK_BYTES, _LINE_BYTES = 32 << 20, 64
 
-#: Of what is free once the model is loaded, for keys and values; activations, and other models, need theirs.
+#: A batch's keys and values may take this share of the memory that is free once the model is loaded. Activations and
+#: other models need the rest.
 _SHARE = 0.5
-#: Positions that are there for each input token: a row's room is up to twice its prompt, or its answer as long again.
+#: Cache positions to reckon with per input token: a slot may be twice its prompt, and an answer as long as its source.
 _POSITIONS_A_TOKEN = 2
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def batch_tokens(token_bytes: int, where: torch.device) -> int | None:
-    """Input tokens whose keys and values, of ``token_bytes`` each, the device has room for; ``None`` if it cannot tell.
+    """The input tokens whose keys and values, ``token_bytes`` each, fit the device; ``None`` if its memory is unknown.
 
-    An estimate: what an answer needs beyond its input is seen when the memory runs out, and the batch is halved.
+    An estimate: if answers need more than that, the memory runs out and the batch is halved.
     """
     free = free_bytes(where)
     return None if free is None else max(1, int(_SHARE * free / (_POSITIONS_A_TOKEN * token_bytes)))
 
 
 def free_bytes(where: torch.device) -> int | None:
-    """What this process may still take of the device's memory; on a CPU, of the machine's and of the container's."""
+    """The bytes of the device's memory that are free; on a CPU, the lesser of the machine's and the container's."""
     if where.type == "cuda":
         return int(torch.cuda.mem_get_info(where)[0])
     if where.type != "cpu":
         return None
-    rooms = [room for room in (_machine_room(), _container_room()) if room is not None]
-    return min(rooms, default=None)
+    known = [count for count in (_machine_bytes(), _container_bytes()) if count is not None]
+    return min(known, default=None)
 
 
-def _machine_room() -> int | None:
+def _machine_bytes() -> int | None:
+    """The memory that Linux can give to programs, page cache included."""
     try:
         return 1024 * _fields("/proc/meminfo")["MemAvailable:"]
     except (OSError, KeyError):
         return None
 
 
-def _container_room() -> int | None:
-    """By the control group's limit, where there is one (version 2). What files have cached makes way."""
+def _container_bytes() -> int | None:
+    """What the control group (version 2) allows; ``None`` without a limit. Cached file pages count as free."""
     try:
         limit = int((_CGROUP / "memory.max").read_text())
         used = int((_CGROUP / "memory.current").read_text())
@@ -60,22 +62,22 @@ def _container_room() -> int | None:
 
 
 def _fields(path: str) -> dict[str, int]:
-    """A name and a number a line."""
+    """A file with a name and a number on each line, as a dictionary."""
     return {words[0]: int(words[1]) for line in Path(path).read_text().splitlines() if (words := line.split())}
 
 
-class LargePages:
-    """Memory in pages of 2 MiB where Linux has them to give, for weights, which every step reads from end to end.
+class HugePageArena:
+    """Memory in 2 MiB pages, if Linux has them, for weights, which every step reads from end to end.
 
-    The processor looks up where each page lies, and its table holds some thousands: with 4 KiB, a tenth of a model.
-    Pieces lie one behind the other in chunks, which go once none of their pieces is used.
+    The processor's table of page addresses holds a few thousand entries. With 4 KiB pages it covers a tenth of a model.
+    Tensors are placed one after the other in chunks of 32 MiB or more; a chunk is freed once no tensor uses it.
     """
 
     def __init__(self) -> None:
         self._left = torch.empty(0, dtype=torch.uint8)
 
     def hold(self, tensor: torch.Tensor) -> torch.Tensor:
-        """A dense copy."""
+        """A contiguous copy of ``tensor`` in this memory."""
         size = -(-tensor.nbytes // _LINE_BYTES) * _LINE_BYTES
         if size > len(self._left):
             self._left = _chunk(max(size, _CHUNK_BYTES))
@@ -87,17 +89,17 @@ def _chunk(size: int) -> torch.Tensor:
     pages = mmap.mmap(-1, size)
     advice = getattr(mmap, "MADV_HUGEPAGE", None)
     if advice is not None:
-        with suppress(OSError):  # a kernel without them
+        with suppress(OSError):  # a kernel without large pages
             pages.madvise(advice)
     return torch.frombuffer(pages, dtype=torch.uint8)
 
 
-def keep_freed() -> None:
-    """Lets the C library keep what torch frees, up to a gigabyte in one piece, for the next batch.
+def retain_freed_memory() -> None:
+    """Makes glibc keep memory that torch frees, in pieces of up to a gigabyte, for the next batch.
 
-    By default every large tensor is mapped anew, and the kernel clears each of its pages: 6% of a chat model's time on
-    the CPU. Libraries other than glibc have no such knob, and nothing happens.
+    By default each large tensor gets new pages, which Linux clears first: 6% of a chat model's time on the CPU. With
+    other C libraries nothing changes, and the log says so.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is None or not all(mallopt(knob, _KEPT_BYTES) for knob in (_MMAP_THRESHOLD, _TRIM_THRESHOLD)):
-        log.info("this C library hands memory back at once: batches are somewhat slower")
+        log.info("this C library returns freed memory to the system at once: batches are somewhat slower")

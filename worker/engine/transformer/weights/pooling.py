@@ -1,4 +1,4 @@
-"""How the vectors of a text's tokens become one: as the model's folder says in the files of sentence-transformers."""
+"""Pooling: how the vectors of a text's tokens become one vector, as sentence-transformers' files in the folder say."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models import json_file
 
 _MODULES, _POOLING = "modules.json", "1_Pooling/config.json"
-#: What is read here, where it is there.
+#: The files that this module reads, if they exist.
 FILES = (_MODULES, _POOLING)
 
 _FLAGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
@@ -18,14 +18,14 @@ _FLAGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """``mean`` of all tokens, special ones included, or the first one's (``cls``); then, perhaps, of length 1."""
+    """``mean`` averages all tokens, special ones included; ``cls`` takes the first; ``normalizes`` to length 1."""
 
     mode: str = "mean"
     normalizes: bool = False
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Without files the mean as it is. Raises ``ConfigurationError`` for what they ask and is not done here."""
+        """Reads the files; without them it is the mean. Raises ``ConfigurationError`` for unsupported settings."""
         if not (folder / _MODULES).is_file():
             return cls()
         types = [_type(module) for module in json_file.read(folder / _MODULES, list)]
@@ -34,7 +34,7 @@ class Pooling:
         return cls(_mode(folder / _POOLING), types[-1] == "Normalize")
 
     def pooled(self, hidden: torch.Tensor) -> torch.Tensor:
-        """One text's vectors ``[tokens, size]`` → ``[size]``, fp32."""
+        """Pools one text's vectors: ``[tokens, size]`` → ``[size]``, fp32."""
         vector = hidden[0].float() if self.mode == "cls" else hidden.float().mean(dim=0)
         return torch.nn.functional.normalize(vector, dim=0) if self.normalizes else vector
 
@@ -45,10 +45,10 @@ def _type(module: Any) -> str:
 
 
 def _mode(path: Path) -> str:
-    """The mode that ``pooling_mode`` names, or whose flag is set."""
+    """The mode, which the file gives by name or as a flag. Raises ``ConfigurationError`` unless it is mean or cls."""
     config = json_file.read(path, dict)
-    asked = [config["pooling_mode"]] if "pooling_mode" in config else []
-    asked += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
-    if len(asked) != 1 or asked[0] not in _FLAGS.values():
+    modes = [config["pooling_mode"]] if "pooling_mode" in config else []
+    modes += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
+    if len(modes) != 1 or modes[0] not in _FLAGS.values():
         raise ConfigurationError(f"{path} asks for a pooling other than mean or cls")
-    return str(asked[0])
+    return str(modes[0])

@@ -33,8 +33,8 @@ from worker.engine.requests import (
 )
 from worker.engine.transformer import precision
 from worker.engine.transformer.attention import interface as attention
-from worker.engine.transformer.attention.graph import Recorder
-from worker.engine.transformer.attention.prefixes import Prefixes
+from worker.engine.transformer.attention.graph import CaptureContext
+from worker.engine.transformer.attention.prefix_cache import PrefixCache
 from worker.engine.transformer.decode import (
     beam_decoding,
     classifier,
@@ -43,9 +43,9 @@ from worker.engine.transformer.decode import (
     encoder_decoder,
     fallback,
 )
-from worker.engine.transformer.decode.beam import Search
+from worker.engine.transformer.decode.beam import BeamSearch
 from worker.engine.transformer.decode.decoding import Stepper, decode, decode_from
-from worker.engine.transformer.decode.sequence import Decode, Running
+from worker.engine.transformer.decode.sequence import Detokenizer, RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 from worker.engine.transformer.weights import families, loading, memory
 from worker.engine.transformer.weights.pooling import Pooling
@@ -57,14 +57,14 @@ class TorchEngine:
     """One loaded model. Not for two threads at once; uses as many of torch's threads as the process has."""
 
     def __init__(
-        self, model: Any, folder: Path, capabilities: Capabilities, fits: bool, *, can_record: bool = True
+        self, model: Any, folder: Path, capabilities: Capabilities, fits: bool, *, can_capture: bool = True
     ) -> None:
         self.model, self.folder, self.fits = model, folder, fits
         self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
         self._rules = search_rules(folder, model.config.to_dict())
         self._capabilities = capabilities
-        self._prefixes = Prefixes()
-        self._recorder = Recorder() if can_record and model.device.type == "cuda" else None
+        self._prefixes = PrefixCache()
+        self._capture = CaptureContext() if can_capture and model.device.type == "cuda" else None
         self._pooling = Pooling.read(folder)
 
     @classmethod
@@ -81,19 +81,19 @@ class TorchEngine:
         fits = families.fits(spec.config, kind)
         where = precision.device(spec.device)
         if where.type == "cpu":
-            memory.keep_freed()
-        quantization = precision.possible(spec.quantization, where, fits)
+            memory.retain_freed_memory()
+        quantization = precision.supported_precision(spec.quantization, where, fits)
         dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
         model = loading.load_model(spec, dtype, attention.NAME if fits else None)
         if mesh is None:
             precision.apply(model, quantization, where, kind)
         else:
-            precision.share(model, where, mesh)
+            precision.shard(model, where, mesh)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
         is_open = is_packed and kind is Architecture.DECODER_ONLY
         capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed, is_open)
-        engine = cls(model, spec.folder, capabilities, fits, can_record=mesh is None)
+        engine = cls(model, spec.folder, capabilities, fits, can_capture=mesh is None)
         if is_packed:
             engine._limit_batches(spec, where)
         return engine
@@ -134,12 +134,12 @@ class TorchEngine:
         with _translated():
             yield from decode_from(lambda: self._arrived(source()), self._decoder_only_of, self.vocabulary)
 
-    def _arrived(self, requests: Sequence[Request]) -> list[Running]:
+    def _arrived(self, requests: Sequence[Request]) -> list[RunningSequence]:
         refuse_unreadable(requests, self._capabilities.context)
         refuse_beams(requests, "this architecture")
         return [self._running(request) for request in sorted(requests, key=lambda each: len(self.read_first(each)))]
 
-    def _decoder_only_of(self, rows: Sequence[Running]) -> decoder_only.DecoderOnlyStepper:
+    def _decoder_only_of(self, rows: Sequence[RunningSequence]) -> decoder_only.DecoderOnlyStepper:
         return self._decoder_only([self.read_first(row.request) for row in rows])
 
     def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
@@ -163,7 +163,7 @@ class TorchEngine:
             rows = list(alike)
             yield from self._search(rows) if beams > 1 else self._generate(rows)
 
-    def _generate(self, rows: list[Running]) -> Iterator[Completion]:
+    def _generate(self, rows: list[RunningSequence]) -> Iterator[Completion]:
         inputs = [self.read_first(row.request) for row in rows]
         if not self.fits:
             steps = max(row.steps for row in rows)
@@ -171,7 +171,7 @@ class TorchEngine:
         else:
             yield from decode(self.stepper(inputs), rows, self.vocabulary)
 
-    def _search(self, rows: list[Running]) -> Iterator[Completion]:
+    def _search(self, rows: list[RunningSequence]) -> Iterator[Completion]:
         """Requests of as many beams each."""
         stepper = encoder_decoder.EncoderDecoderStepper(
             self.model, [row.request.tokens for row in rows], self.vocabulary
@@ -181,17 +181,17 @@ class TorchEngine:
         for found in beam_decoding.search(stepper, searches, self.vocabulary, self._rules):
             yield found if found.id in scored else found._replace(log_probability=None)
 
-    def _search_of(self, request: Request, limit: int) -> Search:
-        return Search(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
+    def _search_of(self, request: Request, limit: int) -> BeamSearch:
+        return BeamSearch(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
 
     def stepper(self, inputs: Sequence[Sequence[int]]) -> Stepper:
         """A batch of what ``read_first`` gave, sorted by length; only where the model ``fits``."""
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
-            return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary, self._recorder)
+            return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary, self._capture)
         return self._decoder_only(inputs)
 
     def _decoder_only(self, inputs: Sequence[Sequence[int]]) -> decoder_only.DecoderOnlyStepper:
-        return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes, self._recorder)
+        return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes, self._capture)
 
     def read_first(self, request: Request) -> Sequence[int]:
         """What is read before the first step: a decoder-only model's answer simply continues its prefix."""
@@ -199,16 +199,16 @@ class TorchEngine:
             return [*request.tokens, *request.decoder_prefix]
         return request.tokens
 
-    def _running(self, request: Request) -> Running:
+    def _running(self, request: Request) -> RunningSequence:
         forced: Sequence[int] = ()
         limit = limit_of_continuation(request, self._capabilities.context)
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
             forced = request.decoder_prefix
             limit = limit_of_target(request, getattr(self.model.config, "max_position_embeddings", None))
-        return Running(request, self.vocabulary, limit, forced, self._decode if request.stop else None)
+        return RunningSequence(request, self.vocabulary, limit, forced, self._decode if request.stop else None)
 
     @cached_property
-    def _decode(self) -> Decode:
+    def _decode(self) -> Detokenizer:
         path = self.folder / "tokenizer.json"
         if not path.is_file():
             raise EngineError("stop strings need the model's tokenizer.json")

@@ -1,4 +1,4 @@
-"""What prompts begin with is read once; an answer has the same bits as if it had been read for it alone."""
+"""The prefix cache: shared beginnings of prompts are computed once, and answers have the same bits as without it."""
 
 import random
 
@@ -9,9 +9,9 @@ from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from tests.engine.decode.test_generation import greedy, run
 from worker.engine.protocol import Request
-from worker.engine.transformer.attention.cache import CHUNK
-from worker.engine.transformer.attention.prefixes import Prefixes, shared
-from worker.engine.transformer.attention.slots import Stored
+from worker.engine.transformer.attention.kv_past import CHUNK
+from worker.engine.transformer.attention.kv_slots import PrefixKV
+from worker.engine.transformer.attention.prefix_cache import PrefixCache, shared_prefix_length
 
 LENGTHS = (1, 5, 30, 61, 62, 63, 64, 65, 90)
 
@@ -54,18 +54,18 @@ def test_int8_answers_have_the_same_bits_however_much_of_the_prompt_is_known(kin
 
 def test_only_whole_chunks_are_shared_and_every_prompt_keeps_a_token() -> None:
     prefix = words(2 * CHUNK, 1)
-    assert shared([prefix, prefix]) == CHUNK
-    assert shared([[*prefix, 5], [*prefix, 6]]) == 2 * CHUNK
-    assert shared([[*prefix[:-1], 5], [*prefix[:-1], 6]]) == CHUNK
-    assert shared([[5, *prefix], [6, *prefix]]) == 0
+    assert shared_prefix_length([prefix, prefix]) == CHUNK
+    assert shared_prefix_length([[*prefix, 5], [*prefix, 6]]) == 2 * CHUNK
+    assert shared_prefix_length([[*prefix[:-1], 5], [*prefix[:-1], 6]]) == CHUNK
+    assert shared_prefix_length([[5, *prefix], [6, *prefix]]) == 0
 
 
-def stored(tokens: int) -> list[Stored]:
-    return [Stored(torch.zeros(1, 2, tokens, 4), torch.zeros(1, 2, tokens, 4))]
+def stored(tokens: int) -> list[PrefixKV]:
+    return [PrefixKV(torch.zeros(1, 2, tokens, 4), torch.zeros(1, 2, tokens, 4))]
 
 
-def test_the_longest_known_prefix_is_found() -> None:
-    known, tokens = Prefixes(), words(300, 2)
+def test_the_longest_cached_prefix_is_found() -> None:
+    known, tokens = PrefixCache(), words(300, 2)
     for length in (64, 192, 128):
         known.put(tokens[:length], stored(length))
     known.put(words(256, 3), stored(256))
@@ -74,9 +74,9 @@ def test_the_longest_known_prefix_is_found() -> None:
     assert known.longest(words(300, 4)) == (0, [])
 
 
-def test_the_one_used_longest_ago_makes_room() -> None:
+def test_the_least_recently_used_prefix_is_evicted() -> None:
     first, second, third = (words(64, seed) for seed in (1, 2, 3))
-    known = Prefixes(max_bytes=2 * 64 * 2 * 2 * 4 * 4)
+    known = PrefixCache(max_bytes=2 * 64 * 2 * 2 * 4 * 4)
     known.put(first, stored(64))
     known.put(second, stored(64))
     assert known.longest(first)[0] == 64

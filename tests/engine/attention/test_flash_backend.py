@@ -1,4 +1,4 @@
-"""What a GPU's attention is told, shown on a CPU by the kernel's contract written out: a row after the other."""
+"""Tests the calls of a GPU's flash kernel on a CPU, by a stand-in that follows the kernel's contract row by row."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -9,11 +9,11 @@ import torch
 from tests.engine import tiny
 from tests.engine.conftest import Load
 from tests.engine.decode.test_open import run_open
-from worker.engine.transformer.attention import cache, flash, native, slots, sources
-from worker.engine.transformer.attention.graph import Recorded, Recorder, UnrecordableError
-from worker.engine.transformer.attention.interface import Call
+from worker.engine.transformer.attention import flash_backend, kv_cross, kv_past, kv_slots, native_backend
+from worker.engine.transformer.attention.graph import CaptureContext, CapturedStep, NotCapturableError
+from worker.engine.transformer.attention.interface import AttentionCall
+from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.layers.norm import TorchRmsNorm, fuse_norms
-from worker.engine.transformer.torch_engine import TorchEngine
 
 
 def kernel(
@@ -33,7 +33,7 @@ def kernel(
     window_size_right: int | None,
     seqused_k: torch.Tensor,
 ) -> tuple[torch.Tensor]:
-    """Sequence n asks with ``query[cum_seq_q[n]:cum_seq_q[n + 1]]``, its last tokens, over ``seqused_k[n]`` keys."""
+    """``query[cum_seq_q[n]:cum_seq_q[n + 1]]``, the last tokens of sequence n, sees ``seqused_k[n]`` keys."""
     assert {part.dtype for part in (cum_seq_q, cum_seq_k, seqused_k)} == {torch.int32}
     assert len(cum_seq_q) == len(cum_seq_k) == len(seqused_k) + 1
     assert int(seqused_k.max()) <= max_k
@@ -56,29 +56,31 @@ def kernel(
 
 
 @pytest.fixture
-def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
-    """As on a GPU, in fp32; gives what attention was asked for."""
-    asked: list[Call] = []
+def on_flash(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[AttentionCall]]:
+    """Makes attention run as on a GPU, in fp32; gives the list of its calls."""
+    asked: list[AttentionCall] = []
 
-    def serves(call: Call) -> bool:
+    def serves(call: AttentionCall) -> bool:
         asked.append(call)
         return call.bias is None and call.softcap is None
 
-    monkeypatch.setattr(native, "serves", lambda _: False)
-    monkeypatch.setattr(slots, "serves", lambda _: False)
-    for module in (slots, cache, sources):
-        monkeypatch.setattr(module, "can_store", lambda *_: False)
-    monkeypatch.setattr(flash, "serves", serves)
-    monkeypatch.setattr(flash, "_kernel", lambda: kernel)
+    monkeypatch.setattr(native_backend, "serves", lambda _: False)
+    monkeypatch.setattr(kv_slots, "serves", lambda _: False)
+    for module in (kv_slots, kv_past, kv_cross):
+        monkeypatch.setattr(module, "can_store_kv", lambda *_: False)
+    monkeypatch.setattr(flash_backend, "serves", serves)
+    monkeypatch.setattr(flash_backend, "_kernel", lambda: kernel)
     yield asked
     assert asked
 
 
 @pytest.mark.parametrize("kind", [*tiny.GENERATIVE, *tiny.CLASSIFIERS])
-def test_a_batch_is_answered_as_by_our_own_attention(kind: str, load: Load, on_flash: list[Call]) -> None:
+def test_flash_attention_gives_the_answers_of_our_own_attention(
+    kind: str, load: Load, on_flash: list[AttentionCall]
+) -> None:
     engine = load(kind, "none")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(flash, "serves", lambda _: False)
+        patch.setattr(flash_backend, "serves", lambda _: False)
         expected = _answers(engine)
     found = _answers(engine)
     assert found.keys() == expected.keys()
@@ -92,55 +94,57 @@ def _answers(engine: TorchEngine) -> dict[int, Sequence[float]]:
     return dict(sorted(answers.items()))
 
 
-class Replayed:
-    """A graph that computes anew what it has recorded."""
+class ReplayedGraph:
+    """A stand-in for a CUDA graph: computes the captured step again."""
 
-    def __init__(self, recorded: Recorded) -> None:
-        self.recorded = recorded
+    def __init__(self, step: CapturedStep) -> None:
+        self.step = step
 
     def replay(self) -> None:
-        it = self.recorded
+        it = self.step
         it._lengths += 1
         it._scores = it._write(it._tokens, it._lengths)
 
 
 @pytest.fixture
-def on_graphs(on_flash: list[Call], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Recorded]]:
-    """As on a GPU, where steps are recorded."""
-    made: list[Recorded] = []
+def on_graphs(on_flash: list[AttentionCall], monkeypatch: pytest.MonkeyPatch) -> Iterator[list[CapturedStep]]:
+    """Makes steps run as on a GPU with CUDA graphs; gives the list of captured steps."""
+    made: list[CapturedStep] = []
 
-    def record(recorded: Recorded) -> None:
-        made.append(recorded)
-        recorded._graph = Replayed(recorded)  # type: ignore[assignment]
+    def capture_graph(step: CapturedStep) -> None:
+        made.append(step)
+        step._graph = ReplayedGraph(step)  # type: ignore[assignment]
 
-    monkeypatch.setattr(Recorder, "warm", lambda _, launch: launch())
-    monkeypatch.setattr(Recorded, "_record", record)
+    monkeypatch.setattr(CaptureContext, "warm", lambda _, launch: launch())
+    monkeypatch.setattr(CapturedStep, "_capture_graph", capture_graph)
     yield made
 
 
-@pytest.mark.parametrize("kind", sorted(tiny.DECODERS.keys() - tiny.NOT_RECORDED))
-def test_rows_that_others_join_are_recorded_anew(
-    kind: str, load: Load, on_graphs: list[Recorded], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("kind", sorted(tiny.DECODERS.keys() - tiny.NOT_CAPTURED))
+def test_a_batch_is_captured_again_after_rows_join(
+    kind: str, load: Load, on_graphs: list[CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, asked = load(kind, "none"), tiny.requests(40)
     expected = {completion.id: completion.tokens for completion in engine.generate(asked)}
-    monkeypatch.setattr(engine, "_recorder", Recorder())
+    monkeypatch.setattr(engine, "_capture", CaptureContext())
     found = run_open(engine, [asked[:3], asked[3:4], asked[4:]], every=9)
     assert {number: completion.tokens for number, completion in found.items()} == expected
     assert len(on_graphs) >= 3
 
 
-@pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE.keys() - tiny.NOT_RECORDED))
+@pytest.mark.parametrize("kind", sorted(tiny.GENERATIVE.keys() - tiny.NOT_CAPTURED))
 @torch.inference_mode()
-def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_graphs: list[Recorded]) -> None:
-    """Rows outgrow their room on the way, and some leave."""
+def test_replayed_graphs_give_the_scores_of_launched_steps(
+    kind: str, load: Load, on_graphs: list[CapturedStep]
+) -> None:
+    """On the way rows outgrow their memory, and some leave the batch."""
     engine = load(kind, "none")
     inputs = [
         [5 + row, *(9 + (row + 3 * place) % 90 for place in range(length))] for row, length in enumerate([1, 3, 40, 62])
     ]
     ours = engine.stepper(inputs)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_recorder", Recorder())
+        patch.setattr(engine, "_capture", CaptureContext())
         theirs = engine.stepper(inputs)
     torch.testing.assert_close(theirs.start(), ours.start())
     rows = 4
@@ -155,24 +159,24 @@ def test_replayed_steps_are_those_that_are_launched(kind: str, load: Load, on_gr
     assert len(on_graphs) >= 3
 
 
-@pytest.mark.parametrize("kind", tiny.NOT_RECORDED)
+@pytest.mark.parametrize("kind", tiny.NOT_CAPTURED)
 @torch.inference_mode()
-def test_what_flash_attention_cannot_take_refuses_to_be_recorded(
-    kind: str, load: Load, on_graphs: list[Recorded]
+def test_what_flash_attention_does_not_support_cannot_be_captured(
+    kind: str, load: Load, on_graphs: list[CapturedStep]
 ) -> None:
     engine = load(kind, "none")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "_recorder", Recorder())
+        patch.setattr(engine, "_capture", CaptureContext())
         stepper = engine.stepper([[5, 6], [7, 8]])
     stepper.start()
     stepper.step(torch.tensor([9, 10]))
-    with pytest.raises(UnrecordableError):
+    with pytest.raises(NotCapturableError):
         stepper.step(torch.tensor([9, 10]))
 
 
 @pytest.mark.parametrize("kind", ["llama", "gemma"])
 @torch.inference_mode()
-def test_norms_are_torchs_own_and_give_the_same(kind: str, written: Any) -> None:
+def test_norms_become_torchs_own_and_give_the_same(kind: str, written: Any) -> None:
     model = written(kind)[0]
     ids = torch.tensor([[5, 6, 7]])
     expected = model(ids).logits

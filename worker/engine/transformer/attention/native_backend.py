@@ -1,4 +1,4 @@
-"""Attention on our own kernels: each row over its own keys, nothing padded, and the same bits in any company."""
+"""Attention on our own C kernels: no padding, and a row's answer has the same bits in any batch."""
 
 import ctypes
 from collections.abc import Sequence
@@ -6,17 +6,19 @@ from itertools import accumulate
 
 import torch
 
-from worker.engine.transformer.attention.interface import Call
+from worker.engine.transformer.attention.interface import AttentionCall
 from worker.engine.transformer.native import library
 
-#: Keys whose scores lie side by side, and queries of prompts that are computed together: at most so many.
+#: The most keys in a panel of scores, and the most queries in a block of prefill, of any processor's kernels.
 _KEYS, _QUERIES = 32, 12
 
 
-class _Memory(ctypes.Structure):
+class _KVMemoryStruct(ctypes.Structure):
+    """The struct ``memory`` of ``attention.h``."""
+
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("keys", "values")),
-        ("halves", ctypes.c_int64),
+        ("fp16", ctypes.c_int64),
         *((name, ctypes.c_void_p) for name in ("starts", "capacities", "lengths")),
         *((name, ctypes.c_int64) for name in ("window", "shared", "repeats", "size")),
         ("scale", ctypes.c_float),
@@ -26,19 +28,22 @@ class _Memory(ctypes.Structure):
     )
 
 
-class Rows:
-    """Where rows lie in the memory of every layer, in positions; each has ``heads × size`` numbers there."""
+class NativeRowLayout:
+    """Where rows are in the memory of each layer: each row's first position, capacity and length, in positions.
+
+    A position is one token of one row: ``heads × size`` numbers.
+    """
 
     def __init__(self, starts: Sequence[int], capacities: Sequence[int], lengths: Sequence[int]) -> None:
         self.lengths = lengths
         self._held = torch.tensor([starts, capacities, lengths], dtype=torch.int64)
         self._pointers = [row.data_ptr() for row in self._held]
-        #: Room for the scores of the longest row.
+        #: Scores of the longest row, rounded up to whole panels.
         self.width = -(-max(lengths) // _KEYS) * _KEYS
 
-    def memory(self, call: Call, heads: int, shared: int) -> _Memory:
-        """What the kernels are told; ``heads`` of queries share ``shared`` of keys and values."""
-        return _Memory(
+    def memory(self, call: AttentionCall, heads: int, shared: int) -> _KVMemoryStruct:
+        """The kernels' argument for this call, of ``heads`` query heads and ``shared`` key-value heads."""
+        return _KVMemoryStruct(
             call.key.data_ptr(),
             call.value.data_ptr(),
             call.key.dtype == torch.float16,
@@ -54,18 +59,18 @@ class Rows:
         )
 
 
-def serves(call: Call) -> bool:
-    """Whether the kernels can take this; nothing else reads halves."""
+def serves(call: AttentionCall) -> bool:
+    """Whether the kernels can run this call. fp16 keys on a CPU always run here: nothing else reads them."""
     if call.key.dtype == torch.float16 and call.key.device.type == "cpu":
         return True
     is_dense = call.bias is None or call.bias.stride(3) == 1
     return is_dense and call.value.shape[-1] == call.query.shape[-1] and library.serves(call.query)
 
 
-def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Tensor:
-    """One token a row: ``query`` ``[rows, heads, size]`` → the same shape.
+def attend(rows: NativeRowLayout, call: AttentionCall, query: torch.Tensor, shared: int) -> torch.Tensor:
+    """A decode step, one token in each row: ``query`` ``[rows, heads, size]`` → the same shape.
 
-    ``call.key`` and ``call.value`` begin where the memory does.
+    ``call.key`` and ``call.value`` start where the cache's memory starts; ``shared`` is the number of key-value heads.
     """
     query = _dense(query)
     if call.bias is not None:
@@ -87,10 +92,12 @@ def attend(rows: Rows, call: Call, query: torch.Tensor, shared: int) -> torch.Te
     return out
 
 
-def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, known: int) -> torch.Tensor:
-    """All tokens of the rows after their first ``known``, packed: ``query`` ``[tokens, heads, size]`` → the same shape.
+def attend_prompts(
+    rows: NativeRowLayout, call: AttentionCall, query: torch.Tensor, shared: int, known: int
+) -> torch.Tensor:
+    """Prefill: the packed tokens of all rows after their first ``known``, which the cache has already.
 
-    Each token sees its row up to itself.
+    ``query`` ``[tokens, heads, size]`` → the same shape. Each token sees its row up to itself.
     """
     query = _dense(query)
     tokens, heads, size = query.shape
@@ -114,4 +121,5 @@ def attend_prompts(rows: Rows, call: Call, query: torch.Tensor, shared: int, kno
 
 
 def _dense(vectors: torch.Tensor) -> torch.Tensor:
+    """The same with contiguous vectors, which the kernels require."""
     return vectors if vectors.stride(-1) == 1 else vectors.contiguous()

@@ -1,11 +1,11 @@
-"""Sources of a batch: read in bands of like length, and kept in memory of about their size."""
+"""Sources of a batch: encoded in bands of about equal length, and cached in memory of about their size."""
 
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.engine.conftest import Load
-from worker.engine.transformer.attention.sources import Sources
+from worker.engine.transformer.attention.kv_cross import CrossLayout
 from worker.engine.transformer.decode.encoder_decoder import EncoderDecoderStepper, bands
 
 LENGTHS = st.lists(st.integers(1, 400), min_size=1, max_size=150).map(sorted)
@@ -26,11 +26,11 @@ def test_a_band_ends_only_where_another_row_would_be_too_much_padding(lengths: l
 
 
 @given(LENGTHS, st.data())
-def test_what_is_kept_is_what_lay_there(lengths: list[int], data: st.DataObject) -> None:
-    heads, before = 2, Sources(lengths)
+def test_rows_that_stay_keep_their_vectors_when_copied_together(lengths: list[int], data: st.DataObject) -> None:
+    heads, before = 2, CrossLayout(lengths)
     rows = sorted(data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=40)))
     store = torch.arange(before.positions * heads)[:, None]
-    after = Sources([lengths[row] for row in rows])
+    after = CrossLayout([lengths[row] for row in rows])
     kept = store.index_select(0, before.index(rows, heads))
     for group in after.groups(0, len(rows)):
         for place, row in enumerate(rows[group.first : group.last]):
@@ -40,8 +40,8 @@ def test_what_is_kept_is_what_lay_there(lengths: list[int], data: st.DataObject)
 
 
 @given(LENGTHS, st.data())
-def test_what_stays_where_it_lies_is_found_there(lengths: list[int], data: st.DataObject) -> None:
-    before = Sources(lengths)
+def test_rows_that_stay_in_place_are_found_there(lengths: list[int], data: st.DataObject) -> None:
+    before = CrossLayout(lengths)
     rows = data.draw(st.lists(st.integers(0, len(lengths) - 1), min_size=1, max_size=40))
     after = before.kept(rows)
     assert after.starts == [before.starts[row] for row in rows]
@@ -51,7 +51,7 @@ def test_what_stays_where_it_lies_is_found_there(lengths: list[int], data: st.Da
 
 
 @torch.inference_mode()
-def test_rows_are_moved_together_once_most_are_done(load: Load) -> None:
+def test_rows_are_copied_together_once_most_have_ended(load: Load) -> None:
     engine = load("marian", "none")
     stepper = engine.stepper([[5 + number, 9, 2] for number in range(8)])
     alone = engine.stepper([[12, 9, 2]])

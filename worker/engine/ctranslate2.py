@@ -1,6 +1,6 @@
-"""The engine ``ctranslate2``: translation, greedy or by beams, by a model that was converted for it.
+"""The engine ``ctranslate2``: translation, greedy or by beam search, with a model converted for CTranslate2.
 
-Needs the extra of that name.
+Needs the extra ``ctranslate2``. Knows no sampling and no stop strings.
 """
 
 import logging
@@ -28,7 +28,7 @@ from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 
 log = logging.getLogger(__name__)
 
-#: The conversion's folder in the model's own: both have a ``config.json``.
+#: The folder of the converted model inside the model's folder: both hold a ``config.json``.
 FOLDER = "ctranslate2"
 
 _COMPUTE_TYPES = {"int8": "int8", "bf16": "bfloat16", "none": "float32"}
@@ -42,7 +42,7 @@ def _can_serve(options: KindOptions) -> bool:
 
 
 class CTranslate2Engine:
-    """One converted encoder–decoder. In int8 on a CPU, an answer may depend on its batch in the last bits."""
+    """One converted encoder–decoder. In int8 on a CPU, the last bits of an answer may depend on its batch."""
 
     def __init__(self, spec: ModelSpec, translator: Any) -> None:
         self._translator = translator
@@ -57,10 +57,10 @@ class CTranslate2Engine:
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
-        """Loads the conversion in the folder ``ctranslate2`` of the model's own.
+        """Loads the converted model from the folder ``ctranslate2`` inside the model's folder.
 
-        Raises ``ConfigurationError`` where it is not there, is not what its manifest says or cannot be read, where
-        the device lacks the arithmetic, and where the model is to serve a kind of job that this engine cannot.
+        Raises ``ConfigurationError`` if that is missing, does not match its manifest or cannot be read, if the device
+        does not support the quantization, or if the model has a kind that this engine cannot serve.
         """
         unable = [kind for kind, options in spec.kind_options.items() if not _can_serve(options)]
         if unable or not spec.kind_options:
@@ -68,33 +68,35 @@ class CTranslate2Engine:
             raise ConfigurationError(f"model {spec.name}: the engine ctranslate2 cannot serve {kinds}: {_ABLE}")
         folder = spec.folder / FOLDER
         if not (folder / "model.bin").is_file():
-            raise ConfigurationError(f"model {spec.name}: {folder} holds no model.bin: convert the model into it")
+            raise ConfigurationError(
+                f"model {spec.name}: {folder} holds no model.bin: convert the model into this folder"
+            )
         if (folder / manifest.MANIFEST).is_file():
             manifest.verify(folder, sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST))
         else:
-            log.warning("%s has no %s: its files are taken as they are", folder, manifest.MANIFEST)
+            log.warning("%s has no %s: its files are loaded unchecked", folder, manifest.MANIFEST)
         try:
             translator = ctranslate2.Translator(
                 str(folder), device=spec.device, compute_type=_COMPUTE_TYPES[spec.quantization]
             )
         except (RuntimeError, ValueError) as error:
-            raise ConfigurationError(f"model {spec.name}: not loaded by ctranslate2: {error}") from None
+            raise ConfigurationError(f"model {spec.name}: ctranslate2 could not load it: {error}") from None
         return cls(spec, translator)
 
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Runs the requests as one padded batch; all completions come at its end.
+        """Runs the requests as one padded batch and yields all completions at its end.
 
-        Stop strings and sampling are refused with ``EngineError``, after the others are answered. Raises
-        ``OutOfMemoryError`` or ``EngineError``, whose messages hold neither text nor ids.
+        Requests with stop strings or sampling raise ``EngineError`` once the others are answered. Raises
+        ``OutOfMemoryError`` or ``EngineError``, whose messages contain neither text nor ids.
         """
         refuse_unreadable(requests, self._capabilities.context)
         able = [request for request in requests if not request.stop and not request.sampling.temperature]
         yield from self._generate(able)
         if len(able) < len(requests):
-            raise EngineError("ctranslate2 knows no stop strings, and no sampling that a seed repeats")
+            raise EngineError("ctranslate2 supports neither stop strings nor seeded sampling")
 
     def _generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         limits = [limit_of_target(request, self._positions) for request in requests]
@@ -105,8 +107,8 @@ class CTranslate2Engine:
             if limit <= 0
         )
         live.sort(key=lambda index: requests[index].beams)
-        for beams, alike in groupby(live, key=lambda index: requests[index].beams):
-            same = list(alike)
+        for beams, group in groupby(live, key=lambda index: requests[index].beams):
+            same = list(group)
             yield from self._translate([requests[index] for index in same], [limits[index] for index in same], beams)
 
     def _translate(self, requests: Sequence[Request], limits: Sequence[int], beams: int) -> Iterator[Completion]:
@@ -120,7 +122,7 @@ class CTranslate2Engine:
                 max_decoding_length=max(map(self._steps, requests, limits)),
                 suppress_sequences=self._suppressed or None,
                 return_end_token=True,
-                # A search knows no limits of single rows: what is beyond is cut off.
+                # A beam search has one limit for all rows; ``_completion`` cuts each answer at its own.
                 callback=self._ending(requests, limits) if beams == 1 else None,
             )
         except IndexError:
@@ -136,7 +138,7 @@ class CTranslate2Engine:
         return len(request.decoder_prefix) + limit
 
     def _ending(self, requests: Sequence[Request], limits: Sequence[int]) -> Callable[[Any], bool] | None:
-        """Ends each row at its own limit; nothing to do where all have the same, which saves a call for each token."""
+        """A callback that ends each row at its own limit; ``None`` if all are equal, which saves a call per token."""
         steps = list(map(self._steps, requests, limits))
         if min(steps) == max(steps):
             return None
@@ -150,7 +152,7 @@ class CTranslate2Engine:
 
 
 def _words(folder: Path, side: str) -> list[str]:
-    """The vocabulary's words in the order of their ids. Raises ``ConfigurationError``."""
+    """The vocabulary's words in the order of their ids. Raises ``ConfigurationError`` if the file cannot be read."""
     path = folder / f"{side}_vocabulary.json"
     if not path.is_file():
         path = folder / "shared_vocabulary.json"
