@@ -20,8 +20,8 @@ import psycopg
 
 from benchmarks.queue import stack
 from benchmarks.queue.corpus import write_catalog
-from benchmarks.queue.meter import Cost
-from benchmarks.queue.stack import Stack
+from benchmarks.queue.meter import MeteredCost
+from benchmarks.queue.stack import BenchmarkStack
 
 _CALLERS = 4
 _PATIENCE = 30.0
@@ -84,7 +84,7 @@ class Receivers:
             thread.join(5)
 
 
-def cancel(running: Stack, jobs: list[str], rate: float) -> float:
+def cancel(running: BenchmarkStack, jobs: list[str], rate: float) -> float:
     """Ends these jobs at ``rate`` a second, from a few callers. Returns the rate that was reached."""
     began = time.monotonic()
 
@@ -102,7 +102,7 @@ def cancel(running: Stack, jobs: list[str], rate: float) -> float:
     return len(jobs) / (time.monotonic() - began)
 
 
-def measure(running: Stack, rate: float, seconds: float) -> dict[str, Any]:
+def measure(running: BenchmarkStack, rate: float, seconds: float) -> dict[str, Any]:
     receivers = Receivers()
     with receivers.running(), psycopg.connect(running.bench.database("ours"), autocommit=True) as database:
         client = running.client()
@@ -112,7 +112,7 @@ def measure(running: Stack, rate: float, seconds: float) -> dict[str, Any]:
         meter = running.meter()
         before = meter.read()
         reached = cancel(running, jobs, rate)
-        cost = Cost.between(before, meter.read())
+        cost = MeteredCost.between(before, meter.read())
         gives_up_at = time.monotonic() + _PATIENCE
         found: list[float | None] = [None]
         while time.monotonic() < gives_up_at and (len(found) < len(jobs) or None in found):

@@ -17,7 +17,7 @@ from pydantic_core import from_json
 from benchmarks.queue import stack
 from benchmarks.queue.corpus import WORDS, reversed_words, write_catalog
 from benchmarks.queue.meter import peak_memory_bytes
-from benchmarks.queue.stack import Stack
+from benchmarks.queue.stack import BenchmarkStack
 
 _ENDPOINT = "/v1/completions"
 _POLL_SECONDS = 0.5
@@ -63,7 +63,7 @@ def _line(number: int, prompt: str) -> str:
     return json.dumps({"custom_id": f"request-{number}", "method": "POST", "url": _ENDPOINT, "body": body}) + "\n"
 
 
-def measure(running: Stack, source: Path, n_lines: int) -> dict[str, Any]:
+def measure(running: BenchmarkStack, source: Path, n_lines: int) -> dict[str, Any]:
     """Seconds of each step, and the most memory that the API's process had at the end of each."""
     figures: dict[str, Any] = {"lines": n_lines, "bytes": source.stat().st_size}
     url, headers = f"http://127.0.0.1:{running.port}", {"authorization": f"Bearer {running.key}"}
@@ -104,13 +104,13 @@ def _until(http: httpx.Client, batch: dict[str, Any], is_so: Any) -> dict[str, A
     return batch
 
 
-def _note(figures: dict[str, Any], running: Stack, step: str, began: float) -> float:
+def _note(figures: dict[str, Any], running: BenchmarkStack, step: str, began: float) -> float:
     now = time.monotonic()
     figures |= {f"{step}_seconds": round(now - began, 1), f"api_mib_after_{step}": _peak(running)}
     return now
 
 
-def _peak(running: Stack) -> int:
+def _peak(running: BenchmarkStack) -> int:
     return round(peak_memory_bytes(running.api_pid) / 2**20)
 
 

@@ -45,7 +45,7 @@ SELECT :job, 'echo', 3, lo, least(lo + :width, :last + 1), 1536, 1, lo, 'done' F
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
+class RemovalCost:
     """Of removing one job: its rows, the seconds and the longest transaction's, and bytes of write-ahead log."""
 
     n_rows: int
@@ -134,7 +134,7 @@ def megabytes(engine: Engine) -> int:
         return int(connection.execute(text("SELECT pg_database_size(current_database()) / 1048576")).scalar_one())
 
 
-def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> Cost:
+def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> RemovalCost:
     """``act`` returns the rows that it removed and the seconds of its longest transaction."""
 
     def log_position() -> int:
@@ -143,7 +143,7 @@ def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> Cost:
 
     before, began = log_position(), time.monotonic()
     n_rows, longest = act()
-    return Cost(n_rows, time.monotonic() - began, longest, log_position() - before)
+    return RemovalCost(n_rows, time.monotonic() - began, longest, log_position() - before)
 
 
 def purge(engine: Engine) -> tuple[int, float]:

@@ -23,7 +23,7 @@ TOKENIZER_COMMENTS = 15_000
 THRESHOLD = 0.5
 
 
-class Example(NamedTuple):
+class ModerationExample(NamedTuple):
     ids: list[int]
     labels: list[float]
 
@@ -52,14 +52,14 @@ def make_model(tokenizer: Tokenizer) -> Any:
     return MODEL_CLASS(config)
 
 
-def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[Example]:
+def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[ModerationExample]:
     for comment in training_comments(seed):
         ids = tokenizer.encode(comment.text).ids
         if len(ids) <= CONTEXT:
-            yield Example(ids, [float(label in comment.labels) for label in LABELS])
+            yield ModerationExample(ids, [float(label in comment.labels) for label in LABELS])
 
 
-def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[Example]]:
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[ModerationExample]]:
     return bucketed(_examples(tokenizer, seed), lambda one: len(one.ids), BUDGET, seed)
 
 
@@ -70,7 +70,7 @@ def _logits(model: Any, tokenizer: Tokenizer, rows: list[list[int]]) -> torch.Te
     return logits
 
 
-def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Tensor:
+def loss(model: Any, tokenizer: Tokenizer, examples: list[ModerationExample]) -> torch.Tensor:
     """Mean binary cross-entropy of the labels."""
     logits = _logits(model, tokenizer, [example.ids for example in examples])
     wanted = torch.tensor([example.labels for example in examples])

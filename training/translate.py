@@ -23,7 +23,7 @@ TOKENIZER_PAIRS = 40_000
 MAX_NEW_TOKENS = 320
 
 
-class Example(NamedTuple):
+class TranslationExample(NamedTuple):
     source: list[int]
     target: list[int]
 
@@ -68,18 +68,18 @@ def make_model(tokenizer: Tokenizer) -> Any:
     return model
 
 
-def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[Example]:
+def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[TranslationExample]:
     end = token_id(tokenizer, EOS)
     for pair in training_pairs(seed):
         target = tokenizer.encode(pair.target, add_special_tokens=False).ids
-        yield Example(encode_source(tokenizer, pair.source, pair.direction), [*target, end])
+        yield TranslationExample(encode_source(tokenizer, pair.source, pair.direction), [*target, end])
 
 
-def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[Example]]:
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[TranslationExample]]:
     return bucketed(_examples(tokenizer, seed), lambda one: len(one.source) + len(one.target), BUDGET, seed)
 
 
-def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Tensor:
+def loss(model: Any, tokenizer: Tokenizer, examples: list[TranslationExample]) -> torch.Tensor:
     """Mean cross-entropy of the target tokens."""
     pad = token_id(tokenizer, PAD)
     sources = padded([example.source for example in examples], pad)

@@ -16,9 +16,9 @@ from rich.console import Console
 
 from benchmarks.core import one_core
 from benchmarks.engine import model, peak, report
-from benchmarks.engine.compare import OURS, SYSTEMS, Comparison, compare
-from benchmarks.engine.counts import counted
-from benchmarks.engine.process import Broken
+from benchmarks.engine.compare import OURS, SYSTEMS, EngineComparison, compare
+from benchmarks.engine.counts import items_by_part
+from benchmarks.engine.process import SystemFailure
 from benchmarks.engine.share import measure_share
 from benchmarks.engine.workload import WORKLOADS
 from benchmarks.queue import stack
@@ -30,7 +30,7 @@ _PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 
 
 @dataclass(frozen=True)
-class Plan:
+class EngineBenchmarkOptions:
     """What is measured, and how much."""
 
     rounds: int
@@ -43,7 +43,7 @@ class Plan:
     clock: str
 
 
-def plan(arguments: list[str]) -> Plan:
+def parse_options(arguments: list[str]) -> EngineBenchmarkOptions:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers and one round: shows that it runs")
     parser.add_argument("--rounds", type=int, default=3)
@@ -55,16 +55,18 @@ def plan(arguments: list[str]) -> Plan:
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: where others use the core too")
     given = parser.parse_args(arguments)
-    counts = counted(parser, given.parts, given.items, QUICK if given.quick else ITEMS)
+    counts = items_by_part(parser, given.parts, given.items, QUICK if given.quick else ITEMS)
     rounds = 1 if given.quick else given.rounds
     systems = [name for name in given.systems if given.peers.is_file() or not SYSTEMS[name].is_peer]
-    return Plan(rounds, counts, systems, given.peers, given.models, given.plots, given.parts, given.clock)
+    return EngineBenchmarkOptions(
+        rounds, counts, systems, given.peers, given.models, given.plots, given.parts, given.clock
+    )
 
 
-def measure(wanted: Plan, folder: Path, console: Console) -> dict[str, Any]:
-    """The figures of the parts that are wanted, which are shown as they are found. Raises ``Broken``."""
+def measure(wanted: EngineBenchmarkOptions, folder: Path, console: Console) -> dict[str, Any]:
+    """The figures of the parts that are wanted, which are shown as they are found. Raises ``SystemFailure``."""
     ours = Path(sys.executable)
-    found: list[Comparison] = []
+    found: list[EngineComparison] = []
     figures: dict[str, Any] = {"rounds": wanted.rounds, "clock": wanted.clock}
     for part in [part for part in wanted.parts if part != "share"]:
         count, interpreters = wanted.items[part], {False: ours, True: wanted.peers}
@@ -88,7 +90,7 @@ def measure(wanted: Plan, folder: Path, console: Console) -> dict[str, Any]:
 
 
 def main() -> None:
-    wanted = plan(sys.argv[1:])
+    wanted = parse_options(sys.argv[1:])
     # So that whoever is asked to stop stops what it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     console = Console() if sys.stdout.isatty() else Console(width=140)
@@ -100,7 +102,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             figures = measure(wanted, folder, console)
-        except Broken as error:
+        except SystemFailure as error:
             sys.exit(str(error))
     print(json.dumps(figures))
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.engine.process import Running, running
+from benchmarks.engine.process import SystemProcess, running
 
 OURS, EXACT, ARRIVAL = "lengthwise int8", "lengthwise exact fp32", "transformers, arrival order"
 SORTED, CTRANSLATE2, OPENVINO = "transformers, sorted", "CTranslate2 int8", "OpenVINO GenAI int8"
 
 
 @dataclass(frozen=True)
-class System:
+class SystemEntry:
     """Where a system's class is, ``module:class``; peers live in an environment of their own."""
 
     place: str
@@ -22,17 +22,17 @@ class System:
 
 
 SYSTEMS = {
-    OURS: System("benchmarks.engine.ours:Int8"),
-    EXACT: System("benchmarks.engine.ours:Exact"),
-    CTRANSLATE2: System("benchmarks.engine.ctranslate2_peer:CTranslate2", "w1", is_peer=True),
-    OPENVINO: System("benchmarks.engine.openvino_peer:OpenVino", "w2 w3", is_peer=True),
-    SORTED: System("benchmarks.engine.transformers_peer:Sorted"),
-    ARRIVAL: System("benchmarks.engine.transformers_peer:InArrivalOrder"),
+    OURS: SystemEntry("benchmarks.engine.ours:Int8System"),
+    EXACT: SystemEntry("benchmarks.engine.ours:Fp32System"),
+    CTRANSLATE2: SystemEntry("benchmarks.engine.ctranslate2_peer:CTranslate2Peer", "w1", is_peer=True),
+    OPENVINO: SystemEntry("benchmarks.engine.openvino_peer:OpenVinoPeer", "w2 w3", is_peer=True),
+    SORTED: SystemEntry("benchmarks.engine.transformers_peer:SortedPeer"),
+    ARRIVAL: SystemEntry("benchmarks.engine.transformers_peer:ArrivalOrderPeer"),
 }
 
 
 @dataclass(frozen=True)
-class Comparison:
+class EngineComparison:
     """Items a second, round by round, of each system that ran this workload."""
 
     workload: str
@@ -53,17 +53,17 @@ def compare(
     model: Path,
     count: int,
     rounds: int,
-    systems: Mapping[str, System],
+    systems: Mapping[str, SystemEntry],
     interpreters: Mapping[bool, Path],
     clock: str,
     say: Callable[[str], None],
-) -> Comparison:
+) -> EngineComparison:
     """Loads those of the systems that are for this workload, then measures them in turns.
 
     ``interpreters`` are that of the peers (True) and ours (False); ``clock`` is ``wall`` or ``cpu``. Raises ``Broken``.
     """
     with ExitStack() as exits:
-        loaded: dict[str, Running] = {}
+        loaded: dict[str, SystemProcess] = {}
         for name, system in systems.items():
             if workload in system.workloads.split():
                 say(f"loading {name}")
@@ -75,4 +75,4 @@ def compare(
                 rates[name].append(system_process.items_per_second(count, number, clock))
                 say(f"{workload} round {number}: {name} {rates[name][-1]:.2f} items/s")
         peaks = {name: process.peak_bytes for name, process in loaded.items()}
-        return Comparison(workload, rates, peaks, {name: process.batches for name, process in loaded.items()})
+        return EngineComparison(workload, rates, peaks, {name: process.batches for name, process in loaded.items()})

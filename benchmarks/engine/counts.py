@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 
 
-def counted(
+def items_by_part(
     parser: ArgumentParser, parts: Sequence[str], items: Sequence[int] | None, otherwise: Mapping[str, int]
 ) -> Mapping[str, int]:
     """``items`` in the order of ``parts``, or what there is ``otherwise``; ends the program if they do not match."""

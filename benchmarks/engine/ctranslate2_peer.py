@@ -7,7 +7,7 @@ from typing import Any
 import ctranslate2
 from ctranslate2.converters.transformers import MarianMTLoader
 
-from benchmarks.engine.workload import PAD, Item, Workload
+from benchmarks.engine.workload import PAD, Workload, WorkloadItem
 
 
 def _convert(model: Path, target: Path) -> None:
@@ -28,7 +28,7 @@ def _convert(model: Path, target: Path) -> None:
     spec.save(str(target))
 
 
-class CTranslate2:
+class CTranslate2Peer:
     def __init__(self, model: Path, workload: Workload) -> None:
         converted = model.with_name(f"{model.name}-ctranslate2")
         if not converted.is_dir():
@@ -37,7 +37,7 @@ class CTranslate2:
             str(converted), device="cpu", compute_type="int8", inter_threads=1, intra_threads=1
         )
 
-    def run(self, items: Sequence[Item]) -> list[int]:
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         order = sorted(range(len(items)), key=lambda index: items[index].n_output)
         wanted = [items[index].n_output for index in order]
         longest = wanted[-1]

@@ -19,12 +19,12 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM
 }
 
 
-class Broken(Exception):
+class SystemFailure(Exception):
     """A system could not be loaded, or wrote other lengths than it was asked for."""
 
 
 @dataclass
-class Running:
+class SystemProcess:
     """A system that is loaded."""
 
     name: str
@@ -37,7 +37,7 @@ class Running:
     def items_per_second(self, count: int, number: int, clock: str = "wall") -> float:
         """Runs that many items of round ``number``; by the ``wall`` clock or the process's own, ``cpu``.
 
-        Raises ``Broken``.
+        Raises ``SystemFailure``.
         """
         assert self.process.stdin is not None  # noqa: S101 — a pipe was asked for
         print(count, number, file=self.process.stdin, flush=True)
@@ -45,7 +45,7 @@ class Running:
         wanted = [size.n_output for size in WORKLOADS[self.workload].drawn(count)]
         wrong = sum(told != should for told, should in zip(answer["written"], wanted, strict=True))
         if wrong:
-            raise Broken(f"{self.name} wrote {wrong} of {count} answers at another length than it was asked for")
+            raise SystemFailure(f"{self.name} wrote {wrong} of {count} answers at another length than it was asked for")
         self.peak_bytes, self.batches = answer["peak_bytes"], answer["batches"]
         return count / float(answer["seconds"][clock])
 
@@ -55,18 +55,18 @@ class Running:
             if line.startswith("{"):  # libraries have their say too
                 answer: dict[str, Any] = json.loads(line)
                 return answer
-        raise Broken(f"{self.name} has ended: its errors are above")
+        raise SystemFailure(f"{self.name} has ended: its errors are above")
 
 
 @contextmanager
-def running(name: str, place: str, workload: str, model: Path, python: Path) -> Iterator[Running]:
-    """Loads the system at ``module:class`` with this interpreter. Raises ``Broken``."""
+def running(name: str, place: str, workload: str, model: Path, python: Path) -> Iterator[SystemProcess]:
+    """Loads the system at ``module:class`` with this interpreter. Raises ``SystemFailure``."""
     command = [str(python), "-m", "benchmarks.engine.system", place, workload, str(model)]
     process = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=os.environ | _ONE_THREAD
     )
     try:
-        started = Running(name, workload, process)
+        started = SystemProcess(name, workload, process)
         started.answer()
         yield started
     finally:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engine.compare import ARRIVAL, CTRANSLATE2, EXACT, OPENVINO, OURS, SORTED, Comparison
+from benchmarks.engine.compare import ARRIVAL, CTRANSLATE2, EXACT, OPENVINO, OURS, SORTED, EngineComparison
 from benchmarks.engine.workload import WORKLOADS
 
 if TYPE_CHECKING:  # it starts servers, which a machine with a GPU may not have
@@ -26,7 +26,7 @@ def spread(rates: Sequence[float]) -> str:
     return f"{median(rates):.2f} ({min(rates):.2f}–{max(rates):.2f})"
 
 
-def comparison(console: Console, found: Comparison) -> Figures:
+def comparison(console: Console, found: EngineComparison) -> Figures:
     table = Table("system", title=WORKLOADS[found.workload].title, title_justify="left")
     for column in ("items/s (least–most)", "ours is × as fast", "exact is × as fast"):
         table.add_column(column, justify="right")

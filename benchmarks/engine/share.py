@@ -12,18 +12,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks.engine import model
 from benchmarks.engine.compare import OURS, SYSTEMS
-from benchmarks.engine.ours import Int8
-from benchmarks.engine.process import Broken, running
-from benchmarks.engine.workload import VOCABULARY, WORKLOADS, Item
-from benchmarks.queue.stack import Bench, Stack, ours
+from benchmarks.engine.ours import Int8System
+from benchmarks.engine.process import SystemFailure, running
+from benchmarks.engine.workload import VOCABULARY, WORKLOADS, WorkloadItem
+from benchmarks.queue.stack import BenchmarkServers, BenchmarkStack, ours
 
 WORKLOAD = "share"
 _WARM_UP_ITEMS = 64
 _CATALOG = f"""\
 [models.marian]
 path = "marian"
-batch_tokens = {Int8.batch_tokens["marian"]}
-batch_rows = {Int8.batch_rows}
+batch_tokens = {Int8System.batch_tokens["marian"]}
+batch_rows = {Int8System.batch_rows}
 [models.marian.translate]
 pairs = [["en", "de"]]
 unit = "text"
@@ -43,8 +43,8 @@ class Share:
         return median(system / engine for system, engine in zip(self.system, self.engine, strict=True))
 
 
-def measure_share(bench: Bench, count: int, rounds: int, python: Path, say: Callable[[str], None]) -> Share:
-    """Both in turns. Raises ``Broken`` if an item is answered at another length than its own."""
+def measure_share(bench: BenchmarkServers, count: int, rounds: int, python: Path, say: Callable[[str], None]) -> Share:
+    """Both in turns. Raises ``SystemFailure`` if an item is answered at another length than its own."""
     path = model.write(WORKLOADS[WORKLOAD].model, bench.folder)
     catalog = _write_catalog(path)
     system, engine = [], []
@@ -70,7 +70,7 @@ def _write_catalog(path: Path) -> Path:
     return catalog
 
 
-def _through(stack: Stack, items: Sequence[Item]) -> float:
+def _through(stack: BenchmarkStack, items: Sequence[WorkloadItem]) -> float:
     """Items a second from before the POST to the last result."""
     client, body, results = stack.client(), stack.bench.folder / "job.ndjson", stack.bench.folder / "results.ndjson"
     texts = [" ".join(f"w{token}" for token in item.tokens) for item in items]
@@ -81,5 +81,5 @@ def _through(stack: Stack, items: Sequence[Item]) -> float:
     client.download(job_id, results)
     written = [json.loads(line)["usage"]["output_tokens"] for line in results.read_text().splitlines()]
     if written != [item.n_output for item in items]:
-        raise Broken("the system answered items at another length than they were asked for")
+        raise SystemFailure("the system answered items at another length than they were asked for")
     return len(items) / (ended - began)

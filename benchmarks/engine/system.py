@@ -14,7 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from benchmarks.engine.workload import WORKLOADS, Item, Workload
+from benchmarks.engine.workload import WORKLOADS, Workload, WorkloadItem
 
 
 class System(Protocol):
@@ -22,14 +22,14 @@ class System(Protocol):
         """Loads the model, written anew in the system's own format, in a folder beside it, if that is needed."""
         ...
 
-    def run(self, items: Sequence[Item]) -> list[int]:
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         """Runs the items; the number of tokens written for each."""
         ...
 
 
 @runtime_checkable
-class Batching(Protocol):
-    def batches(self, items: Sequence[Item]) -> list[list[int]]:
+class BatchingSystem(Protocol):
+    def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
         """The batches in which ``run`` has these items, by their places."""
         ...
 
@@ -61,7 +61,7 @@ def main() -> None:
         began, cpu = time.perf_counter(), time.process_time()
         written = system.run(items)
         seconds = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
-        batches = system.batches(items) if isinstance(system, Batching) else None
+        batches = system.batches(items) if isinstance(system, BatchingSystem) else None
         told = {"seconds": seconds, "written": written, "batches": batches, "peak_bytes": peak_bytes()}
         print(json.dumps(told), flush=True)
 

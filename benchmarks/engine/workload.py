@@ -24,7 +24,7 @@ class Size(NamedTuple):
     n_output: int
 
 
-class Item(NamedTuple):
+class WorkloadItem(NamedTuple):
     tokens: list[int]
     n_output: int
 
@@ -43,11 +43,11 @@ class Workload:
         random = Random(self.title)
         return [self.sizes(random) for _ in range(count)]
 
-    def items(self, count: int, number: int) -> list[Item]:
+    def items(self, count: int, number: int) -> list[WorkloadItem]:
         """The items of round ``number``: other words each time, or a cache of prompts would know them all."""
         random = Random(f"{self.title} {number}")
         prefix = _words(Random(self.title), self.n_prefix)
-        return [Item(prefix + _words(random, size.n_input), size.n_output) for size in self.drawn(count)]
+        return [WorkloadItem(prefix + _words(random, size.n_input), size.n_output) for size in self.drawn(count)]
 
 
 def _lognormal(random: Random, median: float, p99: float, most: int) -> int:
@@ -85,5 +85,5 @@ WORKLOADS = {
 }
 
 
-def lengths(items: Sequence[Item]) -> list[int]:
+def lengths(items: Sequence[WorkloadItem]) -> list[int]:
     return [len(item.tokens) for item in items]

@@ -15,11 +15,11 @@ from rich.console import Console
 
 from benchmarks.engine import model
 from benchmarks.engine.compare import compare
-from benchmarks.engine.counts import counted
-from benchmarks.engine.process import Broken
+from benchmarks.engine.counts import items_by_part
+from benchmarks.engine.process import SystemFailure
 from benchmarks.engine.workload import WORKLOADS
 from benchmarks.gpu import report
-from benchmarks.gpu.bandwidth import Reads, bytes_per_second
+from benchmarks.gpu.bandwidth import MemoryReads, bytes_per_second
 from benchmarks.gpu.shape import GPU_SHAPES, SIZES, chosen
 from worker.engine.transformer.precision import device
 
@@ -30,7 +30,7 @@ _COPIED_BYTES, _TINY_COPIED_BYTES = 1 << 30, 1 << 24
 
 
 @dataclass(frozen=True)
-class Plan:
+class GpuBenchmarkOptions:
     """What is measured, and how much; ``size`` is that of the Llama, or ``tiny``."""
 
     size: str
@@ -41,7 +41,7 @@ class Plan:
     parts: Sequence[str]
 
 
-def plan(arguments: list[str]) -> Plan:
+def parse_options(arguments: list[str]) -> GpuBenchmarkOptions:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--size", choices=list(SIZES), default="1b", help="parameters of the Llama of W2 and W3")
     parser.add_argument(
@@ -53,13 +53,13 @@ def plan(arguments: list[str]) -> Plan:
     parser.add_argument("--models", type=Path, help="a folder that keeps the models that are made")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     given = parser.parse_args(arguments)
-    counts = counted(parser, given.parts, given.items, TINY if given.tiny else ITEMS)
+    counts = items_by_part(parser, given.parts, given.items, TINY if given.tiny else ITEMS)
     size, rounds = ("tiny", 1) if given.tiny else (given.size, given.rounds)
-    return Plan(size, rounds, counts, given.systems, given.models, given.parts)
+    return GpuBenchmarkOptions(size, rounds, counts, given.systems, given.models, given.parts)
 
 
-def measure(wanted: Plan, where: torch.device, folder: Path, console: Console) -> dict[str, Any]:
-    """The figures of the parts that are wanted, which are shown as they are found. Raises ``Broken``."""
+def measure(wanted: GpuBenchmarkOptions, where: torch.device, folder: Path, console: Console) -> dict[str, Any]:
+    """The figures of the parts that are wanted, which are shown as they are found. Raises ``SystemFailure``."""
     bandwidth = bytes_per_second(where, _TINY_COPIED_BYTES if wanted.size == "tiny" else _COPIED_BYTES)
     if where.type == "cuda":
         torch.cuda.empty_cache()  # the systems are processes of their own
@@ -74,13 +74,13 @@ def measure(wanted: Plan, where: torch.device, folder: Path, console: Console) -
         with where:  # billions of random numbers
             path = model.write(kind, folder, GPU_SHAPES)
         found = compare(part, path, count, wanted.rounds, systems, {False: Path(sys.executable)}, "wall", console.print)
-        every = report.rows(found, count, Reads.of(GPU_SHAPES[kind]), bandwidth)
+        every = report.rows(found, count, MemoryReads.of(GPU_SHAPES[kind]), bandwidth)
         figures |= report.comparison(console, found, every)
     return figures
 
 
 def main() -> None:
-    wanted = plan(sys.argv[1:])
+    wanted = parse_options(sys.argv[1:])
     where = device("auto")
     if where.type != "cuda" and wanted.size != "tiny":
         sys.exit("there is no GPU here: --tiny shows on a CPU that everything runs")
@@ -92,7 +92,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             figures = measure(wanted, where, folder, console)
-        except Broken as error:
+        except SystemFailure as error:
             sys.exit(str(error))
     print(json.dumps(figures))
 

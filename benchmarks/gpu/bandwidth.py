@@ -16,7 +16,7 @@ _CROSSING = re.compile(r"encoder_attn\.[kv]_proj\.")
 
 
 @dataclass(frozen=True)
-class Reads:
+class MemoryReads:
     """Bytes of a model that are read."""
 
     #: At each step: the weights of the decoder and of the vocabulary's layer.

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 import transformers
 
-from benchmarks.engine.ours import Int8
-from benchmarks.engine.transformers_peer import InArrivalOrder, Sorted
-from benchmarks.engine.workload import PAD, Item, Workload
+from benchmarks.engine.ours import Int8System
+from benchmarks.engine.transformers_peer import ArrivalOrderPeer, SortedPeer
+from benchmarks.engine.workload import PAD, Workload, WorkloadItem
 
 _BATCH_TOKENS, _BATCH_ROWS = 131_072, 512
 #: Of the memory that is free once its model is loaded: the others' batches need theirs.
@@ -22,24 +22,24 @@ _CACHE_SHARE = 0.4
 _CPU_BLOCKS = 64
 
 
-class Bf16(Int8):
+class Bf16System(Int8System):
     quantization = "bf16"
     device = "auto"
     batch_tokens = dict.fromkeys(("marian", "llama"), _BATCH_TOKENS)
     batch_rows = _BATCH_ROWS
 
 
-class SortedOnGpu(Sorted):
+class SortedGpuPeer(SortedPeer):
     device = "auto"
     batch_tokens, batch_rows = _BATCH_TOKENS, _BATCH_ROWS
 
 
-class Continuous:
+class ContinuousBatchingPeer:
     """transformers' continuous batching, each item ended at its own length, its cache kept between rounds."""
 
     def __init__(self, model: Path, workload: Workload) -> None:
         hub: Any = transformers
-        loaded = _OnGpu(model, workload).model
+        loaded = _GpuPeer(model, workload).model
         wanted = hub.GenerationConfig(do_sample=False, eos_token_id=-1, pad_token_id=PAD)
         blocks = None if loaded.device.type == "cuda" else _CPU_BLOCKS
         room = hub.ContinuousBatchingConfig(max_memory_percent=_CACHE_SHARE, num_blocks=blocks)
@@ -49,7 +49,7 @@ class Continuous:
         self.manager.start()
         self.numbers = count()
 
-    def run(self, items: Sequence[Item]) -> list[int]:
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         places = {f"item-{next(self.numbers)}": place for place in range(len(items))}
         for name, place in places.items():
             self.manager.add_request(
@@ -67,5 +67,5 @@ class Continuous:
         return written
 
 
-class _OnGpu(InArrivalOrder):
+class _GpuPeer(ArrivalOrderPeer):
     device = "auto"

@@ -33,7 +33,7 @@ QUICK = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class QueueBenchmarkOptions:
     """How much is measured."""
 
     rounds: int
@@ -47,7 +47,7 @@ class Plan:
     parts: list[str]
 
 
-def plan(arguments: list[str]) -> Plan:
+def parse_options(arguments: list[str]) -> QueueBenchmarkOptions:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small numbers: shows that it runs")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison")
@@ -65,10 +65,10 @@ def plan(arguments: list[str]) -> Plan:
         given = parser.parse_args(arguments)
     values = vars(given)
     del values["quick"]
-    return Plan(**values)
+    return QueueBenchmarkOptions(**values)
 
 
-def measure(wanted: Plan, console: Console) -> dict[str, Any]:
+def measure(wanted: QueueBenchmarkOptions, console: Console) -> dict[str, Any]:
     """The figures of the parts that are wanted, which are shown as they are found."""
     figures: dict[str, Any] = {"rounds": wanted.rounds}
     with one_core() as core, stack.bench() as bench:
@@ -93,7 +93,7 @@ def measure(wanted: Plan, console: Console) -> dict[str, Any]:
     return figures | {"every_result_was_right": True}
 
 
-def draw(wanted: Plan, console: Console, name: str, drawn: Callable[[Any, Path], None]) -> None:
+def draw(wanted: QueueBenchmarkOptions, console: Console, name: str, drawn: Callable[[Any, Path], None]) -> None:
     """Draws with the module ``plot``, whose library is needed for this alone."""
     if wanted.plots:
         drawn(import_module("benchmarks.queue.plot"), wanted.plots / name)
@@ -101,7 +101,7 @@ def draw(wanted: Plan, console: Console, name: str, drawn: Callable[[Any, Path],
 
 
 def main() -> None:
-    wanted = plan(sys.argv[1:])
+    wanted = parse_options(sys.argv[1:])
     # So that whoever is asked to stop stops what it has started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     console = Console() if sys.stdout.isatty() else Console(width=140)

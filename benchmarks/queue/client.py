@@ -17,11 +17,11 @@ POLL_SECONDS = 0.5
 _CHUNK = 2**20
 
 
-class Refused(Exception):
+class RequestFailure(Exception):
     """The API answered with something else than success."""
 
 
-class Client:
+class BenchmarkClient:
     def __init__(self, port: int, key: str | None = None) -> None:
         self._key = {"authorization": f"Bearer {key}"} if key else {}
         self._connection = HTTPConnection("127.0.0.1", port, timeout=1800, blocksize=_CHUNK)
@@ -80,5 +80,5 @@ class Client:
         self._connection.request(method, path, body, (headers or {}) | self._key)
         answer = self._connection.getresponse()
         if answer.status >= 300:
-            raise Refused(f"{method} {path}: {answer.status} {answer.read()[:500]!r}")
+            raise RequestFailure(f"{method} {path}: {answer.status} {answer.read()[:500]!r}")
         return answer

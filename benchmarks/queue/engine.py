@@ -26,7 +26,7 @@ class TracedEngine(EchoEngine):
 
 
 @dataclass(frozen=True)
-class Batch:
+class TracedBatch:
     """Times are those of the machine's monotonic clock."""
 
     pid: int
@@ -36,11 +36,12 @@ class Batch:
     rows: int
 
 
-def read(trace: Path) -> list[Batch]:
+def read(trace: Path) -> list[TracedBatch]:
     """The batches in the order in which they ended."""
     fields = [line.split() for line in trace.read_text().splitlines()]
     return [
-        Batch(int(pid), float(began), float(ended), int(width), int(rows)) for pid, began, ended, width, rows in fields
+        TracedBatch(int(pid), float(began), float(ended), int(width), int(rows))
+        for pid, began, ended, width, rows in fields
     ]
 
 

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from benchmarks.queue import measure, stack
 from benchmarks.queue.client import Job
 from benchmarks.queue.corpus import Corpus, texts
-from benchmarks.queue.measure import Run
+from benchmarks.queue.measure import MeasuredJob
 from benchmarks.queue.meter import peak_memory_bytes
-from benchmarks.queue.stack import Bench, Stack
+from benchmarks.queue.stack import BenchmarkServers, BenchmarkStack
 
 #: Small jobs are soon over, and their figures scattered: as many of them as this many items need, at most five.
 _ITEMS_A_SIZE = 50_000
@@ -23,13 +23,13 @@ _MOST_RUNS = 5
 class Growth:
     """Runs by the number of their items, and the most memory the API had after the largest."""
 
-    runs: dict[int, list[Run]]
+    runs: dict[int, list[MeasuredJob]]
     api_peak_bytes: int
 
 
-def grow(bench: Bench, catalog: Path, sizes: Sequence[int], console: Console) -> Growth:
+def grow(bench: BenchmarkServers, catalog: Path, sizes: Sequence[int], console: Console) -> Growth:
     """The sizes in this order, on one installation that keeps all jobs."""
-    runs: dict[int, list[Run]] = {}
+    runs: dict[int, list[MeasuredJob]] = {}
     with stack.ours(bench, catalog) as running:
         measure.warm_up(running)
         for size in sizes:
@@ -37,7 +37,7 @@ def grow(bench: Bench, catalog: Path, sizes: Sequence[int], console: Console) ->
         return Growth(runs, peak_memory_bytes(running.api_pid))
 
 
-def _of_size(running: Stack, size: int, console: Console) -> list[Run]:
+def _of_size(running: BenchmarkStack, size: int, console: Console) -> list[MeasuredJob]:
     """Under a bar that moves once a POST is answered."""
     repeats = max(1, min(_MOST_RUNS, _ITEMS_A_SIZE // size))
     columns = (TextColumn("{task.description:>20}"), BarColumn(40), MofNCompleteColumn(), TimeElapsedColumn())
@@ -48,7 +48,7 @@ def _of_size(running: Stack, size: int, console: Console) -> list[Run]:
             done = job["counts"]["total"] - job["counts"]["pending"]
             progress.update(bar, completed=len(runs) * size + done)
 
-        runs: list[Run] = []
+        runs: list[MeasuredJob] = []
         for seed in range(repeats):
             corpus = Corpus.write(texts(size, seed=1000 + seed), running.bench.folder / "job.ndjson")
             runs.append(measure.run(running, corpus, watch))

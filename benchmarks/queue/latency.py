@@ -8,10 +8,10 @@ from statistics import median, quantiles
 from pydantic_core import from_json
 
 from benchmarks.queue import engine, measure, stack
-from benchmarks.queue.client import Client
+from benchmarks.queue.client import BenchmarkClient
 from benchmarks.queue.corpus import Corpus, WrongResults, reversed_words, texts, write_catalog
-from benchmarks.queue.meter import Cost
-from benchmarks.queue.stack import Bench, Stack
+from benchmarks.queue.meter import MeteredCost
+from benchmarks.queue.stack import BenchmarkServers, BenchmarkStack
 
 BATCH_SECONDS = 0.01
 
@@ -35,7 +35,7 @@ class Latency:
         return quantiles(self.samples[priority], n=20, method="inclusive")[-1]
 
 
-def measure_latency(bench: Bench, neighbours: int, jobs: int, say: Say) -> Latency:
+def measure_latency(bench: BenchmarkServers, neighbours: int, jobs: int, say: Say) -> Latency:
     """Submits ``jobs`` one-item jobs for each priority, one after the other, beside a job of ``neighbours`` items.
 
     Jobs of the large one's own priority may have to wait for it: there are fewer samples then, two at least.
@@ -52,12 +52,12 @@ def measure_latency(bench: Bench, neighbours: int, jobs: int, say: Say) -> Laten
         for priority in ("interactive", "normal"):
             say(f"one-item jobs, {priority}, beside {neighbours:,} items")
             samples[priority] = _beside(running, large, texts(jobs, seed=2), priority)
-        cost = Cost.between(before, meter.read())
+        cost = MeteredCost.between(before, meter.read())
     batches = [batch.ended - batch.began for batch in engine.read(trace)]
     return Latency(samples, median(batches) * 1000, cost.others_share)
 
 
-def _beside(running: Stack, large: Corpus, small: Sequence[str], priority: str) -> list[float]:
+def _beside(running: BenchmarkStack, large: Corpus, small: Sequence[str], priority: str) -> list[float]:
     client = running.client()
     samples: list[float] = []
     job_id = client.submit(large.body)
@@ -72,7 +72,7 @@ def _beside(running: Stack, large: Corpus, small: Sequence[str], priority: str) 
     return samples
 
 
-def _one(client: Client, text: str, priority: str) -> float:
+def _one(client: BenchmarkClient, text: str, priority: str) -> float:
     """Seconds from before the POST to the result."""
     began = time.perf_counter()
     job_id = client.submit_one(text, priority)

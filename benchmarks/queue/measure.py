@@ -7,30 +7,30 @@ from datetime import datetime
 
 from benchmarks.queue.client import Job
 from benchmarks.queue.corpus import Corpus, texts
-from benchmarks.queue.meter import Cost
-from benchmarks.queue.stack import Stack
+from benchmarks.queue.meter import MeteredCost
+from benchmarks.queue.stack import BenchmarkStack
 
 #: Items of a job that is not measured: connections, prepared statements and imports are there after it.
 _WARM_UP_ITEMS = 500
 
 
 @dataclass(frozen=True)
-class Run:
+class MeasuredJob:
     """One measured job, every result of which was right."""
 
     items: int
     #: From before the POST to the last result settled.
     seconds: float
     #: Until the POST was answered, then until the end was seen, then the download.
-    steps: Mapping[str, Cost]
+    steps: Mapping[str, MeteredCost]
     #: All steps together.
-    cost: Cost
+    cost: MeteredCost
 
     @property
     def items_per_second(self) -> float:
         return self.items / self.seconds
 
-    def cpu_us_per_item(self, cost: Cost | None = None) -> float:
+    def cpu_us_per_item(self, cost: MeteredCost | None = None) -> float:
         return (cost or self.cost).cpu_seconds / self.items * 1e6
 
     def parts_us_per_item(self) -> dict[str, float]:
@@ -43,12 +43,12 @@ class Run:
         return parts
 
 
-def warm_up(stack: Stack) -> None:
+def warm_up(stack: BenchmarkStack) -> None:
     folder = stack.bench.folder
     run(stack, Corpus.write(texts(_WARM_UP_ITEMS, seed=0), folder / "warm-up.ndjson"))
 
 
-def run(stack: Stack, corpus: Corpus, watch: Callable[[Job], None] = lambda _: None) -> Run:
+def run(stack: BenchmarkStack, corpus: Corpus, watch: Callable[[Job], None] = lambda _: None) -> MeasuredJob:
     """Measures one job. Raises ``WrongResults``."""
     client, meter = stack.client(), stack.meter()
     results = stack.bench.folder / "results.ndjson"
@@ -62,8 +62,8 @@ def run(stack: Stack, corpus: Corpus, watch: Callable[[Job], None] = lambda _: N
     after = meter.read()
     seconds = datetime.fromisoformat(job["finished_at"]).timestamp() - began
     steps = {
-        "post": Cost.between(before, posted),
-        "work": Cost.between(posted, ended),
-        "download": Cost.between(ended, after),
+        "post": MeteredCost.between(before, posted),
+        "work": MeteredCost.between(posted, ended),
+        "download": MeteredCost.between(ended, after),
     }
-    return Run(corpus.check(results), seconds, steps, Cost.between(before, after))
+    return MeasuredJob(corpus.check(results), seconds, steps, MeteredCost.between(before, after))

@@ -17,7 +17,7 @@ _CPUCLOCK_SCHED = 2
 
 
 @dataclass(frozen=True)
-class Reading:
+class MeterReading:
     """CPU seconds so far by the name of a tree, those of this process, and Redis' network bytes so far."""
 
     at: float
@@ -30,7 +30,7 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Cost:
+class MeteredCost:
     """What lies between two readings."""
 
     seconds: float
@@ -41,7 +41,7 @@ class Cost:
     redis_out: int
 
     @classmethod
-    def between(cls, before: Reading, after: Reading) -> "Cost":
+    def between(cls, before: MeterReading, after: MeterReading) -> "MeteredCost":
         seconds = after.at - before.at
         cpu = {name: after.cpu[name] - before.cpu[name] for name in after.cpu}
         own = sum(cpu.values()) + after.caller - before.caller
@@ -65,12 +65,12 @@ class Meter:
         self._roots = roots
         self._server = server
 
-    def read(self) -> Reading:
+    def read(self) -> MeterReading:
         # Bytes first: the answer to this very question is then in no interval's figures but the next one's.
         stats = self._server.info("stats")
         parents = _parents()
         cpu = {name: sum(map(_cpu_seconds, _tree(root, parents))) for name, root in self._roots.items()}
-        return Reading(
+        return MeterReading(
             at=time.time(),
             cpu=cpu,
             caller=time.process_time(),

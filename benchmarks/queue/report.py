@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.queue.baseline.configuration import BATCHES, ONE
-from benchmarks.queue.compare import NO_BATCHES, OURS, Comparison
+from benchmarks.queue.compare import NO_BATCHES, OURS, QueueComparison
 from benchmarks.queue.growth import Growth
 from benchmarks.queue.latency import Latency
-from benchmarks.queue.measure import Run
+from benchmarks.queue.measure import MeasuredJob
 from benchmarks.queue.sharing import Sharing
 
 PARTS = ("api", "worker", "postgres", "redis")
@@ -32,7 +32,7 @@ def _spread(values: Sequence[float]) -> str:
     return f"{median(values):,.0f}" + (f" ({min(values):,.0f}–{max(values):,.0f})" if len(values) > 1 else "")
 
 
-def _cost_table(title: str, rows: Mapping[str, Sequence[Run]]) -> Table:
+def _cost_table(title: str, rows: Mapping[str, Sequence[MeasuredJob]]) -> Table:
     heads = ("items/s", "CPU µs/item", *(f"… {part}" for part in PARTS), "Redis bytes in", "out", "others")
     table = _table(title, "", *heads)
     for name, runs in rows.items():
@@ -48,13 +48,13 @@ def _cost_table(title: str, rows: Mapping[str, Sequence[Run]]) -> Table:
     return table
 
 
-def comparison(console: Console, found: Comparison) -> Figures:
+def comparison(console: Console, found: QueueComparison) -> Figures:
     console.print("others: the part of the core's time that went to other work; the more, the less a second says")
     console.print(_cost_table("Per item, everything on one core: median of the rounds (least–most)", found.runs))
     if BATCHES not in found.runs:
         console.print(NO_BATCHES)
 
-    def rounded(name: str, of: Callable[[Run], float]) -> float | None:
+    def rounded(name: str, of: Callable[[MeasuredJob], float]) -> float | None:
         value = found.figure(name, of)
         return None if value is None else round(value, 2)
 
@@ -63,10 +63,10 @@ def comparison(console: Console, found: Comparison) -> Figures:
         return None if value is None else round(value, 1)
 
     return {
-        "cpu_us_per_item": rounded(OURS, Run.cpu_us_per_item),
-        "task_per_item_cpu_us": rounded(ONE, Run.cpu_us_per_item),
+        "cpu_us_per_item": rounded(OURS, MeasuredJob.cpu_us_per_item),
+        "task_per_item_cpu_us": rounded(ONE, MeasuredJob.cpu_us_per_item),
         "cpu_ratio": ratio(ONE),
-        "celery_batches_cpu_us": rounded(BATCHES, Run.cpu_us_per_item),
+        "celery_batches_cpu_us": rounded(BATCHES, MeasuredJob.cpu_us_per_item),
         "celery_batches_cpu_ratio": ratio(BATCHES),
         "celery_batches": "measured" if BATCHES in found.runs else NO_BATCHES,
         "redis_bytes_per_item": rounded(OURS, lambda run: run.cost.redis_in / run.items),

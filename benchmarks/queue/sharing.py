@@ -6,8 +6,8 @@ from pathlib import Path
 
 from benchmarks.queue import engine, measure, stack
 from benchmarks.queue.corpus import Corpus, two_lengths, write_catalog
-from benchmarks.queue.engine import Batch
-from benchmarks.queue.stack import Bench
+from benchmarks.queue.engine import TracedBatch
+from benchmarks.queue.stack import BenchmarkServers
 
 #: A quick engine: the demo's translation model takes half a second for 64 texts.
 BATCH_SECONDS = 0.1
@@ -19,7 +19,7 @@ SHORT_WIDTH = 32
 class Sharing:
     """The batches of each worker, in order of time."""
 
-    workers: list[list[Batch]]
+    workers: list[list[TracedBatch]]
 
     @property
     def idle_shares(self) -> list[float]:
@@ -36,7 +36,7 @@ class Sharing:
         return max(gaps, default=0.0) * 1000
 
 
-def share(bench: Bench, items: int) -> Sharing:
+def share(bench: BenchmarkServers, items: int) -> Sharing:
     """Runs the job and reads the trace. Raises ``RuntimeError`` if one worker did it all."""
     trace = bench.folder / "sharing.trace"
     extra = engine.install(bench.folder / "sharing-engine", trace)
@@ -49,7 +49,7 @@ def share(bench: Bench, items: int) -> Sharing:
     return Sharing(_by_worker(trace))
 
 
-def _by_worker(trace: Path) -> list[list[Batch]]:
+def _by_worker(trace: Path) -> list[list[TracedBatch]]:
     batches = sorted(engine.read(trace), key=lambda batch: batch.began)
     pids = sorted({batch.pid for batch in batches})
     if len(pids) != 2:

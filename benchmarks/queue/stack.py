@@ -18,7 +18,7 @@ import psycopg
 import redis
 from sqlalchemy.engine import make_url
 
-from benchmarks.queue.client import Client
+from benchmarks.queue.client import BenchmarkClient
 from benchmarks.queue.meter import Meter
 from lengthwise import migrate, sealing
 from lengthwise.child import Child, Program, stop
@@ -31,7 +31,7 @@ _STOP_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
-class Bench:
+class BenchmarkServers:
     """The servers, durable as ``lengthwise up`` has them, and a folder for everything else."""
 
     servers: Servers
@@ -57,17 +57,17 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Stack:
+class BenchmarkStack:
     """A system that is ready, and the servers it uses."""
 
-    bench: Bench
+    bench: BenchmarkServers
     port: int
     children: list[Child]
     #: What its callers send, where it asks for a key.
     key: str | None = None
 
-    def client(self) -> Client:
-        return Client(self.port, self.key)
+    def client(self) -> BenchmarkClient:
+        return BenchmarkClient(self.port, self.key)
 
     def meter(self) -> Meter:
         every = (*self.bench.servers.children, *self.children)
@@ -79,7 +79,7 @@ class Stack:
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
+def bench() -> Iterator[BenchmarkServers]:
     """Starts the servers on an empty folder, which is gone at the end."""
     folder = Path(tempfile.mkdtemp(prefix="lw-bench-"))
     folder.chmod(0o711)  # as root, PostgreSQL runs as another user, who must pass through
@@ -87,13 +87,15 @@ def bench() -> Iterator[Bench]:
         with Servers(folder / "servers", durable=True) as servers:
             socket_path = (servers.redis_url or "").removeprefix("redis+socket://").partition("?")[0]
             with redis.Redis(unix_socket_path=socket_path) as broker:
-                yield Bench(servers, folder, broker)
+                yield BenchmarkServers(servers, folder, broker)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str] | None = None) -> Iterator[Stack]:
+def ours(
+    bench: BenchmarkServers, catalog: Path, workers: int = 1, extra: Mapping[str, str] | None = None
+) -> Iterator[BenchmarkStack]:
     """The product as ``lengthwise up`` runs it, with its own settings."""
     database_url = bench.database("ours")
     migrate.upgrade(database_url)
@@ -115,11 +117,11 @@ def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str]
         _wait(api, program.api_is_ready("127.0.0.1", port))
         for hand in hands:
             _wait(hand, program.worker_is_ready(hand))
-        yield Stack(bench, port, [api, *hands], Client(port, admin_key).new_key())
+        yield BenchmarkStack(bench, port, [api, *hands], BenchmarkClient(port, admin_key).new_key())
 
 
 @contextmanager
-def baseline(bench: Bench, task: str, catalog: Path) -> Iterator[Stack]:
+def baseline(bench: BenchmarkServers, task: str, catalog: Path) -> Iterator[BenchmarkStack]:
     """One of the baselines; ``task`` names it, its Celery task and its database."""
     environment = _environment(
         BASELINE_TASK=task,
@@ -136,7 +138,7 @@ def baseline(bench: Bench, task: str, catalog: Path) -> Iterator[Stack]:
     worker = bench.child(Program("worker", command, environment))
     with _running([api, worker]):
         _wait(api, program.api_is_ready("127.0.0.1", port))
-        yield Stack(bench, port, [api, worker])
+        yield BenchmarkStack(bench, port, [api, worker])
 
 
 def _environment(**given: str) -> dict[str, str]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from examples.demo import report, stack
-from examples.demo.receiver import Receiver
+from examples.demo.receiver import WebhookReceiver
 
 EXAMPLES = Path(__file__).parents[1]
 
@@ -73,7 +73,7 @@ def spread(rows: list[dict[str, Any]], sources: dict[str, str], count: int) -> l
     return known + sorted(rest[:: max(1, len(rest) // count)], key=lambda row: len(sources[row["id"]]))
 
 
-def await_events(receiver: Receiver, count: int, seconds: float = 30) -> list[dict[str, Any]]:
+def await_events(receiver: WebhookReceiver, count: int, seconds: float = 30) -> list[dict[str, Any]]:
     ends_at = time.monotonic() + seconds
     while len(receiver.events) < count and time.monotonic() < ends_at:
         time.sleep(0.05)
@@ -94,7 +94,7 @@ def main() -> None:
     console.print(f"[bold]lengthwise[/]: {len(texts)} texts to translate, {len(comments)} comments to moderate")
     with (
         stack.running(data) as (url, key),
-        Receiver(secret) as receiver,
+        WebhookReceiver(secret) as receiver,
         httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {key}"}) as client,
     ):
         console.print(f"ready at {url}")

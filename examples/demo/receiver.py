@@ -9,7 +9,7 @@ from typing import Any, Self
 from standardwebhooks import Webhook, WebhookVerificationError
 
 
-class Receiver:
+class WebhookReceiver:
     """While the context lives, ``events`` fills with the verified events; forged ones are answered 400."""
 
     def __init__(self, secret: str) -> None:

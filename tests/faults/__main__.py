@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.faults import report
-from tests.faults.run import FAULTS, Outcome, leave_when_stopped, run_seed
+from tests.faults.run import FAULTS, FaultOutcome, leave_when_stopped, run_seed
 
 
 def main() -> None:
@@ -22,7 +22,7 @@ def main() -> None:
         sys.exit(f"no such fault; there are: {', '.join(fault.name for fault in FAULTS)}")
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     progress = Console(stderr=True)
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultOutcome] = []
     for seed, found in _runs(seeds, names, given):
         outcomes += found
         seconds = sum(outcome.seconds for outcome in found)
@@ -44,7 +44,7 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[Outcome]]]:
+def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[FaultOutcome]]]:
     """Each seed and its outcomes, as they come. A process a seed: what it starts ends with it, or with the pool."""
     run = partial(run_seed, names=names, n_items=given.items, keep=given.keep, say=report.say)
     spawn = multiprocessing.get_context("spawn")

@@ -21,7 +21,7 @@ _UNAVAILABLE = (429, 503, 507)
 
 
 @dataclass(frozen=True)
-class Job:
+class AcknowledgedJob:
     """An acknowledged job: its texts, the error that an item must end with if not with its answer, its webhook."""
 
     id: str
@@ -31,19 +31,19 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecordedAnswer:
     at: float
     #: None for a broken connection.
     status: int | None
 
 
 @dataclass
-class Client:
+class FaultClient:
     """May be used by several threads."""
 
     url: str
-    jobs: list[Job] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    jobs: list[AcknowledgedJob] = field(default_factory=list)
+    answers: list[RecordedAnswer] = field(default_factory=list)
     #: What the API must never have answered.
     complaints: list[str] = field(default_factory=list)
 
@@ -61,7 +61,7 @@ class Client:
         errors: Mapping[int, str] | None = None,
         until: threading.Event | None = None,
         patience: float = 60,
-    ) -> Job | None:
+    ) -> AcknowledgedJob | None:
         """Tries until it is acknowledged, or ``until`` is set; None then. Raises ``TimeoutError``."""
         body: dict[str, Any] = {"kind": "generate", "items": list(texts)}
         if webhook_url:
@@ -70,7 +70,7 @@ class Client:
         while time.monotonic() < deadline:
             answer = self._request("POST", "/v1/jobs", body)
             if answer is not None and answer.is_success:
-                job = Job(answer.json()["id"], texts, errors or {}, webhook_url)
+                job = AcknowledgedJob(answer.json()["id"], texts, errors or {}, webhook_url)
                 self.jobs.append(job)
                 return job
             if until is not None and until.is_set():
@@ -107,10 +107,10 @@ class Client:
         except httpx.TransportError as error:
             if isinstance(error, httpx.ReadTimeout):
                 self.complaints.append(f"no answer to {method} within 20 s")
-            self.answers.append(Answer(time.monotonic(), None))
+            self.answers.append(RecordedAnswer(time.monotonic(), None))
             time.sleep(0.05)
             return None
-        self.answers.append(Answer(time.monotonic(), answer.status_code))
+        self.answers.append(RecordedAnswer(time.monotonic(), answer.status_code))
         if answer.is_success:
             return answer
         if answer.status_code not in _UNAVAILABLE:

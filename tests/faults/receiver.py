@@ -32,7 +32,7 @@ class Hit:
     is_genuine: bool
 
 
-class Receiver:
+class FaultyReceiver:
     def __init__(self) -> None:
         self.hits: list[Hit] = []
         self._server = _Server(self)
@@ -89,8 +89,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, receiver: Receiver, listens: bool = True) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
+    def __init__(self, receiver: FaultyReceiver, listens: bool = True) -> None:
+        super().__init__(("127.0.0.1", 0), _HookHandler, bind_and_activate=False)
         self.receiver = receiver
         self.requests_of: Counter[str] = Counter()
         self.is_listening = False
@@ -106,7 +106,7 @@ class _Server(ThreadingHTTPServer):
         """Quiet: a sender that hangs up on us is what we are here for."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _HookHandler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:

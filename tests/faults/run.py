@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from tests.faults.canary import Canary
-from tests.faults.client import Client
+from tests.faults.client import FaultClient
 from tests.faults.injected import (
     api_fault,
     broker_fault,
@@ -22,14 +22,14 @@ from tests.faults.injected import (
     receiver_fault,
     worker_fault,
 )
-from tests.faults.injected.fault import Fault
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.scene import Scene
-from tests.faults.stack import WORKERS, Stack
+from tests.faults.stack import WORKERS, FaultStack
 from tests.faults.table import Tables
 from tests.faults.verdict import Verdict, judge, wait_delivered, wait_ended
 from tests.servers import reachable_folder
 
-FAULTS: tuple[Fault, ...] = (
+FAULTS: tuple[InjectedFault, ...] = (
     *worker_fault.FAULTS,
     *broker_fault.FAULTS,
     *database_fault.FAULTS,
@@ -42,7 +42,7 @@ _DELIVERY_SECONDS = 15.0
 
 
 @dataclass
-class Outcome:
+class FaultOutcome:
     """What came of one fault under one seed."""
 
     seed: int
@@ -70,10 +70,10 @@ class Outcome:
 #: Of the engine: seeds take turns between batches that run to their end and batches that others join.
 _PACES = {"seconds_per_batch": 0.02}, {"seconds_per_step": 0.0001}
 
-Say = Callable[[Outcome], None]
+Say = Callable[[FaultOutcome], None]
 
 
-def _quiet(outcome: Outcome) -> None:
+def _quiet(outcome: FaultOutcome) -> None:
     """Says nothing."""
 
 
@@ -84,18 +84,18 @@ def leave_when_stopped() -> None:
 
 def run_seed(
     seed: int, names: Sequence[str], n_items: int, keep: Path | None = None, say: Say = _quiet
-) -> list[Outcome]:
+) -> list[FaultOutcome]:
     """Plays the faults of these names, in an order of the seed's own. Logs and control files are left in ``keep``."""
     random = Random(seed)
     faults = [fault for fault in FAULTS if fault.name in names]
     random.shuffle(faults)
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultOutcome] = []
     for number in count(1):
         if not faults:
             break
         with reachable_folder() as folder:
             try:
-                with Stack(folder, _PACES[seed % len(_PACES)]) as stack:
+                with FaultStack(folder, _PACES[seed % len(_PACES)]) as stack:
                     _play_all(stack, faults, random, seed, n_items, outcomes, say)
             finally:
                 if keep is not None:
@@ -104,15 +104,21 @@ def run_seed(
 
 
 def _play_all(
-    stack: Stack, faults: list[Fault], random: Random, seed: int, n_items: int, outcomes: list[Outcome], say: Say
+    stack: FaultStack,
+    faults: list[InjectedFault],
+    random: Random,
+    seed: int,
+    n_items: int,
+    outcomes: list[FaultOutcome],
+    say: Say,
 ) -> None:
     """Plays and takes out faults until there is none left, or one left the stack unusable."""
-    client, tables, canary = Client(stack.url), Tables(stack.database_url), Canary()
+    client, tables, canary = FaultClient(stack.url), Tables(stack.database_url), Canary()
     try:
         while faults:
             fault = faults.pop(0)
             scene = Scene(stack, client, tables, Random(random.random()), n_items)
-            outcome = Outcome(seed, fault.name, fault.bound, fault.interrupts)
+            outcome = FaultOutcome(seed, fault.name, fault.bound, fault.interrupts)
             outcomes.append(outcome)
             began = time.monotonic()
             try:
@@ -129,7 +135,7 @@ def _play_all(
         client.close()
 
 
-def _play(fault: Fault, scene: Scene, outcome: Outcome, canary: Canary) -> None:
+def _play(fault: InjectedFault, scene: Scene, outcome: FaultOutcome, canary: Canary) -> None:
     n_complaints, n_ended = len(scene.client.complaints), len(scene.stack.keeper.ended)
     scene.submit_load()
     scene.until_middle()

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.faults.client import Client, Job
-from tests.faults.stack import GENERATE, WORKERS, Stack
+from tests.faults.client import AcknowledgedJob, FaultClient
+from tests.faults.stack import GENERATE, WORKERS, FaultStack
 from tests.faults.table import Tables
 
 #: In every text: nothing that is not the database may ever hold it.
@@ -20,8 +20,8 @@ _PATIENCE_SECONDS = 30.0
 
 @dataclass
 class Scene:
-    stack: Stack
-    client: Client
+    stack: FaultStack
+    client: FaultClient
     tables: Tables
     random: Random
     n_items: int
@@ -35,7 +35,7 @@ class Scene:
         self.first_job = len(self.client.jobs)
 
     @property
-    def jobs(self) -> list[Job]:
+    def jobs(self) -> list[AcknowledgedJob]:
         """Those that were acknowledged in this scene."""
         return self.client.jobs[self.first_job :]
 

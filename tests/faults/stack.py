@@ -23,7 +23,7 @@ from tests.faults import control, engine
 from tests.faults.control import Control
 from tests.faults.keeper import Keeper
 from tests.faults.proxy import Proxy
-from tests.faults.receiver import Receiver
+from tests.faults.receiver import FaultyReceiver
 from tests.servers import DATABASE_VARIABLE, MASTER_KEY, REDIS_VARIABLE, redis_client, wait_until
 
 LEASE_SECONDS = 3.0
@@ -51,7 +51,7 @@ _SETTINGS = {
 _ROOT = Path(__file__).parents[2]
 
 
-class Stack:
+class FaultStack:
     """Ready when entered, gone when left; logs and data are in ``folder``."""
 
     def __init__(self, folder: Path, pace: Mapping[str, float]) -> None:
@@ -82,7 +82,7 @@ class Stack:
         migrate.upgrade(self.database_url)
         redis_socket = Path(self.broker_url.removeprefix("redis+socket://").partition("?")[0])
         self.proxy = exits.enter_context(Proxy(redis_socket))
-        self.receiver = exits.enter_context(Receiver())
+        self.receiver = exits.enter_context(FaultyReceiver())
         (self._folder / "control").mkdir()
         self.control = Control(self._folder / "control")
         self._start_product(exits)

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.faults.client import Job
+from tests.faults.client import AcknowledgedJob
 from tests.faults.verdict import Verdict, judge_results
 
-JOB = Job("a job", ["abc", "defg", "poison"], {2: "worker_lost"}, None)
+JOB = AcknowledgedJob("a job", ["abc", "defg", "poison"], {2: "worker_lost"}, None)
 RIGHT: list[dict[str, Any]] = [
     {"index": 0, "output": {"text": "cba"}},
     {"index": 1, "output": {"text": "gfed"}},

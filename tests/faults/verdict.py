@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.client import Job
+from tests.faults.client import AcknowledgedJob
 from tests.faults.receiver import Hit
 from tests.faults.scene import Scene
 
@@ -64,7 +64,7 @@ def judge(scene: Scene, open_jobs: set[str]) -> Verdict:
     return verdict
 
 
-def judge_results(job: Job, content: bytes, figures: dict[str, Any], verdict: Verdict) -> None:
+def judge_results(job: AcknowledgedJob, content: bytes, figures: dict[str, Any], verdict: Verdict) -> None:
     """Of one job: its results as they were downloaded, and its figures, against its texts."""
     lines = [json.loads(line) for line in content.splitlines()]
     times = Counter(line["index"] for line in lines)
@@ -87,7 +87,7 @@ def judge_results(job: Job, content: bytes, figures: dict[str, Any], verdict: Ve
         verdict.lost += verdict.note("items that the job does not know")
 
 
-def _judge_webhooks(scene: Scene, jobs: Sequence[Job], verdict: Verdict) -> None:
+def _judge_webhooks(scene: Scene, jobs: Sequence[AcknowledgedJob], verdict: Verdict) -> None:
     """One delivery an end, and in the sink one id and one body."""
     hits: dict[str, list[Hit]] = {}
     for hit in list(scene.stack.receiver.hits):

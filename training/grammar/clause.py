@@ -5,7 +5,7 @@ A German clause keeps its parts apart, since its word order depends on what is b
 
 from dataclasses import dataclass
 
-from training.grammar.lexicon import Place, Verb, Word
+from training.grammar.lexicon import PlacePhrase, Verb, Word
 from training.grammar.phrase import Phrase
 
 
@@ -14,7 +14,7 @@ def words(*parts: str) -> str:
 
 
 @dataclass(frozen=True)
-class German:
+class GermanClause:
     subject: str
     finite: str
     middle: str
@@ -41,7 +41,7 @@ class Clause:
     zh: tuple[str, str]
     en: str
     en_question: str
-    de: German
+    de: GermanClause
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class Action:
 
     verb: Verb
     object: Phrase | None = None
-    place: Place | None = None
-    goal: Place | None = None
+    place: PlacePhrase | None = None
+    goal: PlacePhrase | None = None
     friend: Phrase | None = None
     time: Word | None = None
 

@@ -50,7 +50,7 @@ class Verb:
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacePhrase:
     zh: str
     en: str
     en_goal: str
@@ -79,8 +79,9 @@ ADJECTIVES = {kind: [Adjective(*row) for row in _rows("adjectives", kind)] for k
 VERBS = {kind: [Verb(*row) for row in _rows("verbs", kind)] for kind in _TABLES["verbs"]}
 WORDS = {name: [Word(*row) for row in _rows("small", name)] for name in _TABLES["small"]}
 CITIES = [Word(*row) for row in _rows("places", "cities")]
-PLACES = [Place(*row) for row in _rows("places", "indoors")] + [
-    Place(city.zh, f"in {city.en}", f"to {city.en}", f"in {city.de}", f"nach {city.de}", "fahren") for city in CITIES
+PLACES = [PlacePhrase(*row) for row in _rows("places", "indoors")] + [
+    PlacePhrase(city.zh, f"in {city.en}", f"to {city.en}", f"in {city.de}", f"nach {city.de}", "fahren")
+    for city in CITIES
 ]
 
 #: Kinds of noun that can be bought, and those that a shop describes by colour, size and material.

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from training.grammar.clause import Action, Clause, German, words
+from training.grammar.clause import Action, Clause, GermanClause, words
 from training.grammar.lexicon import Word
 from training.grammar.person import Person
 
@@ -54,7 +54,7 @@ def in_mood(subject: Person, action: Action, mood: Mood) -> Clause:
         (who.zh, action.zh(mood.zh, "")),
         words(who.en, auxiliary, rest, verb.en, action.en()),
         words(auxiliary, who.en, rest, verb.en, action.en()),
-        German(
+        GermanClause(
             who.nom,
             _GERMAN[mood.de][subject.de_person],
             action.de(last="nicht" if mood.is_negative else ""),
@@ -83,7 +83,7 @@ def in_past(subject: Person, action: Action, kind: str = "plain") -> Clause:
         (who.zh, action.zh(before, after)),
         words(who.en, said[0], action.en()),
         words(said[1], action.en()),
-        German(
+        GermanClause(
             who.nom,
             _GERMAN["sein" if action.goal else "haben"][subject.de_person],
             action.de(first="schon", last="") if is_early else action.de(last=last),
@@ -92,10 +92,10 @@ def in_past(subject: Person, action: Action, kind: str = "plain") -> Clause:
     )
 
 
-def _present_german(subject: Person, action: Action, first: str = "", last: str = "") -> German:
+def _present_german(subject: Person, action: Action, first: str = "", last: str = "") -> GermanClause:
     verb = action.verb
     finite = {"ich": verb.de_ich, "er": verb.de_er, "sie": verb.de}[subject.de_person]
-    return German(subject.phrase.nom, finite, action.de(first, last), verb.de_prefix, bool(verb.de_prefix))
+    return GermanClause(subject.phrase.nom, finite, action.de(first, last), verb.de_prefix, bool(verb.de_prefix))
 
 
 def now(subject: Person, action: Action) -> Clause:

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS results (job_id uuid, index int, line bytea NOT NULL,
 
 
 @dataclass(frozen=True)
-class Figures:
+class JobProgress:
     n_items: int
     n_done: int
     finished_at: datetime | None
@@ -55,9 +55,9 @@ def insert_job(connection: Connection, job_id: UUID, items: Iterable[tuple[int, 
     return count
 
 
-def figures(connection: Connection, job_id: UUID) -> Figures | None:
+def figures(connection: Connection, job_id: UUID) -> JobProgress | None:
     found = connection.execute("SELECT n_items, n_done, finished_at FROM jobs WHERE id = %s", [job_id]).fetchone()
-    return Figures(*found) if found else None  # type: ignore[arg-type]  # the columns' types
+    return JobProgress(*found) if found else None  # type: ignore[arg-type]  # the columns' types
 
 
 def results(connection: Connection, job_id: UUID, page: int = 1000) -> Iterator[bytes]:

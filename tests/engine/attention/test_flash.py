@@ -92,7 +92,7 @@ def _answers(engine: TorchEngine) -> dict[int, Sequence[float]]:
     return dict(sorted(answers.items()))
 
 
-class Replayed:
+class ReplayedGraph:
     """A graph that computes anew what it has recorded."""
 
     def __init__(self, recorded: Recorded) -> None:
@@ -111,7 +111,7 @@ def on_graphs(on_flash: list[Call], monkeypatch: pytest.MonkeyPatch) -> Iterator
 
     def record(recorded: Recorded) -> None:
         made.append(recorded)
-        recorded._graph = Replayed(recorded)  # type: ignore[assignment]
+        recorded._graph = ReplayedGraph(recorded)  # type: ignore[assignment]
 
     monkeypatch.setattr(Recorder, "warm", lambda _, launch: launch())
     monkeypatch.setattr(Recorded, "_record", record)

@@ -401,7 +401,7 @@ OUTPUTS = {"linear": 2, "exact": 2, "attend": 4, "attend_prompts": 4, "rms_norm"
 OUTPUTS |= {"greatest": 3, "store": 6, "rotate": 5}
 
 
-class Broken:
+class FaultyKernels:
     """The kernels, one of which spoils the first number of its output."""
 
     def __init__(self, kernels: ctypes.CDLL, name: str) -> None:
@@ -424,7 +424,7 @@ class Broken:
 def test_kernels_that_compute_wrongly_are_not_used(
     name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    broken = Broken(library.kernels(), name)
+    broken = FaultyKernels(library.kernels(), name)
     library.library.cache_clear()
     monkeypatch.setattr(library, "compiled", lambda: broken)
     try:

@@ -19,7 +19,7 @@ from worker.engine.ctranslate2_engine import FOLDER, CTranslate2Engine
 from worker.engine.protocol import EngineError, Request
 
 
-class CTranslate2(DecodingConformance):
+class CTranslate2Conformance(DecodingConformance):
     supports_stop = supports_sampling = False
     supports_beams = True
     quantization = ""
@@ -31,7 +31,7 @@ class CTranslate2(DecodingConformance):
         return Subject(CTranslate2Engine.load(converted.spec(folder, cls.quantization)), asked(), tiny.text)
 
 
-class TestExact(CTranslate2):
+class TestExact(CTranslate2Conformance):
     quantization = "none"
 
     def test_its_answers_are_those_of_torch(self, subject: Subject, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ class TestExact(CTranslate2):
         assert subject.run() == Subject(tiny.load(tmp_path), asked()).run()
 
 
-class TestInt8(CTranslate2):
+class TestInt8(CTranslate2Conformance):
     quantization = "int8"
     # Which it does not promise: it quantizes by row, and its products choose their kernels by shape.
     is_batch_invariant = False

@@ -7,7 +7,7 @@ workers are at it already, they do.
 import time
 
 from tests.faults.control import Victim
-from tests.faults.injected.fault import LEASE_BOUND, Fault
+from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 
 _STEP = "api.ringing"
@@ -29,4 +29,4 @@ def _killed(scene: Scene) -> float:
     return recovery
 
 
-FAULTS = (Fault("API killed between commit and enqueue", _killed, LEASE_BOUND, ends=True),)
+FAULTS = (InjectedFault("API killed between commit and enqueue", _killed, LEASE_BOUND, ends=True),)

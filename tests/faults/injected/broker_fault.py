@@ -14,7 +14,7 @@ from typing import Any
 from uuid import uuid4
 
 from lengthwise import queue
-from tests.faults.injected.fault import Fault
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.proxy import Mode
 from tests.faults.scene import Scene
 
@@ -156,12 +156,12 @@ def _message(name: str, task: str | None = None, arguments: list[Any] | None = N
 
 
 FAULTS = (
-    Fault("Redis killed, restarted empty", _restarted_empty, _BOUND),
-    Fault("Redis FLUSHALL", _flushed, _BOUND),
-    Fault("Redis frozen", _frozen, _BOUND),
-    Fault("Redis full", _full, _BOUND),
-    Fault("broker half open", _half_open, _BOUND),
-    Fault("broker stalled", _stalled, _BOUND),
-    Fault("every message five times", _repeated, _BOUND),
-    Fault("garbage on the broker", _garbage, _BOUND),
+    InjectedFault("Redis killed, restarted empty", _restarted_empty, _BOUND),
+    InjectedFault("Redis FLUSHALL", _flushed, _BOUND),
+    InjectedFault("Redis frozen", _frozen, _BOUND),
+    InjectedFault("Redis full", _full, _BOUND),
+    InjectedFault("broker half open", _half_open, _BOUND),
+    InjectedFault("broker stalled", _stalled, _BOUND),
+    InjectedFault("every message five times", _repeated, _BOUND),
+    InjectedFault("garbage on the broker", _garbage, _BOUND),
 )

@@ -9,7 +9,7 @@ import time
 import psycopg
 
 from lengthwise import migrate
-from tests.faults.injected.fault import Fault
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.table import NAME
 
@@ -69,7 +69,7 @@ def _patiently(scene: Scene, statement: str) -> None:
 
 
 FAULTS = (
-    Fault("pg_terminate_backend in a loop", _sessions_ended, _BOUND),
-    Fault("Postgres immediate stop", _stopped_at_once, _BOUND),
-    Fault("migration under load", _migrated, _BOUND),
+    InjectedFault("pg_terminate_backend in a loop", _sessions_ended, _BOUND),
+    InjectedFault("Postgres immediate stop", _stopped_at_once, _BOUND),
+    InjectedFault("migration under load", _migrated, _BOUND),
 )

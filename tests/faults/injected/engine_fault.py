@@ -7,7 +7,7 @@ import math
 import time
 
 from tests.faults.engine import HANG, HEAVY, IMMENSE, POISON, ROWS
-from tests.faults.injected.fault import LEASE_BOUND, Fault
+from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import HANG_SECONDS
 
@@ -55,7 +55,7 @@ def _ended(scene: Scene, texts: list[str], errors: dict[int, str], patience: flo
 
 
 FAULTS = (
-    Fault("out of memory", _exhausting, 10, interrupts=False),
-    Fault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False, ends=True),
-    Fault("hang", _hanging, _FEW_DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
+    InjectedFault("out of memory", _exhausting, 10, interrupts=False),
+    InjectedFault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False, ends=True),
+    InjectedFault("hang", _hanging, _FEW_DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
 )

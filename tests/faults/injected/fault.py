@@ -11,7 +11,7 @@ LEASE_BOUND = LEASE_SECONDS + 2
 
 
 @dataclass(frozen=True)
-class Fault:
+class InjectedFault:
     name: str
     #: Injects the fault into a stack at work, heals it, and returns the seconds of its recovery: what these are is
     #: said where it is defined. Problems that are not the verdict's are noted in the scene.

@@ -11,8 +11,8 @@ import httpx
 
 from lengthwise import sealing
 from tests.caller import KEY, bearer
-from tests.faults.client import Client
-from tests.faults.injected.fault import Fault
+from tests.faults.client import FaultClient
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import DELIVER
 from tests.servers import MASTER_KEY
@@ -28,7 +28,7 @@ _TRIES = 5
 
 def _rotated(scene: Scene) -> float:
     """The client goes over to the new key while both work; nothing but the revoked one is ever refused."""
-    operator = Client(scene.stack.url)
+    operator = FaultClient(scene.stack.url)
     try:
         old = operator.post("/v1/keys", {"name": "faults", "scopes": ["submit", "read"]})
         _go_over(scene, old["key"])
@@ -69,6 +69,6 @@ def _resealed(scene: Scene) -> float:
 
 
 FAULTS = (
-    Fault("API key rotated and revoked", _rotated, _REVOKED_SECONDS, interrupts=False),
-    Fault("master key rotated", _resealed, _RESTART_BOUND, interrupts=False, ends=True),
+    InjectedFault("API key rotated and revoked", _rotated, _REVOKED_SECONDS, interrupts=False),
+    InjectedFault("master key rotated", _resealed, _RESTART_BOUND, interrupts=False, ends=True),
 )

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from tests.faults.client import Job
-from tests.faults.injected.fault import Fault
+from tests.faults.client import AcknowledgedJob
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.receiver import RETRY_AFTER_SECONDS
 from tests.faults.scene import Scene
 
@@ -32,7 +32,7 @@ ROWS = tuple(f"receiver: {behaviour}" for behaviour in _EXPECTED)
 def _hostile(scene: Scene) -> float:
     began = time.monotonic()
     key = f"{scene.random.getrandbits(32):x}"
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, AcknowledgedJob] = {}
     for behaviour in _EXPECTED:
         job = scene.client.submit(scene.texts(5), webhook_url=scene.stack.receiver.url(behaviour, key))
         assert job is not None
@@ -48,7 +48,7 @@ def _hostile(scene: Scene) -> float:
     return scene.tables.longest_until_first_attempt([job.id for job in scene.jobs])
 
 
-def _judge(scene: Scene, behaviour: str, job: Job) -> None:
+def _judge(scene: Scene, behaviour: str, job: AcknowledgedJob) -> None:
     status, error, state = _EXPECTED[behaviour]
     scene.until(
         lambda: {state for _, _, state, _ in scene.tables.deliveries([job.id])} == {state}, f"{behaviour}: {state}", 20
@@ -63,16 +63,16 @@ def _judge(scene: Scene, behaviour: str, job: Job) -> None:
         scene.problems.append("busy: sooner than its Retry-After")
 
 
-def _attempts(scene: Scene, job: Job) -> Sequence[dict[str, Any]]:
+def _attempts(scene: Scene, job: AcknowledgedJob) -> Sequence[dict[str, Any]]:
     deliveries = scene.client.get(f"/v1/jobs/{job.id}/deliveries").json()["data"]
     return deliveries[0]["attempts"] if deliveries else []
 
 
-def _apart(scene: Scene, job: Job) -> float:
+def _apart(scene: Scene, job: AcknowledgedJob) -> float:
     """Seconds between the receiver's first two requests."""
     assert job.webhook_url is not None
     times = [hit.at for hit in scene.stack.receiver.hits if job.webhook_url.endswith(hit.path)]
     return times[1] - times[0]
 
 
-FAULTS = (Fault("hostile receivers", _hostile, _BOUND, interrupts=False),)
+FAULTS = (InjectedFault("hostile receivers", _hostile, _BOUND, interrupts=False),)

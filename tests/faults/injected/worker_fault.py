@@ -9,7 +9,7 @@ import time
 from functools import partial
 
 from tests.faults.control import Death, Victim
-from tests.faults.injected.fault import LEASE_BOUND, Fault
+from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import GRACE_SECONDS, LEASE_SECONDS, WEBHOOK_SECONDS, WORKERS
 
@@ -148,13 +148,16 @@ def _deliverer_killed(scene: Scene, step: str) -> float:
 
 
 FAULTS = (
-    *(Fault(f"kill -9 generate, {step}", partial(_killed, step=step), LEASE_BOUND, ends=True) for step in _STEPS),
-    Fault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
-    Fault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
-    Fault("SIGSTOP in a transaction", _frozen_with_locks, LEASE_BOUND),
-    Fault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),
-    Fault("SIGTERM twice", _asked_twice, LEASE_BOUND, ends=True),
-    Fault("rolling restart of workers", _replaced, _STOP_BOUND, ends=True),
-    Fault("kill -9 deliver, claimed", partial(_deliverer_killed, step="claimed"), _DELIVER_BOUND, ends=True),
-    Fault("kill -9 deliver, posted", partial(_deliverer_killed, step="posted"), _DELIVER_BOUND, ends=True),
+    *(
+        InjectedFault(f"kill -9 generate, {step}", partial(_killed, step=step), LEASE_BOUND, ends=True)
+        for step in _STEPS
+    ),
+    InjectedFault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
+    InjectedFault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
+    InjectedFault("SIGSTOP in a transaction", _frozen_with_locks, LEASE_BOUND),
+    InjectedFault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),
+    InjectedFault("SIGTERM twice", _asked_twice, LEASE_BOUND, ends=True),
+    InjectedFault("rolling restart of workers", _replaced, _STOP_BOUND, ends=True),
+    InjectedFault("kill -9 deliver, claimed", partial(_deliverer_killed, step="claimed"), _DELIVER_BOUND, ends=True),
+    InjectedFault("kill -9 deliver, posted", partial(_deliverer_killed, step="posted"), _DELIVER_BOUND, ends=True),
 )
