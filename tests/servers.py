@@ -119,14 +119,19 @@ def redis_client(url: str) -> redis.Redis:
 
 
 def _unused_database(url: str) -> str:
-    """``url`` with the number of a database that holds nothing."""
+    """``url`` with the number of a database that holds nothing.
+
+    Under pytest-xdist every process looks at numbers of its own, so that no two of them choose the same one.
+    """
     base = urlsplit(url)
-    for number in range(15, 0, -1):
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for number in range(15 - process, 0, -n_processes):
         candidate = base._replace(path=f"/{number}").geturl()
         with redis_client(candidate) as client:
             if client.dbsize() == 0:
                 return candidate
-    raise RuntimeError(f"{REDIS_VARIABLE}: each of the databases 1 to 15 holds something already")
+    raise RuntimeError(f"{REDIS_VARIABLE}: none of the databases 1 to 15 is empty")
 
 
 class Up:

@@ -15,6 +15,7 @@ SUBSET = (
 )
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(200)
 def test_a_few_faults_lose_double_misalign_and_leave_nothing() -> None:
     assert set(SUBSET) <= {fault.name for fault in FAULTS}
