@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from random import Random
 from typing import Literal, NamedTuple
 
-from training.grammar.scene import FIRST_MARKER, KINDS, MARKERS, Scene
+from training.grammar.context import FIRST_MARKER, KINDS, MARKERS, TextContext
 from training.grammar.sentence import PATTERNS, Pattern, Sentence
 from training.grammar.spoken import draw_spoken
 
@@ -57,13 +57,13 @@ def draw_kind(rng: Random, topic: str) -> str:
     return rng.choices(list(mixture), list(mixture.values()))[0]
 
 
-def _draw_on_side(scene: Scene, kind: str, held_out: bool, used: set[Pattern]) -> Sentence:
+def _draw_on_side(context: TextContext, kind: str, held_out: bool, used: set[Pattern]) -> Sentence:
     """The kind is given, so that both sides have the same mixture of kinds. ``used`` are the patterns that the text
     has already: none comes twice."""
     unused = [pattern for pattern in PATTERNS.get(kind, []) if pattern not in used]
     while True:
-        pattern = scene.rng.choice(unused) if unused else None
-        sentence = pattern.fill(scene) if pattern else draw_spoken(scene)
+        pattern = context.rng.choice(unused) if unused else None
+        sentence = pattern.fill(context) if pattern else draw_spoken(context)
         if sentence.is_fixed or is_held_out(sentence) == held_out:
             used |= {pattern} if pattern else set()
             return sentence
@@ -72,16 +72,16 @@ def _draw_on_side(scene: Scene, kind: str, held_out: bool, used: set[Pattern]) -
 def draw_sentence(rng: Random) -> Sentence:
     """Some sentence by itself, of either side."""
     kind = draw_kind(rng, rng.choice(list(_TOPICS)))
-    return draw_spoken(Scene(rng)) if kind == "spoken" else rng.choice(PATTERNS[kind]).fill(Scene(rng))
+    return draw_spoken(TextContext(rng)) if kind == "spoken" else rng.choice(PATTERNS[kind]).fill(TextContext(rng))
 
 
-def _decorated(scene: Scene, sentences: list[Sentence]) -> list[Sentence]:
+def _decorated(context: TextContext, sentences: list[Sentence]) -> list[Sentence]:
     """Some texts have placeholders around them, or one before them."""
-    draw = scene.rng.random()
+    draw = context.rng.random()
     if draw < 0.08:
-        first, last = scene.marker("open"), scene.marker("close")
+        first, last = context.marker("open"), context.marker("close")
     elif draw < 0.12:
-        first, last = scene.marker("other") + " ", ""
+        first, last = context.marker("other") + " ", ""
     else:
         return sentences
     opened = [sentences[0].between(first, ""), *sentences[1:]]
@@ -92,12 +92,12 @@ def draw_text(rng: Random, held_out: bool = False) -> list[Sentence]:
     """The sentences of one text in three languages. Its placeholders are not numbered yet: that depends on the
     direction."""
     while True:
-        scene = Scene(rng)
+        context = TextContext(rng)
         topic = rng.choices(list(_TOPIC_SHARE), list(_TOPIC_SHARE.values()))[0]
         length = rng.choices(range(1, len(_SENTENCES) + 1), _SENTENCES)[0]
         used: set[Pattern] = set()
-        sentences = [_draw_on_side(scene, draw_kind(rng, topic), held_out, used) for _ in range(length)]
-        text = _decorated(scene, sentences)
+        sentences = [_draw_on_side(context, draw_kind(rng, topic), held_out, used) for _ in range(length)]
+        text = _decorated(context, sentences)
         marks = set(MARKER.findall("".join(sentence.zh for sentence in text)))
         if len(marks) <= len(PLACEHOLDERS) and not (held_out and all(sentence.is_fixed for sentence in text)):
             return text

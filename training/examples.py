@@ -16,7 +16,7 @@ from training import moderate, translate
 from training.comment import draw_comment
 from training.corpus import MARKER, PLACEHOLDERS, Direction, directed, draw_text, joined
 from training.export import load
-from training.grammar.scene import kind_of
+from training.grammar.context import kind_of
 from training.grammar.sentence import Sentence
 from training.train import DEMO
 

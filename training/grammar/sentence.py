@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.grammar.scene import Fill, Scene
+from training.grammar.context import Fill, TextContext
 from training.grammar.slot import SLOTS, subject_slots
 
 _SLOT = re.compile(r"\{(\w+)")
@@ -31,12 +31,12 @@ class Pattern:
     en: str
     de: str
 
-    def fill(self, scene: Scene) -> Sentence:
+    def fill(self, context: TextContext) -> Sentence:
         names = sorted(set(_SLOT.findall(self.zh + self.en + self.de)))
-        fills: dict[str, Fill] = subject_slots(scene) if "person" in names else {}
+        fills: dict[str, Fill] = subject_slots(context) if "person" in names else {}
         for name in names:
             if name not in _AGREEING:
-                fills[name] = _another(scene, name, [fill.zh for fill in fills.values()])
+                fills[name] = _another(context, name, [fill.zh for fill in fills.values()])
         return Sentence(
             self.zh.format(**{name: fill.zh for name, fill in fills.items()}),
             capitalised(self.en.format(**{name: fill.en for name, fill in fills.items()})),
@@ -45,10 +45,10 @@ class Pattern:
         )
 
 
-def _another(scene: Scene, name: str, taken: list[str]) -> Fill:
+def _another(context: TextContext, name: str, taken: list[str]) -> Fill:
     """A fill that the sentence does not have yet: no ``red and red``."""
     while True:
-        fill = SLOTS[name.rstrip("0123456789")](scene)
+        fill = SLOTS[name.rstrip("0123456789")](context)
         if fill.zh not in taken:
             return fill
 

@@ -4,8 +4,8 @@ from random import Random
 
 from training.grammar.activity import draw_action, draw_clause
 from training.grammar.clause import Clause, words
+from training.grammar.context import TextContext
 from training.grammar.person import PRONOUNS, person
-from training.grammar.scene import Scene
 from training.grammar.sentence import Sentence, capitalised
 from training.grammar.tense import ASKED, in_mood, in_past, now
 
@@ -76,12 +76,12 @@ def _request(rng: Random) -> Sentence:
     )
 
 
-def draw_spoken(scene: Scene) -> Sentence:
+def draw_spoken(context: TextContext) -> Sentence:
     """A sentence of daily life, made of clauses."""
-    rng, draw = scene.rng, scene.rng.random()
-    subject = person(rng, scene.marker("name") if rng.random() < 0.12 else None)
+    rng, draw = context.rng, context.rng.random()
+    subject = person(rng, context.marker("name") if rng.random() < 0.12 else None)
     if draw < 0.52:
-        return _statement(draw_clause(rng, subject, scene.tags(0.1)))
+        return _statement(draw_clause(rng, subject, context.tags(0.1)))
     if draw < 0.64:
         return _yes_or_no(rng)
     if draw < 0.7:

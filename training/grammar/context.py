@@ -24,7 +24,7 @@ class Fill(NamedTuple):
 
 
 @dataclass
-class Scene:
+class TextContext:
     rng: Random
     #: The product that the text is about.
     noun: Noun = field(init=False)
@@ -57,6 +57,6 @@ def phrase_fill(phrase: Phrase) -> Fill:
     return Fill(phrase.zh, phrase.en, phrase)
 
 
-def word_fill(scene: Scene, table: str) -> Fill:
-    word = scene.rng.choice(WORDS[table])
+def word_fill(context: TextContext, table: str) -> Fill:
+    word = context.rng.choice(WORDS[table])
     return Fill(word.zh, word.en, word.de)
