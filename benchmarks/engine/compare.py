@@ -1,4 +1,4 @@
-"""Every system on every workload that it is for, in turns, each alone while it runs."""
+"""Measures every system on the workloads that it supports. The systems take turns: only one runs at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,7 +14,7 @@ SORTED, CTRANSLATE2, OPENVINO = "transformers, sorted", "CTranslate2 int8", "Ope
 
 @dataclass(frozen=True)
 class SystemEntry:
-    """Where a system's class is, ``module:class``; peers live in an environment of their own."""
+    """Where to find a system's class (``module:class``). Peers run in their own environment."""
 
     place: str
     workloads: str = "w1 w2 w3"
@@ -33,11 +33,11 @@ SYSTEMS = {
 
 @dataclass(frozen=True)
 class EngineComparison:
-    """Items a second, round by round, of each system that ran this workload."""
+    """Items per second of each system that ran this workload, one figure per round."""
 
     workload: str
     rates: Mapping[str, Sequence[float]]
-    #: The most memory that each had, and its batches where it plans them.
+    #: Each system's peak memory, and its batches if it plans them itself.
     peak_bytes: Mapping[str, int]
     batches: Mapping[str, Sequence[Sequence[int]] | None]
 
@@ -58,9 +58,10 @@ def compare(
     clock: str,
     say: Callable[[str], None],
 ) -> EngineComparison:
-    """Loads those of the systems that are for this workload, then measures them in turns.
+    """Loads the systems that support this workload, then measures them in turns.
 
-    ``interpreters`` are that of the peers (True) and ours (False); ``clock`` is ``wall`` or ``cpu``. Raises ``Broken``.
+    ``interpreters`` maps True to the peers' Python and False to ours. ``clock`` is ``wall`` or ``cpu``.
+    Raises ``SystemFailure``.
     """
     with ExitStack() as exits:
         loaded: dict[str, SystemProcess] = {}

@@ -1,4 +1,4 @@
-"""CTranslate2 in int8, at its best: items sorted and batched by tokens, and a callback that ends each at its length."""
+"""CTranslate2 in int8 at its best. Items are sorted and batched by tokens; a callback ends each item at its length."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,10 +15,10 @@ def _convert(model: Path, target: Path) -> None:
 
     kind: Any = transformers.MarianMTModel
     spec = MarianMTLoader().get_model_spec(kind.from_pretrained(model))
-    words = [f"w{number}" for number in range(PAD)]  # the loader drops the last one, as Marian's own models have it
+    words = [f"w{number}" for number in range(PAD)]  # the loader drops the last entry, as in Marian's own models
     spec.register_source_vocabulary(words)
     spec.register_target_vocabulary(words)
-    # An end that is no word: nothing but the callback ends an answer.
+    # No ordinary word may be the end token: only the callback ends an answer.
     spec.config.bos_token = spec.config.eos_token = spec.config.unk_token = "w1"
     spec.config.decoder_start_token = "w0"
     spec.config.add_source_eos = False

@@ -1,4 +1,4 @@
-"""OpenVINO GenAI at its best: continuous batching, int8 weights, and its prefix cache where a prefix is shared."""
+"""OpenVINO GenAI at its best: continuous batching, int8 weights, and its prefix cache for shared prefixes."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Our engine, given these items as a worker gives it those of a claim."""
+"""Our engine. It gets the benchmark's items in the same way as a worker gives it a claim's items."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,11 @@ from worker.generation.room import Room
 
 
 class Int8System:
-    """Rows do not see each other."""
+    """Our engine in int8. A row's answer does not depend on the other rows of its batch."""
 
     quantization: Literal["int8", "bf16", "none"] = "int8"
     device = "cpu"
-    #: By a workload's model. A decoder-only model's batches are not padded: nothing is lost by large ones.
+    #: Token budget by the workload's model. A decoder-only model's batches have no padding, so large ones cost nothing.
     batch_tokens: Mapping[str, int] = {"marian": 8192, "llama": 16_384}
     batch_rows = 128
 
@@ -38,7 +38,7 @@ class Int8System:
         self.cut = planner(self.engine.capabilities())
 
     def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
-        """One, where all may join it."""
+        """Plans the batches. With continuous batching there is a single one."""
         if self.engine.capabilities().is_open:
             return [list(range(len(items)))]
         return self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows)
@@ -73,6 +73,6 @@ def _request(items: Sequence[WorkloadItem], index: int) -> Request:
 
 
 class Fp32System(Int8System):
-    """In fp32."""
+    """Our engine in fp32."""
 
     quantization = "none"

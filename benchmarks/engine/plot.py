@@ -1,4 +1,4 @@
-"""The picture in docs/: items a second of every system on every workload, as multiples of transformers'."""
+"""Draws the plot in docs/: every system's items per second on every workload, relative to transformers."""
 
 from collections.abc import Sequence
 from pathlib import Path

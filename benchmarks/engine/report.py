@@ -1,4 +1,4 @@
-"""What was measured, as tables for people and as one JSON object."""
+"""Shows the results: tables for people, and figures for the JSON object."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -10,7 +10,7 @@ from rich.table import Table
 from benchmarks.engine.compare import ARRIVAL, CTRANSLATE2, EXACT, OPENVINO, OURS, SORTED, EngineComparison
 from benchmarks.engine.workload import WORKLOADS
 
-if TYPE_CHECKING:  # it starts servers, which a machine with a GPU may not have
+if TYPE_CHECKING:  # it imports what starts the servers, which a machine with a GPU may lack
     from benchmarks.engine.share import Share
 
 Figures = dict[str, Any]

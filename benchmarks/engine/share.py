@@ -1,4 +1,7 @@
-"""What the whole system leaves of its engine: the same items through API, PostgreSQL, Redis and worker, and bare."""
+"""Measures the share of the engine's speed that the whole system reaches.
+
+The same items go through API, PostgreSQL, Redis and worker, and through the bare engine.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -33,7 +36,7 @@ _JOB = {"kind": "translate", "source": "en", "target": "de"}
 
 @dataclass(frozen=True)
 class Share:
-    """Items a second, round by round."""
+    """Items per second, one figure per round."""
 
     system: Sequence[float]
     engine: Sequence[float]
@@ -44,7 +47,7 @@ class Share:
 
 
 def measure_share(bench: BenchmarkServers, count: int, rounds: int, python: Path, say: Callable[[str], None]) -> Share:
-    """Both in turns. Raises ``SystemFailure`` if an item is answered at another length than its own."""
+    """Measures both in turns. Raises ``SystemFailure`` if an output does not have the requested length."""
     path = model.write(WORKLOADS[WORKLOAD].model, bench.folder)
     catalog = _write_catalog(path)
     system, engine = [], []
@@ -61,7 +64,7 @@ def measure_share(bench: BenchmarkServers, count: int, rounds: int, python: Path
 
 
 def _write_catalog(path: Path) -> Path:
-    """A word is a token, and its number the token's id."""
+    """Writes a catalog and a tokenizer. Every word is one token, and the word's number is the token's id."""
     tokenizer = Tokenizer(models.WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w1"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(path / "tokenizer.json"))
@@ -71,7 +74,7 @@ def _write_catalog(path: Path) -> Path:
 
 
 def _through(stack: BenchmarkStack, items: Sequence[WorkloadItem]) -> float:
-    """Items a second from before the POST to the last result."""
+    """Returns items per second, from before the POST until the last result is settled."""
     client, body, results = stack.client(), stack.bench.folder / "job.ndjson", stack.bench.folder / "results.ndjson"
     texts = [" ".join(f"w{token}" for token in item.tokens) for item in items]
     body.write_text("".join(f"{json.dumps(line)}\n" for line in [_JOB, *({"text": text} for text in texts)]))
@@ -81,5 +84,5 @@ def _through(stack: BenchmarkStack, items: Sequence[WorkloadItem]) -> float:
     client.download(job_id, results)
     written = [json.loads(line)["usage"]["output_tokens"] for line in results.read_text().splitlines()]
     if written != [item.n_output for item in items]:
-        raise SystemFailure("the system answered items at another length than they were asked for")
+        raise SystemFailure("the system's outputs do not have the requested lengths")
     return len(items) / (ended - began)

@@ -1,4 +1,4 @@
-"""transformers' ``generate``: a batch runs until its longest answer is written; beyond its own, a row's is cut."""
+"""transformers' ``generate``. A batch runs until its longest answer is complete; shorter answers are cut to length."""
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
@@ -18,7 +18,7 @@ _ROWS = 16
 
 
 class ArrivalOrderPeer:
-    """Batches of 16."""
+    """Batches of 16 in the order of arrival."""
 
     device = "cpu"
 
@@ -60,7 +60,7 @@ class ArrivalOrderPeer:
 
 
 class SortedPeer(ArrivalOrderPeer):
-    """By length, under the token budget that is our default."""
+    """Batches sorted by length, under our default token budget."""
 
     batch_tokens, batch_rows = 4096, 64
 

@@ -1,4 +1,4 @@
-"""What was measured on a GPU, as a table for people and as figures."""
+"""Shows the results of the GPU benchmark: a table for people, and figures for the JSON object."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -23,7 +23,7 @@ _KEYS = {OURS: "ours", SORTED: "sorted", CONTINUOUS: "continuous"}
 
 @dataclass(frozen=True)
 class SystemFigures:
-    """Of one system: items and tokens written a second, the most memory, and the share of the bandwidth, if known."""
+    """One system's items and written tokens per second, peak memory, and share of the bandwidth if known."""
 
     items: float
     tokens: float

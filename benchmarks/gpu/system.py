@@ -1,4 +1,4 @@
-"""The systems that are measured: on the GPU where there is one, in bf16, under one token budget."""
+"""The systems of the GPU benchmark, in bf16 under one token budget. Without a GPU they run on the CPU."""
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
@@ -16,9 +16,9 @@ from benchmarks.engine.transformers_peer import ArrivalOrderPeer, SortedPeer
 from benchmarks.engine.workload import PAD, Workload, WorkloadItem
 
 _BATCH_TOKENS, _BATCH_ROWS = 131_072, 512
-#: Of the memory that is free once its model is loaded: the others' batches need theirs.
+#: The cache's share of the memory that is free once the model is loaded. The other systems' batches need the rest.
 _CACHE_SHARE = 0.4
-#: Without a GPU the cache would be sized by the machine's memory.
+#: The cache's blocks on a CPU, where it would otherwise take its share of the machine's memory.
 _CPU_BLOCKS = 64
 
 
@@ -35,15 +35,15 @@ class SortedGpuPeer(SortedPeer):
 
 
 class ContinuousBatchingPeer:
-    """transformers' continuous batching, each item ended at its own length, its cache kept between rounds."""
+    """transformers' continuous batching. Each item ends at its own length; the cache is kept between rounds."""
 
     def __init__(self, model: Path, workload: Workload) -> None:
         hub: Any = transformers
         loaded = _GpuPeer(model, workload).model
         wanted = hub.GenerationConfig(do_sample=False, eos_token_id=-1, pad_token_id=PAD)
         blocks = None if loaded.device.type == "cuda" else _CPU_BLOCKS
-        room = hub.ContinuousBatchingConfig(max_memory_percent=_CACHE_SHARE, num_blocks=blocks)
-        self.manager = loaded.init_continuous_batching(wanted, room)
+        cache = hub.ContinuousBatchingConfig(max_memory_percent=_CACHE_SHARE, num_blocks=blocks)
+        self.manager = loaded.init_continuous_batching(wanted, cache)
         with torch.no_grad():
             self.manager.warmup()
         self.manager.start()
@@ -60,7 +60,7 @@ class ContinuousBatchingPeer:
         while waiting:
             answer = self.manager.get_result(timeout=1)
             if answer is None and not self.manager.is_running():
-                raise RuntimeError("continuous batching has ended")
+                raise RuntimeError("transformers' continuous batching stopped before every item was answered")
             if answer is not None and answer.is_finished():
                 written[places[answer.request_id]] = len(answer.generated_tokens)
                 waiting -= 1

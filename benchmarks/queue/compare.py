@@ -1,4 +1,4 @@
-"""Three systems by turns on the same texts: the product, one Celery task an item, and celery-batches."""
+"""Measures three systems in turns on the same texts: lengthwise, one Celery task per item, and celery-batches."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -22,7 +22,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class QueueComparison:
-    """Runs by the name of the system, one a round."""
+    """Each system's measured jobs by its name, one per round."""
 
     runs: dict[str, list[MeasuredJob]] = field(default_factory=dict)
 
@@ -30,7 +30,7 @@ class QueueComparison:
         return median(map(of, self.runs[name])) if name in self.runs else None
 
     def ratio(self, name: str) -> float | None:
-        """How many times our CPU an item it needs: the median of the rounds' own ratios."""
+        """Returns its CPU time per item divided by ours: the median over the rounds."""
         if name not in self.runs:
             return None
         pairs = zip(self.runs[name], self.runs[OURS], strict=True)
@@ -40,7 +40,7 @@ class QueueComparison:
 def compare(
     bench: BenchmarkServers, catalog: Path, rounds: int, items: int, baseline_items: int, say: Say
 ) -> QueueComparison:
-    """Interleaved: in each round every system is started, warmed up, measured and stopped."""
+    """Interleaves the systems: each round starts, warms up, measures and stops every one."""
     systems: list[tuple[str, int, Callable[[], AbstractContextManager[BenchmarkStack]]]] = [
         (OURS, items, partial(stack.ours, bench, catalog)),
         (ONE, baseline_items, partial(stack.baseline, bench, ONE, catalog)),

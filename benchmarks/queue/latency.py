@@ -1,4 +1,4 @@
-"""How long a job of one item takes, its caller waiting, beside a large one of the same tenant that began before it."""
+"""Measures how long a caller waits for a one-item job while an older, large job of the same tenant runs."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -20,25 +20,25 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from before the POST to the result in the caller's hands, by priority of the one-item jobs."""
+    """Milliseconds from before the POST until the caller has the result, by the one-item job's priority."""
 
     samples: dict[str, list[float]]
     engine_batch_ms: float
-    #: The part of the core that other work had meanwhile.
+    #: The share of the core that other programs used during the measurement.
     others_share: float
 
     def p50(self, priority: str) -> float:
         return median(self.samples[priority])
 
     def p95(self, priority: str) -> float:
-        """Of at least two samples."""
+        """Needs at least two samples."""
         return quantiles(self.samples[priority], n=20, method="inclusive")[-1]
 
 
 def measure_latency(bench: BenchmarkServers, neighbours: int, jobs: int, say: Say) -> Latency:
     """Submits ``jobs`` one-item jobs for each priority, one after the other, beside a job of ``neighbours`` items.
 
-    Jobs of the large one's own priority may have to wait for it: there are fewer samples then, two at least.
+    One-item jobs with the large job's own priority may have to wait for it. Then there are fewer samples, at least two.
     """
     trace = bench.folder / "latency.trace"
     extra = engine.install(bench.folder / "latency-engine", trace)
@@ -73,7 +73,7 @@ def _beside(running: BenchmarkStack, large: Corpus, small: Sequence[str], priori
 
 
 def _one(client: BenchmarkClient, text: str, priority: str) -> float:
-    """Seconds from before the POST to the result."""
+    """Returns the seconds from before the POST to the result."""
     began = time.perf_counter()
     job_id = client.submit_one(text, priority)
     line = client.results(job_id, wait=60)

@@ -1,4 +1,4 @@
-"""One job through one system, from POST to its downloaded results, with what that cost at each step."""
+"""Measures one job on one system, from the POST to the downloaded results, with the cost of each step."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -10,18 +10,18 @@ from benchmarks.queue.corpus import Corpus, texts
 from benchmarks.queue.meter import MeteredCost
 from benchmarks.queue.stack import BenchmarkStack
 
-#: Items of a job that is not measured: connections, prepared statements and imports are there after it.
+#: Items of an unmeasured job, which makes connections, prepares statements and imports modules.
 _WARM_UP_ITEMS = 500
 
 
 @dataclass(frozen=True)
 class MeasuredJob:
-    """One measured job, every result of which was right."""
+    """One measured job. Every result was right."""
 
     items: int
-    #: From before the POST to the last result settled.
+    #: From before the POST until the last result was settled.
     seconds: float
-    #: Until the POST was answered, then until the end was seen, then the download.
+    #: ``post`` lasts until the POST is answered, ``work`` until the client sees the job's end, then ``download``.
     steps: Mapping[str, MeteredCost]
     #: All steps together.
     cost: MeteredCost
@@ -34,7 +34,7 @@ class MeasuredJob:
         return (cost or self.cost).cpu_seconds / self.items * 1e6
 
     def parts_us_per_item(self) -> dict[str, float]:
-        """CPU by what it was spent in: api, worker, postgres, redis."""
+        """Returns CPU time per item by process: api, worker, postgres, redis."""
         parts: dict[str, float] = {}
         for name, seconds in self.cost.cpu.items():
             part = name.partition("-")[0]

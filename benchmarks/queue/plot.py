@@ -1,4 +1,4 @@
-"""The pictures in docs/: what an item costs by the size of its job, and two workers at one job."""
+"""Draws the plots in docs/: the cost per item by the size of the job, and two workers on one job."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What was measured, as tables for people and as one JSON object."""
+"""Shows the results: tables for people, and figures for the JSON object."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
@@ -28,7 +28,7 @@ def _table(title: str, first: str, *columns: str) -> Table:
 
 
 def _spread(values: Sequence[float]) -> str:
-    """The median, and the least and the most where they are several."""
+    """Shows the median, and minimum and maximum if there are several values."""
     return f"{median(values):,.0f}" + (f" ({min(values):,.0f}–{max(values):,.0f})" if len(values) > 1 else "")
 
 
@@ -49,7 +49,7 @@ def _cost_table(title: str, rows: Mapping[str, Sequence[MeasuredJob]]) -> Table:
 
 
 def comparison(console: Console, found: QueueComparison) -> Figures:
-    console.print("others: the part of the core's time that went to other work; the more, the less a second says")
+    console.print("others: the share of the core that other programs used; the larger it is, the less items/s mean")
     console.print(_cost_table("Per item, everything on one core: median of the rounds (least–most)", found.runs))
     if BATCHES not in found.runs:
         console.print(NO_BATCHES)
@@ -99,7 +99,7 @@ def growth(console: Console, found: Growth) -> Figures:
             f"{median(run.seconds for run in runs):.2f}",
         )
     console.print(table)
-    console.print(f"the API had at most {found.api_peak_bytes / 2**20:,.0f} MiB in memory")
+    console.print(f"the API's peak memory was {found.api_peak_bytes / 2**20:,.0f} MiB")
     million = found.runs.get(MILLION, [])
     return {
         "million_items_seconds": round(million[0].seconds, 1) if million else None,
@@ -121,7 +121,7 @@ def latency(console: Console, found: Latency) -> Figures:
         table.add_row(priority, f"{len(samples)}", *(f"{figure:,.1f}" for figure in figures))
     console.print(table)
     console.print(
-        f"an engine batch takes {found.engine_batch_ms:.1f} ms; others had {found.others_share:.0%} of the core"
+        f"an engine batch takes {found.engine_batch_ms:.1f} ms; others used {found.others_share:.0%} of the core"
     )
     return {
         "one_item_p50_ms": round(found.p50("interactive"), 1),

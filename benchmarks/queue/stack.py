@@ -1,5 +1,6 @@
-"""The systems under test as real processes: servers that all share, then one system at a time, so that none pays for
-another's idling.
+"""Runs the measured systems as real processes.
+
+All systems share the servers. Only one system runs at a time, so that idle processes of another cost it nothing.
 """
 
 import os
@@ -32,14 +33,14 @@ _STOP_SECONDS = 40.0
 
 @dataclass(frozen=True)
 class BenchmarkServers:
-    """The servers, durable as ``lengthwise up`` has them, and a folder for everything else."""
+    """The servers, as durable as those of ``lengthwise up``, and a folder for everything else."""
 
     servers: Servers
     folder: Path
     broker: redis.Redis
 
     def database(self, name: str) -> str:
-        """The URL of a database of this name, which is made if it does not exist."""
+        """Returns the URL of the database with this name. Creates the database if it does not exist."""
         url = make_url(self.servers.database_url or "").set(database=name).render_as_string(hide_password=False)
         with psycopg.connect(self.servers.database_url or "", autocommit=True) as connection:
             known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone()
@@ -48,7 +49,7 @@ class BenchmarkServers:
         return url
 
     def settle_down(self) -> None:
-        """Writes what one system left unwritten, so that the next is not charged for it."""
+        """Writes pending data to disk, so that the next system does not pay for it."""
         with psycopg.connect(self.servers.database_url or "", autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
@@ -58,12 +59,12 @@ class BenchmarkServers:
 
 @dataclass(frozen=True)
 class BenchmarkStack:
-    """A system that is ready, and the servers it uses."""
+    """A ready system, and the servers that it uses."""
 
     bench: BenchmarkServers
     port: int
     children: list[Child]
-    #: What its callers send, where it asks for a key.
+    #: The API key that its callers send, if the system has keys.
     key: str | None = None
 
     def client(self) -> BenchmarkClient:
@@ -80,9 +81,9 @@ class BenchmarkStack:
 
 @contextmanager
 def bench() -> Iterator[BenchmarkServers]:
-    """Starts the servers on an empty folder, which is gone at the end."""
+    """Starts the servers in a temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix="lw-bench-"))
-    folder.chmod(0o711)  # as root, PostgreSQL runs as another user, who must pass through
+    folder.chmod(0o711)  # if we are root, PostgreSQL runs as another user, who must enter this folder
     try:
         with Servers(folder / "servers", durable=True) as servers:
             socket_path = (servers.redis_url or "").removeprefix("redis+socket://").partition("?")[0]
@@ -96,7 +97,7 @@ def bench() -> Iterator[BenchmarkServers]:
 def ours(
     bench: BenchmarkServers, catalog: Path, workers: int = 1, extra: Mapping[str, str] | None = None
 ) -> Iterator[BenchmarkStack]:
-    """The product as ``lengthwise up`` runs it, with its own settings."""
+    """Runs lengthwise as ``lengthwise up`` does, with default settings."""
     database_url = bench.database("ours")
     migrate.upgrade(database_url)
     admin_key = secrets.token_hex(32)
@@ -110,19 +111,19 @@ def ours(
         **(extra or {}),
     )
     port = _free_port()
-    hands = [bench.child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
-    hands.append(bench.child(program.worker(program.DELIVER, 1, environment)))
+    started = [bench.child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
+    started.append(bench.child(program.worker(program.DELIVER, 1, environment)))
     api = bench.child(program.api("127.0.0.1", port, environment))
-    with _running([api, *hands]):
+    with _running([api, *started]):
         _wait(api, program.api_is_ready("127.0.0.1", port))
-        for hand in hands:
-            _wait(hand, program.worker_is_ready(hand))
-        yield BenchmarkStack(bench, port, [api, *hands], BenchmarkClient(port, admin_key).new_key())
+        for worker in started:
+            _wait(worker, program.worker_is_ready(worker))
+        yield BenchmarkStack(bench, port, [api, *started], BenchmarkClient(port, admin_key).new_key())
 
 
 @contextmanager
 def baseline(bench: BenchmarkServers, task: str, catalog: Path) -> Iterator[BenchmarkStack]:
-    """One of the baselines; ``task`` names it, its Celery task and its database."""
+    """Runs one of the baselines. ``task`` is the name of the baseline, of its Celery task and of its database."""
     environment = _environment(
         BASELINE_TASK=task,
         BASELINE_DATABASE_URL=bench.database(task),
@@ -142,7 +143,7 @@ def baseline(bench: BenchmarkServers, task: str, catalog: Path) -> Iterator[Benc
 
 
 def _environment(**given: str) -> dict[str, str]:
-    """This process's, with these; a PYTHONPATH is added to."""
+    """Returns this process's environment with these variables. PYTHONPATH is extended, not replaced."""
     paths = (str(ROOT), os.environ.get("PYTHONPATH"), given.get("PYTHONPATH"))
     return {**os.environ, "PYTHONUNBUFFERED": "1", **given, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
@@ -161,7 +162,7 @@ def _wait(child: Child, is_ready: Callable[[], bool]) -> None:
     gives_up_at = time.monotonic() + _START_SECONDS
     while not is_ready():
         if not child.is_running or time.monotonic() > gives_up_at:
-            raise RuntimeError(f"{child.name} did not become ready:{child.last_lines(20)}")
+            raise RuntimeError(f"{child.name} did not become ready; its last lines:{child.last_lines(20)}")
         time.sleep(0.05)
 
 

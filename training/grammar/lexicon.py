@@ -1,4 +1,4 @@
-"""The words of ``words.toml`` as typed rows. Knows nothing about how they inflect or combine."""
+"""The words of ``words.toml`` as typed rows. This module does not know how they inflect or combine."""
 
 import tomllib
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Adjective:
     en: str
     en_more: str
     de: str
-    #: What the endings are put on: ``teur`` of ``teuer``.
+    #: The stem to which endings are added: ``teur`` of ``teuer``.
     de_stem: str
     de_more: str
 
@@ -39,13 +39,13 @@ class Verb:
     en_third: str
     en_past: str
     en_participle: str
-    #: Empty for verbs that are no activity: they have no progressive form.
+    #: Empty for verbs without a progressive form, because they do not describe an activity.
     en_ing: str
     de: str
     de_ich: str
     de_er: str
     de_participle: str
-    #: The separable prefix; the other German forms are without it.
+    #: The separable prefix. The other German forms do not contain it.
     de_prefix: str
 
 
@@ -56,7 +56,7 @@ class PlacePhrase:
     en_goal: str
     de: str
     de_goal: str
-    #: The German verb of going there: ``gehen`` or ``fahren``.
+    #: The German verb for going there: ``gehen`` or ``fahren``.
     going: str
 
 
@@ -84,6 +84,6 @@ PLACES = [PlacePhrase(*row) for row in _rows("places", "indoors")] + [
     for city in CITIES
 ]
 
-#: Kinds of noun that can be bought, and those that a shop describes by colour, size and material.
+#: Kinds of noun that people buy, and those that a shop describes by colour, size and material.
 GOODS = ("food", "drink", "clothes", "reading", "furniture", "household", "device")
 PRODUCTS = ("clothes", "furniture", "household", "device")

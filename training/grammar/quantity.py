@@ -1,4 +1,4 @@
-"""Amounts, dates and codes. Numbers are drawn by length, every length alike, so that no length is rare."""
+"""Amounts, dates and codes. Every length of number is equally likely, so that no length is rare."""
 
 from random import Random
 
@@ -8,7 +8,7 @@ from training.grammar.lexicon import WORDS
 from training.grammar.phrase import Phrase
 
 UNITS = {
-    # name: digits at most; Chinese, English, plural, German, plural, dative plural
+    # name: (most digits, Chinese, English, English plural, German, German plural, German dative plural)
     "grams": (5, "克", "gram", "grams", "Gramm", "Gramm", "Gramm"),
     "kilos": (4, "公斤", "kilogram", "kilograms", "Kilogramm", "Kilogramm", "Kilogramm"),
     "length": (4, "厘米", "centimetre", "centimetres", "Zentimeter", "Zentimeter", "Zentimetern"),

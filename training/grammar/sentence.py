@@ -17,7 +17,7 @@ class Sentence:
     zh: str
     en: str
     de: str
-    #: One of a few set phrases: it stands in the training data however the data is split.
+    #: Whether it is one of the few set phrases, which training and held-out data share.
     is_fixed: bool = False
 
     def between(self, before: str, after: str) -> "Sentence":
@@ -46,7 +46,7 @@ class Pattern:
 
 
 def _another(context: TextContext, name: str, taken: list[str]) -> Fill:
-    """A fill that the sentence does not have yet: no ``red and red``."""
+    """Draws a fill that the sentence does not have yet, to avoid ``red and red``."""
     while True:
         fill = SLOTS[name.rstrip("0123456789")](context)
         if fill.zh not in taken:
@@ -65,6 +65,6 @@ PATTERNS = _read_patterns()
 
 
 def capitalised(text: str) -> str:
-    """With the first letter in upper case; a placeholder that comes first is stepped over, another word is not."""
+    """Returns the text with its first character in upper case. Placeholders before it are skipped."""
     start = next((i for i, letter in enumerate(text) if not "\ue000" <= letter <= "\uf8ff"), len(text))
     return text[:start] + text[start : start + 1].upper() + text[start + 1 :]

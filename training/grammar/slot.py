@@ -1,4 +1,4 @@
-"""What fills the slots of the sentence patterns."""
+"""Fills the slots of the sentence patterns."""
 
 from collections.abc import Callable
 from functools import partial
@@ -58,11 +58,11 @@ def _material(context: TextContext) -> Fill:
 
 
 def _marked(kind: str, share: float, otherwise: Callable[[TextContext], Fill]) -> Callable[[TextContext], Fill]:
-    """A slot that is a placeholder in that share of the cases."""
+    """Makes a slot that is a placeholder in this share of the cases."""
     return lambda context: same(context.marker(kind)) if context.rng.random() < share else otherwise(context)
 
 
-#: A slot is its name here, and may be followed by a digit for another one of its kind in the same sentence.
+#: A function for each slot, by its name. In a pattern, a digit after the name asks for another fill of the same kind.
 SLOTS: dict[str, Callable[[TextContext], Fill]] = {
     "this": _this,
     "that": lambda context: phrase_fill(build(context.noun, SHOWN[1], [])),
@@ -107,7 +107,7 @@ SLOTS: dict[str, Callable[[TextContext], Fill]] = {
 
 
 def subject_slots(context: TextContext) -> dict[str, Fill]:
-    """``person`` and the verbs that agree with it."""
+    """Draws ``person`` and the forms of the verbs that agree with it."""
     who = person(context.rng, context.marker("name") if context.rng.random() < 0.15 else None)
     en, de = who.en_person, who.de_person
     return {

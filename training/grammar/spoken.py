@@ -1,4 +1,4 @@
-"""Sentences of daily life: clauses said, asked, requested and joined by connectives."""
+"""Sentences of daily life: statements, questions, requests, and clauses joined by connectives."""
 
 from random import Random
 
@@ -43,7 +43,7 @@ def _why_or_where(rng: Random) -> Sentence:
 
 
 def _joined(rng: Random, first: Clause, second: Clause) -> Sentence:
-    """Two clauses and a connective; German says where the verb goes."""
+    """Joins two clauses with a connective. In German the connective decides the position of the verb."""
     zh1, zh2, last, turned = "".join(first.zh), "".join(second.zh), first.de.verb_last(), second.de.verb_first()
     en1, en2, main1, main2 = first.en, second.en, first.de.main(), second.de.main()
     zh, en, de = rng.choice(
@@ -61,7 +61,7 @@ def _joined(rng: Random, first: Clause, second: Clause) -> Sentence:
 
 
 def _request(rng: Random) -> Sentence:
-    """Please do, and please do not."""
+    """Draws a request: please do, or please do not."""
     while True:
         is_negative = rng.random() < 0.3
         action = draw_action(rng, "future", is_definite=is_negative)
@@ -77,7 +77,7 @@ def _request(rng: Random) -> Sentence:
 
 
 def draw_spoken(context: TextContext) -> Sentence:
-    """A sentence of daily life, made of clauses."""
+    """Draws a sentence of daily life."""
     rng, draw = context.rng, context.rng.random()
     subject = person(rng, context.marker("name") if rng.random() < 0.12 else None)
     if draw < 0.52:

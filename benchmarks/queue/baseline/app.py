@@ -1,4 +1,4 @@
-"""The baselines' API: takes a job, sends one message an item, tells how far it is, gives the results."""
+"""The baselines' API. It accepts a job, sends one message per item, reports progress and returns results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from benchmarks.queue.baseline import configuration, store
 from lengthwise.models import tokenizer
 
-#: Lines that are validated and counted at a time.
+#: Lines that are validated and tokenized together.
 _STRIDE = 1000
 
 _celery = configuration.celery_app()
@@ -36,7 +36,7 @@ class BaselineItem(BaseModel):
 
 @contextmanager
 def _connection() -> Iterator[store.Connection]:
-    """One that was used before, or a new one."""
+    """Yields an idle connection from the pool, or a new one."""
     try:
         connection = _connections.get_nowait()
     except Empty:
