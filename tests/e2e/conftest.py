@@ -25,6 +25,6 @@ def logs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """A folder for the data of ``lengthwise up``, which another user's PostgreSQL can reach."""
+    """A data folder for ``lengthwise up``. PostgreSQL can reach it even if it runs as another user."""
     with servers.reachable_folder() as folder:
         yield folder / "data"

@@ -1,4 +1,4 @@
-"""One seed: a stack, and the faults one after the other on it, each with its load and its verdict."""
+"""Runs one seed: it starts a stack and injects the faults one after the other, each with its load and its verdict."""
 
 import shutil
 import signal
@@ -43,7 +43,7 @@ _DELIVERY_SECONDS = 15.0
 
 @dataclass
 class FaultOutcome:
-    """What came of one fault under one seed."""
+    """The outcome of one fault under one seed."""
 
     seed: int
     name: str
@@ -52,9 +52,9 @@ class FaultOutcome:
     verdict: Verdict = field(default_factory=Verdict)
     #: Broken promises that the verdict does not count.
     problems: list[str] = field(default_factory=list)
-    #: None where the fault could not be played to its end.
+    #: Seconds until the system had recovered; None if the fault could not be finished.
     recovery: float | None = None
-    #: Further rows of the report, by name, with their seconds.
+    #: Further rows of the report: seconds by name.
     rows: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -67,25 +67,25 @@ class FaultOutcome:
         return not (self.problems or self.is_late or any(self.verdict.counts))
 
 
-#: Of the engine: seeds take turns between batches that run to their end and batches that others join.
+#: The engine's pace. Even seeds run each batch to its end; odd seeds use continuous batching.
 _PACES = {"seconds_per_batch": 0.02}, {"seconds_per_step": 0.0001}
 
 Say = Callable[[FaultOutcome], None]
 
 
 def _quiet(outcome: FaultOutcome) -> None:
-    """Says nothing."""
+    """Prints nothing."""
 
 
 def leave_when_stopped() -> None:
-    """SIGTERM has this process leave its stack, which ends every process of that."""
+    """On SIGTERM, this process leaves its stack, which ends every process of the stack."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
 
 
 def run_seed(
     seed: int, names: Sequence[str], n_items: int, keep: Path | None = None, say: Say = _quiet
 ) -> list[FaultOutcome]:
-    """Plays the faults of these names, in an order of the seed's own. Logs and control files are left in ``keep``."""
+    """Injects the faults with these names in an order that the seed decides. Logs and control files go to ``keep``."""
     random = Random(seed)
     faults = [fault for fault in FAULTS if fault.name in names]
     random.shuffle(faults)
@@ -112,7 +112,7 @@ def _play_all(
     outcomes: list[FaultOutcome],
     say: Say,
 ) -> None:
-    """Plays and takes out faults until there is none left, or one left the stack unusable."""
+    """Injects faults and removes them from ``faults``, until none is left or one has made the stack unusable."""
     client, tables, canary = FaultClient(stack.url), Tables(stack.database_url), Canary()
     try:
         while faults:
@@ -125,7 +125,7 @@ def _play_all(
                 _play(fault, scene, outcome, canary)
             except Exception as error:
                 frames = "".join(traceback.format_exception(error, limit=-4))
-                outcome.problems += [*scene.problems, f"broken off by {type(error).__name__}: {error}\n{frames}"]
+                outcome.problems += [*scene.problems, f"ended early by {type(error).__name__}: {error}\n{frames}"]
                 return
             finally:
                 outcome.seconds = time.monotonic() - began
@@ -145,7 +145,7 @@ def _play(fault: InjectedFault, scene: Scene, outcome: FaultOutcome, canary: Can
     if undelivered := wait_delivered(scene, _DELIVERY_SECONDS):
         scene.problems.append(f"{len(undelivered)} webhooks not delivered")
     if not fault.ends:
-        scene.problems += [f"{name} ended by itself" for name in scene.stack.keeper.ended[n_ended:]]
+        scene.problems += [f"{name} ended unexpectedly" for name in scene.stack.keeper.ended[n_ended:]]
     outcome.verdict = judge(scene, open_jobs)
     canary.look(scene, outcome.verdict)
     outcome.rows = scene.recoveries
@@ -156,7 +156,7 @@ def _play(fault: InjectedFault, scene: Scene, outcome: FaultOutcome, canary: Can
 
 
 def _amend(scene: Scene, open_jobs: set[str]) -> None:
-    """Ends what is stuck, empties the broker and starts the workers anew, so that the next fault is judged alone."""
+    """Cancels stuck jobs, empties the broker and restarts the workers, so that the next fault starts clean."""
     for job_id in open_jobs:
         scene.client.cancel(job_id)
     with scene.stack.broker() as client:

@@ -1,4 +1,4 @@
-"""A few of the harness's faults under one seed, as a part of the suite: ``make faults`` plays all of them."""
+"""Injects a few of the harness's faults under one seed. ``make faults`` injects all of them."""
 
 from random import Random
 

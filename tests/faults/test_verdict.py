@@ -1,4 +1,4 @@
-"""A harness that cannot find anything shows nothing: each wrong that it counts is put before it."""
+"""The harness must find what it counts: each kind of wrong result is shown to it."""
 
 import json
 from typing import Any

@@ -1,7 +1,7 @@
-"""Hostile webhook receivers, all at once: each misbehaves at the first attempt and takes the second.
+"""Hostile webhook receivers, all at the same time. Most misbehave at the first attempt and accept the second.
 
-Recovery is, for the hostile ones, the time from the injection until they are done with; of the fault as a whole, the
-longest that any job's end waited for its first attempt, hostile neighbours or not.
+A hostile receiver's recovery is the time from the injection until its delivery has the expected state. The recovery of
+the whole fault is the longest time from any job's end to its first attempt, at a hostile receiver or a good one.
 """
 
 import time
@@ -13,9 +13,9 @@ from tests.faults.injected.fault import InjectedFault
 from tests.faults.receiver import RETRY_AFTER_SECONDS
 from tests.faults.scene import Scene
 
-#: Promise 10, plus what two cores make of it.
+#: Promise 10, with an allowance for a machine with two cores.
 _BOUND = 2.0
-#: Of each behaviour: how its first attempt is recorded (status, error), and the delivery's state at the end.
+#: For each behaviour: status and error of the first attempt, and the delivery's state at the end.
 _EXPECTED: dict[str, tuple[int | None, str | None, str]] = {
     "refuse": (None, "connect_refused", "delivered"),
     "reset": (None, "reset", "delivered"),
@@ -44,7 +44,7 @@ def _hostile(scene: Scene) -> float:
         _judge(scene, behaviour, job)
         scene.recoveries[f"receiver: {behaviour}"] = time.monotonic() - began
     if any(hit.path.endswith("/redirected") for hit in scene.stack.receiver.hits):
-        scene.problems.append("redirect: it was followed")
+        scene.problems.append("redirect: the redirect was followed")
     return scene.tables.longest_until_first_attempt([job.id for job in scene.jobs])
 
 
@@ -60,7 +60,7 @@ def _judge(scene: Scene, behaviour: str, job: AcknowledgedJob) -> None:
     if state != "pending" and len(attempts) != (2 if state == "delivered" else 1):
         scene.problems.append(f"{behaviour}: {len(attempts)} attempts")
     if behaviour == "busy" and len(attempts) > 1 and _apart(scene, job) < RETRY_AFTER_SECONDS:
-        scene.problems.append("busy: sooner than its Retry-After")
+        scene.problems.append("busy: the second attempt came before its Retry-After")
 
 
 def _attempts(scene: Scene, job: AcknowledgedJob) -> Sequence[dict[str, Any]]:
@@ -69,7 +69,7 @@ def _attempts(scene: Scene, job: AcknowledgedJob) -> Sequence[dict[str, Any]]:
 
 
 def _apart(scene: Scene, job: AcknowledgedJob) -> float:
-    """Seconds between the receiver's first two requests."""
+    """Returns the seconds between the receiver's first two requests."""
     assert job.webhook_url is not None
     times = [hit.at for hit in scene.stack.receiver.hits if job.webhook_url.endswith(hit.path)]
     return times[1] - times[0]

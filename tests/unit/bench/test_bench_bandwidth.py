@@ -1,4 +1,4 @@
-"""What decoding has to read, against sums made by hand."""
+"""The bytes that decoding reads, compared with sums computed by hand."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from benchmarks.engine.workload import Size
 from benchmarks.gpu.bandwidth import MemoryReads
 from benchmarks.gpu.shape import GPU_SHAPES
 
-D, FF, LAYERS, WORDS = 64, 128, 2, 32_000  # of the tiny models; a number takes two bytes
+D, FF, LAYERS, WORDS = 64, 128, 2, 32_000  # shapes of the tiny models; every number has two bytes
 
 
 def test_a_tied_embedding_is_read_at_every_step_and_an_untied_one_never() -> None:
@@ -37,6 +37,6 @@ def test_an_encoder_and_what_is_made_of_its_output_are_read_once_a_batch() -> No
 def test_a_row_is_read_until_its_own_end(source: int, prompt: int) -> None:
     reads = MemoryReads(step=1_000_000, batch=10_000_000, past=10, source=source)
     sizes = [Size(3, 2), Size(4, 3), Size(5, 1)]
-    # Of each row its prompt at every step, and what it has written: 0, 1, 2, ... tokens.
+    # At every step each row reads its prompt and the tokens it has written: 0, 1, 2, ...
     rows = prompt * (5 * 2 + 6 * 3 + 7 * 1) + 10 * (1 + 3 + 0)
     assert reads.total(sizes, [[0, 1], [2]], n_prefix=2) == 2 * 10_000_000 + (3 + 1) * 1_000_000 + rows
