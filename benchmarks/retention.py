@@ -94,7 +94,7 @@ def run(engine: Engine, rows: int) -> None:
             filled += fill(engine, uuid4(), min(JOB_ITEMS, size - filled))
         fill(engine, uuid4(), JOB_ITEMS, deleted=True)
         settle(engine)
-        print(f"filled to {filled:,} rows a table, {megabytes(engine):,} MiB, in {time.monotonic() - began:.0f} s")
+        print(f"filled to {filled:,} rows per table, {megabytes(engine):,} MiB, in {time.monotonic() - began:.0f} s")
         print(measured(engine, lambda: purge(engine)).line(f"purge beside {filled:,} rows"), flush=True)
         with engine.begin() as connection:
             left = connection.execute(text("SELECT count(*) FROM jobs WHERE deleted_at IS NOT NULL")).scalar_one()

@@ -97,7 +97,7 @@ def main() -> None:
     if not options.peers.is_file():
         console.print(f"the peers are left out: their own environment {options.peers} is not there")
     with one_core() as core, tempfile.TemporaryDirectory(prefix="lw-engine-") as made:
-        console.print(f"everything runs on core {core}, each system with one thread and alone")
+        console.print(f"everything runs on core {core}; each system has one thread and runs alone")
         folder = options.models or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         try:

@@ -42,7 +42,7 @@ class EngineComparison:
     batches: Mapping[str, Sequence[Sequence[int]] | None]
 
     def ratio(self, of: str, to: str) -> float | None:
-        """The median of the rounds' ratios; None where one of the two did not run."""
+        """Returns the median of the rounds' ratios, or None if one of the two did not run."""
         if of not in self.rates or to not in self.rates:
             return None
         return median(mine / other for mine, other in zip(self.rates[of], self.rates[to], strict=True))

@@ -28,7 +28,7 @@ def spread(rates: Sequence[float]) -> str:
 
 def comparison(console: Console, found: EngineComparison) -> Figures:
     table = Table("system", title=WORKLOADS[found.workload].title, title_justify="left")
-    for column in ("items/s (least–most)", "ours is × as fast", "exact is × as fast"):
+    for column in ("items/s (min–max)", "ours is × as fast", "exact is × as fast"):
         table.add_column(column, justify="right")
     for name, rates in found.rates.items():
         ratios = (found.ratio(ours, name) for ours in (OURS, EXACT))
@@ -49,8 +49,8 @@ def comparison(console: Console, found: EngineComparison) -> Figures:
 
 def peak(console: Console, share: float, operations: float) -> Figures:
     console.print(
-        f"one large int8 product reaches {operations / 1e9:.0f} GOP/s on this core; "
-        f"W1's linear layers come to {share:.0%} of that"
+        f"one large int8 matrix product reaches {operations / 1e9:.0f} GOP/s on this core; "
+        f"W1's linear layers reach {share:.0%} of that"
     )
     return {"int8_gops": round(operations / 1e9), "w1_share_of_peak": round(share, 3)}
 

@@ -46,7 +46,7 @@ def rows(found: EngineComparison, count: int, reads: MemoryReads, bandwidth: flo
 
 def comparison(console: Console, found: EngineComparison, every: dict[str, SystemFigures]) -> Figures:
     table = Table("system", title=WORKLOADS[found.workload].title, title_justify="left")
-    for column in ("items/s (least–most)", "tokens/s", "of the bandwidth", "peak GiB", "ours is × as fast"):
+    for column in ("items/s (min–max)", "tokens/s", "of the bandwidth", "peak GiB", "ours is × as fast"):
         table.add_column(column, justify="right")
     for name, row in every.items():
         ratio, share = found.ratio(OURS, name), row.share

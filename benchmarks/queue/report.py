@@ -50,7 +50,7 @@ def _cost_table(title: str, rows: Mapping[str, Sequence[MeasuredJob]]) -> Table:
 
 def comparison(console: Console, found: QueueComparison) -> Figures:
     console.print("others: the share of the core that other programs used; the larger it is, the less items/s mean")
-    console.print(_cost_table("Per item, everything on one core: median of the rounds (least–most)", found.runs))
+    console.print(_cost_table("Per item, everything on one core: median of the rounds (min–max)", found.runs))
     if BATCHES not in found.runs:
         console.print(NO_BATCHES)
 
@@ -114,7 +114,7 @@ def growth(console: Console, found: Growth) -> Figures:
 
 def latency(console: Console, found: Latency) -> Figures:
     table = _table(
-        "A one-item job beside a large one, ms until its result is read", "priority", "jobs", "p50", "p95", "most"
+        "A one-item job beside a large one: ms until its result is read", "priority", "jobs", "p50", "p95", "max"
     )
     for priority, samples in found.samples.items():
         figures = (found.p50(priority), found.p95(priority), max(samples))

@@ -1,4 +1,4 @@
-"""The demonstration, as ``make demo`` runs it."""
+"""Runs the demonstration as ``make demo`` does."""
 
 import json
 import subprocess

@@ -27,7 +27,7 @@ def main() -> None:
         outcomes += found
         seconds = sum(outcome.seconds for outcome in found)
         n_ok = sum(outcome.is_ok for outcome in found)
-        progress.print(f"seed {seed}: {n_ok} of {len(found)} faults as promised, {seconds:.0f} s")
+        progress.print(f"seed {seed}: {n_ok} of {len(found)} faults passed, {seconds:.0f} s")
     outcomes.sort(key=lambda outcome: (names.index(outcome.name), outcome.seed))
     report.show(outcomes, len(seeds), len(names), Console(width=None if sys.stdout.isatty() else 160))
     sys.exit(0 if all(outcome.is_ok for outcome in outcomes) else 1)

@@ -90,7 +90,7 @@ class Scene:
         began = time.monotonic()
         while not is_so():
             if time.monotonic() - began > patience:
-                self.problems.append(f"not within {patience:g} s: {what}")
+                self.problems.append(f"did not happen within {patience:g} s: {what}")
                 break
             time.sleep(0.01)
         return time.monotonic() - began

@@ -18,7 +18,7 @@ from tests.faults.injected.fault import InjectedFault
 from tests.faults.proxy import Mode
 from tests.faults.scene import Scene
 
-#: Promise 4.
+#: Seconds after the broker's return in which everything must work again.
 _BOUND = 15.0
 _COPIES = 5
 #: After this time kombu has dropped every connection that does not answer.

@@ -13,7 +13,7 @@ from tests.faults.injected.fault import InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.table import NAME
 
-#: Promise 5.
+#: Seconds after PostgreSQL's return in which everything must work again.
 _BOUND = 10.0
 
 _TERMINATE = f"""
@@ -42,7 +42,7 @@ def _stopped_at_once(scene: Scene) -> float:
 def _expect_unavailable(scene: Scene, since: float) -> None:
     seen = scene.client.statuses_between(since + 0.2, time.monotonic())
     if None in seen:
-        scene.problems.append("the API broke connections while Postgres was away")
+        scene.problems.append("the API broke connections while PostgreSQL was away")
 
 
 def _migrated(scene: Scene) -> float:

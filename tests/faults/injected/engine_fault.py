@@ -11,7 +11,7 @@ from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import HANG_SECONDS
 
-#: Promise 7: deaths while one engine batch is bisected. A hang takes longer per death, so its batch is smaller.
+#: The most deaths while one engine batch is bisected. A hang takes longer per death, so its batch is smaller.
 _DEATHS = math.ceil(math.log2(ROWS)) + 1
 _FEW = 4
 _FEW_DEATHS = math.ceil(math.log2(_FEW)) + 1
@@ -31,7 +31,7 @@ def _poisonous(scene: Scene) -> float:
     recovery = _lethal(scene, POISON, 3 * ROWS)
     deaths = scene.stack.control.count("poison") - before
     if deaths > _DEATHS:
-        scene.problems.append(f"{deaths} deaths by one item, not {_DEATHS}")
+        scene.problems.append(f"one item killed the engine {deaths} times, at most {_DEATHS} are allowed")
     return recovery
 
 

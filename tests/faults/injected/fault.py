@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from tests.faults.scene import Scene
 from tests.faults.stack import LEASE_SECONDS
 
-#: Promise 3 with the harness's lease: seconds until a dead worker's shards are taken over.
+#: Seconds in which a dead worker's shards must be taken over, with the harness's lease.
 LEASE_BOUND = LEASE_SECONDS + 2
 
 

@@ -17,7 +17,7 @@ from tests.faults.scene import Scene
 from tests.faults.stack import DELIVER
 from tests.servers import MASTER_KEY
 
-#: Promise 12: a revoked key is refused after this time.
+#: Seconds in which a revoked key must be refused.
 _REVOKED_SECONDS = 1.0
 #: The same bound as after a server's absence.
 _RESTART_BOUND = 10.0

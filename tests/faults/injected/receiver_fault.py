@@ -13,7 +13,7 @@ from tests.faults.injected.fault import InjectedFault
 from tests.faults.receiver import RETRY_AFTER_SECONDS
 from tests.faults.scene import Scene
 
-#: Promise 10, with an allowance for a machine with two cores.
+#: Seconds from a job's end in which its first webhook attempt must begin, with an allowance for two cores.
 _BOUND = 2.0
 #: For each behaviour: status and error of the first attempt, and the delivery's state at the end.
 _EXPECTED: dict[str, tuple[int | None, str | None, str]] = {
@@ -56,7 +56,7 @@ def _judge(scene: Scene, behaviour: str, job: AcknowledgedJob) -> None:
     attempts = _attempts(scene, job)
     first = (attempts[0]["status"], attempts[0]["error"]) if attempts else None
     if first != (status, error):
-        scene.problems.append(f"{behaviour}: recorded as {first}")
+        scene.problems.append(f"{behaviour}: the first attempt is recorded as {first}")
     if state != "pending" and len(attempts) != (2 if state == "delivered" else 1):
         scene.problems.append(f"{behaviour}: {len(attempts)} attempts")
     if behaviour == "busy" and len(attempts) > 1 and _apart(scene, job) < RETRY_AFTER_SECONDS:

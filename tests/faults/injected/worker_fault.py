@@ -106,7 +106,7 @@ def _asked_once(scene: Scene) -> float:
     name = scene.until_holding()
     asked_at, pid = time.monotonic(), scene.stack.keeper.pid_of(name)
     scene.stack.keeper.send(name, signal.SIGTERM)
-    recovery = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} goes", GRACE_SECONDS + 20)
+    recovery = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} ends", GRACE_SECONDS + 20)
     if scene.tables.n_held(scene.stack.control.tokens_of(name)):
         scene.problems.append("a worker that got SIGTERM still holds shards")
     return max(recovery, time.monotonic() - asked_at)
@@ -120,7 +120,7 @@ def _asked_twice(scene: Scene) -> float:
     time.sleep(scene.random.uniform(0.02, 0.5))
     scene.stack.keeper.send(name, signal.SIGTERM)
     tokens = scene.stack.control.tokens_of(name)
-    took = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} goes", GRACE_SECONDS + 20)
+    took = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} ends", GRACE_SECONDS + 20)
     if took > _STOP_BOUND:
         scene.problems.append(f"a worker that got SIGTERM twice took {took:.1f} s to end")
     return scene.until_taken_over(tokens, asked_at)
@@ -132,7 +132,7 @@ def _replaced(scene: Scene) -> float:
     for name in WORKERS:
         pid = scene.stack.keeper.pid_of(name)
         scene.stack.keeper.send(name, signal.SIGTERM)
-        took = scene.until(lambda name=name, pid=pid: scene.stack.keeper.has_gone(name, pid), f"{name} goes")  # type: ignore[misc]
+        took = scene.until(lambda name=name, pid=pid: scene.stack.keeper.has_gone(name, pid), f"{name} ends")  # type: ignore[misc]
         longest = max(longest, took)
         scene.stack.wait_ready(name)
     return longest
