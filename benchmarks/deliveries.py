@@ -43,8 +43,8 @@ class Receivers:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            headers = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in headers.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             await reader.readexactly(int(length.partition(b":")[2]))
             self.n_answered += 1
             writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")

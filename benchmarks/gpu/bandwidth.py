@@ -33,7 +33,7 @@ class MemoryReads:
         with torch.device("meta"):
             model = build(shape)
         config = model.config
-        head, table = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+        output, table = model.get_output_embeddings().weight, model.get_input_embeddings().weight
         if config.is_encoder_decoder:
             layer = 2 * config.d_model * shape.dtype.itemsize
             vectors = config.decoder_layers * layer
@@ -42,7 +42,7 @@ class MemoryReads:
             return cls(step, batch, vectors, vectors)
         size = config.hidden_size // config.num_attention_heads
         vectors = 2 * config.num_hidden_layers * config.num_key_value_heads * size * shape.dtype.itemsize
-        return cls(_bytes(model) - (0 if head is table else _size(table)), 0, vectors, 0)
+        return cls(_bytes(model) - (0 if output is table else _size(table)), 0, vectors, 0)
 
     def total(self, sizes: Sequence[Size], batches: Sequence[Sequence[int]], n_prefix: int) -> int:
         """Returns the bytes for these batches of indexes. A row counts until its own end; padding does not count."""

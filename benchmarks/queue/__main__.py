@@ -82,8 +82,8 @@ def measure(options: QueueBenchmarkOptions, console: Console) -> dict[str, Any]:
             figures |= report.growth(console, grown)
             draw(options, console, "queue-growth.svg", lambda plot, path: plot.growth(grown.runs, path))
         if "latency" in options.parts:
-            beside = measure_latency(bench, options.neighbours, options.one_item_jobs, console.print)
-            figures |= report.latency(console, beside)
+            measured = measure_latency(bench, options.neighbours, options.one_item_jobs, console.print)
+            figures |= report.latency(console, measured)
     if "sharing" in options.parts:
         console.print("two workers share one job; they use all cores")
         with stack.bench() as bench:

@@ -1,7 +1,7 @@
 """The client: submits jobs over HTTP and records what was acknowledged. That is what the system must deliver.
 
-Only a 2xx acknowledges a job. After a 503, 507 or 429 the client waits as told; after a broken connection it tries
-again. Any other answer counts as a fault of the API.
+Only a 2xx acknowledges a job. After a 503, 507, 429 or a broken connection the client waits and tries again. Any other
+answer counts as a fault of the API.
 """
 
 import threading
