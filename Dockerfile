@@ -1,10 +1,10 @@
-# Two images from one file: `api` without torch, `worker` with it. BASE is any Python 3.11 image with pip.
+# Builds two images: `api` without torch and `worker` with torch. BASE is any image with Python 3.11 and pip.
 ARG BASE=python:3.11-slim
 FROM ${BASE} AS base
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN useradd --create-home --uid 10001 lengthwise
 WORKDIR /src
-# What is installed changes seldom: it comes before the code, so that a change of code builds in seconds.
+# Install dependencies before copying the code: they rarely change, so a change of code rebuilds in seconds.
 COPY pyproject.toml ./
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
     > /tmp/requirements.txt && pip install -r /tmp/requirements.txt && rm /tmp/requirements.txt
@@ -18,10 +18,10 @@ EXPOSE 8000
 CMD ["lengthwise", "api", "--host", "0.0.0.0"]
 
 FROM base AS worker
-# The engine compiles its kernels when it starts, for the processor that it finds; without a compiler it is slower.
+# At its start the engine compiles its kernels for the machine's processor. Without a compiler it is slower.
 RUN command -v cc || (apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev libgomp1 \
-    && rm -rf /var/lib/apt/lists/*) || echo "no compiler to be had: the engine will run on torch's kernels"
-# An index of CPU builds, or of another CUDA's, where the default's is not wanted.
+    && rm -rf /var/lib/apt/lists/*) || echo "no C compiler could be installed: the engine will use torch's kernels"
+# Set this to another package index for torch, such as one with CPU builds or builds for another CUDA version.
 ARG TORCH_INDEX_URL=
 RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['worker'], sep='\n')" \
     > /tmp/requirements.txt \
@@ -31,6 +31,6 @@ COPY . .
 RUN pip install --no-deps .
 USER lengthwise
 WORKDIR /home/lengthwise
-# Theirs, not root's, when a volume is mounted there.
+# Create this folder now, so that a volume mounted there belongs to this user and not to root.
 RUN mkdir -p .cache/huggingface
 CMD ["lengthwise", "worker", "--queues", "generate"]

@@ -1,4 +1,4 @@
-# The few commands one types every day. `make demo` and `make test` set up all they need in .venv.
+# The commands for every day. `make demo` and `make test` install all that they need into .venv.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,89 +7,94 @@ INSTALLED := $(VENV)/.installed
 BENCHMARKED := $(VENV)/.installed-bench
 PEERS := .venv-peers
 
-# Of bench-queue and bench-engine; the plots in docs/ are those of the last whole run.
+# Arguments of bench-queue and bench-engine. The plots in docs/ come from the last complete run.
 ARGS ?= --plots docs
 
 .DEFAULT_GOAL := help
 
-help: ## Show this list
+help: ## Show this list of commands
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
 
-# torch first and by its bounds: a later, wider wish for it is then met already.
+# Install torch first, within its version bounds: later installs then find it already there.
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "lengthwise needs Python 3.11 or newer")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV), once: about two minutes"
+	@echo "installing into $(VENV); this happens once and takes about two minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.6,<2.14"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[worker,local,dev]"
 	@touch $@
 
-install: $(INSTALLED) ## Make .venv and install everything into it
+install: $(INSTALLED) ## Create .venv and install everything into it
 
-demo: $(INSTALLED) ## Two real bulk jobs through a whole installation on this machine
+demo: $(INSTALLED) ## Run two real bulk jobs through a complete installation on this machine
 	@$(BIN)/python -m examples.demo
 
-up: $(INSTALLED) ## The whole installation in the foreground, until Ctrl-C
+up: $(INSTALLED) ## Run the complete installation in the foreground until Ctrl-C
 	@$(BIN)/lengthwise up
 
-lint: $(INSTALLED) ## Style, types and the import floors
+lint: $(INSTALLED) ## Check style, types and which packages may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-test: lint ## Everything: lint, types, floors, and all tests on real PostgreSQL and Redis
-	$(BIN)/pytest
+# Processes that run tests at the same time. Each starts a PostgreSQL and a Redis of its own.
+PROCESSES ?= 2
+
+# A file's tests stay together, so that its fixtures are made once. Tests that start whole installations come last.
+test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (2) at a time
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not alone"
+	$(BIN)/pytest -m alone
 
 SEEDS ?= 20
 PARALLEL ?= 1
 
-faults: $(INSTALLED) ## Every fault of the harness under SEEDS seeds (20), PARALLEL stacks at a time (1)
+faults: $(INSTALLED) ## Inject every fault under SEEDS seeds (20), PARALLEL installations at a time (1)
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --parallel $(PARALLEL)
 
-test-servers: $(INSTALLED) ## The tests on servers of your own: LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL
+test-servers: $(INSTALLED) ## Run the tests on your servers: LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL
 	@test -n "$$LENGTHWISE_DATABASE_URL" -a -n "$$LENGTHWISE_REDIS_URL" || \
-	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that tests may use"; exit 2; }
+	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that the tests may use"; exit 2; }
 	$(BIN)/pytest
 
-test-js: $(INSTALLED) ## The OpenAI surface with OpenAI's JavaScript SDK: needs node and npm
+test-js: $(INSTALLED) ## Test the OpenAI API with OpenAI's JavaScript SDK (needs node and npm)
 	$(BIN)/pytest -m js tests/js
 
-test-compose: $(INSTALLED) ## docker compose up, a job through it, its result and its webhook
+test-compose: $(INSTALLED) ## Start docker compose, run a job and check its result and its webhook
 	$(BIN)/pytest -s tests/compose
 
-format: $(INSTALLED) ## Format and mend what can be mended
+format: $(INSTALLED) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-evaluate: $(INSTALLED) ## Held-out accuracy of the shipped demo models
+evaluate: $(INSTALLED) ## Measure the accuracy of the demo models on held-out texts
 	$(BIN)/python -m training.evaluate
 
-# celery-batches 0.11 asks for celery<5.7 and runs on 5.7 as well: without its bound all are measured on the same Celery.
+# celery-batches 0.11 asks for celery<5.7 but runs on 5.7 too. --no-deps keeps one Celery for all systems.
 $(BENCHMARKED): $(INSTALLED)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[bench]"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "celery-batches==0.11"
 	@touch $@
 
-bench-queue: $(BENCHMARKED) ## What the queue costs, beside one Celery task an item (some 20 minutes; ARGS=--quick for two)
+bench-queue: $(BENCHMARKED) ## Measure the queue against one Celery task per item (20 minutes; ARGS=--quick: two)
 	@$(BIN)/python -m benchmarks.queue $(ARGS)
 
 $(PEERS)/.installed: benchmarks/engine/peers.txt
 	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
-	@echo "installing CTranslate2 and OpenVINO into $(PEERS), once: about three minutes"
+	@echo "installing CTranslate2 and OpenVINO into $(PEERS); this happens once and takes about three minutes"
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check "torch>=2.6,<2.14"
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/engine/peers.txt
 	@$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps "optimum-intel==2.2.0"
 	@touch $@
 
-bench-engine: $(BENCHMARKED) $(PEERS)/.installed ## The engine beside transformers, CTranslate2 and OpenVINO (an hour or two; ARGS=--quick for minutes)
+bench-engine: $(BENCHMARKED) $(PEERS)/.installed ## Measure the engine against transformers, CTranslate2 and OpenVINO (1 to 2 hours; ARGS=--quick: minutes)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
 bench-gpu: ARGS :=
-bench-gpu: $(INSTALLED) ## The engine beside transformers on a GPU, in bf16 (ARGS="--size 7b"; ARGS=--tiny on a CPU)
+bench-gpu: $(INSTALLED) ## Measure the engine against transformers on a GPU in bf16 (ARGS="--size 7b"; on a CPU: ARGS=--tiny)
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)
 
-clean: ## Remove the environment, the local data and all caches
+clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .PHONY: help install demo up lint test faults test-servers test-js test-compose format evaluate bench-queue bench-engine bench-gpu clean

@@ -1,1 +1,1 @@
-"""Measurements of the whole system beside its peers, each in a package of its own; none of it is installed."""
+"""Benchmarks of the whole system against its peers. The wheel does not contain them."""

@@ -1,4 +1,4 @@
-"""One core for everything that is measured."""
+"""Pins everything that a benchmark measures to one core."""
 
 import os
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def one_core() -> Iterator[int]:
-    """Meanwhile this process, and all that it starts, have one core."""
+    """Limits this process, and every process that it starts, to one core. Yields the core's number."""
     every = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(every)})
     yield max(every)

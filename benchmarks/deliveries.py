@@ -1,8 +1,8 @@
-"""How soon a webhook's first attempt follows the end of its job: ``python -m benchmarks.deliveries``.
+"""Measures how soon the first webhook attempt follows the end of a job: ``python -m benchmarks.deliveries``.
 
-Real processes: API, delivery worker, PostgreSQL and Redis. One-item jobs that wait (nobody generates) are cancelled
-over HTTP at a steady rate, and the end of each goes to two endpoints: one that answers, and one that takes the
-connection and never does. Its last line is one JSON object.
+It runs real processes: API, delivery worker, PostgreSQL and Redis. No generation worker runs, so one-item jobs stay
+queued until they are cancelled over HTTP at a steady rate. Each end goes to two endpoints: one answers, the other
+accepts the connection and never answers. The last line printed is one JSON object.
 """
 
 import argparse
@@ -20,11 +20,11 @@ import psycopg
 
 from benchmarks.queue import stack
 from benchmarks.queue.corpus import write_catalog
-from benchmarks.queue.meter import Cost
-from benchmarks.queue.stack import Stack
+from benchmarks.queue.meter import MeteredCost
+from benchmarks.queue.stack import BenchmarkStack
 
 _CALLERS = 4
-_PATIENCE = 30.0
+_TIMEOUT_SECONDS = 30.0
 _LATENCIES = """
 SELECT extract(epoch FROM min(attempts.started_at) - jobs.finished_at)::float8
 FROM jobs JOIN deliveries ON deliveries.job_id = jobs.id AND deliveries.endpoint_id = %s
@@ -34,7 +34,7 @@ WHERE jobs.id = ANY(%s) GROUP BY jobs.id, jobs.finished_at
 
 
 class Receivers:
-    """Two receivers on loopback, on a thread of their own."""
+    """Two webhook receivers on loopback, served by their own thread: one answers, the other hangs."""
 
     def __init__(self) -> None:
         self.n_answered = 0
@@ -43,8 +43,8 @@ class Receivers:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
-            head = await reader.readuntil(b"\r\n\r\n")
-            length = next(line for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+            headers = await reader.readuntil(b"\r\n\r\n")
+            length = next(line for line in headers.lower().split(b"\r\n") if line.startswith(b"content-length:"))
             await reader.readexactly(int(length.partition(b":")[2]))
             self.n_answered += 1
             writer.write(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
@@ -71,7 +71,7 @@ class Receivers:
         loop, ready, over = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
 
         def serve() -> None:
-            with asyncio.Runner(loop_factory=lambda: loop) as runner:  # whose end is that of connections that hang
+            with asyncio.Runner(loop_factory=lambda: loop) as runner:  # its exit closes hanging connections
                 runner.run(self._serve(ready, over))
 
         thread = threading.Thread(target=serve, daemon=True)
@@ -84,8 +84,8 @@ class Receivers:
             thread.join(5)
 
 
-def cancel(running: Stack, jobs: list[str], rate: float) -> float:
-    """Ends these jobs at ``rate`` a second, from a few callers. Returns the rate that was reached."""
+def cancel(running: BenchmarkStack, jobs: list[str], rate: float) -> float:
+    """Cancels these jobs at ``rate`` jobs per second from a few threads. Returns the rate that it reached."""
     began = time.monotonic()
 
     def call(first: int) -> None:
@@ -102,7 +102,7 @@ def cancel(running: Stack, jobs: list[str], rate: float) -> float:
     return len(jobs) / (time.monotonic() - began)
 
 
-def measure(running: Stack, rate: float, seconds: float) -> dict[str, Any]:
+def measure(running: BenchmarkStack, rate: float, seconds: float) -> dict[str, Any]:
     receivers = Receivers()
     with receivers.running(), psycopg.connect(running.bench.database("ours"), autocommit=True) as database:
         client = running.client()
@@ -112,8 +112,8 @@ def measure(running: Stack, rate: float, seconds: float) -> dict[str, Any]:
         meter = running.meter()
         before = meter.read()
         reached = cancel(running, jobs, rate)
-        cost = Cost.between(before, meter.read())
-        gives_up_at = time.monotonic() + _PATIENCE
+        cost = MeteredCost.between(before, meter.read())
+        gives_up_at = time.monotonic() + _TIMEOUT_SECONDS
         found: list[float | None] = [None]
         while time.monotonic() < gives_up_at and (len(found) < len(jobs) or None in found):
             time.sleep(0.5)
@@ -136,8 +136,8 @@ def measure(running: Stack, rate: float, seconds: float) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.deliveries", description=__doc__)
-    parser.add_argument("--rate", type=float, default=100, help="jobs a second")
-    parser.add_argument("--seconds", type=float, default=10, help="for how long")
+    parser.add_argument("--rate", type=float, default=100, help="jobs per second")
+    parser.add_argument("--seconds", type=float, default=10, help="duration in seconds")
     given = parser.parse_args()
     with stack.bench() as bench:
         catalog = write_catalog(bench.folder / "instant")

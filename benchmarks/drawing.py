@@ -1,4 +1,4 @@
-"""How the plots in docs/ are drawn: the same figures give the same file."""
+"""Draws the plots in docs/. The same figures always give the same file."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from matplotlib import pyplot as pyplot
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-# Letters as shapes look the same everywhere.
+# Letters are drawn as shapes, so that they look the same without our fonts.
 matplotlib.rcParams |= {"svg.fonttype": "path", "svg.hashsalt": "lengthwise", "font.size": 10}
 
 

@@ -1,6 +1,6 @@
-"""What a large file of the OpenAI surface costs: uploaded, validated, run with the no-op engine, downloaded.
+"""Measures a large file on the OpenAI API: upload, validation, a run with the no-op engine, download.
 
-``python -m benchmarks.files`` makes one of 200 MB and 50,000 requests. Its last line is one JSON object.
+``python -m benchmarks.files`` makes a file of 200 MB with 50,000 requests. The last line printed is one JSON object.
 """
 
 import argparse
@@ -17,30 +17,30 @@ from pydantic_core import from_json
 from benchmarks.queue import stack
 from benchmarks.queue.corpus import WORDS, reversed_words, write_catalog
 from benchmarks.queue.meter import peak_memory_bytes
-from benchmarks.queue.stack import Stack
+from benchmarks.queue.stack import BenchmarkStack
 
 _ENDPOINT = "/v1/completions"
 _POLL_SECONDS = 0.5
-#: More than anything here takes: a broken run should end.
-_PATIENCE_SECONDS = 1800
+#: Longer than any step takes. It only ends a run that is stuck.
+_TIMEOUT_SECONDS = 1800
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.files", description=__doc__)
     parser.add_argument("--lines", type=int, default=50_000)
-    parser.add_argument("--megabytes", type=float, default=200, help="of 10^6 bytes")
+    parser.add_argument("--megabytes", type=float, default=200, help="size of the file, in units of 10^6 bytes")
     given = parser.parse_args()
     with stack.bench() as bench:
         source = bench.folder / "requests.jsonl"
         write(source, given.lines, int(given.megabytes * 1e6))
-        catalog = roomy(write_catalog(bench.folder / "instant"))
-        # The engine does nothing here: what is measured is the way to it and back, on a machine that may be busy.
+        catalog = with_larger_limits(write_catalog(bench.folder / "instant"))
+        # The engine does no work, so this measures everything around it. Niceness 0: the machine may be busy.
         with stack.ours(bench, catalog, extra={"LENGTHWISE_NICENESS": "0"}) as running:
             print(json.dumps(measure(running, source, given.lines)))
 
 
-def roomy(catalog: Path) -> Path:
-    """The same model, for texts and answers of some kilobytes."""
+def with_larger_limits(catalog: Path) -> Path:
+    """Raises the model's limits, so that it takes texts and answers of several kilobytes."""
     catalog.write_text(catalog.read_text().replace("= 128", "= 4096").replace("8192", "65536"))
     config = catalog.with_name("config.json")
     config.write_text(json.dumps(json.loads(config.read_text()) | {"max_position_embeddings": 4096}))
@@ -48,7 +48,7 @@ def roomy(catalog: Path) -> Path:
 
 
 def write(path: Path, n_lines: int, n_bytes: int) -> None:
-    """Requests of like size, each with a prompt of its own."""
+    """Writes requests of similar size. Every prompt differs."""
     drawn = random.Random(5)
     n_words = (n_bytes // n_lines - len(_line(0, "")) - 4) // (len(WORDS[0]) + 1)
     bodies = [" ".join(drawn.choices(WORDS, k=n_words - 2)) for _ in range(100)]
@@ -63,11 +63,11 @@ def _line(number: int, prompt: str) -> str:
     return json.dumps({"custom_id": f"request-{number}", "method": "POST", "url": _ENDPOINT, "body": body}) + "\n"
 
 
-def measure(running: Stack, source: Path, n_lines: int) -> dict[str, Any]:
-    """Seconds of each step, and the most memory that the API's process had at the end of each."""
+def measure(running: BenchmarkStack, source: Path, n_lines: int) -> dict[str, Any]:
+    """Returns the seconds of each step, and the API process's peak memory after each step."""
     figures: dict[str, Any] = {"lines": n_lines, "bytes": source.stat().st_size}
     url, headers = f"http://127.0.0.1:{running.port}", {"authorization": f"Bearer {running.key}"}
-    with httpx.Client(base_url=url, headers=headers, timeout=_PATIENCE_SECONDS) as http:
+    with httpx.Client(base_url=url, headers=headers, timeout=_TIMEOUT_SECONDS) as http:
         figures["api_mib_at_rest"] = _peak(running)
         began = time.monotonic()
         with source.open("rb") as file:
@@ -95,7 +95,7 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
 
 
 def _until(http: httpx.Client, batch: dict[str, Any], is_so: Any) -> dict[str, Any]:
-    gives_up_at = time.monotonic() + _PATIENCE_SECONDS
+    gives_up_at = time.monotonic() + _TIMEOUT_SECONDS
     while not is_so(batch["status"]):
         if time.monotonic() > gives_up_at:
             raise RuntimeError(f"the batch is still {batch['status']}")
@@ -104,28 +104,31 @@ def _until(http: httpx.Client, batch: dict[str, Any], is_so: Any) -> dict[str, A
     return batch
 
 
-def _note(figures: dict[str, Any], running: Stack, step: str, began: float) -> float:
+def _note(figures: dict[str, Any], running: BenchmarkStack, step: str, began: float) -> float:
     now = time.monotonic()
     figures |= {f"{step}_seconds": round(now - began, 1), f"api_mib_after_{step}": _peak(running)}
     return now
 
 
-def _peak(running: Stack) -> int:
+def _peak(running: BenchmarkStack) -> int:
     return round(peak_memory_bytes(running.api_pid) / 2**20)
 
 
 def check(source: Path, found: Path) -> int:
-    """How many requests have the only right answer. Raises if a line is there twice or of no request."""
+    """Returns how many requests have the right answer.
+
+    Raises ``RuntimeError`` if a line occurs twice or belongs to no request.
+    """
     answers = {}
     for line in _lines(found):
         if line["custom_id"] in answers:
-            raise RuntimeError("a line is there twice")
+            raise RuntimeError("the output has two lines with the same custom_id")
         answers[line["custom_id"]] = hash(line["response"]["body"]["choices"][0]["text"])
     right = sum(
         answers.pop(line["custom_id"], None) == hash(reversed_words(line["body"]["prompt"])) for line in _lines(source)
     )
     if answers:
-        raise RuntimeError("a line is of no request")
+        raise RuntimeError("the output has a line whose custom_id belongs to no request")
     return right
 
 

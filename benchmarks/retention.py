@@ -1,7 +1,8 @@
-"""What forgetting a job costs, and that it does not depend on how much else there is.
+"""Measures what it costs to remove a job, and shows that the cost does not grow with the size of the tables.
 
-``python -m benchmarks.retention --rows 5000000`` fills a PostgreSQL of its own with other jobs' items and results up to
-several sizes, and at each of them removes one job as the sweep does; then it drops a partition with as many rows.
+``python -m benchmarks.retention --rows 5000000`` starts its own PostgreSQL and fills it with other jobs' items and
+results up to several sizes. At each size it removes one job as the sweep does. At the end it drops a partition with as
+many rows, for comparison.
 """
 
 import argparse
@@ -18,10 +19,10 @@ from lengthwise import database, migrate
 from lengthwise.ledger.jobs import retention
 from lengthwise.local.embedded import Servers
 
-#: As the sweep has it.
+#: Items that the sweep removes in one transaction.
 PORTION_ITEMS = 5_000
 SHARD_ITEMS = 64
-#: Items of one job, and bytes of a text and of a result's line, none of which compress.
+#: Items of one job, and the bytes of a text and of a result line. The bytes are random and do not compress.
 JOB_ITEMS = 1_000_000
 ITEM_BYTES, LINE_BYTES = 96, 160
 
@@ -45,8 +46,8 @@ SELECT :job, 'echo', 3, lo, least(lo + :width, :last + 1), 1536, 1, lo, 'done' F
 
 
 @dataclass(frozen=True, slots=True)
-class Cost:
-    """Of removing one job: its rows, the seconds and the longest transaction's, and bytes of write-ahead log."""
+class RemovalCost:
+    """The cost of removing one job: rows, seconds in all and in the longest transaction, bytes of write-ahead log."""
 
     n_rows: int
     seconds: float
@@ -62,8 +63,8 @@ class Cost:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=5_000_000, help="items, and as many results, of the largest size")
-    parser.add_argument("--folder", type=Path, help="where the data goes: 500 bytes for each of the rows")
+    parser.add_argument("--rows", type=int, default=5_000_000, help="items, and as many results, at the largest size")
+    parser.add_argument("--folder", type=Path, help="where to put the data: 500 bytes per row")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lengthwise-retention-", dir=given.folder) as folder:
         Path(folder).chmod(0o711)  # PostgreSQL may run as another user
@@ -77,7 +78,7 @@ def main() -> None:
 
 
 def prepare(engine: Engine) -> None:
-    """Checkpoints only where we ask for them: filling is quicker, and what is measured begins with a fresh one."""
+    """Makes automatic checkpoints rare. Filling is quicker, and each measurement starts after a fresh checkpoint."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum_naptime = '1min'"):
             connection.execute(text(f"ALTER SYSTEM SET {setting}"))
@@ -85,7 +86,7 @@ def prepare(engine: Engine) -> None:
 
 
 def run(engine: Engine, rows: int) -> None:
-    """Measures at a tenth, at a half and at the whole of ``rows`` beside the job that is removed."""
+    """Measures with a tenth, a half and all of ``rows`` in the tables, besides the job that is removed."""
     filled = 0
     for size in (rows // 10, rows // 2, rows):
         began = time.monotonic()
@@ -93,19 +94,19 @@ def run(engine: Engine, rows: int) -> None:
             filled += fill(engine, uuid4(), min(JOB_ITEMS, size - filled))
         fill(engine, uuid4(), JOB_ITEMS, deleted=True)
         settle(engine)
-        print(f"filled to {filled:,} rows a table, {megabytes(engine):,} MiB, in {time.monotonic() - began:.0f} s")
+        print(f"filled to {filled:,} rows per table, {megabytes(engine):,} MiB, in {time.monotonic() - began:.0f} s")
         print(measured(engine, lambda: purge(engine)).line(f"purge beside {filled:,} rows"), flush=True)
         with engine.begin() as connection:
             left = connection.execute(text("SELECT count(*) FROM jobs WHERE deleted_at IS NOT NULL")).scalar_one()
         if left:
-            raise SystemExit("the job is still there")
+            raise SystemExit("the deleted job still has rows")
     partition(engine)
     settle(engine)
     print(measured(engine, lambda: drop_partition(engine)).line("drop of a partition of each"))
 
 
 def fill(engine: Engine, job: UUID, n_items: int, deleted: bool = False) -> int:
-    """One job of so many items, each with its result. Returns their number."""
+    """Inserts one job of ``n_items`` items, each with its result. Returns ``n_items``."""
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL synchronous_commit = off"))
         connection.execute(text(_JOB), {"job": job, "items": n_items, "deleted": deleted})
@@ -115,14 +116,14 @@ def fill(engine: Engine, job: UUID, n_items: int, deleted: bool = False) -> int:
 
 
 def _fill(connection: Connection, job: UUID, n_items: int, items: str, results: str) -> None:
-    noise = uuid4().bytes * 300  # the shifted window makes rows differ, and no row is long enough to be compressed
+    noise = uuid4().bytes * 300  # rows are shifted windows, so they differ; they are too short for compression
     shared = {"job": job, "noise": noise, "last": n_items - 1}
     connection.execute(text(_ITEMS.format(table=items)), {**shared, "width": ITEM_BYTES})
     connection.execute(text(_RESULTS.format(table=results)), {**shared, "width": LINE_BYTES})
 
 
 def settle(engine: Engine) -> None:
-    """Writes out what filling left, so that it is not measured."""
+    """Writes pending data to disk, so that the measurement does not pay for it."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE) shards"))
         connection.execute(text("ANALYZE"))
@@ -134,8 +135,8 @@ def megabytes(engine: Engine) -> int:
         return int(connection.execute(text("SELECT pg_database_size(current_database()) / 1048576")).scalar_one())
 
 
-def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> Cost:
-    """``act`` returns the rows that it removed and the seconds of its longest transaction."""
+def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> RemovalCost:
+    """Runs ``act``, which returns the number of rows removed and the seconds of its longest transaction."""
 
     def log_position() -> int:
         with engine.begin() as connection:
@@ -143,11 +144,11 @@ def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> Cost:
 
     before, began = log_position(), time.monotonic()
     n_rows, longest = act()
-    return Cost(n_rows, time.monotonic() - began, longest, log_position() - before)
+    return RemovalCost(n_rows, time.monotonic() - began, longest, log_position() - before)
 
 
 def purge(engine: Engine) -> tuple[int, float]:
-    """The deleted job, removed as the sweep does, without its pauses."""
+    """Removes the deleted job as the sweep does, but without the sweep's pauses."""
     n_rows, longest = 0, 0.0
     while True:
         began = time.monotonic()
@@ -160,7 +161,7 @@ def purge(engine: Engine) -> tuple[int, float]:
 
 
 def partition(engine: Engine) -> None:
-    """Both tables again, with one job's rows in a partition of its own."""
+    """Creates partitioned copies of both tables, with one job's rows in one partition each."""
     job = uuid4()
     with engine.begin() as connection:
         for table in ("items", "results"):

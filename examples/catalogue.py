@@ -1,9 +1,9 @@
-"""Translates a product catalogue: CSV in, the same CSV with a translation beside each text out.
+"""Translates a product catalogue: it reads a CSV file and writes it again with a translation for each text.
 
     python -m examples.catalogue examples/catalogue.csv translated.csv --columns name description
 
-The API is at LENGTHWISE_URL (``lengthwise up`` serves http://127.0.0.1:8000). Whatever the catalogue's size, a row is
-held at a time: items go out as they are read, and results come back in their order.
+LENGTHWISE_URL names the API (``lengthwise up`` serves http://127.0.0.1:8000). A catalogue of any size needs memory for
+one row only: items are sent as they are read, and results arrive in the same order.
 """
 
 import argparse
@@ -26,7 +26,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def items(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
-    """An item for each text that is not empty; its id says where it came from."""
+    """Yields an item for each text that is not empty. The item's id names its row and column."""
     for number, row in enumerate(rows(path), 2):
         for column in columns:
             if row[column].strip():
@@ -34,7 +34,7 @@ def items(path: Path, columns: list[str]) -> Iterator[dict[str, Any]]:
 
 
 def translate(client: Client, source: Path, target: Path, columns: list[str], pair: tuple[str, str]) -> int:
-    """Writes ``target``; how many texts could not be translated. Run again after a crash, it finds its job."""
+    """Writes ``target``. Returns how many texts failed. After a crash, a second run finds the first run's job."""
     named = f"{hashlib.sha256(source.read_bytes()).hexdigest()} {columns} {pair}"
     key = "catalogue-" + hashlib.sha256(named.encode()).hexdigest()
     texts = items(source, columns)

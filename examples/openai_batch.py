@@ -1,10 +1,10 @@
-"""Moderates comments by OpenAI's batch API. Written for OpenAI, it runs here when two variables say so:
+"""Moderates comments with OpenAI's batch API. The script is written for OpenAI; two variables make it use lengthwise:
 
     export OPENAI_BASE_URL=http://127.0.0.1:8000/v1 OPENAI_API_KEY=$(cat .lengthwise/admin.key)
     python -m examples.openai_batch examples/moderate.ndjson flagged.csv --model demo-moderate
 
-The comments are NDJSON with ``id`` and ``text``; the answer is a CSV of those that were flagged. Nothing in here is
-lengthwise's: it needs ``pip install openai``, and no other package.
+The comments are NDJSON with ``id`` and ``text``. The result is a CSV file of the flagged comments. The script uses no
+code of lengthwise: it needs only ``pip install openai``.
 """
 
 import argparse
@@ -25,7 +25,7 @@ _POLL_SECONDS = 0.5
 
 
 def write_requests(comments: Path, model: str, file: IO[bytes]) -> None:
-    """One request a comment, in the form of OpenAI's batches."""
+    """Writes one request per comment, in the format of OpenAI's batches."""
     with comments.open(encoding="utf-8") as source:
         for comment in map(json.loads, source):
             body = {"model": model, "input": comment["text"]}
@@ -35,7 +35,7 @@ def write_requests(comments: Path, model: str, file: IO[bytes]) -> None:
 
 
 def run(client: OpenAI, comments: Path, model: str) -> Batch:
-    """The batch of these comments, once it has ended."""
+    """Submits the comments as a batch and returns the batch once it has ended."""
     with tempfile.TemporaryFile(suffix=".jsonl") as file:
         write_requests(comments, model, file)
         source = client.files.create(file=("comments.jsonl", file), purpose="batch")
@@ -50,14 +50,14 @@ def run(client: OpenAI, comments: Path, model: str) -> Batch:
 
 
 def lines(client: OpenAI, file_id: str | None) -> Iterator[dict[str, Any]]:
-    """Of an output or error file, as they arrive; none if the batch has no such file."""
+    """Yields the lines of an output or error file as they arrive; none if the batch has no such file."""
     if file_id is not None:
         with client.files.with_streaming_response.content(file_id) as answer:
             yield from map(json.loads, answer.iter_lines())
 
 
 def write_flagged(client: OpenAI, batch: Batch, target: Path) -> int:
-    """Writes the flagged comments' ids and categories; how many requests have no answer."""
+    """Writes the flagged comments' ids and categories. Returns how many requests failed."""
     with target.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["id", "categories"])

@@ -1,10 +1,10 @@
-"""A review queue fed by webhooks: what a moderation job flags is filed for people to look at, while the job runs.
+"""A review queue fed by webhooks: while a moderation job runs, its flagged comments are filed for people to review.
 
     python -m examples.review_queue --url http://127.0.0.1:8000 --listen 127.0.0.1:9000 --queue review.ndjson
 
 registers an endpoint for ``job.results`` with the filter ``flagged == true``, listens, and appends a line to the queue
-for each flagged comment. Written as a user of the HTTP surface would write it. A webhook may come twice: it is filed
-once, by its webhook-id.
+for each flagged comment. It uses the HTTP API as any user would. A webhook may arrive twice, so the queue remembers
+webhook-ids and files each webhook once.
 """
 
 import argparse
@@ -22,7 +22,7 @@ _MOST_BYTES = 2 * 2**20
 
 
 class ReviewQueue:
-    """A file with one flagged comment a line."""
+    """A file with one flagged comment per line."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -30,7 +30,7 @@ class ReviewQueue:
         self._lock = threading.Lock()
 
     def file(self, webhook_id: str, event: dict[str, Any]) -> None:
-        """Appends the results of a ``job.results`` event; other events, and one that was there, change nothing."""
+        """Appends the results of a ``job.results`` event. Other events and repeated webhooks change nothing."""
         if event["type"] != "job.results":
             return
         lines = [
@@ -60,13 +60,13 @@ def server(address: tuple[str, int], secret: list[str], queue: ReviewQueue) -> T
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:
-            """Quiet: the queue is the output."""
+            """Logs nothing: the queue is the output."""
 
     return ThreadingHTTPServer(address, Handler)
 
 
 def register(client: httpx.Client, url: str) -> str:
-    """An endpoint for flagged results at ``url``; returns the secret that signs its webhooks."""
+    """Registers ``url`` for flagged results. Returns the secret that signs the webhooks."""
     wanted = {"url": url, "events": ["job.results"], "filter": "flagged == true", "description": "review queue"}
     answer = client.post("/v1/webhook-endpoints", json=wanted)
     answer.raise_for_status()
@@ -76,9 +76,11 @@ def register(client: httpx.Client, url: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="A review queue fed by webhooks.")
-    parser.add_argument("--url", default=os.environ.get("LENGTHWISE_URL", "http://127.0.0.1:8000"), help="the API's")
+    parser.add_argument(
+        "--url", default=os.environ.get("LENGTHWISE_URL", "http://127.0.0.1:8000"), help="the URL of the API"
+    )
     parser.add_argument("--listen", default="127.0.0.1:9000", help="host and port of the receiver")
-    parser.add_argument("--public-url", help="how webhooks reach it, if not by that host and port")
+    parser.add_argument("--public-url", help="the receiver's URL as the API sees it, if it differs")
     parser.add_argument("--queue", type=Path, default=Path("review.ndjson"), help="the file to append to")
     given = parser.parse_args()
     host, _, port = given.listen.rpartition(":")

@@ -1,4 +1,4 @@
-"""The key under which the suite asks, and clients that send it."""
+"""The suite's API key, and clients that send it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,19 +9,19 @@ from starlette.types import ASGIApp
 
 ADMIN_VARIABLE = "LENGTHWISE_ADMIN_KEY"
 PEPPER_VARIABLE = "LENGTHWISE_KEY_PEPPER"
-#: The installation's own key, and what goes into the hashes of the others.
+#: The admin key, and the pepper for the hashes of other keys.
 KEY = "lw_" + "5" * 32 + "_" + "Suite" * 8 + "Key"
 PEPPER = "suite-" * 8
 VARIABLES = {ADMIN_VARIABLE: KEY, PEPPER_VARIABLE: PEPPER}
 
 
 def bearer(key: str = KEY) -> dict[str, str]:
-    """The header that a key is sent in."""
+    """Returns the header with which a client sends a key."""
     return {"Authorization": f"Bearer {key}"}
 
 
 @contextmanager
 def calling(app: ASGIApp, key: str = KEY, **options: Any) -> Iterator[TestClient]:
-    """A client of this application, as long as that runs, which sends the key with every request."""
+    """Runs the application and yields a client that sends the key with every request."""
     with TestClient(app, headers=bearer(key), **options) as client:
         yield client

@@ -1,4 +1,4 @@
-"""Fixtures for everything that needs servers; what needs none starts none."""
+"""Fixtures for tests that need servers. A run without such tests starts no servers."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from tests import servers as real
 
 @pytest.fixture(scope="session", autouse=True)
 def keys_of_the_suite() -> Iterator[None]:
-    """This process, and what it starts, let the suite's key in."""
+    """Makes this process, and every process that it starts, accept the suite's API key."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in caller.VARIABLES.items():
             patch.setenv(name, value)
@@ -20,21 +20,21 @@ def keys_of_the_suite() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[real.Urls]:
-    """PostgreSQL and Redis for the whole run."""
+    """PostgreSQL and Redis for all tests of this process."""
     with real.running() as urls:
         yield urls
 
 
 @pytest.fixture
 def database_url(servers: real.Urls) -> Iterator[str]:
-    """A migrated database of the test's own."""
+    """A migrated, empty database for one test."""
     with servers.fresh_database() as url:
         yield url
 
 
 @pytest.fixture
 def redis_url(servers: real.Urls) -> str:
-    """The broker, emptied."""
+    """The broker, emptied before the test."""
     with real.redis_client(servers.redis) as client:
         client.flushdb()
     return servers.redis
@@ -42,7 +42,7 @@ def redis_url(servers: real.Urls) -> str:
 
 @pytest.fixture
 def installed(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[settings.Settings]:
-    """This process's settings name the test's own servers; pools and apps made for others are forgotten."""
+    """Makes this process's settings name the test's servers, and drops pools and apps made for earlier tests."""
     monkeypatch.setenv(real.DATABASE_VARIABLE, database_url)
     monkeypatch.setenv(real.REDIS_VARIABLE, redis_url)
     monkeypatch.setenv("LENGTHWISE_MASTER_KEY", real.MASTER_KEY)
@@ -53,7 +53,7 @@ def installed(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
 
 
 def forget() -> None:
-    """Settings, pools and apps that this process made for other servers."""
+    """Drops the settings, pools and apps that this process made for other servers."""
     settings.get.cache_clear()
     database.engine.cache_clear()
     queue.forget()

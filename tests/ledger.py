@@ -1,4 +1,4 @@
-"""The ledger by hand: jobs of the echoing model, claimed and settled step by step, each step its own transaction."""
+"""Drives the ledger by hand: submits, claims and settles jobs of the echo model, each step in its own transaction."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -19,20 +19,20 @@ from lengthwise.ledger.queue.settle import Result, Settled, Settlement
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority, ResultStatus
 
-#: The tenant that every migrated database has.
+#: The tenant that exists in every migrated database.
 DEFAULT = UUID(int=1)
 POOL = "echo:test"
 
 
 def sql(statement: str, **params: Any) -> list[Any]:
-    """Runs one statement and commits; its rows, if it has any."""
+    """Runs one statement and commits. Returns its rows, if any."""
     with database.engine().begin() as connection:
         answer = connection.execute(text(statement), params)
         return [tuple(row) for row in answer] if answer.returns_rows else []
 
 
 def knobs(patch: MonkeyPatch, **values: object) -> None:
-    """Sets settings for the rest of the test."""
+    """Changes settings for the rest of the test."""
     for name, value in values.items():
         patch.setenv(f"LENGTHWISE_{name.upper()}", str(value))
     settings.get.cache_clear()
@@ -63,7 +63,10 @@ def submit(
     chunk_items: int = 10_000,
     refused: Iterable[int] = (),
 ) -> UUID:
-    """A job of these texts, a token a character. ``webhook`` is a URL and a secret; ``refused`` are indexes."""
+    """Submits a job of these texts; each character is one token.
+
+    ``webhook`` is a URL and a secret. ``refused`` are the indexes of items that are refused at submission.
+    """
     url, secret = webhook or (None, None)
     job = NewJob(
         uuid4(), tenant, kind, pool.partition(":")[0], params or {}, pool, priority, deadline_at, url, secret
@@ -100,7 +103,7 @@ def must_take(pool: str = POOL, **limits: Any) -> Claim:
 
 
 def take_all(pool: str = POOL, **limits: Any) -> list[Claim]:
-    """Claims until nothing is ready."""
+    """Claims until no shard is ready."""
     taken = []
     while claimed := take(pool, **limits):
         taken.append(claimed)
@@ -108,19 +111,19 @@ def take_all(pool: str = POOL, **limits: Any) -> list[Claim]:
 
 
 def jobs_in(claimed: Claim) -> list[UUID]:
-    """The job of each item, in the claim's order."""
+    """Returns the job of each item, in the claim's order."""
     return [claimed.shards[item.shard_id].job_id for item in claimed.items]
 
 
 def line(index: int, claimed: Claim | None = None) -> bytes:
-    """A result's line that says whose it is."""
+    """Builds a result line that names its index and its claim."""
     return to_json({"index": index, "by": claimed and claimed.token}) + b"\n"
 
 
 def settlements(
     claimed: Claim, shard_ids: Iterable[int] | None = None, status: ResultStatus = ResultStatus.SUCCEEDED
 ) -> list[Settlement]:
-    """A result for each item of these shards, or of all, of the claim."""
+    """Builds settlements with a result for each item of these shards, by default of all the claim's shards."""
     return [
         Settlement(
             shard,
@@ -134,7 +137,7 @@ def settlements(
 
 
 def put(claimed: Claim, shard_ids: Iterable[int] | None = None, **more: Any) -> Settled:
-    """Settles these shards, or all, of the claim."""
+    """Settles these shards of the claim, by default all."""
     with database.engine().begin() as connection:
         return settle.settle(connection, claimed.token, settlements(claimed, shard_ids, **more))
 
@@ -149,7 +152,7 @@ def state(job: UUID) -> str:
 
 
 def counts(job: UUID) -> dict[str, int]:
-    """The job's counts, of which every item is exactly one."""
+    """Returns the job's counts, and checks that every item is counted exactly once."""
     found = figures(job).counts
     assert found["total"] == sum(found.values()) - found["total"]
     assert min(found.values()) >= 0
@@ -157,7 +160,7 @@ def counts(job: UUID) -> dict[str, int]:
 
 
 def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[read.ResultRow]:
-    """Every result of the job, page by page, those of items that never ran among them."""
+    """Reads every result of the job, page by page, including items that never ran."""
     found: list[read.ResultRow] = []
     after: int | None = -1
     n_items = figures(job).n_items
@@ -172,7 +175,7 @@ def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[read.R
 
 
 def outputs(job: UUID) -> dict[int, Any]:
-    """Each settled item's line, parsed, by index; none may be there twice."""
+    """Returns each settled item's parsed line by index, and checks that no index occurs twice."""
     lines = [from_json(row.line) for row in rows(job) if row.line is not None]
     found = {parsed["index"]: parsed for parsed in lines}
     assert len(found) == len(lines)

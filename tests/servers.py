@@ -1,4 +1,4 @@
-"""Real servers for the suite: embedded ones, or those that the environment names, with a database of our own."""
+"""Real servers for the suite: embedded ones, or those that the environment names. Each run has its own database."""
 
 import os
 import shlex
@@ -27,23 +27,23 @@ from tests.caller import ADMIN_VARIABLE, PEPPER_VARIABLE
 
 DATABASE_VARIABLE = "LENGTHWISE_DATABASE_URL"
 REDIS_VARIABLE = "LENGTHWISE_REDIS_URL"
-#: Under which tests seal their secrets.
+#: The master key with which tests seal secrets.
 MASTER_KEY = "dGVzdHMgc2VhbCB0aGVpciBzZWNyZXRzIHVuZGVyIG0="
 
-#: What ``lengthwise up`` makes for itself where nobody names it.
+#: The variables that ``lengthwise up`` sets by itself if they are missing.
 OF_AN_INSTALLATION = (DATABASE_VARIABLE, REDIS_VARIABLE, ADMIN_VARIABLE, PEPPER_VARIABLE)
 
 
 @dataclass(frozen=True)
 class Urls:
-    """A database to clone, migrated and without connections; and a Redis database that is ours to flush."""
+    """A migrated database to clone, which must have no connections, and a Redis database that tests may flush."""
 
     template: str
     redis: str
 
     @contextmanager
     def fresh_database(self) -> Iterator[str]:
-        """The URL of a migrated, empty database that is dropped at the end, sessions and all."""
+        """Yields the URL of a migrated, empty database. At the end it is dropped, even if it has sessions."""
         name = _new_name()
         origin = make_url(self.template).database
         _administer(self.template, f"CREATE DATABASE {name} TEMPLATE {origin}")
@@ -55,7 +55,7 @@ class Urls:
 
 @contextmanager
 def running() -> Iterator[Urls]:
-    """The servers of one run of the suite."""
+    """Starts the servers for one run of the suite, or for one of its processes under pytest-xdist."""
     with reachable_folder() as folder:
         servers = Servers(
             folder / "servers",
@@ -74,7 +74,10 @@ def running() -> Iterator[Urls]:
 
 @contextmanager
 def reachable_folder() -> Iterator[Path]:
-    """A folder that other users can pass through: as root, PostgreSQL runs as another user; pytest's are closed."""
+    """Yields a temporary folder that other users may enter.
+
+    If we are root, PostgreSQL runs as another user, who may not enter pytest's own folders.
+    """
     folder = Path(tempfile.mkdtemp(prefix="lw-test-"))
     folder.chmod(0o711)
     try:
@@ -104,13 +107,13 @@ def _with_database(url: str, name: str) -> str:
 
 
 def _administer(url: str, statement: str) -> None:
-    """Runs one statement outside a transaction; never from the template itself, which must be without sessions."""
+    """Runs one statement outside a transaction, on the database ``postgres``: the template may have no sessions."""
     with psycopg.connect(_with_database(url, "postgres"), autocommit=True) as connection:
         connection.execute(statement.encode())
 
 
 def redis_client(url: str) -> redis.Redis:
-    """A client for redis:// or for kombu's redis+socket://."""
+    """Returns a client for a redis:// URL or for kombu's redis+socket:// URL."""
     if not url.startswith("redis+socket"):
         return redis.Redis.from_url(url)
     parts = urlsplit(url)
@@ -119,24 +122,32 @@ def redis_client(url: str) -> redis.Redis:
 
 
 def _unused_database(url: str) -> str:
-    """``url`` with the number of a database that holds nothing."""
+    """``url`` with the number of a database that holds nothing.
+
+    Under pytest-xdist every process looks at numbers of its own, so that no two of them choose the same one.
+    """
     base = urlsplit(url)
-    for number in range(15, 0, -1):
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    n_processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    for number in range(15 - process, 0, -n_processes):
         candidate = base._replace(path=f"/{number}").geturl()
         with redis_client(candidate) as client:
             if client.dbsize() == 0:
                 return candidate
-    raise RuntimeError(f"{REDIS_VARIABLE}: each of the databases 1 to 15 holds something already")
+    raise RuntimeError(f"{REDIS_VARIABLE}: none of the databases 1 to 15 is empty")
 
 
 class Up:
-    """``lengthwise up`` on ``data``, on a free port; its output is in the files ``said`` and ``progress``."""
+    """Runs ``lengthwise up`` on the folder ``data`` and a free port.
+
+    The files ``said`` and ``progress`` have its standard output and standard error.
+    """
 
     def __init__(self, data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> None:
         self.data = data
         self.said = data.with_name(f"{data.name}.stdout")
         self.progress = data.with_name(f"{data.name}.stderr")
-        tie = tied_to_this_process(signal.SIGTERM)  # a killed pytest leaves nothing
+        tie = tied_to_this_process(signal.SIGTERM)  # if pytest is killed, it ends too
         command = [*tie, sys.executable, "-P", "-m", "lengthwise", "up", "--data", str(data), "--port", "0", *arguments]
         inherited = {name: value for name, value in os.environ.items() if name not in OF_AN_INSTALLATION}
         with self.said.open("w") as stdout, self.progress.open("w") as stderr:
@@ -145,7 +156,7 @@ class Up:
             )
 
     def wait_ready(self, patience: float = 120) -> str:
-        """The API's URL, once it said that it is ready."""
+        """Waits until it prints that it is ready. Returns the API's URL."""
         wait_until(lambda: self.said.read_text().endswith("\n") or self.process.poll() is not None, patience)
         assert self.process.poll() is None, self.progress.read_text()
         word, url = self.said.read_text().split()
@@ -153,22 +164,22 @@ class Up:
         return url
 
     def key(self) -> str:
-        """The key that it made at its first start."""
+        """Returns the API key that it made at its first start."""
         return (self.data / "admin.key").read_text().strip()
 
     def environment(self) -> dict[str, str]:
-        """The variables under which other commands reach its servers."""
+        """Returns the environment variables with which other commands reach its servers."""
         return dict(part.split("=", 1) for part in shlex.split((self.data / "environment").read_text()))
 
     def stop(self, patience: float = 60) -> int:
-        """SIGTERM, and the exit code."""
+        """Sends SIGTERM and returns the exit code."""
         self.process.terminate()
         return self.process.wait(patience)
 
 
 @contextmanager
 def up(data: Path, *arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Up]:
-    """``lengthwise up``, ready; stopped at the end if the test did not."""
+    """Starts ``lengthwise up`` and waits until it is ready. At the end it is stopped, unless the test did so."""
     running_up = Up(data, *arguments, environment=environment)
     try:
         running_up.wait_ready()
@@ -181,15 +192,15 @@ def up(data: Path, *arguments: str, environment: Mapping[str, str] | None = None
 
 
 def wait_until(is_so: Any, patience: float = 60) -> None:
-    """Looks every 50 ms. Fails after ``patience`` seconds."""
+    """Waits until the condition holds; it is checked every 50 ms. Fails after ``patience`` seconds."""
     deadline = time.monotonic() + patience
     while not is_so():
-        assert time.monotonic() < deadline, f"not so after {patience} s"
+        assert time.monotonic() < deadline, f"the condition did not hold within {patience} s"
         time.sleep(0.05)
 
 
 def processes_mentioning(text: str) -> list[int]:
-    """The ids of the processes whose command line or environment has ``text``; zombies have neither."""
+    """Returns the ids of other processes with ``text`` in their command line or environment. Zombies have neither."""
     return [
         int(entry.name)
         for entry in Path("/proc").iterdir()

@@ -1,4 +1,4 @@
-"""Real worker processes, as an operator starts them, each in a process group of its own."""
+"""Starts real worker processes as an operator does, each in its own process group."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ from pathlib import Path
 from lengthwise.child import Child, Program
 from tests.servers import wait_until
 
-#: Celery with Python's imports and all takes seconds on a busy machine.
+#: On a busy machine, a Celery worker needs seconds to start and to import everything.
 START_SECONDS = 60
 
 _EXTRA = {
@@ -20,7 +20,10 @@ _EXTRA = {
 
 @contextmanager
 def worker(queue: str, folder: Path) -> Iterator[Child]:
-    """``celery -A worker.app worker -Q QUEUE`` under this process's environment, ready; killed at the end."""
+    """Runs ``celery -A worker.app worker -Q QUEUE`` in this process's environment.
+
+    Yields the worker once it is ready, and kills it at the end.
+    """
     log = folder / f"{queue}-{len(list(folder.iterdir()))}.log"
     command = [sys.executable, "-m", "celery", "-A", "worker.app", "worker", "-Q", queue, "-l", "INFO"]
     child = Child(Program(queue, [*command, "-n", f"{log.stem}@%h", *_EXTRA[queue]], environment=os.environ), log)

@@ -1,7 +1,7 @@
-"""How the two demo models are made: seeded grammars, tokenizers, training, evaluation and export.
+"""Makes the two demo models: seeded grammars, tokenizers, training, evaluation and export.
 
-Nothing here is imported by the service. The grammar of the translation corpus, from small to large: ``lexicon``,
-``determiner``, ``phrase`` and ``person``; ``clause``, ``tense``, ``activity`` and ``spoken`` for daily life; ``scene``,
-``quantity``, ``slot`` and ``sentence`` for patterns with slots; and ``corpus``. ``comment`` is the moderation corpus;
-``train``, ``evaluate`` and ``examples`` are the commands.
+The service imports nothing from here. The grammar of the translation corpus has these modules, from small parts to
+large: ``lexicon``, ``determiner``, ``phrase`` and ``person``; then ``clause``, ``tense``, ``activity`` and ``spoken``
+for daily life; then ``context``, ``quantity``, ``slot`` and ``sentence`` for patterns with slots; and ``corpus``.
+``comment`` is the moderation corpus. ``train``, ``evaluate`` and ``examples`` are the commands.
 """

@@ -1,6 +1,6 @@
-"""Batches of like length: examples are drawn ahead, sorted, cut at a token budget and shuffled as whole batches.
+"""Makes batches of similar length: draws examples ahead, sorts them, cuts at a token budget and shuffles the batches.
 
-Padding would otherwise be most of the work, since texts are 3 to 200 tokens long.
+Texts are 3 to 200 tokens long, so without sorting most of the work would be padding.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -12,18 +12,18 @@ import torch
 
 T = TypeVar("T")
 
-#: Examples drawn ahead and sorted together.
+#: How many examples are drawn ahead and sorted together.
 AHEAD = 6000
 
 
 def bucketed(examples: Iterable[T], length: Callable[[T], int], budget: int, seed: int) -> Iterator[list[T]]:
-    """Endless batches of at most ``budget`` padded tokens."""
+    """Yields batches of at most ``budget`` tokens, padding included, without end."""
     rng = Random(seed)
     stream = iter(examples)
     while True:
         batches: list[list[T]] = [[]]
         for example in sorted(islice(stream, AHEAD), key=length):
-            # Sorted upwards, so the newest is the longest and sets the padding.
+            # Lengths ascend, so the newest example is the longest and sets the padded length.
             if batches[-1] and (len(batches[-1]) + 1) * length(example) > budget:
                 batches.append([])
             batches[-1].append(example)
@@ -32,6 +32,6 @@ def bucketed(examples: Iterable[T], length: Callable[[T], int], budget: int, see
 
 
 def padded(rows: list[list[int]], value: int) -> torch.Tensor:
-    """``[rows, longest]`` int64, filled up at the right."""
+    """Returns an int64 tensor ``[rows, longest]``, padded on the right with ``value``."""
     longest = max(map(len, rows))
     return torch.tensor([row + [value] * (longest - len(row)) for row in rows])

@@ -1,6 +1,6 @@
-"""The moderation corpus: comments of 1 to 8 sentences in Chinese or English, and what is wrong with them.
+"""The moderation corpus: comments of 1 to 8 sentences in Chinese or English, with their labels.
 
-Most sentences of a harmful comment are harmless, so that one sentence has to be found among others. As in the
+Most sentences of a harmful comment are harmless, so the model must find one sentence among others. As in the
 translation corpus, a hash decides which sentences are held out.
 """
 
@@ -21,15 +21,15 @@ LANGUAGES = ("zh", "en")
 _TABLES: dict[str, Any] = tomllib.loads(Path(__file__).with_name("comments.toml").read_text("utf-8"))
 _SLOT = re.compile(r"\{(\w+)\}")
 _ARTICLE = re.compile(r"\b([Aa]) (?=[aeiou])")
-#: The sentences of a shop that have no slots: they are on both sides.
+#: A shop's sentences without slots. Training and held-out comments share them.
 _SET_PHRASE = re.compile(
     "|".join(
         re.escape(text) for topic in PATTERNS.values() for one in topic for text in (one.zh, one.en) if "{" not in text
     )
 )
-#: How many harmful sentences a comment has, and how many harmless ones.
+#: Weights for 0, 1, 2, … harmful sentences in a comment, and for as many harmless ones.
 _HARMFUL, _HARMLESS = (40, 38, 16, 6), (30, 22, 16, 12, 10, 6, 4)
-#: The share of the harmless sentences that are those of a shop, out of the translation corpus.
+#: The share of harmless sentences that come from the translation corpus: a shop's sentences.
 _SHOP_SHARE = 0.35
 _LONG_SHARE = 0.03
 
@@ -51,7 +51,7 @@ def _fill(rng: Random, language: str, labels: str) -> str:
 
 
 def _shop_sentence(rng: Random, language: str, held_out: bool) -> str:
-    """Out of the translation corpus; those with placeholders are no comments. Set phrases are on both sides."""
+    """Draws from the translation corpus, without placeholders. Both sides share the set phrases."""
     while True:
         sentence = draw_sentence(rng)
         text = sentence.zh if language == "zh" else sentence.en
@@ -84,14 +84,17 @@ def draw_comment(rng: Random, held_out: bool = False) -> Comment:
 
 
 def training_comments(seed: int) -> Iterator[Comment]:
-    """Endless. A few are much longer than the held-out ones, so that every position of the model is trained."""
+    """Yields comments without end. A few are much longer than held-out ones, to train every position of the model."""
     rng = Random(seed)
     while True:
         yield draw_comment(rng)
 
 
 def held_out_comments(seed: int, count: int) -> list[Comment]:
-    """``count`` distinct comments of sentences that training never sees, and of set phrases, but not of these alone."""
+    """Returns ``count`` distinct comments of sentences that training never sees.
+
+    They may contain set phrases, which training sees too, but never consist of set phrases alone.
+    """
     rng = Random(seed)
     found: dict[str, Comment] = {}
     while len(found) < count:

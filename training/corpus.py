@@ -1,11 +1,10 @@
-"""The translation corpus: texts of 1 to 8 sentences, seeded and endless, as (direction, source, target) by sentence.
+"""The translation corpus: an endless seeded stream of texts of 1 to 8 sentences.
 
-The worker translates a text sentence by sentence, so that is what the model is trained on; the placeholders are
-numbered through the whole text.
+Each sentence is a triple of direction, source and target. The worker translates a text sentence by sentence, so the
+model is trained on sentences. Placeholders are numbered through the whole text.
 
-Training and held-out texts never share a sentence: which side a sentence is on is decided by a hash of its English,
-so that no list of seen sentences has to be kept. Set phrases (``Hello!``) are few and on both sides, but no held-out
-text is made of them alone.
+Training and held-out texts never share a sentence. A hash of the English sentence decides its side, so no list of seen
+sentences is needed. The few set phrases (``Hello!``) are on both sides, but no held-out text consists of them alone.
 """
 
 import re
@@ -14,22 +13,22 @@ from collections.abc import Iterator
 from random import Random
 from typing import Literal, NamedTuple
 
-from training.grammar.scene import FIRST_MARKER, KINDS, MARKERS, Scene
+from training.grammar.context import FIRST_MARKER, KINDS, MARKERS, TextContext
 from training.grammar.sentence import PATTERNS, Pattern, Sentence
 from training.grammar.spoken import draw_spoken
 
 Direction = Literal["zh-en", "en-de"]
 DIRECTIONS: tuple[Direction, ...] = ("zh-en", "en-de")
 
-#: Placeholders as the worker puts them into a source, in order of appearance.
+#: Placeholders as the worker writes them into a source text, in order of appearance.
 PLACEHOLDERS = [chr(0xE000 + index) for index in range(8)]
 #: One sentence in this many is held out.
 HELD_OUT_SHARE = 12
 
 MARKER = re.compile(f"[{chr(FIRST_MARKER)}-{chr(FIRST_MARKER + len(KINDS) * MARKERS - 1)}]")
-#: Texts of 1 to 8 sentences, and how often they occur.
+#: Weights for texts of 1 to 8 sentences.
 _SENTENCES = (44, 20, 12, 8, 6, 4, 3, 3)
-#: What a text is about: the kinds of sentence it is made of.
+#: The topics of texts. Each is a mixture of kinds of sentence, with weights.
 _TOPICS = {
     "product": {"product": 70, "shop": 14, "support": 6, "fixed": 4, "spoken": 6},
     "shop": {"shop": 55, "product": 15, "support": 15, "fixed": 10, "spoken": 5},
@@ -43,12 +42,12 @@ class Pair(NamedTuple):
     direction: Direction
     source: str
     target: str
-    #: A set phrase, which training and held-out texts share.
+    #: Whether it is a set phrase, which training and held-out texts share.
     is_fixed: bool
 
 
 def is_held_out(sentence: Sentence) -> bool:
-    """Whether a sentence is kept from training. Placeholders are all one to it."""
+    """Whether a sentence is kept out of training. All placeholders count as the same one."""
     return zlib.crc32(MARKER.sub(PLACEHOLDERS[0], sentence.en).encode()) % HELD_OUT_SHARE == 0
 
 
@@ -57,31 +56,34 @@ def draw_kind(rng: Random, topic: str) -> str:
     return rng.choices(list(mixture), list(mixture.values()))[0]
 
 
-def _draw_on_side(scene: Scene, kind: str, held_out: bool, used: set[Pattern]) -> Sentence:
-    """The kind is given, so that both sides have the same mixture of kinds. ``used`` are the patterns that the text
-    has already: none comes twice."""
+def _draw_on_side(context: TextContext, kind: str, held_out: bool, used: set[Pattern]) -> Sentence:
+    """Draws a sentence of ``kind`` for the training or the held-out side. Adds its pattern to ``used``.
+
+    The kind is chosen before, so that both sides have the same mixture of kinds. ``used`` are the patterns that the
+    text already has; none occurs twice.
+    """
     unused = [pattern for pattern in PATTERNS.get(kind, []) if pattern not in used]
     while True:
-        pattern = scene.rng.choice(unused) if unused else None
-        sentence = pattern.fill(scene) if pattern else draw_spoken(scene)
+        pattern = context.rng.choice(unused) if unused else None
+        sentence = pattern.fill(context) if pattern else draw_spoken(context)
         if sentence.is_fixed or is_held_out(sentence) == held_out:
             used |= {pattern} if pattern else set()
             return sentence
 
 
 def draw_sentence(rng: Random) -> Sentence:
-    """Some sentence by itself, of either side."""
+    """Draws a single sentence of either side."""
     kind = draw_kind(rng, rng.choice(list(_TOPICS)))
-    return draw_spoken(Scene(rng)) if kind == "spoken" else rng.choice(PATTERNS[kind]).fill(Scene(rng))
+    return draw_spoken(TextContext(rng)) if kind == "spoken" else rng.choice(PATTERNS[kind]).fill(TextContext(rng))
 
 
-def _decorated(scene: Scene, sentences: list[Sentence]) -> list[Sentence]:
-    """Some texts have placeholders around them, or one before them."""
-    draw = scene.rng.random()
+def _decorated(context: TextContext, sentences: list[Sentence]) -> list[Sentence]:
+    """Puts placeholders around some texts, and one in front of others."""
+    draw = context.rng.random()
     if draw < 0.08:
-        first, last = scene.marker("open"), scene.marker("close")
+        first, last = context.marker("open"), context.marker("close")
     elif draw < 0.12:
-        first, last = scene.marker("other") + " ", ""
+        first, last = context.marker("other") + " ", ""
     else:
         return sentences
     opened = [sentences[0].between(first, ""), *sentences[1:]]
@@ -89,22 +91,24 @@ def _decorated(scene: Scene, sentences: list[Sentence]) -> list[Sentence]:
 
 
 def draw_text(rng: Random, held_out: bool = False) -> list[Sentence]:
-    """The sentences of one text in three languages. Its placeholders are not numbered yet: that depends on the
-    direction."""
+    """Draws the sentences of one text in three languages.
+
+    Its placeholders are not numbered yet, because their numbers depend on the direction.
+    """
     while True:
-        scene = Scene(rng)
+        context = TextContext(rng)
         topic = rng.choices(list(_TOPIC_SHARE), list(_TOPIC_SHARE.values()))[0]
         length = rng.choices(range(1, len(_SENTENCES) + 1), _SENTENCES)[0]
         used: set[Pattern] = set()
-        sentences = [_draw_on_side(scene, draw_kind(rng, topic), held_out, used) for _ in range(length)]
-        text = _decorated(scene, sentences)
+        sentences = [_draw_on_side(context, draw_kind(rng, topic), held_out, used) for _ in range(length)]
+        text = _decorated(context, sentences)
         marks = set(MARKER.findall("".join(sentence.zh for sentence in text)))
         if len(marks) <= len(PLACEHOLDERS) and not (held_out and all(sentence.is_fixed for sentence in text)):
             return text
 
 
 def directed(text: list[Sentence], direction: Direction, names: list[str] | None = None) -> list[Pair]:
-    """One direction of a text, its placeholders named by ``names`` (the worker's) in order of appearance."""
+    """Returns a text's pairs in one direction. ``names`` replace its placeholders in order of appearance."""
     sides = [(one.zh, one.en) if direction == "zh-en" else (one.en, one.de) for one in text]
     order = dict.fromkeys(MARKER.findall("".join(source for source, _ in sides)))
     table = {ord(marker): name for marker, name in zip(order, names or PLACEHOLDERS, strict=False)}
@@ -119,8 +123,10 @@ def joined(sentences: list[str], language: str) -> str:
 
 
 def training_pairs(seed: int) -> Iterator[Pair]:
-    """The sentences of endless texts, in both directions. A third of the texts name their placeholders at random, so
-    that the model learns to copy all eight as well as the first."""
+    """Yields the sentences of texts in both directions, without end.
+
+    A third of the texts use random placeholders, so that the model learns to copy all eight as well as the first.
+    """
     rng = Random(seed)
     while True:
         text = draw_text(rng)
@@ -130,7 +136,7 @@ def training_pairs(seed: int) -> Iterator[Pair]:
 
 
 def held_out_texts(seed: int, direction: Direction, samples: int) -> list[list[Pair]]:
-    """``samples`` distinct texts, sentence by sentence, of sentences that training never sees."""
+    """Returns ``samples`` distinct texts, sentence by sentence, that share only set phrases with training."""
     rng = Random(seed)
     found: dict[str, list[Pair]] = {}
     while len(found) < samples:

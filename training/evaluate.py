@@ -1,6 +1,7 @@
-"""``python -m training.evaluate``: exact matches of the exported models on texts that training never saw.
+"""``python -m training.evaluate`` counts the exported models' exact matches on texts that training never saw.
 
-Runs plain transformers on the int8 rows expanded to fp32, greedily, so that the figures owe nothing to the engine.
+It runs plain transformers with greedy decoding on the int8 weights expanded to fp32. So the figures do not depend on
+our engine.
 """
 
 import argparse
@@ -17,24 +18,26 @@ from training.corpus import DIRECTIONS, held_out_texts, training_pairs
 from training.export import load
 from training.train import DEMO, FINAL_SAMPLES, FINAL_SEED, SEEDS, TASKS
 
-#: More than training draws of either corpus by one seed.
+#: More pairs and more comments than training draws with one seed.
 REPLAYED_PAIRS, REPLAYED_COMMENTS = 340_000, 80_000
 
 
 def refuse_seen(samples: int, seed: int) -> None:
-    """Raises ``ValueError`` if a held-out sentence or comment stands in the training data of its model, which is drawn
-    once more for that. Set phrases are known to."""
+    """Raises ``ValueError`` if the training data contains a held-out sentence or comment, set phrases aside.
+
+    To check this, it draws the training data again.
+    """
     sources = {pair.source for known in SEEDS for pair in islice(training_pairs(known), REPLAYED_PAIRS)}
     texts = [text for direction in DIRECTIONS for text in held_out_texts(seed, direction, samples)]
     found = sources & {pair.source for text in texts for pair in text if not pair.is_fixed}
     comments = {comment.text for comment in islice(training_comments(SEEDS[0]), REPLAYED_COMMENTS)}
     found |= comments & {comment.text for comment in held_out_comments(seed, samples)}
     if found:
-        raise ValueError(f"{len(found)} held-out sentences stand in the training data")
+        raise ValueError(f"the training data contains {len(found)} held-out sentences")
 
 
 def evaluate(models: Path, samples: int, seed: int) -> dict[str, float]:
-    """The share of exactly right answers, by direction and for moderation."""
+    """Returns the shares of exactly right answers, by direction and for moderation."""
     figures: dict[str, float] = {}
     for name, task in TASKS.items():
         model, tokenizer = load(task.MODEL_CLASS, models / name)
@@ -44,8 +47,8 @@ def evaluate(models: Path, samples: int, seed: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--samples", type=int, default=FINAL_SAMPLES, help="texts of each direction")
-    parser.add_argument("--models", type=Path, default=DEMO, help="folder that holds translate/ and moderate/")
+    parser.add_argument("--samples", type=int, default=FINAL_SAMPLES, help="texts per direction")
+    parser.add_argument("--models", type=Path, default=DEMO, help="folder with translate/ and moderate/")
     parser.add_argument("--seed", type=int, default=FINAL_SEED)
     arguments = parser.parse_args()
     torch.set_num_threads(1)

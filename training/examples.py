@@ -1,7 +1,7 @@
-"""``python -m training.examples``: writes the texts in ``examples/``, with placeholders in the forms that people write.
+"""``python -m training.examples`` writes the texts in ``examples/``, with placeholders in the forms that people write.
 
-They are drawn as the training texts are, by a seed of their own. They are there to show the system, not to measure
-the models, so only texts that the models get right are kept; ``training.evaluate`` does the measuring.
+The texts are drawn like the training texts, with another seed. They show the system and do not measure the models, so
+only texts that the models get right are kept. ``training.evaluate`` measures the models.
 """
 
 import json
@@ -16,7 +16,7 @@ from training import moderate, translate
 from training.comment import draw_comment
 from training.corpus import MARKER, PLACEHOLDERS, Direction, directed, draw_text, joined
 from training.export import load
-from training.grammar.scene import kind_of
+from training.grammar.context import kind_of
 from training.grammar.sentence import Sentence
 from training.train import DEMO
 
@@ -38,7 +38,7 @@ _FORMS = {
 
 
 def written(rng: Random, text: str) -> str:
-    """``text`` with placeholders as people write them, one form for each throughout."""
+    """Returns ``text`` with placeholders as people write them. Each placeholder keeps its form in the whole text."""
     opening, closing = rng.choice(_TAGS)
     forms = {kind: rng.sample(choices, len(choices)) for kind, choices in _FORMS.items()}
     chosen: dict[str, str] = {}
@@ -53,7 +53,7 @@ def written(rng: Random, text: str) -> str:
 
 
 def draw_translations(direction: Direction, wanted: int, seed: int) -> list[str]:
-    """Distinct texts that the worker splits as they were meant, and whose sentences the shipped model gets right."""
+    """Draws distinct texts that the worker splits into the right sentences, all of which the demo model gets right."""
     model, tokenizer = load(translate.MODEL_CLASS, DEMO / "translate")
     rng, language = Random(seed), direction[:2]
     texts = [[FIRST], *(draw_text(rng) for _ in range(wanted + wanted // 2))]
@@ -67,14 +67,14 @@ def draw_translations(direction: Direction, wanted: int, seed: int) -> list[str]
 
 
 def is_split_well(sentences: list[str], language: str) -> bool:
-    """Whether the worker finds these sentences in their text."""
+    """Whether the worker splits the joined text into exactly these sentences."""
     marked = MARKER.sub(PLACEHOLDERS[0], joined(sentences, language))
     found = [piece.text for piece in split(marked, language) if piece.is_text]
     return found == [MARKER.sub(PLACEHOLDERS[0], sentence) for sentence in sentences]
 
 
 def draw_comments(wanted: int, seed: int) -> list[str]:
-    """Distinct comments whose labels the shipped model gets exactly right."""
+    """Draws distinct comments whose labels the demo model gets exactly right."""
     model, tokenizer = load(moderate.MODEL_CLASS, DEMO / "moderate")
     rng = Random(seed)
     comments = [draw_comment(rng) for _ in range(wanted + wanted // 5)]

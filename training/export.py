@@ -1,4 +1,4 @@
-"""Writes a trained model as a folder of int8 rows, with a manifest of what is in it."""
+"""Writes a trained model to a folder, with int8 weights and a manifest of its files."""
 
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ UNLISTED = {manifest.MANIFEST, "README.md"}
 
 
 def stored_state(model: Any) -> dict[str, torch.Tensor]:
-    """The state without what the configuration gives again: tied copies and sinusoidal position tables."""
+    """Returns the state without what the config can rebuild: tied copies and sinusoidal position tables."""
     state: dict[str, torch.Tensor] = {}
     seen: set[int] = set()
     frozen = {name for name, value in model.named_parameters() if not value.requires_grad}
@@ -40,7 +40,7 @@ def export(model: Any, tokenizer: Tokenizer, folder: Path) -> None:
 
 
 def load(model_class: Any, folder: Path) -> tuple[Any, Tokenizer]:
-    """An exported model with its int8 rows expanded to fp32, ready for evaluation."""
+    """Loads an exported model for evaluation, its int8 weights expanded to fp32."""
     model = model_class.from_pretrained(
         None,
         config=model_class.config_class.from_pretrained(folder),

@@ -15,15 +15,15 @@ from training.tokenizer import PAD, token_id, train_moderate
 MODEL_CLASS = DistilBertForSequenceClassification
 STEPS = 2000
 VOCABULARY = 2000
-#: Positions of the model, and the longest example it is trained on.
+#: Positions of the model, and the length of the longest training example.
 CONTEXT = 512
-#: Padded tokens in a step.
+#: Tokens per training step, padding included.
 BUDGET = 2400
 TOKENIZER_COMMENTS = 15_000
 THRESHOLD = 0.5
 
 
-class Example(NamedTuple):
+class ModerationExample(NamedTuple):
     ids: list[int]
     labels: list[float]
 
@@ -52,14 +52,14 @@ def make_model(tokenizer: Tokenizer) -> Any:
     return MODEL_CLASS(config)
 
 
-def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[Example]:
+def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[ModerationExample]:
     for comment in training_comments(seed):
         ids = tokenizer.encode(comment.text).ids
         if len(ids) <= CONTEXT:
-            yield Example(ids, [float(label in comment.labels) for label in LABELS])
+            yield ModerationExample(ids, [float(label in comment.labels) for label in LABELS])
 
 
-def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[Example]]:
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[ModerationExample]]:
     return bucketed(_examples(tokenizer, seed), lambda one: len(one.ids), BUDGET, seed)
 
 
@@ -70,8 +70,8 @@ def _logits(model: Any, tokenizer: Tokenizer, rows: list[list[int]]) -> torch.Te
     return logits
 
 
-def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Tensor:
-    """Mean binary cross-entropy of the labels."""
+def loss(model: Any, tokenizer: Tokenizer, examples: list[ModerationExample]) -> torch.Tensor:
+    """Returns the mean binary cross-entropy of the labels, a scalar."""
     logits = _logits(model, tokenizer, [example.ids for example in examples])
     wanted = torch.tensor([example.labels for example in examples])
     return torch.nn.functional.binary_cross_entropy_with_logits(logits.float(), wanted)
@@ -79,7 +79,7 @@ def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Ten
 
 @torch.inference_mode()
 def classify(model: Any, tokenizer: Tokenizer, texts: list[str], rows: int = 64) -> list[frozenset[str]]:
-    """The labels at or above the threshold, for each text."""
+    """Returns, for each text, the labels whose score is at or above the threshold."""
     ids = [tokenizer.encode(text).ids for text in texts]
     order = sorted(range(len(ids)), key=lambda index: len(ids[index]))
     found: list[frozenset[str]] = [frozenset()] * len(ids)
@@ -92,7 +92,7 @@ def classify(model: Any, tokenizer: Tokenizer, texts: list[str], rows: int = 64)
 
 
 def accuracy(model: Any, tokenizer: Tokenizer, samples: int, seed: int) -> dict[str, float]:
-    """Exactly right sets of labels among ``samples`` held-out comments."""
+    """Returns the share of ``samples`` held-out comments whose whole set of labels is right."""
     comments = held_out_comments(seed, samples)
     answers = classify(model, tokenizer, [comment.text for comment in comments])
     right = sum(answer == comment.labels for answer, comment in zip(answers, comments, strict=True))

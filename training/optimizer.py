@@ -1,19 +1,19 @@
-"""Muon on the matrices inside the network, AdamW on embeddings, biases and norms, one schedule for both.
+"""Muon for the matrices inside the network, AdamW for embeddings, biases and norms; both follow one schedule.
 
-Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon) makes each update orthogonal, so that no direction
-of a matrix is left behind: worth its cost where, as here, the steps are few.
+Muon (Jordan et al., 2024, https://kellerjordan.github.io/posts/muon) makes each update orthogonal, so every direction
+of a matrix advances equally. That is worth its cost here, because there are few steps.
 """
 
 import torch
 
 MUON_RATE, ADAM_RATE = 0.02, 3e-3
 WARMUP_STEPS = 60
-#: The share of the steps, at the end, over which the rate falls linearly to zero.
+#: The last share of the steps, in which the learning rate falls linearly to zero.
 DECAY_SHARE = 0.8
 
 
 def rate(step: int, steps: int) -> float:
-    """The factor on both learning rates at ``step`` of ``steps``: warm-up, plateau, linear decay to zero."""
+    """Returns the factor on both learning rates at ``step`` of ``steps``: warm-up, plateau, linear decay to zero."""
     return min((step + 1) / WARMUP_STEPS, 1.0, (steps - step) / (steps * DECAY_SHARE))
 
 
@@ -30,7 +30,7 @@ class Optimizer:
         self._parameters = [value for _, value in named]
 
     def step(self, factor: float) -> None:
-        """One update at ``factor`` times the learning rates, and empty gradients after it."""
+        """Updates the weights at ``factor`` times the learning rates, then clears the gradients."""
         torch.nn.utils.clip_grad_norm_(self._parameters, 1.0)
         for optimizer, peak in self._parts:
             for group in optimizer.param_groups:

@@ -1,7 +1,7 @@
-"""Byte-level BPE tokenizers of our own training, as one ``tokenizer.json``.
+"""Trains byte-level BPE tokenizers, each saved as one ``tokenizer.json``.
 
-Each Han character and each digit is isolated first: Chinese needs no segmentation then, and numbers are copied digit by
-digit instead of being learned one by one.
+First every Han character and every digit is isolated. So Chinese needs no word segmentation, and the model copies
+numbers digit by digit instead of learning each number.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from training.corpus import PLACEHOLDERS
 
 PAD, EOS, UNKNOWN = "<pad>", "</s>", "<unk>"
-#: At the start of the source: the language to translate into.
+#: The first token of a source: the language to translate into.
 TARGETS = {"zh-en": ">>en<<", "en-de": ">>de<<"}
 CLS, SEP = "[CLS]", "[SEP]"
 
@@ -44,8 +44,11 @@ def _train(texts: Iterable[str], size: int, special: list[str]) -> Tokenizer:
 
 
 def train_translate(texts: Iterable[str], size: int) -> Tokenizer:
-    """For sources and targets alike. Placeholders are ordinary tokens, not special ones: they are part of the text,
-    and have to be found in it where control tokens must not be."""
+    """Trains one tokenizer for sources and targets.
+
+    Placeholders are ordinary tokens, not special ones. They are part of the text and must be recognised in it, while
+    special tokens must not be.
+    """
     tokenizer = _train(texts, size - len(PLACEHOLDERS), [PAD, EOS, UNKNOWN, *TARGETS.values()])
     tokenizer.add_tokens([AddedToken(mark, normalized=False, special=False) for mark in PLACEHOLDERS])
     tokenizer.post_processor = processors.TemplateProcessing(
@@ -62,6 +65,6 @@ def train_moderate(texts: Iterable[str], size: int) -> Tokenizer:
 
 
 def encode_source(tokenizer: Tokenizer, text: str, direction: str) -> list[int]:
-    """Prefix, text, end: what the worker builds, and what the model is trained on."""
+    """Returns the ids of prefix, text and end token: what the worker builds and what the model is trained on."""
     content = tokenizer.encode(text, add_special_tokens=False).ids
     return [token_id(tokenizer, TARGETS[direction]), *content, token_id(tokenizer, EOS)]

@@ -1,4 +1,4 @@
-"""``python -m training.train translate|moderate``: trains a demo model on one CPU core and exports it."""
+"""``python -m training.train translate|moderate`` trains a demo model on one CPU core and exports it."""
 
 import argparse
 import time
@@ -15,32 +15,33 @@ from training.optimizer import Optimizer, rate
 
 DEMO = Path(__file__).parent.parent / "lengthwise" / "demo"
 TASKS = {"translate": translate, "moderate": moderate}
-#: What the shipped models were trained with, one for each run; apart from the seeds of evaluation and examples.
+#: The seeds of the shipped models' training runs. Evaluation and examples use other seeds.
 SEEDS = (20261, 20262)
 LOG_STEPS = 50
-#: Steps between two looks at held-out texts, and how many of them.
+#: Steps between two checks on held-out texts, the number of texts, and their seed.
 LOOK_STEPS, LOOK_SAMPLES, LOOK_SEED = 650, 60, 77
-#: What the shipped figures are measured on, here before the weights are rounded to int8 and in ``evaluate`` after it.
+#: The texts behind the published figures. This module uses them before the weights are rounded to int8, ``evaluate``
+#: after.
 FINAL_SAMPLES, FINAL_SEED = 1000, 4711
 
 
 def prepare(name: str, seed: int, start: Path | None) -> tuple[Any, Tokenizer]:
-    """A new model, or the one in ``start`` to be trained further."""
+    """Returns a new model, or the model in ``start`` for more training."""
     task = TASKS[name]
     known, tokenizer = load(task.MODEL_CLASS, start) if start else (None, task.make_tokenizer(seed))
-    # A new model in both cases: it knows which of its tables are computed, and not to be trained.
+    # A new model in both cases, because it knows which of its tables are computed and not trained.
     model = task.make_model(tokenizer)
     if known is not None:
         model.load_state_dict(known.state_dict())
-    # On short texts in bfloat16 on a CPU, plain attention is faster than the fused kernel's backward pass.
+    # For short texts in bfloat16 on a CPU, eager attention is faster than the fused kernel's backward pass.
     model.set_attn_implementation("eager")
     return model.train(), tokenizer
 
 
 def train(name: str, folder: Path, steps: int, seed: int, start: Path | None = None, peak: float = 1.0) -> None:
-    """Trains in bfloat16 (weights stay fp32), printing the loss and the held-out accuracy at intervals.
+    """Trains in bfloat16 with fp32 weights. Prints the loss and the held-out accuracy at intervals.
 
-    ``peak`` is the highest learning rate as a share of the optimizer's own.
+    ``peak`` scales the optimizer's learning rates.
     """
     torch.manual_seed(seed)
     task = TASKS[name]
@@ -73,10 +74,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", choices=TASKS)
     parser.add_argument("--out", type=Path, help="folder to write (default: the one that ships)")
-    parser.add_argument("--start", type=Path, help="folder of a model to train further, with another seed")
+    parser.add_argument("--start", type=Path, help="folder of a model to train further; use another seed")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--seed", type=int, default=SEEDS[0])
-    parser.add_argument("--rate", type=float, default=1.0, help="share of the learning rate; less to train further")
+    parser.add_argument("--rate", type=float, default=1.0, help="factor on the learning rate; less for more training")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     steps = arguments.steps or TASKS[arguments.model].STEPS

@@ -15,15 +15,15 @@ from training.tokenizer import EOS, PAD, encode_source, token_id, train_translat
 VOCABULARY = 2600
 MODEL_CLASS = MarianMTModel
 STEPS = 2400
-#: Padded source and target tokens in a step.
+#: Source and target tokens per training step, padding included.
 BUDGET = 2400
-#: Texts that the tokenizer is trained on.
+#: Pairs that the tokenizer is trained on.
 TOKENIZER_PAIRS = 40_000
 #: Longer than any target of the corpus.
 MAX_NEW_TOKENS = 320
 
 
-class Example(NamedTuple):
+class TranslationExample(NamedTuple):
     source: list[int]
     target: list[int]
 
@@ -68,19 +68,19 @@ def make_model(tokenizer: Tokenizer) -> Any:
     return model
 
 
-def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[Example]:
+def _examples(tokenizer: Tokenizer, seed: int) -> Iterator[TranslationExample]:
     end = token_id(tokenizer, EOS)
     for pair in training_pairs(seed):
         target = tokenizer.encode(pair.target, add_special_tokens=False).ids
-        yield Example(encode_source(tokenizer, pair.source, pair.direction), [*target, end])
+        yield TranslationExample(encode_source(tokenizer, pair.source, pair.direction), [*target, end])
 
 
-def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[Example]]:
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[list[TranslationExample]]:
     return bucketed(_examples(tokenizer, seed), lambda one: len(one.source) + len(one.target), BUDGET, seed)
 
 
-def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Tensor:
-    """Mean cross-entropy of the target tokens."""
+def loss(model: Any, tokenizer: Tokenizer, examples: list[TranslationExample]) -> torch.Tensor:
+    """Returns the mean cross-entropy of the target tokens, a scalar."""
     pad = token_id(tokenizer, PAD)
     sources = padded([example.source for example in examples], pad)
     targets = padded([example.target for example in examples], pad)
@@ -91,7 +91,7 @@ def loss(model: Any, tokenizer: Tokenizer, examples: list[Example]) -> torch.Ten
 
 @torch.inference_mode()
 def translate(model: Any, tokenizer: Tokenizer, texts: list[str], direction: Direction, rows: int = 64) -> list[str]:
-    """Greedy translations of ``texts``, in batches of like length."""
+    """Translates ``texts`` with greedy decoding, in batches of similar length."""
     sources = [encode_source(tokenizer, text, direction) for text in texts]
     order = sorted(range(len(sources)), key=lambda index: len(sources[index]))
     pad, answers = token_id(tokenizer, PAD), [""] * len(texts)
@@ -105,8 +105,10 @@ def translate(model: Any, tokenizer: Tokenizer, texts: list[str], direction: Dir
 
 
 def accuracy(model: Any, tokenizer: Tokenizer, samples: int, seed: int) -> dict[str, float]:
-    """Exact matches in ``samples`` held-out texts of each direction: of their unseen sentences, which are what the
-    model translates, and of the texts of which every sentence is right.
+    """Counts exact matches in ``samples`` held-out texts of each direction.
+
+    Returns, for each direction, the share of unseen sentences that are right, and under ``"{direction} texts"`` the
+    share of texts whose sentences are all right.
     """
     found: dict[str, float] = {}
     for direction in DIRECTIONS:

@@ -1,3 +1,4 @@
-"""What the engine does an item, beside transformers, CTranslate2 and OpenVINO GenAI: one core, the same model, the same
-items, and outputs of the same lengths.
+"""Measures the engine against transformers, CTranslate2 and OpenVINO GenAI.
+
+Every system has one core and runs the same model on the same items, with outputs of the same lengths.
 """

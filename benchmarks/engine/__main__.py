@@ -1,4 +1,4 @@
-"""Runs the measurement: ``python -m benchmarks.engine``. Its last line is one JSON object."""
+"""Runs the engine benchmark: ``python -m benchmarks.engine``. The last line printed is one JSON object."""
 
 import argparse
 import json
@@ -16,9 +16,9 @@ from rich.console import Console
 
 from benchmarks.core import one_core
 from benchmarks.engine import model, peak, report
-from benchmarks.engine.compare import OURS, SYSTEMS, Comparison, compare
-from benchmarks.engine.counts import counted
-from benchmarks.engine.process import Broken
+from benchmarks.engine.compare import OURS, SYSTEMS, EngineComparison, compare
+from benchmarks.engine.counts import items_by_part
+from benchmarks.engine.process import SystemFailure
 from benchmarks.engine.share import measure_share
 from benchmarks.engine.workload import WORKLOADS
 from benchmarks.queue import stack
@@ -30,8 +30,8 @@ _PEERS = Path(__file__).parents[2] / ".venv-peers" / "bin" / "python"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What is measured, and how much."""
+class EngineBenchmarkOptions:
+    """What to measure, and how much of it."""
 
     rounds: int
     items: Mapping[str, int]
@@ -43,64 +43,66 @@ class Plan:
     clock: str
 
 
-def plan(arguments: list[str]) -> Plan:
+def parse_options(arguments: list[str]) -> EngineBenchmarkOptions:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.engine", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small numbers and one round: shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="small numbers and one round, to see that it works")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--items", type=int, nargs="+", help="of each part, in the order of --parts")
+    parser.add_argument("--items", type=int, nargs="+", help="items of each part, in the order of --parts")
     parser.add_argument("--systems", nargs="+", choices=list(SYSTEMS), default=list(SYSTEMS))
-    parser.add_argument("--peers", type=Path, default=_PEERS, help="the peers' own interpreter")
-    parser.add_argument("--models", type=Path, help="a folder that keeps the models that are made")
-    parser.add_argument("--plots", type=Path, help="a folder for the plot; without it none is drawn")
+    parser.add_argument("--peers", type=Path, default=_PEERS, help="the Python interpreter of the peers' environment")
+    parser.add_argument("--models", type=Path, help="a folder in which to keep the generated models")
+    parser.add_argument("--plots", type=Path, help="a folder for the plot; no plot without it")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: where others use the core too")
+    parser.add_argument("--clock", choices=["wall", "cpu"], default="wall", help="cpu: if others share the core")
     given = parser.parse_args(arguments)
-    counts = counted(parser, given.parts, given.items, QUICK if given.quick else ITEMS)
+    counts = items_by_part(parser, given.parts, given.items, QUICK if given.quick else ITEMS)
     rounds = 1 if given.quick else given.rounds
     systems = [name for name in given.systems if given.peers.is_file() or not SYSTEMS[name].is_peer]
-    return Plan(rounds, counts, systems, given.peers, given.models, given.plots, given.parts, given.clock)
+    return EngineBenchmarkOptions(
+        rounds, counts, systems, given.peers, given.models, given.plots, given.parts, given.clock
+    )
 
 
-def measure(wanted: Plan, folder: Path, console: Console) -> dict[str, Any]:
-    """The figures of the parts that are wanted, which are shown as they are found. Raises ``Broken``."""
+def measure(options: EngineBenchmarkOptions, folder: Path, console: Console) -> dict[str, Any]:
+    """Measures the requested parts, prints each part's figures at once and returns all. Raises ``SystemFailure``."""
     ours = Path(sys.executable)
-    found: list[Comparison] = []
-    figures: dict[str, Any] = {"rounds": wanted.rounds, "clock": wanted.clock}
-    for part in [part for part in wanted.parts if part != "share"]:
-        count, interpreters = wanted.items[part], {False: ours, True: wanted.peers}
+    found: list[EngineComparison] = []
+    figures: dict[str, Any] = {"rounds": options.rounds, "clock": options.clock}
+    for part in [part for part in options.parts if part != "share"]:
+        count, interpreters = options.items[part], {False: ours, True: options.peers}
         path = model.write(WORKLOADS[part].model, folder)
-        systems = {name: SYSTEMS[name] for name in wanted.systems}
-        found.append(compare(part, path, count, wanted.rounds, systems, interpreters, wanted.clock, console.print))
+        systems = {name: SYSTEMS[name] for name in options.systems}
+        found.append(compare(part, path, count, options.rounds, systems, interpreters, options.clock, console.print))
         figures |= report.comparison(console, found[-1])
         if part == "w1" and OURS in found[-1].rates:
             best = peak.int8_operations_per_second()
             operations = peak.translation_operations(WORKLOADS[part].drawn(count)) / count
             figures |= report.peak(console, operations * median(found[-1].rates[OURS]) / best, best)
-    if "share" in wanted.parts:
+    if "share" in options.parts:
         with stack.bench() as bench:
             figures |= report.share(
-                console, measure_share(bench, wanted.items["share"], wanted.rounds, ours, console.print)
+                console, measure_share(bench, options.items["share"], options.rounds, ours, console.print)
             )
-    if wanted.plots and found:
-        import_module("benchmarks.engine.plot").engine(found, wanted.plots / "engine.svg")
-        console.print(f"drawn: {wanted.plots / 'engine.svg'}")
+    if options.plots and found:
+        import_module("benchmarks.engine.plot").engine(found, options.plots / "engine.svg")
+        console.print(f"wrote {options.plots / 'engine.svg'}")
     return figures
 
 
 def main() -> None:
-    wanted = plan(sys.argv[1:])
-    # So that whoever is asked to stop stops what it has started.
+    options = parse_options(sys.argv[1:])
+    # On SIGTERM, leave normally, so that every child process is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    if not wanted.peers.is_file():
-        console.print(f"without the peers that live in their own environment: {wanted.peers} is not there")
+    if not options.peers.is_file():
+        console.print(f"the peers are left out: their own environment {options.peers} is not there")
     with one_core() as core, tempfile.TemporaryDirectory(prefix="lw-engine-") as made:
-        console.print(f"everything runs on core {core}, each system with one thread and alone")
-        folder = wanted.models or Path(made)
+        console.print(f"everything runs on core {core}; each system has one thread and runs alone")
+        folder = options.models or Path(made)
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            figures = measure(wanted, folder, console)
-        except Broken as error:
+            figures = measure(options, folder, console)
+        except SystemFailure as error:
             sys.exit(str(error))
     print(json.dumps(figures))
 

@@ -1,4 +1,4 @@
-"""Every system on every workload that it is for, in turns, each alone while it runs."""
+"""Measures every system on the workloads that it supports. The systems take turns: only one runs at a time."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from benchmarks.engine.process import Running, running
+from benchmarks.engine.process import SystemProcess, running
 
 OURS, EXACT, ARRIVAL = "lengthwise int8", "lengthwise exact fp32", "transformers, arrival order"
 SORTED, CTRANSLATE2, OPENVINO = "transformers, sorted", "CTranslate2 int8", "OpenVINO GenAI int8"
 
 
 @dataclass(frozen=True)
-class System:
-    """Where a system's class is, ``module:class``; peers live in an environment of their own."""
+class SystemEntry:
+    """Where to find a system's class (``module:class``). Peers run in their own environment."""
 
     place: str
     workloads: str = "w1 w2 w3"
@@ -22,27 +22,27 @@ class System:
 
 
 SYSTEMS = {
-    OURS: System("benchmarks.engine.ours:Int8"),
-    EXACT: System("benchmarks.engine.ours:Exact"),
-    CTRANSLATE2: System("benchmarks.engine.ctranslate2_peer:CTranslate2", "w1", is_peer=True),
-    OPENVINO: System("benchmarks.engine.openvino_peer:OpenVino", "w2 w3", is_peer=True),
-    SORTED: System("benchmarks.engine.transformers_peer:Sorted"),
-    ARRIVAL: System("benchmarks.engine.transformers_peer:InArrivalOrder"),
+    OURS: SystemEntry("benchmarks.engine.ours:Int8System"),
+    EXACT: SystemEntry("benchmarks.engine.ours:Fp32System"),
+    CTRANSLATE2: SystemEntry("benchmarks.engine.ctranslate2_peer:CTranslate2Peer", "w1", is_peer=True),
+    OPENVINO: SystemEntry("benchmarks.engine.openvino_peer:OpenVinoPeer", "w2 w3", is_peer=True),
+    SORTED: SystemEntry("benchmarks.engine.transformers_peer:SortedPeer"),
+    ARRIVAL: SystemEntry("benchmarks.engine.transformers_peer:ArrivalOrderPeer"),
 }
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """Items a second, round by round, of each system that ran this workload."""
+class EngineComparison:
+    """Items per second of each system that ran this workload, one figure per round."""
 
     workload: str
     rates: Mapping[str, Sequence[float]]
-    #: The most memory that each had, and its batches where it plans them.
+    #: Each system's peak memory, and its batches if it plans them itself.
     peak_bytes: Mapping[str, int]
     batches: Mapping[str, Sequence[Sequence[int]] | None]
 
     def ratio(self, of: str, to: str) -> float | None:
-        """The median of the rounds' ratios; None where one of the two did not run."""
+        """Returns the median of the rounds' ratios, or None if one of the two did not run."""
         if of not in self.rates or to not in self.rates:
             return None
         return median(mine / other for mine, other in zip(self.rates[of], self.rates[to], strict=True))
@@ -53,17 +53,18 @@ def compare(
     model: Path,
     count: int,
     rounds: int,
-    systems: Mapping[str, System],
+    systems: Mapping[str, SystemEntry],
     interpreters: Mapping[bool, Path],
     clock: str,
     say: Callable[[str], None],
-) -> Comparison:
-    """Loads those of the systems that are for this workload, then measures them in turns.
+) -> EngineComparison:
+    """Loads the systems that support this workload, then measures them in turns.
 
-    ``interpreters`` are that of the peers (True) and ours (False); ``clock`` is ``wall`` or ``cpu``. Raises ``Broken``.
+    ``interpreters`` maps True to the peers' Python and False to ours. ``clock`` is ``wall`` or ``cpu``.
+    Raises ``SystemFailure``.
     """
     with ExitStack() as exits:
-        loaded: dict[str, Running] = {}
+        loaded: dict[str, SystemProcess] = {}
         for name, system in systems.items():
             if workload in system.workloads.split():
                 say(f"loading {name}")
@@ -75,4 +76,4 @@ def compare(
                 rates[name].append(system_process.items_per_second(count, number, clock))
                 say(f"{workload} round {number}: {name} {rates[name][-1]:.2f} items/s")
         peaks = {name: process.peak_bytes for name, process in loaded.items()}
-        return Comparison(workload, rates, peaks, {name: process.batches for name, process in loaded.items()})
+        return EngineComparison(workload, rates, peaks, {name: process.batches for name, process in loaded.items()})

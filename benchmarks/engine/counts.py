@@ -1,13 +1,16 @@
-"""How many items each part of a benchmark has, as its arguments say."""
+"""Reads from the command line how many items each part of a benchmark has."""
 
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 
 
-def counted(
+def items_by_part(
     parser: ArgumentParser, parts: Sequence[str], items: Sequence[int] | None, otherwise: Mapping[str, int]
 ) -> Mapping[str, int]:
-    """``items`` in the order of ``parts``, or what there is ``otherwise``; ends the program if they do not match."""
+    """Returns the number of items by part: ``items`` in the order of ``parts``, or ``otherwise`` if there are none.
+
+    Ends the program if the two lists have different lengths.
+    """
     if not items:
         return otherwise
     if len(items) != len(parts):

@@ -1,4 +1,4 @@
-"""CTranslate2 in int8, at its best: items sorted and batched by tokens, and a callback that ends each at its length."""
+"""CTranslate2 in int8 at its best. Items are sorted and batched by tokens; a callback ends each item at its length."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import ctranslate2
 from ctranslate2.converters.transformers import MarianMTLoader
 
-from benchmarks.engine.workload import PAD, Item, Workload
+from benchmarks.engine.workload import PAD, Workload, WorkloadItem
 
 
 def _convert(model: Path, target: Path) -> None:
@@ -15,10 +15,10 @@ def _convert(model: Path, target: Path) -> None:
 
     kind: Any = transformers.MarianMTModel
     spec = MarianMTLoader().get_model_spec(kind.from_pretrained(model))
-    words = [f"w{number}" for number in range(PAD)]  # the loader drops the last one, as Marian's own models have it
+    words = [f"w{number}" for number in range(PAD)]  # the loader drops the last entry, as in Marian's own models
     spec.register_source_vocabulary(words)
     spec.register_target_vocabulary(words)
-    # An end that is no word: nothing but the callback ends an answer.
+    # No ordinary word may be the end token: only the callback ends an answer.
     spec.config.bos_token = spec.config.eos_token = spec.config.unk_token = "w1"
     spec.config.decoder_start_token = "w0"
     spec.config.add_source_eos = False
@@ -28,7 +28,7 @@ def _convert(model: Path, target: Path) -> None:
     spec.save(str(target))
 
 
-class CTranslate2:
+class CTranslate2Peer:
     def __init__(self, model: Path, workload: Workload) -> None:
         converted = model.with_name(f"{model.name}-ctranslate2")
         if not converted.is_dir():
@@ -37,7 +37,7 @@ class CTranslate2:
             str(converted), device="cpu", compute_type="int8", inter_threads=1, intra_threads=1
         )
 
-    def run(self, items: Sequence[Item]) -> list[int]:
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         order = sorted(range(len(items)), key=lambda index: items[index].n_output)
         wanted = [items[index].n_output for index in order]
         longest = wanted[-1]

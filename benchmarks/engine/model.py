@@ -1,4 +1,4 @@
-"""The models of the workloads, with random weights, written to disk as a hub would. No token ends an answer."""
+"""Writes the workloads' models to disk in the hub's format, with random weights. No token ends an answer."""
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
@@ -13,7 +13,7 @@ import transformers
 
 from benchmarks.engine.workload import PAD, VOCABULARY
 
-#: Its constructors are annotated by halves.
+#: transformers, untyped: only some of its constructors have annotations.
 _hub: Any = transformers
 
 _IDS: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "eos_token_id": None, "bos_token_id": None}
@@ -21,7 +21,7 @@ _IDS: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "eos_toke
 
 @dataclass(frozen=True)
 class Shape:
-    """A model's class in transformers, and what its config says beside the ids."""
+    """A model's class in transformers, and the options of its config except for the token ids."""
 
     class_name: str
     options: dict[str, Any]
@@ -61,13 +61,13 @@ SHAPES = {"marian": _MARIAN, "llama": _LLAMA}
 
 
 def build(shape: Shape) -> Any:
-    """The model, on torch's default device."""
+    """Makes the model on torch's default device."""
     kind = getattr(_hub, shape.class_name)
     return kind(kind.config_class(**(_IDS | shape.options))).to(shape.dtype)
 
 
 def write(name: str, folder: Path, shapes: Mapping[str, Shape] = SHAPES) -> Path:
-    """The folder of the model of that name, written unless it is there."""
+    """Returns the folder of the model with this name. Writes the model if it does not exist yet."""
     path = folder / name
     if not path.is_dir():
         torch.manual_seed(0)

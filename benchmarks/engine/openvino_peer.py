@@ -1,4 +1,4 @@
-"""OpenVINO GenAI at its best: continuous batching, int8 weights, and its prefix cache where a prefix is shared."""
+"""OpenVINO GenAI at its best: continuous batching, int8 weights, and its prefix cache for shared prefixes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import openvino
 import openvino_genai
 
-from benchmarks.engine.workload import PAD, Item, Workload
+from benchmarks.engine.workload import PAD, Workload, WorkloadItem
 
 _CACHE_GIB = 4
 
@@ -21,7 +21,7 @@ def _convert(model: Path, target: Path) -> None:
     quantized.save_pretrained(target)
 
 
-class OpenVino:
+class OpenVinoPeer:
     def __init__(self, model: Path, workload: Workload) -> None:
         converted = model.with_name(f"{model.name}-openvino")
         if not converted.is_dir():
@@ -33,7 +33,7 @@ class OpenVino:
             converted, scheduler, "CPU", {"INFERENCE_NUM_THREADS": 1}
         )
 
-    def run(self, items: Sequence[Item]) -> list[int]:
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         inputs = [openvino.Tensor(np.array([item.tokens], dtype=np.int64)) for item in items]
         wanted = [
             openvino_genai.GenerationConfig(

@@ -1,4 +1,4 @@
-"""Our engine, given these items as a worker gives it those of a claim."""
+"""Our engine. It gets the benchmark's items in the same way as a worker gives it a claim's items."""
 
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from benchmarks.engine.workload import Item, Workload, lengths
+from benchmarks.engine.workload import Workload, WorkloadItem, lengths
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Completion, Request
 from worker.engine.transformer.engine import TorchEngine
@@ -15,12 +15,12 @@ from worker.generation.plan import planner
 from worker.generation.room import Room
 
 
-class Int8:
-    """Rows do not see each other."""
+class Int8System:
+    """Our engine in int8. A row's answer does not depend on the other rows of its batch."""
 
     quantization: Literal["int8", "bf16", "none"] = "int8"
     device = "cpu"
-    #: By a workload's model. A decoder-only model's batches are not padded: nothing is lost by large ones.
+    #: Token budget by the workload's model. A decoder-only model's batches have no padding, so large ones cost nothing.
     batch_tokens: Mapping[str, int] = {"marian": 8192, "llama": 16_384}
     batch_rows = 128
 
@@ -37,23 +37,23 @@ class Int8:
         self.engine = TorchEngine.load(self.spec)
         self.cut = planner(self.engine.capabilities())
 
-    def batches(self, items: Sequence[Item]) -> list[list[int]]:
-        """One, where all may join it."""
+    def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
+        """Plans the batches. With continuous batching there is a single one."""
         if self.engine.capabilities().is_open:
             return [list(range(len(items)))]
         return self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows)
 
-    def run(self, items: Sequence[Item]) -> list[int]:
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         written = [0] * len(items)
         for completion in self._open(items) if self.engine.capabilities().is_open else self._by_batches(items):
             written[completion.id] = len(completion.tokens)
         return written
 
-    def _by_batches(self, items: Sequence[Item]) -> Iterator[Completion]:
+    def _by_batches(self, items: Sequence[WorkloadItem]) -> Iterator[Completion]:
         for batch in self.batches(items):
             yield from self.engine.generate([_request(items, index) for index in batch])
 
-    def _open(self, items: Sequence[Item]) -> Iterator[Completion]:
+    def _open(self, items: Sequence[WorkloadItem]) -> Iterator[Completion]:
         room, waiting = Room(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
 
         def joining() -> list[Request]:
@@ -68,11 +68,11 @@ class Int8:
             yield completion
 
 
-def _request(items: Sequence[Item], index: int) -> Request:
+def _request(items: Sequence[WorkloadItem], index: int) -> Request:
     return Request(index, items[index].tokens, items[index].n_output)
 
 
-class Exact(Int8):
-    """In fp32."""
+class Fp32System(Int8System):
+    """Our engine in fp32."""
 
     quantization = "none"

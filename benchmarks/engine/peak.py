@@ -1,4 +1,4 @@
-"""How much of what the core can multiply a workload's linear layers come to."""
+"""Computes the share of the core's peak int8 throughput that a workload's linear layers reach."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -13,20 +13,24 @@ from worker.engine.transformer.layers.linear import RowInt8Linear
 from worker.engine.transformer.native.linear import NativeInt8Linear
 
 _WIDTH, _ROWS, _TIMES = 2048, 1024, 7
-#: Multiplications a token in the linear layers of the Marian model: a source token in the encoder, and in the keys and
-#: values that the decoder reads of it; a written token in the decoder and in the vocabulary's own layer.
+#: Multiplications per token in the Marian model's linear layers. A source token passes through the encoder and through
+#: the decoder's projections to cross-attention keys and values. A written token passes through the decoder and the
+#: output layer.
 _D, _FF, _LAYERS = 512, 2048, 6
 _A_SOURCE_TOKEN = _LAYERS * (4 * _D * _D + 2 * _D * _FF) + _LAYERS * 2 * _D * _D
 _A_TARGET_TOKEN = _LAYERS * (6 * _D * _D + 2 * _D * _FF) + VOCABULARY * _D
 
 
 def translation_operations(sizes: Sequence[Size]) -> int:
-    """Multiplications and additions in the linear layers for these items, none of them padded."""
+    """Returns the multiplications and additions in the linear layers for these items without padding."""
     return 2 * sum(size.n_input * _A_SOURCE_TOKEN + size.n_output * _A_TARGET_TOKEN for size in sizes)
 
 
 def int8_operations_per_second() -> float:
-    """The best that our int8 kernel, or else torch's, reaches on this core: a large product, quantizing included."""
+    """Measures the best rate of our int8 kernel on this core, or of torch's if ours is missing.
+
+    It multiplies large matrices; the time to quantize is included.
+    """
     torch.set_num_threads(1)
     kind = NativeInt8Linear if check_kernels() else RowInt8Linear
     linear, rows = kind(nn.Linear(_WIDTH, _WIDTH)), torch.randn(_ROWS, _WIDTH)
@@ -36,7 +40,7 @@ def int8_operations_per_second() -> float:
 
 
 def seconds(call: Callable[[], object]) -> float:
-    """The median of a few calls."""
+    """Returns the median duration of a few calls."""
     taken = []
     for _ in range(_TIMES):
         began = time.perf_counter()

@@ -1,18 +1,18 @@
-"""The picture in docs/: items a second of every system on every workload, as multiples of transformers'."""
+"""Draws the plot in docs/: every system's items per second on every workload, relative to transformers."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks.drawing import pyplot, save, tidy
-from benchmarks.engine.compare import ARRIVAL, EXACT, OURS, Comparison
+from benchmarks.engine.compare import ARRIVAL, EXACT, OURS, EngineComparison
 from benchmarks.engine.workload import WORKLOADS
 
 _COLOURS = {OURS: "#1f6fb4", EXACT: "#7fb2dc"}
 _OTHER = "#b0b0b0"
 
 
-def engine(found: Sequence[Comparison], path: Path) -> None:
+def engine(found: Sequence[EngineComparison], path: Path) -> None:
     figure, every = pyplot.subplots(1, len(found), figsize=(4.2 * len(found), 2.8), layout="constrained", squeeze=False)
     for axes, comparison in zip(every[0], found, strict=True):
         ratios = {name: comparison.ratio(name, ARRIVAL) or 0 for name in comparison.rates}

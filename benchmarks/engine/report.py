@@ -1,4 +1,4 @@
-"""What was measured, as tables for people and as one JSON object."""
+"""Shows the results: tables for people, and figures for the JSON object."""
 
 from collections.abc import Sequence
 from statistics import median
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engine.compare import ARRIVAL, CTRANSLATE2, EXACT, OPENVINO, OURS, SORTED, Comparison
+from benchmarks.engine.compare import ARRIVAL, CTRANSLATE2, EXACT, OPENVINO, OURS, SORTED, EngineComparison
 from benchmarks.engine.workload import WORKLOADS
 
-if TYPE_CHECKING:  # it starts servers, which a machine with a GPU may not have
+if TYPE_CHECKING:  # it imports what starts the servers, which a machine with a GPU may lack
     from benchmarks.engine.share import Share
 
 Figures = dict[str, Any]
@@ -26,9 +26,9 @@ def spread(rates: Sequence[float]) -> str:
     return f"{median(rates):.2f} ({min(rates):.2f}–{max(rates):.2f})"
 
 
-def comparison(console: Console, found: Comparison) -> Figures:
+def comparison(console: Console, found: EngineComparison) -> Figures:
     table = Table("system", title=WORKLOADS[found.workload].title, title_justify="left")
-    for column in ("items/s (least–most)", "ours is × as fast", "exact is × as fast"):
+    for column in ("items/s (min–max)", "ours is × as fast", "exact is × as fast"):
         table.add_column(column, justify="right")
     for name, rates in found.rates.items():
         ratios = (found.ratio(ours, name) for ours in (OURS, EXACT))
@@ -49,8 +49,8 @@ def comparison(console: Console, found: Comparison) -> Figures:
 
 def peak(console: Console, share: float, operations: float) -> Figures:
     console.print(
-        f"one large int8 product reaches {operations / 1e9:.0f} GOP/s on this core; "
-        f"W1's linear layers come to {share:.0%} of that"
+        f"one large int8 matrix product reaches {operations / 1e9:.0f} GOP/s on this core; "
+        f"W1's linear layers reach {share:.0%} of that"
     )
     return {"int8_gops": round(operations / 1e9), "w1_share_of_peak": round(share, 3)}
 

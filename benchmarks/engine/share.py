@@ -1,4 +1,7 @@
-"""What the whole system leaves of its engine: the same items through API, PostgreSQL, Redis and worker, and bare."""
+"""Measures the share of the engine's speed that the whole system reaches.
+
+The same items go through API, PostgreSQL, Redis and worker, and through the bare engine.
+"""
 
 import json
 from collections.abc import Callable, Sequence
@@ -12,18 +15,18 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from benchmarks.engine import model
 from benchmarks.engine.compare import OURS, SYSTEMS
-from benchmarks.engine.ours import Int8
-from benchmarks.engine.process import Broken, running
-from benchmarks.engine.workload import VOCABULARY, WORKLOADS, Item
-from benchmarks.queue.stack import Bench, Stack, ours
+from benchmarks.engine.ours import Int8System
+from benchmarks.engine.process import SystemFailure, running
+from benchmarks.engine.workload import VOCABULARY, WORKLOADS, WorkloadItem
+from benchmarks.queue.stack import BenchmarkServers, BenchmarkStack, ours
 
 WORKLOAD = "share"
 _WARM_UP_ITEMS = 64
 _CATALOG = f"""\
 [models.marian]
 path = "marian"
-batch_tokens = {Int8.batch_tokens["marian"]}
-batch_rows = {Int8.batch_rows}
+batch_tokens = {Int8System.batch_tokens["marian"]}
+batch_rows = {Int8System.batch_rows}
 [models.marian.translate]
 pairs = [["en", "de"]]
 unit = "text"
@@ -33,7 +36,7 @@ _JOB = {"kind": "translate", "source": "en", "target": "de"}
 
 @dataclass(frozen=True)
 class Share:
-    """Items a second, round by round."""
+    """Items per second, one figure per round."""
 
     system: Sequence[float]
     engine: Sequence[float]
@@ -43,8 +46,8 @@ class Share:
         return median(system / engine for system, engine in zip(self.system, self.engine, strict=True))
 
 
-def measure_share(bench: Bench, count: int, rounds: int, python: Path, say: Callable[[str], None]) -> Share:
-    """Both in turns. Raises ``Broken`` if an item is answered at another length than its own."""
+def measure_share(bench: BenchmarkServers, count: int, rounds: int, python: Path, say: Callable[[str], None]) -> Share:
+    """Measures both in turns. Raises ``SystemFailure`` if an output does not have the requested length."""
     path = model.write(WORKLOADS[WORKLOAD].model, bench.folder)
     catalog = _write_catalog(path)
     system, engine = [], []
@@ -61,7 +64,7 @@ def measure_share(bench: Bench, count: int, rounds: int, python: Path, say: Call
 
 
 def _write_catalog(path: Path) -> Path:
-    """A word is a token, and its number the token's id."""
+    """Writes a catalog and a tokenizer. Every word is one token, and the word's number is the token's id."""
     tokenizer = Tokenizer(models.WordLevel({f"w{number}": number for number in range(VOCABULARY)}, unk_token="w1"))
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.save(str(path / "tokenizer.json"))
@@ -70,8 +73,8 @@ def _write_catalog(path: Path) -> Path:
     return catalog
 
 
-def _through(stack: Stack, items: Sequence[Item]) -> float:
-    """Items a second from before the POST to the last result."""
+def _through(stack: BenchmarkStack, items: Sequence[WorkloadItem]) -> float:
+    """Returns items per second, from before the POST until the last result is settled."""
     client, body, results = stack.client(), stack.bench.folder / "job.ndjson", stack.bench.folder / "results.ndjson"
     texts = [" ".join(f"w{token}" for token in item.tokens) for item in items]
     body.write_text("".join(f"{json.dumps(line)}\n" for line in [_JOB, *({"text": text} for text in texts)]))
@@ -81,5 +84,5 @@ def _through(stack: Stack, items: Sequence[Item]) -> float:
     client.download(job_id, results)
     written = [json.loads(line)["usage"]["output_tokens"] for line in results.read_text().splitlines()]
     if written != [item.n_output for item in items]:
-        raise Broken("the system answered items at another length than they were asked for")
+        raise SystemFailure("the system's outputs do not have the requested lengths")
     return len(items) / (ended - began)

@@ -1,8 +1,9 @@
-"""What is measured: something that loads a model and runs items, alone in a process with one thread.
+"""Defines a measured system: it loads a model and runs items, in its own process with one thread.
 
-``python -m benchmarks.engine.system PLACE WORKLOAD FOLDER`` loads, says so, and for each line it reads (the number of
-items and of the round) runs these once, answering with the seconds that took, those of them in which this process had
-the core, the tokens written for each item, its batches where it plans them, and the most memory it has had.
+``python -m benchmarks.engine.system PLACE WORKLOAD FOLDER`` loads the system and prints that it is ready. Then it reads
+lines of two numbers: how many items to run, and of which round. It runs them once and prints one JSON object: the
+seconds by the wall clock and by the process's CPU clock, the tokens written for each item, the batches if the system
+plans them, and the peak memory so far.
 """
 
 import json
@@ -14,34 +15,34 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from benchmarks.engine.workload import WORKLOADS, Item, Workload
+from benchmarks.engine.workload import WORKLOADS, Workload, WorkloadItem
 
 
 class System(Protocol):
     def __init__(self, model: Path, workload: Workload) -> None:
-        """Loads the model, written anew in the system's own format, in a folder beside it, if that is needed."""
+        """Loads the model. If needed, first converts it to the system's own format, in a folder next to it."""
         ...
 
-    def run(self, items: Sequence[Item]) -> list[int]:
-        """Runs the items; the number of tokens written for each."""
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
+        """Runs the items. Returns the number of tokens written for each."""
         ...
 
 
 @runtime_checkable
-class Batching(Protocol):
-    def batches(self, items: Sequence[Item]) -> list[list[int]]:
-        """The batches in which ``run`` has these items, by their places."""
+class BatchingSystem(Protocol):
+    def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
+        """Returns the batches in which ``run`` processes these items, as lists of indexes."""
         ...
 
 
 def peak_bytes() -> int:
-    """The most that this process had: of a GPU's memory where it uses one, else of the machine's.
+    """Returns this process's peak memory: of the GPU if it uses one, else of the machine.
 
-    What it no longer uses of a GPU is given back, for the systems that wait on the same one.
+    It also returns unused GPU memory to the device, because other systems wait on the same one.
     """
     torch: Any = sys.modules.get("torch")
     if torch is None or not torch.cuda.is_initialized():
-        # getrusage would tell that of the program which started this one, where it had more.
+        # Not getrusage: if the parent process had a higher peak, it would return the parent's.
         found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
         return int(found[1]) * 1024 if found else 0
     torch.cuda.empty_cache()
@@ -61,9 +62,9 @@ def main() -> None:
         began, cpu = time.perf_counter(), time.process_time()
         written = system.run(items)
         seconds = {"wall": time.perf_counter() - began, "cpu": time.process_time() - cpu}
-        batches = system.batches(items) if isinstance(system, Batching) else None
-        told = {"seconds": seconds, "written": written, "batches": batches, "peak_bytes": peak_bytes()}
-        print(json.dumps(told), flush=True)
+        batches = system.batches(items) if isinstance(system, BatchingSystem) else None
+        answer = {"seconds": seconds, "written": written, "batches": batches, "peak_bytes": peak_bytes()}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__":

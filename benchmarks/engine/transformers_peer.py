@@ -1,4 +1,4 @@
-"""transformers' ``generate``: a batch runs until its longest answer is written; beyond its own, a row's is cut."""
+"""transformers' ``generate``. A batch runs until its longest answer is complete; shorter answers are cut to length."""
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
@@ -10,15 +10,15 @@ from typing import Any
 import torch
 import transformers
 
-from benchmarks.engine.workload import Item, Workload, lengths
+from benchmarks.engine.workload import Workload, WorkloadItem, lengths
 from worker.engine.transformer.precision import device
 from worker.generation.plan import plan
 
 _ROWS = 16
 
 
-class InArrivalOrder:
-    """Batches of 16."""
+class ArrivalOrderPeer:
+    """Batches of 16 in the order of arrival."""
 
     device = "cpu"
 
@@ -29,11 +29,11 @@ class InArrivalOrder:
         self.pads_left = not config.is_encoder_decoder
         self.model = kind.from_pretrained(model).eval().to(device(self.device))
 
-    def batches(self, items: Sequence[Item]) -> list[list[int]]:
+    def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
         every = list(range(len(items)))
         return [every[start : start + _ROWS] for start in range(0, len(items), _ROWS)]
 
-    def run(self, items: Sequence[Item]) -> list[int]:
+    def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         written = [0] * len(items)
         for batch in self.batches(items):
             n_new = self._generate([items[index] for index in batch])
@@ -42,7 +42,7 @@ class InArrivalOrder:
         return written
 
     @torch.inference_mode()
-    def _generate(self, batch: Sequence[Item]) -> int:
+    def _generate(self, batch: Sequence[WorkloadItem]) -> int:
         width = max(lengths(batch))
         ids, mask = [], []
         for item in batch:
@@ -59,10 +59,10 @@ class InArrivalOrder:
         return int(answer.shape[1]) - (width if self.pads_left else 1)
 
 
-class Sorted(InArrivalOrder):
-    """By length, under the token budget that is our default."""
+class SortedPeer(ArrivalOrderPeer):
+    """Batches sorted by length, under our default token budget."""
 
     batch_tokens, batch_rows = 4096, 64
 
-    def batches(self, items: Sequence[Item]) -> list[list[int]]:
+    def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
         return plan(lengths(items), self.batch_tokens, self.batch_rows)

@@ -1,6 +1,6 @@
-"""The three workloads: sequences of token ids of drawn lengths, each with the exact number of tokens to write.
+"""Defines the workloads: sequences of token ids of random lengths, each with the exact number of tokens to write.
 
-Imports nothing but the standard library: the peers read it in an environment of their own.
+It imports only the standard library, because the peers import it in their own environment.
 """
 
 import math
@@ -10,7 +10,7 @@ from random import Random
 from typing import NamedTuple
 
 VOCABULARY = 32_000
-#: The first ids, and the last, are no words.
+#: Words have the ids from ``FIRST_WORD`` up to, and not including, ``PAD``.
 FIRST_WORD, PAD = 8, VOCABULARY - 1
 PREFIX_TOKENS = 200
 #: The standard normal distribution's 99th percentile.
@@ -18,13 +18,13 @@ _P99 = 2.3263
 
 
 class Size(NamedTuple):
-    """Tokens of an item of its own, the shared prefix not counted, and tokens to write."""
+    """Input tokens of an item without the shared prefix, and tokens to write."""
 
     n_input: int
     n_output: int
 
 
-class Item(NamedTuple):
+class WorkloadItem(NamedTuple):
     tokens: list[int]
     n_output: int
 
@@ -39,19 +39,19 @@ class Workload:
     n_prefix: int = 0
 
     def drawn(self, count: int) -> list[Size]:
-        """The same for every round."""
+        """Draws the sizes of ``count`` items. They are the same in every round."""
         random = Random(self.title)
         return [self.sizes(random) for _ in range(count)]
 
-    def items(self, count: int, number: int) -> list[Item]:
-        """The items of round ``number``: other words each time, or a cache of prompts would know them all."""
+    def items(self, count: int, number: int) -> list[WorkloadItem]:
+        """Returns the items of round ``number``. Words differ per round, so that no prompt cache helps."""
         random = Random(f"{self.title} {number}")
         prefix = _words(Random(self.title), self.n_prefix)
-        return [Item(prefix + _words(random, size.n_input), size.n_output) for size in self.drawn(count)]
+        return [WorkloadItem(prefix + _words(random, size.n_input), size.n_output) for size in self.drawn(count)]
 
 
 def _lognormal(random: Random, median: float, p99: float, most: int) -> int:
-    """At least 1 and at most ``most``."""
+    """Draws an integer from 1 to ``most`` with this median and 99th percentile."""
     return max(1, min(most, round(random.lognormvariate(math.log(median), math.log(p99 / median) / _P99))))
 
 
@@ -66,7 +66,7 @@ def _translation(random: Random) -> Size:
 
 def _translation_through_the_system(random: Random) -> Size:
     length = _lognormal(random, 25, 200, 238)
-    return Size(length, 2 * length + 32)  # where the product cuts a translation that does not end
+    return Size(length, 2 * length + 32)  # the system's own limit for a translation that does not end
 
 
 def _moderation(random: Random) -> Size:
@@ -85,5 +85,5 @@ WORKLOADS = {
 }
 
 
-def lengths(items: Sequence[Item]) -> list[int]:
+def lengths(items: Sequence[WorkloadItem]) -> list[int]:
     return [len(item.tokens) for item in items]

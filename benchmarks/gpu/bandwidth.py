@@ -1,4 +1,4 @@
-"""What decoding has to read, and how fast this device copies."""
+"""Computes how many bytes decoding must read, and measures how fast this device copies memory."""
 
 import re
 from collections.abc import Sequence
@@ -11,29 +11,29 @@ from benchmarks.engine.model import Shape, build
 from benchmarks.engine.peak import seconds
 from benchmarks.engine.workload import Size
 
-#: Makes keys and values of the encoder's output.
+#: The layers that compute cross-attention keys and values from the encoder's output.
 _CROSSING = re.compile(r"encoder_attn\.[kv]_proj\.")
 
 
 @dataclass(frozen=True)
-class Reads:
-    """Bytes of a model that are read."""
+class MemoryReads:
+    """Bytes that a model reads from memory."""
 
-    #: At each step: the weights of the decoder and of the vocabulary's layer.
+    #: At every decode step: the weights of the decoder and of the output layer.
     step: int
-    #: Once a batch: those of the encoder, and of what the decoder makes of its output.
+    #: Once per batch: the weights of the encoder and of the cross-attention key and value projections.
     batch: int
-    #: Keys and values of one past token, and of one token of a source, at each step.
+    #: At every decode step: keys and values of one past token, and of one source token.
     past: int
     source: int
 
     @classmethod
     def of(cls, shape: Shape) -> Self:
-        """Nothing of the size of the model is made. A tied embedding is the vocabulary's layer and is read as such."""
+        """Counts on the meta device, without allocating weights. A tied embedding counts as the output layer."""
         with torch.device("meta"):
             model = build(shape)
         config = model.config
-        head, table = model.get_output_embeddings().weight, model.get_input_embeddings().weight
+        output, table = model.get_output_embeddings().weight, model.get_input_embeddings().weight
         if config.is_encoder_decoder:
             layer = 2 * config.d_model * shape.dtype.itemsize
             vectors = config.decoder_layers * layer
@@ -42,10 +42,10 @@ class Reads:
             return cls(step, batch, vectors, vectors)
         size = config.hidden_size // config.num_attention_heads
         vectors = 2 * config.num_hidden_layers * config.num_key_value_heads * size * shape.dtype.itemsize
-        return cls(_bytes(model) - (0 if head is table else _size(table)), 0, vectors, 0)
+        return cls(_bytes(model) - (0 if output is table else _size(table)), 0, vectors, 0)
 
     def total(self, sizes: Sequence[Size], batches: Sequence[Sequence[int]], n_prefix: int) -> int:
-        """Of these batches, given by places: a row is read until its own end, and no padding."""
+        """Returns the bytes for these batches of indexes. A row counts until its own end; padding does not count."""
         return sum(self._batch([sizes[place] for place in batch], n_prefix) for batch in batches)
 
     def _batch(self, rows: Sequence[Size], n_prefix: int) -> int:
@@ -58,7 +58,7 @@ class Reads:
 
 
 def bytes_per_second(device: torch.device, size: int) -> float:
-    """Bytes read and written a second while ``size`` bytes are copied; the median of a few copies."""
+    """Copies ``size`` bytes a few times. Returns the median of bytes read and written per second."""
     source, target = torch.ones(2, size, dtype=torch.uint8, device=device)
 
     def copy() -> None:
@@ -71,7 +71,7 @@ def bytes_per_second(device: torch.device, size: int) -> float:
 
 
 def _triangle(n_output: int) -> int:
-    """Written tokens that are read again: none at the first step, one at the second, and so on."""
+    """Counts how often written tokens are read again: none at the first step, one at the second, and so on."""
     return n_output * (n_output - 1) // 2
 
 

@@ -1,4 +1,4 @@
-"""What was measured on a GPU, as a table for people and as figures."""
+"""Shows the results of the GPU benchmark: a table for people, and figures for the JSON object."""
 
 from dataclasses import dataclass
 from statistics import median
@@ -7,23 +7,23 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engine.compare import Comparison, System
+from benchmarks.engine.compare import EngineComparison, SystemEntry
 from benchmarks.engine.report import Figures, rounded, spread
 from benchmarks.engine.workload import WORKLOADS
-from benchmarks.gpu.bandwidth import Reads
+from benchmarks.gpu.bandwidth import MemoryReads
 
 OURS, SORTED, CONTINUOUS = "lengthwise bf16", "transformers, sorted", "transformers, continuous"
 SYSTEMS = {
-    OURS: System("benchmarks.gpu.system:Bf16"),
-    SORTED: System("benchmarks.gpu.system:SortedOnGpu"),
-    CONTINUOUS: System("benchmarks.gpu.system:Continuous", "w2 w3"),
+    OURS: SystemEntry("benchmarks.gpu.system:Bf16System"),
+    SORTED: SystemEntry("benchmarks.gpu.system:SortedGpuPeer"),
+    CONTINUOUS: SystemEntry("benchmarks.gpu.system:ContinuousBatchingPeer", "w2 w3"),
 }
 _KEYS = {OURS: "ours", SORTED: "sorted", CONTINUOUS: "continuous"}
 
 
 @dataclass(frozen=True)
-class Row:
-    """Of one system: items and tokens written a second, the most memory, and the share of the bandwidth, if known."""
+class SystemFigures:
+    """One system's items and written tokens per second, peak memory, and share of the bandwidth if known."""
 
     items: float
     tokens: float
@@ -31,7 +31,7 @@ class Row:
     share: float | None
 
 
-def rows(found: Comparison, count: int, reads: Reads, bandwidth: float) -> dict[str, Row]:
+def rows(found: EngineComparison, count: int, reads: MemoryReads, bandwidth: float) -> dict[str, SystemFigures]:
     workload = WORKLOADS[found.workload]
     sizes = workload.drawn(count)
     tokens = sum(size.n_output for size in sizes) / count
@@ -40,13 +40,13 @@ def rows(found: Comparison, count: int, reads: Reads, bandwidth: float) -> dict[
         items, batches, share = median(rates), found.batches[name], None
         if batches is not None:
             share = reads.total(sizes, batches, workload.n_prefix) * items / count / bandwidth
-        every[name] = Row(items, items * tokens, found.peak_bytes[name], share)
+        every[name] = SystemFigures(items, items * tokens, found.peak_bytes[name], share)
     return every
 
 
-def comparison(console: Console, found: Comparison, every: dict[str, Row]) -> Figures:
+def comparison(console: Console, found: EngineComparison, every: dict[str, SystemFigures]) -> Figures:
     table = Table("system", title=WORKLOADS[found.workload].title, title_justify="left")
-    for column in ("items/s (least–most)", "tokens/s", "of the bandwidth", "peak GiB", "ours is × as fast"):
+    for column in ("items/s (min–max)", "tokens/s", "of the bandwidth", "peak GiB", "ours is × as fast"):
         table.add_column(column, justify="right")
     for name, row in every.items():
         ratio, share = found.ratio(OURS, name), row.share
@@ -67,7 +67,7 @@ def comparison(console: Console, found: Comparison, every: dict[str, Row]) -> Fi
     }
 
 
-def _figures(row: Row) -> dict[str, Any]:
+def _figures(row: SystemFigures) -> dict[str, Any]:
     return {
         "items_per_second": round(row.items, 3),
         "tokens_per_second": round(row.tokens, 1),

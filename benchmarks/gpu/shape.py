@@ -1,4 +1,4 @@
-"""The models that are measured on a GPU, and small ones that show on a CPU that everything runs."""
+"""Shapes of the models for the GPU benchmark, and tiny ones to check on a CPU that everything runs."""
 
 from dataclasses import replace
 
@@ -19,7 +19,7 @@ def _nllb(width: int, layers: int, heads: int, feed_forward: int, vocabulary: in
         "decoder_ffn_dim": feed_forward,
         "scale_embedding": True,
         "max_position_embeddings": 1024,
-        # As in the originals: positions count from the padding's id on.
+        # As in the original models: positions start after the padding id.
         "pad_token_id": 1,
         "decoder_start_token_id": 2,
     }
@@ -41,7 +41,7 @@ def _llama(
     return replace(SHAPES["llama"], options=SHAPES["llama"].options | options, dtype=torch.bfloat16)
 
 
-#: The vocabulary is the models' own: its matrix is a good part of what each step reads.
+#: The vocabularies have their original sizes, because the output matrix is a large part of what each step reads.
 SIZES = {
     "1b": _llama(2048, 8192, 16, 32, 8, 128_256, is_tied=True),
     "3b": _llama(3072, 8192, 28, 24, 8, 128_256, is_tied=True),
@@ -55,7 +55,7 @@ GPU_SHAPES = {
 
 
 def chosen(kind: str, size: str) -> str:
-    """The name of the shape for a workload whose model is ``marian`` or ``llama``; ``size`` may be ``tiny``."""
+    """Returns the shape's name for a workload whose model is ``marian`` or ``llama``. ``size`` may be ``tiny``."""
     if kind == "llama":
         return f"llama-{size}"
     return "nllb-tiny" if size == "tiny" else "nllb-1.3b"

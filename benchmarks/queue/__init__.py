@@ -1,4 +1,4 @@
-"""What the queue costs: an engine that does nothing, everything on one core, beside the usual ways to use Celery.
+"""Measures what the queue costs, against the usual ways to use Celery: a no-op engine, everything on one core.
 
-The paths are run by their HTTP surfaces alone, and every result of every run is checked.
+Every system is used through its HTTP API only. Every result of every run is checked.
 """

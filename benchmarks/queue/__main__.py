@@ -1,4 +1,4 @@
-"""Runs the measurement: ``python -m benchmarks.queue``. Its last line is one JSON object."""
+"""Runs the queue benchmark: ``python -m benchmarks.queue``. The last line printed is one JSON object."""
 
 import argparse
 import json
@@ -33,8 +33,8 @@ QUICK = {
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How much is measured."""
+class QueueBenchmarkOptions:
+    """What to measure, and how much of it."""
 
     rounds: int
     items: int
@@ -47,65 +47,65 @@ class Plan:
     parts: list[str]
 
 
-def plan(arguments: list[str]) -> Plan:
+def parse_options(arguments: list[str]) -> QueueBenchmarkOptions:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="small numbers: shows that it runs")
+    parser.add_argument("--quick", action="store_true", help="small numbers, to see that it works")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of the comparison")
-    parser.add_argument("--items", type=int, default=20_000, help="items of our job in a round")
+    parser.add_argument("--items", type=int, default=20_000, help="items of our system's job in a round")
     parser.add_argument("--baseline-items", type=int, default=2_000, help="items of the baselines' jobs in a round")
     parser.add_argument("--growth", type=int, nargs="+", default=[10**3, 10**4, 10**5, 10**6], help="items of jobs")
-    parser.add_argument("--neighbours", type=int, default=100_000, help="items of the job beside the one-item jobs")
+    parser.add_argument("--neighbours", type=int, default=100_000, help="items of the large job beside small ones")
     parser.add_argument("--one-item-jobs", type=int, default=100, help="one-item jobs of each priority")
     parser.add_argument("--shared-items", type=int, default=8_000, help="items of the job that two workers share")
-    parser.add_argument("--plots", type=Path, help="a folder for the plots; without it none are drawn")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what is measured")
+    parser.add_argument("--plots", type=Path, help="a folder for the plots; no plots without it")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     given = parser.parse_args(arguments)
     if given.quick:
         parser.set_defaults(**QUICK)
         given = parser.parse_args(arguments)
     values = vars(given)
     del values["quick"]
-    return Plan(**values)
+    return QueueBenchmarkOptions(**values)
 
 
-def measure(wanted: Plan, console: Console) -> dict[str, Any]:
-    """The figures of the parts that are wanted, which are shown as they are found."""
-    figures: dict[str, Any] = {"rounds": wanted.rounds}
+def measure(options: QueueBenchmarkOptions, console: Console) -> dict[str, Any]:
+    """Measures the requested parts, prints each part's figures at once and returns all."""
+    figures: dict[str, Any] = {"rounds": options.rounds}
     with one_core() as core, stack.bench() as bench:
-        console.print(f"every process, the caller too, runs on core {core}")
+        console.print(f"every process runs on core {core}, the caller included")
         catalog = write_catalog(bench.folder / "instant")
-        if "compare" in wanted.parts:
-            compared = compare(bench, catalog, wanted.rounds, wanted.items, wanted.baseline_items, console.print)
+        if "compare" in options.parts:
+            compared = compare(bench, catalog, options.rounds, options.items, options.baseline_items, console.print)
             figures |= report.comparison(console, compared)
-        if "growth" in wanted.parts:
-            grown = grow(bench, catalog, wanted.growth, console)
+        if "growth" in options.parts:
+            grown = grow(bench, catalog, options.growth, console)
             figures |= report.growth(console, grown)
-            draw(wanted, console, "queue-growth.svg", lambda plot, path: plot.growth(grown.runs, path))
-        if "latency" in wanted.parts:
-            beside = measure_latency(bench, wanted.neighbours, wanted.one_item_jobs, console.print)
-            figures |= report.latency(console, beside)
-    if "sharing" in wanted.parts:
-        console.print("two workers at one job, on every core")
+            draw(options, console, "queue-growth.svg", lambda plot, path: plot.growth(grown.runs, path))
+        if "latency" in options.parts:
+            measured = measure_latency(bench, options.neighbours, options.one_item_jobs, console.print)
+            figures |= report.latency(console, measured)
+    if "sharing" in options.parts:
+        console.print("two workers share one job; they use all cores")
         with stack.bench() as bench:
-            shared = share(bench, wanted.shared_items)
+            shared = share(bench, options.shared_items)
         figures |= report.sharing(console, shared)
-        draw(wanted, console, "two-workers.svg", lambda plot, path: plot.sharing(shared, path))
+        draw(options, console, "two-workers.svg", lambda plot, path: plot.sharing(shared, path))
     return figures | {"every_result_was_right": True}
 
 
-def draw(wanted: Plan, console: Console, name: str, drawn: Callable[[Any, Path], None]) -> None:
-    """Draws with the module ``plot``, whose library is needed for this alone."""
-    if wanted.plots:
-        drawn(import_module("benchmarks.queue.plot"), wanted.plots / name)
-        console.print(f"drawn: {wanted.plots / name}")
+def draw(options: QueueBenchmarkOptions, console: Console, name: str, drawn: Callable[[Any, Path], None]) -> None:
+    """Draws with the module ``plot``. It is imported only here, because only plots need matplotlib."""
+    if options.plots:
+        drawn(import_module("benchmarks.queue.plot"), options.plots / name)
+        console.print(f"wrote {options.plots / name}")
 
 
 def main() -> None:
-    wanted = plan(sys.argv[1:])
-    # So that whoever is asked to stop stops what it has started.
+    options = parse_options(sys.argv[1:])
+    # On SIGTERM, leave normally, so that every child process is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     console = Console() if sys.stdout.isatty() else Console(width=140)
-    print(json.dumps(measure(wanted, console)))
+    print(json.dumps(measure(options, console)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""A caller of the HTTP surface that costs little: it shares the core with what it measures.
+"""A client of the HTTP API that uses little CPU, because it shares the core with the system that it measures.
 
-The baselines have the same surface, as far as this client uses it.
+The baselines have the same API, as far as this client uses it.
 """
 
 import json
@@ -12,22 +12,22 @@ from pathlib import Path
 from typing import Any
 
 Job = dict[str, Any]
-#: How often a caller asks for a job that takes seconds: each question costs the API, as it does in life.
+#: The pause between two polls of a job. Polls cost the API CPU time, as they do in production.
 POLL_SECONDS = 0.5
 _CHUNK = 2**20
 
 
-class Refused(Exception):
-    """The API answered with something else than success."""
+class RequestFailure(Exception):
+    """The API's answer was not a success."""
 
 
-class Client:
+class BenchmarkClient:
     def __init__(self, port: int, key: str | None = None) -> None:
         self._key = {"authorization": f"Bearer {key}"} if key else {}
         self._connection = HTTPConnection("127.0.0.1", port, timeout=1800, blocksize=_CHUNK)
 
     def new_key(self) -> str:
-        """A key of the kind that callers have, which is checked in the database."""
+        """Creates a key such as callers have. The API checks it in the database."""
         body = json.dumps({"name": "benchmark", "scopes": ["submit", "read", "webhooks"]})
         return str(self._json("POST", "/v1/keys", body, {"content-type": "application/json"})["key"])
 
@@ -53,23 +53,23 @@ class Client:
     def cancel(self, job_id: str) -> None:
         self._json("POST", f"/v1/jobs/{job_id}/cancel")
 
-    def wait(self, job_id: str, watch: Callable[[Job], None] = lambda _: None, patience: float = 1800) -> Job:
-        """Polls until the job has ended; ``watch`` sees each answer. Raises ``TimeoutError``."""
-        gives_up_at = time.monotonic() + patience
+    def wait(self, job_id: str, watch: Callable[[Job], None] = lambda _: None, timeout: float = 1800) -> Job:
+        """Polls until the job has ended, and calls ``watch`` with each answer. Raises ``TimeoutError``."""
+        gives_up_at = time.monotonic() + timeout
         while time.monotonic() < gives_up_at:
             found = self.job(job_id)
             watch(found)
             if found["finished_at"] is not None:
                 return found
             time.sleep(POLL_SECONDS)
-        raise TimeoutError(f"a job had not ended after {patience:g} s")
+        raise TimeoutError(f"the job did not end within {timeout:g} s")
 
     def results(self, job_id: str, wait: int) -> bytes:
-        """The lines that are there at the job's end, or after so many seconds."""
+        """Returns the result lines that exist when the job ends, or after ``wait`` seconds."""
         return self._ask("GET", f"/v1/jobs/{job_id}/results?wait={wait}").read()
 
     def download(self, job_id: str, path: Path) -> None:
-        """All results, into a file."""
+        """Downloads all results into a file."""
         with path.open("wb") as file:
             shutil.copyfileobj(self._ask("GET", f"/v1/jobs/{job_id}/results"), file, _CHUNK)
 
@@ -80,5 +80,5 @@ class Client:
         self._connection.request(method, path, body, (headers or {}) | self._key)
         answer = self._connection.getresponse()
         if answer.status >= 300:
-            raise Refused(f"{method} {path}: {answer.status} {answer.read()[:500]!r}")
+            raise RequestFailure(f"{method} {path}: {answer.status} {answer.read()[:500]!r}")
         return answer

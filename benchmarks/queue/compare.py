@@ -1,4 +1,4 @@
-"""Three systems by turns on the same texts: the product, one Celery task an item, and celery-batches."""
+"""Measures three systems in turns on the same texts: lengthwise, one Celery task per item, and celery-batches."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -11,8 +11,8 @@ from statistics import median
 from benchmarks.queue import measure, stack
 from benchmarks.queue.baseline.configuration import BATCHES, ONE
 from benchmarks.queue.corpus import Corpus, texts
-from benchmarks.queue.measure import Run
-from benchmarks.queue.stack import Bench, Stack
+from benchmarks.queue.measure import MeasuredJob
+from benchmarks.queue.stack import BenchmarkServers, BenchmarkStack
 
 OURS = "lengthwise"
 NO_BATCHES = "celery-batches is not installed: make bench-queue installs it"
@@ -21,31 +21,33 @@ Say = Callable[[str], None]
 
 
 @dataclass
-class Comparison:
-    """Runs by the name of the system, one a round."""
+class QueueComparison:
+    """Each system's measured jobs by its name, one per round."""
 
-    runs: dict[str, list[Run]] = field(default_factory=dict)
+    runs: dict[str, list[MeasuredJob]] = field(default_factory=dict)
 
-    def figure(self, name: str, of: Callable[[Run], float]) -> float | None:
+    def figure(self, name: str, of: Callable[[MeasuredJob], float]) -> float | None:
         return median(map(of, self.runs[name])) if name in self.runs else None
 
     def ratio(self, name: str) -> float | None:
-        """How many times our CPU an item it needs: the median of the rounds' own ratios."""
+        """Returns its CPU time per item divided by ours: the median over the rounds."""
         if name not in self.runs:
             return None
         pairs = zip(self.runs[name], self.runs[OURS], strict=True)
         return median(theirs.cpu_us_per_item() / own.cpu_us_per_item() for theirs, own in pairs)
 
 
-def compare(bench: Bench, catalog: Path, rounds: int, items: int, baseline_items: int, say: Say) -> Comparison:
-    """Interleaved: in each round every system is started, warmed up, measured and stopped."""
-    systems: list[tuple[str, int, Callable[[], AbstractContextManager[Stack]]]] = [
+def compare(
+    bench: BenchmarkServers, catalog: Path, rounds: int, items: int, baseline_items: int, say: Say
+) -> QueueComparison:
+    """Interleaves the systems: each round starts, warms up, measures and stops every one."""
+    systems: list[tuple[str, int, Callable[[], AbstractContextManager[BenchmarkStack]]]] = [
         (OURS, items, partial(stack.ours, bench, catalog)),
         (ONE, baseline_items, partial(stack.baseline, bench, ONE, catalog)),
     ]
     if find_spec("celery_batches"):
         systems.append((BATCHES, baseline_items, partial(stack.baseline, bench, BATCHES, catalog)))
-    found = Comparison()
+    found = QueueComparison()
     for number in range(1, rounds + 1):
         drawn = texts(max(items, baseline_items), seed=number)
         for name, count, start in systems:
@@ -54,7 +56,9 @@ def compare(bench: Bench, catalog: Path, rounds: int, items: int, baseline_items
     return found
 
 
-def _once(bench: Bench, start: Callable[[], AbstractContextManager[Stack]], drawn: Sequence[str]) -> Run:
+def _once(
+    bench: BenchmarkServers, start: Callable[[], AbstractContextManager[BenchmarkStack]], drawn: Sequence[str]
+) -> MeasuredJob:
     corpus = Corpus.write(drawn, bench.folder / "job.ndjson")
     with start() as running:
         measure.warm_up(running)

@@ -1,6 +1,6 @@
-"""Seeded texts whose answers are known: the engine reverses a text's words, so a lost or swapped one is seen.
+"""Seeded texts with known answers: the engine reverses a text's words, so a lost or swapped answer is noticed.
 
-Knows the form of bodies and result lines; knows nothing of HTTP or of what is measured.
+This module knows the formats of request bodies and result lines. It does not know HTTP or what is measured.
 """
 
 import json
@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 END = "</s>"
 _UNKNOWN = "[UNK]"
 _SYLLABLES = [consonant + vowel for consonant in "bdfgklmnprstvz" for vowel in ("a", "e", "i", "o", "u")]
-#: Some thousand words of two syllables.
+#: 4,900 words of two syllables.
 WORDS = [first + second for first in _SYLLABLES for second in _SYLLABLES]
 
 _MEDIAN_WORDS, _SPREAD, _MOST_WORDS = 8, 0.7, 100
@@ -33,11 +33,11 @@ max_new_tokens = 128
 
 
 class WrongResults(Exception):
-    """A result is missing, is there twice or is not what its text must give."""
+    """A result is missing, occurs twice or is not the right answer to its text."""
 
 
 def write_catalog(folder: Path, seconds_per_batch: float = 0, engine: str = "echo") -> Path:
-    """A ``models.toml`` with one model: a token a word, and no weights."""
+    """Writes a ``models.toml`` with one model: every word is one token, and there are no weights."""
     folder.mkdir(parents=True)
     vocabulary = {token: number for number, token in enumerate([_UNKNOWN, END, *WORDS])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=_UNKNOWN))
@@ -52,14 +52,14 @@ def write_catalog(folder: Path, seconds_per_batch: float = 0, engine: str = "ech
 
 
 def texts(count: int, seed: int) -> list[str]:
-    """Lengths are lognormal: half have up to 8 words, none more than 100."""
+    """Draws texts of lognormal lengths: half have up to 8 words, none has more than 100."""
     drawn = random.Random(seed)
     words = [round(drawn.lognormvariate(0, _SPREAD) * _MEDIAN_WORDS) for _ in range(count)]
     return [_text(drawn, min(max(n_words, 1), _MOST_WORDS)) for n_words in words]
 
 
 def two_lengths(count: int, seed: int) -> list[str]:
-    """Texts of about 8 and of about 64 words, by turns."""
+    """Draws texts of 8 words and of 57 to 64 words, in turns."""
     drawn = random.Random(seed)
     return [_text(drawn, 64 - drawn.randrange(8) if number % 2 else 8) for number in range(count)]
 
@@ -69,7 +69,7 @@ def _text(drawn: random.Random, n_words: int) -> str:
 
 
 def reversed_words(text: str) -> str:
-    """The only right answer to ``text``."""
+    """Returns the only right answer to ``text``."""
     return " ".join(reversed(text.split()))
 
 
@@ -88,11 +88,11 @@ class Corpus:
         return cls(texts, body)
 
     def check(self, results: Path) -> int:
-        """Compares every line of a download and returns how many there are. Raises ``WrongResults``."""
+        """Compares every line of a download and returns the number of lines. Raises ``WrongResults``."""
         expected = 0
         for line in _lines(results):
             if expected >= len(self.texts) or line["index"] != expected:
-                raise WrongResults(f"the line of index {line['index']} stands where {expected} was due")
+                raise WrongResults(f"expected the result of index {expected}, found index {line['index']}")
             if line.get("output", {}).get("text") != reversed_words(self.texts[expected]):
                 raise WrongResults(f"the answer of index {expected} is not its text reversed")
             expected += 1

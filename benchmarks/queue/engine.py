@@ -1,4 +1,4 @@
-"""The no-op engine, with a line in a file for each batch; and how a worker comes to find it."""
+"""The no-op engine, which writes a line to a file for each batch; and its installation for a worker."""
 
 import os
 import time
@@ -14,7 +14,7 @@ _TRACE_VARIABLE = "QUEUE_BENCH_TRACE"
 
 
 class TracedEngine(EchoEngine):
-    """Appends ``pid began ended width rows`` to the file that the environment names."""
+    """Appends a line ``pid began ended width rows`` per batch to the file that the environment names."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
         began = time.monotonic()
@@ -26,8 +26,8 @@ class TracedEngine(EchoEngine):
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Times are those of the machine's monotonic clock."""
+class TracedBatch:
+    """One batch of the trace. Times are from the machine's monotonic clock."""
 
     pid: int
     began: float
@@ -36,16 +36,20 @@ class Batch:
     rows: int
 
 
-def read(trace: Path) -> list[Batch]:
-    """The batches in the order in which they ended."""
+def read(trace: Path) -> list[TracedBatch]:
+    """Reads the batches, in the order in which they ended."""
     fields = [line.split() for line in trace.read_text().splitlines()]
     return [
-        Batch(int(pid), float(began), float(ended), int(width), int(rows)) for pid, began, ended, width, rows in fields
+        TracedBatch(int(pid), float(began), float(ended), int(width), int(rows))
+        for pid, began, ended, width, rows in fields
     ]
 
 
 def install(folder: Path, trace: Path) -> dict[str, str]:
-    """The variables under which a worker knows this engine: its entry point is that of a package made in ``folder``."""
+    """Makes a package with the engine's entry point in ``folder``.
+
+    Returns the environment variables with which a worker finds the engine and its trace.
+    """
     package = folder / "lengthwise_queue_bench-0.dist-info"
     package.mkdir(parents=True)
     (package / "METADATA").write_text("Metadata-Version: 2.1\nName: lengthwise-queue-bench\nVersion: 0\n")

@@ -1,4 +1,4 @@
-"""How long a job of one item takes, its caller waiting, beside a large one of the same tenant that began before it."""
+"""Measures how long a caller waits for a one-item job while an older, large job of the same tenant runs."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,10 +8,10 @@ from statistics import median, quantiles
 from pydantic_core import from_json
 
 from benchmarks.queue import engine, measure, stack
-from benchmarks.queue.client import Client
+from benchmarks.queue.client import BenchmarkClient
 from benchmarks.queue.corpus import Corpus, WrongResults, reversed_words, texts, write_catalog
-from benchmarks.queue.meter import Cost
-from benchmarks.queue.stack import Bench, Stack
+from benchmarks.queue.meter import MeteredCost
+from benchmarks.queue.stack import BenchmarkServers, BenchmarkStack
 
 BATCH_SECONDS = 0.01
 
@@ -20,25 +20,25 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds from before the POST to the result in the caller's hands, by priority of the one-item jobs."""
+    """Milliseconds from before the POST until the caller has the result, by the one-item job's priority."""
 
     samples: dict[str, list[float]]
     engine_batch_ms: float
-    #: The part of the core that other work had meanwhile.
+    #: The share of the core that other programs used during the measurement.
     others_share: float
 
     def p50(self, priority: str) -> float:
         return median(self.samples[priority])
 
     def p95(self, priority: str) -> float:
-        """Of at least two samples."""
+        """Needs at least two samples."""
         return quantiles(self.samples[priority], n=20, method="inclusive")[-1]
 
 
-def measure_latency(bench: Bench, neighbours: int, jobs: int, say: Say) -> Latency:
+def measure_latency(bench: BenchmarkServers, neighbours: int, jobs: int, say: Say) -> Latency:
     """Submits ``jobs`` one-item jobs for each priority, one after the other, beside a job of ``neighbours`` items.
 
-    Jobs of the large one's own priority may have to wait for it: there are fewer samples then, two at least.
+    One-item jobs with the large job's own priority may have to wait for it. Then there are fewer samples, at least two.
     """
     trace = bench.folder / "latency.trace"
     extra = engine.install(bench.folder / "latency-engine", trace)
@@ -52,12 +52,12 @@ def measure_latency(bench: Bench, neighbours: int, jobs: int, say: Say) -> Laten
         for priority in ("interactive", "normal"):
             say(f"one-item jobs, {priority}, beside {neighbours:,} items")
             samples[priority] = _beside(running, large, texts(jobs, seed=2), priority)
-        cost = Cost.between(before, meter.read())
+        cost = MeteredCost.between(before, meter.read())
     batches = [batch.ended - batch.began for batch in engine.read(trace)]
     return Latency(samples, median(batches) * 1000, cost.others_share)
 
 
-def _beside(running: Stack, large: Corpus, small: Sequence[str], priority: str) -> list[float]:
+def _beside(running: BenchmarkStack, large: Corpus, small: Sequence[str], priority: str) -> list[float]:
     client = running.client()
     samples: list[float] = []
     job_id = client.submit(large.body)
@@ -72,8 +72,8 @@ def _beside(running: Stack, large: Corpus, small: Sequence[str], priority: str) 
     return samples
 
 
-def _one(client: Client, text: str, priority: str) -> float:
-    """Seconds from before the POST to the result."""
+def _one(client: BenchmarkClient, text: str, priority: str) -> float:
+    """Returns the seconds from before the POST to the result."""
     began = time.perf_counter()
     job_id = client.submit_one(text, priority)
     line = client.results(job_id, wait=60)

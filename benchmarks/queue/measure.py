@@ -1,4 +1,4 @@
-"""One job through one system, from POST to its downloaded results, with what that cost at each step."""
+"""Measures one job on one system, from the POST to the downloaded results, with the cost of each step."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -7,34 +7,34 @@ from datetime import datetime
 
 from benchmarks.queue.client import Job
 from benchmarks.queue.corpus import Corpus, texts
-from benchmarks.queue.meter import Cost
-from benchmarks.queue.stack import Stack
+from benchmarks.queue.meter import MeteredCost
+from benchmarks.queue.stack import BenchmarkStack
 
-#: Items of a job that is not measured: connections, prepared statements and imports are there after it.
+#: Items of an unmeasured job, which makes connections, prepares statements and imports modules.
 _WARM_UP_ITEMS = 500
 
 
 @dataclass(frozen=True)
-class Run:
-    """One measured job, every result of which was right."""
+class MeasuredJob:
+    """One measured job. Every result was right."""
 
     items: int
-    #: From before the POST to the last result settled.
+    #: From before the POST until the last result was settled.
     seconds: float
-    #: Until the POST was answered, then until the end was seen, then the download.
-    steps: Mapping[str, Cost]
+    #: ``post`` lasts until the POST is answered, ``work`` until the client sees the job's end, then ``download``.
+    steps: Mapping[str, MeteredCost]
     #: All steps together.
-    cost: Cost
+    cost: MeteredCost
 
     @property
     def items_per_second(self) -> float:
         return self.items / self.seconds
 
-    def cpu_us_per_item(self, cost: Cost | None = None) -> float:
+    def cpu_us_per_item(self, cost: MeteredCost | None = None) -> float:
         return (cost or self.cost).cpu_seconds / self.items * 1e6
 
     def parts_us_per_item(self) -> dict[str, float]:
-        """CPU by what it was spent in: api, worker, postgres, redis."""
+        """Returns CPU time per item by process: api, worker, postgres, redis."""
         parts: dict[str, float] = {}
         for name, seconds in self.cost.cpu.items():
             part = name.partition("-")[0]
@@ -43,12 +43,12 @@ class Run:
         return parts
 
 
-def warm_up(stack: Stack) -> None:
+def warm_up(stack: BenchmarkStack) -> None:
     folder = stack.bench.folder
     run(stack, Corpus.write(texts(_WARM_UP_ITEMS, seed=0), folder / "warm-up.ndjson"))
 
 
-def run(stack: Stack, corpus: Corpus, watch: Callable[[Job], None] = lambda _: None) -> Run:
+def run(stack: BenchmarkStack, corpus: Corpus, watch: Callable[[Job], None] = lambda _: None) -> MeasuredJob:
     """Measures one job. Raises ``WrongResults``."""
     client, meter = stack.client(), stack.meter()
     results = stack.bench.folder / "results.ndjson"
@@ -62,8 +62,8 @@ def run(stack: Stack, corpus: Corpus, watch: Callable[[Job], None] = lambda _: N
     after = meter.read()
     seconds = datetime.fromisoformat(job["finished_at"]).timestamp() - began
     steps = {
-        "post": Cost.between(before, posted),
-        "work": Cost.between(posted, ended),
-        "download": Cost.between(ended, after),
+        "post": MeteredCost.between(before, posted),
+        "work": MeteredCost.between(posted, ended),
+        "download": MeteredCost.between(ended, after),
     }
-    return Run(corpus.check(results), seconds, steps, Cost.between(before, after))
+    return MeasuredJob(corpus.check(results), seconds, steps, MeteredCost.between(before, after))

@@ -1,6 +1,6 @@
-"""What processes cost: CPU of whole process trees from the kernel's own clocks, and bytes over Redis' sockets.
+"""Measures processes: CPU time of whole process trees from the kernel's clocks, and bytes over Redis' sockets.
 
-Knows nothing of what the processes do.
+It does not know what the processes do.
 """
 
 import os
@@ -12,36 +12,36 @@ from pathlib import Path
 import redis
 
 _TICK_SECONDS = 1 / os.sysconf("SC_CLK_TCK")
-#: A process's CPU clock, all its threads included, ended ones too: its id, inverted, above these bits (Linux).
+#: On Linux, a process's CPU clock has the id (~pid << 3) | 2. It counts all threads, ended ones too.
 _CPUCLOCK_SCHED = 2
 
 
 @dataclass(frozen=True)
-class Reading:
-    """CPU seconds so far by the name of a tree, those of this process, and Redis' network bytes so far."""
+class MeterReading:
+    """The counters at one moment: CPU seconds by process tree and of this process, and Redis' network bytes."""
 
     at: float
     cpu: Mapping[str, float]
     caller: float
-    #: For which the cores that this process may run on were not idle, whoever used them.
+    #: Seconds in which the cores of this process were busy with any program.
     busy: float
     redis_in: int
     redis_out: int
 
 
 @dataclass(frozen=True)
-class Cost:
-    """What lies between two readings."""
+class MeteredCost:
+    """The difference between two readings."""
 
     seconds: float
     cpu: Mapping[str, float]
-    #: The part of the cores' time that went to nothing of ours: other programs, other guests of the same machine.
+    #: The share of the time that went to other programs, or to other guests of the same host.
     others_share: float
     redis_in: int
     redis_out: int
 
     @classmethod
-    def between(cls, before: Reading, after: Reading) -> "Cost":
+    def between(cls, before: MeterReading, after: MeterReading) -> "MeteredCost":
         seconds = after.at - before.at
         cpu = {name: after.cpu[name] - before.cpu[name] for name in after.cpu}
         own = sum(cpu.values()) + after.caller - before.caller
@@ -59,18 +59,18 @@ class Cost:
 
 
 class Meter:
-    """Reads the trees under these processes. A tree is charged for children that have ended, too."""
+    """Reads the process trees under ``roots``. A tree's CPU time includes children that have ended."""
 
     def __init__(self, roots: Mapping[str, int], server: redis.Redis) -> None:
         self._roots = roots
         self._server = server
 
-    def read(self) -> Reading:
-        # Bytes first: the answer to this very question is then in no interval's figures but the next one's.
+    def read(self) -> MeterReading:
+        # Read the bytes first: the answer to this query then counts in the next interval.
         stats = self._server.info("stats")
         parents = _parents()
         cpu = {name: sum(map(_cpu_seconds, _tree(root, parents))) for name, root in self._roots.items()}
-        return Reading(
+        return MeterReading(
             at=time.time(),
             cpu=cpu,
             caller=time.process_time(),
@@ -81,7 +81,7 @@ class Meter:
 
 
 def peak_memory_bytes(pid: int) -> int:
-    """The most memory a process has had in RAM."""
+    """Returns the peak resident memory of a process."""
     status = Path(f"/proc/{pid}/status").read_text()
     line = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
     return int(line.split()[1]) * 1024
@@ -90,13 +90,13 @@ def peak_memory_bytes(pid: int) -> int:
 def _busy_seconds() -> float:
     cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
     rows = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
-    # user, nice, system, idle, iowait, irq, softirq, steal: all but the two that wait.
+    # The fields are user, nice, system, idle, iowait, irq, softirq, steal. Idle and iowait do not count.
     ticks = [sum(map(int, (*row[1:4], *row[6:9]))) for row in rows if row and row[0] in cores]
     return sum(ticks) * _TICK_SECONDS
 
 
 def _parents() -> dict[int, int]:
-    """Each process's parent, of this whole machine."""
+    """Returns the parent of every process on this machine."""
     found = {}
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() and (fields := _stat(int(entry.name))):
@@ -112,13 +112,13 @@ def _tree(root: int, parents: Mapping[int, int]) -> set[int]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Its own time to the nanosecond; that of children it has waited for (cutime, cstime) in ticks of the kernel.
+    """Adds the process's own time, to the nanosecond, and that of its reaped children (cutime, cstime), in ticks.
 
-    Postgres' ended sessions are in the second: the postmaster waits for each of them.
+    The second part contains PostgreSQL's ended sessions, because the postmaster reaps each of them.
     """
     fields = _stat(pid)
     if not fields:
-        return 0.0  # it ended since it was listed, and stands in its parent's figures soon
+        return 0.0  # the process has just ended; its parent's cutime will contain it
     ended = (int(fields[13]) + int(fields[14])) * _TICK_SECONDS
     try:
         return ended + time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
@@ -127,7 +127,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of proc(5)'s stat from the third, ``state``, on; empty if there is no such process."""
+    """Returns the fields of /proc/PID/stat from the third (``state``) on; none if there is no such process."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
     except (FileNotFoundError, ProcessLookupError):

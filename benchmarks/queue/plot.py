@@ -1,4 +1,4 @@
-"""The pictures in docs/: what an item costs by the size of its job, and two workers at one job."""
+"""Draws the plots in docs/: the cost per item by the size of the job, and two workers on one job."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +7,13 @@ from statistics import median
 from matplotlib.patches import Patch
 
 from benchmarks.drawing import pyplot, save, tidy
-from benchmarks.queue.measure import Run
+from benchmarks.queue.measure import MeasuredJob
 from benchmarks.queue.sharing import BATCH_SECONDS, SHORT_WIDTH, Sharing
 
 _BLUE, _ORANGE = "#1f6fb4", "#e07b00"
 
 
-def growth(runs: Mapping[int, list[Run]], path: Path) -> None:
+def growth(runs: Mapping[int, list[MeasuredJob]], path: Path) -> None:
     sizes = sorted(runs)
     figure, left = pyplot.subplots(figsize=(7.5, 4), layout="constrained")
     cost = [median(run.cpu_us_per_item() for run in runs[size]) for size in sizes]

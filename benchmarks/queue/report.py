@@ -1,4 +1,4 @@
-"""What was measured, as tables for people and as one JSON object."""
+"""Shows the results: tables for people, and figures for the JSON object."""
 
 from collections.abc import Callable, Mapping, Sequence
 from statistics import median
@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.queue.baseline.configuration import BATCHES, ONE
-from benchmarks.queue.compare import NO_BATCHES, OURS, Comparison
+from benchmarks.queue.compare import NO_BATCHES, OURS, QueueComparison
 from benchmarks.queue.growth import Growth
 from benchmarks.queue.latency import Latency
-from benchmarks.queue.measure import Run
+from benchmarks.queue.measure import MeasuredJob
 from benchmarks.queue.sharing import Sharing
 
 PARTS = ("api", "worker", "postgres", "redis")
@@ -28,11 +28,11 @@ def _table(title: str, first: str, *columns: str) -> Table:
 
 
 def _spread(values: Sequence[float]) -> str:
-    """The median, and the least and the most where they are several."""
+    """Shows the median, and minimum and maximum if there are several values."""
     return f"{median(values):,.0f}" + (f" ({min(values):,.0f}–{max(values):,.0f})" if len(values) > 1 else "")
 
 
-def _cost_table(title: str, rows: Mapping[str, Sequence[Run]]) -> Table:
+def _cost_table(title: str, rows: Mapping[str, Sequence[MeasuredJob]]) -> Table:
     heads = ("items/s", "CPU µs/item", *(f"… {part}" for part in PARTS), "Redis bytes in", "out", "others")
     table = _table(title, "", *heads)
     for name, runs in rows.items():
@@ -48,13 +48,13 @@ def _cost_table(title: str, rows: Mapping[str, Sequence[Run]]) -> Table:
     return table
 
 
-def comparison(console: Console, found: Comparison) -> Figures:
-    console.print("others: the part of the core's time that went to other work; the more, the less a second says")
-    console.print(_cost_table("Per item, everything on one core: median of the rounds (least–most)", found.runs))
+def comparison(console: Console, found: QueueComparison) -> Figures:
+    console.print("others: the share of the core that other programs used; the larger it is, the less items/s mean")
+    console.print(_cost_table("Per item, everything on one core: median of the rounds (min–max)", found.runs))
     if BATCHES not in found.runs:
         console.print(NO_BATCHES)
 
-    def rounded(name: str, of: Callable[[Run], float]) -> float | None:
+    def rounded(name: str, of: Callable[[MeasuredJob], float]) -> float | None:
         value = found.figure(name, of)
         return None if value is None else round(value, 2)
 
@@ -63,10 +63,10 @@ def comparison(console: Console, found: Comparison) -> Figures:
         return None if value is None else round(value, 1)
 
     return {
-        "cpu_us_per_item": rounded(OURS, Run.cpu_us_per_item),
-        "task_per_item_cpu_us": rounded(ONE, Run.cpu_us_per_item),
+        "cpu_us_per_item": rounded(OURS, MeasuredJob.cpu_us_per_item),
+        "task_per_item_cpu_us": rounded(ONE, MeasuredJob.cpu_us_per_item),
         "cpu_ratio": ratio(ONE),
-        "celery_batches_cpu_us": rounded(BATCHES, Run.cpu_us_per_item),
+        "celery_batches_cpu_us": rounded(BATCHES, MeasuredJob.cpu_us_per_item),
         "celery_batches_cpu_ratio": ratio(BATCHES),
         "celery_batches": "measured" if BATCHES in found.runs else NO_BATCHES,
         "redis_bytes_per_item": rounded(OURS, lambda run: run.cost.redis_in / run.items),
@@ -99,7 +99,7 @@ def growth(console: Console, found: Growth) -> Figures:
             f"{median(run.seconds for run in runs):.2f}",
         )
     console.print(table)
-    console.print(f"the API had at most {found.api_peak_bytes / 2**20:,.0f} MiB in memory")
+    console.print(f"the API's peak memory was {found.api_peak_bytes / 2**20:,.0f} MiB")
     million = found.runs.get(MILLION, [])
     return {
         "million_items_seconds": round(million[0].seconds, 1) if million else None,
@@ -114,14 +114,14 @@ def growth(console: Console, found: Growth) -> Figures:
 
 def latency(console: Console, found: Latency) -> Figures:
     table = _table(
-        "A one-item job beside a large one, ms until its result is read", "priority", "jobs", "p50", "p95", "most"
+        "A one-item job beside a large one: ms until its result is read", "priority", "jobs", "p50", "p95", "max"
     )
     for priority, samples in found.samples.items():
         figures = (found.p50(priority), found.p95(priority), max(samples))
         table.add_row(priority, f"{len(samples)}", *(f"{figure:,.1f}" for figure in figures))
     console.print(table)
     console.print(
-        f"an engine batch takes {found.engine_batch_ms:.1f} ms; others had {found.others_share:.0%} of the core"
+        f"an engine batch takes {found.engine_batch_ms:.1f} ms; others used {found.others_share:.0%} of the core"
     )
     return {
         "one_item_p50_ms": round(found.p50("interactive"), 1),

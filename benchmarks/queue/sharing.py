@@ -1,4 +1,4 @@
-"""Two workers on two length buckets share one job: what each did when, and how long it waited."""
+"""Lets two workers share one job of two length buckets, and records when each worker was busy or idle."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -6,12 +6,12 @@ from pathlib import Path
 
 from benchmarks.queue import engine, measure, stack
 from benchmarks.queue.corpus import Corpus, two_lengths, write_catalog
-from benchmarks.queue.engine import Batch
-from benchmarks.queue.stack import Bench
+from benchmarks.queue.engine import TracedBatch
+from benchmarks.queue.stack import BenchmarkServers
 
-#: A quick engine: the demo's translation model takes half a second for 64 texts.
+#: A fast engine. For comparison: the demo's translation model takes half a second for 64 texts.
 BATCH_SECONDS = 0.1
-#: Widths up to this are of the bucket of short texts.
+#: Batches up to this width come from the bucket of short texts.
 SHORT_WIDTH = 32
 
 
@@ -19,11 +19,11 @@ SHORT_WIDTH = 32
 class Sharing:
     """The batches of each worker, in order of time."""
 
-    workers: list[list[Batch]]
+    workers: list[list[TracedBatch]]
 
     @property
     def idle_shares(self) -> list[float]:
-        """The part of the time from the first batch of all to the last's end in which a worker had none to run."""
+        """Each worker's share of the time without a batch, from the start of the first batch to the end of the last."""
         began = min(batches[0].began for batches in self.workers)
         ended = max(batches[-1].ended for batches in self.workers)
         busy = [sum(batch.ended - batch.began for batch in batches) for batches in self.workers]
@@ -31,13 +31,13 @@ class Sharing:
 
     @property
     def longest_gap_ms(self) -> float:
-        """Between two batches of one worker."""
+        """The longest time between two batches of one worker."""
         gaps = [later.began - earlier.ended for batches in self.workers for earlier, later in pairwise(batches)]
         return max(gaps, default=0.0) * 1000
 
 
-def share(bench: Bench, items: int) -> Sharing:
-    """Runs the job and reads the trace. Raises ``RuntimeError`` if one worker did it all."""
+def share(bench: BenchmarkServers, items: int) -> Sharing:
+    """Runs the job and reads the trace. Raises ``RuntimeError`` if one worker did all the work."""
     trace = bench.folder / "sharing.trace"
     extra = engine.install(bench.folder / "sharing-engine", trace)
     catalog = write_catalog(bench.folder / "sharing", BATCH_SECONDS, engine.TRACED)
@@ -49,9 +49,9 @@ def share(bench: Bench, items: int) -> Sharing:
     return Sharing(_by_worker(trace))
 
 
-def _by_worker(trace: Path) -> list[list[Batch]]:
+def _by_worker(trace: Path) -> list[list[TracedBatch]]:
     batches = sorted(engine.read(trace), key=lambda batch: batch.began)
     pids = sorted({batch.pid for batch in batches})
     if len(pids) != 2:
-        raise RuntimeError(f"{len(pids)} of two workers took part in the job")
+        raise RuntimeError(f"only {len(pids)} of two workers took part in the job")
     return [[batch for batch in batches if batch.pid == pid] for pid in pids]

@@ -1,5 +1,6 @@
-"""The systems under test as real processes: servers that all share, then one system at a time, so that none pays for
-another's idling.
+"""Runs the measured systems as real processes.
+
+All systems share the servers. Only one system runs at a time, so that idle processes of another cost it nothing.
 """
 
 import os
@@ -18,7 +19,7 @@ import psycopg
 import redis
 from sqlalchemy.engine import make_url
 
-from benchmarks.queue.client import Client
+from benchmarks.queue.client import BenchmarkClient
 from benchmarks.queue.meter import Meter
 from lengthwise import migrate, sealing
 from lengthwise.child import Child, Program, stop
@@ -31,15 +32,15 @@ _STOP_SECONDS = 40.0
 
 
 @dataclass(frozen=True)
-class Bench:
-    """The servers, durable as ``lengthwise up`` has them, and a folder for everything else."""
+class BenchmarkServers:
+    """The servers, as durable as those of ``lengthwise up``, and a folder for everything else."""
 
     servers: Servers
     folder: Path
     broker: redis.Redis
 
     def database(self, name: str) -> str:
-        """The URL of a database of this name, which is made if it does not exist."""
+        """Returns the URL of the database with this name. Creates the database if it does not exist."""
         url = make_url(self.servers.database_url or "").set(database=name).render_as_string(hide_password=False)
         with psycopg.connect(self.servers.database_url or "", autocommit=True) as connection:
             known = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).fetchone()
@@ -48,7 +49,7 @@ class Bench:
         return url
 
     def settle_down(self) -> None:
-        """Writes what one system left unwritten, so that the next is not charged for it."""
+        """Writes pending data to disk, so that the next system does not pay for it."""
         with psycopg.connect(self.servers.database_url or "", autocommit=True) as connection:
             connection.execute("CHECKPOINT")
 
@@ -57,17 +58,17 @@ class Bench:
 
 
 @dataclass(frozen=True)
-class Stack:
-    """A system that is ready, and the servers it uses."""
+class BenchmarkStack:
+    """A ready system, and the servers that it uses."""
 
-    bench: Bench
+    bench: BenchmarkServers
     port: int
     children: list[Child]
-    #: What its callers send, where it asks for a key.
+    #: The API key that its callers send, if the system has keys.
     key: str | None = None
 
-    def client(self) -> Client:
-        return Client(self.port, self.key)
+    def client(self) -> BenchmarkClient:
+        return BenchmarkClient(self.port, self.key)
 
     def meter(self) -> Meter:
         every = (*self.bench.servers.children, *self.children)
@@ -79,22 +80,24 @@ class Stack:
 
 
 @contextmanager
-def bench() -> Iterator[Bench]:
-    """Starts the servers on an empty folder, which is gone at the end."""
+def bench() -> Iterator[BenchmarkServers]:
+    """Starts the servers in a temporary folder."""
     folder = Path(tempfile.mkdtemp(prefix="lw-bench-"))
-    folder.chmod(0o711)  # as root, PostgreSQL runs as another user, who must pass through
+    folder.chmod(0o711)  # if we are root, PostgreSQL runs as another user, who must enter this folder
     try:
         with Servers(folder / "servers", durable=True) as servers:
             socket_path = (servers.redis_url or "").removeprefix("redis+socket://").partition("?")[0]
             with redis.Redis(unix_socket_path=socket_path) as broker:
-                yield Bench(servers, folder, broker)
+                yield BenchmarkServers(servers, folder, broker)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str] | None = None) -> Iterator[Stack]:
-    """The product as ``lengthwise up`` runs it, with its own settings."""
+def ours(
+    bench: BenchmarkServers, catalog: Path, workers: int = 1, extra: Mapping[str, str] | None = None
+) -> Iterator[BenchmarkStack]:
+    """Runs lengthwise as ``lengthwise up`` does, with default settings."""
     database_url = bench.database("ours")
     migrate.upgrade(database_url)
     admin_key = secrets.token_hex(32)
@@ -108,19 +111,19 @@ def ours(bench: Bench, catalog: Path, workers: int = 1, extra: Mapping[str, str]
         **(extra or {}),
     )
     port = _free_port()
-    hands = [bench.child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
-    hands.append(bench.child(program.worker(program.DELIVER, 1, environment)))
+    started = [bench.child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
+    started.append(bench.child(program.worker(program.DELIVER, 1, environment)))
     api = bench.child(program.api("127.0.0.1", port, environment))
-    with _running([api, *hands]):
+    with _running([api, *started]):
         _wait(api, program.api_is_ready("127.0.0.1", port))
-        for hand in hands:
-            _wait(hand, program.worker_is_ready(hand))
-        yield Stack(bench, port, [api, *hands], Client(port, admin_key).new_key())
+        for worker in started:
+            _wait(worker, program.worker_is_ready(worker))
+        yield BenchmarkStack(bench, port, [api, *started], BenchmarkClient(port, admin_key).new_key())
 
 
 @contextmanager
-def baseline(bench: Bench, task: str, catalog: Path) -> Iterator[Stack]:
-    """One of the baselines; ``task`` names it, its Celery task and its database."""
+def baseline(bench: BenchmarkServers, task: str, catalog: Path) -> Iterator[BenchmarkStack]:
+    """Runs one of the baselines. ``task`` is the name of the baseline, of its Celery task and of its database."""
     environment = _environment(
         BASELINE_TASK=task,
         BASELINE_DATABASE_URL=bench.database(task),
@@ -136,11 +139,11 @@ def baseline(bench: Bench, task: str, catalog: Path) -> Iterator[Stack]:
     worker = bench.child(Program("worker", command, environment))
     with _running([api, worker]):
         _wait(api, program.api_is_ready("127.0.0.1", port))
-        yield Stack(bench, port, [api, worker])
+        yield BenchmarkStack(bench, port, [api, worker])
 
 
 def _environment(**given: str) -> dict[str, str]:
-    """This process's, with these; a PYTHONPATH is added to."""
+    """Returns this process's environment with these variables. PYTHONPATH is extended, not replaced."""
     paths = (str(ROOT), os.environ.get("PYTHONPATH"), given.get("PYTHONPATH"))
     return {**os.environ, "PYTHONUNBUFFERED": "1", **given, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
 
@@ -159,7 +162,7 @@ def _wait(child: Child, is_ready: Callable[[], bool]) -> None:
     gives_up_at = time.monotonic() + _START_SECONDS
     while not is_ready():
         if not child.is_running or time.monotonic() > gives_up_at:
-            raise RuntimeError(f"{child.name} did not become ready:{child.last_lines(20)}")
+            raise RuntimeError(f"{child.name} did not become ready; its last lines:{child.last_lines(20)}")
         time.sleep(0.05)
 
 

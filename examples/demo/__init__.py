@@ -1,4 +1,4 @@
-"""The demonstration that ``make demo`` runs: two bulk jobs through a whole installation on this machine.
+"""The demonstration of ``make demo``: two bulk jobs on a complete installation on this machine.
 
-Written as a user of the HTTP surface would write it; nothing here reaches into the system.
+It uses only the HTTP API, as any user would.
 """

@@ -1,4 +1,4 @@
-"""Runs the demonstration: ``python -m examples.demo``. Its last line is one JSON object."""
+"""Runs the demonstration: ``python -m examples.demo``. The last line printed is one JSON object."""
 
 import argparse
 import base64
@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from examples.demo import report, stack
-from examples.demo.receiver import Receiver
+from examples.demo.receiver import WebhookReceiver
 
 EXAMPLES = Path(__file__).parents[1]
 
-#: Texts that everybody can check, the first of all among them.
+#: Texts that everybody can check. The table shows them first.
 SHOWN = ("我吃了一个苹果。", "I ate an apple.")
 
 Item = dict[str, Any]
@@ -31,11 +31,11 @@ def read(name: str, **languages: str) -> list[Item]:
     return [json.loads(line) | languages for line in lines]
 
 
-def submit(client: httpx.Client, head: dict[str, Any], items: list[Item]) -> str:
-    """Streams a job as NDJSON: the head, then an item a line. Returns its id."""
+def submit(client: httpx.Client, header: dict[str, Any], items: list[Item]) -> str:
+    """Streams a job as NDJSON: a header line, then one line per item. Returns the job's id."""
 
     def body() -> Iterator[bytes]:
-        for line in [head, *items]:
+        for line in [header, *items]:
             yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
 
     answer = client.post("/v1/jobs", content=body(), headers={"content-type": "application/x-ndjson"})
@@ -45,7 +45,7 @@ def submit(client: httpx.Client, head: dict[str, Any], items: list[Item]) -> str
 
 
 def follow(client: httpx.Client, console: Console, jobs: dict[str, str]) -> list[dict[str, Any]]:
-    """Shows a bar for each job until all have ended."""
+    """Shows a progress bar for each job until all have ended."""
     columns = (TextColumn("{task.description:>10}"), BarColumn(40), MofNCompleteColumn(), TaskProgressColumn())
     with Progress(*columns, TimeElapsedColumn(), TextColumn("{task.fields[rate]}"), console=console) as progress:
         bars = {job_id: progress.add_task(name, total=None, rate="") for name, job_id in jobs.items()}
@@ -66,14 +66,14 @@ def results(client: httpx.Client, job_id: str) -> list[dict[str, Any]]:
 
 
 def spread(rows: list[dict[str, Any]], sources: dict[str, str], count: int) -> list[dict[str, Any]]:
-    """A few rows over all lengths, the shown texts first, none too long for a table."""
+    """Selects rows of all lengths that fit into a table. The texts of ``SHOWN`` come first."""
     rows = [row for row in rows if "output" in row]
     known = [row for row in rows if sources[row["id"]] in SHOWN]
     rest = [row for row in rows if row not in known and len(sources[row["id"]]) < 90]
     return known + sorted(rest[:: max(1, len(rest) // count)], key=lambda row: len(sources[row["id"]]))
 
 
-def await_events(receiver: Receiver, count: int, seconds: float = 30) -> list[dict[str, Any]]:
+def await_events(receiver: WebhookReceiver, count: int, seconds: float = 30) -> list[dict[str, Any]]:
     ends_at = time.monotonic() + seconds
     while len(receiver.events) < count and time.monotonic() < ends_at:
         time.sleep(0.05)
@@ -81,10 +81,10 @@ def await_events(receiver: Receiver, count: int, seconds: float = 30) -> list[di
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Two bulk jobs through a whole installation on this machine.")
-    parser.add_argument("--data", type=Path, default=Path(".lengthwise/demo"), help="where its servers keep their data")
+    parser = argparse.ArgumentParser(description="Runs two bulk jobs through a complete installation on this machine.")
+    parser.add_argument("--data", type=Path, default=Path(".lengthwise/demo"), help="where the servers keep their data")
     data = parser.parse_args().data
-    # So that whoever is asked to stop stops what it has started.
+    # On SIGTERM, leave normally, so that every child process is stopped.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     console = Console() if sys.stdout.isatty() else Console(width=120)
     texts = read("translate.ndjson", source="zh", target="en")
@@ -94,7 +94,7 @@ def main() -> None:
     console.print(f"[bold]lengthwise[/]: {len(texts)} texts to translate, {len(comments)} comments to moderate")
     with (
         stack.running(data) as (url, key),
-        Receiver(secret) as receiver,
+        WebhookReceiver(secret) as receiver,
         httpx.Client(base_url=url, timeout=60, headers={"Authorization": f"Bearer {key}"}) as client,
     ):
         console.print(f"ready at {url}")
@@ -124,7 +124,7 @@ def summary(jobs: list[dict[str, Any]], seconds: float, webhooks: int) -> dict[s
     items = sum(job["counts"]["total"] for job in jobs)
 
     def share(name: str) -> float:
-        """Both jobs' padding over both jobs' tokens computed."""
+        """Returns the padding of both jobs divided by all tokens that the engine computed for them."""
         useful: list[int] = [job["usage"]["input_tokens"] for job in jobs]
         shares: list[float] = [job["engine"][name] for job in jobs]
         padded = sum(tokens / (1 - share) for tokens, share in zip(useful, shares, strict=True))

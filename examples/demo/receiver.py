@@ -1,4 +1,4 @@
-"""A webhook receiver: takes events on a loopback port and verifies each with the Standard Webhooks library."""
+"""A webhook receiver on a loopback port. It verifies every event with the Standard Webhooks library."""
 
 import json
 import threading
@@ -9,8 +9,8 @@ from typing import Any, Self
 from standardwebhooks import Webhook, WebhookVerificationError
 
 
-class Receiver:
-    """While the context lives, ``events`` fills with the verified events; forged ones are answered 400."""
+class WebhookReceiver:
+    """Collects verified events in ``events`` while the context is open. It answers forged events with 400."""
 
     def __init__(self, secret: str) -> None:
         self.events: list[dict[str, Any]] = []
@@ -38,7 +38,7 @@ class Receiver:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """Quiet: the demonstration prints what came."""
+                """Logs nothing: the demonstration prints the events."""
 
         return Handler
 

@@ -1,4 +1,4 @@
-"""What the demonstration shows of its jobs: samples side by side, and figures."""
+"""The tables that the demonstration prints: samples of the results, figures and webhooks."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ Row = Mapping[str, Any]
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left")
     for column in columns:
-        table.add_column(column, overflow="fold")  # Chinese has no blanks to break a line at
+        table.add_column(column, overflow="fold")  # Chinese has no spaces at which a line could break
     return table
 
 

@@ -1,4 +1,4 @@
-"""``lengthwise up`` as a child process, for as long as the demonstration lasts."""
+"""Runs ``lengthwise up`` as a child process during the demonstration."""
 
 import os
 import signal
@@ -8,16 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-#: The demonstration's receiver listens on loopback, which webhooks may otherwise never reach. And models this small
-#: gain nothing from threads, and lose much where another program wants the same core.
+#: By default, webhooks may not reach loopback, where the demonstration's receiver listens. One thread: models this
+#: small gain nothing from more, and are much slower with more if another program wants the same core.
 ENVIRONMENT = {"LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS": "127.0.0.0/8", "LENGTHWISE_THREADS": "1"}
 
 
 @contextmanager
 def running(data: Path) -> Iterator[tuple[str, str]]:
-    """The URL of a ready API and a key for it; its servers, API and workers are stopped at the end."""
+    """Yields the URL of a ready API and a key for it. At the end it stops the API, the workers and the servers."""
     command = [sys.executable, "-m", "lengthwise", "up", "--data", str(data), "--port", "0"]
-    # A session of its own, so that Ctrl-C reaches this process alone and everything is stopped in order.
+    # In a session of its own, Ctrl-C reaches only this process, which then stops everything in order.
     up = subprocess.Popen(
         command, stdout=subprocess.PIPE, env=os.environ | ENVIRONMENT, text=True, start_new_session=True
     )
@@ -33,4 +33,4 @@ def _ready(up: "subprocess.Popen[str]") -> str:
         word, _, url = line.strip().partition(" ")
         if word == "ready":
             return url
-    raise SystemExit("lengthwise up did not become ready; what it said stands above")
+    raise SystemExit("lengthwise up did not become ready; its output is above")

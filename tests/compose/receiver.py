@@ -1,4 +1,4 @@
-"""Runs in a container of its own: keeps every request it gets, and gives them back as JSON at GET /."""
+"""A webhook receiver in its own container. It records every POST and returns all of them as JSON at GET /."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

@@ -1,4 +1,4 @@
-"""`docker compose up` on this machine: run by `make test-compose`, where there is a Docker engine."""
+"""`docker compose up` on this machine. `make test-compose` runs these tests; they need a Docker engine."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ def free_port() -> int:
 
 
 def compose(*arguments: str, environment: dict[str, str]) -> str:
-    """Runs Docker Compose, the plugin or the older program, on a project of the test's own."""
+    """Runs Docker Compose (the plugin or the older program) on the test's own project."""
     plugin = subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0
     program = ["docker", "compose"] if plugin else [str(shutil.which("docker-compose"))]
     files = ["-f", "docker-compose.yml", "-f", "tests/compose/receiver.yml", "-p", "lengthwise-test"]
@@ -98,7 +98,7 @@ def test_a_job_goes_through_containers_and_its_webhook_comes_back(stack: dict[st
 
 
 def test_the_images_hold_what_they_should(stack: dict[str, str]) -> None:
-    """The API's has no torch, and neither runs as root."""
+    """The API's image has no torch, and neither image runs as root."""
     torch = ["python", "-c", "import importlib.util as u; print(u.find_spec('torch') is not None)"]
     assert compose("run", "--rm", "--no-deps", "-T", "api", *torch, environment=stack).split()[-1] == "False"
     assert compose("run", "--rm", "--no-deps", "-T", "worker", *torch, environment=stack).split()[-1] == "True"

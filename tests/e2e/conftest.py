@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests."""
+"""Fixtures of the end-to-end tests, which run when no other test is running (the marker ``alone``)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,6 +6,14 @@ from pathlib import Path
 import pytest
 
 from tests import servers
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest selects by markers
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks every test in this folder ``alone``."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker("alone")
 
 
 @pytest.fixture
@@ -17,6 +25,6 @@ def logs(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def data() -> Iterator[Path]:
-    """A folder for the data of ``lengthwise up``, which another user's PostgreSQL can reach."""
+    """A data folder for ``lengthwise up``. PostgreSQL can reach it even if it runs as another user."""
     with servers.reachable_folder() as folder:
         yield folder / "data"

@@ -1,4 +1,4 @@
-"""``make bench-engine`` in small: it runs, and answers have the lengths asked for; what it measures says nothing."""
+"""A small ``make bench-engine``: it runs and its outputs have the requested lengths. Its figures mean nothing."""
 
 import json
 import subprocess
@@ -23,10 +23,10 @@ def test_the_engine_is_measured_without_peers(tmp_path: Path) -> None:
     ran = _bench("--parts", "w1", "--systems", *systems, "--peers", str(tmp_path / "none"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert f"{tmp_path / 'none'} is not there" in " ".join(ran.stdout.split())
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert set(told["w1_items_per_second"]) == {"int8"}
-    assert told["w1_vs_ctranslate2"] is None
-    assert told["w1_share_of_peak"] > 0
+    figures = json.loads(ran.stdout.splitlines()[-1])
+    assert set(figures["w1_items_per_second"]) == {"int8"}
+    assert figures["w1_vs_ctranslate2"] is None
+    assert figures["w1_share_of_peak"] > 0
 
 
 @pytest.mark.timeout(240)

@@ -1,4 +1,4 @@
-"""``make bench-gpu`` in small, on the CPU: it runs, and answers have the lengths asked for; its figures say nothing."""
+"""A small ``make bench-gpu`` on the CPU: it runs, and its outputs have the right lengths. Its figures mean nothing."""
 
 import json
 import os
@@ -23,15 +23,15 @@ def _bench(*arguments: str) -> subprocess.CompletedProcess[str]:
 def test_every_system_is_measured_on_tiny_models() -> None:
     ran = _bench("--tiny", "--parts", "w1", "w2", "--items", "3", "3")
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert (told["device"], told["size"], told["rounds"]) == ("cpu", "tiny", 1)
-    assert set(told["w1"]) == {"ours", "sorted"}
-    assert set(told["w2"]) == {"ours", "sorted", "continuous"}
-    for figures in told["w2"].values():
+    found = json.loads(ran.stdout.splitlines()[-1])
+    assert (found["device"], found["size"], found["rounds"]) == ("cpu", "tiny", 1)
+    assert set(found["w1"]) == {"ours", "sorted"}
+    assert set(found["w2"]) == {"ours", "sorted", "continuous"}
+    for figures in found["w2"].values():
         assert figures["tokens_per_second"] == pytest.approx(8 * figures["items_per_second"], rel=0.01)
         assert figures["peak_bytes"] > 0
-    assert told["w2"]["ours"]["share_of_bandwidth"] > 0
-    assert told["w2"]["continuous"]["share_of_bandwidth"] is None
+    assert found["w2"]["ours"]["share_of_bandwidth"] > 0
+    assert found["w2"]["continuous"]["share_of_bandwidth"] is None
 
 
 def test_without_a_gpu_only_tiny_models_are_measured() -> None:

@@ -1,4 +1,4 @@
-"""The commands as processes of their own, and the catalogue's example, on ``lengthwise up`` and the demo models."""
+"""The commands as separate processes, and the catalogue example, on ``lengthwise up`` with the demo models."""
 
 import csv
 import json
@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
     with servers.reachable_folder() as folder, servers.up(folder / "data") as running:
-        # The key of a first start, where that makes one.
+        # The API key, if the first start made one.
         key = running.data / "admin.key"
         with pytest.MonkeyPatch.context() as patch:
             if key.exists():
@@ -45,7 +45,7 @@ def test_a_file_is_translated_by_one_command(url: str, tmp_path: Path) -> None:
         "submit", str(texts), "--kind", "translate", "--from", "zh", "--to", "en", "--wait", "-o", str(out)
     )
     assert ran.stdout == ""
-    assert "\x1b" not in ran.stderr, "no colours where that is no terminal"
+    assert "\x1b" not in ran.stderr, "no colours, because the output is not a terminal"
     with out.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert rows[0]["output.text"] == "I ate an apple."
@@ -54,19 +54,19 @@ def test_a_file_is_translated_by_one_command(url: str, tmp_path: Path) -> None:
 
 def test_ctrl_c_leaves_the_job_and_says_how_to_come_back(url: str, tmp_path: Path) -> None:
     lines = (ROOT / "examples" / "translate.ndjson").read_text("utf-8").splitlines()
-    # So many that they are not done before anybody can interrupt.
+    # So many items that the job is still running when it is interrupted.
     items = [json.loads(line)["text"] + f"{at}" for at in range(200) for line in lines]
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(items), "utf-8")
     options = ["--kind", "translate", "--from", "zh", "--to", "en", "--wait"]
     command = [sys.executable, "-P", "-m", "lengthwise", "submit", str(texts), *options]
-    # A suite in the background has it ignored, and what it starts would, too.
+    # A suite in the background ignores SIGINT, and its child processes would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as waiting:
         signal.signal(signal.SIGINT, before)
         try:
             servers.wait_until(lambda: [job for job in _jobs() if job["counts"]["total"] == len(items)])
-            time.sleep(0.5)  # until the answer of the submission is read
+            time.sleep(0.5)  # the command still reads the submission's answer
             waiting.send_signal(signal.SIGINT)
             _, said = waiting.communicate(timeout=60)
         finally:
@@ -94,7 +94,7 @@ def test_a_server_that_is_away_is_exit_code_3(url: str) -> None:
 def test_a_catalogue_is_translated_row_by_row(url: str, tmp_path: Path) -> None:
     source, target = ROOT / "examples" / "catalogue.csv", tmp_path / "translated.csv"
     command = [sys.executable, "-m", "examples.catalogue", str(source), str(target), "--columns", "name", "description"]
-    for _ in range(2):  # the second time it finds its job
+    for _ in range(2):  # the second run finds the first run's job
         ran = subprocess.run(
             command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=120, check=False
         )

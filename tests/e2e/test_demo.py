@@ -1,4 +1,4 @@
-"""The demonstration, as ``make demo`` runs it."""
+"""Runs the demonstration as ``make demo`` does."""
 
 import json
 import subprocess
@@ -19,11 +19,11 @@ def test_the_demonstration_shows_right_translations_and_leaves_nothing_running(d
         cwd=ROOT, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    told = json.loads(ran.stdout.splitlines()[-1])
-    assert told["jobs"] == 2
-    assert told["items"] >= 700
-    assert told["failed"] == 0
-    assert told["webhooks_verified"] == 2
-    assert told["padding_share"] < told["padding_share_arrival_order"]
-    assert told["samples"]["我吃了一个苹果。"] == "I ate an apple."
+    summary = json.loads(ran.stdout.splitlines()[-1])
+    assert summary["jobs"] == 2
+    assert summary["items"] >= 700
+    assert summary["failed"] == 0
+    assert summary["webhooks_verified"] == 2
+    assert summary["padding_share"] < summary["padding_share_arrival_order"]
+    assert summary["samples"]["我吃了一个苹果。"] == "I ate an apple."
     assert servers.processes_mentioning(str(data)) == []

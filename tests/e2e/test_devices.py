@@ -1,4 +1,4 @@
-"""``lengthwise worker --devices``: a process a device, all of them at one job."""
+"""``lengthwise worker --devices``: one process per device, all working on one job."""
 
 import os
 import sys
@@ -23,7 +23,7 @@ SENT = [f"{number:03d} " + "x" * 50 for number in range(128)]
 
 @pytest.fixture
 def workers(installed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Child]:
-    """Two "devices" of a machine without GPUs, ready; a batch takes them seconds, and is a whole shard."""
+    """Two ready workers on two "devices" of a machine without GPUs. A batch is a whole shard and takes seconds."""
     knobs(monkeypatch, models=write_catalog(tmp_path, seconds_per_batch=3), linger_seconds=0)
     with running("cpu,cpu", 2, tmp_path) as child:
         yield child
@@ -31,7 +31,7 @@ def workers(installed: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @contextmanager
 def running(devices: str, count: int, folder: Path) -> Iterator[Child]:
-    """So many workers, ready, and asked to stop at the end."""
+    """Starts ``lengthwise worker`` and waits until ``count`` workers are ready. At the end it is asked to stop."""
     command = [sys.executable, "-P", "-m", "lengthwise", "worker", "--queues", "generate", "--devices", devices]
     child = Child(Program("workers", command, environment=os.environ), folder / "workers.log")
     child.start()
@@ -47,7 +47,7 @@ def running(devices: str, count: int, folder: Path) -> Iterator[Child]:
 def test_two_devices_take_shards_of_one_job(workers: Child, tmp_path: Path) -> None:
     job = submit(SENT)
     queue.ring(queue.GENERATE, [POOL], times=2)
-    # In its first batch a worker claims nothing ahead: two tokens are two workers.
+    # During its first batch a worker does not claim ahead, so two tokens mean two workers.
     wait_until(lambda: sql("SELECT count(DISTINCT token) FROM shards WHERE state = 'leased'") == [(2,)])
     assert outputs(job) == {}
     wait_until(lambda: state(job) == "completed")

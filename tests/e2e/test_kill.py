@@ -1,4 +1,4 @@
-"""A generation worker that is killed, or asked to stop, in the middle of a job: nothing is lost and nothing doubled."""
+"""A generation worker is killed, or asked to stop, in the middle of a job. Nothing is lost and nothing is doubled."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ GRACE_SECONDS = 20
 
 @pytest.fixture
 def client(installed: Settings, tmp_path: Path, logs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The API, and the process that delivers and sweeps; what a worker does takes seconds for the job below."""
+    """The API, and a worker that delivers and sweeps. The job below takes seconds, so that tests can interrupt it."""
     knobs(
         monkeypatch,
         models=write_catalog(tmp_path, seconds_per_batch=0.1),
@@ -105,7 +105,7 @@ def test_a_batch_longer_than_the_grace_is_given_back_and_the_worker_goes(
         client.post("/v1/jobs", json={"kind": "generate", "items": ["a", "b"]})
         wait_until(lambda: deaths() == [("leased", 1)])
         leaving.ask_to_stop()
-        wait_until(lambda: not leaving.is_running, 1 + 2 + 5)  # a busy machine may need some seconds more
+        wait_until(lambda: not leaving.is_running, 1 + 2 + 5)  # a busy machine may need a few seconds more
         assert leaving.exit_code() == 0, leaving.output()
     assert deaths() == [("ready", 0)]
 

@@ -1,4 +1,4 @@
-"""The scripts of docs/openai.md, as they stand there, against a whole installation with the demo models."""
+"""Runs the scripts of docs/openai.md unchanged against a complete installation with the demo models."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The example of an OpenAI script, unchanged but for OpenAI's own two variables, against a whole installation."""
+"""Runs the example OpenAI script against a complete installation; only OpenAI's two variables are set."""
 
 import csv
 import json

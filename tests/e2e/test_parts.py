@@ -1,4 +1,4 @@
-"""Every part started by itself, on servers that the environment names: as the README does for production."""
+"""Starts every part separately on servers that the environment names, as the README does for production."""
 
 import os
 import socket
@@ -24,7 +24,7 @@ def environment(servers: Urls, database_url: str, redis_url: str, tmp_path: Path
 
 @pytest.fixture
 def parts(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
-    """``lengthwise migrate``, then ``api`` and one worker a queue; the API's URL."""
+    """Runs ``lengthwise migrate``, then ``api`` and one worker per queue. Yields the API's URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -41,7 +41,7 @@ def parts(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
         wait_until(lambda: not migration.is_running)
         assert "up to date" in migration.output()
         for name, arguments in {
-            "api": ("api", "--host", "0.0.0.0", "--port", port),  # noqa: S104 - as the README has it
+            "api": ("api", "--host", "0.0.0.0", "--port", port),  # noqa: S104 - as in the README
             "generate": ("worker", "--queues", "generate"),
             "deliver": ("worker", "--queues", "deliver"),
         }.items():

@@ -1,4 +1,4 @@
-"""Every command of the README is run as it stands there, or is known to be run elsewhere."""
+"""Runs every command of the README unchanged, except those that other tests are known to run."""
 
 import json
 import os
@@ -14,7 +14,7 @@ from tests.caller import bearer
 
 ROOT = Path(__file__).parents[2]
 
-#: Commands that are run by other means, and where.
+#: Commands that run elsewhere, and where.
 ELSEWHERE = {
     "make demo": "test_demo",
     "make test": "this very run",

@@ -1,4 +1,4 @@
-"""The example of a review queue, as its reader starts it: flagged comments, and those alone, are filed once."""
+"""Runs the review queue example as its documentation says. It files every flagged comment once, and no others."""
 
 import json
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 
 @contextmanager
 def receiving(url: str, queue: Path, key: str) -> Iterator[str]:
-    """The example, ready; the URL at which it listens."""
+    """Starts the example and waits until it is ready. Yields the URL at which it listens."""
     command = [sys.executable, "-m", "examples.review_queue", "--url", url, "--listen", "127.0.0.1:0"]
     example = subprocess.Popen(
         [*command, "--queue", str(queue)],
@@ -46,7 +46,7 @@ def test_flagged_comments_are_filed_for_review(data: Path, tmp_path: Path) -> No
             receiving(url, queue, up.key()) as receiver,
             httpx.Client(base_url=url, headers=bearer(up.key()), timeout=60) as client,
         ):
-            assert httpx.post(receiver, content=b"{}").status_code == 400, "what nobody signed is not filed"
+            assert httpx.post(receiver, content=b"{}").status_code == 400, "an unsigned webhook is refused"
             items = (ROOT / "examples" / "moderate.ndjson").read_text("utf-8")
             job = client.post(
                 "/v1/jobs?wait=60",

@@ -1,4 +1,4 @@
-"""``lengthwise up`` as a newcomer meets it: one command, a ready line, and nothing left when it has gone."""
+"""``lengthwise up`` for a newcomer: one command, a line that says ready, and no processes left at the end."""
 
 import http.client
 import os
@@ -112,7 +112,7 @@ def test_when_it_is_killed_what_it_started_ends_too_and_the_next_one_starts(data
         running.process.wait()
         with up(data) as after:
             assert _status(after.wait_ready()) == 200
-            # A worker that is loading a model finishes that first.
+            # A worker that is loading a model finishes loading first.
             wait_until(lambda: processes_mentioning(sockets) == [], patience=120)
             assert not Path(sockets).exists()
 

@@ -1,4 +1,4 @@
-"""A new revision named in ``models.toml`` while a real worker and the API run."""
+"""``models.toml`` gets a new revision of a model while a real worker and the API run."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ TEXTS = [f"{number} " + "ab cd" * (number % 20) for number in range(1500)]
 
 @pytest.fixture
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What a worker does takes seconds for the job below."""
+    """The catalog of an echo model that is slow enough for the job below to take seconds."""
     path = write_catalog(tmp_path, seconds_per_batch=0.1)
     knobs(monkeypatch, models=path, models_seconds=0.1)
     return path
@@ -34,7 +34,7 @@ def client(installed: Settings, catalog: Path) -> Iterator[TestClient]:
 
 
 def name(catalog: Path, revision: str) -> None:
-    """A folder for this revision, which only its weights tell from the others, and the catalog that names it."""
+    """Makes a folder for this revision, whose weights alone differ from the others', and a catalog that names it."""
     folder = write_echo_model(catalog.parent / revision, seconds_per_batch=0.1)
     (folder / "model.safetensors").write_bytes(revision.encode())
     beside = catalog.with_name("beside.toml")
@@ -43,7 +43,7 @@ def name(catalog: Path, revision: str) -> None:
 
 
 def revision(client: TestClient) -> str:
-    """What the API says is in force."""
+    """Returns the revision that the API uses now."""
     shown: str = client.post("/v1/models/reload").raise_for_status().json()["data"][0]["revision"]
     return shown
 
@@ -56,7 +56,7 @@ def submitted(client: TestClient, texts: list[str]) -> str:
 
 
 def makers(client: TestClient, job: str, texts: list[str]) -> Counter[str]:
-    """How many results each revision made, once the job has ended; every item is there once, and right."""
+    """Waits until the job has ended and counts results by revision. Checks that every item is right and occurs once."""
     wait_until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == "completed", 120)
     lines = [from_json(line) for line in client.get(f"/v1/jobs/{job}/results").content.splitlines()]
     assert [(line["index"], line["output"]["text"]) for line in lines] == [

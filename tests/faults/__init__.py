@@ -1,5 +1,5 @@
-"""The fault harness: real servers and processes, a pure-function engine, and a client that keeps its own list.
+"""The fault harness: real servers and processes, an engine that is a pure function, and a client with its own records.
 
-``python -m tests.faults --seeds 20`` (``make faults``) injects every fault of ``fault.FAULTS`` and compares what was
-acknowledged with what the system says at the end: nothing lost, doubled, misaligned or stuck.
+``python -m tests.faults --seeds 20`` (``make faults``) injects every fault of ``run.FAULTS``. At the end it compares
+what was acknowledged with what the system reports: nothing may be lost, doubled, misaligned or stuck.
 """

@@ -1,4 +1,4 @@
-"""``python -m tests.faults``: every fault under every seed, a table, and one JSON object as the last line."""
+"""``python -m tests.faults`` injects every fault under every seed. It prints a table and a JSON object as last line."""
 
 import argparse
 import multiprocessing
@@ -11,7 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.faults import report
-from tests.faults.run import FAULTS, Outcome, leave_when_stopped, run_seed
+from tests.faults.run import FAULTS, FaultOutcome, leave_when_stopped, run_seed
 
 
 def main() -> None:
@@ -19,15 +19,15 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
     names = [fault.name for fault in FAULTS if not given.only or any(part in fault.name for part in given.only)]
     if not names:
-        sys.exit(f"no such fault; there are: {', '.join(fault.name for fault in FAULTS)}")
+        sys.exit(f"no fault matches --only; the faults are: {', '.join(fault.name for fault in FAULTS)}")
     seeds = range(given.first_seed, given.first_seed + given.seeds)
     progress = Console(stderr=True)
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultOutcome] = []
     for seed, found in _runs(seeds, names, given):
         outcomes += found
         seconds = sum(outcome.seconds for outcome in found)
         n_ok = sum(outcome.is_ok for outcome in found)
-        progress.print(f"seed {seed}: {n_ok} of {len(found)} faults as promised, {seconds:.0f} s")
+        progress.print(f"seed {seed}: {n_ok} of {len(found)} faults passed, {seconds:.0f} s")
     outcomes.sort(key=lambda outcome: (names.index(outcome.name), outcome.seed))
     report.show(outcomes, len(seeds), len(names), Console(width=None if sys.stdout.isatty() else 160))
     sys.exit(0 if all(outcome.is_ok for outcome in outcomes) else 1)
@@ -35,17 +35,20 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.faults", description=__doc__)
-    parser.add_argument("--seeds", type=int, default=1, help="how many seeds")
+    parser.add_argument("--seeds", type=int, default=1, help="number of seeds")
     parser.add_argument("--first-seed", type=int, default=1)
-    parser.add_argument("--only", nargs="+", metavar="PART", help="faults whose name has one of these in it")
-    parser.add_argument("--items", type=int, default=800, help="items of each fault's load")
-    parser.add_argument("--parallel", type=int, default=1, help="stacks at a time: each needs about a core")
-    parser.add_argument("--keep", type=Path, help="a folder for every stack's logs")
+    parser.add_argument("--only", nargs="+", metavar="PART", help="only faults whose name contains one of these")
+    parser.add_argument("--items", type=int, default=800, help="items submitted for each fault")
+    parser.add_argument("--parallel", type=int, default=1, help="installations at a time; each needs about one core")
+    parser.add_argument("--keep", type=Path, help="a folder in which to keep all logs")
     return parser.parse_args()
 
 
-def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[Outcome]]]:
-    """Each seed and its outcomes, as they come. A process a seed: what it starts ends with it, or with the pool."""
+def _runs(seeds: range, names: list[str], given: argparse.Namespace) -> Iterator[tuple[int, list[FaultOutcome]]]:
+    """Yields each seed's outcomes as soon as it is done.
+
+    Every seed has a process of its own. The processes that it starts end with it, or with the pool.
+    """
     run = partial(run_seed, names=names, n_items=given.items, keep=given.keep, say=report.say)
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(given.parallel, initializer=leave_when_stopped, maxtasksperchild=1) as pool:

@@ -1,4 +1,4 @@
-"""Looks for customers' texts where none may be: in any process's log, and in Redis."""
+"""Looks for customers' texts where they must not be: in the logs of all processes, and in Redis."""
 
 import base64
 import binascii
@@ -11,14 +11,14 @@ import redis
 from tests.faults.scene import CANARY, Scene
 from tests.faults.verdict import Verdict
 
-#: As it was sent, and as it was answered.
+#: The word in a text and, reversed, in its answer.
 _FORBIDDEN = (CANARY.encode(), CANARY[::-1].encode())
-#: kombu writes a message's body in base64.
+#: kombu encodes a message's body in base64.
 _BASE64 = re.compile(rb"[A-Za-z0-9+/]{16,}={0,2}")
 
 
 class Canary:
-    """Of a log, only what was written since the last look is read."""
+    """Searches logs and Redis. Of each log it reads only what was written since the last search."""
 
     def __init__(self) -> None:
         self._seen: dict[str, int] = {}
@@ -29,11 +29,11 @@ class Canary:
                 file.seek(self._seen.get(log.name, 0))
                 written = file.read()
             self._seen[log.name] = self._seen.get(log.name, 0) + len(written)
-            verdict.leaks += verdict.note(f"a text in {log.name}", _is_in(written))
+            verdict.leaks += verdict.note(f"a customer's text in {log.name}", _is_in(written))
         with scene.stack.broker() as client:
             for key in client.scan_iter(count=1000):
                 found = any(_is_in(part) for part in _parts(client, key))
-                verdict.leaks += verdict.note(f"a text in Redis, {key!r}", found)
+                verdict.leaks += verdict.note(f"a customer's text in Redis, {key!r}", found)
 
 
 def _is_in(written: bytes) -> bool:
@@ -49,7 +49,7 @@ def _decoded(part: bytes) -> bytes:
 
 
 def _parts(client: "redis.Redis", key: bytes) -> Iterable[bytes]:
-    """All that a key holds, by its type: DUMP would compress it."""
+    """Reads all values under a key, according to its type. DUMP would compress them."""
     asked: Any = client
     match asked.type(key):
         case b"list":

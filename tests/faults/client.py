@@ -1,7 +1,7 @@
-"""The client: submits jobs over HTTP and keeps its own list of what was acknowledged, which is what the system owes.
+"""The client: submits jobs over HTTP and records what was acknowledged. That is what the system must deliver.
 
-Only a 2xx acknowledges. A 503, 507 or 429 is obeyed, a broken connection tried again, and all else is held against the
-API.
+Only a 2xx acknowledges a job. After a 503, 507, 429 or a broken connection the client waits and tries again. Any other
+answer counts as a fault of the API.
 """
 
 import threading
@@ -15,14 +15,14 @@ import httpx
 from tests.caller import bearer
 from tests.faults.receiver import SECRET
 
-#: A client more impatient than it is asked to be: the harness is in a hurry.
+#: The client waits at most this long, even if Retry-After says more, so that a run is short.
 _LONGEST_WAIT_SECONDS = 0.3
 _UNAVAILABLE = (429, 503, 507)
 
 
 @dataclass(frozen=True)
-class Job:
-    """An acknowledged job: its texts, the error that an item must end with if not with its answer, its webhook."""
+class AcknowledgedJob:
+    """An acknowledged job: its texts, the errors of the items that must fail, by index, and its webhook."""
 
     id: str
     texts: Sequence[str]
@@ -31,20 +31,22 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Answer:
+class RecordedAnswer:
+    """One answer of the API: its time on the monotonic clock, and its status."""
+
     at: float
     #: None for a broken connection.
     status: int | None
 
 
 @dataclass
-class Client:
-    """May be used by several threads."""
+class FaultClient:
+    """Submits jobs and records answers. Several threads may use it."""
 
     url: str
-    jobs: list[Job] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    #: What the API must never have answered.
+    jobs: list[AcknowledgedJob] = field(default_factory=list)
+    answers: list[RecordedAnswer] = field(default_factory=list)
+    #: Answers that the API must never give.
     complaints: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,8 +63,8 @@ class Client:
         errors: Mapping[int, str] | None = None,
         until: threading.Event | None = None,
         patience: float = 60,
-    ) -> Job | None:
-        """Tries until it is acknowledged, or ``until`` is set; None then. Raises ``TimeoutError``."""
+    ) -> AcknowledgedJob | None:
+        """Tries until the job is acknowledged. Returns None once ``until`` is set. Raises ``TimeoutError``."""
         body: dict[str, Any] = {"kind": "generate", "items": list(texts)}
         if webhook_url:
             body["webhook"] = {"url": webhook_url, "secret": SECRET}
@@ -70,19 +72,19 @@ class Client:
         while time.monotonic() < deadline:
             answer = self._request("POST", "/v1/jobs", body)
             if answer is not None and answer.is_success:
-                job = Job(answer.json()["id"], texts, errors or {}, webhook_url)
+                job = AcknowledgedJob(answer.json()["id"], texts, errors or {}, webhook_url)
                 self.jobs.append(job)
                 return job
             if until is not None and until.is_set():
                 return None
-        raise TimeoutError("no job was acknowledged")
+        raise TimeoutError(f"the API acknowledged no job within {patience:g} s")
 
     def get(self, path: str, patience: float = 30) -> httpx.Response:
-        """The first 2xx for this path. Raises ``TimeoutError``."""
+        """Returns the first 2xx answer for this path. Raises ``TimeoutError``."""
         return self._patiently("GET", path, None, patience)
 
     def post(self, path: str, body: Mapping[str, Any], patience: float = 30) -> Any:
-        """The JSON of the first 2xx. Raises ``TimeoutError``."""
+        """Returns the JSON of the first 2xx answer. Raises ``TimeoutError``."""
         return self._patiently("POST", path, body, patience).json()
 
     def _patiently(self, method: str, path: str, body: Any, patience: float) -> httpx.Response:
@@ -91,26 +93,26 @@ class Client:
             answer = self._request(method, path, body)
             if answer is not None and answer.is_success:
                 return answer
-        raise TimeoutError(f"no answer from {path}")
+        raise TimeoutError(f"no 2xx from {path} within {patience:g} s")
 
     def use(self, key: str) -> None:
-        """Sends this key from the next request on."""
+        """Uses this key from the next request on."""
         self._http.headers.update(bearer(key))
 
     def cancel(self, job_id: str) -> None:
         self._request("POST", f"/v1/jobs/{job_id}/cancel")
 
     def _request(self, method: str, path: str, body: Any = None) -> httpx.Response | None:
-        """One request, and a pause if it was in vain."""
+        """Sends one request. If it fails, returns None or the error's answer after a pause."""
         try:
             answer = self._http.request(method, path, json=body)
         except httpx.TransportError as error:
             if isinstance(error, httpx.ReadTimeout):
                 self.complaints.append(f"no answer to {method} within 20 s")
-            self.answers.append(Answer(time.monotonic(), None))
+            self.answers.append(RecordedAnswer(time.monotonic(), None))
             time.sleep(0.05)
             return None
-        self.answers.append(Answer(time.monotonic(), answer.status_code))
+        self.answers.append(RecordedAnswer(time.monotonic(), answer.status_code))
         if answer.is_success:
             return answer
         if answer.status_code not in _UNAVAILABLE:
@@ -122,7 +124,7 @@ class Client:
         return answer
 
     def n_acknowledged_between(self, begin: float, end: float) -> int:
-        """2xx answers in this span of the monotonic clock."""
+        """Counts 2xx answers in this span of the monotonic clock."""
         return sum(
             answer.status is not None and answer.status < 300 and begin <= answer.at <= end
             for answer in list(self.answers)

@@ -1,7 +1,8 @@
-"""How the harness and the processes it started speak to each other: small files in one folder.
+"""Communication between the harness and the processes that it started: small files in one folder.
 
-A process asks here at each step whether it is to die; the harness arms a step and reads who died, when, and what it
-held. Knows nothing of what the steps mean. Times are of the monotonic clock, which all processes of a machine share.
+At each step a process asks here whether it must die. The harness arms a step, and reads which process died, when, and
+what it held. This module does not know what the steps mean. Times are from the monotonic clock, which all processes of
+a machine share.
 """
 
 import json
@@ -15,34 +16,34 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-#: Environment variables of every process of a stack: the folder, and the process's own name.
+#: Environment variables of every process of a stack: the folder, and the process's name.
 FOLDER_VARIABLE = "FAULTS_CONTROL"
 NAME_VARIABLE = "FAULTS_NAME"
-#: More claims than a worker ever has in hand at once.
+#: More claims than a worker ever holds at once.
 _N_TOKENS = 16
 
 
 class Victim(StrEnum):
-    """What is killed when an armed step is reached."""
+    """Which process is killed when an armed step is reached."""
 
-    #: The process that reached it: a worker's engine, an API.
+    #: The process that reached the step: a worker's engine process, or an API.
     SELF = "self"
-    #: Its parent alone: a worker's engine is orphaned.
+    #: Only its parent, so that a worker's engine process is orphaned.
     PARENT = "parent"
-    #: All of its process group: as when a container is killed.
+    #: Its whole process group, as when a container is killed.
     GROUP = "group"
-    #: Nothing: the process that reached it stops there, until it is continued.
+    #: No process. The process that reached the step is stopped until it is continued.
     STOPPED = "stopped"
 
 
 @dataclass(frozen=True)
 class Death:
-    """Or a stop."""
+    """The death, or the stop, of a process at an armed step."""
 
     at: float
     name: str
     pid: int
-    #: Of the process's last claims: it may hold one that it runs, one made ahead, and others that it settles.
+    #: Tokens of its last claims. It may hold one that runs, one that is prepared, and others that are being settled.
     tokens: list[str]
 
 
@@ -56,7 +57,7 @@ class Control:
     # What the harness calls.
 
     def arm(self, step: str, victim: Victim, after: int = 0) -> None:
-        """Whoever reaches ``step``, such as ``generate.claimed``, dies, but not the first ``after`` times."""
+        """Makes the process that reaches ``step`` (such as ``generate.claimed``) die, after ``after`` passes."""
         (self._folder / f"{step}.fired").unlink(missing_ok=True)
         self._write(f"{step}.armed", {"id": time.monotonic_ns(), "victim": victim, "after": after})
 
@@ -64,7 +65,7 @@ class Control:
         (self._folder / f"{step}.armed").unlink(missing_ok=True)
 
     def death(self, step: str) -> Death | None:
-        """The death at an armed step, once it has come about."""
+        """Returns the death at an armed step, or None if it has not happened yet."""
         found = self._read(f"{step}.fired")
         return Death(**found) if found else None
 
@@ -72,29 +73,29 @@ class Control:
         self._write(f"{flag}.flag", {"value": value})
 
     def tokens_of(self, name: str) -> list[str]:
-        """The tokens of the claims that a worker took last."""
+        """Returns the tokens of a worker's last claims."""
         found = self._read(f"{name}.claim")
         return found["tokens"] if found else []
 
     def pid_of(self, name: str) -> int | None:
-        """The process that took this worker's last claim."""
+        """Returns the id of the process that took this worker's last claim."""
         found = self._read(f"{name}.claim")
         return found["pid"] if found else None
 
     def began_at(self, name: str) -> float:
-        """When this worker last began a task; 0 if never."""
+        """Returns when this worker last began a task; 0 if never."""
         found = self._read(f"{name}.began")
         return float(found["at"]) if found else 0.0
 
     def count(self, what: str) -> int:
-        """How many lines ``tally`` has written."""
+        """Returns how often ``tally`` was called."""
         path = self._folder / f"{what}.tally"
         return path.read_bytes().count(b"\n") if path.exists() else 0
 
     # What the processes call.
 
     def reach(self, step: str) -> None:
-        """Dies here if this process's ``step`` is armed and its time has come."""
+        """Kills the victim if this process's ``step`` is armed and was passed often enough."""
         armed = f"{self._name.partition('-')[0]}.{step}"
         order = self._read(f"{armed}.armed")
         if order is None:
@@ -140,7 +141,7 @@ class Control:
 
 
 def of_environment() -> Control:
-    """The control of the stack that this process belongs to."""
+    """Returns the control of the stack to which this process belongs."""
     return Control(Path(os.environ[FOLDER_VARIABLE]))
 
 
@@ -153,5 +154,5 @@ def _kill(victim: Victim) -> None:
         case Victim.GROUP:
             os.killpg(os.getpgrp(), signal.SIGKILL)
         case Victim.STOPPED:
-            # To this very thread: one that is for the process may be taken by another, and this one goes on meanwhile.
+            # Signal this thread: another thread could handle a signal to the process, and this one would go on.
             signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)

@@ -1,6 +1,6 @@
-"""An engine whose answer is its input reversed, and which some inputs kill, hang or exhaust.
+"""An engine that returns its input reversed. Some inputs kill it, hang it or exhaust its memory.
 
-What an input does is decided by single characters in it, so that the harness needs no other way to reach it.
+Single characters in a text decide what it does, so the harness controls the engine through texts alone.
 """
 
 import os
@@ -15,13 +15,13 @@ from tests.faults import control
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, OutOfMemoryError, Request, Source
 
-#: Kills the process that runs it.
+#: The process that runs it is killed.
 POISON = "~"
-#: Never returns.
+#: The engine never returns.
 HANG = "^"
-#: Fits the device alone.
+#: It fits into memory only in a batch of its own.
 HEAVY = "`"
-#: Does not fit the device.
+#: It never fits into memory.
 IMMENSE = "|"
 MARKS = POISON + HANG + HEAVY + IMMENSE
 
@@ -44,7 +44,7 @@ faulty = tests.faults.engine:FaultyEngine
 class FaultyEngine(EchoEngine):
     def __init__(self, spec: ModelSpec) -> None:
         super().__init__(spec)
-        # A token a character, in the tokenizer's order: the printable characters come after four special tokens.
+        # Every character is one token. The printable characters come after four special tokens.
         self._mark_of = {4 + ord(mark) - 0x20: mark for mark in MARKS}
         self._control = control.of_environment()
 
@@ -78,7 +78,7 @@ class FaultyEngine(EchoEngine):
 
     def _suffer(self, mark: str, n_requests: int, n_tokens: int) -> None:
         if mark == IMMENSE or (mark == HEAVY and n_requests > 1):
-            raise OutOfMemoryError("as the input wants it")
+            raise OutOfMemoryError("the input asks for it")
         if mark == POISON:
             self._control.tally("poison")
             if n_tokens % 2:
@@ -91,9 +91,10 @@ class FaultyEngine(EchoEngine):
 
 
 def install(folder: Path, pace: Mapping[str, float]) -> Path:
-    """Makes ``folder``, on PYTHONPATH, a place where the engine is found as ``faulty``; returns a ``models.toml``.
+    """Makes a package in ``folder`` that registers the engine as ``faulty``. Returns the path of a ``models.toml``.
 
-    A batch takes ``seconds_per_batch`` of its pace; with ``seconds_per_step`` others join it.
+    ``folder`` must be on PYTHONPATH. ``pace`` has ``seconds_per_batch`` or, for continuous batching,
+    ``seconds_per_step``.
     """
     package = folder / "faulty-1.dist-info"
     package.mkdir(parents=True)

@@ -1,6 +1,6 @@
-"""A process manager: what ends is started again a moment later, unless it is meant to be down.
+"""A process manager: it restarts processes that end, unless they are meant to be down.
 
-Knows nothing of what the processes are.
+It does not know what the processes do.
 """
 
 import os
@@ -13,13 +13,13 @@ from dataclasses import replace
 from lengthwise.child import Child
 from tests.servers import wait_until
 
-#: Between a process's end and its restart.
+#: Seconds between a process's end and its restart.
 RESTART_SECONDS = 0.3
 
 
 class Keeper:
     def __init__(self) -> None:
-        #: Those that were started again, in order.
+        #: The names of the processes that were restarted, in order.
         self.ended: list[str] = []
         self._children: dict[str, Child] = {}
         self._down: set[str] = set()
@@ -31,11 +31,11 @@ class Keeper:
         self._children[child.name] = child
 
     def start(self) -> None:
-        """From now on what ends is started again."""
+        """Starts to restart processes that end."""
         self._thread.start()
 
     def stop(self) -> None:
-        """From now on it is not."""
+        """Stops to restart processes."""
         self._over.set()
         self._thread.join()
 
@@ -61,16 +61,16 @@ class Keeper:
         return pid
 
     def has_gone(self, name: str, pid: int) -> bool:
-        """Whether the process that had this id has ended, and perhaps another was started in its place."""
+        """Whether the process with this id has ended, even if it has a successor already."""
         return not self.is_running(name) or self.pid_of(name) != pid
 
     def change(self, name: str, environment: Mapping[str, str]) -> None:
-        """From its next start it has these variables."""
+        """Adds these environment variables, which take effect at the next start."""
         child = self._children[name]
         child.program = replace(child.program, environment={**(child.program.environment or {}), **environment})
 
     def send(self, name: str, number: signal.Signals) -> None:
-        """To the process itself, not to its children."""
+        """Sends a signal to the process itself, not to its children."""
         with self._lock:
             if self._children[name].is_running:
                 os.kill(self.pid_of(name), number)
@@ -81,12 +81,12 @@ class Keeper:
                 os.killpg(self.pid_of(name), number)
 
     def send_process(self, pid: int, number: signal.Signals) -> None:
-        """To one process that a child has started."""
+        """Sends a signal to one process that a child has started."""
         with suppress(ProcessLookupError):
             os.kill(pid, number)
 
     def renew(self, *names: str) -> None:
-        """kill -9, to all of each one's group; they are started again."""
+        """Kills the whole group of each process with SIGKILL, and waits until it is restarted."""
         for name in names:
             pid = self.pid_of(name)
             with self._lock:
@@ -95,7 +95,7 @@ class Keeper:
 
     @contextmanager
     def down(self, name: str, number: signal.Signals, answers: Callable[[], bool]) -> Iterator[None]:
-        """A child ends by this signal, stays down while the context is open, and answers when it is left."""
+        """Ends a child with this signal and keeps it down while the context is open; then waits until it answers."""
         self._down.add(name)
         self.send(name, number)
         wait_until(lambda: not self.is_running(name))

@@ -1,7 +1,7 @@
-"""Starts a process of the product, as ``python -m lengthwise`` does, with steps at which it can be told to die.
+"""Starts a process of lengthwise, as ``python -m lengthwise`` does, with steps at which the harness can kill it.
 
-The product has no hooks for this: its functions are wrapped here, by name, before it runs. This is the one module of
-the harness that knows the product's insides.
+lengthwise has no hooks for this, so this module wraps its functions by name before it runs. No other module of the
+harness knows lengthwise's internals.
 """
 
 import os
@@ -27,7 +27,10 @@ def _wrap(
     then: Callable[..., None] | None = None,
     failing: Callable[[], None] | None = None,
 ) -> None:
-    """Has ``owner.name`` reach the step ``before`` it runs and ``after`` it ran; ``then`` gets answer and arguments."""
+    """Wraps ``owner.name``: it reaches step ``before`` before it runs and step ``after`` after it.
+
+    ``then`` is called with its answer and its arguments, ``failing`` if it raises.
+    """
     original = getattr(owner, name)
 
     def wrapped(*arguments: Any, **named: Any) -> Any:
@@ -55,13 +58,13 @@ def _note_claim(claim: Any, *_: Any) -> None:
 
 
 def _note_refusal(settled: Any, connection: Any, token: Any, settlements: Any) -> None:
-    """Counts the settlements of which a part or all was refused by its lease token."""
+    """Counts settlements that were refused, in part or in whole, because a lease was lost."""
     if len(settled.shard_ids) < len(settlements):
         _note_failure()
 
 
 def _note_failure() -> None:
-    """A settlement was not written: a zombie may also find that its session was ended."""
+    """Counts a settlement that was not written. A zombie may also find its database session closed."""
     _control.tally("refused")
 
 
@@ -74,7 +77,7 @@ _put: Any = Channel._put
 
 
 def install() -> None:
-    """Wraps what a process of this name's kind runs."""
+    """Wraps the functions that a process with this name runs."""
     kind = os.environ[control.NAME_VARIABLE].partition("-")[0]
     task_prerun.connect(lambda **_: _control.began(), weak=False)
     setattr(Channel, "_put", _put_often)  # noqa: B010 - mypy forbids to assign a method
@@ -94,7 +97,7 @@ def install() -> None:
         _wrap(deliver, "_post", before="claimed", after="posted")
 
 
-# A child that the product spawns imports this file under the second name.
+# Child processes that lengthwise spawns import this file as __mp_main__.
 if __name__ in ("__main__", "__mp_main__"):
     install()
 

@@ -1,6 +1,6 @@
-"""A TCP proxy in front of a unix socket, whose connections can be stalled, or left half open.
+"""A TCP proxy in front of a unix socket. It can stall connections or leave them half open.
 
-Knows nothing of what goes through it.
+It does not know the protocol that it forwards.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ _CHUNK = 65_536
 
 class Mode(Enum):
     PASS = "pass"
-    #: Nothing goes through, in either direction, until it passes again: then all of it does.
+    #: No byte passes in either direction until the mode is PASS again. Then all held bytes pass.
     STALL = "stall"
-    #: Connections are accepted and bytes are taken, and neither answer nor FIN nor RST ever comes. Connections that
-    #: were open in this time stay so for ever; those made after it work.
+    #: Connections are accepted and bytes are read, but no answer, FIN or RST ever comes back. Connections that are open
+    #: in this mode stay silent for ever; later ones work.
     HALF_OPEN = "half-open"
 
 
 class Proxy:
-    """Listens on a loopback port of its own, ``port``, in a thread of its own, while it is entered."""
+    """Listens on the loopback port ``port`` in its own thread while the context is open."""
 
     def __init__(self, upstream: Path) -> None:
         self.port = 0
@@ -51,13 +51,13 @@ class Proxy:
         self._loop.close()
 
     def switch(self, mode: Mode) -> None:
-        """From now on: it is so when this returns."""
+        """Switches the mode. It is in force when this returns."""
         asyncio.run_coroutine_threadsafe(self._switch(mode), self._loop).result()
 
     async def _switch(self, mode: Mode) -> None:
         self._mode = mode
         if mode is Mode.HALF_OPEN:
-            self._epoch += 1  # whatever is open now has seen its last byte
+            self._epoch += 1  # connections that are open now get no further byte
         (self._passing.clear if mode is Mode.STALL else self._passing.set)()
 
     async def _listen(self) -> None:
@@ -96,7 +96,7 @@ class Proxy:
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
             if epoch != self._epoch:
-                await asyncio.wait(ways)  # the side that noticed nothing goes on noticing nothing
+                await asyncio.wait(ways)  # neither side must notice that the other has gone
         finally:
             for way in ways:
                 way.cancel()

@@ -1,7 +1,7 @@
-"""Webhook receivers on loopback: one that behaves, and those that do not.
+"""Webhook receivers on loopback: a good one, and several hostile ones.
 
-A path is ``/behaviour/key``. All but ``good`` and ``gone`` misbehave once for each key and behave from then on, as a
-receiver that was mended. Every request is kept, verified with the Standard Webhooks library.
+A path is ``/behaviour/key``. Except for ``good`` and ``gone``, every behaviour misbehaves once for each key and then
+works, like a receiver that was repaired. Every request is verified with the Standard Webhooks library and recorded.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ class Hit:
     is_genuine: bool
 
 
-class Receiver:
+class FaultyReceiver:
     def __init__(self) -> None:
         self.hits: list[Hit] = []
         self._server = _Server(self)
@@ -44,7 +44,7 @@ class Receiver:
         ]
 
     def url(self, behaviour: str, key: str) -> str:
-        """Where a webhook meets this behaviour: one of ``reset``, ``drip``, …, or ``refuse`` or ``tls``."""
+        """Returns a URL with this behaviour: one of ``_BEHAVIOURS``, or ``refuse`` or ``tls``."""
         if behaviour == "tls":
             return f"https://127.0.0.1:{self._babbler.getsockname()[1]}/tls/{key}"
         if behaviour == "refuse":
@@ -54,13 +54,13 @@ class Receiver:
         return f"http://127.0.0.1:{self._server.server_port}/{behaviour}/{key}"
 
     def open_refusing(self) -> None:
-        """Those that refused connections take them from now on."""
+        """Makes the receivers that refused connections accept them."""
         for server in self._refusing:
             server.server_activate()
             threading.Thread(target=server.serve_forever, daemon=True).start()
 
     def _babble(self) -> None:
-        """Answers a TLS handshake with something else."""
+        """Answers a TLS handshake with plain HTTP."""
         with contextlib.suppress(OSError):
             while True:
                 peer, _ = self._babbler.accept()
@@ -89,8 +89,8 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, receiver: Receiver, listens: bool = True) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler, bind_and_activate=False)
+    def __init__(self, receiver: FaultyReceiver, listens: bool = True) -> None:
+        super().__init__(("127.0.0.1", 0), _HookHandler, bind_and_activate=False)
         self.receiver = receiver
         self.requests_of: Counter[str] = Counter()
         self.is_listening = False
@@ -103,16 +103,16 @@ class _Server(ThreadingHTTPServer):
         self.is_listening = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Quiet: a sender that hangs up on us is what we are here for."""
+        """Logs nothing: senders that hang up are expected."""
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _HookHandler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_POST(self) -> None:
         length = int(self.headers["content-length"])
         body = self.rfile.read(length)
-        if len(body) < length:  # its sender was killed
+        if len(body) < length:  # the sender was killed
             return
         self.server.receiver.hits.append(
             Hit(time.time(), self.path, self.headers["webhook-id"] or "", body, self._is_genuine(body))
@@ -164,4 +164,4 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(429, retry_after=str(RETRY_AFTER_SECONDS))
 
     def log_message(self, *_: object) -> None:
-        """Quiet: what came is in ``hits``."""
+        """Logs nothing: ``hits`` has the requests."""

@@ -1,4 +1,4 @@
-"""The table of fault × outcome and recovery, and the last line: one JSON object."""
+"""Prints the table of faults with their outcomes and recoveries, and one JSON object as the last line."""
 
 import json
 import math
@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from tests.faults.run import Outcome
+from tests.faults.run import FaultOutcome
 from tests.faults.verdict import COUNTS
 
 
-def show(outcomes: Sequence[Outcome], n_seeds: int, n_faults: int, console: Console) -> None:
-    """One row a fault over all seeds, what was noted beneath, and the JSON as the last line of standard output."""
+def show(outcomes: Sequence[FaultOutcome], n_seeds: int, n_faults: int, console: Console) -> None:
+    """Prints one row per fault over all seeds, then the notes, then the JSON as the last line of standard output."""
     table = Table(title=f"{n_faults} faults × {n_seeds} seeds")
     table.add_column("fault")
     for heading in ("ok", "items", *COUNTS, "late", "p50 s", "max s", "bound s"):
@@ -27,7 +27,7 @@ def show(outcomes: Sequence[Outcome], n_seeds: int, n_faults: int, console: Cons
     console.print(json.dumps(summary(outcomes, n_seeds, n_faults)), markup=False, highlight=False, soft_wrap=True)
 
 
-def _add_rows(table: Table, same: Sequence[Outcome]) -> None:
+def _add_rows(table: Table, same: Sequence[FaultOutcome]) -> None:
     n_ok = sum(outcome.is_ok for outcome in same)
     counts = [sum(getattr(outcome.verdict, name) for outcome in same) for name in COUNTS]
     recoveries = sorted(outcome.recovery for outcome in same if outcome.recovery is not None)
@@ -51,27 +51,30 @@ def _spread(seconds: Sequence[float]) -> tuple[str, str]:
 
 
 def _quantile(values: Sequence[float], share: float) -> float:
-    """Of sorted values, the smallest that is not below this share of them; 0 if there is none."""
+    """Returns the quantile ``share`` of sorted values (nearest rank); 0 if there are no values."""
     return values[max(0, math.ceil(share * len(values)) - 1)] if values else 0.0
 
 
-def _notes(outcomes: Sequence[Outcome]) -> Counter[str]:
+def _notes(outcomes: Sequence[FaultOutcome]) -> Counter[str]:
     notes: Counter[str] = Counter()
     for outcome in outcomes:
         notes.update(f"{outcome.name}: {note}" for note in dict.fromkeys(outcome.verdict.notes + outcome.problems))
     return notes
 
 
-def say(outcome: Outcome) -> None:
-    """One line to standard error, as soon as a fault was played."""
+def say(outcome: FaultOutcome) -> None:
+    """Prints one line to standard error as soon as a fault is done."""
     recovery = "" if outcome.recovery is None else f", recovery {outcome.recovery:.2f} s"
     verdict = "ok    " if outcome.is_ok else "BROKEN"
     line = f"seed {outcome.seed} {verdict} {outcome.name}{recovery}, {outcome.seconds:.1f} s in all"
     print(line, *outcome.verdict.notes, *outcome.problems, sep="; ", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def summary(outcomes: Sequence[Outcome], n_seeds: int, n_faults: int) -> dict[str, object]:
-    """``problems`` are broken promises beyond the counts; ``late`` are recoveries beyond their fault's bound."""
+def summary(outcomes: Sequence[FaultOutcome], n_seeds: int, n_faults: int) -> dict[str, object]:
+    """Returns the figures of the JSON object.
+
+    ``problems`` are broken promises that the other counts do not cover. ``late`` are recoveries beyond their bound.
+    """
     recoveries = sorted(outcome.recovery for outcome in outcomes if outcome.interrupts and outcome.recovery is not None)
     return {
         "seeds": n_seeds,

@@ -1,4 +1,4 @@
-"""One seed: a stack, and the faults one after the other on it, each with its load and its verdict."""
+"""Runs one seed: it starts a stack and injects the faults one after the other, each with its load and its verdict."""
 
 import shutil
 import signal
@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from tests.faults.canary import Canary
-from tests.faults.client import Client
+from tests.faults.client import FaultClient
 from tests.faults.injected import (
     api_fault,
     broker_fault,
@@ -22,14 +22,14 @@ from tests.faults.injected import (
     receiver_fault,
     worker_fault,
 )
-from tests.faults.injected.fault import Fault
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.scene import Scene
-from tests.faults.stack import WORKERS, Stack
+from tests.faults.stack import WORKERS, FaultStack
 from tests.faults.table import Tables
 from tests.faults.verdict import Verdict, judge, wait_delivered, wait_ended
 from tests.servers import reachable_folder
 
-FAULTS: tuple[Fault, ...] = (
+FAULTS: tuple[InjectedFault, ...] = (
     *worker_fault.FAULTS,
     *broker_fault.FAULTS,
     *database_fault.FAULTS,
@@ -42,8 +42,8 @@ _DELIVERY_SECONDS = 15.0
 
 
 @dataclass
-class Outcome:
-    """What came of one fault under one seed."""
+class FaultOutcome:
+    """The outcome of one fault under one seed."""
 
     seed: int
     name: str
@@ -52,9 +52,9 @@ class Outcome:
     verdict: Verdict = field(default_factory=Verdict)
     #: Broken promises that the verdict does not count.
     problems: list[str] = field(default_factory=list)
-    #: None where the fault could not be played to its end.
+    #: Seconds until the system had recovered; None if the fault could not be finished.
     recovery: float | None = None
-    #: Further rows of the report, by name, with their seconds.
+    #: Further rows of the report: seconds by name.
     rows: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -67,35 +67,35 @@ class Outcome:
         return not (self.problems or self.is_late or any(self.verdict.counts))
 
 
-#: Of the engine: seeds take turns between batches that run to their end and batches that others join.
+#: The engine's pace. Even seeds run each batch to its end; odd seeds use continuous batching.
 _PACES = {"seconds_per_batch": 0.02}, {"seconds_per_step": 0.0001}
 
-Say = Callable[[Outcome], None]
+Say = Callable[[FaultOutcome], None]
 
 
-def _quiet(outcome: Outcome) -> None:
-    """Says nothing."""
+def _quiet(outcome: FaultOutcome) -> None:
+    """Prints nothing."""
 
 
 def leave_when_stopped() -> None:
-    """SIGTERM has this process leave its stack, which ends every process of that."""
+    """On SIGTERM, this process leaves its stack, which ends every process of the stack."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))
 
 
 def run_seed(
     seed: int, names: Sequence[str], n_items: int, keep: Path | None = None, say: Say = _quiet
-) -> list[Outcome]:
-    """Plays the faults of these names, in an order of the seed's own. Logs and control files are left in ``keep``."""
+) -> list[FaultOutcome]:
+    """Injects the faults with these names in an order that the seed decides. Logs and control files go to ``keep``."""
     random = Random(seed)
     faults = [fault for fault in FAULTS if fault.name in names]
     random.shuffle(faults)
-    outcomes: list[Outcome] = []
+    outcomes: list[FaultOutcome] = []
     for number in count(1):
         if not faults:
             break
         with reachable_folder() as folder:
             try:
-                with Stack(folder, _PACES[seed % len(_PACES)]) as stack:
+                with FaultStack(folder, _PACES[seed % len(_PACES)]) as stack:
                     _play_all(stack, faults, random, seed, n_items, outcomes, say)
             finally:
                 if keep is not None:
@@ -104,22 +104,28 @@ def run_seed(
 
 
 def _play_all(
-    stack: Stack, faults: list[Fault], random: Random, seed: int, n_items: int, outcomes: list[Outcome], say: Say
+    stack: FaultStack,
+    faults: list[InjectedFault],
+    random: Random,
+    seed: int,
+    n_items: int,
+    outcomes: list[FaultOutcome],
+    say: Say,
 ) -> None:
-    """Plays and takes out faults until there is none left, or one left the stack unusable."""
-    client, tables, canary = Client(stack.url), Tables(stack.database_url), Canary()
+    """Injects faults and removes them from ``faults``, until none is left or one has made the stack unusable."""
+    client, tables, canary = FaultClient(stack.url), Tables(stack.database_url), Canary()
     try:
         while faults:
             fault = faults.pop(0)
             scene = Scene(stack, client, tables, Random(random.random()), n_items)
-            outcome = Outcome(seed, fault.name, fault.bound, fault.interrupts)
+            outcome = FaultOutcome(seed, fault.name, fault.bound, fault.interrupts)
             outcomes.append(outcome)
             began = time.monotonic()
             try:
                 _play(fault, scene, outcome, canary)
             except Exception as error:
                 frames = "".join(traceback.format_exception(error, limit=-4))
-                outcome.problems += [*scene.problems, f"broken off by {type(error).__name__}: {error}\n{frames}"]
+                outcome.problems += [*scene.problems, f"ended early by {type(error).__name__}: {error}\n{frames}"]
                 return
             finally:
                 outcome.seconds = time.monotonic() - began
@@ -129,7 +135,7 @@ def _play_all(
         client.close()
 
 
-def _play(fault: Fault, scene: Scene, outcome: Outcome, canary: Canary) -> None:
+def _play(fault: InjectedFault, scene: Scene, outcome: FaultOutcome, canary: Canary) -> None:
     n_complaints, n_ended = len(scene.client.complaints), len(scene.stack.keeper.ended)
     scene.submit_load()
     scene.until_middle()
@@ -139,7 +145,7 @@ def _play(fault: Fault, scene: Scene, outcome: Outcome, canary: Canary) -> None:
     if undelivered := wait_delivered(scene, _DELIVERY_SECONDS):
         scene.problems.append(f"{len(undelivered)} webhooks not delivered")
     if not fault.ends:
-        scene.problems += [f"{name} ended by itself" for name in scene.stack.keeper.ended[n_ended:]]
+        scene.problems += [f"{name} ended unexpectedly" for name in scene.stack.keeper.ended[n_ended:]]
     outcome.verdict = judge(scene, open_jobs)
     canary.look(scene, outcome.verdict)
     outcome.rows = scene.recoveries
@@ -150,7 +156,7 @@ def _play(fault: Fault, scene: Scene, outcome: Outcome, canary: Canary) -> None:
 
 
 def _amend(scene: Scene, open_jobs: set[str]) -> None:
-    """Ends what is stuck, empties the broker and starts the workers anew, so that the next fault is judged alone."""
+    """Cancels stuck jobs, empties the broker and restarts the workers, so that the next fault starts clean."""
     for job_id in open_jobs:
         scene.client.cancel(job_id)
     with scene.stack.broker() as client:

@@ -1,4 +1,4 @@
-"""What a fault finds when it is injected: a stack at work, a client that goes on submitting, and ways to look."""
+"""The scene of a fault: a stack under load, a client that keeps submitting, and ways to observe both."""
 
 import threading
 import time
@@ -7,27 +7,27 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from random import Random
 
-from tests.faults.client import Client, Job
-from tests.faults.stack import GENERATE, WORKERS, Stack
+from tests.faults.client import AcknowledgedJob, FaultClient
+from tests.faults.stack import GENERATE, WORKERS, FaultStack
 from tests.faults.table import Tables
 
-#: In every text: nothing that is not the database may ever hold it.
+#: A word in every text. Only the database may ever store it.
 CANARY = "kanarienvogel"
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz     ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,"
-#: How long a fault waits for the system to come back before it says that it did not.
+#: Seconds that a fault waits for the system to recover before it notes a problem.
 _PATIENCE_SECONDS = 30.0
 
 
 @dataclass
 class Scene:
-    stack: Stack
-    client: Client
+    stack: FaultStack
+    client: FaultClient
     tables: Tables
     random: Random
     n_items: int
-    #: Promises that were broken, other than those that the verdict counts.
+    #: Broken promises that the verdict does not count.
     problems: list[str] = field(default_factory=list)
-    #: Recovery by row of the report, where a fault has several rows.
+    #: Recoveries by row of the report, for faults with several rows.
     recoveries: dict[str, float] = field(default_factory=dict)
     first_job: int = 0
 
@@ -35,12 +35,12 @@ class Scene:
         self.first_job = len(self.client.jobs)
 
     @property
-    def jobs(self) -> list[Job]:
-        """Those that were acknowledged in this scene."""
+    def jobs(self) -> list[AcknowledgedJob]:
+        """The jobs that were acknowledged in this scene."""
         return self.client.jobs[self.first_job :]
 
     def texts(self, count: int, longest: int = 160) -> list[str]:
-        """Texts of mixed lengths, each of them different from every other."""
+        """Draws texts of mixed lengths, all different."""
         return [self.text(self.random.randint(1, longest)) for _ in range(count)]
 
     def text(self, length: int) -> str:
@@ -48,7 +48,7 @@ class Scene:
         return f"{CANARY} {self.random.getrandbits(64):016x}{written}"
 
     def submit_load(self) -> None:
-        """A few jobs, large and small, some with a webhook."""
+        """Submits a few jobs, large and small, some with a webhook."""
         left = self.n_items
         while left > 0:
             count = min(left, self.random.choice((40, 120, 300)))
@@ -61,14 +61,14 @@ class Scene:
         )
 
     def until_middle(self) -> None:
-        """Waits until a seeded share of the load is settled."""
+        """Waits until a random share of the load is settled."""
         share = self.random.uniform(0.05, 0.5) * self.n_items
         jobs = [job.id for job in self.jobs]
         self.until(lambda: self.tables.n_settled(jobs) >= share, "the load is being worked on")
 
     @contextmanager
     def steady_load(self) -> Iterator[None]:
-        """Small jobs, one after the other, while the context is open."""
+        """Submits small jobs, one after the other, while the context is open."""
         over = threading.Event()
         sizes = Random(self.random.random())
 
@@ -86,17 +86,17 @@ class Scene:
             thread.join()
 
     def until(self, is_so: Callable[[], bool], what: str, patience: float = _PATIENCE_SECONDS) -> float:
-        """Seconds until it is so; a problem is noted if it never is."""
+        """Waits until the condition holds and returns the seconds. Notes a problem if it never does."""
         began = time.monotonic()
         while not is_so():
             if time.monotonic() - began > patience:
-                self.problems.append(f"not within {patience:g} s: {what}")
+                self.problems.append(f"did not happen within {patience:g} s: {what}")
                 break
             time.sleep(0.01)
         return time.monotonic() - began
 
     def until_holding(self) -> str:
-        """Waits until some generation worker holds shards; its name."""
+        """Waits until some generation worker holds shards. Returns the worker's name."""
         names = self.random.sample(GENERATE, len(GENERATE))
         found: list[str] = []
 
@@ -108,13 +108,13 @@ class Scene:
         return found[0] if found else names[0]
 
     def until_taken_over(self, tokens: Sequence[str], died_at: float) -> float:
-        """Seconds from a worker's death until all it held is settled or held by a live one."""
+        """Waits until a dead worker's shards are settled or held by a live one. Returns the seconds since its death."""
         held = self.tables.held_by(tokens)
         self.until(lambda: self.tables.n_waiting(held, tokens) == 0, "a dead worker's shards are taken over")
         return time.monotonic() - died_at
 
     def until_consuming(self, since: float) -> float:
-        """Seconds from then until every worker has begun a task and the API has answered 2xx."""
+        """Waits until every worker has begun a task and the API has answered 2xx. Returns seconds since ``since``."""
         began_at = dict.fromkeys(WORKERS, 0.0)
 
         def all_began() -> bool:
@@ -131,7 +131,7 @@ class Scene:
         return max(*began_at.values(), self._acknowledged_at(since)) - since
 
     def until_settling(self, since: float) -> float:
-        """Seconds from then until the next settlement, and the API's next 2xx."""
+        """Waits for the next settlement and the API's next 2xx. Returns the seconds since ``since``."""
         wall = time.time() - (time.monotonic() - since)
         self.until(lambda: self.tables.has_settled_since(wall), "work is settled again")
         settled_at = time.monotonic()
@@ -142,7 +142,7 @@ class Scene:
         self.until(lambda: self._acknowledged_at(since) > since, "the API answers 2xx again")
 
     def _acknowledged_at(self, since: float) -> float:
-        """The first 2xx after then, or then itself if there was none."""
+        """Returns the time of the first 2xx after ``since``, or ``since`` if there was none."""
         for answer in list(self.client.answers):
             if answer.at > since and answer.status is not None and answer.status < 300:
                 return answer.at

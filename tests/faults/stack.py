@@ -1,4 +1,4 @@
-"""One seed's stack: PostgreSQL, Redis behind a proxy, API and workers, as real processes on private ports."""
+"""One seed's stack: PostgreSQL, Redis behind a proxy, API and workers, all real processes on private ports."""
 
 import os
 import signal
@@ -23,13 +23,13 @@ from tests.faults import control, engine
 from tests.faults.control import Control
 from tests.faults.keeper import Keeper
 from tests.faults.proxy import Proxy
-from tests.faults.receiver import Receiver
+from tests.faults.receiver import FaultyReceiver
 from tests.servers import DATABASE_VARIABLE, MASTER_KEY, REDIS_VARIABLE, redis_client, wait_until
 
 LEASE_SECONDS = 3.0
 GRACE_SECONDS = 3.0
 WEBHOOK_SECONDS = 2.0
-#: Longer than a zombie is frozen: an engine that is stopped looks like one that hangs.
+#: Longer than a zombie is stopped, because the watchdog cannot tell a stopped engine from one that hangs.
 HANG_SECONDS = 10.0
 GENERATE = ("generate-1", "generate-2")
 DELIVER = ("deliver-1", "deliver-2")
@@ -51,8 +51,8 @@ _SETTINGS = {
 _ROOT = Path(__file__).parents[2]
 
 
-class Stack:
-    """Ready when entered, gone when left; logs and data are in ``folder``."""
+class FaultStack:
+    """Starts every process when entered and stops all when left. Logs and data are in ``folder``."""
 
     def __init__(self, folder: Path, pace: Mapping[str, float]) -> None:
         self._folder = folder
@@ -82,7 +82,7 @@ class Stack:
         migrate.upgrade(self.database_url)
         redis_socket = Path(self.broker_url.removeprefix("redis+socket://").partition("?")[0])
         self.proxy = exits.enter_context(Proxy(redis_socket))
-        self.receiver = exits.enter_context(Receiver())
+        self.receiver = exits.enter_context(FaultyReceiver())
         (self._folder / "control").mkdir()
         self.control = Control(self._folder / "control")
         self._start_product(exits)
@@ -125,12 +125,12 @@ class Stack:
         }
 
     def wait_ready(self, *names: str) -> None:
-        """Waits until these processes of the product, or all, run and are ready."""
+        """Waits until these processes, or all, run and are ready."""
         for name in names or self._is_ready:
             wait_until(lambda name=name: self.keeper.is_running(name) and self._is_ready[name](), 60)
 
     def restart(self, name: str, **environment: str) -> None:
-        """SIGTERM, and ready again with these variables, which it keeps."""
+        """Restarts a process with SIGTERM and waits until it is ready. It keeps these variables for later starts."""
         pid = self.keeper.pid_of(name)
         self.keeper.change(name, environment)
         self.keeper.send(name, signal.SIGTERM)
@@ -138,11 +138,11 @@ class Stack:
         self.wait_ready(name)
 
     def redis_down(self) -> AbstractContextManager[None]:
-        """Redis is killed, and back and empty when the context is left."""
+        """Kills Redis. When the context is left, Redis is back and empty."""
         return self.keeper.down("redis", signal.SIGKILL, self._answers_ping)
 
     def postgres_down(self) -> AbstractContextManager[None]:
-        """PostgreSQL stops without a checkpoint, and has recovered when the context is left."""
+        """Stops PostgreSQL without a checkpoint. When the context is left, PostgreSQL has recovered."""
         return self.keeper.down("postgres", signal.SIGQUIT, self._answers_sql)
 
     def _answers_sql(self) -> bool:
@@ -160,7 +160,7 @@ class Stack:
             return False
 
     def broker(self) -> "redis.Redis":
-        """A client of its own, past the proxy."""
+        """Returns a client that bypasses the proxy."""
         return redis_client(self.broker_url)
 
     def logs(self) -> list[Path]:
@@ -168,7 +168,7 @@ class Stack:
 
 
 def _launched(made: Program) -> Program:
-    """The same program, with steps at which it can be told to die."""
+    """Returns the same program, started by ``tests.faults.launch``, so that the harness can kill it at a step."""
     python = [sys.executable, "-P", "-m"]
     assert list(made.command[:4]) == [*python, "lengthwise"]
     environment: dict[str, Any] = {**(made.environment or {}), control.NAME_VARIABLE: made.name}

@@ -1,6 +1,6 @@
-"""What the harness asks the database itself, past the API: who holds what, what was settled, what was never ended.
+"""The harness's own queries on the database: who holds which shards, what is settled, which jobs are open.
 
-Every question is answered by a connection of the harness's own, which a fault of the database breaks like any other.
+They bypass the API and use a connection of the harness. A fault of the database breaks it like any other.
 """
 
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 
-#: By which the harness's own sessions are told from the product's.
+#: The application name that marks the harness's database sessions.
 NAME = "faults"
 
 
@@ -23,14 +23,14 @@ class Tables:
             self._connection.close()
 
     def ask(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        """The rows of a query. Raises ``psycopg.OperationalError`` while the database is away."""
+        """Returns the rows of a query. Raises ``psycopg.OperationalError`` while the database is away."""
         if self._connection is None or self._connection.closed:
             self._connection = psycopg.connect(self._url, autocommit=True, connect_timeout=5, application_name=NAME)
         cursor = self._connection.execute(query.encode(), values)
         return cursor.fetchall() if cursor.description else []
 
     def ask_patiently(self, query: str, **values: Any) -> list[tuple[Any, ...]]:
-        """The same, once the database is back."""
+        """Returns the rows of a query, and waits up to 60 s for a database that is away."""
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -41,12 +41,12 @@ class Tables:
                 time.sleep(0.02)
 
     def n_settled(self, job_ids: Sequence[str]) -> int:
-        """Items of these jobs that have a result."""
+        """Counts items of these jobs that have a result."""
         found: int = self.ask_patiently(_SETTLED, jobs=list(job_ids))[0][0]
         return found
 
     def n_held(self, tokens: Sequence[str]) -> int:
-        """Shards that are still bound to these claims: neither settled, nor given back, nor in another's hands."""
+        """Counts shards that these claims still hold: not settled, not released, not claimed by another."""
         found: int = self.ask_patiently(_HELD, tokens=list(tokens))[0][0]
         return found
 
@@ -54,7 +54,7 @@ class Tables:
         return [row[0] for row in self.ask_patiently(_HELD_IDS, tokens=list(tokens))]
 
     def n_waiting(self, shard_ids: Sequence[int], tokens: Sequence[str]) -> int:
-        """Of these shards, those that are neither settled nor held by a claim other than these."""
+        """Counts those of these shards that are neither settled nor held by another claim."""
         found: int = self.ask_patiently(_WAITING, ids=list(shard_ids), tokens=list(tokens))[0][0]
         return found
 
@@ -62,28 +62,28 @@ class Tables:
         return bool(self.ask_patiently(_SETTLED_SINCE, at=wall_time)[0][0])
 
     def open_jobs(self) -> set[str]:
-        """Jobs without an end, acknowledged or not."""
+        """Returns the jobs that have not ended, acknowledged or not."""
         return {str(row[0]) for row in self.ask_patiently("SELECT id FROM jobs WHERE state = 'open'")}
 
     def all_jobs(self) -> set[str]:
         return {str(row[0]) for row in self.ask_patiently("SELECT id FROM jobs")}
 
     def deliveries(self, job_ids: Sequence[str]) -> list[tuple[str, str, str, int]]:
-        """Job, webhook-id, state and number of attempts of every delivery of these jobs."""
+        """Returns job, webhook-id, state and number of attempts for every delivery of these jobs."""
         rows = self.ask_patiently(_DELIVERIES, jobs=list(job_ids))
         return [(str(job), f"msg_{delivery.hex}", state, attempts) for job, delivery, state, attempts in rows]
 
     def deliveries_in_hand(self) -> dict[str, int]:
-        """Deliveries that some process has claimed, and how many attempts they had."""
+        """Returns the deliveries that some process has claimed, with their number of attempts."""
         return {str(row[0]): row[1] for row in self.ask_patiently(_IN_HAND)}
 
     def n_attempted(self, deliveries: Mapping[str, int]) -> int:
-        """Of these, those that have more attempts by now."""
+        """Counts those of these deliveries that have more attempts now."""
         rows = self.ask_patiently(_ATTEMPTS, ids=list(deliveries))
         return sum(attempts > deliveries[str(delivery)] for delivery, attempts in rows)
 
     def longest_until_first_attempt(self, job_ids: Sequence[str]) -> float:
-        """Seconds from a job's end to the first attempt at its webhook, at worst."""
+        """Returns the longest time in seconds from a job's end to the first attempt at its webhook."""
         found: float | None = self.ask_patiently(_FIRST_ATTEMPT, jobs=list(job_ids))[0][0]
         return float(found or 0)
 

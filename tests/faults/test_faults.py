@@ -1,4 +1,4 @@
-"""A few of the harness's faults under one seed, as a part of the suite: ``make faults`` plays all of them."""
+"""Injects a few of the harness's faults under one seed. ``make faults`` injects all of them."""
 
 from random import Random
 
@@ -15,6 +15,7 @@ SUBSET = (
 )
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(200)
 def test_a_few_faults_lose_double_misalign_and_leave_nothing() -> None:
     assert set(SUBSET) <= {fault.name for fault in FAULTS}

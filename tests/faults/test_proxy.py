@@ -1,4 +1,4 @@
-"""The proxy between the product and its broker: what it does to connections in each of its modes."""
+"""The proxy between lengthwise and its broker: what each mode does to connections."""
 
 import socket
 import threading
@@ -12,7 +12,7 @@ from tests.faults.proxy import Mode, Proxy
 
 @pytest.fixture
 def proxy(tmp_path: Path) -> Iterator[Proxy]:
-    """In front of a server that echoes."""
+    """A proxy in front of an echo server."""
     server = socket.socket(socket.AF_UNIX)
     server.bind(str(tmp_path / "echo"))
     server.listen()

@@ -1,14 +1,14 @@
-"""A harness that cannot find anything shows nothing: each wrong that it counts is put before it."""
+"""The harness must find what it counts: each kind of wrong result is shown to it."""
 
 import json
 from typing import Any
 
 import pytest
 
-from tests.faults.client import Job
+from tests.faults.client import AcknowledgedJob
 from tests.faults.verdict import Verdict, judge_results
 
-JOB = Job("a job", ["abc", "defg", "poison"], {2: "worker_lost"}, None)
+JOB = AcknowledgedJob("a job", ["abc", "defg", "poison"], {2: "worker_lost"}, None)
 RIGHT: list[dict[str, Any]] = [
     {"index": 0, "output": {"text": "cba"}},
     {"index": 1, "output": {"text": "gfed"}},

@@ -1,4 +1,4 @@
-"""Compares the client's list of what was acknowledged with results, tables and the webhook sink."""
+"""Compares the client's acknowledged jobs with the results, the tables and the received webhooks."""
 
 import json
 import time
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.faults.client import Job
+from tests.faults.client import AcknowledgedJob
 from tests.faults.receiver import Hit
 from tests.faults.scene import Scene
 
@@ -16,25 +16,25 @@ COUNTS = ("lost", "doubled", "misaligned", "stuck", "leaks")
 
 @dataclass
 class Verdict:
-    """The counts that must be zero, and what was looked at."""
+    """The counts of what went wrong, all of which must be zero, and how many items were checked."""
 
     #: Acknowledged items.
     acknowledged: int = 0
-    #: Of those: without a result, or with an error that is not their own fault.
+    #: Acknowledged items without a result, or with an error that is not their own.
     lost: int = 0
-    #: Items with two results, tokens counted twice, ends announced twice.
+    #: Items with two results, tokens that were counted twice, job ends that were announced twice.
     doubled: int = 0
-    #: Results that are not the pure function of their input.
+    #: Results that do not match their input.
     misaligned: int = 0
-    #: Jobs without an end.
+    #: Jobs that do not end.
     stuck: int = 0
-    #: Log files and Redis keys in which a customer's text was found.
+    #: Log files and Redis keys that contain a customer's text.
     leaks: int = 0
     notes: list[str] = field(default_factory=list)
 
     @property
     def counts(self) -> list[int]:
-        """Those of ``COUNTS``."""
+        """The values of ``COUNTS``, in order."""
         return [getattr(self, name) for name in COUNTS]
 
     def note(self, text: str, count: int = 1) -> int:
@@ -44,7 +44,7 @@ class Verdict:
 
 
 def wait_ended(scene: Scene, patience: float) -> set[str]:
-    """Waits until no job is open, acknowledged or not; those that still are."""
+    """Waits until no job is open, acknowledged or not. Returns the jobs that still are."""
     deadline = time.monotonic() + patience
     while time.monotonic() < deadline:
         if not scene.tables.open_jobs():
@@ -54,7 +54,7 @@ def wait_ended(scene: Scene, patience: float) -> set[str]:
 
 
 def judge(scene: Scene, open_jobs: set[str]) -> Verdict:
-    """Everything but leaks."""
+    """Judges everything except leaks."""
     verdict = Verdict(stuck=len(open_jobs))
     for job in scene.jobs:
         verdict.acknowledged += len(job.texts)
@@ -64,11 +64,11 @@ def judge(scene: Scene, open_jobs: set[str]) -> Verdict:
     return verdict
 
 
-def judge_results(job: Job, content: bytes, figures: dict[str, Any], verdict: Verdict) -> None:
-    """Of one job: its results as they were downloaded, and its figures, against its texts."""
+def judge_results(job: AcknowledgedJob, content: bytes, figures: dict[str, Any], verdict: Verdict) -> None:
+    """Compares one job's downloaded results and its figures with its texts."""
     lines = [json.loads(line) for line in content.splitlines()]
     times = Counter(line["index"] for line in lines)
-    verdict.doubled += verdict.note("an index stands twice", sum(count - 1 for count in times.values()))
+    verdict.doubled += verdict.note("an index occurs twice", sum(count - 1 for count in times.values()))
     missing = len(job.texts) - len(times)
     verdict.lost += verdict.note("items without a result", missing)
     answered: dict[int, int] = {}
@@ -78,17 +78,17 @@ def judge_results(job: Job, content: bytes, figures: dict[str, Any], verdict: Ve
         if code is not None:
             verdict.lost += verdict.note(f"{code} for {wanted or 'a good item'}", code != wanted)
         elif wanted is not None or line["output"]["text"] != job.texts[index][::-1]:
-            verdict.misaligned += verdict.note(f"an answer where {wanted} belongs" if wanted else "another's answer")
+            verdict.misaligned += verdict.note(f"an answer instead of {wanted}" if wanted else "another item's answer")
         else:
             answered[index] = len(job.texts[index])
     if figures["usage"]["output_tokens"] != sum(answered.values()):
         verdict.doubled += verdict.note("tokens counted twice or not at all")
     if figures["counts"]["total"] != len(job.texts):
-        verdict.lost += verdict.note("items that the job does not know")
+        verdict.lost += verdict.note("the job counts another number of items")
 
 
-def _judge_webhooks(scene: Scene, jobs: Sequence[Job], verdict: Verdict) -> None:
-    """One delivery an end, and in the sink one id and one body."""
+def _judge_webhooks(scene: Scene, jobs: Sequence[AcknowledgedJob], verdict: Verdict) -> None:
+    """Checks that each job end has one delivery, and that the receiver saw one id and one body for it."""
     hits: dict[str, list[Hit]] = {}
     for hit in list(scene.stack.receiver.hits):
         hits.setdefault(json.loads(hit.body)["data"]["id"], []).append(hit)
@@ -96,15 +96,15 @@ def _judge_webhooks(scene: Scene, jobs: Sequence[Job], verdict: Verdict) -> None
             scene.problems.append("a webhook with a wrong signature")
     rows = Counter(job_id for job_id, *_ in scene.tables.deliveries([job.id for job in jobs]))
     for job in jobs:
-        verdict.lost += verdict.note("an end that is not announced", rows[job.id] == 0)
-        verdict.doubled += verdict.note("an end that is announced twice", rows[job.id] > 1)
+        verdict.lost += verdict.note("a job end without a webhook", rows[job.id] == 0)
+        verdict.doubled += verdict.note("a job end with two webhooks", rows[job.id] > 1)
         came = hits.get(job.id, [])
         kinds = {(hit.webhook_id, hit.body) for hit in came}
-        verdict.doubled += verdict.note("two webhook-ids for one end", len(kinds) > 1)
+        verdict.doubled += verdict.note("two webhook-ids for one job end", len(kinds) > 1)
 
 
 def wait_delivered(scene: Scene, patience: float) -> list[str]:
-    """Waits for the webhooks of good receivers; the jobs whose webhook never came."""
+    """Waits for the webhooks to good receivers. Returns the jobs whose webhook never arrived."""
     jobs = [job.id for job in scene.jobs if job.webhook_url and "/good/" in job.webhook_url]
     deadline = time.monotonic() + patience
     while True:

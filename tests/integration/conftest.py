@@ -27,7 +27,7 @@ RunWorker = Callable[[], None]
 Engine = TypeVar("Engine", bound=WatchedEngine)
 
 
-class Give(Protocol):
+class EngineInstaller(Protocol):
     """Has the worker's model run by an engine of the test's own, made of the model's spec."""
 
     def __call__(self, make: Callable[[ModelSpec], Engine]) -> Engine: ...
@@ -55,7 +55,7 @@ def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.Monk
 
 
 @pytest.fixture
-def give(monkeypatch: pytest.MonkeyPatch) -> Give:
+def give(monkeypatch: pytest.MonkeyPatch) -> EngineInstaller:
     def given(make: Callable[[ModelSpec], Engine]) -> Engine:
         spec = loaded.spec("echo")
         assert spec is not None

@@ -1,4 +1,4 @@
-// Every call of the batch surface with OpenAI's unmodified JavaScript SDK. Arguments: base URL and key.
+// Calls every endpoint of the batch API with OpenAI's unmodified JavaScript SDK. Arguments: base URL and key.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -57,7 +57,7 @@ const rows = (await (await client.files.content(batch.output_file_id)).text()).t
 const answers = Object.fromEntries(rows.map((row) => [row.custom_id, row.response.body.choices[0].message.content]));
 assert.deepEqual(answers, { a: "cba", b: "fed" });
 
-// A file with bad lines, and what cannot be.
+// A file with bad lines, and requests that must be refused.
 const failed = await until(await create(await upload("{", line("a", "x"), line("a", "y"))), isEnded);
 assert.deepEqual(failed.errors.data.map((error) => [error.line, error.code]), [
   [1, "invalid_json_line"],
@@ -78,7 +78,7 @@ const files = [];
 for await (const each of client.files.list({ limit: 2, purpose: "batch" })) files.push(each.id);
 assert.equal(files.length, 2);
 
-// Lost answers: the SDK sends again, and there is one more batch.
+// Lost answers: the SDK sends the request again, and only one batch more exists.
 let losses = 2;
 const losing = new OpenAI({
   baseURL,
@@ -95,7 +95,7 @@ let count = 0;
 for await (const _ of client.batches.list({ limit: 100 })) count++;
 assert.equal(count, listed.length + 1);
 
-// A batch that is cancelled while it runs: each of its requests is in one of its files, once.
+// A batch is cancelled while it runs: each of its requests occurs once in one of its files.
 const requests = Array.from({ length: 3000 }, (_, number) => line(`n${number}`, "x".repeat(1 + (number % 50))));
 const many = await client.files.create({
   file: await toFile(Buffer.from(requests.join("\n")), "many.jsonl"),
@@ -112,7 +112,7 @@ for (const id of [cancelled.output_file_id, cancelled.error_file_id])
 assert.deepEqual(left.map((row) => row.custom_id).sort(), requests.map((_, number) => `n${number}`).sort());
 assert.equal(cancelled.request_counts.total, requests.length);
 
-// The event of a batch's end, verified and typed by the SDK.
+// The SDK verifies and types the event of a batch's end.
 const receiver = createServer().listen(0, "127.0.0.1");
 await once(receiver, "listening");
 const secret = `whsec_${randomBytes(32).toString("base64")}`;
@@ -128,7 +128,7 @@ await assert.rejects(
   InvalidWebhookSignatureError,
 );
 
-// The synchronous door, models, and removal.
+// Synchronous endpoints, models and deletion.
 const chat = await client.chat.completions.create({ model: "echo", messages: [{ role: "user", content: "abc" }] });
 assert.equal(chat.choices[0].message.content, "cba");
 assert.equal((await client.models.retrieve("echo")).owned_by, "echo");

@@ -1,4 +1,4 @@
-"""OpenAI's JavaScript SDK, from npm, against a real server: ``make test-js``."""
+"""OpenAI's JavaScript SDK, installed from npm, against a real server. ``make test-js`` runs it."""
 
 import shutil
 import subprocess
@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 
 @pytest.fixture(scope="module")
 def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The script beside the SDK that it imports."""
+    """Copies the script into a folder and installs the SDK there."""
     folder = tmp_path_factory.mktemp("js")
     for name in ("package.json", "conformance.mjs"):
         shutil.copy(HERE / name, folder)

@@ -60,7 +60,11 @@ def test_without_a_key_nothing_is_sealed() -> None:
         Ring([]).seal("whsec_x", "a")
 
 
-@pytest.mark.parametrize("value", ["x", "A" * 44, new_master_key()[:-4], f"{new_master_key()},short"])
+@pytest.mark.parametrize(
+    "value",
+    ["x", "A" * 44, new_master_key()[:-4], f"{new_master_key()},short"],
+    ids=["a letter", "33 bytes", "30 bytes", "a good one and a bad one"],
+)
 def test_a_bad_master_key_is_refused_and_not_repeated(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENGTHWISE_MASTER_KEY", value)
     with pytest.raises(ValidationError) as refusal:

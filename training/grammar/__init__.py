@@ -1,1 +1,1 @@
-"""The grammar that training texts are drawn from: words, phrases, clauses and sentences."""
+"""The grammar from which training texts are drawn: words, phrases, clauses and sentences."""

@@ -1,4 +1,4 @@
-"""What people do: actions and statements drawn at random, with verbs and objects that go together."""
+"""Draws random actions and statements. Verbs get objects that make sense with them."""
 
 from random import Random
 
@@ -17,7 +17,7 @@ _GOING = {
 def draw_action(
     rng: Random, times: str | None = None, tags: tuple[str, str] | None = None, is_definite: bool = False
 ) -> Action:
-    """An activity; ``times`` names the adverbs it may have, ``tags`` are placeholders to put around its object."""
+    """Draws an action. ``times`` names the adverbs that it may have; ``tags`` are placeholders around its object."""
     time = rng.choice(WORDS[times]) if times and rng.random() < 0.5 else None
     place = rng.choice(PLACES) if rng.random() < 0.2 else None
     draw = rng.random()
@@ -36,7 +36,7 @@ def draw_action(
 
 
 def draw_object(rng: Random, kinds: tuple[str, ...], is_definite: bool) -> Phrase:
-    """Under a negation the object has to be definite: German has another negation for the others."""
+    """Draws an object. Under a negation it must be definite, because German negates indefinite objects differently."""
     while True:
         phrase = thing(rng, kinds)
         if phrase.is_definite or not is_definite:
@@ -44,7 +44,7 @@ def draw_object(rng: Random, kinds: tuple[str, ...], is_definite: bool) -> Phras
 
 
 def draw_clause(rng: Random, subject: Person, tags: tuple[str, str] | None = None) -> Clause:
-    """A statement in any tense or mood."""
+    """Draws a statement in any tense or mood."""
     draw = rng.random()
     if draw < 0.3:
         kind = rng.choice(["plain", "plain", "plain", "negative", "already"])

@@ -1,11 +1,12 @@
-"""Clauses in three languages, and what is said in them: a verb and its surroundings.
+"""Clauses in three languages, and actions: a verb with its object, place, time and so on.
 
-A German clause keeps its parts apart, since its word order depends on what is built around it. Knows no tenses.
+A German clause keeps its parts separate, because its word order depends on the sentence around it. This module does
+not know tenses.
 """
 
 from dataclasses import dataclass
 
-from training.grammar.lexicon import Place, Verb, Word
+from training.grammar.lexicon import PlacePhrase, Verb, Word
 from training.grammar.phrase import Phrase
 
 
@@ -14,19 +15,19 @@ def words(*parts: str) -> str:
 
 
 @dataclass(frozen=True)
-class German:
+class GermanClause:
     subject: str
     finite: str
     middle: str
     end: str
-    #: The end is the finite verb's separable prefix: one word with it where the verb comes last.
+    #: Whether ``end`` is the finite verb's separable prefix. If the verb comes last, the two are one word.
     is_prefix: bool = False
 
     def main(self) -> str:
         return words(self.subject, self.finite, self.middle, self.end)
 
     def verb_first(self) -> str:
-        """Questions, and main clauses that something else precedes."""
+        """Word order of questions, and of main clauses after another clause."""
         return words(self.finite, self.subject, self.middle, self.end)
 
     def verb_last(self) -> str:
@@ -36,22 +37,25 @@ class German:
 
 @dataclass(frozen=True)
 class Clause:
-    """``zh`` is the subject and the rest, so that question words fit between; nothing is capitalised yet."""
+    """One clause in three languages, not capitalised yet.
+
+    ``zh`` is a pair of the subject and the rest, so that a question word fits between them.
+    """
 
     zh: tuple[str, str]
     en: str
     en_question: str
-    de: German
+    de: GermanClause
 
 
 @dataclass(frozen=True)
 class Action:
-    """What is done: the verb and its surroundings, without subject and tense."""
+    """A verb with its object, place, goal, beneficiary and time, without subject and tense."""
 
     verb: Verb
     object: Phrase | None = None
-    place: Place | None = None
-    goal: Place | None = None
+    place: PlacePhrase | None = None
+    goal: PlacePhrase | None = None
     friend: Phrase | None = None
     time: Word | None = None
 
@@ -72,7 +76,7 @@ class Action:
         )
 
     def de(self, first: str = "", last: str = "") -> str:
-        """The middle field, between the two parts of the verb."""
+        """Returns the middle field: what stands between the two parts of the verb."""
         return words(
             first,
             self.time.de if self.time else "",

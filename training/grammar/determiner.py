@@ -1,4 +1,4 @@
-"""Articles, possessives and numbers, with the German endings that they take and that they ask of adjectives."""
+"""Articles, possessives and numbers, with their own German endings and those of the adjectives after them."""
 
 from dataclasses import dataclass
 from random import Random
@@ -8,7 +8,7 @@ from training.grammar.lexicon import WORDS, Noun
 
 Case = Literal["nom", "acc", "dat"]
 
-#: German endings by case for masculine, feminine, neuter and plural; ``-`` is none.
+#: German endings by case, for masculine, feminine, neuter and plural. ``-`` means no ending.
 _DIES = {"nom": "er e es e", "acc": "en e es e", "dat": "em er em en"}
 _EIN = {"nom": "- e - e", "acc": "en e - e", "dat": "em er em en"}
 _WEAK = {"nom": "e e e en", "acc": "en e e en", "dat": "en en en en"}
@@ -42,12 +42,12 @@ MANY = Determiner("很多", "many", "viel", _DIES, _STRONG, has_measure=False, i
 
 
 def digits(rng: Random, longest: int = 6) -> str:
-    """A whole number of 1 to ``longest`` digits, every length equally likely, so that no length is rare."""
+    """Draws a whole number of 1 to ``longest`` digits. Every length is equally likely, so that no length is rare."""
     return "".join([rng.choice("123456789"), *(rng.choice("0123456789") for _ in range(rng.randrange(longest)))])
 
 
 def counting(rng: Random) -> Determiner:
-    """A number of things: two to ten as words, or 2 and more in digits."""
+    """Draws a number of things: two to ten as words, or 2 and more in digits."""
     if rng.random() < 0.6:
         word = rng.choice(WORDS["numerals"])
         zh, en, de = word.zh, word.en, word.de

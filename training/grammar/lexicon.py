@@ -1,4 +1,4 @@
-"""The words of ``words.toml`` as typed rows. Knows nothing about how they inflect or combine."""
+"""The words of ``words.toml`` as typed rows. This module does not know how they inflect or combine."""
 
 import tomllib
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Adjective:
     en: str
     en_more: str
     de: str
-    #: What the endings are put on: ``teur`` of ``teuer``.
+    #: The stem to which endings are added: ``teur`` of ``teuer``.
     de_stem: str
     de_more: str
 
@@ -39,24 +39,24 @@ class Verb:
     en_third: str
     en_past: str
     en_participle: str
-    #: Empty for verbs that are no activity: they have no progressive form.
+    #: Empty for verbs without a progressive form, because they do not describe an activity.
     en_ing: str
     de: str
     de_ich: str
     de_er: str
     de_participle: str
-    #: The separable prefix; the other German forms are without it.
+    #: The separable prefix. The other German forms do not contain it.
     de_prefix: str
 
 
 @dataclass(frozen=True)
-class Place:
+class PlacePhrase:
     zh: str
     en: str
     en_goal: str
     de: str
     de_goal: str
-    #: The German verb of going there: ``gehen`` or ``fahren``.
+    #: The German verb for going there: ``gehen`` or ``fahren``.
     going: str
 
 
@@ -79,10 +79,11 @@ ADJECTIVES = {kind: [Adjective(*row) for row in _rows("adjectives", kind)] for k
 VERBS = {kind: [Verb(*row) for row in _rows("verbs", kind)] for kind in _TABLES["verbs"]}
 WORDS = {name: [Word(*row) for row in _rows("small", name)] for name in _TABLES["small"]}
 CITIES = [Word(*row) for row in _rows("places", "cities")]
-PLACES = [Place(*row) for row in _rows("places", "indoors")] + [
-    Place(city.zh, f"in {city.en}", f"to {city.en}", f"in {city.de}", f"nach {city.de}", "fahren") for city in CITIES
+PLACES = [PlacePhrase(*row) for row in _rows("places", "indoors")] + [
+    PlacePhrase(city.zh, f"in {city.en}", f"to {city.en}", f"in {city.de}", f"nach {city.de}", "fahren")
+    for city in CITIES
 ]
 
-#: Kinds of noun that can be bought, and those that a shop describes by colour, size and material.
+#: Kinds of noun that people buy, and those that a shop describes by colour, size and material.
 GOODS = ("food", "drink", "clothes", "reading", "furniture", "household", "device")
 PRODUCTS = ("clothes", "furniture", "household", "device")

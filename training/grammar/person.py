@@ -1,4 +1,4 @@
-"""Somebody: pronouns, kin, professions and names, as subjects and in every case."""
+"""Persons: pronouns, relatives, professions and names, as subjects and in every case."""
 
 from dataclasses import dataclass, replace
 from random import Random
@@ -11,7 +11,7 @@ from training.grammar.phrase import Phrase, build
 
 @dataclass(frozen=True)
 class Person:
-    """Somebody as a subject; ``he`` and ``er`` name the third person singular of the verbs."""
+    """A person as a subject. ``he`` and ``er`` stand for the verbs' third person singular."""
 
     phrase: Phrase
     en_person: Literal["I", "he", "they"]
@@ -29,13 +29,13 @@ PRONOUNS = [
 
 
 def relative(rng: Random) -> Phrase:
-    """``我妈妈``, my mother: kin are owned without 的."""
+    """Draws a relative, such as ``我妈妈`` (my mother). Chinese omits 的 between owner and relative."""
     owner = rng.choice(OWNED)
     return build(rng.choice(NOUNS["kin"]), replace(owner, zh=owner.zh.removesuffix("的")), [])
 
 
 def person(rng: Random, name: str | None = None) -> Person:
-    """A subject; ``name`` is a placeholder to use for the person's name."""
+    """Draws a subject. ``name`` is a placeholder to use as the person's name."""
     if name is not None:
         return Person(Phrase(name, name, name, name, name), "he", "er")
     draw = rng.random()

@@ -1,4 +1,4 @@
-"""Noun phrases in three languages. Knows nothing about verbs or sentences."""
+"""Noun phrases in three languages. This module does not know verbs or sentences."""
 
 from dataclasses import dataclass
 from random import Random
@@ -9,7 +9,7 @@ from training.grammar.lexicon import ADJECTIVES, GOODS, NOUNS, Adjective, Noun
 
 @dataclass(frozen=True)
 class Phrase:
-    """A noun phrase: its Chinese and English, and the German of each case."""
+    """A noun phrase in Chinese, in English, and in German in each case."""
 
     zh: str
     en: str
@@ -19,7 +19,7 @@ class Phrase:
     is_definite: bool = True
 
     def wrapped(self, opening: str, closing: str) -> "Phrase":
-        """The phrase between two placeholders, such as a pair of tags."""
+        """Returns the phrase between two placeholders, such as a pair of tags."""
         zh, en, nom, acc, dat = (
             f"{opening}{text}{closing}" for text in (self.zh, self.en, self.nom, self.acc, self.dat)
         )
@@ -37,17 +37,17 @@ class Phrase:
 
 
 def _dative_plural(noun: str) -> str:
-    head, space, rest = noun.partition(" ")
-    return (head if head[-1] in "ns" else head + "n") + space + rest
+    first, space, rest = noun.partition(" ")
+    return (first if first[-1] in "ns" else first + "n") + space + rest
 
 
 def article(word: str) -> str:
-    """``a`` or ``an``, by the first letter: no word of the lexicon sounds otherwise."""
+    """Returns ``a`` or ``an``. The first letter decides, because the lexicon has no word that sounds otherwise."""
     return "an" if word[0] in "aeiou" else "a"
 
 
 def build(noun: Noun, determiner: Determiner, adjectives: list[Adjective]) -> Phrase:
-    """Puts a phrase together; ``adjectives`` stand in English order (quality, size, colour)."""
+    """Builds a phrase. ``adjectives`` are in English order (quality, size, colour)."""
     column = 3 if determiner.is_plural else "mfn".index(noun.gender)
     words = [adjective.en for adjective in adjectives] + [noun.en_plural if determiner.is_plural else noun.en]
     opening = article(words[0]) if determiner is A else determiner.en
@@ -66,7 +66,7 @@ def build(noun: Noun, determiner: Determiner, adjectives: list[Adjective]) -> Ph
 
 
 def describe(rng: Random, noun: Noun) -> list[Adjective]:
-    """No, one or two adjectives that go with the noun."""
+    """Draws none, one or two adjectives that fit the noun."""
     if noun.kind in ("drink", "kin", "work"):
         return []
     kinds = ["taste", "size"] if noun.kind == "food" else ["quality", "size", "colour"]

@@ -5,7 +5,7 @@ import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.grammar.scene import Fill, Scene
+from training.grammar.context import Fill, TextContext
 from training.grammar.slot import SLOTS, subject_slots
 
 _SLOT = re.compile(r"\{(\w+)")
@@ -17,7 +17,7 @@ class Sentence:
     zh: str
     en: str
     de: str
-    #: One of a few set phrases: it stands in the training data however the data is split.
+    #: Whether it is one of the few set phrases, which training and held-out data share.
     is_fixed: bool = False
 
     def between(self, before: str, after: str) -> "Sentence":
@@ -31,12 +31,12 @@ class Pattern:
     en: str
     de: str
 
-    def fill(self, scene: Scene) -> Sentence:
+    def fill(self, context: TextContext) -> Sentence:
         names = sorted(set(_SLOT.findall(self.zh + self.en + self.de)))
-        fills: dict[str, Fill] = subject_slots(scene) if "person" in names else {}
+        fills: dict[str, Fill] = subject_slots(context) if "person" in names else {}
         for name in names:
             if name not in _AGREEING:
-                fills[name] = _another(scene, name, [fill.zh for fill in fills.values()])
+                fills[name] = _another(context, name, [fill.zh for fill in fills.values()])
         return Sentence(
             self.zh.format(**{name: fill.zh for name, fill in fills.items()}),
             capitalised(self.en.format(**{name: fill.en for name, fill in fills.items()})),
@@ -45,10 +45,10 @@ class Pattern:
         )
 
 
-def _another(scene: Scene, name: str, taken: list[str]) -> Fill:
-    """A fill that the sentence does not have yet: no ``red and red``."""
+def _another(context: TextContext, name: str, taken: list[str]) -> Fill:
+    """Draws a fill that the sentence does not have yet, to avoid ``red and red``."""
     while True:
-        fill = SLOTS[name.rstrip("0123456789")](scene)
+        fill = SLOTS[name.rstrip("0123456789")](context)
         if fill.zh not in taken:
             return fill
 
@@ -65,6 +65,6 @@ PATTERNS = _read_patterns()
 
 
 def capitalised(text: str) -> str:
-    """With the first letter in upper case; a placeholder that comes first is stepped over, another word is not."""
+    """Returns the text with its first character in upper case. Placeholders before it are skipped."""
     start = next((i for i, letter in enumerate(text) if not "\ue000" <= letter <= "\uf8ff"), len(text))
     return text[:start] + text[start : start + 1].upper() + text[start + 1 :]

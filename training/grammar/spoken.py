@@ -1,11 +1,11 @@
-"""Sentences of daily life: clauses said, asked, requested and joined by connectives."""
+"""Sentences of daily life: statements, questions, requests, and clauses joined by connectives."""
 
 from random import Random
 
 from training.grammar.activity import draw_action, draw_clause
 from training.grammar.clause import Clause, words
+from training.grammar.context import TextContext
 from training.grammar.person import PRONOUNS, person
-from training.grammar.scene import Scene
 from training.grammar.sentence import Sentence, capitalised
 from training.grammar.tense import ASKED, in_mood, in_past, now
 
@@ -43,7 +43,7 @@ def _why_or_where(rng: Random) -> Sentence:
 
 
 def _joined(rng: Random, first: Clause, second: Clause) -> Sentence:
-    """Two clauses and a connective; German says where the verb goes."""
+    """Joins two clauses with a connective. In German the connective decides the position of the verb."""
     zh1, zh2, last, turned = "".join(first.zh), "".join(second.zh), first.de.verb_last(), second.de.verb_first()
     en1, en2, main1, main2 = first.en, second.en, first.de.main(), second.de.main()
     zh, en, de = rng.choice(
@@ -61,7 +61,7 @@ def _joined(rng: Random, first: Clause, second: Clause) -> Sentence:
 
 
 def _request(rng: Random) -> Sentence:
-    """Please do, and please do not."""
+    """Draws a request: please do, or please do not."""
     while True:
         is_negative = rng.random() < 0.3
         action = draw_action(rng, "future", is_definite=is_negative)
@@ -76,12 +76,12 @@ def _request(rng: Random) -> Sentence:
     )
 
 
-def draw_spoken(scene: Scene) -> Sentence:
-    """A sentence of daily life, made of clauses."""
-    rng, draw = scene.rng, scene.rng.random()
-    subject = person(rng, scene.marker("name") if rng.random() < 0.12 else None)
+def draw_spoken(context: TextContext) -> Sentence:
+    """Draws a sentence of daily life."""
+    rng, draw = context.rng, context.rng.random()
+    subject = person(rng, context.marker("name") if rng.random() < 0.12 else None)
     if draw < 0.52:
-        return _statement(draw_clause(rng, subject, scene.tags(0.1)))
+        return _statement(draw_clause(rng, subject, context.tags(0.1)))
     if draw < 0.64:
         return _yes_or_no(rng)
     if draw < 0.7:

@@ -1,8 +1,8 @@
-"""Thirteen tenses and moods: from a subject and an action to a clause in each language."""
+"""Thirteen tenses and moods. Each turns a subject and an action into a clause in every language."""
 
 from dataclasses import dataclass
 
-from training.grammar.clause import Action, Clause, German, words
+from training.grammar.clause import Action, Clause, GermanClause, words
 from training.grammar.lexicon import Word
 from training.grammar.person import Person
 
@@ -22,7 +22,7 @@ _GERMAN = {
 
 @dataclass(frozen=True)
 class Mood:
-    """A modal verb, the future or a negation of one: everything that takes the infinitive."""
+    """A modal verb or the future, possibly negated: everything that is followed by the infinitive."""
 
     zh: str
     en: str
@@ -42,7 +42,7 @@ MOODS = [
     Mood("应该", "should", "sollte"),
     Mood("不应该", "should not", "sollte", True),
 ]
-#: Moods that make a sensible yes-or-no question.
+#: Moods that make sense in a yes-or-no question.
 ASKED = [mood for mood in MOODS if mood.zh in ("会", "能", "想", "应该")]
 
 
@@ -54,7 +54,7 @@ def in_mood(subject: Person, action: Action, mood: Mood) -> Clause:
         (who.zh, action.zh(mood.zh, "")),
         words(who.en, auxiliary, rest, verb.en, action.en()),
         words(auxiliary, who.en, rest, verb.en, action.en()),
-        German(
+        GermanClause(
             who.nom,
             _GERMAN[mood.de][subject.de_person],
             action.de(last="nicht" if mood.is_negative else ""),
@@ -72,7 +72,7 @@ def in_past(subject: Person, action: Action, kind: str = "plain") -> Clause:
         "already": ("已经", "了", "schon"),
         "negative": ("没有", "", "nicht"),
     }[kind]
-    # ``schon`` follows what is known and precedes what is new.
+    # ``schon`` stands after a definite object and before an indefinite one.
     is_early = kind == "already" and action.object is not None and not action.object.is_definite
     said = {
         "plain": (verb.en_past, f"did {who.en} {verb.en}"),
@@ -83,7 +83,7 @@ def in_past(subject: Person, action: Action, kind: str = "plain") -> Clause:
         (who.zh, action.zh(before, after)),
         words(who.en, said[0], action.en()),
         words(said[1], action.en()),
-        German(
+        GermanClause(
             who.nom,
             _GERMAN["sein" if action.goal else "haben"][subject.de_person],
             action.de(first="schon", last="") if is_early else action.de(last=last),
@@ -92,14 +92,14 @@ def in_past(subject: Person, action: Action, kind: str = "plain") -> Clause:
     )
 
 
-def _present_german(subject: Person, action: Action, first: str = "", last: str = "") -> German:
+def _present_german(subject: Person, action: Action, first: str = "", last: str = "") -> GermanClause:
     verb = action.verb
     finite = {"ich": verb.de_ich, "er": verb.de_er, "sie": verb.de}[subject.de_person]
-    return German(subject.phrase.nom, finite, action.de(first, last), verb.de_prefix, bool(verb.de_prefix))
+    return GermanClause(subject.phrase.nom, finite, action.de(first, last), verb.de_prefix, bool(verb.de_prefix))
 
 
 def now(subject: Person, action: Action) -> Clause:
-    """正在: is doing."""
+    """Builds the present progressive: 正在, ``is doing``, ``gerade``."""
     who, be = subject.phrase, _BE[subject.en_person]
     return Clause(
         (who.zh, action.zh("正在", "")),
@@ -110,7 +110,7 @@ def now(subject: Person, action: Action) -> Clause:
 
 
 def present(subject: Person, action: Action, adverb: Word | None = None, is_negative: bool = False) -> Clause:
-    """The simple present; ``adverb`` is one of frequency, which English puts before the verb."""
+    """Builds the simple present. ``adverb`` is an adverb of frequency; English puts it before the verb."""
     verb, who, do = action.verb, subject.phrase, _DO[subject.en_person]
     said = f"{do} not {verb.en}" if is_negative else verb.en_third if subject.en_person == "he" else verb.en
     often = adverb.en if adverb else ""

@@ -1,4 +1,4 @@
-"""The baselines' API: takes a job, sends one message an item, tells how far it is, gives the results."""
+"""The baselines' API. It accepts a job, sends one message per item, reports progress and returns results."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from benchmarks.queue.baseline import configuration, store
 from lengthwise.models import tokenizer
 
-#: Lines that are validated and counted at a time.
+#: Lines that are validated and tokenized together.
 _STRIDE = 1000
 
 _celery = configuration.celery_app()
@@ -23,12 +23,12 @@ _connections: SimpleQueue[store.Connection] = SimpleQueue()
 app = FastAPI()
 
 
-class Head(BaseModel):
+class BaselineHeader(BaseModel):
     model_config = ConfigDict(extra="forbid")
     kind: str
 
 
-class Item(BaseModel):
+class BaselineItem(BaseModel):
     model_config = ConfigDict(extra="forbid")
     id: str | None = None
     text: Annotated[str, StringConstraints(min_length=1, max_length=100_000)]
@@ -36,7 +36,7 @@ class Item(BaseModel):
 
 @contextmanager
 def _connection() -> Iterator[store.Connection]:
-    """One that was used before, or a new one."""
+    """Yields an idle connection from the pool, or a new one."""
     try:
         connection = _connections.get_nowait()
     except Empty:
@@ -62,7 +62,7 @@ async def submit(request: Request) -> dict[str, Any]:
 
 def _submit(body: bytes) -> dict[str, Any]:
     lines = iter(body.splitlines())
-    Head.model_validate_json(next(lines, b""))
+    BaselineHeader.model_validate_json(next(lines, b""))
     job_id = uuid4()
     with _connection() as connection:
         count = store.insert_job(connection, job_id, _counted(lines))
@@ -72,7 +72,7 @@ def _submit(body: bytes) -> dict[str, Any]:
 
 def _counted(lines: Iterator[bytes]) -> Iterator[tuple[int, str]]:
     words = tokenizer.of(configuration.model())
-    while stride := [Item.model_validate_json(line).text for line in islice(lines, _STRIDE)]:
+    while stride := [BaselineItem.model_validate_json(line).text for line in islice(lines, _STRIDE)]:
         yield from zip(map(len, words.encode(stride)), stride, strict=True)
 
 

@@ -1,4 +1,4 @@
-"""One Celery message an item, run together by celery-batches."""
+"""One Celery message per item; celery-batches runs the messages together."""
 
 from uuid import UUID
 

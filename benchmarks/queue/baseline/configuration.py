@@ -1,4 +1,4 @@
-"""How the baselines find their servers and their model, and their Celery app with its settings."""
+"""The baselines' servers, model and Celery settings."""
 
 import os
 from functools import cache
@@ -9,11 +9,11 @@ from celery import Celery
 
 from lengthwise.models.catalog import Catalog, ModelSpec
 
-#: The two tasks, by the name of the module that has them.
+#: The two tasks. Each has the name of its module.
 ONE = "task_per_item"
 BATCHES = "batches"
 
-#: Items in one flush of celery-batches, as the engine's batches have; and when fewer are flushed.
+#: Items in one flush of celery-batches, as many as in an engine batch; and the time after which fewer are flushed.
 FLUSH_ITEMS = 64
 FLUSH_SECONDS = 0.2
 
@@ -38,7 +38,7 @@ def celery_app() -> Celery:
 
 
 def _settings() -> dict[str, Any]:
-    # A flush needs as many messages in hand as it has items; beyond that more did not help.
+    # A flush needs at least as many prefetched messages as it has items. A larger prefetch did not help.
     prefetch = 2 * FLUSH_ITEMS if task_name() == BATCHES else 64
     return {
         "broker_url": os.environ["BASELINE_REDIS_URL"],

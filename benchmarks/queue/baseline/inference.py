@@ -1,4 +1,4 @@
-"""Texts to result lines by the engine; one engine, tokenizer and connection a process."""
+"""Turns texts into result lines. Each process has one engine, one tokenizer and one connection."""
 
 from collections.abc import Sequence
 from functools import cache

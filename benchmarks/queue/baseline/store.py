@@ -1,7 +1,6 @@
-"""The baselines' tables, and every query on them.
+"""The baselines' tables and all queries on them.
 
-Results are inserted at most once and counted in the same statement, so that a message that Celery delivers again does
-no harm.
+A statement inserts a result at most once and counts it, so a message that Celery delivers twice does no harm.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +11,7 @@ from uuid import UUID
 import psycopg
 
 Connection = psycopg.Connection[tuple[object, ...]]
-#: A job and the index of one of its items: what a message carries.
+#: The content of a message: a job, and the index of one of its items.
 Key = tuple[UUID, int]
 
 _TABLES = """
@@ -28,7 +27,7 @@ CREATE TABLE IF NOT EXISTS results (job_id uuid, index int, line bytea NOT NULL,
 
 
 @dataclass(frozen=True)
-class Figures:
+class JobProgress:
     n_items: int
     n_done: int
     finished_at: datetime | None
@@ -43,7 +42,7 @@ def create(connection: Connection) -> None:
 
 
 def insert_job(connection: Connection, job_id: UUID, items: Iterable[tuple[int, str]]) -> int:
-    """Writes a job and its items, each a number of tokens and a text, in one transaction; returns their number."""
+    """Writes a job and its items (number of tokens, text) in one transaction. Returns the number of items."""
     count = 0
     with connection.transaction(), connection.cursor() as cursor:
         with cursor.copy("COPY items (job_id, index, n_tokens, text) FROM STDIN (FORMAT BINARY)") as copy:
@@ -55,13 +54,13 @@ def insert_job(connection: Connection, job_id: UUID, items: Iterable[tuple[int, 
     return count
 
 
-def figures(connection: Connection, job_id: UUID) -> Figures | None:
+def figures(connection: Connection, job_id: UUID) -> JobProgress | None:
     found = connection.execute("SELECT n_items, n_done, finished_at FROM jobs WHERE id = %s", [job_id]).fetchone()
-    return Figures(*found) if found else None  # type: ignore[arg-type]  # the columns' types
+    return JobProgress(*found) if found else None  # type: ignore[arg-type]  # the columns' types
 
 
 def results(connection: Connection, job_id: UUID, page: int = 1000) -> Iterator[bytes]:
-    """A job's lines in order, in pieces of so many."""
+    """Yields a job's result lines in order, ``page`` lines at a time."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT line FROM results WHERE job_id = %s ORDER BY index", [job_id], binary=True)
         while rows := cursor.fetchmany(page):

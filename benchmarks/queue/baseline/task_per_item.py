@@ -1,4 +1,4 @@
-"""One Celery task an item."""
+"""One Celery task per item."""
 
 from uuid import UUID
 

@@ -1,13 +1,13 @@
-"""The API dies between a job's commit and its bell: the client is told nothing, and the job runs all the same.
+"""The API dies between a job's commit and its bell. The client gets no answer, but the job still runs.
 
-Recovery is the time from the death until the job that nobody acknowledged has ended: the sweep finds it, and where the
-workers are at it already, they do.
+Recovery is the time from the death until the unacknowledged job has ended. A worker that is already draining the pool
+finds the job, or else the sweep does.
 """
 
 import time
 
 from tests.faults.control import Victim
-from tests.faults.injected.fault import LEASE_BOUND, Fault
+from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 
 _STEP = "api.ringing"
@@ -22,11 +22,11 @@ def _killed(scene: Scene) -> float:
     stored = scene.tables.all_jobs()
     orphans = stored - {job.id for job in scene.client.jobs}
     if not orphans:
-        scene.problems.append("the job whose bell was not rung is not stored")
-    scene.until(lambda: not orphans & scene.tables.open_jobs(), "the job that nobody acknowledged ends")
+        scene.problems.append("the job without a bell is not stored")
+    scene.until(lambda: not orphans & scene.tables.open_jobs(), "the unacknowledged job ends")
     recovery = time.monotonic() - died_at
     scene.until_acknowledged(died_at)
     return recovery
 
 
-FAULTS = (Fault("API killed between commit and enqueue", _killed, LEASE_BOUND, ends=True),)
+FAULTS = (InjectedFault("API killed between commit and enqueue", _killed, LEASE_BOUND, ends=True),)

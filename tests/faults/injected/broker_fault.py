@@ -1,7 +1,7 @@
-"""Redis dies, forgets, freezes, fills up, is cut off, repeats itself and talks nonsense.
+"""Redis is killed, emptied, frozen, filled, cut off, made to repeat messages and filled with garbage.
 
-Recovery is the time from its return until every worker has begun a task and the API has answered 2xx. While it is away
-the API goes on acknowledging.
+Recovery is the time from Redis' return until every worker has begun a task and the API has answered 2xx. While Redis is
+away, the API must keep acknowledging jobs.
 """
 
 import base64
@@ -14,20 +14,20 @@ from typing import Any
 from uuid import uuid4
 
 from lengthwise import queue
-from tests.faults.injected.fault import Fault
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.proxy import Mode
 from tests.faults.scene import Scene
 
-#: Promise 4.
+#: Seconds after the broker's return in which everything must work again.
 _BOUND = 15.0
 _COPIES = 5
-#: By then kombu has dropped every connection that does not answer.
+#: After this time kombu has dropped every connection that does not answer.
 _LATE_SECONDS = 10.0
 
 
 @contextmanager
 def _acknowledging_meanwhile(scene: Scene, seconds: float) -> Iterator[None]:
-    """Lasts this long, and notes if the API has not answered 2xx in that time."""
+    """Lasts ``seconds``. Notes a problem if the API answers no 2xx in that time."""
     began = time.monotonic()
     yield
     time.sleep(max(0.0, seconds - (time.monotonic() - began)))
@@ -72,7 +72,7 @@ def _full(scene: Scene) -> float:
 
 
 def _half_open(scene: Scene) -> float:
-    """Connections that nobody misses at first are noticed late, and a worker may fall silent over it then."""
+    """A dead connection may be noticed late, and a worker could stop consuming then. So this looks twice."""
     recovery = _cut_off(scene, Mode.HALF_OPEN)
     time.sleep(_LATE_SECONDS)
     scene.until_consuming(time.monotonic())
@@ -94,7 +94,7 @@ def _cut_off(scene: Scene, mode: Mode) -> float:
 
 
 def _repeated(scene: Scene) -> float:
-    """Every message, its delivery tag included, five times."""
+    """Sends every message five times, with the same delivery tag."""
     scene.stack.control.set("copies", _COPIES)
     try:
         for _ in range(3):
@@ -135,7 +135,7 @@ def _nonsense(name: str) -> list[bytes]:
 
 
 def _message(name: str, task: str | None = None, arguments: list[Any] | None = None, **instead: Any) -> dict[str, Any]:
-    """A message as kombu writes one, with parts of it replaced."""
+    """Builds a message as kombu writes it, with some parts replaced."""
     identity = str(uuid4())
     body = json.dumps([arguments or [], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
     message: dict[str, Any] = {
@@ -156,12 +156,12 @@ def _message(name: str, task: str | None = None, arguments: list[Any] | None = N
 
 
 FAULTS = (
-    Fault("Redis killed, restarted empty", _restarted_empty, _BOUND),
-    Fault("Redis FLUSHALL", _flushed, _BOUND),
-    Fault("Redis frozen", _frozen, _BOUND),
-    Fault("Redis full", _full, _BOUND),
-    Fault("broker half open", _half_open, _BOUND),
-    Fault("broker stalled", _stalled, _BOUND),
-    Fault("every message five times", _repeated, _BOUND),
-    Fault("garbage on the broker", _garbage, _BOUND),
+    InjectedFault("Redis killed, restarted empty", _restarted_empty, _BOUND),
+    InjectedFault("Redis FLUSHALL", _flushed, _BOUND),
+    InjectedFault("Redis frozen", _frozen, _BOUND),
+    InjectedFault("Redis full", _full, _BOUND),
+    InjectedFault("broker half open", _half_open, _BOUND),
+    InjectedFault("broker stalled", _stalled, _BOUND),
+    InjectedFault("every message five times", _repeated, _BOUND),
+    InjectedFault("garbage on the broker", _garbage, _BOUND),
 )

@@ -1,7 +1,7 @@
-"""Postgres ends sessions, stops at once, and is migrated under load.
+"""PostgreSQL ends sessions, stops immediately, and is migrated under load.
 
-Recovery is the time from its return until the next settlement and the API's next 2xx. While it is away the API answers
-503 with Retry-After.
+Recovery is the time from its return until the next settlement and the API's next 2xx. While it is away, the API must
+answer 503 with Retry-After.
 """
 
 import time
@@ -9,11 +9,11 @@ import time
 import psycopg
 
 from lengthwise import migrate
-from tests.faults.injected.fault import Fault
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.table import NAME
 
-#: Promise 5.
+#: Seconds after PostgreSQL's return in which everything must work again.
 _BOUND = 10.0
 
 _TERMINATE = f"""
@@ -31,7 +31,7 @@ def _sessions_ended(scene: Scene) -> float:
 
 
 def _stopped_at_once(scene: Scene) -> float:
-    """An immediate stop: no checkpoint, sessions cut off, and a recovery from the log at the start."""
+    """Stops PostgreSQL immediately: no checkpoint, closed sessions, and recovery from the log at the next start."""
     stopped_at = time.monotonic()
     with scene.stack.postgres_down():
         time.sleep(scene.random.uniform(1, 2))
@@ -42,11 +42,11 @@ def _stopped_at_once(scene: Scene) -> float:
 def _expect_unavailable(scene: Scene, since: float) -> None:
     seen = scene.client.statuses_between(since + 0.2, time.monotonic())
     if None in seen:
-        scene.problems.append("the API broke connections while Postgres was away")
+        scene.problems.append("the API broke connections while PostgreSQL was away")
 
 
 def _migrated(scene: Scene) -> float:
-    """The newest schema again, and a column that comes and goes, as a migration does it: short locks, tried again."""
+    """Migrates to the newest schema, then adds and drops a column as a migration does: short locks, with retries."""
     began = time.monotonic()
     for _ in range(3):
         migrate.upgrade(scene.stack.database_url)
@@ -69,7 +69,7 @@ def _patiently(scene: Scene, statement: str) -> None:
 
 
 FAULTS = (
-    Fault("pg_terminate_backend in a loop", _sessions_ended, _BOUND),
-    Fault("Postgres immediate stop", _stopped_at_once, _BOUND),
-    Fault("migration under load", _migrated, _BOUND),
+    InjectedFault("pg_terminate_backend in a loop", _sessions_ended, _BOUND),
+    InjectedFault("Postgres immediate stop", _stopped_at_once, _BOUND),
+    InjectedFault("migration under load", _migrated, _BOUND),
 )

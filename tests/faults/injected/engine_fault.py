@@ -1,24 +1,24 @@
-"""Inputs that exhaust, kill or hang the engine, among innocent neighbours.
+"""Inputs that exhaust, kill or hang the engine, in batches with innocent items.
 
-Recovery is the time from the submission until the job has ended, each of its items as it should.
+Recovery is the time from the submission until the job has ended and each item has the right result or error.
 """
 
 import math
 import time
 
 from tests.faults.engine import HANG, HEAVY, IMMENSE, POISON, ROWS
-from tests.faults.injected.fault import LEASE_BOUND, Fault
+from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import HANG_SECONDS
 
-#: Promise 7: bisecting one engine batch. What hangs takes longer for each death, and is given fewer neighbours.
+#: The most deaths while one engine batch is bisected. A hang takes longer per death, so its batch is smaller.
 _DEATHS = math.ceil(math.log2(ROWS)) + 1
 _FEW = 4
 _FEW_DEATHS = math.ceil(math.log2(_FEW)) + 1
 
 
 def _exhausting(scene: Scene) -> float:
-    """Some items fit the device alone, one does not fit at all."""
+    """Some items fit into memory only alone; one does not fit at all."""
     texts = scene.texts(60)
     for index in scene.random.sample(range(50), 4):
         texts[index] += HEAVY
@@ -31,7 +31,7 @@ def _poisonous(scene: Scene) -> float:
     recovery = _lethal(scene, POISON, 3 * ROWS)
     deaths = scene.stack.control.count("poison") - before
     if deaths > _DEATHS:
-        scene.problems.append(f"{deaths} deaths by one item, not {_DEATHS}")
+        scene.problems.append(f"one item killed the engine {deaths} times, at most {_DEATHS} are allowed")
     return recovery
 
 
@@ -40,7 +40,7 @@ def _hanging(scene: Scene) -> float:
 
 
 def _lethal(scene: Scene, mark: str, count: int) -> float:
-    length = scene.random.randint(20, 100)  # one length, one bucket: the neighbours share its batches
+    length = scene.random.randint(20, 100)  # one length, so one bucket: all items share batches
     texts = [scene.text(length) for _ in range(count)]
     index = scene.random.randrange(len(texts))
     texts[index] += mark
@@ -55,7 +55,7 @@ def _ended(scene: Scene, texts: list[str], errors: dict[int, str], patience: flo
 
 
 FAULTS = (
-    Fault("out of memory", _exhausting, 10, interrupts=False),
-    Fault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False, ends=True),
-    Fault("hang", _hanging, _FEW_DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
+    InjectedFault("out of memory", _exhausting, 10, interrupts=False),
+    InjectedFault("poison", _poisonous, _DEATHS * LEASE_BOUND, interrupts=False, ends=True),
+    InjectedFault("hang", _hanging, _FEW_DEATHS * (LEASE_BOUND + HANG_SECONDS), interrupts=False, ends=True),
 )

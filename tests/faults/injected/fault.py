@@ -1,4 +1,4 @@
-"""What a fault is."""
+"""The definition of a fault."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,21 +6,21 @@ from dataclasses import dataclass
 from tests.faults.scene import Scene
 from tests.faults.stack import LEASE_SECONDS
 
-#: Promise 3, with the harness's lease.
+#: Seconds in which a dead worker's shards must be taken over, with the harness's lease.
 LEASE_BOUND = LEASE_SECONDS + 2
 
 
 @dataclass(frozen=True)
-class Fault:
+class InjectedFault:
     name: str
-    #: Injects the fault into a stack at work, heals it, and returns the seconds of its recovery: what these are is
-    #: said where it is defined. Problems that are not the verdict's are noted in the scene.
+    #: Injects the fault into a working stack, ends it, and returns the seconds of recovery. Each fault's module says
+    #: what it counts as recovery. Problems that the verdict does not count are noted in the scene.
     inject: Callable[[Scene], float]
-    #: Seconds that the recovery may take.
+    #: The longest recovery in seconds.
     bound: float
-    #: Seconds after the recovery until every job has ended, at most.
+    #: The longest time in seconds from the recovery until every job has ended.
     patience: float = 30.0
-    #: Whether its recovery is that of interrupted work, as a worker's death or a server's absence interrupt it.
+    #: Whether the fault interrupts work, as a worker's death or a server's absence does.
     interrupts: bool = True
-    #: Whether processes of the product may end by it: else each that does is a broken promise.
+    #: Whether the fault may end processes of lengthwise. If not, each process that ends is a broken promise.
     ends: bool = False

@@ -1,8 +1,8 @@
-"""Keys change under load: the client's own, with an overlap and then revoked, and the one that seals secrets.
+"""Keys change under load: the client's API key is rotated and revoked, and the master key is rotated.
 
-Recovery of the client's is the time from the answer to the revocation until the old key is refused. That of the master
-key is the time from the last restart until the next settlement and the API's next 2xx; that whatever was sealed under
-either key can be opened is seen at the receivers, which verify every webhook.
+For the API key, recovery is the time from the answer to the revocation until the old key is refused. For the master
+key, it is the time from the last restart until the next settlement and the API's next 2xx. The receivers verify every
+webhook, which shows that secrets sealed under either master key can be opened.
 """
 
 import time
@@ -11,24 +11,24 @@ import httpx
 
 from lengthwise import sealing
 from tests.caller import KEY, bearer
-from tests.faults.client import Client
-from tests.faults.injected.fault import Fault
+from tests.faults.client import FaultClient
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import DELIVER
 from tests.servers import MASTER_KEY
 
-#: Promise 12: a key that is revoked is out within this time.
+#: Seconds in which a revoked key must be refused.
 _REVOKED_SECONDS = 1.0
-#: As of a server that was away.
+#: The same bound as after a server's absence.
 _RESTART_BOUND = 10.0
 _OVERLAP_SECONDS = 60
-#: Requests under the old key after it was first refused.
+#: Requests with the old key after its first refusal.
 _TRIES = 5
 
 
 def _rotated(scene: Scene) -> float:
-    """The client goes over to the new key while both work; nothing but the revoked one is ever refused."""
-    operator = Client(scene.stack.url)
+    """The client switches to the new key while both work. Only the revoked key may ever be refused."""
+    operator = FaultClient(scene.stack.url)
     try:
         old = operator.post("/v1/keys", {"name": "faults", "scopes": ["submit", "read"]})
         _go_over(scene, old["key"])
@@ -38,7 +38,7 @@ def _rotated(scene: Scene) -> float:
         operator.post(f"/v1/keys/{old['id']}/revoke", {})
         took = scene.until(lambda: not _is_let_in(scene, old["key"]), "a revoked key is refused")
         if any(_is_let_in(scene, old["key"]) for _ in range(_TRIES)):
-            scene.problems.append("a revoked key was let in again")
+            scene.problems.append("a revoked key was accepted again")
         scene.until_acknowledged(time.monotonic())
         return took
     finally:
@@ -48,7 +48,7 @@ def _rotated(scene: Scene) -> float:
 
 
 def _go_over(scene: Scene, key: str) -> None:
-    """No request under the key of before is under way when it returns: the load has one at a time."""
+    """Switches to ``key``. The load sends one request at a time, so none with the old key is under way at the end."""
     scene.client.use(key)
     for _ in range(2):
         scene.until_acknowledged(time.monotonic())
@@ -59,7 +59,7 @@ def _is_let_in(scene: Scene, key: str) -> bool:
 
 
 def _resealed(scene: Scene) -> float:
-    """First every process learns to open what the new key sealed, then the new key seals."""
+    """First every process gets the new key for opening, then the new key seals."""
     new = sealing.new_master_key()
     for keys in (f"{MASTER_KEY},{new}", f"{new},{MASTER_KEY}"):
         for name in ("api", *DELIVER):
@@ -69,6 +69,6 @@ def _resealed(scene: Scene) -> float:
 
 
 FAULTS = (
-    Fault("API key rotated and revoked", _rotated, _REVOKED_SECONDS, interrupts=False),
-    Fault("master key rotated", _resealed, _RESTART_BOUND, interrupts=False, ends=True),
+    InjectedFault("API key rotated and revoked", _rotated, _REVOKED_SECONDS, interrupts=False),
+    InjectedFault("master key rotated", _resealed, _RESTART_BOUND, interrupts=False, ends=True),
 )

@@ -1,21 +1,21 @@
-"""Hostile webhook receivers, all at once: each misbehaves at the first attempt and takes the second.
+"""Hostile webhook receivers, all at the same time. Most misbehave at the first attempt and accept the second.
 
-Recovery is, for the hostile ones, the time from the injection until they are done with; of the fault as a whole, the
-longest that any job's end waited for its first attempt, hostile neighbours or not.
+A hostile receiver's recovery is the time from the injection until its delivery has the expected state. The recovery of
+the whole fault is the longest time from any job's end to its first attempt, at a hostile receiver or a good one.
 """
 
 import time
 from collections.abc import Sequence
 from typing import Any
 
-from tests.faults.client import Job
-from tests.faults.injected.fault import Fault
+from tests.faults.client import AcknowledgedJob
+from tests.faults.injected.fault import InjectedFault
 from tests.faults.receiver import RETRY_AFTER_SECONDS
 from tests.faults.scene import Scene
 
-#: Promise 10, plus what two cores make of it.
+#: Seconds from a job's end in which its first webhook attempt must begin, with an allowance for two cores.
 _BOUND = 2.0
-#: Of each behaviour: how its first attempt is recorded (status, error), and the delivery's state at the end.
+#: For each behaviour: status and error of the first attempt, and the delivery's state at the end.
 _EXPECTED: dict[str, tuple[int | None, str | None, str]] = {
     "refuse": (None, "connect_refused", "delivered"),
     "reset": (None, "reset", "delivered"),
@@ -32,7 +32,7 @@ ROWS = tuple(f"receiver: {behaviour}" for behaviour in _EXPECTED)
 def _hostile(scene: Scene) -> float:
     began = time.monotonic()
     key = f"{scene.random.getrandbits(32):x}"
-    jobs: dict[str, Job] = {}
+    jobs: dict[str, AcknowledgedJob] = {}
     for behaviour in _EXPECTED:
         job = scene.client.submit(scene.texts(5), webhook_url=scene.stack.receiver.url(behaviour, key))
         assert job is not None
@@ -44,11 +44,11 @@ def _hostile(scene: Scene) -> float:
         _judge(scene, behaviour, job)
         scene.recoveries[f"receiver: {behaviour}"] = time.monotonic() - began
     if any(hit.path.endswith("/redirected") for hit in scene.stack.receiver.hits):
-        scene.problems.append("redirect: it was followed")
+        scene.problems.append("redirect: the redirect was followed")
     return scene.tables.longest_until_first_attempt([job.id for job in scene.jobs])
 
 
-def _judge(scene: Scene, behaviour: str, job: Job) -> None:
+def _judge(scene: Scene, behaviour: str, job: AcknowledgedJob) -> None:
     status, error, state = _EXPECTED[behaviour]
     scene.until(
         lambda: {state for _, _, state, _ in scene.tables.deliveries([job.id])} == {state}, f"{behaviour}: {state}", 20
@@ -56,23 +56,23 @@ def _judge(scene: Scene, behaviour: str, job: Job) -> None:
     attempts = _attempts(scene, job)
     first = (attempts[0]["status"], attempts[0]["error"]) if attempts else None
     if first != (status, error):
-        scene.problems.append(f"{behaviour}: recorded as {first}")
+        scene.problems.append(f"{behaviour}: the first attempt is recorded as {first}")
     if state != "pending" and len(attempts) != (2 if state == "delivered" else 1):
         scene.problems.append(f"{behaviour}: {len(attempts)} attempts")
     if behaviour == "busy" and len(attempts) > 1 and _apart(scene, job) < RETRY_AFTER_SECONDS:
-        scene.problems.append("busy: sooner than its Retry-After")
+        scene.problems.append("busy: the second attempt came before its Retry-After")
 
 
-def _attempts(scene: Scene, job: Job) -> Sequence[dict[str, Any]]:
+def _attempts(scene: Scene, job: AcknowledgedJob) -> Sequence[dict[str, Any]]:
     deliveries = scene.client.get(f"/v1/jobs/{job.id}/deliveries").json()["data"]
     return deliveries[0]["attempts"] if deliveries else []
 
 
-def _apart(scene: Scene, job: Job) -> float:
-    """Seconds between the receiver's first two requests."""
+def _apart(scene: Scene, job: AcknowledgedJob) -> float:
+    """Returns the seconds between the receiver's first two requests."""
     assert job.webhook_url is not None
     times = [hit.at for hit in scene.stack.receiver.hits if job.webhook_url.endswith(hit.path)]
     return times[1] - times[0]
 
 
-FAULTS = (Fault("hostile receivers", _hostile, _BOUND, interrupts=False),)
+FAULTS = (InjectedFault("hostile receivers", _hostile, _BOUND, interrupts=False),)

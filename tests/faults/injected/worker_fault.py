@@ -1,7 +1,7 @@
-"""Workers die, freeze, are asked to stop, and are replaced.
+"""Workers are killed, frozen, asked to stop, and replaced.
 
-Recovery after a death is the time until every shard that the dead worker held is settled or held by a live one; after
-a request to stop, the time until it has gone, and what it held with it.
+After a death, recovery is the time until every shard of the dead worker is settled or held by a live one. After a
+request to stop, it is the time until the worker has ended and holds no shards.
 """
 
 import signal
@@ -9,11 +9,11 @@ import time
 from functools import partial
 
 from tests.faults.control import Death, Victim
-from tests.faults.injected.fault import LEASE_BOUND, Fault
+from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import GRACE_SECONDS, LEASE_SECONDS, WEBHOOK_SECONDS, WORKERS
 
-#: From claim to acknowledge, and who can die there. The last two are reached by Celery's own process.
+#: The steps from claim to acknowledgement, and what can be killed there.
 _STEPS = {
     "claimed": (Victim.SELF, Victim.PARENT, Victim.GROUP),
     "generating": (Victim.SELF, Victim.PARENT, Victim.GROUP),
@@ -25,10 +25,10 @@ _STEPS = {
     "run": (Victim.SELF, Victim.GROUP),
     "acknowledged": (Victim.SELF, Victim.GROUP),
 }
-#: Of steps that are reached many times a second, some are passed first.
+#: Steps that occur many times per second: a few are passed before the kill.
 _FREQUENT = ("claimed", "generating", "halfway", "generated", "settled", "committed")
 _STOP_BOUND = GRACE_SECONDS + 2
-#: A delivery is given up for dead after two time-outs.
+#: A delivery's claim expires after two time-outs.
 _DELIVER_BOUND = 2 * WEBHOOK_SECONDS + 2
 
 
@@ -39,13 +39,13 @@ def _killed(scene: Scene, step: str) -> float:
 
 
 def _victim(scene: Scene, step: str) -> Victim:
-    """The engine's process alone every other time: the pool replaces it, and nothing has to start from scratch."""
+    """Half of the time only the engine's process dies: Celery's pool replaces it, and no other process restarts."""
     first, *others = _STEPS[step]
     return first if scene.random.random() < 0.5 else scene.random.choice(others)
 
 
 def _frozen(scene: Scene) -> float:
-    """Beyond its lease; then it comes back, and what it settles is refused."""
+    """Freezes a worker beyond its lease. When it continues, its settlements are refused."""
     name = scene.until_holding()
     tokens, pid = scene.stack.control.tokens_of(name), scene.stack.control.pid_of(name)
     whole = scene.random.random() < 0.5
@@ -68,7 +68,7 @@ def _send(scene: Scene, name: str, child: int | None, number: signal.Signals) ->
 
 
 def _zombie(scene: Scene) -> float:
-    """Stopped with its results in hand, before it settles them: when it comes back, others have done its work."""
+    """Stops a worker before it settles its results. When it continues, others have done its work."""
     control = scene.stack.control
     n_refused = control.count("refused")
     stopped = _reached(scene, "generate.generated", Victim.STOPPED, scene.random.randint(0, 4))
@@ -82,7 +82,7 @@ def _zombie(scene: Scene) -> float:
 
 
 def _frozen_with_locks(scene: Scene) -> float:
-    """Stopped in its settlement's transaction: others wait for what it locked, or pass it over."""
+    """Stops a worker inside its settlement's transaction. Others wait for its locks or skip the locked rows."""
     stopped = _reached(scene, "generate.settled", Victim.STOPPED, scene.random.randint(0, 4))
     if stopped is None:
         return 0.0
@@ -95,7 +95,7 @@ def _frozen_with_locks(scene: Scene) -> float:
 
 
 def _reached(scene: Scene, step: str, victim: Victim, after: int = 0) -> Death | None:
-    """Waits until a process has died, or stopped, at this step."""
+    """Arms a step and waits until a process has died, or stopped, there."""
     scene.stack.control.arm(step, victim, after)
     scene.until(lambda: scene.stack.control.death(step) is not None, f"a process reaches {step}")
     scene.stack.control.disarm(step)
@@ -106,40 +106,40 @@ def _asked_once(scene: Scene) -> float:
     name = scene.until_holding()
     asked_at, pid = time.monotonic(), scene.stack.keeper.pid_of(name)
     scene.stack.keeper.send(name, signal.SIGTERM)
-    recovery = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} goes", GRACE_SECONDS + 20)
+    recovery = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} ends", GRACE_SECONDS + 20)
     if scene.tables.n_held(scene.stack.control.tokens_of(name)):
-        scene.problems.append("a worker that was asked to stop kept shards")
+        scene.problems.append("a worker that got SIGTERM still holds shards")
     return max(recovery, time.monotonic() - asked_at)
 
 
 def _asked_twice(scene: Scene) -> float:
-    """The second SIGTERM may cut it short: its shards are then taken over as a dead worker's are."""
+    """The second SIGTERM may end the worker at once. Then its shards are taken over like a dead worker's."""
     name = scene.until_holding()
     asked_at, pid = time.monotonic(), scene.stack.keeper.pid_of(name)
     scene.stack.keeper.send(name, signal.SIGTERM)
     time.sleep(scene.random.uniform(0.02, 0.5))
     scene.stack.keeper.send(name, signal.SIGTERM)
     tokens = scene.stack.control.tokens_of(name)
-    took = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} goes", GRACE_SECONDS + 20)
+    took = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} ends", GRACE_SECONDS + 20)
     if took > _STOP_BOUND:
-        scene.problems.append(f"a worker that was asked twice took {took:.1f} s to go")
+        scene.problems.append(f"a worker that got SIGTERM twice took {took:.1f} s to end")
     return scene.until_taken_over(tokens, asked_at)
 
 
 def _replaced(scene: Scene) -> float:
-    """Every worker after the other, under load; the longest that one took to go."""
+    """Replaces one worker after the other under load. Returns the longest time that one took to end."""
     longest = 0.0
     for name in WORKERS:
         pid = scene.stack.keeper.pid_of(name)
         scene.stack.keeper.send(name, signal.SIGTERM)
-        took = scene.until(lambda name=name, pid=pid: scene.stack.keeper.has_gone(name, pid), f"{name} goes")  # type: ignore[misc]
+        took = scene.until(lambda name=name, pid=pid: scene.stack.keeper.has_gone(name, pid), f"{name} ends")  # type: ignore[misc]
         longest = max(longest, took)
         scene.stack.wait_ready(name)
     return longest
 
 
 def _deliverer_killed(scene: Scene, step: str) -> float:
-    """Between claiming a delivery and writing its attempt: it is tried again once it is given up for dead."""
+    """Kills a worker after it claimed a delivery. The delivery is tried again once its claim has expired."""
     death = _reached(scene, f"deliver.{step}", Victim.SELF)
     died_at = death.at if death else time.monotonic()
     waiting = scene.tables.deliveries_in_hand()
@@ -148,13 +148,16 @@ def _deliverer_killed(scene: Scene, step: str) -> float:
 
 
 FAULTS = (
-    *(Fault(f"kill -9 generate, {step}", partial(_killed, step=step), LEASE_BOUND, ends=True) for step in _STEPS),
-    Fault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
-    Fault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
-    Fault("SIGSTOP in a transaction", _frozen_with_locks, LEASE_BOUND),
-    Fault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),
-    Fault("SIGTERM twice", _asked_twice, LEASE_BOUND, ends=True),
-    Fault("rolling restart of workers", _replaced, _STOP_BOUND, ends=True),
-    Fault("kill -9 deliver, claimed", partial(_deliverer_killed, step="claimed"), _DELIVER_BOUND, ends=True),
-    Fault("kill -9 deliver, posted", partial(_deliverer_killed, step="posted"), _DELIVER_BOUND, ends=True),
+    *(
+        InjectedFault(f"kill -9 generate, {step}", partial(_killed, step=step), LEASE_BOUND, ends=True)
+        for step in _STEPS
+    ),
+    InjectedFault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
+    InjectedFault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
+    InjectedFault("SIGSTOP in a transaction", _frozen_with_locks, LEASE_BOUND),
+    InjectedFault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),
+    InjectedFault("SIGTERM twice", _asked_twice, LEASE_BOUND, ends=True),
+    InjectedFault("rolling restart of workers", _replaced, _STOP_BOUND, ends=True),
+    InjectedFault("kill -9 deliver, claimed", partial(_deliverer_killed, step="claimed"), _DELIVER_BOUND, ends=True),
+    InjectedFault("kill -9 deliver, posted", partial(_deliverer_killed, step="posted"), _DELIVER_BOUND, ends=True),
 )

@@ -33,7 +33,11 @@ def test_a_bomb_is_a_413(refusals: Refusals, encoding: str) -> None:
     assert (problem["status"], problem["field"]) == (413, "body")
 
 
-@pytest.mark.parametrize("content", [gzip.compress(JOB)[:-9], JOB, b"", gzip.compress(JOB) + b"CaNaRy"])
+@pytest.mark.parametrize(
+    "content",
+    [gzip.compress(JOB)[:-9], JOB, b"", gzip.compress(JOB) + b"CaNaRy"],
+    ids=["cut off", "not compressed", "empty", "with a tail"],
+)
 def test_a_broken_stream_is_a_400(refusals: Refusals, content: bytes) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     problem = refusals.of("POST", "/v1/jobs", content=content, headers=headers)

@@ -47,6 +47,7 @@ def results(client: TestClient, job: dict[str, Any], **options: Any) -> Any:
         ("zstd", zstandard.compress(JOB)),
         ("identity", JOB),
     ],
+    ids=["gzip", "two members of gzip", "zstd", "identity"],
 )
 def test_a_compressed_body_is_the_same_job(client: TestClient, encoding: str, content: bytes) -> None:
     headers = {"content-encoding": encoding, "idempotency-key": "a"}

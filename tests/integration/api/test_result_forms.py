@@ -21,7 +21,7 @@ __all__ = ["small_chunks"]
 
 
 @pytest.mark.usefixtures("small_chunks")
-class TestResults:
+class TestResultForms:
     @pytest.fixture(autouse=True)
     def small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("api.jobs.download._PAGE", 70)

@@ -29,7 +29,7 @@ FEW = settings(
 UNSAYABLE = "positive_data_acceptance"
 
 
-class Key:
+class InstallationKey:
     """The installation's own, by which the checks of authentication tell it from what they made up themselves."""
 
     def get(self, case: Case[Any], context: Any) -> dict[str, str]:
@@ -45,7 +45,7 @@ def document(client: TestClient) -> BaseSchema:
     config = SchemathesisConfig()
     config.projects.default.checks.update(excluded_check_names=[UNSAYABLE])
     found: BaseSchema = schemathesis.openapi.from_asgi("/openapi.json", client.app, config=config)
-    found.auth()(Key)
+    found.auth()(InstallationKey)
     return found
 
 

@@ -46,7 +46,7 @@ def test_three_lines_translate(url: str, run_worker: RunWorker, api_key: str, mo
 
 
 @pytest.mark.usefixtures("small_chunks")
-class TestResults:
+class TestJobResults:
     def test_of_an_ended_job_they_come_in_order_with_what_belongs_to_them(
         self, lengthwise: Client, run_worker: RunWorker
     ) -> None:

@@ -20,7 +20,7 @@ from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from tests import fakes
-from tests.integration.conftest import Give
+from tests.integration.conftest import EngineInstaller
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
 from tests.servers import wait_until
 from worker import drain
@@ -61,7 +61,7 @@ def test_thousands_of_items_of_many_jobs_all_come_right() -> None:
         assert is_echoed(job, each)
 
 
-def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones(give: Give) -> None:
+def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones(give: EngineInstaller) -> None:
     engine = give(partial(fakes.SmallEngine, padded=1000))
     sent = texts(1000)
     job = submit(sent)
@@ -70,7 +70,7 @@ def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones
     assert 0 < engine.n_failures < len(engine.batches)
 
 
-def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: Give) -> None:
+def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: EngineInstaller) -> None:
     give(partial(fakes.SmallEngine, padded=150))
     sent = [*texts(200, longest=100), "x" * 200]
     job = submit(sent)
@@ -78,7 +78,7 @@ def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: Give) -> 
     assert fails_alone(job, sent, 200, "out_of_memory")
 
 
-def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: Give) -> None:
+def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: EngineInstaller) -> None:
     give(partial(fakes.PickyEngine, length=33))
     sent = [text for text in texts(400) if len(text) != 33]
     sent.insert(100, "x" * 33)
@@ -89,7 +89,7 @@ def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: G
     assert state(job) == "completed"
 
 
-def test_what_an_engine_leaves_unanswered_is_run_again(give: Give) -> None:
+def test_what_an_engine_leaves_unanswered_is_run_again(give: EngineInstaller) -> None:
     give(fakes.SilentEngine)
     sent = texts(100)
     job = submit(sent)
@@ -117,7 +117,7 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
     assert len(tried) == 1  # a load may read gigabytes: it is not tried for every claim
 
 
-def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(give: Give) -> None:
+def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(give: EngineInstaller) -> None:
     engine = give(fakes.AwayEngine)
     sent = texts(1000)
     job = submit(sent)
@@ -134,7 +134,7 @@ def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(g
     assert is_echoed(job, sent)
 
 
-def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(give: Give) -> None:
+def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(give: EngineInstaller) -> None:
     engine = give(fakes.WatchedEngine)
     job = submit(texts(100))
     current = turn.Turn(POOL)
@@ -159,7 +159,7 @@ def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) 
     assert is_echoed(job, sent)
 
 
-def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: Give) -> None:
+def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: EngineInstaller) -> None:
     spec = loaded.spec("echo")
     assert spec is not None
     marks = frozenset(tokenizer.of(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
@@ -178,7 +178,7 @@ def _slow_claims(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_cancelled_job_stops_within_one_batch(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_job_stops_within_one_batch(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(_: Sequence[Request]) -> None:
         with database.engine().begin() as connection:
             cancel.cancel(connection, job, DEFAULT)
@@ -193,7 +193,7 @@ def test_a_cancelled_job_stops_within_one_batch(give: Give, monkeypatch: pytest.
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_heartbeat_too_notices_what_was_taken(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_too_notices_what_was_taken(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = Semaphore(0)
 
     def beat(*args: Any, **more: Any) -> set[int]:
@@ -221,7 +221,7 @@ def test_a_heartbeat_too_notices_what_was_taken(give: Give, monkeypatch: pytest.
 
 @pytest.mark.usefixtures("_slow_claims")
 def test_when_the_grace_is_over_what_is_in_hand_is_given_back_unharmed(
-    give: Give, monkeypatch: pytest.MonkeyPatch
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dawdle(_: Sequence[Request]) -> None:
         drain.begin()
@@ -234,7 +234,9 @@ def test_when_the_grace_is_over_what_is_in_hand_is_given_back_unharmed(
     assert counts(job)["pending"] == 200
 
 
-def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     other = "echo:other"
 
     def interrupt(_: Sequence[Request]) -> None:
@@ -257,7 +259,7 @@ def test_a_worker_whose_pool_is_empty_goes_on_with_the_others() -> None:
     assert state(job) == "completed"
 
 
-def test_texts_that_repeat_are_computed_once(give: Give) -> None:
+def test_texts_that_repeat_are_computed_once(give: EngineInstaller) -> None:
     engine = give(fakes.WatchedEngine)
     sent = [f"text number {number % 50}" for number in range(3000)]
     job = submit(sent)
@@ -268,7 +270,7 @@ def test_texts_that_repeat_are_computed_once(give: Give) -> None:
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(give: Give) -> None:
+def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(give: EngineInstaller) -> None:
     engine = give(partial(fakes.WatchedEngine, before=lambda _: drain.begin()))
     job = submit(["x" * 60 + str(number) for number in range(1000, 2000)])
     task.generate(POOL)

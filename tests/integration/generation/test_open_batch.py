@@ -11,7 +11,7 @@ from lengthwise.errors import Unavailable
 from lengthwise.ledger.jobs import cancel
 from lengthwise.states import Priority
 from tests.fakes import OpenEcho
-from tests.integration.conftest import Give
+from tests.integration.conftest import EngineInstaller
 from tests.integration.generation.test_generate import fails_alone, is_echoed, texts
 from tests.ledger import DEFAULT, POOL, counts, knobs, sql, state, submit
 from worker import drain
@@ -43,7 +43,7 @@ def failing(error: Exception) -> Callable[[], object]:
     return fail
 
 
-def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: Give) -> None:
+def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: EngineInstaller) -> None:
     engine = give(OpenEcho)
     sent = [texts(count, count) for count in (300, 1, 150)]
     jobs = [submit(each) for each in sent]
@@ -55,7 +55,7 @@ def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: Give) -> No
     assert 451 / len(engine.joined) >= 5, "rows wait until their way in pays"
 
 
-def test_what_comes_while_a_batch_runs_joins_it(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_comes_while_a_batch_runs_joins_it(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(open_batch, "_PAUSE_SECONDS", 0)
     later: list[Any] = []
     engine = give(partial(OpenEcho, between=once(20, lambda: later.append(submit(["later"] * 3)))))
@@ -67,7 +67,9 @@ def test_what_comes_while_a_batch_runs_joins_it(give: Give, monkeypatch: pytest.
     assert engine.most_rows == 2
 
 
-def test_a_batch_holds_no_more_tokens_than_the_model_says(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_holds_no_more_tokens_than_the_model_says(
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     engine = give(OpenEcho)
     monkeypatch.setattr(loaded.model("echo"), "batch_tokens", 220)
     sent = [*texts(200), "x" * 250]
@@ -79,7 +81,7 @@ def test_a_batch_holds_no_more_tokens_than_the_model_says(give: Give, monkeypatc
     assert tokens[-2] <= 220
 
 
-def test_what_somebody_waits_for_runs_between_two_steps(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_waits_for_runs_between_two_steps(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
     monkeypatch.setattr(pipelines, "_LOOK_SECONDS", 0)
     urgent: list[Any] = []
@@ -102,7 +104,9 @@ def test_what_somebody_waits_for_runs_between_two_steps(give: Give, monkeypatch:
     assert is_echoed(job, ["a" * 100, "b" * 100])
 
 
-def test_what_somebody_waits_for_is_written_before_the_next_step(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_somebody_waits_for_is_written_before_the_next_step(
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(pipelines, "_SETTLE_SECONDS", 600)
     whole_at: list[int] = []
 
@@ -119,7 +123,7 @@ def test_what_somebody_waits_for_is_written_before_the_next_step(give: Give, mon
 
 
 @pytest.mark.parametrize("error", [EngineError("it broke"), OutOfMemoryError("too large")], ids=["broken", "memory"])
-def test_what_a_failure_leaves_runs_again_and_the_rest_goes_on(give: Give, error: EngineError) -> None:
+def test_what_a_failure_leaves_runs_again_and_the_rest_goes_on(give: EngineInstaller, error: EngineError) -> None:
     engine = give(partial(OpenEcho, between=once(30, failing(error))))
     sent = texts(500)
     job = submit(sent)
@@ -130,7 +134,7 @@ def test_what_a_failure_leaves_runs_again_and_the_rest_goes_on(give: Give, error
     assert len(engine.joined) > 2
 
 
-def test_an_item_that_fails_alone_too_is_the_only_one(give: Give) -> None:
+def test_an_item_that_fails_alone_too_is_the_only_one(give: EngineInstaller) -> None:
     def refuse(requests: Sequence[Request]) -> None:
         if any(len(request.tokens) == 33 for request in requests):
             raise EngineError("a request of that length")
@@ -154,7 +158,7 @@ def test_an_item_that_fails_alone_too_is_the_only_one(give: Give) -> None:
     assert counts(job)["failed"] == 1
 
 
-def test_what_the_engine_forgets_is_run_again(give: Give) -> None:
+def test_what_the_engine_forgets_is_run_again(give: EngineInstaller) -> None:
     class Silent(OpenEcho):
         def generate_from(self, source: Source) -> Iterator[Completion]:
             return (each for each in super().generate_from(source) if len(each.tokens) != 8)
@@ -167,7 +171,7 @@ def test_what_the_engine_forgets_is_run_again(give: Give) -> None:
     assert is_echoed(job, sent)
 
 
-def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(give: Give) -> None:
+def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(give: EngineInstaller) -> None:
     away = EngineUnavailable("away", retry_after=600)
     give(partial(OpenEcho, between=once(50, failing(away))))
     sent = texts(64)
@@ -178,7 +182,7 @@ def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(give
     assert sql("SELECT DISTINCT state, deaths FROM shards WHERE state <> 'done'") == [("ready", 0)]
 
 
-def test_a_worker_that_is_told_to_stop_lets_nothing_join_and_gives_back_the_rest(give: Give) -> None:
+def test_a_worker_that_is_told_to_stop_lets_nothing_join_and_gives_back_the_rest(give: EngineInstaller) -> None:
     engine = give(partial(OpenEcho, between=once(5, drain.begin)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     task.generate(POOL)
@@ -187,7 +191,7 @@ def test_a_worker_that_is_told_to_stop_lets_nothing_join_and_gives_back_the_rest
     assert set(sql("SELECT state, deaths FROM shards")) == {("done", 1), ("ready", 0)}
 
 
-def test_a_cancelled_job_lets_nothing_join_any_more(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_job_lets_nothing_join_any_more(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop() -> None:
         with database.engine().begin() as connection:
             cancel.cancel(connection, job, DEFAULT)
@@ -200,7 +204,9 @@ def test_a_cancelled_job_lets_nothing_join_any_more(give: Give, monkeypatch: pyt
     assert counts(job)["cancelled"] == 200
 
 
-def test_a_database_that_is_away_between_two_steps_loses_nothing(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_database_that_is_away_between_two_steps_loses_nothing(
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def is_away(*_: Any) -> None:
         raise Unavailable("the database is away")
 
@@ -218,7 +224,9 @@ def test_a_database_that_is_away_between_two_steps_loses_nothing(give: Give, mon
 
 
 @pytest.mark.parametrize("why", ["another pool's turn", "a new revision", "it remembers enough", "its time is over"])
-def test_a_batch_runs_what_it_holds_and_takes_in_no_more(give: Give, monkeypatch: pytest.MonkeyPatch, why: str) -> None:
+def test_a_batch_runs_what_it_holds_and_takes_in_no_more(
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
     engine = give(OpenEcho)
     match why:
         case "it remembers enough":
@@ -239,7 +247,7 @@ def test_a_batch_runs_what_it_holds_and_takes_in_no_more(give: Give, monkeypatch
 
 
 def test_a_suspect_that_is_first_waits_for_the_batch_in_hand_alone_and_joins_nobody(
-    give: Give, monkeypatch: pytest.MonkeyPatch
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def come() -> None:
         submit(["a suspect"])

@@ -98,7 +98,7 @@ def test_another_tenants_endpoint_is_not_there(client: TestClient) -> None:
     assert shown(client, made)["enabled"]
 
 
-@pytest.mark.parametrize("what", ["not-an-id", str(uuid4())])
+@pytest.mark.parametrize("what", ["not-an-id", str(uuid4())], ids=["no id", "an unknown id"])
 def test_what_is_not_there_is_a_404(client: TestClient, what: str) -> None:
     asked = [
         client.get(f"{PATH}/{what}"),

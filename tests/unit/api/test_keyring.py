@@ -26,7 +26,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return now
 
 
-class Asked(Keyring):
+class RecordingKeyring(Keyring):
     """Remembers what it would have asked the database, which knows ``known``."""
 
     def __init__(self, *known: NewKey) -> None:
@@ -45,7 +45,7 @@ class Asked(Keyring):
         return {key_id: self.known[key_id] for key_id in key_ids if key_id in self.known}
 
 
-async def lets_in(ring: Asked, key: NewKey) -> bool:
+async def lets_in(ring: RecordingKeyring, key: NewKey) -> bool:
     try:
         return (await ring.admit([f"Bearer {key.text}"])).tenant_id == UUID(int=9)
     except Unauthorized:
@@ -58,7 +58,7 @@ def run(act: Callable[[], Any]) -> Any:
 
 def test_an_answer_is_believed_for_less_than_a_second_whether_it_knew_the_key_or_not(clock: list[float]) -> None:
     known, unknown = keys.new_key(), keys.new_key()
-    ring = Asked(known)
+    ring = RecordingKeyring(known)
 
     async def act() -> None:
         for at in (0, 0.2, 0.49):
@@ -73,7 +73,7 @@ def test_an_answer_is_believed_for_less_than_a_second_whether_it_knew_the_key_or
 
 
 def test_guesses_at_the_same_time_share_a_query(clock: list[float]) -> None:
-    ring = Asked()
+    ring = RecordingKeyring()
 
     async def act() -> None:
         guesses = [keys.new_key() for _ in range(2_500)]
@@ -85,7 +85,7 @@ def test_guesses_at_the_same_time_share_a_query(clock: list[float]) -> None:
 
 def test_only_so_many_are_remembered_and_the_latest_are(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keyring, "_REMEMBERED", 10)
-    ring, known = Asked(), keys.new_key()
+    ring, known = RecordingKeyring(), keys.new_key()
     ring.known[known.id] = ring._credential(known)
 
     async def act() -> None:
@@ -100,7 +100,7 @@ def test_only_so_many_are_remembered_and_the_latest_are(clock: list[float], monk
 
 def test_a_database_that_is_away_lets_nobody_in_and_is_asked_again(clock: list[float]) -> None:
     known = keys.new_key()
-    ring = Asked(known)
+    ring = RecordingKeyring(known)
     ring.is_away = True
 
     async def act() -> None:
@@ -114,7 +114,7 @@ def test_a_database_that_is_away_lets_nobody_in_and_is_asked_again(clock: list[f
 
 def test_who_stops_waiting_takes_nobody_elses_answer_away(clock: list[float]) -> None:
     known = keys.new_key()
-    ring = Asked(known)
+    ring = RecordingKeyring(known)
 
     async def act() -> None:
         first, second = (asyncio.create_task(lets_in(ring, known)) for _ in range(2))
@@ -129,8 +129,8 @@ def test_who_stops_waiting_takes_nobody_elses_answer_away(clock: list[float]) ->
 def test_without_a_key_of_its_own_nothing_is_one() -> None:
     async def act() -> None:
         with pytest.raises(Unauthorized):
-            await Asked().admit(["Bearer " + "\x00" * 32])
+            await RecordingKeyring().admit(["Bearer " + "\x00" * 32])
         with pytest.raises(Unauthorized):
-            await Asked().admit(["Bearer none"])
+            await RecordingKeyring().admit(["Bearer none"])
 
     run(act)

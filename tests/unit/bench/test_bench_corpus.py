@@ -1,4 +1,4 @@
-"""The benchmark's own check of results: a measurement of wrong answers is worth nothing."""
+"""The benchmark's check of results: measuring wrong answers would be worthless."""
 
 import json
 from collections.abc import Sequence

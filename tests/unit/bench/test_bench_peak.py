@@ -1,4 +1,4 @@
-"""The memory of a measured process is its own."""
+"""A measured process reports its own peak memory."""
 
 import subprocess
 import sys
@@ -11,11 +11,11 @@ LARGE = 300 << 20
 def test_what_starts_a_process_is_not_counted_as_its_memory() -> None:
     held = b"x" * LARGE
     program = "from benchmarks.engine.system import peak_bytes; print(peak_bytes())"
-    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert 1 << 20 < int(told.stdout) < len(held)
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert 1 << 20 < int(ran.stdout) < len(held)
 
 
 def test_memory_that_was_given_back_is_counted() -> None:
     program = f"from benchmarks.engine.system import peak_bytes; len(b'x' * {LARGE}); print(peak_bytes())"
-    told = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
-    assert int(told.stdout) > LARGE
+    ran = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(ran.stdout) > LARGE

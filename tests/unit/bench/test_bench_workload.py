@@ -1,4 +1,4 @@
-"""The engine's workloads: every round has the same work, and nothing that a cache could know but the shared prefix."""
+"""The engine's workloads: every round has the same work, but shares no text with others except the prefix."""
 
 from itertools import pairwise
 

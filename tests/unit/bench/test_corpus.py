@@ -1,3 +1,5 @@
+"""The training corpora: seeded, with held-out sentences, placeholders and labels that are consistent."""
+
 from itertools import islice
 from random import Random
 

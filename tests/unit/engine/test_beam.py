@@ -19,7 +19,7 @@ from worker.engine.transformer.decode.beam import (
 END = 0
 
 
-class Model:
+class SeededModel:
     """Log-probabilities of the next id as a pure function of those before; a sum of probabilities needs no 1 here."""
 
     def __init__(self, seed: int, vocabulary: int) -> None:
@@ -34,7 +34,7 @@ class Model:
 
 
 def searched(
-    model: Model, beams: int, limit: int, rules: BeamRules, prefix: tuple[int, ...] = ()
+    model: SeededModel, beams: int, limit: int, rules: BeamRules, prefix: tuple[int, ...] = ()
 ) -> FinishedHypothesis:
     search = BeamSearch(beams, limit, {END}, rules, prefix)
     while search.running:
@@ -50,19 +50,21 @@ def searched(
     return search.best
 
 
-def every_answer(model: Model, limit: int) -> list[tuple[int, ...]]:
+def every_answer(model: SeededModel, limit: int) -> list[tuple[int, ...]]:
     """All that ends within the limit, and all that is cut there."""
     others = range(1, model.vocabulary)
     ended = [(*ids, END) for length in range(limit) for ids in product(others, repeat=length)]
     return ended + list(product(others, repeat=limit))
 
 
-MODELS = st.builds(Model, st.integers(0, 10**6), st.integers(2, 4))
+MODELS = st.builds(SeededModel, st.integers(0, 10**6), st.integers(2, 4))
 PENALTIES = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])
 
 
 @given(MODELS, st.integers(1, 4), PENALTIES)
-def test_with_beams_for_everything_the_best_of_all_answers_is_found(model: Model, limit: int, penalty: float) -> None:
+def test_with_beams_for_everything_the_best_of_all_answers_is_found(
+    model: SeededModel, limit: int, penalty: float
+) -> None:
     beams = model.vocabulary**limit
     best = searched(model, beams, limit, BeamRules(penalty, "never"))
     worth = max(model.score(tokens) / len(tokens) ** penalty for tokens in every_answer(model, limit))
@@ -70,7 +72,7 @@ def test_with_beams_for_everything_the_best_of_all_answers_is_found(model: Model
     assert best.score == pytest.approx(model.score(best.tokens if best.is_cut else (*best.tokens, END)))
 
 
-def reference(model: Model, beams: int, limit: int, rules: BeamRules) -> tuple[int, ...]:
+def reference(model: SeededModel, beams: int, limit: int, rules: BeamRules) -> tuple[int, ...]:
     """The same search without any bookkeeping but lists: every step scores whole sequences anew."""
     live: list[tuple[int, ...]] = [()]
     done: list[tuple[int, ...]] = []
@@ -94,7 +96,9 @@ def reference(model: Model, beams: int, limit: int, rules: BeamRules) -> tuple[i
 
 
 @given(MODELS, st.integers(1, 4), st.integers(1, 9), PENALTIES, st.sampled_from([True, False, "never"]))
-def test_a_search_is_the_plain_one(model: Model, beams: int, limit: int, penalty: float, early: bool | str) -> None:
+def test_a_search_is_the_plain_one(
+    model: SeededModel, beams: int, limit: int, penalty: float, early: bool | str
+) -> None:
     rules = BeamRules(penalty, early)  # type: ignore[arg-type] # the three that there are
     best = searched(model, beams, limit, rules)
     assert (best.tokens if best.is_cut else (*best.tokens, END)) == reference(model, beams, limit, rules)
@@ -102,11 +106,11 @@ def test_a_search_is_the_plain_one(model: Model, beams: int, limit: int, penalty
 
 @given(MODELS, st.integers(1, 4), st.integers(1, 6), st.lists(st.integers(1, 3), max_size=3))
 def test_a_prefix_is_written_first_and_is_not_part_of_the_answer(
-    model: Model, beams: int, limit: int, prefix: list[int]
+    model: SeededModel, beams: int, limit: int, prefix: list[int]
 ) -> None:
     best = searched(model, beams, limit, BeamRules(length_penalty=0.0), tuple(prefix))
 
-    class Continued(Model):
+    class Continued(SeededModel):
         def after(self, tokens: tuple[int, ...]) -> list[float]:
             return super().after((*prefix, *tokens))
 

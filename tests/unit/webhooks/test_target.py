@@ -18,7 +18,7 @@ from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, i
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
-class Names:
+class NamedResolver:
     """A resolver at the process's edge: each look-up of a name takes its next answer; the last stays."""
 
     def __init__(self) -> None:
@@ -35,8 +35,8 @@ class Names:
 
 
 @pytest.fixture
-def names(monkeypatch: pytest.MonkeyPatch) -> Names:
-    stub = Names()
+def names(monkeypatch: pytest.MonkeyPatch) -> NamedResolver:
+    stub = NamedResolver()
     monkeypatch.setattr(socket, "getaddrinfo", stub.getaddrinfo)
     return stub
 
@@ -360,7 +360,7 @@ def test_an_ordinary_address_is_public(address: str) -> None:
     assert is_public(ip_address(address))
 
 
-def test_a_name_with_public_addresses_is_resolved_in_the_resolvers_order(names: Names) -> None:
+def test_a_name_with_public_addresses_is_resolved_in_the_resolvers_order(names: NamedResolver) -> None:
     names.answers["example.com"] = [["2606:4700::1", "8.8.8.8", "2606:4700::1"]]
     assert resolve(parse("https://example.com"), ()) == [ip_address("2606:4700::1"), ip_address("8.8.8.8")]
     assert names.asked == ["example.com"]
@@ -368,7 +368,7 @@ def test_a_name_with_public_addresses_is_resolved_in_the_resolvers_order(names: 
 
 @pytest.mark.parametrize("bad", ["127.0.0.1", "169.254.169.254", "::1", "::ffff:8.8.8.8", "fe80::1%eth0", "ff02::1"])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_bad_answer_refuses_them_all(names: Names, bad: str, place: int) -> None:
+def test_one_bad_answer_refuses_them_all(names: NamedResolver, bad: str, place: int) -> None:
     answer = ["8.8.8.8", "2606:4700::1"]
     answer.insert(place, bad)
     names.answers["secret.example"] = [answer]
@@ -382,13 +382,13 @@ def test_one_bad_answer_refuses_them_all(names: Names, bad: str, place: int) -> 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "10.0.0.1"]
 )
-def test_an_address_is_checked_without_a_look_up(names: Names, host: str) -> None:
+def test_an_address_is_checked_without_a_look_up(names: NamedResolver, host: str) -> None:
     with pytest.raises(ForbiddenAddress):
         resolve(parse(f"http://{host}/"), ())
     assert names.asked == []
 
 
-def test_an_allowed_network_lets_its_own_addresses_through_and_no_others(names: Names) -> None:
+def test_an_allowed_network_lets_its_own_addresses_through_and_no_others(names: NamedResolver) -> None:
     names.answers["localhost"] = [["127.0.0.1"], ["127.0.0.1", "::1"]]
     target = parse("http://localhost:8000/")
     assert resolve(target, LOOPBACK) == [ip_address("127.0.0.1")]
@@ -399,7 +399,7 @@ def test_an_allowed_network_lets_its_own_addresses_through_and_no_others(names: 
     assert resolve(target, (*LOOPBACK, ip_network("::1/128"))) == [ip_address("127.0.0.1"), ip_address("::1")]
 
 
-def test_a_name_without_addresses_is_unresolvable(names: Names) -> None:
+def test_a_name_without_addresses_is_unresolvable(names: NamedResolver) -> None:
     names.answers["empty.example"] = [[]]
     for host in ("empty.example", "missing.example"):
         with pytest.raises(Unresolvable) as failure:
