@@ -61,7 +61,7 @@ class ChatKind(SampledKind):
     ) -> list[list[Prompt]]:
         from lengthwise.models import template  # Jinja is not installed where only the command line is
 
-        spoken = template.of(model.spec.folder)
+        spoken = template.load(model.spec.folder)
         encoded = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
         return single_prompts(model.spec, params, encoded)
 

@@ -129,7 +129,7 @@ class TranslateKind(NativeKind):
 class _Layout:
     """A text in pieces: sentences to translate, and what stays as it is. ``values`` replace the marks in the end."""
 
-    pieces: list[placeholder.Piece]
+    pieces: list[placeholder.TextPiece]
     values: tuple[str, ...]
 
     @classmethod
@@ -160,16 +160,16 @@ class _Layout:
         return placeholder.restore("".join(parts), self.values)
 
 
-def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.Piece]:
+def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.TextPiece]:
     """The sentences of a text, or the text itself for models that read whole texts. Without a word, none is text."""
     pieces = sentence.split(text, language)
     is_whole = options.unit == "text" and any(piece.is_text for piece in pieces)
-    return [placeholder.Piece(text, True)] if is_whole else pieces
+    return [placeholder.TextPiece(text, True)] if is_whole else pieces
 
 
 def _kept_or_units(
-    options: TranslateOptions, piece: placeholder.Piece, language: str | None
-) -> list[placeholder.Piece]:
+    options: TranslateOptions, piece: placeholder.TextPiece, language: str | None
+) -> list[placeholder.TextPiece]:
     return _units(options, piece.text, language) if piece.is_text else [piece]
 
 

@@ -149,7 +149,7 @@ class ChatCompletionsKind(ConversationKind):
 
 def conversation_prompt(model: KindModel, messages: Sequence[dict[str, str]], limit: int) -> Prompt:
     """The prompt of these messages. The answer may fill what they leave of the context, up to ``limit``."""
-    ids = template.encode(template.of(model.spec.folder), model.tokenizer, messages)
+    ids = template.encode(template.load(model.spec.folder), model.tokenizer, messages)
     return Prompt(ids, min(limit, model.spec.context - len(ids)))
 
 

@@ -26,7 +26,7 @@ from tests.integration.webhooks.hooks import (
     shown,
     status,
 )
-from tests.integration.webhooks.test_post import ScriptedReceiver
+from tests.integration.webhooks.test_http_attempt import ScriptedReceiver
 from tests.ledger import knobs, sql
 from worker.delivery.deliver import deliver
 
@@ -122,7 +122,7 @@ def test_the_openai_sdk_verifies_and_types_the_end_of_a_batch(
     job = UUID(submit(client, ["abc"])["id"])
     with database.engine().begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET state = 'completed', kind = 'chat.completions'")
-        assert event.announce(connection, [job])
+        assert event.announce_end(connection, [job])
     deliver()
     [(headers, body)] = script.received
     sdk = openai.OpenAI(api_key="unused", webhook_secret=endpoint["secret"])

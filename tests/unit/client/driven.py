@@ -12,7 +12,7 @@ from tests.fakes import write_catalog
 
 def echo_model(folder: Path) -> KindModel:
     spec = Catalog.read(write_catalog(folder)).models["echo"]
-    return KindModel(spec, tokenizer.of(spec))
+    return KindModel(spec, tokenizer.load(spec))
 
 
 def with_options(model: KindModel, **options: Any) -> KindModel:

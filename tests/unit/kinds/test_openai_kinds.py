@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> KindModel:
     path = folder / "models.toml"
     path.write_text(CATALOG + tables)
     spec = Catalog.read(path).models["echo"]
-    return KindModel(spec, tokenizer.of(spec))
+    return KindModel(spec, tokenizer.load(spec))
 
 
 def work(model: KindModel, kind: str, bodies: Sequence[dict[str, Any]], labels: Sequence[str] = ()) -> Work:
