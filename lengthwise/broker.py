@@ -40,11 +40,11 @@ class Channel(redis.Channel):
             return True
 
 
-class Transport(redis.Transport):
+class BellTransport(redis.Transport):
     Channel = Channel
 
 
 def install() -> None:
     """From now on this process reaches redis:// by the transport above."""
     for scheme in ("redis", "rediss"):
-        TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:{BellTransport.__name__}"

@@ -41,7 +41,7 @@ INSTALLATION = UUID(int=0)
 
 
 @dataclass(frozen=True, slots=True)
-class NewKey:
+class GeneratedKey:
     """A key that was made just now; ``text`` is shown to its owner once."""
 
     id: UUID
@@ -51,19 +51,19 @@ class NewKey:
         return f"NewKey({self.id})"
 
 
-def new_key() -> NewKey:
+def new_key() -> GeneratedKey:
     key_id = uuid4()
     secret = "".join(secrets.choice(_LETTERS) for _ in range(_SECRET_LETTERS))
-    return NewKey(key_id, f"lw_{key_id.hex}_{secret}")
+    return GeneratedKey(key_id, f"lw_{key_id.hex}_{secret}")
 
 
-def bearer(values: Sequence[str]) -> str | None:
+def parse_bearer(values: Sequence[str]) -> str | None:
     """The token of a request's ``Authorization`` headers; None unless there is one header, and it is a bearer's."""
     found = _BEARER.fullmatch(values[0]) if len(values) == 1 else None
     return found[1] if found else None
 
 
-def id_of(token: str) -> UUID | None:
+def parse_id(token: str) -> UUID | None:
     """The public id in a key; None for what is none."""
     found = _KEY.fullmatch(token)
     return UUID(hex=found[1]) if found else None
@@ -74,6 +74,6 @@ def digest(token: str, pepper: str) -> bytes:
     return hmac.digest(pepper.encode(), token.encode(), hashlib.sha256)
 
 
-def is_same(one: bytes, other: bytes) -> bool:
+def digests_match(one: bytes, other: bytes) -> bool:
     """Compares two digests in a time that tells nothing of them."""
     return hmac.compare_digest(one, other)

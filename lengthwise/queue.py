@@ -92,7 +92,7 @@ def forget() -> None:
     _ringing.cache_clear()
 
 
-def length(name: str) -> int:
+def count_bells(name: str) -> int:
     """Bells of this queue that nobody has heard yet; 0, too, where the broker is away or has no such queue."""
     try:
         with _ringing().connection_for_write() as connection:

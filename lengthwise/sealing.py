@@ -28,7 +28,7 @@ def new_master_key() -> str:
     return base64.b64encode(os.urandom(KEY_BYTES)).decode("ascii")
 
 
-class Ring:
+class MasterKeys:
     """Master keys, the first of which seals."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
@@ -67,19 +67,19 @@ def _id_of(key: bytes) -> str:
     return hashlib.sha256(key).hexdigest()[:_ID_DIGITS]
 
 
-def ring() -> Ring:
+def master_keys() -> MasterKeys:
     """The master keys of this process's settings."""
     return _ring(tuple(base64.b64decode(key.get_secret_value()) for key in settings.get().master_key))
 
 
 @cache
-def _ring(keys: tuple[bytes, ...]) -> Ring:
-    return Ring(keys)
+def _ring(keys: tuple[bytes, ...]) -> MasterKeys:
+    return MasterKeys(keys)
 
 
 def seal(secret: str, place: str) -> str:
-    return ring().seal(secret, place)
+    return master_keys().seal(secret, place)
 
 
 def unseal(stored: str, place: str) -> str:
-    return ring().open(stored, place)
+    return master_keys().open(stored, place)

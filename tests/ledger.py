@@ -10,12 +10,12 @@ from pytest import MonkeyPatch
 from sqlalchemy import text
 
 from lengthwise import database, settings
-from lengthwise.ledger import read
+from lengthwise.ledger import job_figures
 from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
 from lengthwise.ledger.queue import claim as claims
 from lengthwise.ledger.queue import settle
 from lengthwise.ledger.queue.claim import Claim
-from lengthwise.ledger.queue.settle import Result, Settled, Settlement
+from lengthwise.ledger.queue.settle import ItemResult, SettledShards, Settlement
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority, ResultStatus
 
@@ -84,12 +84,12 @@ def take(
     *,
     tokens: int = 10**9,
     items: int = 10**6,
-    thin: int = 0,
+    batch_items: int = 0,
     lease_seconds: float = 60,
     token: UUID | None = None,
 ) -> Claim | None:
     with database.engine().begin() as connection:
-        limits = claims.Limits(tokens, items, thin)
+        limits = claims.ClaimLimits(tokens, items, batch_items)
         return claims.claim(connection, pool, token or uuid4(), limits, lease_seconds=lease_seconds)
 
 
@@ -124,7 +124,11 @@ def settlements(
     return [
         Settlement(
             shard,
-            [Result(item.index, status, line(item.index, claimed)) for item in claimed.items if item.shard_id == shard],
+            [
+                ItemResult(item.index, status, line(item.index, claimed))
+                for item in claimed.items
+                if item.shard_id == shard
+            ],
             n_output=1,
             n_padded=1,
             n_batches=1.0,
@@ -133,15 +137,15 @@ def settlements(
     ]
 
 
-def put(claimed: Claim, shard_ids: Iterable[int] | None = None, **more: Any) -> Settled:
+def put(claimed: Claim, shard_ids: Iterable[int] | None = None, **more: Any) -> SettledShards:
     """Settles these shards, or all, of the claim."""
     with database.engine().begin() as connection:
         return settle.settle(connection, claimed.token, settlements(claimed, shard_ids, **more))
 
 
-def figures(job: UUID) -> read.JobFigures:
+def figures(job: UUID) -> job_figures.JobFigures:
     with database.engine().begin() as connection:
-        return read.figures(connection, job)
+        return job_figures.read(connection, job)
 
 
 def state(job: UUID) -> str:
@@ -156,14 +160,14 @@ def counts(job: UUID) -> dict[str, int]:
     return found
 
 
-def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[read.ResultRow]:
+def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[job_figures.ResultRow]:
     """Every result of the job, page by page, those of items that never ran among them."""
-    found: list[read.ResultRow] = []
+    found: list[job_figures.ResultRow] = []
     after: int | None = -1
     n_items = figures(job).n_items
     while after is not None:
         with database.engine().begin() as connection:
-            page = read.results(
+            page = job_figures.results(
                 connection, job, after=after, limit=limit, chunk_items=chunk_items, n_items=n_items
             )  # fmt: skip
         found += page.rows

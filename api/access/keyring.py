@@ -64,16 +64,16 @@ class Keyring:
 
     async def admit(self, authorization: Sequence[str]) -> Caller:
         """Who sent these headers. Raises ``Unauthorized``, for whatever reason, and ``Unavailable``."""
-        token = keys.bearer(authorization)
+        token = keys.parse_bearer(authorization)
         if token is None:
             raise Unauthorized
         digest = self._digest(token)
-        if keys.is_same(digest, self._admin or _NOBODY):
+        if keys.digests_match(digest, self._admin or _NOBODY):
             # Whoever runs the installation gets in whatever the limits are, and while Postgres is away.
             return Caller(INSTALLATION, OPERATOR, frozenset([Scope.ADMIN]))
-        key_id = keys.id_of(token)
+        key_id = keys.parse_id(token)
         credential = None if key_id is None else await self._find(key_id)
-        if not keys.is_same(digest, credential.hash if credential else _NOBODY) or credential is None:
+        if not keys.digests_match(digest, credential.hash if credential else _NOBODY) or credential is None:
             raise Unauthorized
         return Caller(
             credential.id,
@@ -120,7 +120,7 @@ class Keyring:
 
     def _load(self, key_ids: list[UUID]) -> dict[UUID, Credential]:
         with translated(), self._database.begin() as connection:
-            return ledger.credentials(connection, key_ids)
+            return ledger.valid_credentials(connection, key_ids)
 
     def _remember(self, key_id: UUID, seen: _Seen) -> None:
         self._seen[key_id] = seen

@@ -18,7 +18,7 @@ from api.access.caller import Caller
 from lengthwise.database import translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.accounts import rate
-from lengthwise.ledger.accounts.rate import Taken
+from lengthwise.ledger.accounts.rate import RateDecision
 
 _STATE = "rate_limit"
 
@@ -51,7 +51,7 @@ class Rates:
             wait = max(1, math.ceil(taken.wait))
             raise TooBusy(f"your requests are more than {limit} a minute, which is the limit", retry_after=wait)
 
-    def _remembered(self, tenant: UUID) -> Taken | None:
+    def _remembered(self, tenant: UUID) -> RateDecision | None:
         """That nothing is left, as long as this is certain."""
         refused, now = self._refused.get(tenant), time.monotonic()
         if refused is None:
@@ -59,14 +59,14 @@ class Rates:
         if now >= refused.until:
             del self._refused[tenant]
             return None
-        return Taken(False, 0, refused.full_at - now, refused.until - now)
+        return RateDecision(False, 0, refused.full_at - now, refused.until - now)
 
-    def _take(self, tenant: UUID, limit: int) -> Taken:
+    def _take(self, tenant: UUID, limit: int) -> RateDecision:
         with translated(), self._database.begin() as connection:
-            return rate.take(connection, tenant, limit)
+            return rate.take_request(connection, tenant, limit)
 
 
-def _headers(taken: Taken, limit: int) -> list[tuple[bytes, bytes]]:
+def _headers(taken: RateDecision, limit: int) -> list[tuple[bytes, bytes]]:
     stands = f'"requests";r={taken.left};t={math.ceil(taken.full_in)}'
     return [(b"ratelimit-policy", f'"requests";q={limit};w=60'.encode()), (b"ratelimit", stands.encode())]
 

@@ -111,15 +111,15 @@ def _create(state: State, tenant: UUID, wanted: NewKey) -> CreatedKey:
     return _created(row, made)
 
 
-def _digest(state: State, made: keys.NewKey) -> bytes:
+def _digest(state: State, made: keys.GeneratedKey) -> bytes:
     return keys.digest(made.text, state.settings.require_key_pepper())
 
 
-def _created(row: ledger.Key, made: keys.NewKey) -> CreatedKey:
+def _created(row: ledger.KeyRow, made: keys.GeneratedKey) -> CreatedKey:
     return CreatedKey(**dict(_shown(row)), key=made.text)
 
 
-def _shown(row: ledger.Key) -> Key:
+def _shown(row: ledger.KeyRow) -> Key:
     return Key(
         id=str(row.id),
         tenant=str(row.tenant_id),
@@ -144,7 +144,7 @@ def list_keys(
     seen = None if after is None else identifier(after, "key")
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            ledger.one(connection, seen, owner)
+            ledger.find(connection, seen, owner)
         found = ledger.page(connection, owner, seen, limit + 1)
     return KeyList(data=list(map(_shown, found[:limit])), has_more=len(found) > limit)
 
@@ -153,7 +153,7 @@ def list_keys(
 def show_key(request: Request, tenant: Admin, key_id: str) -> Key:
     """Everything but the key itself, which is not kept."""
     with translated(), of(request).database.begin() as connection:
-        return _shown(ledger.one(connection, identifier(key_id, "key"), _reach(tenant)))
+        return _shown(ledger.find(connection, identifier(key_id, "key"), _reach(tenant)))
 
 
 @router.post(

@@ -89,7 +89,7 @@ def _create(state: State, values: dict[str, Any]) -> Tenant:
         return _shown(ledger.add(connection, values))
 
 
-def _shown(row: ledger.Tenant) -> Tenant:
+def _shown(row: ledger.TenantRow) -> Tenant:
     return Tenant(
         id=str(row.id),
         name=row.name,
@@ -112,11 +112,11 @@ def list_tenants(
     seen = None if after is None else named(tenant, after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            ledger.one(connection, seen)
+            ledger.find(connection, seen)
         if tenant == DEFAULT:
             found = ledger.page(connection, seen, limit + 1)
         else:
-            found = [] if seen else [ledger.one(connection, tenant)]
+            found = [] if seen else [ledger.find(connection, tenant)]
     return TenantList(data=list(map(_shown, found[:limit])), has_more=len(found) > limit)
 
 
@@ -124,7 +124,7 @@ def list_tenants(
 def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
     """Its weight and its own limits."""
     with translated(), of(request).database.begin() as connection:
-        return _shown(ledger.one(connection, named(tenant, tenant_id)))
+        return _shown(ledger.find(connection, named(tenant, tenant_id)))
 
 
 @router.patch(

@@ -50,7 +50,7 @@ def usage_of_tenant(request: Request, tenant: Admin, tenant_id: str, first: _Fro
     """The same of a tenant; the first tenant's admins may name any."""
     state, found = of(request), named(tenant, tenant_id)
     with translated(), state.database.begin() as connection:
-        tenants.one(connection, found)
+        tenants.find(connection, found)
     return _usage(state, found, first, to)
 
 
@@ -62,7 +62,7 @@ def _usage(state: State, tenant: UUID, first: str | None, to: str | None) -> Usa
     with suppress(Unavailable):  # then it is read as it was last written, say while Postgres takes no writes
         state.tally.write()
     with translated(), state.database.begin() as connection:
-        found = ledger.of_tenant(connection, tenant, first_day, last_day)
+        found = ledger.list_days(connection, tenant, first_day, last_day)
     return UsageList(data=list(map(_shown, found)))
 
 
@@ -73,7 +73,7 @@ def _day(text: str | None, field: str) -> date | None:
         raise InvalidInput("must be a day, such as 2031-01-31", field) from None
 
 
-def _shown(row: ledger.Usage) -> DayUsage:
+def _shown(row: ledger.UsageRow) -> DayUsage:
     return DayUsage(
         day=row.day,
         key=None if row.key_id == INSTALLATION else str(row.key_id),

@@ -15,10 +15,10 @@ from api.state import State
 from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
-from lengthwise.ledger import read
+from lengthwise.ledger import job_figures
+from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import idempotency
-from lengthwise.ledger.jobs.idempotency import Named
-from lengthwise.ledger.read import JobFigures
+from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 
 #: Where a job's items come from, read in the transaction that writes them.
 Source = Callable[[Connection], Iterable[Any]]
@@ -46,21 +46,26 @@ class Accepted:
         return CreatedJob(**dict(self.job(retention_seconds)) | {"webhook": webhook})
 
 
-def replay(state: State, tenant: UUID, named: Named) -> Accepted | None:
+def replay(state: State, tenant: UUID, named: IdempotencyKey) -> Accepted | None:
     """The job that the same request made. Raises ``InvalidInput`` if another request had this name."""
     with translated(), state.database.begin() as connection:
         return _replay(connection, tenant, named)
 
 
-def _replay(connection: Connection, tenant: UUID, named: Named) -> Accepted | None:
+def _replay(connection: Connection, tenant: UUID, named: IdempotencyKey) -> Accepted | None:
     known = idempotency.find(connection, tenant, named)
     if known is None:
         return None
-    return Accepted(read.figures(connection, known.job_id, tenant), known.webhook_secret, is_replay=True)
+    return Accepted(job_figures.read(connection, known.job_id, tenant), known.webhook_secret, is_replay=True)
 
 
 def accept(
-    state: State, tenant: UUID, order: Order, source: Source, named: Named | None = None, retry_of: UUID | None = None
+    state: State,
+    tenant: UUID,
+    order: Order,
+    source: Source,
+    named: IdempotencyKey | None = None,
+    retry_of: UUID | None = None,
 ) -> Accepted:
     """Writes the job, or finds that a request at the same time did. Raises ``InvalidInput`` and ``Unavailable``."""
     with translated():
@@ -72,7 +77,7 @@ def accept(
                         return made
                 taken = intake.Intake(connection, order, tenant, state.settings, named, retry_of)
                 taken.take(source(connection))
-                figures = read.figures(connection, taken.job_id, tenant)
+                figures = job_figures.read(connection, taken.job_id, tenant)
         except UniqueViolation as error:
             if error.diag.constraint_name != idempotency.INDEX:
                 raise

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from lengthwise.database import translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.queue import pending
-from lengthwise.ledger.queue.pending import Pending
+from lengthwise.ledger.queue.pending import PendingTokens
 from lengthwise.settings import Settings
 
 #: Between two measurements: a second, or so many times what the last one took.
@@ -35,7 +35,7 @@ class Backlog:
     def __init__(self, database: Engine, current: Settings) -> None:
         self._database = database
         self._settings = current
-        self._measured: dict[UUID, Pending] = {}
+        self._measured: dict[UUID, PendingTokens] = {}
         self._added: Counter[UUID] = Counter()
         self._rate = 0.0  # tokens settled a second
         self._measured_at = -math.inf
@@ -65,7 +65,7 @@ class Backlog:
             seen = Counter(self._added)  # committed by now: the sums will have it
         started = time.monotonic()
         with translated(), self._database.begin() as connection:
-            measured = pending.by_tenant(connection)
+            measured = pending.sum_by_tenant(connection)
         now = time.monotonic()
         with self._figures:
             self._measured = measured
@@ -83,7 +83,7 @@ class Backlog:
     def check(self, tenant: UUID) -> None:
         """Raises ``TooBusy`` while as much waits as may wait, in all or of this tenant."""
         with self._figures:
-            own = self._measured.get(tenant, Pending(0, None))
+            own = self._measured.get(tenant, PendingTokens(0, None))
             limit = self._settings.max_tenant_pending_tokens if own.limit is None else own.limit
             self._require("your jobs have", own.tokens + self._added[tenant], limit)
             self._require("all jobs together have", self._total(), self._settings.max_pending_tokens)

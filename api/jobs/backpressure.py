@@ -45,9 +45,9 @@ def require_room(connection: Connection, tenant: UUID) -> None:
     """Raises ``TooBusy`` while the tenant has as many open jobs as who asks may have."""
     most = caller.max_open_jobs()
     if most is not None:
-        pending.require_room(connection, tenant, most)
+        pending.check_open_job_limit(connection, tenant, most)
 
 
 def _was_taken(state: State, tenant: UUID, key: str) -> bool:
     with translated(), state.database.begin() as connection:
-        return idempotency.is_known(connection, tenant, key)
+        return idempotency.is_used(connection, tenant, key)

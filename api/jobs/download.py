@@ -15,8 +15,8 @@ from api.jobs import pages, tabular, view
 from api.jobs.sent import Form
 from api.state import State
 from lengthwise.database import pipelined, translated
-from lengthwise.ledger import read
-from lengthwise.ledger.read import JobFigures, ResultPage
+from lengthwise.ledger import job_figures
+from lengthwise.ledger.job_figures import JobFigures, ResultPage
 
 _PAGE = 1000
 
@@ -32,7 +32,7 @@ class Wanted:
 def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: Wanted) -> Response:
     """The results behind index ``after``, whole where they are one page. Raises ``NotFound`` and ``Unavailable``."""
     with translated(), state.database.begin() as connection, pipelined(connection):
-        figures = read.figures(connection, job_id, tenant)
+        figures = job_figures.read(connection, job_id, tenant)
         page = _page(figures, connection, after)
     headers = {"lengthwise-job-state": view.state(figures), "vary": "accept, accept-encoding"}
     parts: Iterable[bytes] = chain(
@@ -60,7 +60,7 @@ def _media_type(form: Form) -> str:
 
 
 def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:
-    return read.results(
+    return job_figures.results(
         connection,
         figures.id,
         after=after,

@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
-from lengthwise.ledger.ending import Listener
+from lengthwise.ledger.job_end import JobEndListener
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Endings:
         self._waiters: set[_Waiter] = set()
         self._has_come = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
-        self._listener: Listener | None = None
+        self._listener: JobEndListener | None = None
 
     async def wait(self, job_id: UUID, tenant: UUID, seconds: float) -> None:
         """Until the tenant has no such job that is open, for at most so long."""
@@ -87,7 +87,7 @@ class Endings:
         try:
             with translated():
                 if self._listener is None:
-                    self._listener = Listener(self._database)
+                    self._listener = JobEndListener(self._database)
                 return self._listener.tenants_of_open(job_ids)
         except BaseException:
             self._drop()

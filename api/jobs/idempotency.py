@@ -7,7 +7,7 @@ from uuid import UUID
 from fastapi import Depends, Header, Request
 
 from lengthwise.errors import InvalidInput
-from lengthwise.ledger.jobs.idempotency import HEADER, Named
+from lengthwise.ledger.jobs.idempotency import HEADER, IdempotencyKey
 
 _Given = Annotated[
     str | None,
@@ -30,15 +30,15 @@ async def _key(request: Request, given: _Given = None) -> str | None:
 Key = Annotated[str | None, Depends(_key)]
 
 
-def of_body(key: str, form: bytes, file: IO[bytes]) -> Named:
+def of_body(key: str, form: bytes, file: IO[bytes]) -> IdempotencyKey:
     """The request of this body in this form: a file at its beginning, which it is given back at."""
     digest = hashlib.sha256(form)
     while block := file.read(2**18):
         digest.update(block)
     file.seek(0)
-    return Named(key, digest.digest())
+    return IdempotencyKey(key, digest.digest())
 
 
-def of_retry(key: str, job_id: UUID) -> Named:
+def of_retry(key: str, job_id: UUID) -> IdempotencyKey:
     """The request to retry this job."""
-    return Named(key, hashlib.sha256(b"retry\n" + job_id.bytes).digest())
+    return IdempotencyKey(key, hashlib.sha256(b"retry\n" + job_id.bytes).digest())

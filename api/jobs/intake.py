@@ -24,7 +24,7 @@ from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.kinds import line as lines
 from lengthwise.kinds import pool as pools
 from lengthwise.kinds.kind import Item, Kind, Model, Params, Prompt, unknown, unknown_field
-from lengthwise.ledger.jobs.idempotency import Named
+from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog, ModelSpec
@@ -118,7 +118,7 @@ class Intake:
     tenant_id: UUID
     current: Settings
     #: The request's name, and the job whose failed items these are, if there is one.
-    named: Named | None = None
+    named: IdempotencyKey | None = None
     retry_of: UUID | None = None
     job_id: UUID = field(default_factory=uuid4)
 
@@ -203,7 +203,7 @@ class Intake:
 
     def _prompts(self, items: list[Item], first: int) -> list[list[Prompt]]:
         kind, params = self.order.kind, self.order.params
-        model = Model(self.order.spec, tokenizer.counting(self.order.spec))
+        model = Model(self.order.spec, tokenizer.load_counting(self.order.spec))
         try:
             return kind.prompts(model, params, items)
         except InvalidInput as error:

@@ -23,10 +23,10 @@ from api.jobs.wait import waited
 from api.state import State, of
 from lengthwise import queue
 from lengthwise.database import translated
-from lengthwise.ledger import read
+from lengthwise.ledger import job_figures
+from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import cancel
-from lengthwise.ledger.read import JobFigures
-from lengthwise.ledger.webhooks import outbox
+from lengthwise.ledger.webhooks import delivery_log
 
 log = logging.getLogger(__name__)
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
@@ -76,8 +76,8 @@ def jobs(
     seen = None if after is None else identifier(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            read.figures(connection, seen, tenant)  # behind a job that was deleted the list would seem to end
-        found = read.page(connection, tenant, seen, limit + 1)
+            job_figures.read(connection, seen, tenant)  # behind a job that was deleted the list would seem to end
+        found = job_figures.page(connection, tenant, seen, limit + 1)
     kept = of(request).settings.retention_seconds
     return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
 
@@ -94,7 +94,7 @@ def _shown(state: State, tenant: UUID, job_id: UUID) -> Job:
 
 def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
     with translated(), state.database.begin() as connection:
-        return read.figures(connection, job_id, tenant)
+        return job_figures.read(connection, job_id, tenant)
 
 
 @router.get(
@@ -127,8 +127,8 @@ def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
     """The job's webhooks and what came of each attempt."""
     state = of(request)
     with translated(), state.database.begin() as connection:
-        figures = read.figures(connection, identifier(job_id), tenant)
-        return {"data": outbox.of_job(connection, figures.id)}
+        figures = job_figures.read(connection, identifier(job_id), tenant)
+        return {"data": delivery_log.list_for_job(connection, figures.id)}
 
 
 @router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404, 507))

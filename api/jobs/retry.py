@@ -23,7 +23,7 @@ from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput
 from lengthwise.ledger.jobs import retry as ledger
 from lengthwise.ledger.jobs.idempotency import HEADER
-from lengthwise.ledger.jobs.retry import Failed
+from lengthwise.ledger.jobs.retry import FailedJob
 from lengthwise.states import Priority
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
@@ -52,11 +52,11 @@ def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepte
     if named and (made := accept.replay(state, tenant, named)):
         return made
     with translated(), state.database.begin() as connection:
-        failed = ledger.failed(connection, job_id, tenant)
+        failed = ledger.lock_failed_job(connection, job_id, tenant)
 
     def items(connection: Connection) -> Iterator[Any]:
-        ledger.failed(connection, job_id, tenant)  # from here on its rows stay
-        return map(from_json, ledger.payloads(connection, failed))
+        ledger.lock_failed_job(connection, job_id, tenant)  # from here on its rows stay
+        return map(from_json, ledger.read_failed_payloads(connection, failed))
 
     try:
         return accept.accept(state, tenant, _order(failed, state), items, named, retry_of=job_id)
@@ -67,7 +67,7 @@ def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepte
         raise Conflict(f"the failed items cannot be taken again: {error}") from None
 
 
-def _order(failed: Failed, state: State) -> Order:
+def _order(failed: FailedJob, state: State) -> Order:
     """The job as its caller would order it; the webhook's host was looked up then and will be at each attempt."""
     head = {
         "kind": failed.kind,

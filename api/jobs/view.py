@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from api.jobs.schema import Counts, Engine, Job, Links, PriorityName, ShownWebhook, StateName
-from lengthwise.ledger.read import JobFigures
+from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.states import JobState, Priority
 
 ENDED_NAMES: dict[JobState, StateName] = {

@@ -71,13 +71,13 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
     request_hash = hashlib.sha256(b"batch\n" + data).digest()
     with translated(), state.database.begin() as connection:
         naming.lock(connection, tenant, key or request_hash.hex())
-        if key is not None and (made := ledger.made_under(connection, tenant, key)):
+        if key is not None and (made := ledger.find_by_idempotency_key(connection, tenant, key)):
             if made.request_hash != request_hash:
                 raise InvalidInput("another request was sent under this key", naming.HEADER)
             if again := _again(connection, tenant, made.id):
                 return again
         if key is None and is_retry:
-            lately = ledger.made_lately(connection, tenant, request_hash, _RETRY_SECONDS)
+            lately = ledger.find_recent_duplicate(connection, tenant, request_hash, _RETRY_SECONDS)
             if lately is not None and (again := _again(connection, tenant, lately)):
                 return again
         state.backlog.check(tenant)
@@ -86,7 +86,7 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
         _require_file(connection, new)
         backpressure.require_room(connection, tenant)
         ledger.insert(connection, new)
-        created = view.batch(ledger.figures(connection, new.id, tenant))
+        created = view.batch(ledger.find(connection, new.id, tenant))
     webhook = None
     if new.webhook_url and new.webhook_secret:
         webhook = NewWebhook(url=new.webhook_url, secret=new.webhook_secret)
@@ -96,7 +96,7 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
 def _again(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch | None:
     """The batch that the same request made before; None if it was deleted since."""
     try:
-        return CreatedBatch(**dict(view.batch(ledger.figures(connection, made, tenant))))
+        return CreatedBatch(**dict(view.batch(ledger.find(connection, made, tenant))))
     except NotFound:
         ledger.forget_request(connection, made)
         return None
@@ -111,7 +111,7 @@ def _wanted(given: Any) -> NewBatch:
         raise problem.invalid(error) from None
 
 
-def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, request_hash: bytes) -> ledger.NewBatch:
+def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, request_hash: bytes) -> ledger.NewBatchRow:
     """Raises ``InvalidInput``; resolves the webhook's host."""
     if wanted.endpoint not in ENDPOINTS:
         raise InvalidInput(f"unknown endpoint; known here: {', '.join(ENDPOINTS)}", "endpoint")
@@ -121,7 +121,7 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
         stored = None
     if stored is None or stored.part:
         raise InvalidInput("there is no such file, uploaded for batches", "input_file_id")
-    return ledger.NewBatch(
+    return ledger.NewBatchRow(
         id=uuid4(),
         tenant_id=tenant,
         key_id=caller.key_id(),
@@ -154,7 +154,7 @@ def _deadline(wanted: NewBatch, current: Settings) -> datetime:
     return min(ends_at, wanted.deadline)
 
 
-def _require_file(connection: Connection, new: ledger.NewBatch) -> None:
+def _require_file(connection: Connection, new: ledger.NewBatchRow) -> None:
     try:
         files.find(connection, new.input_file_id, new.tenant_id)
     except NotFound:
@@ -172,7 +172,7 @@ def listed(
     seen = None if after is None else batch_id(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            ledger.figures(connection, seen, tenant)  # behind a batch that is gone the list would seem to end
+            ledger.find(connection, seen, tenant)  # behind a batch that is gone the list would seem to end
         found = ledger.page(connection, tenant, seen, limit + 1)
     data = [view.batch(figures) for figures in found[:limit]]
     first, last = (data[0].id, data[-1].id) if data else (None, None)
@@ -187,7 +187,7 @@ def retrieve(request: Request, tenant: Reader, batch: str) -> Batch:
 
 def _shown(state: State, tenant: UUID, batch: UUID) -> Batch:
     with translated(), state.database.begin() as connection:
-        return view.batch(ledger.figures(connection, batch, tenant))
+        return view.batch(ledger.find(connection, batch, tenant))
 
 
 @router.post("/{batch}/cancel", response_model=Batch, responses=document.errors(404, 409, 507))
@@ -196,7 +196,7 @@ def cancel(request: Request, tenant: Submitter, batch: str) -> Batch:
     state, named = of(request), batch_id(batch)
     with translated(), state.database.begin() as connection:
         is_new = ledger.mark_cancelling(connection, named, tenant)
-        marked = view.batch(ledger.figures(connection, named, tenant))
+        marked = view.batch(ledger.find(connection, named, tenant))
     if not is_new and marked.status not in ("cancelling", "cancelled"):
         raise Conflict("the batch has ended")
     # The mark is in the database before any worker hears of it; a process that dies here leaves the rest to the sweep.

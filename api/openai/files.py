@@ -22,7 +22,7 @@ from lengthwise.errors import Conflict
 from lengthwise.ledger.openai import batch as batches
 from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import file_list
-from lengthwise.ledger.openai.file_list import Place
+from lengthwise.ledger.openai.file_list import FileCursor
 
 router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.errors(503))
 _MEDIA_TYPE = "application/jsonl"
@@ -60,7 +60,7 @@ def listed(
     state = of(request)
     with translated(), state.database.begin() as connection:
         seen = None if after is None else output.find(connection, state, tenant, file_id(after))
-        place = None if seen is None else Place(seen.created_at, seen.id, seen.part)
+        place = None if seen is None else FileCursor(seen.created_at, seen.id, seen.part)
         found = file_list.page(
             connection, tenant, purpose=purpose, after=place, limit=limit + 1, is_ascending=order == "asc"
         )
@@ -87,7 +87,7 @@ def content(request: Request, tenant: Reader, file: str) -> Response:
         return StreamingResponse(output.lines(state, tenant, name), media_type=_MEDIA_TYPE)
     with translated(), state.database.begin() as connection:
         files.find(connection, name.id, tenant)
-        first = files.chunk(connection, name.id, 0)
+        first = files.read_chunk(connection, name.id, 0)
     return StreamingResponse(chain([first or b""], _rest(state, name.id)), media_type=_MEDIA_TYPE)
 
 
@@ -96,7 +96,7 @@ def _rest(state: State, stored: UUID) -> Iterator[bytes]:
     while True:
         # A slow reader holds no connection while it drinks.
         with state.database.connect() as connection:
-            chunk = files.chunk(connection, stored, n)
+            chunk = files.read_chunk(connection, stored, n)
         if chunk is None:
             return
         yield chunk
@@ -111,7 +111,7 @@ def delete(request: Request, tenant: Submitter, file: str) -> DeletedFile:
         found = output.find(connection, state, tenant, name)
         if not name.part:
             files.delete(connection, name.id, tenant)
-        elif batches.figures(connection, name.id, tenant).finished_at is None:
+        elif batches.find(connection, name.id, tenant).finished_at is None:
             raise Conflict("the batch has not ended: cancel it first")
         else:
             batches.delete_output(connection, name.id, is_errors=name.part == 2)

@@ -28,7 +28,7 @@ def counted(kind: Line, request: Request) -> NewItem:
     """Raises ``Mistake`` where the model's template does not take the request."""
     item, spec, payload = request
     try:
-        [prompts] = kind.prompts(Model(spec, tokenizer.counting(spec)), _PARAMS, [item])
+        [prompts] = kind.prompts(Model(spec, tokenizer.load_counting(spec)), _PARAMS, [item])
     except InvalidInput as error:
         raise Mistake("invalid_request", str(error), error.field) from None
     decoding = kind.decoding_of(spec, _PARAMS, item, 0)
@@ -99,7 +99,7 @@ class Intake:
         submission.job = replace(submission.job, model=self.model or SEVERAL)
         submission.finish()
         is_over = submission.n_refused == submission.n_items
-        return is_over and settle.complete(self.connection, [self.job.id])
+        return is_over and settle.complete_jobs(self.connection, [self.job.id])
 
 
 def _arrival(pool: str, spec: ModelSpec) -> ArrivalOrder:

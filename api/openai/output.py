@@ -14,37 +14,37 @@ from api.openai.identifier import FileId
 from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import NotFound
-from lengthwise.ledger import read
+from lengthwise.ledger import job_figures
 from lengthwise.ledger.openai import batch as batches
 from lengthwise.ledger.openai import file as files
-from lengthwise.ledger.openai.batch import Batch
-from lengthwise.ledger.openai.file import File
+from lengthwise.ledger.openai.batch import BatchRow
+from lengthwise.ledger.openai.file import FileRow
 from lengthwise.states import ResultStatus
 
 _PAGE_ROWS = 1000
 _PAGE_BYTES = 4 * 2**20
 
 
-def find(connection: Connection, state: State, tenant: UUID, name: FileId) -> File:
+def find(connection: Connection, state: State, tenant: UUID, name: FileId) -> FileRow:
     """An uploaded file, or one of a batch. Raises ``NotFound``."""
     if not name.part:
         return files.find(connection, name.id, tenant)
     batch = _batch(connection, state, tenant, name)
-    unsized = File(batch.id, name.part, "", "batch_output", 0, batch.created_at, None)
+    unsized = FileRow(batch.id, name.part, "", "batch_output", 0, batch.created_at, None)
     return _sized(connection, state, batch, unsized)
 
 
-def whole(connection: Connection, state: State, tenant: UUID, listed: File) -> File:
+def whole(connection: Connection, state: State, tenant: UUID, listed: FileRow) -> FileRow:
     """A file from a list with all that ``find`` says of it."""
     if not listed.part:
         return listed
-    return _sized(connection, state, batches.figures(connection, listed.id, tenant), listed)
+    return _sized(connection, state, batches.find(connection, listed.id, tenant), listed)
 
 
-def _batch(connection: Connection, state: State, tenant: UUID, name: FileId) -> Batch:
+def _batch(connection: Connection, state: State, tenant: UUID, name: FileId) -> BatchRow:
     """The batch of a file that has a line, and was neither deleted nor has expired. Raises ``NotFound``."""
     try:
-        batch = batches.figures(connection, name.id, tenant)
+        batch = batches.find(connection, name.id, tenant)
     except NotFound:
         batch = None
     if batch is None or not _is_there(batch, name.part, state.settings.retention_seconds):
@@ -52,7 +52,7 @@ def _batch(connection: Connection, state: State, tenant: UUID, name: FileId) -> 
     return batch
 
 
-def _is_there(batch: Batch, part: int, retention_seconds: int) -> bool:
+def _is_there(batch: BatchRow, part: int, retention_seconds: int) -> bool:
     expires_at = view.expires_at(batch, retention_seconds)
     if expires_at is not None and expires_at <= datetime.now(UTC):
         return False
@@ -61,12 +61,12 @@ def _is_there(batch: Batch, part: int, retention_seconds: int) -> bool:
     return batch.n_failed + batch.n_dropped > 0 and batch.error_deleted_at is None
 
 
-def _sized(connection: Connection, state: State, batch: Batch, file: File) -> File:
+def _sized(connection: Connection, state: State, batch: BatchRow, file: FileRow) -> FileRow:
     n_bytes = batch.n_bytes if file.part == 1 else batch.n_failed_bytes + _dropped_bytes(connection, batch)
     return replace(file, n_bytes=n_bytes, expires_at=view.expires_at(batch, state.settings.retention_seconds))
 
 
-def _dropped_bytes(connection: Connection, batch: Batch) -> int:
+def _dropped_bytes(connection: Connection, batch: BatchRow) -> int:
     """Of the lines of items that never ran: counted once, since they are written nowhere."""
     if not batch.n_dropped:
         return 0
@@ -78,7 +78,7 @@ def _dropped_bytes(connection: Connection, batch: Batch) -> int:
         page = _page(batch, 2, _PAGE_ROWS, connection, after)
         n_bytes += sum(len(pages.dropped(batch.kind or "", row)) for row in page.rows if row.line is None)
         after = page.next_after
-    batches.note_dropped_bytes(connection, batch.id, n_bytes)
+    batches.record_dropped_bytes(connection, batch.id, n_bytes)
     return n_bytes
 
 
@@ -89,15 +89,15 @@ def lines(state: State, tenant: UUID, name: FileId) -> Iterator[bytes]:
     return _lines(state, batch, name.part)
 
 
-def _lines(state: State, batch: Batch, part: int) -> Iterator[bytes]:
+def _lines(state: State, batch: BatchRow, part: int) -> Iterator[bytes]:
     n_rows = batch.n_succeeded if part == 1 else batch.n_failed
     n_bytes = batch.n_bytes if part == 1 else batch.n_failed_bytes
     limit = max(1, min(_PAGE_ROWS, _PAGE_BYTES * max(1, n_rows) // max(1, n_bytes)))
     return pages.following(state, batch.kind or "", partial(_page, batch, part, limit), -1)
 
 
-def _page(batch: Batch, part: int, limit: int, connection: Connection, after: int) -> read.ResultPage:
-    return read.results(
+def _page(batch: BatchRow, part: int, limit: int, connection: Connection, after: int) -> job_figures.ResultPage:
+    return job_figures.results(
         connection,
         batch.id,
         after=after,

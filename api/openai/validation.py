@@ -19,8 +19,8 @@ from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.ledger.jobs.submit import NewItem, NewJob
 from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import validation as ledger
-from lengthwise.ledger.openai.validation import Waiting
-from lengthwise.ledger.webhooks import event, secret
+from lengthwise.ledger.openai.validation import WaitingBatch
+from lengthwise.ledger.webhooks import event, sealed_secret
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 
@@ -35,7 +35,7 @@ _PAUSE_SECONDS = 10.0
 _MOST_ATTEMPTS = 5
 
 
-def validate(state: State, waiting: Waiting, is_stopping: Callable[[], bool] = lambda: False) -> None:
+def validate(state: State, waiting: WaitingBatch, is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Validates one batch, unless another process does; while this one stops, it is left to the next.
 
     Raises ``Unavailable``, after which it is tried again.
@@ -56,7 +56,7 @@ def validate(state: State, waiting: Waiting, is_stopping: Callable[[], bool] = l
         _fail(state, waiting, errors)
 
 
-def _fail(state: State, waiting: Waiting, errors: list[dict[str, object]]) -> None:
+def _fail(state: State, waiting: WaitingBatch, errors: list[dict[str, object]]) -> None:
     with translated(), state.database.begin() as connection:
         due = ledger.fail(connection, waiting.id, errors) and event.announce_failed_batch(
             connection, waiting.id, waiting.tenant_id, waiting.webhook_url
@@ -74,7 +74,7 @@ class _Refused(Exception):
 
 
 class _Validation:
-    def __init__(self, state: State, waiting: Waiting, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, state: State, waiting: WaitingBatch, is_stopping: Callable[[], bool]) -> None:
         self._state, self._waiting, self._is_stopping = state, waiting, is_stopping
         self._kind = ENDPOINTS[waiting.endpoint]
         self._reader = Reader(waiting.endpoint, state.catalog, state.settings)
@@ -166,7 +166,7 @@ class _Validation:
             priority=Priority(waiting.priority),
             deadline_at=waiting.deadline_at,
             webhook_url=waiting.webhook_url,
-            webhook_secret=waiting.webhook_secret and secret.of_job(waiting.id, waiting.webhook_secret),
+            webhook_secret=waiting.webhook_secret and sealed_secret.unseal_for_job(waiting.id, waiting.webhook_secret),
             deduplicate=waiting.deduplicate,
             key_id=waiting.key_id,
         )
@@ -177,6 +177,6 @@ class _Validation:
 
 def _blocks(connection: Connection, file_id: UUID) -> Iterator[bytes]:
     n = 0
-    while (block := files.chunk(connection, file_id, n)) is not None:
+    while (block := files.read_chunk(connection, file_id, n)) is not None:
         yield block
         n += 1

@@ -13,7 +13,7 @@ from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.openai import validation as ledger
-from lengthwise.ledger.openai.validation import Waiting
+from lengthwise.ledger.openai.validation import WaitingBatch
 
 log = logging.getLogger(__name__)
 
@@ -61,17 +61,17 @@ class Validator:
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._has_come.wait()
 
-    def _waiting(self) -> list[Waiting]:
+    def _waiting(self) -> list[WaitingBatch]:
         try:
             with translated(), self._state.database.begin() as connection:
-                return ledger.waiting(connection)
+                return ledger.find_waiting(connection)
         except Unavailable as error:
             log.warning("not looked for batches: %s", error)
         except Exception as error:  # the database may not be migrated yet
             log.error("not looked for batches: unexpected %s", type(error).__name__)
         return []
 
-    async def _run(self, waiting: Waiting) -> None:
+    async def _run(self, waiting: WaitingBatch) -> None:
         try:
             await run_in_threadpool(validate, self._state, waiting, self._is_stopping.is_set)
         except Unavailable as error:

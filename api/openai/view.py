@@ -20,7 +20,7 @@ _WITHOUT_JOB: dict[str, StatusName] = {
 }
 
 
-def status(figures: ledger.Batch) -> StatusName:
+def status(figures: ledger.BatchRow) -> StatusName:
     if figures.state in _WITHOUT_JOB:
         return _WITHOUT_JOB[figures.state]
     if figures.job_state in _ENDED:
@@ -30,7 +30,7 @@ def status(figures: ledger.Batch) -> StatusName:
     return "finalizing" if figures.n_done == figures.n_items else "in_progress"
 
 
-def batch(figures: ledger.Batch) -> Batch:
+def batch(figures: ledger.BatchRow) -> Batch:
     """One batch. Its files are there as soon as they have a line; they can be read while it runs."""
     now = status(figures)
     ended_at = _seconds(figures.finished_at)
@@ -63,7 +63,7 @@ def batch(figures: ledger.Batch) -> Batch:
     )
 
 
-def file(found: files.File) -> File:
+def file(found: files.FileRow) -> File:
     return File(
         id=file_name(found.id, found.part),
         bytes=found.n_bytes,
@@ -74,11 +74,11 @@ def file(found: files.File) -> File:
     )
 
 
-def output_name(found: files.File) -> str:
+def output_name(found: files.FileRow) -> str:
     return f"{batch_name(found.id)}_{'error' if found.part == 2 else 'output'}.jsonl"
 
 
-def expires_at(figures: ledger.Batch, retention_seconds: int) -> datetime | None:
+def expires_at(figures: ledger.BatchRow, retention_seconds: int) -> datetime | None:
     """When an ended batch's files are forgotten."""
     if figures.finished_at is None:
         return None

@@ -12,7 +12,7 @@ from api.jobs.schema import Delivery
 from api.state import of
 from lengthwise import queue
 from lengthwise.database import translated
-from lengthwise.ledger.webhooks import outbox
+from lengthwise.ledger.webhooks import delivery_log
 
 router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.problems(503))
 
@@ -28,7 +28,7 @@ Id = Annotated[UUID, Depends(_id)]
 def delivery(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str, Any]:
     """One webhook, and what came of each attempt."""
     with translated(), of(request).database.begin() as connection:
-        return outbox.one(connection, delivery_id, tenant)
+        return delivery_log.find(connection, delivery_id, tenant)
 
 
 @router.post(
@@ -40,6 +40,6 @@ def resend(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str
     Of a disabled endpoint the answer is 409.
     """
     with translated(), of(request).database.begin() as connection:
-        shown = outbox.resend(connection, delivery_id, tenant)
+        shown = delivery_log.resend(connection, delivery_id, tenant)
     queue.ring(queue.DELIVER)
     return shown

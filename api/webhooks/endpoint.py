@@ -25,8 +25,8 @@ from api.webhooks.endpoint_schema import (
 )
 from lengthwise import queue
 from lengthwise.database import translated
+from lengthwise.ledger.webhooks import delivery_log
 from lengthwise.ledger.webhooks import endpoint as ledger
-from lengthwise.ledger.webhooks import outbox
 from lengthwise.webhooks import condition, subscription, target
 from lengthwise.webhooks.secret import check_secret
 
@@ -58,7 +58,7 @@ def create(
     """
     state = of(request)
     _check(state, wanted.url, wanted.events, wanted.filter, wanted.secret)
-    given = ledger.Wanted(wanted.url, wanted.events, wanted.description, wanted.filter, wanted.enabled)
+    given = ledger.EndpointValues(wanted.url, wanted.events, wanted.description, wanted.filter, wanted.enabled)
     with translated(), state.database.begin() as connection:
         limit = state.settings.max_webhook_endpoints
         made, secret = ledger.create(connection, tenant, given, wanted.secret, limit=limit)
@@ -78,7 +78,7 @@ def _check(state: State, url: str | None, events: list[str] | None, wanted: str 
             target.resolve(target.parse(url), state.settings.webhook_allowed_networks)
 
 
-def _shown(found: ledger.Endpoint) -> dict[str, Any]:
+def _shown(found: ledger.EndpointRow) -> dict[str, Any]:
     return {
         "id": found.id,
         "url": found.url,
@@ -105,7 +105,7 @@ def endpoints(
     seen = None if after is None else _id(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            ledger.one(connection, seen, tenant)
+            ledger.find(connection, seen, tenant)
         found = ledger.page(connection, tenant, seen, limit + 1)
     return EndpointList(data=[Endpoint(**_shown(each)) for each in found[:limit]], has_more=len(found) > limit)
 
@@ -114,7 +114,7 @@ def endpoints(
 def endpoint(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> Endpoint:
     """What it is told of, and how it fares."""
     with translated(), of(request).database.begin() as connection:
-        return Endpoint(**_shown(ledger.one(connection, endpoint_id, tenant)))
+        return Endpoint(**_shown(ledger.find(connection, endpoint_id, tenant)))
 
 
 @router.patch(
@@ -174,7 +174,7 @@ def send_test(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> dict[
     """Sends an ``endpoint.test`` event, whatever it subscribed to."""
     with translated(), of(request).database.begin() as connection:
         delivery_id = ledger.send_test(connection, endpoint_id, tenant)
-        shown = outbox.one(connection, delivery_id, tenant)
+        shown = delivery_log.find(connection, delivery_id, tenant)
     queue.ring(queue.DELIVER)
     return shown
 
@@ -191,10 +191,10 @@ def deliveries(
     """The newest first, with their attempts; ``after`` is the id of the last one seen."""
     seen = None if after is None else identifier(after, "delivery")
     with translated(), of(request).database.begin() as connection:
-        ledger.one(connection, endpoint_id, tenant)
+        ledger.find(connection, endpoint_id, tenant)
         if seen is not None:
-            outbox.one(connection, seen, tenant)
-        found = outbox.of_endpoint(connection, endpoint_id, state, seen, limit + 1)
+            delivery_log.find(connection, seen, tenant)
+        found = delivery_log.list_for_endpoint(connection, endpoint_id, state, seen, limit + 1)
     return {"data": found[:limit], "has_more": len(found) > limit}
 
 
@@ -215,8 +215,8 @@ def replay(
     Of a disabled endpoint the answer is 409.
     """
     with translated(), of(request).database.begin() as connection:
-        ledger.one(connection, endpoint_id, tenant)
-        found = outbox.replay(connection, endpoint_id, wanted.since, only_failed=wanted.only_failed)
+        ledger.find(connection, endpoint_id, tenant)
+        found = delivery_log.replay(connection, endpoint_id, wanted.since, only_failed=wanted.only_failed)
     if found.n_deliveries:
         queue.ring(queue.DELIVER)
     return Replayed(replayed=found.n_deliveries, next_since=found.next_since)

@@ -104,7 +104,7 @@ def worker(
     if devices is not None and program.GENERATE not in wanted:
         raise ConfigurationError(f"--devices: only {program.GENERATE} runs on devices")
     current = _with_servers()
-    places = device.named(devices) if devices is not None else []
+    places = device.parse_devices(devices) if devices is not None else []
     if len(wanted) > 1 or places:
         _work_side_by_side(program.workers(wanted, places, os.environ, loglevel), current.grace_seconds)
         return

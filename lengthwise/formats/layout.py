@@ -16,7 +16,7 @@ _TOP = ("index", "id", "status", "output", "error", "usage", "model_revision", "
 MAX_COLUMNS = 200
 
 
-class Type(StrEnum):
+class ColumnType(StrEnum):
     """What a column holds; ``None`` may stand in any."""
 
     INTEGER = "integer"
@@ -29,27 +29,27 @@ class Type(StrEnum):
 
 
 _ALWAYS = {
-    "index": Type.INTEGER,
-    "id": Type.TEXT,
-    "status": Type.TEXT,
-    "error.code": Type.TEXT,
-    "error.message": Type.TEXT,
-    "usage.input_tokens": Type.INTEGER,
-    "usage.output_tokens": Type.INTEGER,
-    "model_revision": Type.TEXT,
+    "index": ColumnType.INTEGER,
+    "id": ColumnType.TEXT,
+    "status": ColumnType.TEXT,
+    "error.code": ColumnType.TEXT,
+    "error.message": ColumnType.TEXT,
+    "usage.input_tokens": ColumnType.INTEGER,
+    "usage.output_tokens": ColumnType.INTEGER,
+    "model_revision": ColumnType.TEXT,
 }
 
 
 class Column(NamedTuple):
     name: str
-    type: Type
+    type: ColumnType
 
 
 class Layout:
     """Learns the columns from results, then gives each result's row."""
 
     def __init__(self) -> None:
-        self._types: dict[str, Type | None] = dict(_ALWAYS)
+        self._types: dict[str, ColumnType | None] = dict(_ALWAYS)
         self._widths: Counter[str] = Counter(name.partition(".")[0] for name in _ALWAYS)
         self._collapsed: set[str] = set()
 
@@ -70,11 +70,11 @@ class Layout:
     def _collapse(self, top: str) -> None:
         self._collapsed.add(top)
         self._types = {name: kind for name, kind in self._types.items() if name.partition(".")[0] != top}
-        self._types[top] = Type.TEXT
+        self._types[top] = ColumnType.TEXT
 
     @property
     def columns(self) -> list[Column]:
-        found = [Column(name, kind or Type.TEXT) for name, kind in self._types.items()]
+        found = [Column(name, kind or ColumnType.TEXT) for name, kind in self._types.items()]
         return sorted(found, key=lambda column: _rank(column.name))  # stable: otherwise as they were first seen
 
     def rows(self, results: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
@@ -104,27 +104,27 @@ def _leaves(found: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]
             yield before + name, value
 
 
-def _type(value: Any) -> Type:
+def _type(value: Any) -> ColumnType:
     match value:
         case bool():
-            return Type.BOOLEAN
+            return ColumnType.BOOLEAN
         case int():
-            return Type.INTEGER if -(2**63) <= value < 2**63 else Type.TEXT
+            return ColumnType.INTEGER if -(2**63) <= value < 2**63 else ColumnType.TEXT
         case float():
-            return Type.NUMBER
+            return ColumnType.NUMBER
         case list() if value and all(type(each) in (int, float) and abs(each) < 2**53 for each in value):
-            return Type.VECTOR
+            return ColumnType.VECTOR
         case _:
-            return Type.TEXT
+            return ColumnType.TEXT
 
 
-def _wider(known: Type | None, new: Type) -> Type:
+def _wider(known: ColumnType | None, new: ColumnType) -> ColumnType:
     if known in (None, new):
         return new
-    return Type.NUMBER if {known, new} == {Type.INTEGER, Type.NUMBER} else Type.TEXT
+    return ColumnType.NUMBER if {known, new} == {ColumnType.INTEGER, ColumnType.NUMBER} else ColumnType.TEXT
 
 
-def _fitting(value: Any, kind: Type) -> Any:
-    if value is None or (kind is not Type.TEXT) or isinstance(value, str):
+def _fitting(value: Any, kind: ColumnType) -> Any:
+    if value is None or (kind is not ColumnType.TEXT) or isinstance(value, str):
         return value
     return to_json(value).decode()

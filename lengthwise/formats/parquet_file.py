@@ -8,18 +8,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic_core import from_json
 
-from lengthwise.formats.layout import Column, Layout, Type
+from lengthwise.formats.layout import Column, ColumnType, Layout
 
 #: A row group is held in memory: it ends at so many rows, or bytes of JSON.
 _GROUP_ROWS = 10_000
 _GROUP_BYTES = 8 * 2**20
 
-_TYPES: dict[Type, Any] = {
-    Type.INTEGER: pa.int64(),
-    Type.NUMBER: pa.float64(),
-    Type.BOOLEAN: pa.bool_(),
-    Type.TEXT: pa.string(),
-    Type.VECTOR: pa.list_(pa.float64()),
+_TYPES: dict[ColumnType, Any] = {
+    ColumnType.INTEGER: pa.int64(),
+    ColumnType.NUMBER: pa.float64(),
+    ColumnType.BOOLEAN: pa.bool_(),
+    ColumnType.TEXT: pa.string(),
+    ColumnType.VECTOR: pa.list_(pa.float64()),
 }
 
 

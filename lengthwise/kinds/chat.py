@@ -47,7 +47,7 @@ class Chat(Sampled):
     def prompts(
         self, model: Model, params: Params, items: Sequence[Item], *, retry: bool = False
     ) -> list[list[Prompt]]:
-        spoken = template.of(model.spec.folder)
+        spoken = template.load(model.spec.folder)
         encoded = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
         return alone(model.spec, params, encoded)
 

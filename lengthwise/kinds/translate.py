@@ -91,7 +91,7 @@ class Translate(Native):
 class _Layout:
     """A text as sentences to translate and what is kept between them; ``values`` are what its marks stand for."""
 
-    pieces: list[placeholder.Piece]
+    pieces: list[placeholder.TextPiece]
     values: tuple[str, ...]
 
     @classmethod
@@ -122,16 +122,16 @@ class _Layout:
         return placeholder.restore("".join(parts), self.values)
 
 
-def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.Piece]:
+def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.TextPiece]:
     """Sentences, or for a model that reads whole texts the text itself; nothing where there is no word."""
     pieces = sentence.split(text, language)
     is_whole = options.unit == "text" and any(piece.is_text for piece in pieces)
-    return [placeholder.Piece(text, True)] if is_whole else pieces
+    return [placeholder.TextPiece(text, True)] if is_whole else pieces
 
 
 def _kept_or_units(
-    options: TranslateOptions, piece: placeholder.Piece, language: str | None
-) -> list[placeholder.Piece]:
+    options: TranslateOptions, piece: placeholder.TextPiece, language: str | None
+) -> list[placeholder.TextPiece]:
     return _units(options, piece.text, language) if piece.is_text else [piece]
 
 

@@ -22,7 +22,7 @@ _MENTION_SECONDS = 15.0
 Say = Callable[[str], None]
 
 
-class Stopped(BaseException):
+class StopRequested(BaseException):
     """A signal asked to stop; not an ``Exception``, so that nothing on the way takes it for a failure."""
 
 
@@ -59,10 +59,10 @@ class Supervisor:
         self._signals += 1
 
     def pause(self, seconds: float) -> None:
-        """Sleeps, in every wait of a start, so that a signal ends it. Raises ``Stopped``."""
+        """Sleeps, in every wait of a start, so that a signal ends it. Raises ``StopRequested``."""
         time.sleep(seconds)
         if self._signals:
-            raise Stopped
+            raise StopRequested
 
     def watch(self, children: Sequence[Child]) -> None:
         """From now on these are started again when they end."""

@@ -11,9 +11,9 @@ from pathlib import Path
 from lengthwise import migrate
 from lengthwise.child import Child, Program
 from lengthwise.errors import ConfigurationError
-from lengthwise.local import kept, program
+from lengthwise.local import program, secrets_on_disk
 from lengthwise.local.embedded import Servers
-from lengthwise.local.supervisor import Stopped, Supervisor
+from lengthwise.local.supervisor import StopRequested, Supervisor
 from lengthwise.settings import Settings
 
 #: In the data folder while it runs: how to reach the servers, and the secrets that are kept there.
@@ -42,7 +42,7 @@ def run(settings: Settings, data: Path, host: str, port: int, workers: int, say:
         )
         try:
             _serve(supervisor, servers, settings, host, port, workers, say, ready)
-        except Stopped:
+        except StopRequested:
             pass
         finally:
             servers.stop()
@@ -63,7 +63,7 @@ def _serve(
     say(f"servers ready, {time.monotonic() - began:.1f} s; data and logs in {servers.data}")
     migrate.upgrade(database_url)
     urls = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
-    secrets = kept.environment(settings, servers.data, say)
+    secrets = secrets_on_disk.load_or_create(settings, servers.data, say)
     environment = {**os.environ, **urls}
     _write_environment(servers.data / ENVIRONMENT_FILE, urls | secrets)
 
@@ -71,7 +71,7 @@ def _serve(
         return Child(started, servers.logs / f"{started.name}.log")
 
     hands = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
-    hands.append(child(program.worker(program.DELIVER, 1, environment | kept.for_deliveries(secrets))))
+    hands.append(child(program.worker(program.DELIVER, 1, environment | secrets_on_disk.delivery_variables(secrets))))
     api = child(program.api(host, port, environment | secrets))
     try:
         for started in (*hands, api):

@@ -181,7 +181,7 @@ class ModelSpec(Table):
     def config(self) -> dict[str, Any]:
         """The model's own ``config.json``."""
         try:
-            return json_file.read(self.folder / "config.json", dict)
+            return json_file.read_json(self.folder / "config.json", dict)
         except ConfigurationError as error:
             raise ConfigurationError(f"model {self.name}: {error}") from None
 

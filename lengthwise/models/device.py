@@ -16,7 +16,7 @@ DEVICES = r"cpu(\+cpu)*|cuda:\d+(\+cuda:\d+)*"
 _COUNT_SECONDS = 120
 
 
-def named(option: str) -> list[str]:
+def parse_devices(option: str) -> list[str]:
     """``cuda:0`` or ``cpu`` for each process to be; ``all`` is every GPU, or the CPU where there is none.
 
     ``cuda:0+cuda:1`` are two that share each model. Raises ``ConfigurationError`` for what is no device or not on this
@@ -28,10 +28,10 @@ def named(option: str) -> list[str]:
     for each in wanted:
         if not re.fullmatch(DEVICES, each, re.ASCII):
             raise ConfigurationError(f"--devices: {each!r} is neither {ALL} nor a device such as cuda:0 or cpu")
-        own = sharing(each)
+        own = split_shared(each)
         if len(set(own)) < len(own) and own[0] != "cpu":
             raise ConfigurationError(f"--devices: {each!r} names a device twice")
-    asked = [device for each in wanted for device in sharing(each)]
+    asked = [device for each in wanted for device in split_shared(each)]
     known = ["cpu"] if set(asked) == {"cpu"} else ["cpu", *_gpus()]
     for device in asked:
         if device not in known:
@@ -39,7 +39,7 @@ def named(option: str) -> list[str]:
     return wanted
 
 
-def sharing(name: str) -> list[str]:
+def split_shared(name: str) -> list[str]:
     """The devices that ``cuda:0+cuda:1`` stands for; one alone stands for itself."""
     return name.split("+")
 

@@ -11,7 +11,7 @@ _Form = TypeVar("_Form", dict, list)  # type: ignore[type-arg]
 _NAMES = {dict: "object", list: "array"}
 
 
-def read(path: Path, form: type[_Form]) -> _Form:
+def read_json(path: Path, form: type[_Form]) -> _Form:
     """The file's object (``dict``) or array (``list``). Raises ``ConfigurationError`` where it holds none."""
     try:
         found = json.loads(path.read_bytes())

@@ -56,7 +56,7 @@ def encode(chat_template: ChatTemplate, tokenizer: ModelTokenizer, messages: Seq
 
 
 @cache
-def of(folder: Path) -> ChatTemplate:
+def load(folder: Path) -> ChatTemplate:
     """A model's own template. Raises ``ConfigurationError`` if it has none that can be read."""
     config_path, jinja_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
     config: dict[str, Any] = json.loads(config_path.read_bytes()) if config_path.is_file() else {}

@@ -81,11 +81,11 @@ _loaded = cache(ModelTokenizer)
 _counting = cache(CountingTokenizer)
 
 
-def of(spec: ModelSpec) -> ModelTokenizer:
+def load(spec: ModelSpec) -> ModelTokenizer:
     """The model's tokenizer, loaded once in a process."""
     return _loaded(spec.folder)
 
 
-def counting(spec: ModelSpec) -> ModelTokenizer:
+def load_counting(spec: ModelSpec) -> ModelTokenizer:
     """The same, loaded once too, for lengths alone."""
     return _counting(spec.folder)

@@ -38,27 +38,27 @@ _MARK = re.compile("[\ue000-\uf8ff]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-class Protected(NamedTuple):
+class ProtectedText(NamedTuple):
     """A text with its placeholders as marks, and every placeholder that was marked, in order and with repeats."""
 
     text: str
     values: tuple[str, ...]
 
 
-class Piece(NamedTuple):
+class TextPiece(NamedTuple):
     """A part of a text: either to be translated, or to be kept with all its whitespace."""
 
     text: str
     is_text: bool
 
 
-def protect(text: str, limit: int = LIMIT) -> Protected:
+def protect(text: str, limit: int = LIMIT) -> ProtectedText:
     """Each placeholder as one mark, the same value as the same mark.
 
     Values beyond ``limit`` distinct ones stand as they are: ``split`` the protected text to keep those out as well.
     """
     if not _TRIGGER.search(text):
-        return Protected(text, ())
+        return ProtectedText(text, ())
     marks: dict[str, str] = {}
     values: list[str] = []
 
@@ -69,7 +69,7 @@ def protect(text: str, limit: int = LIMIT) -> Protected:
         values.append(value)
         return marks.setdefault(value, chr(FIRST_MARK + len(marks)))
 
-    return Protected(_PLACEHOLDER.sub(mark, text), tuple(values))
+    return ProtectedText(_PLACEHOLDER.sub(mark, text), tuple(values))
 
 
 def restore(translated: str, values: tuple[str, ...]) -> str | None:
@@ -87,25 +87,25 @@ def restore(translated: str, values: tuple[str, ...]) -> str | None:
     return _MARK.sub(lambda mark: originals[mark[0]], translated)
 
 
-def split(text: str) -> list[Piece]:
+def split(text: str) -> list[TextPiece]:
     """Pieces that alternate between text to translate and what is kept; their texts joined are ``text``.
 
     A text piece has a letter, and no blank at its ends; anything else, such as ", " between placeholders, is kept.
     """
-    pieces: list[Piece] = []
+    pieces: list[TextPiece] = []
     kept: list[str] = []
     for index, part in enumerate(_PLACEHOLDER.split(text) if _TRIGGER.search(text) else [text]):
         core = part.strip() if index % 2 == 0 and _LETTER.search(part) else ""
         before, core, after = part.partition(core) if core else (part, "", "")
         kept.append(before)
         if core:
-            pieces += Piece("".join(kept), False), Piece(core, True)
+            pieces += TextPiece("".join(kept), False), TextPiece(core, True)
             kept = [after]
-    pieces.append(Piece("".join(kept), False))
+    pieces.append(TextPiece("".join(kept), False))
     return [piece for piece in pieces if piece.text]
 
 
-def join(pieces: Iterable[Piece], translations: Iterable[str]) -> str:
+def join(pieces: Iterable[TextPiece], translations: Iterable[str]) -> str:
     """The pieces as one text, each text piece replaced by its translation, less any blanks at its ends.
 
     Raises ValueError if there are fewer or more translations than text pieces.

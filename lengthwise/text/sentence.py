@@ -6,7 +6,7 @@ one. Pure; knows nothing of models.
 
 import re
 
-from lengthwise.text.placeholder import Piece
+from lengthwise.text.placeholder import TextPiece
 
 #: What may follow the last stop of a sentence: closing quotes and brackets.
 _CLOSERS = "[\"'”’»」』】）)\\]]*+"
@@ -31,22 +31,22 @@ _SPACELESS_LANGUAGES = frozenset({"ja", "km", "lo", "my", "th", "yue", "zh"})
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-def split(text: str, language: str | None = None) -> list[Piece]:
+def split(text: str, language: str | None = None) -> list[TextPiece]:
     """The sentences of a text and the blanks between them; their texts joined are ``text``.
 
     What has no letter, such as a number on a line of its own, is kept rather than translated.
     """
-    pieces: list[Piece] = []
+    pieces: list[TextPiece] = []
     start = 0
     for end in _ends(text, language):
         sentence = text[start:end]
         core = sentence.strip()
         if before := sentence[: len(sentence) - len(sentence.lstrip())]:
-            pieces.append(Piece(before, False))
+            pieces.append(TextPiece(before, False))
         if core:
-            pieces.append(Piece(core, core[0].isalpha() or _LETTER.search(core) is not None))
+            pieces.append(TextPiece(core, core[0].isalpha() or _LETTER.search(core) is not None))
             if after := sentence[len(sentence.rstrip()) :]:
-                pieces.append(Piece(after, False))
+                pieces.append(TextPiece(after, False))
         start = end
     return pieces
 
@@ -69,7 +69,7 @@ def _is_end(before: str, language: str | None) -> bool:
     return not is_initial and word not in _ABBREVIATIONS
 
 
-def joint(before: Piece, after: Piece, language: str | None) -> str:
+def joint(before: TextPiece, after: TextPiece, language: str | None) -> str:
     """What to put between two sentences: a space where the translation's language has one and the source had none."""
     return " " if before.is_text and after.is_text and language not in _SPACELESS_LANGUAGES else ""
 

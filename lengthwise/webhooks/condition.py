@@ -41,7 +41,7 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class FieldComparison:
     path: tuple[str, ...]
     operator: str
     literal: str | float | bool | None
@@ -58,7 +58,7 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
-class Every:
+class AllOf:
     parts: tuple["Condition", ...]
 
     def holds(self, output: Any) -> bool:
@@ -66,14 +66,14 @@ class Every:
 
 
 @dataclass(frozen=True, slots=True)
-class Some:
+class AnyOf:
     parts: tuple["Condition", ...]
 
     def holds(self, output: Any) -> bool:
         return any(part.holds(output) for part in self.parts)
 
 
-Condition = Comparison | Every | Some
+Condition = FieldComparison | AllOf | AnyOf
 
 
 def parse(text: str) -> Condition:
@@ -135,7 +135,7 @@ class _Reader:
     def condition(self, depth: int) -> Condition:
         if depth > MAX_DEPTH:
             raise self.refusal(f"no deeper parenthesis than {MAX_DEPTH}")
-        return self._joined("or", lambda: self._joined("and", lambda: self._term(depth), Every), Some)
+        return self._joined("or", lambda: self._joined("and", lambda: self._term(depth), AllOf), AnyOf)
 
     def _joined(
         self, word: str, part: Callable[[], Condition], join: Callable[[tuple[Condition, ...]], Condition]
@@ -155,7 +155,7 @@ class _Reader:
         compared = self._take("operator")
         if compared is None:
             raise self.refusal("one of == != < <= > >=")
-        return Comparison(path, compared, self._literal())
+        return FieldComparison(path, compared, self._literal())
 
     def _path(self) -> tuple[str, ...]:
         names = [self._name()]

@@ -15,7 +15,7 @@ Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 
-class Reserved(NamedTuple):
+class ReservedNetwork(NamedTuple):
     """A network that no webhook may reach, what it is for, and the document that says so."""
 
     network: Network
@@ -23,8 +23,8 @@ class Reserved(NamedTuple):
     source: str
 
 
-RESERVED: tuple[Reserved, ...] = tuple(
-    Reserved(ip_network(network), purpose, source)
+RESERVED: tuple[ReservedNetwork, ...] = tuple(
+    ReservedNetwork(ip_network(network), purpose, source)
     for network, purpose, source in (
         ("0.0.0.0/8", "this host and this network", "RFC 791, RFC 1122 §3.2.1.3"),
         ("10.0.0.0/8", "private use", "RFC 1918"),

@@ -31,23 +31,23 @@ def new_signing_key() -> str:
     return SIGNING_PREFIX + base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode("ascii")
 
 
-def private_key_of(signing_key: str) -> Ed25519PrivateKey:
+def decode_signing_key(signing_key: str) -> Ed25519PrivateKey:
     """The key inside one of ``new_signing_key``."""
     return Ed25519PrivateKey.from_private_bytes(base64.b64decode(signing_key.removeprefix(SIGNING_PREFIX)))
 
 
-def public_key_of(signing_key: str) -> str:
+def derive_public_key(signing_key: str) -> str:
     """What verifies its signatures: ``whpk_`` and the base64 of 32 bytes."""
-    public = private_key_of(signing_key).public_key().public_bytes_raw()
+    public = decode_signing_key(signing_key).public_key().public_bytes_raw()
     return PUBLIC_PREFIX + base64.b64encode(public).decode("ascii")
 
 
 def check_secret(secret: str) -> None:
     """Raises ``InvalidInput`` unless ``secret`` is ``whsec_`` and the padded base64 of 24 to 64 bytes."""
-    key_of(secret)
+    decode_secret(secret)
 
 
-def key_of(secret: str) -> bytes:
+def decode_secret(secret: str) -> bytes:
     """The key inside ``secret``. Raises ``InvalidInput`` as ``check_secret`` does."""
     encoded = secret.removeprefix(PREFIX)
     if encoded == secret:

@@ -147,4 +147,4 @@ def look(client: TestClient, job_id: str) -> dict[str, Any]:
 
 def _waiting() -> list[str]:
     with database.engine().begin() as connection:
-        return [pool.name for pool in sweep.waiting_pools(connection)]
+        return [pool.name for pool in sweep.find_waiting_pools(connection)]

@@ -59,14 +59,14 @@ def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_nothing(
     sdk: OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_go_on, is_reading = threading.Event(), threading.Event()
-    real = files.chunk
+    real = files.read_chunk
 
     def slow(connection: Any, file_id: UUID, n: int) -> bytes | None:
         is_reading.set()
         may_go_on.wait(30)
         return real(connection, file_id, n)
 
-    monkeypatch.setattr(files, "chunk", slow)
+    monkeypatch.setattr(files, "read_chunk", slow)
     batch = created(sdk, jsonl(LINES))
     assert is_reading.wait(30)
     assert sdk.batches.cancel(batch.id).status == "cancelled"

@@ -13,19 +13,19 @@ VISIBLE = st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_siz
 def test_a_key_has_its_public_id_and_a_secret() -> None:
     made, other = keys.new_key(), keys.new_key()
     assert re.fullmatch(r"lw_[0-9a-f]{32}_[0-9A-Za-z]{43}", made.text)
-    assert keys.id_of(made.text) == made.id
+    assert keys.parse_id(made.text) == made.id
     assert made.text.rpartition("_")[2] != other.text.rpartition("_")[2]
     assert made.text not in repr(made)
 
 
 @given(token=VISIBLE, scheme=st.sampled_from(["Bearer", "bearer", "BEARER"]), blanks=st.integers(1, 5))
 def test_whatever_token_is_sent_as_it_should_be_is_read_whole(token: str, scheme: str, blanks: int) -> None:
-    assert keys.bearer([scheme + " " * blanks + token]) == token
+    assert keys.parse_bearer([scheme + " " * blanks + token]) == token
 
 
 @given(value=st.text(max_size=80) | st.from_regex(r"(?i)bearer.*", fullmatch=True))
 def test_what_is_read_is_one_token_behind_the_scheme_and_nothing_else_is(value: str) -> None:
-    token = keys.bearer([value])
+    token = keys.parse_bearer([value])
     parts = value.split(" ")
     is_right = (
         len(parts) >= 2
@@ -39,13 +39,13 @@ def test_what_is_read_is_one_token_behind_the_scheme_and_nothing_else_is(value: 
 
 @given(token=VISIBLE, number=st.integers(0, 4).filter(lambda number: number != 1))
 def test_no_header_and_more_than_one_are_none(token: str, number: int) -> None:
-    assert keys.bearer([f"Bearer {token}"] * number) is None
+    assert keys.parse_bearer([f"Bearer {token}"] * number) is None
 
 
 @given(text=st.text(max_size=100) | st.from_regex(r"lw_[0-9a-fA-F]{30,34}_[0-9A-Za-z_]{40,46}"))
 def test_an_id_is_read_from_a_key_alone(text: str) -> None:
     is_key = re.fullmatch(r"lw_[0-9a-f]{32}_[0-9A-Za-z]{43}", text, re.ASCII)
-    found = keys.id_of(text)
+    found = keys.parse_id(text)
     assert (found is not None) is (is_key is not None)
     assert found is None or found.hex == text[3:35]
 
@@ -54,6 +54,6 @@ def test_an_id_is_read_from_a_key_alone(text: str) -> None:
 def test_a_digest_is_of_one_key_under_one_pepper(one: str, other: str, pepper: str) -> None:
     digest = keys.digest(one, pepper)
     assert len(digest) == 32
-    assert keys.is_same(digest, keys.digest(one, pepper))
-    assert keys.is_same(digest, keys.digest(other, pepper)) is (one == other)
-    assert not keys.is_same(digest, keys.digest(one, f"{pepper}."))
+    assert keys.digests_match(digest, keys.digest(one, pepper))
+    assert keys.digests_match(digest, keys.digest(other, pepper)) is (one == other)
+    assert not keys.digests_match(digest, keys.digest(one, f"{pepper}."))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.sealing import Ring, new_master_key
+from lengthwise.sealing import MasterKeys, new_master_key
 from lengthwise.settings import Settings
 
 FIRST, SECOND = b"1" * 32, b"2" * 32
@@ -17,47 +17,47 @@ secrets = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 @given(secrets, st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
 def test_what_is_sealed_opens_again_at_its_place(secret: str, place: str) -> None:
-    sealed = Ring([FIRST]).seal(secret, place)
+    sealed = MasterKeys([FIRST]).seal(secret, place)
     assert sealed.startswith("sealed:")
-    assert Ring([FIRST]).open(sealed, place) == secret
+    assert MasterKeys([FIRST]).open(sealed, place) == secret
 
 
 def test_no_two_sealings_are_alike() -> None:
-    assert len({Ring([FIRST]).seal("whsec_x", "a") for _ in range(100)}) == 100
+    assert len({MasterKeys([FIRST]).seal("whsec_x", "a") for _ in range(100)}) == 100
 
 
 def test_a_secret_that_is_moved_to_another_row_does_not_open() -> None:
-    sealed = Ring([FIRST]).seal("whsec_x", "jobs:1")
+    sealed = MasterKeys([FIRST]).seal("whsec_x", "jobs:1")
     with pytest.raises(ConfigurationError, match="changed, or moved"):
-        Ring([FIRST]).open(sealed, "jobs:2")
+        MasterKeys([FIRST]).open(sealed, "jobs:2")
 
 
 @given(st.data())
 def test_a_changed_byte_is_noticed(data: st.DataObject) -> None:
-    head, _, encoded = Ring([FIRST]).seal("whsec_x", "a").rpartition(":")
+    head, _, encoded = MasterKeys([FIRST]).seal("whsec_x", "a").rpartition(":")
     raw = bytearray(base64.b64decode(encoded))
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ConfigurationError, match="changed, or moved"):
-        Ring([FIRST]).open(f"{head}:{base64.b64encode(raw).decode()}", "a")
+        MasterKeys([FIRST]).open(f"{head}:{base64.b64encode(raw).decode()}", "a")
 
 
 def test_the_first_key_seals_and_every_one_opens() -> None:
-    old = Ring([FIRST]).seal("whsec_x", "a")
-    both = Ring([SECOND, FIRST])
+    old = MasterKeys([FIRST]).seal("whsec_x", "a")
+    both = MasterKeys([SECOND, FIRST])
     assert both.open(old, "a") == "whsec_x"
     new = both.seal("whsec_x", "a")
-    assert Ring([SECOND]).open(new, "a") == "whsec_x"
+    assert MasterKeys([SECOND]).open(new, "a") == "whsec_x"
     with pytest.raises(ConfigurationError, match="has no key"):
-        Ring([FIRST]).open(new, "a")
+        MasterKeys([FIRST]).open(new, "a")
 
 
 def test_a_secret_of_before_is_read_as_it_is() -> None:
-    assert Ring([]).open("whsec_plain", "a") == "whsec_plain"
+    assert MasterKeys([]).open("whsec_plain", "a") == "whsec_plain"
 
 
 def test_without_a_key_nothing_is_sealed() -> None:
     with pytest.raises(ConfigurationError, match="LENGTHWISE_MASTER_KEY"):
-        Ring([]).seal("whsec_x", "a")
+        MasterKeys([]).seal("whsec_x", "a")
 
 
 @pytest.mark.parametrize("value", ["x", "A" * 44, new_master_key()[:-4], f"{new_master_key()},short"])

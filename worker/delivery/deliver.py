@@ -17,12 +17,12 @@ from uuid import UUID, uuid4
 from lengthwise import database, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger.webhooks import delivery, push
-from lengthwise.ledger.webhooks.delivery import Attempt, Due
+from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
 from lengthwise.states import DeliveryState
 from worker import drain
 from worker.delivery.backoff import next_delay
+from worker.delivery.http_attempt import post
 from worker.delivery.outcome import Outcome
-from worker.delivery.post import post
 from worker.delivery.signing import sign
 
 log = logging.getLogger(__name__)
@@ -56,11 +56,11 @@ class _Attempts:
     def n_running(self) -> int:
         return self._n_running
 
-    def start(self, due: Due, token: UUID) -> None:
+    def start(self, due: DueDelivery, token: UUID) -> None:
         self._count(1)
         self._pool.submit(self._run, due, token)
 
-    def _run(self, due: Due, token: UUID) -> None:
+    def _run(self, due: DueDelivery, token: UUID) -> None:
         try:
             _deliver(due, token)
         except Unavailable as error:
@@ -152,18 +152,18 @@ def _start(attempts: _Attempts) -> bool:
     return is_more
 
 
-def _deliver(due: Due, token: UUID) -> None:
+def _deliver(due: DueDelivery, token: UUID) -> None:
     started_at = datetime.now(UTC)
     outcome = _post(due, int(started_at.timestamp()))
     state, seconds = next_step(due.attempts + 1, outcome)
-    attempt = Attempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_head)
+    attempt = DeliveryAttempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_excerpt)
     failing_seconds = settings.get().webhook_failing_seconds
     with database.translated(), database.engine().begin() as connection:
         if not delivery.record(connection, due, token, attempt, state, seconds, failing_seconds):
             log.warning("a delivery was no longer ours: its attempt was not written")
 
 
-def _post(due: Due, timestamp: int) -> Outcome:
+def _post(due: DueDelivery, timestamp: int) -> Outcome:
     current = settings.get()
     secrets, signing_keys = due.keys()
     return post(

@@ -30,7 +30,7 @@ class Outcome:
     #: Seconds the receiver asked to be left alone for, 0 to 86,400.
     retry_after: float | None = None
     #: The answer's first characters, 512 at most, without control characters but newline and tab.
-    response_head: str = field(default="", repr=False)
+    response_excerpt: str = field(default="", repr=False)
     #: How long the attempt took.
     seconds: float = 0.0
 
@@ -45,7 +45,7 @@ class Outcome:
         return self.status == 410
 
 
-def retry_after_of(headers: Iterable[tuple[bytes, bytes]], now: float | None = None) -> float | None:
+def parse_retry_after(headers: Iterable[tuple[bytes, bytes]], now: float | None = None) -> float | None:
     """The first Retry-After, seconds or an HTTP date (RFC 9110 §10.2.3), as 0 to 86,400 seconds from ``now``.
 
     ``now`` is in Unix seconds, the clock's if not given. None without the header, or if it is neither.
@@ -66,6 +66,6 @@ def retry_after_of(headers: Iterable[tuple[bytes, bytes]], now: float | None = N
     return min(max(at - (time.time() if now is None else now), 0.0), MAX_RETRY_AFTER)
 
 
-def head_of(body: bytes) -> str:
+def excerpt(body: bytes) -> str:
     """The first 512 characters of ``body`` as UTF-8; what is not, and control characters, as U+FFFD."""
     return _CONTROL.sub("\ufffd", body.decode("utf-8", errors="replace")[:MAX_HEAD_CHARACTERS])

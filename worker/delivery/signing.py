@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 
-from lengthwise.webhooks.secret import check_secret, key_of, new_secret, private_key_of
+from lengthwise.webhooks.secret import check_secret, decode_secret, decode_signing_key, new_secret
 
 __all__ = ["check_secret", "new_secret", "sign"]
 
@@ -32,8 +32,8 @@ def sign(
         "webhook-id": message_id,
         "webhook-timestamp": str(timestamp),
         "webhook-signature": " ".join(
-            [_signature("v1", hmac.digest(key_of(secret), content, hashlib.sha256)) for secret in secrets]
-            + [_signature("v1a", private_key_of(key).sign(content)) for key in signing_keys]
+            [_signature("v1", hmac.digest(decode_secret(secret), content, hashlib.sha256)) for secret in secrets]
+            + [_signature("v1a", decode_signing_key(key).sign(content)) for key in signing_keys]
         ),
     }
 

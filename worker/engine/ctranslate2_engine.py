@@ -145,4 +145,4 @@ def _words(folder: Path, side: str) -> list[str]:
     path = folder / f"{side}_vocabulary.json"
     if not path.is_file():
         path = folder / "shared_vocabulary.json"
-    return json_file.read(path, list)
+    return json_file.read_json(path, list)

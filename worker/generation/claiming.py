@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from lengthwise import database, settings
 from lengthwise.kinds import pool as pools
 from lengthwise.ledger.queue import lease as leases
-from lengthwise.ledger.queue.claim import Claim, Limits, claim, is_waited_for, top_up
+from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, has_interactive_work, top_up
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from worker import drain
@@ -93,7 +93,7 @@ def claim_more(prepared: Prepared) -> bool:
 def _is_waited_for(pool: str) -> bool:
     """Asked without a transaction, which would take longer than the question."""
     with database.translated(), database.engine().connect() as connection:
-        return is_waited_for(connection.execution_options(isolation_level="AUTOCOMMIT"), pool)
+        return has_interactive_work(connection.execution_options(isolation_level="AUTOCOMMIT"), pool)
 
 
 def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
@@ -133,20 +133,20 @@ def _claim(pool: str, *, with_suspects: bool, least: Priority = Priority.BACKGRO
 
 
 def _taken(
-    pool: str, token: UUID, limits: Limits, *, with_suspects: bool, least: Priority = Priority.BACKGROUND
+    pool: str, token: UUID, limits: ClaimLimits, *, with_suspects: bool, least: Priority = Priority.BACKGROUND
 ) -> Claim | None:
     seconds = settings.get().lease_seconds
     with database.translated(), database.engine().begin() as connection:
         return claim(connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least)
 
 
-def _limits(spec: ModelSpec | None, batches: int) -> Limits:
+def _limits(spec: ModelSpec | None, batches: int) -> ClaimLimits:
     """Some batches' worth, in tokens and in rows: whichever of the two limits these lengths' batches."""
     current = settings.get()
     # Of a model that is not named here nothing will run: shards are only put off.
     tokens, rows = (spec.batch_tokens, spec.batch_rows) if spec else (current.chunk_items, current.shard_items)
     batches = min(batches, current.claim_batches)
-    return Limits(tokens=batches * tokens, items=batches * rows, thin=rows)
+    return ClaimLimits(tokens=batches * tokens, items=batches * rows, batch_items=rows)
 
 
 def _is_urgent(claimed: Claim) -> bool:

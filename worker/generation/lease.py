@@ -47,7 +47,7 @@ class Lease:
     def check(self) -> None:
         """Looks what is still held, unless that was looked at just now; a database that is away says nothing."""
         if time.monotonic() - self._known_at >= _CHECK_SECONDS:
-            self._ask(lambda connection, held: lease.held(connection, self.token, held))
+            self._ask(lambda connection, held: lease.find_held(connection, self.token, held))
 
     def _beat(self) -> None:
         current = settings.get()

@@ -223,7 +223,7 @@ def _loaded(wanted: ModelSpec) -> Loaded:
         capabilities.quantization,
         capabilities.device,
     )
-    return Loaded(wanted, Model(wanted, tokenizer.of(wanted)), engine, capabilities)
+    return Loaded(wanted, Model(wanted, tokenizer.load(wanted)), engine, capabilities)
 
 
 def forget() -> None:

@@ -67,7 +67,7 @@ class Turn:
     def _waiting(self) -> dict[str, int]:
         """The pools with work that may be claimed now, and how urgent that is; the lowest is the most urgent."""
         with database.translated(), database.engine().begin() as connection:
-            waiting = sweep.waiting_pools(connection)
+            waiting = sweep.find_waiting_pools(connection)
         self._suspects = {pool.name for pool in waiting if pool.is_suspect}
         return {pool.name: pool.priority for pool in waiting}
 

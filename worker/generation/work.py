@@ -15,7 +15,7 @@ from pydantic_core import to_json
 from lengthwise import kinds
 from lengthwise.kinds.kind import Answer, Decoding, Item, Kind, Model, Prompt
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob
-from lengthwise.ledger.queue.settle import Result, Settlement
+from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
 from worker.generation.memo import Asker, Memo
@@ -45,7 +45,7 @@ class ShardInHand:
     job: JobInHand
     #: Items without a result.
     n_open: int = 0
-    results: list[Result] = field(default_factory=list)
+    results: list[ItemResult] = field(default_factory=list)
     n_output: int = 0
     n_padded: int = 0
     n_batches: float = 0.0
@@ -230,7 +230,7 @@ class Work:
         entry.is_ended = True
         entry.pieces = []  # they know their entry: without the cycle all of it goes at once
         shard.n_output += entry.n_output
-        shard.results.append(Result(entry.index, status, line))
+        shard.results.append(ItemResult(entry.index, status, line))
         shard.n_open -= 1
         if shard.n_open == 0:
             self._whole.append(self._open.pop(shard.id))
@@ -261,7 +261,7 @@ def refuse(claim: Claim, code: str) -> list[Settlement]:
     for _, _, entries in _entries(claim):
         for entry in entries:
             line = entry.shard.job.kind.failed(entry.index, entry.item, code)
-            entry.shard.results.append(Result(entry.index, ResultStatus.FAILED, line))
+            entry.shard.results.append(ItemResult(entry.index, ResultStatus.FAILED, line))
             refused[entry.shard.id] = entry.shard
     return [shard.settlement() for shard in refused.values()]
 

@@ -47,7 +47,7 @@ def run(
         raise ConfigurationError("--sample: pruning costs accuracy, which must be measured: name a file of items")
     _refuse_occupied(target)
     spec = source.resolve(origin, revision)
-    tokenizer.of(spec)  # a model without one is of no use here, and that is known soon
+    tokenizer.load(spec)  # a model without one is of no use here, and that is known soon
     items = None if sample is None else read(sample, spec, loading.architecture(spec))
     try:
         with _new_folder(target) as folder, _progress(console or Console(stderr=True)) as progress:

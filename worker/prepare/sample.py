@@ -51,7 +51,7 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
     if not lines:
         raise ConfigurationError(f"{path} holds no items")
     items = [_item(kind, spec, params, value, f"{path}: line {number}") for number, value in lines]
-    prompts = kind.prompts(Model(spec, tokenizer.of(spec)), params, items)
+    prompts = kind.prompts(Model(spec, tokenizer.load(spec)), params, items)
     owners = [place for place, each in enumerate(prompts) for _ in each]
     flat = [prompt for each in prompts for prompt in each]
     for place, prompt in zip(owners, flat, strict=True):

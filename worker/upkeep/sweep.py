@@ -16,8 +16,8 @@ from lengthwise.ledger.openai import batch, file
 from lengthwise.ledger.queue import sweep as ledger
 from lengthwise.ledger.queue import urgency
 from lengthwise.ledger.queue.claim import claim_condemned
-from lengthwise.ledger.queue.settle import complete, settle
-from lengthwise.ledger.webhooks import secret
+from lengthwise.ledger.queue.settle import complete_jobs, settle
+from lengthwise.ledger.webhooks import sealed_secret
 from worker.generation.work import refuse
 
 log = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ def _mend() -> None:
     current = settings.get()
     with _transaction() as connection:
         # A worker's shards come back by then, too, if it died: nobody who lives is silent for so long.
-        if frozen := ledger.end_frozen(connection, seconds=current.lease_seconds / 2):
+        if frozen := ledger.end_frozen_sessions(connection, seconds=current.lease_seconds / 2):
             log.warning("%d database sessions ended: their processes are frozen or gone", frozen)
     with _transaction() as connection:
         if expired := ledger.expire_leases(connection, max_deaths=current.max_deaths):
@@ -86,15 +86,15 @@ def _mend() -> None:
             log.warning("%d items refused: workers died over each, alone", len(condemned.items))
             settle(connection, token, refuse(condemned, "worker_lost"))
     with _transaction() as connection:
-        urgency.raise_urgent(connection)
+        urgency.raise_priorities(connection)
     with _transaction() as connection:
         cancel.expire(connection)
     with _transaction() as connection:
-        for batch_id, tenant_id in batch.half_cancelled(connection):
+        for batch_id, tenant_id in batch.find_half_cancelled(connection):
             cancel.cancel(connection, batch_id, tenant_id)
     if _net.is_due():
         with _transaction() as connection:
-            complete(connection, ledger.finished_jobs(connection))
+            complete_jobs(connection, ledger.find_finished_jobs(connection))
         _seal()
 
 
@@ -102,8 +102,8 @@ def _seal() -> None:
     """Brings every secret under the first master key, and forgets those that were rotated out."""
     try:
         with _transaction() as connection:
-            secret.forget_old(connection)
-            if sealed := secret.reseal(connection, limit=_SEALED):
+            sealed_secret.forget_rotated(connection)
+            if sealed := sealed_secret.reseal(connection, limit=_SEALED):
                 log.info("%d secrets sealed under the first master key", sealed)
     except ConfigurationError as error:
         log.error("secrets were not sealed anew: %s", error)
@@ -111,13 +111,13 @@ def _seal() -> None:
 
 def _ring() -> None:
     with _transaction() as connection:
-        pools = ledger.waiting_pools(connection)
-        due = ledger.deliveries_due(connection)
+        pools = ledger.find_waiting_pools(connection)
+        due = ledger.has_due_deliveries(connection)
     # Bells that nobody hears yet are enough: whoever comes works for all pools.
-    if pools and queue.length(queue.GENERATE) < queue.MAX_BELLS:
+    if pools and queue.count_bells(queue.GENERATE) < queue.MAX_BELLS:
         for pool in pools:
             queue.ring(queue.GENERATE, [pool.name])
-    if due and queue.length(queue.DELIVER) < queue.MAX_BELLS:
+    if due and queue.count_bells(queue.DELIVER) < queue.MAX_BELLS:
         queue.ring(queue.DELIVER)
 
 
@@ -125,7 +125,7 @@ def _count() -> None:
     is_more = True
     while is_more:
         with _transaction() as connection:
-            is_more = usage.count_ended(connection, limit=_COUNT_JOBS) == _COUNT_JOBS
+            is_more = usage.add_ended_jobs(connection, limit=_COUNT_JOBS) == _COUNT_JOBS
 
 
 def _forget() -> None:

@@ -51,7 +51,7 @@ def _connection() -> Iterator[store.Connection]:
 def ready() -> dict[str, str]:
     with _connection() as connection:
         store.create(connection)
-    tokenizer.of(configuration.model())
+    tokenizer.load(configuration.model())
     return {"status": "ready"}
 
 
@@ -71,7 +71,7 @@ def _submit(body: bytes) -> dict[str, Any]:
 
 
 def _counted(lines: Iterator[bytes]) -> Iterator[tuple[int, str]]:
-    words = tokenizer.of(configuration.model())
+    words = tokenizer.load(configuration.model())
     while stride := [Item.model_validate_json(line).text for line in islice(lines, _STRIDE)]:
         yield from zip(map(len, words.encode(stride)), stride, strict=True)
 

@@ -24,7 +24,7 @@ def connection() -> store.Connection:
 def lines(keys: Sequence[store.Key], texts: Sequence[str]) -> list[tuple[store.Key, bytes]]:
     """Runs the texts as one engine batch."""
     spec = configuration.model()
-    words = tokenizer.of(spec)
+    words = tokenizer.load(spec)
     encoded = words.encode(texts)
     requests = [Request(number, ids, spec.max_new_tokens) for number, ids in enumerate(encoded)]
     return [

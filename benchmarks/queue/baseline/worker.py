@@ -15,7 +15,7 @@ import_module(f"benchmarks.queue.baseline.{configuration.task_name()}").register
 def preload(**_: Any) -> None:
     inference.engine()
     inference.connection()
-    tokenizer.of(configuration.model())
+    tokenizer.load(configuration.model())
 
 
 worker_process_init.connect(preload)

@@ -117,7 +117,7 @@ class ChatCompletions(Conversation):
 
 def conversation(model: Model, messages: Sequence[dict[str, str]], limit: int) -> Prompt:
     """The prompt of these messages, with room for what the context leaves."""
-    ids = template.encode(template.of(model.spec.folder), model.tokenizer, messages)
+    ids = template.encode(template.load(model.spec.folder), model.tokenizer, messages)
     return Prompt(ids, min(limit, model.spec.context - len(ids)))
 
 

@@ -15,7 +15,7 @@ from lengthwise.errors import Conflict, NotFound
 
 
 @dataclass(frozen=True, slots=True)
-class Key:
+class KeyRow:
     """What may be shown of a key."""
 
     id: UUID
@@ -39,7 +39,7 @@ class Credential:
     max_open_jobs: int | None
 
 
-def credentials(connection: Connection, key_ids: Sequence[UUID]) -> dict[UUID, Credential]:
+def valid_credentials(connection: Connection, key_ids: Sequence[UUID]) -> dict[UUID, Credential]:
     """Those of the keys that let in at this moment."""
     cursor = database.cursor(connection, rows=class_row(Credential))
     return {found.id: found for found in cursor.execute(_CREDENTIALS, {"ids": list(key_ids)}).fetchall()}
@@ -54,7 +54,7 @@ def add(
     name: str,
     scopes: Collection[str],
     expires_in: int | None = None,
-) -> Key:
+) -> KeyRow:
     """A new key, good for so many seconds, or until it is revoked. Raises ``NotFound`` if there is no such tenant."""
     new = {"id": key_id, "tenant": tenant_id, "hash": digest, "name": name, "scopes": sorted(scopes)}
     try:
@@ -63,44 +63,44 @@ def add(
         raise NotFound("there is no such tenant") from None
 
 
-def one(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> Key:
+def find(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> KeyRow:
     """Of this tenant, or with None of any. Raises ``NotFound``."""
     return _one(_keys(connection, _ONE, {"id": key_id, "tenant": tenant_id}))
 
 
-def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[Key]:
+def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[KeyRow]:
     """A tenant's keys, newest first, those made before the key ``after``; expired and revoked ones too."""
     return _keys(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
-def revoke(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> Key:
+def revoke(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> KeyRow:
     """From here on the key lets nobody in. One that is revoked already stays as it is. Raises ``NotFound``."""
     return _one(_keys(connection, _REVOKE, {"id": key_id, "tenant": tenant_id}))
 
 
 def rotate(
     connection: Connection, key_id: UUID, tenant_id: UUID | None, new_id: UUID, digest: bytes, *, overlap: int
-) -> Key:
+) -> KeyRow:
     """A new key in place of one that goes on for ``overlap`` seconds at most, of the same name, scopes and lifetime.
 
     Raises ``NotFound``; ``Conflict`` if the old one is expired or revoked.
     """
     rotated = {"id": key_id, "tenant": tenant_id, "new": new_id, "hash": digest, "overlap": overlap}
-    one(connection, key_id, tenant_id)
+    find(connection, key_id, tenant_id)
     found = _keys(connection, _ROTATE, rotated)
     if not found:
         raise Conflict("the key is expired or revoked: make a new one")
     return found[0]
 
 
-def _one(found: list[Key]) -> Key:
+def _one(found: list[KeyRow]) -> KeyRow:
     if not found:
         raise NotFound("there is no such key")
     return found[0]
 
 
-def _keys(connection: Connection, statement: str, params: dict[str, Any]) -> list[Key]:
-    return database.cursor(connection, rows=class_row(Key)).execute(statement, params).fetchall()
+def _keys(connection: Connection, statement: str, params: dict[str, Any]) -> list[KeyRow]:
+    return database.cursor(connection, rows=class_row(KeyRow)).execute(statement, params).fetchall()
 
 
 _SHOWN = "id, tenant_id, name, scopes, created_at, expires_at, revoked_at"

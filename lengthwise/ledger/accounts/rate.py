@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from lengthwise import database
 
 
-class Taken(NamedTuple):
+class RateDecision(NamedTuple):
     """What came of asking for one request."""
 
     is_allowed: bool
@@ -22,7 +22,7 @@ class Taken(NamedTuple):
     wait: float
 
 
-def take(connection: Connection, tenant_id: UUID, per_minute: int) -> Taken:
+def take_request(connection: Connection, tenant_id: UUID, per_minute: int) -> RateDecision:
     """Takes one request from the tenant's bucket, if one is left. Nothing changes if none is."""
     cursor = database.cursor(connection)
     wanted = {"tenant": tenant_id, "step": 60 / per_minute}
@@ -35,7 +35,7 @@ def take(connection: Connection, tenant_id: UUID, per_minute: int) -> Taken:
     # A clock's ticks: what is left is never a hair below a whole number.
     left = min(per_minute, int(max(0.0, 60 - full_in) * per_minute / 60 + 1e-6))
     wait = 0.0 if left else 60 / per_minute - (60 - full_in)
-    return Taken(is_allowed, left, full_in, max(0.0, wait))
+    return RateDecision(is_allowed, left, full_in, max(0.0, wait))
 
 
 _TAKE = """

@@ -15,7 +15,7 @@ from lengthwise.errors import Conflict, NotFound
 
 
 @dataclass(frozen=True, slots=True)
-class Tenant:
+class TenantRow:
     """A limit that is None is that of the settings."""
 
     id: UUID
@@ -27,42 +27,42 @@ class Tenant:
     created_at: datetime
 
 
-def one(connection: Connection, tenant_id: UUID) -> Tenant:
+def find(connection: Connection, tenant_id: UUID) -> TenantRow:
     """Raises ``NotFound``."""
     return _one(_tenants(connection, _ONE, {"id": tenant_id}))
 
 
-def page(connection: Connection, after: UUID | None, limit: int) -> list[Tenant]:
+def page(connection: Connection, after: UUID | None, limit: int) -> list[TenantRow]:
     """The newest first, those made before the tenant ``after``."""
     return _tenants(connection, _PAGE, {"after": after, "limit": limit})
 
 
-def add(connection: Connection, values: Mapping[str, Any]) -> Tenant:
+def add(connection: Connection, values: Mapping[str, Any]) -> TenantRow:
     """A new tenant of this name, weight and limits. Raises ``Conflict`` if another has the name."""
     return _written(connection, _ADD, dict(values) | {"id": uuid4()})[0]
 
 
-def change(connection: Connection, tenant_id: UUID, values: Mapping[str, Any]) -> Tenant:
+def change(connection: Connection, tenant_id: UUID, values: Mapping[str, Any]) -> TenantRow:
     """The tenant with these values for others. Raises ``NotFound``, and ``Conflict`` if another has the name."""
     named = {f"has_{name}": name in values for name in _NAMES}
     return _one(_written(connection, _CHANGE, dict.fromkeys(_NAMES) | dict(values) | named | {"id": tenant_id}))
 
 
-def _written(connection: Connection, statement: str, values: dict[str, Any]) -> list[Tenant]:
+def _written(connection: Connection, statement: str, values: dict[str, Any]) -> list[TenantRow]:
     try:
         return _tenants(connection, statement, values)
     except UniqueViolation:
         raise Conflict("another tenant has this name") from None
 
 
-def _one(found: list[Tenant]) -> Tenant:
+def _one(found: list[TenantRow]) -> TenantRow:
     if not found:
         raise NotFound("there is no such tenant")
     return found[0]
 
 
-def _tenants(connection: Connection, statement: str, params: dict[str, Any]) -> list[Tenant]:
-    return database.cursor(connection, rows=class_row(Tenant)).execute(statement, params).fetchall()
+def _tenants(connection: Connection, statement: str, params: dict[str, Any]) -> list[TenantRow]:
+    return database.cursor(connection, rows=class_row(TenantRow)).execute(statement, params).fetchall()
 
 
 _NAMES = ("name", "weight", "max_pending_tokens", "max_requests_per_minute", "max_open_jobs")

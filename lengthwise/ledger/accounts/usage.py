@@ -15,7 +15,7 @@ from lengthwise import database
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
+class UsageRow:
     day: date
     key_id: UUID
     requests: int
@@ -31,16 +31,16 @@ def add_requests(connection: Connection, counts: Mapping[tuple[UUID, UUID], int]
     database.cursor(connection).execute(_ADD_REQUESTS, {"tenants": tenants, "keys": keys, "counts": numbers})
 
 
-def count_ended(connection: Connection, *, limit: int) -> int:
+def add_ended_jobs(connection: Connection, *, limit: int) -> int:
     """Adds what was done of jobs that have ended, so many at most, to their keys' usage. Returns how many jobs."""
     cursor = database.cursor(connection)
     row = cursor.execute(_COUNT_ENDED, {"limit": limit}).fetchone()
     return int(row[0]) if row else 0
 
 
-def of_tenant(connection: Connection, tenant_id: UUID, first: date, last: date) -> list[Usage]:
+def list_days(connection: Connection, tenant_id: UUID, first: date, last: date) -> list[UsageRow]:
     """By day and key, both days included."""
-    cursor = database.cursor(connection, rows=class_row(Usage))
+    cursor = database.cursor(connection, rows=class_row(UsageRow))
     return cursor.execute(_OF_TENANT, {"tenant": tenant_id, "first": first, "last": last}).fetchall()
 
 

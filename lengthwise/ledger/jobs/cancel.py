@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
-from lengthwise.ledger import ending
+from lengthwise.ledger import job_end
 from lengthwise.ledger.webhooks import event
 from lengthwise.states import JobState
 
@@ -37,7 +37,7 @@ def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> bo
     cursor.execute(_LOCK_OPEN_SHARDS, jobs)
     cursor.execute(_DROP_SHARDS, jobs)
     cursor.execute(_END_JOBS, jobs)
-    return event.announce(connection, [row[0] for row in cursor.fetchall()])
+    return event.announce_end(connection, [row[0] for row in cursor.fetchall()])
 
 
 def delete(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:
@@ -77,7 +77,7 @@ WHERE job_id = ANY(%(jobs)s) AND state IN ('ready', 'leased')
 _END_JOBS = f"""
 UPDATE jobs SET state = %(state)s, finished_at = clock_timestamp()
 WHERE id = ANY(ARRAY(SELECT id FROM jobs WHERE id = ANY(%(jobs)s) AND state = 'open' ORDER BY id FOR UPDATE))
-RETURNING id, {ending.TOLD}
+RETURNING id, {job_end.NOTIFY}
 """  # noqa: S608 — of a constant, like the next one
 
 # Whoever ends the job at this moment holds its shards or its row: after both, nothing more is written for it.
@@ -86,7 +86,7 @@ UPDATE jobs SET deleted_at = clock_timestamp(), idempotency_key = NULL,
                 state = CASE WHEN state = 'open' THEN %(state)s ELSE state END,
                 finished_at = coalesce(finished_at, clock_timestamp())
 WHERE id = %(job)s AND deleted_at IS NULL
-RETURNING {ending.TOLD}
+RETURNING {job_end.NOTIFY}
 """  # noqa: S608
 
 _DELETE_PUSHES = "DELETE FROM pushes WHERE job_id = %(job)s"

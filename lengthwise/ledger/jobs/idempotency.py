@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import InvalidInput, Unavailable
-from lengthwise.ledger.webhooks import secret
+from lengthwise.ledger.webhooks import sealed_secret
 
 HEADER = "Idempotency-Key"
 #: The last guard, should two requests ever pass the lock.
@@ -19,7 +19,7 @@ _WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class IdempotencyKey:
     """A request's name, its tenant's own, and the hash of what came under it."""
 
     key: str
@@ -27,19 +27,19 @@ class Named:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class EarlierJob:
     """The job that a request made before."""
 
     job_id: UUID
     webhook_secret: str | None
 
 
-def is_known(connection: Connection, tenant_id: UUID, key: str) -> bool:
+def is_used(connection: Connection, tenant_id: UUID, key: str) -> bool:
     """Whether a job was made under this name, by whatever request."""
     return database.cursor(connection).execute(_FIND, {"tenant": tenant_id, "key": key}).fetchone() is not None
 
 
-def find(connection: Connection, tenant_id: UUID, named: Named) -> Known | None:
+def find(connection: Connection, tenant_id: UUID, named: IdempotencyKey) -> EarlierJob | None:
     """The job that this very request made. Raises ``InvalidInput`` if it was another request of this name."""
     found = database.cursor(connection).execute(_FIND, {"tenant": tenant_id, "key": named.key}).fetchone()
     if found is None:
@@ -47,7 +47,7 @@ def find(connection: Connection, tenant_id: UUID, named: Named) -> Known | None:
     job_id, request_hash, stored = found
     if request_hash != named.request_hash:
         raise InvalidInput("another request was sent under this key; give each request a key of its own", HEADER)
-    return Known(job_id, stored and secret.of_job(job_id, stored))
+    return EarlierJob(job_id, stored and sealed_secret.unseal_for_job(job_id, stored))
 
 
 def lock(connection: Connection, tenant_id: UUID, key: str) -> None:

@@ -10,14 +10,14 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
-from lengthwise.ledger.webhooks import secret
+from lengthwise.ledger.webhooks import sealed_secret
 
 #: Payloads fetched at a time.
 _STRIDE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class FailedJob:
     """A job that ended with failed items, and what a job of them has in common with it."""
 
     id: UUID
@@ -34,13 +34,13 @@ class Failed:
     n_failed: int
 
 
-def failed(connection: Connection, job_id: UUID, tenant_id: UUID) -> Failed:
+def lock_failed_job(connection: Connection, job_id: UUID, tenant_id: UUID) -> FailedJob:
     """The job, whose rows are not removed before the transaction ends, deleted or not.
 
     Raises ``NotFound``; ``Conflict`` while it is open, and if none of its items failed.
     """
-    cursor = database.cursor(connection, rows=class_row(Failed))
-    found: Failed | None = cursor.execute(_FAILED, {"job": job_id, "tenant": tenant_id}).fetchone()
+    cursor = database.cursor(connection, rows=class_row(FailedJob))
+    found: FailedJob | None = cursor.execute(_FAILED, {"job": job_id, "tenant": tenant_id}).fetchone()
     if found is None:
         raise NotFound("there is no such job")
     if found.state == "open":
@@ -49,10 +49,10 @@ def failed(connection: Connection, job_id: UUID, tenant_id: UUID) -> Failed:
         raise Conflict("no item of the job failed")
     if found.webhook_secret is None:
         return found
-    return replace(found, webhook_secret=secret.of_job(job_id, found.webhook_secret))
+    return replace(found, webhook_secret=sealed_secret.unseal_for_job(job_id, found.webhook_secret))
 
 
-def payloads(connection: Connection, job: Failed) -> Iterator[bytes]:
+def read_failed_payloads(connection: Connection, job: FailedJob) -> Iterator[bytes]:
     """The failed items as they were stored, in the caller's order, some at a time."""
     cursor = database.cursor(connection, binary=True)
     for start in range(0, job.n_items, job.chunk_items):

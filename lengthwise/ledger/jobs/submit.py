@@ -12,10 +12,10 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary
-from lengthwise.ledger.jobs.idempotency import Named
-from lengthwise.ledger.queue import pending, turn
-from lengthwise.ledger.webhooks import push, secret
+from lengthwise.ledger import binary_copy
+from lengthwise.ledger.jobs.idempotency import IdempotencyKey
+from lengthwise.ledger.queue import fair_queue, pending
+from lengthwise.ledger.webhooks import push, sealed_secret
 from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
 
@@ -35,7 +35,7 @@ class NewJob:
     webhook_secret: str | None = None
     deduplicate: bool = True
     #: The request's name and hash, where its caller gave it a name.
-    named: Named | None = None
+    named: IdempotencyKey | None = None
     retry_of: UUID | None = None
     #: Whose key made it, and how many jobs its tenant may have open at a time.
     key_id: UUID | None = None
@@ -122,7 +122,7 @@ class Submission:
             push.note_refused(self.connection, self.job.id)
         if self.job.max_open_jobs is not None:
             # The tenant is locked by now: no other job of it becomes open before this one is.
-            pending.require_room(self.connection, self.job.tenant_id, self.job.max_open_jobs)
+            pending.check_open_job_limit(self.connection, self.job.tenant_id, self.job.max_open_jobs)
         self._write_job()
 
     def _write(self) -> None:
@@ -148,7 +148,7 @@ class Submission:
     def _write_items(self, rows: list[tuple[int, int, int, bytes]]) -> None:
         cursor = database.cursor(self.connection)
         if len(rows) > _FEW_ITEMS:
-            binary.copy(cursor, binary.COPY_ITEMS, binary.items(self.job.id, rows))
+            binary_copy.copy(cursor, binary_copy.COPY_ITEMS, binary_copy.item_blocks(self.job.id, rows))
             return
         positions, indexes, tokens, payloads = map(list, zip(*rows, strict=True))
         cursor.execute(
@@ -158,7 +158,7 @@ class Submission:
 
     def _refuse(self, refusals: dict[int, bytes], first: int, lo: int) -> None:
         rows = ((self.job.id, first + at, ResultStatus.FAILED, line) for at, line in refusals.items())
-        binary.copy(database.cursor(self.connection), binary.COPY_RESULTS, binary.results(rows))
+        binary_copy.copy(database.cursor(self.connection), binary_copy.COPY_RESULTS, binary_copy.result_blocks(rows))
         self._refused.append(Shard(lo, lo + len(refusals), 0, 0))
         self._refused_bytes.append(sum(map(len, refusals.values())))
         self.n_refused += len(refusals)
@@ -168,9 +168,9 @@ class Submission:
         # In one order everywhere: two submissions may meet in the same queues.
         for pool in sorted(self._shards):
             shards = self._shards[pool]
-            queue = turn.Queue(pool, int(self.job.priority), self.job.tenant_id)
-            tags = start_tags(shards, *turn.take(self.connection, queue))
-            turn.set_last_finish(cursor, queue, tags[-1])
+            queue = fair_queue.TenantQueue(pool, int(self.job.priority), self.job.tenant_id)
+            tags = start_tags(shards, *fair_queue.lock_start(self.connection, queue))
+            fair_queue.set_last_finish(cursor, queue, tags[-1])
             self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
         if self._refused:
             self._insert(cursor, self.job.pool, self._refused, [0.0] * len(self._refused), ShardState.DONE)
@@ -214,7 +214,7 @@ class Submission:
                 "n_arrival_padded": sum(each.padded for each in ({job.pool: self.arrival} | self.arrivals).values()),
                 "chunk_items": self.chunk_items,
                 "webhook_url": job.webhook_url,
-                "webhook_secret": job.webhook_secret and secret.sealed_of_job(job.id, job.webhook_secret),
+                "webhook_secret": job.webhook_secret and sealed_secret.seal_for_job(job.id, job.webhook_secret),
                 "deadline_at": job.deadline_at,
                 "deduplicate": job.deduplicate,
                 "key": job.named and job.named.key,

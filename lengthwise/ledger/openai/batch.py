@@ -12,12 +12,12 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
-from lengthwise.ledger.webhooks import secret
+from lengthwise.ledger.webhooks import sealed_secret
 from lengthwise.states import BatchState
 
 
 @dataclass(frozen=True, slots=True)
-class NewBatch:
+class NewBatchRow:
     id: UUID
     tenant_id: UUID
     key_id: UUID | None
@@ -36,7 +36,7 @@ class NewBatch:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class BatchRow:
     """A batch and, once it has one, its job with the sums over its shards."""
 
     id: UUID
@@ -74,14 +74,14 @@ class Batch:
         return self.n_done - self.n_failed
 
 
-def insert(connection: Connection, new: NewBatch) -> None:
-    sealed = new.webhook_secret and secret.sealed_of_job(new.id, new.webhook_secret)
+def insert(connection: Connection, new: NewBatchRow) -> None:
+    sealed = new.webhook_secret and sealed_secret.seal_for_job(new.id, new.webhook_secret)
     values = asdict(new) | {"state": BatchState.VALIDATING, "details": Jsonb({"metadata": new.metadata})}
     values["webhook_secret"] = sealed
     database.cursor(connection).execute(_INSERT, values)
 
 
-def figures(connection: Connection, batch_id: UUID, tenant_id: UUID) -> Batch:
+def find(connection: Connection, batch_id: UUID, tenant_id: UUID) -> BatchRow:
     """Raises ``NotFound`` if there is none of this id, it is another tenant's, or its job was deleted."""
     found = _figures(connection, _ONE, {"batch": batch_id, "tenant": tenant_id})
     if not found:
@@ -89,32 +89,32 @@ def figures(connection: Connection, batch_id: UUID, tenant_id: UUID) -> Batch:
     return found[0]
 
 
-def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[Batch]:
+def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[BatchRow]:
     """A tenant's batches, newest first, those created before the batch ``after``."""
     return _figures(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
-def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[Batch]:
-    cursor = database.cursor(connection, rows=class_row(Batch))
+def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[BatchRow]:
+    cursor = database.cursor(connection, rows=class_row(BatchRow))
     return cursor.execute(_FIGURES.format(where=where), params).fetchall()
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class EarlierBatch:
     """A batch that a request made before, and the hash of what was sent."""
 
     id: UUID
     request_hash: bytes
 
 
-def made_under(connection: Connection, tenant_id: UUID, key: str) -> Made | None:
+def find_by_idempotency_key(connection: Connection, tenant_id: UUID, key: str) -> EarlierBatch | None:
     """The batch that was made under this Idempotency-Key."""
-    cursor = database.cursor(connection, rows=class_row(Made))
-    found: Made | None = cursor.execute(_MADE_UNDER, {"tenant": tenant_id, "key": key}).fetchone()
+    cursor = database.cursor(connection, rows=class_row(EarlierBatch))
+    found: EarlierBatch | None = cursor.execute(_MADE_UNDER, {"tenant": tenant_id, "key": key}).fetchone()
     return found
 
 
-def made_lately(connection: Connection, tenant_id: UUID, request_hash: bytes, seconds: float) -> UUID | None:
+def find_recent_duplicate(connection: Connection, tenant_id: UUID, request_hash: bytes, seconds: float) -> UUID | None:
     """The newest batch that an identical request made within so many seconds."""
     values = {"tenant": tenant_id, "hash": request_hash, "seconds": seconds}
     row = database.cursor(connection).execute(_MADE_LATELY, values).fetchone()
@@ -134,14 +134,14 @@ def mark_cancelling(connection: Connection, batch_id: UUID, tenant_id: UUID) -> 
     return cursor.rowcount == 1
 
 
-def half_cancelled(connection: Connection) -> Sequence[tuple[UUID, UUID]]:
+def find_half_cancelled(connection: Connection) -> Sequence[tuple[UUID, UUID]]:
     """Batches, with their tenants, that are to be cancelled and whose jobs are open: their API process died."""
     cursor = database.cursor(connection)
     cursor.execute(_HALF_CANCELLED)
     return cursor.fetchall()
 
 
-def note_dropped_bytes(connection: Connection, batch_id: UUID, n_bytes: int) -> None:
+def record_dropped_bytes(connection: Connection, batch_id: UUID, n_bytes: int) -> None:
     """What the lines of the items that never ran come to, in an ended batch."""
     statement = "UPDATE batches SET dropped_bytes = %(bytes)s WHERE id = %(batch)s"
     database.cursor(connection).execute(statement, {"batch": batch_id, "bytes": n_bytes})

@@ -16,7 +16,7 @@ CHUNK_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True)
-class File:
+class FileRow:
     """``part`` is 0 for what was uploaded; 1 for the output of the batch ``id`` and 2 for its errors."""
 
     id: UUID
@@ -39,7 +39,7 @@ class NewFile:
     keep_seconds: Callable[[], int]
 
 
-def store(connection: Connection, new: NewFile, chunks: Iterable[bytes]) -> File:
+def store(connection: Connection, new: NewFile, chunks: Iterable[bytes]) -> FileRow:
     """Writes the file, for batches to be made of it, one chunk in memory at a time."""
     cursor = database.cursor(connection)
     n_bytes = n_lines = 0
@@ -64,16 +64,16 @@ def store(connection: Connection, new: NewFile, chunks: Iterable[bytes]) -> File
     return find(connection, new.id, new.tenant_id)
 
 
-def find(connection: Connection, file_id: UUID, tenant_id: UUID) -> File:
+def find(connection: Connection, file_id: UUID, tenant_id: UUID) -> FileRow:
     """Raises ``NotFound`` if the file was deleted, has expired, or is another tenant's."""
-    cursor = database.cursor(connection, rows=class_row(File))
-    found: File | None = cursor.execute(_FIND, {"id": file_id, "tenant": tenant_id}).fetchone()
+    cursor = database.cursor(connection, rows=class_row(FileRow))
+    found: FileRow | None = cursor.execute(_FIND, {"id": file_id, "tenant": tenant_id}).fetchone()
     if found is None:
         raise NotFound("there is no such file")
     return found
 
 
-def chunk(connection: Connection, file_id: UUID, n: int) -> bytes | None:
+def read_chunk(connection: Connection, file_id: UUID, n: int) -> bytes | None:
     """The n-th chunk, from 0; None behind the last. A file that was deleted has its chunks until the sweep."""
     cursor = database.cursor(connection, binary=True)
     row = cursor.execute("SELECT data FROM file_chunks WHERE file_id = %s AND n = %s", [file_id, n]).fetchone()

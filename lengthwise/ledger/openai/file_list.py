@@ -8,11 +8,11 @@ from psycopg.rows import class_row
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger.openai.file import File
+from lengthwise.ledger.openai.file import FileRow
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class FileCursor:
     """Where a file stands in the list: batches' files are as old as their batches."""
 
     created_at: datetime
@@ -25,16 +25,16 @@ def page(
     tenant_id: UUID,
     *,
     purpose: str | None,
-    after: Place | None,
+    after: FileCursor | None,
     limit: int,
     is_ascending: bool = False,
-) -> list[File]:
+) -> list[FileRow]:
     """Uploaded files (purpose ``batch``) and batches' (``batch_output``), or both, newest first unless ascending.
 
     Of a batch's file ``n_bytes`` is what its settled lines come to, and ``expires_at`` is not known here.
     """
-    found: list[File] = []
-    cursor = database.cursor(connection, rows=class_row(File))
+    found: list[FileRow] = []
+    cursor = database.cursor(connection, rows=class_row(FileRow))
     compared, order = (">", "ASC") if is_ascending else ("<", "DESC")
     where = {
         "tenant": tenant_id,

@@ -15,7 +15,7 @@ from lengthwise.states import BatchState
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingBatch:
     """A batch that is to be validated, and all that its job will need."""
 
     id: UUID
@@ -33,9 +33,9 @@ class Waiting:
     n_lines: int
 
 
-def waiting(connection: Connection) -> list[Waiting]:
+def find_waiting(connection: Connection) -> list[WaitingBatch]:
     """Those that may be begun now, the oldest first, taken or not."""
-    cursor = database.cursor(connection, rows=class_row(Waiting))
+    cursor = database.cursor(connection, rows=class_row(WaitingBatch))
     return cursor.execute(_WAITING).fetchall()
 
 

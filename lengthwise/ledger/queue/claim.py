@@ -77,34 +77,34 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ClaimLimits:
     """How much one claim takes: at most ``tokens`` input tokens and ``items`` items, or one shard that is larger.
 
-    ``thin`` of the items, and their share of the tokens, are a batch: with less a claim goes on in the neighbouring
-    buckets, and one whose head somebody waits for takes no more.
+    One engine batch is ``batch_items`` items and their share of the tokens. A claim that holds less goes on in the
+    neighbouring buckets. A claim that begins with an interactive shard takes no more than one batch.
     """
 
     tokens: int
     items: int
-    thin: int = 0
+    batch_items: int = 0
 
     @property
-    def of_batch(self) -> "Limits":
-        return Limits(self.tokens * self.thin // self.items, self.thin)
+    def one_batch(self) -> "ClaimLimits":
+        return ClaimLimits(self.tokens * self.batch_items // self.items, self.batch_items)
 
-    def missing(self, shards: Collection[ClaimedShard]) -> "Limits | None":
+    def missing(self, shards: Collection[ClaimedShard]) -> "ClaimLimits | None":
         """What these shards leave of a batch to fill up; None if they are enough."""
-        batch = self.of_batch
+        batch = self.one_batch
         tokens = batch.tokens - sum(shard.n_tokens for shard in shards)
         items = batch.items - sum(shard.n_items for shard in shards)
-        return Limits(tokens, items) if min(tokens, items) > 0 else None
+        return ClaimLimits(tokens, items) if min(tokens, items) > 0 else None
 
 
 def claim(
     connection: Connection,
     pool: str,
     token: UUID,
-    limits: Limits,
+    limits: ClaimLimits,
     *,
     lease_seconds: float,
     with_suspects: bool = True,
@@ -121,20 +121,20 @@ def claim(
         # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
         cursor.execute("SET LOCAL synchronous_commit = off")
         head = {"most_deaths": _ANY_DEATHS if with_suspects else 0, "least": int(least)}
-        batch = limits.of_batch if limits.thin else limits
+        batch = limits.one_batch if limits.batch_items else limits
         urgent = {"urgent": int(Priority.INTERACTIVE), "urgent_tokens": batch.tokens, "urgent_items": batch.items}
         taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, **head, **urgent)
         return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
 
 
-def is_waited_for(connection: Connection, pool: str) -> bool:
+def has_interactive_work(connection: Connection, pool: str) -> bool:
     """Whether somebody waits for something in this pool that no worker died over: a quarter of a claim in vain."""
     found = database.cursor(connection).execute(_IS_WAITED_FOR, {"pool": pool, "urgent": int(Priority.INTERACTIVE)})
     return found.fetchone() == (True,)
 
 
-def top_up(connection: Connection, pool: str, claimed: Claim, limits: Limits, *, lease_seconds: float) -> Claim:
-    """Adds to a claim that is thin what has come since, if anything has."""
+def top_up(connection: Connection, pool: str, claimed: Claim, limits: ClaimLimits, *, lease_seconds: float) -> Claim:
+    """Adds shards that became ready since to a claim that holds less than a batch."""
     cursor = database.cursor(connection)
     cursor.execute("SET LOCAL synchronous_commit = off")
     held = list(claimed.shards.values())
@@ -145,7 +145,7 @@ def top_up(connection: Connection, pool: str, claimed: Claim, limits: Limits, *,
 
 
 def _more(
-    cursor: Cursor[Any], pool: str, token: UUID, taken: list[ClaimedShard], limits: Limits, lease_seconds: float
+    cursor: Cursor[Any], pool: str, token: UUID, taken: list[ClaimedShard], limits: ClaimLimits, lease_seconds: float
 ) -> list[ClaimedShard]:
     missing = limits.missing(taken)
     if not taken or missing is None or any(shard.deaths > 1 for shard in taken):
@@ -154,7 +154,7 @@ def _more(
 
 
 def _take(
-    cursor: Cursor[Any], statement: str, pool: str, token: UUID, limits: Limits, lease_seconds: float, **more: int
+    cursor: Cursor[Any], statement: str, pool: str, token: UUID, limits: ClaimLimits, lease_seconds: float, **more: int
 ) -> list[ClaimedShard]:
     which = {"pool": pool, "token": token, "tokens": limits.tokens, "items": limits.items, "lease": lease_seconds}
     # All that are looked at are read: fewer than the items, which only shards of one item would need.

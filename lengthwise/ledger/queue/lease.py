@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from lengthwise import database
 
 
-def held(connection: Connection, token: UUID, shard_ids: Iterable[int]) -> set[int]:
+def find_held(connection: Connection, token: UUID, shard_ids: Iterable[int]) -> set[int]:
     """Those of the shards that the token still holds, without renewing anything: what cancelling took is missing."""
     cursor = database.cursor(connection)
     cursor.execute(STILL_HELD, {"token": token, "ids": list(shard_ids)})

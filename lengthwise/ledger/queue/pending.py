@@ -10,21 +10,21 @@ from lengthwise.errors import TooBusy
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
+class PendingTokens:
     """One tenant's input tokens that wait or run, and its own limit, if it has one."""
 
     tokens: int
     limit: int | None
 
 
-def by_tenant(connection: Connection) -> dict[UUID, Pending]:
+def sum_by_tenant(connection: Connection) -> dict[UUID, PendingTokens]:
     """Every tenant that has open work or a limit of its own. Takes about half a second a million open shards."""
     cursor = database.cursor(connection)
     cursor.execute(_BY_TENANT)
-    return {tenant: Pending(tokens, limit) for tenant, tokens, limit in cursor.fetchall()}
+    return {tenant: PendingTokens(tokens, limit) for tenant, tokens, limit in cursor.fetchall()}
 
 
-def require_room(connection: Connection, tenant_id: UUID, most: int) -> None:
+def check_open_job_limit(connection: Connection, tenant_id: UUID, most: int) -> None:
     """Raises ``TooBusy`` if the tenant has so many open jobs."""
     found = database.cursor(connection).execute(_N_OPEN, {"tenant": tenant_id, "most": most}).fetchone()
     if found and found[0] >= most:

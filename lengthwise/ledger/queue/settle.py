@@ -8,13 +8,13 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary, ending
+from lengthwise.ledger import binary_copy, job_end
 from lengthwise.ledger.queue import lease
 from lengthwise.ledger.webhooks import event, push
 from lengthwise.states import JobState, ResultStatus
 
 
-class Result(NamedTuple):
+class ItemResult(NamedTuple):
     index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody misses here
     status: ResultStatus
     #: The NDJSON line that the caller downloads, newline included.
@@ -26,7 +26,7 @@ class Settlement:
     """One finished shard: a result for each of its items, and what it cost."""
 
     shard_id: int
-    results: Sequence[Result]
+    results: Sequence[ItemResult]
     #: Tokens generated, input tokens computed with padding, and the shard's share of engine batches.
     n_output: int
     n_padded: int
@@ -52,14 +52,14 @@ class Settlement:
 
 
 @dataclass(frozen=True, slots=True)
-class Settled:
+class SettledShards:
     #: Shards whose results were written; the others' leases were lost and nothing was written for them.
     shard_ids: frozenset[int]
     #: Whether a webhook became due.
     delivery_due: bool
 
 
-def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> Settled:
+def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> SettledShards:
     """Fences the shards, then writes their results; a job whose last shard this was ends in the same transaction."""
     cursor = database.cursor(connection)
     cursor.execute(
@@ -80,20 +80,20 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     )
     fenced = cursor.fetchall()
     if not fenced:
-        return Settled(frozenset(), False)
+        return SettledShards(frozenset(), False)
     job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
     rows = (
         (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
     )
-    binary.copy(cursor, binary.COPY_RESULTS, binary.results(rows))
+    binary_copy.copy(cursor, binary_copy.COPY_RESULTS, binary_copy.result_blocks(rows))
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
-        push.note(connection, followed)
-    due = complete(connection, set(job_of.values()))
-    return Settled(frozenset(job_of), due or bool(followed))
+        push.note_settled(connection, followed)
+    due = complete_jobs(connection, set(job_of.values()))
+    return SettledShards(frozenset(job_of), due or bool(followed))
 
 
-def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
+def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     """Ends those of the jobs that have no open shard left. Returns whether a webhook became due.
 
     A job with a shard still waiting is certainly not at its end. One whose open shards are all leased may be: its row
@@ -105,7 +105,7 @@ def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     if not locked:
         return False
     cursor.execute(_COMPLETE, {"jobs": locked, "state": JobState.COMPLETED})
-    return event.announce(connection, [row[0] for row in cursor.fetchall()])
+    return event.announce_end(connection, [row[0] for row in cursor.fetchall()])
 
 
 # Shards are locked in order of id, as everywhere. Who comes behind a lost lease gets no row here, and writes none.
@@ -134,5 +134,5 @@ _COMPLETE = f"""
 UPDATE jobs SET state = %(state)s, finished_at = clock_timestamp()
 WHERE id = ANY(%(jobs)s) AND state = 'open'
   AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))
-RETURNING id, {ending.TOLD}
+RETURNING id, {job_end.NOTIFY}
 """  # noqa: S608

@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from lengthwise import database
 
 
-def end_frozen(connection: Connection, *, seconds: float) -> int:
+def end_frozen_sessions(connection: Connection, *, seconds: float) -> int:
     """Ends sessions whose transaction has waited for its client this long: a process that is frozen, or a machine that
     is gone, would otherwise keep its locks, and what it locked is passed over by all others. Returns how many.
     """
@@ -27,7 +27,7 @@ def expire_leases(connection: Connection, *, max_deaths: int) -> int:
     return cursor.rowcount
 
 
-def finished_jobs(connection: Connection) -> list[UUID]:
+def find_finished_jobs(connection: Connection) -> list[UUID]:
     """Open jobs without an open shard: their last two shards were settled in the same instant."""
     cursor = database.cursor(connection)
     cursor.execute(_FINISHED_JOBS)
@@ -43,14 +43,14 @@ class WaitingPool(NamedTuple):
     is_suspect: bool
 
 
-def waiting_pools(connection: Connection) -> list[WaitingPool]:
+def find_waiting_pools(connection: Connection) -> list[WaitingPool]:
     """By name."""
     cursor = database.cursor(connection)
     cursor.execute(_WAITING_POOLS)
     return [WaitingPool(*row) for row in cursor.fetchall()]
 
 
-def deliveries_due(connection: Connection) -> bool:
+def has_due_deliveries(connection: Connection) -> bool:
     """Whether a webhook is due, or results wait to be made into one."""
     cursor = database.cursor(connection)
     cursor.execute(_DELIVERIES_DUE)

@@ -9,10 +9,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger.queue import turn
+from lengthwise.ledger.queue import fair_queue
 
 
-def raise_urgent(connection: Connection) -> int:
+def raise_priorities(connection: Connection) -> int:
     """Moves the open shards of jobs whose time runs out, a few jobs at a time. Returns how many jobs it moved."""
     cursor = database.cursor(connection)
     cursor.execute(_DUE)
@@ -25,13 +25,13 @@ def raise_urgent(connection: Connection) -> int:
 def _move(connection: Connection, job_id: UUID, tenant_id: UUID, priority: int) -> None:
     cursor = database.cursor(connection)
     cursor.execute(_POOLS, {"job": job_id})
-    queues = [turn.Queue(pool, priority, tenant_id) for (pool,) in cursor.fetchall()]
-    turns = [turn.take(connection, queue) for queue in queues]  # before any shard is locked
+    queues = [fair_queue.TenantQueue(pool, priority, tenant_id) for (pool,) in cursor.fetchall()]
+    turns = [fair_queue.lock_start(connection, queue) for queue in queues]  # before any shard is locked
     cursor.execute(_LOCK, {"job": job_id})
     for queue, (start, weight) in zip(queues, turns, strict=True):
         where = {"job": job_id, "pool": queue.pool, "priority": priority, "start": start, "weight": weight}
         cursor.execute(_MOVE, where)
-        turn.set_last_finish(cursor, queue, start + sum(row[0] for row in cursor.fetchall()) / weight)
+        fair_queue.set_last_finish(cursor, queue, start + sum(row[0] for row in cursor.fetchall()) / weight)
     cursor.execute(_SET_URGENCY, {"job": job_id, "priority": priority})
 
 

@@ -12,12 +12,12 @@ from psycopg.rows import class_row
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger.webhooks import secret
+from lengthwise.ledger.webhooks import sealed_secret
 from lengthwise.states import DeliveryState
 
 
 @dataclass(frozen=True, slots=True)
-class Due:
+class DueDelivery:
     """A delivery that one process holds until ``next_attempt_at``."""
 
     id: UUID
@@ -38,16 +38,18 @@ class Due:
     def keys(self) -> tuple[list[str], list[str]]:
         """The secrets and the ed25519 keys that sign it. Raises ``ConfigurationError`` if a master key is missing."""
         if self.endpoint_id is None:
-            return [secret.of_job(self.job_id, stored) for stored in self.secrets if stored and self.job_id], []
+            return [
+                sealed_secret.unseal_for_job(self.job_id, stored) for stored in self.secrets if stored and self.job_id
+            ], []
         owner = self.endpoint_id
         return (
-            [secret.of_endpoint(owner, "secret", stored) for stored in self.secrets if stored],
-            [secret.of_endpoint(owner, "signing_key", stored) for stored in self.signing_keys if stored],
+            [sealed_secret.unseal_for_endpoint(owner, "secret", stored) for stored in self.secrets if stored],
+            [sealed_secret.unseal_for_endpoint(owner, "signing_key", stored) for stored in self.signing_keys if stored],
         )
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class DeliveryAttempt:
     """One POST and its outcome; ``response`` is the answer's beginning."""
 
     started_at: datetime
@@ -59,14 +61,14 @@ class Attempt:
 
 def claim_due(
     connection: Connection, token: UUID, *, limit: int, lane_limit: int, hold_seconds: float
-) -> tuple[list[Due], bool]:
+) -> tuple[list[DueDelivery], bool]:
     """Takes deliveries that are due, of each lane as many as leave ``lane_limit`` attempts running there, or one where
     the endpoint is failing. One whose holder died becomes due again after ``hold_seconds``.
 
     Returns them, and whether more may be due now. Two processes that claim at the same instant may each count without
     the other: a lane has its limit for every one of them then.
     """
-    cursor = database.cursor(connection, rows=class_row(Due))
+    cursor = database.cursor(connection, rows=class_row(DueDelivery))
     cursor.execute(_CLAIM_DUE, {"token": token, "limit": limit, "lane_limit": lane_limit, "hold": hold_seconds})
     found = cursor.fetchall()
     if unwanted := [due.id for due in found if not due.is_wanted]:
@@ -77,9 +79,9 @@ def claim_due(
 
 def record(
     connection: Connection,
-    due: Due,
+    due: DueDelivery,
     token: UUID,
-    attempt: Attempt,
+    attempt: DeliveryAttempt,
     state: DeliveryState,
     next_seconds: float | None,
     failing_seconds: float,
@@ -115,7 +117,7 @@ def record(
     return True
 
 
-def _note_failure(connection: Connection, endpoint_id: UUID, attempt: Attempt, failing_seconds: float) -> None:
+def _note_failure(connection: Connection, endpoint_id: UUID, attempt: DeliveryAttempt, failing_seconds: float) -> None:
     cursor = database.cursor(connection)
     cursor.execute(_NOTE_FAILURE, {"endpoint": endpoint_id})
     is_gone = attempt.status == 410

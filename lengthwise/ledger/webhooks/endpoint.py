@@ -12,14 +12,14 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
-from lengthwise.ledger.webhooks import event, outbox, secret
+from lengthwise.ledger.webhooks import delivery_log, event, sealed_secret
 from lengthwise.ledger.webhooks.delivery import SHELVE_ALL
-from lengthwise.webhooks.secret import new_secret, new_signing_key, public_key_of
+from lengthwise.webhooks.secret import derive_public_key, new_secret, new_signing_key
 from lengthwise.webhooks.subscription import TEST
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoint:
+class EndpointRow:
     """One without its secrets."""
 
     id: UUID
@@ -37,7 +37,7 @@ class Endpoint:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class EndpointValues:
     """What a caller decides about an endpoint."""
 
     url: str
@@ -48,8 +48,8 @@ class Wanted:
 
 
 def create(
-    connection: Connection, tenant_id: UUID, wanted: Wanted, given_secret: str | None, *, limit: int
-) -> tuple[Endpoint, str]:
+    connection: Connection, tenant_id: UUID, wanted: EndpointValues, given_secret: str | None, *, limit: int
+) -> tuple[EndpointRow, str]:
     """A new endpoint and its secret, which is readable only here. Raises ``Conflict`` beyond ``limit`` of a tenant."""
     cursor = database.cursor(connection)
     cursor.execute(_LOCK_TENANT, {"tenant": tenant_id})
@@ -58,10 +58,10 @@ def create(
         raise Conflict(f"there may be at most {limit} webhook endpoints")
     endpoint_id, made = uuid4(), given_secret or new_secret()
     cursor.execute(_INSERT, {"id": endpoint_id, "tenant": tenant_id, **_columns(wanted), **_sealed(endpoint_id, made)})
-    return one(connection, endpoint_id, tenant_id), made
+    return find(connection, endpoint_id, tenant_id), made
 
 
-def _columns(wanted: Wanted) -> dict[str, Any]:
+def _columns(wanted: EndpointValues) -> dict[str, Any]:
     names = ("url", "events", "description", "filter", "is_enabled")
     return {name: getattr(wanted, name) for name in names}
 
@@ -70,13 +70,13 @@ def _sealed(endpoint_id: UUID, made: str) -> dict[str, str]:
     """The secret and a new ed25519 key as they are stored, and the key's public half."""
     signing_key = new_signing_key()
     return {
-        "secret": secret.sealed_of_endpoint(endpoint_id, "secret", made),
-        "signing_key": secret.sealed_of_endpoint(endpoint_id, "signing_key", signing_key),
-        "public_key": public_key_of(signing_key),
+        "secret": sealed_secret.seal_for_endpoint(endpoint_id, "secret", made),
+        "signing_key": sealed_secret.seal_for_endpoint(endpoint_id, "signing_key", signing_key),
+        "public_key": derive_public_key(signing_key),
     }
 
 
-def one(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> Endpoint:
+def find(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> EndpointRow:
     """Raises ``NotFound``."""
     found = _read(connection, _ONE, {"id": endpoint_id, "tenant": tenant_id})
     if not found:
@@ -84,32 +84,34 @@ def one(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> Endpoint:
     return found[0]
 
 
-def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[Endpoint]:
+def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[EndpointRow]:
     """A tenant's endpoints, newest first, those created before the endpoint ``after``."""
     return _read(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
-def _read(connection: Connection, where: str, params: Mapping[str, Any]) -> list[Endpoint]:
-    cursor = database.cursor(connection, rows=class_row(Endpoint))
+def _read(connection: Connection, where: str, params: Mapping[str, Any]) -> list[EndpointRow]:
+    cursor = database.cursor(connection, rows=class_row(EndpointRow))
     return cursor.execute(_SELECT.format(where=where).encode(), params).fetchall()
 
 
-def change(connection: Connection, endpoint_id: UUID, tenant_id: UUID, changes: Mapping[str, Any]) -> Endpoint:
-    """Sets fields of ``Wanted``. One that is disabled keeps what waited as failed; one that is enabled begins afresh.
+def change(connection: Connection, endpoint_id: UUID, tenant_id: UUID, changes: Mapping[str, Any]) -> EndpointRow:
+    """Sets fields of ``EndpointValues``.
+
+    If it is disabled, its pending deliveries become failed. If it is enabled, its record of failures begins anew.
 
     Raises ``NotFound``.
     """
-    found = one(connection, endpoint_id, tenant_id)
+    found = find(connection, endpoint_id, tenant_id)
     kept = {name: value for name, value in _columns_of(found).items() if name not in changes}
     cursor = database.cursor(connection)
     cursor.execute(_CHANGE, {"id": endpoint_id, **kept, **changes})
     if changes.get("is_enabled") is False:
         cursor.execute(SHELVE_ALL, {"endpoint": endpoint_id})
-    return one(connection, endpoint_id, tenant_id)
+    return find(connection, endpoint_id, tenant_id)
 
 
-def _columns_of(found: Endpoint) -> dict[str, Any]:
-    return _columns(Wanted(found.url, found.events, found.description, found.filter, found.is_enabled))
+def _columns_of(found: EndpointRow) -> dict[str, Any]:
+    return _columns(EndpointValues(found.url, found.events, found.description, found.filter, found.is_enabled))
 
 
 def delete(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> None:
@@ -123,16 +125,16 @@ def delete(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> None:
 
 def rotate(
     connection: Connection, endpoint_id: UUID, tenant_id: UUID, given_secret: str | None, *, overlap_seconds: float
-) -> tuple[Endpoint, str]:
+) -> tuple[EndpointRow, str]:
     """New secrets, the old ones signing beside them for ``overlap_seconds``; those of an earlier rotation go at once.
 
     Returns the endpoint and its new secret. Raises ``NotFound``.
     """
-    one(connection, endpoint_id, tenant_id)
+    find(connection, endpoint_id, tenant_id)
     made = given_secret or new_secret()
     given = {"id": endpoint_id, "overlap": overlap_seconds, **_sealed(endpoint_id, made)}
     database.cursor(connection).execute(_ROTATE, given)
-    return one(connection, endpoint_id, tenant_id), made
+    return find(connection, endpoint_id, tenant_id), made
 
 
 def send_test(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> UUID:
@@ -140,10 +142,10 @@ def send_test(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> UUI
 
     Raises ``NotFound``, and ``Conflict`` while it is disabled.
     """
-    found = one(connection, endpoint_id, tenant_id)
-    outbox.require_enabled(connection, endpoint_id)
+    found = find(connection, endpoint_id, tenant_id)
+    delivery_log.require_enabled(connection, endpoint_id)
     delivery_id = uuid4()
-    to = event.Receiver(None, found.id, found.id, found.url)
+    to = event.EventReceiver(None, found.id, found.id, found.url)
     event.write(connection, to, delivery_id, TEST, to_json({"id": str(found.id)}))
     return delivery_id
 

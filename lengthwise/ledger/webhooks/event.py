@@ -17,14 +17,14 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.kinds import openai
-from lengthwise.ledger import read
-from lengthwise.ledger.read import JobFigures
+from lengthwise.ledger import job_figures
+from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.states import DeliveryState
 from lengthwise.webhooks.subscription import includes
 
 
 @dataclass(frozen=True, slots=True)
-class Receiver:
+class EventReceiver:
     """Where an event goes: a job's own webhook, or an endpoint. One that is disabled is kept what it misses."""
 
     job_id: UUID | None
@@ -36,17 +36,17 @@ class Receiver:
 
 
 #: A receiver and the events that it wants; None for all.
-_Wanting = tuple[Receiver, list[str] | None]
+_Wanting = tuple[EventReceiver, list[str] | None]
 
 
-def described(job: JobFigures) -> tuple[str, dict[str, Any]]:
+def describe_end(job: JobFigures) -> tuple[str, dict[str, Any]]:
     """The name and the data of the event of a job's end: ours, or OpenAI's if the job is a batch of theirs."""
     if job.kind in openai.BY_NAME:
         return f"batch.{job.state}", {"id": openai.batch_name(job.id)}
     return f"job.{job.state}", {"id": str(job.id), "kind": job.kind, "state": job.state, "counts": job.counts}
 
 
-def announce(connection: Connection, job_ids: Sequence[UUID]) -> bool:
+def announce_end(connection: Connection, job_ids: Sequence[UUID]) -> bool:
     """Writes deliveries of the end of these jobs, for each one's own webhook and the endpoints that want it.
 
     Returns whether there was one that is due.
@@ -57,7 +57,7 @@ def announce(connection: Connection, job_ids: Sequence[UUID]) -> bool:
         found.setdefault(to.job_id, []).append((to, events))
     is_due = False
     for job_id, receivers in found.items():
-        is_due |= _tell(connection, receivers, *described(read.figures(connection, job_id)))
+        is_due |= _tell(connection, receivers, *describe_end(job_figures.read(connection, job_id)))
     return is_due
 
 
@@ -66,11 +66,11 @@ def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUI
     cursor = database.cursor(connection)
     cursor.execute(_ENDPOINTS, {"tenant": tenant_id})
     receivers: list[_Wanting] = [
-        (Receiver(batch_id, endpoint_id, endpoint_id, url, is_enabled), events)
+        (EventReceiver(batch_id, endpoint_id, endpoint_id, url, is_enabled), events)
         for endpoint_id, url, is_enabled, events in cursor.fetchall()
     ]
     if url is not None:
-        receivers.append((Receiver(batch_id, None, lane_of(tenant_id, url), url), None))
+        receivers.append((EventReceiver(batch_id, None, lane_for(tenant_id, url), url), None))
     return _tell(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
 
 
@@ -85,7 +85,7 @@ def _tell(connection: Connection, receivers: Sequence[_Wanting], name: str, data
     return is_due
 
 
-def write(connection: Connection, to: Receiver, delivery_id: UUID, name: str, data: bytes) -> None:
+def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: str, data: bytes) -> None:
     """One event for one receiver; ``data`` is JSON."""
     made_at = int(datetime.now(UTC).timestamp())
     head = b'{"id":"evt_%b","object":"event","created_at":%d,"type":%b,"data":%b}'
@@ -104,7 +104,7 @@ def write(connection: Connection, to: Receiver, delivery_id: UUID, name: str, da
     )
 
 
-def lane_of(tenant_id: UUID, url: str) -> UUID:
+def lane_for(tenant_id: UUID, url: str) -> UUID:
     """The lane of a job's own webhook: one for each tenant and host, so that a slow host is in the way of itself."""
     scheme, _, rest = url.partition("://")
     host = re.split("[/?]", rest, maxsplit=1)[0]
@@ -115,7 +115,7 @@ def _receivers(connection: Connection, job_ids: Sequence[UUID]) -> list[_Wanting
     cursor = database.cursor(connection)
     cursor.execute(_RECEIVERS, {"jobs": list(job_ids)})
     return [
-        (Receiver(job_id, endpoint_id, endpoint_id or lane_of(tenant_id, url), url, is_enabled), events)
+        (EventReceiver(job_id, endpoint_id, endpoint_id or lane_for(tenant_id, url), url, is_enabled), events)
         for job_id, tenant_id, endpoint_id, url, is_enabled, events in cursor.fetchall()
     ]
 

@@ -31,7 +31,7 @@ WHERE tenant_id = %(tenant)s AND is_enabled AND events && ARRAY['job.results', '
 Note = tuple[UUID, int, int]
 
 
-def note(connection: Connection, settled: Sequence[Note]) -> None:
+def note_settled(connection: Connection, settled: Sequence[Note]) -> None:
     """Notes shards whose results were written: each a job, and the items lo ≤ pos < hi."""
     jobs, los, his = map(list, zip(*settled, strict=True))
     database.cursor(connection).execute(_NOTE, {"jobs": jobs, "los": los, "his": his})
@@ -115,7 +115,7 @@ def _close(connection: Connection, follower: _Follower) -> None:
         follower.kind.encode(),
         b",".join(follower.lines),
     )
-    to = event.Receiver(follower.job_id, follower.id, follower.id, follower.url, follower.is_enabled)
+    to = event.EventReceiver(follower.job_id, follower.id, follower.id, follower.url, follower.is_enabled)
     event.write(connection, to, uuid4(), RESULTS, data)
     follower.lines, follower.n_bytes = [], 0
 

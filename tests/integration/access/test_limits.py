@@ -97,7 +97,7 @@ def test_the_settings_limit_is_for_tenants_that_have_none_and_not_for_the_instal
 def test_many_at_once_take_no_more_than_there_is(installed: Settings) -> None:
     def take(_: int) -> bool:
         with database.engine().begin() as connection:
-            return rate.take(connection, DEFAULT, 10).is_allowed
+            return rate.take_request(connection, DEFAULT, 10).is_allowed
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(take, range(40))) == 10
@@ -106,11 +106,11 @@ def test_many_at_once_take_no_more_than_there_is(installed: Settings) -> None:
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 100_000])
 def test_what_is_left_counts_down_to_nothing(installed: Settings, per_minute: int) -> None:
     with database.engine().begin() as connection:
-        taken = rate.take(connection, DEFAULT, per_minute)
+        taken = rate.take_request(connection, DEFAULT, per_minute)
         assert (taken.is_allowed, taken.left) == (True, per_minute - 1)
         assert 0 < taken.full_in <= 60 / per_minute
         connection.exec_driver_sql("UPDATE rates SET full_at = now() + interval '1 minute'")
-        refused = rate.take(connection, DEFAULT, per_minute)
+        refused = rate.take_request(connection, DEFAULT, per_minute)
         # A statement is as long ago as it is: so much of the bucket has filled meanwhile.
         assert refused.is_allowed is (refused.full_in < 60 and per_minute == 100_000)
 

@@ -124,14 +124,14 @@ def test_the_figures_are_measured_at_most_once_a_second_and_a_twentieth_of_the_t
     small: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times: list[float] = []
-    real_sums = pending.by_tenant
+    real_sums = pending.sum_by_tenant
 
     def slow(connection: Any) -> Any:
         times.append(time.monotonic())
         time.sleep(0.1)
         return real_sums(connection)
 
-    monkeypatch.setattr(pending, "by_tenant", slow)
+    monkeypatch.setattr(pending, "sum_by_tenant", slow)
     for _ in range(20):
         post(small, 1)
     assert len(times) == 1
@@ -145,14 +145,14 @@ def test_while_one_measures_the_others_go_by_the_last_figures(
     assert post(small, 1).status_code == 202
     measure_again(small)
     began, go_on = Event(), Event()
-    real_sums = pending.by_tenant
+    real_sums = pending.sum_by_tenant
 
     def held(connection: Any) -> Any:
         began.set()
         assert go_on.wait(30)
         return real_sums(connection)
 
-    monkeypatch.setattr(pending, "by_tenant", held)
+    monkeypatch.setattr(pending, "sum_by_tenant", held)
     measuring = Thread(target=backlog(small).measure)
     measuring.start()
     assert began.wait(30)
@@ -205,5 +205,5 @@ def test_sums_are_those_of_open_shards(client: TestClient, run_worker: RunWorker
     cancelled = submit(client, ["x" * 40])
     client.post(cancelled["links"]["cancel"])
     with database.engine().begin() as connection:
-        sums = pending.by_tenant(connection)
+        sums = pending.sum_by_tenant(connection)
     assert {each.tokens for each in sums.values()} == {20}

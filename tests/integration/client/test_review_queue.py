@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 
 from examples.review_queue import ReviewQueue, register, server
 from lengthwise import database
-from lengthwise.ledger.queue.settle import Result, Settlement, settle
+from lengthwise.ledger.queue.settle import ItemResult, Settlement, settle
 from lengthwise.states import ResultStatus
 from tests import ledger
 from tests.integration.webhooks.hooks import PATH, deliveries
@@ -48,7 +48,7 @@ def settle_comments(count: int) -> None:
         for item in (item for item in claimed.items if item.shard_id == shard):
             output = {"flagged": item.index % 3 == 0, "scores": {"spam": 0.5}}
             line: dict[str, Any] = {"index": item.index, "id": f"c-{item.index}", "status": "succeeded"}
-            results.append(Result(item.index, ResultStatus.SUCCEEDED, to_json(line | {"output": output}) + b"\n"))
+            results.append(ItemResult(item.index, ResultStatus.SUCCEEDED, to_json(line | {"output": output}) + b"\n"))
         with database.engine().begin() as connection:
             settle(connection, claimed.token, [Settlement(shard, results, 1, 1, 1.0)])
 

@@ -15,7 +15,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.queue import lease as leases
 from lengthwise.ledger.queue import settle as real
-from lengthwise.ledger.queue.settle import Settled
+from lengthwise.ledger.queue.settle import SettledShards
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
@@ -162,7 +162,7 @@ def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) 
 def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: Give) -> None:
     spec = loaded.spec("echo")
     assert spec is not None
-    marks = frozenset(tokenizer.of(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
+    marks = frozenset(tokenizer.load(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
     give(partial(fakes.ForgetfulEngine, marks=marks))
     job = submit(["abc {name} def", "plain"], kind="translate", params={"source": "en", "target": "de"})
     task.generate(POOL)
@@ -302,7 +302,7 @@ def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     refused: list[int] = []
 
-    def settle(connection: Connection, *args: Any) -> Settled:
+    def settle(connection: Connection, *args: Any) -> SettledShards:
         if len(refused) < 2:
             refused.append(1)
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))

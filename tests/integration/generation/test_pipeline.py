@@ -98,7 +98,7 @@ def test_a_claim_that_somebody_waits_for_is_a_batch_and_no_more() -> None:
     submit(["urgent"], priority=Priority.INTERACTIVE)
     for _ in range(10):
         submit(["later"] * 20)
-    claimed = must_take(tokens=10_000, items=256, thin=64)
+    claimed = must_take(tokens=10_000, items=256, batch_items=64)
     assert len(claimed.items) == 61
 
 

@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 from api.access import tenant
 from lengthwise import database
 from lengthwise.errors import NotFound
-from lengthwise.ledger import read
+from lengthwise.ledger import job_figures
 from lengthwise.ledger.jobs import cancel
 from tests.integration.conftest import RunWorker, look, submit
 from worker.upkeep.sweep import sweep
@@ -108,10 +108,10 @@ def test_another_tenants_job_is_not_there(client: TestClient) -> None:
     job = submit(client, ["abc"])
     stranger = uuid4()
     with database.engine().begin() as connection:
-        assert read.figures(connection, UUID(job["id"]), tenant.DEFAULT).n_items == 1
-        assert read.page(connection, stranger, None, 10) == []
-        assert read.page(connection, stranger, UUID(job["id"]), 10) == []
-        for act in (read.figures, cancel.cancel, cancel.delete):
+        assert job_figures.read(connection, UUID(job["id"]), tenant.DEFAULT).n_items == 1
+        assert job_figures.page(connection, stranger, None, 10) == []
+        assert job_figures.page(connection, stranger, UUID(job["id"]), 10) == []
+        for act in (job_figures.read, cancel.cancel, cancel.delete):
             with pytest.raises(NotFound):
                 act(connection, UUID(job["id"]), stranger)
     client.app.dependency_overrides[tenant.current] = lambda: stranger  # type: ignore[attr-defined]

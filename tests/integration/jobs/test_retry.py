@@ -11,9 +11,9 @@ from starlette.testclient import TestClient
 
 from api.access import tenant
 from lengthwise import database
-from lengthwise.ledger.jobs.retry import failed as failed_of
-from lengthwise.ledger.jobs.retry import payloads
-from lengthwise.ledger.webhooks import secret as sealed_secret
+from lengthwise.ledger.jobs.retry import lock_failed_job as failed_of
+from lengthwise.ledger.jobs.retry import read_failed_payloads
+from lengthwise.ledger.webhooks import sealed_secret
 from tests import ledger
 from tests.integration.conftest import RunWorker, look, submit
 from tests.ledger import sql
@@ -75,7 +75,7 @@ def test_the_failed_items_and_no_others_run_again_in_their_order(client: TestCli
     assert look(client, made["id"])["counts"]["succeeded"] == 3
     assert look(client, job["id"]) == before, "an ended job never changes"
     [(stored,)] = sql("SELECT webhook_secret FROM jobs WHERE id = :job", job=UUID(made["id"]))
-    assert sealed_secret.of_job(UUID(made["id"]), stored) == hook["secret"]
+    assert sealed_secret.unseal_for_job(UUID(made["id"]), stored) == hook["secret"]
     assert ledger.n_deliveries(UUID(made["id"])) == 1
 
 
@@ -179,6 +179,6 @@ def test_a_job_that_is_deleted_while_it_is_retried_is_retried_whole(client: Test
         found = failed_of(connection, UUID(job["id"]), tenant.DEFAULT)
         assert client.delete(job["links"]["self"]).status_code == 204, "deleting does not wait"
         sweep()
-        assert len(list(payloads(connection, found))) == 2
+        assert len(list(read_failed_payloads(connection, found))) == 2
     sweep()
     assert sql("SELECT count(*) FROM items") == [(0,)]

@@ -24,7 +24,7 @@ def with_time_left(job: UUID, share: float) -> None:
 
 def raised() -> int:
     with database.engine().begin() as connection:
-        return urgency.raise_urgent(connection)
+        return urgency.raise_priorities(connection)
 
 
 def priorities(job: UUID) -> set[int]:

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from api.app import create_app
 from api.jobs import ending
 from lengthwise import database
-from lengthwise.ledger.ending import Listener
+from lengthwise.ledger.job_end import JobEndListener
 from lengthwise.settings import Settings
 from tests.caller import calling
 from tests.integration.conftest import RunWorker, look, submit
@@ -78,7 +78,7 @@ def test_a_watch_that_broke_is_begun_anew_by_who_waits_next(
         raise RuntimeError("nobody foresaw this")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Listener, "tenants_of_open", break_off)
+        patch.setattr(JobEndListener, "tenants_of_open", break_off)
         assert client.get(f"/v1/jobs/{open_job}", params={"wait": 0.2}).json()["state"] == "queued"
     began = time.monotonic()
     timer = in_a_moment(run_worker)

@@ -10,7 +10,7 @@ import pytest
 
 from lengthwise.child import Child, Program
 from lengthwise.errors import ConfigurationError
-from lengthwise.local.supervisor import Stopped, Supervisor
+from lengthwise.local.supervisor import StopRequested, Supervisor
 from tests.servers import processes_mentioning, wait_until
 
 Run = Callable[[str], Child]
@@ -61,7 +61,7 @@ def test_a_signal_ends_a_wait_for_something_that_is_not_ready(run: Run) -> None:
     child = run("sleep 60")
     with Supervisor(_ignore) as supervisor:
         os.kill(os.getpid(), signal.SIGINT)
-        with pytest.raises(Stopped):
+        with pytest.raises(StopRequested):
             supervisor.wait_ready(child, lambda: False)
         supervisor.stop([child], grace=5)
 

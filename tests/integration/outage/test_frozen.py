@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Connection, text
 
 from lengthwise import database
-from lengthwise.ledger import binary
+from lengthwise.ledger import binary_copy
 from lengthwise.ledger.queue import claim, sweep
 from tests.ledger import POOL, knobs, must_take, sql, submit, take
 from worker.upkeep.sweep import sweep as sweep_all
@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("installed", "redis_url")
 
 def claims(connection: Connection) -> None:
     """Takes shards, which nobody else sees as taken yet."""
-    limits = claim.Limits(tokens=10**9, items=10**6)
+    limits = claim.ClaimLimits(tokens=10**9, items=10**6)
     assert claim.claim(connection, POOL, uuid4(), limits, lease_seconds=60)
 
 
 def settles(connection: Connection) -> None:
     """Has locked what it settles, and is in the middle of sending it."""
     connection.execute(text("SELECT FROM shards FOR UPDATE"))
-    connection.connection.driver_connection.pgconn.exec_(binary.COPY_RESULTS.encode())  # type: ignore[union-attr]
+    connection.connection.driver_connection.pgconn.exec_(binary_copy.COPY_RESULTS.encode())  # type: ignore[union-attr]
 
 
 def ends_a_job(connection: Connection) -> None:
@@ -48,7 +48,7 @@ def test_what_a_frozen_process_locked_comes_back(step: Callable[[Connection], No
         time.sleep(0.3)
         assert take() is None, "it is passed over"
         with database.engine().begin() as connection:
-            assert sweep.end_frozen(connection, seconds=0.2) == 1
+            assert sweep.end_frozen_sessions(connection, seconds=0.2) == 1
         deadline = time.monotonic() + 10
         while (taken := take()) is None and time.monotonic() < deadline:
             time.sleep(0.02)
@@ -66,7 +66,7 @@ def test_who_works_or_rests_is_left_alone() -> None:
         working.connection.driver_connection.pgconn.send_query(b"SELECT pg_sleep(30)")  # type: ignore[union-attr]
         time.sleep(0.1)
         with database.engine().begin() as connection:
-            assert sweep.end_frozen(connection, seconds=0) == 0
+            assert sweep.end_frozen_sessions(connection, seconds=0) == 0
         resting.execute(text("SELECT 1"))
         working.invalidate()
 
@@ -76,7 +76,7 @@ def test_another_programs_sessions_are_left_alone(database_url: str) -> None:
     with engine.connect() as foreign:
         foreign.execute(text("SET application_name = 'psql'"))
         with database.engine().begin() as connection:
-            assert sweep.end_frozen(connection, seconds=0) == 0
+            assert sweep.end_frozen_sessions(connection, seconds=0) == 0
         foreign.execute(text("SELECT 1"))
     engine.dispose()
 

@@ -6,7 +6,7 @@ from uuid import uuid4
 import pytest
 
 from lengthwise import database
-from lengthwise.ledger import binary
+from lengthwise.ledger import binary_copy
 from lengthwise.settings import Settings
 from tests.ledger import sql
 
@@ -21,7 +21,7 @@ def test_rows_come_back_as_they_were_given(installed: Settings, n_rows: int) -> 
     with database.engine().begin() as connection:
         command = "COPY items (job_id, pos, index, n_tokens, payload) FROM STDIN (FORMAT BINARY)"
         with database.cursor(connection).copy(command) as copy:
-            for block in binary.items(job, rows):
+            for block in binary_copy.item_blocks(job, rows):
                 copy.write(block)
     found = sql("SELECT pos, index, n_tokens, payload FROM items WHERE job_id = :job ORDER BY pos", job=job)
     assert [(*row[:3], bytes(row[3])) for row in found] == rows

@@ -38,13 +38,13 @@ def test_bells_wait_for_a_worker_which_does_all_that_waits(tmp_path: Path) -> No
     texts = [f"text {number}" for number in range(500)]
     rung, silent = submit(texts), submit(["never rung"], pool="echo:other")
     assert queue.ring(queue.GENERATE, [POOL], times=3)
-    wait_until(lambda: queue.length(queue.GENERATE) == 3)
+    wait_until(lambda: queue.count_bells(queue.GENERATE) == 3)
     folder = tmp_path / "logs"
     folder.mkdir()
     with worker("generate", folder):
         wait_until(lambda: state(rung) == state(silent) == "completed")
         assert len(outputs(rung)) == 500
-        wait_until(lambda: queue.length(queue.GENERATE) == 0)
+        wait_until(lambda: queue.count_bells(queue.GENERATE) == 0)
         missed = submit(texts)
         sweep.sweep()
         wait_until(lambda: state(missed) == "completed")
@@ -55,7 +55,7 @@ def test_a_sweep_rings_no_more_while_enough_bells_wait() -> None:
     submit(["x"])
     for _ in range(queue.MAX_BELLS + 3):
         sweep.sweep()
-    wait_until(lambda: queue.length(queue.GENERATE) == queue.MAX_BELLS)
+    wait_until(lambda: queue.count_bells(queue.GENERATE) == queue.MAX_BELLS)
 
 
 def test_a_broker_that_is_away_has_no_bells_and_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,7 +64,7 @@ def test_a_broker_that_is_away_has_no_bells_and_hurts_nobody(monkeypatch: pytest
         settings.get.cache_clear()
         queue.forget()
         assert queue.ring(queue.GENERATE, [POOL]) is False
-        assert queue.length(queue.GENERATE) == 0
+        assert queue.count_bells(queue.GENERATE) == 0
     settings.get.cache_clear()
     queue.forget()
 

@@ -86,7 +86,7 @@ def test_what_another_worker_is_claiming_is_not_waited_for() -> None:
     submit(["x" * 10] * 20, shard_items=10)
     with database.engine().begin() as first, database.engine().begin() as second:
         mine, yours, nobodys = (
-            claims.claim(connection, POOL, uuid4(), claims.Limits(tokens=1, items=10), lease_seconds=60)
+            claims.claim(connection, POOL, uuid4(), claims.ClaimLimits(tokens=1, items=10), lease_seconds=60)
             for connection in (first, second, second)
         )
         assert mine
@@ -196,20 +196,20 @@ def test_an_innocent_item_survives_the_deaths_of_others_beside_it() -> None:
 
 def test_a_batch_of_few_rows_is_filled_from_the_neighbouring_buckets_the_nearest_first() -> None:
     submit(["x" * 10] * 2 + ["x" * 14] * 3 + ["x" * 30] * 3, shard_items=1)
-    claimed = must_take(items=64, thin=4)
+    claimed = must_take(items=64, batch_items=4)
     assert [item.n_tokens for item in claimed.items] == [10, 10, 14, 14]
-    assert [item.n_tokens for item in must_take(items=64, thin=4).items] == [14, 30, 30, 30]
+    assert [item.n_tokens for item in must_take(items=64, batch_items=4).items] == [14, 30, 30, 30]
 
 
 def test_what_is_far_longer_fills_nobodys_batch() -> None:
     submit(["x" * 10] * 2 + ["x" * 100] * 3)
-    assert [len(claimed.items) for claimed in take_all(items=64, thin=4)] == [2, 3]
+    assert [len(claimed.items) for claimed in take_all(items=64, batch_items=4)] == [2, 3]
 
 
 def test_a_claim_is_topped_up_with_what_came_meanwhile() -> None:
     submit(["x" * 10] * 2)
-    limits = claims.Limits(tokens=4096, items=64, thin=64)
-    claimed = must_take(items=64, thin=64, tokens=4096)
+    limits = claims.ClaimLimits(tokens=4096, items=64, batch_items=64)
+    claimed = must_take(items=64, batch_items=64, tokens=4096)
     later = submit(["x" * 10] * 3)
     with database.engine().begin() as connection:
         topped = claims.top_up(connection, POOL, claimed, limits, lease_seconds=60)
@@ -226,7 +226,7 @@ def test_who_holds_something_else_passes_over_what_a_worker_died_over() -> None:
     must_take(items=4)
     die()
     with database.engine().begin() as connection:
-        limits = claims.Limits(tokens=10**6, items=100)
+        limits = claims.ClaimLimits(tokens=10**6, items=100)
         held = claims.claim(connection, POOL, uuid4(), limits, lease_seconds=60, with_suspects=False)
         assert held
         assert {shard.deaths for shard in held.shards.values()} == {1}

@@ -11,12 +11,12 @@ from pydantic_core import from_json
 
 from lengthwise import database
 from lengthwise.errors import Conflict
-from lengthwise.ledger import read
+from lengthwise.ledger import job_figures
 from lengthwise.ledger.jobs import cancel, retry
 from lengthwise.ledger.queue import sweep, urgency
 from lengthwise.ledger.queue.claim import Claim, claim_condemned
 from lengthwise.ledger.queue.lease import delay, heartbeat, release
-from lengthwise.ledger.queue.settle import complete, settle
+from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.states import ResultStatus
 from tests.ledger import DEFAULT, figures, line, put, settlements, sql, submit, take
 from worker.delivery.signing import new_secret
@@ -95,9 +95,9 @@ class Ledger(RuleBasedStateMachine):
         webhook = ("http://receiver.example/", new_secret()) if hook else None
         self.jobs[submit(texts, shard_items=per, webhook=webhook)] = Job(hook, texts)
 
-    @rule(items=st.integers(1, 8), thin=st.integers(0, 3))
-    def claim(self, items: int, thin: int) -> None:
-        claimed = take(items=items, thin=min(thin, items))
+    @rule(items=st.integers(1, 8), batch_items=st.integers(0, 3))
+    def claim(self, items: int, batch_items: int) -> None:
+        claimed = take(items=items, batch_items=min(batch_items, items))
         if claimed is None:
             assert sql("SELECT FROM shards WHERE state = 'ready' AND not_before <= now()") == []
             return
@@ -180,9 +180,9 @@ class Ledger(RuleBasedStateMachine):
             if lost:
                 settle(connection, token, settlements(lost, status=ResultStatus.FAILED))
         with database.engine().begin() as connection:
-            urgency.raise_urgent(connection)
-            assert sweep.finished_jobs(connection) == []
-            complete(connection, [])
+            urgency.raise_priorities(connection)
+            assert sweep.find_finished_jobs(connection) == []
+            complete_jobs(connection, [])
         for shard in overdue:
             shard.holder = None
             if len(shard.indexes) > 1:
@@ -204,9 +204,9 @@ class Ledger(RuleBasedStateMachine):
         with database.engine().begin() as connection:
             if job.state == "open" or not job.failed:
                 with pytest.raises(Conflict):
-                    retry.failed(connection, id_, DEFAULT)
+                    retry.lock_failed_job(connection, id_, DEFAULT)
                 return
-            again = list(retry.payloads(connection, retry.failed(connection, id_, DEFAULT)))
+            again = list(retry.read_failed_payloads(connection, retry.lock_failed_job(connection, id_, DEFAULT)))
         texts = [from_json(payload)["text"] for payload in again]
         assert texts == [job.texts[index] for index in sorted(job.failed)]
         self.submit_texts(texts, per=2, hook=False)
@@ -247,7 +247,9 @@ class Ledger(RuleBasedStateMachine):
             assert now.state == job.state
             assert (job.state == "open") == (now.counts["pending"] > 0)
             with database.engine().begin() as connection:
-                found = read.results(connection, id_, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items).rows
+                found = job_figures.results(
+                    connection, id_, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items
+                ).rows
             assert {row.index: row.line for row in found if row.line is not None} == job.results
             assert len(found) == len({row.index for row in found}) == now.n_items - now.counts["pending"]
 

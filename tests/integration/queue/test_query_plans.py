@@ -11,10 +11,10 @@ from psycopg.sql import SQL, Literal
 from sqlalchemy import text
 
 from lengthwise import database, settings
-from lengthwise.ledger import read
+from lengthwise.ledger import job_figures
 from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, idempotency, retention, retry
-from lengthwise.ledger.queue import claim, lease, pending, settle, sweep, turn, urgency
+from lengthwise.ledger.queue import claim, fair_queue, lease, pending, settle, sweep, urgency
 from tests import servers as real
 from tests.conftest import forget
 
@@ -250,24 +250,24 @@ def test_ending_a_job_reads_its_own_open_shards() -> None:
 
 
 def test_a_jobs_figures_read_its_own_shards() -> None:
-    nodes = explain(read._FIGURES.format(where=read._ONE), job=JOB, tenant=None)
+    nodes = explain(job_figures._FIGURES.format(where=job_figures._ONE), job=JOB, tenant=None)
     assert rows_read(nodes) <= 15_000 + N_JOBS
 
 
 def test_a_page_of_jobs_sums_up_no_more_than_its_own() -> None:
-    nodes = explain(read._FIGURES.format(where=read._PAGE), tenant=UUID(int=1), after=None, limit=2)
+    nodes = explain(job_figures._FIGURES.format(where=job_figures._PAGE), tenant=UUID(int=1), after=None, limit=2)
     assert rows_read(nodes) <= 2 * 15_000 + N_JOBS
 
 
 @pytest.mark.parametrize("after", [-1, 4_999])
 def test_a_page_of_results_reads_no_more_than_itself(after: int) -> None:
-    nodes = explain(read._RESULTS, job=JOB, after=after, start=0, end=10_000, limit=1_000)
+    nodes = explain(job_figures._RESULTS, job=JOB, after=after, start=0, end=10_000, limit=1_000)
     assert {"results_pkey", "shards_job_id_lo_key"} <= indexes(nodes)
     assert rows_read(nodes) <= 1_000 + 2_500
 
 
 def test_a_turn_in_the_queue_is_found_by_its_head() -> None:
-    nodes = explain(turn._FAIR_START, pool="echo:1", priority=1, tenant_id=UUID(int=1))
+    nodes = explain(fair_queue._FAIR_START, pool="echo:1", priority=1, tenant_id=UUID(int=1))
     assert "shards_head_idx" in indexes(nodes)
     assert rows_read(nodes) <= 3
 

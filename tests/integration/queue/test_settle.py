@@ -12,7 +12,7 @@ from lengthwise import database
 from lengthwise.ledger.queue import sweep
 from lengthwise.ledger.queue.claim import Claim
 from lengthwise.ledger.queue.lease import release
-from lengthwise.ledger.queue.settle import complete, settle
+from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.states import ResultStatus
 from tests.ledger import (
     counts,
@@ -152,8 +152,8 @@ def test_an_end_that_two_settlements_both_missed_is_made_good() -> None:
     sql("UPDATE jobs SET state = 'open', finished_at = NULL")
     sql("DELETE FROM deliveries")
     with database.engine().begin() as connection:
-        assert sweep.finished_jobs(connection) == [job]
-        assert complete(connection, [job])
+        assert sweep.find_finished_jobs(connection) == [job]
+        assert complete_jobs(connection, [job])
     assert (state(job), n_deliveries(job)) == ("completed", 1)
 
 

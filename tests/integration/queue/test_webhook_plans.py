@@ -10,7 +10,7 @@ from sqlalchemy import text
 from lengthwise import database
 from lengthwise.ledger.jobs import retention, submit
 from lengthwise.ledger.queue import sweep
-from lengthwise.ledger.webhooks import delivery, event, outbox, push, secret
+from lengthwise.ledger.webhooks import delivery, delivery_log, event, push, sealed_secret
 from tests import servers as real
 from tests.integration.queue.test_query_plans import explain, filled_with, indexes, mode, rows_read
 
@@ -108,18 +108,18 @@ def test_what_is_recorded_is_found_by_its_id() -> None:
 
 
 def test_an_endpoints_deliveries_are_read_a_page_at_a_time() -> None:
-    shown = outbox._SHOWN.format(where=outbox._OF_ENDPOINT)
+    shown = delivery_log._SHOWN.format(where=delivery_log._OF_ENDPOINT)
     nodes = explain(shown, endpoint=ENDPOINT, state=None, after=None, limit=20)
     assert "deliveries_endpoint_id_idx" in indexes(nodes)
     assert rows_read(nodes) <= 20 + 20
-    since = explain(outbox._REPLAY, endpoint=ENDPOINT, since=datetime.now(UTC), only_failed=False, limit=10_000)
+    since = explain(delivery_log._REPLAY, endpoint=ENDPOINT, since=datetime.now(UTC), only_failed=False, limit=10_000)
     assert "deliveries_endpoint_id_idx" in indexes(since)
     assert rows_read(since) <= 2
     assert "deliveries_endpoint_id_idx" in indexes(explain(delivery.SHELVE_ALL, endpoint=ENDPOINT))
 
 
 def test_secrets_that_are_not_under_the_first_key_are_found_by_their_index() -> None:
-    nodes = explain(secret._JOBS.format(table="jobs"), keys=["", "11111111"], limit=1000)
+    nodes = explain(sealed_secret._JOBS.format(table="jobs"), keys=["", "11111111"], limit=1000)
     assert "jobs_sealed_idx" in indexes(nodes)
     assert rows_read(nodes) <= 4
 

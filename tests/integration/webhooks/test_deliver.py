@@ -9,7 +9,7 @@ import pytest
 from standardwebhooks.webhooks import Webhook
 
 from lengthwise import database
-from lengthwise.ledger.webhooks import delivery, outbox
+from lengthwise.ledger.webhooks import delivery, delivery_log
 from lengthwise.states import DeliveryState
 from tests.integration.webhooks.hooks import Answers, make_due, status
 from tests.integration.webhooks.test_post import Receiver, answering
@@ -35,7 +35,7 @@ def ended(url: str) -> UUID:
 def of(job: UUID) -> dict[str, Any]:
     """The job's delivery with its attempts."""
     with database.engine().begin() as connection:
-        [found] = outbox.of_job(connection, job)
+        [found] = delivery_log.list_for_job(connection, job)
     return found
 
 
@@ -147,7 +147,7 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> 
         deliver()
     assert len(script.received) == 1
     [(started_at, seconds)] = sql("SELECT started_at, seconds FROM attempts")
-    late = delivery.Attempt(started_at, seconds, 500, None, "")
+    late = delivery.DeliveryAttempt(started_at, seconds, 500, None, "")
     with database.engine().begin() as connection:
         assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0, 1e9)
     assert (of(job)["state"], len(of(job)["attempts"])) == ("delivered", 1)

@@ -122,7 +122,7 @@ def test_the_openai_sdk_verifies_and_types_the_end_of_a_batch(
     job = UUID(submit(client, ["abc"])["id"])
     with database.engine().begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET state = 'completed', kind = 'chat.completions'")
-        assert event.announce(connection, [job])
+        assert event.announce_end(connection, [job])
     deliver()
     [(headers, body)] = script.received
     sdk = openai.OpenAI(api_key="unused", webhook_secret=endpoint["secret"])

@@ -8,8 +8,8 @@ from starlette.testclient import TestClient
 
 from lengthwise import database
 from lengthwise.errors import NotFound
+from lengthwise.ledger.webhooks import delivery_log
 from lengthwise.ledger.webhooks import endpoint as ledger
-from lengthwise.ledger.webhooks import outbox
 from tests.integration.api.test_bad_webhook import MALFORMED, PRIVATE, SECRETS
 from tests.integration.refusal import CANARY, Refusals, refusals
 from tests.integration.webhooks.hooks import PATH, register, shown
@@ -82,13 +82,13 @@ def test_another_tenants_endpoint_is_not_there(client: TestClient) -> None:
     sent = client.post(f"{PATH}/{made['id']}/test").json()
     mine, stranger = UUID(made["id"]), uuid4()
     acts: list[Any] = [
-        lambda connection: ledger.one(connection, mine, stranger),
+        lambda connection: ledger.find(connection, mine, stranger),
         lambda connection: ledger.change(connection, mine, stranger, {"is_enabled": False}),
         lambda connection: ledger.rotate(connection, mine, stranger, None, overlap_seconds=1),
         lambda connection: ledger.send_test(connection, mine, stranger),
         lambda connection: ledger.delete(connection, mine, stranger),
-        lambda connection: outbox.one(connection, UUID(sent["id"]), stranger),
-        lambda connection: outbox.resend(connection, UUID(sent["id"]), stranger),
+        lambda connection: delivery_log.find(connection, UUID(sent["id"]), stranger),
+        lambda connection: delivery_log.resend(connection, UUID(sent["id"]), stranger),
     ]
     with database.engine().begin() as connection:
         assert ledger.page(connection, stranger, None, 10) == []

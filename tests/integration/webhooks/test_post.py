@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
+from worker.delivery.http_attempt import post
 from worker.delivery.outcome import Outcome
-from worker.delivery.post import post
 from worker.delivery.signing import new_secret, sign
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -125,7 +125,7 @@ def test_a_signed_webhook_arrives_whole_and_verifies() -> None:
         headers = sign([secret], "evt_1", int(time.time()), BODY)
         outcome = post(receiver.url("/a%20b?c=d"), BODY, headers, allowed=LOOPBACK)
     assert outcome.delivered
-    assert (outcome.status, outcome.error, outcome.retry_after, outcome.response_head) == (204, None, None, "")
+    assert (outcome.status, outcome.error, outcome.retry_after, outcome.response_excerpt) == (204, None, None, "")
     [(line, received, body)] = requests
     assert line == b"POST /a%20b?c=d HTTP/1.1"
     assert received["host"] == f"127.0.0.1:{receiver.port}"
@@ -138,7 +138,7 @@ def test_the_answers_status_and_first_words_are_kept() -> None:
     with Receiver(answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 6\r\n\r\nbad\x00\xff!")) as receiver:
         outcome = attempt(receiver.url())
     assert (outcome.status, outcome.error, outcome.delivered) == (500, None, False)
-    assert outcome.response_head == "bad\ufffd\ufffd!"
+    assert outcome.response_excerpt == "bad\ufffd\ufffd!"
 
 
 def test_a_410_is_gone() -> None:
@@ -249,14 +249,14 @@ def test_a_body_that_drips_after_a_200_is_a_delivery_and_does_not_hold_the_attem
     with Receiver(endless(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nok", b".", pause=0.02)) as receiver:
         outcome = attempt(receiver.url(), timeout=10 * GENEROUS_SECONDS)
     assert outcome.delivered
-    assert outcome.response_head.startswith("ok")
+    assert outcome.response_excerpt.startswith("ok")
 
 
 def test_a_body_without_an_end_is_cut_off_after_its_first_words() -> None:
     with Receiver(endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536)) as receiver:
         outcome = attempt(receiver.url())
     assert outcome.delivered
-    assert outcome.response_head == "x" * 512
+    assert outcome.response_excerpt == "x" * 512
 
 
 def test_a_body_of_ten_megabytes_is_not_read_whole() -> None:
@@ -264,7 +264,7 @@ def test_a_body_of_ten_megabytes_is_not_read_whole() -> None:
     answer = b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%b" % (size, b"x" * size)
     with Receiver(answering(answer)) as receiver:
         outcome = attempt(receiver.url())
-    assert (outcome.status, outcome.error, len(outcome.response_head)) == (500, None, 512)
+    assert (outcome.status, outcome.error, len(outcome.response_excerpt)) == (500, None, 512)
 
 
 def test_a_broken_body_after_a_200_is_a_delivery() -> None:

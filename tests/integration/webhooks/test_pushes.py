@@ -10,7 +10,7 @@ from pydantic_core import to_json
 from starlette.testclient import TestClient
 
 from lengthwise import database
-from lengthwise.ledger.queue.settle import Result, Settlement, settle
+from lengthwise.ledger.queue.settle import ItemResult, Settlement, settle
 from lengthwise.ledger.webhooks import push
 from lengthwise.states import ResultStatus
 from tests import ledger
@@ -48,7 +48,7 @@ def settle_all(padding: int = 0) -> None:
             results = []
             for item in (item for item in claimed.items if item.shard_id == shard):
                 line = {"index": item.index, "status": "succeeded", "output": {"x": "y" * padding, "n": item.index}}
-                results.append(Result(item.index, ResultStatus.SUCCEEDED, to_json(line) + b"\n"))
+                results.append(ItemResult(item.index, ResultStatus.SUCCEEDED, to_json(line) + b"\n"))
             settlements.append(Settlement(shard, results, 1, 1, 1.0))
         with database.engine().begin() as connection:
             assert settle(connection, claimed.token, settlements).shard_ids

@@ -9,7 +9,7 @@ from standardwebhooks.webhooks import Webhook
 from starlette.testclient import TestClient
 
 from lengthwise import database, sealing
-from lengthwise.ledger.webhooks import secret
+from lengthwise.ledger.webhooks import sealed_secret
 from tests.integration.conftest import RunWorker, submit
 from tests.integration.webhooks.hooks import PATH, Answers, register, status
 from tests.integration.webhooks.test_post import Receiver
@@ -25,7 +25,7 @@ NEW_KEY = "B" * 43 + "="
 
 def reseal() -> int:
     with database.engine().begin() as connection:
-        return secret.reseal(connection, limit=100)
+        return sealed_secret.reseal(connection, limit=100)
 
 
 def stored() -> list[str]:
@@ -83,16 +83,16 @@ def test_a_master_key_is_rotated_while_all_runs(client: TestClient, monkeypatch:
     later = submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})
     assert reseal() == 5
     assert reseal() == 0
-    [new_id] = sealing.Ring([base64.b64decode(NEW_KEY)]).ids
+    [new_id] = sealing.MasterKeys([base64.b64decode(NEW_KEY)]).ids
     assert all(each.startswith(f"sealed:{new_id}:") for each in stored())
     knobs(monkeypatch, master_key=NEW_KEY)
     jobs = sql("SELECT id, webhook_secret FROM jobs")
     assert UUID(later["id"]) in dict(jobs)
-    assert {secret.of_job(job_id, sealed) for job_id, sealed in jobs} == {SECRET}
+    assert {sealed_secret.unseal_for_job(job_id, sealed) for job_id, sealed in jobs} == {SECRET}
     [(new, old)] = sql("SELECT secret, old_secret FROM webhook_endpoints")
     owner = UUID(endpoint["id"])
-    assert secret.of_endpoint(owner, "secret", new) == endpoint["secret"]
-    assert secret.of_endpoint(owner, "secret", old) == SECRET
+    assert sealed_secret.unseal_for_endpoint(owner, "secret", new) == endpoint["secret"]
+    assert sealed_secret.unseal_for_endpoint(owner, "secret", old) == SECRET
 
 
 def test_a_secret_that_signs_no_more_is_removed(client: TestClient) -> None:
@@ -100,5 +100,5 @@ def test_a_secret_that_signs_no_more_is_removed(client: TestClient) -> None:
     for seconds, left in ((60, 5), (-1, 3)):
         sql("UPDATE webhook_endpoints SET old_until = now() + make_interval(secs => :s)", s=seconds)
         with database.engine().begin() as connection:
-            secret.forget_old(connection)
+            sealed_secret.forget_rotated(connection)
         assert len(stored()) == left

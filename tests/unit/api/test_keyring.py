@@ -11,7 +11,7 @@ from api.access import keyring
 from api.access.keyring import Keyring
 from lengthwise import key as keys
 from lengthwise.errors import Unauthorized, Unavailable
-from lengthwise.key import NewKey
+from lengthwise.key import GeneratedKey
 from lengthwise.ledger.accounts.key import Credential
 from lengthwise.settings import Settings
 
@@ -29,13 +29,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 class Asked(Keyring):
     """Remembers what it would have asked the database, which knows ``known``."""
 
-    def __init__(self, *known: NewKey) -> None:
+    def __init__(self, *known: GeneratedKey) -> None:
         super().__init__(None, Settings(admin_key=None, key_pepper=PEPPER))  # type: ignore[arg-type]
         self.known = {key.id: self._credential(key) for key in known}
         self.queries: list[list[UUID]] = []
         self.is_away = False
 
-    def _credential(self, key: NewKey) -> Credential:
+    def _credential(self, key: GeneratedKey) -> Credential:
         return Credential(key.id, UUID(int=9), keys.digest(key.text, PEPPER), ["read"], None, None)
 
     def _load(self, key_ids: list[UUID]) -> dict[UUID, Credential]:
@@ -45,7 +45,7 @@ class Asked(Keyring):
         return {key_id: self.known[key_id] for key_id in key_ids if key_id in self.known}
 
 
-async def lets_in(ring: Asked, key: NewKey) -> bool:
+async def lets_in(ring: Asked, key: GeneratedKey) -> bool:
     try:
         return (await ring.admit([f"Bearer {key.text}"])).tenant_id == UUID(int=9)
     except Unauthorized:

@@ -12,7 +12,7 @@ from tests.fakes import write_catalog
 
 def echo_model(folder: Path) -> Model:
     spec = Catalog.read(write_catalog(folder)).models["echo"]
-    return Model(spec, tokenizer.of(spec))
+    return Model(spec, tokenizer.load(spec))
 
 
 def with_options(model: Model, **options: Any) -> Model:

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.outcome import Outcome, head_of, retry_after_of
+from worker.delivery.outcome import Outcome, excerpt, parse_retry_after
 
 NOW = 1_700_000_000.0
 
 
 def retry_after(value: bytes) -> float | None:
-    return retry_after_of([(b"Content-Type", b"text/plain"), (b"Retry-After", value)], NOW)
+    return parse_retry_after([(b"Content-Type", b"text/plain"), (b"Retry-After", value)], NOW)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_retry_after_is_seconds_or_a_date_and_at_most_a_day(value: bytes, second
 
 
 def test_without_the_header_there_is_no_wish() -> None:
-    assert retry_after_of([(b"content-type", b"text/plain")], NOW) is None
+    assert parse_retry_after([(b"content-type", b"text/plain")], NOW) is None
 
 
 @given(st.binary() | st.from_regex(rb"[A-Za-z]{3}, [0-9]+ [A-Z][a-z]{2} [0-9]+ [0-9:]+ [-+A-Z0-9]+", fullmatch=True))
@@ -54,7 +54,7 @@ def test_no_value_of_retry_after_fails_or_leaves_its_bounds(value: bytes) -> Non
 
 @given(st.binary() | st.text().map(str.encode))
 def test_any_bytes_become_a_short_text_that_postgres_stores(body: bytes) -> None:
-    head = head_of(body)
+    head = excerpt(body)
     assert len(head) <= 512
     assert "\x00" not in head
     assert "\x1b" not in head
@@ -62,11 +62,11 @@ def test_any_bytes_become_a_short_text_that_postgres_stores(body: bytes) -> None
 
 
 def test_plain_text_is_kept_as_it_is() -> None:
-    assert head_of("näh\n\t".encode() * 3) == "näh\n\t" * 3
+    assert excerpt("näh\n\t".encode() * 3) == "näh\n\t" * 3
 
 
 def test_the_head_is_not_in_a_repr() -> None:
-    assert "secret" not in repr(Outcome(500, response_head="secret"))
+    assert "secret" not in repr(Outcome(500, response_excerpt="secret"))
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def model(tmp_path: Path) -> Loaded:
     spec = Catalog.read(write_catalog(tmp_path)).models["echo"]
     limited = spec.model_copy(update={"batch_rows": 12, "batch_tokens": 200})
     engine = Small(limited)
-    return Loaded(limited, Model(limited, tokenizer.of(limited)), engine, engine.capabilities())
+    return Loaded(limited, Model(limited, tokenizer.load(limited)), engine, engine.capabilities())
 
 
 @pytest.mark.parametrize(("beams", "length", "rows"), [(1, 10, 12), (4, 10, 3), (8, 10, 1), (4, 25, 2), (8, 60, 1)])

@@ -24,7 +24,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def model(tmp_path: Path) -> Loaded:
     spec = Catalog.read(write_catalog(tmp_path)).models["echo"]
     engine = EchoEngine.load(spec)
-    return Loaded(spec, Model(spec, tokenizer.of(spec)), engine, engine.capabilities())
+    return Loaded(spec, Model(spec, tokenizer.load(spec)), engine, engine.capabilities())
 
 
 def test_a_model_runs_until_it_is_paused_and_after_its_pause(model: Loaded, clock: list[float]) -> None:

@@ -27,7 +27,7 @@ JOB = UUID(int=7)
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     spec = Catalog.read(write_catalog(tmp_path_factory.mktemp("model"))).models["echo"]
-    return Model(spec, tokenizer.of(spec))
+    return Model(spec, tokenizer.load(spec))
 
 
 def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] | None = None, per: int = 2) -> Claim:

@@ -40,7 +40,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     path = folder / "models.toml"
     path.write_text(CATALOG + tables)
     spec = Catalog.read(path).models["echo"]
-    return Model(spec, tokenizer.of(spec))
+    return Model(spec, tokenizer.load(spec))
 
 
 def work(model: Model, kind: str, bodies: Sequence[dict[str, Any]], labels: Sequence[str] = ()) -> Work:

@@ -6,8 +6,8 @@ import pytest
 from pydantic import SecretStr
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.key import id_of
-from lengthwise.local import kept
+from lengthwise.key import parse_id
+from lengthwise.local import secrets_on_disk
 from lengthwise.settings import Settings
 
 
@@ -18,11 +18,11 @@ def bare() -> Settings:
 
 def test_all_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Settings, tmp_path: Path) -> None:
     said: list[str] = []
-    first, second = (kept.environment(bare, tmp_path, said.append) for _ in range(2))
+    first, second = (secrets_on_disk.load_or_create(bare, tmp_path, said.append) for _ in range(2))
     assert first == second
     assert set(first) == {"LENGTHWISE_ADMIN_KEY", "LENGTHWISE_KEY_PEPPER", "LENGTHWISE_MASTER_KEY"}
-    assert id_of(first["LENGTHWISE_ADMIN_KEY"]) is not None
-    assert set(kept.for_deliveries(first)) == {"LENGTHWISE_MASTER_KEY"}
+    assert parse_id(first["LENGTHWISE_ADMIN_KEY"]) is not None
+    assert set(secrets_on_disk.delivery_variables(first)) == {"LENGTHWISE_MASTER_KEY"}
     (line,) = said
     assert first["LENGTHWISE_ADMIN_KEY"] in line
     assert first["LENGTHWISE_KEY_PEPPER"] not in line
@@ -42,18 +42,18 @@ def test_all_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Sett
 def test_what_the_settings_name_is_neither_made_nor_kept(bare: Settings, tmp_path: Path) -> None:
     given = {"admin_key": SecretStr("x" * 24), "key_pepper": SecretStr("y" * 24), "master_key": (SecretStr("z"),)}
     named = bare.model_copy(update=given)
-    assert kept.environment(named, tmp_path, pytest.fail) == {}
+    assert secrets_on_disk.load_or_create(named, tmp_path, pytest.fail) == {}
     assert list(tmp_path.iterdir()) == []
 
 
 def test_what_a_start_that_was_broken_off_left_is_not_taken_for_a_key(bare: Settings, tmp_path: Path) -> None:
     (tmp_path / "key.pepper.new").write_text("ha")
-    assert len(kept.environment(bare, tmp_path, lambda _: None)["LENGTHWISE_KEY_PEPPER"]) == 64
+    assert len(secrets_on_disk.load_or_create(bare, tmp_path, lambda _: None)["LENGTHWISE_KEY_PEPPER"]) == 64
 
 
 def test_a_folder_that_cannot_be_written_is_named(bare: Settings, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot keep key\.pepper in "):
-        kept.environment(bare, tmp_path / "none", lambda _: None)
+        secrets_on_disk.load_or_create(bare, tmp_path / "none", lambda _: None)
 
 
 @pytest.mark.parametrize("value", ["short", "with a blank in the midst of it", "ü" * 30, "x" * 513])

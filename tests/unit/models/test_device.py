@@ -31,7 +31,7 @@ def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_what_is_named_is_what_is_run_on(option: str, found: list[str]) -> None:
-    assert device.named(option) == found
+    assert device.parse_devices(option) == found
 
 
 @pytest.mark.usefixtures("gpus")
@@ -53,19 +53,19 @@ def test_what_is_named_is_what_is_run_on(option: str, found: list[str]) -> None:
 )
 def test_what_is_no_device_or_is_not_there_is_said(option: str, said: str) -> None:
     with pytest.raises(ConfigurationError, match=f"--devices: .*{said}"):
-        device.named(option)
+        device.parse_devices(option)
 
 
 def test_all_is_the_cpu_where_torch_sees_no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert device.named("all") == ["cpu"]
+    assert device.parse_devices("all") == ["cpu"]
 
 
 def test_a_machine_whose_gpus_cannot_be_counted_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("sys.executable", str(tmp_path / "none"))
     with pytest.raises(ConfigurationError, match="cannot be counted"):
-        device.named("all")
-    assert device.named("cpu") == ["cpu"], "for which nobody is asked"
+        device.parse_devices("all")
+    assert device.parse_devices("cpu") == ["cpu"], "for which nobody is asked"
 
 
 def test_generation_has_a_process_a_device_and_deliveries_have_one() -> None:

@@ -113,7 +113,7 @@ def test_a_model_brings_its_own_template(folder: Path, where: str) -> None:
     else:
         config["chat_template"] = "{{ bos_token }}{{ eos_token }}"
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
-    assert template.of(folder).render([]) == "<|bos|><|eot|>"
+    assert template.load(folder).render([]) == "<|bos|><|eot|>"
 
 
 @pytest.mark.parametrize("source", [None, "{% if %}"])
@@ -121,4 +121,4 @@ def test_a_model_without_a_template_that_can_be_read_is_the_operators_mistake(fo
     if source is not None:
         (folder / "chat_template.jinja").write_text(source)
     with pytest.raises(ConfigurationError, match="chat template"):
-        template.of(folder)
+        template.load(folder)

@@ -49,11 +49,11 @@ def test_prompts_are_as_long_whoever_tokenizes(
         prompts = kind.prompts(Model(spec, made), params, items, retry=retry)
         return [[prompt._replace(tokens=[0] * len(prompt.tokens)) for prompt in each] for each in prompts]
 
-    assert shape(tokenizer.counting(spec)) == shape(tokenizer.of(spec))
+    assert shape(tokenizer.load_counting(spec)) == shape(tokenizer.load(spec))
 
 
 def test_texts_are_tokenized_alike_however_many_they_are(specs: dict[str, ModelSpec]) -> None:
-    loaded = tokenizer.of(specs["generate"])
+    loaded = tokenizer.load(specs["generate"])
     texts = ["x" * (number % 7) for number in range(1000)]
     assert loaded.encode(texts) == [loaded.encode([text])[0] for text in texts]
     assert list(map(len, loaded.encode(texts))) == list(map(len, texts))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthwise.text.clean import clean
-from lengthwise.text.placeholder import Piece, Protected, join, protect, restore, split
+from lengthwise.text.placeholder import ProtectedText, TextPiece, join, protect, restore, split
 
 WORDS = "{name} {0} {{ {} }} ${var} %s %1$s %(a)s %% % %@ 50% <b> </b> <a_href='x'> <0> < > https://a.com/x?y=1"
 WORDS += " www.x.example a@b.com @nike :fire: : SKU-12345 - word 中文 。 , . 9 {n, {a,"
@@ -63,7 +63,7 @@ def test_placeholders_are_found_and_prose_is_not(text: str, placeholders: list[s
 
 def test_marks_count_up_by_appearance_and_the_same_value_has_the_same_mark() -> None:
     protected = protect("{b} then {a}, {b} again")
-    assert protected == Protected("\ue000 then \ue001, \ue000 again", ("{b}", "{a}", "{b}"))
+    assert protected == ProtectedText("\ue000 then \ue001, \ue000 again", ("{b}", "{a}", "{b}"))
 
 
 def test_a_translation_may_reorder_marks() -> None:
@@ -90,7 +90,7 @@ def test_a_text_that_was_not_cleaned_is_never_restored_wrongly() -> None:
 def test_values_beyond_the_limit_stay_for_the_splitting_path() -> None:
     text = "Take {a}, {b}, {a} and {c} home"
     protected = protect(text, limit=2)
-    assert protected == Protected("Take \ue000, \ue001, \ue000 and {c} home", ("{a}", "{b}", "{a}"))
+    assert protected == ProtectedText("Take \ue000, \ue001, \ue000 and {c} home", ("{a}", "{b}", "{a}"))
     pieces = split(protected.text)
     translated = join(pieces, ["Nimm \ue000, \ue001, \ue000 und", "mit"])
     assert restore(translated, protected.values) == "Nimm {a}, {b}, {a} und {c} mit"
@@ -99,11 +99,11 @@ def test_values_beyond_the_limit_stay_for_the_splitting_path() -> None:
 def test_a_split_text_keeps_its_blanks_and_its_loose_punctuation() -> None:
     pieces = split("  Dear {name}, {title}!\n\nSee https://a.com.\n")
     assert pieces == [
-        Piece("  ", False),
-        Piece("Dear", True),
-        Piece(" {name}, {title}", False),
-        Piece("!\n\nSee", True),
-        Piece(" https://a.com.\n", False),
+        TextPiece("  ", False),
+        TextPiece("Dear", True),
+        TextPiece(" {name}, {title}", False),
+        TextPiece("!\n\nSee", True),
+        TextPiece(" https://a.com.\n", False),
     ]
     assert join(pieces, [" Liebe ", "!\n\nSiehe"]) == "  Liebe {name}, {title}!\n\nSiehe https://a.com.\n"
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthwise.text import sentence
-from lengthwise.text.placeholder import Piece
+from lengthwise.text.placeholder import TextPiece
 
 
 def sentences(text: str, language: str | None = None) -> list[str]:
@@ -49,10 +49,10 @@ def test_the_pieces_of_a_text_are_the_text(text: str, language: str | None) -> N
 
 
 def test_a_language_with_spaces_gets_one_where_chinese_had_none() -> None:
-    first, second = Piece("好。", True), Piece("你好。", True)
+    first, second = TextPiece("好。", True), TextPiece("你好。", True)
     assert sentence.joint(first, second, "en") == " "
     assert sentence.joint(first, second, "zh") == ""
-    assert sentence.joint(first, Piece("\n", False), "en") == ""
+    assert sentence.joint(first, TextPiece("\n", False), "en") == ""
     assert sentence.fitting(" ", "zh") == ""
     assert sentence.fitting("\n", "zh") == "\n"
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from lengthwise.errors import InvalidInput
-from lengthwise.webhooks.condition import Comparison, Condition, Every, Some, parse
+from lengthwise.webhooks.condition import AllOf, AnyOf, Condition, FieldComparison, parse
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,8}", fullmatch=True) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=6
@@ -21,7 +21,7 @@ literals = (
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 )
 comparisons = st.builds(
-    Comparison,
+    FieldComparison,
     st.lists(names, min_size=1, max_size=3).map(tuple),
     st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
     literals,
@@ -34,7 +34,7 @@ def joined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
     def parts(other: type[Condition]) -> st.SearchStrategy[tuple[Condition, ...]]:
         return st.lists(inner.filter(lambda part: not isinstance(part, other)), min_size=2, max_size=3).map(tuple)
 
-    return st.builds(Every, parts(Every)) | st.builds(Some, parts(Some))
+    return st.builds(AllOf, parts(AllOf)) | st.builds(AnyOf, parts(AnyOf))
 
 
 conditions: st.SearchStrategy[Condition] = st.recursive(comparisons, joined, max_leaves=5)
@@ -42,10 +42,10 @@ values = st.recursive(literals, lambda inner: st.dictionaries(names, inner, max_
 
 
 def written(condition: Condition) -> str:
-    if isinstance(condition, Comparison):
+    if isinstance(condition, FieldComparison):
         path = ".".join(to_json(name).decode() for name in condition.path)
         return f"{path} {condition.operator} {to_json(condition.literal).decode()}"
-    word = " and " if isinstance(condition, Every) else " or "
+    word = " and " if isinstance(condition, AllOf) else " or "
     return word.join(f"({written(part)})" for part in condition.parts)
 
 
@@ -62,8 +62,8 @@ def test_a_condition_holds_or_not_for_any_output_there_is(condition: Condition, 
 
 
 @given(comparisons.filter(lambda each: each.operator == "=="), values)
-def test_not_equal_is_the_opposite_of_equal(equal: Comparison, output: Any) -> None:
-    assert Comparison(equal.path, "!=", equal.literal).holds(output) is not equal.holds(output)
+def test_not_equal_is_the_opposite_of_equal(equal: FieldComparison, output: Any) -> None:
+    assert FieldComparison(equal.path, "!=", equal.literal).holds(output) is not equal.holds(output)
 
 
 @given(st.text(max_size=60) | st.text('ab."\\()=<>!&0123e- andortruenull', max_size=60))

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from lengthwise.models.catalog import ServerOptions
-from worker.delivery.outcome import retry_after_of
+from worker.delivery.outcome import parse_retry_after
 
 # httpx logs every request, and httpcore the headers of each: the key is among them.
 logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -96,7 +96,7 @@ def _read(answer: httpx.Response) -> Any:
     status = answer.status_code
     said = f"the server answered {status}"
     if status in _OVERLOADED:
-        seconds = retry_after_of(answer.headers.raw) or 0.0
+        seconds = parse_retry_after(answer.headers.raw) or 0.0
         raise Failed(said, Blame.SERVER, is_overload=True, retry_after=seconds)
     if status in _NOBODY:
         raise Failed(said, Blame.SERVER)

@@ -18,7 +18,7 @@ class Wire:
 
     def __init__(self, spec: ModelSpec, server: ServerOptions) -> None:
         self._server = server
-        self._tokenizer = tokenizer.of(spec)
+        self._tokenizer = tokenizer.load(spec)
         self._ends = Vocabulary.read(spec.folder, spec.config).ends
         self._texts = PromptTexts(spec) if server.prompt == "text" else None
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import ModelSpec
-from lengthwise.models.device import sharing
+from lengthwise.models.device import split_shared
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -34,7 +34,7 @@ class Torch:
     @staticmethod
     def load(spec: ModelSpec) -> Engine:
         """Loads the model once. Raises what ``TorchEngine.load`` does."""
-        devices = sharing(spec.device)
+        devices = split_shared(spec.device)
         if len(devices) == 1:
             return TorchEngine.load(spec)
         kind = loading.architecture(spec)
@@ -64,7 +64,7 @@ class ShardedEngine:
         """Loads the model once. Raises ``ConfigurationError`` where it cannot be split over its ``device``, and what
         ``TorchEngine.load`` does.
         """
-        return cls(spec, sharing(spec.device))
+        return cls(spec, split_shared(spec.device))
 
     def _load(self) -> None:
         self._ranks = of(self._devices)

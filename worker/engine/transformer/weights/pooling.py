@@ -28,7 +28,7 @@ class Pooling:
         """Without files the mean as it is. Raises ``ConfigurationError`` for what they ask and is not done here."""
         if not (folder / _MODULES).is_file():
             return cls()
-        types = [_type(module) for module in json_file.read(folder / _MODULES, list)]
+        types = [_type(module) for module in json_file.read_json(folder / _MODULES, list)]
         if types not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
             raise ConfigurationError(f"{folder / _MODULES} asks for more than pooling and normalizing")
         return cls(_mode(folder / _POOLING), types[-1] == "Normalize")
@@ -46,7 +46,7 @@ def _type(module: Any) -> str:
 
 def _mode(path: Path) -> str:
     """The mode that ``pooling_mode`` names, or whose flag is set."""
-    config = json_file.read(path, dict)
+    config = json_file.read_json(path, dict)
     asked = [config["pooling_mode"]] if "pooling_mode" in config else []
     asked += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
     if len(asked) != 1 or asked[0] not in _FLAGS.values():

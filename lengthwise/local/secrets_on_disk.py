@@ -19,7 +19,7 @@ MASTER_KEY_FILE = "master.key"
 Say = Callable[[str], None]
 
 
-def environment(settings: Settings, data: Path, say: Say) -> dict[str, str]:
+def load_or_create(settings: Settings, data: Path, say: Say) -> dict[str, str]:
     """The variables that name these secrets: those of the settings, else those that are kept in ``data``.
 
     Raises ``ConfigurationError`` if the folder cannot be read or written.
@@ -37,7 +37,7 @@ def environment(settings: Settings, data: Path, say: Say) -> dict[str, str]:
     return named
 
 
-def for_deliveries(named: Mapping[str, str]) -> dict[str, str]:
+def delivery_variables(named: Mapping[str, str]) -> dict[str, str]:
     """Those of the variables that who signs webhooks is told; keys are the API's alone."""
     return {name: value for name, value in named.items() if name == "LENGTHWISE_MASTER_KEY"}
 

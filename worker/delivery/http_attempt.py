@@ -17,9 +17,9 @@ import httpcore
 from lengthwise.errors import InvalidInput
 from lengthwise.webhooks.reserved import Network
 from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, parse
-from worker.delivery.address import GuardedBackend
-from worker.delivery.outcome import Outcome, head_of, retry_after_of
-from worker.delivery.stream import Deadline
+from worker.delivery.deadline_stream import Deadline
+from worker.delivery.guarded_dialer import GuardedBackend
+from worker.delivery.outcome import Outcome, excerpt, parse_retry_after
 
 #: Seconds for looking the name up and connecting, and again for TLS.
 CONNECT_SECONDS = 5.0
@@ -95,7 +95,7 @@ def _exchange(
     ):
         deadline.shorten(BODY_SECONDS)
         error = "redirect" if 300 <= response.status < 400 else None
-        return Outcome(response.status, error, retry_after_of(response.headers), head_of(_read(response)))
+        return Outcome(response.status, error, parse_retry_after(response.headers), excerpt(_read(response)))
 
 
 def _read(response: httpcore.Response) -> bytes:

@@ -14,7 +14,7 @@ from lengthwise import database
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class TenantQueue:
     """One tenant's place in one queue."""
 
     pool: str
@@ -22,7 +22,7 @@ class Queue:
     tenant_id: UUID
 
 
-def take(connection: Connection, queue: Queue) -> tuple[float, float]:
+def lock_start(connection: Connection, queue: TenantQueue) -> tuple[float, float]:
     """The tag of the tenant's next shard in this queue, and its weight; its turns are taken one after the other from
     here to the commit.
 
@@ -38,7 +38,7 @@ def take(connection: Connection, queue: Queue) -> tuple[float, float]:
     return starting.fetchall()[0][0], found[0]
 
 
-def set_last_finish(cursor: Cursor[Any], queue: Queue, finish: float) -> None:
+def set_last_finish(cursor: Cursor[Any], queue: TenantQueue, finish: float) -> None:
     """Notes the tag at which the tenant's last shard in this queue ends."""
     cursor.execute(_SET_LAST_FINISH, asdict(queue) | {"finish": finish})
 

@@ -38,7 +38,7 @@ def copy(cursor: Cursor[Any], statement: str, blocks: Iterable[bytes]) -> None:
             sending.write(block)
 
 
-def items(job_id: UUID, rows: Iterable[tuple[int, int, int, bytes]]) -> Iterator[bytes]:
+def item_blocks(job_id: UUID, rows: Iterable[tuple[int, int, int, bytes]]) -> Iterator[bytes]:
     """All that ``COPY_ITEMS`` is sent, for rows without the job: pos, index, n_tokens and payload."""
     yield _HEADER
     job, pack, rest = job_id.bytes, _ROW.pack, iter(rows)
@@ -50,7 +50,7 @@ def items(job_id: UUID, rows: Iterable[tuple[int, int, int, bytes]]) -> Iterator
     yield _END
 
 
-def results(rows: Iterable[tuple[UUID, int, ResultStatus, bytes]]) -> Iterator[bytes]:
+def result_blocks(rows: Iterable[tuple[UUID, int, ResultStatus, bytes]]) -> Iterator[bytes]:
     """All that ``COPY_RESULTS`` is sent."""
     yield _HEADER
     pack, size, rest = _RESULT.pack, _SIZE.pack, iter(rows)

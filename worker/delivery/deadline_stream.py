@@ -86,7 +86,7 @@ class DeadlineStream(httpcore.NetworkStream):
         return self._sock if info == "socket" else None
 
 
-def code_of(error: OSError) -> str:
+def error_code(error: OSError) -> str:
     """The short name of a socket's failure, such as a delivery's list shows."""
     match error:
         case ssl.SSLError():
@@ -110,4 +110,4 @@ def translated(late: type[httpcore.TimeoutException], broken: type[httpcore.Netw
     except TimeoutError as error:
         raise late from error
     except OSError as error:
-        raise broken(code_of(error)) from error
+        raise broken(error_code(error)) from error

@@ -14,10 +14,10 @@ from lengthwise import database
 _CHANNEL = "lengthwise_endings"
 
 #: For the RETURNING of the statement that ends jobs.
-TOLD = f"pg_notify('{_CHANNEL}', id::text)"
+NOTIFY = f"pg_notify('{_CHANNEL}', id::text)"
 
 
-class Listener:
+class JobEndListener:
     """A connection of its own that hears of every job's end. Used by one thread at a time.
 
     It must reach Postgres itself: through a pooler by transaction nothing is heard, and only ``tenants_of_open`` tells.

@@ -13,22 +13,22 @@ from sqlalchemy import Connection
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
 
-Shown = dict[str, Any]
+DeliveryRow = dict[str, Any]
 
 
-def of_job(connection: Connection, job_id: UUID) -> list[Shown]:
+def list_for_job(connection: Connection, job_id: UUID) -> list[DeliveryRow]:
     """A job's deliveries with their attempts, oldest first."""
     return _shown(connection, _OF_JOB, job=job_id)
 
 
-def of_endpoint(
+def list_for_endpoint(
     connection: Connection, endpoint_id: UUID, state: str | None, after: UUID | None, limit: int
-) -> list[Shown]:
+) -> list[DeliveryRow]:
     """An endpoint's deliveries, newest first, those written before the one ``after``; of one ``state`` if given."""
     return _shown(connection, _OF_ENDPOINT, endpoint=endpoint_id, state=state, after=after, limit=limit)
 
 
-def one(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> Shown:
+def find(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> DeliveryRow:
     """Raises ``NotFound``."""
     found = _shown(connection, _ONE, id=delivery_id, tenant=tenant_id)
     if not found:
@@ -36,24 +36,24 @@ def one(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> Shown:
     return found[0]
 
 
-def _shown(connection: Connection, where: str, **params: Any) -> list[Shown]:
+def _shown(connection: Connection, where: str, **params: Any) -> list[DeliveryRow]:
     cursor = database.cursor(connection, rows=dict_row)
     return cursor.execute(_SHOWN.format(where=where), params).fetchall()
 
 
-def resend(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> Shown:
+def resend(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> DeliveryRow:
     """Makes a delivery of whatever state due now; one whose attempt is running stays as it is.
 
     Raises ``NotFound``, and ``Conflict`` while its endpoint is disabled.
     """
-    shown = one(connection, delivery_id, tenant_id)
+    shown = find(connection, delivery_id, tenant_id)
     if shown["endpoint_id"] is not None:
         require_enabled(connection, shown["endpoint_id"])
     database.cursor(connection).execute(_RESEND, {"id": delivery_id})
-    return one(connection, delivery_id, tenant_id)
+    return find(connection, delivery_id, tenant_id)
 
 
-class Replayed(NamedTuple):
+class ReplayResult(NamedTuple):
     n_deliveries: int
     #: Where to go on, if there are more.
     next_since: datetime | None
@@ -61,7 +61,7 @@ class Replayed(NamedTuple):
 
 def replay(
     connection: Connection, endpoint_id: UUID, since: datetime, *, only_failed: bool, limit: int = 10_000
-) -> Replayed:
+) -> ReplayResult:
     """Makes the endpoint's deliveries due again that were written at ``since`` or later, the first ``limit`` of them.
 
     Raises ``Conflict`` while it is disabled.
@@ -71,7 +71,7 @@ def replay(
     given = {"endpoint": endpoint_id, "since": since, "only_failed": only_failed, "limit": limit}
     cursor.execute(_REPLAY, given)
     times = [row[0] for row in cursor.fetchall()]
-    return Replayed(len(times), max(times) if len(times) == limit else None)
+    return ReplayResult(len(times), max(times) if len(times) == limit else None)
 
 
 def require_enabled(connection: Connection, endpoint_id: UUID) -> None:

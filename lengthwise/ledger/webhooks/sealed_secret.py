@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 from lengthwise import database, sealing
 
 
-def sealed_of_job(job_id: UUID, secret: str) -> str:
+def seal_for_job(job_id: UUID, secret: str) -> str:
     """What the row of the job, or of the batch that becomes it, holds of its webhook's secret.
 
     Raises ``ConfigurationError`` without a master key.
@@ -16,17 +16,17 @@ def sealed_of_job(job_id: UUID, secret: str) -> str:
     return sealing.seal(secret, _job(job_id))
 
 
-def of_job(job_id: UUID, stored: str) -> str:
+def unseal_for_job(job_id: UUID, stored: str) -> str:
     """The secret of the job's webhook. Raises ``ConfigurationError`` if its master key is missing."""
     return sealing.unseal(stored, _job(job_id))
 
 
-def sealed_of_endpoint(endpoint_id: UUID, column: str, secret: str) -> str:
+def seal_for_endpoint(endpoint_id: UUID, column: str, secret: str) -> str:
     """What the endpoint's row holds in ``column``, ``secret`` or ``signing_key``, and in that of its predecessor."""
     return sealing.seal(secret, _endpoint(endpoint_id, column))
 
 
-def of_endpoint(endpoint_id: UUID, column: str, stored: str) -> str:
+def unseal_for_endpoint(endpoint_id: UUID, column: str, stored: str) -> str:
     return sealing.unseal(stored, _endpoint(endpoint_id, column))
 
 
@@ -43,7 +43,7 @@ def reseal(connection: Connection, *, limit: int) -> int:
 
     Returns how many; 0 when all is under the first key, or there is no key.
     """
-    ids = sealing.ring().ids
+    ids = sealing.master_keys().ids
     if not ids:
         return 0
     first, *older = ids
@@ -53,7 +53,7 @@ def reseal(connection: Connection, *, limit: int) -> int:
         cursor.execute(_JOBS.format(table=table).encode(), {"keys": ["", *older], "limit": limit})
         found = cursor.fetchall()
         for job_id, stored in found:
-            sealed = sealed_of_job(job_id, of_job(job_id, stored))
+            sealed = seal_for_job(job_id, unseal_for_job(job_id, stored))
             cursor.execute(_SET_JOB.format(table=table).encode(), {"id": job_id, "secret": sealed})
         jobs += found
     # What code of before copied into a delivery is read no more.
@@ -67,12 +67,12 @@ def _reseal_endpoints(connection: Connection, column: str, first: str, limit: in
     rows = cursor.fetchall()
     place = column.removeprefix("old_")
     for endpoint_id, stored in rows:
-        sealed = sealed_of_endpoint(endpoint_id, place, of_endpoint(endpoint_id, place, stored))
+        sealed = seal_for_endpoint(endpoint_id, place, unseal_for_endpoint(endpoint_id, place, stored))
         cursor.execute(_SET_ENDPOINT.format(column=column).encode(), {"id": endpoint_id, "secret": sealed})
     return len(rows)
 
 
-def forget_old(connection: Connection) -> int:
+def forget_rotated(connection: Connection) -> int:
     """Removes secrets that were rotated out and sign no more. Returns how many endpoints had some."""
     cursor = database.cursor(connection)
     cursor.execute(_FORGET_OLD)

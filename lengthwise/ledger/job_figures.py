@@ -75,7 +75,7 @@ class JobFigures:
         return self.n_recent / max(self.recent_seconds, 0.001)
 
 
-def figures(connection: Connection, job_id: UUID, tenant_id: UUID | None = None) -> JobFigures:
+def read(connection: Connection, job_id: UUID, tenant_id: UUID | None = None) -> JobFigures:
     """One job. Raises ``NotFound`` if there is none of this id, or it is another tenant's."""
     found = _figures(connection, _ONE, {"job": job_id, "tenant": tenant_id})
     if not found:
