@@ -11,8 +11,7 @@ from pydantic_core import from_json
 
 from lengthwise import database
 from lengthwise.errors import Conflict
-from lengthwise.ledger import job_figures
-from lengthwise.ledger.jobs import cancel, retry
+from lengthwise.ledger.jobs import cancel, results, retry
 from lengthwise.ledger.queue import sweep, urgency
 from lengthwise.ledger.queue.claim import Claim, claim_condemned
 from lengthwise.ledger.queue.lease import delay, heartbeat, release
@@ -247,7 +246,7 @@ class Ledger(RuleBasedStateMachine):
             assert now.state == job.state
             assert (job.state == "open") == (now.counts["pending"] > 0)
             with database.engine().begin() as connection:
-                found = job_figures.results(
+                found = results.read_page(
                     connection, id_, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items
                 ).rows
             assert {row.index: row.line for row in found if row.line is not None} == job.results
