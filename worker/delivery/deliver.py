@@ -20,9 +20,8 @@ from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
 from lengthwise.states import DeliveryState
 from worker import drain
-from worker.delivery.backoff import next_delay
 from worker.delivery.http_attempt import post
-from worker.delivery.outcome import Outcome
+from worker.delivery.outcome import Outcome, next_delay
 from worker.delivery.signing import sign
 
 log = logging.getLogger(__name__)

@@ -15,11 +15,12 @@ from functools import cache
 import httpcore
 
 from lengthwise.errors import InvalidInput
+from lengthwise.retry_after import parse_retry_after
 from lengthwise.webhooks.reserved import Network
 from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, parse
 from worker.delivery.deadline_stream import Deadline
 from worker.delivery.guarded_dialer import GuardedBackend
-from worker.delivery.outcome import Outcome, excerpt, parse_retry_after
+from worker.delivery.outcome import Outcome, excerpt
 
 #: Seconds for looking the name up and connecting, and again for TLS.
 CONNECT_SECONDS = 5.0

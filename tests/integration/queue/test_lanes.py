@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from tests.integration.conftest import submit
 from tests.integration.webhooks.hooks import PATH, Answers, deliveries, register, status
-from tests.integration.webhooks.test_post import Receiver, Script, read_request
+from tests.integration.webhooks.test_http_attempt import Receiver, Script, read_request
 from tests.ledger import knobs, sql
 from tests.servers import wait_until
 from worker.delivery.deliver import deliver

@@ -11,7 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from starlette.testclient import TestClient
 
-from tests.integration.webhooks.test_post import read_request
+from tests.integration.webhooks.test_http_attempt import read_request
 from tests.ledger import sql
 
 PATH = "/v1/webhook-endpoints"

@@ -12,11 +12,11 @@ from lengthwise import database
 from lengthwise.ledger.webhooks import delivery, delivery_log
 from lengthwise.states import DeliveryState
 from tests.integration.webhooks.hooks import Answers, make_due, status
-from tests.integration.webhooks.test_post import Receiver, answering
+from tests.integration.webhooks.test_http_attempt import Receiver, answering
 from tests.ledger import knobs, must_take, put, sql, submit
 from worker import drain
-from worker.delivery.backoff import DELAYS
 from worker.delivery.deliver import deliver
+from worker.delivery.outcome import DELAYS
 from worker.delivery.signing import new_secret
 
 SECRET = new_secret()

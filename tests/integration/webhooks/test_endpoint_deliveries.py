@@ -26,7 +26,7 @@ from tests.integration.webhooks.hooks import (
     shown,
     status,
 )
-from tests.integration.webhooks.test_post import Receiver
+from tests.integration.webhooks.test_http_attempt import Receiver
 from tests.ledger import knobs, sql
 from worker.delivery.deliver import deliver
 

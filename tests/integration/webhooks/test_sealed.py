@@ -12,7 +12,7 @@ from lengthwise import database, sealing
 from lengthwise.ledger.webhooks import sealed_secret
 from tests.integration.conftest import RunWorker, submit
 from tests.integration.webhooks.hooks import PATH, Answers, register, status
-from tests.integration.webhooks.test_post import Receiver
+from tests.integration.webhooks.test_http_attempt import Receiver
 from tests.ledger import knobs, sql
 from tests.servers import MASTER_KEY
 from worker.delivery.deliver import deliver
