@@ -34,26 +34,26 @@ class JobFigures:
     webhook_url: str | None
     deduplicate: bool
     retry_of: UUID | None
-    #: Items settled, those of them that failed, and those that were never run because the job ended first.
+    #: Items that are settled, those of them that failed, and items that never ran because the job ended first.
     n_done: int
     n_failed: int
     n_dropped: int
-    #: Items that a worker holds at this moment.
+    #: Items that a worker holds now.
     n_leased: int
-    #: Items settled in the last minute, and seconds since the job's first minute began, at most 60.
+    #: Items settled in the last minute, and the length of that minute: shorter than 60 s if the job is younger.
     n_recent: int
     recent_seconds: float
-    #: Of the settled items: tokens read, tokens written, tokens read with padding, engine batches.
+    #: Over the settled items: input tokens, output tokens, input tokens with padding, and engine batches.
     n_input: int
     n_output: int
     n_padded: int
     n_batches: float
-    #: Items answered by another item's computation.
+    #: Items that were answered by the computation of an identical item.
     n_deduplicated: int
 
     @property
     def counts(self) -> dict[str, int]:
-        """Every item exactly once; ``total`` is their sum."""
+        """Items by their state. Each item is counted once; ``total`` is the sum of the others."""
         dropped = {"cancelled": self.n_dropped} if self.state == "cancelled" else {"expired": self.n_dropped}
         pending = self.n_items - self.n_done - self.n_dropped
         return {
@@ -67,14 +67,14 @@ class JobFigures:
 
     @property
     def items_per_second(self) -> float:
-        """While open, over the last minute; at the end, over the whole job."""
+        """The rate over the last minute while the job is open, and over the whole job once it has ended."""
         if self.finished_at is not None:
             return self.n_done / max((self.finished_at - self.created_at).total_seconds(), 0.001)
         return self.n_recent / max(self.recent_seconds, 0.001)
 
 
 def read(connection: Connection, job_id: UUID, tenant_id: UUID | None = None) -> JobFigures:
-    """One job. Raises ``NotFound`` if there is none of this id, or it is another tenant's."""
+    """One job. Raises ``NotFound`` if it does not exist, was deleted, or belongs to another tenant."""
     found = _figures(connection, _ONE, {"job": job_id, "tenant": tenant_id})
     if not found:
         raise NotFound("there is no such job")
@@ -82,7 +82,7 @@ def read(connection: Connection, job_id: UUID, tenant_id: UUID | None = None) ->
 
 
 def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[JobFigures]:
-    """A tenant's jobs, newest first, those created before the job ``after``."""
+    """A tenant's jobs, newest first; with ``after``, only those created before that job."""
     return _figures(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
@@ -95,7 +95,7 @@ def _job_figures(state: str, **columns: Any) -> JobFigures:
     return JobFigures(state=JobState(state), **columns)
 
 
-# One pass over the job's shards, by their unique index on (job_id, lo).
+# One pass over the job's shards by their unique index on (job_id, lo).
 _FIGURES = """
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,

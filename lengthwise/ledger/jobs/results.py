@@ -14,22 +14,27 @@ from lengthwise.states import ResultStatus
 
 
 class ResultRow(NamedTuple):
-    index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody misses here
+    """How one item ended."""
+
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which is not used here
     #: One of ``ResultStatus``.
     status: str
-    #: The line as it was settled; None for an item that never ran, whose ``payload`` is then given.
+    #: The NDJSON line that was settled; None for an item that never ran.
     line: bytes | None
+    #: The item as it was stored, if it never ran; else None.
     payload: bytes | None
 
 
-#: What ``_make`` does, without a call into Python for each row.
+#: The same as ``_make``, without a Python call for each row.
 _as_result: Callable[[Iterable[Any]], ResultRow] = partial(tuple.__new__, ResultRow)
 
 
 @dataclass(frozen=True, slots=True)
 class ResultPage:
+    """Results in order of their index. A page may be empty although more follow."""
+
     rows: list[ResultRow]
-    #: Where the next page begins; None at the end of the job.
+    #: The ``after`` of the next page; None at the end of the job.
     next_after: int | None
 
 
@@ -44,12 +49,12 @@ def read_page(
     has_dropped: bool = True,
     status: ResultStatus | None = None,
 ) -> ResultPage:
-    """The next results by index, at most ``limit``, those settled with ``status`` where it is given; a gap is an item
-    that has no result yet.
+    """The results after index ``after``, at most ``limit``; with ``status``, only those settled so.
 
-    A page lies within one chunk of items, as they were sorted, so that the items that never ran are found by their
-    shards without an index over every item. A page may be empty with more to follow. Raises ``NotFound`` once the job
-    is deleted, rather than let its gaps pass for results that are still to come.
+    An index that is missing belongs to an item that has no result yet. ``has_dropped`` false says that every item ran
+    or will run, which makes the query cheaper. A page never goes beyond one of the chunks in which the items were
+    sorted: so the shards lead to the items that never ran, without an index over every item. Raises ``NotFound`` once
+    the job is deleted, because its removed results would look like results that are still to come.
     """
     start = (after + 1) // chunk_items * chunk_items
     end = start + chunk_items
@@ -58,7 +63,7 @@ def read_page(
         statement = _STATEMENTS[has_dropped, status is not None]
         where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "status": status}
         reading.execute(statement, where)
-        # Asked afterwards: had it been deleted before, its rows might have been going while they were read.
+        # Checked after reading: if the job still exists now, none of its rows was removed while they were read.
         asking.execute(_IS_THERE, {"job": job_id})
         rows = list(map(_as_result, reading.fetchall()))
         if asking.fetchone() is None:
@@ -73,7 +78,7 @@ WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index 
 """
 _SETTLED_SO = _SETTLED.replace("ORDER BY", "AND status = %(status)s ORDER BY")
 
-# Settled rows of one chunk, and the items of its shards that never ran.
+# The settled rows of one chunk, and those of its items that never ran.
 _AND_DROPPED = """
 ({settled})
 UNION ALL
@@ -89,7 +94,7 @@ ORDER BY index LIMIT %(limit)s
 
 _RESULTS = _AND_DROPPED.format(settled=_SETTLED)
 
-#: By whether there are items that never ran, and whether those of one status are wanted.
+#: By whether there may be items that never ran, and whether only one status is wanted.
 _STATEMENTS = {
     (False, False): _SETTLED,
     (False, True): _SETTLED_SO,
