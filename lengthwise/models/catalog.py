@@ -120,7 +120,8 @@ class ModelSpec(Table):
     #: The revision on the hub. For a ``path`` it is any name that the operator gives this version.
     revision: str | None = None
     engine: str = "torch"
-    #: ``int8``: weights and activations are quantized per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and sums.
+    #: ``int8``: weights and activations are quantized per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and
+    #: sums.
     quantization: Literal["int8", "bf16", "none"] = "int8"
     device: str = "auto"
     #: Input tokens in one engine batch, at most, including padding if the engine pads. Choose what fits the device.
@@ -153,7 +154,7 @@ class ModelSpec(Table):
 
     @cached_property
     def folder(self) -> Path:
-        """The folder of the model's files. Nothing is downloaded: raises ``ConfigurationError`` if they are not here."""
+        """The folder of the model's files. Nothing is downloaded: raises ``ConfigurationError`` if it is missing."""
         if self.path is not None:
             if not self.path.is_dir():
                 raise ConfigurationError(f"model {self.name}: the folder {self.path} does not exist")

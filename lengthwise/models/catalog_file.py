@@ -47,7 +47,7 @@ class CatalogFile:
         return self._catalog
 
     def look(self) -> bool:
-        """Reads the file now, changed or not. Returns False if it is not valid; the last valid version stays in force."""
+        """Reads the file now, changed or not. If it is not valid, returns False, and the last valid version stays."""
         with self._looking:
             self._read()
         return self.is_current

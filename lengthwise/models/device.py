@@ -17,7 +17,7 @@ _COUNT_SECONDS = 120
 
 
 def parse_devices(option: str) -> list[str]:
-    """The device of each worker process, such as ``cuda:0`` or ``cpu``. ``all`` is every GPU, or the CPU if there is none.
+    """The device of each worker process, such as ``cuda:0`` or ``cpu``. ``all`` is every GPU, or else the CPU.
 
     ``cuda:0+cuda:1`` is one process with two devices that share each model. Raises ``ConfigurationError`` if a name is
     no device, or this machine does not have it.

@@ -20,9 +20,9 @@ _SAMPLE_BYTES = 1 << 16
 def fingerprint(folder: Path) -> str:
     """The first 16 hexadecimal digits of a SHA-256 sum, the same on every machine that holds the same files.
 
-    The sum is of ``manifest.json`` if there is one, since it holds the sums of all files. Otherwise it is of the name, the
-    size and samples of every file of the folder that is not hidden. Raises ``ConfigurationError`` if a file cannot be
-    read.
+    It is the sum of ``manifest.json`` if there is one, since that holds the sums of all files. Otherwise it is the sum
+    of the name, the size and samples of every file in the folder that is not hidden. Raises ``ConfigurationError`` if a
+    file cannot be read.
     """
     total = hashlib.sha256()
     listed = folder / MANIFEST
