@@ -34,7 +34,7 @@ class JobEndListener:
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             cursor = database.cursor(self._connection)
-            cursor.connection.add_notify_handler(self._hear)
+            cursor.connection.add_notify_handler(self._on_notify)
             cursor.execute(f"LISTEN {_CHANNEL}")
         except BaseException:
             self.drop()
@@ -50,7 +50,7 @@ class JobEndListener:
         socket: int = self._pgconn.socket
         return socket
 
-    def _hear(self, notified: psycopg.Notify) -> None:
+    def _on_notify(self, notified: psycopg.Notify) -> None:
         self._heard.append(UUID(notified.payload))
 
     def heard(self) -> list[UUID]:
@@ -73,7 +73,7 @@ class JobEndListener:
         cursor = database.cursor(self._connection)
         try:
             cursor.execute(f"UNLISTEN {_CHANNEL}")
-            cursor.connection.remove_notify_handler(self._hear)
+            cursor.connection.remove_notify_handler(self._on_notify)
             self._connection.close()
         except psycopg.Error:
             self.drop()

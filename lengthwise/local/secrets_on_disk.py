@@ -26,12 +26,12 @@ def load_or_create(settings: Settings, data: Path, say: Say) -> dict[str, str]:
     """
     named = {}
     if settings.key_pepper is None:
-        named["LENGTHWISE_KEY_PEPPER"], _ = _kept(data / PEPPER_FILE, lambda: secrets.token_hex(32))
+        named["LENGTHWISE_KEY_PEPPER"], _ = _load_or_make(data / PEPPER_FILE, lambda: secrets.token_hex(32))
     if not settings.master_key:
-        named["LENGTHWISE_MASTER_KEY"], _ = _kept(data / MASTER_KEY_FILE, sealing.new_master_key)
+        named["LENGTHWISE_MASTER_KEY"], _ = _load_or_make(data / MASTER_KEY_FILE, sealing.new_master_key)
     if settings.admin_key is None:
         path = data / ADMIN_KEY_FILE
-        named["LENGTHWISE_ADMIN_KEY"], is_new = _kept(path, lambda: new_key().text)
+        named["LENGTHWISE_ADMIN_KEY"], is_new = _load_or_make(path, lambda: new_key().text)
         if is_new:
             say(f"the admin key, shown this once and kept in {path}: {named['LENGTHWISE_ADMIN_KEY']}")
     return named
@@ -42,7 +42,7 @@ def delivery_variables(named: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in named.items() if name == "LENGTHWISE_MASTER_KEY"}
 
 
-def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
+def _load_or_make(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
     """The secret in the file, and whether it was made now."""
     try:
         if path.exists():

@@ -84,10 +84,10 @@ class Supervisor:
         """Restarts children that end, with growing delays, until a signal comes."""
         while not self._signals:
             for watched in self._watched:
-                self._mend(watched)
+                self._restart_if_ended(watched)
             time.sleep(0.1)
 
-    def _mend(self, watched: _Watched) -> None:
+    def _restart_if_ended(self, watched: _Watched) -> None:
         child, now = watched.child, time.monotonic()
         if watched.restart_at is None:
             if child.is_running:

@@ -70,24 +70,25 @@ def _serve(
     def child(started: Program) -> Child:
         return Child(started, servers.logs / f"{started.name}.log")
 
-    hands = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
-    hands.append(child(program.worker(program.DELIVER, 1, environment | secrets_on_disk.delivery_variables(secrets))))
+    worker_children = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
+    for_deliveries = environment | secrets_on_disk.delivery_variables(secrets)
+    worker_children.append(child(program.worker(program.DELIVER, 1, for_deliveries)))
     api = child(program.api(host, port, environment | secrets))
     try:
-        for started in (*hands, api):
+        for started in (*worker_children, api):
             started.start()
         reachable = _reachable(host)
         supervisor.wait_ready(api, program.api_is_ready(reachable, port))
-        for hand in hands:
-            supervisor.wait_ready(hand, program.worker_is_ready(hand))
+        for worker in worker_children:
+            supervisor.wait_ready(worker, program.worker_is_ready(worker))
         say(f"api and workers ready, {time.monotonic() - began:.1f} s")
         ready(f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}")
-        supervisor.watch([*servers.children, *hands, api])
+        supervisor.watch([*servers.children, *worker_children, api])
         supervisor.run()
         say("stopping: the API first, then the workers finish what they hold, then the servers")
     finally:
         supervisor.stop([api], API_GRACE_SECONDS)
-        supervisor.stop(hands, settings.grace_seconds + WORKER_SLACK_SECONDS)
+        supervisor.stop(worker_children, settings.grace_seconds + WORKER_SLACK_SECONDS)
         (servers.data / ENVIRONMENT_FILE).unlink(missing_ok=True)
 
 

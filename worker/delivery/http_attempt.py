@@ -99,13 +99,13 @@ def _exchange(
 
 
 def _read(response: httpcore.Response) -> bytes:
-    head = b""
+    start = b""
     with contextlib.suppress(*FAILURES):
         for chunk in response.iter_stream():
-            head += chunk
-            if len(head) >= MAX_BODY_BYTES:
+            start += chunk
+            if len(start) >= MAX_BODY_BYTES:
                 break
-    return head[:MAX_BODY_BYTES]
+    return start[:MAX_BODY_BYTES]
 
 
 def _headers(target: Target, body: bytes, headers: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -135,7 +135,7 @@ def claim(
         batch = limits.one_batch if limits.batch_items else limits
         urgent = {"urgent": int(Priority.INTERACTIVE), "urgent_tokens": batch.tokens, "urgent_items": batch.items}
         taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, **head, **urgent)
-        return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
+        return _load(connection, token, taken + _fill_up(cursor, pool, token, taken, limits, lease_seconds))
 
 
 def has_interactive_work(connection: Connection, pool: str) -> bool:
@@ -149,13 +149,13 @@ def top_up(connection: Connection, pool: str, claimed: Claim, limits: ClaimLimit
     cursor = database.cursor(connection)
     cursor.execute("SET LOCAL synchronous_commit = off")
     held = list(claimed.shards.values())
-    more = _load(connection, claimed.token, _more(cursor, pool, claimed.token, held, limits, lease_seconds))
+    more = _load(connection, claimed.token, _fill_up(cursor, pool, claimed.token, held, limits, lease_seconds))
     if more is None:
         return claimed
     return Claim(claimed.token, claimed.jobs | more.jobs, claimed.shards | more.shards, claimed.items + more.items)
 
 
-def _more(
+def _fill_up(
     cursor: Cursor[Any], pool: str, token: UUID, taken: list[ClaimedShard], limits: ClaimLimits, lease_seconds: float
 ) -> list[ClaimedShard]:
     missing = limits.missing(taken)

@@ -72,8 +72,8 @@ def claim_due(
     cursor.execute(_CLAIM_DUE, {"token": token, "limit": limit, "lane_limit": lane_limit, "hold": hold_seconds})
     found = cursor.fetchall()
     if unwanted := [due.id for due in found if not due.is_wanted]:
-        cursor.execute(_DROP, {"ids": unwanted})
-        cursor.execute(_SHELVE, {"ids": unwanted})
+        cursor.execute(_DELETE_ORPHANS, {"ids": unwanted})
+        cursor.execute(_FAIL_THESE, {"ids": unwanted})
     return [due for due in found if due.is_wanted], len(found) == limit or bool(unwanted)
 
 
@@ -127,7 +127,7 @@ def _note_failure(connection: Connection, endpoint_id: UUID, attempt: DeliveryAt
         _DISABLE, {"endpoint": endpoint_id, "is_gone": is_gone, "failing": failing_seconds, "reason": reason}
     )
     if cursor.rowcount:
-        cursor.execute(SHELVE_ALL, {"endpoint": endpoint_id})
+        cursor.execute(FAIL_PENDING, {"endpoint": endpoint_id})
 
 
 def _time(seconds: float) -> str:
@@ -195,7 +195,7 @@ RETURNING deliveries.id, deliveries.endpoint_id, deliveries.job_id, deliveries.u
 """
 
 # For deliveries that were written while their endpoint was being deleted.
-_DROP = """
+_DELETE_ORPHANS = """
 DELETE FROM deliveries WHERE id = ANY(%(ids)s)
   AND NOT EXISTS (SELECT FROM webhook_endpoints WHERE webhook_endpoints.id = deliveries.endpoint_id)
 """
@@ -203,10 +203,10 @@ DELETE FROM deliveries WHERE id = ANY(%(ids)s)
 _FAIL = "state = 'failed', token = NULL, next_attempt_at = now(), finished_at = now()"
 
 # For deliveries that were written while their endpoint was being disabled.
-_SHELVE = f"UPDATE deliveries SET {_FAIL} WHERE id = ANY(%(ids)s)"  # noqa: S608 - built from a constant, like the next one
+_FAIL_THESE = f"UPDATE deliveries SET {_FAIL} WHERE id = ANY(%(ids)s)"  # noqa: S608 - built from a constant, like the next one
 
 #: Fails all pending deliveries of an endpoint that is disabled now. They can be replayed later.
-SHELVE_ALL = f"UPDATE deliveries SET {_FAIL} WHERE endpoint_id = %(endpoint)s AND state = 'pending'"  # noqa: S608
+FAIL_PENDING = f"UPDATE deliveries SET {_FAIL} WHERE endpoint_id = %(endpoint)s AND state = 'pending'"  # noqa: S608
 
 _LOCK_ENDPOINT = "SELECT id FROM webhook_endpoints WHERE id = %(endpoint)s FOR UPDATE"
 

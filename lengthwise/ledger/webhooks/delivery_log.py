@@ -18,25 +18,25 @@ DeliveryRow = dict[str, Any]
 
 def list_for_job(connection: Connection, job_id: UUID) -> list[DeliveryRow]:
     """A job's deliveries with their attempts, oldest first."""
-    return _shown(connection, _OF_JOB, job=job_id)
+    return _select(connection, _OF_JOB, job=job_id)
 
 
 def list_for_endpoint(
     connection: Connection, endpoint_id: UUID, state: str | None, after: UUID | None, limit: int
 ) -> list[DeliveryRow]:
     """An endpoint's deliveries, newest first; those of one state, and those written before ``after``, if given."""
-    return _shown(connection, _OF_ENDPOINT, endpoint=endpoint_id, state=state, after=after, limit=limit)
+    return _select(connection, _OF_ENDPOINT, endpoint=endpoint_id, state=state, after=after, limit=limit)
 
 
 def find(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> DeliveryRow:
     """One delivery with its attempts. Raises ``NotFound``."""
-    found = _shown(connection, _ONE, id=delivery_id, tenant=tenant_id)
+    found = _select(connection, _ONE, id=delivery_id, tenant=tenant_id)
     if not found:
         raise NotFound("there is no such delivery")
     return found[0]
 
 
-def _shown(connection: Connection, where: str, **params: Any) -> list[DeliveryRow]:
+def _select(connection: Connection, where: str, **params: Any) -> list[DeliveryRow]:
     cursor = database.cursor(connection, rows=dict_row)
     return cursor.execute(_SHOWN.format(where=where), params).fetchall()
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
 from lengthwise.ledger.webhooks import delivery_log, event, sealed_secret
-from lengthwise.ledger.webhooks.delivery import SHELVE_ALL
+from lengthwise.ledger.webhooks.delivery import FAIL_PENDING
 from lengthwise.webhooks.secret import derive_public_key, new_secret, new_signing_key
 from lengthwise.webhooks.subscription import TEST
 
@@ -109,7 +109,7 @@ def change(connection: Connection, endpoint_id: UUID, tenant_id: UUID, changes: 
     cursor = database.cursor(connection)
     cursor.execute(_CHANGE, {"id": endpoint_id, **kept, **changes})
     if changes.get("is_enabled") is False:
-        cursor.execute(SHELVE_ALL, {"endpoint": endpoint_id})
+        cursor.execute(FAIL_PENDING, {"endpoint": endpoint_id})
     return find(connection, endpoint_id, tenant_id)
 
 

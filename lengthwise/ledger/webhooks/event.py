@@ -39,7 +39,7 @@ class EventReceiver:
 
 
 #: A receiver, and the events that it wants; None means all.
-_Wanting = tuple[EventReceiver, list[str] | None]
+_Subscriber = tuple[EventReceiver, list[str] | None]
 
 
 def describe_end(job: JobFigures) -> tuple[str, dict[str, Any]]:
@@ -54,13 +54,13 @@ def announce_end(connection: Connection, job_ids: Sequence[UUID]) -> bool:
 
     Returns whether a delivery became due.
     """
-    found: dict[UUID, list[_Wanting]] = {}
+    found: dict[UUID, list[_Subscriber]] = {}
     for to, events in _receivers(connection, job_ids):
         assert to.job_id is not None  # noqa: S101 - the query's first column
         found.setdefault(to.job_id, []).append((to, events))
     is_due = False
     for job_id, receivers in found.items():
-        is_due |= _tell(connection, receivers, *describe_end(job_figures.read(connection, job_id)))
+        is_due |= _write_for_all(connection, receivers, *describe_end(job_figures.read(connection, job_id)))
     return is_due
 
 
@@ -71,16 +71,16 @@ def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUI
     """
     cursor = database.cursor(connection)
     cursor.execute(_ENDPOINTS, {"tenant": tenant_id})
-    receivers: list[_Wanting] = [
+    receivers: list[_Subscriber] = [
         (EventReceiver(batch_id, endpoint_id, endpoint_id, url, is_enabled), events)
         for endpoint_id, url, is_enabled, events in cursor.fetchall()
     ]
     if url is not None:
         receivers.append((EventReceiver(batch_id, None, lane_for(tenant_id, url), url), None))
-    return _tell(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
+    return _write_for_all(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
 
 
-def _tell(connection: Connection, receivers: Sequence[_Wanting], name: str, data: dict[str, Any]) -> bool:
+def _write_for_all(connection: Connection, receivers: Sequence[_Subscriber], name: str, data: dict[str, Any]) -> bool:
     """Writes a delivery for each receiver that wants this event. Returns whether one became due."""
     is_due = False
     for to, events in receivers:
@@ -94,7 +94,7 @@ def _tell(connection: Connection, receivers: Sequence[_Wanting], name: str, data
 def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: str, data: bytes) -> None:
     """Writes one event for one receiver. ``data`` is JSON."""
     made_at = int(datetime.now(UTC).timestamp())
-    head = b'{"id":"evt_%b","object":"event","created_at":%d,"type":%b,"data":%b}'
+    envelope = b'{"id":"evt_%b","object":"event","created_at":%d,"type":%b,"data":%b}'
     database.cursor(connection).execute(
         _INSERT,
         {
@@ -104,7 +104,7 @@ def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: st
             "lane": to.lane,
             "url": to.url,
             "event": name,
-            "body": head % (delivery_id.hex.encode(), made_at, to_json(name), data),
+            "body": envelope % (delivery_id.hex.encode(), made_at, to_json(name), data),
             "state": DeliveryState.PENDING if to.is_enabled else DeliveryState.FAILED,
         },
     )
@@ -117,7 +117,7 @@ def lane_for(tenant_id: UUID, url: str) -> UUID:
     return UUID(bytes=hashlib.blake2b(f"{tenant_id} {scheme}://{host}".lower().encode(), digest_size=16).digest())
 
 
-def _receivers(connection: Connection, job_ids: Sequence[UUID]) -> list[_Wanting]:
+def _receivers(connection: Connection, job_ids: Sequence[UUID]) -> list[_Subscriber]:
     cursor = database.cursor(connection)
     cursor.execute(_RECEIVERS, {"jobs": list(job_ids)})
     return [
