@@ -21,7 +21,7 @@ from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
 from lengthwise.states import DeliveryState
 from worker import drain
 from worker.delivery.http_attempt import post
-from worker.delivery.outcome import Outcome, next_delay
+from worker.delivery.outcome import AttemptOutcome, next_delay
 from worker.delivery.signing import sign
 
 log = logging.getLogger(__name__)
@@ -163,7 +163,7 @@ def _deliver(due: DueDelivery, token: UUID) -> None:
             log.warning("another process holds this delivery now: the attempt was not recorded")
 
 
-def _post(due: DueDelivery, timestamp: int) -> Outcome:
+def _post(due: DueDelivery, timestamp: int) -> AttemptOutcome:
     current = settings.get()
     secrets, signing_keys = due.keys()
     return post(
@@ -175,7 +175,7 @@ def _post(due: DueDelivery, timestamp: int) -> Outcome:
     )
 
 
-def next_step(attempt: int, outcome: Outcome) -> tuple[DeliveryState, float | None]:
+def next_step(attempt: int, outcome: AttemptOutcome) -> tuple[DeliveryState, float | None]:
     """A delivery's state after its ``attempt``-th attempt (from 1), and the seconds until the next, if there is one."""
     if outcome.delivered:
         return DeliveryState.DELIVERED, None

@@ -20,7 +20,7 @@ from lengthwise.webhooks.reserved import Network
 from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, parse
 from worker.delivery.deadline_stream import Deadline
 from worker.delivery.guarded_dialer import GuardedBackend
-from worker.delivery.outcome import Outcome, excerpt
+from worker.delivery.outcome import AttemptOutcome, excerpt
 
 #: Seconds for the look-up of the name and the connection, and the same again for TLS.
 CONNECT_SECONDS = 5.0
@@ -50,18 +50,18 @@ def post(
     allowed: Sequence[Network] = (),
     timeout: float = 15.0,
     ssl_context: ssl.SSLContext | None = None,
-) -> Outcome:
+) -> AttemptOutcome:
     """Sends ``body`` to ``target_url`` by POST, as JSON unless ``headers`` says otherwise. Returns how it ended.
 
     Takes at most ``timeout`` seconds, from the look-up of the name to the end of the answer's body. Dials only public
     addresses and those in ``allowed``. Keeps at most 4 KiB of the answer's body. ``ssl_context`` replaces the public
-    certificate authorities. All failures of the receiver and the network are returned as an ``Outcome``.
+    certificate authorities. All failures of the receiver and the network are returned as an ``AttemptOutcome``.
     """
     begun = time.monotonic()
     try:
         outcome = _exchange(parse(target_url), body, headers, allowed, Deadline(begun + timeout), ssl_context)
     except FAILURES as failure:
-        outcome = Outcome(error=_code(failure))
+        outcome = AttemptOutcome(error=_code(failure))
     return replace(outcome, seconds=time.monotonic() - begun)
 
 
@@ -72,7 +72,7 @@ def _exchange(
     allowed: Sequence[Network],
     deadline: Deadline,
     ssl_context: ssl.SSLContext | None,
-) -> Outcome:
+) -> AttemptOutcome:
     url = httpcore.URL(
         scheme=target.scheme.encode(),
         host=target.host.encode(),
@@ -95,7 +95,7 @@ def _exchange(
     ):
         deadline.shorten(BODY_SECONDS)
         error = "redirect" if 300 <= response.status < 400 else None
-        return Outcome(response.status, error, parse_retry_after(response.headers), excerpt(_read(response)))
+        return AttemptOutcome(response.status, error, parse_retry_after(response.headers), excerpt(_read(response)))
 
 
 def _read(response: httpcore.Response) -> bytes:

@@ -24,7 +24,7 @@ JITTER = 0.2
 
 
 @dataclass(frozen=True)
-class Outcome:
+class AttemptOutcome:
     """How one attempt ended: with a status, or with an ``error``, or with both for a redirect."""
 
     #: The answer's status; None if there was no answer.

@@ -29,7 +29,7 @@ WHERE shards.id = :id ORDER BY pos
 
 
 @dataclass
-class Job:
+class ExpectedJob:
     hook: bool
     texts: list[str]
     state: str = "open"
@@ -39,7 +39,7 @@ class Job:
 
 
 @dataclass
-class Shard:
+class ExpectedShard:
     job: UUID
     #: In the order of their positions.
     indexes: list[int]
@@ -53,16 +53,16 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         sql("TRUNCATE jobs, items, shards, results, deliveries, turns CASCADE")
-        self.jobs: dict[UUID, Job] = {}
+        self.jobs: dict[UUID, ExpectedJob] = {}
         self.claims: list[Claim] = []
         #: Those that were claimed once, by their id; and those that the sweep cut off and nobody has claimed yet.
-        self.shards: dict[int, Shard] = {}
-        self.halves: list[Shard] = []
+        self.shards: dict[int, ExpectedShard] = {}
+        self.halves: list[ExpectedShard] = []
 
     def held(self, claimed: Claim) -> set[int]:
         return {shard for shard in claimed.shards if self.shards[shard].holder == claimed.token}
 
-    def known(self, id_: int, job: UUID, indexes: list[int]) -> Shard:
+    def known(self, id_: int, job: UUID, indexes: list[int]) -> ExpectedShard:
         """What is known of a shard that was just claimed: where it is new, it may be a half that was cut off."""
         if id_ in self.shards:
             return self.shards[id_]
@@ -70,7 +70,7 @@ class Ledger(RuleBasedStateMachine):
             if half.job == job and half.indexes == indexes:
                 self.halves.remove(half)
                 return half
-        return Shard(job, indexes)
+        return ExpectedShard(job, indexes)
 
     def end_those_done(self) -> None:
         for job in self.jobs.values():
@@ -92,7 +92,7 @@ class Ledger(RuleBasedStateMachine):
 
     def submit_texts(self, texts: list[str], per: int, hook: bool) -> None:
         webhook = ("http://receiver.example/", new_secret()) if hook else None
-        self.jobs[submit(texts, shard_items=per, webhook=webhook)] = Job(hook, texts)
+        self.jobs[submit(texts, shard_items=per, webhook=webhook)] = ExpectedJob(hook, texts)
 
     @rule(items=st.integers(1, 8), batch_items=st.integers(0, 3))
     def claim(self, items: int, batch_items: int) -> None:
@@ -188,7 +188,7 @@ class Ledger(RuleBasedStateMachine):
                 middle = len(shard.indexes) // 2
                 rest = shard.indexes[middle:]
                 shard.indexes = shard.indexes[:middle]
-                self.halves.append(Shard(shard.job, rest, shard.deaths, shard.attempts))
+                self.halves.append(ExpectedShard(shard.job, rest, shard.deaths, shard.attempts))
             elif shard.deaths >= MAX_DEATHS:
                 assert lost
                 self.jobs[shard.job].results |= {index: line(index, lost) for index in shard.indexes}

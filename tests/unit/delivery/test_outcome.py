@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.outcome import Outcome, excerpt
+from worker.delivery.outcome import AttemptOutcome, excerpt
 
 
 @given(st.binary() | st.text().map(str.encode))
@@ -21,20 +21,20 @@ def test_plain_text_is_kept_as_it_is() -> None:
 
 
 def test_the_head_is_not_in_a_repr() -> None:
-    assert "secret" not in repr(Outcome(500, response_excerpt="secret"))
+    assert "secret" not in repr(AttemptOutcome(500, response_excerpt="secret"))
 
 
 @pytest.mark.parametrize(
     ("outcome", "delivered", "gone"),
     [
-        (Outcome(200), True, False),
-        (Outcome(299), True, False),
-        (Outcome(199), False, False),
-        (Outcome(302, "redirect"), False, False),
-        (Outcome(410), False, True),
-        (Outcome(500), False, False),
-        (Outcome(error="timeout"), False, False),
+        (AttemptOutcome(200), True, False),
+        (AttemptOutcome(299), True, False),
+        (AttemptOutcome(199), False, False),
+        (AttemptOutcome(302, "redirect"), False, False),
+        (AttemptOutcome(410), False, True),
+        (AttemptOutcome(500), False, False),
+        (AttemptOutcome(error="timeout"), False, False),
     ],
 )
-def test_only_2xx_is_delivered_and_only_410_is_gone(outcome: Outcome, delivered: bool, gone: bool) -> None:
+def test_only_2xx_is_delivered_and_only_410_is_gone(outcome: AttemptOutcome, delivered: bool, gone: bool) -> None:
     assert (outcome.delivered, outcome.gone) == (delivered, gone)
