@@ -2,7 +2,7 @@
 
     LengthwiseError
       ConfigurationError     the operator must correct a setting or a file
-      InvalidInput           the caller must change the request      (4xx, names the field, never its text)
+      InvalidInput           the caller must change the request      (4xx; names the field, never its text)
         TooLarge             it must be smaller                      (413)
         UnknownName          its model, kind or language is unknown  (422)
       Unauthorized           the request has no valid key            (401)

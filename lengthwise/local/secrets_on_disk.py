@@ -57,5 +57,5 @@ def _load_or_make(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
     except OSError as error:
         raise ConfigurationError(f"cannot keep {path.name} in {path.parent}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a key: remove it, and a new one is made") from None
+        raise ConfigurationError(f"{path} holds no key: remove it, and the next start makes a new one") from None
     return made, True

@@ -223,7 +223,7 @@ class Catalog:
 
 def _spec(name: str, table: Any, path: Path) -> ModelSpec:
     if not isinstance(table, dict) or "name" in table:
-        raise ConfigurationError(f"{path}: models.{name}: must be a table, and its name is its key")
+        raise ConfigurationError(f"{path}: models.{name}: must be a table, whose name is its key")
     try:
         spec = ModelSpec(name=name, **table)
     except ValidationError as error:

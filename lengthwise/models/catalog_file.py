@@ -61,10 +61,10 @@ class CatalogFile:
                     _check_succession(self._catalog.models[name], spec)
         except ConfigurationError as error:
             if str(error) != str(self._error):
-                log.error("the models stay as they were: %s", error)
+                log.error("models.toml is not valid, so the models stay as they were: %s", error)
             self._error = error
         else:
-            log.info("the models are those of %s as it is now", self._path)
+            log.info("reloaded the models from %s", self._path)
             self._catalog, self._error = found, None
 
 
@@ -75,7 +75,7 @@ def _check_succession(old: ModelSpec, new: ModelSpec) -> None:
     """
     try:
         before = old.folder
-    except ConfigurationError:  # it never ran here
+    except ConfigurationError:  # the old revision never ran here
         return
     if new.folder == before:
         return
@@ -85,7 +85,7 @@ def _check_succession(old: ModelSpec, new: ModelSpec) -> None:
         message = f"the {_TOKENIZER} of its two revisions cannot be compared ({type(error).__name__})"
         raise ConfigurationError(f"model {new.name}: {message}") from None
     if not is_same:
-        raise ConfigurationError(f"model {new.name}: a revision with another {_TOKENIZER} is another model: rename it")
+        raise ConfigurationError(f"model {new.name}: a revision with another {_TOKENIZER} is a different model, so rename it")
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -39,7 +39,7 @@ class ChatTemplate:
             return self._template.render(messages=list(messages), add_generation_prompt=True, **self._tokens)
         except jinja2.TemplateError:
             raise InvalidInput(
-                "the model's chat template does not take these roles in this order", "messages"
+                "the model's chat template does not accept these roles in this order", "messages"
             ) from None
 
 
@@ -62,7 +62,7 @@ def load(folder: Path) -> ChatTemplate:
     config: dict[str, Any] = json.loads(config_path.read_bytes()) if config_path.is_file() else {}
     source = jinja_path.read_text("utf-8") if jinja_path.is_file() else config.get("chat_template")
     if not isinstance(source, str):
-        raise ConfigurationError(f"{folder} has no chat template: name the model for generate instead of chat")
+        raise ConfigurationError(f"{folder} has no chat template: use the model for the kind generate instead of chat")
     tokens = {name: _content(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
     try:
         return ChatTemplate(source, tokens)

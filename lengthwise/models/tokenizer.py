@@ -66,7 +66,7 @@ class CountingTokenizer(ModelTokenizer):
 def _read(folder: Path) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in that form")
+        raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in this form")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()

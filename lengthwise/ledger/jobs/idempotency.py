@@ -46,7 +46,7 @@ def find(connection: Connection, tenant_id: UUID, named: IdempotencyKey) -> Earl
         return None
     job_id, request_hash, stored = found
     if request_hash != named.request_hash:
-        raise InvalidInput("another request was sent under this key; give each request a key of its own", HEADER)
+        raise InvalidInput("another request was sent with this key; give each request a key of its own", HEADER)
     return EarlierJob(job_id, stored and sealed_secret.unseal_for_job(job_id, stored))
 
 
@@ -60,7 +60,7 @@ def lock(connection: Connection, tenant_id: UUID, key: str) -> None:
     try:
         cursor.execute(_LOCK, {"name": f"{tenant_id} {key}"})
     except LockNotAvailable:
-        raise Unavailable("another request under this Idempotency-Key is being taken", retry_after=5) from None
+        raise Unavailable("another request with this Idempotency-Key is being processed", retry_after=5) from None
     cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 
-#: Jobs looked at in one transaction.
+#: At most so many jobs are handled in one transaction.
 _JOBS = 100
 
 

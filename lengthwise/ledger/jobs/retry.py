@@ -12,7 +12,7 @@ from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
 from lengthwise.ledger.webhooks import sealed_secret
 
-#: Payloads fetched at a time.
+#: So many payloads are fetched at a time.
 _STRIDE = 1000
 
 

@@ -28,7 +28,7 @@ def check_open_job_limit(connection: Connection, tenant_id: UUID, most: int) -> 
     """Raises ``TooBusy`` if the tenant has ``most`` open jobs or more."""
     found = database.cursor(connection).execute(_N_OPEN, {"tenant": tenant_id, "most": most}).fetchone()
     if found and found[0] >= most:
-        raise TooBusy(f"{most} or more of your jobs are open, which is the limit", retry_after=_JOB_SECONDS)
+        raise TooBusy(f"you have {most} or more open jobs, which is the limit", retry_after=_JOB_SECONDS)
 
 
 #: The pause that a caller at its limit of open jobs is told: by then a job may have ended.

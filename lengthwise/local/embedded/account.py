@@ -64,7 +64,7 @@ def place_data(account: Account | None, wanted: Path, say: Say) -> Path:
         place = wanted
         if not can_reach(account, wanted.parent):
             place = Path(tempfile.mkdtemp(prefix="data-", dir=_reachable()))
-            say(f"{wanted.parent} is closed to the OS user {USER}: PostgreSQL's data is in {place}")
+            say(f"the OS user {USER} cannot reach {wanted.parent}: PostgreSQL's data is in {place}")
             wanted.unlink(missing_ok=True)
             wanted.symlink_to(place)
         place.mkdir(mode=0o700, exist_ok=True)
@@ -89,12 +89,12 @@ def place_programs(account: Account | None, folder: Path, libraries: Path) -> Pa
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
         unfinished.rename(root)
     if not can_reach(account, copy / "bin" / "postgres"):
-        raise ConfigurationError(f"{REACHABLE} is closed to the OS user {USER}: open it, or do not run as root")
+        raise ConfigurationError(f"the OS user {USER} cannot reach {REACHABLE}: give it access, or do not run as root")
     return copy
 
 
 def _reachable() -> Path:
     if not REACHABLE.exists():
         REACHABLE.mkdir(parents=True)
-        REACHABLE.chmod(0o755)  # whatever root's umask says
+        REACHABLE.chmod(0o755)  # root's umask may be stricter
     return REACHABLE

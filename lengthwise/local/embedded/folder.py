@@ -82,7 +82,9 @@ class Folder:
             bases = dict.fromkeys([Path(tempfile.gettempdir()), Path("/tmp")])  # noqa: S108 - TMPDIR may not fit
             fit = [base for base in bases if len(bytes(base)) <= _LONGEST_BASE and can_reach(account, base)]
             if not fit:
-                raise ConfigurationError("no folder for unix sockets: set TMPDIR to one with a short path")
+                raise ConfigurationError(
+                    "there is no folder for unix sockets: set TMPDIR to a folder with a short path"
+                )
             self._forget_sockets(fit)
             self._sockets = Path(tempfile.mkdtemp(prefix="lw-", dir=fit[0]))
             self._link.symlink_to(self._sockets)
