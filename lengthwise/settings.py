@@ -5,7 +5,6 @@ import binascii
 import os
 import re
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,8 +15,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import DEMO_CATALOG
 from lengthwise.models.device import DEVICES
-
-Network = IPv4Network | IPv6Network
+from lengthwise.webhooks.reserved import Network
 
 #: The form of a secret that an operator sets. 24 random characters cannot be guessed.
 _SECRET = re.compile(r"[\x21-\x7e]{24,512}", re.ASCII)

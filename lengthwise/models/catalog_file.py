@@ -85,7 +85,9 @@ def _check_succession(old: ModelSpec, new: ModelSpec) -> None:
         message = f"the {_TOKENIZER} of its two revisions cannot be compared ({type(error).__name__})"
         raise ConfigurationError(f"model {new.name}: {message}") from None
     if not is_same:
-        raise ConfigurationError(f"model {new.name}: a revision with another {_TOKENIZER} is a different model, so rename it")
+        raise ConfigurationError(
+            f"model {new.name}: a revision with another {_TOKENIZER} is another model, so rename it"
+        )
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

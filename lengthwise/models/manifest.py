@@ -12,7 +12,6 @@ from typing import Any
 from lengthwise.errors import ConfigurationError
 
 MANIFEST = "manifest.json"
-_CHUNK_BYTES = 1 << 20
 
 
 def verify(folder: Path, names: Iterable[str] | None = None) -> None:
@@ -30,12 +29,9 @@ def verify(folder: Path, names: Iterable[str] | None = None) -> None:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 sum of a file in hexadecimal, read in pieces of a megabyte."""
-    total = hashlib.sha256()
+    """The SHA-256 sum of a file in hexadecimal. The file is read in pieces."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            total.update(chunk)
-    return total.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(folder: Path, names: Iterable[str]) -> None:
