@@ -1,6 +1,6 @@
-"""The shared floor of lengthwise: settings, states, kinds, the queue and the ledger; no torch, no web framework.
+"""What the API and the workers share: settings, states, kinds, the queue and the ledger. No torch, no web framework.
 
-For callers: ``from lengthwise import Client, AsyncClient``, imported only when asked for.
+Callers use ``from lengthwise import Client, AsyncClient``. The client is imported only when it is used.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,8 +1,8 @@
-"""Kombu's Redis transport as bells need it: a message that was taken is gone, and what is no bell is dropped.
+"""Kombu's Redis transport as bells need it: it forgets a message once a worker has taken it, and drops all but bells.
 
-Kombu keeps what a worker took in a hash and a sorted set until it is acknowledged, to give it out again later. A lost
-bell is rung again by the sweep within a second, so that all this buys nothing, costs half of a bell's traffic, and is
-what fails on a full or restarted Redis. RabbitMQ's transport is used as it is.
+Kombu keeps each message in a hash and a sorted set until it is acknowledged, so that it can deliver it again. Bells do
+not need that: the sweep rings a lost bell again within a second. Keeping them costs half of a bell's traffic, and is
+what fails on a Redis that is full or was restarted. RabbitMQ's transport is used as it is.
 """
 
 import logging
@@ -14,37 +14,43 @@ log = logging.getLogger(__name__)
 
 
 class QoS(redis.QoS):
+    """Kombu's record of messages that are not acknowledged yet; this one is always empty."""
+
     def append(self, message: Any, delivery_tag: str) -> None:
-        """Remembers nothing: whoever took a message has it for good."""
+        """Records nothing: a message that was taken is not delivered again."""
 
     def ack(self, delivery_tag: str) -> None:
-        """There is nothing to forget."""
+        """Does nothing, since nothing is recorded."""
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """A bell that is not wanted is rung again by the sweep, if there is need."""
+        """Does nothing. If a rejected bell is still needed, the sweep rings it again."""
 
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
-        """There is nothing to give out again."""
+        """Does nothing, since nothing is recorded that could be delivered again."""
 
 
 class Channel(redis.Channel):
+    """A channel that drops messages which are not bells."""
+
     QoS = QoS
     do_restore = False
 
     def _brpop_read(self, **options: Any) -> Any:
-        """One message. Bytes that are no bell would end the worker, and be given to the next."""
+        """Reads one message. Without this, a message that is not a bell would end one worker after another."""
         try:
             return super()._brpop_read(**options)
         except (ValueError, TypeError, LookupError, AttributeError) as error:
-            log.warning("dropped a message that is no bell (%s)", type(error).__name__)
+            log.warning("dropped a message that is not a bell (%s)", type(error).__name__)
             return True
 
 
 class BellTransport(redis.Transport):
+    """Kombu's Redis transport with the channel above."""
+
     Channel = Channel
 
 
 def install() -> None:
-    """From now on this process reaches redis:// by the transport above."""
+    """Makes kombu use this transport for redis:// and rediss:// in this process."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{BellTransport.__name__}"

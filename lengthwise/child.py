@@ -1,6 +1,6 @@
-"""One child process: in a process group of its own, its output in a file, ended when this process ends.
+"""One child process, in a process group of its own. Its output goes to a file, and it ends when this process ends.
 
-Knows nothing of what the process does, and never restarts it.
+Knows nothing of what the child does, and never restarts it.
 """
 
 import os
@@ -25,13 +25,13 @@ class Account:
 
 
 def as_user(account: Account | None) -> dict[str, Any]:
-    """The arguments that have ``subprocess`` run a command as this account, or as this process's own user."""
+    """Arguments for ``subprocess`` to run a command as this account; with None, as this process's own user."""
     return {"user": account.uid, "group": account.gid, "extra_groups": []} if account else {}
 
 
 @dataclass(frozen=True)
 class Program:
-    """What to run. The kernel sends it ``death_signal`` when this process dies without saying goodbye."""
+    """What to run. If this process dies, the kernel sends ``death_signal`` to the program."""
 
     name: str
     command: Sequence[str]
@@ -44,7 +44,7 @@ class Program:
 
 
 class Child:
-    """A program that was or will be started; its output is added to ``log``, or is this process's."""
+    """A program that was started, or will be. Its output is appended to ``log``; without one it goes to ours."""
 
     def __init__(self, program: Program, log: Path | None = None) -> None:
         self.program = program
@@ -59,7 +59,7 @@ class Child:
         return self._process.pid if self._process else None
 
     def start(self) -> None:
-        """Starts the program; returns before it is ready."""
+        """Starts the program. Returns before it is ready."""
         self.started_at = time.monotonic()
         if self.log is None:
             self._process = self._spawn(None)
@@ -77,16 +77,16 @@ class Child:
             stderr=output,
             env=program.environment,
             cwd=program.directory,
-            process_group=0,  # Ctrl-C reaches the supervisor alone, which then stops things in order
+            process_group=0,  # Ctrl-C then reaches only the supervisor, which stops the children in order
             pass_fds=program.pass_fds,
             **as_user(program.account),
         )
 
     def exit_code(self) -> int | None:
-        """The exit code, negative for a signal, or None while it runs. Kills what it left in its group."""
+        """The exit code, negative for a signal; None while it runs. Kills processes that it left in its group."""
         if self._process is None or self._process.returncode is not None:
             return self._process.returncode if self._process else None
-        # Not reaped before the group is killed, so that the group's number cannot be another's by then.
+        # The group is killed before the child is reaped. Until then no other group can have its number.
         if os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
             return None
         _signal_group(self._process.pid, signal.SIGKILL)
@@ -102,13 +102,13 @@ class Child:
             self._process.send_signal(self.program.stop_signal)
 
     def kill(self) -> None:
-        """Kills the program and its group, if it runs, and waits for its end."""
+        """Kills the program and its group, if it runs, and waits until it has ended."""
         if self._process is not None and self.is_running:
             _signal_group(self._process.pid, signal.SIGKILL)
             self._process.wait()
 
     def output(self) -> str:
-        """What it has written since it was last started; empty without a log."""
+        """What the program has written since it was last started. Empty without a log."""
         if self.log is None:
             return ""
         with self.log.open("rb") as written:
@@ -116,12 +116,12 @@ class Child:
             return written.read().decode(errors="replace")
 
     def last_lines(self, count: int = 5) -> str:
-        """The end of what it wrote, indented, for a message about its death."""
+        """The last lines that it wrote, indented, for a message about its end."""
         return "".join(f"\n  {line}" for line in self.output().splitlines()[-count:])
 
 
 def stop(children: Iterable[Child], grace: float, is_hurried: Callable[[], bool] = lambda: False) -> None:
-    """Asks all to stop, waits ``grace`` seconds or until hurried, and kills those that are left."""
+    """Asks all to stop, waits for ``grace`` seconds or until ``is_hurried``, then kills those that still run."""
     asked = [child for child in children if child.is_running]
     for child in asked:
         child.ask_to_stop()
@@ -133,9 +133,9 @@ def stop(children: Iterable[Child], grace: float, is_hurried: Callable[[], bool]
 
 
 def tied_to_this_process(death_signal: signal.Signals) -> list[str]:
-    """A command prefix: the kernel signals the child when its parent dies. Empty where setpriv is missing.
+    """A command prefix with which the kernel signals the child when its parent dies. Empty if setpriv is missing.
 
-    A program rather than ``preexec_fn``, which may deadlock where the parent has threads.
+    It is a program, because ``preexec_fn`` may deadlock if the parent has threads.
     """
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", death_signal.name.removeprefix("SIG"), "--"] if setpriv else []
@@ -144,5 +144,5 @@ def tied_to_this_process(death_signal: signal.Signals) -> list[str]:
 def _signal_group(group: int, number: signal.Signals) -> None:
     try:
         os.killpg(group, number)
-    except (ProcessLookupError, PermissionError):  # gone; or a group whose members are all another user's
+    except (ProcessLookupError, PermissionError):  # it has ended, or all its members belong to another user
         return

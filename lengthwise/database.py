@@ -1,4 +1,4 @@
-"""Connections to Postgres, and what its errors mean to a caller."""
+"""Connections to Postgres, and what Postgres' errors mean to a caller."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,19 +15,19 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from lengthwise import settings
 from lengthwise.errors import Unavailable
 
-#: SQLSTATE classes and codes after which the same call may succeed: connection, resources, shutdown, deadlock, locks.
-#: A read-only server was the primary a moment ago.
+#: SQLSTATE classes and codes after which the same call may succeed later: lost connections, missing resources,
+#: shutdown, deadlocks, lock time-outs. 25006 (read-only) is among them: the server was the primary a moment ago.
 _TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
 _FULL = ("53100", "53200")
 _LOCKED = "55P03"
-#: By which our sessions are known among a server's.
+#: The name by which a server's sessions are recognised as ours.
 APPLICATION = "lengthwise"
 
 
 def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
-    """A pool of connections; hung servers are noticed in seconds rather than minutes.
+    """A pool of connections. Notices a server that hangs within seconds rather than minutes.
 
-    ``pings`` asks each connection whether it lives before it is used, for those whose caller has one try.
+    ``pings`` tests each connection before it is used, for callers that cannot try again.
     """
     return create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
@@ -35,9 +35,9 @@ def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
         max_overflow=0,
         pool_timeout=10,
         pool_pre_ping=pings,
-        hide_parameters=True,  # no customer's text in an exception's message
+        hide_parameters=True,  # so that no customer's text is in an error message
         connect_args={
-            # A database made without an encoding would otherwise give every text as bytes.
+            # A database that was created without an encoding would otherwise return every text as bytes.
             "client_encoding": "utf8",
             "connect_timeout": 5,
             "keepalives_idle": 5,
@@ -51,13 +51,13 @@ def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
 
 @cache
 def engine() -> Engine:
-    """A worker's pool, for the database that the settings name: what fails is tried again anyway."""
+    """A worker's pool for the database of the settings. It does not ping, because a worker tries again anyway."""
     current = settings.get()
     return connect(current.require_database_url(), current.database_connections, pings=False)
 
 
 def shut(engine: Engine) -> None:
-    """Ends all connections: those in use by a thread that is late, once it gives them back."""
+    """Closes all connections. A connection that a thread still uses is closed once the thread returns it."""
 
     def end(connection: Any, _: object) -> None:
         if connection is not None:
@@ -68,12 +68,12 @@ def shut(engine: Engine) -> None:
 
 
 def sqlstate(error: DBAPIError) -> str:
-    """Postgres' code of this error, empty if it has none."""
+    """The error's SQLSTATE code; empty if it has none."""
     return getattr(error.orig, "sqlstate", None) or ""
 
 
 def is_transient(error: DBAPIError) -> bool:
-    """Whether the same transaction may succeed later. Decided by SQLSTATE: SQLAlchemy's classes lump them together."""
+    """Whether the same transaction may succeed later. SQLSTATE decides: SQLAlchemy's classes are too coarse."""
     state = sqlstate(error)
     if state:
         return state.startswith(_TRANSIENT)
@@ -82,7 +82,7 @@ def is_transient(error: DBAPIError) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises ``Unavailable`` in place of the errors that time heals; lets real mistakes through."""
+    """Raises ``Unavailable`` instead of errors that may pass with time. Lets all other errors through."""
     try:
         yield
     except PoolTimeout:
@@ -91,7 +91,7 @@ def translated() -> Iterator[None]:
         if not is_transient(error):
             raise
         raise _unavailable(sqlstate(error)) from None
-    except psycopg.Error as error:  # from COPY, which runs beneath SQLAlchemy
+    except psycopg.Error as error:  # from COPY, which bypasses SQLAlchemy
         is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
         state = error.sqlstate or ("08" if is_connection else "")
         if not state.startswith(_TRANSIENT):
@@ -107,21 +107,22 @@ def _unavailable(state: str) -> Unavailable:
 
 @contextmanager
 def pipelined(connection: Any) -> Iterator[None]:
-    """Statements are sent together, as far as nobody waits for what one says: fewer round trips. No COPY in here."""
+    """Sends statements together until a result is read, which saves round trips. COPY cannot be used inside."""
     raw: psycopg.Connection[Any] = connection.connection.driver_connection
     with raw.pipeline():
         yield
 
 
 def cursor(connection: Any, *, binary: bool = False, rows: BaseRowFactory[Any] = tuple_row) -> psycopg.Cursor[Any]:
-    """The psycopg cursor beneath a SQLAlchemy connection, in the same transaction (COPY needs it).
+    """A psycopg cursor of the SQLAlchemy connection, in the same transaction. COPY needs one.
 
-    ``binary`` has rows sent so: cheaper to read where there are many, or long ones. ``rows`` is what each becomes.
+    ``binary`` transfers rows in binary form, which is cheaper for many rows or long ones. ``rows`` makes the object of
+    each row.
     """
     raw: psycopg.Connection[Any] = connection.connection.driver_connection
     return raw.cursor(binary=binary, row_factory=rows)
 
 
 def limit_lock_wait(connection: Any, seconds: float) -> None:
-    """From here to the transaction's end, ``Unavailable`` is raised once a lock was waited for so long."""
+    """Limits the wait for each lock until the transaction ends. A longer wait fails, as ``Unavailable`` in the end."""
     cursor(connection).execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(seconds * 1000)}ms"])

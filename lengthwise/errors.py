@@ -1,23 +1,23 @@
-"""What can go wrong, split by what the caller can do about it.
+"""All errors that this system raises on purpose, by what the caller can do about them.
 
     LengthwiseError
-      ConfigurationError     the operator must mend a setting or a file
-      InvalidInput           the caller must change the request      (4xx, names the field, never its text)
-        TooLarge             … to a smaller one                      (413)
-        UnknownName          … of a model, kind or language          (422)
-      Unauthorized           no valid key came with the request      (401)
+      ConfigurationError     the operator must correct a setting or a file
+      InvalidInput           the caller must change the request      (4xx; names the field, never its text)
+        TooLarge             it must be smaller                      (413)
+        UnknownName          its model, kind or language is unknown  (422)
+      Unauthorized           the request has no valid key            (401)
       Forbidden              the key may not do this                 (403)
-      NotFound               there is no such thing for this tenant  (404)
-      Conflict               not in this state                       (409)
-      TooBusy                too much waits already, come later      (429)
+      NotFound               this tenant has no such thing           (404)
+      Conflict               its state does not allow this           (409)
+      TooBusy                too much work waits, try again later    (429)
       Unavailable            the same call may succeed later         (503)
 
-Messages name the value's name and what is allowed, never what was sent.
+Messages give a value's name and what is allowed, never the value that was sent.
 """
 
 
 class LengthwiseError(Exception):
-    """The root of every error that this system raises on purpose."""
+    """The base of every error that this system raises on purpose."""
 
 
 class ConfigurationError(LengthwiseError):
@@ -25,7 +25,7 @@ class ConfigurationError(LengthwiseError):
 
 
 class InvalidInput(LengthwiseError):
-    """The request cannot be taken. ``field`` is a path such as ``items[3].text``; ``index`` is the item's, if one."""
+    """The request is not valid. ``field`` is a path such as ``items[3].text``; ``index`` is the item's, if any."""
 
     def __init__(self, message: str, field: str | None = None, index: int | None = None) -> None:
         super().__init__(message)
@@ -34,7 +34,7 @@ class InvalidInput(LengthwiseError):
 
 
 class TooLarge(InvalidInput):
-    """The body, a line or a text is over its limit."""
+    """The body, a line or a text exceeds its limit."""
 
 
 class UnknownName(InvalidInput):
@@ -42,29 +42,29 @@ class UnknownName(InvalidInput):
 
 
 class Unauthorized(LengthwiseError):
-    """The request has no key, or one that is unknown, wrong, expired or revoked: it is not said which."""
+    """The request has no key, or its key is unknown, wrong, expired or revoked. The error does not say which."""
 
     def __init__(self) -> None:
         super().__init__("a valid API key is needed, as Authorization: Bearer lw_...")
 
 
 class Forbidden(LengthwiseError):
-    """The key is valid, and may not do this."""
+    """The key is valid, but may not do this."""
 
     def __init__(self) -> None:
         super().__init__("this API key may not do this")
 
 
 class NotFound(LengthwiseError):
-    """There is no such thing, or it is another tenant's."""
+    """There is no such thing, or it belongs to another tenant."""
 
 
 class Conflict(LengthwiseError):
-    """The thing is not in a state in which this can be done."""
+    """The thing's state does not allow this."""
 
 
 class TooBusy(LengthwiseError):
-    """As much work waits as may wait; it should be less in ``retry_after`` seconds."""
+    """As much work waits as is allowed. There should be less in ``retry_after`` seconds."""
 
     def __init__(self, message: str, retry_after: int) -> None:
         super().__init__(message)
@@ -72,7 +72,7 @@ class TooBusy(LengthwiseError):
 
 
 class Unavailable(LengthwiseError):
-    """A server this system stands on is away or full; nothing was lost, try again in ``retry_after`` seconds."""
+    """A server that this system needs is away or full. Nothing was lost: try again in ``retry_after`` seconds."""
 
     def __init__(self, message: str, retry_after: int = 5, full: bool = False) -> None:
         super().__init__(message)

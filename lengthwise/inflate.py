@@ -1,4 +1,4 @@
-"""Compressed bytes, unpacked as they come: in portions so small that none of them becomes much at once."""
+"""Decompresses a body as it arrives, in portions that are small enough to limit what each of them expands to."""
 
 import zlib
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ import zstandard
 
 from lengthwise.errors import InvalidInput
 
-#: What RFC 9659 lets a sender of zstd use, and so the most that unpacking holds.
+#: The largest window that RFC 9659 allows a sender of zstd, and so the most memory that decompression holds.
 WINDOW_BYTES = 8 * 2**20
 
 ENCODINGS = ("gzip", "zstd")
 
 
 class _Decompressor(Protocol):
-    """Of one gzip member or one zstd frame."""
+    """The state of one gzip member or one zstd frame."""
 
     @property
     def eof(self) -> bool: ...
@@ -25,17 +25,17 @@ class _Decompressor(Protocol):
 
 
 class Inflater:
-    """Unpacks one body. Several members or frames, one behind the other, are one body, as with gzip itself."""
+    """Decompresses one body. Several members or frames in a row form one body, as with the program gzip."""
 
     def __init__(self, encoding: str, window_bytes: int = WINDOW_BYTES) -> None:
         self._encoding = encoding
         self._window_bytes = window_bytes
-        # A byte of gzip becomes up to 1,032 bytes, and four of zstd up to 128 KiB: 16 MiB at a time either way.
+        # One byte of gzip expands to at most 1,032 bytes, and four of zstd to 128 KiB: each portion to some 16 MiB.
         self._portion = 2**14 if encoding == "gzip" else 2**9
         self._current = self._new()
 
     def feed(self, chunk: bytes) -> Iterator[bytes]:
-        """What comes out, in pieces of at most some 16 MiB. Raises ``InvalidInput``."""
+        """Decompresses one chunk, in pieces of at most some 16 MiB. Raises ``InvalidInput``."""
         for start in range(0, len(chunk), self._portion):
             rest = chunk[start : start + self._portion]
             while rest:
@@ -44,7 +44,7 @@ class Inflater:
                     yield piece
 
     def _unpack(self, data: bytes) -> tuple[bytes, bytes]:
-        """What comes out, and what lies behind the end of a member or frame."""
+        """The decompressed bytes, and the input that comes after the end of a member or frame."""
         if self._current.eof:
             self._current = self._new()
         try:
@@ -54,7 +54,7 @@ class Inflater:
         return piece, self._current.unused_data
 
     def finish(self) -> None:
-        """Raises ``InvalidInput`` where the body broke off."""
+        """Ends the body. Raises ``InvalidInput`` if it is incomplete."""
         if not self._current.eof:
             raise InvalidInput(f"not valid {self._encoding}: it ends too early", "body")
 

@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema; several processes may call it at once."""
+"""Brings a database to the newest schema. Several processes may do so at once."""
 
 import time
 from importlib.util import find_spec
@@ -13,12 +13,12 @@ from lengthwise.database import connect, sqlstate
 from lengthwise.errors import Unavailable
 
 _LOCK_NOT_AVAILABLE = "55P03"
-#: Between two tries: those who waited behind the last one come first.
+#: The pause between two tries, in which queries that waited behind the last one can run.
 _PAUSE_SECONDS = 1.0
 
 
 def config() -> Config:
-    """Alembic's configuration for the migrations that were installed with this package."""
+    """Alembic's configuration for the migrations that are installed with this package."""
     spec = find_spec("migrations")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the migrations package is not installed")
@@ -28,24 +28,26 @@ def config() -> Config:
 
 
 def upgrade(database_url: str, patience_seconds: float = 300) -> None:
-    """Runs every migration that this database lacks, each in its transaction, under an advisory lock.
+    """Runs every migration that this database lacks, each in its own transaction, under an advisory lock.
 
-    Under load: a lock that is not had within two seconds is given up, so that nobody queues behind it, and tried again
-    for ``patience_seconds``. Raises ``Unavailable`` when that was in vain; what was done by then stays.
+    A migration that waits for a lock for two seconds gives up, so that no query queues behind it for long. It is tried
+    again for ``patience_seconds``. After that ``Unavailable`` is raised; migrations that succeeded remain.
     """
     engine = connect(database_url, connections=1)
     ends_at = time.monotonic() + patience_seconds
     try:
         while not _upgraded(engine):
             if time.monotonic() > ends_at:
-                raise Unavailable("the migration did not get its locks: try again when long transactions have ended")
+                raise Unavailable(
+                    "the migration could not lock its tables: try again when long transactions have ended"
+                )
             time.sleep(_PAUSE_SECONDS)
     finally:
         engine.dispose()
 
 
 def _upgraded(engine: Engine) -> bool:
-    """False if a lock was not had in time."""
+    """Runs the migrations. Returns False if one could not get a lock in time."""
     try:
         with engine.connect() as connection:
             running = config()

@@ -1,4 +1,4 @@
-"""The Celery app and its bells. A bell is a task that carries a pool's name, never a text: losing one costs seconds."""
+"""The Celery app and its bells. A bell is a Celery task that says that a pool has work. Losing one costs seconds."""
 
 # mypy: allow-untyped-calls
 # kombu ships few annotations.
@@ -16,15 +16,15 @@ from lengthwise import broker, settings
 
 log = logging.getLogger(__name__)
 
-#: Bells and tasks share their names: the file, the function and the Celery name are one word.
+#: The names of the bells. A task's file, its function and its Celery name are the same word.
 GENERATE = "generate"
 DELIVER = "deliver"
 
-#: One submission wakes at most this many workers; the sweep wakes the others.
+#: One submission wakes at most this many workers. The sweep wakes more if they are needed.
 MAX_BELLS = 16
 
-#: Without these a half-open connection to Redis stalls a worker for ever, silently; with the time-outs but without
-#: the retry, the next message is popped and lost.
+#: Without the time-outs, a half-open connection to Redis stalls a worker for ever without a message. Without the retry,
+#: the message after a time-out is popped and lost.
 REDIS_OPTIONS = {
     "socket_timeout": 2,
     "socket_connect_timeout": 2,
@@ -33,7 +33,7 @@ REDIS_OPTIONS = {
     "retry_on_timeout": True,
 }
 
-#: Who rings has a caller that waits and nothing to lose: one try, no longer than its time-outs.
+#: Ringing makes one try within its time-outs: a caller waits for it, and a bell that is not rung loses nothing.
 _RINGING_OPTIONS = {"max_retries": 0, "retry_on_timeout": False}
 _CONNECT_SECONDS = 2
 
@@ -49,17 +49,17 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
         "task_default_queue": GENERATE,
         "task_routes": {DELIVER: {"queue": DELIVER}},
         "task_ignore_result": True,
-        # RabbitMQ keeps a bell until the slice has ended; Redis forgets it when it is heard (``broker``).
+        # RabbitMQ keeps a bell until its slice has ended. Redis forgets it once a worker takes it (see ``broker``).
         "task_acks_late": True,
         "task_serializer": "json",
         "accept_content": ["json"],
-        # A process loads its models before it says that it is up; Celery would replace it after four seconds.
+        # A process loads its models before it reports that it is up. Celery would replace it after four seconds.
         "worker_proc_alive_timeout": 600,
         "worker_prefetch_multiplier": 1,
         "worker_disable_prefetch": True,
         "worker_hijack_root_logger": False,
         "worker_send_task_events": False,
-        # Its fanout connection is one more that can half-open, and nothing here is controlled through the broker.
+        # Remote control is not used, and its fanout connection is one more that can become half-open.
         "worker_enable_remote_control": False,
         "enable_utc": True,
     }
@@ -67,7 +67,7 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
 
 @cache
 def app() -> Celery:
-    """This process's Celery app. Raises ``ConfigurationError`` if no broker is set."""
+    """The Celery app of this process. Raises ``ConfigurationError`` if no broker is set."""
     made = Celery("lengthwise")
     made.conf.update(_configuration(settings.get()))
     return made
@@ -75,9 +75,9 @@ def app() -> Celery:
 
 @cache
 def _ringing() -> Celery:
-    """The same broker, for those who ring: a consumer must be patient, they must not.
+    """A Celery app that only rings. A consumer must wait for a broker that is away; ringing must not.
 
-    Configured anew, for a copy of the other's configuration has stars where the broker's password was.
+    It builds its configuration anew, because a copy of the other app's has asterisks in place of the password.
     """
     made = Celery("bells", set_as_current=False)
     configuration = _configuration(settings.get())
@@ -87,39 +87,39 @@ def _ringing() -> Celery:
 
 
 def forget() -> None:
-    """The next use reads the settings again."""
+    """Makes the next use read the settings again."""
     app.cache_clear()
     _ringing.cache_clear()
 
 
 def count_bells(name: str) -> int:
-    """Bells of this queue that nobody has heard yet; 0, too, where the broker is away or has no such queue."""
+    """The number of bells that wait in this queue. Also 0 if the broker is away or has no such queue."""
     try:
         with _ringing().connection_for_write() as connection:
             return int(connection.default_channel.queue_declare(name, passive=True).message_count)
-    except Exception:  # each broker's library has errors of its own
+    except Exception:  # each broker's library raises its own errors
         return 0
 
 
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
-    """Rings after a commit. What the bell is about is saved already: when the broker is away the sweep rings again.
+    """Rings bells. Call it after the commit: the work is stored then, and if the broker is away the sweep rings later.
 
-    Returns whether all bells were rung, within seconds. Raises ``ConfigurationError`` if no broker is set.
+    Takes seconds at most. Returns whether all bells were rung. Raises ``ConfigurationError`` if no broker is set.
     """
     bells = _ringing()
     queue = GENERATE if name == GENERATE else DELIVER
     try:
         for _ in range(min(times, MAX_BELLS)):
             bells.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
-    except Exception as error:  # each broker's library has errors of its own, and none of them is the caller's
-        log.warning("bell not rung, the sweep will: %s", type(error).__name__)
+    except Exception as error:  # each broker's library raises its own errors, and none concerns the caller
+        log.warning("a bell was not rung (%s); the sweep will ring it", type(error).__name__)
         _drop_idle(bells.pool)
         return False
     return True
 
 
 def _drop_idle(connections: ConnectionPool) -> None:
-    """One that failed was not the only one of its age: each of the others would cost a later ring its time-out."""
+    """Closes the idle connections. When one has failed, each of the others may cost a later bell its time-out."""
     idle: list[Connection] = []
     with suppress(connections.LimitExceeded):
         while len(idle) < connections.limit:

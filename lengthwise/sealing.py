@@ -1,8 +1,8 @@
-"""Secrets as they are stored: AES-256-GCM under a master key, bound to the row they belong to.
+"""Seals secrets for storage: AES-256-GCM under a master key, bound to the row and column that hold the secret.
 
 A sealed secret is ``sealed:ID:BASE64`` of a random 96-bit nonce, the ciphertext and its tag. ``ID`` names the master
-key: the first of the setting seals, every one of them opens, so that keys are rotated while all runs. What was stored
-before there were master keys begins with ``whsec_`` and is read as it is, until the sweep seals it.
+key. The first key of the setting seals, and every key of it opens, so that keys can be rotated while the system runs.
+A secret from before there were master keys begins with ``whsec_``. It is read as it is until the sweep seals it.
 """
 
 import base64
@@ -24,23 +24,23 @@ _ID_DIGITS = 8
 
 
 def new_master_key() -> str:
-    """The base64 of 32 random bytes."""
+    """A new master key: the base64 of 32 random bytes."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode("ascii")
 
 
 class MasterKeys:
-    """Master keys, the first of which seals."""
+    """The master keys. The first one seals, and every one opens."""
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         self._keys = {_id_of(key): AESGCM(key) for key in keys}
 
     @property
     def ids(self) -> list[str]:
-        """Of the keys, in their order. An id is the beginning of the key's SHA-256 sum: nobody has to choose one."""
+        """The ids of the keys, in order. An id is the beginning of the key's SHA-256 sum."""
         return list(self._keys)
 
     def seal(self, secret: str, place: str) -> str:
-        """``secret`` for the row and column ``place``. Raises ``ConfigurationError`` if there is no master key."""
+        """Seals ``secret`` for the row and column ``place``. Raises ``ConfigurationError`` without a master key."""
         if not self._keys:
             raise ConfigurationError("LENGTHWISE_MASTER_KEY is not set: without it no webhook's secret can be stored")
         key_id = next(iter(self._keys))
@@ -49,7 +49,7 @@ class MasterKeys:
         return f"{PREFIX}:{key_id}:{base64.b64encode(sealed).decode('ascii')}"
 
     def open(self, stored: str, place: str) -> str:
-        """The secret again. Raises ``ConfigurationError`` if its key is missing, or it was sealed for another place."""
+        """The secret. Raises ``ConfigurationError`` if its key is missing, or it was sealed for another place."""
         if not stored.startswith(f"{PREFIX}:"):
             return stored
         _, key_id, encoded = stored.split(":")
@@ -68,7 +68,7 @@ def _id_of(key: bytes) -> str:
 
 
 def master_keys() -> MasterKeys:
-    """The master keys of this process's settings."""
+    """The master keys of the settings."""
     return _ring(tuple(base64.b64decode(key.get_secret_value()) for key in settings.get().master_key))
 
 
@@ -78,8 +78,10 @@ def _ring(keys: tuple[bytes, ...]) -> MasterKeys:
 
 
 def seal(secret: str, place: str) -> str:
+    """Seals under the first master key of the settings. Raises ``ConfigurationError`` if there is none."""
     return master_keys().seal(secret, place)
 
 
 def unseal(stored: str, place: str) -> str:
+    """Opens with the master keys of the settings. Raises ``ConfigurationError`` if the right one is missing."""
     return master_keys().open(stored, place)

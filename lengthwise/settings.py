@@ -1,11 +1,10 @@
-"""Every knob of the system, once: typed, with its unit and reason. Read from ``LENGTHWISE_*`` environment variables."""
+"""Every setting of the system, with its type, unit and reason. Read from ``LENGTHWISE_*`` environment variables."""
 
 import base64
 import binascii
 import os
 import re
 from functools import cache
-from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +15,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import DEMO_CATALOG
 from lengthwise.models.device import DEVICES
+from lengthwise.webhooks.reserved import Network
 
-Network = IPv4Network | IPv6Network
-
-#: What a secret that an operator chooses has at least: 24 characters drawn by a machine are out of anyone's reach.
+#: The form of a secret that an operator sets. 24 random characters cannot be guessed.
 _SECRET = re.compile(r"[\x21-\x7e]{24,512}", re.ASCII)
 
 
@@ -47,117 +45,123 @@ def _master_key(value: SecretStr) -> SecretStr:
 
 
 class Settings(BaseSettings):
+    """The settings of a process. Each field is an environment variable in upper case, after ``LENGTHWISE_``."""
+
     model_config = SettingsConfigDict(env_prefix="LENGTHWISE_", env_ignore_empty=True, frozen=True, extra="ignore")
 
-    # Servers. Unset, ``lengthwise up`` starts embedded ones; every other command needs them.
+    # Servers. If they are not set, ``lengthwise up`` starts embedded ones. Every other command needs them.
     database_url: str | None = None
-    #: The broker: redis://, redis+socket:///PATH?virtual_host=N, or amqp:// (the variable keeps its name).
+    #: The broker: redis://, redis+socket:///PATH?virtual_host=N, or in spite of the name amqp://.
     redis_url: str | None = None
-    #: Connections of one process to Postgres: API threads wait for one rather than overrun the server.
+    #: Connections of one process to Postgres. API threads wait for one, so that they do not overload the server.
     database_connections: Annotated[int, Field(ge=1)] = 10
 
-    #: Keys under which secrets are stored; the first seals, the others still open what they sealed. ``lengthwise up``
-    #: makes one.
+    #: Master keys under which secrets are sealed. The first one seals, and all of them open. ``lengthwise up`` makes
+    #: one.
     master_key: Annotated[
         tuple[Annotated[SecretStr, AfterValidator(_master_key)], ...], NoDecode, BeforeValidator(_comma_separated)
     ] = ()
 
     # Models
     models: Path = DEMO_CATALOG
-    #: How often the API and the workers look whether ``models`` was changed.
+    #: How often the API and the workers check whether the file ``models`` has changed.
     models_seconds: Annotated[float, Field(gt=0)] = 1
-    #: Where a generation worker runs models whose ``device`` is auto; several joined by + share each of them.
+    #: Where a generation worker runs models whose ``device`` is auto. Several devices joined by + share each model.
     device: Annotated[str, Field(pattern=rf"^(auto|cuda|{DEVICES})$")] = "auto"
 
     # API
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
-    #: A JSON body is held in memory: larger jobs are streamed as NDJSON.
+    #: A JSON body is held in memory. Larger jobs are streamed as NDJSON.
     max_json_bytes: Annotated[int, Field(ge=1)] = 16 * 2**20
-    #: A body of whatever kind: it is spooled to disk before it is read.
+    #: A body of any kind. It is written to a temporary file before it is read.
     max_body_bytes: Annotated[int, Field(ge=1)] = 2**30
     #: One line of an NDJSON body.
     max_line_bytes: Annotated[int, Field(ge=1)] = 2**20
     max_items: Annotated[int, Field(ge=1)] = 1_000_000
-    #: Characters of one text, before it is cleaned and counted in tokens.
+    #: Characters of one text, before it is cleaned and its tokens are counted.
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
-    #: One item's metadata as JSON: it is stored with the item and again with its result.
+    #: One item's metadata as JSON. It is stored twice, with the item and with its result.
     max_metadata_bytes: Annotated[int, Field(ge=2)] = 16 * 2**10
-    #: One file of the OpenAI surface, and the requests in it.
+    #: One file of the OpenAI-compatible surface, and the requests in it.
     max_file_bytes: Annotated[int, Field(ge=1)] = 200 * 2**20
     max_batch_lines: Annotated[int, Field(ge=1)] = 50_000
-    #: How long a request of the synchronous door waits for its answer.
+    #: How long a request to one of the synchronous endpoints waits for its answer.
     answer_seconds: Annotated[float, Field(gt=0)] = 60
-    #: How long past a job's submission its deadline may lie, in seconds.
+    #: How long after its submission a job's deadline may be.
     max_deadline_seconds: Annotated[int, Field(ge=60)] = 30 * 86_400
-    #: Input tokens waiting or running beyond which jobs are refused: some million items, and a queue that is drained
-    #: in days rather than months.
+    #: While so many input tokens wait or run, jobs are refused. They are some million items: a queue that takes days to
+    #: process rather than months.
     max_pending_tokens: Annotated[int, Field(ge=1)] = 2_000_000_000
-    #: The same for one tenant, where its row says nothing else: half, so that one cannot close the door on the others.
+    #: The same for one tenant, unless its row has a limit. It is half of the above, so that one tenant cannot block the
+    #: others.
     max_tenant_pending_tokens: Annotated[int, Field(ge=1)] = 1_000_000_000
-    #: How long after a job's end its texts and results are kept.
+    #: How long a job's texts and results are kept after its end.
     retention_seconds: Annotated[int, Field(ge=1)] = 30 * 86_400
 
     # Keys and tenants
-    #: A key that may do everything, for whoever runs the installation: the one by which the first others are made.
-    #: ``lengthwise up`` makes one and keeps it.
+    #: A key that may do everything, for the operator of the installation, who makes the first other keys with it.
+    #: ``lengthwise up`` makes one and stores it.
     admin_key: Secret | None = None
-    #: Mixed into the hash of each key: whoever can write to the database alone makes no key with it. Another pepper
-    #: makes every key void. ``lengthwise up`` makes one and keeps it.
+    #: Part of the hash of each key, so that someone who can only write to the database cannot make a key. With another
+    #: pepper no key is valid any more. ``lengthwise up`` makes one and stores it.
     key_pepper: Secret | None = None
-    #: Requests that a tenant may make in a minute, where its row says nothing else; unset, as many as it likes.
+    #: Requests that a tenant may make in a minute, unless its row has a limit. If it is not set, there is no limit.
     max_requests_per_minute: Annotated[int, Field(ge=1)] | None = None
-    #: Jobs that a tenant may have open at a time, likewise.
+    #: Jobs that a tenant may have open at a time, unless its row has a limit. If it is not set, there is no limit.
     max_open_jobs: Annotated[int, Field(ge=1)] | None = None
 
     # Work
-    #: Items of like length in one shard: the unit of claim, lease and settlement.
+    #: Items of like length in one shard, which is claimed, leased and settled as a whole.
     shard_items: Annotated[int, Field(ge=1, le=4096)] = 64
-    #: Items are sorted by length within chunks of this many: what a submission holds in memory.
+    #: Items are sorted by length within chunks of this many. A submission holds one chunk in memory.
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
-    #: Where batches take milliseconds a claim asks for as many as fit in this time, up to ``claim_batches``: the
-    #: longer, the less a claim costs an item; the shorter, the sooner another pool or tenant has its turn.
+    #: If batches take milliseconds, one claim takes as many as fit in this time, at most ``claim_batches``. With a
+    #: longer time claiming costs less per item; with a shorter one other pools and tenants are served sooner.
     claim_seconds: Annotated[float, Field(ge=0)] = 0.05
     claim_batches: Annotated[int, Field(ge=1)] = 16
-    #: A batch of few rows waits this long for company, unless it is interactive.
+    #: A batch of few rows waits this long for more, unless it is interactive.
     linger_seconds: Annotated[float, Field(ge=0)] = 0.01
+    #: After this long without a heartbeat, a worker's shards are given to others.
     lease_seconds: Annotated[float, Field(gt=0)] = 30
+    #: How often a worker renews its leases.
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10
-    #: A bell's task drains its pool for at most this long, so that acknowledgement stays short.
+    #: A bell's task works on its pool for at most this long, so that bells are acknowledged soon.
     slice_seconds: Annotated[float, Field(gt=0)] = 20
-    #: A batch that others join takes them in for at most this long: while it ends its rows grow few, and until it has
-    #: ended its bell is not acknowledged.
+    #: A continuous batch admits new requests for at most this long. A longer time means that batches end, with few rows
+    #: left, less often. A shorter one means that the bell, which waits for the end, is acknowledged sooner.
     open_seconds: Annotated[float, Field(gt=0)] = 60
-    #: A bell's task turns to another pool that waits after this long, if its model is loaded.
+    #: After this long a bell's task goes to another pool that waits, if that pool's model is loaded.
     turn_seconds: Annotated[float, Field(gt=0)] = 1
-    #: How often a shard is tried whose model cannot be loaded, before its items end as errors.
+    #: How often a shard is tried if its model cannot be loaded. After that its items end as errors.
     max_attempts: Annotated[int, Field(ge=1)] = 5
-    #: How many workers must have died over a single item before it is held to be the cause.
+    #: How many workers must die over a single item before the item is taken to be the cause.
     max_deaths: Annotated[int, Field(ge=1)] = 3
-    #: An engine that completed nothing for this long is hung: its process is killed and replaced.
+    #: An engine that has completed nothing for this long counts as hung. Its process is killed and replaced.
     hang_seconds: Annotated[float, Field(gt=0)] = 300
-    #: Expired leases are noticed at most this late.
+    #: How often the sweep looks for expired leases, deadlines and lost bells.
     sweep_seconds: Annotated[float, Field(gt=0)] = 1
-    #: SIGTERM: what a worker may still use to finish the batch in hand.
+    #: How long after SIGTERM a worker may take to finish its current batch.
     grace_seconds: Annotated[float, Field(gt=0)] = 25
-    #: Models that one worker keeps loaded; the one used longest ago makes room.
+    #: Models that one worker keeps loaded. The least recently used one is unloaded for another.
     loaded_models: Annotated[int, Field(ge=1)] = 2
-    #: How far generation steps back behind the API and the database of the same machine: 0 not at all, 19 is the most.
+    #: How far generation yields the CPU to the API and the database on the same machine: 0 is not at all, 19 the most.
     niceness: Annotated[int, Field(ge=0, le=19)] = 10
-    #: Threads of torch in one worker; 0 leaves it to torch.
+    #: Threads of torch in one worker. With 0 torch decides.
     threads: Annotated[int, Field(ge=0)] = 0
 
     # Webhooks
-    #: Networks that webhooks may reach although they are not public: a receiver of one's own, say 10.1.2.0/24.
+    #: Networks that webhooks may reach although they are not public, such as 10.1.2.0/24 for one's own receivers.
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
+    #: One attempt, from the look-up of the name to the answer.
     webhook_timeout_seconds: Annotated[float, Field(gt=0)] = 15
-    #: Attempts at once in one delivery worker, a thread each: they wait for sockets.
+    #: Concurrent attempts of one delivery worker. Each has a thread, which mostly waits for its socket.
     webhook_concurrency: Annotated[int, Field(ge=1)] = 64
-    #: Attempts at once at one receiver, over all workers: one that is slow leaves room for the others.
+    #: Concurrent attempts at one receiver, over all workers, so that a slow receiver does not hold up the others.
     webhook_receiver_concurrency: Annotated[int, Field(ge=1)] = 8
     #: An endpoint at which every attempt has failed for this long is disabled.
     webhook_failing_seconds: Annotated[float, Field(gt=0)] = 5 * 86_400
-    #: Endpoints of one tenant: each is looked at whenever one of its jobs ends.
+    #: Webhook endpoints of one tenant. All of them are read whenever one of its jobs ends.
     max_webhook_endpoints: Annotated[int, Field(ge=1)] = 50
 
     def require_database_url(self) -> str:
@@ -175,20 +179,20 @@ class Settings(BaseSettings):
         return self.redis_url
 
     def require_key_pepper(self) -> str:
-        """What the hashes of keys are made with. Raises ``ConfigurationError`` if none is set."""
+        """The pepper in the hashes of keys. Raises ``ConfigurationError`` if none is set."""
         if self.key_pepper is None:
             raise ConfigurationError("LENGTHWISE_KEY_PEPPER is not set, such as the output of openssl rand -hex 32")
         return self.key_pepper.get_secret_value()
 
     def limit_threads(self) -> None:
-        """Tells torch its threads; without effect once it is imported, or where ``OMP_NUM_THREADS`` says otherwise."""
+        """Sets torch's number of threads. Has no effect once torch is imported, or if ``OMP_NUM_THREADS`` is set."""
         if self.threads:
             os.environ.setdefault("OMP_NUM_THREADS", str(self.threads))
 
 
 @cache
 def get() -> Settings:
-    """The settings of this process. Raises ``ConfigurationError`` naming the variable that is wrong, not its value."""
+    """The settings of this process. Raises ``ConfigurationError``, which names the wrong variable but not its value."""
     try:
         return Settings()
     except ValidationError as error:

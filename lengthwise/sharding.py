@@ -1,5 +1,5 @@
-"""How a chunk of items becomes shards: sorted by length, cut where the length band changes or a shard is full, with
-as many items as one shard may have or as fit one engine batch.
+"""Cuts a chunk of items into shards. Items are sorted by length; a shard ends where the length band changes or where it
+is full, that is at the limit of items of a shard or of tokens of an engine batch.
 
 Pure: knows token counts and nothing else.
 """
@@ -12,7 +12,7 @@ from itertools import accumulate
 
 @dataclass(frozen=True, slots=True)
 class Shard:
-    """Items at positions ``lo ≤ pos < hi`` of a job, all of one bucket. ``n_tokens`` is their sum."""
+    """Items at positions ``lo ≤ pos < hi`` of a job, all in one bucket. ``n_tokens`` is the sum of their tokens."""
 
     lo: int
     hi: int
@@ -21,10 +21,10 @@ class Shard:
 
 
 def bucket_of(n_tokens: int) -> int:
-    """The band of lengths a text belongs to; bands end at 8, 12, 16, 24, 32, 48, … tokens.
+    """The band of lengths to which a text belongs. Bands end at 8, 12, 16, 24, 32, 48, … tokens.
 
-    Within a band the longest is at most 1.5 × the shortest, so a batch of unsorted neighbours wastes a fifth on
-    average; two bands an octave keep buckets full enough to batch small jobs.
+    Within a band the longest text has at most 1.5 times the tokens of the shortest, so that an unsorted batch of them
+    wastes a fifth on average. With two bands per octave, buckets stay full enough to batch small jobs.
     """
     if n_tokens <= 8:
         return 0
@@ -35,8 +35,8 @@ def bucket_of(n_tokens: int) -> int:
 def cut(lengths: Sequence[int], first: int, shard_items: int, batch_tokens: int) -> tuple[list[int], list[Shard]]:
     """Sorts one chunk by length and cuts it into shards of at most ``shard_items`` and, padded, ``batch_tokens``.
 
-    An item that is longer has a shard of its own. Returns the indexes of ``lengths`` in the order in which they take
-    the positions ``first``, ``first + 1``, …, and the shards over those positions.
+    An item that is longer than that has a shard of its own. Returns the indexes of ``lengths`` in the order in which
+    they take the positions ``first``, ``first + 1``, …, and the shards over those positions.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
     in_order = [lengths[index] for index in order]
@@ -53,7 +53,7 @@ def cut(lengths: Sequence[int], first: int, shard_items: int, batch_tokens: int)
 
 
 def start_tags(shards: Sequence[Shard], start: float, weight: float) -> list[float]:
-    """Start-time fair queueing (Goyal, Vin, Cheng, 1996): each shard's tag, then the one at which the last ends.
+    """Each shard's tag by start-time fair queueing (Goyal, Vin, Cheng, 1996), then the tag at which the last one ends.
 
     ``start`` is the later of the queue's virtual time and the tenant's last finish.
     """
@@ -61,7 +61,7 @@ def start_tags(shards: Sequence[Shard], start: float, weight: float) -> list[flo
 
 
 class ArrivalOrder:
-    """What batches in order of arrival would compute, under the same limits: the figure that sorting improves."""
+    """Counts what batches in order of arrival would compute under the same limits: the figure that sorting improves."""
 
     def __init__(self, batch_tokens: int, batch_rows: int) -> None:
         self.batch_tokens = batch_tokens
@@ -71,6 +71,7 @@ class ArrivalOrder:
         self._closed = 0
 
     def add(self, lengths: Iterable[int]) -> None:
+        """Adds sequences of these lengths in tokens, in order of arrival."""
         rows, longest = self._rows, self._longest
         for n_tokens in lengths:
             padded = max(longest, n_tokens)
@@ -83,5 +84,5 @@ class ArrivalOrder:
 
     @property
     def padded(self) -> int:
-        """Input tokens computed so far, padding included."""
+        """Input tokens computed so far, with padding."""
         return self._closed + self._rows * self._longest

@@ -1,29 +1,33 @@
-"""The states of a job, a shard, an item's result and a delivery, and who moves each on."""
+"""The states of a job, a shard, an item's result, a delivery and a batch, and what changes each of them."""
 
 from enum import IntEnum, StrEnum
 
 
 class JobState(StrEnum):
-    #: Has open shards. Settling the last one, cancelling, or the deadline's sweep moves it on.
+    """The state of a job."""
+
+    #: It has open shards. Settling the last one, cancelling, or the sweep after its deadline ends it.
     OPEN = "open"
-    #: Every item has a result, some may be errors. Terminal.
+    #: Every item has a result, which may be an error. Final.
     COMPLETED = "completed"
-    #: The caller cancelled it; what was done stays readable. Terminal.
+    #: The caller cancelled it. Results that exist can still be read. Final.
     CANCELLED = "cancelled"
-    #: Its deadline passed; what was done stays readable. Terminal.
+    #: Its deadline passed. Results that exist can still be read. Final.
     EXPIRED = "expired"
 
 
 class ShardState(StrEnum):
-    #: May be claimed once ``not_before`` has passed.
+    """The state of a shard. ``ready`` and ``leased`` shards are called open."""
+
+    #: It may be claimed once ``not_before`` has passed.
     READY = "ready"
-    #: A worker holds it until ``lease_until``; its settlement, its giving back or the sweep moves it on.
+    #: A worker holds it until ``lease_until``. The worker settles it or gives it back, or the sweep takes it back.
     LEASED = "leased"
-    #: Its results are written. Terminal.
+    #: Its results are written. Final.
     DONE = "done"
-    #: Its job was cancelled before it was settled. Terminal.
+    #: Its job was cancelled before it was settled. Final.
     CANCELLED = "cancelled"
-    #: Its job's deadline passed before it was settled. Terminal.
+    #: Its job's deadline passed before it was settled. Final.
     EXPIRED = "expired"
 
 
@@ -32,22 +36,24 @@ class ResultStatus(StrEnum):
 
     SUCCEEDED = "succeeded"
     FAILED = "failed"
-    #: Never run: these two are read from the item's shard, no row is written for them.
+    #: The item never ran. These two have no row among the results: they are read from the state of the item's shard.
     CANCELLED = "cancelled"
     EXPIRED = "expired"
 
 
 class DeliveryState(StrEnum):
-    #: Due at ``next_attempt_at``; an attempt moves it on, or to a later time.
+    """The state of a delivery."""
+
+    #: It is due at ``next_attempt_at``. An attempt ends it, or sets a later time.
     PENDING = "pending"
-    #: The receiver answered 2xx. Terminal.
+    #: The receiver answered 2xx. Final, unless it is sent again.
     DELIVERED = "delivered"
-    #: The receiver answered 410, or the schedule ran out. Terminal.
+    #: The receiver answered 410, every attempt failed, or its endpoint is disabled. Final, unless it is sent again.
     FAILED = "failed"
 
 
 class Priority(IntEnum):
-    """Lower is claimed first."""
+    """The priority of a job. Lower values are claimed first."""
 
     INTERACTIVE = 0
     NORMAL = 1
@@ -55,13 +61,13 @@ class Priority(IntEnum):
 
 
 class BatchState(StrEnum):
-    """Of a batch of the OpenAI surface, as far as its job does not say it."""
+    """The state of a batch of the OpenAI-compatible surface until it has a job, whose state then counts."""
 
-    #: Its file is still to be read. Reading it, or cancelling, moves it on.
+    #: Its file is still to be read. Reading the file, or cancelling, ends this state.
     VALIDATING = "validating"
-    #: Its lines were not taken. Terminal.
+    #: Its file was refused. Final.
     FAILED = "failed"
-    #: It was cancelled before its lines were taken. Terminal.
+    #: It was cancelled before its file was read. Final.
     CANCELLED = "cancelled"
-    #: Its lines are the items of the job of the same id, whose state is the batch's from here on.
+    #: Its lines are the items of the job of the same id. From then on the job's state is the batch's.
     ACCEPTED = "accepted"

@@ -1,4 +1,4 @@
-"""How Alembic runs here: one runner at a time, a transaction a migration, no long wait for a lock under load."""
+"""Runs Alembic: one process at a time, one transaction for each migration, and no long waits for locks under load."""
 
 import time
 
@@ -9,13 +9,15 @@ from lengthwise import settings
 from lengthwise.database import connect
 from lengthwise.tables import metadata
 
-# Any constant will do, as long as every runner takes the same one.
+# The number of the advisory lock. It can be any number, as long as every process uses the same.
 _RUNNER_LOCK = 0x6C656E67
 
 
 def wait_for_turn(connection: Connection) -> None:
-    """Asks again and again rather than waiting in one statement: an index that the other runner builds without blocking
-    writers would wait for that statement, and it for the other runner.
+    """Waits until no other process migrates this database. Asks repeatedly, and does not wait in one statement.
+
+    Such a statement would be a deadlock: building an index without blocking writers waits for all running statements,
+    and the statement would wait for the process that builds the index.
     """
     while not connection.execute(text(f"SELECT pg_try_advisory_lock({_RUNNER_LOCK})")).scalar():
         connection.commit()
@@ -26,7 +28,7 @@ def wait_for_turn(connection: Connection) -> None:
 def run(connection: Connection) -> None:
     wait_for_turn(connection)
     try:
-        # A migration that waits for a lock makes every query behind it wait too: give up soon, try again.
+        # While a migration waits for a lock, every query behind it waits too. So it gives up soon, and is tried again.
         connection.execute(text("SET lock_timeout = '2s'"))
         connection.execute(text("SET statement_timeout = '15min'"))
         connection.commit()

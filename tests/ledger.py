@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from lengthwise import database, settings
 from lengthwise.ledger import job_figures
+from lengthwise.ledger.jobs import results
 from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
 from lengthwise.ledger.queue import claim as claims
 from lengthwise.ledger.queue import settle
@@ -163,14 +164,14 @@ def counts(job: UUID) -> dict[str, int]:
     return found
 
 
-def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[job_figures.ResultRow]:
-    """Reads every result of the job, page by page, including items that never ran."""
-    found: list[job_figures.ResultRow] = []
+def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[results.ResultRow]:
+    """Every result of the job, page by page, those of items that never ran among them."""
+    found: list[results.ResultRow] = []
     after: int | None = -1
     n_items = figures(job).n_items
     while after is not None:
         with database.engine().begin() as connection:
-            page = job_figures.results(
+            page = results.read_page(
                 connection, job, after=after, limit=limit, chunk_items=chunk_items, n_items=n_items
             )  # fmt: skip
         found += page.rows

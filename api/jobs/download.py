@@ -16,7 +16,9 @@ from api.jobs.sent import Form
 from api.state import State
 from lengthwise.database import pipelined, translated
 from lengthwise.ledger import job_figures
-from lengthwise.ledger.job_figures import JobFigures, ResultPage
+from lengthwise.ledger.job_figures import JobFigures
+from lengthwise.ledger.jobs import results
+from lengthwise.ledger.jobs.results import ResultPage
 
 _PAGE = 1000
 
@@ -60,7 +62,7 @@ def _media_type(form: Form) -> str:
 
 
 def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:
-    return job_figures.results(
+    return results.read_page(
         connection,
         figures.id,
         after=after,

@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from api.state import State
 from lengthwise import kinds
-from lengthwise.ledger.job_figures import ResultPage, ResultRow
+from lengthwise.ledger.jobs.results import ResultPage, ResultRow
 from lengthwise.states import ResultStatus
 
 #: Reads the page behind an index.

@@ -26,8 +26,7 @@ from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineKind
-from lengthwise.ledger import job_figures
-from lengthwise.ledger.jobs import cancel
+from lengthwise.ledger.jobs import cancel, results
 from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.states import Priority
 
@@ -78,7 +77,7 @@ def _ask(state: State, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
 
 def _result(state: State, job_id: UUID) -> bytes | None:
     with translated(), state.database.begin() as connection:
-        page = job_figures.results(connection, job_id, after=-1, limit=1, chunk_items=1, n_items=1, has_dropped=False)
+        page = results.read_page(connection, job_id, after=-1, limit=1, chunk_items=1, n_items=1, has_dropped=False)
     return page.rows[0].line if page.rows else None
 
 

@@ -14,7 +14,7 @@ from api.openai.identifier import FileId
 from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import NotFound
-from lengthwise.ledger import job_figures
+from lengthwise.ledger.jobs import results
 from lengthwise.ledger.openai import batch as batches
 from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai.batch import BatchRow
@@ -96,8 +96,8 @@ def _lines(state: State, batch: BatchRow, part: int) -> Iterator[bytes]:
     return pages.following(state, batch.kind or "", partial(_page, batch, part, limit), -1)
 
 
-def _page(batch: BatchRow, part: int, limit: int, connection: Connection, after: int) -> job_figures.ResultPage:
-    return job_figures.results(
+def _page(batch: BatchRow, part: int, limit: int, connection: Connection, after: int) -> results.ResultPage:
+    return results.read_page(
         connection,
         batch.id,
         after=after,

@@ -1,1 +1,1 @@
-"""Results as tables: what their columns are, and CSV and Parquet of them. Knows nothing of HTTP or the ledger."""
+"""Results as tables, in CSV and Parquet. Knows nothing of HTTP or the ledger."""

@@ -1,4 +1,4 @@
-"""Results as CSV (RFC 4180): UTF-8, a first row of names, lines that end in CR LF."""
+"""Results as CSV (RFC 4180): UTF-8, with a header row, and with CR LF at the end of each line."""
 
 import csv
 from collections.abc import Iterable, Iterator
@@ -14,10 +14,9 @@ _BLOCK_ROWS = 200
 
 
 def written(lines: Iterable[bytes], layout: Layout) -> Iterator[bytes]:
-    """The results of these lines of JSON, by the block; the first row by itself.
+    """Converts lines of JSON to CSV. Yields the header row, then blocks of rows.
 
-    A string stands as it is, true, false and numbers as in JSON, lists as their JSON, and what is not there or null is
-    empty.
+    A string is written as it is; numbers, true, false and lists as JSON. A value that is null or missing is empty.
     """
     yield _text([[column.name for column in layout.columns]])
     rows = layout.rows(map(from_json, lines))

@@ -1,6 +1,6 @@
-"""The columns of results: objects within objects become dotted names, such as ``output.text``.
+"""The columns of a table of results. Nested objects become dotted names, such as ``output.text``.
 
-Which columns there are is known once every result was seen, so results are read twice: to learn, and to write.
+The columns are known only after every result was seen. So results are read twice: to learn the columns, and to write.
 """
 
 from collections import Counter
@@ -10,19 +10,19 @@ from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
-#: In this order, whatever comes first. Those with a type are always there.
+#: The order of the columns, by the first part of their names. Those in ``_ALWAYS`` exist even if no result has them.
 _TOP = ("index", "id", "status", "output", "error", "usage", "model_revision", "metadata")
-#: Of what one of these names holds: beyond so many columns it is one column of JSON instead.
+#: If one top-level name has more columns than this, it becomes a single column of JSON.
 MAX_COLUMNS = 200
 
 
 class ColumnType(StrEnum):
-    """What a column holds; ``None`` may stand in any."""
+    """What a column holds. Any column may also hold ``None``."""
 
     INTEGER = "integer"
     NUMBER = "number"
     BOOLEAN = "boolean"
-    #: Strings, and the JSON of whatever else is among them.
+    #: Strings; other values among them become JSON.
     TEXT = "text"
     #: Lists of numbers.
     VECTOR = "vector"
@@ -41,12 +41,14 @@ _ALWAYS = {
 
 
 class Column(NamedTuple):
+    """A column of the table."""
+
     name: str
     type: ColumnType
 
 
 class Layout:
-    """Learns the columns from results, then gives each result's row."""
+    """Learns the columns from results, then converts each result to a row."""
 
     def __init__(self) -> None:
         self._types: dict[str, ColumnType | None] = dict(_ALWAYS)
@@ -54,6 +56,7 @@ class Layout:
         self._collapsed: set[str] = set()
 
     def see(self, result: dict[str, Any]) -> None:
+        """Adds the columns of one result."""
         for name, value in _leaves(result):
             top = name.partition(".")[0]
             if top in self._collapsed:
@@ -74,8 +77,11 @@ class Layout:
 
     @property
     def columns(self) -> list[Column]:
+        """The columns that were seen, in their order in the table."""
         found = [Column(name, kind or ColumnType.TEXT) for name, kind in self._types.items()]
-        return sorted(found, key=lambda column: _rank(column.name))  # stable: otherwise as they were first seen
+        return sorted(
+            found, key=lambda column: _rank(column.name)
+        )  # a stable sort: columns of one rank stay in the order in which they were seen
 
     def rows(self, results: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
         """The values of each result in the order of ``columns``."""
@@ -96,7 +102,7 @@ def _rank(name: str) -> int:
 
 
 def _leaves(found: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value under its dotted name. An object with a name that has a dot itself, or is empty, is a value."""
+    """Each value with its dotted name. An object is not taken apart if one of its names is empty or has a dot."""
     for name, value in found.items():
         if isinstance(value, dict) and value and not any("." in inner or not inner for inner in value):
             yield from _leaves(value, f"{before}{name}.")

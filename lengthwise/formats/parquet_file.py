@@ -1,4 +1,4 @@
-"""Results as Parquet, written as they are read. Imported only where pyarrow is installed."""
+"""Results as Parquet, written while they are read. Import it only if pyarrow is installed."""
 
 from collections.abc import Iterable, Iterator
 from io import RawIOBase
@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from lengthwise.formats.layout import Column, ColumnType, Layout
 
-#: A row group is held in memory: it ends at so many rows, or bytes of JSON.
+#: A row group is held in memory. It ends at so many rows or bytes of JSON.
 _GROUP_ROWS = 10_000
 _GROUP_BYTES = 8 * 2**20
 
@@ -24,7 +24,7 @@ _TYPES: dict[ColumnType, Any] = {
 
 
 class _Sink(RawIOBase):
-    """What the writer wrote since it was last taken."""
+    """A file that holds what was written to it until it is taken."""
 
     def __init__(self) -> None:
         self._parts: list[bytes] = []
@@ -42,7 +42,7 @@ class _Sink(RawIOBase):
 
 
 def written(lines: Iterable[bytes], layout: Layout) -> Iterator[bytes]:
-    """The results of these lines of JSON, a row group at a time, compressed by zstd."""
+    """Converts lines of JSON to Parquet, compressed with zstd. Yields one row group at a time."""
     columns, sink = layout.columns, _Sink()
     schema = pa.schema([(column.name, _TYPES[column.type]) for column in columns])
     writer = pq.ParquetWriter(sink, schema, compression="zstd")

@@ -1,28 +1,45 @@
-"""Every query of the system, by the step it serves. Each function runs in the transaction of its connection.
+"""Every SQL query of the system, by what it serves. Each function runs in the transaction of its connection.
 
-    submit       a job, its items and shards, written while they arrive
-    idempotency  requests that their caller named: each makes one job
-    pending      how much waits or runs
-    turn         whose shard comes when: the fair queue's tags
-    claim        shards of like length for a worker
-    lease        a claim's heartbeat, and what is given back of it
-    settle       results behind the fence of a lease, and the end of a job
-    cancel       cancel, expire and delete a job
-    retry        the failed items of an ended job
-    read         jobs, their figures and their results, for the caller
-    delivery     webhooks that are due, and what came of them
-    sweep        what time alone must mend
-    urgency      shards whose deadline nears
-    key          who may ask, and what
-    tenant       tenants and their limits
-    rate         requests a minute
-    usage        what each key did on each day
-    retention    jobs that are forgotten, and their rows removed
-    file         uploaded files, in chunks
-    file_list    these, and the outputs of batches that are read like files
-    batch        batches of the OpenAI surface, and what becomes of each
-    validation   batches whose lines are still to be read
+    openai/           the OpenAI-compatible surface
+      batch             batches: creating, reading, cancelling and expiring them
+      file              uploaded files, stored in chunks
+      file_list         one list of uploaded files and of the output files of batches
+      validation        batches whose input file has not been read yet
+    jobs/             what a caller does with a job
+      submit            writes a job with its items and shards while they arrive
+      idempotency       finds the job that an earlier request with the same idempotency key made
+      results           reads results in the caller's order
+      cancel            cancels, expires and deletes jobs
+      retry             reads the failed items of an ended job
+      retention         hides jobs past their retention, and removes the rows of hidden ones
+    accounts/         who may call, and how much
+      key               API keys, by their hashes
+      tenant            tenants and their limits
+      rate              requests a minute
+      usage             what each key did on each day
+    queue/            the shards that wait or run
+      claim             leases shards of like length to one worker
+      lease             renews a claim's lease, or gives shards back
+      settle            writes results behind the fence of a lease, and ends jobs
+      fair_queue        where a tenant's next shard is placed (start-time fair queueing)
+      pending           how many tokens and jobs wait or run
+      urgency           raises the priority of jobs whose deadline nears
+      sweep             finds and mends what no other step will: expired leases, frozen sessions, missed job ends
+    webhooks/         events, from the change that causes them to the record of each attempt
+      event             writes an event and its deliveries in the transaction that makes it true
+      push              makes pages of results for the endpoints that follow a job
+      delivery          claims deliveries that are due, and records each attempt
+      delivery_log      lists deliveries, and sends them again
+      endpoint          registered webhook endpoints
+      sealed_secret     signing secrets, as they are encrypted in their rows
+    used by all of these:
+      binary_copy       rows of items and results in Postgres' binary COPY format
+      job_end           notifies listeners that a job has ended
+      job_figures       a job's row, and figures summed over its shards
 
-Rows are locked in one order everywhere: the tenant before shards, these before jobs, and each in order of id, so that
-no two steps wait for each other.
+A folder may import from those below it, never from those above; openai, jobs and accounts know nothing of each other.
+
+Every transaction locks rows in one order, so that no two of them wait for each other: the tenant, then shards, then
+jobs, each in order of id; and a webhook endpoint before its deliveries. One exception is safe: ``retention`` takes a
+deleted job first and then its shards, which no other step locks any more.
 """

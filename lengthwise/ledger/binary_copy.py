@@ -1,6 +1,7 @@
-"""Rows of ``item_blocks`` and ``result_blocks`` in Postgres' binary COPY format, by the block: half the cost of one by one.
+"""Rows of ``items`` and ``results`` in Postgres' binary COPY format, in blocks.
 
-See "Binary Format" in PostgreSQL's manual of COPY.
+Writing blocks of rows costs half of writing rows one by one. The format is described under "Binary Format" in
+PostgreSQL's documentation of COPY.
 """
 
 from collections.abc import Iterable, Iterator
@@ -16,14 +17,14 @@ from lengthwise.states import ResultStatus
 COPY_ITEMS = "COPY items (job_id, pos, index, n_tokens, payload) FROM STDIN (FORMAT BINARY)"
 COPY_RESULTS = "COPY results (job_id, index, status, result) FROM STDIN (FORMAT BINARY)"
 
-#: The signature, no flags, no extension; and the count of fields that no row has.
+#: The header: a signature, no flags, no extension. The end: a number of fields that no row has.
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 _END = b"\xff\xff"
 
-#: Five fields, each behind its size in bytes: job_id, pos, index, n_tokens, and payload's size.
+#: An item's row: the number of fields, then each field after its size in bytes. It ends with the payload's size.
 _ROW = Struct(">hi16siiiiiii")
 
-#: Of a result: four fields, job_id and index; then the status with its size; then the line's size.
+#: A result's row begins with the number of fields, job_id and index. The status and the line follow with their sizes.
 _RESULT = Struct(">hi16sii")
 _STATUS = {status: pack(">i", len(status)) + status.encode() for status in ResultStatus}
 _SIZE = Struct(">i")
@@ -32,14 +33,14 @@ _BLOCK_ROWS = 256
 
 
 def copy(cursor: Cursor[Any], statement: str, blocks: Iterable[bytes]) -> None:
-    """Sends one of the two statements its rows."""
+    """Runs one of the two COPY statements with these blocks."""
     with cursor.copy(statement.encode()) as sending:
         for block in blocks:
             sending.write(block)
 
 
 def item_blocks(job_id: UUID, rows: Iterable[tuple[int, int, int, bytes]]) -> Iterator[bytes]:
-    """All that ``COPY_ITEMS`` is sent, for rows without the job: pos, index, n_tokens and payload."""
+    """The data of ``COPY_ITEMS`` for one job. Each row is pos, index, n_tokens and payload."""
     yield _HEADER
     job, pack, rest = job_id.bytes, _ROW.pack, iter(rows)
     while block := [
@@ -51,7 +52,7 @@ def item_blocks(job_id: UUID, rows: Iterable[tuple[int, int, int, bytes]]) -> It
 
 
 def result_blocks(rows: Iterable[tuple[UUID, int, ResultStatus, bytes]]) -> Iterator[bytes]:
-    """All that ``COPY_RESULTS`` is sent."""
+    """The data of ``COPY_RESULTS``. Each row is job_id, index, status and line."""
     yield _HEADER
     pack, size, rest = _RESULT.pack, _SIZE.pack, iter(rows)
     while block := [

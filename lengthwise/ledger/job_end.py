@@ -1,4 +1,7 @@
-"""Tells who listens that a job has ended, as its transaction commits; whoever came late asks which are still open."""
+"""Notifies listeners when a job ends. Postgres sends the notification as the transaction commits.
+
+A listener that started later asks which of its jobs are still open.
+"""
 
 from collections import deque
 from collections.abc import Sequence
@@ -13,24 +16,25 @@ from lengthwise import database
 
 _CHANNEL = "lengthwise_endings"
 
-#: For the RETURNING of the statement that ends jobs.
+#: Part of the RETURNING clause of every statement that ends jobs.
 NOTIFY = f"pg_notify('{_CHANNEL}', id::text)"
 
 
 class JobEndListener:
-    """A connection of its own that hears of every job's end. Used by one thread at a time.
+    """A connection that receives a notification of every job's end. One thread at a time may use it.
 
-    It must reach Postgres itself: through a pooler by transaction nothing is heard, and only ``tenants_of_open`` tells.
+    It needs a session of its own: behind a pooler in transaction mode it receives nothing, and only ``tenants_of_open``
+    works.
     """
 
     def __init__(self, engine: Engine) -> None:
-        """Raises what a connection that fails raises."""
+        """Connects. Raises SQLAlchemy's and psycopg's errors of a connection that fails."""
         self._heard: deque[UUID] = deque()
-        # Without transactions: two thirds of a question would be BEGIN and COMMIT.
+        # Autocommit: otherwise two of three statements of each query would be BEGIN and COMMIT.
         self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             cursor = database.cursor(self._connection)
-            cursor.connection.add_notify_handler(self._hear)
+            cursor.connection.add_notify_handler(self._on_notify)
             cursor.execute(f"LISTEN {_CHANNEL}")
         except BaseException:
             self.drop()
@@ -42,15 +46,15 @@ class JobEndListener:
 
     @property
     def socket(self) -> int:
-        """Readable when there is something to hear."""
+        """The connection's file descriptor. It is readable when there is a notification."""
         socket: int = self._pgconn.socket
         return socket
 
-    def _hear(self, notified: psycopg.Notify) -> None:
+    def _on_notify(self, notified: psycopg.Notify) -> None:
         self._heard.append(UUID(notified.payload))
 
     def heard(self) -> list[UUID]:
-        """The jobs that ended since the last call; it waits for nothing. Raises ``psycopg.OperationalError``."""
+        """The jobs that ended since the last call. Does not wait. Raises ``psycopg.OperationalError``."""
         self._pgconn.consume_input()
         while (notified := self._pgconn.notifies()) is not None:
             self._heard.append(UUID(notified.extra.decode()))
@@ -59,23 +63,23 @@ class JobEndListener:
         return ended
 
     def tenants_of_open(self, job_ids: Sequence[UUID]) -> dict[UUID, UUID]:
-        """Those of the jobs that have not ended, and whose they are."""
+        """Those of the jobs that have not ended, each with its tenant."""
         cursor = database.cursor(self._connection)
         cursor.execute(_OPEN, {"jobs": list(job_ids)})
         return dict(cursor.fetchall())
 
     def close(self) -> None:
-        """Gives the connection back to its pool as it was."""
+        """Stops listening, and returns the connection to its pool."""
         cursor = database.cursor(self._connection)
         try:
             cursor.execute(f"UNLISTEN {_CHANNEL}")
-            cursor.connection.remove_notify_handler(self._hear)
+            cursor.connection.remove_notify_handler(self._on_notify)
             self._connection.close()
         except psycopg.Error:
             self.drop()
 
     def drop(self) -> None:
-        """Ends a connection of which one does not know what has become."""
+        """Closes the connection for good, in whatever state it is."""
         with suppress(Exception):
             self._connection.invalidate()
         self._connection.close()

@@ -1,1 +1,1 @@
-"""The whole system on one machine: processes, servers and the secrets that they share."""
+"""Runs the whole system on one machine: its processes, its servers, and the secrets that they share."""

@@ -1,4 +1,4 @@
-"""The command lines of this system's own processes, and how to see from outside that one is ready."""
+"""The command lines of this system's own processes, and how to tell from outside that one is ready."""
 
 import http.client
 import os
@@ -9,26 +9,26 @@ from collections.abc import Callable, Mapping, Sequence
 
 from lengthwise.child import Child, Program
 
-#: As in ``lengthwise.queue``, whose import is Celery's: most of the start of a short command.
+#: The same as in ``lengthwise.queue``. Importing that would import Celery, which takes most of a short command's time.
 GENERATE = "generate"
 DELIVER = "deliver"
 
-#: None of these is used: they cost a start-up second and chatter on the broker.
+#: Turns off what is not used. It would cost a second at the start, and messages on the broker.
 _QUIET = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-#: Generation: one process with the engine. Deliveries wait for sockets: threads will do.
+#: Generation needs one process, which holds the engine. Deliveries mostly wait for sockets, so threads suffice.
 _POOLS = {
     GENERATE: ("--pool", "prefork", "--concurrency", "1"),
     DELIVER: ("--pool", "threads", "--concurrency", "8"),
 }
 QUEUES = tuple(_POOLS)
-#: Where a worker runs models that name no device of their own.
+#: The variable that says where a worker runs models whose own setting names no device.
 DEVICE_VARIABLE = "LENGTHWISE_DEVICE"
-#: What ``worker.generation.preload`` logs last, and ``worker_is_ready`` waits for.
+#: The last line that ``worker.generation.preload`` logs; ``worker_is_ready`` waits for it.
 MODELS_LOADED = "models are loaded"
 
 
 def celery_arguments(queue: str, name: str, loglevel: str) -> list[str]:
-    """Celery's own arguments for the worker of one queue, whose ``name`` is unique on this host."""
+    """Celery's arguments for the worker of one queue. ``name`` must be unique on this host."""
     return [
         "worker",
         "--queues",
@@ -43,11 +43,12 @@ def celery_arguments(queue: str, name: str, loglevel: str) -> list[str]:
 
 
 def _python(*arguments: str) -> list[str]:
-    # -P: a folder named ``worker`` or ``api`` where the user happens to stand is not ours.
+    # -P keeps Python from importing a folder ``worker`` or ``api`` in the user's current directory.
     return [sys.executable, "-P", "-m", "lengthwise", *arguments]
 
 
 def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
+    """The API server."""
     return Program(
         "api",
         _python("api", "--host", host, "--port", str(port)),
@@ -57,7 +58,7 @@ def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
 
 
 def worker(queue: str, number: int, environment: Mapping[str, str], loglevel: str = "INFO") -> Program:
-    """The worker of one queue. SIGQUIT is Celery's cold shutdown: leases hand on what it held."""
+    """The worker of one queue. If this process dies it gets SIGQUIT, Celery's cold shutdown. Its leases then expire."""
     name = f"{queue}-{number}"
     return Program(
         name,
@@ -70,7 +71,7 @@ def worker(queue: str, number: int, environment: Mapping[str, str], loglevel: st
 def workers(
     queues: Sequence[str], devices: Sequence[str], environment: Mapping[str, str], loglevel: str = "INFO"
 ) -> list[Program]:
-    """A worker for each queue; of generation one for each device, where devices are given."""
+    """One worker for each queue. If devices are given, one generation worker for each of them."""
     found = []
     for queue in queues:
         places = [{DEVICE_VARIABLE: device} for device in devices] if queue == GENERATE and devices else [{}]
@@ -84,9 +85,9 @@ def _node(name: str) -> str:
 
 
 def worker_is_ready(child: Child) -> Callable[[], bool]:
-    """Looks for the lines in the log, at level INFO, that say that it takes tasks and that its models are loaded.
+    """A check whether a worker takes tasks and has loaded its models. It reads the worker's log, at level INFO.
 
-    A ping through the broker takes a second, and knows nothing of models.
+    A ping through the broker would take a second, and would say nothing of models.
     """
     takes_tasks = re.compile(rf"{re.escape(_node(child.name))}@\S+ ready\.")
     loads_models = child.name.startswith(GENERATE)
@@ -99,7 +100,7 @@ def worker_is_ready(child: Child) -> Callable[[], bool]:
 
 
 def api_is_ready(host: str, port: int) -> Callable[[], bool]:
-    """Whether ``/readyz`` answers 200."""
+    """A check whether ``/readyz`` answers 200."""
 
     def asked() -> bool:
         connection = http.client.HTTPConnection(host, port, timeout=2)

@@ -1,4 +1,4 @@
-"""Secrets that ``lengthwise up`` makes at its first start and keeps in its data folder, for its user's eyes alone."""
+"""The secrets that ``lengthwise up`` makes at its first start. They are files in its data folder, for its user only."""
 
 import os
 import secrets
@@ -10,40 +10,40 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.key import new_key
 from lengthwise.settings import Settings
 
-#: The installation's own key: without it there is no first one. Removed, the next start makes another.
+#: The installation's own key, with which the first other key is made. If it is removed, the next start makes another.
 ADMIN_KEY_FILE = "admin.key"
 PEPPER_FILE = "key.pepper"
-#: Whoever has it reads the secrets in the database, and without it nobody does.
+#: The key that opens the secrets in the database. If it is lost, they cannot be read any more.
 MASTER_KEY_FILE = "master.key"
 
 Say = Callable[[str], None]
 
 
 def load_or_create(settings: Settings, data: Path, say: Say) -> dict[str, str]:
-    """The variables that name these secrets: those of the settings, else those that are kept in ``data``.
+    """The environment variables of the secrets that the settings lack. They are read from ``data``, or made there.
 
-    Raises ``ConfigurationError`` if the folder cannot be read or written.
+    Tells ``say`` a new admin key. Raises ``ConfigurationError`` if the folder cannot be read or written.
     """
     named = {}
     if settings.key_pepper is None:
-        named["LENGTHWISE_KEY_PEPPER"], _ = _kept(data / PEPPER_FILE, lambda: secrets.token_hex(32))
+        named["LENGTHWISE_KEY_PEPPER"], _ = _load_or_make(data / PEPPER_FILE, lambda: secrets.token_hex(32))
     if not settings.master_key:
-        named["LENGTHWISE_MASTER_KEY"], _ = _kept(data / MASTER_KEY_FILE, sealing.new_master_key)
+        named["LENGTHWISE_MASTER_KEY"], _ = _load_or_make(data / MASTER_KEY_FILE, sealing.new_master_key)
     if settings.admin_key is None:
         path = data / ADMIN_KEY_FILE
-        named["LENGTHWISE_ADMIN_KEY"], is_new = _kept(path, lambda: new_key().text)
+        named["LENGTHWISE_ADMIN_KEY"], is_new = _load_or_make(path, lambda: new_key().text)
         if is_new:
             say(f"the admin key, shown this once and kept in {path}: {named['LENGTHWISE_ADMIN_KEY']}")
     return named
 
 
 def delivery_variables(named: Mapping[str, str]) -> dict[str, str]:
-    """Those of the variables that who signs webhooks is told; keys are the API's alone."""
+    """The variables that a delivery worker needs. The others are for the API only."""
     return {name: value for name, value in named.items() if name == "LENGTHWISE_MASTER_KEY"}
 
 
-def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
-    """What the file holds, and whether it was made now."""
+def _load_or_make(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
+    """The secret in the file, and whether it was made now."""
     try:
         if path.exists():
             return path.read_text("ascii").strip(), False
@@ -53,9 +53,9 @@ def _kept(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
             file.write(f"{made}\n")
             file.flush()
             os.fsync(file.fileno())
-        beside.replace(path)  # whole or not at all: half a pepper would void every key
+        beside.replace(path)  # atomic, because with half a pepper no key would be valid
     except OSError as error:
         raise ConfigurationError(f"cannot keep {path.name} in {path.parent}: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{path} is not a key: remove it, and a new one is made") from None
+        raise ConfigurationError(f"{path} holds no key: remove it, and the next start makes a new one") from None
     return made, True

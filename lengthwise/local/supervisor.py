@@ -1,6 +1,6 @@
-"""Keeps children running until it is told to stop, and then stops them in order.
+"""Keeps child processes running until a signal asks to stop, and then stops them in order.
 
-Knows nothing of what the children do. SIGTERM, SIGINT and SIGHUP ask it to stop; a second one hastens.
+Knows nothing of what the children do. SIGTERM, SIGINT and SIGHUP ask it to stop. A second one makes it stop at once.
 """
 
 import signal
@@ -14,16 +14,16 @@ from lengthwise.child import Child, stop
 from lengthwise.errors import ConfigurationError
 
 LONGEST_BACKOFF_SECONDS = 30.0
-#: A child that ran this long before it died has earned a quick restart.
+#: A child that ran for this long before it ended is restarted quickly.
 STEADY_SECONDS = 60.0
-#: How often a wait for something slow is mentioned.
+#: How often a message says what is still being waited for.
 _MENTION_SECONDS = 15.0
 
 Say = Callable[[str], None]
 
 
 class StopRequested(BaseException):
-    """A signal asked to stop; not an ``Exception``, so that nothing on the way takes it for a failure."""
+    """A signal asked to stop. It is no ``Exception``, so that no handler on the way takes it for a failure."""
 
 
 @dataclass
@@ -34,7 +34,7 @@ class _Watched:
 
 
 class Supervisor:
-    """Takes the signals of this process while it is entered, and watches the children given to ``watch``."""
+    """Handles this process's signals while it is entered, and restarts the children given to ``watch``."""
 
     def __init__(self, say: Say) -> None:
         self._say = say
@@ -45,7 +45,7 @@ class Supervisor:
     def __enter__(self) -> Self:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number == signal.SIGHUP and signal.getsignal(number) == signal.SIG_IGN:
-                continue  # under nohup, which means it
+                continue  # under nohup, SIGHUP must be ignored
             self._handlers[number] = signal.signal(number, self._on_signal)
         return self
 
@@ -59,17 +59,17 @@ class Supervisor:
         self._signals += 1
 
     def pause(self, seconds: float) -> None:
-        """Sleeps, in every wait of a start, so that a signal ends it. Raises ``StopRequested``."""
+        """Sleeps. Every wait during the start uses it, so that a signal ends the wait. Raises ``StopRequested``."""
         time.sleep(seconds)
         if self._signals:
             raise StopRequested
 
     def watch(self, children: Sequence[Child]) -> None:
-        """From now on these are started again when they end."""
+        """Makes ``run`` restart these children when they end."""
         self._watched += [_Watched(child) for child in children]
 
     def wait_ready(self, child: Child, is_ready: Callable[[], bool]) -> None:
-        """Waits, however long. Raises ``ConfigurationError`` with the child's last words if it ends first."""
+        """Waits without limit. Raises ``ConfigurationError`` with the child's last lines if it ends first."""
         mention_at = time.monotonic() + _MENTION_SECONDS
         while not is_ready():
             if not child.is_running:
@@ -81,13 +81,13 @@ class Supervisor:
             self.pause(0.05)
 
     def run(self) -> None:
-        """Restarts what dies, with growing delays, until a signal comes."""
+        """Restarts children that end, with growing delays, until a signal comes."""
         while not self._signals:
             for watched in self._watched:
-                self._mend(watched)
+                self._restart_if_ended(watched)
             time.sleep(0.1)
 
-    def _mend(self, watched: _Watched) -> None:
+    def _restart_if_ended(self, watched: _Watched) -> None:
         child, now = watched.child, time.monotonic()
         if watched.restart_at is None:
             if child.is_running:
@@ -102,5 +102,5 @@ class Supervisor:
             child.start()
 
     def stop(self, children: Sequence[Child], grace: float) -> None:
-        """Stops these together within ``grace`` seconds; at once when a second signal comes."""
+        """Stops these children together within ``grace`` seconds, or at once if a second signal comes."""
         stop(children, grace, is_hurried=lambda: self._signals > 1)

@@ -1,4 +1,4 @@
-"""The whole system on one machine: servers, schema, API and workers, until a signal comes."""
+"""Runs the whole system on one machine, with servers, schema, API and workers, until a signal comes."""
 
 import ipaddress
 import os
@@ -16,20 +16,20 @@ from lengthwise.local.embedded import Servers
 from lengthwise.local.supervisor import StopRequested, Supervisor
 from lengthwise.settings import Settings
 
-#: In the data folder while it runs: how to reach the servers, and the secrets that are kept there.
+#: A file in the data folder while the system runs. It says how to reach the servers, and holds the secrets.
 ENVIRONMENT_FILE = "environment"
-#: What the API's open downloads may still take.
+#: How long open downloads may continue when the API stops.
 API_GRACE_SECONDS = 8.0
-#: Beyond the worker's own grace, before it is killed.
+#: How long after its own grace time a worker is killed.
 WORKER_SLACK_SECONDS = 5.0
 
 Say = Callable[[str], None]
 
 
 def run(settings: Settings, data: Path, host: str, port: int, workers: int, say: Say, ready: Say) -> None:
-    """Runs everything; ``ready`` is told the API's URL once work can be taken and done.
+    """Runs everything. Calls ``ready`` with the API's URL once jobs can be submitted and run.
 
-    Returns when a signal has stopped it all. Raises ``ConfigurationError`` if something cannot start.
+    Returns when a signal has stopped everything. Raises ``ConfigurationError`` if something cannot start.
     """
     port = _free_port(host, port)
     with Supervisor(say) as supervisor:
@@ -70,29 +70,30 @@ def _serve(
     def child(started: Program) -> Child:
         return Child(started, servers.logs / f"{started.name}.log")
 
-    hands = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
-    hands.append(child(program.worker(program.DELIVER, 1, environment | secrets_on_disk.delivery_variables(secrets))))
+    worker_children = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
+    for_deliveries = environment | secrets_on_disk.delivery_variables(secrets)
+    worker_children.append(child(program.worker(program.DELIVER, 1, for_deliveries)))
     api = child(program.api(host, port, environment | secrets))
     try:
-        for started in (*hands, api):
+        for started in (*worker_children, api):
             started.start()
         reachable = _reachable(host)
         supervisor.wait_ready(api, program.api_is_ready(reachable, port))
-        for hand in hands:
-            supervisor.wait_ready(hand, program.worker_is_ready(hand))
+        for worker in worker_children:
+            supervisor.wait_ready(worker, program.worker_is_ready(worker))
         say(f"api and workers ready, {time.monotonic() - began:.1f} s")
         ready(f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}")
-        supervisor.watch([*servers.children, *hands, api])
+        supervisor.watch([*servers.children, *worker_children, api])
         supervisor.run()
         say("stopping: the API first, then the workers finish what they hold, then the servers")
     finally:
         supervisor.stop([api], API_GRACE_SECONDS)
-        supervisor.stop(hands, settings.grace_seconds + WORKER_SLACK_SECONDS)
+        supervisor.stop(worker_children, settings.grace_seconds + WORKER_SLACK_SECONDS)
         (servers.data / ENVIRONMENT_FILE).unlink(missing_ok=True)
 
 
 def _write_environment(path: Path, named: dict[str, str]) -> None:
-    """Lines for ``set -a; . FILE``, so that other commands find these servers, and let the same keys in."""
+    """Writes lines for ``set -a; . FILE``, so that other commands find these servers and accept the same keys."""
     path.touch(mode=0o600)
     path.write_text("".join(f"{name}={shlex.quote(value)}\n" for name, value in named.items()))
 
@@ -107,7 +108,7 @@ def _reachable(host: str) -> str:
 
 
 def _free_port(host: str, port: int) -> int:
-    """``port`` if it can be bound, or any free one for 0. Raises ``ConfigurationError`` if it cannot."""
+    """``port``, or any free port for 0. Raises ``ConfigurationError`` if it cannot be bound."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:

@@ -1,1 +1,1 @@
-"""Models as files: the catalog that names them, their tokenizers and templates; no weights are read here."""
+"""Models as files: the catalog that names them, their tokenizers and their templates. No weights are read here."""

@@ -1,6 +1,6 @@
-"""The models this installation serves, as ``models.toml`` names them.
+"""The models that this installation serves, as ``models.toml`` lists them.
 
-Knows where a model's files are and what they are used for; never loads weights.
+Knows where a model's files are and what they are used for. Never loads weights.
 """
 
 import tomllib
@@ -23,7 +23,7 @@ from lengthwise.models.fingerprint import fingerprint
 DEMO_CATALOG = Path(__file__).parents[1] / "demo" / "models.toml"
 
 
-#: Values of ``model_type`` whose positions are counted from the one behind their padding token's id.
+#: Values of ``model_type`` whose positions are counted from the padding token's id plus one.
 _PADDED_POSITIONS = frozenset({"camembert", "roberta", "xlm-roberta"})
 
 
@@ -62,27 +62,27 @@ Options = TypeVar("Options", bound=KindOptions)
 
 
 class ServerOptions(Table):
-    """A server that speaks OpenAI's completions, for the engine ``openai``."""
+    """A server with OpenAI's completions API, for the engine ``openai``."""
 
     #: What comes before ``/completions``, such as ``http://gpu:8000/v1``.
     url: str
     #: The model's name there.
     model: str = Field(min_length=1)
-    #: The environment variable that holds the key; the key itself has no place in a file.
+    #: The environment variable that holds the server's key. The key itself does not belong in a file.
     key_variable: str | None = None
-    #: ``tokens``: prompts are sent as ids (vLLM, SGLang, llama.cpp). ``text``: as text, for servers that take no ids.
+    #: ``tokens``: prompts are sent as token ids (vLLM, SGLang, llama.cpp). ``text``: for servers that take only text.
     prompt: Literal["tokens", "text"] = "tokens"
-    #: Whether the server gives an answer's ids when asked for them with ``return_token_ids`` (vLLM).
+    #: Whether the server returns an answer's token ids if ``return_token_ids`` is set (vLLM).
     returns_token_ids: bool = False
     #: How long one answer may take, in seconds.
     timeout_seconds: Annotated[float, Field(gt=0)] = 90
-    #: Requests of one worker at once, at most.
+    #: Concurrent requests of one worker, at most.
     max_concurrency: Annotated[int, Field(ge=1)] = 64
 
     @field_validator("url")
     @classmethod
     def _is_base(cls, value: str) -> str:
-        """Messages do not repeat it: who writes a password there should not find it in a log."""
+        """Checks the URL. Errors do not repeat it: a password that was written there must not reach a log."""
         try:
             parts = urlsplit(value)
             is_base = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
@@ -97,23 +97,24 @@ class ServerOptions(Table):
 
 
 class ModelSpec(Table):
-    """One model: where it is, how it is run, and the kinds of job it serves (a table for each)."""
+    """One model: where it is, how it runs, and the kinds of job that it serves, with a table for each kind."""
 
     name: str
-    #: A folder, relative to ``models.toml``; or a hub id and revision that are in the local hub cache.
+    #: Either a folder, relative to ``models.toml``, or a hub id whose revision is in the local hub cache.
     path: Path | None = None
     hub: str | None = None
-    #: What is fetched from the hub; beside ``path`` a name of the installation's own.
+    #: The revision on the hub. For a ``path`` it is any name that the operator gives this version.
     revision: str | None = None
     engine: str = "torch"
-    #: ``int8``: weights per row, activations per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and sums.
+    #: ``int8``: weights and activations are quantized per row. ``none``: exact fp32. ``bf16``: bfloat16 weights and
+    #: sums.
     quantization: Literal["int8", "bf16", "none"] = "int8"
     device: str = "auto"
-    #: Input tokens in one engine batch, at most, padding included where the engine pads; what fits the device.
+    #: Input tokens in one engine batch, at most, including padding if the engine pads. Choose what fits the device.
     batch_tokens: Annotated[int, Field(ge=1)] = 4096
     #: Sequences in one engine batch, at most.
     batch_rows: Annotated[int, Field(ge=1)] = 64
-    #: The longest input in tokens where it should be less than the model's own.
+    #: The longest input in tokens, if it should be less than the model's own limit.
     max_input_tokens: Annotated[int, Field(ge=1)] | None = None
     max_new_tokens: Annotated[int, Field(ge=1)] = 512
     server: ServerOptions | None = None
@@ -150,7 +151,7 @@ class ModelSpec(Table):
 
     @cached_property
     def folder(self) -> Path:
-        """Where the files lie. Raises ``ConfigurationError`` if they are not on this machine: nothing is downloaded."""
+        """The folder of the model's files. Nothing is downloaded: raises ``ConfigurationError`` if it is missing."""
         if self.path is not None:
             if not self.path.is_dir():
                 raise ConfigurationError(f"model {self.name}: the folder {self.path} does not exist")
@@ -167,8 +168,10 @@ class ModelSpec(Table):
 
     @cached_property
     def made_by(self) -> str:
-        """Which revision results are marked with: the hub's commit, which unlike a branch or a tag never moves; for a
-        path its ``revision``, or else the folder's fingerprint. Raises ``ConfigurationError`` if the files are away.
+        """The revision that results name. For a hub model it is the commit, which never moves as a branch or a tag may.
+        For a path it is ``revision``, or else the folder's fingerprint.
+
+        Raises ``ConfigurationError`` if the files are missing.
         """
         if self.hub is not None:
             return self.folder.name
@@ -196,14 +199,14 @@ SETTINGS = ModelSpec.model_fields.keys() - {"name", "kind_options"}
 
 
 class Catalog:
-    """The models by name, in the order in which they stand in the file: the first that serves a job is its default."""
+    """The models by name, in the file's order. The first one that serves a job is its default."""
 
     def __init__(self, models: dict[str, ModelSpec]) -> None:
         self.models = models
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Reads ``models.toml``. Raises ``ConfigurationError`` naming the first thing that is wrong with it."""
+        """Reads ``models.toml``. Raises ``ConfigurationError``, which names the first mistake in it."""
         try:
             tables = tomllib.loads(path.read_text("utf-8")).get("models", {})
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -215,12 +218,13 @@ class Catalog:
         return cls({name: _spec(name, table, path) for name, table in tables.items()})
 
     def serving(self, kind: str) -> list[ModelSpec]:
+        """The models that serve this kind."""
         return [spec for spec in self.models.values() if kind in spec.kinds]
 
 
 def _spec(name: str, table: Any, path: Path) -> ModelSpec:
     if not isinstance(table, dict) or "name" in table:
-        raise ConfigurationError(f"{path}: models.{name}: must be a table, and its name is its key")
+        raise ConfigurationError(f"{path}: models.{name}: must be a table, whose name is its key")
     try:
         spec = ModelSpec.from_table(name, table)
     except ConfigurationError as error:

@@ -1,4 +1,4 @@
-"""``models.toml`` while people edit it: looked at again and again, and the last valid one is in force.
+"""Reloads ``models.toml`` when it changes. The last valid version stays in force.
 
 Knows nothing of what the models are used for, nor of what is loaded.
 """
@@ -18,10 +18,10 @@ _TOKENIZER = "tokenizer.json"
 
 
 class CatalogFile:
-    """The catalog in force. For many threads at once: one of them looks, the others go on with what there is."""
+    """The catalog in force. Many threads may use it: one of them checks the file, and the others do not wait for it."""
 
     def __init__(self, path: Path, look_seconds: float) -> None:
-        """Reads the file. Raises ``ConfigurationError`` where it is not valid: nothing is in force yet."""
+        """Reads the file. Raises ``ConfigurationError`` if it is not valid, since there is no earlier version yet."""
         self._path, self._look_seconds = path, look_seconds
         self._looking = Lock()
         self._seen = _stamp(path)
@@ -31,14 +31,14 @@ class CatalogFile:
 
     @property
     def is_current(self) -> bool:
-        """Whether what is in force is what the file said when it was last looked at."""
+        """Whether the catalog in force is what the file held when it was last checked."""
         return self._error is None
 
     def catalog(self) -> Catalog:
-        """The catalog in force; the same object for as long as the file says the same."""
+        """The catalog in force. It is the same object as long as the file does not change."""
         if time.monotonic() >= self._look_at and self._looking.acquire(blocking=False):
             try:
-                # What is wrong may be mended outside the file: a folder that was still being copied.
+                # An error may go away without a change of the file: a model's folder may still be being copied.
                 if _stamp(self._path) != self._seen or self._error is not None:
                     self._read()
                 self._look_at = time.monotonic() + self._look_seconds
@@ -47,7 +47,7 @@ class CatalogFile:
         return self._catalog
 
     def look(self) -> bool:
-        """Reads the file now, changed or not; False if it is not valid, and the last valid one stays in force."""
+        """Reads the file now, changed or not. If it is not valid, returns False, and the last valid version stays."""
         with self._looking:
             self._read()
         return self.is_current
@@ -61,18 +61,21 @@ class CatalogFile:
                     _check_succession(self._catalog.models[name], spec)
         except ConfigurationError as error:
             if str(error) != str(self._error):
-                log.error("the models stay as they were: %s", error)
+                log.error("models.toml is not valid, so the models stay as they were: %s", error)
             self._error = error
         else:
-            log.info("the models are those of %s as it is now", self._path)
+            log.info("reloaded the models from %s", self._path)
             self._catalog, self._error = found, None
 
 
 def _check_succession(old: ModelSpec, new: ModelSpec) -> None:
-    """Items wait whose tokens were counted for ``old``. Raises ``ConfigurationError`` if ``new`` cannot run them."""
+    """Checks that ``new`` can run the items that wait, whose tokens were counted for ``old``.
+
+    Raises ``ConfigurationError`` if its tokenizer differs.
+    """
     try:
         before = old.folder
-    except ConfigurationError:  # it never ran here
+    except ConfigurationError:  # the old revision never ran here
         return
     if new.folder == before:
         return
@@ -82,11 +85,13 @@ def _check_succession(old: ModelSpec, new: ModelSpec) -> None:
         message = f"the {_TOKENIZER} of its two revisions cannot be compared ({type(error).__name__})"
         raise ConfigurationError(f"model {new.name}: {message}") from None
     if not is_same:
-        raise ConfigurationError(f"model {new.name}: a revision with another {_TOKENIZER} is another model: rename it")
+        raise ConfigurationError(
+            f"model {new.name}: a revision with another {_TOKENIZER} is another model, so rename it"
+        )
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes with the file; None if it is not there."""
+    """A value that changes when the file does; None if there is no file."""
     try:
         found = path.stat()
     except OSError:

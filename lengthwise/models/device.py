@@ -1,6 +1,6 @@
-"""The devices that ``lengthwise worker --devices`` names, held against those that this machine has.
+"""Reads the option ``lengthwise worker --devices``, and checks it against the devices of this machine.
 
-Knows nothing of torch: a short-lived process counts for it, and this one forks with CUDA untouched.
+Knows nothing of torch. A short-lived process counts the GPUs, so that this process forks without having used CUDA.
 """
 
 import re
@@ -10,17 +10,17 @@ import sys
 from lengthwise.errors import ConfigurationError
 
 ALL = "all"
-#: A device, or several of a kind that share each model.
+#: A device, or several devices of one kind that share each model.
 DEVICES = r"cpu(\+cpu)*|cuda:\d+(\+cuda:\d+)*"
-#: Importing torch is most of it; the first time after an installation may take long.
+#: Importing torch takes most of the time. The first import after an installation may take long.
 _COUNT_SECONDS = 120
 
 
 def parse_devices(option: str) -> list[str]:
-    """``cuda:0`` or ``cpu`` for each process to be; ``all`` is every GPU, or the CPU where there is none.
+    """The device of each worker process, such as ``cuda:0`` or ``cpu``. ``all`` is every GPU, or else the CPU.
 
-    ``cuda:0+cuda:1`` are two that share each model. Raises ``ConfigurationError`` for what is no device or not on this
-    machine.
+    ``cuda:0+cuda:1`` is one process with two devices that share each model. Raises ``ConfigurationError`` if a name is
+    no device, or this machine does not have it.
     """
     wanted = [part.strip() for part in option.split(",")]
     if wanted == [ALL]:
@@ -40,7 +40,7 @@ def parse_devices(option: str) -> list[str]:
 
 
 def split_shared(name: str) -> list[str]:
-    """The devices that ``cuda:0+cuda:1`` stands for; one alone stands for itself."""
+    """The devices in a name such as ``cuda:0+cuda:1``."""
     return name.split("+")
 
 

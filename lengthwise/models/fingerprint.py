@@ -1,4 +1,4 @@
-"""What tells one revision of a model's folder from another, without reading gigabytes.
+"""Tells one revision of a model's folder from another, without reading gigabytes.
 
 Knows nothing of what is in the files.
 """
@@ -9,9 +9,10 @@ from pathlib import Path
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.manifest import MANIFEST
 
-#: Hexadecimal digits: short enough to stand in each result.
+#: Hexadecimal digits: few enough to be part of each result.
 _DIGITS = 16
-#: Of each file so many samples of this size, evenly spread: a training step changes nearly every byte of the weights.
+#: Each file is sampled at so many places, evenly spread. A training step changes nearly every byte of the weights, so
+#: samples suffice.
 _SAMPLES = 16
 _SAMPLE_BYTES = 1 << 16
 
@@ -19,8 +20,9 @@ _SAMPLE_BYTES = 1 << 16
 def fingerprint(folder: Path) -> str:
     """The first 16 hexadecimal digits of a SHA-256 sum, the same on every machine that holds the same files.
 
-    Of ``manifest.json`` where there is one, which holds the sums of all files. Else of the name, the size and samples
-    of every file of the folder, hidden ones left out. Raises ``ConfigurationError`` if a file cannot be read.
+    It is the sum of ``manifest.json`` if there is one, since that holds the sums of all files. Otherwise it is the sum
+    of the name, the size and samples of every file in the folder that is not hidden. Raises ``ConfigurationError`` if a
+    file cannot be read.
     """
     total = hashlib.sha256()
     listed = folder / MANIFEST
@@ -38,7 +40,7 @@ def fingerprint(folder: Path) -> str:
 
 
 def _samples(path: Path) -> list[bytes]:
-    """A file of a megabyte or less whole; of a larger one its beginning, its end and what lies evenly between."""
+    """The whole file if it has a megabyte or less; else samples of its beginning, its end and evenly in between."""
     size = path.stat().st_size
     if size <= _SAMPLES * _SAMPLE_BYTES:
         return [path.read_bytes()]

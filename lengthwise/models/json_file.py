@@ -1,4 +1,4 @@
-"""JSON files that belong to a model, whoever wrote them."""
+"""JSON files that belong to a model. They may come from anyone, so their form is checked."""
 
 import json
 from pathlib import Path
@@ -12,7 +12,7 @@ _NAMES = {dict: "object", list: "array"}
 
 
 def read_json(path: Path, form: type[_Form]) -> _Form:
-    """The file's object (``dict``) or array (``list``). Raises ``ConfigurationError`` where it holds none."""
+    """The file's object (``dict``) or array (``list``). Raises ``ConfigurationError`` if it holds none."""
     try:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""What a model's folder must hold, byte for byte: ``manifest.json`` with a SHA-256 sum for each file.
+"""Checks a model's folder against its ``manifest.json``, which has the size and the SHA-256 sum of each file.
 
 ``{"files": {"model.safetensors": {"sha256": "…", "bytes": 123}}}``. Knows nothing of what is in the files.
 """
@@ -12,14 +12,13 @@ from typing import Any
 from lengthwise.errors import ConfigurationError
 
 MANIFEST = "manifest.json"
-_CHUNK_BYTES = 1 << 20
 
 
 def verify(folder: Path, names: Iterable[str] | None = None) -> None:
-    """Compares files of ``folder`` with its manifest, reading each of them once.
+    """Compares files of ``folder`` with its manifest. Each file is read once.
 
-    ``names`` are the files that matter to the caller, each of which must be listed; ``None`` means every listed one.
-    Raises ``ConfigurationError`` naming the first file that is missing, unlisted or different.
+    ``names`` are the files that matter to the caller; each must be listed. ``None`` means all that are listed. Raises
+    ``ConfigurationError``, which names the first file that is missing, not listed or different.
     """
     files = _listed(folder)
     for name in files if names is None else names:
@@ -30,12 +29,9 @@ def verify(folder: Path, names: Iterable[str] | None = None) -> None:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 sum of a file in hexadecimal, read in pieces of a megabyte."""
-    total = hashlib.sha256()
+    """The SHA-256 sum of a file in hexadecimal. The file is read in pieces."""
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            total.update(chunk)
-    return total.hexdigest()
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write(folder: Path, names: Iterable[str]) -> None:
@@ -60,7 +56,7 @@ def _compare(folder: Path, name: str, entry: dict[str, Any]) -> None:
     if not path.resolve().parent.is_relative_to(folder.resolve()) and not path.is_symlink():
         raise ConfigurationError(f"{folder / MANIFEST} lists a file outside its folder")
     try:
-        # The size is free to ask, and tells a half-copied file apart from one that was changed.
+        # The size costs nothing to check, and tells a file that is only half copied from one that was changed.
         if path.stat().st_size != entry.get("bytes"):
             raise ConfigurationError(f"{path} is not of the size in {MANIFEST}: copy it again")
         if digest(path) != entry.get("sha256"):

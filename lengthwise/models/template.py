@@ -1,7 +1,7 @@
-"""Chat templates, rendered in a sandbox so that no message can speak with the template's own control tokens.
+"""Renders chat templates, so that no message can forge the template's control tokens.
 
-The template sees a mark in place of each message's content; the text around the marks is encoded with control tokens,
-the contents without.
+The template runs in a sandbox, and gets a mark in place of each message's content. The text around the marks is then
+encoded with control tokens, and the contents without.
 """
 
 import json
@@ -22,7 +22,7 @@ _MARK = re.compile("\ufdd0(\\d+)\ufdd1")  # noncharacters: no template contains 
 
 
 class ChatTemplate:
-    """A model's template and the names it may use."""
+    """A model's template, and the special tokens that it may use by name."""
 
     def __init__(self, source: str, tokens: dict[str, str]) -> None:
         environment = ImmutableSandboxedEnvironment(
@@ -34,17 +34,17 @@ class ChatTemplate:
         self._tokens = tokens
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
-        """Raises ``InvalidInput`` where the template refuses this order of roles."""
+        """The text of a conversation up to the answer. Raises ``InvalidInput`` if the template refuses these roles."""
         try:
             return self._template.render(messages=list(messages), add_generation_prompt=True, **self._tokens)
         except jinja2.TemplateError:
             raise InvalidInput(
-                "the model's chat template does not take these roles in this order", "messages"
+                "the model's chat template does not accept these roles in this order", "messages"
             ) from None
 
 
 def encode(chat_template: ChatTemplate, tokenizer: ModelTokenizer, messages: Sequence[dict[str, str]]) -> list[int]:
-    """The ids of a conversation, ready to be answered."""
+    """The token ids of a conversation, up to where the answer begins."""
     marked = [message | {"content": f"\ufdd0{n}\ufdd1"} for n, message in enumerate(messages)]
     ids: list[int] = []
     for n, part in enumerate(_MARK.split(chat_template.render(marked))):
@@ -57,12 +57,12 @@ def encode(chat_template: ChatTemplate, tokenizer: ModelTokenizer, messages: Seq
 
 @cache
 def load(folder: Path) -> ChatTemplate:
-    """A model's own template. Raises ``ConfigurationError`` if it has none that can be read."""
+    """The template of the model in ``folder``. Raises ``ConfigurationError`` if there is none, or it is not valid."""
     config_path, jinja_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
     config: dict[str, Any] = json.loads(config_path.read_bytes()) if config_path.is_file() else {}
     source = jinja_path.read_text("utf-8") if jinja_path.is_file() else config.get("chat_template")
     if not isinstance(source, str):
-        raise ConfigurationError(f"{folder} has no chat template: name the model for generate instead of chat")
+        raise ConfigurationError(f"{folder} has no chat template: use the model for the kind generate instead of chat")
     tokens = {name: _content(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
     try:
         return ChatTemplate(source, tokens)

@@ -1,4 +1,4 @@
-"""A model's own tokenizer, without torch: what the API counts and what a worker runs come from the same place."""
+"""A model's own tokenizer, without torch. The API counts tokens with it, and workers tokenize with it."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,24 +11,24 @@ from tokenizers import Tokenizer
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import ModelSpec
 
-#: Texts tokenized at a time: what the library allocates for them fits a core's cache.
+#: Texts that are tokenized at a time: few enough that what the library allocates fits a core's cache.
 _STRIDE = 64
 
 
 class ModelTokenizer:
-    """Turns texts into ids. Texts never carry control tokens: ``</s>`` in a comment is four harmless characters."""
+    """Turns texts into token ids. Texts never become control tokens: ``</s>`` in a text is four plain characters."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._plain = _read(folder)
         self._plain.encode_special_tokens = True
-        # A second one, because the flag above is the tokenizer's and threads share it.
+        # A second tokenizer, because the flag above belongs to the tokenizer, which threads share.
         self._control = _read(folder)
         config = json.loads((folder / "config.json").read_bytes())
         self.eos = _first(config.get("eos_token_id"))
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
-        """The ids of each text; ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
+        """The ids of each text. ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
         return [encoding.ids for encoding in self._encodings(texts, framed)]
 
     def _encodings(self, texts: Sequence[str], framed: bool) -> Iterator[Any]:
@@ -36,7 +36,7 @@ class ModelTokenizer:
             yield from self._plain.encode_batch_fast(texts[start : start + _STRIDE], add_special_tokens=framed)
 
     def special(self, tokens: str) -> list[int]:
-        """The ids of space-separated special tokens. Raises ``ConfigurationError`` naming one the model lacks."""
+        """The ids of special tokens, separated by spaces. Raises ``ConfigurationError`` if the model lacks one."""
         ids = []
         for token in tokens.split():
             found = self._control.token_to_id(token)
@@ -46,18 +46,18 @@ class ModelTokenizer:
         return ids
 
     def control(self, text: str) -> list[int]:
-        """The ids of text of our own, such as a chat template's, in which special tokens are meant."""
+        """The ids of a text that may contain special tokens, such as a chat template's. Never a customer's text."""
         ids: list[int] = self._control.encode(text, add_special_tokens=False).ids
         return ids
 
     def decode_batch(self, many: Sequence[Sequence[int]]) -> list[str]:
-        """The text of each list of ids, special tokens left out."""
+        """The text of each list of ids, without special tokens."""
         texts: list[str] = self._plain.decode_batch(many, skip_special_tokens=True)
         return texts
 
 
 class CountingTokenizer(ModelTokenizer):
-    """The same for who asks only for lengths: as many ids, and none of them means anything."""
+    """A tokenizer for callers that need only lengths. It returns the right number of ids, all of them zero."""
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         return [[0] * len(encoding) for encoding in self._encodings(texts, framed)]
@@ -66,7 +66,7 @@ class CountingTokenizer(ModelTokenizer):
 def _read(folder: Path) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
-        raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in that form")
+        raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in this form")
     tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -82,10 +82,10 @@ _counting = cache(CountingTokenizer)
 
 
 def load(spec: ModelSpec) -> ModelTokenizer:
-    """The model's tokenizer, loaded once in a process."""
+    """The model's tokenizer, which is loaded once per process."""
     return _loaded(spec.folder)
 
 
 def load_counting(spec: ModelSpec) -> ModelTokenizer:
-    """The same, loaded once too, for lengths alone."""
+    """The model's tokenizer for lengths only, which is loaded once per process."""
     return _counting(spec.folder)

@@ -1,4 +1,4 @@
-"""The tables. Inputs never change and results are only appended: the only rows that change often are shards."""
+"""The database's tables. Inputs never change, and results are only appended. Only rows of shards change often."""
 
 from lengthwise.tables import account, job, openai, webhook
 from lengthwise.tables.base import metadata

@@ -1,4 +1,4 @@
-"""Who may ask: tenants, their keys, and what they used."""
+"""Who may call: tenants, their keys, and what they used."""
 
 from sqlalchemy import (
     ARRAY,
@@ -23,9 +23,9 @@ tenants = Table(
     Column("id", Uuid, primary_key=True),
     Column("name", Text, nullable=False, unique=True),
     Column("weight", Double, nullable=False, server_default="1"),
-    # Tokens it may have waiting or running; NULL is the setting's limit.
+    # Input tokens it may have waiting or running. With NULL the limit of the settings applies.
     Column("max_pending_tokens", BigInteger),
-    # Requests in a minute, and jobs that are open at a time, likewise.
+    # Requests a minute, and open jobs at a time. With NULL the limits of the settings apply.
     Column("max_requests_per_minute", Integer),
     Column("max_open_jobs", Integer),
     time("created_at", default=True, nullable=False),
@@ -38,7 +38,7 @@ keys = Table(
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), nullable=False),
     Column("name", Text, nullable=False),
-    Column("hash", LargeBinary, nullable=False),  # of the whole key, under the pepper
+    Column("hash", LargeBinary, nullable=False),  # of the whole key, with the pepper
     Column("scopes", ARRAY(Text), nullable=False),
     time("created_at", default=True, nullable=False),
     time("expires_at"),
@@ -46,7 +46,7 @@ keys = Table(
     Index("keys_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
 )
 
-# What each key did on each day (UTC). No foreign key to keys: the installation's own is in no table.
+# What each key did on each day (UTC). It has no foreign key to keys, because the installation's own key is in no table.
 usage = Table(
     "usage",
     metadata,
@@ -59,7 +59,8 @@ usage = Table(
     Column("output_tokens", BigInteger, nullable=False, server_default="0"),
 )
 
-# When a tenant's bucket of requests is full again. Unlogged: after a crash all are full, which is worth no disk.
+# When a tenant's full quota of requests is available again. The table is unlogged: after a crash all quotas are full,
+# which is not worth a write to disk.
 rates = Table(
     "rates",
     metadata,

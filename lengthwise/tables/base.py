@@ -1,4 +1,4 @@
-"""What all tables share."""
+"""What all tables share: their metadata with its naming convention, and columns for times."""
 
 from sqlalchemy import Column, DateTime, MetaData, text
 
@@ -13,5 +13,5 @@ metadata = MetaData(
 
 
 def time(name: str, *, default: bool = False, nullable: bool = True) -> Column[object]:
-    """A moment, with its zone; ``default`` is the transaction's."""
+    """A timestamp with time zone. With ``default``, it is the start of the transaction unless given."""
     return Column(name, DateTime(timezone=True), server_default=text("now()") if default else None, nullable=nullable)

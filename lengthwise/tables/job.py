@@ -1,4 +1,4 @@
-"""Jobs: what is to run, in which order, and what came of it."""
+"""Jobs: what is to run, in which order, and the results."""
 
 from sqlalchemy import (
     ARRAY,
@@ -21,8 +21,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from lengthwise.tables.base import metadata, time
 
-# The fair queue's tag at which a tenant's last shard ends (start-time fair queueing): a queue is a pool and a priority,
-# since a tag of one says nothing about another.
+# Start-time fair queueing: the tag at which a tenant's last shard ends. There is one queue for each pool and priority;
+# the tags of one queue say nothing about another.
 turns = Table(
     "turns",
     metadata,
@@ -44,36 +44,36 @@ jobs = Table(
     Column("state", Text, nullable=False),
     Column("n_items", Integer, nullable=False),
     Column("n_tokens", BigInteger, nullable=False),
-    # What the engine would have computed, padding included, in batches of arrival order: the figure to beat.
+    # Input tokens with padding that batches in order of arrival would have computed: the figure that sorting improves.
     Column("n_arrival_padded", BigInteger, nullable=False),
-    # Items were sorted by length within chunks of this many: what tells where an index lies.
+    # Items were sorted by length within chunks of this many, so that an index lies in a known chunk.
     Column("chunk_items", Integer, nullable=False),
     Column("webhook_url", Text),
     Column("webhook_secret", Text),  # sealed
-    # The endpoints to which its results are pushed, as they were subscribed when it was submitted.
+    # The endpoints to which its results are pushed: those that were subscribed when it was submitted.
     Column("followers", ARRAY(Uuid)),
     # Whether identical items may share one computation.
     Column("deduplicate", Boolean, nullable=False, server_default=text("true")),
-    # The caller's name for this submission, and the hash of what came under it.
+    # The caller's idempotency key for this submission, and the hash of its request.
     Column("idempotency_key", Text),
     Column("request_hash", LargeBinary),
     Column("retry_of", Uuid),  # the job whose failed items these are
-    # The priority its shards were raised to as the deadline neared; NULL while it is the job's own.
+    # The priority to which its shards were raised as the deadline neared. NULL while they have the job's own.
     Column("urgency", SmallInteger),
-    Column("key_id", Uuid),  # whose key made it
-    # What it did is still to be added to its key's usage, once it has ended.
+    Column("key_id", Uuid),  # the API key that made it
+    # Once the job has ended, its work is still to be added to its key's usage.
     Column("usage_due", Boolean, nullable=False, server_default=text("false")),
     time("deadline_at"),
     time("created_at", default=True, nullable=False),
     time("finished_at"),
-    time("deleted_at"),  # out of sight from here on; the sweep removes its rows, some at a time
+    time("deleted_at"),  # hidden from then on; the sweep removes its rows in portions
     Index("jobs_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
     Index("jobs_open_idx", "id", postgresql_where=text("state = 'open'")),
     Index("jobs_tenant_open_idx", "tenant_id", postgresql_where=text("state = 'open'")),
     Index("jobs_usage_due_idx", "finished_at", postgresql_where=text("usage_due AND finished_at IS NOT NULL")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'open' AND deadline_at IS NOT NULL")),
     Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND deleted_at IS NULL")),
-    # By the master key under which it is sealed; empty for those of before there was one.
+    # By the id of the master key under which the secret is sealed; empty if it is not sealed.
     Index(
         "jobs_sealed_idx",
         text("split_part(webhook_secret, ':', 2)"),
@@ -89,12 +89,14 @@ jobs = Table(
     ),
 )
 
-# No foreign key: it would cost a lookup for each of a million rows, and only the ledger writes here.
+# It has no foreign key, which would cost a lookup for each of a million rows. Only the ledger writes here.
 items = Table(
     "items",
     metadata,
     Column("job_id", Uuid, primary_key=True),
-    Column("pos", Integer, primary_key=True),  # in order of length within a chunk, so that a shard is a range
+    Column(
+        "pos", Integer, primary_key=True
+    ),  # the position after sorting a chunk by length, so that a shard is a range
     Column("index", Integer, nullable=False),  # in the caller's order
     Column("n_tokens", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
@@ -113,29 +115,31 @@ shards = Table(
     Column("priority", SmallInteger, nullable=False),
     Column("vkey", Double, nullable=False),
     Column("state", Text, nullable=False),
-    # Failures that time may heal, each followed by a longer pause.
+    # Failures that may pass with time. Each is followed by a longer pause.
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
-    # Claims whose worker has not reported back: the present one, and those of workers that died over it.
+    # Claims whose worker has not reported back: the current one, and those of workers that died over it.
     Column("deaths", SmallInteger, nullable=False, server_default="0"),
     Column("token", Uuid),
     time("lease_until"),
     time("not_before", default=True, nullable=False),
     time("settled_at"),
-    # What settling it found, so that a job's figures are sums over shards and no row is hot.
+    # What settling it found. A job's figures are sums over its shards, so that no row is changed by all workers.
     Column("n_failed", Integer, nullable=False, server_default="0"),
-    Column("n_output", BigInteger, nullable=False, server_default="0"),  # tokens generated
-    Column("n_padded", BigInteger, nullable=False, server_default="0"),  # input tokens computed, padding included
+    Column("n_output", BigInteger, nullable=False, server_default="0"),  # output tokens
+    Column("n_padded", BigInteger, nullable=False, server_default="0"),  # input tokens with padding
     Column("n_batches", Double, nullable=False, server_default="0"),  # its share of the engine's batches
-    Column("n_deduplicated", Integer, nullable=False, server_default="0"),  # items answered by another's computation
-    # As the lines of its results say and are: tokens of what succeeded, bytes of that and of what failed.
+    Column(
+        "n_deduplicated", Integer, nullable=False, server_default="0"
+    ),  # items answered by the computation of an identical item
+    # Input and output tokens as the result lines state them, and bytes of the lines that succeeded and that failed.
     Column("used_input", BigInteger, nullable=False, server_default="0"),
     Column("used_output", BigInteger, nullable=False, server_default="0"),
     Column("n_bytes", BigInteger, nullable=False, server_default="0"),
     Column("n_failed_bytes", BigInteger, nullable=False, server_default="0"),
-    # Whether its results are pushed: known here, so that settling what nobody follows asks for nothing.
+    # Whether its results are pushed. It is stored here so that settling a shard that nobody follows needs no query.
     Column("is_followed", Boolean, nullable=False, server_default=text("false")),
-    # No shard fails the second condition, but only who asks for a queue's head states it: with few rows in its
-    # statistics the planner would take this index for a bucket too, and read all other buckets.
+    # Every shard meets the condition hi > lo, but only queries for the first shard of a queue state it. Without it the
+    # planner, with few rows in its statistics, would use this index for one bucket too, and read all other buckets.
     Index("shards_head_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready' AND hi > lo")),
     Index(
         "shards_bucket_idx",
@@ -149,7 +153,7 @@ shards = Table(
     Index("shards_leased_idx", "lease_until", postgresql_where=text("state = 'leased'")),
     Index("shards_open_idx", "job_id", postgresql_where=text("state IN ('ready', 'leased')")),
     UniqueConstraint("job_id", "lo"),
-    postgresql_with={"fillfactor": "70"},  # room for the three updates of a shard's life on its own page
+    postgresql_with={"fillfactor": "70"},  # leaves space on a page for the three updates in a shard's life
 )
 
 results = Table(

@@ -1,4 +1,4 @@
-"""The OpenAI surface: files, and batches until a job takes their lines."""
+"""The OpenAI-compatible surface: files, and batches. A batch becomes a job once its file is read."""
 
 from sqlalchemy import (
     BigInteger,
@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from lengthwise.tables.base import metadata, time
 
-# What a caller uploaded, with its bytes in ``file_chunks``. A batch's output is no row: it is a view of its results.
+# Uploaded files; their bytes are in ``file_chunks``. A batch's output has no row, since it is read from its results.
 files = Table(
     "files",
     metadata,
@@ -30,7 +30,7 @@ files = Table(
     Column("n_lines", Integer, nullable=False),
     time("created_at", default=True, nullable=False),
     time("expires_at", nullable=False),
-    time("deleted_at"),  # out of sight from here on; the sweep removes its rows
+    time("deleted_at"),  # hidden from then on; the sweep removes its rows
     Index("files_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
     Index("files_expires_idx", "expires_at", postgresql_where=text("deleted_at IS NULL")),
     Index("files_deleted_idx", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -44,14 +44,14 @@ file_chunks = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
-# A batch of the OpenAI surface: what its caller said of it, until a job of the same id takes its lines.
+# A batch as its caller created it. Once its file is read, a job of the same id holds its lines.
 batches = Table(
     "batches",
     metadata,
     Column("id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, ForeignKey("tenants.id"), nullable=False),
     Column("state", Text, nullable=False),
-    Column("key_id", Uuid),  # whose key made it
+    Column("key_id", Uuid),  # the API key that made it
     Column("input_file_id", Uuid, nullable=False),
     Column("endpoint", Text, nullable=False),
     Column("completion_window", Text, nullable=False),
@@ -59,25 +59,25 @@ batches = Table(
     Column("deduplicate", Boolean, nullable=False),
     Column("webhook_url", Text),
     Column("webhook_secret", Text),
-    Column("output_seconds", Integer),  # how long its files are kept, if the caller said
-    Column("details", JSONB, nullable=False),  # metadata, and once it failed the errors of its lines
-    Column("model", Text),  # of all its lines, if they name one
+    Column("output_seconds", Integer),  # how long its output files are kept, if the caller set it
+    Column("details", JSONB, nullable=False),  # its metadata and, if it failed, the errors of its lines
+    Column("model", Text),  # the model of its lines, if they name one
     Column("idempotency_key", Text),
     Column("request_hash", LargeBinary, nullable=False),
-    # How often validating it was begun, and when it may be begun again.
+    # How often its validation was begun, and when it may be begun again.
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
     time("not_before", default=True, nullable=False),
     time("created_at", default=True, nullable=False),
     time("deadline_at", nullable=False),
     time("in_progress_at"),
     time("cancelling_at"),
-    time("finished_at"),  # of one that never became a job
+    time("finished_at"),  # if it never became a job
     time("output_deleted_at"),
     time("error_deleted_at"),
-    Column("dropped_bytes", BigInteger),  # of the lines of items that never ran, once they were counted
+    Column("dropped_bytes", BigInteger),  # of the result lines of items that never ran, once counted
     Index("batches_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
     Index("batches_validating_idx", "created_at", postgresql_where=text("state = 'validating'")),
-    # As in jobs: what validates a batch clears it, so that there are few.
+    # As in jobs. Validation clears the secret, so that the index stays small.
     Index(
         "batches_sealed_idx",
         text("split_part(webhook_secret, ':', 2)"),

@@ -1,4 +1,4 @@
-"""Webhooks: who is told what, and what came of each attempt."""
+"""Webhooks: endpoints, the events that are delivered to them, and each attempt."""
 
 from sqlalchemy import (
     ARRAY,
@@ -28,7 +28,7 @@ webhook_endpoints = Table(
     Column("description", Text, nullable=False, server_default=""),
     Column("events", ARRAY(Text), nullable=False),  # names, and groups such as job.*
     Column("filter", Text),  # which results are pushed
-    # Sealed, like those that still sign until ``old_until``. The key is ed25519's.
+    # Sealed. The old ones still sign until ``old_until``. The signing key is an ed25519 key.
     Column("secret", Text, nullable=False),
     Column("signing_key", Text, nullable=False),
     Column("public_key", Text, nullable=False),
@@ -42,24 +42,27 @@ webhook_endpoints = Table(
     Index("webhook_endpoints_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
 )
 
-# No foreign keys: a job may end, and write here, at the moment at which its endpoint is deleted.
+# It has no foreign keys, because a job may end, and write here, while its endpoint is being deleted.
 deliveries = Table(
     "deliveries",
     metadata,
     Column("id", Uuid, primary_key=True),
-    Column("job_id", Uuid),  # NULL of a test event
-    Column("endpoint_id", Uuid),  # NULL of the job's own webhook
-    # Who must not wait for whom: the endpoint's id, or a number made of the tenant and the webhook's host.
+    Column("job_id", Uuid),  # NULL for a test event
+    Column("endpoint_id", Uuid),  # NULL for the job's own webhook
+    # Deliveries wait for others in the same lane only. It is the endpoint's id, or a hash of the tenant and the
+    # webhook's host.
     Column("lane", Uuid, nullable=False, server_default=text("'00000000-0000-0000-0000-000000000000'")),
     Column("url", Text, nullable=False),
-    Column("secrets", ARRAY(Text), nullable=False, server_default=text("'{}'")),  # read no more: see event.py
+    Column(
+        "secrets", ARRAY(Text), nullable=False, server_default=text("'{}'")
+    ),  # not used any more; see ledger/webhooks/event.py
     Column("event", Text, nullable=False),
     Column("body", LargeBinary, nullable=False),
     Column("state", Text, nullable=False),
     Column("attempts", SmallInteger, nullable=False, server_default="0"),
-    Column("n_before", SmallInteger, nullable=False, server_default="0"),  # attempts before it was last resent
+    Column("n_before", SmallInteger, nullable=False, server_default="0"),  # attempts made before it was last resent
     Column("token", Uuid),
-    time("next_attempt_at", default=True, nullable=False),  # while an attempt runs: when it is given up for dead
+    time("next_attempt_at", default=True, nullable=False),  # while an attempt runs: when it is presumed dead
     time("created_at", default=True, nullable=False),
     time("finished_at"),
     Index("deliveries_due_idx", "next_attempt_at", postgresql_where=text("state = 'pending'")),
@@ -76,7 +79,7 @@ deliveries = Table(
     Index("deliveries_jobless_idx", "created_at", postgresql_where=text("job_id IS NULL")),
 )
 
-# Settled shards whose results are still to be pushed, in the order in which they settled.
+# Settled shards whose results are still to be pushed, in the order in which they were settled.
 pushes = Table(
     "pushes",
     metadata,

@@ -1,1 +1,1 @@
-"""Texts before and after a model: cleaned, cut into sentences, with placeholders kept."""
+"""Texts before and after a model: cleaning, splitting into sentences, and keeping placeholders."""

@@ -1,7 +1,7 @@
-"""What a customer's text becomes before a model sees it: plain NFC, without invisible characters or markup noise.
+"""Cleans a customer's text before a model sees it: to plain NFC, without invisible characters and markup.
 
-Pure and linear in the text's length; knows nothing of models, jobs or placeholders, except that private use characters
-go, since ``placeholder`` writes its marks with them.
+Pure, and linear in the text's length. Knows nothing of models, jobs or placeholders. It only removes private use
+characters, because ``placeholder`` uses them as marks.
 """
 
 import html
@@ -9,8 +9,9 @@ import re
 import unicodedata
 from html.entities import html5
 
-#: An HTML or XML tag, without groups. Prose in angle brackets is none: an attribute needs its value, or is one of
-#: HTML's own bare ones, so ``a <b and c> d`` stays. It never looks past the next ``<`` and never backs up: linear.
+#: Matches an HTML or XML tag, without groups. Prose in angle brackets is no tag: an attribute needs a value, unless it
+#: is one of HTML's attributes without value, so ``a <b and c> d`` stays. The pattern never reads past the next ``<``
+#: and never backtracks, so it is linear.
 TAG = (
     r"</?(?:[A-Za-z][\w:.-]*+|\d++)"
     r"(?:\s++(?:[^\s<>\"'=/]++\s*+=\s*+(?:\"[^\"<]*+\"|'[^'<]*+'|[^\s<>\"']++)"
@@ -23,24 +24,25 @@ _NOTHING = "span font o:p wbr script style noscript link meta base"
 _INLINE = "a abbr acronym audio b bdi bdo big button cite code data del dfn em embed i iframe img input ins kbd label"
 _INLINE += " mark object option picture q rp rt ruby s samp select small source strike strong sub summary sup svg"
 _INLINE += " textarea time tt u var video"
-#: What a tag of HTML becomes in every text, and what more becomes nothing where no tag is kept.
+#: What a tag of HTML becomes in every text; and which more tags are removed if no tag is kept.
 _PRESENTATION = {"td": " ", "th": " "} | dict.fromkeys(_LINES.split(), "\n") | dict.fromkeys(_NOTHING.split(), "")
 _STRIPPED = _PRESENTATION | dict.fromkeys(_INLINE.split(), "")
 
-#: What there is to do in a text of printable characters and newlines without double blanks (``<`` may be a false
-#: alarm). It begins with one class, to which the regex engine skips at full speed.
+#: Finds what needs cleaning in a text of printable characters and newlines without double blanks. ``<`` may be a false
+#: alarm. The pattern begins with one character class, to which the regex engine skips at full speed.
 _NOISE = re.compile(
     r"[\n<&\ufffd](?:(?<= \n)|(?<=\n)(?: |\n\n)|(?<=<)[!/A-Za-z0-9]|(?<=&)#?[A-Za-z0-9]{1,32};|(?<=\ufffd))"
 )
 _TAGS = re.compile(TAG)
 _NAME = re.compile(r"[\w:.-]+")
-#: A chain of ``&amp;`` and what it ends in: a feed that was escaped five times is decoded in one step.
+#: Matches a chain of ``&amp;`` and its end, so that a text which was escaped five times is decoded in one step.
 _ENTITY = re.compile(r"&(?:amp;)*+(?:(#\d{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});)?")
 _BLANKS = re.compile(r"[ \t\n]{2,}")
-#: Elements that go with their content, and their ends.
+#: Elements that are removed with their content, and their ends.
 _ENDS = {"<!--": "-->", r"<script\b[^<>]*+>": r"</script\s*+>", r"<style\b[^<>]*+>": r"</style\s*+>"}
 _HIDDEN = [(re.compile(f"{a}.*?{z}", re.S | re.I), re.compile(z, re.I)) for a, z in _ENDS.items()]
-#: Scripts whose letters join (Hebrew to Vedic, further Indic, Arabic forms), emoji, and the neighbours of U+3000.
+#: Scripts whose letters join (Hebrew to Vedic, further Indic, Arabic forms), emoji, and the characters beside which
+#: U+3000 stays.
 _JOINING = "[\u0590-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc\U00010800-\U00011fff]"
 _EMOJI = "[\u2190-\u2bff\U0001f000-\U0001faff]"
 _CJK = "[\u3001-\u9fff\uac00-\ud7af\uf900-\ufaff\uff01-\uffef\U00020000-\U0003ffff]"
@@ -49,18 +51,18 @@ _JOINER = re.compile(
 )
 _WIDE_SPACE = re.compile(f"((?<={_CJK})\u3000)\u3000*+(?={_CJK})|\u3000")
 
-#: Rounds after which nested encoding is taken for an attack, and what it is made of goes.
+#: After so many rounds nested encoding counts as an attack, and the characters ``<`` and ``&`` are removed.
 _ROUNDS = 4
 _DEFUSED = str.maketrans("", "", "<&")
 
 
 def clean(text: str, *, keep_tags: bool = True) -> str:
-    """``text`` as a model should see it; ``clean(clean(text)) == clean(text)``, and no text raises.
+    """``text`` as a model should see it. ``clean(clean(text)) == clean(text)``, and no text raises an error.
 
-    ``keep_tags`` keeps inline and unknown tags, which a translation carries over; without it every tag of HTML goes
-    (an unknown ``<word>`` and the content of comments and scripts stay, so that nothing hides from a moderator). The
-    result is no longer than the longer of ``text`` and NFC(``text``): a few characters, such as U+0958, have no
-    composed form and grow, at most threefold.
+    ``keep_tags`` keeps inline and unknown tags, which a translation copies. Without it every HTML tag is removed. Even
+    then an unknown ``<word>`` and the content of comments and scripts stay, so that nothing is hidden from a moderator.
+    The result is no longer than the longer of ``text`` and NFC(``text``). A few characters, such as U+0958, have no
+    composed form and become longer, at most threefold.
     """
     for round_ in range(2 * _ROUNDS):
         if _is_clean(text):
@@ -74,7 +76,8 @@ def clean(text: str, *, keep_tags: bool = True) -> str:
 
 
 def _is_clean(text: str) -> bool:
-    # isprintable() is false for each control, format, private, unassigned or space character but U+0020: one C loop.
+    # isprintable() is false for control, format, private, unassigned and space characters other than U+0020. It is one
+    # loop in C.
     return (
         (text.isprintable() or text.replace("\n", "").isprintable())
         and text[:1] not in (" ", "\n")
@@ -89,7 +92,7 @@ def _pass(text: str, keep_tags: bool) -> str:
     if "&" in text:
         text = _ENTITY.sub(_decode, text)
     if "<" in text:
-        if keep_tags:  # a moderator sees what a reader of the raw text would
+        if keep_tags:  # without keep_tags a moderator sees what a reader of the raw text would
             for element, end in _HIDDEN:
                 text = _drop(text, element, end)
         text = _TAGS.sub(lambda tag: _untag(tag, _PRESENTATION if keep_tags else _STRIPPED), text)
@@ -98,7 +101,7 @@ def _pass(text: str, keep_tags: bool) -> str:
 
 
 def _decode(entity: re.Match[str]) -> str:
-    """One entity that ends in a semicolon: ``?a=1&copy=2`` is an address, not ©."""
+    """Decodes one entity, if it ends in a semicolon: in ``?a=1&copy=2`` there is no ©."""
     name: str | None = entity[1]
     if name is None:
         return "&"
@@ -106,7 +109,7 @@ def _decode(entity: re.Match[str]) -> str:
 
 
 def _drop(text: str, element: re.Pattern[str], end: re.Pattern[str]) -> str:
-    """Without the elements. Nothing is searched past the last end, so that no start looks for one in vain."""
+    """Removes the elements. It searches only up to the last end, so that no start is without an end (linear time)."""
     last = 0
     for found in end.finditer(text):
         last = found.end()
@@ -119,7 +122,7 @@ def _untag(tag: re.Match[str], replacements: dict[str, str]) -> str:
 
 
 def _fold(text: str) -> str:
-    """``text`` with each character that is not printable replaced or gone."""
+    """``text`` with each character that is not printable replaced or removed."""
     text = text.replace("\r\n", "\n")
     table = {ord(char): _substitute(char) for char in set(text) if not char.isprintable() or char == "\ufffd"}
     text = _JOINER.sub(r"\1", text.translate(table)) if table else text
@@ -127,13 +130,13 @@ def _fold(text: str) -> str:
 
 
 def _substitute(char: str) -> str:
-    if char in "\n\t\u200c\u200d\u3000":  # the last three are judged by their neighbours
+    if char in "\n\t\u200c\u200d\u3000":  # the last three depend on their neighbours
         return char
     if char in "\r\v\f\x85\u2028\u2029":
         return "\n"
     category = unicodedata.category(char)
     if category == "Zs":
         return " "
-    # Emoji and ideographs that are newer than this Python's tables: two servers must not disagree on a text.
+    # Keeps emoji and ideographs that are newer than this Python's tables, so that two servers treat a text alike.
     is_newer = category == "Cn" and 0x1F000 <= ord(char) < 0x3FFFE and ord(char) & 0xFFFE != 0xFFFE
     return char if is_newer else ""

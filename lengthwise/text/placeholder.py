@@ -1,12 +1,12 @@
-"""Keeps what must not be translated out of a model's reach: marks it can copy, or pieces to translate between.
+"""Protects placeholders from translation: by marks that a model copies, or by translating the pieces between them.
 
-Protected are format fields (``{name}``, ``{{name}}``, ``${name}``, ``{% if %}``, ``%s``, ``%1$s``, ``%(name)s``,
+Placeholders are format fields (``{name}``, ``{{name}}``, ``${name}``, ``{% if %}``, ``%s``, ``%1$s``, ``%(name)s``,
 ``%@``, ``%%``), tags, URLs, e-mail addresses, ``@handles``, ``:emoji_codes:`` and codes such as ``SKU-12345``.
-``#tags`` are not, since they are words that readers want translated; nor is "50% off"; nor ICU plurals, whose branches
-are text.
+``#tags`` are none, since readers want these words translated; nor is "50% off"; nor are ICU plurals, whose branches are
+text.
 
-Pure and linear in the text's length; knows nothing of models. Expects text from ``clean``, which leaves no private use
-character for a mark to be confused with.
+Pure, and linear in the text's length. Knows nothing of models. Expects text from ``clean``, which removes private use
+characters, so that none can be confused with a mark.
 """
 
 import re
@@ -16,46 +16,46 @@ from typing import NamedTuple
 
 from lengthwise.text.clean import TAG
 
-#: Marks are U+E000, U+E001, … in order of first appearance; the demo model copies this many.
+#: Marks are U+E000, U+E001, … in order of first appearance. The demo model can copy this many.
 FIRST_MARK, LIMIT = 0xE000, 8
 
 _URL = r"(?:(?:https?|ftp)://|(?<![A-Za-z0-9.])www\.)[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=%{}]*[A-Za-z0-9/=&#_~+}\-]"
 _EMAIL = r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9._%+-]++@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)+"
 _FIELD = r"\$?\{ ?[\w.$\[\]-]{1,64}+ ?(?:[:!][^{}\s]{1,40}+|,[^{}\n]{1,40}+)?\}"
 _BRACES = r"\{{2,3}[^{}\n]{1,64}+\}{2,3}|\{%[^{}\n]{1,64}+\}|" + _FIELD
-#: Not after a digit ("50%discount") nor before a letter ("the %discount"), unless its position is given.
+#: Not after a digit ("50%discount") nor before a letter ("the %discount"), unless it names its position.
 _CONVERSION = r"[-+0#,]*+\d*+(?:\.\d++)?(?:hh?|ll?|z)?[sdiuoxXfFeEgGc@]"
 _PERCENT = rf"%%|%\d++\${_CONVERSION}|%\(\w++\){_CONVERSION}|(?<![\d%])%{_CONVERSION}(?![A-Za-z])"
 _HANDLE = r"(?<![A-Za-z0-9_@])@[A-Za-z0-9_]++"
 _EMOJI_CODE = r"(?<![A-Za-z0-9_:]):[a-z][a-z0-9_+-]{1,31}+:(?![A-Za-z0-9_])"
-#: Three digits in a row, so that COVID-19 and UTF-8 stay words.
+#: Needs three digits in a row, so that COVID-19 and UTF-8 stay words.
 _CODE = r"(?<![A-Za-z0-9-])[A-Z]{2,8}+-(?=[A-Z0-9])(?>[A-Z0-9-]*\d{3})[A-Z0-9-]*+(?![A-Za-z])"
 
 _PLACEHOLDER = re.compile(f"({_URL}|{_EMAIL}|{TAG}|{_BRACES}|{_PERCENT}|{_HANDLE}|{_EMOJI_CODE}|{_CODE})")
-#: One of these stands in every placeholder; most texts have none. It begins with one class, for speed.
+#: Every placeholder contains one of these, and most texts contain none. The pattern begins with one class, for speed.
 _TRIGGER = re.compile(r"[{%<@:w-](?:(?<=[{%<@])|(?<=:)[a-z/]|(?<=w)ww\.|(?<=[A-Z]-)[A-Z0-9])")
 _MARK = re.compile("[\ue000-\uf8ff]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
 class ProtectedText(NamedTuple):
-    """A text with its placeholders as marks, and every placeholder that was marked, in order and with repeats."""
+    """A text with marks for its placeholders, and the placeholders that were marked, in order and with repeats."""
 
     text: str
     values: tuple[str, ...]
 
 
 class TextPiece(NamedTuple):
-    """A part of a text: either to be translated, or to be kept with all its whitespace."""
+    """A part of a text. It is either translated, or kept with all its whitespace."""
 
     text: str
     is_text: bool
 
 
 def protect(text: str, limit: int = LIMIT) -> ProtectedText:
-    """Each placeholder as one mark, the same value as the same mark.
+    """Replaces each placeholder by a mark; equal placeholders get the same mark.
 
-    Values beyond ``limit`` distinct ones stand as they are: ``split`` the protected text to keep those out as well.
+    After ``limit`` different placeholders, further ones stay in the text. ``split`` the text to protect these too.
     """
     if not _TRIGGER.search(text):
         return ProtectedText(text, ())
@@ -73,9 +73,9 @@ def protect(text: str, limit: int = LIMIT) -> ProtectedText:
 
 
 def restore(translated: str, values: tuple[str, ...]) -> str | None:
-    """``translated`` with the values back for their marks; None if a mark was lost, repeated or invented.
+    """Replaces the marks in ``translated`` by their values. None if a mark was lost, repeated or invented.
 
-    The order is free, since languages differ in theirs.
+    Marks may be in any order, since languages differ in their word order.
     """
     found = _MARK.findall(translated)
     if not found and not values:
@@ -88,9 +88,9 @@ def restore(translated: str, values: tuple[str, ...]) -> str | None:
 
 
 def split(text: str) -> list[TextPiece]:
-    """Pieces that alternate between text to translate and what is kept; their texts joined are ``text``.
+    """Splits a text into pieces to translate and pieces to keep. Their texts, joined, are ``text``.
 
-    A text piece has a letter, and no blank at its ends; anything else, such as ", " between placeholders, is kept.
+    A piece to translate has a letter, and no blank at its ends. All else, such as ", " between placeholders, is kept.
     """
     pieces: list[TextPiece] = []
     kept: list[str] = []
@@ -106,9 +106,9 @@ def split(text: str) -> list[TextPiece]:
 
 
 def join(pieces: Iterable[TextPiece], translations: Iterable[str]) -> str:
-    """The pieces as one text, each text piece replaced by its translation, less any blanks at its ends.
+    """Joins the pieces, with translations in place of the text pieces. Blanks at the ends of a translation are removed.
 
-    Raises ValueError if there are fewer or more translations than text pieces.
+    Raises ``ValueError`` if the number of translations is not that of the text pieces.
     """
     pieces, translated = list(pieces), [translation.strip() for translation in translations]
     if len(translated) != sum(piece.is_text for piece in pieces):

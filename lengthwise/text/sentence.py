@@ -1,24 +1,25 @@
-"""Where a text's sentences end, for models that were trained on one sentence at a time.
+"""Splits a text into sentences, for models that were trained on one sentence at a time.
 
-Rules, not a model: quick, the same everywhere, and cautious, since a sentence too long is translated better than half a
-one. Pure; knows nothing of models.
+It uses rules and no model, so it is quick and always gives the same result. It splits cautiously, since two sentences
+together are translated better than half a sentence. Pure; knows nothing of models.
 """
 
 import re
 
 from lengthwise.text.placeholder import TextPiece
 
-#: What may follow the last stop of a sentence: closing quotes and brackets.
+#: Closing quotes and brackets, which may follow the last stop of a sentence.
 _CLOSERS = "[\"'”’»」』】）)\\]]*+"
-#: A placeholder's mark belongs to the sentence before it only where nothing follows it: else it begins the next.
+#: A placeholder's mark belongs to the sentence before it only if nothing follows it. Otherwise it begins the next one.
 _MARKS = "(?:[\ue000-\ue00f]++(?=\\s|$))?"
-#: A CJK stop ends a sentence; another one only before a blank and something that is no small letter; a newline always.
-#: Possessive, and begun only where a run of stops begins: linear on any text. It begins with one class, for speed.
+#: A CJK stop and a newline always end a sentence. Another stop does so only before a blank and a character that is not
+#: a lower-case letter. The pattern is possessive and begins only at the first of several stops, so it is linear on any
+#: text. It begins with one character class, for speed.
 _END = re.compile(
     rf"[。！？.!?…\n](?:(?<=\n)|(?<=[。！？])[。！？]*+{_CLOSERS}{_MARKS}"
     rf"|(?<=[.!?…])(?<![.!?…][.!?…])[.!?…]*+{_CLOSERS}{_MARKS}(?=\s++[^\sa-zäöü]))"
 )
-#: What ends in a full stop and seldom ends a sentence; single letters (initials, "z. B.") besides.
+#: Abbreviations, whose full stop seldom ends a sentence. Single letters (initials, "z. B.") are handled apart.
 _ABBREVIATIONS = frozenset(
     {"Mr.", "Mrs.", "Ms.", "Dr.", "Prof.", "St.", "No.", "Nr.", "Art.", "vs.", "etc.", "approx.", "incl.", "ca."}
     | {"bzw.", "inkl.", "e.g.", "i.e.", "z.B.", "d.h.", "u.a."}
@@ -32,9 +33,9 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 def split(text: str, language: str | None = None) -> list[TextPiece]:
-    """The sentences of a text and the blanks between them; their texts joined are ``text``.
+    """The sentences of a text, and the blanks between them. Their texts, joined, are ``text``.
 
-    What has no letter, such as a number on a line of its own, is kept rather than translated.
+    A piece without a letter, such as a number on a line of its own, is kept and not translated.
     """
     pieces: list[TextPiece] = []
     start = 0
@@ -54,14 +55,14 @@ def split(text: str, language: str | None = None) -> list[TextPiece]:
 def _ends(text: str, language: str | None) -> list[int]:
     ends = [0]
     for match in _END.finditer(text):
-        end = match.end() - (text[match.start()] == "\n")  # a newline is no part of the sentence that it ends
+        end = match.end() - (text[match.start()] == "\n")  # a newline does not belong to the sentence that it ends
         if ends[-1] < end < len(text) and (text[end - 1] != "." or _is_end(text[max(0, end - 24) : end], language)):
             ends.append(end)
     return [*ends[1:], len(text)]
 
 
 def _is_end(before: str, language: str | None) -> bool:
-    """Whether the full stop at the end of ``before`` is a sentence's."""
+    """Whether the full stop at the end of ``before`` ends a sentence."""
     if language in _ORDINAL_LANGUAGES and before[-2:-1].isdigit():
         return False
     word = before.rsplit(maxsplit=1)[-1].rpartition("(")[2]
@@ -70,10 +71,10 @@ def _is_end(before: str, language: str | None) -> bool:
 
 
 def joint(before: TextPiece, after: TextPiece, language: str | None) -> str:
-    """What to put between two sentences: a space where the translation's language has one and the source had none."""
+    """What to put between two sentences: a space if only the translation's language writes one there, else nothing."""
     return " " if before.is_text and after.is_text and language not in _SPACELESS_LANGUAGES else ""
 
 
 def fitting(blank: str, language: str | None) -> str:
-    """The blank between two sentences as the language of the translation writes it."""
+    """The blank between two sentences as the translation's language writes it."""
     return "" if blank == " " and language in _SPACELESS_LANGUAGES else blank

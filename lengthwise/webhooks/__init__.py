@@ -1,1 +1,1 @@
-"""What webhooks are: targets, conditions, subscriptions and secrets; nothing is sent from here."""
+"""Targets, conditions, subscriptions and secrets of webhooks. Nothing here sends anything."""

@@ -1,4 +1,4 @@
-"""Conditions on a result's output, such as ``flagged == true and scores.violence >= 0.5``: which results are pushed.
+"""Conditions on a result's output, such as ``flagged == true and scores.violence >= 0.5``. They select what is pushed.
 
     condition   = choice { "or" choice }
     choice      = term { "and" term }
@@ -7,8 +7,9 @@
     operator    = "==" | "!=" | "<" | "<=" | ">" | ">="
     literal     = a JSON string, number, true, false or null
 
-What is not there counts as null. Only two numbers, or two strings, are less or greater than each other; of different
-types nothing is equal. Pure and without eval: a parsed condition is data that is walked, in time linear in its length.
+A missing value counts as null. Only two numbers, or two strings, can be less or greater than each other. Values of
+different types are never equal. Pure, and without eval: a parsed condition is data, and is evaluated in time linear in
+its length.
 """
 
 import operator
@@ -42,6 +43,8 @@ _WORDS = {"true": True, "false": False, "null": None}
 
 @dataclass(frozen=True, slots=True)
 class FieldComparison:
+    """Compares the value at ``path`` with a literal."""
+
     path: tuple[str, ...]
     operator: str
     literal: str | float | bool | None
@@ -59,6 +62,8 @@ class FieldComparison:
 
 @dataclass(frozen=True, slots=True)
 class AllOf:
+    """Holds if every part holds."""
+
     parts: tuple["Condition", ...]
 
     def holds(self, output: Any) -> bool:
@@ -67,6 +72,8 @@ class AllOf:
 
 @dataclass(frozen=True, slots=True)
 class AnyOf:
+    """Holds if at least one part holds."""
+
     parts: tuple["Condition", ...]
 
     def holds(self, output: Any) -> bool:
@@ -77,7 +84,7 @@ Condition = FieldComparison | AllOf | AnyOf
 
 
 def parse(text: str) -> Condition:
-    """Raises ``InvalidInput`` that says where ``text`` cannot be read, and not what stands there."""
+    """Parses a condition. Raises ``InvalidInput``, which says where ``text`` is wrong but does not quote it."""
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(f"may have at most {MAX_CHARACTERS} characters", FIELD)
     reader = _Reader(text)
@@ -108,7 +115,7 @@ def _kind(value: Any) -> str:
 
 
 class _Reader:
-    """Tokens of a text, one ahead."""
+    """A recursive-descent parser that looks one token ahead."""
 
     def __init__(self, text: str) -> None:
         self._tokens = list(_tokens(text))
@@ -123,7 +130,7 @@ class _Reader:
         return InvalidInput(f"cannot be read: {expected} is expected at {place}", FIELD)
 
     def _take(self, kind: str, *values: str) -> str | None:
-        """The next token, if it is of this kind and, where values are given, one of these."""
+        """Takes the next token if it is of this kind and, if values are given, one of them. Otherwise returns None."""
         if self.is_at_end:
             return None
         found, value, _ = self._tokens[self._next]
@@ -193,7 +200,7 @@ class _Reader:
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:
-    """Each token's kind, text and place."""
+    """The kind, the text and the position of each token."""
     at, end = 0, len(text.rstrip())
     while at < end:
         found = _TOKEN.match(text, at)

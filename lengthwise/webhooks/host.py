@@ -1,7 +1,7 @@
-"""A host in one notation, so that what is checked is what is dialled.
+"""Brings a host into one notation, so that what is checked is what is dialled.
 
-Resolvers read ``0x7f.1``, ``2130706433`` and ``017700000001`` as 127.0.0.1: such notations are refused here,
-never interpreted. Knows nothing about URLs; no error here carries any part of the host.
+Resolvers read ``0x7f.1``, ``2130706433`` and ``017700000001`` as 127.0.0.1. Such notations are refused here and never
+interpreted. Knows nothing of URLs. No error here holds any part of the host.
 """
 
 import ipaddress
@@ -11,9 +11,9 @@ import idna
 
 MAX_NAME_CHARACTERS = 253
 
-#: The underscore is no hostname's, but names of containers have it and DNS carries it.
+#: Host names have no underscore, but names of containers do, and DNS allows it.
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
-#: Where the last label looks so, the whole name is read as IPv4 (WHATWG URL, "ends in a number").
+#: If the last label matches, the whole name is read as an IPv4 address (WHATWG URL, "ends in a number").
 _NUMBER = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 
@@ -26,10 +26,9 @@ def canonical_ipv6(text: str) -> str:
 
 
 def canonical_host(text: str) -> str:
-    """A name as lower-case ASCII (IDNA 2008, UTS 46) without a final dot; an IPv4 address as it is.
+    """A name in lower-case ASCII (IDNA 2008, UTS 46) without a final dot, or an IPv4 address as it is.
 
-    Raises ``ValueError`` for what is neither, and for an IPv4 address that is not four decimal numbers in
-    ASCII.
+    Raises ``ValueError`` if it is neither, or an IPv4 address that is not four decimal numbers in ASCII.
     """
     name = (text.lower() if text.isascii() else _to_ascii(text)).removesuffix(".")
     labels = name.split(".")
@@ -45,7 +44,7 @@ def canonical_host(text: str) -> str:
 
 def _to_ascii(name: str) -> str:
     try:
-        # The limit comes before idna's own work, which grows faster than its input.
+        # The length is checked before idna is called, whose work grows faster than its input.
         return idna.encode(name, uts46=True).decode("ascii") if len(name) <= MAX_NAME_CHARACTERS else ""
     except idna.IDNAError:
         raise ValueError("must have a host that is a valid name") from None

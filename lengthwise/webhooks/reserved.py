@@ -1,11 +1,11 @@
-"""Which addresses a webhook may reach: an explicit table of those it may not.
+"""A table of the addresses that no webhook may reach.
 
-``ipaddress.is_global`` says yes to multicast, to NAT64 and to ``::127.0.0.1``, and changes between Python
-releases. Addresses that carry an IPv4 address inside (mapped, compatible, translated, NAT64, 6to4, Teredo)
-are refused whole: what they reach is decided by a gateway that this program cannot see.
+``ipaddress.is_global`` does not suffice: it is true for multicast, NAT64 and ``::127.0.0.1``, and changes between
+releases of Python. Addresses that contain an IPv4 address (mapped, compatible, translated, NAT64, 6to4, Teredo) are
+all refused, because a gateway that this program cannot see decides what they reach.
 
-Sources: IANA's special-purpose address registries for IPv4 and IPv6, its registries of address space and
-multicast, and the documents named beside each row.
+Sources: IANA's special-purpose address registries for IPv4 and IPv6, its registries of address space and multicast, and
+the documents named in each row.
 """
 
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -16,7 +16,7 @@ Network = IPv4Network | IPv6Network
 
 
 class ReservedNetwork(NamedTuple):
-    """A network that no webhook may reach, what it is for, and the document that says so."""
+    """A network that no webhook may reach, its purpose, and the document that reserves it."""
 
     network: Network
     purpose: str
@@ -75,7 +75,7 @@ RESERVED: tuple[ReservedNetwork, ...] = tuple(
         ("fe80::/10", "link-local", "RFC 4291 §2.5.6"),
         ("fec0::/10", "site-local, deprecated", "RFC 3879"),
         ("ff00::/8", "multicast", "RFC 4291 §2.7"),
-        # Global unicast is 2000::/3 alone; these three are all the rest.
+        # Only 2000::/3 is global unicast. These three are the rest.
         ("::/3", "outside global unicast", "RFC 4291 §2.4, IANA IPv6 address space"),
         ("4000::/2", "outside global unicast", "RFC 4291 §2.4, IANA IPv6 address space"),
         ("8000::/1", "outside global unicast", "RFC 4291 §2.4, IANA IPv6 address space"),
@@ -84,5 +84,5 @@ RESERVED: tuple[ReservedNetwork, ...] = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Whether ``address`` is an ordinary one of the public Internet, that is in no row of ``RESERVED``."""
+    """Whether ``address`` is an ordinary address of the public Internet, that is in no row of ``RESERVED``."""
     return not any(address in row.network for row in RESERVED)

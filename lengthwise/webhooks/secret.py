@@ -1,8 +1,9 @@
-"""A webhook's signing secrets, in the forms Standard Webhooks gives them: ``whsec_`` and the base64 of a shared key,
-``whsk_`` and ``whpk_`` and the base64 of the two halves of an ed25519 key.
+"""A webhook's signing secrets in the forms of Standard Webhooks.
+
+A shared key is ``whsec_`` and its base64. An ed25519 key is ``whsk_`` (private) or ``whpk_`` (public) and its base64.
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#signature-scheme
-Knows neither how one is stored nor what it signs. No error here carries any part of a secret.
+Knows neither how a secret is stored nor what it signs. No error here holds any part of a secret.
 """
 
 import base64
@@ -22,22 +23,22 @@ PUBLIC_PREFIX = "whpk_"
 
 
 def new_secret() -> str:
-    """A fresh secret of 32 random bytes."""
+    """A new shared secret of 32 random bytes."""
     return PREFIX + base64.b64encode(secrets.token_bytes(NEW_KEY_BYTES)).decode("ascii")
 
 
 def new_signing_key() -> str:
-    """A fresh ed25519 key: ``whsk_`` and the base64 of its 32 bytes."""
+    """A new ed25519 key: ``whsk_`` and the base64 of its 32 bytes."""
     return SIGNING_PREFIX + base64.b64encode(Ed25519PrivateKey.generate().private_bytes_raw()).decode("ascii")
 
 
 def decode_signing_key(signing_key: str) -> Ed25519PrivateKey:
-    """The key inside one of ``new_signing_key``."""
+    """The key in a text from ``new_signing_key``."""
     return Ed25519PrivateKey.from_private_bytes(base64.b64decode(signing_key.removeprefix(SIGNING_PREFIX)))
 
 
 def derive_public_key(signing_key: str) -> str:
-    """What verifies its signatures: ``whpk_`` and the base64 of 32 bytes."""
+    """The public key that verifies its signatures: ``whpk_`` and the base64 of 32 bytes."""
     public = decode_signing_key(signing_key).public_key().public_bytes_raw()
     return PUBLIC_PREFIX + base64.b64encode(public).decode("ascii")
 
@@ -48,7 +49,7 @@ def check_secret(secret: str) -> None:
 
 
 def decode_secret(secret: str) -> bytes:
-    """The key inside ``secret``. Raises ``InvalidInput`` as ``check_secret`` does."""
+    """The key in ``secret``, 24 to 64 bytes. Raises ``InvalidInput`` as ``check_secret`` does."""
     encoded = secret.removeprefix(PREFIX)
     if encoded == secret:
         raise _invalid("must begin with whsec_")
@@ -56,7 +57,7 @@ def decode_secret(secret: str) -> bytes:
         key = base64.b64decode(encoded, validate=True)
     except (binascii.Error, ValueError):
         raise _invalid("must be whsec_ and base64") from None
-    # Python's decoder lets stray last bits pass where other languages' verifiers refuse them.
+    # Python's decoder ignores stray last bits, which decoders of other languages refuse.
     if base64.b64encode(key).decode("ascii") != encoded:
         raise _invalid("must be whsec_ and base64 in its canonical form")
     if not MIN_KEY_BYTES <= len(key) <= MAX_KEY_BYTES:

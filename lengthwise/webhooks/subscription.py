@@ -1,12 +1,12 @@
-"""The events there are, and what an endpoint subscribes to: names, and groups such as ``job.*``."""
+"""The events of webhooks, and subscriptions to them: by name, or by group such as ``job.*``."""
 
 from collections.abc import Iterable
 
 from lengthwise.errors import InvalidInput
 
-#: Settled results, in pages.
+#: A page of settled results.
 RESULTS = "job.results"
-#: Sent on request alone; nobody subscribes to it.
+#: Sent only on request. Nobody subscribes to it.
 TEST = "endpoint.test"
 
 NAMES = (
@@ -23,7 +23,7 @@ GROUPS = ("job.*", "batch.*")
 
 
 def check(patterns: Iterable[str]) -> None:
-    """Raises ``InvalidInput`` unless each is one of ``NAMES`` or ``GROUPS``."""
+    """Raises ``InvalidInput`` unless each pattern is one of ``NAMES`` or ``GROUPS``."""
     if not set(patterns) <= {*NAMES, *GROUPS}:
         raise InvalidInput(f"has an unknown event; known are {', '.join((*NAMES, *GROUPS))}", "events")
 

@@ -1,7 +1,8 @@
-"""Where a webhook goes: its URL, taken apart strictly, and the addresses it may be dialled at.
+"""Parses a webhook's URL strictly, and finds the addresses at which it may be dialled.
 
-The API asks at submission so that a caller learns of a bad URL in a 422; the worker asks again at every dial,
-because names move. Knows nothing about HTTP, signatures or jobs. No error here carries any part of the URL.
+The API checks a URL at submission, so that the caller gets a 422 for a bad one. The worker checks again at every dial,
+because names may get other addresses. Knows nothing of HTTP, signatures or jobs. No error here holds any part of the
+URL.
 """
 
 import ipaddress
@@ -22,22 +23,22 @@ FIELD = "webhook.url"
 MAX_URL_CHARACTERS = 2_000
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
-#: re.ASCII: without it, ignoring case lets U+017F stand for the s of https.
+#: re.ASCII is needed: without it, ignoring case would accept U+017F for the s of https.
 _URL = re.compile(r"(https?)://([^/?]+)((?:/[^?]*)?(?:\?.*)?)", re.ASCII | re.IGNORECASE)
 _AUTHORITY = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?")
-#: RFC 3986's characters of a path and a query, and the brackets that query strings often carry.
+#: The characters of a path and a query in RFC 3986, and brackets, which query strings often contain.
 _PATH = re.compile(r"[A-Za-z0-9\-._~!$&'()*+,;=:@%/?\[\]]*")
 
 
 class ForbiddenAddress(InvalidInput):
-    """The host, or one of the addresses its name has, is not on the public Internet."""
+    """The host, or one of the addresses of its name, is not on the public Internet."""
 
     def __init__(self) -> None:
         super().__init__("webhook.url must be on the public Internet", field=FIELD)
 
 
 class Unresolvable(LengthwiseError):
-    """The host's name has no address now; it may have one later."""
+    """The host's name has no address now. It may have one later."""
 
     def __init__(self) -> None:
         super().__init__("webhook.url's host has no address")
@@ -45,7 +46,7 @@ class Unresolvable(LengthwiseError):
 
 @dataclass(frozen=True)
 class Target:
-    """A URL taken apart and normalised; its repr shows neither host nor path, which are the customer's."""
+    """A parsed and normalised URL. Its repr shows neither host nor path, which belong to the customer."""
 
     #: ``http`` or ``https``.
     scheme: str
@@ -57,17 +58,17 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """The value of a Host header: an IPv6 address in brackets, the port unless it is the scheme's own."""
+        """The value of a Host header: an IPv6 address in brackets, and the port unless it is the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
 
 
 def parse(url: str) -> Target:
-    """``url`` as a ``Target``.
+    """Parses ``url``.
 
-    Raises ``InvalidInput`` for a URL over 2,000 characters, another scheme than http and https, user
-    information, a fragment, spaces and control characters, a host that is neither a name nor a canonical
-    address, a bad port.
+    Raises ``InvalidInput`` for a URL of more than 2,000 characters, a scheme other than http and https, user
+    information, a fragment, spaces or control characters, a host that is neither a name nor a canonical address, or a
+    bad port.
     """
     if len(url) > MAX_URL_CHARACTERS:
         raise _invalid(f"must have at most {MAX_URL_CHARACTERS:,} characters")
@@ -95,18 +96,18 @@ def parse(url: str) -> Target:
 
 
 def resolve(target: Target, allowed: Sequence[Network], timeout: float = 5.0) -> list[Address]:
-    """The addresses ``target`` may be dialled at, in the resolver's order, within ``timeout`` seconds.
+    """The addresses at which ``target`` may be dialled, in the resolver's order. Takes ``timeout`` seconds at most.
 
-    Raises ``ForbiddenAddress`` if any one of them is neither public nor in ``allowed``, ``Unresolvable`` if
-    there is none in time.
+    Raises ``ForbiddenAddress`` if any of them is neither public nor in ``allowed``, and ``Unresolvable`` if there is
+    none in time.
     """
     return lookup(target.host, target.port, allowed, timeout)
 
 
 def lookup(host: str, port: int, allowed: Sequence[Network], timeout: float = 5.0) -> list[Address]:
-    """``resolve`` for a host and a port."""
+    """The same as ``resolve``, for a host and a port."""
     addresses = _addresses(host, port, timeout)
-    # One bad answer refuses the lot: a name with both kinds of address is an attack or a mistake.
+    # One forbidden address refuses all: a name with both kinds of address is an attack or a mistake.
     if not all(is_public(address) or any(address in network for network in allowed) for address in addresses):
         raise ForbiddenAddress
     return addresses
@@ -117,7 +118,7 @@ def _addresses(host: str, port: int, timeout: float) -> list[Address]:
         return [ipaddress.ip_address(host)]
     except ValueError:
         pass
-    # getaddrinfo takes no timeout, and a customer's name server may never answer: its thread is left behind.
+    # getaddrinfo has no timeout, and a customer's name server may never answer. Its thread is then abandoned.
     answers: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
     threading.Thread(target=_ask, args=(host, port, answers), name="resolve", daemon=True).start()
     try:

@@ -1,7 +1,7 @@
 """deaths, urgency, idempotency, deduplication, retention
 
-Only adds: code of before this revision goes on working beside it. Columns get constant defaults, which rewrite no
-row; indexes are built without blocking writers.
+It only adds, so that older code keeps working beside it. Columns get constant defaults, which rewrite no row. Indexes
+are built without blocking writers.
 
 Revision ID: 0002
 Revises: 0001
@@ -26,7 +26,7 @@ _INDEXES = {
 }
 
 
-# Table, column and its default, which a row of before has too.
+# Table, column, and its default, which existing rows get too.
 _COLUMNS: list[tuple[str, str, TypeEngine[Any], str | None]] = [
     ('tenants', 'max_pending_tokens', sa.BigInteger(), None),
     ('jobs', 'deduplicate', sa.Boolean(), 'true'),
@@ -41,18 +41,18 @@ _COLUMNS: list[tuple[str, str, TypeEngine[Any], str | None]] = [
 
 
 def upgrade() -> None:
-    # Each statement by itself: two tables locked in one transaction would deadlock with who has them the other way
-    # round. A run that was broken off is taken up where it ended.
+    # Each statement is a transaction of its own. Locking two tables in one transaction may deadlock with a transaction
+    # that locks them in the other order. A run that was interrupted continues where it stopped.
     with op.get_context().autocommit_block():
         for table, name, kind, default in _COLUMNS:
             value = None if default is None else sa.text(default)
             op.add_column(
                 table, sa.Column(name, kind, server_default=value, nullable=default is None), if_not_exists=True
             )
-        # Building them waits for transactions that began before, and blocks nobody meanwhile.
+        # Building an index waits for transactions that began before, but blocks no other statement meanwhile.
         op.execute("SET lock_timeout = 0")
         for name, (columns, where, unique) in _INDEXES.items():
-            # What a run that was broken off left is invalid: it is made again.
+            # An index that an interrupted run left is invalid, so it is made again.
             op.drop_index(name, table_name='jobs', if_exists=True, postgresql_concurrently=True)
             op.create_index(
                 name, 'jobs', columns, unique=unique, postgresql_where=sa.text(where), postgresql_concurrently=True

@@ -1,7 +1,7 @@
 """keys, limits of tenants, usage
 
-Only adds: code of before this revision goes on working beside it, and what it takes is counted for no key. Columns get
-constant defaults, which rewrite no row; indexes are built without blocking writers.
+It only adds, so that older code keeps working beside it; what that code does is counted for no key. Columns get
+constant defaults, which rewrite no row. Indexes are built without blocking writers.
 
 Revision ID: 0003
 Revises: 0002
@@ -24,7 +24,7 @@ _INDEXES: dict[str, tuple[str, list[str], str | None]] = {
     'jobs_usage_due_idx': ('jobs', ['finished_at'], "usage_due AND finished_at IS NOT NULL"),
 }
 
-# Table, column and its default, which a row of before has too.
+# Table, column, and its default, which existing rows get too.
 _COLUMNS: list[tuple[str, str, TypeEngine[Any], str | None]] = [
     ('tenants', 'max_requests_per_minute', sa.Integer(), None),
     ('tenants', 'max_open_jobs', sa.Integer(), None),
@@ -37,7 +37,7 @@ _COUNTS = ('requests', 'items', 'input_tokens', 'output_tokens')
 
 
 def upgrade() -> None:
-    # Each statement by itself, as in 0002.
+    # Each statement is a transaction of its own, as in 0002.
     with op.get_context().autocommit_block():
         for table, name, kind, default in _COLUMNS:
             value = None if default is None else sa.text(default)
@@ -45,10 +45,10 @@ def upgrade() -> None:
                 table, sa.Column(name, kind, server_default=value, nullable=default is None), if_not_exists=True
             )
         _create_tables()
-        # Building them waits for transactions that began before, and blocks nobody meanwhile.
+        # Building an index waits for transactions that began before, but blocks no other statement meanwhile.
         op.execute("SET lock_timeout = 0")
         for name, (table, columns, where) in _INDEXES.items():
-            # What a run that was broken off left is invalid: it is made again.
+            # An index that an interrupted run left is invalid, so it is made again.
             op.drop_index(name, table_name=table, if_exists=True, postgresql_concurrently=True)
             op.create_index(
                 name,

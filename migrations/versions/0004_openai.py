@@ -1,6 +1,6 @@
-"""the OpenAI surface: files, batches, and what a shard's result lines say and weigh
+"""the OpenAI-compatible surface: files, batches, and the tokens and bytes of a shard's result lines
 
-Only adds: code of before this revision goes on working beside it.
+It only adds, so that older code keeps working beside it.
 
 Revision ID: 0004
 Revises: 0003
@@ -24,7 +24,7 @@ def _time(name: str, *, default: bool = False, nullable: bool = True) -> 'sa.Col
 
 
 def upgrade() -> None:
-    # By itself, as in 0002: whoever has shards locked may wait for what else this transaction holds.
+    # A transaction of its own, as in 0002: a transaction that locks shards may wait for other locks of this one.
     with op.get_context().autocommit_block():
         for name in _SHARD_COLUMNS:
             column: sa.Column[int] = sa.Column(name, sa.BigInteger(), server_default='0', nullable=False)

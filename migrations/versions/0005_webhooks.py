@@ -1,7 +1,7 @@
 """webhook endpoints, lanes, pushed results
 
-Only adds: code of before this revision goes on working beside it. Columns get constant defaults, which rewrite no
-row; indexes are built without blocking writers.
+It only adds, so that older code keeps working beside it. Columns get constant defaults, which rewrite no row. Indexes
+are built without blocking writers.
 
 Revision ID: 0005
 Revises: 0004
@@ -18,7 +18,7 @@ down_revision = '0004'
 branch_labels = None
 depends_on = None
 
-# Table, column and its default, which a row of before has too.
+# Table, column, and its default, which existing rows get too.
 _COLUMNS: list[tuple[str, str, TypeEngine[Any], str | None]] = [
     ('jobs', 'followers', sa.ARRAY(sa.Uuid()), None),
     ('shards', 'is_followed', sa.Boolean(), 'false'),
@@ -38,8 +38,8 @@ _INDEXES: dict[str, tuple[str, list[Any], str]] = {
 
 
 def upgrade() -> None:
-    # Each statement by itself: two tables locked in one transaction would deadlock with who has them the other way
-    # round. A run that was broken off is taken up where it ended.
+    # Each statement is a transaction of its own. Locking two tables in one transaction may deadlock with a transaction
+    # that locks them in the other order. A run that was interrupted continues where it stopped.
     with op.get_context().autocommit_block():
         _create_tables()
         for table, name, kind, default in _COLUMNS:
@@ -49,10 +49,10 @@ def upgrade() -> None:
             )
         op.alter_column('deliveries', 'job_id', nullable=True)
         op.alter_column('deliveries', 'secrets', server_default=sa.text("'{}'"))
-        # Building them waits for transactions that began before, and blocks nobody meanwhile.
+        # Building an index waits for transactions that began before, but blocks no other statement meanwhile.
         op.execute("SET lock_timeout = 0")
         for name, (table, columns, where) in _INDEXES.items():
-            # What a run that was broken off left is invalid: it is made again.
+            # An index that an interrupted run left is invalid, so it is made again.
             op.drop_index(name, table_name=table, if_exists=True, postgresql_concurrently=True)
             op.create_index(name, table, columns, postgresql_where=sa.text(where), postgresql_concurrently=True)
         op.execute("SET lock_timeout = '2s'")
@@ -93,7 +93,7 @@ def _create_tables() -> None:
 
 
 def downgrade() -> None:
-    # What has no place in the older schema goes: test events, and the deliveries of endpoints.
+    # The older schema has no place for test events and the deliveries of endpoints, so they are removed.
     op.execute("DELETE FROM deliveries WHERE job_id IS NULL OR endpoint_id IS NOT NULL")
     for name, (table, _, _) in _INDEXES.items():
         op.drop_index(name, table_name=table)

@@ -1,6 +1,6 @@
-"""an index of the heads of queues that only who looks for a head is given
+"""an index that only queries for the first shard of a queue use
 
-Takes nothing that code of before needs: it finds heads by the index of buckets meanwhile, which costs it a sort.
+Older code keeps working beside it: it finds the first shard by the index of buckets, which costs it a sort.
 
 Revision ID: 0006
 Revises: 0005
@@ -26,7 +26,7 @@ def downgrade() -> None:
 
 
 def _exchange(old: str, new: str, where: str) -> None:
-    """Waits for transactions that began before, and blocks nobody meanwhile; taken up where it was broken off."""
+    """Replaces one index by another. It blocks no other statement, and an interrupted run can be repeated."""
     with op.get_context().autocommit_block():
         op.execute("SET lock_timeout = 0")
         op.drop_index(new, table_name='shards', if_exists=True, postgresql_concurrently=True)

@@ -68,7 +68,7 @@ def test_a_bell_for_a_broker_that_is_away_is_logged_and_over_soon(
     assert queue.ring(queue.GENERATE, [POOL], times=5) is False
     assert time.monotonic() - began < 4  # one try of 2 s
     assert [record.message for record in caplog.records if record.name == "lengthwise.queue"] == [
-        "bell not rung, the sweep will: OperationalError"
+        "a bell was not rung (OperationalError); the sweep will ring it"
     ]
 
 

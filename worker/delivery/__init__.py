@@ -1,1 +1,1 @@
-"""Delivery of webhooks: claim, sign, post, record."""
+"""Delivers webhooks: claims what is due, signs it, sends it, and records the attempt."""

@@ -1,7 +1,7 @@
-"""A connection that ends by the clock: whatever the other side does, it is not held beyond its deadline.
+"""A connection that ends at a deadline, whatever the other side does.
 
-A timeout for each read is no limit for a receiver that drips a byte a second, so every call waits for what is
-left until the deadline at most. A receiver that floods instead is cut off after ``MAX_BYTES``.
+A time-out for each read would not stop a receiver that sends one byte a second. So each call may only take the time
+that is left until the deadline. A receiver that sends too much is cut off after ``MAX_BYTES``.
 """
 
 import math
@@ -14,28 +14,28 @@ from typing import Any
 
 import httpcore
 
-#: Above the headers h11 puts up with (100 KiB) and one read of the body (64 KiB).
+#: More than the largest headers that h11 accepts (100 KiB) and one read of the body (64 KiB).
 MAX_BYTES = 256 * 1024
 
 
 class Deadline:
-    """A moment on the monotonic clock at which everything that holds this object ends."""
+    """A moment on the monotonic clock. All streams that share this object end then."""
 
     def __init__(self, at: float = math.inf) -> None:
         self._at = at
 
     def shorten(self, seconds: float) -> None:
-        """Ends in ``seconds`` from now, unless it does sooner."""
+        """Moves the deadline to ``seconds`` from now, unless it is earlier already."""
         self._at = min(self._at, time.monotonic() + seconds)
 
     def within(self, seconds: float | None) -> "Deadline":
-        """A deadline of its own, ``seconds`` from now and not after this one."""
+        """A separate deadline, ``seconds`` from now but not after this one."""
         return Deadline(self._at if seconds is None else min(self._at, time.monotonic() + seconds))
 
     def remaining(self, timeout: float | None = None) -> float | None:
-        """Seconds that a call may take, ``timeout`` at most; None for no limit.
+        """Seconds that a call may take, ``timeout`` at most; None if there is no limit.
 
-        Raises ``TimeoutError`` when the moment is past.
+        Raises ``TimeoutError`` if the deadline has passed.
         """
         left = min(math.inf if timeout is None else timeout, self._at - time.monotonic())
         if left <= 0:
@@ -44,7 +44,7 @@ class Deadline:
 
 
 class DeadlineStream(httpcore.NetworkStream):
-    """A connected socket as httpcore's stream, over at ``deadline``."""
+    """A connected socket as a stream for httpcore, which ends at ``deadline``."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         self._sock = sock
@@ -87,7 +87,7 @@ class DeadlineStream(httpcore.NetworkStream):
 
 
 def error_code(error: OSError) -> str:
-    """The short name of a socket's failure, such as a delivery's list shows."""
+    """The short name of a socket's error, which the list of deliveries shows."""
     match error:
         case ssl.SSLError():
             return "tls"
@@ -101,9 +101,9 @@ def error_code(error: OSError) -> str:
 
 @contextmanager
 def translated(late: type[httpcore.TimeoutException], broken: type[httpcore.NetworkError]) -> Iterator[None]:
-    """httpcore's errors for a socket's: after a broken write it still reads, for an early answer.
+    """Raises httpcore's errors instead of a socket's. After one in a write, httpcore still reads for an early answer.
 
-    The message of ``broken`` is the failure's code: httpcore's pool takes causes away.
+    The message of ``broken`` is the error's code, because httpcore's pool drops the cause of an error.
     """
     try:
         yield

@@ -1,8 +1,8 @@
-"""Delivers the webhooks that are due: claim, sign, post, record, many at a time.
+"""Delivers the webhooks that are due, many at a time: claims them, signs them, sends them and records the attempts.
 
-One bell's task of a process drains: it claims, and hands each delivery to a thread of its own. Bells that are heard
-meanwhile, and attempts that end, make it look again. So a receiver that does not answer holds one thread and nothing
-else, and no more than a few at one receiver: the ledger counts them over all processes.
+In each process one bell's task claims deliveries and gives each to a thread. It looks again when another bell comes, or
+when an attempt ends. So a receiver that does not answer blocks only its threads. There are few of them for each
+receiver, because the ledger counts them over all processes.
 """
 
 import logging
@@ -20,32 +20,32 @@ from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
 from lengthwise.states import DeliveryState
 from worker import drain
-from worker.delivery.backoff import next_delay
 from worker.delivery.http_attempt import post
-from worker.delivery.outcome import AttemptOutcome
+from worker.delivery.outcome import AttemptOutcome, next_delay
 from worker.delivery.signing import sign
 
 log = logging.getLogger(__name__)
 _random = SystemRandom()
 
-#: Shards whose results become pages in one transaction.
+#: The results of so many shards become pages in one transaction.
 _PUSHED_SHARDS = 64
-#: Held for longer than an attempt and its records can take, so that a dead process's delivery is due again soon after.
+#: A delivery is held for so many time-outs: longer than an attempt with its record can take. If its process dies, it is
+#: due again after that.
 _HOLD = 2
-#: How often a worker that stops looks whether its attempts have ended.
+#: How often a worker that stops checks whether its attempts have ended.
 _LOOK_SECONDS = 1.0
 
 
 class _Attempts:
-    """The threads of this process, and how many are free."""
+    """The threads of this process, and how many of them are free."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, "attempt")
         self._lock = Lock()
         self._n_threads, self._n_running = threads, 0
-        #: Set when something may have become due, or free.
+        #: Set when a delivery may have become due, or a thread free.
         self.changed = Event()
-        #: Held by the task that drains.
+        #: Held by the task that claims deliveries.
         self.draining = Lock()
 
     @property
@@ -66,8 +66,8 @@ class _Attempts:
         except Unavailable as error:
             log.warning("an attempt was not recorded, and will be repeated: %s", error)
         except ConfigurationError as error:
-            log.error("a webhook was not sent, and will be when this is mended: %s", error)
-        except Exception as error:  # its message may hold what a stranger sent
+            log.error("a webhook was not sent; it will be sent when this is corrected: %s", error)
+        except Exception as error:  # only its type is logged: its message may hold what the receiver sent
             log.error("an attempt ended with an unexpected %s", type(error).__name__)
         finally:
             self._count(-1)
@@ -84,15 +84,15 @@ def _attempts() -> _Attempts:
 
 
 def forget() -> None:
-    """The next delivery reads the settings again."""
+    """Makes the next delivery read the settings again."""
     _attempts.cache_clear()
 
 
 def deliver() -> None:
-    """The bell's task: delivers until nothing is due and no attempt is running, or its slice of time is over."""
+    """The bell's task. Delivers until nothing is due and no attempt runs, or until its slice of time is over."""
     attempts = _attempts()
     attempts.changed.set()
-    # Where another task drains, it looks again. If it was about to end, one of the two sees the other.
+    # If another task holds the lock, ``changed`` makes it look again. If it is about to end, this loop takes over.
     while attempts.changed.is_set() and attempts.draining.acquire(blocking=False):
         try:
             is_over = _drain(attempts)
@@ -104,7 +104,7 @@ def deliver() -> None:
 
 
 def _drain(attempts: _Attempts) -> bool:
-    """Returns whether there is nothing left to do: False at the end of the slice."""
+    """Claims and starts deliveries. Returns False if the slice of time ended before the work did."""
     ends_at = time.monotonic() + settings.get().slice_seconds
     while not drain.is_stopping():
         if time.monotonic() >= ends_at:
@@ -120,7 +120,7 @@ def _drain(attempts: _Attempts) -> bool:
         if not attempts.n_running and not attempts.changed.is_set():
             return True
         attempts.changed.wait(max(0.0, ends_at - time.monotonic()))
-    # A worker that stops lets its attempts end: each is over within its time-out.
+    # A worker that stops waits for its attempts. Each ends within its time-out.
     attempts.changed.clear()
     while attempts.n_running:
         attempts.changed.wait(_LOOK_SECONDS)
@@ -129,13 +129,13 @@ def _drain(attempts: _Attempts) -> bool:
 
 
 def _push() -> bool:
-    """Makes pages of results that were settled. Returns whether there may be more."""
+    """Writes pages of settled results. Returns whether there may be more."""
     with database.translated(), database.engine().begin() as connection:
         return push.write_pages(connection, shards=_PUSHED_SHARDS) > 0
 
 
 def _start(attempts: _Attempts) -> bool:
-    """Starts attempts for what is due, as far as threads are free. Returns whether there may be more."""
+    """Starts attempts for deliveries that are due, one for each free thread. Returns whether there may be more."""
     if not attempts.n_free:
         return True
     token, current = uuid4(), settings.get()
@@ -160,7 +160,7 @@ def _deliver(due: DueDelivery, token: UUID) -> None:
     failing_seconds = settings.get().webhook_failing_seconds
     with database.translated(), database.engine().begin() as connection:
         if not delivery.record(connection, due, token, attempt, state, seconds, failing_seconds):
-            log.warning("a delivery was no longer ours: its attempt was not written")
+            log.warning("another process holds this delivery now: the attempt was not recorded")
 
 
 def _post(due: DueDelivery, timestamp: int) -> AttemptOutcome:
@@ -176,7 +176,7 @@ def _post(due: DueDelivery, timestamp: int) -> AttemptOutcome:
 
 
 def next_step(attempt: int, outcome: AttemptOutcome) -> tuple[DeliveryState, float | None]:
-    """Where the ``attempt``-th outcome (from 1) leaves a delivery, and the seconds until it is tried again."""
+    """A delivery's state after its ``attempt``-th attempt (from 1), and the seconds until the next, if there is one."""
     if outcome.delivered:
         return DeliveryState.DELIVERED, None
     seconds = None if outcome.gone else next_delay(attempt, outcome.retry_after, _random)

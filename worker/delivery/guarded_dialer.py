@@ -1,7 +1,7 @@
-"""Dialling for webhooks: resolve a name once, check all its answers, dial one of those very addresses.
+"""Dials webhooks' receivers. It resolves a name once, checks all its addresses, and dials one of them.
 
-Between the check and the dial there is no second look-up, so a name server that changes its answer gains
-nothing. TLS still asks for, and checks the certificate of, the host's name.
+There is no second look-up between the check and the dial, so a name server that changes its answer cannot bypass the
+check. TLS still uses the host's name, and checks the certificate for that name.
 """
 
 import socket
@@ -13,15 +13,15 @@ from lengthwise.webhooks.reserved import Address, Network
 from lengthwise.webhooks.target import lookup
 from worker.delivery.deadline_stream import Deadline, DeadlineStream, translated
 
-#: For a name server that never answers, where no sooner limit is given.
+#: The limit for a name server that does not answer, unless a shorter one is given.
 LOOKUP_SECONDS = 5.0
 
 
 class GuardedBackend(httpcore.NetworkBackend):
-    """httpcore's way to the network, for public addresses and those in ``allowed`` only.
+    """A network backend for httpcore that only dials public addresses and those in ``allowed``.
 
-    Every stream it opens ends at ``deadline``. ``connect_tcp`` raises ``ForbiddenAddress`` and
-    ``Unresolvable`` besides httpcore's own errors.
+    Every stream that it opens ends at ``deadline``. ``connect_tcp`` raises ``ForbiddenAddress`` and ``Unresolvable``
+    besides httpcore's own errors.
     """
 
     def __init__(self, allowed: Sequence[Network] = (), deadline: Deadline | None = None) -> None:
@@ -36,7 +36,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> DeadlineStream:
-        """One connection to ``host``, looked up and dialled within ``timeout`` seconds in all."""
+        """Connects to ``host``. The look-up and the dial take ``timeout`` seconds together at most."""
         if local_address is not None or socket_options:
             raise NotImplementedError("webhooks are dialled without a local address and socket options")
         until = self._deadline.within(timeout)
@@ -50,16 +50,16 @@ class GuardedBackend(httpcore.NetworkBackend):
         timeout: float | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.NetworkStream:
-        """Refused: no webhook is reached through a socket of this machine."""
+        """Raises ``ConnectError``, because no webhook goes to a socket of this machine."""
         raise httpcore.ConnectError("forbidden_address")
 
 
 def _dial_any(addresses: Sequence[Address], port: int, until: Deadline) -> socket.socket:
-    """The first connection that succeeds. Raises the last address's ``OSError`` if none does."""
+    """The first connection that succeeds. If none does, raises the last address's ``OSError``."""
     failure = OSError("there is no address")
     for index, address in enumerate(addresses):
         try:
-            # A share for each, so that one address that swallows packets leaves time for the next.
+            # Each address gets a share of the time, so that one that drops packets leaves time for the next.
             left = until.remaining()
             return _dial(address, port, None if left is None else left / (len(addresses) - index))
         except OSError as error:

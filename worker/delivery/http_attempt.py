@@ -1,7 +1,7 @@
-"""One attempt to deliver a webhook over HTTP, whatever the receiver does.
+"""Makes one attempt to deliver a webhook over HTTP, whatever the receiver does.
 
-No redirect is followed, no proxy is taken from the environment, nothing is retried, no connection is kept.
-Knows nothing about signatures, jobs or the database.
+It follows no redirect, uses no proxy from the environment, retries nothing and keeps no connection. Knows nothing of
+signatures, jobs or the database.
 """
 
 import contextlib
@@ -15,21 +15,22 @@ from functools import cache
 import httpcore
 
 from lengthwise.errors import InvalidInput
+from lengthwise.retry_after import parse_retry_after
 from lengthwise.webhooks.reserved import Network
 from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, parse
 from worker.delivery.deadline_stream import Deadline
 from worker.delivery.guarded_dialer import GuardedBackend
-from worker.delivery.outcome import AttemptOutcome, excerpt, parse_retry_after
+from worker.delivery.outcome import AttemptOutcome, excerpt
 
-#: Seconds for looking the name up and connecting, and again for TLS.
+#: Seconds for the look-up of the name and the connection, and the same again for TLS.
 CONNECT_SECONDS = 5.0
-#: Seconds for a body after its status: the status has decided, the body is for people who look into failures.
+#: Seconds for the answer's body. The status has decided by then; the body is only for people who look into failures.
 BODY_SECONDS = 2.0
 MAX_BODY_BYTES = 4096
 
 USER_AGENT = "lengthwise-webhook/1"
 
-# At DEBUG it writes hosts and headers, signatures among them, into the log.
+# At DEBUG httpcore logs hosts and headers, and with them signatures.
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
 FAILURES = (
@@ -50,12 +51,11 @@ def post(
     timeout: float = 15.0,
     ssl_context: ssl.SSLContext | None = None,
 ) -> AttemptOutcome:
-    """POST ``body``, JSON unless ``headers`` says otherwise, to ``target_url``, and say what came of it.
+    """Sends ``body`` to ``target_url`` by POST, as JSON unless ``headers`` says otherwise. Returns how it ended.
 
-    It is over within ``timeout`` seconds of the wall clock, name look-up and the answer's body included. Only
-    public addresses and those in ``allowed`` are dialled. At most 4 KiB of the answer's body are kept.
-    ``ssl_context`` replaces the public certificate authorities. Whatever the receiver or the network does
-    ends as an ``AttemptOutcome``.
+    Takes at most ``timeout`` seconds, from the look-up of the name to the end of the answer's body. Dials only public
+    addresses and those in ``allowed``. Keeps at most 4 KiB of the answer's body. ``ssl_context`` replaces the public
+    certificate authorities. All failures of the receiver and the network are returned as an ``AttemptOutcome``.
     """
     begun = time.monotonic()
     try:
@@ -99,13 +99,13 @@ def _exchange(
 
 
 def _read(response: httpcore.Response) -> bytes:
-    head = b""
+    start = b""
     with contextlib.suppress(*FAILURES):
         for chunk in response.iter_stream():
-            head += chunk
-            if len(head) >= MAX_BODY_BYTES:
+            start += chunk
+            if len(start) >= MAX_BODY_BYTES:
                 break
-    return head[:MAX_BODY_BYTES]
+    return start[:MAX_BODY_BYTES]
 
 
 def _headers(target: Target, body: bytes, headers: Mapping[str, str]) -> list[tuple[str, str]]:

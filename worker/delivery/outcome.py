@@ -1,71 +1,68 @@
-"""What came of one attempt to deliver a webhook, and how a receiver's answer is read into it.
+"""How one attempt to deliver a webhook ended, and how long to wait before the next.
 
-Everything here is a stranger's bytes: bounded, decoded without failing, kept out of reprs and so out of logs.
+The receiver's answer comes from a stranger. It is cut to a fixed length, decoded without errors, and left out of reprs
+so that it stays out of logs.
 """
 
 import re
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
+from random import Random
 
-#: A day, in seconds: no receiver holds a delivery back for longer.
-MAX_RETRY_AFTER = 86_400.0
-MAX_HEAD_CHARACTERS = 512
+from lengthwise.retry_after import MAX_RETRY_AFTER
 
-#: Besides the C1 controls, Postgres stores no NUL and terminals obey the rest.
+MAX_EXCERPT_CHARACTERS = 512
+
+#: Postgres does not store NUL, and terminals obey the other control characters.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+#: Seconds before each further attempt, 76 hours in all. The short ones are for a receiver that restarts. The long ones
+#: are for a receiver that people must repair, which may take until after a weekend.
+DELAYS = (5, 30, 2 * 60, 10 * 60, 1 * 3600, 3 * 3600, 8 * 3600, 16 * 3600, 24 * 3600, 24 * 3600)
+
+#: Each delay is up to a fifth shorter or longer, so that deliveries that failed together do not all return together.
+JITTER = 0.2
 
 
 @dataclass(frozen=True)
 class AttemptOutcome:
-    """How one attempt ended: with a status, or with an ``error``; with both for a redirect."""
+    """How one attempt ended: with a status, or with an ``error``, or with both for a redirect."""
 
-    #: The answer's status; None if there was none.
+    #: The answer's status; None if there was no answer.
     status: int | None = None
     #: Why there was no usable answer: ``invalid_url``, ``forbidden_address``, ``unresolvable``,
     #: ``connect_refused``, ``unreachable``, ``tls``, ``reset``, ``timeout``, ``protocol`` or ``redirect``.
     error: str | None = None
-    #: Seconds the receiver asked to be left alone for, 0 to 86,400.
+    #: Seconds for which the receiver asked for no further attempt, 0 to 86,400.
     retry_after: float | None = None
-    #: The answer's first characters, 512 at most, without control characters but newline and tab.
+    #: The answer's first 512 characters at most, without control characters other than newline and tab.
     response_excerpt: str = field(default="", repr=False)
     #: How long the attempt took.
     seconds: float = 0.0
 
     @property
     def delivered(self) -> bool:
-        """The receiver answered 2xx. What became of its body does not matter."""
+        """Whether the receiver answered 2xx. It counts even if the answer's body could not be read."""
         return self.error is None and self.status is not None and 200 <= self.status < 300
 
     @property
     def gone(self) -> bool:
-        """The receiver answered 410: it wants nothing more."""
+        """Whether the receiver answered 410: it wants no further deliveries."""
         return self.status == 410
 
 
-def parse_retry_after(headers: Iterable[tuple[bytes, bytes]], now: float | None = None) -> float | None:
-    """The first Retry-After, seconds or an HTTP date (RFC 9110 §10.2.3), as 0 to 86,400 seconds from ``now``.
-
-    ``now`` is in Unix seconds, the clock's if not given. None without the header, or if it is neither.
-    """
-    value = next((value for name, value in headers if name.lower() == b"retry-after"), None)
-    if value is None:
-        return None
-    text = value.decode("latin-1").strip()
-    if re.fullmatch("[0-9]+", text):
-        # More digits than a day has are not worth an int's quadratic work.
-        return min(float(text[:20]), MAX_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(text)
-        # HTTP dates are in GMT; ``-0000`` alone parses as naive.
-        at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return min(max(at - (time.time() if now is None else now), 0.0), MAX_RETRY_AFTER)
-
-
 def excerpt(body: bytes) -> str:
-    """The first 512 characters of ``body`` as UTF-8; what is not, and control characters, as U+FFFD."""
-    return _CONTROL.sub("\ufffd", body.decode("utf-8", errors="replace")[:MAX_HEAD_CHARACTERS])
+    """The first 512 characters of ``body`` as UTF-8. Invalid bytes and control characters become U+FFFD."""
+    return _CONTROL.sub("\ufffd", body.decode("utf-8", errors="replace")[:MAX_EXCERPT_CHARACTERS])
+
+
+def next_delay(attempt: int, retry_after: float | None, rng: Random) -> float | None:
+    """Seconds until the next attempt, after the ``attempt``-th (from 1) failed. None if that was the last one.
+
+    It is at least ``retry_after`` seconds, for which the receiver asked; of these at most a day is granted.
+    """
+    if attempt < 1:
+        raise ValueError("attempts are counted from 1")
+    if attempt > len(DELAYS):
+        return None
+    delay = DELAYS[attempt - 1] * rng.uniform(1 - JITTER, 1 + JITTER)
+    return max(delay, min(retry_after or 0.0, MAX_RETRY_AFTER))

@@ -1,7 +1,7 @@
-"""Signatures of webhooks, after Standard Webhooks 1.0.0: symmetric, ``v1``, and by ed25519, ``v1a``.
+"""Signs webhooks by Standard Webhooks 1.0.0: with shared secrets (``v1``) and with ed25519 keys (``v1a``).
 
 https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
-Pure: knows neither the clock nor where secrets are kept.
+Pure: knows neither the clock nor where secrets are stored.
 """
 
 import base64
@@ -17,14 +17,14 @@ __all__ = ["check_secret", "new_secret", "sign"]
 def sign(
     secrets: Sequence[str], message_id: str, timestamp: int, body: bytes, signing_keys: Sequence[str] = ()
 ) -> dict[str, str]:
-    """The three headers that let a receiver trust ``body``, with one signature for each secret and each ed25519 key.
+    """The three headers by which a receiver verifies ``body``, with one signature for each secret and ed25519 key.
 
-    ``message_id`` stays the same over all attempts; ``timestamp`` is this attempt's, in whole Unix seconds.
-    Raises ``ValueError`` without a secret or for an id with a full stop, ``InvalidInput`` for a bad secret.
+    ``message_id`` is the same in all attempts. ``timestamp`` is this attempt's, in whole Unix seconds. Raises
+    ``ValueError`` if there is no secret, or the id is empty or has a full stop, and ``InvalidInput`` for a bad secret.
     """
     if not secrets:
         raise ValueError("a webhook is signed with at least one secret")
-    # The signed text joins its parts with full stops: one inside the id could be moved into the timestamp.
+    # The signed text joins its parts with full stops, so an id with a full stop would be ambiguous.
     if not message_id or "." in message_id:
         raise ValueError("a webhook's id is not empty and has no full stop")
     content = b"%b.%d.%b" % (message_id.encode(), timestamp, body)

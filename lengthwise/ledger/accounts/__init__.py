@@ -1,1 +1,1 @@
-"""Tenants, keys, rates and usage."""
+"""Who may call, and how much: tenants, keys, request rates and usage."""

@@ -1,4 +1,4 @@
-"""Keys: who may ask, for which tenant, and what. A key itself is never here, only its hash."""
+"""API keys: which tenant each belongs to, and what it may do. Only a key's hash is stored, never the key."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lengthwise.errors import Conflict, NotFound
 
 @dataclass(frozen=True, slots=True)
 class KeyRow:
-    """What may be shown of a key."""
+    """A key as its owner may see it."""
 
     id: UUID
     tenant_id: UUID
@@ -29,7 +29,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True)
 class Credential:
-    """What lets a key in, and the limits of its tenant."""
+    """What is needed to check a key, and the limits of its tenant."""
 
     id: UUID
     tenant_id: UUID
@@ -40,7 +40,7 @@ class Credential:
 
 
 def valid_credentials(connection: Connection, key_ids: Sequence[UUID]) -> dict[UUID, Credential]:
-    """Those of the keys that let in at this moment."""
+    """Those of the keys that are neither expired nor revoked now, by their id."""
     cursor = database.cursor(connection, rows=class_row(Credential))
     return {found.id: found for found in cursor.execute(_CREDENTIALS, {"ids": list(key_ids)}).fetchall()}
 
@@ -55,7 +55,10 @@ def add(
     scopes: Collection[str],
     expires_in: int | None = None,
 ) -> KeyRow:
-    """A new key, good for so many seconds, or until it is revoked. Raises ``NotFound`` if there is no such tenant."""
+    """Stores a new key. It expires after ``expires_in`` seconds; with None it lasts until it is revoked.
+
+    Raises ``NotFound`` if there is no such tenant.
+    """
     new = {"id": key_id, "tenant": tenant_id, "hash": digest, "name": name, "scopes": sorted(scopes)}
     try:
         return _keys(connection, _ADD, new | {"expires_in": expires_in})[0]
@@ -64,26 +67,26 @@ def add(
 
 
 def find(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> KeyRow:
-    """Of this tenant, or with None of any. Raises ``NotFound``."""
+    """The key, if it is this tenant's; with None it may be any tenant's. Raises ``NotFound``."""
     return _one(_keys(connection, _ONE, {"id": key_id, "tenant": tenant_id}))
 
 
 def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[KeyRow]:
-    """A tenant's keys, newest first, those made before the key ``after``; expired and revoked ones too."""
+    """A tenant's keys, newest first; with ``after``, only those made before that key; expired and revoked ones too."""
     return _keys(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
 def revoke(connection: Connection, key_id: UUID, tenant_id: UUID | None) -> KeyRow:
-    """From here on the key lets nobody in. One that is revoked already stays as it is. Raises ``NotFound``."""
+    """Revokes the key. If it is revoked already, nothing changes. Raises ``NotFound``."""
     return _one(_keys(connection, _REVOKE, {"id": key_id, "tenant": tenant_id}))
 
 
 def rotate(
     connection: Connection, key_id: UUID, tenant_id: UUID | None, new_id: UUID, digest: bytes, *, overlap: int
 ) -> KeyRow:
-    """A new key in place of one that goes on for ``overlap`` seconds at most, of the same name, scopes and lifetime.
+    """Stores a new key of the same name, scopes and lifetime. The old key expires in ``overlap`` seconds at most.
 
-    Raises ``NotFound``; ``Conflict`` if the old one is expired or revoked.
+    Raises ``NotFound``, and ``Conflict`` if the old key is expired or revoked.
     """
     rotated = {"id": key_id, "tenant": tenant_id, "new": new_id, "hash": digest, "overlap": overlap}
     find(connection, key_id, tenant_id)
@@ -113,7 +116,7 @@ _CREDENTIALS = f"""
 SELECT keys.id, tenant_id, hash, scopes, max_requests_per_minute, max_open_jobs
 FROM keys JOIN tenants ON tenants.id = keys.tenant_id
 WHERE keys.id = ANY(%(ids)s) AND {_IS_VALID}
-"""  # noqa: S608 — of constants, like the others here
+"""  # noqa: S608 - built from constants, like the others here
 
 _ADD = f"""
 INSERT INTO keys (id, tenant_id, hash, name, scopes, expires_at)
@@ -133,7 +136,8 @@ ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 
 _REVOKE = f"UPDATE keys SET revoked_at = coalesce(revoked_at, now()) WHERE {_MINE} RETURNING {_SHOWN}"  # noqa: S608
 
-# The lifetime that the old one was made with; of two at the same time the second finds what the first has left.
+# The new key gets the lifetime that the old one was made with. If two requests rotate one key at the same time, the
+# second one works on what the first has left.
 _ROTATE = f"""
 WITH old AS MATERIALIZED (
   SELECT id, tenant_id, name, scopes, expires_at - created_at AS lifetime FROM keys

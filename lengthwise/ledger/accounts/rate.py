@@ -1,6 +1,7 @@
-"""How many requests a tenant may still make, exactly, however many processes ask: one row a tenant that is limited.
+"""Limits the requests of a tenant. The count is exact over all processes: each limited tenant has one row.
 
-A bucket of ``per_minute`` requests that fills evenly within a minute (the generic cell rate algorithm: ITU-T I.371).
+Each tenant has a token bucket of ``per_minute`` requests that refills evenly within a minute (the generic cell rate
+algorithm, ITU-T I.371).
 """
 
 from typing import NamedTuple
@@ -12,27 +13,27 @@ from lengthwise import database
 
 
 class RateDecision(NamedTuple):
-    """What came of asking for one request."""
+    """Whether one request may be made."""
 
     is_allowed: bool
-    #: Requests that are left, and seconds until the bucket is full again.
+    #: Requests that are left, and seconds until the full quota is available again.
     left: int
     full_in: float
-    #: Seconds until the next one is allowed; 0 if one is.
+    #: Seconds until the next request is allowed; 0 if it is allowed now.
     wait: float
 
 
 def take_request(connection: Connection, tenant_id: UUID, per_minute: int) -> RateDecision:
-    """Takes one request from the tenant's bucket, if one is left. Nothing changes if none is."""
+    """Takes one request from the tenant's quota. If none is left, nothing changes."""
     cursor = database.cursor(connection)
     wanted = {"tenant": tenant_id, "step": 60 / per_minute}
     row = cursor.execute(_TAKE, wanted).fetchone()
     is_allowed = row is not None
     if row is None:
         row = cursor.execute(_LOOK, wanted).fetchone()
-    # Of a bucket whose row is gone meanwhile all is left.
+    # If the row was deleted, the full quota is available.
     full_in = max(0.0, row[0]) if row else 0.0
-    # A clock's ticks: what is left is never a hair below a whole number.
+    # The clock's resolution must not turn a whole number of requests into one less.
     left = min(per_minute, int(max(0.0, 60 - full_in) * per_minute / 60 + 1e-6))
     wait = 0.0 if left else 60 / per_minute - (60 - full_in)
     return RateDecision(is_allowed, left, full_in, max(0.0, wait))

@@ -16,7 +16,7 @@ from lengthwise.errors import Conflict, NotFound
 
 @dataclass(frozen=True, slots=True)
 class TenantRow:
-    """A limit that is None is that of the settings."""
+    """A tenant. Where a limit is None, the limit of the settings applies."""
 
     id: UUID
     name: str
@@ -28,22 +28,22 @@ class TenantRow:
 
 
 def find(connection: Connection, tenant_id: UUID) -> TenantRow:
-    """Raises ``NotFound``."""
+    """The tenant. Raises ``NotFound``."""
     return _one(_tenants(connection, _ONE, {"id": tenant_id}))
 
 
 def page(connection: Connection, after: UUID | None, limit: int) -> list[TenantRow]:
-    """The newest first, those made before the tenant ``after``."""
+    """Tenants, newest first; with ``after``, only those made before that tenant."""
     return _tenants(connection, _PAGE, {"after": after, "limit": limit})
 
 
 def add(connection: Connection, values: Mapping[str, Any]) -> TenantRow:
-    """A new tenant of this name, weight and limits. Raises ``Conflict`` if another has the name."""
+    """Stores a new tenant with these values. Raises ``Conflict`` if another tenant has the name."""
     return _written(connection, _ADD, dict(values) | {"id": uuid4()})[0]
 
 
 def change(connection: Connection, tenant_id: UUID, values: Mapping[str, Any]) -> TenantRow:
-    """The tenant with these values for others. Raises ``NotFound``, and ``Conflict`` if another has the name."""
+    """Sets these values of the tenant. Raises ``NotFound``, and ``Conflict`` if another tenant has the name."""
     named = {f"has_{name}": name in values for name in _NAMES}
     return _one(_written(connection, _CHANGE, dict.fromkeys(_NAMES) | dict(values) | named | {"id": tenant_id}))
 
@@ -69,7 +69,7 @@ _NAMES = ("name", "weight", "max_pending_tokens", "max_requests_per_minute", "ma
 
 _SHOWN = f"id, {', '.join(_NAMES)}, created_at"
 
-_ONE = f"SELECT {_SHOWN} FROM tenants WHERE id = %(id)s"  # noqa: S608 — of constants, like the others here
+_ONE = f"SELECT {_SHOWN} FROM tenants WHERE id = %(id)s"  # noqa: S608 - built from constants, like the others here
 
 _PAGE = f"""
 SELECT {_SHOWN} FROM tenants

@@ -1,6 +1,7 @@
-"""What each key did on each day (UTC): requests as they are made, and jobs once they have ended, by what was done.
+"""What each key did on each day (UTC). Requests are counted as they are made, and a job's work once the job has ended.
 
-A job is counted by the sweep, a moment after its end and once: settling has no row then that all workers would change.
+The sweep counts each job once, shortly after its end. If settling counted instead, all workers would contend for the
+same rows.
 """
 
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from lengthwise import database
 
 @dataclass(frozen=True, slots=True)
 class UsageRow:
+    """What one key did on one day."""
+
     day: date
     key_id: UUID
     requests: int
@@ -25,26 +28,26 @@ class UsageRow:
 
 
 def add_requests(connection: Connection, counts: Mapping[tuple[UUID, UUID], int]) -> None:
-    """Adds to today's requests of these tenants and keys."""
+    """Adds to today's requests. ``counts`` is by tenant and key, and not empty."""
     rows = sorted((tenant, key, count) for (tenant, key), count in counts.items())
     tenants, keys, numbers = map(list, zip(*rows, strict=True))
     database.cursor(connection).execute(_ADD_REQUESTS, {"tenants": tenants, "keys": keys, "counts": numbers})
 
 
 def add_ended_jobs(connection: Connection, *, limit: int) -> int:
-    """Adds what was done of jobs that have ended, so many at most, to their keys' usage. Returns how many jobs."""
+    """Adds the work of at most ``limit`` ended jobs to the usage of their keys. Returns the number of jobs."""
     cursor = database.cursor(connection)
     row = cursor.execute(_COUNT_ENDED, {"limit": limit}).fetchone()
     return int(row[0]) if row else 0
 
 
 def list_days(connection: Connection, tenant_id: UUID, first: date, last: date) -> list[UsageRow]:
-    """By day and key, both days included."""
+    """A tenant's usage from the first to the last day, both included, ordered by day and key."""
     cursor = database.cursor(connection, rows=class_row(UsageRow))
     return cursor.execute(_OF_TENANT, {"tenant": tenant_id, "first": first, "last": last}).fetchall()
 
 
-# In order of the key, like the next one: two of them never wait for each other.
+# Rows are written in order of their key, here and below, so that two statements never wait for each other.
 _ADD_REQUESTS = """
 INSERT INTO usage AS kept (tenant_id, day, key_id, requests)
 SELECT tenant_id, (now() AT TIME ZONE 'UTC')::date, key_id, n

@@ -1,1 +1,1 @@
-"""Jobs: submitted, cancelled, retried and forgotten."""
+"""What a caller does with a job, and its removal after the retention time."""

@@ -1,4 +1,4 @@
-"""Ends a job before its work is done: cancelled by its caller, expired by its deadline, or deleted with its texts."""
+"""Ends jobs before their work is done: a caller cancels or deletes one, or its deadline passes."""
 
 from collections.abc import Sequence
 from uuid import UUID
@@ -13,9 +13,9 @@ from lengthwise.states import JobState
 
 
 def cancel(connection: Connection, job_id: UUID, tenant_id: UUID) -> bool:
-    """Cancels what has not been settled. On an ended job it does nothing. Returns whether a webhook became due.
+    """Cancels the items of a job that are not settled. If the job has ended, nothing changes.
 
-    Raises ``NotFound``.
+    Returns whether a webhook became due. Raises ``NotFound``.
     """
     _require_owned(connection, job_id, tenant_id)
     return _end(connection, [job_id], JobState.CANCELLED)
@@ -29,7 +29,7 @@ def expire(connection: Connection) -> bool:
 
 
 def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> bool:
-    """In-flight work of these shards fails its fence from here on. A job that ended meanwhile stays as it is."""
+    """Ends the open jobs among these. Work in flight then fails at its fence. Returns whether a webhook became due."""
     if not job_ids:
         return False
     cursor = database.cursor(connection)
@@ -41,7 +41,7 @@ def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> bo
 
 
 def delete(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:
-    """Puts a job of whatever state out of sight and drops its work and its webhooks; the sweep removes its rows.
+    """Hides a job in any state, and drops its open work and its webhooks. The sweep removes its rows later.
 
     Raises ``NotFound``.
     """
@@ -63,7 +63,8 @@ _OWNED = "SELECT id FROM jobs WHERE id = %(job)s AND tenant_id = %(tenant)s AND 
 
 _OVERDUE = "SELECT id FROM jobs WHERE state = 'open' AND deadline_at < now() ORDER BY id LIMIT 100"
 
-# In order of id, as everywhere: a settlement in flight is waited for, and a later one finds its fence gone.
+# Shards are locked in order of id, as everywhere. A settlement that is in flight ends first, and a later one fails at
+# its fence.
 _LOCK_OPEN_SHARDS = """
 SELECT count(*) FROM (SELECT FROM shards WHERE job_id = ANY(%(jobs)s) AND state IN ('ready', 'leased')
                       ORDER BY id FOR UPDATE) locked
@@ -78,9 +79,10 @@ _END_JOBS = f"""
 UPDATE jobs SET state = %(state)s, finished_at = clock_timestamp()
 WHERE id = ANY(ARRAY(SELECT id FROM jobs WHERE id = ANY(%(jobs)s) AND state = 'open' ORDER BY id FOR UPDATE))
 RETURNING id, {job_end.NOTIFY}
-"""  # noqa: S608 — of a constant, like the next one
+"""  # noqa: S608 - built from a constant, like the next one
 
-# Whoever ends the job at this moment holds its shards or its row: after both, nothing more is written for it.
+# A step that ends the job at the same time holds its shards or its row. This statement waits for both, so nothing is
+# written for the job after it.
 _HIDE_JOB = f"""
 UPDATE jobs SET deleted_at = clock_timestamp(), idempotency_key = NULL,
                 state = CASE WHEN state = 'open' THEN %(state)s ELSE state END,

@@ -1,4 +1,4 @@
-"""Requests that their caller named: the same one again finds the job that it made, and only one at a time makes it."""
+"""Idempotency keys: a repeated request finds the job that it made before, and two at once make one job."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,16 +11,16 @@ from lengthwise.errors import InvalidInput, Unavailable
 from lengthwise.ledger.webhooks import sealed_secret
 
 HEADER = "Idempotency-Key"
-#: The last guard, should two requests ever pass the lock.
+#: The unique index that guards against two jobs, should two requests ever pass the lock.
 INDEX = "jobs_idempotency_key_idx"
 
-#: How long a request waits for another of the same name: a small job is taken by then, and few threads ever wait.
+#: How long a request waits for another one with the same key. A small job is stored by then, and few threads wait.
 _WAIT_SECONDS = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class IdempotencyKey:
-    """A request's name, its tenant's own, and the hash of what came under it."""
+    """The idempotency key of a request, unique within its tenant, and the hash of the request."""
 
     key: str
     request_hash: bytes
@@ -28,39 +28,39 @@ class IdempotencyKey:
 
 @dataclass(frozen=True, slots=True)
 class EarlierJob:
-    """The job that a request made before."""
+    """The job that the same request made before, and its webhook's secret."""
 
     job_id: UUID
     webhook_secret: str | None
 
 
 def is_used(connection: Connection, tenant_id: UUID, key: str) -> bool:
-    """Whether a job was made under this name, by whatever request."""
+    """Whether any request with this key made a job."""
     return database.cursor(connection).execute(_FIND, {"tenant": tenant_id, "key": key}).fetchone() is not None
 
 
 def find(connection: Connection, tenant_id: UUID, named: IdempotencyKey) -> EarlierJob | None:
-    """The job that this very request made. Raises ``InvalidInput`` if it was another request of this name."""
+    """The job that the same request made. Raises ``InvalidInput`` if a different request had this key."""
     found = database.cursor(connection).execute(_FIND, {"tenant": tenant_id, "key": named.key}).fetchone()
     if found is None:
         return None
     job_id, request_hash, stored = found
     if request_hash != named.request_hash:
-        raise InvalidInput("another request was sent under this key; give each request a key of its own", HEADER)
+        raise InvalidInput("another request was sent with this key; give each request a key of its own", HEADER)
     return EarlierJob(job_id, stored and sealed_secret.unseal_for_job(job_id, stored))
 
 
 def lock(connection: Connection, tenant_id: UUID, key: str) -> None:
-    """Lets no other request of this name go on until the transaction ends; to be called before anything is written.
+    """Makes other requests with this key wait until the transaction ends. Call it before anything is written.
 
-    Raises ``Unavailable`` if another one goes on for longer than a caller should wait.
+    Raises ``Unavailable`` if another request holds the key for longer than two seconds.
     """
     cursor = database.cursor(connection)
     database.limit_lock_wait(connection, _WAIT_SECONDS)
     try:
         cursor.execute(_LOCK, {"name": f"{tenant_id} {key}"})
     except LockNotAvailable:
-        raise Unavailable("another request under this Idempotency-Key is being taken", retry_after=5) from None
+        raise Unavailable("another request with this Idempotency-Key is being processed", retry_after=5) from None
     cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
@@ -68,5 +68,5 @@ _FIND = """
 SELECT id, request_hash, webhook_secret FROM jobs WHERE tenant_id = %(tenant)s AND idempotency_key = %(key)s
 """
 
-# Of two names with one hash the second waits for nothing; the unique index on jobs tells them apart.
+# Two keys may have the same hash. Then one request waits without need, and the unique index still tells them apart.
 _LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%(name)s, 0))"

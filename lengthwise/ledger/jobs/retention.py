@@ -1,8 +1,8 @@
-"""Forgets jobs: those past their retention are put out of sight, and rows of jobs out of sight are removed in portions.
+"""Hides jobs whose retention time is over, and removes the rows of hidden jobs in portions.
 
-A portion is a range of the primary key, counted down from a job's end, and what is left is noted in the same
-transaction: no portion reads over what an earlier one left behind for vacuum, and any sweep can take up where another
-stopped. Of a deleted job ``n_items`` is how many items are left.
+A portion is a range of the primary key, counted down from the job's end. The same transaction stores how many items are
+left, in ``n_items`` of the deleted job. So no portion scans dead rows that an earlier one left for vacuum, and any
+sweep can continue where another stopped.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 
-#: Jobs looked at in one transaction.
+#: At most so many jobs are handled in one transaction.
 _JOBS = 100
 
 
 def expire(connection: Connection, *, retention_seconds: int) -> int:
-    """Puts jobs out of sight that ended longer ago than this, some at a time. Returns how many.
+    """Hides jobs that ended longer ago than this, at most 100 at a time. Returns how many.
 
-    Deliveries that belong to no job, those of test events, go after the same time.
+    Deliveries of test events, which belong to no job, are removed after the same time.
     """
     cursor = database.cursor(connection)
     cursor.execute(_FORGET_JOBLESS, {"retention": retention_seconds, "limit": _JOBS})
@@ -30,7 +30,7 @@ def expire(connection: Connection, *, retention_seconds: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Portion:
-    """Items ``start ≤ pos, index < end`` of a deleted job; with ``start`` 0 nothing is left of it."""
+    """Items ``start ≤ pos, index < end`` of a deleted job. With ``start`` 0 it is the job's last portion."""
 
     job_id: UUID
     start: int
@@ -38,12 +38,12 @@ class _Portion:
 
 
 def purge(connection: Connection, *, items: int) -> int:
-    """Removes the rows of at most so many items of deleted jobs, and the jobs of which none is left.
+    """Removes the rows of at most ``items`` items of deleted jobs, and each job that has no item left.
 
-    Jobs that another sweep has in hand are left to it. Returns how many rows went, 0 when there is nothing to do.
+    Skips jobs that another sweep is working on. Returns the number of rows removed; 0 if there is nothing to do.
     """
     cursor = database.cursor(connection)
-    # What a crash brings back is removed again: it need not wait for the disk.
+    # If a crash undoes this, a later sweep repeats it: the commit need not wait for the disk.
     cursor.execute("SET LOCAL synchronous_commit = off")
     cursor.execute(_TAKE, {"limit": _JOBS})
     portions = _portions(cursor.fetchall(), items)
@@ -65,7 +65,7 @@ def purge(connection: Connection, *, items: int) -> int:
 
 
 def _portions(jobs: Sequence[tuple[UUID, int]], items: int) -> list[_Portion]:
-    """The ends of these jobs, given with what is left of each, as far as ``items`` reach; never none of some."""
+    """The last items of these jobs, ``items`` in all. ``jobs`` holds ids and how many items each has left."""
     portions = []
     for job_id, left in jobs:
         if items <= 0:
@@ -91,7 +91,7 @@ DELETE FROM deliveries WHERE id = ANY(ARRAY(
   ORDER BY created_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
 """
 
-# What is still to be counted is counted by the next sweep, or by this one before.
+# A job whose usage is not counted yet waits for the sweep that counts it.
 _TAKE = """
 SELECT id, n_items FROM jobs WHERE deleted_at IS NOT NULL AND NOT usage_due
 ORDER BY deleted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
@@ -99,8 +99,8 @@ ORDER BY deleted_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 
 _PARTS = "unnest(%(jobs)s::uuid[], %(starts)s::int[], %(ends)s::int[]) AS part (job_id, first, beyond)"
 
-# By the place of each row: whatever the planner thinks of the ranges, it can only read them by the primary key. The
-# rows of an ended job no longer move.
+# Rows are deleted by their ctid: the inner query can only use the primary key, whatever the planner estimates. The rows
+# of an ended job are not updated any more, so their ctids stay valid.
 _REMOVE = tuple(
     f"""
 DELETE FROM {table} WHERE ctid = ANY(ARRAY(
@@ -108,7 +108,7 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
     SELECT ctid AS place FROM {table}
     WHERE {table}.job_id = part.job_id AND {table}.{column} >= part.first AND {table}.{column} < part.beyond OFFSET 0
   ) found))
-"""  # noqa: S608 — of constants, like the next one
+"""  # noqa: S608 - built from constants, like the next one
     for table, column in (("results", "index"), ("items", "pos"), ("shards", "lo"))
 )
 

@@ -1,4 +1,4 @@
-"""The failed items of an ended job, for a job of their own."""
+"""Reads the failed items of an ended job, so that a new job can retry them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -12,13 +12,13 @@ from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
 from lengthwise.ledger.webhooks import sealed_secret
 
-#: Payloads fetched at a time.
+#: So many payloads are fetched at a time.
 _STRIDE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class FailedJob:
-    """A job that ended with failed items, and what a job of them has in common with it."""
+    """A job that ended with failed items, and what the job that retries them takes over from it."""
 
     id: UUID
     kind: str
@@ -35,9 +35,9 @@ class FailedJob:
 
 
 def lock_failed_job(connection: Connection, job_id: UUID, tenant_id: UUID) -> FailedJob:
-    """The job, whose rows are not removed before the transaction ends, deleted or not.
+    """The job. Its rows are not removed before the transaction ends, even if the job is deleted meanwhile.
 
-    Raises ``NotFound``; ``Conflict`` while it is open, and if none of its items failed.
+    Raises ``NotFound``, and ``Conflict`` if the job is open or none of its items failed.
     """
     cursor = database.cursor(connection, rows=class_row(FailedJob))
     found: FailedJob | None = cursor.execute(_FAILED, {"job": job_id, "tenant": tenant_id}).fetchone()
@@ -53,7 +53,7 @@ def lock_failed_job(connection: Connection, job_id: UUID, tenant_id: UUID) -> Fa
 
 
 def read_failed_payloads(connection: Connection, job: FailedJob) -> Iterator[bytes]:
-    """The failed items as they were stored, in the caller's order, some at a time."""
+    """The failed items as they were stored, in the caller's order, read in portions."""
     cursor = database.cursor(connection, binary=True)
     for start in range(0, job.n_items, job.chunk_items):
         cursor.execute(_PLACES, {"job": job.id, "start": start, "end": start + job.chunk_items})
@@ -63,7 +63,7 @@ def read_failed_payloads(connection: Connection, job: FailedJob) -> Iterator[byt
             yield from (row[0] for row in cursor.fetchall())
 
 
-# FOR KEY SHARE: deleting the job goes on beside it, removing its rows does not.
+# FOR KEY SHARE lets another transaction delete the job, but not remove its rows.
 _FAILED = """
 SELECT id, kind, model, params, priority, state, n_items, chunk_items, deduplicate, webhook_url, webhook_secret,
        (SELECT coalesce(sum(n_failed), 0)::int FROM shards WHERE job_id = %(job)s) AS n_failed
@@ -71,7 +71,7 @@ FROM jobs WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
 FOR KEY SHARE OF jobs
 """
 
-# Of one chunk, as items were sorted: only the shards that have failures are looked into.
+# One of the chunks in which items were sorted. Only shards that have failures are read.
 _PLACES = """
 SELECT item.pos
 FROM shards CROSS JOIN LATERAL (

@@ -1,4 +1,4 @@
-"""Writes a job while its items arrive, in one transaction, holding one chunk of items in memory."""
+"""Writes a job while its items arrive, in one transaction. Memory holds one chunk of items."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,44 +22,48 @@ from lengthwise.states import JobState, Priority, ResultStatus, ShardState
 
 @dataclass(frozen=True, slots=True)
 class NewJob:
+    """A job that is about to be written."""
+
     id: UUID
     tenant_id: UUID
     kind: str
     model: str
     params: dict[str, Any]
-    #: What may share an engine batch (``lengthwise.kinds.pool``): that of every item that names no other.
+    #: Which items may share an engine batch (``lengthwise.kinds.pool``). Items that name no pool have this one.
     pool: str
     priority: Priority = Priority.NORMAL
     deadline_at: datetime | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
     deduplicate: bool = True
-    #: The request's name and hash, where its caller gave it a name.
+    #: The request's idempotency key, if its caller gave one.
     named: IdempotencyKey | None = None
     retry_of: UUID | None = None
-    #: Whose key made it, and how many jobs its tenant may have open at a time.
+    #: The API key that made it, and how many jobs its tenant may have open at a time.
     key_id: UUID | None = None
     max_open_jobs: int | None = None
 
 
 class NewItem(NamedTuple):
+    """One item, ready to be stored."""
+
     n_tokens: int
     payload: bytes
-    #: The result's line, if the item can already be seen not to run.
+    #: The result line of an item that is known to fail already.
     refusal: bytes | None = None
-    #: Tokens of each of its sequences, where they are more than one: what engine batches hold.
+    #: Tokens of each sequence that the engine computes, if the item has more than one.
     lengths: Sequence[int] = ()
-    #: Its own pool, if that is not the job's: one of ``Submission.arrivals``.
+    #: Its own pool, if that is not the job's; then it is a key of ``Submission.arrivals``.
     pool: str | None = None
 
 
 @dataclass(slots=True)
 class _Chunk:
-    """Items in the caller's order, by column: ten thousand objects that live would be the garbage collector's work."""
+    """Items in the caller's order, stored by column: ten thousand objects would be slow to garbage-collect."""
 
     n_tokens: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
-    #: By the item's place in the chunk: results, and pools that are not the job's.
+    #: By the item's position in the chunk: results of items that fail already, and pools that are not the job's.
     refusals: dict[int, bytes] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
 
@@ -69,14 +73,14 @@ class _Chunk:
 
 @dataclass
 class Submission:
-    """One job on its way into the tables. ``add`` items in the caller's order, then ``finish``, then commit."""
+    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit."""
 
     connection: Connection
     job: NewJob
     arrival: ArrivalOrder
     shard_items: int = 64
     chunk_items: int = 10_000
-    #: Of pools that are not the job's.
+    #: By pool, for pools other than the job's.
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
     n_refused: int = 0
@@ -88,6 +92,7 @@ class Submission:
     _refused_bytes: list[int] = field(default_factory=list)
 
     def add(self, items: Sequence[NewItem]) -> None:
+        """Takes items, and writes each chunk that is full."""
         while items:
             chunk = self._chunk
             taken = items[: self.chunk_items - len(chunk)]
@@ -107,7 +112,10 @@ class Submission:
             items = items[len(taken) :]
 
     def finish(self) -> None:
-        """Writes what is left, the shards and the job itself. Raises ``TooBusy`` if its tenant has enough open jobs."""
+        """Writes the remaining items, the shards and the job.
+
+        Raises ``TooBusy`` if its tenant has too many open jobs.
+        """
         if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
             self._finish()
         else:
@@ -121,7 +129,7 @@ class Submission:
         if self._refused:
             push.note_refused(self.connection, self.job.id)
         if self.job.max_open_jobs is not None:
-            # The tenant is locked by now: no other job of it becomes open before this one is.
+            # The tenant is locked by now, so that no other job of it can open before this one.
             pending.check_open_job_limit(self.connection, self.job.tenant_id, self.job.max_open_jobs)
         self._write_job()
 
@@ -165,7 +173,7 @@ class Submission:
 
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
-        # In one order everywhere: two submissions may meet in the same queues.
+        # Pools are always taken in the same order, because two submissions may lock the same queues.
         for pool in sorted(self._shards):
             shards = self._shards[pool]
             queue = fair_queue.TenantQueue(pool, int(self.job.priority), self.job.tenant_id)
@@ -226,7 +234,7 @@ class Submission:
 
 
 def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Iterable[tuple[str, list[int]]]:
-    """The places of each pool, in their order."""
+    """The positions of each pool's items, in order."""
     if not pools:
         return [(default, places)] if places else []
     found: dict[str, list[int]] = {}
@@ -235,7 +243,7 @@ def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Itera
     return found.items()
 
 
-#: A COPY is two round trips and is planned each time: for a few rows an INSERT is quicker.
+#: For so few rows an INSERT is quicker: a COPY takes two round trips and is planned each time.
 _FEW_ITEMS = 16
 
 _INSERT_ITEMS = """
@@ -249,7 +257,7 @@ INSERT INTO shards (job_id, pool, priority, state, is_followed, bucket, lo, hi, 
 SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, EXISTS ({push.FOLLOWERS}), *
 FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s::int[], %(tags)s::float8[],
             %(failed)s::int[], %(failed_bytes)s::bigint[])
-"""  # noqa: S608 — of a constant, like the next one
+"""  # noqa: S608 - built from a constant, like the next one
 
 _INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,

@@ -1,1 +1,1 @@
-"""The OpenAI surface: files, and batches until a job has their lines."""
+"""The OpenAI-compatible surface: files, and batches. A batch becomes a job of the same id once its file is read."""

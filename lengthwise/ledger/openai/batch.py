@@ -1,4 +1,4 @@
-"""Batches of the OpenAI surface: what was asked of each, until a job of the same id has its lines."""
+"""Batches of the OpenAI-compatible surface. Once a batch's file is read, a job of the same id holds its lines."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +18,8 @@ from lengthwise.states import BatchState
 
 @dataclass(frozen=True, slots=True)
 class NewBatchRow:
+    """A batch that is about to be written."""
+
     id: UUID
     tenant_id: UUID
     key_id: UUID | None
@@ -37,7 +39,7 @@ class NewBatchRow:
 
 @dataclass(frozen=True, slots=True)
 class BatchRow:
-    """A batch and, once it has one, its job with the sums over its shards."""
+    """A batch and, once it has a job, figures summed over the job's shards."""
 
     id: UUID
     tenant_id: UUID
@@ -56,7 +58,7 @@ class BatchRow:
     output_deleted_at: datetime | None
     error_deleted_at: datetime | None
     dropped_bytes: int | None
-    #: Of the job: one of ``JobState``, and how many items it has, has settled, has failed and has never run.
+    #: The job: one of ``JobState``, and how many items it has in all, settled, failed, and never run.
     job_state: str | None
     kind: str | None
     chunk_items: int
@@ -75,6 +77,7 @@ class BatchRow:
 
 
 def insert(connection: Connection, new: NewBatchRow) -> None:
+    """Stores a batch whose file is still to be read."""
     sealed = new.webhook_secret and sealed_secret.seal_for_job(new.id, new.webhook_secret)
     values = asdict(new) | {"state": BatchState.VALIDATING, "details": Jsonb({"metadata": new.metadata})}
     values["webhook_secret"] = sealed
@@ -82,7 +85,7 @@ def insert(connection: Connection, new: NewBatchRow) -> None:
 
 
 def find(connection: Connection, batch_id: UUID, tenant_id: UUID) -> BatchRow:
-    """Raises ``NotFound`` if there is none of this id, it is another tenant's, or its job was deleted."""
+    """One batch. Raises ``NotFound`` if it does not exist, belongs to another tenant, or its job was deleted."""
     found = _figures(connection, _ONE, {"batch": batch_id, "tenant": tenant_id})
     if not found:
         raise NotFound("there is no such batch")
@@ -90,7 +93,7 @@ def find(connection: Connection, batch_id: UUID, tenant_id: UUID) -> BatchRow:
 
 
 def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[BatchRow]:
-    """A tenant's batches, newest first, those created before the batch ``after``."""
+    """A tenant's batches, newest first; with ``after``, only those created before that batch."""
     return _figures(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
@@ -101,54 +104,57 @@ def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list
 
 @dataclass(frozen=True, slots=True)
 class EarlierBatch:
-    """A batch that a request made before, and the hash of what was sent."""
+    """A batch that an earlier request made, and the hash of that request."""
 
     id: UUID
     request_hash: bytes
 
 
 def find_by_idempotency_key(connection: Connection, tenant_id: UUID, key: str) -> EarlierBatch | None:
-    """The batch that was made under this Idempotency-Key."""
+    """The batch that a request with this Idempotency-Key made."""
     cursor = database.cursor(connection, rows=class_row(EarlierBatch))
     found: EarlierBatch | None = cursor.execute(_MADE_UNDER, {"tenant": tenant_id, "key": key}).fetchone()
     return found
 
 
 def find_recent_duplicate(connection: Connection, tenant_id: UUID, request_hash: bytes, seconds: float) -> UUID | None:
-    """The newest batch that an identical request made within so many seconds."""
+    """The newest batch that an identical request made within the last ``seconds``."""
     values = {"tenant": tenant_id, "hash": request_hash, "seconds": seconds}
     row = database.cursor(connection).execute(_MADE_LATELY, values).fetchone()
     return None if row is None else row[0]
 
 
 def forget_request(connection: Connection, batch_id: UUID) -> None:
-    """Of a batch that is out of sight: what made it may make another."""
+    """Forgets which request made a batch that is deleted, so that the same request may make another."""
     statement = "UPDATE batches SET idempotency_key = NULL, request_hash = '' WHERE id = %(batch)s"
     database.cursor(connection).execute(statement, {"batch": batch_id})
 
 
 def mark_cancelling(connection: Connection, batch_id: UUID, tenant_id: UUID) -> bool:
-    """Notes that the batch is to be cancelled; one that has no job yet is. Returns whether anything changed."""
+    """Records that the batch is to be cancelled. A batch without a job ends by that.
+
+    Returns whether anything changed.
+    """
     cursor = database.cursor(connection)
     cursor.execute(_MARK_CANCELLING, {"batch": batch_id, "tenant": tenant_id})
     return cursor.rowcount == 1
 
 
 def find_half_cancelled(connection: Connection) -> Sequence[tuple[UUID, UUID]]:
-    """Batches, with their tenants, that are to be cancelled and whose jobs are open: their API process died."""
+    """Batches, with their tenants, whose cancellation an API process began but did not finish: their jobs are open."""
     cursor = database.cursor(connection)
     cursor.execute(_HALF_CANCELLED)
     return cursor.fetchall()
 
 
 def record_dropped_bytes(connection: Connection, batch_id: UUID, n_bytes: int) -> None:
-    """What the lines of the items that never ran come to, in an ended batch."""
+    """Stores how many bytes the result lines of the items that never ran take, for a batch that has ended."""
     statement = "UPDATE batches SET dropped_bytes = %(bytes)s WHERE id = %(batch)s"
     database.cursor(connection).execute(statement, {"batch": batch_id, "bytes": n_bytes})
 
 
 def delete_output(connection: Connection, batch_id: UUID, *, is_errors: bool) -> None:
-    """Puts the output of an ended batch, or its errors, out of sight, and removes what is written of it."""
+    """Hides the output file of an ended batch, or its error file, and removes the results in it."""
     cursor = database.cursor(connection)
     cursor.execute(_HIDE_ERRORS if is_errors else _HIDE_OUTPUT, {"batch": batch_id})
     cursor.execute(_DELETE_RESULTS, {"batch": batch_id, "status": "failed" if is_errors else "succeeded"})

@@ -1,4 +1,4 @@
-"""Files that were uploaded, in chunks, so that none is ever held whole; and the list of all that a tenant can read."""
+"""Uploaded files. They are stored in chunks, so that no file is ever held in memory as a whole."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ CHUNK_BYTES = 2**20
 
 @dataclass(frozen=True, slots=True)
 class FileRow:
-    """``part`` is 0 for what was uploaded; 1 for the output of the batch ``id`` and 2 for its errors."""
+    """A file. ``part`` is 0 for an uploaded file, 1 for the output of the batch ``id``, and 2 for its errors."""
 
     id: UUID
     part: int
@@ -31,7 +31,10 @@ class FileRow:
 
 @dataclass(frozen=True, slots=True)
 class NewFile:
-    """``filename`` and ``keep_seconds`` are asked when the last chunk was given: a form may have them behind it."""
+    """A file that is about to be stored.
+
+    ``filename`` and ``keep_seconds`` are called after the last chunk: in a form they may come after the file.
+    """
 
     id: UUID
     tenant_id: UUID
@@ -40,17 +43,17 @@ class NewFile:
 
 
 def store(connection: Connection, new: NewFile, chunks: Iterable[bytes]) -> FileRow:
-    """Writes the file, for batches to be made of it, one chunk in memory at a time."""
+    """Stores a batch's input file. Memory holds one chunk at a time."""
     cursor = database.cursor(connection)
     n_bytes = n_lines = 0
     last = b"\n"
     with cursor.copy("COPY file_chunks (file_id, n, data) FROM STDIN (FORMAT BINARY)") as copy:
         copy.set_types(["uuid", "int4", "bytea"])
-        for n, read_chunk in enumerate(chunks):
-            copy.write_row((new.id, n, read_chunk))
-            n_bytes += len(read_chunk)
-            n_lines += read_chunk.count(b"\n")
-            last = read_chunk[-1:]
+        for n, chunk in enumerate(chunks):
+            copy.write_row((new.id, n, chunk))
+            n_bytes += len(chunk)
+            n_lines += chunk.count(b"\n")
+            last = chunk[-1:]
     values = {
         "id": new.id,
         "tenant": new.tenant_id,
@@ -65,7 +68,7 @@ def store(connection: Connection, new: NewFile, chunks: Iterable[bytes]) -> File
 
 
 def find(connection: Connection, file_id: UUID, tenant_id: UUID) -> FileRow:
-    """Raises ``NotFound`` if the file was deleted, has expired, or is another tenant's."""
+    """One uploaded file. Raises ``NotFound`` if it was deleted, has expired, or belongs to another tenant."""
     cursor = database.cursor(connection, rows=class_row(FileRow))
     found: FileRow | None = cursor.execute(_FIND, {"id": file_id, "tenant": tenant_id}).fetchone()
     if found is None:
@@ -74,14 +77,14 @@ def find(connection: Connection, file_id: UUID, tenant_id: UUID) -> FileRow:
 
 
 def read_chunk(connection: Connection, file_id: UUID, n: int) -> bytes | None:
-    """The n-th chunk, from 0; None behind the last. A file that was deleted has its chunks until the sweep."""
+    """The n-th chunk, counted from 0; None after the last. A deleted file has its chunks until the sweep."""
     cursor = database.cursor(connection, binary=True)
     row = cursor.execute("SELECT data FROM file_chunks WHERE file_id = %s AND n = %s", [file_id, n]).fetchone()
     return None if row is None else row[0]
 
 
 def delete(connection: Connection, file_id: UUID, tenant_id: UUID) -> None:
-    """Puts the file out of sight; the sweep removes it. Raises ``NotFound``."""
+    """Hides the file. The sweep removes it later. Raises ``NotFound``."""
     find(connection, file_id, tenant_id)
     database.cursor(connection).execute(
         "UPDATE files SET deleted_at = clock_timestamp() WHERE id = %s AND deleted_at IS NULL", [file_id]
@@ -89,14 +92,14 @@ def delete(connection: Connection, file_id: UUID, tenant_id: UUID) -> None:
 
 
 def expire(connection: Connection) -> int:
-    """Puts files out of sight whose time is over. Returns how many."""
+    """Hides files whose time is over. Returns how many."""
     cursor = database.cursor(connection)
     cursor.execute(_EXPIRE)
     return cursor.rowcount
 
 
 def purge(connection: Connection) -> bool:
-    """Removes one file that is out of sight and that no batch still has to read. Returns whether there was one."""
+    """Removes one hidden file that no batch still has to read. Returns whether there was one."""
     cursor = database.cursor(connection)
     row = cursor.execute(_TAKE).fetchone()
     if row is None:

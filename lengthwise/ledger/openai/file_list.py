@@ -1,4 +1,4 @@
-"""All that a tenant can read as a file: what it uploaded, and the output and errors of its batches."""
+"""One list of all files of a tenant: uploaded ones, and the output and error files of its batches."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from lengthwise.ledger.openai.file import FileRow
 
 @dataclass(frozen=True, slots=True)
 class FileCursor:
-    """Where a file stands in the list: batches' files are as old as their batches."""
+    """A file's position in the list. A batch's files count as old as the batch."""
 
     created_at: datetime
     id: UUID
@@ -29,9 +29,9 @@ def page(
     limit: int,
     is_ascending: bool = False,
 ) -> list[FileRow]:
-    """Uploaded files (purpose ``batch``) and batches' (``batch_output``), or both, newest first unless ascending.
+    """Files of the purpose ``batch`` (uploaded) or ``batch_output``, or with None both; newest first unless ascending.
 
-    Of a batch's file ``n_bytes`` is what its settled lines come to, and ``expires_at`` is not known here.
+    For a batch's file ``n_bytes`` counts its settled lines, and ``expires_at`` is None because it is not known here.
     """
     found: list[FileRow] = []
     cursor = database.cursor(connection, rows=class_row(FileRow))
@@ -57,7 +57,7 @@ WHERE tenant_id = %(tenant)s AND deleted_at IS NULL AND expires_at > now()
 ORDER BY created_at {order}, id {order} LIMIT %(limit)s
 """
 
-# Two files a batch at most; one without lines is none.
+# A batch has two files at most. A file without lines is not listed.
 _OUTPUTS = """
 SELECT batches.id, file.part, '' AS filename, 'batch_output' AS purpose, file.n_bytes, batches.created_at,
        NULL::timestamptz AS expires_at

@@ -1,4 +1,4 @@
-"""Batches whose lines are still to be read: any process may take one, and holds it for as long as its transaction."""
+"""Batches whose input file is still to be read. Any process may take one, and holds it until its transaction ends."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from lengthwise.states import BatchState
 
 @dataclass(frozen=True, slots=True)
 class WaitingBatch:
-    """A batch that is to be validated, and all that its job will need."""
+    """A batch that is to be validated, with all that its job will need."""
 
     id: UUID
     tenant_id: UUID
@@ -34,25 +34,28 @@ class WaitingBatch:
 
 
 def find_waiting(connection: Connection) -> list[WaitingBatch]:
-    """Those that may be begun now, the oldest first, taken or not."""
+    """Batches that may be validated now, oldest first. Some of them may be taken already."""
     cursor = database.cursor(connection, rows=class_row(WaitingBatch))
     return cursor.execute(_WAITING).fetchall()
 
 
 def take(connection: Connection, batch_id: UUID) -> bool:
-    """Whether this transaction is now the one that validates the batch: it is until it ends, however it ends."""
+    """Locks the batch for this transaction. Returns False if another one holds it, or the batch is not open."""
     row = database.cursor(connection).execute(_TAKE, {"name": f"validate {batch_id}"}).fetchone()
     return row is not None and bool(row[0]) and is_open(connection, batch_id)
 
 
 def is_open(connection: Connection, batch_id: UUID) -> bool:
-    """Whether it was neither validated nor cancelled meanwhile."""
+    """Whether the batch is neither validated nor cancelled yet."""
     row = database.cursor(connection).execute(_IS_OPEN, {"batch": batch_id}).fetchone()
     return row is not None
 
 
 def begin(connection: Connection, batch_id: UUID, pause_seconds: float) -> bool:
-    """Counts an attempt, unless another process is at it; the next, should this one fail, is after the pause."""
+    """Counts an attempt to validate the batch. If it fails, the next may begin after ``pause_seconds``.
+
+    Returns False if another process validates the batch now, or it is not due.
+    """
     if not take(connection, batch_id):
         return False
     cursor = database.cursor(connection)
@@ -61,14 +64,14 @@ def begin(connection: Connection, batch_id: UUID, pause_seconds: float) -> bool:
 
 
 def accept(connection: Connection, batch_id: UUID, model: str | None) -> bool:
-    """Hands the batch to its job. Returns False if it was cancelled meanwhile: then the job must not be written."""
+    """Ends the validation with success. Returns False if the batch was cancelled: then its job must not be written."""
     cursor = database.cursor(connection)
     cursor.execute(_ACCEPT, {"batch": batch_id, "model": model, "state": BatchState.ACCEPTED})
     return cursor.rowcount == 1
 
 
 def fail(connection: Connection, batch_id: UUID, errors: Sequence[dict[str, Any]]) -> bool:
-    """Ends the batch with the errors of its lines. Returns False if it was cancelled meanwhile."""
+    """Ends the batch with the errors of its lines. Returns False if the batch was cancelled."""
     cursor = database.cursor(connection)
     values = {"batch": batch_id, "errors": Jsonb({"errors": list(errors)}), "state": BatchState.FAILED}
     cursor.execute(_FAIL, values)

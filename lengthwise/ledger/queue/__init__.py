@@ -1,1 +1,1 @@
-"""The queue of shards: turns, claims, leases, settlement and the sweep."""
+"""The shards that wait or run: fair queueing, claims, leases, settlement and the sweep."""

@@ -1,4 +1,4 @@
-"""Hands shards of like length, across jobs and tenants, to one worker under a lease."""
+"""Leases shards of like length, across jobs and tenants, to one worker."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,38 +16,45 @@ from lengthwise.states import Priority
 
 @dataclass(frozen=True, slots=True)
 class ClaimedJob:
+    """What a worker needs to know of a job."""
+
     id: UUID
     tenant_id: UUID
     kind: str
     model: str
     params: dict[str, Any]
-    #: Whether its items may be answered by another's computation, where decoding is deterministic.
+    #: Whether identical items may share one computation, where decoding is deterministic.
     deduplicate: bool
 
 
 class ClaimedItem(NamedTuple):
+    """One item of a claimed shard. ``index`` is its position in the caller's order."""
+
     shard_id: int
-    index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody misses here
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which is not used here
     n_tokens: int
     payload: bytes
 
 
-#: Shards in one claim.
+#: At most so many shards are in one claim.
 _MAX_SHARDS = 256
-#: More than a shard ever has.
+#: More deaths than a shard ever has.
 _ANY_DEATHS = 2**15 - 1
 
-#: A row as an item: what ``_make`` does, without a call into Python for each.
+#: The same as ``_make``, without a Python call for each row.
 _as_item: Callable[[Iterable[Any]], ClaimedItem] = partial(tuple.__new__, ClaimedItem)
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimedShard:
+    """A shard that a worker holds under a lease."""
+
     id: int
     job_id: UUID
-    #: Claims of it whose worker has not reported back, this one included: beyond one it is suspected of killing.
+    #: Claims whose worker has not reported back, this one included. With more than one it is a suspect: its items may
+    #: have killed the earlier workers.
     deaths: int
-    #: Failures so far that time may heal.
+    #: Failures so far that may pass with time.
     attempts: int
     bucket: int
     priority: int
@@ -57,17 +64,20 @@ class ClaimedShard:
 
     @property
     def is_interactive(self) -> bool:
-        """Whether somebody waits for it."""
+        """Whether a caller is waiting for it."""
         return self.priority == Priority.INTERACTIVE
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What one worker holds. ``token`` is its right to settle: random, so that a worker back from the dead has none."""
+    """What one worker holds. Only the holder of ``token`` may settle it.
+
+    The token is random, so that a worker that was presumed dead cannot settle what another worker has now.
+    """
 
     token: UUID
     jobs: dict[UUID, ClaimedJob]
-    #: By their id, the most urgent first.
+    #: By id, the most urgent first.
     shards: dict[int, ClaimedShard]
     items: list[ClaimedItem]
 
@@ -78,10 +88,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
-    """How much one claim takes: at most ``tokens`` input tokens and ``items`` items, or one shard that is larger.
+    """What one claim may hold: at most ``tokens`` input tokens and ``items`` items, or one shard that is larger.
 
-    ``batch_items`` of the items, and their share of the tokens, are a batch: with less a claim goes on in the neighbouring
-    buckets, and one whose head somebody waits for takes no more.
+    One engine batch is ``batch_items`` items and their share of the tokens. A claim that holds less goes on in the
+    neighbouring buckets. A claim that begins with an interactive shard takes no more than one batch.
     """
 
     tokens: int
@@ -90,10 +100,11 @@ class ClaimLimits:
 
     @property
     def one_batch(self) -> "ClaimLimits":
+        """The limits of one engine batch."""
         return ClaimLimits(self.tokens * self.batch_items // self.items, self.batch_items)
 
     def missing(self, shards: Collection[ClaimedShard]) -> "ClaimLimits | None":
-        """What these shards leave of a batch to fill up; None if they are enough."""
+        """What is missing from these shards to make one batch; None if nothing is."""
         batch = self.one_batch
         tokens = batch.tokens - sum(shard.n_tokens for shard in shards)
         items = batch.items - sum(shard.n_items for shard in shards)
@@ -110,41 +121,41 @@ def claim(
     with_suspects: bool = True,
     least: Priority = Priority.BACKGROUND,
 ) -> Claim | None:
-    """Takes the fair queue's head and fills up from its bucket, and its neighbours, as ``limits`` say.
+    """Takes the next shard of the fair queue, and fills up from its bucket and the neighbouring ones.
 
-    Shards are taken whole; what goes beyond the limits is left, for it would make a batch of its own. One that a worker
-    died over is taken alone, or passed over: who holds anything else must not take it. Returns None when nothing of
-    this pool is ready, or nothing whose priority is at least ``least``.
+    Shards are taken whole. A shard that goes beyond the limits is left, since it would make a batch of its own. A
+    suspect is taken alone; ``with_suspects`` false leaves it, as a worker must that holds other work. Returns None if
+    this pool has no shard that is ready and whose priority is ``least`` or more urgent.
     """
     cursor = database.cursor(connection)
     with database.pipelined(connection):
-        # A claim that a crash forgets is only a lease that never started: it need not wait for the disk.
+        # If a crash undoes a claim, its shards are ready again: the commit need not wait for the disk.
         cursor.execute("SET LOCAL synchronous_commit = off")
         head = {"most_deaths": _ANY_DEATHS if with_suspects else 0, "least": int(least)}
         batch = limits.one_batch if limits.batch_items else limits
         urgent = {"urgent": int(Priority.INTERACTIVE), "urgent_tokens": batch.tokens, "urgent_items": batch.items}
         taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, **head, **urgent)
-        return _load(connection, token, taken + _more(cursor, pool, token, taken, limits, lease_seconds))
+        return _load(connection, token, taken + _fill_up(cursor, pool, token, taken, limits, lease_seconds))
 
 
 def has_interactive_work(connection: Connection, pool: str) -> bool:
-    """Whether somebody waits for something in this pool that no worker died over: a quarter of a claim in vain."""
+    """Whether this pool has an interactive shard that is no suspect. Costs a quarter of a claim that finds nothing."""
     found = database.cursor(connection).execute(_IS_WAITED_FOR, {"pool": pool, "urgent": int(Priority.INTERACTIVE)})
     return found.fetchone() == (True,)
 
 
 def top_up(connection: Connection, pool: str, claimed: Claim, limits: ClaimLimits, *, lease_seconds: float) -> Claim:
-    """Adds to a claim that is batch_items what has come since, if anything has."""
+    """Adds shards that became ready since to a claim that holds less than a batch."""
     cursor = database.cursor(connection)
     cursor.execute("SET LOCAL synchronous_commit = off")
     held = list(claimed.shards.values())
-    more = _load(connection, claimed.token, _more(cursor, pool, claimed.token, held, limits, lease_seconds))
+    more = _load(connection, claimed.token, _fill_up(cursor, pool, claimed.token, held, limits, lease_seconds))
     if more is None:
         return claimed
     return Claim(claimed.token, claimed.jobs | more.jobs, claimed.shards | more.shards, claimed.items + more.items)
 
 
-def _more(
+def _fill_up(
     cursor: Cursor[Any], pool: str, token: UUID, taken: list[ClaimedShard], limits: ClaimLimits, lease_seconds: float
 ) -> list[ClaimedShard]:
     missing = limits.missing(taken)
@@ -157,7 +168,7 @@ def _take(
     cursor: Cursor[Any], statement: str, pool: str, token: UUID, limits: ClaimLimits, lease_seconds: float, **more: int
 ) -> list[ClaimedShard]:
     which = {"pool": pool, "token": token, "tokens": limits.tokens, "items": limits.items, "lease": lease_seconds}
-    # All that are looked at are read: fewer than the items, which only shards of one item would need.
+    # The statement reads as many shards as it considers. More shards than items are never needed.
     shards = min(limits.items, _MAX_SHARDS)
     cursor.execute(statement, which | {"shards": shards} | more)
     return [ClaimedShard(*row) for row in cursor.fetchall()]
@@ -176,25 +187,26 @@ def _load(connection: Connection, token: UUID, taken: Sequence[ClaimedShard]) ->
 
 
 def claim_condemned(connection: Connection, token: UUID, *, max_deaths: int, lease_seconds: float) -> Claim | None:
-    """Takes single items over which ``max_deaths`` workers died: they are to be settled as errors, not run."""
+    """Takes single items over which ``max_deaths`` workers died. They are to be settled as errors, not run."""
     cursor = database.cursor(connection)
     cursor.execute(_CLAIM_CONDEMNED, {"token": token, "max_deaths": max_deaths, "lease": lease_seconds})
     return _load(connection, token, [ClaimedShard(*row) for row in cursor.fetchall()])
 
 
-# A ``ClaimedShard``.
+# The columns of a ``ClaimedShard``.
 _TAKEN = "id, job_id, deaths, attempts, bucket, priority, vkey, hi - lo, n_tokens"
 
 _LEASE = """
 state = 'leased', token = %(token)s, deaths = deaths + 1, lease_until = now() + make_interval(secs => %(lease)s)
 """
 
-# The head by (priority, vkey) picks the bucket, which is filled from the head onward in the same order. No lock is
-# waited for: a worker that loses a race takes what is left. Only what is taken is locked, so that another worker never
-# finds a queue empty that is not; the head is locked first, so that it never comes away with nothing. A head that a
-# worker died over is taken alone, and such shards fill nobody's claim. One that somebody waits for is filled up to a
-# batch: all of a claim is made ready before its first batch runs. ARRAY(…) keeps the planner from joining with all
-# shards.
+# The first shard by (priority, vkey) picks the bucket. The claim is filled from there in the same order.
+# - The statement never waits for a lock: a worker that loses a race takes what is left.
+# - It locks only what it takes, so that another worker does not find a queue empty that is not. It locks the first
+#   shard first, so that it does not return nothing.
+# - A suspect is taken alone, and never fills up another claim.
+# - An interactive claim is filled up to one batch only, because all of a claim is prepared before its first batch runs.
+# - ARRAY(…) keeps the planner from joining with all shards.
 _CLAIM = f"""
 WITH head AS MATERIALIZED (
   SELECT bucket, priority, vkey, id, deaths FROM shards
@@ -221,10 +233,10 @@ WITH head AS MATERIALIZED (
   FOR UPDATE SKIP LOCKED
 )
 UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}
-"""  # noqa: S608 — of constants, like the others here
+"""  # noqa: S608 - built from constants, like the others here
 
-# When its bucket runs dry a batch is filled from those beside it, the nearest first and up to four times as long or
-# short: a little padding costs less than a batch of few rows.
+# If its bucket has too little, a batch is filled from the neighbouring buckets, the nearest first. Their items are up
+# to four times as long or as short. A little padding costs less than a batch of few rows.
 _CLAIM_NEAR = f"""
 WITH waiting AS (
   SELECT shard.*, near.rank FROM unnest(ARRAY[0, -1, 1, -2, 2, -3, 3, -4, 4]) WITH ORDINALITY AS near (step, rank)
@@ -258,7 +270,7 @@ WHERE id = ANY(ARRAY(SELECT id FROM shards
 RETURNING {_TAKEN}
 """  # noqa: S608
 
-# OFFSET 0 keeps the planner from turning a range scan a shard into one join over all items of the jobs.
+# OFFSET 0 keeps the planner from joining all items of the jobs; it scans one range of items a shard instead.
 _ITEMS = """
 SELECT shards.id, item.index, item.n_tokens, item.payload
 FROM shards CROSS JOIN LATERAL (

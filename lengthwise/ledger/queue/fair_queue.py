@@ -1,6 +1,7 @@
-"""Turns in the fair queue: where a tenant's next shard is tagged (start-time fair queueing: Goyal, Vin, Cheng, 1996).
+"""Where a tenant's next shard is placed, by start-time fair queueing (Goyal, Vin, Cheng, 1996).
 
-A queue is a pool and a priority; a tag of one says nothing about another.
+Each shard has a tag (column ``vkey``), and shards are claimed in order of their tags. There is one queue for each pool
+and priority; the tags of one queue say nothing about another.
 """
 
 from dataclasses import asdict, dataclass
@@ -15,7 +16,7 @@ from lengthwise import database
 
 @dataclass(frozen=True, slots=True)
 class TenantQueue:
-    """One tenant's place in one queue."""
+    """One tenant's part of one queue."""
 
     pool: str
     priority: int
@@ -23,13 +24,13 @@ class TenantQueue:
 
 
 def lock_start(connection: Connection, queue: TenantQueue) -> tuple[float, float]:
-    """The tag of the tenant's next shard in this queue, and its weight; its turns are taken one after the other from
-    here to the commit.
+    """Locks the tenant, and returns the tag of its next shard in this queue, and its weight.
 
-    Comes before any shard or job is locked.
+    The lock lasts until the transaction ends, so that tags are given one after the other. Call this before any shard
+    or job is locked. Raises ``LookupError`` if the tenant does not exist.
     """
     locking, starting = database.cursor(connection), database.cursor(connection)
-    # Neither is waited for before both are sent; the second begins when the first has its lock.
+    # In a pipeline both statements are sent before an answer is read. The second begins once the first has its lock.
     locking.execute(_LOCK_TENANT, {"tenant": queue.tenant_id})
     starting.execute(_FAIR_START, asdict(queue))
     found = locking.fetchone()
@@ -39,14 +40,14 @@ def lock_start(connection: Connection, queue: TenantQueue) -> tuple[float, float
 
 
 def set_last_finish(cursor: Cursor[Any], queue: TenantQueue, finish: float) -> None:
-    """Notes the tag at which the tenant's last shard in this queue ends."""
+    """Stores the tag at which the tenant's last shard in this queue ends."""
     cursor.execute(_SET_LAST_FINISH, asdict(queue) | {"finish": finish})
 
 
 _LOCK_TENANT = "SELECT weight FROM tenants WHERE id = %(tenant)s FOR NO KEY UPDATE"
 
-# After the tenant's last shard there, and never before the shard that is next to be served (or, with nothing waiting,
-# before anything that was).
+# The tag comes after the tenant's last shard in this queue. It is never before the shard that is served next or, if
+# nothing waits, before any shard that was there.
 _FAIR_START = """
 SELECT greatest(
   (SELECT last_finish FROM turns WHERE pool = %(pool)s AND priority = %(priority)s AND tenant_id = %(tenant_id)s),

@@ -1,4 +1,4 @@
-"""How much waits or runs, summed over the open shards: no counter that every submission would have to change."""
+"""How much waits or runs, summed over open shards and jobs. A counter would be a row that every submission changes."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -11,35 +11,35 @@ from lengthwise.errors import TooBusy
 
 @dataclass(frozen=True, slots=True)
 class PendingTokens:
-    """One tenant's input tokens that wait or run, and its own limit, if it has one."""
+    """A tenant's input tokens that wait or run, and its own limit; None if it has none."""
 
     tokens: int
     limit: int | None
 
 
 def sum_by_tenant(connection: Connection) -> dict[UUID, PendingTokens]:
-    """Every tenant that has open work or a limit of its own. Takes about half a second a million open shards."""
+    """Every tenant that has open work or a limit of its own. Takes about half a second per million open shards."""
     cursor = database.cursor(connection)
     cursor.execute(_BY_TENANT)
     return {tenant: PendingTokens(tokens, limit) for tenant, tokens, limit in cursor.fetchall()}
 
 
 def check_open_job_limit(connection: Connection, tenant_id: UUID, most: int) -> None:
-    """Raises ``TooBusy`` if the tenant has so many open jobs."""
+    """Raises ``TooBusy`` if the tenant has ``most`` open jobs or more."""
     found = database.cursor(connection).execute(_N_OPEN, {"tenant": tenant_id, "most": most}).fetchone()
     if found and found[0] >= most:
-        raise TooBusy(f"{most} or more of your jobs are open, which is the limit", retry_after=_JOB_SECONDS)
+        raise TooBusy(f"you have {most} or more open jobs, which is the limit", retry_after=_JOB_SECONDS)
 
 
-#: When a job may have ended, for who waits for room.
+#: The pause that a caller at its limit of open jobs is told: by then a job may have ended.
 _JOB_SECONDS = 5
 
 _N_OPEN = """
 SELECT count(*) FROM (SELECT FROM jobs WHERE tenant_id = %(tenant)s AND state = 'open' LIMIT %(most)s) open
 """
 
-# Job by job, by the partial index of open shards, however many shards are done: OFFSET 0 keeps the planner from joining
-# with all of them.
+# OFFSET 0 makes the planner use the partial index of open shards, job by job, instead of joining with all shards. The
+# cost does not depend on how many shards are done.
 _BY_TENANT = """
 SELECT tenants.id, coalesce(open.tokens, 0)::bigint, tenants.max_pending_tokens
 FROM tenants LEFT JOIN (

@@ -15,7 +15,9 @@ from lengthwise.states import JobState, ResultStatus
 
 
 class ItemResult(NamedTuple):
-    index: int  # type: ignore[assignment]  # tuples have a method of that name, which nobody misses here
+    """How one item ended."""
+
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which is not used here
     status: ResultStatus
     #: The NDJSON line that the caller downloads, newline included.
     line: bytes
@@ -27,13 +29,14 @@ class Settlement:
 
     shard_id: int
     results: Sequence[ItemResult]
-    #: Tokens generated, input tokens computed with padding, and the shard's share of engine batches.
+    #: Output tokens, input tokens with padding, and the shard's share of engine batches.
     n_output: int
     n_padded: int
     n_batches: float
-    #: Items that were answered by another item's computation.
+    #: Items that were answered by the computation of an identical item.
     n_deduplicated: int = 0
-    #: Tokens read and written as the lines of the results say: of failed items none, of those asked twice all.
+    #: Input and output tokens as the result lines state them: failed items count nothing, and each of several identical
+    #: items counts in full.
     used_input: int = 0
     used_output: int = 0
 
@@ -43,24 +46,27 @@ class Settlement:
 
     @property
     def n_bytes(self) -> int:
-        """Of the lines of items that succeeded."""
+        """Bytes of the lines of items that succeeded."""
         return sum(len(result.line) for result in self.results if result.status is not ResultStatus.FAILED)
 
     @property
     def n_failed_bytes(self) -> int:
+        """Bytes of the lines of items that failed."""
         return sum(len(result.line) for result in self.results if result.status is ResultStatus.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
 class SettledShards:
-    #: Shards whose results were written; the others' leases were lost and nothing was written for them.
+    """What a settlement changed."""
+
+    #: Shards whose results were written. The leases of the others were lost, and nothing was written for them.
     shard_ids: frozenset[int]
     #: Whether a webhook became due.
     delivery_due: bool
 
 
 def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> SettledShards:
-    """Fences the shards, then writes their results; a job whose last shard this was ends in the same transaction."""
+    """Fences the shards, then writes their results. A job without another open shard ends in the same transaction."""
     cursor = database.cursor(connection)
     cursor.execute(
         _FENCE,
@@ -96,8 +102,8 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
 def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     """Ends those of the jobs that have no open shard left. Returns whether a webhook became due.
 
-    A job with a shard still waiting is certainly not at its end. One whose open shards are all leased may be: its row
-    is locked first, so that of two workers that settle its last two shards the second sees the first.
+    A job with a ready shard cannot end now. Any other job may: its row is locked first, so that of two workers that
+    settle its last two shards, the second sees what the first has written.
     """
     cursor = database.cursor(connection)
     cursor.execute(_LOCK_NEARLY_DONE, {"jobs": list(job_ids)})
@@ -108,7 +114,7 @@ def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     return event.announce_end(connection, [row[0] for row in cursor.fetchall()])
 
 
-# Shards are locked in order of id, as everywhere. Who comes behind a lost lease gets no row here, and writes none.
+# Shards are locked in order of id, as everywhere. A worker whose lease was lost gets no row, and so writes no result.
 _FENCE = f"""
 WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE)
 UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
@@ -121,7 +127,7 @@ FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded
   AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes)
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
 RETURNING shards.id, shards.job_id, shards.is_followed, shards.lo, shards.hi
-"""  # noqa: S608 — of constants
+"""  # noqa: S608 - built from constants
 
 _LOCK_NEARLY_DONE = """
 SELECT id FROM jobs

@@ -1,4 +1,4 @@
-"""What time alone must mend: locks of the frozen, leases that ran out, jobs whose end was missed, lost bells."""
+"""Finds and mends what no other step will: locks of frozen processes, expired leases, missed job ends, lost bells."""
 
 from typing import NamedTuple
 from uuid import UUID
@@ -9,8 +9,9 @@ from lengthwise import database
 
 
 def end_frozen_sessions(connection: Connection, *, seconds: float) -> int:
-    """Ends sessions whose transaction has waited for its client this long: a process that is frozen, or a machine that
-    is gone, would otherwise keep its locks, and what it locked is passed over by all others. Returns how many.
+    """Ends sessions whose transaction has waited for its client for this long. Returns how many.
+
+    The client is frozen, or its machine is gone. It would keep its locks, and all others would skip what it locked.
     """
     cursor = database.cursor(connection)
     cursor.execute(_END_FROZEN, {"seconds": seconds, "name": database.APPLICATION})
@@ -18,9 +19,10 @@ def end_frozen_sessions(connection: Connection, *, seconds: float) -> int:
 
 
 def expire_leases(connection: Connection, *, max_deaths: int) -> int:
-    """Makes the shards of dead workers claimable again, each cut in two: should one of its items have been what killed
-    the worker, it will stand alone after log2 of the shard's items deaths. Single items over which ``max_deaths``
-    workers died are left to ``claim_condemned``. Returns how many shards were taken back.
+    """Makes the shards of dead workers claimable again, each cut in two. Returns how many leases expired.
+
+    If one item kills its worker, halving isolates it: in a shard of n items it stands alone after log2(n) deaths.
+    Single items over which ``max_deaths`` workers died are left to ``claim_condemned``.
     """
     cursor = database.cursor(connection)
     cursor.execute(_EXPIRE_LEASES, {"max_deaths": max_deaths})
@@ -28,37 +30,37 @@ def expire_leases(connection: Connection, *, max_deaths: int) -> int:
 
 
 def find_finished_jobs(connection: Connection) -> list[UUID]:
-    """Open jobs without an open shard: their last two shards were settled in the same instant."""
+    """Open jobs without an open shard: two workers settled their last two shards at the same instant."""
     cursor = database.cursor(connection)
     cursor.execute(_FINISHED_JOBS)
     return [row[0] for row in cursor.fetchall()]
 
 
 class WaitingPool(NamedTuple):
-    """A pool with work that may be claimed now, and what is the first of it."""
+    """A pool with work that may be claimed now, and its first shard's priority."""
 
     name: str
     priority: int
-    #: Whether a worker died over that.
+    #: Whether that first shard is a suspect, that is whether a worker died over it.
     is_suspect: bool
 
 
 def find_waiting_pools(connection: Connection) -> list[WaitingPool]:
-    """By name."""
+    """Pools with work that may be claimed now, ordered by name."""
     cursor = database.cursor(connection)
     cursor.execute(_WAITING_POOLS)
     return [WaitingPool(*row) for row in cursor.fetchall()]
 
 
 def has_due_deliveries(connection: Connection) -> bool:
-    """Whether a webhook is due, or results wait to be made into one."""
+    """Whether a webhook is due, or settled results wait to be made into one."""
     cursor = database.cursor(connection)
     cursor.execute(_DELIVERIES_DUE)
     return cursor.fetchone() is not None
 
 
-# Idle between two statements, in the middle of a COPY, or with an answer that nobody takes: idle_in_transaction_timeout
-# would see the first alone. Another role's sessions are not ours to end.
+# The session waits between two statements, in the middle of a COPY, or to send an answer that its client does not read.
+# The setting idle_in_transaction_session_timeout would only catch the first. Other roles' sessions are not ended.
 _END_FROZEN = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND usename = current_user AND application_name = %(name)s
@@ -94,7 +96,7 @@ SELECT id FROM jobs WHERE state = 'open'
 LIMIT 100
 """
 
-# A loose index scan: one probe a pool instead of one row a waiting shard.
+# A loose index scan: it probes the index once per pool, and does not read every waiting shard.
 _WAITING_POOLS = """
 WITH RECURSIVE pools AS (
   (SELECT pool FROM shards WHERE state = 'ready' ORDER BY pool LIMIT 1)
@@ -111,7 +113,7 @@ SELECT pool, head.priority, head.is_suspect FROM pools CROSS JOIN LATERAL (
 ORDER BY pool
 """
 
-# By their indexes, whatever the planner thinks how many there are.
+# Written so that the planner uses both indexes, whatever it estimates.
 _DELIVERIES_DUE = """
 SELECT 1 WHERE (SELECT id FROM pushes ORDER BY id LIMIT 1) IS NOT NULL
             OR (SELECT id FROM deliveries WHERE state = 'pending' AND next_attempt_at <= now()

@@ -1,7 +1,8 @@
-"""Raises what a deadline nears to a more urgent queue, step by step as the time runs out.
+"""Raises the priority of jobs whose deadline nears, step by step.
 
 With half of the time between submission and deadline left, ``background`` becomes ``normal``; with a quarter left,
-everything becomes ``interactive``. Tags of one queue say nothing in another: the shards take their turn anew.
+everything becomes ``interactive``. The shards move to another queue, in which their tags mean nothing, so they get
+new tags.
 """
 
 from uuid import UUID
@@ -13,7 +14,7 @@ from lengthwise.ledger.queue import fair_queue
 
 
 def raise_priorities(connection: Connection) -> int:
-    """Moves the open shards of jobs whose time runs out, a few jobs at a time. Returns how many jobs it moved."""
+    """Raises the priority of the open shards of at most 10 jobs whose deadline nears. Returns how many jobs."""
     cursor = database.cursor(connection)
     cursor.execute(_DUE)
     due = cursor.fetchall()
@@ -45,7 +46,7 @@ SELECT id, tenant_id, urgency FROM (
 
 _POOLS = "SELECT DISTINCT pool FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased') ORDER BY pool"
 
-# In order of id, as everywhere, of all pools at once. Leased ones too: they may come back.
+# Shards of all pools are locked together, in order of id, as everywhere. Leased ones are included: they may come back.
 _LOCK = """
 SELECT count(*) FROM (SELECT FROM shards WHERE job_id = %(job)s AND state IN ('ready', 'leased')
                       ORDER BY id FOR UPDATE) locked

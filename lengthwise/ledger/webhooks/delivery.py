@@ -1,4 +1,4 @@
-"""Webhooks that are due, and what came of each attempt. A delivery keeps its id over all its attempts.
+"""Claims deliveries that are due, and records each attempt. A delivery keeps its id over all its attempts.
 
 Rows are locked in one order: an endpoint before its deliveries.
 """
@@ -18,21 +18,21 @@ from lengthwise.states import DeliveryState
 
 @dataclass(frozen=True, slots=True)
 class DueDelivery:
-    """A delivery that one process holds until ``next_attempt_at``."""
+    """A delivery that one process holds until its ``next_attempt_at``."""
 
     id: UUID
     endpoint_id: UUID | None
     url: str
     body: bytes
-    #: Attempts before this one, since it was written or last resent.
+    #: Earlier attempts, counted since the delivery was written or last resent.
     attempts: int
-    #: What signs it, an endpoint's rotated ones included while they still do. As they are stored: see ``keys``.
+    #: What signs it, as it is stored (see ``keys``). Rotated ones of an endpoint are included while they are valid.
     job_id: UUID | None
     secrets: Sequence[str | None]
     signing_keys: Sequence[str | None]
     #: Whether the endpoint's last attempt failed.
     is_failing: bool
-    #: Whether there still is somebody to send it to.
+    #: False if its endpoint was disabled or deleted, or its job has no secret any more.
     is_wanted: bool
 
     def keys(self) -> tuple[list[str], list[str]]:
@@ -50,7 +50,7 @@ class DueDelivery:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryAttempt:
-    """One POST and its outcome; ``response`` is the answer's beginning."""
+    """One POST and its outcome. ``response`` is the beginning of the answer's body."""
 
     started_at: datetime
     seconds: float
@@ -62,18 +62,18 @@ class DeliveryAttempt:
 def claim_due(
     connection: Connection, token: UUID, *, limit: int, lane_limit: int, hold_seconds: float
 ) -> tuple[list[DueDelivery], bool]:
-    """Takes deliveries that are due, of each lane as many as leave ``lane_limit`` attempts running there, or one where
-    the endpoint is failing. One whose holder died becomes due again after ``hold_seconds``.
+    """Takes at most ``limit`` deliveries that are due. Returns them, and whether more may be due now.
 
-    Returns them, and whether more may be due now. Two processes that claim at the same instant may each count without
-    the other: a lane has its limit for every one of them then.
+    At most ``lane_limit`` attempts run in one lane, or one if its endpoint is failing. Two processes that claim at the
+    same instant do not count each other's attempts, so each may then use the whole limit. If the process that holds a
+    delivery dies, the delivery becomes due again after ``hold_seconds``.
     """
     cursor = database.cursor(connection, rows=class_row(DueDelivery))
     cursor.execute(_CLAIM_DUE, {"token": token, "limit": limit, "lane_limit": lane_limit, "hold": hold_seconds})
     found = cursor.fetchall()
     if unwanted := [due.id for due in found if not due.is_wanted]:
-        cursor.execute(_DROP, {"ids": unwanted})
-        cursor.execute(_SHELVE, {"ids": unwanted})
+        cursor.execute(_DELETE_ORPHANS, {"ids": unwanted})
+        cursor.execute(_FAIL_THESE, {"ids": unwanted})
     return [due for due in found if due.is_wanted], len(found) == limit or bool(unwanted)
 
 
@@ -86,9 +86,10 @@ def record(
     next_seconds: float | None,
     failing_seconds: float,
 ) -> bool:
-    """Writes the attempt and moves the delivery on. Returns False, writing nothing, if another process holds it now.
+    """Records the attempt and the delivery's new state. ``next_seconds`` is when to try again, if it is pending.
 
-    An endpoint that answers 410, or at which every attempt failed for ``failing_seconds``, is disabled.
+    Disables an endpoint that answers 410, or at which every attempt has failed for ``failing_seconds``. Returns False,
+    and writes nothing, if another process holds the delivery now.
     """
     cursor = database.cursor(connection)
     failed = state is not DeliveryState.DELIVERED
@@ -133,7 +134,8 @@ def _time(seconds: float) -> str:
     return f"{seconds / 86_400:g} days" if seconds >= 86_400 else f"{seconds:g} seconds"
 
 
-# One probe a lane, as in the sweep's pools; OFFSET 0 keeps the planner from reading whole tables for its joins.
+# The index is probed once per lane, as the sweep probes it once per pool. OFFSET 0 keeps the planner from reading whole
+# tables for its joins.
 _CLAIM_DUE = """
 WITH RECURSIVE lanes AS (
   (SELECT lane FROM deliveries WHERE state = 'pending' ORDER BY lane LIMIT 1)
@@ -192,18 +194,18 @@ RETURNING deliveries.id, deliveries.endpoint_id, deliveries.job_id, deliveries.u
           taken.is_wanted
 """
 
-# Written as its endpoint was deleted.
-_DROP = """
+# For deliveries that were written while their endpoint was being deleted.
+_DELETE_ORPHANS = """
 DELETE FROM deliveries WHERE id = ANY(%(ids)s)
   AND NOT EXISTS (SELECT FROM webhook_endpoints WHERE webhook_endpoints.id = deliveries.endpoint_id)
 """
 
 _FAIL = "state = 'failed', token = NULL, next_attempt_at = now(), finished_at = now()"
 
-# Written as its endpoint was disabled.
-_SHELVE = f"UPDATE deliveries SET {_FAIL} WHERE id = ANY(%(ids)s)"  # noqa: S608 - of a constant, like the next one
+# For deliveries that were written while their endpoint was being disabled.
+_FAIL_THESE = f"UPDATE deliveries SET {_FAIL} WHERE id = ANY(%(ids)s)"  # noqa: S608 - built from a constant, like the next one
 
-#: What still waited for an endpoint that is disabled now; it can be replayed.
+#: Fails all pending deliveries of an endpoint that is disabled now. They can be replayed later.
 FAIL_PENDING = f"UPDATE deliveries SET {_FAIL} WHERE endpoint_id = %(endpoint)s AND state = 'pending'"  # noqa: S608
 
 _LOCK_ENDPOINT = "SELECT id FROM webhook_endpoints WHERE id = %(endpoint)s FOR UPDATE"

@@ -1,6 +1,6 @@
-"""What a caller may see of its webhooks' deliveries, and sending them again. No secret is among them.
+"""Lists deliveries for their owner, and sends them again. Nothing here holds a secret.
 
-Sent again, a delivery keeps its id, and so its webhook-id, and begins its schedule anew.
+A delivery that is sent again keeps its id, and so its ``webhook-id``. Its schedule of attempts begins anew.
 """
 
 from datetime import datetime
@@ -18,33 +18,33 @@ DeliveryRow = dict[str, Any]
 
 def list_for_job(connection: Connection, job_id: UUID) -> list[DeliveryRow]:
     """A job's deliveries with their attempts, oldest first."""
-    return _shown(connection, _OF_JOB, job=job_id)
+    return _select(connection, _OF_JOB, job=job_id)
 
 
 def list_for_endpoint(
     connection: Connection, endpoint_id: UUID, state: str | None, after: UUID | None, limit: int
 ) -> list[DeliveryRow]:
-    """An endpoint's deliveries, newest first, those written before the one ``after``; of one ``state`` if given."""
-    return _shown(connection, _OF_ENDPOINT, endpoint=endpoint_id, state=state, after=after, limit=limit)
+    """An endpoint's deliveries, newest first; those of one state, and those written before ``after``, if given."""
+    return _select(connection, _OF_ENDPOINT, endpoint=endpoint_id, state=state, after=after, limit=limit)
 
 
 def find(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> DeliveryRow:
-    """Raises ``NotFound``."""
-    found = _shown(connection, _ONE, id=delivery_id, tenant=tenant_id)
+    """One delivery with its attempts. Raises ``NotFound``."""
+    found = _select(connection, _ONE, id=delivery_id, tenant=tenant_id)
     if not found:
         raise NotFound("there is no such delivery")
     return found[0]
 
 
-def _shown(connection: Connection, where: str, **params: Any) -> list[DeliveryRow]:
+def _select(connection: Connection, where: str, **params: Any) -> list[DeliveryRow]:
     cursor = database.cursor(connection, rows=dict_row)
     return cursor.execute(_SHOWN.format(where=where), params).fetchall()
 
 
 def resend(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> DeliveryRow:
-    """Makes a delivery of whatever state due now; one whose attempt is running stays as it is.
+    """Makes a delivery in any state due now. If one of its attempts is running, nothing changes.
 
-    Raises ``NotFound``, and ``Conflict`` while its endpoint is disabled.
+    Raises ``NotFound``, and ``Conflict`` if its endpoint is disabled.
     """
     shown = find(connection, delivery_id, tenant_id)
     if shown["endpoint_id"] is not None:
@@ -54,17 +54,19 @@ def resend(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> Delive
 
 
 class ReplayResult(NamedTuple):
+    """How many deliveries became due again."""
+
     n_deliveries: int
-    #: Where to go on, if there are more.
+    #: The ``since`` with which to continue; None if there are no more.
     next_since: datetime | None
 
 
 def replay(
     connection: Connection, endpoint_id: UUID, since: datetime, *, only_failed: bool, limit: int = 10_000
 ) -> ReplayResult:
-    """Makes the endpoint's deliveries due again that were written at ``since`` or later, the first ``limit`` of them.
+    """Makes the endpoint's deliveries due again that were written at ``since`` or later, at most ``limit`` of them.
 
-    Raises ``Conflict`` while it is disabled.
+    Raises ``Conflict`` if the endpoint is disabled.
     """
     require_enabled(connection, endpoint_id)
     cursor = database.cursor(connection)
@@ -75,7 +77,7 @@ def replay(
 
 
 def require_enabled(connection: Connection, endpoint_id: UUID) -> None:
-    """Holds the endpoint's row, so that it is not disabled meanwhile. Raises ``Conflict`` if it is already."""
+    """Locks the endpoint's row against being disabled. Raises ``Conflict`` if it is disabled already, or gone."""
     found = database.cursor(connection).execute(_IS_ENABLED, {"endpoint": endpoint_id}).fetchone()
     if found is None or not found[0]:
         raise Conflict("the endpoint is disabled; enable it first")
@@ -111,7 +113,7 @@ WHERE deliveries.id = %(id)s
 
 _AGAIN = "state = 'pending', next_attempt_at = now(), finished_at = NULL, n_before = attempts"
 
-_RESEND = f"UPDATE deliveries SET {_AGAIN} WHERE id = %(id)s AND token IS NULL"  # noqa: S608 - of a constant, like the next
+_RESEND = f"UPDATE deliveries SET {_AGAIN} WHERE id = %(id)s AND token IS NULL"  # noqa: S608 - built from a constant, like the next
 
 _REPLAY = f"""
 UPDATE deliveries SET {_AGAIN} WHERE id = ANY(ARRAY(

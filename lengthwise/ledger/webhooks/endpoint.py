@@ -1,4 +1,4 @@
-"""Webhook endpoints: receivers that a tenant registered once, and the secrets that sign for them."""
+"""Webhook endpoints: receivers that a tenant registers once for all its events, and the secrets that sign for them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from lengthwise.webhooks.subscription import TEST
 
 @dataclass(frozen=True, slots=True)
 class EndpointRow:
-    """One without its secrets."""
+    """An endpoint, without its secrets."""
 
     id: UUID
     url: str
@@ -32,7 +32,7 @@ class EndpointRow:
     disabled_reason: str | None
     failing_since: datetime | None
     created_at: datetime
-    #: Until when the secrets of before the last rotation sign as well.
+    #: Until when the secrets from before the last rotation sign as well; None if they do not.
     old_until: datetime | None
 
 
@@ -50,7 +50,10 @@ class EndpointValues:
 def create(
     connection: Connection, tenant_id: UUID, wanted: EndpointValues, given_secret: str | None, *, limit: int
 ) -> tuple[EndpointRow, str]:
-    """A new endpoint and its secret, which is readable only here. Raises ``Conflict`` beyond ``limit`` of a tenant."""
+    """Stores an endpoint. Returns it and its secret, which cannot be read again later.
+
+    Raises ``Conflict`` if the tenant has ``limit`` endpoints already.
+    """
     cursor = database.cursor(connection)
     cursor.execute(_LOCK_TENANT, {"tenant": tenant_id})
     cursor.execute(_COUNT, {"tenant": tenant_id})
@@ -67,7 +70,7 @@ def _columns(wanted: EndpointValues) -> dict[str, Any]:
 
 
 def _sealed(endpoint_id: UUID, made: str) -> dict[str, str]:
-    """The secret and a new ed25519 key as they are stored, and the key's public half."""
+    """The secret and a new ed25519 key as they are stored, and the public key."""
     signing_key = new_signing_key()
     return {
         "secret": sealed_secret.seal_for_endpoint(endpoint_id, "secret", made),
@@ -77,7 +80,7 @@ def _sealed(endpoint_id: UUID, made: str) -> dict[str, str]:
 
 
 def find(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> EndpointRow:
-    """Raises ``NotFound``."""
+    """One endpoint. Raises ``NotFound``."""
     found = _read(connection, _ONE, {"id": endpoint_id, "tenant": tenant_id})
     if not found:
         raise NotFound("there is no such webhook endpoint")
@@ -85,7 +88,7 @@ def find(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> Endpoint
 
 
 def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int) -> list[EndpointRow]:
-    """A tenant's endpoints, newest first, those created before the endpoint ``after``."""
+    """A tenant's endpoints, newest first; with ``after``, only those created before that endpoint."""
     return _read(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
@@ -95,7 +98,9 @@ def _read(connection: Connection, where: str, params: Mapping[str, Any]) -> list
 
 
 def change(connection: Connection, endpoint_id: UUID, tenant_id: UUID, changes: Mapping[str, Any]) -> EndpointRow:
-    """Sets fields of ``EndpointValues``. One that is disabled keeps what waited as failed; one that is enabled begins afresh.
+    """Sets fields of ``EndpointValues``.
+
+    If it is disabled, its pending deliveries become failed. If it is enabled, its record of failures begins anew.
 
     Raises ``NotFound``.
     """
@@ -113,7 +118,7 @@ def _columns_of(found: EndpointRow) -> dict[str, Any]:
 
 
 def delete(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> None:
-    """Removes it with its deliveries. Raises ``NotFound``."""
+    """Removes the endpoint and its deliveries. Raises ``NotFound``."""
     cursor = database.cursor(connection)
     cursor.execute(_DELETE, {"id": endpoint_id, "tenant": tenant_id})
     if not cursor.rowcount:
@@ -124,9 +129,9 @@ def delete(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> None:
 def rotate(
     connection: Connection, endpoint_id: UUID, tenant_id: UUID, given_secret: str | None, *, overlap_seconds: float
 ) -> tuple[EndpointRow, str]:
-    """New secrets, the old ones signing beside them for ``overlap_seconds``; those of an earlier rotation go at once.
+    """Replaces the secrets. Returns the endpoint and its new secret. Raises ``NotFound``.
 
-    Returns the endpoint and its new secret. Raises ``NotFound``.
+    The old secrets sign beside the new ones for ``overlap_seconds``. Those of an earlier rotation stop at once.
     """
     find(connection, endpoint_id, tenant_id)
     made = given_secret or new_secret()
@@ -136,9 +141,9 @@ def rotate(
 
 
 def send_test(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> UUID:
-    """Writes an ``endpoint.test`` event, whatever it subscribed to. Returns the delivery's id.
+    """Writes an ``endpoint.test`` event, even if the endpoint did not subscribe to it. Returns the delivery's id.
 
-    Raises ``NotFound``, and ``Conflict`` while it is disabled.
+    Raises ``NotFound``, and ``Conflict`` if the endpoint is disabled.
     """
     found = find(connection, endpoint_id, tenant_id)
     delivery_log.require_enabled(connection, endpoint_id)
@@ -148,7 +153,7 @@ def send_test(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> UUI
     return delivery_id
 
 
-# Two requests that make the last one there may be are made one after the other.
+# Locks the tenant, so that two requests at once cannot exceed the limit of endpoints.
 _LOCK_TENANT = "SELECT id FROM tenants WHERE id = %(tenant)s FOR NO KEY UPDATE"
 
 _COUNT = "SELECT count(*) FROM webhook_endpoints WHERE tenant_id = %(tenant)s"

@@ -1,7 +1,7 @@
-"""Events and the deliveries they become: written in the transaction that makes them true.
+"""Writes events, one delivery for each receiver, in the transaction that makes them true.
 
-A delivery holds no secret: what signs is read from the job or the endpoint at each attempt, so that a secret that was
-rotated is used by deliveries of before. Knows nothing of how a body is signed or sent.
+A delivery holds no secret. Each attempt reads the secret from the job or the endpoint, so that after a rotation older
+deliveries use the new one too. Knows nothing of how a body is signed or sent.
 """
 
 import hashlib
@@ -25,60 +25,66 @@ from lengthwise.webhooks.subscription import includes
 
 @dataclass(frozen=True, slots=True)
 class EventReceiver:
-    """Where an event goes: a job's own webhook, or an endpoint. One that is disabled is kept what it misses."""
+    """Where an event goes: a job's own webhook, or an endpoint.
+
+    For a disabled endpoint the delivery is stored as failed, so that it can be replayed later.
+    """
 
     job_id: UUID | None
     endpoint_id: UUID | None
-    #: Deliveries of one lane may wait for each other, those of different lanes do not.
+    #: Deliveries in one lane may wait for each other. Those in different lanes never do.
     lane: UUID
     url: str
     is_enabled: bool = True
 
 
-#: A receiver and the events that it wants; None for all.
-_Wanting = tuple[EventReceiver, list[str] | None]
+#: A receiver, and the events that it wants; None means all.
+_Subscriber = tuple[EventReceiver, list[str] | None]
 
 
 def describe_end(job: JobFigures) -> tuple[str, dict[str, Any]]:
-    """The name and the data of the event of a job's end: ours, or OpenAI's if the job is a batch of theirs."""
+    """The name and the data of the event of a job's end. A batch of the OpenAI-compatible surface has OpenAI's form."""
     if job.kind in openai.BY_NAME:
         return f"batch.{job.state}", {"id": openai.batch_name(job.id)}
     return f"job.{job.state}", {"id": str(job.id), "kind": job.kind, "state": job.state, "counts": job.counts}
 
 
 def announce_end(connection: Connection, job_ids: Sequence[UUID]) -> bool:
-    """Writes deliveries of the end of these jobs, for each one's own webhook and the endpoints that want it.
+    """Writes the events of the end of these jobs, for each job's own webhook and for the endpoints that want them.
 
-    Returns whether there was one that is due.
+    Returns whether a delivery became due.
     """
-    found: dict[UUID, list[_Wanting]] = {}
+    found: dict[UUID, list[_Subscriber]] = {}
     for to, events in _receivers(connection, job_ids):
         assert to.job_id is not None  # noqa: S101 - the query's first column
         found.setdefault(to.job_id, []).append((to, events))
     is_due = False
     for job_id, receivers in found.items():
-        is_due |= _tell(connection, receivers, *describe_end(job_figures.read(connection, job_id)))
+        is_due |= _write_for_all(connection, receivers, *describe_end(job_figures.read(connection, job_id)))
     return is_due
 
 
 def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUID, url: str | None) -> bool:
-    """The same of a batch whose lines were not taken, which is no job; ``url`` is its own webhook's."""
+    """Writes the event of a batch whose file was refused, so that it has no job. ``url`` is its own webhook's.
+
+    Returns whether a delivery became due.
+    """
     cursor = database.cursor(connection)
     cursor.execute(_ENDPOINTS, {"tenant": tenant_id})
-    receivers: list[_Wanting] = [
+    receivers: list[_Subscriber] = [
         (EventReceiver(batch_id, endpoint_id, endpoint_id, url, is_enabled), events)
         for endpoint_id, url, is_enabled, events in cursor.fetchall()
     ]
     if url is not None:
         receivers.append((EventReceiver(batch_id, None, lane_for(tenant_id, url), url), None))
-    return _tell(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
+    return _write_for_all(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
 
 
-def _tell(connection: Connection, receivers: Sequence[_Wanting], name: str, data: dict[str, Any]) -> bool:
-    """Writes deliveries for those that want this event. Returns whether one is due."""
+def _write_for_all(connection: Connection, receivers: Sequence[_Subscriber], name: str, data: dict[str, Any]) -> bool:
+    """Writes a delivery for each receiver that wants this event. Returns whether one became due."""
     is_due = False
     for to, events in receivers:
-        # The job's own webhook asked for the end of this job, whatever it is called.
+        # A job's own webhook has no list of events: it always wants the end of its job.
         if events is None or includes(events, name):
             write(connection, to, uuid4(), name, to_json(data))
             is_due |= to.is_enabled
@@ -86,9 +92,9 @@ def _tell(connection: Connection, receivers: Sequence[_Wanting], name: str, data
 
 
 def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: str, data: bytes) -> None:
-    """One event for one receiver; ``data`` is JSON."""
+    """Writes one event for one receiver. ``data`` is JSON."""
     made_at = int(datetime.now(UTC).timestamp())
-    head = b'{"id":"evt_%b","object":"event","created_at":%d,"type":%b,"data":%b}'
+    envelope = b'{"id":"evt_%b","object":"event","created_at":%d,"type":%b,"data":%b}'
     database.cursor(connection).execute(
         _INSERT,
         {
@@ -98,20 +104,20 @@ def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: st
             "lane": to.lane,
             "url": to.url,
             "event": name,
-            "body": head % (delivery_id.hex.encode(), made_at, to_json(name), data),
+            "body": envelope % (delivery_id.hex.encode(), made_at, to_json(name), data),
             "state": DeliveryState.PENDING if to.is_enabled else DeliveryState.FAILED,
         },
     )
 
 
 def lane_for(tenant_id: UUID, url: str) -> UUID:
-    """The lane of a job's own webhook: one for each tenant and host, so that a slow host is in the way of itself."""
+    """The lane of a job's own webhook: one for each tenant and host, so that a slow host delays only itself."""
     scheme, _, rest = url.partition("://")
     host = re.split("[/?]", rest, maxsplit=1)[0]
     return UUID(bytes=hashlib.blake2b(f"{tenant_id} {scheme}://{host}".lower().encode(), digest_size=16).digest())
 
 
-def _receivers(connection: Connection, job_ids: Sequence[UUID]) -> list[_Wanting]:
+def _receivers(connection: Connection, job_ids: Sequence[UUID]) -> list[_Subscriber]:
     cursor = database.cursor(connection)
     cursor.execute(_RECEIVERS, {"jobs": list(job_ids)})
     return [

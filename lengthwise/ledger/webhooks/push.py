@@ -1,7 +1,7 @@
-"""Pushes settled results to the endpoints that follow a job: a ``job.results`` event for each page of them.
+"""Pushes settled results to the endpoints that follow a job: one ``job.results`` event for each page of results.
 
-Settling a followed shard notes it in ``pushes`` in the same transaction; whoever delivers takes the notes up and writes
-the pages, again in one transaction. So each result is in one page for each endpoint, whatever dies in between.
+Settling a followed shard adds a row to ``pushes`` in the same transaction. A delivery worker later takes these rows and
+writes the pages, again in one transaction. So each endpoint gets each result once, even if a process dies in between.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,11 +18,11 @@ from lengthwise.webhooks import condition
 from lengthwise.webhooks.condition import Condition
 from lengthwise.webhooks.subscription import RESULTS, includes
 
-#: What one event holds at most; one result of more bytes has an event of its own.
+#: One event holds at most so many results and bytes. A single result that is larger has an event of its own.
 PAGE_RESULTS = 500
 PAGE_BYTES = 1_000_000
 
-#: The endpoints that follow a job of ``tenant`` that is submitted now.
+#: Selects the endpoints that follow a job which the tenant submits now.
 FOLLOWERS = """
 SELECT id FROM webhook_endpoints
 WHERE tenant_id = %(tenant)s AND is_enabled AND events && ARRAY['job.results', 'job.*'] ORDER BY id
@@ -32,19 +32,19 @@ Note = tuple[UUID, int, int]
 
 
 def note_settled(connection: Connection, settled: Sequence[Note]) -> None:
-    """Notes shards whose results were written: each a job, and the items lo ≤ pos < hi."""
+    """Records shards whose results were written. Each is a job and its items lo ≤ pos < hi."""
     jobs, los, his = map(list, zip(*settled, strict=True))
     database.cursor(connection).execute(_NOTE, {"jobs": jobs, "los": los, "his": his})
 
 
 def note_refused(connection: Connection, job_id: UUID) -> None:
-    """Notes the shards of a new job that were settled as they were submitted, if it is followed."""
+    """Records the shards of a new job whose items were refused at submission, if an endpoint follows the job."""
     database.cursor(connection).execute(_NOTE_REFUSED, {"job": job_id})
 
 
 @dataclass(slots=True)
 class _Follower:
-    """An endpoint, and the page that is being filled for it."""
+    """An endpoint that follows a job, and the page that is being filled for it."""
 
     id: UUID
     job_id: UUID
@@ -61,7 +61,7 @@ class _Follower:
 
 
 def write_pages(connection: Connection, *, shards: int) -> int:
-    """Makes events of the results of the shards that were noted first. Returns how many shards there were."""
+    """Writes events for the results of the ``shards`` shards that were recorded first. Returns how many there were."""
     cursor = database.cursor(connection)
     cursor.execute(_TAKE, {"limit": shards})
     taken: list[tuple[int, UUID, int, int]] = cursor.fetchall()
@@ -83,7 +83,7 @@ def write_pages(connection: Connection, *, shards: int) -> int:
 
 
 def _followers(connection: Connection, job_ids: list[UUID]) -> dict[UUID, list[_Follower]]:
-    """Those that followed a job when it was submitted and still want its results; a disabled one gets them later."""
+    """Endpoints, by job, that followed it when it was submitted and still want its results; disabled ones included."""
     cursor = database.cursor(connection, rows=class_row(_Follower))
     cursor.execute(_FOLLOWING, {"jobs": job_ids})
     found: dict[UUID, list[_Follower]] = {}
@@ -109,7 +109,7 @@ def _add(connection: Connection, follower: _Follower, line: bytes) -> None:
 def _close(connection: Connection, follower: _Follower) -> None:
     if not follower.lines:
         return
-    # Put together from lines that are JSON already: parsing and writing a megabyte again would say the same.
+    # The lines are JSON already. They are joined as they are, because parsing a megabyte would change nothing.
     data = b'{"id":"%s","kind":"%s","results":[%b]}' % (
         str(follower.job_id).encode(),
         follower.kind.encode(),
@@ -138,7 +138,7 @@ FROM jobs JOIN webhook_endpoints endpoint ON endpoint.id = ANY(jobs.followers)
 WHERE jobs.id = ANY(%(jobs)s) AND jobs.deleted_at IS NULL ORDER BY jobs.id, endpoint.id
 """
 
-# The results of a shard that is settled: every one of its items has one.
+# The results of a settled shard: each of its items has one.
 _LINES = """
 SELECT found.result
 FROM (SELECT index FROM items WHERE job_id = %(job)s AND pos >= %(lo)s AND pos < %(hi)s ORDER BY pos OFFSET 0) item

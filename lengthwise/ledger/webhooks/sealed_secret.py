@@ -1,4 +1,7 @@
-"""Secrets of jobs and endpoints as their rows hold them, and their sealing anew under the first master key."""
+"""The signing secrets of jobs and endpoints, which are sealed (encrypted) in their rows.
+
+Also seals them anew when the first master key changes.
+"""
 
 from uuid import UUID
 
@@ -9,9 +12,9 @@ from lengthwise import database, sealing
 
 
 def seal_for_job(job_id: UUID, secret: str) -> str:
-    """What the row of the job, or of the batch that becomes it, holds of its webhook's secret.
+    """The webhook's secret as the row of the job, or of the batch that becomes it, stores it.
 
-    Raises ``ConfigurationError`` without a master key.
+    Raises ``ConfigurationError`` if there is no master key.
     """
     return sealing.seal(secret, _job(job_id))
 
@@ -22,11 +25,12 @@ def unseal_for_job(job_id: UUID, stored: str) -> str:
 
 
 def seal_for_endpoint(endpoint_id: UUID, column: str, secret: str) -> str:
-    """What the endpoint's row holds in ``column``, ``secret`` or ``signing_key``, and in that of its predecessor."""
+    """The secret as the endpoint's row stores it. ``column`` is ``secret`` or ``signing_key``, for rotated ones too."""
     return sealing.seal(secret, _endpoint(endpoint_id, column))
 
 
 def unseal_for_endpoint(endpoint_id: UUID, column: str, stored: str) -> str:
+    """The secret that the column stores. Raises ``ConfigurationError`` if its master key is missing."""
     return sealing.unseal(stored, _endpoint(endpoint_id, column))
 
 
@@ -39,9 +43,10 @@ def _endpoint(endpoint_id: UUID, column: str) -> str:
 
 
 def reseal(connection: Connection, *, limit: int) -> int:
-    """Seals under the first master key what is under another one, or under none yet: some rows at a time.
+    """Seals secrets under the first master key that are under another one, or not sealed yet.
 
-    Returns how many; 0 when all is under the first key, or there is no key.
+    Does at most ``limit`` of each table and column, and returns how many in all: 0 if nothing is left to do, or there
+    is no master key.
     """
     ids = sealing.master_keys().ids
     if not ids:
@@ -56,7 +61,7 @@ def reseal(connection: Connection, *, limit: int) -> int:
             sealed = seal_for_job(job_id, unseal_for_job(job_id, stored))
             cursor.execute(_SET_JOB.format(table=table).encode(), {"id": job_id, "secret": sealed})
         jobs += found
-    # What code of before copied into a delivery is read no more.
+    # Older versions copied secrets into deliveries. Nothing reads these copies any more.
     cursor.execute(_FORGET_COPIES, {"jobs": [job_id for job_id, _ in jobs]})
     return len(jobs) + sum(_reseal_endpoints(connection, column, first, limit) for column in _COLUMNS)
 
@@ -73,7 +78,7 @@ def _reseal_endpoints(connection: Connection, column: str, first: str, limit: in
 
 
 def forget_rotated(connection: Connection) -> int:
-    """Removes secrets that were rotated out and sign no more. Returns how many endpoints had some."""
+    """Removes rotated secrets that do not sign any more. Returns how many endpoints had one."""
     cursor = database.cursor(connection)
     cursor.execute(_FORGET_OLD)
     return cursor.rowcount
@@ -81,7 +86,8 @@ def forget_rotated(connection: Connection) -> int:
 
 _COLUMNS = ("secret", "signing_key", "old_secret", "old_signing_key")
 
-# By jobs_sealed_idx and batches_sealed_idx: the key's id stands second, and is empty for a secret that is not sealed.
+# Uses jobs_sealed_idx and batches_sealed_idx. The second part is the master key's id; it is empty if the secret is not
+# sealed.
 _JOBS = """
 SELECT id, webhook_secret FROM {table}
 WHERE split_part(webhook_secret, ':', 2) = ANY(%(keys)s) AND webhook_secret IS NOT NULL
@@ -92,7 +98,7 @@ _SET_JOB = "UPDATE {table} SET webhook_secret = %(secret)s WHERE id = %(id)s"
 
 _FORGET_COPIES = "UPDATE deliveries SET secrets = '{}' WHERE job_id = ANY(%(jobs)s) AND secrets <> '{}'"
 
-# There are few endpoints: they are looked through.
+# There are few endpoints, so this reads them all.
 _ENDPOINTS = """
 SELECT id, {column} FROM webhook_endpoints
 WHERE {column} IS NOT NULL AND NOT starts_with({column}, %(prefix)s) LIMIT %(limit)s FOR UPDATE SKIP LOCKED

@@ -1,4 +1,4 @@
-"""The servers that ``lengthwise up`` brings along: PostgreSQL and Redis, reached by unix sockets alone."""
+"""The servers that ``lengthwise up`` starts: PostgreSQL and Redis. They listen on unix sockets only."""
 
 import time
 from collections.abc import Callable
@@ -15,15 +15,15 @@ STOP_SECONDS = 30.0
 
 
 def _silent(line: str) -> None:
-    """Says nothing."""
+    """Drops the message."""
 
 
 class Servers:
-    """PostgreSQL and Redis with their data and logs in ``data``; those whose URL is given are not started.
+    """PostgreSQL and Redis, with data and logs in the folder ``data``. A server whose URL is given is not started.
 
-    PostgreSQL's data survives a stop of any kind; one process at a time may use a folder. ``durable`` false
-    skips fsync: for tests. ``say`` is told what an operator should know; ``pause`` is called between two
-    looks at a server that is not ready yet, and may raise.
+    PostgreSQL's data survives a stop of any kind. One process at a time may use a folder. ``durable`` false skips
+    fsync, for tests. ``say`` gets messages for the operator. ``pause`` is called between two checks of a server that is
+    not ready yet, and may raise.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Servers:
     ) -> None:
         self.database_url = database_url
         self.redis_url = redis_url
-        #: Those that were started, for a supervisor to watch.
+        #: The servers that were started, for a supervisor to watch.
         self.children: list[Child] = []
         self._folder = Folder(data, pause)
         self._durable, self._say, self._pause = durable, say, pause
@@ -52,9 +52,9 @@ class Servers:
         return self._folder.logs
 
     def start(self) -> tuple[str, str]:
-        """Starts what is needed and returns the URLs of database and broker, both ready.
+        """Starts what is needed. Returns the URLs of the database and the broker, which are ready then.
 
-        Raises ``ConfigurationError`` if the folder is in use or a server cannot run; nothing runs on then.
+        Raises ``ConfigurationError`` if the folder is in use or a server cannot run. Then no server is left running.
         """
         try:
             self._folder.open()
@@ -93,7 +93,7 @@ class Servers:
         return started
 
     def stop(self) -> None:
-        """Stops what was started and returns when it has ended. Does nothing a second time."""
+        """Stops the servers that were started, and returns when they have ended. A second call does nothing."""
         child.stop(self.children, STOP_SECONDS)
         self._folder.close()
 

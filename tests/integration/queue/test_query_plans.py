@@ -13,7 +13,7 @@ from sqlalchemy import text
 from lengthwise import database, settings
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.accounts import usage
-from lengthwise.ledger.jobs import cancel, idempotency, retention, retry
+from lengthwise.ledger.jobs import cancel, idempotency, results, retention, retry
 from lengthwise.ledger.queue import claim, fair_queue, lease, pending, settle, sweep, urgency
 from tests import servers as real
 from tests.conftest import forget
@@ -120,12 +120,12 @@ def indexes(nodes: list[dict[str, Any]]) -> set[str]:
 
 def rows_read(nodes: list[dict[str, Any]]) -> float:
     """Rows that came out of tables, and those that were read there in vain."""
-    job_figures: float = sum(
+    read: float = sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes
         if "Relation Name" in node and "Scan" in node["Node Type"]
     )
-    return job_figures
+    return read
 
 
 def blocks(nodes: list[dict[str, Any]]) -> int:
@@ -261,7 +261,7 @@ def test_a_page_of_jobs_sums_up_no_more_than_its_own() -> None:
 
 @pytest.mark.parametrize("after", [-1, 4_999])
 def test_a_page_of_results_reads_no_more_than_itself(after: int) -> None:
-    nodes = explain(job_figures._RESULTS, job=JOB, after=after, start=0, end=10_000, limit=1_000)
+    nodes = explain(results._RESULTS, job=JOB, after=after, start=0, end=10_000, limit=1_000)
     assert {"results_pkey", "shards_job_id_lo_key"} <= indexes(nodes)
     assert rows_read(nodes) <= 1_000 + 2_500
 

@@ -26,7 +26,7 @@ from tests.integration.webhooks.hooks import (
     shown,
     status,
 )
-from tests.integration.webhooks.test_http_attempt import ScriptedReceiver
+from tests.integration.webhooks.test_http_attempt import Receiver
 from tests.ledger import knobs, sql
 from worker.delivery.deliver import deliver
 
@@ -39,8 +39,8 @@ def script() -> Answers:
 
 
 @pytest.fixture
-def receiver(script: Answers) -> Iterator[ScriptedReceiver]:
-    with ScriptedReceiver(script) as made:
+def receiver(script: Answers) -> Iterator[Receiver]:
+    with Receiver(script) as made:
         yield made
 
 
@@ -68,7 +68,7 @@ def test_an_endpoint_is_told_of_what_it_subscribed_to(
     client: TestClient,
     run_worker: RunWorker,
     script: Answers,
-    receiver: ScriptedReceiver,
+    receiver: Receiver,
     events: list[str],
     told: list[str],
 ) -> None:
@@ -83,7 +83,7 @@ def test_an_endpoint_is_told_of_what_it_subscribed_to(
 
 
 def test_a_jobs_own_webhook_and_endpoints_are_told_alike(
-    client: TestClient, run_worker: RunWorker, script: Answers, receiver: ScriptedReceiver
+    client: TestClient, run_worker: RunWorker, script: Answers, receiver: Receiver
 ) -> None:
     register(client, receiver.url("/one"), "job.completed")
     register(client, receiver.url("/two"), "job.completed")
@@ -96,7 +96,7 @@ def test_a_jobs_own_webhook_and_endpoints_are_told_alike(
 
 
 def test_during_a_rotation_both_secrets_sign_and_then_the_new_one_alone(
-    client: TestClient, script: Answers, receiver: ScriptedReceiver
+    client: TestClient, script: Answers, receiver: Receiver
 ) -> None:
     old = register(client, receiver.url())
     new = client.post(f"{PATH}/{old['id']}/rotate", json={"overlap_seconds": 3600}).json()
@@ -116,7 +116,7 @@ def test_during_a_rotation_both_secrets_sign_and_then_the_new_one_alone(
 
 
 def test_the_openai_sdk_verifies_and_types_the_end_of_a_batch(
-    client: TestClient, script: Answers, receiver: ScriptedReceiver
+    client: TestClient, script: Answers, receiver: Receiver
 ) -> None:
     endpoint = register(client, receiver.url(), "batch.*")
     job = UUID(submit(client, ["abc"])["id"])
@@ -145,7 +145,7 @@ def send_one(client: TestClient, endpoint: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient) -> None:
     script = Answers(status(503), status(410), status(200))
-    with ScriptedReceiver(script) as receiver:
+    with Receiver(script) as receiver:
         endpoint = register(client, receiver.url())
         send_one(client, endpoint)
         deliver()
@@ -165,7 +165,7 @@ def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient) -
 
 def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(client: TestClient) -> None:
     script = Answers(status(500), status(500), status(200))
-    with ScriptedReceiver(script) as receiver:
+    with Receiver(script) as receiver:
         endpoint = register(client, receiver.url())
         first = send_one(client, endpoint)
         deliver()
@@ -188,7 +188,7 @@ def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(client:
 
 
 def test_one_success_ends_the_time_of_failure(client: TestClient) -> None:
-    with ScriptedReceiver(Answers(status(500), status(200))) as receiver:
+    with Receiver(Answers(status(500), status(200))) as receiver:
         endpoint = register(client, receiver.url())
         send_one(client, endpoint)
         deliver()
@@ -199,7 +199,7 @@ def test_one_success_ends_the_time_of_failure(client: TestClient) -> None:
 
 def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(client: TestClient) -> None:
     script = Answers(status(200), status(500))
-    with ScriptedReceiver(script) as receiver:
+    with Receiver(script) as receiver:
         sent = send_one(client, register(client, receiver.url()))
         deliver()
         sql("UPDATE deliveries SET attempts = 11")
@@ -213,7 +213,7 @@ def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(cli
     assert found["attempts"][1]["response"] == "ok"
 
 
-def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answers, receiver: ScriptedReceiver) -> None:
+def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answers, receiver: Receiver) -> None:
     endpoint = register(client, receiver.url())
     sent = [send_one(client, endpoint) for _ in range(3)]
     deliver()
@@ -229,8 +229,8 @@ def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answe
     assert (got[0], sorted(got[1:])) == (id_of(sent[1]), sorted(map(id_of, sent[1:])))
 
 
-def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, receiver: ScriptedReceiver) -> None:
-    with ScriptedReceiver(Answers(status(500))) as old:
+def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, receiver: Receiver) -> None:
+    with Receiver(Answers(status(500))) as old:
         endpoint = register(client, old.url())
         send_one(client, endpoint)
         deliver()
@@ -242,7 +242,7 @@ def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, rec
 
 
 def test_a_missing_master_key_sends_nothing_and_charges_nothing(
-    client: TestClient, script: Answers, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, script: Answers, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = send_one(client, register(client, receiver.url()))
     with monkeypatch.context() as patch:
@@ -257,7 +257,7 @@ def test_a_missing_master_key_sends_nothing_and_charges_nothing(
 
 
 def test_what_was_written_as_its_endpoint_went_is_dropped_and_as_it_was_disabled_kept(client: TestClient) -> None:
-    with ScriptedReceiver(Answers(status(200))) as receiver:
+    with Receiver(Answers(status(200))) as receiver:
         gone, disabled = register(client, receiver.url()), register(client, receiver.url())
         for each in (gone, disabled):
             send_one(client, each)

@@ -3,9 +3,8 @@
 import pytest
 
 from lengthwise.states import DeliveryState
-from worker.delivery.backoff import DELAYS
 from worker.delivery.deliver import next_step
-from worker.delivery.outcome import AttemptOutcome
+from worker.delivery.outcome import DELAYS, AttemptOutcome
 
 LAST = len(DELAYS) + 1
 

@@ -17,7 +17,7 @@ from worker.delivery.guarded_dialer import GuardedBackend
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
-class ScriptedResolver:
+class Names:
     """A resolver at the process's edge: each look-up takes the next answer; the last one stays."""
 
     def __init__(self, *answers: list[str]) -> None:
@@ -56,8 +56,8 @@ def port_of(server: socket.socket) -> int:
     return port
 
 
-def stub(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> ScriptedResolver:
-    names = ScriptedResolver(*answers)
+def stub(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> Names:
+    names = Names(*answers)
     monkeypatch.setattr(socket, "getaddrinfo", names.getaddrinfo)
     return names
 

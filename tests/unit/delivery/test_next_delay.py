@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.backoff import DELAYS, next_delay
+from worker.delivery.outcome import DELAYS, next_delay
 
 
 class Middle(Random):

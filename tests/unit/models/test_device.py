@@ -91,5 +91,5 @@ def test_deliveries_run_on_no_device() -> None:
 
 def test_who_names_devices_does_not_import_torch() -> None:
     imports = "from lengthwise.cli import main; from lengthwise.models import device"
-    looks = f"import sys; {imports}; device.named('cpu'); sys.exit('torch' in sys.modules)"
+    looks = f"import sys; {imports}; device.parse_devices('cpu'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", looks], check=True)

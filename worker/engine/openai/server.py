@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from lengthwise.models.catalog import ServerOptions
-from worker.delivery.outcome import parse_retry_after
+from lengthwise.retry_after import parse_retry_after
 
 # httpx logs every request, and httpcore the headers of each: the key is among them.
 logging.getLogger("httpx").setLevel(logging.WARNING)

@@ -1,0 +1,105 @@
+"""A job's results in the caller's order, page by page, with the items that never ran among them."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.errors import NotFound
+from lengthwise.states import ResultStatus
+
+
+class ResultRow(NamedTuple):
+    """How one item ended."""
+
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which is not used here
+    #: One of ``ResultStatus``.
+    status: str
+    #: The NDJSON line that was settled; None for an item that never ran.
+    line: bytes | None
+    #: The item as it was stored, if it never ran; else None.
+    payload: bytes | None
+
+
+#: The same as ``_make``, without a Python call for each row.
+_as_result: Callable[[Iterable[Any]], ResultRow] = partial(tuple.__new__, ResultRow)
+
+
+@dataclass(frozen=True, slots=True)
+class ResultPage:
+    """Results in order of their index. A page may be empty although more follow."""
+
+    rows: list[ResultRow]
+    #: The ``after`` of the next page; None at the end of the job.
+    next_after: int | None
+
+
+def read_page(
+    connection: Connection,
+    job_id: UUID,
+    *,
+    after: int,
+    limit: int,
+    chunk_items: int,
+    n_items: int,
+    has_dropped: bool = True,
+    status: ResultStatus | None = None,
+) -> ResultPage:
+    """The results after index ``after``, at most ``limit``; with ``status``, only those settled so.
+
+    An index that is missing belongs to an item that has no result yet. ``has_dropped`` false says that every item ran
+    or will run, which makes the query cheaper. A page never goes beyond one of the chunks in which the items were
+    sorted: so the shards lead to the items that never ran, without an index over every item. Raises ``NotFound`` once
+    the job is deleted, because its removed results would look like results that are still to come.
+    """
+    start = (after + 1) // chunk_items * chunk_items
+    end = start + chunk_items
+    reading, asking = (database.cursor(connection, binary=True) for _ in range(2))
+    with database.pipelined(connection):
+        statement = _STATEMENTS[has_dropped, status is not None]
+        where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "status": status}
+        reading.execute(statement, where)
+        # Checked after reading: if the job still exists now, none of its rows was removed while they were read.
+        asking.execute(_IS_THERE, {"job": job_id})
+        rows = list(map(_as_result, reading.fetchall()))
+        if asking.fetchone() is None:
+            raise NotFound("there is no such job")
+    last = rows[-1].index if len(rows) == limit else end - 1
+    return ResultPage(rows, last if last < n_items - 1 else None)
+
+
+_SETTLED = """
+SELECT index, status, result, NULL::bytea AS payload FROM results
+WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index LIMIT %(limit)s
+"""
+_SETTLED_SO = _SETTLED.replace("ORDER BY", "AND status = %(status)s ORDER BY")
+
+# The settled rows of one chunk, and those of its items that never ran.
+_AND_DROPPED = """
+({settled})
+UNION ALL
+SELECT item.index, shards.state, NULL, item.payload
+FROM shards CROSS JOIN LATERAL (
+  SELECT index, payload FROM items
+  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+) item
+WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s
+  AND shards.state IN ('cancelled', 'expired') AND item.index > %(after)s
+ORDER BY index LIMIT %(limit)s
+"""
+
+_RESULTS = _AND_DROPPED.format(settled=_SETTLED)
+
+#: By whether there may be items that never ran, and whether only one status is wanted.
+_STATEMENTS = {
+    (False, False): _SETTLED,
+    (False, True): _SETTLED_SO,
+    (True, False): _RESULTS,
+    (True, True): _AND_DROPPED.format(settled=_SETTLED_SO),
+}
+
+_IS_THERE = "SELECT 1 FROM jobs WHERE id = %(job)s AND deleted_at IS NULL"

@@ -1,0 +1,31 @@
+"""Reads the header Retry-After of an answer (RFC 9110 §10.2.3). Knows nothing of who asked or who answered."""
+
+import re
+import time
+from collections.abc import Iterable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+
+#: A day, in seconds: a server that asks for a longer pause gets a day.
+MAX_RETRY_AFTER = 86_400.0
+
+
+def parse_retry_after(headers: Iterable[tuple[bytes, bytes]], now: float | None = None) -> float | None:
+    """The first Retry-After, in seconds or as an HTTP date, as 0 to 86,400 seconds from ``now``.
+
+    ``now`` is in Unix seconds; the default is the clock's time. Returns None if the header is missing, or is neither.
+    """
+    value = next((value for name, value in headers if name.lower() == b"retry-after"), None)
+    if value is None:
+        return None
+    text = value.decode("latin-1").strip()
+    if re.fullmatch("[0-9]+", text):
+        # Twenty digits are far beyond a day, and parsing very long numbers takes quadratic time.
+        return min(float(text[:20]), MAX_RETRY_AFTER)
+    try:
+        date = parsedate_to_datetime(text)
+        # HTTP dates are in GMT. Only the zone ``-0000`` is parsed as a date without a zone.
+        at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return min(max(at - (time.time() if now is None else now), 0.0), MAX_RETRY_AFTER)
