@@ -9,7 +9,7 @@ from rich.table import Table
 from lengthwise.cli import connection, watch
 from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, console, print_json, say
 from lengthwise.client import Job
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 
 
 def jobs(
@@ -41,7 +41,7 @@ def status(
     key: Key = None,
 ) -> None:
     """Show a job; with --watch follow it to its end, and exit with 1 if items failed."""
-    with connected(url, key, connection.LONG_PATIENCE if follow else 3.0) as client:
+    with connected(url, key, connection.LONG_RETRY_SECONDS if follow else 3.0) as client:
         job = client.job(job_id)
         if follow:
             watch.until_ended(job)

@@ -10,7 +10,7 @@ from lengthwise.cli import connection, output, watch
 from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, say
 from lengthwise.cli.download import download
 from lengthwise.cli.submit import follow
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 
 
 def results(
@@ -24,7 +24,7 @@ def results(
     key: Key = None,
 ) -> None:
     """Write a job's results; a download that broke is taken up from OUT.part when the command is run again."""
-    with connected(url, key, connection.LONG_PATIENCE) as client:
+    with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
         if out is not None:
             output.check(out)
         job = client.job(job_id)

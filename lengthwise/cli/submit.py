@@ -11,10 +11,10 @@ from pydantic_core import from_json
 from lengthwise.cli import connection, kind_options, output, watch
 from lengthwise.cli.connection import AsJson, Key, Url, connected, say
 from lengthwise.cli.download import download
-from lengthwise.client import Client, Columns, Job
-from lengthwise.client.address import DEFAULT_URL
-from lengthwise.client.file import FORMS
+from lengthwise.client import Client, ColumnNames, Job
+from lengthwise.client._address import DEFAULT_URL
 from lengthwise.errors import ConfigurationError
+from lengthwise.formats.file import FORMATS
 
 
 class Priority(StrEnum):
@@ -32,7 +32,7 @@ class Form(StrEnum):
 
 def submit(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(help=f"{', '.join(FORMS)}, each also .gz or .zst; or - for stdin.")],
+    file: Annotated[str, typer.Argument(help=f"{', '.join(FORMATS)}, each also .gz or .zst; or - for stdin.")],
     kind: Annotated[str, typer.Option()],
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="Another of the kind's parameters.")
@@ -61,14 +61,14 @@ def submit(
     key: Key = None,
 ) -> None:
     """Submit the items of a file as a job; print its id, or wait and write its results."""
-    with connected(url, key, connection.LONG_PATIENCE) as client:
+    with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
         if out is not None:
             output.check(out)
         job = _submitted(
             client,
             file,
             form=form and form.value,
-            columns=Columns(column, id_column, metadata_column or ()),
+            columns=ColumnNames(column, id_column, metadata_column or ()),
             kind=kind,
             model=model,
             priority=priority and priority.value,

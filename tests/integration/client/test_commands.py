@@ -158,7 +158,7 @@ def test_a_download_that_broke_is_taken_up(
     client: TestClient, run_worker: RunWorker, here: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.jobs.download._PAGE", 20)
-    monkeypatch.setattr(connection, "LONG_PATIENCE", 0.0)
+    monkeypatch.setattr(connection, "LONG_RETRY_SECONDS", 0.0)
     job = submit(client, [f"{at}" for at in range(300)])["id"]
     run_worker()
     whole = run("results", job).stdout

@@ -10,10 +10,16 @@ import zstandard
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.inflate import Inflater
 
-Form = Literal["ndjson", "csv", "parquet", "txt"]
+FileFormat = Literal["ndjson", "csv", "parquet", "txt"]
 
-FORMS: dict[str, Form] = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet", ".txt": "txt"}
-CONTENT_TYPES: dict[Form, str] = {
+FORMATS: dict[str, FileFormat] = {
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".txt": "txt",
+}
+CONTENT_TYPES: dict[FileFormat, str] = {
     "ndjson": "application/x-ndjson",
     "txt": "application/x-ndjson",
     "csv": "text/csv",
@@ -28,19 +34,19 @@ _BLOCK = 2**18
 _WINDOW_BYTES = 2**31
 
 
-def form_of(path: Path) -> Form:
+def format_of(path: Path) -> FileFormat:
     """By the suffix in front of .gz or .zst. Raises ``ConfigurationError``."""
     name = path.with_suffix("") if path.suffix in ENCODINGS else path
     try:
-        return FORMS[name.suffix.lower()]
+        return FORMATS[name.suffix.lower()]
     except KeyError:
-        known = ", ".join(FORMS)
+        known = ", ".join(FORMATS)
         raise ConfigurationError(
             f"{path.name}: its suffix must be one of {known}, or one of them and .gz or .zst"
         ) from None
 
 
-def reading(path: Path) -> IO[bytes]:
+def open_to_read(path: Path) -> IO[bytes]:
     """The file as it is. Raises ``ConfigurationError`` where it is not there."""
     try:
         return path.open("rb")
@@ -48,7 +54,7 @@ def reading(path: Path) -> IO[bytes]:
         raise ConfigurationError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def writing(path: Path, named: Path) -> IO[bytes]:
+def open_to_write(path: Path, named: Path) -> IO[bytes]:
     """To ``path``, compressed as the name ``named`` says. Raises ``ConfigurationError`` where that cannot be."""
     try:
         if named.suffix == ".gz":
@@ -60,7 +66,7 @@ def writing(path: Path, named: Path) -> IO[bytes]:
         raise ConfigurationError(f"{path} cannot be written: {error.strerror}") from None
 
 
-def blocks(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
+def decompressed(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
     """All of the file, unpacked. Raises ``ConfigurationError`` where that cannot be."""
     inflater = Inflater(encoding, window_bytes=_WINDOW_BYTES) if encoding else None
     try:
@@ -77,7 +83,7 @@ def blocks(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
         raise ConfigurationError(f"the file cannot be read: {error.strerror}") from None
 
 
-def texts(parts: Iterable[bytes]) -> Iterator[str]:
+def text_lines(parts: Iterable[bytes]) -> Iterator[str]:
     """The lines of a text file that are not blank, without their ends. Raises ``ConfigurationError``."""
     for number, line in enumerate(_lines(parts), 1):
         try:

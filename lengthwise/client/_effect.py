@@ -7,24 +7,24 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from lengthwise.client.spool import Spool
+from lengthwise.client._spool import Spool
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     method: str
     path: str
     query: Mapping[str, str | int | float] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Spool | None = None
     #: How long the answer may take to begin, beyond what any may.
-    patience_seconds: float = 0
+    wait_seconds: float = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     status: int
     headers: Mapping[str, str]
     #: Empty while the answer is still to be read.
@@ -32,35 +32,35 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """Comes to the whole ``Answer``, or raises ``Unreachable``."""
+class SendEffect:
+    """Comes to the whole ``HttpResponse``, or raises ``Unreachable``."""
 
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """As ``Send``, but of an answer below 300 the content is left for ``Read``. It takes the place of one before."""
-
-    request: Request
+    request: HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class OpenEffect:
+    """As ``SendEffect``, but of an answer below 300 the content is left for ``ReadEffect``. It takes the place of one before."""
+
+    request: HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEffect:
     """Comes to the next bytes of what is open, b"" at its end; raises ``Unreachable`` where it breaks off."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class PauseEffect:
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Give:
+class YieldEffect:
     """For the caller, who iterates."""
 
     values: list[Any]
 
 
-Effect = Send | Open | Read | Pause | Give
+Effect = SendEffect | OpenEffect | ReadEffect | PauseEffect | YieldEffect
 Steps = Generator[Effect, Any, T]
