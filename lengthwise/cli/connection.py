@@ -14,8 +14,16 @@ from pydantic_core import to_json
 from rich.console import Console
 
 from lengthwise.client import Client
-from lengthwise.client.address import KEY_VARIABLE, URL_VARIABLE
-from lengthwise.client.error import ClientError, Conflict, NotAllowed, NotFound, TooBusy, Unavailable, Unreachable
+from lengthwise.client._address import KEY_VARIABLE, URL_VARIABLE
+from lengthwise.client._error import (
+    ClientError,
+    ConflictError,
+    NotAllowedError,
+    NotFoundError,
+    TooBusyError,
+    UnavailableError,
+    UnreachableError,
+)
 from lengthwise.errors import ConfigurationError
 
 ITEMS_FAILED = 1
@@ -44,12 +52,12 @@ AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for progra
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
 
 _NEXT: dict[type[ClientError], str] = {
-    Unreachable: f"is it running? `lengthwise up` starts one here; --url or {URL_VARIABLE} name another",
-    NotAllowed: f"give a key that may do this: --key or {KEY_VARIABLE}",
-    NotFound: "`lengthwise jobs` lists those there are",
-    Conflict: "`lengthwise status ID` shows its state",
-    TooBusy: "try again later",
-    Unavailable: "try again later; nothing was lost",
+    UnreachableError: f"is it running? `lengthwise up` starts one here; --url or {URL_VARIABLE} name another",
+    NotAllowedError: f"give a key that may do this: --key or {KEY_VARIABLE}",
+    NotFoundError: "`lengthwise jobs` lists those there are",
+    ConflictError: "`lengthwise status ID` shows its state",
+    TooBusyError: "try again later",
+    UnavailableError: "try again later; nothing was lost",
 }
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from lengthwise.cli import connection, watch
 from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, console, print_json, say
 from lengthwise.client import Job
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 
 
 def jobs(

@@ -7,9 +7,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lengthwise.cli.administration import DATA, Connection, Data, segment
+from lengthwise.cli.api_session import DATA, ApiSession, Data, segment
 from lengthwise.cli.connection import AsJson, Key, Url, print_json
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 from lengthwise.errors import ConfigurationError
 
 app = typer.Typer(help="Make, list, rotate and revoke API keys.", no_args_is_help=True)
@@ -36,7 +36,7 @@ def create(
         wanted["expires_in_seconds"] = _seconds(expires_in, "--expires-in")
     if tenant is not None:
         wanted["tenant"] = tenant
-    _show_made(Connection(url, key, data).ask("POST", "/v1/keys", json=wanted), as_json)
+    _show_made(ApiSession(url, key, data).ask("POST", "/v1/keys", json=wanted), as_json)
 
 
 def _seconds(text: str, option: str) -> int:
@@ -60,7 +60,7 @@ def list_keys(
     tenant: _Tenant = None, url: Url = DEFAULT_URL, key: Key = None, data: Data = DATA, as_json: AsJson = False
 ) -> None:
     """List the tenant's keys, the newest first."""
-    found = list(Connection(url, key, data).every("/v1/keys", tenant=tenant))
+    found = list(ApiSession(url, key, data).every("/v1/keys", tenant=tenant))
     if as_json:
         print_json(found)
         return
@@ -82,13 +82,13 @@ def rotate(
 ) -> None:
     """Make a new key in place of one, which goes on for a while."""
     wanted = {"overlap_seconds": _seconds(overlap, "--overlap")}
-    _show_made(Connection(url, key, data).ask("POST", f"/v1/keys/{segment(key_id)}/rotate", json=wanted), as_json)
+    _show_made(ApiSession(url, key, data).ask("POST", f"/v1/keys/{segment(key_id)}/rotate", json=wanted), as_json)
 
 
 @app.command()
 def revoke(key_id: _Id, url: Url = DEFAULT_URL, key: Key = None, data: Data = DATA, as_json: AsJson = False) -> None:
     """Let a key in no more, within a second and for good."""
-    revoked = Connection(url, key, data).ask("POST", f"/v1/keys/{segment(key_id)}/revoke")
+    revoked = ApiSession(url, key, data).ask("POST", f"/v1/keys/{segment(key_id)}/revoke")
     if as_json:
         print_json(revoked)
     else:

@@ -3,7 +3,7 @@
 from rich.table import Table
 
 from lengthwise.cli.connection import AsJson, Key, Url, connected, console, print_json
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 
 
 def models(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:

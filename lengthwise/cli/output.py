@@ -8,17 +8,17 @@ from typing import IO
 
 from pydantic_core import from_json
 
-from lengthwise.client import file as files
-from lengthwise.client.answer import Result
-from lengthwise.client.file import Form
+from lengthwise.client._resource import Result
 from lengthwise.errors import ConfigurationError
 from lengthwise.formats import csv_lines
+from lengthwise.formats import file as files
+from lengthwise.formats.file import FileFormat
 from lengthwise.formats.layout import Layout
 
 
-def check(out: Path) -> Form:
+def check(out: Path) -> FileFormat:
     """The form of this file. Raises ``ConfigurationError`` where it cannot be written."""
-    form = files.form_of(out)
+    form = files.format_of(out)
     if form == "parquet":
         try:
             import_module("pyarrow.parquet")
@@ -44,7 +44,7 @@ def write(source: IO[bytes], out: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _blocks(source: IO[bytes], start: int, form: Form) -> Iterable[bytes]:
+def _blocks(source: IO[bytes], start: int, form: FileFormat) -> Iterable[bytes]:
     if form == "ndjson":
         return source
     if form == "txt":

@@ -10,7 +10,7 @@ from lengthwise.cli import connection, output, watch
 from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, say
 from lengthwise.cli.download import download
 from lengthwise.cli.submit import follow
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 
 
 def results(

@@ -11,10 +11,10 @@ from pydantic_core import from_json
 from lengthwise.cli import connection, output, watch
 from lengthwise.cli.connection import AsJson, Key, Url, connected, say
 from lengthwise.cli.download import download
-from lengthwise.client import Client, Columns, Job
-from lengthwise.client.address import DEFAULT_URL
-from lengthwise.client.file import FORMS
+from lengthwise.client import Client, ColumnNames, Job
+from lengthwise.client._address import DEFAULT_URL
 from lengthwise.errors import ConfigurationError
+from lengthwise.formats.file import FORMATS
 
 
 class Priority(StrEnum):
@@ -31,7 +31,7 @@ class Form(StrEnum):
 
 
 def submit(
-    file: Annotated[str, typer.Argument(help=f"{', '.join(FORMS)}, each also .gz or .zst; or - for stdin.")],
+    file: Annotated[str, typer.Argument(help=f"{', '.join(FORMATS)}, each also .gz or .zst; or - for stdin.")],
     kind: Annotated[str, typer.Option(help="translate, moderate, chat, generate, embed.")],
     source: Annotated[str | None, typer.Option("--from", help="Of translate: the texts' language.")] = None,
     target: Annotated[str | None, typer.Option("--to", help="Of translate: the language to translate into.")] = None,
@@ -69,7 +69,7 @@ def submit(
             client,
             file,
             form=form and form.value,
-            columns=Columns(column, id_column, metadata_column or ()),
+            columns=ColumnNames(column, id_column, metadata_column or ()),
             kind=kind,
             model=model,
             priority=priority and priority.value,

@@ -6,9 +6,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lengthwise.cli.administration import DATA, Connection, Data, segment
+from lengthwise.cli.api_session import DATA, ApiSession, Data, segment
 from lengthwise.cli.connection import AsJson, Key, Url, print_json
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 from lengthwise.errors import ConfigurationError
 
 app = typer.Typer(help="Make and list tenants, and set their limits.", no_args_is_help=True)
@@ -31,7 +31,7 @@ def create(
 ) -> None:
     """Make a tenant, and print its id."""
     wanted = _limits(weight, max_pending_tokens, max_requests_per_minute, max_open_jobs) | {"name": name}
-    _show(Connection(url, key, data).ask("POST", "/v1/tenants", json=wanted), as_json)
+    _show(ApiSession(url, key, data).ask("POST", "/v1/tenants", json=wanted), as_json)
 
 
 @app.command("set")
@@ -51,7 +51,7 @@ def set_limits(
     wanted = _limits(weight, max_pending_tokens, max_requests_per_minute, max_open_jobs)
     if name is not None:
         wanted["name"] = name
-    _show(Connection(url, key, data).ask("PATCH", f"/v1/tenants/{segment(tenant)}", json=wanted), as_json)
+    _show(ApiSession(url, key, data).ask("PATCH", f"/v1/tenants/{segment(tenant)}", json=wanted), as_json)
 
 
 def _limits(weight: float | None, tokens: str | None, requests: str | None, jobs: str | None) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _show(tenant: dict[str, Any], as_json: bool) -> None:
 @app.command("list")
 def list_tenants(url: Url = DEFAULT_URL, key: Key = None, data: Data = DATA, as_json: AsJson = False) -> None:
     """List all tenants, the newest first."""
-    found = list(Connection(url, key, data).every("/v1/tenants"))
+    found = list(ApiSession(url, key, data).every("/v1/tenants"))
     if as_json:
         print_json(found)
         return

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from lengthwise.cli.administration import Connection, segment
+from lengthwise.cli.api_session import ApiSession, segment
 from lengthwise.cli.connection import AsJson, Key, Url, console, print_json
-from lengthwise.client.address import DEFAULT_URL
+from lengthwise.client._address import DEFAULT_URL
 
 app = typer.Typer(help="Webhook endpoints and their deliveries.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def create(
 ) -> None:
     """Register a receiver. Its secret is shown here and nowhere else."""
     wanted = {"url": target, "events": events, "filter": condition, "description": description}
-    made = Connection(url, key).ask("POST", _PATH, json=wanted)
+    made = ApiSession(url, key).ask("POST", _PATH, json=wanted)
     if as_json:
         print_json(made)
         return
@@ -46,7 +46,7 @@ def create(
 @app.command("list")
 def list_endpoints(limit: Limit = 100, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """List the endpoints, and how they fare."""
-    found = Connection(url, key).ask("GET", _PATH, params={"limit": limit})["data"]
+    found = ApiSession(url, key).ask("GET", _PATH, params={"limit": limit})["data"]
     if as_json:
         print_json(found)
         return
@@ -68,7 +68,7 @@ def deliveries(
 ) -> None:
     """List an endpoint's deliveries, the newest first."""
     params = {"limit": limit, **({"state": state} if state else {})}
-    found = Connection(url, key).ask("GET", f"{_PATH}/{segment(endpoint)}/deliveries", params=params)["data"]
+    found = ApiSession(url, key).ask("GET", f"{_PATH}/{segment(endpoint)}/deliveries", params=params)["data"]
     if as_json:
         print_json(found)
         return
@@ -89,7 +89,7 @@ def resend(
     key: Key = None,
 ) -> None:
     """Send a delivery again, under the same webhook-id."""
-    found = Connection(url, key).ask("POST", f"/v1/deliveries/{segment(delivery)}/resend")
+    found = ApiSession(url, key).ask("POST", f"/v1/deliveries/{segment(delivery)}/resend")
     print_json(found) if as_json else typer.echo(found["state"])
 
 
@@ -107,7 +107,7 @@ def replay(
     start: str | None = since.astimezone().isoformat()
     while start:
         wanted = {"since": start, "only_failed": only_failed}
-        found = Connection(url, key).ask("POST", f"{_PATH}/{segment(endpoint)}/replay", json=wanted)
+        found = ApiSession(url, key).ask("POST", f"{_PATH}/{segment(endpoint)}/replay", json=wanted)
         total, start = total + found["replayed"], found["next_since"]
     print_json({"replayed": total}) if as_json else typer.echo(f"{total} deliveries are sent again")
 
@@ -121,7 +121,7 @@ def rotate(
     key: Key = None,
 ) -> None:
     """Make new secrets, the old ones signing beside them for a while."""
-    made = Connection(url, key).ask("POST", f"{_PATH}/{segment(endpoint)}/rotate", json={"overlap_seconds": overlap})
+    made = ApiSession(url, key).ask("POST", f"{_PATH}/{segment(endpoint)}/rotate", json={"overlap_seconds": overlap})
     if as_json:
         print_json(made)
         return
@@ -132,5 +132,5 @@ def rotate(
 @app.command()
 def delete(endpoint: EndpointId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
     """Remove an endpoint with its deliveries."""
-    Connection(url, key).ask("DELETE", f"{_PATH}/{segment(endpoint)}")
+    ApiSession(url, key).ask("DELETE", f"{_PATH}/{segment(endpoint)}")
     print_json({"deleted": True}) if as_json else typer.echo("deleted")

@@ -3,27 +3,27 @@
 Imported by nothing of the installation itself but the command line.
 """
 
-from lengthwise.client.answer import Counts, ItemError, JobInfo, Model, Result
-from lengthwise.client.async_client import AsyncClient
-from lengthwise.client.async_job import AsyncJob
-from lengthwise.client.client import Client
-from lengthwise.client.error import ClientError, Incomplete, Refused, Unreachable
-from lengthwise.client.job import Job
-from lengthwise.client.sending import Columns
+from lengthwise.client._async_client import AsyncClient
+from lengthwise.client._async_job import AsyncJob
+from lengthwise.client._body import ColumnNames
+from lengthwise.client._client import Client
+from lengthwise.client._error import ClientError, RefusedError, UnreachableError, WaitTimeoutError
+from lengthwise.client._job import Job
+from lengthwise.client._resource import ItemCounts, ItemError, JobInfo, ModelInfo, Result
 
 __all__ = [
     "AsyncClient",
     "AsyncJob",
     "Client",
     "ClientError",
-    "Columns",
-    "Counts",
-    "Incomplete",
+    "ColumnNames",
+    "ItemCounts",
     "ItemError",
     "Job",
     "JobInfo",
-    "Model",
-    "Refused",
+    "ModelInfo",
+    "RefusedError",
     "Result",
-    "Unreachable",
+    "UnreachableError",
+    "WaitTimeoutError",
 ]

@@ -9,8 +9,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from lengthwise import AsyncClient, Client, errors
-from lengthwise.client import error
-from lengthwise.client.answer import Result
+from lengthwise.client import _error
+from lengthwise.client._resource import Result
 from tests.integration.conftest import RunWorker
 from tests.integration.jobs.test_results import N_ITEMS, TEXTS, small_chunks, work_a_little
 from tests.integration.wire import over_http
@@ -102,7 +102,7 @@ def test_items_that_raise_send_nothing(lengthwise: Client) -> None:
 def test_a_refusal_says_what_the_problem_says(lengthwise: Client) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
         lengthwise.submit(["abc", ""], kind="generate")
-    assert isinstance(refused.value, error.InvalidInput)
+    assert isinstance(refused.value, _error.InvalidInputError)
     assert (refused.value.status, refused.value.field, refused.value.index) == (422, "items[1].text", 1)
     assert str(refused.value) == f"422 invalid input: items[1].text: {refused.value.detail}"
     with pytest.raises(errors.TooLarge):
@@ -113,7 +113,7 @@ def test_a_job_that_is_not_there_or_not_in_this_state(lengthwise: Client) -> Non
     job = lengthwise.submit(["abc"], kind="generate")
     with pytest.raises(errors.Conflict):
         job.retry()
-    with pytest.raises(error.Incomplete, match="goes on"):
+    with pytest.raises(_error.WaitTimeoutError, match="goes on"):
         job.wait(timeout=0.05)
     assert job.cancel().state == "cancelled"
     assert [(result.status, result.error and result.error.code) for result in job.results()] == [
@@ -135,7 +135,7 @@ def test_failed_items_are_run_again_as_a_job_of_their_own(lengthwise: Client, ru
 
 
 def test_jobs_are_listed_over_pages(lengthwise: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lengthwise.client.call._PAGE_JOBS", 3)
+    monkeypatch.setattr("lengthwise.client._call._PAGE_JOBS", 3)
     made = [lengthwise.submit([str(at)], kind="generate").id for at in range(9)]
     assert [job.id for job in lengthwise.jobs()] == made[::-1]
     assert [job.id for job in lengthwise.jobs(limit=2)] == made[:-3:-1]

@@ -8,8 +8,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from lengthwise import AsyncClient, Client, errors
-from lengthwise.client import patience
-from lengthwise.client.error import Unreachable
+from lengthwise.client import _retry_budget
+from lengthwise.client._error import UnreachableError
 from tests.integration.client.test_client import n_jobs, url
 from tests.integration.conftest import RunWorker
 from tests.integration.wire import Cut, cutting
@@ -23,7 +23,7 @@ TEXTS = [random.Random(at).randbytes(50).hex() for at in range(N_ITEMS)]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "_FIRST_SECONDS", 0.01)
+    monkeypatch.setattr(_retry_budget, "_FIRST_SECONDS", 0.01)
     monkeypatch.setattr("api.jobs.download._PAGE", 50)
 
 
@@ -77,5 +77,5 @@ def test_a_delete_whose_answer_was_lost_is_done(url: str, api_key: str) -> None:
 
 
 def test_a_server_that_stays_away_is_unreachable(client: TestClient) -> None:
-    with Client("http://127.0.0.1:9", patience=0.1) as nobody, pytest.raises(Unreachable, match="ConnectError"):
+    with Client("http://127.0.0.1:9", patience=0.1) as nobody, pytest.raises(UnreachableError, match="ConnectError"):
         nobody.models()

@@ -8,16 +8,26 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthwise import errors
-from lengthwise.client import call, reading
-from lengthwise.client.effect import Answer, Effect, Give, Open, Pause, Read, Request, Send, Steps
-from lengthwise.client.error import Refused, Unreachable
-from lengthwise.client.patience import PASSING, Patience
-from lengthwise.client.reading import Progress
+from lengthwise.client import _call, _results
+from lengthwise.client._effect import (
+    Effect,
+    HttpRequest,
+    HttpResponse,
+    OpenEffect,
+    PauseEffect,
+    ReadEffect,
+    SendEffect,
+    Steps,
+    YieldEffect,
+)
+from lengthwise.client._error import RefusedError, UnreachableError
+from lengthwise.client._results import SeenResults
+from lengthwise.client._retry_budget import TRANSIENT_STATUSES, RetryBudget
 
 
-def refusal(status: int, retry_after: str | None = None) -> Answer:
+def refusal(status: int, retry_after: str | None = None) -> HttpResponse:
     headers = {} if retry_after is None else {"retry-after": retry_after}
-    return Answer(status, headers, b'{"title":"t","detail":"d","field":"f","index":3}')
+    return HttpResponse(status, headers, b'{"title":"t","detail":"d","field":"f","index":3}')
 
 
 def played(steps: Steps[Any], script: list[Any]) -> tuple[list[Effect], Any]:
@@ -29,23 +39,23 @@ def played(steps: Steps[Any], script: list[Any]) -> tuple[list[Effect], Any]:
         effect = next(steps)
         while True:
             effects.append(effect)
-            outcome = None if isinstance(effect, (Pause, Give)) else next(rest)
+            outcome = None if isinstance(effect, (PauseEffect, YieldEffect)) else next(rest)
             effect = steps.throw(outcome) if isinstance(outcome, Exception) else steps.send(outcome)
     except StopIteration as end:
         return effects, end.value
 
 
 def pauses(effects: list[Effect]) -> list[float]:
-    return [effect.seconds for effect in effects if isinstance(effect, Pause)]
+    return [effect.seconds for effect in effects if isinstance(effect, PauseEffect)]
 
 
-@pytest.mark.parametrize("status", sorted(PASSING))
+@pytest.mark.parametrize("status", sorted(TRANSIENT_STATUSES))
 def test_what_passes_is_tried_again_and_not_before_it_was_asked(status: int) -> None:
-    request = Request("GET", "/v1/models")
-    script = [refusal(status, "7"), Unreachable("lost"), refusal(status), Answer(200, {}, b"x")]
-    effects, answer = played(call.sent(request, Patience(60)), script)
+    request = HttpRequest("GET", "/v1/models")
+    script = [refusal(status, "7"), UnreachableError("lost"), refusal(status), HttpResponse(200, {}, b"x")]
+    effects, answer = played(_call.sent(request, RetryBudget(60)), script)
     assert answer.content == b"x"
-    assert [effect for effect in effects if not isinstance(effect, Pause)] == [Send(request)] * 4
+    assert [effect for effect in effects if not isinstance(effect, PauseEffect)] == [SendEffect(request)] * 4
     asked, *backoff = pauses(effects)
     assert asked == 7
     assert all(0 < seconds <= 1 for seconds in backoff)
@@ -53,8 +63,8 @@ def test_what_passes_is_tried_again_and_not_before_it_was_asked(status: int) -> 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 413, 415, 422, 500])
 def test_what_does_not_pass_is_raised_at_once(status: int) -> None:
-    with pytest.raises(Refused) as refused:
-        played(call.models(Patience(60)), [refusal(status, "1")])
+    with pytest.raises(RefusedError) as refused:
+        played(_call.models(RetryBudget(60)), [refusal(status, "1")])
     assert (refused.value.status, refused.value.field, refused.value.index) == (status, "f", 3)
 
 
@@ -66,49 +76,49 @@ def test_what_does_not_pass_is_raised_at_once(status: int) -> None:
         (refusal(503), errors.Unavailable),
     ],
 )
-def test_patience_ends_with_the_last_error(last: Answer, kind: type[Exception]) -> None:
+def test_patience_ends_with_the_last_error(last: HttpResponse, kind: type[Exception]) -> None:
     with pytest.raises(kind):
-        played(call.models(Patience(30)), [last] * 100)
+        played(_call.models(RetryBudget(30)), [last] * 100)
 
 
 @given(seconds=st.floats(0, 300), asked=st.lists(st.none() | st.integers(0, 30), min_size=200, max_size=200))
 def test_no_call_waits_for_longer_than_its_patience(seconds: float, asked: list[int | None]) -> None:
-    patience, waited = Patience(seconds), 0.0
-    with pytest.raises(Refused):
+    patience, waited = RetryBudget(seconds), 0.0
+    with pytest.raises(RefusedError):
         for each in asked:
-            waited += patience.after(call.refused(refusal(503, None if each is None else str(each))))
+            waited += patience.after(_call.refused(refusal(503, None if each is None else str(each))))
     assert waited <= seconds
 
 
 def test_an_answer_that_is_not_ours_is_told_as_such() -> None:
-    with pytest.raises(Refused, match="is this the right URL"):
-        played(call.models(Patience(60)), [Answer(404, {}, b"<html>")])
-    with pytest.raises(Refused):
-        played(call.models(Patience(60)), [Answer(302, {"location": "/elsewhere"})])
+    with pytest.raises(RefusedError, match="is this the right URL"):
+        played(_call.models(RetryBudget(60)), [HttpResponse(404, {}, b"<html>")])
+    with pytest.raises(RefusedError):
+        played(_call.models(RetryBudget(60)), [HttpResponse(302, {"location": "/elsewhere"})])
 
 
 def results(script: list[Any]) -> tuple[list[Effect], list[Any]]:
-    effects, _ = played(reading.results("a", -1, True, Patience(60), bytes), script)
-    return effects, [value for effect in effects if isinstance(effect, Give) for value in effect.values]
+    effects, _ = played(_results.results("a", -1, True, RetryBudget(60), bytes), script)
+    return effects, [value for effect in effects if isinstance(effect, YieldEffect) for value in effect.values]
 
 
 def line(index: int) -> bytes:
     return b'{"index":%d}\n' % index
 
 
-def opened(state: str) -> Answer:
-    return Answer(200, {"lengthwise-job-state": state})
+def opened(state: str) -> HttpResponse:
+    return HttpResponse(200, {"lengthwise-job-state": state})
 
 
 def test_results_of_a_running_job_are_given_once_and_asked_for_from_the_first_gap() -> None:
     script = [
         *(opened("running"), line(0) + line(2), b""),
-        *(opened("running"), line(2)[:5], line(2)[5:] + line(1) + b'{"ind', Unreachable("cut")),
+        *(opened("running"), line(2)[:5], line(2)[5:] + line(1) + b'{"ind', UnreachableError("cut")),
         *(opened("completed"), line(3), line(4), b""),
     ]
     effects, given_lines = results(script)
     assert given_lines == [line(at).strip() for at in (0, 2, 1, 3, 4)]
-    asked = [effect.request.query["after"] for effect in effects if isinstance(effect, Open)]
+    asked = [effect.request.query["after"] for effect in effects if isinstance(effect, OpenEffect)]
     assert asked == [-1, 0, 2]
     assert len(pauses(effects)) == 1
 
@@ -120,7 +130,7 @@ def test_an_end_in_the_middle_of_a_line_is_no_end() -> None:
 
 @given(batches=st.lists(st.lists(st.integers(0, 20), max_size=8), max_size=8))
 def test_progress_takes_each_index_once(batches: list[list[int]]) -> None:
-    progress, taken = Progress(-1), []
+    progress, taken = SeenResults(-1), []
     for batch in batches:
         taken += [index for index, _ in progress.take([(index, b"") for index in dict.fromkeys(batch)])]
     assert sorted(taken) == sorted({index for batch in batches for index in batch})
@@ -128,10 +138,10 @@ def test_progress_takes_each_index_once(batches: list[list[int]]) -> None:
 
 
 def test_a_read_outlasts_the_wait_that_it_asks_for() -> None:
-    effects, _ = played(call.look("a/../b", Patience(1), 30), [Answer(200, {}, INFO)])
-    (sent,) = (effect.request for effect in effects if isinstance(effect, Send))
+    effects, _ = played(_call.look("a/../b", RetryBudget(1), 30), [HttpResponse(200, {}, INFO)])
+    (sent,) = (effect.request for effect in effects if isinstance(effect, SendEffect))
     assert (sent.path, sent.patience_seconds) == ("/v1/jobs/a%2F..%2Fb", 30)
-    assert not any(isinstance(effect, Read) for effect in effects)
+    assert not any(isinstance(effect, ReadEffect) for effect in effects)
 
 
 INFO = json.dumps(

@@ -6,13 +6,23 @@ from typing import Any, TypeVar
 
 import httpx
 
-from lengthwise.client.address import Address, arguments, lost
-from lengthwise.client.effect import Answer, Effect, Give, Open, Pause, Read, Request, Send, Steps
+from lengthwise.client._address import Address, arguments, lost
+from lengthwise.client._effect import (
+    Effect,
+    HttpRequest,
+    HttpResponse,
+    OpenEffect,
+    PauseEffect,
+    ReadEffect,
+    SendEffect,
+    Steps,
+    YieldEffect,
+)
 
 T = TypeVar("T")
 
 
-class Transport:
+class BlockingTransport:
     """Threads may share it: each call has its own answer open."""
 
     def __init__(self, where: Address, http: httpx.Client | None = None) -> None:
@@ -35,7 +45,7 @@ class Transport:
         try:
             effect = next(steps)
             while True:
-                if isinstance(effect, Give):
+                if isinstance(effect, YieldEffect):
                     yield from effect.values
                 try:
                     outcome = run.do(effect)
@@ -64,16 +74,16 @@ class _Run:
 
     def do(self, effect: Effect) -> Any:
         match effect:
-            case Pause(seconds):
+            case PauseEffect(seconds):
                 self.close()
                 time.sleep(seconds)
-            case Open(request) | Send(request):
-                return self._answer(request, is_whole=isinstance(effect, Send))
-            case Read():
+            case OpenEffect(request) | SendEffect(request):
+                return self._answer(request, is_whole=isinstance(effect, SendEffect))
+            case ReadEffect():
                 return next(self._chunks, b"")
         return None
 
-    def _answer(self, request: Request, is_whole: bool) -> Answer:
+    def _answer(self, request: HttpRequest, is_whole: bool) -> HttpResponse:
         self.close()
         content = request.body.chunks() if request.body else None
         built = self._http.build_request(**arguments(self._where, request), content=content)
@@ -81,9 +91,9 @@ class _Run:
         if is_whole or response.status_code >= 300:
             read = response.read()
             self.close()
-            return Answer(response.status_code, response.headers, read)
+            return HttpResponse(response.status_code, response.headers, read)
         self._chunks = response.iter_bytes()
-        return Answer(response.status_code, response.headers)
+        return HttpResponse(response.status_code, response.headers)
 
     def close(self) -> None:
         if self._response is not None:

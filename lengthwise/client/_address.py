@@ -11,8 +11,8 @@ from typing import Any
 
 import httpx
 
-from lengthwise.client.effect import Request
-from lengthwise.client.error import Unreachable
+from lengthwise.client._effect import HttpRequest
+from lengthwise.client._error import UnreachableError
 from lengthwise.errors import ConfigurationError
 
 URL_VARIABLE = "LENGTHWISE_URL"
@@ -50,7 +50,7 @@ class Address:
         return agent | ({"authorization": f"Bearer {self.key}"} if self.key else {})
 
 
-def arguments(where: Address, request: Request) -> dict[str, Any]:
+def arguments(where: Address, request: HttpRequest) -> dict[str, Any]:
     """Of httpx' ``build_request``, all but the body."""
     seconds = httpx.Timeout(_SECONDS, read=_SECONDS + request.patience_seconds, connect=_CONNECT_SECONDS)
     return {
@@ -62,7 +62,7 @@ def arguments(where: Address, request: Request) -> dict[str, Any]:
     }
 
 
-def lost(error: Exception) -> Unreachable:
+def lost(error: Exception) -> UnreachableError:
     """Why there was no answer, in words of the network alone."""
     why = f" ({error})" if isinstance(error, httpx.ConnectError) else ""
-    return Unreachable(f"no whole answer came: {type(error).__name__}{why}")
+    return UnreachableError(f"no whole answer came: {type(error).__name__}{why}")

@@ -9,16 +9,16 @@ from typing import IO, Any, Self
 
 import httpx
 
-from lengthwise.client import call, sending
-from lengthwise.client.address import Address
-from lengthwise.client.answer import Model, Priority
-from lengthwise.client.async_job import AsyncJob
-from lengthwise.client.async_transport import AsyncTransport
-from lengthwise.client.call import Head
-from lengthwise.client.file import Form
-from lengthwise.client.patience import Patience
-from lengthwise.client.sending import Columns
-from lengthwise.client.spool import Item, Spool
+from lengthwise.client import _body, _call
+from lengthwise.client._address import Address
+from lengthwise.client._async_job import AsyncJob
+from lengthwise.client._async_transport import AsyncTransport
+from lengthwise.client._body import ColumnNames
+from lengthwise.client._call import JobOptions
+from lengthwise.client._resource import ModelInfo, Priority
+from lengthwise.client._retry_budget import RetryBudget
+from lengthwise.client._spool import Item, Spool
+from lengthwise.formats.file import FileFormat
 
 
 class AsyncClient:
@@ -50,22 +50,22 @@ class AsyncClient:
     ) -> AsyncJob:
         """As ``Client.submit``; items of an ordinary iterable are taken in a thread, so that the loop goes on."""
         with Spool() as spool:
-            sending.begin(spool, Head(kind, params, model, priority, deadline, webhook, deduplicate))
+            _body.begin(spool, JobOptions(kind, params, model, priority, deadline, webhook, deduplicate))
             if isinstance(items, AsyncIterable):
                 async for item in items:
                     spool.add([item])
             else:
                 await asyncio.to_thread(spool.add, items)
             spool.finish()
-            return await self._sent(spool, sending.NDJSON, None, idempotency_key)
+            return await self._sent(spool, _body.NDJSON, None, idempotency_key)
 
     async def submit_file(
         self,
         file: str | Path | IO[bytes],
         *,
         kind: str,
-        form: Form | None = None,
-        columns: Columns | None = None,
+        form: FileFormat | None = None,
+        columns: ColumnNames | None = None,
         model: str | None = None,
         priority: Priority | None = None,
         deadline: datetime | str | None = None,
@@ -75,25 +75,25 @@ class AsyncClient:
         **params: Any,
     ) -> AsyncJob:
         """As ``Client.submit_file``; the file is read in a thread."""
-        head = Head(kind, params, model, priority, deadline, webhook, deduplicate)
+        head = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
         with Spool() as spool:
-            described = await asyncio.to_thread(sending.file, spool, file, form, head, columns or Columns())
+            described = await asyncio.to_thread(_body.file, spool, file, form, head, columns or ColumnNames())
             return await self._sent(spool, *described, idempotency_key)
 
     async def _sent(self, spool: Spool, content_type: str, head: bytes | None, key: str | None) -> AsyncJob:
-        info = await self._transport.run(call.submit(spool, content_type, head, key, Patience(self._patience)))
+        info = await self._transport.run(_call.submit(spool, content_type, head, key, RetryBudget(self._patience)))
         return AsyncJob(info, self._transport, self._patience)
 
     async def job(self, job_id: str) -> AsyncJob:
-        info = await self._transport.run(call.look(job_id, Patience(self._patience)))
+        info = await self._transport.run(_call.look(job_id, RetryBudget(self._patience)))
         return AsyncJob(info, self._transport, self._patience)
 
     async def jobs(self, limit: int | None = None) -> AsyncGenerator[AsyncJob, None]:
-        async for info in self._transport.iterate(call.jobs(limit, Patience(self._patience))):
+        async for info in self._transport.iterate(_call.jobs(limit, RetryBudget(self._patience))):
             yield AsyncJob(info, self._transport, self._patience)
 
-    async def models(self) -> list[Model]:
-        return await self._transport.run(call.models(Patience(self._patience)))
+    async def models(self) -> list[ModelInfo]:
+        return await self._transport.run(_call.models(RetryBudget(self._patience)))
 
     async def close(self) -> None:
         await self._transport.close()

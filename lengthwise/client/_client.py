@@ -9,16 +9,16 @@ from typing import IO, Any, Self
 
 import httpx
 
-from lengthwise.client import call, sending
-from lengthwise.client.address import Address
-from lengthwise.client.answer import Model, Priority
-from lengthwise.client.call import Head
-from lengthwise.client.file import Form
-from lengthwise.client.job import Job
-from lengthwise.client.patience import Patience
-from lengthwise.client.sending import Columns
-from lengthwise.client.spool import Item, Spool
-from lengthwise.client.transport import Transport
+from lengthwise.client import _body, _call
+from lengthwise.client._address import Address
+from lengthwise.client._body import ColumnNames
+from lengthwise.client._call import JobOptions
+from lengthwise.client._job import Job
+from lengthwise.client._resource import ModelInfo, Priority
+from lengthwise.client._retry_budget import RetryBudget
+from lengthwise.client._spool import Item, Spool
+from lengthwise.client._transport import BlockingTransport
+from lengthwise.formats.file import FileFormat
 
 
 class Client:
@@ -26,7 +26,7 @@ class Client:
 
     A call whose connection is lost, or that is answered 429, 502, 503, 504 or 507, is made again, later each time and
     not before Retry-After, for up to ``patience`` seconds of waiting; nothing is thereby done twice. What a call then
-    raises is in ``lengthwise.client.error``. ``http`` is an ``httpx.Client`` of your own, for proxies or certificates.
+    raises is in ``lengthwise.client._error``. ``http`` is an ``httpx.Client`` of your own, for proxies or certificates.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class Client:
         patience: float = 60,
         http: httpx.Client | None = None,
     ) -> None:
-        self._transport = Transport(Address.of(base_url, api_key), http)
+        self._transport = BlockingTransport(Address.of(base_url, api_key), http)
         self._patience = patience
 
     def submit(
@@ -59,18 +59,18 @@ class Client:
         your own makes one job of this call and of the same one in another process.
         """
         with Spool() as spool:
-            sending.begin(spool, Head(kind, params, model, priority, deadline, webhook, deduplicate))
+            _body.begin(spool, JobOptions(kind, params, model, priority, deadline, webhook, deduplicate))
             spool.add(items)
             spool.finish()
-            return self._sent(spool, sending.NDJSON, None, idempotency_key)
+            return self._sent(spool, _body.NDJSON, None, idempotency_key)
 
     def submit_file(
         self,
         file: str | Path | IO[bytes],
         *,
         kind: str,
-        form: Form | None = None,
-        columns: Columns | None = None,
+        form: FileFormat | None = None,
+        columns: ColumnNames | None = None,
         model: str | None = None,
         priority: Priority | None = None,
         deadline: datetime | str | None = None,
@@ -83,26 +83,26 @@ class Client:
 
         A path may end in .gz or .zst besides; an open file is not compressed, and has its ``form`` named.
         """
-        head = Head(kind, params, model, priority, deadline, webhook, deduplicate)
+        head = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
         with Spool() as spool:
-            described = sending.file(spool, file, form, head, columns or Columns())
+            described = _body.file(spool, file, form, head, columns or ColumnNames())
             return self._sent(spool, *described, idempotency_key)
 
     def _sent(self, spool: Spool, content_type: str, head: bytes | None, key: str | None) -> Job:
-        info = self._transport.run(call.submit(spool, content_type, head, key, Patience(self._patience)))
+        info = self._transport.run(_call.submit(spool, content_type, head, key, RetryBudget(self._patience)))
         return Job(info, self._transport, self._patience)
 
     def job(self, job_id: str) -> Job:
-        info = self._transport.run(call.look(job_id, Patience(self._patience)))
+        info = self._transport.run(_call.look(job_id, RetryBudget(self._patience)))
         return Job(info, self._transport, self._patience)
 
     def jobs(self, limit: int | None = None) -> Iterator[Job]:
         """The newest first: all of them, or ``limit``."""
-        found = self._transport.iterate(call.jobs(limit, Patience(self._patience)))
+        found = self._transport.iterate(_call.jobs(limit, RetryBudget(self._patience)))
         return (Job(info, self._transport, self._patience) for info in islice(found, limit))
 
-    def models(self) -> list[Model]:
-        return self._transport.run(call.models(Patience(self._patience)))
+    def models(self) -> list[ModelInfo]:
+        return self._transport.run(_call.models(RetryBudget(self._patience)))
 
     def close(self) -> None:
         self._transport.close()

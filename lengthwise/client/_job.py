@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
-from lengthwise.client import call, reading
-from lengthwise.client.answer import Counts, JobInfo, Result, State
-from lengthwise.client.patience import Patience
-from lengthwise.client.transport import Transport
+from lengthwise.client import _call, _results
+from lengthwise.client._resource import ItemCounts, JobInfo, Result, State
+from lengthwise.client._retry_budget import RetryBudget
+from lengthwise.client._transport import BlockingTransport
 
 
-class Known:
+class BaseJob:
     """What is known of a job since it was last looked at: all of it in ``info``."""
 
     def __init__(self, info: JobInfo) -> None:
@@ -24,29 +24,29 @@ class Known:
         return self.info.state
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> ItemCounts:
         return self.info.counts
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id}, {self.state}, {self.counts.pending} of {self.counts.total} pending)"
 
 
-class Job(Known):
-    """Its calls raise what ``lengthwise.client.error`` lists."""
+class Job(BaseJob):
+    """Its calls raise what ``lengthwise.client._error`` lists."""
 
-    def __init__(self, info: JobInfo, transport: Transport, patience: float) -> None:
+    def __init__(self, info: JobInfo, transport: BlockingTransport, patience: float) -> None:
         super().__init__(info)
         self._transport = transport
         self._patience = patience
 
     def refresh(self, wait: float = 0) -> "Job":
         """Looks again: at once, or once it has ended or ``wait`` seconds (60 at most) have passed."""
-        self.info = self._transport.run(call.look(self.id, Patience(self._patience), wait))
+        self.info = self._transport.run(_call.look(self.id, RetryBudget(self._patience), wait))
         return self
 
     def wait(self, timeout: float | None = None) -> "Job":
         """Until it has ended. Raises ``Incomplete`` where that takes more than ``timeout`` seconds."""
-        self.info = self._transport.run(call.wait(self.id, timeout, Patience(self._patience)))
+        self.info = self._transport.run(_call.wait(self.id, timeout, RetryBudget(self._patience)))
         return self
 
     def results(self, after: int = -1, *, follow: bool = True) -> Iterator[Result]:
@@ -62,18 +62,18 @@ class Job(Known):
         return self._transport.iterate(self._reading(after, follow, bytes))
 
     def _reading(self, after: int, follow: bool, parse: Any) -> Any:
-        return reading.results(self.id, after, follow, Patience(self._patience), parse)
+        return _results.results(self.id, after, follow, RetryBudget(self._patience), parse)
 
     def cancel(self) -> "Job":
         """Drops what has not run; what has stays readable."""
-        self.info = self._transport.run(call.cancel(self.id, Patience(self._patience)))
+        self.info = self._transport.run(_call.cancel(self.id, RetryBudget(self._patience)))
         return self
 
     def retry(self, idempotency_key: str | None = None) -> "Job":
         """A new job of the items that failed."""
-        info = self._transport.run(call.retry(self.id, idempotency_key, Patience(self._patience)))
+        info = self._transport.run(_call.retry(self.id, idempotency_key, RetryBudget(self._patience)))
         return Job(info, self._transport, self._patience)
 
     def delete(self) -> None:
         """The job, its texts and its results, for good."""
-        self._transport.run(call.delete(self.id, Patience(self._patience)))
+        self._transport.run(_call.delete(self.id, RetryBudget(self._patience)))

@@ -11,11 +11,11 @@ from uuid import uuid4
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from lengthwise.client.answer import JobInfo, Model, Priority
-from lengthwise.client.effect import Answer, Give, Pause, Request, Send, Steps
-from lengthwise.client.error import Incomplete, NotFound, Refused, Unreachable, refusal
-from lengthwise.client.patience import Patience
-from lengthwise.client.spool import Spool
+from lengthwise.client._effect import HttpRequest, HttpResponse, PauseEffect, SendEffect, Steps, YieldEffect
+from lengthwise.client._error import NotFoundError, RefusedError, UnreachableError, WaitTimeoutError, refusal
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority
+from lengthwise.client._retry_budget import RetryBudget
+from lengthwise.client._spool import Spool
 
 #: Seconds that one request waits at the server for a job's end.
 _WAIT_SECONDS = 30.0
@@ -23,11 +23,11 @@ _WAIT_SECONDS = 30.0
 _TAKING_SECONDS = 600.0
 _PAGE_JOBS = 100
 
-_MODELS = TypeAdapter(list[Model])
+_MODELS = TypeAdapter(list[ModelInfo])
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
+class JobOptions:
     """A job without its items. What is ``None`` is left to the server."""
 
     kind: str
@@ -53,29 +53,31 @@ class Head:
         return to_json({name: value for name, value in (own | dict(self.params) | more).items() if value is not None})
 
 
-def sent(request: Request, patience: Patience) -> Steps[Answer]:
-    """The answer below 300, to this request or to the same one sent again. Raises ``Refused`` and ``Unreachable``.
+def sent(request: HttpRequest, patience: RetryBudget) -> Steps[HttpResponse]:
+    """Send the request until it succeeds or ``patience`` is spent. Raises ``RefusedError`` and ``UnreachableError``.
 
     Every request of the client may be sent again: it reads, it ends what may have ended, or it has a key.
     """
     while True:
-        error: Refused | Unreachable
+        error: RefusedError | UnreachableError
         try:
-            answer: Answer = yield Send(request)
-        except Unreachable as lost:
+            answer: HttpResponse = yield SendEffect(request)
+        except UnreachableError as lost:
             error = lost
         else:
             if answer.status < 300:
                 return answer
             error = refused(answer)
-        yield Pause(patience.after(error))
+        yield PauseEffect(patience.after(error))
 
 
-def refused(answer: Answer) -> Refused:
+def refused(answer: HttpResponse) -> RefusedError:
     return refusal(answer.status, answer.headers.get("retry-after"), answer.content)
 
 
-def submit(spool: Spool, content_type: str, head: bytes | None, key: str | None, patience: Patience) -> Steps[JobInfo]:
+def submit(
+    spool: Spool, content_type: str, head: bytes | None, key: str | None, patience: RetryBudget
+) -> Steps[JobInfo]:
     """Sends a body that is whole; ``head`` where it does not stand in the body."""
     headers = {
         "content-type": content_type,
@@ -85,7 +87,7 @@ def submit(spool: Spool, content_type: str, head: bytes | None, key: str | None,
     }
     if head is not None:
         headers["lengthwise-job"] = _ascii(head)
-    request = Request("POST", "/v1/jobs", headers=headers, body=spool, patience_seconds=_TAKING_SECONDS)
+    request = HttpRequest("POST", "/v1/jobs", headers=headers, body=spool, patience_seconds=_TAKING_SECONDS)
     answer = yield from sent(request, patience)
     return JobInfo.model_validate_json(answer.content)
 
@@ -95,15 +97,15 @@ def _ascii(head: bytes) -> str:
     return json.dumps(from_json(head))
 
 
-def look(job_id: str, patience: Patience, wait: float = 0) -> Steps[JobInfo]:
+def look(job_id: str, patience: RetryBudget, wait: float = 0) -> Steps[JobInfo]:
     """The job as it is, or as it is after ``wait`` seconds (60 at most) unless it ends before."""
-    request = Request("GET", path(job_id), {"wait": wait} if wait else {}, patience_seconds=wait)
+    request = HttpRequest("GET", path(job_id), {"wait": wait} if wait else {}, patience_seconds=wait)
     answer = yield from sent(request, patience)
     return JobInfo.model_validate_json(answer.content)
 
 
-def wait(job_id: str, seconds: float | None, patience: Patience) -> Steps[JobInfo]:
-    """The job once it has ended. Raises ``Incomplete`` where that takes longer."""
+def wait(job_id: str, seconds: float | None, patience: RetryBudget) -> Steps[JobInfo]:
+    """The job once it has ended. Raises ``WaitTimeoutError`` where that takes longer."""
     left = float("inf") if seconds is None else seconds
     while True:
         asked = min(left, _WAIT_SECONDS)
@@ -113,50 +115,50 @@ def wait(job_id: str, seconds: float | None, patience: Patience) -> Steps[JobInf
         patience.renew()
         left -= asked
         if left <= 0:
-            raise Incomplete("the job has not ended yet; it goes on")
+            raise WaitTimeoutError("the job has not ended yet; it goes on")
 
 
-def cancel(job_id: str, patience: Patience) -> Steps[JobInfo]:
-    answer = yield from sent(Request("POST", f"{path(job_id)}/cancel"), patience)
+def cancel(job_id: str, patience: RetryBudget) -> Steps[JobInfo]:
+    answer = yield from sent(HttpRequest("POST", f"{path(job_id)}/cancel"), patience)
     return JobInfo.model_validate_json(answer.content)
 
 
-def retry(job_id: str, key: str | None, patience: Patience) -> Steps[JobInfo]:
+def retry(job_id: str, key: str | None, patience: RetryBudget) -> Steps[JobInfo]:
     """The new job of the failed items."""
     headers = {"idempotency-key": key or uuid4().hex}
-    answer = yield from sent(Request("POST", f"{path(job_id)}/retry", headers=headers), patience)
+    answer = yield from sent(HttpRequest("POST", f"{path(job_id)}/retry", headers=headers), patience)
     return JobInfo.model_validate_json(answer.content)
 
 
-def delete(job_id: str, patience: Patience) -> Steps[None]:
-    """Raises ``NotFound``, unless a try before may have been the one that removed it."""
-    request = Send(Request("DELETE", path(job_id)))
+def delete(job_id: str, patience: RetryBudget) -> Steps[None]:
+    """Raises ``NotFoundError``, unless a try before may have been the one that removed it."""
+    request = SendEffect(HttpRequest("DELETE", path(job_id)))
     was_lost = False
     while True:
-        error: Refused | Unreachable
+        error: RefusedError | UnreachableError
         try:
-            answer: Answer = yield request
-        except Unreachable as lost:
+            answer: HttpResponse = yield request
+        except UnreachableError as lost:
             was_lost, error = True, lost
         else:
             if answer.status < 300:
                 return
             error = refused(answer)
-            if was_lost and isinstance(error, NotFound):
+            if was_lost and isinstance(error, NotFoundError):
                 return
-        yield Pause(patience.after(error))
+        yield PauseEffect(patience.after(error))
 
 
-def jobs(limit: int | None, patience: Patience) -> Steps[None]:
+def jobs(limit: int | None, patience: RetryBudget) -> Steps[None]:
     """Gives jobs, the newest first, a page at a time."""
     after: str | None = None
     left = limit
     while left is None or left > 0:
         query: dict[str, str | int | float] = {"limit": min(left or _PAGE_JOBS, _PAGE_JOBS)}
-        answer = yield from sent(Request("GET", "/v1/jobs", query | ({"after": after} if after else {})), patience)
+        answer = yield from sent(HttpRequest("GET", "/v1/jobs", query | ({"after": after} if after else {})), patience)
         page = from_json(answer.content)
         found = [JobInfo.model_validate(each) for each in page["data"]]
-        yield Give(list(found))
+        yield YieldEffect(list(found))
         if not found or not page["has_more"]:
             return
         after = found[-1].id
@@ -164,8 +166,8 @@ def jobs(limit: int | None, patience: Patience) -> Steps[None]:
         patience.renew()
 
 
-def models(patience: Patience) -> Steps[list[Model]]:
-    answer = yield from sent(Request("GET", "/v1/models"), patience)
+def models(patience: RetryBudget) -> Steps[list[ModelInfo]]:
+    answer = yield from sent(HttpRequest("GET", "/v1/models"), patience)
     return _MODELS.validate_python(from_json(answer.content)["data"])
 
 

@@ -3,14 +3,14 @@
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from lengthwise.client import call, reading
-from lengthwise.client.answer import JobInfo, Result
-from lengthwise.client.async_transport import AsyncTransport
-from lengthwise.client.job import Known
-from lengthwise.client.patience import Patience
+from lengthwise.client import _call, _results
+from lengthwise.client._async_transport import AsyncTransport
+from lengthwise.client._job import BaseJob
+from lengthwise.client._resource import JobInfo, Result
+from lengthwise.client._retry_budget import RetryBudget
 
 
-class AsyncJob(Known):
+class AsyncJob(BaseJob):
     """As ``Job``, awaited."""
 
     def __init__(self, info: JobInfo, transport: AsyncTransport, patience: float) -> None:
@@ -19,11 +19,11 @@ class AsyncJob(Known):
         self._patience = patience
 
     async def refresh(self, wait: float = 0) -> "AsyncJob":
-        self.info = await self._transport.run(call.look(self.id, Patience(self._patience), wait))
+        self.info = await self._transport.run(_call.look(self.id, RetryBudget(self._patience), wait))
         return self
 
     async def wait(self, timeout: float | None = None) -> "AsyncJob":
-        self.info = await self._transport.run(call.wait(self.id, timeout, Patience(self._patience)))
+        self.info = await self._transport.run(_call.wait(self.id, timeout, RetryBudget(self._patience)))
         return self
 
     def results(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[Result, None]:
@@ -34,15 +34,15 @@ class AsyncJob(Known):
         return self._transport.iterate(self._reading(after, follow, bytes))
 
     def _reading(self, after: int, follow: bool, parse: Any) -> Any:
-        return reading.results(self.id, after, follow, Patience(self._patience), parse)
+        return _results.results(self.id, after, follow, RetryBudget(self._patience), parse)
 
     async def cancel(self) -> "AsyncJob":
-        self.info = await self._transport.run(call.cancel(self.id, Patience(self._patience)))
+        self.info = await self._transport.run(_call.cancel(self.id, RetryBudget(self._patience)))
         return self
 
     async def retry(self, idempotency_key: str | None = None) -> "AsyncJob":
-        info = await self._transport.run(call.retry(self.id, idempotency_key, Patience(self._patience)))
+        info = await self._transport.run(_call.retry(self.id, idempotency_key, RetryBudget(self._patience)))
         return AsyncJob(info, self._transport, self._patience)
 
     async def delete(self) -> None:
-        await self._transport.run(call.delete(self.id, Patience(self._patience)))
+        await self._transport.run(_call.delete(self.id, RetryBudget(self._patience)))

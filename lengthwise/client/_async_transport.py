@@ -6,9 +6,19 @@ from typing import Any, TypeVar
 
 import httpx
 
-from lengthwise.client.address import Address, arguments, lost
-from lengthwise.client.effect import Answer, Effect, Give, Open, Pause, Read, Request, Send, Steps
-from lengthwise.client.spool import Spool
+from lengthwise.client._address import Address, arguments, lost
+from lengthwise.client._effect import (
+    Effect,
+    HttpRequest,
+    HttpResponse,
+    OpenEffect,
+    PauseEffect,
+    ReadEffect,
+    SendEffect,
+    Steps,
+    YieldEffect,
+)
+from lengthwise.client._spool import Spool
 
 T = TypeVar("T")
 
@@ -36,7 +46,7 @@ class AsyncTransport:
         course = _Course(steps, self._http, self._where)
         try:
             while (effect := course.effect) is not None:
-                if isinstance(effect, Give):
+                if isinstance(effect, YieldEffect):
                     for value in effect.values:
                         yield value
                 await course.go_on()
@@ -76,16 +86,16 @@ class _Course:
 
     async def _do(self, effect: Effect | None) -> Any:
         match effect:
-            case Pause(seconds):
+            case PauseEffect(seconds):
                 await self._close_answer()
                 await asyncio.sleep(seconds)
-            case Open(request) | Send(request):
-                return await self._answer(request, is_whole=isinstance(effect, Send))
-            case Read():
+            case OpenEffect(request) | SendEffect(request):
+                return await self._answer(request, is_whole=isinstance(effect, SendEffect))
+            case ReadEffect():
                 return b"" if self._chunks is None else await anext(self._chunks, b"")
         return None
 
-    async def _answer(self, request: Request, is_whole: bool) -> Answer:
+    async def _answer(self, request: HttpRequest, is_whole: bool) -> HttpResponse:
         await self._close_answer()
         content = _chunks(request.body) if request.body else None
         built = self._http.build_request(**arguments(self._where, request), content=content)
@@ -93,9 +103,9 @@ class _Course:
         if is_whole or response.status_code >= 300:
             read = await response.aread()
             await self._close_answer()
-            return Answer(response.status_code, response.headers, read)
+            return HttpResponse(response.status_code, response.headers, read)
         self._chunks = response.aiter_bytes()
-        return Answer(response.status_code, response.headers)
+        return HttpResponse(response.status_code, response.headers)
 
     async def close(self) -> None:
         await self._close_answer()

@@ -15,7 +15,7 @@ class _Answer(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class Counts(_Answer):
+class ItemCounts(_Answer):
     """Every item exactly once."""
 
     total: int
@@ -26,7 +26,7 @@ class Counts(_Answer):
     expired: int
 
 
-class Webhook(_Answer):
+class JobWebhook(_Answer):
     url: str
     #: Shown when a job is submitted, and not again.
     secret: str | None = None
@@ -41,7 +41,7 @@ class JobInfo(_Answer):
     params: dict[str, Any]
     priority: Priority
     state: State
-    counts: Counts
+    counts: ItemCounts
     items_per_second: float
     estimated_end_at: datetime | None
     created_at: datetime
@@ -49,7 +49,7 @@ class JobInfo(_Answer):
     deadline_at: datetime | None
     expires_at: datetime | None
     retry_of: str | None
-    webhook: Webhook | None
+    webhook: JobWebhook | None
     usage: dict[str, int]
     engine: dict[str, float]
 
@@ -83,7 +83,7 @@ class Result(_Answer):
         return text if isinstance(text, str) else None
 
 
-class Model(_Answer):
+class ModelInfo(_Answer):
     id: str
     revision: str
     kinds: list[str]

@@ -5,17 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from lengthwise.client import file as files
-from lengthwise.client.call import Head
-from lengthwise.client.file import CONTENT_TYPES, Form
-from lengthwise.client.spool import Spool
+from lengthwise.client._call import JobOptions
+from lengthwise.client._spool import Spool
 from lengthwise.errors import ConfigurationError
+from lengthwise.formats import file as files
+from lengthwise.formats.file import CONTENT_TYPES, FileFormat
 
 NDJSON = CONTENT_TYPES["ndjson"]
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class ColumnNames:
     """Of a table: where the texts are, and the ids; what else comes back with each result."""
 
     text: str | None = None
@@ -26,13 +26,13 @@ class Columns:
         return {"text_column": self.text, "id_column": self.id, "metadata_columns": list(self.metadata) or None}
 
 
-def begin(spool: Spool, head: Head) -> None:
+def begin(spool: Spool, head: JobOptions) -> None:
     """NDJSON, whose first line is the head."""
     spool.write(head.to_json() + b"\n")
 
 
 def file(
-    spool: Spool, source: str | Path | IO[bytes], form: Form | None, head: Head, columns: Columns
+    spool: Spool, source: str | Path | IO[bytes], form: FileFormat | None, head: JobOptions, columns: ColumnNames
 ) -> tuple[str, bytes | None]:
     """The whole body; its content type, and the head where that is not in it. Raises ``ConfigurationError``."""
     if not isinstance(source, (str, Path)):
@@ -40,13 +40,13 @@ def file(
             raise ConfigurationError("an open file needs its form named")
         return _stream(spool, files.blocks(source, None), form, head, columns)
     path = Path(source)
-    named = form or files.form_of(path)
+    named = form or files.format_of(path)
     with files.reading(path) as opened:
         return _stream(spool, files.blocks(opened, files.ENCODINGS.get(path.suffix)), named, head, columns)
 
 
 def _stream(
-    spool: Spool, blocks: Iterable[bytes], form: Form, head: Head, columns: Columns
+    spool: Spool, blocks: Iterable[bytes], form: FileFormat, head: JobOptions, columns: ColumnNames
 ) -> tuple[str, bytes | None]:
     is_table = form in ("csv", "parquet")
     if not is_table:

@@ -6,11 +6,11 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from lengthwise.client import call
-from lengthwise.client.answer import ENDED
-from lengthwise.client.effect import Answer, Give, Open, Pause, Read, Request, Steps
-from lengthwise.client.error import Refused, Unreachable
-from lengthwise.client.patience import Patience
+from lengthwise.client import _call
+from lengthwise.client._effect import HttpRequest, HttpResponse, OpenEffect, PauseEffect, ReadEffect, Steps, YieldEffect
+from lengthwise.client._error import RefusedError, UnreachableError
+from lengthwise.client._resource import ENDED
+from lengthwise.client._retry_budget import RetryBudget
 
 STATE = "lengthwise-job-state"
 
@@ -24,7 +24,7 @@ _INDEX = re.compile(rb'\{"index":(\d+),')
 Line = tuple[int, bytes]
 
 
-class Progress:
+class SeenResults:
     """Which results were given. Behind ``after`` there are gaps while the job runs: a later item may be done first."""
 
     def __init__(self, after: int) -> None:
@@ -43,36 +43,36 @@ class Progress:
 
 
 def results(
-    job_id: str, after: int, is_followed: bool, patience: Patience, parse: Callable[[bytes], Any]
+    job_id: str, after: int, is_followed: bool, patience: RetryBudget, parse: Callable[[bytes], Any]
 ) -> Steps[str]:
     """Gives ``parse`` of each result's line behind ``after``; of a job that has ended, in the items' order.
 
     While the job runs, those that are there, and then, if ``is_followed``, others as they come. Returns its state.
     """
-    progress = Progress(after)
+    progress = SeenResults(after)
     least, most = _WAIT_SECONDS
     wait = 0.0
     while True:
         query: dict[str, str | int | float] = {"after": progress.after, "wait": wait}
-        request = Request("GET", f"{call.path(job_id)}/results", query, patience_seconds=wait)
+        request = HttpRequest("GET", f"{_call.path(job_id)}/results", query, patience_seconds=wait)
         n_given = n_known = 0
         try:
-            answer: Answer = yield Open(request)
+            answer: HttpResponse = yield OpenEffect(request)
             if answer.status >= 300:
-                raise call.refused(answer)
+                raise _call.refused(answer)
             rest = b""
-            while chunk := (yield Read()):
+            while chunk := (yield ReadEffect()):
                 *lines, rest = (rest + chunk).split(b"\n")
                 fresh = progress.take([(_index(line), line) for line in lines])
                 n_known += len(lines) - len(fresh)
                 if fresh:
                     n_given += len(fresh)
                     patience.renew()
-                    yield Give([parse(line) for _, line in fresh])
+                    yield YieldEffect([parse(line) for _, line in fresh])
             if rest:
-                raise Unreachable("the results broke off")
-        except (Refused, Unreachable) as error:
-            yield Pause(patience.after(error))
+                raise UnreachableError("the results broke off")
+        except (RefusedError, UnreachableError) as error:
+            yield PauseEffect(patience.after(error))
             continue
         patience.renew()
         state = answer.headers.get(STATE, "")

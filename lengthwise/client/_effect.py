@@ -7,13 +7,13 @@ from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from lengthwise.client.spool import Spool
+from lengthwise.client._spool import Spool
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     method: str
     path: str
     query: Mapping[str, str | int | float] = field(default_factory=dict)
@@ -24,7 +24,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class HttpResponse:
     status: int
     headers: Mapping[str, str]
     #: Empty while the answer is still to be read.
@@ -32,35 +32,35 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Send:
-    """Comes to the whole ``Answer``, or raises ``Unreachable``."""
+class SendEffect:
+    """Comes to the whole ``HttpResponse``, or raises ``Unreachable``."""
 
-    request: Request
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """As ``Send``, but of an answer below 300 the content is left for ``Read``. It takes the place of one before."""
-
-    request: Request
+    request: HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
-class Read:
+class OpenEffect:
+    """As ``SendEffect``, but leaves the body of a success for ``ReadEffect``; closes the response opened before."""
+
+    request: HttpRequest
+
+
+@dataclass(frozen=True, slots=True)
+class ReadEffect:
     """Comes to the next bytes of what is open, b"" at its end; raises ``Unreachable`` where it breaks off."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class PauseEffect:
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
-class Give:
+class YieldEffect:
     """For the caller, who iterates."""
 
     values: list[Any]
 
 
-Effect = Send | Open | Read | Pause | Give
+Effect = SendEffect | OpenEffect | ReadEffect | PauseEffect | YieldEffect
 Steps = Generator[Effect, Any, T]

@@ -8,7 +8,7 @@ import httpx
 import typer
 
 from lengthwise.cli.connection import KEY_FILE, REFUSED, local_key, say
-from lengthwise.client.address import URL_VARIABLE
+from lengthwise.client._address import URL_VARIABLE
 from lengthwise.errors import ConfigurationError
 
 Data = Annotated[Path, typer.Option("--data", help="The data folder of lengthwise up, for its key.")]
@@ -17,7 +17,7 @@ DATA = KEY_FILE.parent
 _TIMEOUT_SECONDS = 60
 
 
-class Connection:
+class ApiSession:
     """Asks the API under one key."""
 
     def __init__(self, url: str, key: str | None, data: Path = DATA) -> None:

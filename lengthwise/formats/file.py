@@ -10,10 +10,16 @@ import zstandard
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.inflate import Inflater
 
-Form = Literal["ndjson", "csv", "parquet", "txt"]
+FileFormat = Literal["ndjson", "csv", "parquet", "txt"]
 
-FORMS: dict[str, Form] = {".ndjson": "ndjson", ".jsonl": "ndjson", ".csv": "csv", ".parquet": "parquet", ".txt": "txt"}
-CONTENT_TYPES: dict[Form, str] = {
+FORMATS: dict[str, FileFormat] = {
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".csv": "csv",
+    ".parquet": "parquet",
+    ".txt": "txt",
+}
+CONTENT_TYPES: dict[FileFormat, str] = {
     "ndjson": "application/x-ndjson",
     "txt": "application/x-ndjson",
     "csv": "text/csv",
@@ -28,13 +34,13 @@ _BLOCK = 2**18
 _WINDOW_BYTES = 2**31
 
 
-def form_of(path: Path) -> Form:
+def format_of(path: Path) -> FileFormat:
     """By the suffix in front of .gz or .zst. Raises ``ConfigurationError``."""
     name = path.with_suffix("") if path.suffix in ENCODINGS else path
     try:
-        return FORMS[name.suffix.lower()]
+        return FORMATS[name.suffix.lower()]
     except KeyError:
-        known = ", ".join(FORMS)
+        known = ", ".join(FORMATS)
         raise ConfigurationError(
             f"{path.name}: its suffix must be one of {known}, or one of them and .gz or .zst"
         ) from None

@@ -25,7 +25,7 @@ class ClientError(errors.LengthwiseError):
     """The root of what the client raises on purpose, beside ``ConfigurationError``."""
 
 
-class Refused(ClientError):
+class RefusedError(ClientError):
     """The server's answer. ``title``, ``detail``, ``field`` and ``index`` are those of its problem details."""
 
     def __init__(self, status: int, problem: dict[str, Any], retry_after: int | None = None) -> None:
@@ -45,60 +45,60 @@ class Refused(ClientError):
         return type(self), (self.status, problem, self.retry_after)
 
 
-class InvalidInput(Refused, errors.InvalidInput):
+class InvalidInputError(RefusedError, errors.InvalidInput):
     """400, 415 or 422."""
 
 
-class TooLarge(InvalidInput, errors.TooLarge):
+class TooLargeError(InvalidInputError, errors.TooLarge):
     """413."""
 
 
-class NotAllowed(Refused):
+class NotAllowedError(RefusedError):
     """401 or 403."""
 
 
-class NotFound(Refused, errors.NotFound):
+class NotFoundError(RefusedError, errors.NotFound):
     """404."""
 
 
-class Conflict(Refused, errors.Conflict):
+class ConflictError(RefusedError, errors.Conflict):
     """409."""
 
 
-class TooBusy(Refused, errors.TooBusy):
+class TooBusyError(RefusedError, errors.TooBusy):
     """429."""
 
     retry_after: int | None  # type: ignore[assignment]  # the server may not say
 
 
-class Unavailable(Refused, errors.Unavailable):
+class UnavailableError(RefusedError, errors.Unavailable):
     """500 and above."""
 
     retry_after: int | None  # type: ignore[assignment]  # the server may not say
 
 
-class Unreachable(ClientError):
+class UnreachableError(ClientError):
     """The connection failed or broke, every time."""
 
 
-class Incomplete(ClientError, TimeoutError):
+class WaitTimeoutError(ClientError, TimeoutError):
     """The job has not ended in the time that was given; it goes on."""
 
 
-_BY_STATUS: dict[int, type[Refused]] = {
-    400: InvalidInput,
-    401: NotAllowed,
-    403: NotAllowed,
-    404: NotFound,
-    409: Conflict,
-    413: TooLarge,
-    415: InvalidInput,
-    422: InvalidInput,
-    429: TooBusy,
+_BY_STATUS: dict[int, type[RefusedError]] = {
+    400: InvalidInputError,
+    401: NotAllowedError,
+    403: NotAllowedError,
+    404: NotFoundError,
+    409: ConflictError,
+    413: TooLargeError,
+    415: InvalidInputError,
+    422: InvalidInputError,
+    429: TooBusyError,
 }
 
 
-def refusal(status: int, retry_after: str | None, content: bytes) -> Refused:
+def refusal(status: int, retry_after: str | None, content: bytes) -> RefusedError:
     """The error that an answer of 300 or above is."""
     try:
         problem = from_json(content)
@@ -106,6 +106,6 @@ def refusal(status: int, retry_after: str | None, content: bytes) -> Refused:
         problem = None
     if not isinstance(problem, dict):
         problem = {"title": "unexpected answer", "detail": "it is not of lengthwise: is this the right URL?"}
-    kind = _BY_STATUS.get(status, Unavailable if status >= 500 else Refused)
+    kind = _BY_STATUS.get(status, UnavailableError if status >= 500 else RefusedError)
     seconds = int(retry_after) if retry_after and retry_after.isdecimal() and len(retry_after) < 9 else None
     return kind(status, problem, seconds)
