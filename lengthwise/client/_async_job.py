@@ -11,38 +11,38 @@ from lengthwise.client._retry_budget import RetryBudget
 
 
 class AsyncJob(BaseJob):
-    """As ``Job``, awaited."""
+    """As ``Job``, with methods to await."""
 
-    def __init__(self, info: JobInfo, transport: AsyncTransport, patience: float) -> None:
+    def __init__(self, info: JobInfo, transport: AsyncTransport, retry_seconds: float) -> None:
         super().__init__(info)
         self._transport = transport
-        self._patience = patience
+        self._retry_seconds = retry_seconds
 
     async def refresh(self, wait: float = 0) -> "AsyncJob":
-        self.info = await self._transport.run(_call.look(self.id, RetryBudget(self._patience), wait))
+        self.info = await self._transport.run(_call.get(self.id, RetryBudget(self._retry_seconds), wait))
         return self
 
     async def wait(self, timeout: float | None = None) -> "AsyncJob":
-        self.info = await self._transport.run(_call.wait(self.id, timeout, RetryBudget(self._patience)))
+        self.info = await self._transport.run(_call.wait(self.id, timeout, RetryBudget(self._retry_seconds)))
         return self
 
     def results(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[Result, None]:
-        """For ``async for``; ``contextlib.aclosing`` closes the answer of an iteration that ends early."""
-        return self._transport.iterate(self._reading(after, follow, Result.model_validate_json))
+        """As ``Job.results``, for ``async for``. To leave the loop early, use ``contextlib.aclosing``."""
+        return self._transport.iterate(self._results(after, follow, Result.model_validate_json))
 
     def lines(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
-        return self._transport.iterate(self._reading(after, follow, bytes))
+        return self._transport.iterate(self._results(after, follow, bytes))
 
-    def _reading(self, after: int, follow: bool, parse: Any) -> Any:
-        return _results.results(self.id, after, follow, RetryBudget(self._patience), parse)
+    def _results(self, after: int, follow: bool, parse: Any) -> Any:
+        return _results.results(self.id, after, follow, RetryBudget(self._retry_seconds), parse)
 
     async def cancel(self) -> "AsyncJob":
-        self.info = await self._transport.run(_call.cancel(self.id, RetryBudget(self._patience)))
+        self.info = await self._transport.run(_call.cancel(self.id, RetryBudget(self._retry_seconds)))
         return self
 
     async def retry(self, idempotency_key: str | None = None) -> "AsyncJob":
-        info = await self._transport.run(_call.retry(self.id, idempotency_key, RetryBudget(self._patience)))
-        return AsyncJob(info, self._transport, self._patience)
+        info = await self._transport.run(_call.retry(self.id, idempotency_key, RetryBudget(self._retry_seconds)))
+        return AsyncJob(info, self._transport, self._retry_seconds)
 
     async def delete(self) -> None:
-        await self._transport.run(_call.delete(self.id, RetryBudget(self._patience)))
+        await self._transport.run(_call.delete(self.id, RetryBudget(self._retry_seconds)))

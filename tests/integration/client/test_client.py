@@ -27,7 +27,7 @@ def url(client: TestClient) -> Iterator[str]:
 
 @pytest.fixture
 def lengthwise(url: str, api_key: str) -> Iterator[Client]:
-    with Client(url, api_key, patience=10) as made:
+    with Client(url, api_key, retry_seconds=10) as made:
         yield made
 
 

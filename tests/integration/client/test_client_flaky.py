@@ -77,5 +77,8 @@ def test_a_delete_whose_answer_was_lost_is_done(url: str, api_key: str) -> None:
 
 
 def test_a_server_that_stays_away_is_unreachable(client: TestClient) -> None:
-    with Client("http://127.0.0.1:9", patience=0.1) as nobody, pytest.raises(UnreachableError, match="ConnectError"):
+    with (
+        Client("http://127.0.0.1:9", retry_seconds=0.1) as nobody,
+        pytest.raises(UnreachableError, match="ConnectError"),
+    ):
         nobody.models()

@@ -132,7 +132,7 @@ def test_mistakes_are_told_apart_from_refusals(here: Path) -> None:
     for arguments, said in {
         ("submit", "nowhere.txt", "--kind", "generate"): "nowhere.txt cannot be read",
         ("submit", "in.doc", "--kind", "generate"): "its suffix must be one of",
-        ("submit", "in.doc", "--format", "txt", "--kind", "generate", "-o", "no/out.csv"): "is no folder",
+        ("submit", "in.doc", "--format", "txt", "--kind", "generate", "-o", "no/out.csv"): "is not a folder",
         ("submit", "in.doc", "--format", "txt", "--kind", "generate", "-p", "x"): "NAME=VALUE",
         ("jobs", "--url", "nonsense"): "must be one such as",
         ("status",): "Missing argument",
@@ -158,7 +158,7 @@ def test_a_download_that_broke_is_taken_up(
     client: TestClient, run_worker: RunWorker, here: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.jobs.download._PAGE", 20)
-    monkeypatch.setattr(connection, "LONG_PATIENCE", 0.0)
+    monkeypatch.setattr(connection, "LONG_RETRY_SECONDS", 0.0)
     job = submit(client, [f"{at}" for at in range(300)])["id"]
     run_worker()
     whole = run("results", job).stdout

@@ -53,7 +53,7 @@ def pauses(effects: list[Effect]) -> list[float]:
 def test_what_passes_is_tried_again_and_not_before_it_was_asked(status: int) -> None:
     request = HttpRequest("GET", "/v1/models")
     script = [refusal(status, "7"), UnreachableError("lost"), refusal(status), HttpResponse(200, {}, b"x")]
-    effects, answer = played(_call.sent(request, RetryBudget(60)), script)
+    effects, answer = played(_call.send(request, RetryBudget(60)), script)
     assert answer.content == b"x"
     assert [effect for effect in effects if not isinstance(effect, PauseEffect)] == [SendEffect(request)] * 4
     asked, *backoff = pauses(effects)
@@ -83,10 +83,10 @@ def test_patience_ends_with_the_last_error(last: HttpResponse, kind: type[Except
 
 @given(seconds=st.floats(0, 300), asked=st.lists(st.none() | st.integers(0, 30), min_size=200, max_size=200))
 def test_no_call_waits_for_longer_than_its_patience(seconds: float, asked: list[int | None]) -> None:
-    patience, waited = RetryBudget(seconds), 0.0
+    budget, waited = RetryBudget(seconds), 0.0
     with pytest.raises(RefusedError):
         for each in asked:
-            waited += patience.after(_call.refused(refusal(503, None if each is None else str(each))))
+            waited += budget.pause_after(_call.to_error(refusal(503, None if each is None else str(each))))
     assert waited <= seconds
 
 
@@ -138,9 +138,9 @@ def test_progress_takes_each_index_once(batches: list[list[int]]) -> None:
 
 
 def test_a_read_outlasts_the_wait_that_it_asks_for() -> None:
-    effects, _ = played(_call.look("a/../b", RetryBudget(1), 30), [HttpResponse(200, {}, INFO)])
+    effects, _ = played(_call.get("a/../b", RetryBudget(1), 30), [HttpResponse(200, {}, INFO)])
     (sent,) = (effect.request for effect in effects if isinstance(effect, SendEffect))
-    assert (sent.path, sent.patience_seconds) == ("/v1/jobs/a%2F..%2Fb", 30)
+    assert (sent.path, sent.wait_seconds) == ("/v1/jobs/a%2F..%2Fb", 30)
     assert not any(isinstance(effect, ReadEffect) for effect in effects)
 
 
