@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV), once: about two minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.6,<2.14"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[worker,local,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[local,dev]"
 	@touch $@
 
 install: $(INSTALLED) ## Make .venv and install everything into it
@@ -51,6 +51,9 @@ test-servers: $(INSTALLED) ## The tests on servers of your own: LENGTHWISE_DATAB
 	@test -n "$$LENGTHWISE_DATABASE_URL" -a -n "$$LENGTHWISE_REDIS_URL" || \
 	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that tests may use"; exit 2; }
 	$(BIN)/pytest
+
+test-install: $(INSTALLED) ## The wheel in clean environments, one for each extra: some minutes, and downloads
+	$(BIN)/pytest -s -m slow tests/install
 
 test-js: $(INSTALLED) ## The OpenAI surface with OpenAI's JavaScript SDK: needs node and npm
 	$(BIN)/pytest -m js tests/js
@@ -92,4 +95,4 @@ bench-gpu: $(INSTALLED) ## The engine beside transformers on a GPU, in bf16 (ARG
 clean: ## Remove the environment, the local data and all caches
 	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults test-servers test-js test-compose format evaluate bench-queue bench-engine bench-gpu clean
+.PHONY: help install demo up lint test faults test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu clean
