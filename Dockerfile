@@ -6,12 +6,12 @@ RUN useradd --create-home --uid 10001 lengthwise
 WORKDIR /src
 # Install dependencies before copying the code: they rarely change, so a change of code rebuilds in seconds.
 COPY pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" \
-    > /tmp/requirements.txt && pip install -r /tmp/requirements.txt && rm /tmp/requirements.txt
+RUN mkdir lengthwise api worker migrations && touch README.md LICENSE
 
 FROM base AS api
+RUN pip install ".[api]"
 COPY . .
-RUN pip install --no-deps .
+RUN pip install --no-deps --force-reinstall .
 USER lengthwise
 WORKDIR /home/lengthwise
 EXPOSE 8000
@@ -23,12 +23,9 @@ RUN command -v cc || (apt-get update && apt-get install -y --no-install-recommen
     && rm -rf /var/lib/apt/lists/*) || echo "no C compiler could be installed: the engine will use torch's kernels"
 # Set this to another package index for torch, such as one with CPU builds or builds for another CUDA version.
 ARG TORCH_INDEX_URL=
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['worker'], sep='\n')" \
-    > /tmp/requirements.txt \
-    && pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} -r /tmp/requirements.txt \
-    && rm /tmp/requirements.txt
+RUN pip install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} ".[worker]"
 COPY . .
-RUN pip install --no-deps .
+RUN pip install --no-deps --force-reinstall .
 USER lengthwise
 WORKDIR /home/lengthwise
 # Create this folder now, so that a volume mounted there belongs to this user and not to root.

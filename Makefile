@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV); this happens once and takes about two minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.6,<2.14"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[worker,local,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[local,dev]"
 	@touch $@
 
 install: $(INSTALLED) ## Create .venv and install everything into it
@@ -43,7 +43,7 @@ PROCESSES ?= 2
 
 # A file's tests stay together, so that its fixtures are made once. Tests that start whole installations come last.
 test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (2) at a time
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not alone"
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not slow and not alone"
 	$(BIN)/pytest -m alone
 
 SEEDS ?= 20
@@ -56,6 +56,9 @@ test-servers: $(INSTALLED) ## Run the tests on your servers: LENGTHWISE_DATABASE
 	@test -n "$$LENGTHWISE_DATABASE_URL" -a -n "$$LENGTHWISE_REDIS_URL" || \
 	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that the tests may use"; exit 2; }
 	$(BIN)/pytest
+
+test-install: $(INSTALLED) ## Install the wheel with each extra into a clean environment (about ten minutes, downloads)
+	$(BIN)/pytest -s -m slow tests/install
 
 test-js: $(INSTALLED) ## Test the OpenAI API with OpenAI's JavaScript SDK (needs node and npm)
 	$(BIN)/pytest -m js tests/js
@@ -97,4 +100,4 @@ bench-gpu: $(INSTALLED) ## Measure the engine against transformers on a GPU in b
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults test-servers test-js test-compose format evaluate bench-queue bench-engine bench-gpu clean
+.PHONY: help install demo up lint test faults test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu clean

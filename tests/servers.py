@@ -44,9 +44,19 @@ class Urls:
     @contextmanager
     def fresh_database(self) -> Iterator[str]:
         """Yields the URL of a migrated, empty database. At the end it is dropped, even if it has sessions."""
+        with self._database(f"TEMPLATE {make_url(self.template).database}") as url:
+            yield url
+
+    @contextmanager
+    def bare_database(self) -> Iterator[str]:
+        """Yields the URL of an empty database without our tables."""
+        with self._database("") as url:
+            yield url
+
+    @contextmanager
+    def _database(self, options: str) -> Iterator[str]:
         name = _new_name()
-        origin = make_url(self.template).database
-        _administer(self.template, f"CREATE DATABASE {name} TEMPLATE {origin}")
+        _administer(self.template, f"CREATE DATABASE {name} {options}")
         try:
             yield _with_database(self.template, name)
         finally:

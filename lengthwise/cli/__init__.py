@@ -1,5 +1,5 @@
-"""Commands that talk to an API, wherever it is: a module each, registered in ``lengthwise.cli.main``.
+"""The command line. ``lengthwise.cli.main`` registers every command; each module here holds those of one subject.
 
-What is for programs goes to stdout, as JSON with ``--json``; what is for people is a table there, or goes to stderr.
-They exit with 0; 1 where items failed; 2 for a mistake in how they were called; 3 where the server refused or is away.
+Output for programs goes to stdout, as JSON with ``--json``. Tables for people go to stdout, messages to stderr.
+The exit codes are in ``lengthwise.cli.connection``.
 """

@@ -1,4 +1,4 @@
-"""What every command that talks to an API has in common: its options, its errors, its exit codes, its output."""
+"""What the commands that talk to an API share: their options, exit codes, output, and the messages for errors."""
 
 import ipaddress
 import os
@@ -13,10 +13,12 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 from rich.console import Console
 
-from lengthwise.client import Client
-from lengthwise.client._address import KEY_VARIABLE, URL_VARIABLE
-from lengthwise.client._error import (
+from lengthwise.client import (
+    KEY_VARIABLE,
+    URL_VARIABLE,
+    Client,
     ClientError,
+    ConfigurationError,
     ConflictError,
     NotAllowedError,
     NotFoundError,
@@ -24,37 +26,37 @@ from lengthwise.client._error import (
     UnavailableError,
     UnreachableError,
 )
-from lengthwise.errors import ConfigurationError
 
+#: Exit codes. 1: the command waited for a job, and not every item succeeded.
 ITEMS_FAILED = 1
+#: The command line is wrong, a file cannot be read or written, a setting is wrong, or an extra is not installed.
 MISUSED = 2
+#: The server refused, or there is no answer from it.
 REFUSED = 3
-#: As shells have it for what Ctrl-C ended.
+#: Ctrl-C, as shells number it.
 INTERRUPTED = 130
 
-#: Where ``lengthwise up`` leaves the key of a first start.
+#: Where ``lengthwise up`` keeps the admin key that it made.
 KEY_FILE = Path(".lengthwise/admin.key")
 
-#: Seconds that a person at a terminal may wait for a server that is away; a job that is waited for may outlast more.
-_PATIENCE = 3.0
+#: Seconds of retries while a server is away. A command that waits for a job retries longer: the job goes on meanwhile.
+RETRY_SECONDS = 3.0
 LONG_RETRY_SECONDS = 120.0
 
-Url = Annotated[
-    str, typer.Option("--url", envvar=URL_VARIABLE, help="Where the API is.", show_default=True, metavar="URL")
-]
+Url = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="URL of the API.", metavar="URL")]
 Key = Annotated[
     str | None,
     typer.Option(
-        "--key", envvar=KEY_VARIABLE, help=f"The API key; {KEY_FILE} if that is there and the API is on this machine."
+        "--key", envvar=KEY_VARIABLE, help=f"API key; for an API on this machine, {KEY_FILE} is read by default."
     ),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout, for programs.")]
-JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
+JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 
-_NEXT: dict[type[ClientError], str] = {
+_ADVICE: dict[type[ClientError], str] = {
     UnreachableError: f"is it running? `lengthwise up` starts one here; --url or {URL_VARIABLE} name another",
     NotAllowedError: f"give a key that may do this: --key or {KEY_VARIABLE}",
-    NotFoundError: "`lengthwise jobs` lists those there are",
+    NotFoundError: "`lengthwise jobs` lists the jobs there are",
     ConflictError: "`lengthwise status ID` shows its state",
     TooBusyError: "try again later",
     UnavailableError: "try again later; nothing was lost",
@@ -62,30 +64,30 @@ _NEXT: dict[type[ClientError], str] = {
 
 
 def say(line: str) -> None:
-    """For people."""
+    """Prints a message for people, on stderr."""
     typer.echo(line, err=True)
 
 
 def console(*, err: bool = False) -> Console:
-    """Without colours where that is no terminal; a table that is piped is not cut to any width."""
+    """A console on stdout, or on stderr. Output that is piped has no colours and is not cut to the terminal's width."""
     made = Console(stderr=err, highlight=False)
     return made if made.is_terminal else Console(stderr=err, highlight=False, width=200, no_color=True)
 
 
 def print_json(value: Any) -> None:
-    """A line of JSON on stdout; an answer of the API is as it came."""
+    """Prints one line of JSON on stdout, with all fields that the API sent."""
     typer.echo(to_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value).decode())
 
 
 @contextmanager
-def connected(url: str, key: str | None, patience: float = _PATIENCE) -> Iterator[Client]:
-    """A client; what it raises becomes one line that says what to do next, and the exit code."""
+def connected(url: str, key: str | None, retry_seconds: float = RETRY_SECONDS) -> Iterator[Client]:
+    """A client. An error of it ends the command with one line that says what to do next, and with its exit code."""
     try:
-        with Client(url, key or local_key(url), patience=patience) as client:
+        with Client(url, key or local_key(url), retry_seconds=retry_seconds) as client:
             yield client
     except ClientError as error:
-        what = next((what for kind, what in _NEXT.items() if isinstance(error, kind)), None)
-        say(f"lengthwise: {error}" + (f"; {what}" if what else ""))
+        advice = next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)
+        say(f"lengthwise: {error}" + (f"; {advice}" if advice else ""))
         raise typer.Exit(REFUSED) from None
     except ConfigurationError as error:
         say(f"lengthwise: {error}")
@@ -95,7 +97,7 @@ def connected(url: str, key: str | None, patience: float = _PATIENCE) -> Iterato
 
 
 def local_key(url: str, file: Path = KEY_FILE) -> str | None:
-    """The key of an installation in this folder, for an API on this machine: others are not told it."""
+    """The key that ``lengthwise up`` keeps in ``file``. Only an API on this machine is sent it."""
     if not _is_loopback(url):
         return None
     try:
@@ -115,5 +117,5 @@ def _is_loopback(url: str) -> bool:
 
 
 def is_interactive() -> bool:
-    """Whether a person watches what is said."""
+    """Whether stderr is a terminal."""
     return os.isatty(2)

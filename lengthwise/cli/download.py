@@ -1,4 +1,4 @@
-"""Downloads a job's results through OUT.part, which a download that broke is taken up from."""
+"""Downloads a job's results into OUT.part first, so that a download that broke can be resumed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,12 +7,11 @@ from typing import IO
 from pydantic_core import from_json, to_json
 
 from lengthwise.cli import output
-from lengthwise.client import Job
-from lengthwise.errors import ConfigurationError
+from lengthwise.client import ConfigurationError, Job
 
 
 def download(job: Job, out: Path, on_result: Callable[[], None] = lambda: None) -> None:
-    """Writes ``out``: all results of a job that has ended, else those that are there. Raises ``ConfigurationError``."""
+    """Writes ``out``: all results if the job has ended, else those that exist now. Raises ``ConfigurationError``."""
     output.check(out)
     part = out.with_name(f"{out.name}.part")
     try:
@@ -31,16 +30,17 @@ def download(job: Job, out: Path, on_result: Callable[[], None] = lambda: None) 
 
 
 def _begin(file: IO[bytes], job: Job) -> int:
-    """Leaves in the file what of this job's results is whole; the index of the last. Its first line says whose it is.
+    """Truncates the file to the complete results of this job, and returns the index of the last one, or -1.
 
-    Of a job that ran when they were downloaded they are of no use: earlier ones may have come since.
+    The file's first line names the job. What was downloaded while the job ran is discarded: items before the last one
+    may have finished since.
     """
-    head = to_json({"job": job.id, "has_ended": job.info.has_ended}) + b"\n"
+    first_line = to_json({"job": job.id, "has_ended": job.info.has_ended}) + b"\n"
     file.seek(0)
-    if file.readline() != head or not job.info.has_ended:
+    if file.readline() != first_line or not job.info.has_ended:
         file.seek(0)
         file.truncate()
-        file.write(head)
+        file.write(first_line)
         return -1
     after, end = -1, file.tell()
     while (line := file.readline()).endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""``lengthwise jobs``, ``status``, ``cancel``, ``retry`` and ``delete``: looking at jobs, and ending them."""
+"""``lengthwise jobs``, ``status``, ``cancel``, ``retry`` and ``delete``."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,12 +8,11 @@ from rich.table import Table
 
 from lengthwise.cli import connection, watch
 from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, console, print_json, say
-from lengthwise.client import Job
-from lengthwise.client._address import DEFAULT_URL
+from lengthwise.client import DEFAULT_URL, Job
 
 
 def jobs(
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Number of jobs to list.")] = 20,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -35,13 +34,13 @@ def jobs(
 
 def status(
     job_id: JobId,
-    follow: Annotated[bool, typer.Option("--watch", "-w", help="Until it has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--watch", "-w", help="Follow the job until it has ended.")] = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Show a job; with --watch follow it to its end, and exit with 1 if items failed."""
-    with connected(url, key, connection.LONG_RETRY_SECONDS if follow else 3.0) as client:
+    """Show a job. With --watch, follow it until it has ended, and exit with 1 if items failed."""
+    with connected(url, key, connection.LONG_RETRY_SECONDS if follow else connection.RETRY_SECONDS) as client:
         job = client.job(job_id)
         if follow:
             watch.until_ended(job)
@@ -50,31 +49,31 @@ def status(
 
 
 def cancel(job_id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """End a job; what is done stays readable."""
+    """Cancel a job. Results that exist stay readable."""
     with connected(url, key) as client:
         job = client.job(job_id).cancel()
     _show(job, as_json)
 
 
 def retry(job_id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """Run a job's failed items again, as a new job; print its id."""
+    """Submit the failed items of a job again, as a new job, and print its id."""
     with connected(url, key) as client:
         made = client.job(job_id).retry()
     if as_json:
         print_json(made.info)
     else:
         typer.echo(made.id)
-        say(f"submitted {made.counts.total} items again; `lengthwise status {made.id} --watch` follows them")
+        say(f"submitted {made.counts.total} items again; follow them with `lengthwise status {made.id} --watch`")
 
 
 def delete(job_id: JobId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """Remove a job, its texts and its results, for good."""
+    """Delete a job with its texts and results, for good."""
     with connected(url, key) as client:
         client.job(job_id).delete()
     if as_json:
         print_json({"id": job_id, "deleted": True})
     else:
-        say(f"job {job_id} is gone")
+        say(f"job {job_id} is deleted")
 
 
 def _show(job: Job, as_json: bool) -> None:

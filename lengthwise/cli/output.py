@@ -1,4 +1,4 @@
-"""Results into a file of the form that its suffix says, from the lines of JSON that a download left."""
+"""Writes results to a file in the format of its suffix, from the lines of JSON that were downloaded."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -8,8 +8,8 @@ from typing import IO
 
 from pydantic_core import from_json
 
-from lengthwise.client._resource import Result
-from lengthwise.errors import ConfigurationError
+from lengthwise.cli import extras
+from lengthwise.client import ConfigurationError, Result
 from lengthwise.formats import csv_lines
 from lengthwise.formats import file as files
 from lengthwise.formats.file import FileFormat
@@ -17,25 +17,22 @@ from lengthwise.formats.layout import Layout
 
 
 def check(out: Path) -> FileFormat:
-    """The form of this file. Raises ``ConfigurationError`` where it cannot be written."""
-    form = files.format_of(out)
-    if form == "parquet":
-        try:
-            import_module("pyarrow.parquet")
-        except ModuleNotFoundError:
-            raise ConfigurationError("Parquet is not installed: pip install 'lengthwise[parquet]'") from None
+    """The format of this file. Raises ``ConfigurationError`` if it cannot be written here."""
+    file_format = files.format_of(out)
+    if file_format == "parquet":
+        extras.require("parquet")
     if not out.parent.is_dir():
-        raise ConfigurationError(f"{out.parent} is no folder")
-    return form
+        raise ConfigurationError(f"{out.parent} is not a folder")
+    return file_format
 
 
 def write(source: IO[bytes], out: Path) -> None:
-    """All lines of ``source`` from where it stands, whole or not at all: under a name of its own until it is done."""
-    form, start = check(out), source.tell()
+    """Writes the lines of ``source`` from its current position. ``out`` is replaced only when all of it is written."""
+    file_format, start = check(out), source.tell()
     unfinished = out.with_name(f"{out.name}.writing")
     try:
         with files.open_to_write(unfinished, named=out) as sink:
-            for block in _blocks(source, start, form):
+            for block in _blocks(source, start, file_format):
                 sink.write(block)
         unfinished.replace(out)
     except OSError as error:
@@ -44,23 +41,23 @@ def write(source: IO[bytes], out: Path) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _blocks(source: IO[bytes], start: int, form: FileFormat) -> Iterable[bytes]:
-    if form == "ndjson":
+def _blocks(source: IO[bytes], start: int, file_format: FileFormat) -> Iterable[bytes]:
+    if file_format == "ndjson":
         return source
-    if form == "txt":
+    if file_format == "txt":
         return _texts(source)
     layout = Layout()
     for line in source:
         layout.see(from_json(line))
     source.seek(start)
-    if form == "csv":
+    if file_format == "csv":
         return csv_lines.written(source, layout)
     blocks: Iterable[bytes] = import_module("lengthwise.formats.parquet_file").written(source, layout)
     return blocks
 
 
 def _texts(source: IO[bytes]) -> Iterator[bytes]:
-    """A line an item, empty where it failed: newlines within a text become spaces, so that lines answer to lines."""
+    """One line for each item, empty if it failed. Newlines in a text become spaces, so that line N is item N."""
     for line in source:
         text = Result.model_validate_json(line).text or ""
         yield " ".join(text.splitlines()).encode() + b"\n"

@@ -1,4 +1,4 @@
-"""``lengthwise results``: a job's results, into a file or to stdout."""
+"""``lengthwise results``: writes the results of a job to a file or to stdout."""
 
 import sys
 from pathlib import Path
@@ -10,20 +10,21 @@ from lengthwise.cli import connection, output, watch
 from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, say
 from lengthwise.cli.download import download
 from lengthwise.cli.submit import follow
-from lengthwise.client._address import DEFAULT_URL
+from lengthwise.client import DEFAULT_URL
 
 
 def results(
     job_id: JobId,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="The file to write: its suffix says how. Else NDJSON on stdout.")
+        Path | None,
+        typer.Option("-o", "--out", help="File to write, in the format of its suffix; default: stdout."),
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the job's end first.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Write a job's results; a download that broke is taken up from OUT.part when the command is run again."""
+    """Write the results of a job. If the download breaks, run the command again: it continues from OUT.part."""
     with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
         if out is not None:
             output.check(out)

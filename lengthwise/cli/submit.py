@@ -1,7 +1,6 @@
-"""``lengthwise submit``: a file becomes a job, and its results a file."""
+"""``lengthwise submit``: submits the items of a file as a job, and can write its results to another file."""
 
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,67 +10,56 @@ from pydantic_core import from_json
 from lengthwise.cli import connection, kind_options, output, watch
 from lengthwise.cli.connection import AsJson, Key, Url, connected, say
 from lengthwise.cli.download import download
-from lengthwise.client import Client, ColumnNames, Job
-from lengthwise.client._address import DEFAULT_URL
-from lengthwise.errors import ConfigurationError
+from lengthwise.client import DEFAULT_URL, Client, ColumnNames, ConfigurationError, FileFormat, Job, Priority
 from lengthwise.formats.file import FORMATS
-
-
-class Priority(StrEnum):
-    interactive = "interactive"
-    normal = "normal"
-    background = "background"
-
-
-class Form(StrEnum):
-    ndjson = "ndjson"
-    csv = "csv"
-    parquet = "parquet"
-    txt = "txt"
 
 
 def submit(
     ctx: typer.Context,
-    file: Annotated[str, typer.Argument(help=f"{', '.join(FORMATS)}, each also .gz or .zst; or - for stdin.")],
+    file: Annotated[str, typer.Argument(help=f"File ({', '.join(FORMATS)}; also .gz or .zst), or - for stdin.")],
     kind: Annotated[str, typer.Option()],
     param: Annotated[
-        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="Another of the kind's parameters.")
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="Another parameter of the kind.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="One of `lengthwise models`.")] = None,
-    priority: Annotated[Priority | None, typer.Option(help="Before or behind other jobs.")] = None,
-    deadline: Annotated[str | None, typer.Option(help="When to drop what has not run: 2031-01-31T12:00:00Z.")] = None,
-    webhook: Annotated[str | None, typer.Option(metavar="URL", help="Where the job's end is announced.")] = None,
-    column: Annotated[str | None, typer.Option(help="Of a table: the column of the texts; text if not given.")] = None,
+    model: Annotated[str | None, typer.Option(help="Model, one that `lengthwise models` lists.")] = None,
+    priority: Annotated[Priority | None, typer.Option(help="Priority among jobs.")] = None,
+    deadline: Annotated[str | None, typer.Option(help="When unfinished items expire: 2031-01-31T12:00:00Z.")] = None,
+    webhook: Annotated[str | None, typer.Option(metavar="URL", help="URL to notify when the job has ended.")] = None,
+    column: Annotated[str | None, typer.Option(help="CSV, Parquet: column of the texts; text by default.")] = None,
     id_column: Annotated[
-        str | None, typer.Option(help="Of a table: the column of the ids; id if there is one.")
+        str | None, typer.Option(help="CSV, Parquet: column of the ids; id by default, if it exists.")
     ] = None,
     metadata_column: Annotated[
-        list[str] | None, typer.Option(help="Of a table: a column that comes back with the results.")
+        list[str] | None, typer.Option(help="CSV, Parquet: column to return with each result; repeatable.")
     ] = None,
-    form: Annotated[Form | None, typer.Option("--format", help="Instead of the suffix; ndjson for stdin.")] = None,
+    file_format: Annotated[
+        FileFormat | None,
+        typer.Option("--format", help="Format, if the suffix does not say it; stdin: ndjson."),
+    ] = None,
     idempotency_key: Annotated[
-        str | None, typer.Option(help="A name for this submission: the same again is the same job.")
+        str | None, typer.Option(help="Name of this submission; the same name gives the same job.")
     ] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Wait for the job's end.")] = False,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     out: Annotated[
-        Path | None, typer.Option("-o", "--out", help="Wait, and write the results: its suffix says how.")
+        Path | None,
+        typer.Option("-o", "--out", help="Wait, and write the results in the format of this suffix."),
     ] = None,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Submit the items of a file as a job; print its id, or wait and write its results."""
+    """Submit the items of a file as a job. Print its id, or wait and write its results."""
     with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
         if out is not None:
             output.check(out)
         job = _submitted(
             client,
             file,
-            form=form and form.value,
+            file_format=file_format,
             columns=ColumnNames(column, id_column, metadata_column or ()),
             kind=kind,
             model=model,
-            priority=priority and priority.value,
+            priority=priority,
             deadline=deadline,
             webhook=webhook,
             idempotency_key=idempotency_key,
@@ -83,22 +71,22 @@ def submit(
             connection.print_json(job.info)
         else:
             typer.echo(job.id)
-            say(f"submitted {job.counts.total} items; `lengthwise status {job.id} --watch` follows them")
+            say(f"submitted {job.counts.total} items; follow them with `lengthwise status {job.id} --watch`")
 
 
-def _submitted(client: Client, file: str, *, form: Any, **options: Any) -> Job:
+def _submitted(client: Client, file: str, *, file_format: FileFormat | None, **options: Any) -> Job:
     if file == "-":
-        return client.submit_file(sys.stdin.buffer, form=form or "ndjson", **options)
-    return client.submit_file(file, form=form, **options)
+        return client.submit_file(sys.stdin.buffer, file_format=file_format or "ndjson", **options)
+    return client.submit_file(file, file_format=file_format, **options)
 
 
 def _params(given: list[str], options: dict[str, str]) -> dict[str, Any]:
-    """Values are JSON where they are that, else text. Raises ``ConfigurationError``."""
+    """A value that is not JSON is taken as text. Raises ``ConfigurationError``."""
     found: dict[str, Any] = dict(options)
     for each in given:
         name, equals, value = each.partition("=")
         if not equals or not name.isidentifier():
-            raise ConfigurationError("--param is NAME=VALUE, such as temperature=0.7")
+            raise ConfigurationError("--param must be NAME=VALUE, such as temperature=0.7")
         try:
             found[name] = from_json(value, allow_inf_nan=False)
         except ValueError:
@@ -107,13 +95,13 @@ def _params(given: list[str], options: dict[str, str]) -> dict[str, Any]:
 
 
 def follow(job: Job, out: Path | None, as_json: bool) -> None:
-    """Waits for the job's end, writes its results if they are wanted, and exits with how it went."""
+    """Waits until the job has ended, writes its results to ``out``, and exits with the code that says how it went."""
     try:
         watch.until_ended(job)
     except KeyboardInterrupt:
         more = f" -o {out}" if out else ""
-        say(f"\nthe job goes on: `lengthwise results {job.id} --wait{more}` comes back to it, ")
-        say(f"`lengthwise cancel {job.id}` ends it")
+        say(f"\nthe job goes on: wait for it again with `lengthwise results {job.id} --wait{more}`,")
+        say(f"or cancel it with `lengthwise cancel {job.id}`")
         raise typer.Exit(connection.INTERRUPTED) from None
     if out is not None:
         download(job, out)

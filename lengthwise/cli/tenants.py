@@ -1,25 +1,23 @@
-"""``lengthwise tenants``: who shares the installation, and how much each may take."""
+"""``lengthwise tenants``: the tenants of an installation, their weights and limits."""
 
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from lengthwise.cli.api_session import DATA, ApiSession, Data, segment
-from lengthwise.cli.connection import AsJson, Key, Url, print_json
-from lengthwise.client._address import DEFAULT_URL
-from lengthwise.errors import ConfigurationError
+from lengthwise.cli.connection import AsJson, Key, Url, console, print_json
+from lengthwise.client import DEFAULT_URL, ConfigurationError
 
-app = typer.Typer(help="Make and list tenants, and set their limits.", no_args_is_help=True)
+app = typer.Typer(help="Create and list tenants, and set their limits.", no_args_is_help=True)
 
-_Limit = Annotated[str | None, typer.Option(metavar="NUMBER|none", help="none: the limit of the settings.")]
-_Weight = Annotated[float | None, typer.Option(help="Its share of the work, beside the others'.")]
+_Limit = Annotated[str | None, typer.Option(metavar="NUMBER|none", help="none: back to the default of the settings.")]
+_Weight = Annotated[float | None, typer.Option(help="Its share of the work relative to other tenants.")]
 
 
 @app.command()
 def create(
-    name: Annotated[str, typer.Argument(help="A name that no other tenant has.")],
+    name: Annotated[str, typer.Argument(help="Name, unique among tenants.")],
     weight: _Weight = None,
     max_pending_tokens: _Limit = None,
     max_requests_per_minute: _Limit = None,
@@ -29,15 +27,15 @@ def create(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Make a tenant, and print its id."""
+    """Create a tenant and print its id."""
     wanted = _limits(weight, max_pending_tokens, max_requests_per_minute, max_open_jobs) | {"name": name}
     _show(ApiSession(url, key, data).ask("POST", "/v1/tenants", json=wanted), as_json)
 
 
 @app.command("set")
 def set_limits(
-    tenant: Annotated[str, typer.Argument(metavar="ID", help="A tenant's id, as list shows it.")],
-    name: Annotated[str | None, typer.Option(help="Another name.")] = None,
+    tenant: Annotated[str, typer.Argument(metavar="ID", help="Id of the tenant, as `list` shows it.")],
+    name: Annotated[str | None, typer.Option(help="New name.")] = None,
     weight: _Weight = None,
     max_pending_tokens: _Limit = None,
     max_requests_per_minute: _Limit = None,
@@ -47,7 +45,7 @@ def set_limits(
     data: Data = DATA,
     as_json: AsJson = False,
 ) -> None:
-    """Change a tenant's name, weight and limits; what is not given stays."""
+    """Change the name, weight or limits of a tenant. Options not given stay as they are."""
     wanted = _limits(weight, max_pending_tokens, max_requests_per_minute, max_open_jobs)
     if name is not None:
         wanted["name"] = name
@@ -55,7 +53,7 @@ def set_limits(
 
 
 def _limits(weight: float | None, tokens: str | None, requests: str | None, jobs: str | None) -> dict[str, Any]:
-    """Those that were given, as the API has them."""
+    """The limits that were given, as fields of the API."""
     found: dict[str, Any] = {} if weight is None else {"weight": weight}
     given = {"max_pending_tokens": tokens, "max_requests_per_minute": requests, "max_open_jobs": jobs}
     for name, text in given.items():
@@ -68,7 +66,7 @@ def _number(text: str, name: str) -> int | None:
     if text == "none":
         return None
     if not text.isdecimal() or not text.isascii():
-        raise ConfigurationError(f"--{name.replace('_', '-')}: a number, or none")
+        raise ConfigurationError(f"--{name.replace('_', '-')}: expected a number or none")
     return int(text)
 
 
@@ -90,4 +88,4 @@ def list_tenants(url: Url = DEFAULT_URL, key: Key = None, data: Data = DATA, as_
     table = Table(*(name.removeprefix("max_").replace("_", " ") for name in columns))
     for each in found:
         table.add_row(*("–" if each[name] is None else str(each[name]) for name in columns))
-    Console().print(table)
+    console().print(table)

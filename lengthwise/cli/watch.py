@@ -1,17 +1,17 @@
-"""Follows a job to its end: a live bar for a person at a terminal, nothing for a log."""
+"""Follows a job until it has ended, with a progress bar on a terminal and silently elsewhere."""
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lengthwise.cli import connection
 from lengthwise.client import Job
 
-#: Between two looks of a person's; and of a log's, which sees nothing of them.
+#: How long a request waits for the job's end: short while a bar is shown, long where nothing is.
 _SECONDS = 0.5
 _QUIET_SECONDS = 30.0
 
 
 def until_ended(job: Job) -> None:
-    """Returns when the job has ended; ``job`` then shows how."""
+    """Returns when the job has ended. ``job`` is then up to date."""
     if not connection.is_interactive():
         while not job.info.has_ended:
             job.refresh(wait=_QUIET_SECONDS)
@@ -29,7 +29,7 @@ def until_ended(job: Job) -> None:
 
 
 def summary(job: Job) -> str:
-    """One line for people."""
+    """How the job went, in one line for people."""
     counts = job.counts
     parts = [f"{counts.succeeded} of {counts.total} succeeded"]
     parts += [
@@ -41,6 +41,6 @@ def summary(job: Job) -> str:
 
 
 def exit_code(job: Job) -> int:
-    """0 if every item that has ended succeeded."""
+    """0 if no item failed, was cancelled or expired."""
     counts = job.counts
     return connection.ITEMS_FAILED if counts.failed + counts.cancelled + counts.expired else 0

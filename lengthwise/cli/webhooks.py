@@ -1,4 +1,4 @@
-"""``lengthwise webhooks``: endpoints and their deliveries, over HTTP."""
+"""``lengthwise webhooks``: webhook endpoints and their deliveries."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,32 +8,32 @@ from rich.table import Table
 
 from lengthwise.cli.api_session import ApiSession, segment
 from lengthwise.cli.connection import AsJson, Key, Url, console, print_json
-from lengthwise.client._address import DEFAULT_URL
+from lengthwise.client import DEFAULT_URL
 
-app = typer.Typer(help="Webhook endpoints and their deliveries.", no_args_is_help=True)
+app = typer.Typer(help="Manage webhook endpoints and their deliveries.", no_args_is_help=True)
 
-EndpointId = Annotated[str, typer.Argument(metavar="ID", help="The endpoint's id.")]
-Limit = Annotated[int, typer.Option(min=1, max=100, help="At most so many, the newest.")]
+EndpointId = Annotated[str, typer.Argument(metavar="ID", help="Id of the endpoint.")]
+Limit = Annotated[int, typer.Option(min=1, max=100, help="Number of entries, the newest first.")]
 
 _PATH = "/v1/webhook-endpoints"
 
 
 @app.callback()
 def webhooks() -> None:
-    """Webhook endpoints and their deliveries."""
+    """Manage webhook endpoints and their deliveries."""
 
 
 @app.command()
 def create(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="The receiver's URL.")],
-    events: Annotated[list[str], typer.Option("--event", help="A name, job.* or batch.*; may be repeated.")],
-    condition: Annotated[str | None, typer.Option("--filter", help="Which results job.results has.")] = None,
-    description: Annotated[str, typer.Option(help="What it is for.")] = "",
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="URL of the receiver.")],
+    events: Annotated[list[str], typer.Option("--event", help="Event name, job.* or batch.*; repeatable.")],
+    condition: Annotated[str | None, typer.Option("--filter", help="Results to deliver: flagged == true.")] = None,
+    description: Annotated[str, typer.Option(help="Free text.")] = "",
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Register a receiver. Its secret is shown here and nowhere else."""
+    """Create an endpoint and print its secret. It is never shown again."""
     wanted = {"url": target, "events": events, "filter": condition, "description": description}
     made = ApiSession(url, key).ask("POST", _PATH, json=wanted)
     if as_json:
@@ -45,7 +45,7 @@ def create(
 
 @app.command("list")
 def list_endpoints(limit: Limit = 100, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """List the endpoints, and how they fare."""
+    """List endpoints and their state."""
     found = ApiSession(url, key).ask("GET", _PATH, params={"limit": limit})["data"]
     if as_json:
         print_json(found)
@@ -66,7 +66,7 @@ def deliveries(
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """List an endpoint's deliveries, the newest first."""
+    """List the deliveries of an endpoint, the newest first."""
     params = {"limit": limit, **({"state": state} if state else {})}
     found = ApiSession(url, key).ask("GET", f"{_PATH}/{segment(endpoint)}/deliveries", params=params)["data"]
     if as_json:
@@ -83,12 +83,12 @@ def deliveries(
 
 @app.command()
 def resend(
-    delivery: Annotated[str, typer.Argument(metavar="DELIVERY", help="The delivery's id.")],
+    delivery: Annotated[str, typer.Argument(metavar="DELIVERY", help="Id of the delivery.")],
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Send a delivery again, under the same webhook-id."""
+    """Send a delivery again, with the same webhook-id."""
     found = ApiSession(url, key).ask("POST", f"/v1/deliveries/{segment(delivery)}/resend")
     print_json(found) if as_json else typer.echo(found["state"])
 
@@ -96,31 +96,31 @@ def resend(
 @app.command()
 def replay(
     endpoint: EndpointId,
-    since: Annotated[datetime, typer.Option(help="From when on; in this machine's time unless it has a zone.")],
-    only_failed: Annotated[bool, typer.Option("--only-failed", help="Not those that arrived.")] = False,
+    since: Annotated[datetime, typer.Option(help="Start time; local time unless it has a zone.")],
+    only_failed: Annotated[bool, typer.Option("--only-failed", help="Skip deliveries that succeeded.")] = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Send again what was written since a time."""
+    """Send all deliveries since a time again."""
     total = 0
     start: str | None = since.astimezone().isoformat()
     while start:
         wanted = {"since": start, "only_failed": only_failed}
         found = ApiSession(url, key).ask("POST", f"{_PATH}/{segment(endpoint)}/replay", json=wanted)
         total, start = total + found["replayed"], found["next_since"]
-    print_json({"replayed": total}) if as_json else typer.echo(f"{total} deliveries are sent again")
+    print_json({"replayed": total}) if as_json else typer.echo(f"{total} deliveries will be sent again")
 
 
 @app.command()
 def rotate(
     endpoint: EndpointId,
-    overlap: Annotated[float, typer.Option(min=0, help="Seconds for which the old secrets sign too.")] = 86_400,
+    overlap: Annotated[float, typer.Option(min=0, help="Seconds for which the old secrets sign as well.")] = 86_400,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
-    """Make new secrets, the old ones signing beside them for a while."""
+    """Create new secrets. The old ones sign as well for a while."""
     made = ApiSession(url, key).ask("POST", f"{_PATH}/{segment(endpoint)}/rotate", json={"overlap_seconds": overlap})
     if as_json:
         print_json(made)
@@ -131,6 +131,6 @@ def rotate(
 
 @app.command()
 def delete(endpoint: EndpointId, as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """Remove an endpoint with its deliveries."""
+    """Delete an endpoint with its deliveries."""
     ApiSession(url, key).ask("DELETE", f"{_PATH}/{segment(endpoint)}")
     print_json({"deleted": True}) if as_json else typer.echo("deleted")

@@ -1,6 +1,6 @@
-"""Where the API is, and with which key: from arguments, or else from LENGTHWISE_URL and LENGTHWISE_API_KEY.
+"""The API's URL and key: from arguments, or else from LENGTHWISE_URL and LENGTHWISE_API_KEY.
 
-These two are a caller's, and no settings of an installation: ``lengthwise.settings`` knows nothing of them.
+These two variables belong to the caller. ``lengthwise.settings``, which configures a server, does not read them.
 """
 
 import os
@@ -19,7 +19,7 @@ URL_VARIABLE = "LENGTHWISE_URL"
 KEY_VARIABLE = "LENGTHWISE_API_KEY"
 DEFAULT_URL = "http://127.0.0.1:8000"
 
-#: For an answer to begin, and to connect.
+#: Time for the first byte of an answer, and for a connection.
 _SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 
@@ -31,7 +31,7 @@ class Address:
 
     @classmethod
     def of(cls, url: str | None, key: str | None) -> "Address":
-        """Raises ``ConfigurationError``, which shows neither."""
+        """Raises ``ConfigurationError``, whose message shows neither the URL nor the key."""
         found = url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
         try:
             parsed = httpx.URL(found)
@@ -41,7 +41,7 @@ class Address:
             raise ConfigurationError(f"the API's URL ({URL_VARIABLE}) must be one such as {DEFAULT_URL}")
         found_key = (key or os.environ.get(KEY_VARIABLE) or "").strip() or None
         if found_key and not re.fullmatch(r"[\x21-\x7e]+", found_key):
-            raise ConfigurationError(f"the API key ({KEY_VARIABLE}) has a character that none has")
+            raise ConfigurationError(f"the API key ({KEY_VARIABLE}) must have visible ASCII characters only")
         return cls(found.rstrip("/"), found_key)
 
     @property
@@ -51,7 +51,7 @@ class Address:
 
 
 def request_arguments(where: Address, request: HttpRequest) -> dict[str, Any]:
-    """Of httpx' ``build_request``, all but the body."""
+    """The arguments of httpx's ``build_request``, without the body."""
     seconds = httpx.Timeout(_SECONDS, read=_SECONDS + request.wait_seconds, connect=_CONNECT_SECONDS)
     return {
         "method": request.method,
@@ -63,6 +63,6 @@ def request_arguments(where: Address, request: HttpRequest) -> dict[str, Any]:
 
 
 def unreachable(error: Exception) -> UnreachableError:
-    """Why there was no answer, in words of the network alone."""
+    """Says what httpx reported, but not the URL: it may hold a password."""
     why = f" ({error})" if isinstance(error, httpx.ConnectError) else ""
-    return UnreachableError(f"no whole answer came: {type(error).__name__}{why}")
+    return UnreachableError(f"no complete answer: {type(error).__name__}{why}")

@@ -15,25 +15,25 @@ from lengthwise.client._async_job import AsyncJob
 from lengthwise.client._async_transport import AsyncTransport
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
-from lengthwise.client._resource import ModelInfo, Priority
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.formats.file import FileFormat
 
 
 class AsyncClient:
-    """As ``Client``, awaited. Tasks of one event loop may share one."""
+    """As ``Client``, with methods to await. Tasks of one event loop may share it."""
 
     def __init__(
         self,
         base_url: str | None = None,
         api_key: str | None = None,
         *,
-        patience: float = 60,
+        retry_seconds: float = 60,
         http: httpx.AsyncClient | None = None,
     ) -> None:
         self._transport = AsyncTransport(Address.of(base_url, api_key), http)
-        self._retry_seconds = patience
+        self._retry_seconds = retry_seconds
 
     async def submit(
         self,
@@ -48,7 +48,7 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **params: Any,
     ) -> AsyncJob:
-        """As ``Client.submit``; items of an ordinary iterable are taken in a thread, so that the loop goes on."""
+        """As ``Client.submit``. A thread reads an ordinary iterable, so that the event loop is not blocked."""
         with Spool() as spool:
             _body.write_options(spool, JobOptions(kind, params, model, priority, deadline, webhook, deduplicate))
             if isinstance(items, AsyncIterable):
@@ -57,14 +57,14 @@ class AsyncClient:
             else:
                 await asyncio.to_thread(spool.add, items)
             spool.finish()
-            return await self._sent(spool, _body.NDJSON, None, idempotency_key)
+            return await self._submit(spool, _body.NDJSON, None, idempotency_key)
 
     async def submit_file(
         self,
         file: str | Path | IO[bytes],
         *,
         kind: str,
-        form: FileFormat | None = None,
+        file_format: FileFormat | None = None,
         columns: ColumnNames | None = None,
         model: str | None = None,
         priority: Priority | None = None,
@@ -74,25 +74,32 @@ class AsyncClient:
         idempotency_key: str | None = None,
         **params: Any,
     ) -> AsyncJob:
-        """As ``Client.submit_file``; the file is read in a thread."""
-        head = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
+        """As ``Client.submit_file``. A thread reads the file."""
+        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
         with Spool() as spool:
-            described = await asyncio.to_thread(_body.write_file, spool, file, form, head, columns or ColumnNames())
-            return await self._sent(spool, *described, idempotency_key)
+            described = await asyncio.to_thread(
+                _body.write_file, spool, file, file_format, options, columns or ColumnNames()
+            )
+            return await self._submit(spool, *described, idempotency_key)
 
-    async def _sent(self, spool: Spool, content_type: str, head: bytes | None, key: str | None) -> AsyncJob:
-        info = await self._transport.run(_call.submit(spool, content_type, head, key, RetryBudget(self._retry_seconds)))
-        return AsyncJob(info, self._transport, self._retry_seconds)
+    async def _submit(self, spool: Spool, content_type: str, options: bytes | None, key: str | None) -> AsyncJob:
+        call = _call.submit(spool, content_type, options, key, RetryBudget(self._retry_seconds))
+        return self._job(await self._transport.run(call))
 
     async def job(self, job_id: str) -> AsyncJob:
-        info = await self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds)))
-        return AsyncJob(info, self._transport, self._retry_seconds)
+        """Raises ``NotFoundError``."""
+        return self._job(await self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds))))
 
     async def jobs(self, limit: int | None = None) -> AsyncGenerator[AsyncJob, None]:
+        """The newest first: all of them, or ``limit``."""
         async for info in self._transport.iterate(_call.jobs(limit, RetryBudget(self._retry_seconds))):
-            yield AsyncJob(info, self._transport, self._retry_seconds)
+            yield self._job(info)
+
+    def _job(self, info: JobInfo) -> AsyncJob:
+        return AsyncJob(info, self._transport, self._retry_seconds)
 
     async def models(self) -> list[ModelInfo]:
+        """The models that a job may use."""
         return await self._transport.run(_call.models(RetryBudget(self._retry_seconds)))
 
     async def close(self) -> None:

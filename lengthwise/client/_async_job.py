@@ -11,12 +11,12 @@ from lengthwise.client._retry_budget import RetryBudget
 
 
 class AsyncJob(BaseJob):
-    """As ``Job``, awaited."""
+    """As ``Job``, with methods to await."""
 
-    def __init__(self, info: JobInfo, transport: AsyncTransport, patience: float) -> None:
+    def __init__(self, info: JobInfo, transport: AsyncTransport, retry_seconds: float) -> None:
         super().__init__(info)
         self._transport = transport
-        self._retry_seconds = patience
+        self._retry_seconds = retry_seconds
 
     async def refresh(self, wait: float = 0) -> "AsyncJob":
         self.info = await self._transport.run(_call.get(self.id, RetryBudget(self._retry_seconds), wait))
@@ -27,13 +27,13 @@ class AsyncJob(BaseJob):
         return self
 
     def results(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[Result, None]:
-        """For ``async for``; ``contextlib.aclosing`` closes the answer of an iteration that ends early."""
-        return self._transport.iterate(self._reading(after, follow, Result.model_validate_json))
+        """As ``Job.results``, for ``async for``. To leave the loop early, use ``contextlib.aclosing``."""
+        return self._transport.iterate(self._results(after, follow, Result.model_validate_json))
 
     def lines(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
-        return self._transport.iterate(self._reading(after, follow, bytes))
+        return self._transport.iterate(self._results(after, follow, bytes))
 
-    def _reading(self, after: int, follow: bool, parse: Any) -> Any:
+    def _results(self, after: int, follow: bool, parse: Any) -> Any:
         return _results.results(self.id, after, follow, RetryBudget(self._retry_seconds), parse)
 
     async def cancel(self) -> "AsyncJob":

@@ -1,4 +1,4 @@
-"""Carries out the effects of calls with httpx and an event loop: the other one of two."""
+"""Runs the effects of calls with an ``httpx.AsyncClient``; ``_transport`` is its twin for programs that block."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -24,70 +24,70 @@ T = TypeVar("T")
 
 
 class AsyncTransport:
-    """Tasks may share it: each call has its own answer open."""
+    """Tasks may share it: each call has its own open response."""
 
     def __init__(self, where: Address, http: httpx.AsyncClient | None = None) -> None:
         self._where = where
         self._http = http or httpx.AsyncClient()
 
     async def run(self, steps: Steps[T]) -> T:
-        """What a call comes to that gives nothing on its way."""
-        course = _Course(steps, self._http, self._where)
+        """The result of a call that yields no values."""
+        state = _AsyncCallState(steps, self._http, self._where)
         try:
-            while course.effect is not None:
-                await course.go_on()
+            while state.effect is not None:
+                await state.advance()
         finally:
-            await course.close()
-        result: T = course.result
+            await state.close()
+        result: T = state.result
         return result
 
     async def iterate(self, steps: Steps[Any]) -> AsyncGenerator[Any, None]:
-        """What a call gives. Closing the iterator early closes what is open."""
-        course = _Course(steps, self._http, self._where)
+        """The values that a call yields. Closing the iterator early closes the open response."""
+        state = _AsyncCallState(steps, self._http, self._where)
         try:
-            while (effect := course.effect) is not None:
+            while (effect := state.effect) is not None:
                 if isinstance(effect, YieldEffect):
                     for value in effect.values:
                         yield value
-                await course.go_on()
+                await state.advance()
         finally:
-            await course.close()
+            await state.close()
 
     async def close(self) -> None:
         await self._http.aclose()
 
 
-class _Course:
-    """One call, the effect that it waits for, and the answer that it has open."""
+class _AsyncCallState:
+    """The state of one call: the effect that it waits for, and its open response."""
 
     def __init__(self, steps: Steps[Any], http: httpx.AsyncClient, where: Address) -> None:
         self._steps, self._http, self._where = steps, http, where
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
-        #: None at the call's end, which came to ``result``.
+        #: ``None`` once the call has ended; ``result`` is then its result.
         self.effect: Effect | None = None
         self.result: Any = None
-        self._advance(lambda: next(steps))
+        self._resume(lambda: next(steps))
 
-    async def go_on(self) -> None:
+    async def advance(self) -> None:
         try:
             outcome = await self._do(self.effect)
         except (httpx.HTTPError, httpx.StreamError) as error:
             failure = unreachable(error)
-            self._advance(lambda: self._steps.throw(failure))
+            self._resume(lambda: self._steps.throw(failure))
         else:
-            self._advance(lambda: self._steps.send(outcome))
+            self._resume(lambda: self._steps.send(outcome))
 
-    def _advance(self, step: Callable[[], Effect]) -> None:
+    def _resume(self, step: Callable[[], Effect]) -> None:
         try:
             self.effect = step()
-        except StopIteration as end:  # which may not leave a coroutine
+        except StopIteration as end:  # a coroutine must not raise it
             self.effect, self.result = None, end.value
 
     async def _do(self, effect: Effect | None) -> Any:
         match effect:
             case PauseEffect(seconds):
-                await self._close_answer()
+                await self._close_response()
                 await asyncio.sleep(seconds)
             case OpenEffect(request) | SendEffect(request):
                 return await self._answer(request, is_whole=isinstance(effect, SendEffect))
@@ -96,22 +96,22 @@ class _Course:
         return None
 
     async def _answer(self, request: HttpRequest, is_whole: bool) -> HttpResponse:
-        await self._close_answer()
+        await self._close_response()
         content = _chunks(request.body) if request.body else None
         built = self._http.build_request(**request_arguments(self._where, request), content=content)
         response = self._response = await self._http.send(built, stream=True)
         if is_whole or response.status_code >= 300:
             read = await response.aread()
-            await self._close_answer()
+            await self._close_response()
             return HttpResponse(response.status_code, response.headers, read)
         self._chunks = response.aiter_bytes()
         return HttpResponse(response.status_code, response.headers)
 
     async def close(self) -> None:
-        await self._close_answer()
+        await self._close_response()
         self._steps.close()
 
-    async def _close_answer(self) -> None:
+    async def _close_response(self) -> None:
         if self._response is not None:
             await self._response.aclose()
             self._response = None

@@ -1,4 +1,4 @@
-"""What is put into a request's body: the job's head where its form has a place for it, and the items."""
+"""Writes the body of a submission: the job's options, if the format has a place for them, and the items."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ NDJSON = CONTENT_TYPES["ndjson"]
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """Of a table: where the texts are, and the ids; what else comes back with each result."""
+    """The columns of a table: of the texts, of the ids, and of the metadata that comes back with each result."""
 
     text: str | None = None
     id: str | None = None
@@ -26,35 +26,40 @@ class ColumnNames:
         return {"text_column": self.text, "id_column": self.id, "metadata_columns": list(self.metadata) or None}
 
 
-def write_options(spool: Spool, head: JobOptions) -> None:
-    """NDJSON, whose first line is the head."""
-    spool.write(head.to_json() + b"\n")
+def write_options(spool: Spool, options: JobOptions) -> None:
+    """Writes the options as the first line of NDJSON."""
+    spool.write(options.to_json() + b"\n")
 
 
 def write_file(
-    spool: Spool, source: str | Path | IO[bytes], form: FileFormat | None, head: JobOptions, columns: ColumnNames
-) -> tuple[str, bytes | None]:
-    """The whole body; its content type, and the head where that is not in it. Raises ``ConfigurationError``."""
+    spool: Spool, source: str | Path | IO[bytes], file_format: FileFormat | None, options: JobOptions,
+    columns: ColumnNames,
+) -> tuple[str, bytes | None]:  # fmt: skip
+    """Writes the whole body. Returns its content type, and the options if the body does not hold them.
+
+    Raises ``ConfigurationError``.
+    """
     if not isinstance(source, (str, Path)):
-        if form is None:
-            raise ConfigurationError("an open file needs its form named")
-        return _stream(spool, files.decompressed(source, None), form, head, columns)
+        if file_format is None:
+            raise ConfigurationError("an open file needs file_format")
+        return _write(spool, files.decompressed(source, None), file_format, options, columns)
     path = Path(source)
-    named = form or files.format_of(path)
+    named = file_format or files.format_of(path)
     with files.open_to_read(path) as opened:
-        return _stream(spool, files.decompressed(opened, files.ENCODINGS.get(path.suffix)), named, head, columns)
+        blocks = files.decompressed(opened, files.ENCODINGS.get(path.suffix))
+        return _write(spool, blocks, named, options, columns)
 
 
-def _stream(
-    spool: Spool, blocks: Iterable[bytes], form: FileFormat, head: JobOptions, columns: ColumnNames
+def _write(
+    spool: Spool, blocks: Iterable[bytes], file_format: FileFormat, options: JobOptions, columns: ColumnNames
 ) -> tuple[str, bytes | None]:
-    is_table = form in ("csv", "parquet")
+    is_table = file_format in ("csv", "parquet")
     if not is_table:
-        write_options(spool, head)
-    if form == "txt":
+        write_options(spool, options)
+    if file_format == "txt":
         spool.add(files.text_lines(blocks))
     else:
         for block in blocks:
             spool.write(block)
     spool.finish()
-    return CONTENT_TYPES[form], head.to_json(**columns.json()) if is_table else None
+    return CONTENT_TYPES[file_format], options.to_json(**columns.json()) if is_table else None

@@ -1,4 +1,4 @@
-"""The logic of every call, without any I/O: what is sent, what is tried again, and what the answers mean."""
+"""The logic of every call except reading results: what is sent, what is retried, and what the answers mean. No I/O."""
 
 import json
 from collections.abc import Mapping
@@ -17,10 +17,10 @@ from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Spool
 
-#: Seconds that one request waits at the server for a job's end.
+#: How long one request waits at the server for the end of a job.
 _WAIT_SECONDS = 30.0
-#: A million items are checked, counted and written before they are acknowledged.
-_TAKING_SECONDS = 600.0
+#: The server validates, counts and stores up to a million items before it answers a submission.
+_SUBMIT_SECONDS = 600.0
 _PAGE_JOBS = 100
 
 _MODELS = TypeAdapter(list[ModelInfo])
@@ -28,7 +28,7 @@ _MODELS = TypeAdapter(list[ModelInfo])
 
 @dataclass(frozen=True, slots=True)
 class JobOptions:
-    """A job without its items. What is ``None`` is left to the server."""
+    """A job without its items. The server chooses what is ``None``."""
 
     kind: str
     params: Mapping[str, Any]
@@ -39,7 +39,7 @@ class JobOptions:
     deduplicate: bool | None = None
 
     def to_json(self, **more: Any) -> bytes:
-        """With ``more`` beside it."""
+        """One JSON object, with the fields in ``more`` added."""
         webhook = {"url": self.webhook} if isinstance(self.webhook, str) else self.webhook
         deadline = self.deadline.astimezone().isoformat() if isinstance(self.deadline, datetime) else self.deadline
         own = {
@@ -53,10 +53,10 @@ class JobOptions:
         return to_json({name: value for name, value in (own | dict(self.params) | more).items() if value is not None})
 
 
-def send(request: HttpRequest, patience: RetryBudget) -> Steps[HttpResponse]:
-    """The answer below 300, to this request or to the same one sent again. Raises ``RefusedError`` and ``UnreachableError``.
+def send(request: HttpRequest, budget: RetryBudget) -> Steps[HttpResponse]:
+    """Sends the request until it succeeds or the budget is spent. Raises ``RefusedError`` and ``UnreachableError``.
 
-    Every request of the client may be sent again: it reads, it ends what may have ended, or it has a key.
+    Every request of the client is safe to repeat: it only reads, is idempotent, or carries an idempotency key.
     """
     while True:
         error: RefusedError | UnreachableError
@@ -68,7 +68,7 @@ def send(request: HttpRequest, patience: RetryBudget) -> Steps[HttpResponse]:
             if answer.status < 300:
                 return answer
             error = to_error(answer)
-        yield PauseEffect(patience.after(error))
+        yield PauseEffect(budget.pause_after(error))
 
 
 def to_error(answer: HttpResponse) -> RefusedError:
@@ -76,62 +76,62 @@ def to_error(answer: HttpResponse) -> RefusedError:
 
 
 def submit(
-    spool: Spool, content_type: str, head: bytes | None, key: str | None, patience: RetryBudget
+    spool: Spool, content_type: str, options: bytes | None, key: str | None, budget: RetryBudget
 ) -> Steps[JobInfo]:
-    """Sends a body that is whole; ``head`` where it does not stand in the body."""
+    """Sends a finished body. ``options`` go into a header if the body has no place for them."""
     headers = {
         "content-type": content_type,
         "content-encoding": "zstd",
         "content-length": str(spool.size),
         "idempotency-key": key or uuid4().hex,
     }
-    if head is not None:
-        headers["lengthwise-job"] = _ascii(head)
-    request = HttpRequest("POST", "/v1/jobs", headers=headers, body=spool, wait_seconds=_TAKING_SECONDS)
-    answer = yield from send(request, patience)
+    if options is not None:
+        headers["lengthwise-job"] = _ascii(options)
+    request = HttpRequest("POST", "/v1/jobs", headers=headers, body=spool, wait_seconds=_SUBMIT_SECONDS)
+    answer = yield from send(request, budget)
     return JobInfo.model_validate_json(answer.content)
 
 
-def _ascii(head: bytes) -> str:
-    """The same JSON in ASCII alone, as headers travel everywhere."""
-    return json.dumps(from_json(head))
+def _ascii(options: bytes) -> str:
+    """The same JSON in ASCII: other characters in a header do not pass every proxy."""
+    return json.dumps(from_json(options))
 
 
-def get(job_id: str, patience: RetryBudget, wait: float = 0) -> Steps[JobInfo]:
-    """The job as it is, or as it is after ``wait`` seconds (60 at most) unless it ends before."""
+def get(job_id: str, budget: RetryBudget, wait: float = 0) -> Steps[JobInfo]:
+    """The job now; or, with ``wait``, when it ends or after that many seconds (60 at most)."""
     request = HttpRequest("GET", job_path(job_id), {"wait": wait} if wait else {}, wait_seconds=wait)
-    answer = yield from send(request, patience)
+    answer = yield from send(request, budget)
     return JobInfo.model_validate_json(answer.content)
 
 
-def wait(job_id: str, seconds: float | None, patience: RetryBudget) -> Steps[JobInfo]:
-    """The job once it has ended. Raises ``WaitTimeoutError`` where that takes longer."""
+def wait(job_id: str, seconds: float | None, budget: RetryBudget) -> Steps[JobInfo]:
+    """The job once it has ended. Raises ``WaitTimeoutError`` after ``seconds``."""
     left = float("inf") if seconds is None else seconds
     while True:
         asked = min(left, _WAIT_SECONDS)
-        info = yield from get(job_id, patience, asked)
+        info = yield from get(job_id, budget, asked)
         if info.has_ended:
             return info
-        patience.renew()
+        budget.renew()
         left -= asked
         if left <= 0:
             raise WaitTimeoutError("the job has not ended yet; it goes on")
 
 
-def cancel(job_id: str, patience: RetryBudget) -> Steps[JobInfo]:
-    answer = yield from send(HttpRequest("POST", f"{job_path(job_id)}/cancel"), patience)
+def cancel(job_id: str, budget: RetryBudget) -> Steps[JobInfo]:
+    answer = yield from send(HttpRequest("POST", f"{job_path(job_id)}/cancel"), budget)
     return JobInfo.model_validate_json(answer.content)
 
 
-def retry(job_id: str, key: str | None, patience: RetryBudget) -> Steps[JobInfo]:
-    """The new job of the failed items."""
+def retry(job_id: str, key: str | None, budget: RetryBudget) -> Steps[JobInfo]:
+    """The new job, made of the failed items."""
     headers = {"idempotency-key": key or uuid4().hex}
-    answer = yield from send(HttpRequest("POST", f"{job_path(job_id)}/retry", headers=headers), patience)
+    answer = yield from send(HttpRequest("POST", f"{job_path(job_id)}/retry", headers=headers), budget)
     return JobInfo.model_validate_json(answer.content)
 
 
-def delete(job_id: str, patience: RetryBudget) -> Steps[None]:
-    """Raises ``NotFoundError``, unless a try before may have been the one that removed it."""
+def delete(job_id: str, budget: RetryBudget) -> Steps[None]:
+    """Raises ``NotFoundError``, unless an earlier try whose answer was lost may have deleted the job."""
     request = SendEffect(HttpRequest("DELETE", job_path(job_id)))
     was_lost = False
     while True:
@@ -146,16 +146,16 @@ def delete(job_id: str, patience: RetryBudget) -> Steps[None]:
             error = to_error(answer)
             if was_lost and isinstance(error, NotFoundError):
                 return
-        yield PauseEffect(patience.after(error))
+        yield PauseEffect(budget.pause_after(error))
 
 
-def jobs(limit: int | None, patience: RetryBudget) -> Steps[None]:
-    """Gives jobs, the newest first, a page at a time."""
+def jobs(limit: int | None, budget: RetryBudget) -> Steps[None]:
+    """Yields jobs page by page, the newest first."""
     after: str | None = None
     left = limit
     while left is None or left > 0:
         query: dict[str, str | int | float] = {"limit": min(left or _PAGE_JOBS, _PAGE_JOBS)}
-        answer = yield from send(HttpRequest("GET", "/v1/jobs", query | ({"after": after} if after else {})), patience)
+        answer = yield from send(HttpRequest("GET", "/v1/jobs", query | ({"after": after} if after else {})), budget)
         page = from_json(answer.content)
         found = [JobInfo.model_validate(each) for each in page["data"]]
         yield YieldEffect(list(found))
@@ -163,14 +163,14 @@ def jobs(limit: int | None, patience: RetryBudget) -> Steps[None]:
             return
         after = found[-1].id
         left = None if left is None else left - len(found)
-        patience.renew()
+        budget.renew()
 
 
-def models(patience: RetryBudget) -> Steps[list[ModelInfo]]:
-    answer = yield from send(HttpRequest("GET", "/v1/models"), patience)
+def models(budget: RetryBudget) -> Steps[list[ModelInfo]]:
+    answer = yield from send(HttpRequest("GET", "/v1/models"), budget)
     return _MODELS.validate_python(from_json(answer.content)["data"])
 
 
 def job_path(job_id: str) -> str:
-    """Of a job; what is no id leads to no other path."""
+    """The path of a job. Quoting keeps a malformed id from leading to another path."""
     return f"/v1/jobs/{quote(job_id, safe='')}"

@@ -1,4 +1,4 @@
-"""``Client``: jobs as one thinks of them, for programs that block."""
+"""``Client``: submits jobs and reads their results, for programs that block."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
@@ -14,7 +14,7 @@ from lengthwise.client._address import Address
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._job import Job
-from lengthwise.client._resource import ModelInfo, Priority
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.client._transport import BlockingTransport
@@ -22,11 +22,11 @@ from lengthwise.formats.file import FileFormat
 
 
 class Client:
-    """The API at ``base_url`` (or LENGTHWISE_URL), under ``api_key`` (or LENGTHWISE_API_KEY). Threads may share one.
+    """The API at ``base_url`` (or LENGTHWISE_URL), with ``api_key`` (or LENGTHWISE_API_KEY). Threads may share it.
 
-    A call whose connection is lost, or that is answered 429, 502, 503, 504 or 507, is made again, later each time and
-    not before Retry-After, for up to ``patience`` seconds of waiting; nothing is thereby done twice. What a call then
-    raises is in ``lengthwise.client._error``. ``http`` is an ``httpx.Client`` of your own, for proxies or certificates.
+    A call is repeated when its connection fails or the answer is 429, 502, 503, 504 or 507: with growing pauses, never
+    before Retry-After, and for at most ``retry_seconds`` of pauses. No repetition makes a second job. The errors are
+    listed in ``lengthwise.client``. ``http`` is an ``httpx.Client`` of your own, for proxies or certificates.
     """
 
     def __init__(
@@ -34,11 +34,12 @@ class Client:
         base_url: str | None = None,
         api_key: str | None = None,
         *,
-        patience: float = 60,
+        retry_seconds: float = 60,
         http: httpx.Client | None = None,
     ) -> None:
+        """Raises ``ConfigurationError`` if the URL or the key is not well formed."""
         self._transport = BlockingTransport(Address.of(base_url, api_key), http)
-        self._retry_seconds = patience
+        self._retry_seconds = retry_seconds
 
     def submit(
         self,
@@ -53,23 +54,23 @@ class Client:
         idempotency_key: str | None = None,
         **params: Any,
     ) -> Job:
-        """A job of these texts, or of mappings with ``text``, ``id``, ``metadata``; ``params`` are the kind's own.
+        """Submits texts, or mappings with ``text``, ``id`` and ``metadata``. ``params`` are the kind's parameters.
 
-        The items are taken one by one into a compressed temporary file; nothing is sent if they raise. A key of
-        your own makes one job of this call and of the same one in another process.
+        The items are first written one by one to a compressed temporary file: if the iterable raises, nothing is sent.
+        The same ``idempotency_key`` gives the same job, from another process too.
         """
         with Spool() as spool:
             _body.write_options(spool, JobOptions(kind, params, model, priority, deadline, webhook, deduplicate))
             spool.add(items)
             spool.finish()
-            return self._sent(spool, _body.NDJSON, None, idempotency_key)
+            return self._submit(spool, _body.NDJSON, None, idempotency_key)
 
     def submit_file(
         self,
         file: str | Path | IO[bytes],
         *,
         kind: str,
-        form: FileFormat | None = None,
+        file_format: FileFormat | None = None,
         columns: ColumnNames | None = None,
         model: str | None = None,
         priority: Priority | None = None,
@@ -79,29 +80,33 @@ class Client:
         idempotency_key: str | None = None,
         **params: Any,
     ) -> Job:
-        """A job of a file's items: NDJSON, CSV, Parquet or a text a line, as its suffix or ``form`` says.
+        """Submits the items of a file: NDJSON, CSV, Parquet or one text a line, as its suffix or ``file_format`` says.
 
-        A path may end in .gz or .zst besides; an open file is not compressed, and has its ``form`` named.
+        A path may also end in .gz or .zst. An open file must not be compressed, and needs ``file_format``.
         """
-        head = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
+        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
         with Spool() as spool:
-            described = _body.write_file(spool, file, form, head, columns or ColumnNames())
-            return self._sent(spool, *described, idempotency_key)
+            described = _body.write_file(spool, file, file_format, options, columns or ColumnNames())
+            return self._submit(spool, *described, idempotency_key)
 
-    def _sent(self, spool: Spool, content_type: str, head: bytes | None, key: str | None) -> Job:
-        info = self._transport.run(_call.submit(spool, content_type, head, key, RetryBudget(self._retry_seconds)))
-        return Job(info, self._transport, self._retry_seconds)
+    def _submit(self, spool: Spool, content_type: str, options: bytes | None, key: str | None) -> Job:
+        call = _call.submit(spool, content_type, options, key, RetryBudget(self._retry_seconds))
+        return self._job(self._transport.run(call))
 
     def job(self, job_id: str) -> Job:
-        info = self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds)))
-        return Job(info, self._transport, self._retry_seconds)
+        """Raises ``NotFoundError``."""
+        return self._job(self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds))))
 
     def jobs(self, limit: int | None = None) -> Iterator[Job]:
         """The newest first: all of them, or ``limit``."""
         found = self._transport.iterate(_call.jobs(limit, RetryBudget(self._retry_seconds)))
-        return (Job(info, self._transport, self._retry_seconds) for info in islice(found, limit))
+        return (self._job(info) for info in islice(found, limit))
+
+    def _job(self, info: JobInfo) -> Job:
+        return Job(info, self._transport, self._retry_seconds)
 
     def models(self) -> list[ModelInfo]:
+        """The models that a job may use."""
         return self._transport.run(_call.models(RetryBudget(self._retry_seconds)))
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
-"""What the client's logic asks of whatever carries it out: it does no I/O itself and knows neither threads nor loops.
+"""What the client's logic asks of its transport. The logic does no I/O, and knows no threads or event loops.
 
-The logic of a call is a generator of effects, which is sent what each came to, and returns the call's result.
+The logic of a call is a generator of effects. The transport sends back the outcome of each; the generator returns the
+result of the call.
 """
 
 from collections.abc import Generator, Mapping
@@ -19,7 +20,7 @@ class HttpRequest:
     query: Mapping[str, str | int | float] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Spool | None = None
-    #: How long the answer may take to begin, beyond what any may.
+    #: How long the server may hold the answer back, beyond the timeout of every request.
     wait_seconds: float = 0
 
 
@@ -27,27 +28,27 @@ class HttpRequest:
 class HttpResponse:
     status: int
     headers: Mapping[str, str]
-    #: Empty while the answer is still to be read.
+    #: Empty if the body is still to be read.
     content: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
 class SendEffect:
-    """Comes to the whole ``HttpResponse``, or raises ``Unreachable``."""
+    """Its outcome is an ``HttpResponse`` with the whole body; raises ``UnreachableError``."""
 
     request: HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
 class OpenEffect:
-    """As ``SendEffect``, but of an answer below 300 the content is left for ``ReadEffect``. It takes the place of one before."""
+    """As ``SendEffect``, but leaves the body of a success for ``ReadEffect``; closes the response opened before."""
 
     request: HttpRequest
 
 
 @dataclass(frozen=True, slots=True)
 class ReadEffect:
-    """Comes to the next bytes of what is open, b"" at its end; raises ``Unreachable`` where it breaks off."""
+    """Its outcome is the next bytes of the open response, b"" at the end; raises ``UnreachableError`` if it breaks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class PauseEffect:
 
 @dataclass(frozen=True, slots=True)
 class YieldEffect:
-    """For the caller, who iterates."""
+    """Hands values to the caller, who iterates over the call."""
 
     values: list[Any]
 

@@ -1,18 +1,4 @@
-"""What can go wrong with a call, split by what its caller can do. Each is the error of its name in ``lengthwise`` too.
-
-lengthwise.errors.LengthwiseError
-  ClientError
-    Refused              the server answered, with problem details
-      InvalidInput       change the request: ``field`` and ``index`` say where  (400, 415, 422)
-        TooLarge         … to a smaller one                                     (413)
-      NotAllowed         another key, or one that may do this                   (401, 403)
-      NotFound           there is no such job, or it is another tenant's        (404)
-      Conflict           not in this state                                      (409)
-      TooBusy            too much waits, and still did after all tries          (429)
-      Unavailable        the server, or what it stands on, is away or full      (5xx)
-    Unreachable          no answer came, after all tries
-    Incomplete           the job has not ended in the time that was given
-"""
+"""The client's errors; the docstring of ``lengthwise.client`` shows them as a tree."""
 
 from typing import Any
 
@@ -22,11 +8,11 @@ from lengthwise import errors
 
 
 class ClientError(errors.LengthwiseError):
-    """The root of what the client raises on purpose, beside ``ConfigurationError``."""
+    """The root of the client's errors, besides ``ConfigurationError``."""
 
 
 class RefusedError(ClientError):
-    """The server's answer. ``title``, ``detail``, ``field`` and ``index`` are those of its problem details."""
+    """The server refused. ``title``, ``detail``, ``field`` and ``index`` come from its problem details."""
 
     def __init__(self, status: int, problem: dict[str, Any], retry_after: int | None = None) -> None:
         self.status = status
@@ -34,10 +20,10 @@ class RefusedError(ClientError):
         self.detail = str(problem.get("detail", ""))
         self.field: str | None = problem.get("field")
         self.index: int | None = problem.get("index")
-        #: Seconds after which the server asked to be tried again.
+        #: Seconds after which the server asks for the next try.
         self.retry_after: int | None = retry_after
         place = f"{self.field}: " if self.field else ""
-        # Not that of the class beside: it has another form, and would set what was set here.
+        # Not super().__init__: the second base of a subclass has other arguments, and would overwrite these attributes.
         Exception.__init__(self, f"{status} {self.title}: {place}{self.detail}")
 
     def __reduce__(self) -> Any:
@@ -78,11 +64,11 @@ class UnavailableError(RefusedError, errors.Unavailable):
 
 
 class UnreachableError(ClientError):
-    """The connection failed or broke, every time."""
+    """The connection failed or broke, at every try."""
 
 
 class WaitTimeoutError(ClientError, TimeoutError):
-    """The job has not ended in the time that was given; it goes on."""
+    """The job did not end in the time given to ``wait``; it goes on."""
 
 
 _BY_STATUS: dict[int, type[RefusedError]] = {
@@ -99,13 +85,13 @@ _BY_STATUS: dict[int, type[RefusedError]] = {
 
 
 def refusal(status: int, retry_after: str | None, content: bytes) -> RefusedError:
-    """The error that an answer of 300 or above is."""
+    """The error for an answer with a status of 300 or above."""
     try:
         problem = from_json(content)
     except ValueError:
         problem = None
     if not isinstance(problem, dict):
-        problem = {"title": "unexpected answer", "detail": "it is not of lengthwise: is this the right URL?"}
+        problem = {"title": "unexpected answer", "detail": "it does not come from lengthwise: is this the right URL?"}
     kind = _BY_STATUS.get(status, UnavailableError if status >= 500 else RefusedError)
     seconds = int(retry_after) if retry_after and retry_after.isdecimal() and len(retry_after) < 9 else None
     return kind(status, problem, seconds)

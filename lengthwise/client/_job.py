@@ -10,7 +10,7 @@ from lengthwise.client._transport import BlockingTransport
 
 
 class BaseJob:
-    """What is known of a job since it was last looked at: all of it in ``info``."""
+    """What the API last said about a job, all of it in ``info``."""
 
     def __init__(self, info: JobInfo) -> None:
         self.info = info
@@ -32,48 +32,48 @@ class BaseJob:
 
 
 class Job(BaseJob):
-    """Its calls raise what ``lengthwise.client._error`` lists."""
+    """One job. ``refresh``, ``wait`` and ``cancel`` update ``info``. The errors are listed in ``lengthwise.client``."""
 
-    def __init__(self, info: JobInfo, transport: BlockingTransport, patience: float) -> None:
+    def __init__(self, info: JobInfo, transport: BlockingTransport, retry_seconds: float) -> None:
         super().__init__(info)
         self._transport = transport
-        self._retry_seconds = patience
+        self._retry_seconds = retry_seconds
 
     def refresh(self, wait: float = 0) -> "Job":
-        """Looks again: at once, or once it has ended or ``wait`` seconds (60 at most) have passed."""
+        """Asks the API again. With ``wait``, it answers when the job ends, or after that many seconds (60 at most)."""
         self.info = self._transport.run(_call.get(self.id, RetryBudget(self._retry_seconds), wait))
         return self
 
     def wait(self, timeout: float | None = None) -> "Job":
-        """Until it has ended. Raises ``Incomplete`` where that takes more than ``timeout`` seconds."""
+        """Waits until the job has ended. Raises ``WaitTimeoutError`` after ``timeout`` seconds."""
         self.info = self._transport.run(_call.wait(self.id, timeout, RetryBudget(self._retry_seconds)))
         return self
 
     def results(self, after: int = -1, *, follow: bool = True) -> Iterator[Result]:
-        """Each result once: of an ended job in the items' order, and of one that runs as they come, until it has ended.
+        """Each result once: in item order if the job has ended, else as they come, until it has ended.
 
-        A download that breaks goes on where it broke. ``after`` begins behind an index; without ``follow`` a job that
-        runs gives what is there.
+        A download that breaks continues where it broke. Only items with an index above ``after`` are read. Without
+        ``follow``, a running job gives the results that exist now.
         """
-        return self._transport.iterate(self._reading(after, follow, Result.model_validate_json))
+        return self._transport.iterate(self._results(after, follow, Result.model_validate_json))
 
     def lines(self, after: int = -1, *, follow: bool = True) -> Iterator[bytes]:
-        """The same as the lines of JSON that the API sends, without their ends."""
-        return self._transport.iterate(self._reading(after, follow, bytes))
+        """As ``results``, but each as the line of JSON that the API sent, without its newline."""
+        return self._transport.iterate(self._results(after, follow, bytes))
 
-    def _reading(self, after: int, follow: bool, parse: Any) -> Any:
+    def _results(self, after: int, follow: bool, parse: Any) -> Any:
         return _results.results(self.id, after, follow, RetryBudget(self._retry_seconds), parse)
 
     def cancel(self) -> "Job":
-        """Drops what has not run; what has stays readable."""
+        """Drops the items that have not run. Results that exist stay readable."""
         self.info = self._transport.run(_call.cancel(self.id, RetryBudget(self._retry_seconds)))
         return self
 
     def retry(self, idempotency_key: str | None = None) -> "Job":
-        """A new job of the items that failed."""
+        """Submits the failed items again, as a new job."""
         info = self._transport.run(_call.retry(self.id, idempotency_key, RetryBudget(self._retry_seconds)))
         return Job(info, self._transport, self._retry_seconds)
 
     def delete(self) -> None:
-        """The job, its texts and its results, for good."""
+        """Deletes the job with its texts and results, for good."""
         self._transport.run(_call.delete(self.id, RetryBudget(self._retry_seconds)))

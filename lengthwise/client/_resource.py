@@ -1,4 +1,4 @@
-"""What the API answers, typed. Fields that a newer server adds are kept, as attributes."""
+"""The API's answers as typed objects. Fields that a newer server adds are kept, as attributes."""
 
 from datetime import datetime
 from typing import Any, Literal
@@ -11,12 +11,12 @@ Priority = Literal["interactive", "normal", "background"]
 ENDED: frozenset[str] = frozenset({"completed", "cancelled", "expired"})
 
 
-class _Answer(BaseModel):
+class _Resource(BaseModel):
     model_config = ConfigDict(extra="allow", frozen=True)
 
 
-class ItemCounts(_Answer):
-    """Every item exactly once."""
+class ItemCounts(_Resource):
+    """How many items are in which state; each item counts once."""
 
     total: int
     pending: int
@@ -26,14 +26,14 @@ class ItemCounts(_Answer):
     expired: int
 
 
-class JobWebhook(_Answer):
+class JobWebhook(_Resource):
     url: str
-    #: Shown when a job is submitted, and not again.
+    #: Only in the answer to the submission.
     secret: str | None = None
 
 
-class JobInfo(_Answer):
-    """A job as it was when it was looked at."""
+class JobInfo(_Resource):
+    """A job as it was when the API answered."""
 
     id: str
     kind: str
@@ -58,13 +58,13 @@ class JobInfo(_Answer):
         return self.state in ENDED
 
 
-class ItemError(_Answer):
+class ItemError(_Resource):
     code: str
     message: str
 
 
-class Result(_Answer):
-    """One item's: its ``output``, or its ``error``."""
+class Result(_Resource):
+    """The result of one item: its ``output`` or its ``error``."""
 
     index: int
     status: Literal["succeeded", "failed", "cancelled", "expired"]
@@ -77,13 +77,13 @@ class Result(_Answer):
 
     @property
     def text(self) -> str | None:
-        """The text of the output, or of its message; ``None`` where there is none."""
+        """The text of the output or of its message; ``None`` if it has neither."""
         output = self.output or {}
         text = output.get("text", (output.get("message") or {}).get("content"))
         return text if isinstance(text, str) else None
 
 
-class ModelInfo(_Answer):
+class ModelInfo(_Resource):
     id: str
     revision: str
     kinds: list[str]

@@ -1,4 +1,4 @@
-"""The logic of reading results: each once, as they come while the job runs, and on from where a download broke."""
+"""The logic of reading results: each one once, also while the job runs, and on from where a download broke. No I/O."""
 
 import re
 from collections.abc import Callable
@@ -14,8 +14,8 @@ from lengthwise.client._retry_budget import RetryBudget
 
 STATE_HEADER = "lengthwise-job-state"
 
-#: While a job runs, what is new is asked for after so many seconds: rarer the longer nothing comes, and the more comes
-#: that is known already.
+#: The shortest and the longest wait between two requests to a running job. The wait grows while nothing new comes, and
+#: with the number of known results that each request downloads again.
 _WAIT_SECONDS = (0.25, 3.0)
 _SECONDS_PER_KNOWN = 1e-4
 
@@ -25,15 +25,15 @@ Line = tuple[int, bytes]
 
 
 class SeenResults:
-    """Which results were given. Behind ``after`` there are gaps while the job runs: a later item may be done first."""
+    """The indexes that were given to the caller. A running job leaves gaps: later items may finish first."""
 
     def __init__(self, after: int) -> None:
-        #: Everything up to this index was given.
+        #: Every index up to this one was given.
         self.after = after
         self._beyond: set[int] = set()
 
     def take(self, lines: list[Line]) -> list[Line]:
-        """Those that were not given before; now they are."""
+        """The lines that are new, which are then no longer new."""
         fresh = [(index, line) for index, line in lines if index > self.after and index not in self._beyond]
         self._beyond.update(index for index, _ in fresh)
         while self.after + 1 in self._beyond:
@@ -42,16 +42,17 @@ class SeenResults:
         return fresh
 
 
-def results(job_id: str, after: int, follow: bool, patience: RetryBudget, parse: Callable[[bytes], Any]) -> Steps[str]:
-    """Gives ``parse`` of each result's line behind ``after``; of a job that has ended, in the items' order.
+def results(job_id: str, after: int, follow: bool, budget: RetryBudget, parse: Callable[[bytes], Any]) -> Steps[str]:
+    """Yields ``parse(line)`` for each result with an index above ``after``, in item order if the job has ended.
 
-    While the job runs, those that are there, and then, if ``follow``, others as they come. Returns its state.
+    For a running job it yields the results that exist and, with ``follow``, the others as they come. Returns the job's
+    last known state.
     """
-    progress = SeenResults(after)
+    seen = SeenResults(after)
     least, most = _WAIT_SECONDS
     wait = 0.0
     while True:
-        query: dict[str, str | int | float] = {"after": progress.after, "wait": wait}
+        query: dict[str, str | int | float] = {"after": seen.after, "wait": wait}
         request = HttpRequest("GET", f"{_call.job_path(job_id)}/results", query, wait_seconds=wait)
         n_given = n_known = 0
         try:
@@ -61,18 +62,18 @@ def results(job_id: str, after: int, follow: bool, patience: RetryBudget, parse:
             rest = b""
             while chunk := (yield ReadEffect()):
                 *lines, rest = (rest + chunk).split(b"\n")
-                fresh = progress.take([(_index(line), line) for line in lines])
+                fresh = seen.take([(_index(line), line) for line in lines])
                 n_known += len(lines) - len(fresh)
                 if fresh:
                     n_given += len(fresh)
-                    patience.renew()
+                    budget.renew()
                     yield YieldEffect([parse(line) for _, line in fresh])
             if rest:
-                raise UnreachableError("the results broke off")
+                raise UnreachableError("the results broke off in the middle of a line")
         except (RefusedError, UnreachableError) as error:
-            yield PauseEffect(patience.after(error))
+            yield PauseEffect(budget.pause_after(error))
             continue
-        patience.renew()
+        budget.renew()
         state = answer.headers.get(STATE_HEADER, "")
         if state in ENDED or not follow:
             return state

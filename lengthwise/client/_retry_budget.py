@@ -1,10 +1,10 @@
-"""How often a call is tried, and how long is waited between two tries."""
+"""Which failures are worth a retry, and how long to pause before it."""
 
 import random
 
 from lengthwise.client._error import RefusedError, UnreachableError
 
-#: Answers that may be other ones later: too much waits, a server or what it stands on is away, a disk is full.
+#: Too much work waits; the server or what it depends on is away; a disk is full. Later the answer may differ.
 TRANSIENT_STATUSES = frozenset({429, 502, 503, 504, 507})
 
 _FIRST_SECONDS = 0.25
@@ -12,7 +12,7 @@ _MOST_SECONDS = 15.0
 
 
 class RetryBudget:
-    """Of one call: it lasts for so many seconds of waiting, and is whole again once something was achieved."""
+    """The seconds that one call may pause in all. ``renew`` restores them after progress."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -22,14 +22,17 @@ class RetryBudget:
         self._waited = 0.0
         self._next = _FIRST_SECONDS
 
-    def after(self, error: RefusedError | UnreachableError) -> float:
-        """Seconds to wait before the next try; longer each time, never less than was asked for. Raises ``error``."""
+    def pause_after(self, error: RefusedError | UnreachableError) -> float:
+        """Seconds to pause before the next try: longer each time, and at least Retry-After.
+
+        Raises ``error`` if a retry is pointless or the budget is spent.
+        """
         asked = error.retry_after if isinstance(error, RefusedError) else None
         if isinstance(error, RefusedError) and error.status not in TRANSIENT_STATUSES:
             raise error
-        wait = max(self._next * random.uniform(0.5, 1), asked or 0)  # noqa: S311 — so that callers do not come together
-        if self._waited + wait > self._seconds:
+        pause = max(self._next * random.uniform(0.5, 1), asked or 0)  # noqa: S311 — callers must not return in step
+        if self._waited + pause > self._seconds:
             raise error
-        self._waited += wait
+        self._waited += pause
         self._next = min(2 * self._next, _MOST_SECONDS)
-        return wait
+        return pause

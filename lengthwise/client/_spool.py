@@ -1,4 +1,4 @@
-"""A request's body, compressed into a temporary file, so that it can be sent as often as is needed."""
+"""The body of a request, compressed in a temporary file, so that it can be sent more than once."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from tempfile import SpooledTemporaryFile
@@ -10,39 +10,43 @@ from pydantic_core import PydanticSerializationError, to_json
 
 from lengthwise.errors import InvalidInput
 
-_IN_MEMORY = 2**20
-_BLOCK = 2**16
+_MEMORY_BYTES = 2**20
+_BLOCK_BYTES = 2**16
 
 Item = str | Mapping[str, Any]
 
 
 class Spool:
-    """Filled once, read any number of times; ``with`` removes it at the end."""
+    """Written once, read any number of times. Leaving its ``with`` block deletes it."""
 
     def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 — closed at the spool's own end
+        self._file = SpooledTemporaryFile(max_size=_MEMORY_BYTES)  # noqa: SIM115 — __exit__ closes it
         self._packer = zstandard.ZstdCompressor().stream_writer(self._file, closefd=False)
         self.n_items = 0
+        #: Compressed bytes, once ``finish`` was called.
         self.size = 0
 
     def write(self, data: bytes) -> None:
         self._packer.write(data)
 
     def add(self, items: Iterable[Item]) -> None:
-        """A line of NDJSON each. Raises ``InvalidInput`` for one that JSON cannot say, ``TypeError`` for no item."""
+        """Writes each item as a line of NDJSON.
+
+        Raises ``InvalidInput`` for an item that JSON cannot express, and ``TypeError`` for one of another type.
+        """
         for item in items:
             self.write(_line(item, self.n_items))
             self.n_items += 1
 
     def finish(self) -> None:
-        """Nothing more comes."""
+        """Ends the body; nothing may be written after this."""
         self._packer.flush(zstandard.FLUSH_FRAME)
         self.size = self._file.tell()
 
     def chunks(self) -> Iterator[bytes]:
-        """The compressed body, from its beginning."""
+        """The compressed body, from the start."""
         self._file.seek(0)
-        while block := self._file.read(_BLOCK):
+        while block := self._file.read(_BLOCK_BYTES):
             yield block
 
     def __enter__(self) -> Self:

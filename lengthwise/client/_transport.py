@@ -1,4 +1,4 @@
-"""Carries out the effects of calls with httpx and sleeps: the blocking one of two."""
+"""Runs the effects of calls with a blocking ``httpx.Client``; ``_async_transport`` is its twin for event loops."""
 
 import time
 from collections.abc import Generator, Iterator
@@ -23,32 +23,32 @@ T = TypeVar("T")
 
 
 class BlockingTransport:
-    """Threads may share it: each call has its own answer open."""
+    """Threads may share it: each call has its own open response."""
 
     def __init__(self, where: Address, http: httpx.Client | None = None) -> None:
         self._where = where
         self._http = http or httpx.Client()
 
     def run(self, steps: Steps[T]) -> T:
-        """What a call comes to that gives nothing on its way."""
+        """The result of a call that yields no values."""
         running = self.iterate(steps)
         try:
             next(running)
         except StopIteration as end:
             result: T = end.value
             return result
-        raise AssertionError("what gives is iterated over")
+        raise AssertionError("a call that yields values was run, not iterated over")
 
     def iterate(self, steps: Steps[T]) -> Generator[Any, None, T]:
-        """What a call gives. Ending the iteration early closes what is open."""
-        run = _Run(self._http, self._where)
+        """The values that a call yields. Closing the iterator early closes the open response."""
+        state = _CallState(self._http, self._where)
         try:
             effect = next(steps)
             while True:
                 if isinstance(effect, YieldEffect):
                     yield from effect.values
                 try:
-                    outcome = run.do(effect)
+                    outcome = state.do(effect)
                 except (httpx.HTTPError, httpx.StreamError) as error:
                     effect = steps.throw(unreachable(error))
                 else:
@@ -57,15 +57,15 @@ class BlockingTransport:
             result: T = end.value
             return result
         finally:
-            run.close()
+            state.close()
             steps.close()
 
     def close(self) -> None:
         self._http.close()
 
 
-class _Run:
-    """One call, and the answer that it has open."""
+class _CallState:
+    """The state of one call: its open response."""
 
     def __init__(self, http: httpx.Client, where: Address) -> None:
         self._http, self._where = http, where

@@ -1,4 +1,4 @@
-"""Files of items: what form they have by their names, opened whether compressed or not."""
+"""Files of items on this machine: the format that a suffix names, and reading and writing them compressed or not."""
 
 import gzip
 from collections.abc import Iterable, Iterator
@@ -29,13 +29,13 @@ CONTENT_TYPES: dict[FileFormat, str] = {
 #: Suffixes of compressed files.
 ENCODINGS = {".gz": "gzip", ".zst": "zstd"}
 
-_BLOCK = 2**18
-#: A file of one's own may be packed with the largest window that zstd --long=31 has.
+_BLOCK_BYTES = 2**18
+#: The largest window of ``zstd --long=31``: a local file is trusted with that much memory, a request would not be.
 _WINDOW_BYTES = 2**31
 
 
 def format_of(path: Path) -> FileFormat:
-    """By the suffix in front of .gz or .zst. Raises ``ConfigurationError``."""
+    """The format that the suffix names, the one before .gz or .zst. Raises ``ConfigurationError``."""
     name = path.with_suffix("") if path.suffix in ENCODINGS else path
     try:
         return FORMATS[name.suffix.lower()]
@@ -47,7 +47,7 @@ def format_of(path: Path) -> FileFormat:
 
 
 def open_to_read(path: Path) -> IO[bytes]:
-    """The file as it is. Raises ``ConfigurationError`` where it is not there."""
+    """Opens the file as it is. Raises ``ConfigurationError`` if it cannot be read."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -55,7 +55,7 @@ def open_to_read(path: Path) -> IO[bytes]:
 
 
 def open_to_write(path: Path, named: Path) -> IO[bytes]:
-    """To ``path``, compressed as the name ``named`` says. Raises ``ConfigurationError`` where that cannot be."""
+    """Opens ``path``, and compresses as the suffix of ``named`` says. Raises ``ConfigurationError``."""
     try:
         if named.suffix == ".gz":
             return cast(IO[bytes], gzip.open(path, "wb"))
@@ -67,10 +67,10 @@ def open_to_write(path: Path, named: Path) -> IO[bytes]:
 
 
 def decompressed(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
-    """All of the file, unpacked. Raises ``ConfigurationError`` where that cannot be."""
+    """The whole file, decompressed. Raises ``ConfigurationError`` if it is damaged or cannot be read."""
     inflater = Inflater(encoding, window_bytes=_WINDOW_BYTES) if encoding else None
     try:
-        while block := file.read(_BLOCK):
+        while block := file.read(_BLOCK_BYTES):
             if inflater:
                 yield from inflater.feed(block)
             else:
@@ -84,12 +84,12 @@ def decompressed(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
 
 
 def text_lines(parts: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a text file that are not blank, without their ends. Raises ``ConfigurationError``."""
+    """The lines of a text file that are not blank, without their newlines. Raises ``ConfigurationError``."""
     for number, line in enumerate(_lines(parts), 1):
         try:
             text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
         except UnicodeDecodeError:
-            raise ConfigurationError(f"line {number} of the texts is not UTF-8") from None
+            raise ConfigurationError(f"line {number} of the file is not UTF-8") from None
         if text and not text.isspace():
             yield text
 

@@ -132,7 +132,7 @@ def test_mistakes_are_told_apart_from_refusals(here: Path) -> None:
     for arguments, said in {
         ("submit", "nowhere.txt", "--kind", "generate"): "nowhere.txt cannot be read",
         ("submit", "in.doc", "--kind", "generate"): "its suffix must be one of",
-        ("submit", "in.doc", "--format", "txt", "--kind", "generate", "-o", "no/out.csv"): "is no folder",
+        ("submit", "in.doc", "--format", "txt", "--kind", "generate", "-o", "no/out.csv"): "is not a folder",
         ("submit", "in.doc", "--format", "txt", "--kind", "generate", "-p", "x"): "NAME=VALUE",
         ("jobs", "--url", "nonsense"): "must be one such as",
         ("status",): "Missing argument",

@@ -83,10 +83,10 @@ def test_patience_ends_with_the_last_error(last: HttpResponse, kind: type[Except
 
 @given(seconds=st.floats(0, 300), asked=st.lists(st.none() | st.integers(0, 30), min_size=200, max_size=200))
 def test_no_call_waits_for_longer_than_its_patience(seconds: float, asked: list[int | None]) -> None:
-    patience, waited = RetryBudget(seconds), 0.0
+    budget, waited = RetryBudget(seconds), 0.0
     with pytest.raises(RefusedError):
         for each in asked:
-            waited += patience.after(_call.to_error(refusal(503, None if each is None else str(each))))
+            waited += budget.pause_after(_call.to_error(refusal(503, None if each is None else str(each))))
     assert waited <= seconds
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lengthwise.cli import main as cli
+from lengthwise.cli import server
 from lengthwise.errors import ConfigurationError
 from lengthwise.local import program
 from lengthwise.models import device
@@ -86,10 +86,10 @@ def test_without_devices_each_queue_has_one_process_as_the_settings_have_it() ->
 
 def test_deliveries_run_on_no_device() -> None:
     with pytest.raises(ConfigurationError, match="--devices: only generate"):
-        cli.worker(queues="deliver", devices="cpu")
+        server.worker(queues="deliver", devices="cpu")
 
 
 def test_who_names_devices_does_not_import_torch() -> None:
-    imports = "from lengthwise.cli import main; from lengthwise.models import device"
+    imports = "from lengthwise.cli import server; from lengthwise.models import device"
     looks = f"import sys; {imports}; device.parse_devices('cpu'); sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", looks], check=True)
