@@ -8,19 +8,18 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import openapi as document
 from api import problem
 from api.access.keyring import Keyring
-from api.access.rate import RateHeaders, Rates
-from api.access.tally import Tally
-from api.admin import health, key, model, tenancy, usage
-from api.jobs import job, retry
+from api.access.rate import RateHeaders, RateLimits
+from api.access.request_counter import RequestCounter
+from api.admin import health, keys, tenants, usage
+from api.jobs import document, retry, routes
 from api.jobs.backlog import Backlog
-from api.jobs.ending import Endings
-from api.openai import batches, door, files
-from api.openai.validator import Validator
+from api.jobs.completion_listener import CompletionListener
+from api.openai import batches, files, sync_endpoints
+from api.openai.validator import BatchValidator
 from api.state import State
-from api.webhooks import delivery, endpoint
+from api.webhooks import delivery, routes
 from lengthwise import database, settings
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
@@ -31,21 +30,21 @@ def create_app(given: Settings | None = None) -> FastAPI:
     current = given or settings.get()
     current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
     ledger = database.connect(current.require_database_url(), current.database_connections)
-    models = CatalogFile(current.models, current.models_seconds)
+    installation = CatalogFile(current.models, current.models_seconds)
     shared = State(
         current,
-        models,
+        installation,
         ledger,
         Backlog(ledger, current),
-        Endings(ledger),
+        CompletionListener(ledger),
         Keyring(ledger, current),
-        Rates(ledger),
-        Tally(ledger),
+        RateLimits(ledger),
+        RequestCounter(ledger),
     )
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.validator = validator = Validator(shared)
+        app.state.validator = validator = BatchValidator(shared)
         validator.start()
         yield
         await validator.close()
@@ -65,7 +64,20 @@ def create_app(given: Settings | None = None) -> FastAPI:
     app.state.shared = shared
     app.add_middleware(RateHeaders)
     problem.install(app)
-    for module in (job, retry, model, files, batches, door, endpoint, delivery, key, tenancy, usage, health):
+    for module in (
+        routes,
+        retry,
+        installation,
+        files,
+        batches,
+        sync_endpoints,
+        routes,
+        delivery,
+        keys,
+        tenants,
+        usage,
+        health,
+    ):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

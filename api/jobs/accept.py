@@ -8,8 +8,8 @@ from uuid import UUID
 from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection
 
-from api.jobs import intake, view
-from api.jobs.intake import Order
+from api.jobs import view
+from api.jobs.order import Order
 from api.jobs.schema import CreatedJob, Job, NewWebhook
 from api.state import State
 from lengthwise import queue
@@ -25,7 +25,7 @@ Source = Callable[[Connection], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedJob:
     """A job that was taken, by this request or, with ``is_replay``, by the same one before."""
 
     figures: JobFigures
@@ -46,17 +46,17 @@ class Accepted:
         return CreatedJob(**dict(self.job(retention_seconds)) | {"webhook": webhook})
 
 
-def replay(state: State, tenant: UUID, named: IdempotencyKey) -> Accepted | None:
+def replay(state: State, tenant: UUID, named: IdempotencyKey) -> AcceptedJob | None:
     """The job that the same request made. Raises ``InvalidInput`` if another request had this name."""
     with translated(), state.database.begin() as connection:
         return _replay(connection, tenant, named)
 
 
-def _replay(connection: Connection, tenant: UUID, named: IdempotencyKey) -> Accepted | None:
+def _replay(connection: Connection, tenant: UUID, named: IdempotencyKey) -> AcceptedJob | None:
     known = idempotency.find(connection, tenant, named)
     if known is None:
         return None
-    return Accepted(job_figures.read(connection, known.job_id, tenant), known.webhook_secret, is_replay=True)
+    return AcceptedJob(job_figures.read(connection, known.job_id, tenant), known.webhook_secret, is_replay=True)
 
 
 def accept(
@@ -66,7 +66,7 @@ def accept(
     source: Source,
     named: IdempotencyKey | None = None,
     retry_of: UUID | None = None,
-) -> Accepted:
+) -> AcceptedJob:
     """Writes the job, or finds that a request at the same time did. Raises ``InvalidInput`` and ``Unavailable``."""
     with translated():
         try:
@@ -75,7 +75,7 @@ def accept(
                     idempotency.lock(connection, tenant, named.key)
                     if made := _replay(connection, tenant, named):
                         return made
-                taken = intake.Intake(connection, order, tenant, state.settings, named, retry_of)
+                taken = order.Intake(connection, order, tenant, state.settings, named, retry_of)
                 taken.take(source(connection))
                 figures = job_figures.read(connection, taken.job_id, tenant)
         except UniqueViolation as error:
@@ -86,4 +86,4 @@ def accept(
     # After the commit: a bell for what was rolled back would wake workers for nothing.
     pending = figures.counts["pending"]
     queue.ring(queue.GENERATE, [taken.pool], times=1 + pending // (8 * state.settings.shard_items))
-    return Accepted(figures, order.webhook_secret)
+    return AcceptedJob(figures, order.webhook_secret)

@@ -9,13 +9,12 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic_core import from_json
 from sqlalchemy import Connection
 
-from api import openapi as document
-from api.access.tenant import Submitter
+from api.access.auth import Submitter
 from api.http.identifier import identifier
-from api.jobs import accept, backpressure, idempotency, intake
-from api.jobs.accept import Accepted
+from api.jobs import accept, backpressure, document, idempotency, order
+from api.jobs.accept import AcceptedJob
 from api.jobs.idempotency import Key
-from api.jobs.intake import Order
+from api.jobs.order import Order
 from api.jobs.schema import Job, Webhook
 from api.jobs.view import PRIORITY_NAMES
 from api.state import State, of
@@ -47,7 +46,7 @@ def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: 
     return accepted.job(state.settings.retention_seconds)
 
 
-def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepted:
+def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> AcceptedJob:
     named = idempotency.of_retry(key, job_id) if key else None
     if named and (made := accept.replay(state, tenant, named)):
         return made
@@ -76,7 +75,7 @@ def _order(failed: FailedJob, state: State) -> Order:
         "deduplicate": failed.deduplicate,
         **failed.params,
     }
-    order = intake.order(head, state.catalog, state.settings)
+    order = order.order(head, state.catalog, state.settings)
     webhook = Webhook(url=failed.webhook_url) if failed.webhook_url else None
     header = order.header.model_copy(update={"webhook": webhook})
     return replace(order, header=header, webhook_secret=failed.webhook_secret)

@@ -13,15 +13,15 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problem
 from api.access import caller
-from api.access.tenant import Reader, Submitter
+from api.access.auth import Reader, Submitter
 from api.http import body
-from api.jobs import backpressure, intake
+from api.jobs import backpressure, order
 from api.jobs.idempotency import Key
 from api.jobs.schema import NewWebhook
 from api.openai import document, view
 from api.openai.identifier import batch_id, file_id
 from api.openai.schema import Batch, BatchList, CreatedBatch, NewBatch
-from api.openai.validator import Validator
+from api.openai.validator import BatchValidator
 from api.state import State, of
 from lengthwise import queue
 from lengthwise.database import translated
@@ -62,7 +62,7 @@ async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
     retries = request.headers.get(_RETRY_HEADER, "0")
     is_retry = retries.isascii() and retries.isdecimal() and int(retries[:9]) > 0
     created = await run_in_threadpool(_create, state, tenant, data, key, is_retry)
-    validator: Validator = request.app.state.validator
+    validator: BatchValidator = request.app.state.validator
     validator.wake()
     return created
 
@@ -134,7 +134,7 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
         metadata=wanted.metadata,
         output_seconds=wanted.output_expires_after.seconds if wanted.output_expires_after else None,
         webhook_url=wanted.webhook.url if wanted.webhook else None,
-        webhook_secret=intake.webhook_secret(wanted.webhook, current),
+        webhook_secret=order.webhook_secret(wanted.webhook, current),
         idempotency_key=key,
         request_hash=request_hash,
     )

@@ -9,8 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from api.openai.intake import Intake, chunk_items, counted
-from api.openai.line import Mistake, Reader, split
+from api.intake.intake import Intake, chunk_items, counted
+from api.openai.line_reader import LineError, LineReader, split
 from api.state import State
 from lengthwise import queue
 from lengthwise.database import translated
@@ -45,7 +45,7 @@ def validate(state: State, waiting: WaitingBatch, is_stopping: Callable[[], bool
     if not is_mine:
         return
     if waiting.attempts >= _MOST_ATTEMPTS:
-        _fail(state, waiting, [Mistake("server_error", "the file could not be read, however often").shown(None)])
+        _fail(state, waiting, [LineError("server_error", "the file could not be read, however often").shown(None)])
         return
     try:
         errors = _Validation(state, waiting, is_stopping).run()
@@ -77,7 +77,7 @@ class _Validation:
     def __init__(self, state: State, waiting: WaitingBatch, is_stopping: Callable[[], bool]) -> None:
         self._state, self._waiting, self._is_stopping = state, waiting, is_stopping
         self._kind = ENDPOINTS[waiting.endpoint]
-        self._reader = Reader(waiting.endpoint, state.catalog, state.settings)
+        self._reader = LineReader(waiting.endpoint, state.catalog, state.settings)
         self._errors: list[dict[str, object]] = []
         self._n_errors = 0
 
@@ -114,15 +114,15 @@ class _Validation:
         for number, raw in split(_blocks(connection, self._waiting.input_file_id), self._state.settings.max_line_bytes):
             n_lines += 1
             if n_lines > most:
-                self._note(Mistake("too_many_tasks", f"a file may have at most {most} requests"), None)
+                self._note(LineError("too_many_tasks", f"a file may have at most {most} requests"), None)
                 break
             try:
                 if raw is None:
                     limit = self._state.settings.max_line_bytes
-                    raise Mistake("invalid_request", f"a line may have at most {limit} bytes")
+                    raise LineError("invalid_request", f"a line may have at most {limit} bytes")
                 request = self._reader.read(raw)
                 item = counted(self._kind, request)
-            except Mistake as mistake:
+            except LineError as mistake:
                 self._note(mistake, number)
                 continue
             items.append(item)
@@ -134,7 +134,7 @@ class _Validation:
         if items:
             self._write(intake, items, specs)
         if n_lines == 0:
-            self._note(Mistake("empty_file", "the file has no request"), None)
+            self._note(LineError("empty_file", "the file has no request"), None)
         return n_tokens
 
     def _write(self, intake: Intake, items: list[NewItem], specs: list[ModelSpec]) -> None:
@@ -143,7 +143,7 @@ class _Validation:
         if not self._n_errors:
             intake.add(items, specs)
 
-    def _note(self, mistake: Mistake, number: int | None) -> None:
+    def _note(self, mistake: LineError, number: int | None) -> None:
         self._n_errors += 1
         if len(self._errors) < MOST_ERRORS:
             self._errors.append(mistake.shown(number))
@@ -151,7 +151,7 @@ class _Validation:
     def _shown(self) -> list[dict[str, object]]:
         if self._n_errors > MOST_ERRORS:
             message = f"and {self._n_errors - MOST_ERRORS} more lines: the first {MOST_ERRORS} are named"
-            self._errors.append(Mistake("invalid_request", message).shown(None))
+            self._errors.append(LineError("invalid_request", message).shown(None))
         return self._errors
 
     def _job(self) -> NewJob:

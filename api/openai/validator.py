@@ -23,7 +23,7 @@ _LOOK_SECONDS = 5.0
 _AT_ONCE = 2
 
 
-class Validator:
+class BatchValidator:
     """One for each process of the API."""
 
     def __init__(self, state: State) -> None:

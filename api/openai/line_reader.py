@@ -25,7 +25,7 @@ _BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str", re.DOTALL)
 _TAGGED = ("response_format", "format")
 
 
-class Mistake(Exception):
+class LineError(Exception):
     """What is wrong with one line, without its text."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
@@ -38,7 +38,7 @@ class Mistake(Exception):
         return {"code": self.code, "line": number, "message": str(self), "param": self.param}
 
 
-class Request(NamedTuple):
+class CheckedRequest(NamedTuple):
     """One request, checked, and the JSON that is stored of it."""
 
     item: LineItem[Any]
@@ -47,17 +47,17 @@ class Request(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class BodyReader:
     """Checks bodies for one endpoint, whether of a line or of a request of their own."""
 
     kind: LineKind
     catalog: Catalog
     current: Settings
 
-    def request(self, custom_id: str, given: Any) -> Request:
-        """Raises ``Mistake``."""
+    def request(self, custom_id: str, given: Any) -> CheckedRequest:
+        """Raises ``LineError``."""
         if not isinstance(given, dict):
-            raise Mistake("invalid_request", "must be a JSON object", "body")
+            raise LineError("invalid_request", "must be a JSON object", "body")
         if self.kind.model_is_optional and given.get("model") is None:
             given = given | {"model": self._default()}
         sent = {"id": custom_id, "request": uuid4().hex, "body": given}
@@ -68,11 +68,11 @@ class Asker:
         assert isinstance(item, LineItem)  # noqa: S101 — what a line's kind says of itself
         spec = self.catalog.models.get(item.body.model)
         if spec is None or self.kind.serves_as not in spec.kinds:
-            raise Mistake("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
+            raise LineError("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
         if sum(map(len, item.texts())) > self.current.max_text_characters:
             most = self.current.max_text_characters
-            raise Mistake("invalid_request", f"the texts may have at most {most} characters", "body")
-        return Request(item, spec, item.__pydantic_serializer__.to_json(item, exclude_unset=True))
+            raise LineError("invalid_request", f"the texts may have at most {most} characters", "body")
+        return CheckedRequest(item, spec, item.__pydantic_serializer__.to_json(item, exclude_unset=True))
 
     def _default(self) -> str | None:
         return next((spec.name for spec in self.catalog.serving(self.kind.serves_as)), None)
@@ -82,49 +82,49 @@ class Asker:
         return f"known here: {', '.join(names) or 'none'}"
 
 
-class Reader:
+class LineReader:
     """Checks the lines of one file, of which no two may have the same custom_id."""
 
     def __init__(self, endpoint: str, catalog: Catalog, current: Settings) -> None:
         self._endpoint = endpoint
-        self._asker = Asker(ENDPOINTS[endpoint], catalog, current)
+        self._asker = BodyReader(ENDPOINTS[endpoint], catalog, current)
         self._seen: set[bytes] = set()
 
-    def read(self, raw: bytes) -> Request:
-        """Raises ``Mistake``."""
+    def read(self, raw: bytes) -> CheckedRequest:
+        """Raises ``LineError``."""
         try:
             line = body.parse(raw)
         except InvalidInput as error:
-            raise Mistake("invalid_json_line", str(error)) from None
+            raise LineError("invalid_json_line", str(error)) from None
         if not isinstance(line, dict):
-            raise Mistake("invalid_request", "a line is a JSON object")
+            raise LineError("invalid_request", "a line is a JSON object")
         custom_id = line.get("custom_id")
         if not isinstance(custom_id, str) or not custom_id:
-            raise Mistake("invalid_request", "must be a string that is not empty", "custom_id")
+            raise LineError("invalid_request", "must be a string that is not empty", "custom_id")
         self._note(custom_id)
         if not line.keys() <= set(_FIELDS):
-            raise Mistake("invalid_request", f"has an unknown field; known here: {', '.join(_FIELDS)}")
+            raise LineError("invalid_request", f"has an unknown field; known here: {', '.join(_FIELDS)}")
         if line.get("method") != "POST":
-            raise Mistake("invalid_request", "must be POST", "method")
+            raise LineError("invalid_request", "must be POST", "method")
         if line.get("url") != self._endpoint:
-            raise Mistake("url_mismatch", "must be the batch's endpoint", "url")
+            raise LineError("url_mismatch", "must be the batch's endpoint", "url")
         return self._asker.request(custom_id, line.get("body"))
 
     def _note(self, custom_id: str) -> None:
         key = hashlib.blake2b(custom_id.encode(), digest_size=16).digest()
         if key in self._seen:
-            raise Mistake("duplicate_custom_id", "another line before has the same", "custom_id")
+            raise LineError("duplicate_custom_id", "another line before has the same", "custom_id")
         self._seen.add(key)
 
 
-def _mistake(error: ValidationError) -> Mistake:
+def _mistake(error: ValidationError) -> LineError:
     details = error.errors(include_input=False, include_url=False)
     first = details[0]
     # Of a union each branch complains: what got furthest is what was meant.
     place = _place(first)
     meant = max((each for each in details if _place(each)[: len(place)] == place), key=lambda each: len(_place(each)))
     field = meant.get("ctx", {}).get("field") if meant["type"] == "unsupported" else None
-    return Mistake("invalid_request", problem.message(meant), _param((*_place(meant), *([field] if field else ()))))
+    return LineError("invalid_request", problem.message(meant), _param((*_place(meant), *([field] if field else ()))))
 
 
 def _place(details: ErrorDetails) -> tuple[int | str, ...]:

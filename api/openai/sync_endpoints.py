@@ -13,13 +13,13 @@ from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
 from api.access import caller
-from api.access.tenant import Submitter
+from api.access.auth import Submitter
 from api.http import body
+from api.intake.intake import Intake, counted
 from api.jobs import backpressure
 from api.openai import document
 from api.openai import error as errors
-from api.openai.intake import Intake, counted
-from api.openai.line import Asker, Mistake
+from api.openai.line_reader import BodyReader, LineError
 from api.state import State, of
 from lengthwise import queue
 from lengthwise.database import translated
@@ -46,9 +46,9 @@ def _ask(state: State, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
     state.backlog.check(tenant)
     current = state.settings
     try:
-        request = Asker(kind, state.catalog, current).request("request", body.parse(data))
+        request = BodyReader(kind, state.catalog, current).request("request", body.parse(data))
         item = counted(kind, request)
-    except Mistake as mistake:
+    except LineError as mistake:
         form = UnknownName if mistake.code == "model_not_found" else InvalidInput
         raise form(str(mistake), mistake.param) from None
     job = NewJob(

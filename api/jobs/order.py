@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from api.access import caller
-from api.jobs.item import Checked, Reader
+from api.jobs.item_reader import Checked, ItemReader
 from api.jobs.schema import JobHeader, Webhook
 from api.problem import invalid
 from lengthwise import kinds
@@ -127,7 +127,7 @@ class Intake:
     def take(self, items: Iterable[Any]) -> None:
         """Writes all items: JSON values, or lines of NDJSON. Raises ``InvalidInput`` naming the first that is wrong."""
         order, most = self.order, self.current.max_items
-        reader = Reader(order.kind, order.spec, order.params, self.current)
+        reader = ItemReader(order.kind, order.spec, order.params, self.current)
         submission: Submission | None = None
         source = iter(items)
         n_items = 0

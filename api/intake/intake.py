@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
-from api.openai.line import Mistake, Request
+from api.openai.line_reader import CheckedRequest, LineError
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import pool as pools
 from lengthwise.kinds.kind import KindModel, Prompt
@@ -24,13 +24,13 @@ _CHUNK_BYTES = 32 * 2**20
 _PARAMS = LineParams()
 
 
-def counted(kind: LineKind, request: Request) -> NewItem:
-    """Raises ``Mistake`` where the model's template does not take the request."""
+def counted(kind: LineKind, request: CheckedRequest) -> NewItem:
+    """Raises ``LineError`` where the model's template does not take the request."""
     item, spec, payload = request
     try:
         [prompts] = kind.prompts(KindModel(spec, tokenizer.load_counting(spec)), _PARAMS, [item], 0)
     except InvalidInput as error:
-        raise Mistake("invalid_request", str(error), error.field) from None
+        raise LineError("invalid_request", str(error), error.field) from None
     decoding = kind.decoding(spec, _PARAMS, item, 0)
     lengths = [len(prompt.tokens) for prompt in prompts]
     fits = _fit(prompts, spec, least=int(decoding.max_new_tokens > 0))

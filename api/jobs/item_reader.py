@@ -28,7 +28,7 @@ class Checked(NamedTuple):
     payload: bytes
 
 
-class Reader:
+class ItemReader:
     """Checks the items of one job. A raw item is a line's bytes, still to be parsed, or a JSON value."""
 
     def __init__(self, kind: Kind, spec: ModelSpec, params: JobParams, current: Settings) -> None:
