@@ -21,7 +21,7 @@ from api.openai import batches, door, files
 from api.openai.validator import Validator
 from api.state import State
 from api.webhooks import delivery, endpoint
-from lengthwise import database, settings
+from lengthwise import database, queue, settings
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 
@@ -29,8 +29,8 @@ from lengthwise.settings import Settings
 def create_app(given: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
     current = given or settings.get()
-    current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
-    ledger = database.connect(current.require_database_url(), current.database_connections)
+    current.require_redis_url()  # bells are rung after the commit: too late to find that no broker is set
+    ledger = database.connect(current.require_database_url(), current.database_connections, ring=queue.ring_bell)
     models = CatalogFile(current.models, current.models_seconds)
     shared = State(
         current,

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from fastapi import Request
-from sqlalchemy import Engine
 
 from api.access.keyring import Keyring
 from api.access.rate import Rates
 from api.access.tally import Tally
 from api.jobs.backlog import Backlog
 from api.jobs.ending import Endings
+from lengthwise.database import Database
 from lengthwise.models.catalog import Catalog
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
@@ -19,7 +19,7 @@ from lengthwise.settings import Settings
 class State:
     settings: Settings
     models: CatalogFile
-    database: Engine
+    database: Database
     backlog: Backlog
     endings: Endings
     keyring: Keyring

@@ -12,13 +12,13 @@ from typing import Any
 from celery import Celery
 from kombu.connection import Connection, ConnectionPool
 
-from lengthwise import broker, settings
+from lengthwise import bells, broker, settings
+from lengthwise.bells import Bell
 
 log = logging.getLogger(__name__)
 
-#: Bells and tasks share their names: the file, the function and the Celery name are one word.
-GENERATE = "generate"
-DELIVER = "deliver"
+GENERATE = bells.GENERATE
+DELIVER = bells.DELIVER
 
 #: One submission wakes at most this many workers; the sweep wakes the others.
 MAX_BELLS = 16
@@ -102,20 +102,25 @@ def length(name: str) -> int:
 
 
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
-    """Rings after a commit. What the bell is about is saved already: when the broker is away the sweep rings again.
+    """Rings now: for what was committed before. When the broker is away the sweep rings again.
 
     Returns whether all bells were rung, within seconds. Raises ``ConfigurationError`` if no broker is set.
     """
-    bells = _ringing()
+    ringing = _ringing()
     queue = GENERATE if name == GENERATE else DELIVER
     try:
         for _ in range(min(times, MAX_BELLS)):
-            bells.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
+            ringing.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
     except Exception as error:  # each broker's library has errors of its own, and none of them is the caller's
         log.warning("bell not rung, the sweep will: %s", type(error).__name__)
-        _drop_idle(bells.pool)
+        _drop_idle(ringing.pool)
         return False
     return True
+
+
+def ring_bell(bell: Bell) -> None:
+    """Rings what a transaction noted, once it has committed: what ``lengthwise.database`` is given for that."""
+    ring(bell.task, bell.arguments, times=bell.times)
 
 
 def _drop_idle(connections: ConnectionPool) -> None:

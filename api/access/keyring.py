@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from api.access.caller import Caller
 from lengthwise import key as keys
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import Unauthorized
 from lengthwise.key import INSTALLATION, Scope
 from lengthwise.ledger.accounts import key as ledger
@@ -48,7 +47,7 @@ class _Seen:
 class Keyring:
     """The keys that this process has seen. Used by one event loop."""
 
-    def __init__(self, database: Engine, current: Settings) -> None:
+    def __init__(self, database: Database, current: Settings) -> None:
         self._database = database
         self._settings = current
         self._pepper = current.require_key_pepper()

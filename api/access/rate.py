@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.caller import Caller
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.accounts import rate
 from lengthwise.ledger.accounts.rate import Taken
@@ -32,7 +31,7 @@ class _Refused:
 class Rates:
     """What this process knows of the tenants that have a limit. Used by one event loop."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._refused: dict[UUID, _Refused] = {}
 

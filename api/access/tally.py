@@ -10,11 +10,10 @@ from contextlib import suppress
 from threading import Lock
 from uuid import UUID
 
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from api.access.caller import Caller
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.accounts import usage
 
@@ -26,7 +25,7 @@ _PAUSE_SECONDS = 2.0
 class Tally:
     """Counted by one event loop; any thread may have them written."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: Counter[tuple[UUID, UUID]] = Counter()
         self._changing = Lock()

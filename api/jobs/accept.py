@@ -1,4 +1,4 @@
-"""Makes a job of what was ordered: once for each Idempotency-Key, and with a bell after the commit."""
+"""Makes a job of what was ordered: once for each Idempotency-Key."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -12,7 +12,6 @@ from api.jobs import intake, view
 from api.jobs.intake import Order
 from api.jobs.schema import CreatedJob, Job, NewWebhook
 from api.state import State
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger import read
@@ -78,7 +77,4 @@ def accept(
                 raise
             raise Unavailable("another request under this Idempotency-Key was taken", retry_after=1) from None
     state.backlog.add(tenant, figures.n_tokens)
-    # After the commit: a bell for what was rolled back would wake workers for nothing.
-    pending = figures.counts["pending"]
-    queue.ring(queue.GENERATE, [taken.pool], times=1 + pending // (8 * state.settings.shard_items))
     return Accepted(figures, order.webhook_secret)

@@ -13,9 +13,7 @@ from collections import Counter
 from threading import Lock
 from uuid import UUID
 
-from sqlalchemy import Engine
-
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.queue import pending
 from lengthwise.ledger.queue.pending import Pending
@@ -32,7 +30,7 @@ _WAIT_SECONDS = (5, 300)
 class Backlog:
     """What waits or runs, in tokens, as this process knows it. Threads share it."""
 
-    def __init__(self, database: Engine, current: Settings) -> None:
+    def __init__(self, database: Database, current: Settings) -> None:
         self._database = database
         self._settings = current
         self._measured: dict[UUID, Pending] = {}

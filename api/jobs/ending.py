@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from psycopg import OperationalError
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.ending import Listener
 
@@ -34,7 +33,7 @@ class _Waiter:
 class Endings:
     """The requests of this process that wait. One task looks for all of them, while there are any."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._waiters: set[_Waiter] = set()
         self._has_come = asyncio.Event()

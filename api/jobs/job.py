@@ -21,7 +21,6 @@ from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
 from api.jobs.sent import Described, Sent
 from api.jobs.wait import waited
 from api.state import State, of
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.ledger import read
 from lengthwise.ledger.jobs import cancel
@@ -135,11 +134,8 @@ def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
 def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
     """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
     state = of(request)
-    with translated():
-        with state.database.begin() as connection:
-            due = cancel.cancel(connection, identifier(job_id), tenant)
-        if due:
-            queue.ring(queue.DELIVER)
+    with translated(), state.database.begin() as connection:
+        cancel.cancel(connection, identifier(job_id), tenant)
     return _shown(state, tenant, identifier(job_id))
 
 

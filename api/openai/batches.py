@@ -23,7 +23,6 @@ from api.openai.identifier import batch_id, file_id
 from api.openai.schema import Batch, BatchList, CreatedBatch, NewBatch
 from api.openai.validator import Validator
 from api.state import State, of
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput, NotFound
 from lengthwise.kinds.openai import ENDPOINTS
@@ -202,7 +201,5 @@ def cancel(request: Request, tenant: Submitter, batch: str) -> Batch:
     # The mark is in the database before any worker hears of it; a process that dies here leaves the rest to the sweep.
     if marked.status == "cancelling":
         with translated(), state.database.begin() as connection:
-            due = cancelling.cancel(connection, named, tenant)
-        if due:
-            queue.ring(queue.DELIVER)
+            cancelling.cancel(connection, named, tenant)
     return marked

@@ -21,7 +21,6 @@ from api.openai import error as errors
 from api.openai.intake import Intake, counted
 from api.openai.line import Asker, Mistake
 from api.state import State, of
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds.openai import ENDPOINTS
@@ -72,7 +71,6 @@ def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
         intake.add([item], [request.spec])
         intake.finish()
     state.backlog.add(tenant, item.n_tokens)
-    queue.ring(queue.GENERATE, intake.pools)
     return _Asked(job.id, None)
 
 

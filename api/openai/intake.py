@@ -85,21 +85,17 @@ class Intake:
         return self._submission
 
     @property
-    def pools(self) -> list[str]:
-        return list(self._arrivals)
-
-    @property
     def model(self) -> str | None:
         """Of all items, if they name one."""
         return next(iter(self.models)) if len(self.models) == 1 else None
 
-    def finish(self) -> bool:
-        """Writes the job, which ends at once if none of its items can run. Returns whether a webhook became due."""
+    def finish(self) -> None:
+        """Writes the job, which ends at once if none of its items can run."""
         submission = self._writing
         submission.job = replace(submission.job, model=self.model or SEVERAL)
         submission.finish()
-        is_over = submission.n_refused == submission.n_items
-        return is_over and settle.complete(self.connection, [self.job.id])
+        if submission.n_refused == submission.n_items:
+            settle.complete(self.connection, [self.job.id])
 
 
 def _arrival(pool: str, spec: ModelSpec) -> ArrivalOrder:

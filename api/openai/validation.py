@@ -12,7 +12,6 @@ from sqlalchemy import Connection
 from api.openai.intake import Intake, chunk_items, counted
 from api.openai.line import Mistake, Reader, split
 from api.state import State
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.openai import ENDPOINTS
@@ -58,11 +57,8 @@ def validate(state: State, waiting: Waiting, is_stopping: Callable[[], bool] = l
 
 def _fail(state: State, waiting: Waiting, errors: list[dict[str, object]]) -> None:
     with translated(), state.database.begin() as connection:
-        due = ledger.fail(connection, waiting.id, errors) and event.announce_failed_batch(
-            connection, waiting.id, waiting.tenant_id, waiting.webhook_url
-        )
-    if due:
-        queue.ring(queue.DELIVER)
+        if ledger.fail(connection, waiting.id, errors):
+            event.announce_failed_batch(connection, waiting.id, waiting.tenant_id, waiting.webhook_url)
 
 
 class _GivenUp(Exception):
@@ -92,7 +88,7 @@ class _Validation:
                 n_tokens = self._read(connection, intake)
                 if self._n_errors:
                     raise _Refused
-                due = intake.finish()
+                intake.finish()
                 if not ledger.accept(connection, waiting.id, intake.model):
                     raise _GivenUp
         except _GivenUp:
@@ -100,10 +96,6 @@ class _Validation:
         except _Refused:
             return self._shown()
         self._state.backlog.add(waiting.tenant_id, n_tokens)
-        for pool in intake.pools:
-            queue.ring(queue.GENERATE, [pool], times=1 + waiting.n_lines // (8 * self._state.settings.shard_items))
-        if due:
-            queue.ring(queue.DELIVER)
         return []
 
     def _read(self, connection: Connection, intake: Intake) -> int:

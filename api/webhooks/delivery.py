@@ -10,7 +10,6 @@ from api.access.tenant import WebhookKeeper
 from api.http.identifier import identifier
 from api.jobs.schema import Delivery
 from api.state import of
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.ledger.webhooks import outbox
 
@@ -40,6 +39,4 @@ def resend(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str
     Of a disabled endpoint the answer is 409.
     """
     with translated(), of(request).database.begin() as connection:
-        shown = outbox.resend(connection, delivery_id, tenant)
-    queue.ring(queue.DELIVER)
-    return shown
+        return outbox.resend(connection, delivery_id, tenant)

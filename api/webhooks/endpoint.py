@@ -23,7 +23,6 @@ from api.webhooks.endpoint_schema import (
     Replayed,
     Rotation,
 )
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.ledger.webhooks import endpoint as ledger
 from lengthwise.ledger.webhooks import outbox
@@ -174,9 +173,7 @@ def send_test(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> dict[
     """Sends an ``endpoint.test`` event, whatever it subscribed to."""
     with translated(), of(request).database.begin() as connection:
         delivery_id = ledger.send_test(connection, endpoint_id, tenant)
-        shown = outbox.one(connection, delivery_id, tenant)
-    queue.ring(queue.DELIVER)
-    return shown
+        return outbox.one(connection, delivery_id, tenant)
 
 
 @router.get("/{endpoint_id}/deliveries", response_model=DeliveryPage, responses=document.problems(404, 422))
@@ -217,6 +214,4 @@ def replay(
     with translated(), of(request).database.begin() as connection:
         ledger.one(connection, endpoint_id, tenant)
         found = outbox.replay(connection, endpoint_id, wanted.since, only_failed=wanted.only_failed)
-    if found.n_deliveries:
-        queue.ring(queue.DELIVER)
     return Replayed(replayed=found.n_deliveries, next_since=found.next_since)

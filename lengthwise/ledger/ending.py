@@ -7,9 +7,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine
 
 from lengthwise import database
+from lengthwise.database import Database
 
 _CHANNEL = "lengthwise_endings"
 
@@ -23,11 +23,11 @@ class Listener:
     It must reach Postgres itself: through a pooler by transaction nothing is heard, and only ``tenants_of_open`` tells.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, pool: Database) -> None:
         """Raises what a connection that fails raises."""
         self._heard: deque[UUID] = deque()
         # Without transactions: two thirds of a question would be BEGIN and COMMIT.
-        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._connection = pool.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             cursor = database.cursor(self._connection)
             cursor.connection.add_notify_handler(self._hear)

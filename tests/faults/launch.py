@@ -54,9 +54,9 @@ def _note_claim(claim: Any, *_: Any) -> None:
         _control.reach("claimed")
 
 
-def _note_refusal(settled: Any, connection: Any, token: Any, settlements: Any) -> None:
+def _note_refusal(written: Any, connection: Any, token: Any, settlements: Any) -> None:
     """Counts the settlements of which a part or all was refused by its lease token."""
-    if len(settled.shard_ids) < len(settlements):
+    if len(written) < len(settlements):
         _note_failure()
 
 

@@ -11,7 +11,7 @@ from psycopg import Cursor
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.ledger import binary
 from lengthwise.ledger.jobs.idempotency import Named
 from lengthwise.ledger.queue import pending, turn
@@ -172,6 +172,8 @@ class Submission:
             tags = start_tags(shards, *turn.take(self.connection, queue))
             turn.set_last_finish(cursor, queue, tags[-1])
             self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
+            n_items = sum(shard.hi - shard.lo for shard in shards)
+            bells.note(self.connection, bells.GENERATE, pool, times=1 + n_items // (_BELL_SHARDS * self.shard_items))
         if self._refused:
             self._insert(cursor, self.job.pool, self._refused, [0.0] * len(self._refused), ShardState.DONE)
 
@@ -234,6 +236,9 @@ def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Itera
         found.setdefault(pools.get(at, default), []).append(at)
     return found.items()
 
+
+#: A large job wakes one more worker for every so many full shards.
+_BELL_SHARDS = 8
 
 #: A COPY is two round trips and is planned each time: for a few rows an INSERT is quicker.
 _FEW_ITEMS = 16

@@ -51,16 +51,11 @@ class Settlement:
         return sum(len(result.line) for result in self.results if result.status is ResultStatus.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
-    #: Shards whose results were written; the others' leases were lost and nothing was written for them.
-    shard_ids: frozenset[int]
-    #: Whether a webhook became due.
-    delivery_due: bool
+def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> frozenset[int]:
+    """Fences the shards, then writes their results; a job whose last shard this was ends in the same transaction.
 
-
-def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> Settled:
-    """Fences the shards, then writes their results; a job whose last shard this was ends in the same transaction."""
+    Returns the shards whose results were written. The others' leases were lost, and nothing was written for them.
+    """
     cursor = database.cursor(connection)
     cursor.execute(
         _FENCE,
@@ -80,7 +75,7 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     )
     fenced = cursor.fetchall()
     if not fenced:
-        return Settled(frozenset(), False)
+        return frozenset()
     job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
     rows = (
         (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
@@ -89,12 +84,12 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
         push.note(connection, followed)
-    due = complete(connection, set(job_of.values()))
-    return Settled(frozenset(job_of), due or bool(followed))
+    complete(connection, set(job_of.values()))
+    return frozenset(job_of)
 
 
-def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
-    """Ends those of the jobs that have no open shard left. Returns whether a webhook became due.
+def complete(connection: Connection, job_ids: Iterable[UUID]) -> None:
+    """Ends those of the jobs that have no open shard left.
 
     A job with a shard still waiting is certainly not at its end. One whose open shards are all leased may be: its row
     is locked first, so that of two workers that settle its last two shards the second sees the first.
@@ -103,9 +98,9 @@ def complete(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     cursor.execute(_LOCK_NEARLY_DONE, {"jobs": list(job_ids)})
     locked = [row[0] for row in cursor.fetchall()]
     if not locked:
-        return False
+        return
     cursor.execute(_COMPLETE, {"jobs": locked, "state": JobState.COMPLETED})
-    return event.announce(connection, [row[0] for row in cursor.fetchall()])
+    event.announce(connection, [row[0] for row in cursor.fetchall()])
 
 
 # Shards are locked in order of id, as everywhere. Who comes behind a lost lease gets no row here, and writes none.

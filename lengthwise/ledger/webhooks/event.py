@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.kinds import openai
 from lengthwise.ledger import read
 from lengthwise.ledger.read import JobFigures
@@ -46,22 +46,17 @@ def described(job: JobFigures) -> tuple[str, dict[str, Any]]:
     return f"job.{job.state}", {"id": str(job.id), "kind": job.kind, "state": job.state, "counts": job.counts}
 
 
-def announce(connection: Connection, job_ids: Sequence[UUID]) -> bool:
-    """Writes deliveries of the end of these jobs, for each one's own webhook and the endpoints that want it.
-
-    Returns whether there was one that is due.
-    """
+def announce(connection: Connection, job_ids: Sequence[UUID]) -> None:
+    """Writes deliveries of the end of these jobs, for each one's own webhook and the endpoints that want it."""
     found: dict[UUID, list[_Wanting]] = {}
     for to, events in _receivers(connection, job_ids):
         assert to.job_id is not None  # noqa: S101 - the query's first column
         found.setdefault(to.job_id, []).append((to, events))
-    is_due = False
     for job_id, receivers in found.items():
-        is_due |= _tell(connection, receivers, *described(read.figures(connection, job_id)))
-    return is_due
+        _tell(connection, receivers, *described(read.figures(connection, job_id)))
 
 
-def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUID, url: str | None) -> bool:
+def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUID, url: str | None) -> None:
     """The same of a batch whose lines were not taken, which is no job; ``url`` is its own webhook's."""
     cursor = database.cursor(connection)
     cursor.execute(_ENDPOINTS, {"tenant": tenant_id})
@@ -71,18 +66,17 @@ def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUI
     ]
     if url is not None:
         receivers.append((Receiver(batch_id, None, lane_of(tenant_id, url), url), None))
-    return _tell(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
+    _tell(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
 
 
-def _tell(connection: Connection, receivers: Sequence[_Wanting], name: str, data: dict[str, Any]) -> bool:
-    """Writes deliveries for those that want this event. Returns whether one is due."""
-    is_due = False
+def _tell(connection: Connection, receivers: Sequence[_Wanting], name: str, data: dict[str, Any]) -> None:
+    """Writes deliveries for those that want this event, and has the commit ring if one of them is due."""
     for to, events in receivers:
         # The job's own webhook asked for the end of this job, whatever it is called.
         if events is None or includes(events, name):
             write(connection, to, uuid4(), name, to_json(data))
-            is_due |= to.is_enabled
-    return is_due
+            if to.is_enabled:
+                bells.note(connection, bells.DELIVER)
 
 
 def write(connection: Connection, to: Receiver, delivery_id: UUID, name: str, data: bytes) -> None:

@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from pydantic_core import from_json
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.ledger.webhooks import event
 from lengthwise.webhooks import condition
 from lengthwise.webhooks.condition import Condition
@@ -35,11 +35,15 @@ def note(connection: Connection, settled: Sequence[Note]) -> None:
     """Notes shards whose results were written: each a job, and the items lo ≤ pos < hi."""
     jobs, los, his = map(list, zip(*settled, strict=True))
     database.cursor(connection).execute(_NOTE, {"jobs": jobs, "los": los, "his": his})
+    bells.note(connection, bells.DELIVER)
 
 
 def note_refused(connection: Connection, job_id: UUID) -> None:
     """Notes the shards of a new job that were settled as they were submitted, if it is followed."""
-    database.cursor(connection).execute(_NOTE_REFUSED, {"job": job_id})
+    cursor = database.cursor(connection)
+    cursor.execute(_NOTE_REFUSED, {"job": job_id})
+    if cursor.rowcount:
+        bells.note(connection, bells.DELIVER)
 
 
 @dataclass(slots=True)

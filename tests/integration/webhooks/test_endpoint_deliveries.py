@@ -27,7 +27,7 @@ from tests.integration.webhooks.hooks import (
     status,
 )
 from tests.integration.webhooks.test_post import Receiver
-from tests.ledger import knobs, sql
+from tests.ledger import is_delivery_noted, knobs, sql
 from worker.delivery.deliver import deliver
 
 pytestmark = pytest.mark.usefixtures("reachable")
@@ -122,7 +122,8 @@ def test_the_openai_sdk_verifies_and_types_the_end_of_a_batch(
     job = UUID(submit(client, ["abc"])["id"])
     with database.engine().begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET state = 'completed', kind = 'chat.completions'")
-        assert event.announce(connection, [job])
+        event.announce(connection, [job])
+        assert is_delivery_noted(connection)
     deliver()
     [(headers, body)] = script.received
     sdk = openai.OpenAI(api_key="unused", webhook_secret=endpoint["secret"])
