@@ -12,11 +12,12 @@ from api import openapi as document
 from api.access.tenant import Reader, Submitter
 from api.http import body
 from api.http.identifier import identifier
-from api.jobs import accept, backpressure, download, idempotency, intake, negotiation, view
+from api.jobs import accept, backpressure, download, idempotency, negotiation, view
 from api.jobs import sent as forms
 from api.jobs.accept import Accepted
 from api.jobs.download import Wanted
 from api.jobs.idempotency import Key
+from api.jobs.order import read_order
 from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
 from api.jobs.sent import Described, Sent
 from api.jobs.wait import waited
@@ -60,7 +61,7 @@ def _submit(state: State, tenant: UUID, file: IO[bytes], sent: Sent, key: str | 
     if named and (replay := accept.replay(state, tenant, named)):
         return replay
     head, items = forms.parts(sent, file, state.settings)
-    order = intake.order(head, state.catalog, state.settings)
+    order = read_order(head, state.catalog, state.settings)
     return accept.accept(state, tenant, order, lambda _: items, named=named)
 
 

@@ -12,10 +12,10 @@ from sqlalchemy import Connection
 from api import openapi as document
 from api.access.tenant import Submitter
 from api.http.identifier import identifier
-from api.jobs import accept, backpressure, idempotency, intake
+from api.jobs import accept, backpressure, idempotency
 from api.jobs.accept import Accepted
 from api.jobs.idempotency import Key
-from api.jobs.intake import Order
+from api.jobs.order import Order, read_order
 from api.jobs.schema import Job, Webhook
 from api.jobs.view import PRIORITY_NAMES
 from api.state import State, of
@@ -76,7 +76,7 @@ def _order(failed: Failed, state: State) -> Order:
         "deduplicate": failed.deduplicate,
         **failed.params,
     }
-    order = intake.order(head, state.catalog, state.settings)
+    order = read_order(head, state.catalog, state.settings)
     webhook = Webhook(url=failed.webhook_url) if failed.webhook_url else None
     header = order.header.model_copy(update={"webhook": webhook})
     return replace(order, header=header, webhook_secret=failed.webhook_secret)

@@ -15,8 +15,9 @@ from api import problem
 from api.access import caller
 from api.access.tenant import Reader, Submitter
 from api.http import body
-from api.jobs import backpressure, intake
+from api.jobs import backpressure
 from api.jobs.idempotency import Key
+from api.jobs.order import webhook_secret
 from api.jobs.schema import NewWebhook
 from api.openai import document, view
 from api.openai.identifier import batch_id, file_id
@@ -133,7 +134,7 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
         metadata=wanted.metadata,
         output_seconds=wanted.output_expires_after.seconds if wanted.output_expires_after else None,
         webhook_url=wanted.webhook.url if wanted.webhook else None,
-        webhook_secret=intake.webhook_secret(wanted.webhook, current),
+        webhook_secret=webhook_secret(wanted.webhook, current),
         idempotency_key=key,
         request_hash=request_hash,
     )

@@ -15,11 +15,12 @@ from starlette.concurrency import run_in_threadpool
 from api.access import caller
 from api.access.tenant import Submitter
 from api.http import body
+from api.intake.counting import counted
+from api.intake.intake import Intake
 from api.jobs import backpressure
 from api.openai import document
 from api.openai import error as errors
-from api.openai.intake import Intake, counted
-from api.openai.line import Asker, Mistake
+from api.openai.line_reader import BodyReader, Mistake, portions
 from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, UnknownName
@@ -46,11 +47,13 @@ def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
     state.backlog.check(tenant)
     current = state.settings
     try:
-        request = Asker(kind, state.catalog, current).request("request", body.parse(data))
-        item = counted(kind, request)
+        request = BodyReader(kind, state.catalog, current).request("request", body.parse(data))
     except Mistake as mistake:
         form = UnknownName if mistake.code == "model_not_found" else InvalidInput
         raise form(str(mistake), mistake.param) from None
+    [portion] = portions(kind, [(0, request)])
+    [sent] = counted(portion, _refuse)
+    [item] = sent.items
     job = NewJob(
         id=uuid4(),
         tenant_id=tenant,
@@ -68,10 +71,14 @@ def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
         return _Asked(job.id, item.refusal)
     with translated(), state.database.begin() as connection:
         intake = Intake(connection, job, current, current.chunk_items)
-        intake.add([item], [request.spec])
+        intake.add(request.spec, sent)
         intake.finish()
     state.backlog.add(tenant, item.n_tokens)
     return _Asked(job.id, None)
+
+
+def _refuse(_: int, error: InvalidInput) -> None:
+    raise error
 
 
 def _result(state: State, job_id: UUID) -> bytes | None:

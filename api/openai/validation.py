@@ -5,30 +5,32 @@ One transaction a batch: a process that dies leaves nothing of it but the batch 
 
 import logging
 from collections.abc import Callable, Iterator
+from math import inf
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from api.openai.intake import Intake, chunk_items, counted
-from api.openai.line import Mistake, Reader, split
+from api.intake.counting import Portion
+from api.intake.intake import Intake
+from api.openai.line_reader import LineReader, Mistake, Request, portions, split
 from api.state import State
 from lengthwise.database import translated
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.ledger.jobs.submit import NewItem, NewJob
+from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import validation as ledger
 from lengthwise.ledger.openai.validation import Waiting
+from lengthwise.ledger.queue import settle
 from lengthwise.ledger.webhooks import event, secret
-from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 
 log = logging.getLogger(__name__)
 
 #: Errors of lines that are kept; beyond them one says how many more there were.
 MOST_ERRORS = 1000
-#: Lines that are written together.
-_STRIDE = 64
+#: Payloads of a chunk, in bytes, that a submission holds in memory.
+_CHUNK_BYTES = 32 * 2**20
 #: Between two tries of a validation whose process died, or that failed for no reason of its file's: doubled each time.
 _PAUSE_SECONDS = 10.0
 _MOST_ATTEMPTS = 5
@@ -69,13 +71,42 @@ class _Refused(Exception):
     """Lines were wrong: nothing of the job may stay."""
 
 
+class _Mistakes:
+    """What is wrong with the lines of a file. All are counted, and the first ``MOST_ERRORS`` named."""
+
+    def __init__(self) -> None:
+        self._noted: list[tuple[float, Mistake]] = []
+        self._n = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return self._n == 0
+
+    def add(self, place: int, error: InvalidInput) -> None:
+        self.note(Mistake("invalid_request", str(error), error.field), place)
+
+    def note(self, mistake: Mistake, number: int | None) -> None:
+        """A mistake of the line of this number, or of the whole file."""
+        self._n += 1
+        if len(self._noted) < MOST_ERRORS:
+            self._noted.append((inf if number is None else number, mistake))
+
+    def shown(self) -> list[dict[str, object]]:
+        """In the order of the lines."""
+        in_order = sorted(self._noted, key=lambda noted: noted[0])
+        found = [mistake.shown(None if number == inf else int(number)) for number, mistake in in_order]
+        if self._n > MOST_ERRORS:
+            message = f"and {self._n - MOST_ERRORS} more lines: the first {MOST_ERRORS} are named"
+            found.append(Mistake("invalid_request", message).shown(None))
+        return found
+
+
 class _Validation:
     def __init__(self, state: State, waiting: Waiting, is_stopping: Callable[[], bool]) -> None:
         self._state, self._waiting, self._is_stopping = state, waiting, is_stopping
         self._kind = ENDPOINTS[waiting.endpoint]
-        self._reader = Reader(waiting.endpoint, state.catalog, state.settings)
-        self._errors: list[dict[str, object]] = []
-        self._n_errors = 0
+        self._reader = LineReader(waiting.endpoint, state.catalog, state.settings)
+        self._mistakes = _Mistakes()
 
     def run(self) -> list[dict[str, object]]:
         """The errors of the file's lines; if there are none the batch is its job's. Raises ``Unavailable``."""
@@ -84,67 +115,52 @@ class _Validation:
             with translated(), self._state.database.begin() as connection:
                 if not ledger.take(connection, waiting.id):
                     return []
-                intake = Intake(connection, self._job(), self._state.settings, self._chunk_items())
-                n_tokens = self._read(connection, intake)
-                if self._n_errors:
-                    raise _Refused
-                intake.finish()
-                if not ledger.accept(connection, waiting.id, intake.model):
-                    raise _GivenUp
+                n_tokens = self._write(connection)
         except _GivenUp:
             return []
         except _Refused:
-            return self._shown()
+            return self._mistakes.shown()
         self._state.backlog.add(waiting.tenant_id, n_tokens)
         return []
 
-    def _read(self, connection: Connection, intake: Intake) -> int:
-        """Reads every line. Returns the tokens of those that are written: none any more once a line was wrong."""
-        most, n_tokens, n_lines = self._state.settings.max_batch_lines, 0, 0
-        items: list[NewItem] = []
-        specs: list[ModelSpec] = []
-        for number, raw in split(_blocks(connection, self._waiting.input_file_id), self._state.settings.max_line_bytes):
+    def _write(self, connection: Connection) -> int:
+        """Makes the batch its job's. Returns the tokens that wait for a worker now."""
+        intake = Intake(connection, self._job(), self._state.settings, self._chunk_items())
+        intake.take(self._portions(connection), self._mistakes)
+        if not self._mistakes.is_empty:
+            raise _Refused
+        submission = intake.finish()
+        if submission.n_refused == submission.n_items:  # none of its items can run
+            settle.complete(connection, [self._waiting.id])
+        if not ledger.accept(connection, self._waiting.id, intake.model):
+            raise _GivenUp
+        return submission.n_tokens
+
+    def _portions(self, connection: Connection) -> Iterator[Portion]:
+        for portion in portions(self._kind, self._requests(connection)):
+            if self._is_stopping():
+                raise _GivenUp
+            yield portion
+
+    def _requests(self, connection: Connection) -> Iterator[tuple[int, Request]]:
+        """Reads every line, and notes what is wrong with it."""
+        most, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
+        n_lines = 0
+        for number, raw in split(_blocks(connection, self._waiting.input_file_id), limit):
             n_lines += 1
             if n_lines > most:
-                self._note(Mistake("too_many_tasks", f"a file may have at most {most} requests"), None)
+                self._mistakes.note(Mistake("too_many_tasks", f"a file may have at most {most} requests"), None)
                 break
             try:
                 if raw is None:
-                    limit = self._state.settings.max_line_bytes
                     raise Mistake("invalid_request", f"a line may have at most {limit} bytes")
                 request = self._reader.read(raw)
-                item = counted(self._kind, request)
             except Mistake as mistake:
-                self._note(mistake, number)
-                continue
-            items.append(item)
-            specs.append(request.spec)
-            n_tokens += item.n_tokens
-            if len(items) == _STRIDE:
-                self._write(intake, items, specs)
-                items, specs = [], []
-        if items:
-            self._write(intake, items, specs)
+                self._mistakes.note(mistake, number)
+            else:
+                yield number, request
         if n_lines == 0:
-            self._note(Mistake("empty_file", "the file has no request"), None)
-        return n_tokens
-
-    def _write(self, intake: Intake, items: list[NewItem], specs: list[ModelSpec]) -> None:
-        if self._is_stopping():
-            raise _GivenUp
-        if not self._n_errors:
-            intake.add(items, specs)
-
-    def _note(self, mistake: Mistake, number: int | None) -> None:
-        self._n_errors += 1
-        if len(self._errors) < MOST_ERRORS:
-            self._errors.append(mistake.shown(number))
-
-    def _shown(self) -> list[dict[str, object]]:
-        if self._n_errors > MOST_ERRORS:
-            message = f"and {self._n_errors - MOST_ERRORS} more lines: the first {MOST_ERRORS} are named"
-            self._errors.append(Mistake("invalid_request", message).shown(None))
-        return self._errors
+            self._mistakes.note(Mistake("empty_file", "the file has no request"), None)
 
     def _job(self) -> NewJob:
         waiting = self._waiting
@@ -164,7 +180,9 @@ class _Validation:
         )
 
     def _chunk_items(self) -> int:
-        return chunk_items(self._state.settings, self._waiting.n_bytes, self._waiting.n_lines)
+        """Items sorted together: so few that a chunk stays within what may be held in memory."""
+        fitting = _CHUNK_BYTES * max(1, self._waiting.n_lines) // max(1, self._waiting.n_bytes)
+        return max(64, min(self._state.settings.chunk_items, fitting))
 
 
 def _blocks(connection: Connection, file_id: UUID) -> Iterator[bytes]:

@@ -80,7 +80,8 @@ class Submission:
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
     n_refused: int = 0
-    _tokens: int = 0
+    #: Of the items that were not refused.
+    n_tokens: int = 0
     _chunk: _Chunk = field(default_factory=_Chunk)
     #: By pool.
     _shards: dict[str, list[Shard]] = field(default_factory=dict)
@@ -135,7 +136,7 @@ class Submission:
             order, shards = cut(lengths, start, self.shard_items, self._arrival_of(pool).batch_tokens)
             placed += [same[at] for at in order]
             self._shards.setdefault(pool, []).extend(shards)
-            self._tokens += sum(shard.n_tokens for shard in shards)
+            self.n_tokens += sum(shard.n_tokens for shard in shards)
         in_order = enumerate(chain(placed, chunk.refusals), first)
         self._write_items([(pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in in_order])
         if chunk.refusals:
@@ -212,7 +213,7 @@ class Submission:
                 "priority": int(job.priority),
                 "state": JobState.OPEN,
                 "n_items": self.n_items,
-                "n_tokens": self._tokens,
+                "n_tokens": self.n_tokens,
                 "n_arrival_padded": sum(each.padded for each in ({job.pool: self.arrival} | self.arrivals).values()),
                 "chunk_items": self.chunk_items,
                 "webhook_url": job.webhook_url,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.openai.line import Mistake, Reader, split
+from api.openai.line_reader import LineReader, Mistake, split
 from lengthwise.models.catalog import Catalog
 from lengthwise.settings import Settings
 from tests.fakes import CATALOG, write_echo_model
@@ -74,7 +74,7 @@ def said(**more: Any) -> dict[str, Any]:
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_its_place(catalog: Catalog, given: Any, code: str, param: str | None) -> None:
-    reader = Reader("/v1/chat/completions", catalog, Settings())
+    reader = LineReader("/v1/chat/completions", catalog, Settings())
     with pytest.raises(Mistake) as mistake:
         reader.read(json.dumps(given).encode())
     assert (mistake.value.code, mistake.value.param) == (code, param)
@@ -90,10 +90,10 @@ def test_what_is_wrong_is_named_by_its_place(catalog: Catalog, given: Any, code:
     ],
 )
 def test_what_asks_for_nothing_is_taken(catalog: Catalog, more: dict[str, Any]) -> None:
-    Reader("/v1/chat/completions", catalog, Settings()).read(json.dumps(said(**more)).encode())
+    LineReader("/v1/chat/completions", catalog, Settings()).read(json.dumps(said(**more)).encode())
 
 
 def test_a_moderation_need_not_name_its_model(catalog: Catalog) -> None:
-    reader = Reader("/v1/moderations", catalog, Settings())
+    reader = LineReader("/v1/moderations", catalog, Settings())
     request = reader.read(json.dumps(line(url="/v1/moderations", body={"input": "x"})).encode())
     assert request.spec.name == "echo"

@@ -4,6 +4,7 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -12,15 +13,17 @@ from pydantic_core import ErrorDetails
 
 from api import problem
 from api.http import body
+from api.intake.counting import CheckedItem, Portion, Target, in_portions
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.kinds.openai.line import Item, Line
+from lengthwise.kinds.openai.line import Item, Line, Params
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.settings import Settings
 
 _FIELDS = ("custom_id", "method", "url", "body")
 #: What pydantic puts into a path for the branch of a union: ``constrained-str``, ``list[TextPart]``, ``TextPart``.
 _BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str", re.DOTALL)
+_PARAMS = Params()
 #: Below these the branch is named by its type.
 _TAGGED = ("response_format", "format")
 
@@ -39,15 +42,14 @@ class Mistake(Exception):
 
 
 class Request(NamedTuple):
-    """One request, checked, and the JSON that is stored of it."""
+    """One request, checked, and the model that it names."""
 
-    item: Item[Any]
     spec: ModelSpec
-    payload: bytes
+    checked: CheckedItem
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class BodyReader:
     """Checks bodies for one endpoint, whether of a line or of a request of their own."""
 
     kind: Line
@@ -72,7 +74,8 @@ class Asker:
         if sum(map(len, item.texts())) > self.current.max_text_characters:
             most = self.current.max_text_characters
             raise Mistake("invalid_request", f"the texts may have at most {most} characters", "body")
-        return Request(item, spec, item.__pydantic_serializer__.to_json(item, exclude_unset=True))
+        payload = item.__pydantic_serializer__.to_json(item, exclude_unset=True)
+        return Request(spec, CheckedItem(item, payload))
 
     def _default(self) -> str | None:
         return next((spec.name for spec in self.catalog.serving(self.kind.serves_as)), None)
@@ -82,12 +85,12 @@ class Asker:
         return f"known here: {', '.join(names) or 'none'}"
 
 
-class Reader:
+class LineReader:
     """Checks the lines of one file, of which no two may have the same custom_id."""
 
     def __init__(self, endpoint: str, catalog: Catalog, current: Settings) -> None:
         self._endpoint = endpoint
-        self._asker = Asker(ENDPOINTS[endpoint], catalog, current)
+        self._asker = BodyReader(ENDPOINTS[endpoint], catalog, current)
         self._seen: set[bytes] = set()
 
     def read(self, raw: bytes) -> Request:
@@ -140,6 +143,14 @@ def _param(place: tuple[int | str, ...]) -> str:
     """As OpenAI names it: within the body, or the line's custom_id."""
     inner = place[1:] if place[:1] == ("body",) else ("custom_id",)
     return problem.path("", inner) or "body"
+
+
+def portions(kind: Line, requests: Iterable[tuple[int, Request]]) -> Iterator[Portion]:
+    """Requests and the numbers of their lines, in portions that name one model each."""
+    for together in in_portions(requests, lambda numbered: len(numbered[1].checked.payload)):
+        for _, run in groupby(together, lambda numbered: numbered[1].spec.name):
+            numbers, same = zip(*run, strict=True)
+            yield Portion(Target(kind, same[0].spec, _PARAMS), [request.checked for request in same], numbers)
 
 
 def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:

@@ -6,39 +6,32 @@ Both ways accept the same. Only the second has words for a refusal.
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from api.http import body
+from api.intake.counting import CheckedItem, Target
 from api.problem import invalid
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.kinds.kind import Item, Kind, Params, unknown_field
-from lengthwise.models.catalog import ModelSpec
+from lengthwise.kinds.kind import Item, unknown_field
 from lengthwise.settings import Settings
 
 _DIGEST_BYTES = 16
 
 
-class Checked(NamedTuple):
-    """One item and the JSON that is stored of it."""
-
-    item: Item
-    payload: bytes
-
-
-class Reader:
+class ItemReader:
     """Checks the items of one job. A raw item is a line's bytes, still to be parsed, or a JSON value."""
 
-    def __init__(self, kind: Kind, spec: ModelSpec, params: Params, current: Settings) -> None:
-        self._kind, self._spec, self._params, self._current = kind, spec, params, current
-        self._fields = kind.item_type.model_fields.keys()
+    def __init__(self, target: Target, current: Settings) -> None:
+        self._kind, self._spec, self._params, self._current = target.kind, target.spec, target.params, current
+        self._fields = self._kind.item_type.model_fields.keys()
         #: In a payload of at most this many bytes neither the text nor the metadata is over its limit.
         self._short = min(current.max_text_characters, current.max_metadata_bytes)
         self._ids: set[bytes] = set()
 
-    def read(self, raws: Sequence[Any], first: int) -> list[Checked]:
+    def read(self, raws: Sequence[Any], first: int) -> list[CheckedItem]:
         """The items from index ``first`` on, all lines or all values. Raises ``InvalidInput`` naming the first that is
         wrong.
         """
@@ -47,7 +40,7 @@ class Reader:
         except (ValueError, InvalidInput):
             return [self.alone(raw, index) for index, raw in enumerate(raws, first)]
 
-    def together(self, raws: Sequence[Any]) -> list[Checked]:
+    def together(self, raws: Sequence[Any]) -> list[CheckedItem]:
         """``read``, quickly; what the error says is of no use."""
         validator = _item_or_text(self._kind.item_type).validator
         if isinstance(raws[0], bytes):
@@ -65,14 +58,14 @@ class Reader:
         items = [of_text({"text": item}) if type(item) is str else item for item in found]
         for item in items:
             self._kind.check(self._spec, self._params, item)
-        checked = [Checked(item, _payload(item)) for item in items]
+        checked = [CheckedItem(item, _payload(item)) for item in items]
         for item, payload in checked:
             if len(payload) > self._short:
                 self._check_sizes(item)
         self._note_ids([item.id for item in items if item.id is not None])
         return checked
 
-    def alone(self, raw: Any, index: int) -> Checked:
+    def alone(self, raw: Any, index: int) -> CheckedItem:
         """One item. The error names the index, the field and the reason."""
         at = f"items[{index}]"
         value = body.parse(raw, at, index) if isinstance(raw, bytes) else raw
@@ -88,7 +81,7 @@ class Reader:
             self._note_ids([item.id] if item.id is not None else [])
         except InvalidInput as error:
             raise type(error)(str(error), f"{at}.{error.field}", index) from None
-        return Checked(item, _payload(item))
+        return CheckedItem(item, _payload(item))
 
     def _check_sizes(self, item: Item) -> None:
         most, most_bytes = self._current.max_text_characters, self._current.max_metadata_bytes

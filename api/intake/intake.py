@@ -1,0 +1,90 @@
+"""Takes items in: portions of checked items become the rows of one job, written while they are read.
+
+What is sent may be native items, the lines of an OpenAI batch, or a single request: each has a reader of its own that
+makes portions, and ``Refusals`` that say what becomes of a wrong one. From there on all go the same way.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from api.intake.counting import CountedPortion, Portion, counted
+from lengthwise.errors import InvalidInput
+from lengthwise.kinds import pool as pools
+from lengthwise.ledger.jobs.submit import NewJob, Submission
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.settings import Settings
+from lengthwise.sharding import ArrivalOrder
+
+#: The model of a job whose items name several.
+SEVERAL = "several"
+
+
+class Refusals(Protocol):
+    """What is told of wrong items: of the first alone, or of all."""
+
+    def add(self, place: int, error: InvalidInput) -> None:
+        """Takes note of an item, by its place in what was sent. It may raise: then nothing more is read."""
+        ...
+
+    @property
+    def is_empty(self) -> bool: ...
+
+
+class Intake:
+    """Writes the items of one job, in the transaction of ``connection``. ``job`` names no model and no pool yet."""
+
+    def __init__(self, connection: Connection, job: NewJob, current: Settings, chunk_items: int) -> None:
+        self._connection = connection
+        self._job = job
+        self._shard_items = current.shard_items
+        self._chunk_items = chunk_items
+        self._models: set[str] = set()
+        self._submission: Submission | None = None
+
+    def take(self, portions: Iterable[Portion], refusals: Refusals) -> None:
+        """Counts all items and writes them. Once one is refused the rest is read for more refusals, not written."""
+        for portion in portions:
+            for part in counted(portion, refusals.add):
+                if refusals.is_empty:
+                    self.add(portion.target.spec, part)
+
+    def add(self, spec: ModelSpec, portion: CountedPortion) -> None:
+        """Writes items of this model that were counted."""
+        self._models.add(spec.name)
+        self._writing(spec, portion.pools).add(portion.items)
+
+    def _writing(self, spec: ModelSpec, names: set[str]) -> Submission:
+        submission = self._submission
+        if submission is None:
+            first = min(names)
+            submission = self._submission = Submission(
+                self._connection,
+                replace(self._job, pool=first),
+                _arrival(first, spec),
+                self._shard_items,
+                self._chunk_items,
+            )
+        for pool in names - {submission.job.pool} - submission.arrivals.keys():
+            submission.arrivals[pool] = _arrival(pool, spec)
+        return submission
+
+    @property
+    def model(self) -> str | None:
+        """The model of all items, if they name one."""
+        return next(iter(self._models)) if len(self._models) == 1 else None
+
+    def finish(self) -> Submission:
+        """Writes what is left and the job itself. Raises ``TooBusy``; ``LookupError`` where no item was added."""
+        if self._submission is None:
+            raise LookupError("a job has at least one item")
+        self._submission.job = replace(self._submission.job, model=self.model or SEVERAL)
+        self._submission.finish()
+        return self._submission
+
+
+def _arrival(pool: str, spec: ModelSpec) -> ArrivalOrder:
+    rows = max(1, pools.rows_of(pool))
+    return ArrivalOrder(max(1, spec.batch_tokens // rows), max(1, spec.batch_rows // rows))

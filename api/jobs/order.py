@@ -1,0 +1,86 @@
+"""Reads a job's header: everything that is asked for all of its items, checked before the first of them is read."""
+
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from pydantic import ValidationError
+
+from api.intake.counting import Target
+from api.jobs.schema import JobHeader, Webhook
+from api.problem import invalid
+from lengthwise import kinds
+from lengthwise.errors import InvalidInput
+from lengthwise.kinds.kind import Kind, Params, unknown, unknown_field
+from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.settings import Settings
+from lengthwise.webhooks import target
+from lengthwise.webhooks.secret import check_secret, new_secret
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A job's header, checked: what it asks of which model, and where its end is announced."""
+
+    header: JobHeader
+    target: Target
+    webhook_secret: str | None
+
+
+def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
+    """Checks everything of a job but its items. Raises ``InvalidInput``; resolves the webhook's host."""
+    if not isinstance(given, dict):
+        raise InvalidInput("a job is a JSON object", "body")
+    named = {name: given[name] for name in JobHeader.model_fields if name in given}
+    try:
+        header = JobHeader.model_validate(named)
+    except ValidationError as error:
+        raise invalid(error) from None
+    kind = kinds.KINDS.get(header.kind)
+    if kind is None:
+        raise unknown("kind", list(kinds.KINDS), "kind")
+    rest = {name: given[name] for name in given if name not in named}
+    if not rest.keys() <= kind.params_type.model_fields.keys():
+        raise InvalidInput(unknown_field([*JobHeader.model_fields, *kind.params_type.model_fields, "items"]), "job")
+    try:
+        params = kind.params_type.model_validate(rest)
+    except ValidationError as error:
+        raise invalid(error) from None
+    _check_deadline(header, current)
+    spec = _choose(header, kind, params, catalog)
+    return Order(header, Target(kind, spec, params), webhook_secret(header.webhook, current))
+
+
+def _choose(header: JobHeader, kind: Kind, params: Params, catalog: Catalog) -> ModelSpec:
+    serving = catalog.serving(kind.name)
+    if header.model is not None:
+        serving = [spec for spec in serving if spec.name == header.model]
+        if not serving:
+            raise unknown("model for this kind", [spec.name for spec in catalog.serving(kind.name)], "model")
+    if not serving:
+        raise unknown("model for this kind", [], "kind")
+    fitting = [spec for spec in serving if kind.serves(spec, params)]
+    if not fitting:
+        raise kind.unserved(serving)
+    return fitting[0]
+
+
+def _check_deadline(header: JobHeader, current: Settings) -> None:
+    if header.deadline is None:
+        return
+    ahead = header.deadline - datetime.now(UTC)
+    if not timedelta() < ahead <= timedelta(seconds=current.max_deadline_seconds):
+        days = current.max_deadline_seconds // 86_400
+        raise InvalidInput(f"must lie in the future, at most {days} days ahead", "deadline")
+
+
+def webhook_secret(webhook: Webhook | None, current: Settings) -> str | None:
+    """The secret of a webhook that may be called, its own or a new one. Raises ``InvalidInput``."""
+    if webhook is None:
+        return None
+    if webhook.secret is not None:
+        check_secret(webhook.secret)
+    with suppress(target.Unresolvable):  # it may resolve by the time the job ends; the delivery checks again
+        target.resolve(target.parse(webhook.url), current.webhook_allowed_networks)
+    return webhook.secret or new_secret()
