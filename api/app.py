@@ -8,19 +8,18 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from api import openapi as document
 from api import problem
 from api.access.keyring import Keyring
-from api.access.rate import RateHeaders, Rates
-from api.access.tally import Tally
-from api.admin import health, key, model, tenancy, usage
-from api.jobs import job, retry
+from api.access.rate import RateHeaders, RateLimits
+from api.access.request_counter import RequestCounter
+from api.admin import health, keys, tenants, usage
+from api.jobs import document, retry, routes
 from api.jobs.backlog import Backlog
-from api.jobs.ending import Endings
-from api.openai import batches, door, files
+from api.jobs.completion_listener import CompletionListener
+from api.openai import batches, files, sync_endpoints
 from api.openai.validator import Validator
 from api.state import State
-from api.webhooks import delivery, endpoint
+from api.webhooks import delivery, routes
 from lengthwise import database, queue, settings
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
@@ -37,10 +36,10 @@ def create_app(given: Settings | None = None) -> FastAPI:
         models,
         ledger,
         Backlog(ledger, current),
-        Endings(ledger),
+        CompletionListener(ledger),
         Keyring(ledger, current),
-        Rates(ledger),
-        Tally(ledger),
+        RateLimits(ledger),
+        RequestCounter(ledger),
     )
 
     @asynccontextmanager
@@ -65,7 +64,20 @@ def create_app(given: Settings | None = None) -> FastAPI:
     app.state.shared = shared
     app.add_middleware(RateHeaders)
     problem.install(app)
-    for module in (job, retry, model, files, batches, door, endpoint, delivery, key, tenancy, usage, health):
+    for module in (
+        routes,
+        retry,
+        models,
+        files,
+        batches,
+        sync_endpoints,
+        routes,
+        delivery,
+        keys,
+        tenants,
+        usage,
+        health,
+    ):
         app.include_router(module.router)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

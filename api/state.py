@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from fastapi import Request
 
 from api.access.keyring import Keyring
-from api.access.rate import Rates
-from api.access.tally import Tally
+from api.access.rate import RateLimits
+from api.access.request_counter import RequestCounter
 from api.jobs.backlog import Backlog
-from api.jobs.ending import Endings
+from api.jobs.completion_listener import CompletionListener
 from lengthwise.database import Database
 from lengthwise.models.catalog import Catalog
 from lengthwise.models.catalog_file import CatalogFile
@@ -21,10 +21,10 @@ class State:
     models: CatalogFile
     database: Database
     backlog: Backlog
-    endings: Endings
+    endings: CompletionListener
     keyring: Keyring
-    rates: Rates
-    tally: Tally
+    rates: RateLimits
+    tally: RequestCounter
 
     @property
     def catalog(self) -> Catalog:

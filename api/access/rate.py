@@ -23,17 +23,17 @@ _STATE = "rate_limit"
 
 
 @dataclass(frozen=True, slots=True)
-class _Refused:
+class _RefusedTenant:
     until: float
     full_at: float
 
 
-class Rates:
+class RateLimits:
     """What this process knows of the tenants that have a limit. Used by one event loop."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._refused: dict[UUID, _Refused] = {}
+        self._refused: dict[UUID, _RefusedTenant] = {}
 
     async def count(self, request: Request, caller: Caller) -> None:
         """Counts a request of a tenant that is limited. Raises ``TooBusy`` and ``Unavailable``."""
@@ -46,7 +46,7 @@ class Rates:
         setattr(request.state, _STATE, _headers(taken, limit))
         if not taken.is_allowed:
             now = time.monotonic()
-            self._refused[caller.tenant_id] = _Refused(now + taken.wait, now + taken.full_in)
+            self._refused[caller.tenant_id] = _RefusedTenant(now + taken.wait, now + taken.full_in)
             wait = max(1, math.ceil(taken.wait))
             raise TooBusy(f"your requests are more than {limit} a minute, which is the limit", retry_after=wait)
 

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import select
 from sqlalchemy.exc import ProgrammingError
 
-from api import openapi as document
+from api.jobs import document
 from api.state import of
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable

@@ -8,9 +8,9 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from api import openapi as document
-from api.access.tenant import Admin, Reader
-from api.admin.key import named
+from api.access.auth import Admin, Reader
+from api.admin.keys import named
+from api.jobs import document
 from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, Unavailable

@@ -33,7 +33,7 @@ Source = Callable[[Connection], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
+class AcceptedJob:
     """A job that was taken, by this request or, with ``is_replay``, by the same one before."""
 
     figures: JobFigures
@@ -54,22 +54,22 @@ class Accepted:
         return CreatedJob(**dict(self.job(retention_seconds)) | {"webhook": webhook})
 
 
-def replay(state: State, tenant: UUID, named: Named) -> Accepted | None:
+def replay(state: State, tenant: UUID, named: Named) -> AcceptedJob | None:
     """The job that the same request made. Raises ``InvalidInput`` if another request had this name."""
     with translated(), state.database.begin() as connection:
         return _replay(connection, tenant, named)
 
 
-def _replay(connection: Connection, tenant: UUID, named: Named) -> Accepted | None:
+def _replay(connection: Connection, tenant: UUID, named: Named) -> AcceptedJob | None:
     known = idempotency.find(connection, tenant, named)
     if known is None:
         return None
-    return Accepted(read.figures(connection, known.job_id, tenant), known.webhook_secret, is_replay=True)
+    return AcceptedJob(read.figures(connection, known.job_id, tenant), known.webhook_secret, is_replay=True)
 
 
 def accept(
     state: State, tenant: UUID, order: Order, source: Source, named: Named | None = None, retry_of: UUID | None = None
-) -> Accepted:
+) -> AcceptedJob:
     """Writes the job, or finds that a request at the same time did. Raises ``InvalidInput`` and ``Unavailable``."""
     with translated():
         try:
@@ -86,7 +86,7 @@ def accept(
                 raise
             raise Unavailable("another request under this Idempotency-Key was taken", retry_after=1) from None
     state.backlog.add(tenant, figures.n_tokens)
-    return Accepted(figures, order.webhook_secret)
+    return AcceptedJob(figures, order.webhook_secret)
 
 
 class _FirstRefusal:

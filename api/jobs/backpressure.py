@@ -7,7 +7,7 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 
 from api.access import caller
-from api.access.tenant import Submitter
+from api.access.auth import Submitter
 from api.jobs.idempotency import Key
 from api.state import State, of
 from lengthwise.database import translated

@@ -10,9 +10,9 @@ from fastapi import Response
 from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 
-from api.http import deflate
-from api.jobs import pages, tabular, view
-from api.jobs.sent import Form
+from api.http import compression
+from api.jobs import pages, result_table, view
+from api.jobs.body_format import BodyFormat
 from api.state import State
 from lengthwise.database import pipelined, translated
 from lengthwise.ledger import read
@@ -22,14 +22,14 @@ _PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ResultFormat:
     """How the caller would have them."""
 
-    form: Form = Form.NDJSON
+    form: BodyFormat = BodyFormat.NDJSON
     encoding: str | None = None
 
 
-def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: Wanted) -> Response:
+def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: ResultFormat) -> Response:
     """The results behind index ``after``, whole where they are one page. Raises ``NotFound`` and ``Unavailable``."""
     with translated(), state.database.begin() as connection, pipelined(connection):
         figures = read.figures(connection, job_id, tenant)
@@ -40,11 +40,11 @@ def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: Wanted)
         pages.following(state, figures.kind, partial(_page, figures), page.next_after),
     )
     is_whole = page.next_after is None
-    if wanted.form is not Form.NDJSON:
+    if wanted.form is not BodyFormat.NDJSON:
         with translated():
-            parts = tabular.written(parts, wanted.form)
-    if wanted.form is not Form.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
-        parts = deflate.compressed(parts, wanted.encoding)
+            parts = result_table.written(parts, wanted.form)
+    if wanted.form is not BodyFormat.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
+        parts = compression.compressed(parts, wanted.encoding)
         headers["content-encoding"] = wanted.encoding
     if is_whole:
         return Response(b"".join(parts), media_type=_media_type(wanted.form), headers=headers)
@@ -55,8 +55,8 @@ def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: Wanted)
 _FEW_ROWS = 8
 
 
-def _media_type(form: Form) -> str:
-    return "text/csv; charset=utf-8; header=present" if form is Form.CSV else form
+def _media_type(form: BodyFormat) -> str:
+    return "text/csv; charset=utf-8; header=present" if form is BodyFormat.CSV else form
 
 
 def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:

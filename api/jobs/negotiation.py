@@ -4,13 +4,13 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Request
 
-from api.jobs import tabular
-from api.jobs.download import Wanted
-from api.jobs.sent import Form
+from api.jobs import result_table
+from api.jobs.body_format import BodyFormat
+from api.jobs.download import ResultFormat
 
 #: The better first, where the caller likes both as much.
 _ENCODINGS = ("zstd", "gzip")
-_FORMS = (Form.NDJSON, Form.CSV, Form.PARQUET)
+_FORMS = (BodyFormat.NDJSON, BodyFormat.CSV, BodyFormat.PARQUET)
 
 
 async def wanted(
@@ -19,11 +19,11 @@ async def wanted(
         Literal["ndjson", "csv", "parquet"] | None,
         Query(alias="format", description="Instead of what Accept says; NDJSON where neither says anything."),
     ] = None,
-) -> Wanted:
+) -> ResultFormat:
     """How the results are wanted. Raises ``InvalidInput`` for what this installation cannot write."""
-    form = Form[named.upper()] if named else _form(request)
-    tabular.check(form, "format" if named else "accept")
-    return Wanted(form, _encoding(request))
+    form = BodyFormat[named.upper()] if named else _form(request)
+    result_table.check(form, "format" if named else "accept")
+    return ResultFormat(form, _encoding(request))
 
 
 def _encoding(request: Request) -> str | None:
@@ -34,11 +34,11 @@ def _encoding(request: Request) -> str | None:
     return best if found[best] > 0 and found[best] >= weights.get("identity", 0.0) else None
 
 
-def _form(request: Request) -> Form:
+def _form(request: Request) -> BodyFormat:
     """NDJSON, unless CSV or Parquet is named and liked better. Nothing is refused: what else should one answer?"""
     weights = _weights(request, "accept")
     others = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
-    found = {form: weights.get(form, others if form is Form.NDJSON else 0.0) for form in _FORMS}
+    found = {form: weights.get(form, others if form is BodyFormat.NDJSON else 0.0) for form in _FORMS}
     return max(_FORMS, key=lambda form: found[form])
 
 

@@ -9,11 +9,10 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic_core import from_json
 from sqlalchemy import Connection
 
-from api import openapi as document
-from api.access.tenant import Submitter
+from api.access.auth import Submitter
 from api.http.identifier import identifier
-from api.jobs import accept, backpressure, idempotency
-from api.jobs.accept import Accepted
+from api.jobs import accept, backpressure, document, idempotency
+from api.jobs.accept import AcceptedJob
 from api.jobs.idempotency import Key
 from api.jobs.order import Order, read_order
 from api.jobs.schema import Job, Webhook
@@ -47,7 +46,7 @@ def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: 
     return accepted.job(state.settings.retention_seconds)
 
 
-def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepted:
+def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> AcceptedJob:
     named = idempotency.of_retry(key, job_id) if key else None
     if named and (made := accept.replay(state, tenant, named)):
         return made

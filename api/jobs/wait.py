@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Query, Request
 
-from api.access.tenant import Reader
+from api.access.auth import Reader
 from api.http.identifier import identifier
 from api.state import of
 

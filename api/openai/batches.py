@@ -13,7 +13,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api import problem
 from api.access import caller
-from api.access.tenant import Reader, Submitter
+from api.access.auth import Reader, Submitter
 from api.http import body
 from api.jobs import backpressure
 from api.jobs.idempotency import Key

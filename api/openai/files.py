@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
-from api.access.tenant import Reader, Submitter
+from api.access.auth import Reader, Submitter
 from api.http import body
 from api.openai import document, output, view
 from api.openai.identifier import file_id, file_name

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request
 
-from api import openapi as document
-from api.access.tenant import WebhookKeeper
+from api.access.auth import WebhookKeeper
 from api.http.identifier import identifier
+from api.jobs import document
 from api.jobs.schema import Delivery
 from api.state import of
 from lengthwise.database import translated

@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from api.access import tenant
+from api.access import auth
 from api.http import body
 from api.jobs.backlog import Backlog
 from lengthwise import database
@@ -82,7 +82,7 @@ def test_one_tenant_does_not_close_the_door_on_another_but_all_together_do(small
     assert post(small, 1).status_code == 429
     stranger = uuid4()
     sql("INSERT INTO tenants (id, name) VALUES (:id, 'stranger')", id=stranger)
-    small.app.dependency_overrides[tenant.current] = lambda: stranger  # type: ignore[attr-defined]
+    small.app.dependency_overrides[auth.current] = lambda: stranger  # type: ignore[attr-defined]
     assert post(small, 40).status_code == 202
     refused = post(small, 1)
     assert refused.status_code == 429
@@ -172,7 +172,7 @@ def test_all_wait_for_the_first_figures(small: TestClient) -> None:
         at_once.wait()
         backlog(small).measure()
         try:
-            backlog(small).check(tenant.DEFAULT)
+            backlog(small).check(auth.DEFAULT)
         except TooBusy:
             refused.append(1)
 
@@ -190,7 +190,7 @@ def test_the_wait_follows_the_rate_at_which_work_is_done(small: TestClient) -> N
     assert post(small, 10).status_code == 202
     shared = backlog(small)
     shared._rate = 2.0
-    shared.add(tenant.DEFAULT, 40)
+    shared.add(auth.DEFAULT, 40)
     assert post(small, 1).headers["retry-after"] == "20", "40 tokens too many, two a second"
     shared._rate = 0.001
     assert post(small, 1).headers["retry-after"] == "300"

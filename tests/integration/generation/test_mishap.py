@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.http import body
-from api.jobs import job
+from api.jobs import routes
 
 CANARY = "CaNaRy"
 
@@ -24,7 +24,7 @@ def raises(error: Exception) -> Any:
 def test_a_mistake_of_ours_tells_nobody_what_was_sent(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(job, "_submit", raises(ValueError(CANARY)))
+    monkeypatch.setattr(routes, "_submit", raises(ValueError(CANARY)))
     answer = client.post("/v1/jobs", json={"kind": "generate", "items": [CANARY]})
     assert answer.status_code == 500
     assert answer.headers["content-type"] == "application/problem+json"

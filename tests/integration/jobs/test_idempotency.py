@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 from starlette.testclient import TestClient
 
-from api.access import tenant
+from api.access import auth
 from lengthwise import database
 from lengthwise.ledger.jobs import idempotency
 from tests.integration.conftest import RunWorker
@@ -116,7 +116,7 @@ def test_tenants_have_keys_of_their_own(client: TestClient) -> None:
     first = post(client, "a").json()["id"]
     stranger = uuid4()
     sql("INSERT INTO tenants (id, name) VALUES (:id, 'stranger')", id=stranger)
-    client.app.dependency_overrides[tenant.current] = lambda: stranger  # type: ignore[attr-defined]
+    client.app.dependency_overrides[auth.current] = lambda: stranger  # type: ignore[attr-defined]
     theirs = post(client, "a", json=JOB | {"priority": "background"})
     assert theirs.status_code == 202
     assert theirs.json()["id"] != first
@@ -150,7 +150,7 @@ def test_a_request_that_waits_for_another_is_told_to_come_again(
 ) -> None:
     monkeypatch.setattr(idempotency, "_WAIT_SECONDS", 0.05)
     with database.engine().begin() as connection:
-        idempotency.lock(connection, tenant.DEFAULT, "a")
+        idempotency.lock(connection, auth.DEFAULT, "a")
         waited = post(client, "a")
         assert post(client, "b").status_code == 202, "another key waits for nothing"
     assert waited.status_code == 503
@@ -173,5 +173,5 @@ def test_the_index_is_the_last_guard(client: TestClient, monkeypatch: pytest.Mon
 def test_a_lock_is_waited_for_no_longer_than_a_caller_should_and_other_locks_as_ever(client: TestClient) -> None:
     with database.engine().begin() as connection:
         before = connection.execute(text("SHOW lock_timeout")).scalar_one()
-        idempotency.lock(connection, tenant.DEFAULT, "a")
+        idempotency.lock(connection, auth.DEFAULT, "a")
         assert connection.execute(text("SHOW lock_timeout")).scalar_one() == before

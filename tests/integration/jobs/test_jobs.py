@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 from starlette.testclient import TestClient
 
-from api.access import tenant
+from api.access import auth
 from lengthwise import database
 from lengthwise.errors import NotFound
 from lengthwise.ledger import read
@@ -108,13 +108,13 @@ def test_another_tenants_job_is_not_there(client: TestClient) -> None:
     job = submit(client, ["abc"])
     stranger = uuid4()
     with database.engine().begin() as connection:
-        assert read.figures(connection, UUID(job["id"]), tenant.DEFAULT).n_items == 1
+        assert read.figures(connection, UUID(job["id"]), auth.DEFAULT).n_items == 1
         assert read.page(connection, stranger, None, 10) == []
         assert read.page(connection, stranger, UUID(job["id"]), 10) == []
         for act in (read.figures, cancel.cancel, cancel.delete):
             with pytest.raises(NotFound):
                 act(connection, UUID(job["id"]), stranger)
-    client.app.dependency_overrides[tenant.current] = lambda: stranger  # type: ignore[attr-defined]
+    client.app.dependency_overrides[auth.current] = lambda: stranger  # type: ignore[attr-defined]
     for path in job["links"].values():
         asked = client.post(path) if path.endswith(("cancel", "retry")) else client.get(path)
         assert asked.status_code == 404

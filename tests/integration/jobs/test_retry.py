@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from starlette.testclient import TestClient
 
-from api.access import tenant
+from api.access import auth
 from lengthwise import database
 from lengthwise.ledger.jobs.retry import failed as failed_of
 from lengthwise.ledger.jobs.retry import payloads
@@ -123,7 +123,7 @@ def test_items_of_a_model_that_is_gone_are_a_conflict(
 def test_another_tenants_job_is_not_there(client: TestClient, run_worker: RunWorker) -> None:
     job = submit(client, ["abc", TOO_LONG])
     run_worker()
-    client.app.dependency_overrides[tenant.current] = uuid4  # type: ignore[attr-defined]
+    client.app.dependency_overrides[auth.current] = uuid4  # type: ignore[attr-defined]
     assert retry(client, job).status_code == 404
     client.app.dependency_overrides.clear()  # type: ignore[attr-defined]
     assert client.post("/v1/jobs/none/retry").status_code == 404
@@ -176,7 +176,7 @@ def test_a_job_that_is_deleted_while_it_is_retried_is_retried_whole(client: Test
     run_worker()
     fail(job, 0, 1)
     with database.engine().begin() as connection:
-        found = failed_of(connection, UUID(job["id"]), tenant.DEFAULT)
+        found = failed_of(connection, UUID(job["id"]), auth.DEFAULT)
         assert client.delete(job["links"]["self"]).status_code == 204, "deleting does not wait"
         sweep()
         assert len(list(payloads(connection, found))) == 2

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from starlette.testclient import TestClient
 
 from api.app import create_app
-from api.jobs import ending
+from api.jobs import completion_listener
 from lengthwise import database
 from lengthwise.ledger.ending import Listener
 from lengthwise.settings import Settings
@@ -49,7 +49,7 @@ def test_the_results_are_all_there_when_their_request_returns(
 def test_an_end_is_told_and_need_not_be_asked_for(
     client: TestClient, open_job: str, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ending, "_PAUSE_SECONDS", (LONG, LONG))
+    monkeypatch.setattr(completion_listener, "_PAUSE_SECONDS", (LONG, LONG))
     began = time.monotonic()
     timer = in_a_moment(run_worker)
     assert client.get(f"/v1/jobs/{open_job}", params={"wait": LONG}).json()["state"] == "completed"
@@ -61,7 +61,7 @@ def test_an_end_is_told_and_need_not_be_asked_for(
 def test_who_waits_is_told_that_there_is_nothing_to_wait_for(
     client: TestClient, open_job: str, monkeypatch: pytest.MonkeyPatch, method: str, path: str, status: int
 ) -> None:
-    monkeypatch.setattr(ending, "_PAUSE_SECONDS", (LONG, LONG))
+    monkeypatch.setattr(completion_listener, "_PAUSE_SECONDS", (LONG, LONG))
     began = time.monotonic()
     timer = in_a_moment(lambda: client.request(method, f"/v1/jobs/{open_job}{path}"))
     answer = client.get(f"/v1/jobs/{open_job}", params={"wait": LONG})

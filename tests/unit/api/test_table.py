@@ -11,22 +11,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.jobs import parquet, table
-from api.jobs.sent import Columns
+from api.jobs import csv_items, parquet_items
+from api.jobs.body_format import TableColumns
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.settings import Settings
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 ROWS = st.lists(st.tuples(TEXT, TEXT, TEXT), max_size=8)
-NAMED = Columns(text_column="t,x", id_column="i", metadata_columns=['m"'])
+NAMED = TableColumns(text_column="t,x", id_column="i", metadata_columns=['m"'])
 HEADER = ["i", "t,x", 'm"']
 
 patient = settings(deadline=None)
 SETTINGS = Settings(max_line_bytes=200, max_body_bytes=20_000)
 
 
-def from_csv(content: bytes, columns: Columns = NAMED, current: Settings = SETTINGS) -> list[Any]:
-    return [json.loads(item) for item in table.of_csv(io.BytesIO(content), columns, current)]
+def from_csv(content: bytes, columns: TableColumns = NAMED, current: Settings = SETTINGS) -> list[Any]:
+    return [json.loads(item) for item in csv_items.of_csv(io.BytesIO(content), columns, current)]
 
 
 def expected(rows: list[tuple[str, str, str]]) -> list[Any]:
@@ -51,7 +51,7 @@ def test_any_text_comes_through_parquet(rows: list[tuple[str, str, str]]) -> Non
     columns = [pa.array([row[at] for row in rows], pa.string()) for at in range(3)]
     file = io.BytesIO()
     pq.write_table(pa.table(columns, HEADER), file, row_group_size=3)
-    assert [json.loads(item) for item in parquet.items(file, NAMED, Settings())] == expected(rows)
+    assert [json.loads(item) for item in parquet_items.items(file, NAMED, Settings())] == expected(rows)
 
 
 BAD_CSV = {
@@ -90,8 +90,8 @@ def test_a_row_over_its_limit_is_too_large(row: bytes) -> None:
 def test_a_value_that_json_has_not_is_the_nearest_that_it_has() -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({"text": ["a"], "id": [7], "f": [float("nan")], "b": [b"\xff"], "n": [None]}), file)
-    columns = Columns(metadata_columns=["f", "b", "n"])
-    (item,) = parquet.items(file, columns, SETTINGS)
+    columns = TableColumns(metadata_columns=["f", "b", "n"])
+    (item,) = parquet_items.items(file, columns, SETTINGS)
     assert json.loads(item) == {"text": "a", "id": "7", "metadata": {"f": None, "b": "_w==", "n": None}}
 
 
@@ -111,7 +111,7 @@ def test_damaged_parquet_is_read_or_refused(data: st.DataObject) -> None:
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        list(parquet.items(io.BytesIO(bytes(content)), Columns(), SETTINGS))
+        list(parquet_items.items(io.BytesIO(bytes(content)), TableColumns(), SETTINGS))
     except InvalidInput as error:
         assert "CaNaRy" not in str(error)
 
@@ -119,14 +119,14 @@ def test_damaged_parquet_is_read_or_refused(data: st.DataObject) -> None:
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"x" * 99 + b"PAR1", WHOLE[:-5], WHOLE[:60], b"a,b\r\n"])
 def test_what_is_no_parquet_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidInput, match="not valid Parquet"):
-        list(parquet.items(io.BytesIO(content), Columns(), SETTINGS))
+        list(parquet_items.items(io.BytesIO(content), TableColumns(), SETTINGS))
 
 
 def test_little_parquet_that_becomes_much_is_too_large() -> None:
     bomb = written({"text": ["x" * 150] * 10_000})
     assert len(bomb) < 20_000
     with pytest.raises(TooLarge):
-        list(parquet.items(io.BytesIO(bomb), Columns(), SETTINGS))
+        list(parquet_items.items(io.BytesIO(bomb), TableColumns(), SETTINGS))
     with pytest.raises(TooLarge) as refused:
-        list(parquet.items(io.BytesIO(written({"text": ["a", "x" * 300]})), Columns(), SETTINGS))
+        list(parquet_items.items(io.BytesIO(written({"text": ["a", "x" * 300]})), TableColumns(), SETTINGS))
     assert (refused.value.field, refused.value.index) == ("row 2", 1)

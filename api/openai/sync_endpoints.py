@@ -13,7 +13,7 @@ from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
 from api.access import caller
-from api.access.tenant import Submitter
+from api.access.auth import Submitter
 from api.http import body
 from api.intake.counting import counted
 from api.intake.intake import Intake

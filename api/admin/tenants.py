@@ -8,10 +8,10 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api import openapi as document
-from api.access.tenant import DEFAULT, Admin
-from api.admin.key import named
-from api.http import form
+from api.access.auth import DEFAULT, Admin
+from api.admin.keys import named
+from api.http import json_body
+from api.jobs import document
 from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Forbidden, InvalidInput
@@ -23,7 +23,7 @@ router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.pr
 _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
-class Limits(Wire):
+class TenantLimits(Wire):
     """What may be changed; null is the limit of the settings."""
 
     weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, beside the others'.")
@@ -34,11 +34,11 @@ class Limits(Wire):
     max_open_jobs: _Limit | None = None
 
 
-class NewTenant(Limits):
+class NewTenant(TenantLimits):
     name: Text = Field(min_length=1, max_length=200)
 
 
-class Change(Limits):
+class TenantChange(TenantLimits):
     """What is left out stays."""
 
     name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
@@ -69,13 +69,13 @@ _TAKEN = document.conflict("Another tenant has the name", "another tenant has th
     "",
     status_code=201,
     response_model=Tenant,
-    openapi_extra=form.documented(NewTenant, _EXAMPLE),
+    openapi_extra=json_body.documented(NewTenant, _EXAMPLE),
     responses=_TAKEN | document.problems(400, 413, 415, 422, 507),
 )
 async def create_tenant(request: Request, tenant: Admin) -> Tenant:
     """Makes a tenant. Its keys are made by whoever made it; one with the scope admin can make the others."""
     _require_operator(tenant)
-    wanted = await form.read(request, NewTenant)
+    wanted = await json_body.read(request, NewTenant)
     return await run_in_threadpool(_create, of(request), wanted.model_dump())
 
 
@@ -130,14 +130,14 @@ def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
 @router.patch(
     "/{tenant_id}",
     response_model=Tenant,
-    openapi_extra=form.documented(Change, {"max_open_jobs": 500, "max_requests_per_minute": None}),
+    openapi_extra=json_body.documented(TenantChange, {"max_open_jobs": 500, "max_requests_per_minute": None}),
     responses=document.missing("tenant") | _TAKEN | document.problems(400, 413, 415, 422, 507),
 )
 async def change_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
     """Changes what is named, within a second or two in every process; null is the limit of the settings again."""
     wanted_id = named(tenant, tenant_id)  # another's is not there, before one's own is not to be changed
     _require_operator(tenant)
-    wanted = await form.read(request, Change)
+    wanted = await json_body.read(request, TenantChange)
     changes = wanted.model_dump(exclude_unset=True)
     if "name" in changes and changes["name"] is None:
         raise InvalidInput("must be a name", "name")

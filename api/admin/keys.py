@@ -11,10 +11,10 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api import openapi as document
-from api.access.tenant import DEFAULT, Admin
-from api.http import form
+from api.access.auth import DEFAULT, Admin
+from api.http import json_body
 from api.http.identifier import identifier
+from api.jobs import document
 from api.state import State, of
 from lengthwise import key as keys
 from lengthwise.database import translated
@@ -40,7 +40,7 @@ class NewKey(Wire):
     )
 
 
-class Rotation(Wire):
+class KeyRotation(Wire):
     overlap_seconds: int = Field(
         default=86_400, ge=0, le=90 * 86_400, description="How long the old key goes on, at most."
     )
@@ -74,12 +74,12 @@ _EXAMPLE = {"name": "shop", "scopes": ["submit", "read"], "expires_in_seconds": 
     "",
     status_code=201,
     response_model=CreatedKey,
-    openapi_extra=form.documented(NewKey, _EXAMPLE),
+    openapi_extra=json_body.documented(NewKey, _EXAMPLE),
     responses=document.missing("tenant") | document.problems(400, 413, 415, 422, 507),
 )
 async def create_key(request: Request, tenant: Admin) -> CreatedKey:
     """Makes a key, which is shown in this answer alone."""
-    wanted = await form.read(request, NewKey)
+    wanted = await json_body.read(request, NewKey)
     return await run_in_threadpool(_create, of(request), named(tenant, wanted.tenant), wanted)
 
 
@@ -160,14 +160,14 @@ def show_key(request: Request, tenant: Admin, key_id: str) -> Key:
     "/{key_id}/rotate",
     status_code=201,
     response_model=CreatedKey,
-    openapi_extra=form.documented(Rotation, {"overlap_seconds": 3600}, may_be_empty=True),
+    openapi_extra=json_body.documented(KeyRotation, {"overlap_seconds": 3600}, may_be_empty=True),
     responses=document.missing("key")
     | document.conflict("The key is expired or revoked", "the key is expired or revoked: make a new one")
     | document.problems(400, 413, 415, 422, 507),
 )
 async def rotate_key(request: Request, tenant: Admin, key_id: str) -> CreatedKey:
     """Makes a key of the same name, scopes and lifetime; the old one expires after the overlap, or sooner."""
-    wanted = await form.read(request, Rotation, may_be_empty=True)
+    wanted = await json_body.read(request, KeyRotation, may_be_empty=True)
     return await run_in_threadpool(_rotate, of(request), tenant, identifier(key_id, "key"), wanted.overlap_seconds)
 
 

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 from starlette.exceptions import HTTPException
 
 from api.http import body
-from api.jobs import table
+from api.jobs import csv_items
 from api.problem import invalid
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.kind import Text, Wire
@@ -26,17 +26,17 @@ HEAD = "lengthwise-job"
 _Name = Annotated[Text, Field(max_length=200)]
 
 
-class Form(StrEnum):
+class BodyFormat(StrEnum):
     JSON = "application/json"
     NDJSON = "application/x-ndjson"
     CSV = "text/csv"
     PARQUET = "application/vnd.apache.parquet"
 
 
-_ALIASES = {"application/jsonl": Form.NDJSON}
+_ALIASES = {"application/jsonl": BodyFormat.NDJSON}
 
 
-class Columns(Wire):
+class TableColumns(Wire):
     """What the columns of a table are; they stand in the head, beside the job's own fields."""
 
     text_column: _Name = Field(default="text", description="The column of the texts.")
@@ -45,15 +45,15 @@ class Columns(Wire):
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class BodyDescription:
     """What a request says of its body."""
 
-    form: Form
+    form: BodyFormat
     head: bytes | None
 
     def limit(self, current: Settings) -> int:
         """The most bytes that the body may have."""
-        return current.max_json_bytes if self.form is Form.JSON else current.max_body_bytes
+        return current.max_json_bytes if self.form is BodyFormat.JSON else current.max_body_bytes
 
     @property
     def name(self) -> bytes:
@@ -72,25 +72,25 @@ _Head = Annotated[
 ]
 
 
-async def _sent(request: Request, given: _Head = None) -> Sent:
+async def _sent(request: Request, given: _Head = None) -> BodyDescription:
     """What the body is. Any other content type is a 415."""
     named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        form = _ALIASES.get(named) or Form(named)
+        form = _ALIASES.get(named) or BodyFormat(named)
     except ValueError:
-        raise HTTPException(415, f"the content type is one of these: {', '.join(Form)}") from None
-    if form is Form.PARQUET:
+        raise HTTPException(415, f"the content type is one of these: {', '.join(BodyFormat)}") from None
+    if form is BodyFormat.PARQUET:
         _require_parquet()
     if len(request.headers.getlist(HEAD)) > 1:
         raise InvalidInput("is given more than once", HEAD)
-    if given is None and form in (Form.CSV, Form.PARQUET):
+    if given is None and form in (BodyFormat.CSV, BodyFormat.PARQUET):
         raise InvalidInput("is missing: it has the job without its items, as JSON", HEAD)
-    if given is not None and form is Form.JSON:
+    if given is not None and form is BodyFormat.JSON:
         raise InvalidInput("goes with NDJSON, CSV and Parquet; a JSON body is the job itself", HEAD)
-    return Sent(form, None if given is None else given.encode("latin-1"))
+    return BodyDescription(form, None if given is None else given.encode("latin-1"))
 
 
-Described = Annotated[Sent, Depends(_sent)]
+DescribedBody = Annotated[BodyDescription, Depends(_sent)]
 
 
 def _require_parquet() -> None:
@@ -100,17 +100,17 @@ def _require_parquet() -> None:
         raise HTTPException(415, "Parquet is not installed here: pip install 'lengthwise[parquet]'") from None
 
 
-def parts(sent: Sent, file: IO[bytes], current: Settings) -> tuple[Any, Iterator[Any]]:
+def parts(sent: BodyDescription, file: IO[bytes], current: Settings) -> tuple[Any, Iterator[Any]]:
     """The job's head and its items: values of a JSON body, or one item's JSON each, still to be parsed."""
-    if sent.form is Form.JSON:
+    if sent.form is BodyFormat.JSON:
         return _json(file)
-    if sent.form is Form.NDJSON:
+    if sent.form is BodyFormat.NDJSON:
         return _ndjson(sent, file, current.max_line_bytes)
     head = body.parse(sent.head or b"", HEAD)
     columns = _columns(head)
-    if sent.form is Form.CSV:
-        return head, table.of_csv(file, columns, current)
-    return head, import_module("api.jobs.parquet").items(file, columns, current)
+    if sent.form is BodyFormat.CSV:
+        return head, csv_items.of_csv(file, columns, current)
+    return head, import_module("api.jobs.parquet_items").items(file, columns, current)
 
 
 def _json(file: IO[bytes]) -> tuple[Any, Iterator[Any]]:
@@ -121,7 +121,7 @@ def _json(file: IO[bytes]) -> tuple[Any, Iterator[Any]]:
     return head, iter(items)
 
 
-def _ndjson(sent: Sent, file: IO[bytes], max_line_bytes: int) -> tuple[Any, Iterator[Any]]:
+def _ndjson(sent: BodyDescription, file: IO[bytes], max_line_bytes: int) -> tuple[Any, Iterator[Any]]:
     source = body.lines(file, max_line_bytes)
     first = next(source, None) if sent.head is None else sent.head
     if first is None:
@@ -132,13 +132,13 @@ def _ndjson(sent: Sent, file: IO[bytes], max_line_bytes: int) -> tuple[Any, Iter
     return head, source
 
 
-def _columns(head: Any) -> Columns:
+def _columns(head: Any) -> TableColumns:
     """Those that the head names, which are then no longer in it."""
     if not isinstance(head, dict):
         raise InvalidInput("a job is a JSON object", HEAD)
     if "items" in head:
         raise InvalidInput("the items are the body's rows", "items")
     try:
-        return Columns.model_validate({name: head.pop(name) for name in Columns.model_fields if name in head})
+        return TableColumns.model_validate({name: head.pop(name) for name in TableColumns.model_fields if name in head})
     except ValidationError as error:
         raise invalid(error) from None

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 2.0
 
 
-class Tally:
+class RequestCounter:
     """Counted by one event loop; any thread may have them written."""
 
     def __init__(self, database: Database) -> None:

@@ -9,7 +9,7 @@ from typing import IO
 
 from pydantic_core import from_json
 
-from api.jobs.sent import Form
+from api.jobs.body_format import BodyFormat
 from lengthwise.errors import InvalidInput, Unavailable
 from lengthwise.formats import csv_lines
 from lengthwise.formats.layout import Layout
@@ -17,16 +17,16 @@ from lengthwise.formats.layout import Layout
 _IN_MEMORY = 2**20
 
 
-def check(form: Form, asked_by: str) -> None:
+def check(form: BodyFormat, asked_by: str) -> None:
     """Raises ``InvalidInput`` where this installation cannot write it; ``asked_by`` names what wanted it."""
-    if form is Form.PARQUET:
+    if form is BodyFormat.PARQUET:
         try:
             import_module("pyarrow.parquet")
         except ModuleNotFoundError:
             raise InvalidInput("Parquet is not installed here: pip install 'lengthwise[parquet]'", asked_by) from None
 
 
-def written(pages: Iterable[bytes], form: Form) -> Iterator[bytes]:
+def written(pages: Iterable[bytes], form: BodyFormat) -> Iterator[bytes]:
     """The table of all these results. All of them have been read when this returns.
 
     Raises what reading them raises, and ``Unavailable`` where the disk is full.
@@ -56,9 +56,9 @@ def _learn(pages: Iterable[bytes], file: IO[bytes]) -> Layout:
     return layout
 
 
-def _table(file: IO[bytes], layout: Layout, form: Form) -> Iterator[bytes]:
+def _table(file: IO[bytes], layout: Layout, form: BodyFormat) -> Iterator[bytes]:
     with file:
-        if form is Form.CSV:
+        if form is BodyFormat.CSV:
             yield from csv_lines.written(file, layout)
         else:
             yield from import_module("lengthwise.formats.parquet_file").written(file, layout)

@@ -6,7 +6,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from api.jobs.table import Columns, Places
+from api.jobs.csv_items import Columns, Places
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.settings import Settings
 

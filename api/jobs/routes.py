@@ -8,18 +8,17 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from api import openapi as document
-from api.access.tenant import Reader, Submitter
+from api.access.auth import Reader, Submitter
 from api.http import body
 from api.http.identifier import identifier
-from api.jobs import accept, backpressure, download, idempotency, negotiation, view
-from api.jobs import sent as forms
-from api.jobs.accept import Accepted
-from api.jobs.download import Wanted
+from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
+from api.jobs import body_format as forms
+from api.jobs.accept import AcceptedJob
+from api.jobs.body_format import BodyDescription, DescribedBody
+from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key
 from api.jobs.order import read_order
 from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
-from api.jobs.sent import Described, Sent
 from api.jobs.wait import waited
 from api.state import State, of
 from lengthwise.database import translated
@@ -40,7 +39,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems
     responses=document.ACCEPTED | document.problems(400, 413, 415, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
-async def submit(request: Request, tenant: Submitter, key: Key, sent: Described, response: Response) -> CreatedJob:
+async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedBody, response: Response) -> CreatedJob:
     """Takes a job of one to a million items: as one JSON object, or as NDJSON, CSV or Parquet of any size.
 
     An NDJSON body's first line is the job without its items; each further line is one item. With CSV and Parquet the
@@ -55,7 +54,7 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: Described,
     return accepted.created(state.settings.retention_seconds)
 
 
-def _submit(state: State, tenant: UUID, file: IO[bytes], sent: Sent, key: str | None = None) -> Accepted:
+def _submit(state: State, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None) -> AcceptedJob:
     named = idempotency.of_body(key, sent.name, file) if key else None
     # Before the job is read: what was right when it was first sent, say its deadline, may be wrong by now.
     if named and (replay := accept.replay(state, tenant, named)):
@@ -107,7 +106,7 @@ def results(
     request: Request,
     tenant: Reader,
     job_id: str,
-    wanted: Annotated[Wanted, Depends(negotiation.wanted)],
+    wanted: Annotated[ResultFormat, Depends(negotiation.wanted)],
     after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
 ) -> Response:
     """One JSON object a line, in the items' order; while the job runs, those that are there already.

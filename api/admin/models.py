@@ -4,8 +4,8 @@ import logging
 
 from fastapi import APIRouter, Request
 
-from api import openapi as document
-from api.access.tenant import Admin, Reader
+from api.access.auth import Admin, Reader
+from api.jobs import document
 from api.jobs.schema import Model, ModelList
 from api.openai import document as openai_document
 from api.state import State, of

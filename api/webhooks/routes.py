@@ -6,13 +6,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
 
-from api import openapi as document
-from api.access.tenant import WebhookKeeper
-from api.http import form
+from api.access.auth import WebhookKeeper
+from api.http import json_body
 from api.http.identifier import identifier
+from api.jobs import document
 from api.jobs.schema import Delivery
 from api.state import State, of
-from api.webhooks.endpoint_schema import (
+from api.webhooks.schema import (
     CreatedEndpoint,
     DeliveryPage,
     Endpoint,
@@ -20,8 +20,8 @@ from api.webhooks.endpoint_schema import (
     EndpointList,
     NewEndpoint,
     Replay,
-    Replayed,
-    Rotation,
+    ReplayCount,
+    SecretRotation,
 )
 from lengthwise.database import translated
 from lengthwise.ledger.webhooks import endpoint as ledger
@@ -45,11 +45,11 @@ Id = Annotated[UUID, Depends(_id)]
 @router.post(
     "",
     status_code=201,
-    openapi_extra=form.documented(NewEndpoint, _EXAMPLE),
+    openapi_extra=json_body.documented(NewEndpoint, _EXAMPLE),
     responses=document.problems(400, 409, 413, 415, 422, 507),
 )
 def create(
-    request: Request, tenant: WebhookKeeper, wanted: Annotated[NewEndpoint, Depends(form.reader(NewEndpoint))]
+    request: Request, tenant: WebhookKeeper, wanted: Annotated[NewEndpoint, Depends(json_body.reader(NewEndpoint))]
 ) -> CreatedEndpoint:
     """Registers a receiver. Its secret is in this answer and nowhere else.
 
@@ -118,14 +118,14 @@ def endpoint(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> Endpoi
 
 @router.patch(
     "/{endpoint_id}",
-    openapi_extra=form.documented(EndpointChange, {"enabled": True}),
+    openapi_extra=json_body.documented(EndpointChange, {"enabled": True}),
     responses=document.problems(400, 404, 413, 415, 422, 507),
 )
 def change(
     request: Request,
     tenant: WebhookKeeper,
     endpoint_id: Id,
-    wanted: Annotated[EndpointChange, Depends(form.reader(EndpointChange))],
+    wanted: Annotated[EndpointChange, Depends(json_body.reader(EndpointChange))],
 ) -> Endpoint:
     """Changes what is given. What still waits goes to the new URL; of one that is disabled it is kept as failed."""
     state = of(request)
@@ -147,14 +147,14 @@ def delete(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> None:
 
 @router.post(
     "/{endpoint_id}/rotate",
-    openapi_extra=form.documented(Rotation, {"overlap_seconds": 3600}, may_be_empty=True),
+    openapi_extra=json_body.documented(SecretRotation, {"overlap_seconds": 3600}, may_be_empty=True),
     responses=document.problems(400, 404, 413, 415, 422, 507),
 )
 def rotate(
     request: Request,
     tenant: WebhookKeeper,
     endpoint_id: Id,
-    wanted: Annotated[Rotation, Depends(form.reader(Rotation, may_be_empty=True))],
+    wanted: Annotated[SecretRotation, Depends(json_body.reader(SecretRotation, may_be_empty=True))],
 ) -> CreatedEndpoint:
     """New secrets. Until the overlap ends, every webhook is signed with the old ones too."""
     if wanted.secret is not None:
@@ -198,15 +198,15 @@ def deliveries(
 @router.post(
     "/{endpoint_id}/replay",
     status_code=202,
-    openapi_extra=form.documented(Replay, {"since": "2031-01-31T12:00:00Z"}),
+    openapi_extra=json_body.documented(Replay, {"since": "2031-01-31T12:00:00Z"}),
     responses=document.problems(400, 404, 409, 413, 415, 422, 507),
 )
 def replay(
     request: Request,
     tenant: WebhookKeeper,
     endpoint_id: Id,
-    wanted: Annotated[Replay, Depends(form.reader(Replay))],
-) -> Replayed:
+    wanted: Annotated[Replay, Depends(json_body.reader(Replay))],
+) -> ReplayCount:
     """Sends again what was written since a time, under the same webhook-ids, the first 10,000 of it.
 
     Of a disabled endpoint the answer is 409.
@@ -214,4 +214,4 @@ def replay(
     with translated(), of(request).database.begin() as connection:
         ledger.one(connection, endpoint_id, tenant)
         found = outbox.replay(connection, endpoint_id, wanted.since, only_failed=wanted.only_failed)
-    return Replayed(replayed=found.n_deliveries, next_since=found.next_since)
+    return ReplayCount(replayed=found.n_deliveries, next_since=found.next_since)

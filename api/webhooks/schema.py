@@ -48,7 +48,7 @@ class EndpointChange(Wire):
     enabled: bool | None = None
 
 
-class Rotation(Wire):
+class SecretRotation(Wire):
     overlap_seconds: float = Field(
         default=86_400, ge=0, le=7 * 86_400, description="How long the old secrets sign as well."
     )
@@ -93,6 +93,6 @@ class DeliveryPage(BaseModel):
     has_more: bool
 
 
-class Replayed(BaseModel):
+class ReplayCount(BaseModel):
     replayed: int
     next_since: datetime | None = Field(description="Where to go on: at most 10,000 are sent again at a time.")

@@ -30,7 +30,7 @@ class _Waiter:
     is_over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
-class Endings:
+class CompletionListener:
     """The requests of this process that wait. One task looks for all of them, while there are any."""
 
     def __init__(self, database: Database) -> None:
