@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -9,38 +10,66 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problem
+from api.access.auth import AccessState
 from api.access.keyring import Keyring
 from api.access.rate import RateHeaders, RateLimits
 from api.access.request_counter import RequestCounter
-from api.admin import health, keys, tenants, usage
-from api.jobs import document, retry, routes
+from api.admin import installation, keys, tenants, usage
+from api.http import document
+from api.jobs import retry
+from api.jobs import routes as jobs
 from api.jobs.backlog import Backlog
 from api.jobs.completion_listener import CompletionListener
-from api.openai import batches, files, sync_endpoints
+from api.jobs.schema import JOB_FORMS
+from api.jobs.state import JobsState
+from api.openai import batches, files, models, sync_endpoints
+from api.openai import document as openai_document
+from api.openai import error as openai_error
 from api.openai.validator import Validator
-from api.state import State
-from api.webhooks import delivery, routes
+from api.webhooks import delivery
+from api.webhooks import routes as webhooks
 from lengthwise import database, queue, settings
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
+
+DESCRIPTION = """
+Every error is problem details (RFC 9457), also those of no operation: 404 for a path and 405 for a method that there is
+not. Below /v1/files, /v1/batches and the other paths of OpenAI's API they have OpenAI's form. No error repeats what was
+sent, and a refused job leaves nothing behind.
+
+JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. Of a name that
+stands twice in one object the last value counts.
+
+Every request but those of health carries an API key, as Authorization: Bearer lw_..., which belongs to a tenant: it
+sees what is the tenant's, and what is another's is a 404. What a key may do is in its scopes: submit, read, webhooks,
+and admin, which is all of them.
+
+Bodies may be compressed by gzip or zstd, as Content-Encoding says; limits hold for what they are unpacked.
+
+A request that makes a job may carry an Idempotency-Key and be sent again when its answer was lost: the same request
+under the same key is answered with the same job for as long as that is kept, another one with 422. While as much
+waits as may wait, jobs are refused with 429 before they are read. The figures behind that are about a second old, so
+a limit may be overrun a little, and a job that comes while there is room is taken whole.
+"""
+
+#: Routers by the form of their errors, in the order of the documentation.
+_ROUTERS = (
+    (problem.details, [jobs.router, retry.router, installation.router]),
+    (openai_error.tell, [models.router, files.router, batches.router, sync_endpoints.router]),
+    (problem.details, [webhooks.router, delivery.router, keys.router, tenants.router, usage.router]),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedState(AccessState, JobsState):
+    """What all rooms share."""
 
 
 def create_app(given: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
     current = given or settings.get()
     current.require_redis_url()  # bells are rung after the commit: too late to find that no broker is set
-    ledger = database.connect(current.require_database_url(), current.database_connections, ring=queue.ring_bell)
-    models = CatalogFile(current.models, current.models_seconds)
-    shared = State(
-        current,
-        models,
-        ledger,
-        Backlog(ledger, current),
-        CompletionListener(ledger),
-        Keyring(ledger, current),
-        RateLimits(ledger),
-        RequestCounter(ledger),
-    )
+    shared = _shared(current)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,39 +77,43 @@ def create_app(given: Settings | None = None) -> FastAPI:
         validator.start()
         yield
         await validator.close()
-        await shared.endings.close()
-        await shared.tally.close()
+        await shared.completions.close()
+        await shared.request_counter.close()
         database.shut(shared.database)
 
     app = FastAPI(
         title="lengthwise",
         version=version("lengthwise"),
         summary="Batch inference by token length: jobs of one to a million texts.",
-        description=document.DESCRIPTION,
+        description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect would repeat the path that was sent
     )
     app.state.shared = shared
     app.add_middleware(RateHeaders)
-    problem.install(app)
-    for module in (
-        routes,
-        retry,
-        models,
-        files,
-        batches,
-        sync_endpoints,
-        routes,
-        delivery,
-        keys,
-        tenants,
-        usage,
-        health,
-    ):
-        app.include_router(module.router)
+    forms = problem.ErrorForms()
+    for form, routers in _ROUTERS:
+        for router in routers:
+            forms.add(router, form)
+            app.include_router(router)
+    problem.install(app, forms)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _shared(current: Settings) -> SharedState:
+    ledger = database.connect(current.require_database_url(), current.database_connections, ring=queue.ring_bell)
+    return SharedState(
+        settings=current,
+        models=CatalogFile(current.models, current.models_seconds),
+        database=ledger,
+        backlog=Backlog(ledger, current),
+        completions=CompletionListener(ledger),
+        keyring=Keyring(ledger, current),
+        rate_limits=RateLimits(ledger),
+        request_counter=RequestCounter(ledger),
+    )
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -93,7 +126,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             license_info=app.license_info,
             routes=app.routes,
         )
-        schema["components"]["schemas"] |= document.SCHEMAS
-        document.add_answers_to_keys(schema)
+        forms = [*JOB_FORMS.values(), *openai_document.FORMS]
+        schema["components"]["schemas"] |= {"Problem": document.PROBLEM_SCHEMA, **document.schemas(forms)}
         app.openapi_schema = schema
     return app.openapi_schema

@@ -4,6 +4,7 @@ A route takes the tenant by what its key must be allowed to do: as ``Reader``, `
 ``Admin``.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -13,13 +14,29 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from api.access import caller
-from api.access.keyring import OPERATOR
-from api.state import of
+from api.access.keyring import OPERATOR, Keyring
+from api.access.rate import RateLimits
+from api.access.request_counter import RequestCounter
+from api.state import State
 from lengthwise.errors import Forbidden
 from lengthwise.key import Scope
 
 #: The tenant that the first migration makes.
 DEFAULT = OPERATOR
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessState(State):
+    """What admits requests."""
+
+    keyring: Keyring
+    rate_limits: RateLimits
+    request_counter: RequestCounter
+
+
+def of(request: Request) -> AccessState:
+    state: AccessState = request.app.state.shared
+    return state
 
 
 class _Bearer(SecurityBase):
@@ -41,8 +58,8 @@ async def current(
     if known is None:
         known = request.state.caller = await state.keyring.admit(authorization)
         caller.set_current(known)
-        state.tally.count(known)
-        await state.rates.count(request, known)
+        state.request_counter.count(known)
+        await state.rate_limits.count(request, known)
     if not all(map(known.may, wanted.scopes)):
         raise Forbidden
     return known.tenant_id

@@ -12,9 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import DEFAULT, Admin
-from api.http import json_body
+from api.http import document, json_body
 from api.http.identifier import identifier
-from api.jobs import document
 from api.state import State, of
 from lengthwise import key as keys
 from lengthwise.database import translated
@@ -22,7 +21,7 @@ from lengthwise.errors import NotFound
 from lengthwise.kinds.kind import Text, Wire
 from lengthwise.ledger.accounts import key as ledger
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.OF_KEYS)
 
 ScopeName = Literal["submit", "read", "webhooks", "admin"]
 #: Ten years: longer is for ever.

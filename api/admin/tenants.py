@@ -10,15 +10,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import DEFAULT, Admin
 from api.admin.keys import named
-from api.http import json_body
-from api.jobs import document
+from api.http import document, json_body
 from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Forbidden, InvalidInput
 from lengthwise.kinds.kind import Text, Wire
 from lengthwise.ledger.accounts import tenant as ledger
 
-router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.OF_KEYS)
 
 _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 

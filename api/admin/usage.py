@@ -8,17 +8,16 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from api.access.auth import Admin, Reader
+from api.access.auth import AccessState, Admin, Reader, of
 from api.admin.keys import named
-from api.jobs import document
-from api.state import State, of
+from api.http import document
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, Unavailable
 from lengthwise.key import INSTALLATION
 from lengthwise.ledger.accounts import tenant as tenants
 from lengthwise.ledger.accounts import usage as ledger
 
-router = APIRouter(prefix="/v1", tags=["usage"], responses=document.problems(422, 503))
+router = APIRouter(prefix="/v1", tags=["usage"], responses=document.OF_KEYS | document.problems(422))
 
 _MOST_DAYS = 366
 _Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\d$", description="UTC, included.", examples=["2031-01-31"])]
@@ -54,13 +53,13 @@ def usage_of_tenant(request: Request, tenant: Admin, tenant_id: str, first: _Fro
     return _usage(state, found, first, to)
 
 
-def _usage(state: State, tenant: UUID, first: str | None, to: str | None) -> UsageList:
+def _usage(state: AccessState, tenant: UUID, first: str | None, to: str | None) -> UsageList:
     last_day = _day(to, "to") or datetime.now(UTC).date()
     first_day = _day(first, "from") or last_day - timedelta(days=min(29, (last_day - date.min).days))
     if not 0 <= (last_day - first_day).days < _MOST_DAYS:
         raise InvalidInput(f"must be a day up to the last one, and {_MOST_DAYS} days before it at most", "from")
     with suppress(Unavailable):  # then it is read as it was last written, say while Postgres takes no writes
-        state.tally.write()
+        state.request_counter.write()
     with translated(), state.database.begin() as connection:
         found = ledger.of_tenant(connection, tenant, first_day, last_day)
     return UsageList(data=list(map(_shown, found)))

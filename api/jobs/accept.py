@@ -17,7 +17,7 @@ from api.jobs import view
 from api.jobs.item_reader import ItemReader
 from api.jobs.order import Order
 from api.jobs.schema import CreatedJob, Job, NewWebhook
-from api.state import State
+from api.jobs.state import JobsState
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, TooLarge, Unavailable
 from lengthwise.ledger import read
@@ -54,7 +54,7 @@ class AcceptedJob:
         return CreatedJob(**dict(self.job(retention_seconds)) | {"webhook": webhook})
 
 
-def replay(state: State, tenant: UUID, named: Named) -> AcceptedJob | None:
+def replay(state: JobsState, tenant: UUID, named: Named) -> AcceptedJob | None:
     """The job that the same request made. Raises ``InvalidInput`` if another request had this name."""
     with translated(), state.database.begin() as connection:
         return _replay(connection, tenant, named)
@@ -68,7 +68,12 @@ def _replay(connection: Connection, tenant: UUID, named: Named) -> AcceptedJob |
 
 
 def accept(
-    state: State, tenant: UUID, order: Order, source: Source, named: Named | None = None, retry_of: UUID | None = None
+    state: JobsState,
+    tenant: UUID,
+    order: Order,
+    source: Source,
+    named: Named | None = None,
+    retry_of: UUID | None = None,
 ) -> AcceptedJob:
     """Writes the job, or finds that a request at the same time did. Raises ``InvalidInput`` and ``Unavailable``."""
     with translated():

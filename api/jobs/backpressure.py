@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.access import caller
 from api.access.auth import Submitter
 from api.jobs.idempotency import Key
-from api.state import State, of
+from api.jobs.state import JobsState, of
 from lengthwise.database import translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.jobs import idempotency
@@ -29,13 +29,13 @@ async def admit(request: Request, tenant: Submitter, key: Key) -> None:
             raise
 
 
-async def measure(state: State) -> None:
+async def measure(state: JobsState) -> None:
     """Has what waits measured, if that is due."""
     if state.backlog.is_due:
         await run_in_threadpool(state.backlog.measure)
 
 
-def _look_for_room(state: State, tenant: UUID) -> None:
+def _look_for_room(state: JobsState, tenant: UUID) -> None:
     """Before the body is read; whether there is room still is looked at again as the job is written."""
     with translated(), state.database.begin() as connection:
         require_room(connection, tenant)
@@ -48,6 +48,6 @@ def require_room(connection: Connection, tenant: UUID) -> None:
         pending.require_room(connection, tenant, most)
 
 
-def _was_taken(state: State, tenant: UUID, key: str) -> bool:
+def _was_taken(state: JobsState, tenant: UUID, key: str) -> bool:
     with translated(), state.database.begin() as connection:
         return idempotency.is_known(connection, tenant, key)

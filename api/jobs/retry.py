@@ -10,14 +10,15 @@ from pydantic_core import from_json
 from sqlalchemy import Connection
 
 from api.access.auth import Submitter
+from api.http.document import OF_KEYS, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, idempotency
 from api.jobs.accept import AcceptedJob
 from api.jobs.idempotency import Key
 from api.jobs.order import Order, read_order
 from api.jobs.schema import Job, Webhook
+from api.jobs.state import JobsState, of
 from api.jobs.view import PRIORITY_NAMES
-from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput
 from lengthwise.ledger.jobs import retry as ledger
@@ -25,14 +26,14 @@ from lengthwise.ledger.jobs.idempotency import HEADER
 from lengthwise.ledger.jobs.retry import Failed
 from lengthwise.states import Priority
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=OF_KEYS)
 
 
 @router.post(
     "/{job_id}/retry",
     status_code=202,
     response_model=Job,
-    responses=document.ACCEPTED | document.problems(404, 409, 422, 429, 507),
+    responses=document.ACCEPTED | problems(404, 409, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
 def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: Response) -> Job:
@@ -46,7 +47,7 @@ def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: 
     return accepted.job(state.settings.retention_seconds)
 
 
-def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> AcceptedJob:
+def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> AcceptedJob:
     named = idempotency.of_retry(key, job_id) if key else None
     if named and (made := accept.replay(state, tenant, named)):
         return made
@@ -66,7 +67,7 @@ def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepte
         raise Conflict(f"the failed items cannot be taken again: {error}") from None
 
 
-def _order(failed: Failed, state: State) -> Order:
+def _order(failed: Failed, state: JobsState) -> Order:
     """The job as its caller would order it; the webhook's host was looked up then and will be at each attempt."""
     head = {
         "kind": failed.kind,

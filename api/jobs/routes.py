@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Reader, Submitter
 from api.http import body
+from api.http.document import OF_KEYS, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as forms
@@ -19,8 +20,7 @@ from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key
 from api.jobs.order import read_order
 from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
-from api.jobs.wait import waited
-from api.state import State, of
+from api.jobs.state import JobsState, of
 from lengthwise.database import translated
 from lengthwise.ledger import read
 from lengthwise.ledger.jobs import cancel
@@ -28,7 +28,18 @@ from lengthwise.ledger.read import JobFigures
 from lengthwise.ledger.webhooks import outbox
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=OF_KEYS)
+
+
+async def waited(
+    request: Request,
+    tenant: Reader,
+    job_id: str,
+    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end before answering.")] = 0,
+) -> None:
+    """Holds the request back until its job has ended, or for as long as it wants to wait."""
+    if wait:
+        await of(request).completions.wait(identifier(job_id), tenant, wait)
 
 
 @router.post(
@@ -36,7 +47,7 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems
     status_code=202,
     response_model=CreatedJob,
     openapi_extra=document.SUBMIT,
-    responses=document.ACCEPTED | document.problems(400, 413, 415, 422, 429, 507),
+    responses=document.ACCEPTED | problems(400, 413, 415, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
 async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedBody, response: Response) -> CreatedJob:
@@ -54,7 +65,9 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
     return accepted.created(state.settings.retention_seconds)
 
 
-def _submit(state: State, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None) -> AcceptedJob:
+def _submit(
+    state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None
+) -> AcceptedJob:
     named = idempotency.of_body(key, sent.name, file) if key else None
     # Before the job is read: what was right when it was first sent, say its deadline, may be wrong by now.
     if named and (replay := accept.replay(state, tenant, named)):
@@ -64,7 +77,7 @@ def _submit(state: State, tenant: UUID, file: IO[bytes], sent: BodyDescription, 
     return accept.accept(state, tenant, order, lambda _: items, named=named)
 
 
-@router.get("", response_model=JobList, responses=document.problems(404, 422))
+@router.get("", response_model=JobList, responses=problems(404, 422))
 def jobs(
     request: Request,
     tenant: Reader,
@@ -81,17 +94,17 @@ def jobs(
     return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
 
 
-@router.get("/{job_id}", response_model=Job, responses=document.problems(404, 422), dependencies=[Depends(waited)])
+@router.get("/{job_id}", response_model=Job, responses=problems(404, 422), dependencies=[Depends(waited)])
 def job(request: Request, tenant: Reader, job_id: str) -> Job:
     """State, counts, rate and estimated end."""
     return _shown(of(request), tenant, identifier(job_id))
 
 
-def _shown(state: State, tenant: UUID, job_id: UUID) -> Job:
+def _shown(state: JobsState, tenant: UUID, job_id: UUID) -> Job:
     return view.job(_figures(state, tenant, job_id), state.settings.retention_seconds)
 
 
-def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
+def _figures(state: JobsState, tenant: UUID, job_id: UUID) -> JobFigures:
     with translated(), state.database.begin() as connection:
         return read.figures(connection, job_id, tenant)
 
@@ -99,7 +112,7 @@ def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
 @router.get(
     "/{job_id}/results",
     response_class=StreamingResponse,
-    responses=document.RESULTS | document.problems(404, 422, 507),
+    responses=document.RESULTS | problems(404, 422, 507),
     dependencies=[Depends(waited)],
 )
 def results(
@@ -121,7 +134,7 @@ def results(
     return download.answer(of(request), tenant, identifier(job_id), after, wanted)
 
 
-@router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=document.problems(404))
+@router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=problems(404))
 def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
     """The job's webhooks and what came of each attempt."""
     state = of(request)
@@ -130,7 +143,7 @@ def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
         return {"data": outbox.of_job(connection, figures.id)}
 
 
-@router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404, 507))
+@router.post("/{job_id}/cancel", response_model=Job, responses=problems(404, 507))
 def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
     """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
     state = of(request)
@@ -139,7 +152,7 @@ def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
     return _shown(state, tenant, identifier(job_id))
 
 
-@router.delete("/{job_id}", status_code=204, responses=document.problems(404, 507))
+@router.delete("/{job_id}", status_code=204, responses=problems(404, 507))
 def delete(request: Request, tenant: Submitter, job_id: str) -> None:
     """Removes the job, its texts and its results, for good; what still ran is cancelled.
 

@@ -19,11 +19,11 @@ from api.jobs import backpressure
 from api.jobs.idempotency import Key
 from api.jobs.order import webhook_secret
 from api.jobs.schema import NewWebhook
+from api.jobs.state import JobsState, of
 from api.openai import document, view
 from api.openai.identifier import batch_id, file_id
 from api.openai.schema import Batch, BatchList, CreatedBatch, NewBatch
 from api.openai.validator import Validator
-from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput, NotFound
 from lengthwise.kinds.openai import ENDPOINTS
@@ -34,7 +34,7 @@ from lengthwise.ledger.openai import file as files
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
-router = APIRouter(prefix="/v1/batches", tags=["OpenAI: batches"], responses=document.errors(503))
+router = APIRouter(prefix="/v1/batches", tags=["OpenAI: batches"], responses=document.OF_KEYS)
 
 _WINDOW = re.compile(r"([1-9]\d{0,8})([mhd])", re.ASCII)
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
@@ -67,7 +67,7 @@ async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
     return created
 
 
-def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: bool) -> CreatedBatch:
+def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_retry: bool) -> CreatedBatch:
     request_hash = hashlib.sha256(b"batch\n" + data).digest()
     with translated(), state.database.begin() as connection:
         naming.lock(connection, tenant, key or request_hash.hex())
@@ -185,7 +185,7 @@ def retrieve(request: Request, tenant: Reader, batch: str) -> Batch:
     return _shown(of(request), tenant, batch_id(batch))
 
 
-def _shown(state: State, tenant: UUID, batch: UUID) -> Batch:
+def _shown(state: JobsState, tenant: UUID, batch: UUID) -> Batch:
     with translated(), state.database.begin() as connection:
         return view.batch(ledger.figures(connection, batch, tenant))
 

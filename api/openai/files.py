@@ -12,11 +12,11 @@ from starlette.exceptions import HTTPException
 
 from api.access.auth import Reader, Submitter
 from api.http import body
+from api.jobs.state import JobsState, of
 from api.openai import document, output, view
 from api.openai.identifier import file_id, file_name
 from api.openai.schema import DeletedFile, File, FileList
 from api.openai.upload import FORM_BYTES, Upload
-from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Conflict
 from lengthwise.ledger.openai import batch as batches
@@ -24,7 +24,7 @@ from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import file_list
 from lengthwise.ledger.openai.file_list import Place
 
-router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.errors(503))
+router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.OF_KEYS)
 _MEDIA_TYPE = "application/jsonl"
 
 
@@ -40,7 +40,7 @@ async def upload(request: Request, tenant: Submitter) -> File:
         return await run_in_threadpool(_store, state, tenant, taken, source)
 
 
-def _store(state: State, tenant: UUID, taken: Upload, source: IO[bytes]) -> File:
+def _store(state: JobsState, tenant: UUID, taken: Upload, source: IO[bytes]) -> File:
     kept = state.settings.retention_seconds
     with translated(), state.database.begin() as connection:
         new = files.NewFile(uuid4(), tenant, lambda: taken.filename, lambda: taken.keep_seconds(kept))
@@ -91,7 +91,7 @@ def content(request: Request, tenant: Reader, file: str) -> Response:
     return StreamingResponse(chain([first or b""], _rest(state, name.id)), media_type=_MEDIA_TYPE)
 
 
-def _rest(state: State, stored: UUID) -> Iterator[bytes]:
+def _rest(state: JobsState, stored: UUID) -> Iterator[bytes]:
     n = 1
     while True:
         # A slow reader holds no connection while it drinks.

@@ -18,10 +18,10 @@ from api.http import body
 from api.intake.counting import counted
 from api.intake.intake import Intake
 from api.jobs import backpressure
+from api.jobs.state import JobsState, of
 from api.openai import document
 from api.openai import error as errors
 from api.openai.line_reader import BodyReader, Mistake, portions
-from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds.openai import ENDPOINTS
@@ -31,7 +31,7 @@ from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.states import Priority
 
-router = APIRouter(tags=["OpenAI: one request"], responses=document.errors(503))
+router = APIRouter(tags=["OpenAI: one request"], responses=document.OF_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class _Asked:
     refusal: bytes | None
 
 
-def _ask(state: State, tenant: UUID, kind: Line, data: bytes) -> _Asked:
+def _ask(state: JobsState, tenant: UUID, kind: Line, data: bytes) -> _Asked:
     """Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``."""
     state.backlog.check(tenant)
     current = state.settings
@@ -81,13 +81,13 @@ def _refuse(_: int, error: InvalidInput) -> None:
     raise error
 
 
-def _result(state: State, job_id: UUID) -> bytes | None:
+def _result(state: JobsState, job_id: UUID) -> bytes | None:
     with translated(), state.database.begin() as connection:
         page = read.results(connection, job_id, after=-1, limit=1, chunk_items=1, n_items=1, has_dropped=False)
     return page.rows[0].line if page.rows else None
 
 
-def _cancel(state: State, tenant: UUID, job_id: UUID) -> None:
+def _cancel(state: JobsState, tenant: UUID, job_id: UUID) -> None:
     with translated(), state.database.begin() as connection:
         cancel.cancel(connection, job_id, tenant)
 
@@ -95,7 +95,7 @@ def _cancel(state: State, tenant: UUID, job_id: UUID) -> None:
 async def _wait(request: Request, tenant: UUID, job_id: UUID) -> None:
     """Until the job has ended, the time is over, or the caller is gone."""
     state = of(request)
-    ending = asyncio.create_task(state.endings.wait(job_id, tenant, state.settings.answer_seconds))
+    ending = asyncio.create_task(state.completions.wait(job_id, tenant, state.settings.answer_seconds))
     leaving = asyncio.create_task(_gone(request))
     try:
         await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -12,8 +12,8 @@ from sqlalchemy import Connection
 
 from api.intake.counting import Portion
 from api.intake.intake import Intake
+from api.jobs.state import JobsState
 from api.openai.line_reader import LineReader, Mistake, Request, portions, split
-from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
@@ -36,7 +36,7 @@ _PAUSE_SECONDS = 10.0
 _MOST_ATTEMPTS = 5
 
 
-def validate(state: State, waiting: Waiting, is_stopping: Callable[[], bool] = lambda: False) -> None:
+def validate(state: JobsState, waiting: Waiting, is_stopping: Callable[[], bool] = lambda: False) -> None:
     """Validates one batch, unless another process does; while this one stops, it is left to the next.
 
     Raises ``Unavailable``, after which it is tried again.
@@ -57,7 +57,7 @@ def validate(state: State, waiting: Waiting, is_stopping: Callable[[], bool] = l
         _fail(state, waiting, errors)
 
 
-def _fail(state: State, waiting: Waiting, errors: list[dict[str, object]]) -> None:
+def _fail(state: JobsState, waiting: Waiting, errors: list[dict[str, object]]) -> None:
     with translated(), state.database.begin() as connection:
         if ledger.fail(connection, waiting.id, errors):
             event.announce_failed_batch(connection, waiting.id, waiting.tenant_id, waiting.webhook_url)
@@ -102,7 +102,7 @@ class _Mistakes:
 
 
 class _Validation:
-    def __init__(self, state: State, waiting: Waiting, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, state: JobsState, waiting: Waiting, is_stopping: Callable[[], bool]) -> None:
         self._state, self._waiting, self._is_stopping = state, waiting, is_stopping
         self._kind = ENDPOINTS[waiting.endpoint]
         self._reader = LineReader(waiting.endpoint, state.catalog, state.settings)

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 
+from api.jobs.state import JobsState
 from api.openai.validation import validate
-from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.openai import validation as ledger
@@ -26,7 +26,7 @@ _AT_ONCE = 2
 class Validator:
     """One for each process of the API."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: JobsState) -> None:
         self._state = state
         self._has_come = asyncio.Event()
         self._running: dict[UUID, asyncio.Task[None]] = {}

@@ -6,14 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 
 from api.access.auth import WebhookKeeper
+from api.http import document
 from api.http.identifier import identifier
-from api.jobs import document
 from api.jobs.schema import Delivery
 from api.state import of
 from lengthwise.database import translated
 from lengthwise.ledger.webhooks import outbox
 
-router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.OF_KEYS)
 
 
 def _id(delivery_id: str) -> UUID:

@@ -7,9 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 
 from api.access.auth import WebhookKeeper
-from api.http import json_body
+from api.http import document, json_body
 from api.http.identifier import identifier
-from api.jobs import document
 from api.jobs.schema import Delivery
 from api.state import State, of
 from api.webhooks.schema import (
@@ -29,7 +28,7 @@ from lengthwise.ledger.webhooks import outbox
 from lengthwise.webhooks import condition, subscription, target
 from lengthwise.webhooks.secret import check_secret
 
-router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.OF_KEYS)
 
 _WHAT = "webhook endpoint"
 _EXAMPLE = {"url": "https://example.com/hooks/lengthwise", "events": ["job.results"], "filter": "flagged == true"}

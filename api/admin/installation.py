@@ -1,0 +1,90 @@
+"""What this installation is ready for: its health, and the models that jobs may name."""
+
+import logging
+
+from fastapi import APIRouter, Request
+from sqlalchemy import select
+from sqlalchemy.exc import ProgrammingError
+
+from api.access.auth import Admin, Reader
+from api.http import document
+from api.jobs.schema import Model, ModelList
+from api.state import State, of
+from lengthwise.database import translated
+from lengthwise.errors import ConfigurationError, Conflict, Unavailable
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.tables import metadata
+
+log = logging.getLogger(__name__)
+router = APIRouter()
+
+_NOT_RELOADED = document.conflict(
+    "models.toml is not valid, or names a revision that cannot take its place",
+    "models.toml is not valid, and the models stay as they were: the log says why",
+)
+
+
+@router.get("/healthz", tags=["health"], responses=document.problems())
+def healthz() -> dict[str, str]:
+    """The process answers. It says nothing of the servers that it needs."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", tags=["health"], responses=document.problems(503))
+def readyz(request: Request) -> dict[str, str]:
+    """Postgres answers and is migrated. Redis is not asked: jobs are taken without it."""
+    try:
+        with translated(), of(request).database.begin() as connection:
+            for table in metadata.sorted_tables:
+                connection.execute(select(table).limit(0))
+    except ProgrammingError:  # a table or a column is missing
+        raise Unavailable("the database is not migrated: lengthwise migrate does it") from None
+    return {"status": "ready"}
+
+
+@router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.OF_KEYS)
+def models(request: Request, _: Reader) -> ModelList:
+    """The models of ``models.toml`` that this machine has. While that file is not valid, those it named last."""
+    return _list(of(request))
+
+
+@router.post(
+    "/v1/models/reload",
+    tags=["models"],
+    response_model=ModelList,
+    responses=document.OF_KEYS | _NOT_RELOADED,
+)
+def reload(request: Request, _: Admin) -> ModelList:
+    """Reads ``models.toml`` at once and says what is in force.
+
+    Every process of the API and every worker looks by itself within a second; this tells whether they will take it.
+    """
+    state = of(request)
+    if not state.models.look():
+        raise Conflict("models.toml is not valid, and the models stay as they were: the log says why")
+    return _list(state)
+
+
+def _list(state: State) -> ModelList:
+    shown = [shown_model(spec) for spec in state.catalog.models.values()]
+    return ModelList(data=[model for model in shown if model is not None], is_current=state.models.is_current)
+
+
+def shown_model(spec: ModelSpec) -> Model | None:
+    """A model as callers see it; None where its folder is missing, which the log says."""
+    try:
+        context, revision = spec.context, spec.made_by
+        created = int((spec.folder / "config.json").stat().st_mtime)
+    except ConfigurationError as error:  # a missing model hides none of the others
+        log.error("%s", error)
+        return None
+    return Model(
+        id=spec.name,
+        created=created,
+        owned_by=spec.engine,
+        revision=revision,
+        kinds=list(spec.kinds),
+        quantization=spec.quantization,
+        context=context,
+        languages=[list(pair) for pair in spec.translate.pairs] if spec.translate else [],
+    )
