@@ -11,19 +11,17 @@ from importlib import import_module
 from typing import IO, Annotated, Any
 
 from fastapi import Depends, Header, Request
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.http import body
 from api.jobs import csv_items
+from api.jobs.table_row import TableColumns
 from api.problem import invalid
 from lengthwise.errors import InvalidInput
-from lengthwise.kinds.kind import Text, Wire
 from lengthwise.settings import Settings
 
 HEAD = "lengthwise-job"
-
-_Name = Annotated[Text, Field(max_length=200)]
 
 
 class BodyFormat(StrEnum):
@@ -34,14 +32,6 @@ class BodyFormat(StrEnum):
 
 
 _ALIASES = {"application/jsonl": BodyFormat.NDJSON}
-
-
-class TableColumns(Wire):
-    """What the columns of a table are; they stand in the head, beside the job's own fields."""
-
-    text_column: _Name = Field(default="text", description="The column of the texts.")
-    id_column: _Name | None = Field(default=None, description="Of the items' ids; without it a column id is that.")
-    metadata_columns: list[_Name] = Field(default=[], max_length=200, description="Returned with each result.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from api.jobs.csv_items import Columns, Places
+from api.jobs.table_row import RowLayout, TableColumns
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.settings import Settings
 
@@ -14,20 +14,20 @@ from lengthwise.settings import Settings
 _BATCH_ROWS = 64
 
 
-def items(file: IO[bytes], columns: Columns, current: Settings) -> Iterator[bytes]:
+def items(file: IO[bytes], columns: TableColumns, current: Settings) -> Iterator[bytes]:
     """An item a row. Raises ``InvalidInput``; ``TooLarge`` also where little becomes more than a body may have."""
     try:
         table = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
         header = list(table.schema_arrow.names)
     except (pa.ArrowException, OSError, ValueError):
         raise InvalidInput("not valid Parquet", "body") from None
-    wanted = Places.of(header, columns)
+    wanted = RowLayout.of(header, columns)
     _check_groups(table.metadata, current)
     names = [header[at] for at in sorted({wanted.text, *wanted.metadata.values(), *_some(wanted.id)})]
-    yield from _rows(table, names, Places.of(names, columns), current)
+    yield from _rows(table, names, RowLayout.of(names, columns), current)
 
 
-def _rows(table: Any, names: list[str], places: Places, current: Settings) -> Iterator[bytes]:
+def _rows(table: Any, names: list[str], places: RowLayout, current: Settings) -> Iterator[bytes]:
     batches = table.iter_batches(_BATCH_ROWS, columns=names, use_threads=False)
     index, size = 0, 0
     while (batch := _next(batches, index)) is not None:
@@ -70,7 +70,7 @@ def _values(batch: Any, index: int) -> Iterator[tuple[Any, ...]]:
         raise InvalidInput("has a value that cannot be read", f"row {index + 1} or one of the next", index) from None
 
 
-def _item(places: Places, row: tuple[Any, ...], index: int) -> bytes:
+def _item(places: RowLayout, row: tuple[Any, ...], index: int) -> bytes:
     try:
         return places.item(row)
     except (ValueError, TypeError, RecursionError):
