@@ -25,7 +25,7 @@ from api.jobs.state import JobsState
 from api.openai import batches, files, models, sync_endpoints
 from api.openai import document as openai_document
 from api.openai import error as openai_error
-from api.openai.validator import Validator
+from api.openai.validator import BatchValidator
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
 from lengthwise import database, queue, settings
@@ -33,26 +33,26 @@ from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 
 DESCRIPTION = """
-Every error is problem details (RFC 9457), also those of no operation: 404 for a path and 405 for a method that there is
-not. Below /v1/files, /v1/batches and the other paths of OpenAI's API they have OpenAI's form. No error repeats what was
-sent, and a refused job leaves nothing behind.
+Every error is problem details (RFC 9457), including the 404 of an unknown path and the 405 of an unknown method. Below
+/v1/files, /v1/batches and the other paths of OpenAI's API, errors have OpenAI's form. No error repeats what was sent,
+and a refused job leaves nothing behind.
 
-JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. Of a name that
-stands twice in one object the last value counts.
+JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. If a name
+occurs twice in one object, the last value counts.
 
-Every request but those of health carries an API key, as Authorization: Bearer lw_..., which belongs to a tenant: it
-sees what is the tenant's, and what is another's is a 404. What a key may do is in its scopes: submit, read, webhooks,
-and admin, which is all of them.
+Every request except those of health needs an API key, as Authorization: Bearer lw_.... A key belongs to a tenant and
+sees only what belongs to that tenant; anything else is a 404. Its scopes say what it may do: submit, read, webhooks, or
+admin, which includes the others.
 
-Bodies may be compressed by gzip or zstd, as Content-Encoding says; limits hold for what they are unpacked.
+Bodies may be compressed by gzip or zstd, as Content-Encoding says. Limits apply to the unpacked body.
 
-A request that makes a job may carry an Idempotency-Key and be sent again when its answer was lost: the same request
-under the same key is answered with the same job for as long as that is kept, another one with 422. While as much
-waits as may wait, jobs are refused with 429 before they are read. The figures behind that are about a second old, so
-a limit may be overrun a little, and a job that comes while there is room is taken whole.
+A request that makes a job may carry an Idempotency-Key, so that it can be sent again if its answer is lost. The same
+request under the same key is answered with the same job for as long as the job is kept; a different request under that
+key is a 422. While too many tokens wait, new jobs are refused with 429 before they are read. This check uses figures
+that are about a second old, so a limit may be overrun a little. A job that arrives while there is room is taken whole.
 """
 
-#: Routers by the form of their errors, in the order of the documentation.
+#: Each router and the form of its errors, in the order of the documentation.
 _ROUTERS = (
     (problem.details, [jobs.router, retry.router, installation.router]),
     (openai_error.tell, [models.router, files.router, batches.router, sync_endpoints.router]),
@@ -62,18 +62,18 @@ _ROUTERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class SharedState(AccessState, JobsState):
-    """What all rooms share."""
+    """What the requests of this process share."""
 
 
 def create_app(given: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
     current = given or settings.get()
-    current.require_redis_url()  # bells are rung after the commit: too late to find that no broker is set
+    current.require_redis_url()  # bells are rung after a commit, which is too late to find that no broker is set
     shared = _shared(current)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.validator = validator = Validator(shared)
+        app.state.validator = validator = BatchValidator(shared)
         validator.start()
         yield
         await validator.close()

@@ -34,7 +34,7 @@ from lengthwise.errors import (
 
 log = logging.getLogger(__name__)
 
-#: In place of pydantic's words that speak of Python or of patterns.
+#: Replaces those of pydantic's messages that mention Python or patterns.
 _MESSAGES = {
     "model_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
@@ -47,7 +47,7 @@ _MESSAGES = {
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One error. ``field`` and ``index`` are the place of what is wrong; ``code`` is a name that some forms have."""
+    """One error. ``field`` and ``index`` say where it is; ``code`` is its short name in the forms that have one."""
 
     status: int
     title: str
@@ -58,12 +58,12 @@ class Problem:
     headers: Mapping[str, str] | None = None
 
 
-#: How an error is told.
+#: Makes the answer for a problem.
 Form = Callable[[Problem], JSONResponse]
 
 
 def details(problem: Problem) -> JSONResponse:
-    """Problem details; ``field`` and ``index`` are left out where there are none."""
+    """RFC 9457 problem details, the default form."""
     body: dict[str, Any] = {
         "type": f"urn:lengthwise:problem:{problem.title.replace(' ', '-')}",
         "title": problem.title,
@@ -76,17 +76,17 @@ def details(problem: Problem) -> JSONResponse:
 
 
 class ErrorForms:
-    """The form of each router's errors, those of paths and methods that it does not have included.
+    """The form of each router's errors, including those of paths and methods that it does not have.
 
-    A path belongs to the router that has the route whose fixed beginning it shares the longest. A path that belongs to
-    none is told of as problem details.
+    A path belongs to the router whose routes share the longest fixed beginning with it. The errors of a path that
+    belongs to no router are problem details.
     """
 
     def __init__(self) -> None:
         self._forms: dict[str, Form] = {}
 
     def add(self, router: APIRouter, form: Form) -> None:
-        """All errors of this router have this form."""
+        """Gives all errors of this router this form."""
         for route in router.routes:
             if isinstance(route, Route):
                 self._forms[route.path.partition("{")[0]] = form
@@ -97,7 +97,7 @@ class ErrorForms:
 
 
 def invalid(error: ValidationError, at: str = "", index: int | None = None) -> InvalidInput:
-    """The first of pydantic's complaints, with its path under ``at`` and without the value."""
+    """Pydantic's first complaint, with its path under ``at`` and without the value."""
     first = error.errors(include_input=False, include_url=False)[0]
     return InvalidInput(message(first), path(at, first["loc"]), index)
 
@@ -107,7 +107,7 @@ def message(first: ErrorDetails) -> str:
 
 
 def path(at: str, location: tuple[int | str, ...]) -> str:
-    """Names in a location are always ours: a field that is not there is complained of at its parent."""
+    """All names in a location are known fields: pydantic reports an unknown field at its parent."""
     found = at
     for part in location:
         found += f"[{part}]" if isinstance(part, int) else f".{part}" if found else part
@@ -115,9 +115,10 @@ def path(at: str, location: tuple[int | str, ...]) -> str:
 
 
 class Shield:
-    """The outermost layer: an error that nobody expected becomes a 500 and one line of log with where it arose.
+    """The outermost middleware. An unexpected error becomes a 500, and a log line says where it was raised.
 
-    Its message goes nowhere: it may hold what the caller sent. The server would log it, so it is not raised again.
+    The error's message is never shown or logged, because it may hold what the caller sent. The error is not raised
+    again, because the server would log it.
     """
 
     def __init__(self, app: ASGIApp, forms: ErrorForms) -> None:
@@ -138,13 +139,13 @@ class Shield:
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
-            log.info("the caller went away before the body was read")
+            log.info("the caller disconnected before its body was read")
         except Exception as error:
             if scope["type"] != "http":
                 raise
             where = "".join(traceback.format_tb(error.__traceback__, limit=-8))
             log.error("%s: unexpected %s%s\n%s", named, type(error).__name__, " while answering" * has_started, where)
-            if not has_started:  # an answer that has begun is broken off: the server closes the connection
+            if not has_started:  # otherwise the server closes the connection, which breaks the answer off
                 mistake = Problem(500, "internal error", "this is a mistake of ours")
                 await self._forms.of(scope["path"])(mistake)(scope, receive, watched)
 
@@ -170,7 +171,7 @@ def _invalid_input(error: InvalidInput) -> Problem:
 
 
 def _misconfigured(error: ConfigurationError) -> Problem:
-    log.error("%s", error)  # it names files and settings of ours
+    log.error("%s", error)  # the caller must not see the names of files and settings
     detail = "this installation is not set up for that now; its log says why"
     return Problem(503, "unavailable", detail, headers={"Retry-After": "60"})
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import BaseRowFactory, tuple_row
-from sqlalchemy import Connection, Engine, Pool, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -32,22 +32,18 @@ class Database:
     """A pool of connections. Each transaction of ``begin`` rings the bells that it noted once it has committed."""
 
     def __init__(self, engine: Engine, ring: Ring) -> None:
-        self._engine = engine
+        self.engine = engine
         self._ring = ring
-
-    @property
-    def pool(self) -> Pool:
-        return self._engine.pool
 
     def connect(self) -> Connection:
         """A connection for reading: the ledger refuses to note a bell on it."""
-        return self._engine.connect()
+        return self.engine.connect()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
         """A transaction: committed at the end of the block, rolled back if the block raises."""
         noted = NotedBells()
-        with self._engine.begin() as connection:
+        with self.engine.begin() as connection:
             noted.attach(connection)
             yield connection
         # The connection is back in its pool: a broker that is away must not keep it.
@@ -59,7 +55,7 @@ class Database:
 
     def dispose(self) -> None:
         """Closes the connections that nobody uses."""
-        self._engine.dispose()
+        self.engine.dispose()
 
 
 def unheard(bell: Bell) -> None:
@@ -122,7 +118,7 @@ def shut(database: Database) -> None:
         if connection is not None:
             connection.close()
 
-    event.listen(database.pool, "checkin", end)
+    event.listen(database.engine.pool, "checkin", end)
     database.dispose()
 
 

@@ -1,7 +1,7 @@
-"""Whose request this is, by the key that came with it. Every query is told the tenant.
+"""Checks a request's key and gives its tenant, which every query needs.
 
-A route takes the tenant by what its key must be allowed to do: as ``Reader``, ``Submitter``, ``WebhookKeeper`` or
-``Admin``.
+A route declares the scope that the key must have by the type of its tenant argument: ``Reader``, ``Submitter``,
+``WebhookKeeper`` or ``Admin``.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ DEFAULT = OPERATOR
 
 @dataclass(frozen=True, kw_only=True)
 class AccessState(State):
-    """What admits requests."""
+    """What the check of keys shares."""
 
     keyring: Keyring
     rate_limits: RateLimits
@@ -40,7 +40,7 @@ def of(request: Request) -> AccessState:
 
 
 class _Bearer(SecurityBase):
-    """The scheme as OpenAPI has it; a call gives the request's ``Authorization`` headers as they came."""
+    """The scheme as OpenAPI shows it. A call gives the request's ``Authorization`` headers unchanged."""
 
     model = HTTPBearer(bearerFormat="lw_<public id>_<secret>", description="An API key, made at /v1/keys.")
     scheme_name = "key"
@@ -65,7 +65,7 @@ async def current(
     return known.tenant_id
 
 
-#: By what a key must be allowed to do.
+#: The tenant of a key that has this scope.
 Reader = Annotated[UUID, Security(current, scopes=[Scope.READ.value])]
 Submitter = Annotated[UUID, Security(current, scopes=[Scope.SUBMIT.value])]
 WebhookKeeper = Annotated[UUID, Security(current, scopes=[Scope.WEBHOOKS.value])]

@@ -18,11 +18,11 @@ PROBLEM_SCHEMA = {
         "status": {"type": "integer"},
         "detail": {"type": "string"},
         "field": {"type": "string", "description": "The path of what is wrong, such as items[3].text."},
-        "index": {"type": "integer", "description": "The item's, if it is one."},
+        "index": {"type": "integer", "description": "The index of the item, if an item is wrong."},
     },
 }
 
-#: What it means, its title, and an example's detail and further members.
+#: By status: the description, the title, and the detail and further members of an example.
 _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
     400: (
         "The body is not JSON",
@@ -46,7 +46,7 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         {"field": "items[3].text", "index": 3},
     ),
     415: (
-        "A form or an encoding that is not read here; of an encoding Accept-Encoding names those that are",
+        "A format or an encoding that is not read here; Accept-Encoding names the encodings that are",
         "unsupported media type",
         "a body is sent as it is, or in one of these encodings: gzip, zstd",
         {},
@@ -70,7 +70,7 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
 
 
 def problems(*statuses: int | str) -> dict[int | str, dict[str, Any]]:
-    """The ``responses`` of a route that may answer with these, or with any other error."""
+    """The ``responses`` of a route that may answer with these statuses, or with any other error."""
     return {status: _problem(status) for status in (*statuses, "default")}
 
 
@@ -94,7 +94,7 @@ def _problem(status: int | str, meaning: tuple[str, str, str, dict[str, Any]] | 
     return answer
 
 
-#: The ``responses`` of a router whose requests carry a key: what comes of keys, and any other error.
+#: The ``responses`` of a router whose requests carry a key.
 OF_KEYS: dict[int | str, dict[str, Any]] = {
     401: _problem(401),
     403: _problem(403),
@@ -113,17 +113,17 @@ OF_KEYS: dict[int | str, dict[str, Any]] = {
 
 
 def missing(what: str) -> dict[int | str, dict[str, Any]]:
-    """The 404 of what is no job."""
+    """The 404 of a thing that is not a job."""
     return {404: _problem(404, (f"There is no such {what}", "not found", f"there is no such {what}", {}))}
 
 
 def conflict(description: str, detail: str) -> dict[int | str, dict[str, Any]]:
-    """A 409 of its own."""
+    """A 409 with its own description and detail."""
     return {409: _problem(409, (description, "conflict", detail, {}))}
 
 
 def schemas(forms: Iterable[type[BaseModel]]) -> dict[str, Any]:
-    """The components of these forms; each kind's item under a name of its own rather than its module's path."""
+    """The schemas of these forms by name. Each kind's item is named after its kind, not after its module's path."""
     _, found = models_json_schema([(form, "validation") for form in forms], ref_template="#/components/schemas/{model}")
     renamed = re.sub(
         r"lengthwise__kinds__(\w+?)__Item", lambda match: f"{match[1].capitalize()}Item", json.dumps(found["$defs"])

@@ -1,4 +1,4 @@
-"""Makes a job of what was ordered, once for each Idempotency-Key. A job that is refused leaves no row."""
+"""Writes a job, once for each Idempotency-Key. A job that is refused leaves no row."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ from lengthwise.ledger.read import JobFigures
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
-#: Where a job's items come from, read in the transaction that writes them.
+#: Gives a job's items, in the transaction that writes them.
 Source = Callable[[Connection], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedJob:
-    """A job that was taken, by this request or, with ``is_replay``, by the same one before."""
+    """A job that this request made or, with ``is_replay``, that the same request made before."""
 
     figures: JobFigures
     webhook_secret: str | None
@@ -48,14 +48,14 @@ class AcceptedJob:
         return view.job(self.figures, retention_seconds)
 
     def created(self, retention_seconds: int) -> CreatedJob:
-        """The job with its webhook's secret, which is shown here alone."""
+        """The job with its webhook's secret, which no other answer shows."""
         url, secret = self.figures.webhook_url, self.webhook_secret
         webhook = NewWebhook(url=url, secret=secret) if url and secret else None
         return CreatedJob(**dict(self.job(retention_seconds)) | {"webhook": webhook})
 
 
 def replay(state: JobsState, tenant: UUID, named: Named) -> AcceptedJob | None:
-    """The job that the same request made. Raises ``InvalidInput`` if another request had this name."""
+    """The job that the same request made. Raises ``InvalidInput`` if a different request used this key."""
     with translated(), state.database.begin() as connection:
         return _replay(connection, tenant, named)
 
@@ -75,7 +75,10 @@ def accept(
     named: Named | None = None,
     retry_of: UUID | None = None,
 ) -> AcceptedJob:
-    """Writes the job, or finds that a request at the same time did. Raises ``InvalidInput`` and ``Unavailable``."""
+    """Writes the job, or finds the one that the same request made meanwhile.
+
+    Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``.
+    """
     with translated():
         try:
             with state.database.begin() as connection:

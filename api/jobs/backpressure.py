@@ -1,4 +1,4 @@
-"""Refuses work while too much waits, before anything of a body is read."""
+"""Refuses jobs while too much waits, before their bodies are read."""
 
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from lengthwise.ledger.queue import pending
 
 
 async def admit(request: Request, tenant: Submitter, key: Key) -> None:
-    """Raises ``TooBusy``, unless a request of this name was taken before: that one adds nothing."""
+    """Raises ``TooBusy``, unless a request under this key was taken before: repeating that adds no work."""
     state = of(request)
     await measure(state)
     try:
@@ -30,19 +30,19 @@ async def admit(request: Request, tenant: Submitter, key: Key) -> None:
 
 
 async def measure(state: JobsState) -> None:
-    """Has what waits measured, if that is due."""
+    """Measures the backlog if that is due."""
     if state.backlog.is_due:
         await run_in_threadpool(state.backlog.measure)
 
 
 def _look_for_room(state: JobsState, tenant: UUID) -> None:
-    """Before the body is read; whether there is room still is looked at again as the job is written."""
+    """A first check, before the body is read. Writing the job checks again."""
     with translated(), state.database.begin() as connection:
         require_room(connection, tenant)
 
 
 def require_room(connection: Connection, tenant: UUID) -> None:
-    """Raises ``TooBusy`` while the tenant has as many open jobs as who asks may have."""
+    """Raises ``TooBusy`` while the tenant has as many open jobs as the caller may have."""
     most = caller.max_open_jobs()
     if most is not None:
         pending.require_room(connection, tenant, most)

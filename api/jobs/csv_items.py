@@ -1,6 +1,6 @@
 """Items from CSV (RFC 4180), read strictly and a row at a time.
 
-UTF-8, with or without a byte order mark; fields are separated by commas, and quoted ones may hold newlines.
+The text is UTF-8, with or without a byte order mark. Commas separate fields, and quoted fields may hold newlines.
 """
 
 import csv
@@ -15,9 +15,9 @@ _MARK = b"\xef\xbb\xbf"
 
 
 def of_csv(file: IO[bytes], columns: TableColumns, current: Settings) -> Iterator[bytes]:
-    """The items of a CSV file whose first row names its columns. Raises ``InvalidInput`` naming the row: that is 1."""
+    """The items of a CSV file whose first row names its columns. Raises ``InvalidInput`` with the row, from 1."""
     lines = _Lines(file, current.max_line_bytes)
-    # Of the whole process, and so only ever raised: the lines keep to the limit themselves.
+    # This limit holds for the whole process, so it is only ever raised. ``_Lines`` keeps to the limit of this call.
     csv.field_size_limit(max(csv.field_size_limit(), current.max_line_bytes))
     rows = csv.reader(lines, strict=True)
     header = _next(rows, lines)
@@ -42,7 +42,7 @@ def _next(rows: Iterator[list[str]], lines: "_Lines") -> list[str] | None:
 
 
 class _Lines:
-    """The file's lines with their ends, as text. ``row`` counts rows, which may have several lines."""
+    """The file's lines as text, with their line ends. ``row`` counts rows, which may have several lines."""
 
     def __init__(self, file: IO[bytes], limit: int) -> None:
         self.row = 0
@@ -50,7 +50,7 @@ class _Lines:
         self._size = 0
 
     def begin(self) -> None:
-        """A row begins."""
+        """Counts a row that begins."""
         self.row += 1
         self._size = 0
 

@@ -11,7 +11,7 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
             "Location": {"schema": {"type": "string"}, "description": "The job's path."},
             "Idempotent-Replayed": {
                 "schema": {"type": "string", "enum": ["true"]},
-                "description": "There if the same request, by its Idempotency-Key, had made this job before.",
+                "description": "Present if the same request under this Idempotency-Key made this job before.",
             },
         },
     }
@@ -24,11 +24,11 @@ _CSV_RESULTS_EXAMPLE = (
 
 RESULTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "One JSON object a line, or a table with a row for each",
+        "description": "One JSON object a line, or a table with one row for each result",
         "headers": {
             "lengthwise-job-state": {
                 "schema": {"type": "string"},
-                "description": "The job's state as the answer began. Of an ended job these are all results.",
+                "description": "The job's state when the answer began. If the job had ended, these are all results.",
             }
         },
         "content": {

@@ -1,4 +1,4 @@
-"""A job's results as they are downloaded: by the page, each with a connection that is held for that page alone."""
+"""Downloads a job's results page by page. A database connection is held for one page at a time."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ResultFormat:
-    """How the caller would have them."""
+    """The format and encoding of a download."""
 
-    form: BodyFormat = BodyFormat.NDJSON
+    format: BodyFormat = BodyFormat.NDJSON
     encoding: str | None = None
 
 
 def answer(state: JobsState, tenant: UUID, job_id: UUID, after: int, wanted: ResultFormat) -> Response:
-    """The results behind index ``after``, whole where they are one page. Raises ``NotFound`` and ``Unavailable``."""
+    """The results after index ``after``; one page is answered at once. Raises ``NotFound`` and ``Unavailable``."""
     with translated(), state.database.begin() as connection, pipelined(connection):
         figures = read.figures(connection, job_id, tenant)
         page = _page(figures, connection, after)
@@ -42,23 +42,23 @@ def answer(state: JobsState, tenant: UUID, job_id: UUID, after: int, wanted: Res
         following(state, figures.kind, partial(_page, figures), page.next_after),
     )
     is_whole = page.next_after is None
-    if wanted.form is not BodyFormat.NDJSON:
+    if wanted.format is not BodyFormat.NDJSON:
         with translated():
-            parts = result_table.written(parts, wanted.form)
-    if wanted.form is not BodyFormat.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
+            parts = result_table.written(parts, wanted.format)
+    if wanted.format is not BodyFormat.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
         parts = compression.compressed(parts, wanted.encoding)
         headers["content-encoding"] = wanted.encoding
     if is_whole:
-        return Response(b"".join(parts), media_type=_media_type(wanted.form), headers=headers)
-    return StreamingResponse(parts, media_type=_media_type(wanted.form), headers=headers)
+        return Response(b"".join(parts), media_type=_media_type(wanted.format), headers=headers)
+    return StreamingResponse(parts, media_type=_media_type(wanted.format), headers=headers)
 
 
-#: Results that are sent as they are: compressing them gains nothing.
+#: Fewer results than this are not compressed, because that would gain nothing.
 _FEW_ROWS = 8
 
 
-def _media_type(form: BodyFormat) -> str:
-    return "text/csv; charset=utf-8; header=present" if form is BodyFormat.CSV else form
+def _media_type(body_format: BodyFormat) -> str:
+    return "text/csv; charset=utf-8; header=present" if body_format is BodyFormat.CSV else body_format
 
 
 def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:
@@ -73,14 +73,14 @@ def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage
     )
 
 
-#: Reads the page behind an index.
+#: Reads the page after an index.
 Read = Callable[[Connection, int], ResultPage]
 
 
 def following(state: JobsState, kind: str, read: Read, after: int | None) -> Iterator[bytes]:
-    """The lines of each page from behind ``after`` to the end of the job, if they are any."""
+    """The lines of each page after ``after``, to the end of the job."""
     while after is not None:
-        # A slow reader holds no connection while it drinks.
+        # The connection is given back before a slow caller reads the page.
         with state.database.connect() as connection:
             page = read(connection, after)
         if page.rows:
@@ -89,7 +89,7 @@ def following(state: JobsState, kind: str, read: Read, after: int | None) -> Ite
 
 
 def text(kind: str, page: ResultPage) -> bytes:
-    """All lines of a page."""
+    """All lines of a page, joined."""
     return b"".join([row.line or dropped(kind, row) for row in page.rows])
 
 

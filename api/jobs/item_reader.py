@@ -1,6 +1,6 @@
-"""Reads a job's items: strictly, many in one go; where one is wrong, one by one, to say which it is and what of it.
+"""Reads a job's items strictly, many at once. If one of them is wrong, they are read again one by one, to name it.
 
-Both ways accept the same. Only the second has words for a refusal.
+Both ways accept the same items. Only the second explains a refusal.
 """
 
 import hashlib
@@ -22,18 +22,19 @@ _DIGEST_BYTES = 16
 
 
 class ItemReader:
-    """Checks the items of one job. A raw item is a line's bytes, still to be parsed, or a JSON value."""
+    """Checks the items of one job. A raw item is a line of bytes that is still to be parsed, or a JSON value."""
 
     def __init__(self, target: Target, current: Settings) -> None:
         self._kind, self._spec, self._params, self._current = target.kind, target.spec, target.params, current
         self._fields = self._kind.item_type.model_fields.keys()
-        #: In a payload of at most this many bytes neither the text nor the metadata is over its limit.
+        #: If a payload has at most so many bytes, neither its text nor its metadata is over its limit.
         self._short = min(current.max_text_characters, current.max_metadata_bytes)
         self._ids: set[bytes] = set()
 
     def read(self, raws: Sequence[Any], first: int) -> list[CheckedItem]:
-        """The items from index ``first`` on, all lines or all values. Raises ``InvalidInput`` naming the first that is
-        wrong.
+        """The items from index ``first`` on; all are lines or all are values.
+
+        Raises ``InvalidInput``, which names the first item that is wrong.
         """
         try:
             return self.together(raws)
@@ -41,11 +42,11 @@ class ItemReader:
             return [self.alone(raw, index) for index, raw in enumerate(raws, first)]
 
     def together(self, raws: Sequence[Any]) -> list[CheckedItem]:
-        """``read``, quickly; what the error says is of no use."""
+        """``read`` for many items at once. Its error does not say which item is wrong."""
         validator = _item_or_text(self._kind.item_type).validator
         if isinstance(raws[0], bytes):
             joined = b"".join(raws)
-            # Pydantic overlooks these numbers where the name that they stand under comes again.
+            # Pydantic overlooks these numbers if the name before them occurs again in the same object.
             if b"NaN" in joined or b"Infinity" in joined:
                 for raw in raws:
                     body.parse(raw)
@@ -66,7 +67,7 @@ class ItemReader:
         return checked
 
     def alone(self, raw: Any, index: int) -> CheckedItem:
-        """One item. The error names the index, the field and the reason."""
+        """``read`` for one item. The error names its index, the field and the reason."""
         at = f"items[{index}]"
         value = body.parse(raw, at, index) if isinstance(raw, bytes) else raw
         if isinstance(value, dict) and not value.keys() <= self._fields:
@@ -92,7 +93,7 @@ class ItemReader:
             raise TooLarge(f"may have at most {most_bytes} bytes as JSON", "metadata")
 
     def _note_ids(self, ids: Sequence[str]) -> None:
-        """Raises ``InvalidInput`` if one of them was there before; then none of them counts as seen."""
+        """Raises ``InvalidInput`` if one of them was seen before; then none of them counts as seen."""
         keys = set(map(_key, ids))
         if len(keys) < len(ids) or not keys.isdisjoint(self._ids):
             raise InvalidInput("another item of this job has the same id", "id")
@@ -100,7 +101,7 @@ class ItemReader:
 
 
 def _key(given: str) -> bytes:
-    """An id, or its digest where it is longer than that: a million long ids would be heavy."""
+    """The id, or its digest if that is shorter: a million long ids would take much memory."""
     encoded = given.encode()
     return encoded if len(encoded) < _DIGEST_BYTES else hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
 

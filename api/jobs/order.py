@@ -1,4 +1,4 @@
-"""Reads a job's header: everything that is asked for all of its items, checked before the first of them is read."""
+"""Reads a job's header, which holds for all of its items. It is checked before the first item is read."""
 
 from contextlib import suppress
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ from lengthwise.webhooks.secret import check_secret, new_secret
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """A job's header, checked: what it asks of which model, and where its end is announced."""
+    """A checked header: what the job asks of which model, and which webhook announces its end."""
 
     header: JobHeader
     target: Target
@@ -76,11 +76,11 @@ def _check_deadline(header: JobHeader, current: Settings) -> None:
 
 
 def webhook_secret(webhook: Webhook | None, current: Settings) -> str | None:
-    """The secret of a webhook that may be called, its own or a new one. Raises ``InvalidInput``."""
+    """The webhook's secret, or a new one if it has none. Raises ``InvalidInput`` if its URL may not be called."""
     if webhook is None:
         return None
     if webhook.secret is not None:
         check_secret(webhook.secret)
-    with suppress(target.Unresolvable):  # it may resolve by the time the job ends; the delivery checks again
+    with suppress(target.Unresolvable):  # the name may resolve by the time the job ends, and each delivery checks again
         target.resolve(target.parse(webhook.url), current.webhook_allowed_networks)
     return webhook.secret or new_secret()

@@ -1,4 +1,4 @@
-"""Runs the failed items of an ended job again, as a job of their own: an ended job never changes."""
+"""Runs the failed items of an ended job again, as a new job: an ended job never changes."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -37,9 +37,9 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=OF_KEYS)
     dependencies=[Depends(backpressure.admit)],
 )
 def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: Response) -> Job:
-    """Makes a new job of the items of an ended one that failed, with their ids and metadata, in their order.
+    """Makes a new job of the failed items of an ended one. They keep their ids, their metadata and their order.
 
-    Everything but the deadline is that of the first job, its webhook and the webhook's secret too.
+    The new job is like the first, its webhook and the webhook's secret included, but has no deadline.
     """
     state = of(request)
     accepted = _retry(state, tenant, identifier(job_id), key)
@@ -55,7 +55,7 @@ def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> Acc
         failed = ledger.failed(connection, job_id, tenant)
 
     def items(connection: Connection) -> Iterator[Any]:
-        ledger.failed(connection, job_id, tenant)  # from here on its rows stay
+        ledger.failed(connection, job_id, tenant)  # keeps the job's rows until the transaction ends
         return map(from_json, ledger.payloads(connection, failed))
 
     try:
@@ -63,20 +63,20 @@ def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> Acc
     except InvalidInput as error:
         if error.field == HEADER:
             raise
-        # Nothing that this request sent: the model is gone, or a limit is lower than it was.
+        # The request itself is right: the model is gone, or a limit is lower than it was.
         raise Conflict(f"the failed items cannot be taken again: {error}") from None
 
 
 def _order(failed: Failed, state: JobsState) -> Order:
-    """The job as its caller would order it; the webhook's host was looked up then and will be at each attempt."""
-    head = {
+    """The first job's order. The webhook's host is not resolved again here: each delivery does that."""
+    header = {
         "kind": failed.kind,
         "model": failed.model,
         "priority": PRIORITY_NAMES[Priority(failed.priority)],
         "deduplicate": failed.deduplicate,
         **failed.params,
     }
-    order = read_order(head, state.catalog, state.settings)
+    order = read_order(header, state.catalog, state.settings)
     webhook = Webhook(url=failed.webhook_url) if failed.webhook_url else None
-    header = order.header.model_copy(update={"webhook": webhook})
-    return replace(order, header=header, webhook_secret=failed.webhook_secret)
+    renewed = order.header.model_copy(update={"webhook": webhook})
+    return replace(order, header=renewed, webhook_secret=failed.webhook_secret)

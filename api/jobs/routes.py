@@ -1,4 +1,4 @@
-"""Jobs: submit, look, read results, cancel, delete."""
+"""Routes of jobs: submit, look, read results, cancel, delete."""
 
 import logging
 from typing import IO, Annotated, Any
@@ -35,9 +35,9 @@ async def waited(
     request: Request,
     tenant: Reader,
     job_id: str,
-    wait: Annotated[float, Query(ge=0, le=60, description="Seconds to wait for the job's end before answering.")] = 0,
+    wait: Annotated[float, Query(ge=0, le=60, description="The most seconds to wait for the job's end.")] = 0,
 ) -> None:
-    """Holds the request back until its job has ended, or for as long as it wants to wait."""
+    """Holds the request until its job has ended, but no longer than ``wait``."""
     if wait:
         await of(request).completions.wait(identifier(job_id), tenant, wait)
 
@@ -53,10 +53,10 @@ async def waited(
 async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedBody, response: Response) -> CreatedJob:
     """Takes a job of one to a million items: as one JSON object, or as NDJSON, CSV or Parquet of any size.
 
-    An NDJSON body's first line is the job without its items; each further line is one item. With CSV and Parquet the
-    job stands in the header ``lengthwise-job``, with ``text_column`` (``text`` if it names none), ``id_column`` and
-    ``metadata_columns`` beside its own fields. Sent again with the same Idempotency-Key, the same body is answered with
-    the job that it made.
+    An NDJSON body's first line is the job without its items; each further line is one item. With CSV and Parquet, the
+    HTTP header ``lengthwise-job`` holds the job. It may also name ``text_column`` (otherwise ``text``), ``id_column``
+    and ``metadata_columns``. If the same body is sent again under the same Idempotency-Key, the answer is the job that
+    it made.
     """
     state = of(request)
     async with body.spooled(request, sent.limit(state.settings)) as file:
@@ -69,11 +69,11 @@ def _submit(
     state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None
 ) -> AcceptedJob:
     named = idempotency.of_body(key, sent.name, file) if key else None
-    # Before the job is read: what was right when it was first sent, say its deadline, may be wrong by now.
+    # Before the job is checked: a deadline that was valid when it was first sent may be over by now.
     if named and (replay := accept.replay(state, tenant, named)):
         return replay
-    head, items = forms.parts(sent, file, state.settings)
-    order = read_order(head, state.catalog, state.settings)
+    header, items = forms.parts(sent, file, state.settings)
+    order = read_order(header, state.catalog, state.settings)
     return accept.accept(state, tenant, order, lambda _: items, named=named)
 
 
@@ -88,7 +88,7 @@ def jobs(
     seen = None if after is None else identifier(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            read.figures(connection, seen, tenant)  # behind a job that was deleted the list would seem to end
+            read.figures(connection, seen, tenant)  # otherwise the list would seem to end after a deleted job
         found = read.page(connection, tenant, seen, limit + 1)
     kept = of(request).settings.retention_seconds
     return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
@@ -96,7 +96,7 @@ def jobs(
 
 @router.get("/{job_id}", response_model=Job, responses=problems(404, 422), dependencies=[Depends(waited)])
 def job(request: Request, tenant: Reader, job_id: str) -> Job:
-    """State, counts, rate and estimated end."""
+    """The job's state, counts, rate and estimated end."""
     return _shown(of(request), tenant, identifier(job_id))
 
 
@@ -120,23 +120,23 @@ def results(
     tenant: Reader,
     job_id: str,
     wanted: Annotated[ResultFormat, Depends(negotiation.wanted)],
-    after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
+    after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begins after the item of this index.")] = -1,
 ) -> Response:
-    """One JSON object a line, in the items' order; while the job runs, those that are there already.
+    """One JSON object a line, in the order of the items. While the job runs, the results so far.
 
-    CSV and Parquet have a column for each value, under dotted names such as ``output.text``. Every form but Parquet,
-    which is compressed in itself, comes in gzip or zstd if Accept-Encoding says so.
+    CSV and Parquet have a column for each value, with dotted names such as ``output.text``. NDJSON and CSV are
+    compressed by gzip or zstd if Accept-Encoding asks for it; Parquet is compressed already.
 
-    The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download of an
-    ended job that broke is taken up again with ``after``, the index of its last whole line. While a job runs, a later
-    item may be there before an earlier one, so ``after`` would pass over what is still to come.
+    The header ``lengthwise-job-state`` says whether the job had ended, and so whether these are all results. To resume
+    the download of an ended job, pass the index of the last whole line as ``after``. Do not use ``after`` while the job
+    runs: a later item may have its result before an earlier one, which would be skipped.
     """
     return download.answer(of(request), tenant, identifier(job_id), after, wanted)
 
 
 @router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=problems(404))
 def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
-    """The job's webhooks and what came of each attempt."""
+    """The job's webhooks with the outcome of each attempt."""
     state = of(request)
     with translated(), state.database.begin() as connection:
         figures = read.figures(connection, identifier(job_id), tenant)
@@ -145,7 +145,7 @@ def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
 
 @router.post("/{job_id}/cancel", response_model=Job, responses=problems(404, 507))
 def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
-    """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
+    """Drops the items that have not run. Finished results stay readable, and an ended job does not change."""
     state = of(request)
     with translated(), state.database.begin() as connection:
         cancel.cancel(connection, identifier(job_id), tenant)
@@ -154,9 +154,9 @@ def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
 
 @router.delete("/{job_id}", status_code=204, responses=problems(404, 507))
 def delete(request: Request, tenant: Submitter, job_id: str) -> None:
-    """Removes the job, its texts and its results, for good; what still ran is cancelled.
+    """Removes the job, its texts and its results for good. If it is still running, it is cancelled.
 
-    It is gone as soon as this answers; its rows are removed behind the scenes.
+    The job is invisible as soon as this answers. Its rows are removed in the background.
     """
     with translated(), of(request).database.begin() as connection:
         cancel.delete(connection, identifier(job_id), tenant)

@@ -17,7 +17,7 @@ class TableColumns(Wire):
     """Which columns of a table are read. The job's header names them, beside its own fields."""
 
     text_column: _Name = Field(default="text", description="The column of the texts.")
-    id_column: _Name | None = Field(default=None, description="Of the items' ids; without it a column id is that.")
+    id_column: _Name | None = Field(default=None, description="The column of the ids, or else the column id.")
     metadata_columns: list[_Name] = Field(default=[], max_length=200, description="Returned with each result.")
 
 
@@ -31,7 +31,7 @@ class RowLayout:
 
     @classmethod
     def of(cls, header: Sequence[str], columns: TableColumns) -> "RowLayout":
-        """Raises ``InvalidInput`` where a column is not there, or twice."""
+        """Raises ``InvalidInput`` if a column is missing or occurs twice."""
         places: dict[str, list[int]] = {}
         for at, name in enumerate(header):
             places.setdefault(name, []).append(at)
@@ -50,7 +50,7 @@ class RowLayout:
         )
 
     def item(self, row: Sequence[Any]) -> bytes:
-        """The row as an item's JSON; an id that is empty is none. Raises ``ValueError`` for what JSON has not."""
+        """The row as an item's JSON; an empty id is no id. Raises ``ValueError`` for a value that JSON cannot hold."""
         found: dict[str, Any] = {"text": row[self.text]}
         if self.id is not None and row[self.id] not in (None, ""):
             found["id"] = str(row[self.id]) if type(row[self.id]) is int else row[self.id]

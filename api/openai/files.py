@@ -1,4 +1,4 @@
-"""/v1/files: what batches are made of, and what comes of them."""
+"""Routes of /v1/files: the files that batches are made of, and their outputs."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -30,7 +30,7 @@ _MEDIA_TYPE = "application/jsonl"
 
 @router.post("", response_model=File, openapi_extra=document.UPLOAD, responses=document.errors(400, 413, 415, 507))
 async def upload(request: Request, tenant: Submitter) -> File:
-    """Takes a file of requests, one a line. It is read when a batch is made of it."""
+    """Takes a file of requests, one a line. The lines are checked when a batch is made of the file."""
     state = of(request)
     form = request.headers.get("content-type", "")
     if form.partition(";")[0].strip().lower() != "multipart/form-data":
@@ -73,7 +73,7 @@ def listed(
 
 @router.get("/{file}", response_model=File, responses=document.errors(404))
 def retrieve(request: Request, tenant: Reader, file: str) -> File:
-    """A file is processed as soon as it is there."""
+    """One file. Its status is always processed."""
     state = of(request)
     with translated(), state.database.begin() as connection:
         return view.file(output.find(connection, state, tenant, file_id(file)))
@@ -81,7 +81,7 @@ def retrieve(request: Request, tenant: Reader, file: str) -> File:
 
 @router.get("/{file}/content", response_class=StreamingResponse, responses=document.CONTENT | document.errors(404))
 def content(request: Request, tenant: Reader, file: str) -> Response:
-    """The file's bytes. Of a batch that runs: the lines that are there already."""
+    """The file's bytes. While a batch runs, its files have the lines so far."""
     state, name = of(request), file_id(file)
     if name.part:
         return StreamingResponse(output.lines(state, tenant, name), media_type=_MEDIA_TYPE)
@@ -94,7 +94,7 @@ def content(request: Request, tenant: Reader, file: str) -> Response:
 def _rest(state: JobsState, stored: UUID) -> Iterator[bytes]:
     n = 1
     while True:
-        # A slow reader holds no connection while it drinks.
+        # The connection is given back before a slow caller reads the chunk.
         with state.database.connect() as connection:
             chunk = files.chunk(connection, stored, n)
         if chunk is None:
@@ -105,7 +105,7 @@ def _rest(state: JobsState, stored: UUID) -> Iterator[bytes]:
 
 @router.delete("/{file}", response_model=DeletedFile, responses=document.errors(404, 409))
 def delete(request: Request, tenant: Submitter, file: str) -> DeletedFile:
-    """Removes a file for good; a batch that was made of it goes on. The files of a batch stay until it has ended."""
+    """Removes a file for good. A batch that was made of it goes on. A batch's own files stay until it has ended."""
     state, name = of(request), file_id(file)
     with translated(), state.database.begin() as connection:
         found = output.find(connection, state, tenant, name)

@@ -1,4 +1,4 @@
-"""Reads the lines of a batch's file: each becomes an item, or says what is wrong with it."""
+"""Reads the lines of a batch's file. Each becomes a checked item, or an error that says what is wrong with it."""
 
 import hashlib
 import re
@@ -21,15 +21,15 @@ from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.settings import Settings
 
 _FIELDS = ("custom_id", "method", "url", "body")
-#: What pydantic puts into a path for the branch of a union: ``constrained-str``, ``list[TextPart]``, ``TextPart``.
+#: Pydantic's names for the branches of a union, such as ``constrained-str``, ``list[TextPart]`` and ``TextPart``.
 _BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str", re.DOTALL)
 _PARAMS = Params()
-#: Below these the branch is named by its type.
+#: Below these fields pydantic names the branch by the value of its ``type``.
 _TAGGED = ("response_format", "format")
 
 
-class Mistake(Exception):
-    """What is wrong with one line, without its text."""
+class LineError(Exception):
+    """What is wrong with a line. It never repeats the line's text."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -37,12 +37,12 @@ class Mistake(Exception):
         self.param = param
 
     def shown(self, number: int | None) -> dict[str, Any]:
-        """As ``errors.data`` has it; lines are counted from 1."""
+        """The entry of ``errors.data``. Lines are counted from 1."""
         return {"code": self.code, "line": number, "message": str(self), "param": self.param}
 
 
-class Request(NamedTuple):
-    """One request, checked, and the model that it names."""
+class CheckedRequest(NamedTuple):
+    """A checked request and the model that it names."""
 
     spec: ModelSpec
     checked: CheckedItem
@@ -50,32 +50,32 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """Checks bodies for one endpoint, whether of a line or of a request of their own."""
+    """Checks bodies for one endpoint, from lines and from single requests."""
 
     kind: Line
     catalog: Catalog
     current: Settings
 
-    def request(self, custom_id: str, given: Any) -> Request:
-        """Raises ``Mistake``."""
+    def request(self, custom_id: str, given: Any) -> CheckedRequest:
+        """Raises ``LineError``."""
         if not isinstance(given, dict):
-            raise Mistake("invalid_request", "must be a JSON object", "body")
+            raise LineError("invalid_request", "must be a JSON object", "body")
         if self.kind.serves_as == "moderate" and given.get("model") is None:
-            given = given | {"model": self._default()}  # the one body of OpenAI's that need not name one
+            given = given | {"model": self._default()}  # a moderation is the only body that need not name its model
         sent = {"id": custom_id, "request": uuid4().hex, "body": given}
         try:
             item = self.kind.item_type.model_validate(sent)
         except ValidationError as error:
-            raise _mistake(error) from None
-        assert isinstance(item, Item)  # noqa: S101 — what a line's kind says of itself
+            raise _line_error(error) from None
+        assert isinstance(item, Item)  # noqa: S101 — every kind of line has such items
         spec = self.catalog.models.get(item.body.model)
         if spec is None or self.kind.serves_as not in spec.kinds:
-            raise Mistake("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
+            raise LineError("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
         if sum(map(len, item.texts())) > self.current.max_text_characters:
             most = self.current.max_text_characters
-            raise Mistake("invalid_request", f"the texts may have at most {most} characters", "body")
+            raise LineError("invalid_request", f"the texts may have at most {most} characters", "body")
         payload = item.__pydantic_serializer__.to_json(item, exclude_unset=True)
-        return Request(spec, CheckedItem(item, payload))
+        return CheckedRequest(spec, CheckedItem(item, payload))
 
     def _default(self) -> str | None:
         return next((spec.name for spec in self.catalog.serving(self.kind.serves_as)), None)
@@ -93,41 +93,41 @@ class LineReader:
         self._asker = BodyReader(ENDPOINTS[endpoint], catalog, current)
         self._seen: set[bytes] = set()
 
-    def read(self, raw: bytes) -> Request:
-        """Raises ``Mistake``."""
+    def read(self, raw: bytes) -> CheckedRequest:
+        """Raises ``LineError``."""
         try:
             line = body.parse(raw)
         except InvalidInput as error:
-            raise Mistake("invalid_json_line", str(error)) from None
+            raise LineError("invalid_json_line", str(error)) from None
         if not isinstance(line, dict):
-            raise Mistake("invalid_request", "a line is a JSON object")
+            raise LineError("invalid_request", "a line is a JSON object")
         custom_id = line.get("custom_id")
         if not isinstance(custom_id, str) or not custom_id:
-            raise Mistake("invalid_request", "must be a string that is not empty", "custom_id")
+            raise LineError("invalid_request", "must be a string that is not empty", "custom_id")
         self._note(custom_id)
         if not line.keys() <= set(_FIELDS):
-            raise Mistake("invalid_request", f"has an unknown field; known here: {', '.join(_FIELDS)}")
+            raise LineError("invalid_request", f"has an unknown field; known here: {', '.join(_FIELDS)}")
         if line.get("method") != "POST":
-            raise Mistake("invalid_request", "must be POST", "method")
+            raise LineError("invalid_request", "must be POST", "method")
         if line.get("url") != self._endpoint:
-            raise Mistake("url_mismatch", "must be the batch's endpoint", "url")
+            raise LineError("url_mismatch", "must be the batch's endpoint", "url")
         return self._asker.request(custom_id, line.get("body"))
 
     def _note(self, custom_id: str) -> None:
         key = hashlib.blake2b(custom_id.encode(), digest_size=16).digest()
         if key in self._seen:
-            raise Mistake("duplicate_custom_id", "another line before has the same", "custom_id")
+            raise LineError("duplicate_custom_id", "another line before has the same", "custom_id")
         self._seen.add(key)
 
 
-def _mistake(error: ValidationError) -> Mistake:
+def _line_error(error: ValidationError) -> LineError:
     details = error.errors(include_input=False, include_url=False)
     first = details[0]
-    # Of a union each branch complains: what got furthest is what was meant.
+    # Every branch of a union complains. The complaint with the longest path is about the branch that was meant.
     place = _place(first)
     meant = max((each for each in details if _place(each)[: len(place)] == place), key=lambda each: len(_place(each)))
     field = meant.get("ctx", {}).get("field") if meant["type"] == "unsupported" else None
-    return Mistake("invalid_request", problem.message(meant), _param((*_place(meant), *([field] if field else ()))))
+    return LineError("invalid_request", problem.message(meant), _param((*_place(meant), *([field] if field else ()))))
 
 
 def _place(details: ErrorDetails) -> tuple[int | str, ...]:
@@ -140,12 +140,12 @@ def _place(details: ErrorDetails) -> tuple[int | str, ...]:
 
 
 def _param(place: tuple[int | str, ...]) -> str:
-    """As OpenAI names it: within the body, or the line's custom_id."""
+    """The place as OpenAI names it: a path within the body, or custom_id."""
     inner = place[1:] if place[:1] == ("body",) else ("custom_id",)
     return problem.path("", inner) or "body"
 
 
-def portions(kind: Line, requests: Iterable[tuple[int, Request]]) -> Iterator[Portion]:
+def portions(kind: Line, requests: Iterable[tuple[int, CheckedRequest]]) -> Iterator[Portion]:
     """Requests and the numbers of their lines, in portions that name one model each."""
     for together in in_portions(requests, lambda numbered: len(numbered[1].checked.payload)):
         for _, run in groupby(together, lambda numbered: numbered[1].spec.name):
@@ -154,9 +154,9 @@ def portions(kind: Line, requests: Iterable[tuple[int, Request]]) -> Iterator[Po
 
 
 def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:
-    """The lines that are not blank, with their numbers from 1; None for one of more than ``limit`` bytes.
+    """The lines that are not blank, with their numbers from 1; None in place of a line of more than ``limit`` bytes.
 
-    Holds a line at most, and of one that is too long no more than the limit and a block.
+    At most one line is held in memory. A line that is too long is held up to the limit and one block.
     """
     rest, number, is_skipping = b"", 1, False
     for block in blocks:

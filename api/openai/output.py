@@ -1,4 +1,4 @@
-"""The output and the errors of a batch as files: views of its job's results, there as soon as they have a line."""
+"""A batch's output and error files. They are views of its job's results, and exist as soon as they have a line."""
 
 from collections.abc import Iterator
 from dataclasses import replace

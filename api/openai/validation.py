@@ -1,6 +1,6 @@
-"""Reads a batch's file and makes a job of its lines, or collects all that is wrong with them.
+"""Reads a batch's file and makes a job of its lines, or collects the errors of all lines.
 
-One transaction a batch: a process that dies leaves nothing of it but the batch itself, for another try.
+Each batch is validated in one transaction. If the process dies, only the batch remains, and another process tries.
 """
 
 import logging
@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from api.intake.counting import Portion
 from api.intake.intake import Intake
 from api.jobs.state import JobsState
-from api.openai.line_reader import LineReader, Mistake, Request, portions, split
+from api.openai.line_reader import CheckedRequest, LineError, LineReader, portions, split
 from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
@@ -27,26 +27,26 @@ from lengthwise.states import Priority
 
 log = logging.getLogger(__name__)
 
-#: Errors of lines that are kept; beyond them one says how many more there were.
+#: Errors of lines that are kept. One more entry says how many others there were.
 MOST_ERRORS = 1000
 #: Payloads of a chunk, in bytes, that a submission holds in memory.
 _CHUNK_BYTES = 32 * 2**20
-#: Between two tries of a validation whose process died, or that failed for no reason of its file's: doubled each time.
+#: The pause before another try, if the process died or failed for a reason outside of the file. It doubles each time.
 _PAUSE_SECONDS = 10.0
 _MOST_ATTEMPTS = 5
 
 
 def validate(state: JobsState, waiting: Waiting, is_stopping: Callable[[], bool] = lambda: False) -> None:
-    """Validates one batch, unless another process does; while this one stops, it is left to the next.
+    """Validates one batch, unless another process does. If this process is stopping, another one will validate it.
 
-    Raises ``Unavailable``, after which it is tried again.
+    Raises ``Unavailable``; then it is tried again later.
     """
     with translated(), state.database.begin() as connection:
         is_mine = ledger.begin(connection, waiting.id, _PAUSE_SECONDS * 2**waiting.attempts)
     if not is_mine:
         return
     if waiting.attempts >= _MOST_ATTEMPTS:
-        _fail(state, waiting, [Mistake("server_error", "the file could not be read, however often").shown(None)])
+        _fail(state, waiting, [LineError("server_error", "the file could not be read in several attempts").shown(None)])
         return
     try:
         errors = _Validation(state, waiting, is_stopping).run()
@@ -64,18 +64,18 @@ def _fail(state: JobsState, waiting: Waiting, errors: list[dict[str, object]]) -
 
 
 class _GivenUp(Exception):
-    """The batch was cancelled meanwhile, or this process stops: nothing of its job may stay."""
+    """The batch was cancelled meanwhile, or this process is stopping. Its job is rolled back."""
 
 
 class _Refused(Exception):
-    """Lines were wrong: nothing of the job may stay."""
+    """Some lines were wrong. The job is rolled back."""
 
 
-class _Mistakes:
-    """What is wrong with the lines of a file. All are counted, and the first ``MOST_ERRORS`` named."""
+class _LineErrors:
+    """The errors of a file's lines. All are counted, and the first ``MOST_ERRORS`` are kept."""
 
     def __init__(self) -> None:
-        self._noted: list[tuple[float, Mistake]] = []
+        self._noted: list[tuple[float, LineError]] = []
         self._n = 0
 
     @property
@@ -83,21 +83,21 @@ class _Mistakes:
         return self._n == 0
 
     def add(self, place: int, error: InvalidInput) -> None:
-        self.note(Mistake("invalid_request", str(error), error.field), place)
+        self.note(LineError("invalid_request", str(error), error.field), place)
 
-    def note(self, mistake: Mistake, number: int | None) -> None:
-        """A mistake of the line of this number, or of the whole file."""
+    def note(self, error: LineError, number: int | None) -> None:
+        """Adds the error of a line, by its number, or of the whole file."""
         self._n += 1
         if len(self._noted) < MOST_ERRORS:
-            self._noted.append((inf if number is None else number, mistake))
+            self._noted.append((inf if number is None else number, error))
 
     def shown(self) -> list[dict[str, object]]:
-        """In the order of the lines."""
+        """The entries of ``errors.data``, in the order of the lines."""
         in_order = sorted(self._noted, key=lambda noted: noted[0])
-        found = [mistake.shown(None if number == inf else int(number)) for number, mistake in in_order]
+        found = [error.shown(None if number == inf else int(number)) for number, error in in_order]
         if self._n > MOST_ERRORS:
             message = f"and {self._n - MOST_ERRORS} more lines: the first {MOST_ERRORS} are named"
-            found.append(Mistake("invalid_request", message).shown(None))
+            found.append(LineError("invalid_request", message).shown(None))
         return found
 
 
@@ -106,10 +106,10 @@ class _Validation:
         self._state, self._waiting, self._is_stopping = state, waiting, is_stopping
         self._kind = ENDPOINTS[waiting.endpoint]
         self._reader = LineReader(waiting.endpoint, state.catalog, state.settings)
-        self._mistakes = _Mistakes()
+        self._errors = _LineErrors()
 
     def run(self) -> list[dict[str, object]]:
-        """The errors of the file's lines; if there are none the batch is its job's. Raises ``Unavailable``."""
+        """Writes the job, or returns the errors of the file's lines. Raises ``Unavailable``."""
         waiting = self._waiting
         try:
             with translated(), self._state.database.begin() as connection:
@@ -119,18 +119,18 @@ class _Validation:
         except _GivenUp:
             return []
         except _Refused:
-            return self._mistakes.shown()
+            return self._errors.shown()
         self._state.backlog.add(waiting.tenant_id, n_tokens)
         return []
 
     def _write(self, connection: Connection) -> int:
-        """Makes the batch its job's. Returns the tokens that wait for a worker now."""
+        """Writes the job of the batch. Returns how many tokens now wait for a worker."""
         intake = Intake(connection, self._job(), self._state.settings, self._chunk_items())
-        intake.take(self._portions(connection), self._mistakes)
-        if not self._mistakes.is_empty:
+        intake.take(self._portions(connection), self._errors)
+        if not self._errors.is_empty:
             raise _Refused
         submission = intake.finish()
-        if submission.n_refused == submission.n_items:  # none of its items can run
+        if submission.n_refused == submission.n_items:  # no item can run
             settle.complete(connection, [self._waiting.id])
         if not ledger.accept(connection, self._waiting.id, intake.model):
             raise _GivenUp
@@ -142,25 +142,25 @@ class _Validation:
                 raise _GivenUp
             yield portion
 
-    def _requests(self, connection: Connection) -> Iterator[tuple[int, Request]]:
-        """Reads every line, and notes what is wrong with it."""
+    def _requests(self, connection: Connection) -> Iterator[tuple[int, CheckedRequest]]:
+        """Reads every line, and collects the errors of those that are wrong."""
         most, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
         n_lines = 0
         for number, raw in split(_blocks(connection, self._waiting.input_file_id), limit):
             n_lines += 1
             if n_lines > most:
-                self._mistakes.note(Mistake("too_many_tasks", f"a file may have at most {most} requests"), None)
+                self._errors.note(LineError("too_many_tasks", f"a file may have at most {most} requests"), None)
                 break
             try:
                 if raw is None:
-                    raise Mistake("invalid_request", f"a line may have at most {limit} bytes")
+                    raise LineError("invalid_request", f"a line may have at most {limit} bytes")
                 request = self._reader.read(raw)
-            except Mistake as mistake:
-                self._mistakes.note(mistake, number)
+            except LineError as error:
+                self._errors.note(error, number)
             else:
                 yield number, request
         if n_lines == 0:
-            self._mistakes.note(Mistake("empty_file", "the file has no request"), None)
+            self._errors.note(LineError("empty_file", "the file has no request"), None)
 
     def _job(self) -> NewJob:
         waiting = self._waiting
@@ -180,7 +180,7 @@ class _Validation:
         )
 
     def _chunk_items(self) -> int:
-        """Items sorted together: so few that a chunk stays within what may be held in memory."""
+        """How many items are sorted together: so few that a chunk of long lines still fits into memory."""
         fitting = _CHUNK_BYTES * max(1, self._waiting.n_lines) // max(1, self._waiting.n_bytes)
         return max(64, min(self._state.settings.chunk_items, fitting))
 

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: look at one and its attempts, send it again."""
+"""Routes of webhook deliveries: look at one and its attempts, or send it again."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -25,7 +25,7 @@ Id = Annotated[UUID, Depends(_id)]
 
 @router.get("/{delivery_id}", response_model=Delivery, responses=document.problems(404))
 def delivery(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str, Any]:
-    """One webhook, and what came of each attempt."""
+    """One webhook, with the outcome of each attempt."""
     with translated(), of(request).database.begin() as connection:
         return outbox.one(connection, delivery_id, tenant)
 
@@ -34,9 +34,9 @@ def delivery(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[s
     "/{delivery_id}/resend", status_code=202, response_model=Delivery, responses=document.problems(404, 409, 507)
 )
 def resend(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str, Any]:
-    """Sends it again, under the same webhook-id and on a schedule that begins anew.
+    """Sends the webhook again, under the same webhook-id. Its schedule of attempts begins anew.
 
-    Of a disabled endpoint the answer is 409.
+    If its endpoint is disabled, the answer is 409.
     """
     with translated(), of(request).database.begin() as connection:
         return outbox.resend(connection, delivery_id, tenant)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.openai.line_reader import LineReader, Mistake, split
+from api.openai.line_reader import LineError, LineReader, split
 from lengthwise.models.catalog import Catalog
 from lengthwise.settings import Settings
 from tests.fakes import CATALOG, write_echo_model
@@ -75,7 +75,7 @@ def said(**more: Any) -> dict[str, Any]:
 )  # fmt: skip
 def test_what_is_wrong_is_named_by_its_place(catalog: Catalog, given: Any, code: str, param: str | None) -> None:
     reader = LineReader("/v1/chat/completions", catalog, Settings())
-    with pytest.raises(Mistake) as mistake:
+    with pytest.raises(LineError) as mistake:
         reader.read(json.dumps(given).encode())
     assert (mistake.value.code, mistake.value.param) == (code, param)
     assert "canary" not in f"{mistake.value} {mistake.value.param}".lower()
