@@ -59,7 +59,7 @@ class Problem:
 
 
 #: Makes the answer for a problem.
-Form = Callable[[Problem], JSONResponse]
+ErrorForm = Callable[[Problem], JSONResponse]
 
 
 def details(problem: Problem) -> JSONResponse:
@@ -83,15 +83,15 @@ class ErrorForms:
     """
 
     def __init__(self) -> None:
-        self._forms: dict[str, Form] = {}
+        self._forms: dict[str, ErrorForm] = {}
 
-    def add(self, router: APIRouter, form: Form) -> None:
+    def add(self, router: APIRouter, form: ErrorForm) -> None:
         """Gives all errors of this router this form."""
         for route in router.routes:
             if isinstance(route, Route):
                 self._forms[route.path.partition("{")[0]] = form
 
-    def of(self, path: str) -> Form:
+    def of(self, path: str) -> ErrorForm:
         begins = [begin for begin in self._forms if path == begin or path.startswith(f"{begin.rstrip('/')}/")]
         return self._forms[max(begins, key=len)] if begins else details
 
@@ -153,13 +153,13 @@ class Shield:
 def install(app: FastAPI, forms: ErrorForms) -> None:
     """Registers a handler for each of our errors and for those of the framework."""
     app.add_middleware(Shield, forms=forms)
-    for error, told in _PROBLEMS.items():
-        app.add_exception_handler(error, _handler(told, forms))
+    for error, problem_of in _PROBLEMS.items():
+        app.add_exception_handler(error, _handler(problem_of, forms))
 
 
-def _handler(told: Callable[[Any], Problem], forms: ErrorForms) -> Callable[[Request, Exception], JSONResponse]:
+def _handler(problem_of: Callable[[Any], Problem], forms: ErrorForms) -> Callable[[Request, Exception], JSONResponse]:
     def answer(request: Request, error: Exception) -> JSONResponse:
-        return forms.of(request.scope["path"])(told(error))
+        return forms.of(request.scope["path"])(problem_of(error))
 
     return answer
 

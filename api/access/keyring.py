@@ -39,7 +39,7 @@ _NOBODY = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _KnownKey:
     credential: Credential | None
     asked_at: float
 
@@ -52,7 +52,7 @@ class Keyring:
         self._settings = current
         self._pepper = current.require_key_pepper()
         self._admin = self._digest(current.admin_key.get_secret_value()) if current.admin_key else None
-        self._seen: OrderedDict[UUID, _Seen] = OrderedDict()
+        self._seen: OrderedDict[UUID, _KnownKey] = OrderedDict()
         self._asked: dict[UUID, asyncio.Future[Credential | None]] = {}
         self._lookup: asyncio.Task[None] | None = None
         if self._admin is None:
@@ -114,14 +114,14 @@ class Keyring:
                 answer.exception()  # marked as retrieved, in case no request waits for it any more
             return
         for key_id, answer in asked.items():
-            self._remember(key_id, _Seen(found.get(key_id), asked_at))
+            self._remember(key_id, _KnownKey(found.get(key_id), asked_at))
             answer.set_result(found.get(key_id))
 
     def _load(self, key_ids: list[UUID]) -> dict[UUID, Credential]:
         with translated(), self._database.begin() as connection:
             return ledger.credentials(connection, key_ids)
 
-    def _remember(self, key_id: UUID, seen: _Seen) -> None:
+    def _remember(self, key_id: UUID, seen: _KnownKey) -> None:
         self._seen[key_id] = seen
         self._seen.move_to_end(key_id)
         while len(self._seen) > _REMEMBERED:

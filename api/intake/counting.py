@@ -1,4 +1,4 @@
-"""Counts checked items in the tokens of the model that they ask. Knows nothing of requests, files or tables."""
+"""Counts the tokens of checked items for their model. Knows nothing of requests, files or tables."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -58,12 +58,12 @@ class CountedPortion(NamedTuple):
     pools: set[str]
 
 
-#: Is given the place of an item that the model's template does not take. It may raise: then nothing more is read.
+#: Called with the place of an item that the model's template does not take. It may raise; then nothing more is read.
 Refuse = Callable[[int, InvalidInput], None]
 
 
 def in_portions(raws: Iterable[Raw], n_bytes: Callable[[Raw], int]) -> Iterator[list[Raw]]:
-    """What was sent, in portions that are small by number and by ``n_bytes``, which says how long one is."""
+    """What was sent, in portions that are small by number and by size; ``n_bytes`` gives the size of one."""
     found: list[Raw] = []
     size = 0
     for raw in raws:
@@ -79,7 +79,7 @@ def in_portions(raws: Iterable[Raw], n_bytes: Callable[[Raw], int]) -> Iterator[
 def counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
     """The portion's items with their lengths, without those that were refused.
 
-    The portion is cut where what the model reads would be too much at a time, however the caller cut it.
+    Texts that all items share count for each of them, so a portion may be cut into smaller parts here.
     """
     shared = sum(len(text) for text in portion.target.params.shared_texts())
     start, size = 0, 0
@@ -100,7 +100,7 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
         if len(items) == 1:
             refuse(portion.places[0], error)
             return
-        # One of them is wrong: alone, each is counted or refused for itself.
+        # At least one item is wrong. Counted one by one, only the wrong ones are refused.
         for at in range(len(items)):
             yield from _counted(portion.part(at, at + 1), refuse)
         return
@@ -132,5 +132,5 @@ def _want(spec: ModelSpec, decoding: Decoding) -> _Want:
 
 
 def _fit(prompts: Iterable[Prompt], most: int, least: int) -> bool:
-    """Whether the model can read each of these, and answer if it writes answers."""
+    """Whether each prompt has at most ``most`` tokens and leaves room for ``least`` tokens of an answer."""
     return all(len(tokens) <= most and room >= least for tokens, room, _, _ in prompts)

@@ -1,7 +1,7 @@
-"""Takes items in: portions of checked items become the rows of one job, written while they are read.
+"""The one intake: portions of checked items become the rows of one job, which are written while the items are read.
 
-What is sent may be native items, the lines of an OpenAI batch, or a single request: each has a reader of its own that
-makes portions, and ``Refusals`` that say what becomes of a wrong one. From there on all go the same way.
+Native items, the lines of an OpenAI batch and a single request are all taken in here. Each has its own reader, which
+makes portions of checked items, and its own ``Refusals``, which say what happens to a wrong item.
 """
 
 from collections.abc import Iterable
@@ -18,15 +18,15 @@ from lengthwise.models.catalog import ModelSpec
 from lengthwise.settings import Settings
 from lengthwise.sharding import ArrivalOrder
 
-#: The model of a job whose items name several.
+#: Stands for the model of a job whose items name several.
 SEVERAL = "several"
 
 
 class Refusals(Protocol):
-    """What is told of wrong items: of the first alone, or of all."""
+    """Reports wrong items: the first alone, or all of them."""
 
     def add(self, place: int, error: InvalidInput) -> None:
-        """Takes note of an item, by its place in what was sent. It may raise: then nothing more is read."""
+        """Notes a wrong item by its place in what was sent. It may raise; then nothing more is read."""
         ...
 
     @property
@@ -45,14 +45,14 @@ class Intake:
         self._submission: Submission | None = None
 
     def take(self, portions: Iterable[Portion], refusals: Refusals) -> None:
-        """Counts all items and writes them. Once one is refused the rest is read for more refusals, not written."""
+        """Counts all items and writes them. Once one is refused, the rest is only checked, and not written."""
         for portion in portions:
             for part in counted(portion, refusals.add):
                 if refusals.is_empty:
                     self.add(portion.target.spec, part)
 
     def add(self, spec: ModelSpec, portion: CountedPortion) -> None:
-        """Writes items of this model that were counted."""
+        """Writes counted items of this model."""
         self._models.add(spec.name)
         self._writing(spec, portion.pools).add(portion.items)
 
@@ -73,7 +73,7 @@ class Intake:
 
     @property
     def model(self) -> str | None:
-        """The model of all items, if they name one."""
+        """The model of all items, if they name the same."""
         return next(iter(self._models)) if len(self._models) == 1 else None
 
     def finish(self) -> Submission:

@@ -79,7 +79,7 @@ class Counts(BaseModel):
     expired: int
 
 
-class Engine(BaseModel):
+class EngineFigures(BaseModel):
     """What the engine did for the items that are settled so far."""
 
     batches: float = Field(description="A batch that is shared with other jobs counts by this job's share of it.")
@@ -124,7 +124,7 @@ class Job(BaseModel):
     retry_of: str | None = Field(description="The job whose failed items these are.")
     webhook: ShownWebhook | None
     usage: dict[str, int]
-    engine: Engine
+    engine: EngineFigures
     links: Links
 
 

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from api.jobs.schema import Counts, Engine, Job, Links, PriorityName, ShownWebhook, StateName
+from api.jobs.schema import Counts, EngineFigures, Job, Links, PriorityName, ShownWebhook, StateName
 from lengthwise.ledger.read import JobFigures
 from lengthwise.states import JobState, Priority
 
@@ -63,10 +63,10 @@ def _estimated_end(figures: JobFigures, pending: int) -> datetime | None:
     return datetime.now(UTC) + timedelta(seconds=pending / figures.items_per_second)
 
 
-def _engine(figures: JobFigures) -> Engine:
+def _engine(figures: JobFigures) -> EngineFigures:
     useful = figures.n_input + figures.n_output
     per_item = useful / figures.n_done if figures.n_done else 0.0
-    return Engine(
+    return EngineFigures(
         batches=round(figures.n_batches, 2),
         tokens_per_second=round(per_item * figures.items_per_second, 1),
         padding_share=_share(figures.n_input, figures.n_padded),

@@ -52,7 +52,7 @@ _RETRY_HEADER = "x-stainless-retry-count"
 async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
     """Takes a batch. Its file is read in the background: the batch is validating, then in progress or failed.
 
-    If the request is sent again, under the same Idempotency-Key or by an SDK that had no answer, the answer is the first
+    If it is sent again, under the same Idempotency-Key or by an SDK that had no answer, the answer is the first
     batch.
     """
     state = of(request)

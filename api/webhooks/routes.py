@@ -1,4 +1,4 @@
-"""Webhook endpoints: receivers registered once, told of what they subscribe to, and looked after."""
+"""Routes of webhook endpoints: receivers that are registered once and get the events that they subscribe to."""
 
 from contextlib import suppress
 from typing import Annotated, Any, Literal
