@@ -53,7 +53,7 @@ that are about a second old, so a limit may be overrun a little. A job that arri
 """
 
 #: Each router and the form of its errors, in the order of the documentation.
-_ROUTERS = (
+ROUTERS = (
     (problem.details, [jobs.router, retry.router, installation.router]),
     (openai_error.tell, [models.router, files.router, batches.router, sync_endpoints.router]),
     (problem.details, [webhooks.router, delivery.router, keys.router, tenants.router, usage.router]),
@@ -93,7 +93,7 @@ def create_app(given: Settings | None = None) -> FastAPI:
     app.state.shared = shared
     app.add_middleware(RateHeaders)
     forms = problem.ErrorForms()
-    for form, routers in _ROUTERS:
+    for form, routers in ROUTERS:
         for router in routers:
             forms.add(router, form)
             app.include_router(router)

@@ -72,7 +72,7 @@ def complete_what_was_missed() -> None:
 def cancel_by_the_sweep() -> None:
     [(job,)] = sql("SELECT id FROM jobs")
     sql("UPDATE jobs SET deadline_at = now() - interval '1 second' WHERE id = :job", job=job)
-    sweep._mend()
+    sweep.sweep()
 
 
 def fail_a_batch() -> None:

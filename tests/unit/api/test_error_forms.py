@@ -5,7 +5,7 @@ from fastapi import APIRouter
 from starlette.responses import JSONResponse
 
 from api import problem
-from api.app import _ROUTERS
+from api.app import ROUTERS
 from api.openai import error
 from api.problem import ErrorForms, Problem
 from lengthwise.kinds.openai import ENDPOINTS
@@ -38,7 +38,7 @@ OPENAI = [
 @pytest.fixture(scope="module")
 def forms() -> ErrorForms:
     found = ErrorForms()
-    for form, routers in _ROUTERS:
+    for form, routers in ROUTERS:
         for router in routers:
             found.add(router, form)
     return found
