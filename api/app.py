@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any
 
@@ -9,38 +10,66 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problem
+from api.access.auth import AccessState
 from api.access.keyring import Keyring
 from api.access.rate import RateHeaders, RateLimits
 from api.access.request_counter import RequestCounter
-from api.admin import health, keys, tenants, usage
-from api.jobs import document, retry, routes
+from api.admin import installation, keys, tenants, usage
+from api.http import document
+from api.jobs import retry
+from api.jobs import routes as jobs
 from api.jobs.backlog import Backlog
 from api.jobs.completion_listener import CompletionListener
-from api.openai import batches, files, sync_endpoints
+from api.jobs.schema import JOB_FORMS
+from api.jobs.state import JobsState
+from api.openai import batches, files, models, sync_endpoints
+from api.openai import document as openai_document
+from api.openai import error as openai_error
 from api.openai.validator import BatchValidator
-from api.state import State
-from api.webhooks import delivery, routes
-from lengthwise import database, settings
+from api.webhooks import delivery
+from api.webhooks import routes as webhooks
+from lengthwise import database, queue, settings
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
+
+DESCRIPTION = """
+Every error is problem details (RFC 9457), including the 404 of an unknown path and the 405 of an unknown method. Below
+/v1/files, /v1/batches and the other paths of OpenAI's API, errors have OpenAI's form. No error repeats what was sent,
+and a refused job leaves nothing behind.
+
+JSON is read strictly: UTF-8, no unknown fields, no number that is out of range, at most 200 levels deep. If a name
+occurs twice in one object, the last value counts.
+
+Every request except those of health needs an API key, as Authorization: Bearer lw_.... A key belongs to a tenant and
+sees only what belongs to that tenant; anything else is a 404. Its scopes say what it may do: submit, read, webhooks, or
+admin, which includes the others.
+
+Bodies may be compressed by gzip or zstd, as Content-Encoding says. Limits apply to the unpacked body.
+
+A request that makes a job may carry an Idempotency-Key, so that it can be sent again if its answer is lost. The same
+request under the same key is answered with the same job for as long as the job is kept; a different request under that
+key is a 422. While too many tokens wait, new jobs are refused with 429 before they are read. This check uses figures
+that are about a second old, so a limit may be overrun a little. A job that arrives while there is room is taken whole.
+"""
+
+#: Each router and the form of its errors, in the order of the documentation.
+ROUTERS = (
+    (problem.details, [jobs.router, retry.router, installation.router]),
+    (openai_error.tell, [models.router, files.router, batches.router, sync_endpoints.router]),
+    (problem.details, [webhooks.router, delivery.router, keys.router, tenants.router, usage.router]),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SharedState(AccessState, JobsState):
+    """What the requests of this process share."""
 
 
 def create_app(given: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
     current = given or settings.get()
-    current.require_redis_url()  # bells are rung after the commit: too late to find out that there is no bell
-    ledger = database.connect(current.require_database_url(), current.database_connections)
-    installation = CatalogFile(current.models, current.models_seconds)
-    shared = State(
-        current,
-        installation,
-        ledger,
-        Backlog(ledger, current),
-        CompletionListener(ledger),
-        Keyring(ledger, current),
-        RateLimits(ledger),
-        RequestCounter(ledger),
-    )
+    current.require_redis_url()  # bells are rung after a commit, which is too late to find that no broker is set
+    shared = _shared(current)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,39 +77,43 @@ def create_app(given: Settings | None = None) -> FastAPI:
         validator.start()
         yield
         await validator.close()
-        await shared.endings.close()
-        await shared.tally.close()
+        await shared.completions.close()
+        await shared.request_counter.close()
         database.shut(shared.database)
 
     app = FastAPI(
         title="lengthwise",
         version=version("lengthwise"),
         summary="Batch inference by token length: jobs of one to a million texts.",
-        description=document.DESCRIPTION,
+        description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
         redirect_slashes=False,  # a redirect would repeat the path that was sent
     )
     app.state.shared = shared
     app.add_middleware(RateHeaders)
-    problem.install(app)
-    for module in (
-        routes,
-        retry,
-        installation,
-        files,
-        batches,
-        sync_endpoints,
-        routes,
-        delivery,
-        keys,
-        tenants,
-        usage,
-        health,
-    ):
-        app.include_router(module.router)
+    forms = problem.ErrorForms()
+    for form, routers in ROUTERS:
+        for router in routers:
+            forms.add(router, form)
+            app.include_router(router)
+    problem.install(app, forms)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
+
+
+def _shared(current: Settings) -> SharedState:
+    ledger = database.connect(current.require_database_url(), current.database_connections, ring=queue.ring_bell)
+    return SharedState(
+        settings=current,
+        models=CatalogFile(current.models, current.models_seconds),
+        database=ledger,
+        backlog=Backlog(ledger, current),
+        completions=CompletionListener(ledger),
+        keyring=Keyring(ledger, current),
+        rate_limits=RateLimits(ledger),
+        request_counter=RequestCounter(ledger),
+    )
 
 
 def _openapi(app: FastAPI) -> dict[str, Any]:
@@ -93,7 +126,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
             license_info=app.license_info,
             routes=app.routes,
         )
-        schema["components"]["schemas"] |= document.SCHEMAS
-        document.add_answers_to_keys(schema)
+        forms = [*JOB_FORMS.values(), *openai_document.FORMS]
+        schema["components"]["schemas"] |= {"Problem": document.PROBLEM_SCHEMA, **document.schemas(forms)}
         app.openapi_schema = schema
     return app.openapi_schema

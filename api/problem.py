@@ -1,13 +1,14 @@
-"""Every error as RFC 9457 problem details. None of them echoes what was sent."""
+"""Every error as RFC 9457 problem details, or in the form of its router. None of them echoes what was sent."""
 
 import logging
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from uuid import uuid4
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
@@ -15,9 +16,9 @@ from pydantic_core import ErrorDetails
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.openai import error as openai_error
 from lengthwise.errors import (
     ConfigurationError,
     Conflict,
@@ -33,7 +34,7 @@ from lengthwise.errors import (
 
 log = logging.getLogger(__name__)
 
-#: In place of pydantic's words that speak of Python or of patterns.
+#: Replaces those of pydantic's messages that mention Python or patterns.
 _MESSAGES = {
     "model_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
@@ -44,40 +45,59 @@ _MESSAGES = {
 }
 
 
-class _Problem(JSONResponse):
-    """Problem details; on the OpenAI surface, OpenAI's form of the same."""
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One error. ``field`` and ``index`` say where it is; ``code`` is its short name in the forms that have one."""
 
-    def __init__(self, body: dict[str, Any], headers: Mapping[str, str] | None, code: str | None) -> None:
-        super().__init__(body, body["status"], headers, media_type="application/problem+json")
-        self._own, self._code, self._more = body, code, headers
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if openai_error.covers(scope["path"]):
-            own = self._own
-            answer = openai_error.answer(own["status"], own["detail"], own.get("field"), self._code, self._more)
-            await answer(scope, receive, send)
-        else:
-            await super().__call__(scope, receive, send)
+    status: int
+    title: str
+    detail: str
+    field: str | None = None
+    index: int | None = None
+    code: str | None = None
+    headers: Mapping[str, str] | None = None
 
 
-def problem(status: int, title: str, detail: str, **more: Any) -> JSONResponse:
-    """An application/problem+json answer; ``field`` and ``index`` are left out where there are none.
+#: Makes the answer for a problem.
+ErrorForm = Callable[[Problem], JSONResponse]
 
-    ``code`` is shown on the OpenAI surface alone.
-    """
-    headers, code = more.pop("headers", None), more.pop("code", None)
-    body = {
-        "type": f"urn:lengthwise:problem:{title.replace(' ', '-')}",
-        "title": title,
-        "status": status,
-        "detail": detail,
+
+def details(problem: Problem) -> JSONResponse:
+    """RFC 9457 problem details, the default form."""
+    body: dict[str, Any] = {
+        "type": f"urn:lengthwise:problem:{problem.title.replace(' ', '-')}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
     }
-    body |= {key: value for key, value in more.items() if value is not None}
-    return _Problem(body, headers, code)
+    place = {"field": problem.field, "index": problem.index}
+    body |= {name: value for name, value in place.items() if value is not None}
+    return JSONResponse(body, problem.status, problem.headers, media_type="application/problem+json")
+
+
+class ErrorForms:
+    """The form of each router's errors, including those of paths and methods that it does not have.
+
+    A path belongs to the router whose routes share the longest fixed beginning with it. The errors of a path that
+    belongs to no router are problem details.
+    """
+
+    def __init__(self) -> None:
+        self._forms: dict[str, ErrorForm] = {}
+
+    def add(self, router: APIRouter, form: ErrorForm) -> None:
+        """Gives all errors of this router this form."""
+        for route in router.routes:
+            if isinstance(route, Route):
+                self._forms[route.path.partition("{")[0]] = form
+
+    def of(self, path: str) -> ErrorForm:
+        begins = [begin for begin in self._forms if path == begin or path.startswith(f"{begin.rstrip('/')}/")]
+        return self._forms[max(begins, key=len)] if begins else details
 
 
 def invalid(error: ValidationError, at: str = "", index: int | None = None) -> InvalidInput:
-    """The first of pydantic's complaints, with its path under ``at`` and without the value."""
+    """Pydantic's first complaint, with its path under ``at`` and without the value."""
     first = error.errors(include_input=False, include_url=False)[0]
     return InvalidInput(message(first), path(at, first["loc"]), index)
 
@@ -87,7 +107,7 @@ def message(first: ErrorDetails) -> str:
 
 
 def path(at: str, location: tuple[int | str, ...]) -> str:
-    """Names in a location are always ours: a field that is not there is complained of at its parent."""
+    """All names in a location are known fields: pydantic reports an unknown field at its parent."""
     found = at
     for part in location:
         found += f"[{part}]" if isinstance(part, int) else f".{part}" if found else part
@@ -95,13 +115,15 @@ def path(at: str, location: tuple[int | str, ...]) -> str:
 
 
 class Shield:
-    """The outermost layer: an error that nobody expected becomes a 500 and one line of log with where it arose.
+    """The outermost middleware. An unexpected error becomes a 500, and a log line says where it was raised.
 
-    Its message goes nowhere: it may hold what the caller sent. The server would log it, so it is not raised again.
+    The error's message is never shown or logged, because it may hold what the caller sent. The error is not raised
+    again, because the server would log it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, forms: ErrorForms) -> None:
         self._app = app
+        self._forms = forms
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
@@ -117,67 +139,67 @@ class Shield:
         try:
             await self._app(scope, receive, watched)
         except ClientDisconnect:
-            log.info("the caller went away before the body was read")
+            log.info("the caller disconnected before its body was read")
         except Exception as error:
             if scope["type"] != "http":
                 raise
             where = "".join(traceback.format_tb(error.__traceback__, limit=-8))
             log.error("%s: unexpected %s%s\n%s", named, type(error).__name__, " while answering" * has_started, where)
-            if not has_started:  # an answer that has begun is broken off: the server closes the connection
-                await problem(500, "internal error", "this is a mistake of ours")(scope, receive, watched)
+            if not has_started:  # otherwise the server closes the connection, which breaks the answer off
+                mistake = Problem(500, "internal error", "this is a mistake of ours")
+                await self._forms.of(scope["path"])(mistake)(scope, receive, watched)
 
 
-def install(app: FastAPI) -> None:
+def install(app: FastAPI, forms: ErrorForms) -> None:
     """Registers a handler for each of our errors and for those of the framework."""
-    app.add_middleware(Shield)
+    app.add_middleware(Shield, forms=forms)
+    for error, problem_of in _PROBLEMS.items():
+        app.add_exception_handler(error, _handler(problem_of, forms))
 
-    @app.exception_handler(TooLarge)
-    def too_large(_: Request, error: TooLarge) -> JSONResponse:
-        return problem(413, "too large", str(error), field=error.field, index=error.index)
 
-    @app.exception_handler(InvalidInput)
-    def invalid_input(_: Request, error: InvalidInput) -> JSONResponse:
-        status = 400 if error.field == "body" else 422
-        code = "model_not_found" if isinstance(error, UnknownName) and error.field == "model" else None
-        return problem(status, "invalid input", str(error), field=error.field, index=error.index, code=code)
+def _handler(problem_of: Callable[[Any], Problem], forms: ErrorForms) -> Callable[[Request, Exception], JSONResponse]:
+    def answer(request: Request, error: Exception) -> JSONResponse:
+        return forms.of(request.scope["path"])(problem_of(error))
 
-    @app.exception_handler(Unauthorized)
-    def unauthorized(_: Request, error: Unauthorized) -> JSONResponse:
-        return problem(401, "unauthorized", str(error), headers={"WWW-Authenticate": "Bearer"})
+    return answer
 
-    @app.exception_handler(Forbidden)
-    def forbidden(_: Request, error: Forbidden) -> JSONResponse:
-        return problem(403, "forbidden", str(error))
 
-    @app.exception_handler(NotFound)
-    def not_found(_: Request, error: NotFound) -> JSONResponse:
-        return problem(404, "not found", str(error))
+def _invalid_input(error: InvalidInput) -> Problem:
+    status = 400 if error.field == "body" else 422
+    code = "model_not_found" if isinstance(error, UnknownName) and error.field == "model" else None
+    return Problem(status, "invalid input", str(error), error.field, error.index, code)
 
-    @app.exception_handler(Conflict)
-    def conflict(_: Request, error: Conflict) -> JSONResponse:
-        return problem(409, "conflict", str(error))
 
-    @app.exception_handler(TooBusy)
-    def too_busy(_: Request, error: TooBusy) -> JSONResponse:
-        return problem(429, "too busy", str(error), headers={"Retry-After": str(error.retry_after)})
+def _misconfigured(error: ConfigurationError) -> Problem:
+    log.error("%s", error)  # the caller must not see the names of files and settings
+    detail = "this installation is not set up for that now; its log says why"
+    return Problem(503, "unavailable", detail, headers={"Retry-After": "60"})
 
-    @app.exception_handler(Unavailable)
-    def unavailable(_: Request, error: Unavailable) -> JSONResponse:
-        status = 507 if error.full else 503
-        return problem(status, "unavailable", str(error), headers={"Retry-After": str(error.retry_after)})
 
-    @app.exception_handler(ConfigurationError)
-    def misconfigured(_: Request, error: ConfigurationError) -> JSONResponse:
-        log.error("%s", error)  # it names files and settings of ours
-        detail = "this installation is not set up for that now; its log says why"
-        return problem(503, "unavailable", detail, headers={"Retry-After": "60"})
+def _bad_parameter(error: RequestValidationError) -> Problem:
+    first = error.errors()[0]
+    return Problem(422, "invalid input", first["msg"], path("", first["loc"][1:]))
 
-    @app.exception_handler(RequestValidationError)
-    def bad_parameter(_: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        return problem(422, "invalid input", first["msg"], field=path("", first["loc"][1:]))
 
-    @app.exception_handler(HTTPException)
-    def of_the_framework(_: Request, error: HTTPException) -> JSONResponse:
-        title = HTTPStatus(error.status_code).phrase.lower()
-        return problem(error.status_code, title, str(error.detail), headers=error.headers)
+def _of_the_framework(error: HTTPException) -> Problem:
+    title = HTTPStatus(error.status_code).phrase.lower()
+    return Problem(error.status_code, title, str(error.detail), headers=error.headers)
+
+
+def _later(error: TooBusy | Unavailable) -> Mapping[str, str]:
+    return {"Retry-After": str(error.retry_after)}
+
+
+_PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
+    TooLarge: lambda error: Problem(413, "too large", str(error), error.field, error.index),
+    InvalidInput: _invalid_input,
+    Unauthorized: lambda error: Problem(401, "unauthorized", str(error), headers={"WWW-Authenticate": "Bearer"}),
+    Forbidden: lambda error: Problem(403, "forbidden", str(error)),
+    NotFound: lambda error: Problem(404, "not found", str(error)),
+    Conflict: lambda error: Problem(409, "conflict", str(error)),
+    TooBusy: lambda error: Problem(429, "too busy", str(error), headers=_later(error)),
+    Unavailable: lambda error: Problem(507 if error.full else 503, "unavailable", str(error), headers=_later(error)),
+    ConfigurationError: _misconfigured,
+    RequestValidationError: _bad_parameter,
+    HTTPException: _of_the_framework,
+}

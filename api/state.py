@@ -1,30 +1,20 @@
-"""What every request of this process shares."""
+"""What the requests of a process share. A room that shares more adds it in a state of its own, built on this one."""
 
 from dataclasses import dataclass
 
 from fastapi import Request
-from sqlalchemy import Engine
 
-from api.access.keyring import Keyring
-from api.access.rate import RateLimits
-from api.access.request_counter import RequestCounter
-from api.jobs.backlog import Backlog
-from api.jobs.completion_listener import CompletionListener
+from lengthwise.database import Database
 from lengthwise.models.catalog import Catalog
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class State:
     settings: Settings
     models: CatalogFile
-    database: Engine
-    backlog: Backlog
-    endings: CompletionListener
-    keyring: Keyring
-    rates: RateLimits
-    tally: RequestCounter
+    database: Database
 
     @property
     def catalog(self) -> Catalog:

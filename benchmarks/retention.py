@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID, uuid4
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, text
 
 from lengthwise import database, migrate
+from lengthwise.database import Database
 from lengthwise.ledger.jobs import retention
 from lengthwise.local.embedded import Servers
 
@@ -77,7 +78,7 @@ def main() -> None:
             engine.dispose()
 
 
-def prepare(engine: Engine) -> None:
+def prepare(engine: Database) -> None:
     """Makes automatic checkpoints rare. Filling is quicker, and each measurement starts after a fresh checkpoint."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         for setting in ("max_wal_size = '16GB'", "checkpoint_timeout = '1h'", "autovacuum_naptime = '1min'"):
@@ -85,7 +86,7 @@ def prepare(engine: Engine) -> None:
         connection.execute(text("SELECT pg_reload_conf()"))
 
 
-def run(engine: Engine, rows: int) -> None:
+def run(engine: Database, rows: int) -> None:
     """Measures with a tenth, a half and all of ``rows`` in the tables, besides the job that is removed."""
     filled = 0
     for size in (rows // 10, rows // 2, rows):
@@ -105,7 +106,7 @@ def run(engine: Engine, rows: int) -> None:
     print(measured(engine, lambda: drop_partition(engine)).line("drop of a partition of each"))
 
 
-def fill(engine: Engine, job: UUID, n_items: int, deleted: bool = False) -> int:
+def fill(engine: Database, job: UUID, n_items: int, deleted: bool = False) -> int:
     """Inserts one job of ``n_items`` items, each with its result. Returns ``n_items``."""
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL synchronous_commit = off"))
@@ -122,7 +123,7 @@ def _fill(connection: Connection, job: UUID, n_items: int, items: str, results: 
     connection.execute(text(_RESULTS.format(table=results)), {**shared, "width": LINE_BYTES})
 
 
-def settle(engine: Engine) -> None:
+def settle(engine: Database) -> None:
     """Writes pending data to disk, so that the measurement does not pay for it."""
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE) shards"))
@@ -130,12 +131,12 @@ def settle(engine: Engine) -> None:
         connection.execute(text("CHECKPOINT"))
 
 
-def megabytes(engine: Engine) -> int:
+def megabytes(engine: Database) -> int:
     with engine.begin() as connection:
         return int(connection.execute(text("SELECT pg_database_size(current_database()) / 1048576")).scalar_one())
 
 
-def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> RemovalCost:
+def measured(engine: Database, act: Callable[[], tuple[int, float]]) -> RemovalCost:
     """Runs ``act``, which returns the number of rows removed and the seconds of its longest transaction."""
 
     def log_position() -> int:
@@ -147,7 +148,7 @@ def measured(engine: Engine, act: Callable[[], tuple[int, float]]) -> RemovalCos
     return RemovalCost(n_rows, time.monotonic() - began, longest, log_position() - before)
 
 
-def purge(engine: Engine) -> tuple[int, float]:
+def purge(engine: Database) -> tuple[int, float]:
     """Removes the deleted job as the sweep does, but without the sweep's pauses."""
     n_rows, longest = 0, 0.0
     while True:
@@ -160,7 +161,7 @@ def purge(engine: Engine) -> tuple[int, float]:
             return n_rows, longest
 
 
-def partition(engine: Engine) -> None:
+def partition(engine: Database) -> None:
     """Creates partitioned copies of both tables, with one job's rows in one partition each."""
     job = uuid4()
     with engine.begin() as connection:
@@ -171,7 +172,7 @@ def partition(engine: Engine) -> None:
         _fill(connection, job, JOB_ITEMS, "items_by_job", "results_by_job")
 
 
-def drop_partition(engine: Engine) -> tuple[int, float]:
+def drop_partition(engine: Database) -> tuple[int, float]:
     began = time.monotonic()
     with engine.begin() as connection:
         connection.execute(text("DROP TABLE items_by_job_one, results_by_job_one"))

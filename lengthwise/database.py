@@ -1,5 +1,6 @@
-"""Connections to Postgres, and what Postgres' errors mean to a caller."""
+"""Connections to Postgres, the bells that a commit rings, and what Postgres' errors mean to a caller."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -7,13 +8,16 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import BaseRowFactory, tuple_row
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from lengthwise import settings
+from lengthwise.bells import Bell, NotedBells, Ring
 from lengthwise.errors import Unavailable
+
+log = logging.getLogger(__name__)
 
 #: SQLSTATE classes and codes after which the same call may succeed later: lost connections, missing resources,
 #: shutdown, deadlocks, lock time-outs. 25006 (read-only) is among them: the server was the primary a moment ago.
@@ -24,12 +28,47 @@ _LOCKED = "55P03"
 APPLICATION = "lengthwise"
 
 
-def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
+class Database:
+    """A pool of connections. Each transaction of ``begin`` rings the bells that it noted once it has committed."""
+
+    def __init__(self, engine: Engine, ring: Ring) -> None:
+        self.engine = engine
+        self._ring = ring
+
+    def connect(self) -> Connection:
+        """A connection for reading. The ledger refuses to note a bell on it."""
+        return self.engine.connect()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction: committed at the end of the block, rolled back if the block raises."""
+        noted = NotedBells()
+        with self.engine.begin() as connection:
+            noted.attach(connection)
+            yield connection
+        # The connection is back in its pool: a broker that is away must not keep it.
+        for bell in noted.all():
+            try:
+                self._ring(bell)
+            except Exception as error:  # what is committed stays so, whatever is wrong with the broker
+                log.warning("the %s bell was not rung; the sweep will ring it: %s", bell.task, type(error).__name__)
+
+    def dispose(self) -> None:
+        """Closes the connections that nobody uses."""
+        self.engine.dispose()
+
+
+def unheard(bell: Bell) -> None:
+    """Rings nothing: the sweep finds the work. For processes that have no broker."""
+
+
+def connect(url: str, connections: int = 10, *, pings: bool = True, ring: Ring = unheard) -> Database:
     """A pool of connections. Notices a server that hangs within seconds rather than minutes.
 
-    ``pings`` tests each connection before it is used, for callers that cannot try again.
+    ``pings`` tests each connection before it is used, for callers that cannot try again. ``ring`` rings the bells of
+    the pool's transactions.
     """
-    return create_engine(
+    engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
         max_overflow=0,
@@ -47,24 +86,40 @@ def connect(url: str, connections: int = 10, *, pings: bool = True) -> Engine:
             "prepare_threshold": 5,
         },
     )
+    return Database(engine, ring)
+
+
+#: Rings the bells of ``engine()``.
+_worker_ring: Ring = unheard
+
+
+def ring_with(ring: Ring) -> None:
+    """Has ``ring`` ring the bells of ``engine()`` from here on. A worker process calls this once, as it starts."""
+    global _worker_ring
+    _worker_ring = ring
 
 
 @cache
-def engine() -> Engine:
+def engine() -> Database:
     """A worker's pool for the database of the settings. It does not ping, because a worker tries again anyway."""
     current = settings.get()
-    return connect(current.require_database_url(), current.database_connections, pings=False)
+    return connect(
+        current.require_database_url(),
+        current.database_connections,
+        pings=False,
+        ring=lambda bell: _worker_ring(bell),
+    )
 
 
-def shut(engine: Engine) -> None:
+def shut(database: Database) -> None:
     """Closes all connections. A connection that a thread still uses is closed once the thread returns it."""
 
     def end(connection: Any, _: object) -> None:
         if connection is not None:
             connection.close()
 
-    event.listen(engine.pool, "checkin", end)
-    engine.dispose()
+    event.listen(database.engine.pool, "checkin", end)
+    database.dispose()
 
 
 def sqlstate(error: DBAPIError) -> str:

@@ -6,10 +6,9 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from lengthwise.database import connect, sqlstate
+from lengthwise.database import Database, connect, sqlstate
 from lengthwise.errors import Unavailable
 
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -46,7 +45,7 @@ def upgrade(database_url: str, patience_seconds: float = 300) -> None:
         engine.dispose()
 
 
-def _upgraded(engine: Engine) -> bool:
+def _upgraded(engine: Database) -> bool:
     """Runs the migrations. Returns False if one could not get a lock in time."""
     try:
         with engine.connect() as connection:

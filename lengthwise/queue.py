@@ -12,13 +12,14 @@ from typing import Any
 from celery import Celery
 from kombu.connection import Connection, ConnectionPool
 
-from lengthwise import broker, settings
+from lengthwise import bells, broker, settings
+from lengthwise.bells import Bell
 
 log = logging.getLogger(__name__)
 
 #: The names of the bells. A task's file, its function and its Celery name are the same word.
-GENERATE = "generate"
-DELIVER = "deliver"
+GENERATE = bells.GENERATE
+DELIVER = bells.DELIVER
 
 #: One submission wakes at most this many workers. The sweep wakes more if they are needed.
 MAX_BELLS = 16
@@ -102,20 +103,25 @@ def count_bells(name: str) -> int:
 
 
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
-    """Rings bells. Call it after the commit: the work is stored then, and if the broker is away the sweep rings later.
+    """Rings bells for work that is committed. If the broker is away, the sweep rings later.
 
     Takes seconds at most. Returns whether all bells were rung. Raises ``ConfigurationError`` if no broker is set.
     """
-    bells = _ringing()
+    ringing = _ringing()
     queue = GENERATE if name == GENERATE else DELIVER
     try:
         for _ in range(min(times, MAX_BELLS)):
-            bells.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
+            ringing.send_task(name, args=list(arguments), retry=False, queue=queue, ignore_result=True)
     except Exception as error:  # each broker's library raises its own errors, and none concerns the caller
         log.warning("a bell was not rung (%s); the sweep will ring it", type(error).__name__)
-        _drop_idle(bells.pool)
+        _drop_idle(ringing.pool)
         return False
     return True
+
+
+def ring_bell(bell: Bell) -> None:
+    """Rings what a transaction noted, once it has committed: what ``lengthwise.database`` is given for that."""
+    ring(bell.task, bell.arguments, times=bell.times)
 
 
 def _drop_idle(connections: ConnectionPool) -> None:

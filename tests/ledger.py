@@ -2,21 +2,21 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from pydantic_core import from_json, to_json
 from pytest import MonkeyPatch
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
-from lengthwise import database, settings
+from lengthwise import bells, database, settings
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.jobs import results
 from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
 from lengthwise.ledger.queue import claim as claims
 from lengthwise.ledger.queue import settle
 from lengthwise.ledger.queue.claim import Claim
-from lengthwise.ledger.queue.settle import ItemResult, SettledShards, Settlement
+from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority, ResultStatus
 
@@ -141,10 +141,23 @@ def settlements(
     ]
 
 
-def put(claimed: Claim, shard_ids: Iterable[int] | None = None, **more: Any) -> SettledShards:
+class Settled(NamedTuple):
+    """The shards whose results were written, and whether the commit rang for a webhook."""
+
+    shard_ids: frozenset[int]
+    delivery_due: bool
+
+
+def is_delivery_noted(connection: Connection) -> bool:
+    """Whether the commit of this transaction will ring for a webhook."""
+    return bells.DELIVER in {bell.task for bell in bells.noted(connection)}
+
+
+def put(claimed: Claim, shard_ids: Iterable[int] | None = None, **more: Any) -> Settled:
     """Settles these shards of the claim, by default all."""
     with database.engine().begin() as connection:
-        return settle.settle(connection, claimed.token, settlements(claimed, shard_ids, **more))
+        written = settle.settle(connection, claimed.token, settlements(claimed, shard_ids, **more))
+        return Settled(written, is_delivery_noted(connection))
 
 
 def figures(job: UUID) -> job_figures.JobFigures:

@@ -1,1 +1,1 @@
-"""Who may ask, and how often: keys, tenants and rates."""
+"""Who may send requests, and how many: keys, tenants and rate limits."""

@@ -1,9 +1,10 @@
-"""Whose request this is, by the key that came with it. Every query is told the tenant.
+"""Checks a request's key and gives its tenant, which every query needs.
 
-A route takes the tenant by what its key must be allowed to do: as ``Reader``, ``Submitter``, ``WebhookKeeper`` or
-``Admin``.
+A route declares the scope that the key must have by the type of its tenant argument: ``Reader``, ``Submitter``,
+``WebhookKeeper`` or ``Admin``.
 """
 
+from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
 
@@ -13,8 +14,10 @@ from fastapi.security import SecurityScopes
 from fastapi.security.base import SecurityBase
 
 from api.access import caller
-from api.access.keyring import OPERATOR
-from api.state import of
+from api.access.keyring import OPERATOR, Keyring
+from api.access.rate import RateLimits
+from api.access.request_counter import RequestCounter
+from api.state import State
 from lengthwise.errors import Forbidden
 from lengthwise.key import Scope
 
@@ -22,8 +25,22 @@ from lengthwise.key import Scope
 DEFAULT = OPERATOR
 
 
+@dataclass(frozen=True, kw_only=True)
+class AccessState(State):
+    """What the check of keys shares."""
+
+    keyring: Keyring
+    rate_limits: RateLimits
+    request_counter: RequestCounter
+
+
+def of(request: Request) -> AccessState:
+    state: AccessState = request.app.state.shared
+    return state
+
+
 class _Bearer(SecurityBase):
-    """The scheme as OpenAPI has it; a call gives the request's ``Authorization`` headers as they came."""
+    """The scheme as OpenAPI shows it. A call gives the request's ``Authorization`` headers unchanged."""
 
     model = HTTPBearer(bearerFormat="lw_<public id>_<secret>", description="An API key, made at /v1/keys.")
     scheme_name = "key"
@@ -41,14 +58,14 @@ async def current(
     if known is None:
         known = request.state.caller = await state.keyring.admit(authorization)
         caller.set_current(known)
-        state.tally.count(known)
-        await state.rates.count(request, known)
+        state.request_counter.count(known)
+        await state.rate_limits.count(request, known)
     if not all(map(known.may, wanted.scopes)):
         raise Forbidden
     return known.tenant_id
 
 
-#: By what a key must be allowed to do.
+#: The tenant of a key that has this scope.
 Reader = Annotated[UUID, Security(current, scopes=[Scope.READ.value])]
 Submitter = Annotated[UUID, Security(current, scopes=[Scope.SUBMIT.value])]
 WebhookKeeper = Annotated[UUID, Security(current, scopes=[Scope.WEBHOOKS.value])]

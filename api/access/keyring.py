@@ -1,8 +1,8 @@
-"""Lets keys in, by what the database said of them less than a second ago.
+"""Admits keys. What the database says of a key is believed for half a second.
 
-A key that was revoked is out within half a second in every process, and one that is unknown is remembered as long:
-sent again, it costs the database nothing. Those that are not remembered are looked up together, with one query under
-way at a time, so that guessing costs the database no more than that.
+So a revoked key is refused within half a second in every process. Unknown keys are remembered for as long, and cost
+the database nothing when they are sent again. Keys that are not remembered are looked up together, one query at a
+time, so that guessing keys costs the database no more than that.
 """
 
 import asyncio
@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
 
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from api.access.caller import Caller
 from lengthwise import key as keys
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import Unauthorized
 from lengthwise.key import INSTALLATION, Scope
 from lengthwise.ledger.accounts import key as ledger
@@ -28,36 +27,36 @@ from lengthwise.settings import Settings
 
 log = logging.getLogger(__name__)
 
-#: How long what the database said is believed.
+#: For how long an answer of the database is believed.
 _BELIEVED_SECONDS = 0.5
-#: Keys that are remembered, the unknown ones too; and that are looked up in one query.
+#: Keys that are remembered, unknown ones included, and keys that one query looks up.
 _REMEMBERED = 10_000
 _TOGETHER = 1_000
-#: The tenant that the first migration makes: whose installation it is.
+#: The tenant that the first migration makes. The installation is its own.
 OPERATOR = UUID(int=1)
-#: Compared with where there is nothing to compare with, so that this takes as long.
+#: An unknown key is compared with this, so that it takes as long to refuse as a wrong one.
 _NOBODY = bytes(32)
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
+class _KnownKey:
     credential: Credential | None
     asked_at: float
 
 
 class Keyring:
-    """The keys that this process has seen. Used by one event loop."""
+    """The keys that this process remembers. Used by one event loop."""
 
-    def __init__(self, database: Engine, current: Settings) -> None:
+    def __init__(self, database: Database, current: Settings) -> None:
         self._database = database
         self._settings = current
         self._pepper = current.require_key_pepper()
         self._admin = self._digest(current.admin_key.get_secret_value()) if current.admin_key else None
-        self._seen: OrderedDict[UUID, _Seen] = OrderedDict()
+        self._seen: OrderedDict[UUID, _KnownKey] = OrderedDict()
         self._asked: dict[UUID, asyncio.Future[Credential | None]] = {}
         self._lookup: asyncio.Task[None] | None = None
         if self._admin is None:
-            log.warning("LENGTHWISE_ADMIN_KEY is not set: only keys that were made before are let in")
+            log.warning("LENGTHWISE_ADMIN_KEY is not set: only keys that exist already are admitted")
 
     def _digest(self, token: str) -> bytes:
         return keys.digest(token, self._pepper)
@@ -69,7 +68,7 @@ class Keyring:
             raise Unauthorized
         digest = self._digest(token)
         if keys.digests_match(digest, self._admin or _NOBODY):
-            # Whoever runs the installation gets in whatever the limits are, and while Postgres is away.
+            # The operator is admitted whatever the limits are, even while Postgres is away.
             return Caller(INSTALLATION, OPERATOR, frozenset([Scope.ADMIN]))
         key_id = keys.parse_id(token)
         credential = None if key_id is None else await self._find(key_id)
@@ -92,7 +91,7 @@ class Keyring:
             answer = self._asked[key_id] = asyncio.get_running_loop().create_future()
         if self._lookup is None:
             self._lookup = asyncio.create_task(self._look_up())
-        return await asyncio.shield(answer)  # others may wait for it too
+        return await asyncio.shield(answer)  # other requests may wait for the same answer
 
     async def _look_up(self) -> None:
         try:
@@ -105,24 +104,24 @@ class Keyring:
             self._lookup = None
 
     async def _answer(self, asked: dict[UUID, asyncio.Future[Credential | None]]) -> None:
-        # From before the query: what is revoked while it runs may not be in its answer.
+        # The time before the query: a key that is revoked while it runs may still be in the answer.
         asked_at = time.monotonic()
         try:
             found = await run_in_threadpool(self._load, list(asked))
         except Exception as error:
             for answer in asked.values():
                 answer.set_exception(error)
-                answer.exception()  # seen, should nobody wait any more
+                answer.exception()  # marked as retrieved, in case no request waits for it any more
             return
         for key_id, answer in asked.items():
-            self._remember(key_id, _Seen(found.get(key_id), asked_at))
+            self._remember(key_id, _KnownKey(found.get(key_id), asked_at))
             answer.set_result(found.get(key_id))
 
     def _load(self, key_ids: list[UUID]) -> dict[UUID, Credential]:
         with translated(), self._database.begin() as connection:
             return ledger.valid_credentials(connection, key_ids)
 
-    def _remember(self, key_id: UUID, seen: _Seen) -> None:
+    def _remember(self, key_id: UUID, seen: _KnownKey) -> None:
         self._seen[key_id] = seen
         self._seen.move_to_end(key_id)
         while len(self._seen) > _REMEMBERED:

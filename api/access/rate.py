@@ -1,7 +1,8 @@
-"""Holds a tenant to its requests a minute, and tells it where it stands, on every answer, errors too.
+"""Limits each tenant's requests a minute. Every answer, errors included, says how many are left.
 
 The headers are those of draft-ietf-httpapi-ratelimit-headers-10. Every process asks the database, so the limit is exact
-however many there are; what the database refused is refused here until the time that it named, and costs it nothing.
+for any number of processes. A tenant that the database refused is refused here, too, until the time that it named,
+which costs the database nothing.
 """
 
 import math
@@ -10,12 +11,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.access.caller import Caller
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.accounts import rate
 from lengthwise.ledger.accounts.rate import RateDecision
@@ -30,14 +30,14 @@ class _RefusedTenant:
 
 
 class RateLimits:
-    """What this process knows of the tenants that have a limit. Used by one event loop."""
+    """The tenants that have used up their limit, as this process knows it. Used by one event loop."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._refused: dict[UUID, _RefusedTenant] = {}
 
     async def count(self, request: Request, caller: Caller) -> None:
-        """Counts a request of a tenant that is limited. Raises ``TooBusy`` and ``Unavailable``."""
+        """Counts a request if its tenant has a limit. Raises ``TooBusy`` and ``Unavailable``."""
         limit = caller.max_requests_per_minute
         if limit is None:
             return
@@ -52,7 +52,7 @@ class RateLimits:
             raise TooBusy(f"your requests are more than {limit} a minute, which is the limit", retry_after=wait)
 
     def _remembered(self, tenant: UUID) -> RateDecision | None:
-        """That nothing is left, as long as this is certain."""
+        """The last refusal, for as long as it holds."""
         refused, now = self._refused.get(tenant), time.monotonic()
         if refused is None:
             return None
@@ -72,15 +72,15 @@ def _headers(taken: RateDecision, limit: int) -> list[tuple[bytes, bytes]]:
 
 
 class RateHeaders:
-    """A layer that adds them to whatever the request is answered with."""
+    """A middleware that adds the rate-limit headers to every answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def telling(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start" and (found := scope.get("state", {}).get(_STATE)):
                 message["headers"] = [*message.get("headers", []), *found]
             await send(message)
 
-        await self._app(scope, receive, telling)
+        await self._app(scope, receive, send_with_headers)

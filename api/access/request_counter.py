@@ -1,6 +1,6 @@
-"""Counts requests by their key, in this process, and writes the counts down every few seconds.
+"""Counts requests by key in this process, and writes the counts to the database every few seconds.
 
-A process that is killed takes what it has not written with it: it is not worth a row for each request.
+If the process is killed, the counts of the last seconds are lost. They are not worth a row for each request.
 """
 
 import asyncio
@@ -10,11 +10,10 @@ from contextlib import suppress
 from threading import Lock
 from uuid import UUID
 
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
 from api.access.caller import Caller
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.accounts import usage
 
@@ -24,9 +23,9 @@ _PAUSE_SECONDS = 2.0
 
 
 class RequestCounter:
-    """Counted by one event loop; any thread may have them written."""
+    """One event loop counts. Any thread may write."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._counts: Counter[tuple[UUID, UUID]] = Counter()
         self._changing = Lock()
@@ -40,7 +39,7 @@ class RequestCounter:
             self._writing = asyncio.create_task(self._write_on())
 
     async def close(self) -> None:
-        """Writes what is left."""
+        """Writes the remaining counts."""
         self._is_over.set()
         if self._writing is not None:
             await self._writing
@@ -61,7 +60,7 @@ class RequestCounter:
             self._writing = None
 
     def write(self) -> None:
-        """Writes what was counted by now. Raises ``Unavailable``: it stays counted then."""
+        """Writes all counts so far. Raises ``Unavailable``, and keeps the counts for the next try."""
         with self._changing:
             taken, self._counts = self._counts, Counter()
         if not taken:

@@ -1,43 +1,59 @@
-"""The models that jobs may name."""
+"""What this installation is ready for: its health, and the models that jobs may name."""
 
 import logging
 
 from fastapi import APIRouter, Request
+from sqlalchemy import select
+from sqlalchemy.exc import ProgrammingError
 
 from api.access.auth import Admin, Reader
-from api.jobs import document
+from api.http import document
 from api.jobs.schema import Model, ModelList
-from api.openai import document as openai_document
 from api.state import State, of
-from lengthwise.errors import ConfigurationError, Conflict, UnknownName
+from lengthwise.database import translated
+from lengthwise.errors import ConfigurationError, Conflict, Unavailable
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.tables import metadata
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter()
+
+_NOT_RELOADED = document.conflict(
+    "models.toml is not valid, or names a revision that cannot take its place",
+    "models.toml is not valid, and the models stay as they were: the log says why",
+)
 
 
-@router.get("", response_model=ModelList, responses=document.problems())
+@router.get("/healthz", tags=["health"], responses=document.problems())
+def healthz() -> dict[str, str]:
+    """The process answers. It says nothing of the servers that it needs."""
+    return {"status": "ok"}
+
+
+@router.get("/readyz", tags=["health"], responses=document.problems(503))
+def readyz(request: Request) -> dict[str, str]:
+    """Postgres answers and is migrated. Redis is not asked: jobs are taken without it."""
+    try:
+        with translated(), of(request).database.begin() as connection:
+            for table in metadata.sorted_tables:
+                connection.execute(select(table).limit(0))
+    except ProgrammingError:  # a table or a column is missing
+        raise Unavailable("the database is not migrated: lengthwise migrate does it") from None
+    return {"status": "ready"}
+
+
+@router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.OF_KEYS)
 def models(request: Request, _: Reader) -> ModelList:
-    """What ``models.toml`` names and this machine has; where it is not valid now, what it named last."""
+    """The models of ``models.toml`` that this machine has. While that file is not valid, those it named last."""
     return _list(of(request))
 
 
-def _list(state: State) -> ModelList:
-    shown = [_shown(spec) for spec in state.catalog.models.values()]
-    return ModelList(data=[model for model in shown if model is not None], is_current=state.models.is_current)
-
-
-@router.get("/{name:path}", response_model=Model, responses=openai_document.errors(404))
-def model(request: Request, _: Reader, name: str) -> Model:
-    """One model, by its name."""
-    spec = of(request).catalog.models.get(name)
-    shown = _shown(spec) if spec else None
-    if shown is None:
-        raise UnknownName(f"no such model; known here: {', '.join(of(request).catalog.models)}", "model")
-    return shown
-
-
-@router.post("/reload", response_model=ModelList, responses=document.problems() | document.NOT_RELOADED)
+@router.post(
+    "/v1/models/reload",
+    tags=["models"],
+    response_model=ModelList,
+    responses=document.OF_KEYS | _NOT_RELOADED,
+)
 def reload(request: Request, _: Admin) -> ModelList:
     """Reads ``models.toml`` at once and says what is in force.
 
@@ -49,11 +65,17 @@ def reload(request: Request, _: Admin) -> ModelList:
     return _list(state)
 
 
-def _shown(spec: ModelSpec) -> Model | None:
+def _list(state: State) -> ModelList:
+    shown = [shown_model(spec) for spec in state.catalog.models.values()]
+    return ModelList(data=[model for model in shown if model is not None], is_current=state.models.is_current)
+
+
+def shown_model(spec: ModelSpec) -> Model | None:
+    """A model as callers see it; None where its folder is missing, which the log says."""
     try:
         context, revision = spec.context, spec.made_by
         created = int((spec.folder / "config.json").stat().st_mtime)
-    except ConfigurationError as error:  # one that is not here hides none of the others
+    except ConfigurationError as error:  # a missing model hides none of the others
         log.error("%s", error)
         return None
     return Model(

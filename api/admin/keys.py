@@ -1,6 +1,6 @@
-"""Keys: made, listed, rotated and revoked by a key with the scope admin, of its own tenant.
+"""API keys: make, list, rotate and revoke them. This needs a key with the scope admin.
 
-A key of the first tenant, whose installation it is, does so for every tenant.
+An admin key manages the keys of its own tenant. An admin key of the first tenant manages those of every tenant.
 """
 
 from datetime import datetime
@@ -12,9 +12,8 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import DEFAULT, Admin
-from api.http import json_body
+from api.http import document, json_body
 from api.http.identifier import identifier
-from api.jobs import document
 from api.state import State, of
 from lengthwise import key as keys
 from lengthwise.database import translated
@@ -22,10 +21,10 @@ from lengthwise.errors import NotFound
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import key as ledger
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.OF_KEYS)
 
 ScopeName = Literal["submit", "read", "webhooks", "admin"]
-#: Ten years: longer is for ever.
+#: Ten years. A key that should live longer needs no expiry.
 _LONGEST_SECONDS = 10 * 366 * 86_400
 
 
@@ -78,13 +77,13 @@ _EXAMPLE = {"name": "shop", "scopes": ["submit", "read"], "expires_in_seconds": 
     responses=document.missing("tenant") | document.problems(400, 413, 415, 422, 507),
 )
 async def create_key(request: Request, tenant: Admin) -> CreatedKey:
-    """Makes a key, which is shown in this answer alone."""
+    """Makes a key. Only this answer shows it."""
     wanted = await json_body.read(request, NewKey)
     return await run_in_threadpool(_create, of(request), named(tenant, wanted.tenant), wanted)
 
 
 def named(tenant: UUID, wanted: str | None) -> UUID:
-    """The tenant that an admin of ``tenant`` names: itself, or from the first tenant any. Raises ``NotFound``."""
+    """The tenant that an admin of ``tenant`` names. Only the first tenant may name another. Raises ``NotFound``."""
     found = tenant if wanted is None else identifier(wanted, "tenant")
     if found != tenant and tenant != DEFAULT:
         raise NotFound("there is no such tenant")
@@ -92,7 +91,7 @@ def named(tenant: UUID, wanted: str | None) -> UUID:
 
 
 def _reach(tenant: UUID) -> UUID | None:
-    """Whose keys an admin of this tenant reaches; None is everybody's."""
+    """The tenant whose keys an admin of this tenant manages; None for all tenants."""
     return None if tenant == DEFAULT else tenant
 
 
@@ -151,7 +150,7 @@ def list_keys(
 
 @router.get("/{key_id}", response_model=Key, responses=document.missing("key") | document.problems())
 def show_key(request: Request, tenant: Admin, key_id: str) -> Key:
-    """Everything but the key itself, which is not kept."""
+    """Everything but the key itself, which is not stored."""
     with translated(), of(request).database.begin() as connection:
         return _shown(ledger.find(connection, identifier(key_id, "key"), _reach(tenant)))
 
@@ -180,6 +179,6 @@ def _rotate(state: State, tenant: UUID, key_id: UUID, overlap: int) -> CreatedKe
 
 @router.post("/{key_id}/revoke", response_model=Key, responses=document.missing("key") | document.problems(507))
 def revoke_key(request: Request, tenant: Admin, key_id: str) -> Key:
-    """Lets the key in no more: in every process of the API within a second, for good."""
+    """Revokes the key for good. Every process of the API refuses it within a second."""
     with translated(), of(request).database.begin() as connection:
         return _shown(ledger.revoke(connection, identifier(key_id, "key"), _reach(tenant)))

@@ -1,4 +1,4 @@
-"""Tenants: made and changed by the first one's admins; every tenant's own see their own."""
+"""Tenants. Admins of the first tenant make and change them; other admins see their own tenant."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -10,21 +10,20 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import DEFAULT, Admin
 from api.admin.keys import named
-from api.http import json_body
-from api.jobs import document
+from api.http import document, json_body
 from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Forbidden, InvalidInput
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import tenant as ledger
 
-router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.OF_KEYS)
 
 _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 
 class TenantLimits(RequestPart):
-    """What may be changed; null is the limit of the settings."""
+    """What may be changed. Null means the limit of the settings."""
 
     weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, beside the others'.")
     max_pending_tokens: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
@@ -39,7 +38,7 @@ class NewTenant(TenantLimits):
 
 
 class TenantChange(TenantLimits):
-    """What is left out stays."""
+    """A field that is left out stays as it is."""
 
     name: Annotated[Text, Field(min_length=1, max_length=200)] | None = None
 
@@ -73,7 +72,7 @@ _TAKEN = document.conflict("Another tenant has the name", "another tenant has th
     responses=_TAKEN | document.problems(400, 413, 415, 422, 507),
 )
 async def create_tenant(request: Request, tenant: Admin) -> Tenant:
-    """Makes a tenant. Its keys are made by whoever made it; one with the scope admin can make the others."""
+    """Makes a tenant. Make its first key at /v1/keys; with the scope admin, that key can make the others."""
     _require_operator(tenant)
     wanted = await json_body.read(request, NewTenant)
     return await run_in_threadpool(_create, of(request), wanted.model_dump())
@@ -108,7 +107,7 @@ def list_tenants(
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TenantList:
-    """The newest first; ``after`` is the id of the last one seen. Others than the first tenant see themselves."""
+    """The newest first; ``after`` is the id of the last one seen. Other tenants than the first see only themselves."""
     seen = None if after is None else named(tenant, after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
@@ -134,8 +133,8 @@ def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
     responses=document.missing("tenant") | _TAKEN | document.problems(400, 413, 415, 422, 507),
 )
 async def change_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
-    """Changes what is named, within a second or two in every process; null is the limit of the settings again."""
-    wanted_id = named(tenant, tenant_id)  # another's is not there, before one's own is not to be changed
+    """Changes the fields that are named, in every process within two seconds. Null restores the settings' limit."""
+    wanted_id = named(tenant, tenant_id)  # first the 404 of another's tenant, then the 403 of one's own
     _require_operator(tenant)
     wanted = await json_body.read(request, TenantChange)
     changes = wanted.model_dump(exclude_unset=True)

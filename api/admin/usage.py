@@ -1,4 +1,4 @@
-"""What a tenant's keys did, day by day."""
+"""What each of a tenant's keys used on each day."""
 
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
@@ -8,17 +8,16 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
-from api.access.auth import Admin, Reader
+from api.access.auth import AccessState, Admin, Reader, of
 from api.admin.keys import named
-from api.jobs import document
-from api.state import State, of
+from api.http import document
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, Unavailable
 from lengthwise.key import INSTALLATION
 from lengthwise.ledger.accounts import tenant as tenants
 from lengthwise.ledger.accounts import usage as ledger
 
-router = APIRouter(prefix="/v1", tags=["usage"], responses=document.problems(422, 503))
+router = APIRouter(prefix="/v1", tags=["usage"], responses=document.OF_KEYS | document.problems(422))
 
 _MOST_DAYS = 366
 _Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\d$", description="UTC, included.", examples=["2031-01-31"])]
@@ -28,8 +27,8 @@ _From = Annotated[_Day, Query(alias="from")]
 class DayUsage(BaseModel):
     day: date
     key: str | None = Field(description="Null is the installation's own key.")
-    requests: int = Field(description="Under this key, whatever came of them; written every few seconds.")
-    items: int = Field(description="Of jobs that ended on this day: what was done, failed items too.")
+    requests: int = Field(description="All requests under this key, failed ones included. Updated every few seconds.")
+    items: int = Field(description="Items of jobs that ended on this day and that ran, failed ones included.")
     input_tokens: int
     output_tokens: int
 
@@ -41,26 +40,26 @@ class UsageList(BaseModel):
 
 @router.get("/usage", response_model=UsageList)
 def usage(request: Request, tenant: Reader, first: _From = None, to: _Day = None) -> UsageList:
-    """By day and key, the last 30 days unless others are named, a year at most."""
+    """By day and key: the last 30 days unless others are named, at most a year."""
     return _usage(of(request), tenant, first, to)
 
 
 @router.get("/tenants/{tenant_id}/usage", response_model=UsageList, responses=document.missing("tenant"))
 def usage_of_tenant(request: Request, tenant: Admin, tenant_id: str, first: _From = None, to: _Day = None) -> UsageList:
-    """The same of a tenant; the first tenant's admins may name any."""
+    """The same for one tenant. Admins of the first tenant may name any."""
     state, found = of(request), named(tenant, tenant_id)
     with translated(), state.database.begin() as connection:
         tenants.find(connection, found)
     return _usage(state, found, first, to)
 
 
-def _usage(state: State, tenant: UUID, first: str | None, to: str | None) -> UsageList:
+def _usage(state: AccessState, tenant: UUID, first: str | None, to: str | None) -> UsageList:
     last_day = _day(to, "to") or datetime.now(UTC).date()
     first_day = _day(first, "from") or last_day - timedelta(days=min(29, (last_day - date.min).days))
     if not 0 <= (last_day - first_day).days < _MOST_DAYS:
         raise InvalidInput(f"must be a day up to the last one, and {_MOST_DAYS} days before it at most", "from")
-    with suppress(Unavailable):  # then it is read as it was last written, say while Postgres takes no writes
-        state.tally.write()
+    with suppress(Unavailable):  # if Postgres takes no writes, the answer has the counts that were written last
+        state.request_counter.write()
     with translated(), state.database.begin() as connection:
         found = ledger.list_days(connection, tenant, first_day, last_day)
     return UsageList(data=list(map(_shown, found)))

@@ -1,1 +1,1 @@
-"""Bodies, forms and ids as HTTP carries them; knows nothing of jobs."""
+"""Request bodies, compressed answers, ids and error documentation. Knows nothing of jobs."""

@@ -1,4 +1,4 @@
-"""Request bodies: spooled to disk up to a limit before they are read, so that no slow caller holds the database."""
+"""Request bodies. They are spooled to disk before they are read, so that a slow caller holds no database connection."""
 
 import errno
 import re
@@ -16,7 +16,7 @@ from lengthwise.errors import InvalidInput, TooLarge, Unavailable
 from lengthwise.inflate import ENCODINGS, Inflater
 
 _IN_MEMORY = 2**20
-#: Read at a time, to be cut into lines.
+#: Bytes that are read at a time and cut into lines.
 _BLOCK = 2**16
 
 
@@ -24,8 +24,8 @@ _BLOCK = 2**16
 async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
     """The whole body, unpacked, as a file at its beginning.
 
-    Raises ``TooLarge`` beyond ``limit`` bytes, sent or unpacked, as soon as that is seen, ``InvalidInput`` where it
-    cannot be unpacked, and ``Unavailable`` where the disk is full. An encoding that we do not read is a 415.
+    Raises ``TooLarge`` as soon as more than ``limit`` bytes were sent or unpacked, ``InvalidInput`` if the body cannot
+    be unpacked, and ``Unavailable`` if the disk is full. An unknown encoding is a 415.
     """
     encoded = _encoding(request)
     declared = request.headers.get("content-length", "")
@@ -43,7 +43,7 @@ async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
 
 
 def _encoding(request: Request) -> str | None:
-    """How the body is compressed, if it is. One that we do not read, or several, are a 415."""
+    """How the body is compressed, if it is. An unknown encoding, or more than one, is a 415."""
     named = [part.strip().lower() for part in ",".join(request.headers.getlist("content-encoding")).split(",")]
     if named in ([""], ["identity"]):
         return None
@@ -89,12 +89,12 @@ def _check(size: int, limit: int) -> None:
 def parse(data: bytes, what: str = "body", index: int | None = None) -> Any:
     """Strict JSON: UTF-8, no lone surrogates, no NaN or Infinity, at most 200 levels deep. Raises ``InvalidInput``.
 
-    Of a name that stands twice in an object the last value counts. 1e999 reads as infinity: the fields refuse that.
+    If a name occurs twice in an object, the last value counts. 1e999 is read as infinity, which the fields refuse.
     """
     try:
         return from_json(data, allow_inf_nan=False, cache_strings="none")
     except ValueError as error:
-        # The parser's words name a position, never the text.
+        # The parser's message names a position and never repeats the text.
         raise InvalidInput(f"not valid JSON: {_position(str(error))}", what, index) from None
 
 
@@ -104,14 +104,14 @@ def _position(message: str) -> str:
 
 
 def lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
-    """The lines that are not blank. Raises ``TooLarge`` for one of more than ``limit`` bytes."""
+    """The lines that are not blank. Raises ``TooLarge`` for a line of more than ``limit`` bytes."""
     rest, number = b"", 0
     while block := file.read(_BLOCK):
         *whole, rest = (rest + block).split(b"\n")
         yield from _filled(whole, number, limit)
         number += len(whole)
         if len(rest) > limit:
-            # What follows makes it longer still, except that carriage returns at a line's end are not counted.
+            # The line only grows from here. Carriage returns at its end are not counted, so it may still be in bounds.
             _check_line(rest, number, limit)
             rest = rest[: limit + 1]
     yield from _filled([rest], number, limit)

@@ -1,17 +1,17 @@
-"""Answers compressed as they are made: each part can be unpacked as soon as it is there."""
+"""Compresses answers while they are made. Each part can be unpacked as soon as it arrives."""
 
 import zlib
 from collections.abc import Iterable, Iterator
 
 import zstandard
 
-#: A page of results should not wait for its compression: at these levels it is quicker than the database.
+#: At these levels compression is faster than reading the page from the database.
 _GZIP_LEVEL = 3
 _ZSTD_LEVEL = 3
 
 
 def compressed(parts: Iterable[bytes], encoding: str) -> Iterator[bytes]:
-    """The same, in ``gzip`` or ``zstd``."""
+    """The parts, compressed by ``gzip`` or ``zstd``."""
     return _gzip(parts) if encoding == "gzip" else _zstd(parts)
 
 

@@ -6,7 +6,7 @@ from lengthwise.errors import NotFound
 
 
 def identifier(text: str, what: str = "job") -> UUID:
-    """The id of a job, or of what else there is. What cannot be one is not there: raises ``NotFound``."""
+    """The id that a caller sent. A text that cannot be an id names nothing: raises ``NotFound``."""
     try:
         return UUID(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Small JSON bodies, read strictly and only once the key was let in: FastAPI by itself would read them first."""
+"""Small JSON bodies, read strictly and only after the key was checked: FastAPI itself would read them first."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -44,7 +44,7 @@ async def read(request: Request, form: type[Form], *, may_be_empty: bool = False
 
 
 def reader(form: type[Form], *, may_be_empty: bool = False) -> Callable[[Request], Awaitable[Form]]:
-    """``read`` as a dependency, to stand behind the one for the key."""
+    """``read`` as a dependency. List it after the dependency that checks the key."""
 
     async def reading(request: Request) -> Form:
         return await read(request, form, may_be_empty=may_be_empty)

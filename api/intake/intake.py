@@ -1,105 +1,88 @@
-"""Requests become a job's items: counted in the tokens of the model that each names, and put into its pool."""
+"""The one intake: portions of checked items become the rows of one job, which are written while the items are read.
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+Native items, the lines of an OpenAI batch and a single request are all taken in here. Each has its own reader, which
+makes portions of checked items, and its own ``Refusals``, which say what happens to a wrong item.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Protocol
 
 from sqlalchemy import Connection
 
-from api.openai.line_reader import CheckedRequest, LineError
+from api.intake.counting import CountedPortion, Portion, counted
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import pool as pools
-from lengthwise.kinds.kind import KindModel, Prompt
-from lengthwise.kinds.openai.line import LineKind, LineParams
-from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
-from lengthwise.ledger.queue import settle
-from lengthwise.models import tokenizer
+from lengthwise.ledger.jobs.submit import NewJob, Submission
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.settings import Settings
 from lengthwise.sharding import ArrivalOrder
 
-#: What a job says whose items name several.
+#: Stands for the model of a job whose items name several.
 SEVERAL = "several"
-#: Payloads of a chunk, in bytes, that a submission holds in memory.
-_CHUNK_BYTES = 32 * 2**20
-_PARAMS = LineParams()
 
 
-def counted(kind: LineKind, request: CheckedRequest) -> NewItem:
-    """Raises ``LineError`` where the model's template does not take the request."""
-    item, spec, payload = request
-    try:
-        [prompts] = kind.prompts(KindModel(spec, tokenizer.load_counting(spec)), _PARAMS, [item], 0)
-    except InvalidInput as error:
-        raise LineError("invalid_request", str(error), error.field) from None
-    decoding = kind.decoding(spec, _PARAMS, item, 0)
-    lengths = [len(prompt.tokens) for prompt in prompts]
-    fits = _fit(prompts, spec, least=int(decoding.max_new_tokens > 0))
-    refusal = None if fits else kind.failed(0, item, "too_long")
-    return NewItem(sum(lengths) or 1, payload, refusal, lengths, pools.name(spec.name, decoding))
+class Refusals(Protocol):
+    """Reports wrong items: the first alone, or all of them."""
+
+    def add(self, place: int, error: InvalidInput) -> None:
+        """Notes a wrong item by its place in what was sent. It may raise; then nothing more is read."""
+        ...
+
+    @property
+    def is_empty(self) -> bool: ...
 
 
-def _fit(prompts: Iterable[Prompt], spec: ModelSpec, least: int) -> bool:
-    return all(len(prompt.tokens) <= spec.context and prompt.max_new_tokens >= least for prompt in prompts)
-
-
-def chunk_items(current: Settings, n_bytes: int, n_lines: int) -> int:
-    """Items sorted together, as few as keep a chunk within what may be held in memory."""
-    fitting = _CHUNK_BYTES * max(1, n_lines) // max(1, n_bytes)
-    return max(64, min(current.chunk_items, fitting))
-
-
-@dataclass
 class Intake:
     """Writes the items of one job, in the transaction of ``connection``. ``job`` names no model and no pool yet."""
 
-    connection: Connection
-    job: NewJob
-    current: Settings
-    chunk_items: int
-    models: set[str] = field(default_factory=set)
-    _arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
-    _submission: Submission | None = None
+    def __init__(self, connection: Connection, job: NewJob, current: Settings, chunk_items: int) -> None:
+        self._connection = connection
+        self._job = job
+        self._shard_items = current.shard_items
+        self._chunk_items = chunk_items
+        self._models: set[str] = set()
+        self._submission: Submission | None = None
 
-    def add(self, items: Sequence[NewItem], specs: Sequence[ModelSpec]) -> None:
-        """Items with the models that they name."""
-        for item, spec in zip(items, specs, strict=True):
-            self.models.add(spec.name)
-            pool = item.pool or self.job.pool
-            if pool not in self._arrivals:
-                self._arrivals[pool] = _arrival(pool, spec)
-        self._writing.add(items)
+    def take(self, portions: Iterable[Portion], refusals: Refusals) -> None:
+        """Counts all items and writes them. Once one is refused, the rest is only checked, and not written."""
+        for portion in portions:
+            for part in counted(portion, refusals.add):
+                if refusals.is_empty:
+                    self.add(portion.target.spec, part)
 
-    @property
-    def _writing(self) -> Submission:
-        if self._submission is None:
-            first = next(iter(self._arrivals))
-            # The same dictionary: pools that are met later are found in it.
-            self._submission = Submission(
-                self.connection,
-                replace(self.job, pool=first),
-                self._arrivals[first],
-                self.current.shard_items,
-                self.chunk_items,
-                self._arrivals,
+    def add(self, spec: ModelSpec, portion: CountedPortion) -> None:
+        """Writes counted items of this model."""
+        self._models.add(spec.name)
+        self._writing(spec, portion.pools).add(portion.items)
+
+    def _writing(self, spec: ModelSpec, names: set[str]) -> Submission:
+        submission = self._submission
+        if submission is None:
+            first = min(names)
+            submission = self._submission = Submission(
+                self._connection,
+                replace(self._job, pool=first),
+                _arrival(first, spec),
+                self._shard_items,
+                self._chunk_items,
             )
-        return self._submission
-
-    @property
-    def pools(self) -> list[str]:
-        return list(self._arrivals)
+        for pool in names - {submission.job.pool} - submission.arrivals.keys():
+            submission.arrivals[pool] = _arrival(pool, spec)
+        return submission
 
     @property
     def model(self) -> str | None:
-        """Of all items, if they name one."""
-        return next(iter(self.models)) if len(self.models) == 1 else None
+        """The model of all items, if they name the same."""
+        return next(iter(self._models)) if len(self._models) == 1 else None
 
-    def finish(self) -> bool:
-        """Writes the job, which ends at once if none of its items can run. Returns whether a webhook became due."""
-        submission = self._writing
-        submission.job = replace(submission.job, model=self.model or SEVERAL)
-        submission.finish()
-        is_over = submission.n_refused == submission.n_items
-        return is_over and settle.complete_jobs(self.connection, [self.job.id])
+    def finish(self) -> Submission:
+        """Writes what is left and the job itself. Raises ``TooBusy``; ``LookupError`` where no item was added."""
+        if self._submission is None:
+            raise LookupError("a job has at least one item")
+        self._submission.job = replace(self._submission.job, model=self.model or SEVERAL)
+        self._submission.finish()
+        return self._submission
 
 
 def _arrival(pool: str, spec: ModelSpec) -> ArrivalOrder:

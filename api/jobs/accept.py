@@ -1,32 +1,40 @@
-"""Makes a job of what was ordered: once for each Idempotency-Key, and with a bell after the commit."""
+"""Writes a job, once for each Idempotency-Key. A job that is refused leaves no row."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
+from sys import getsizeof
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from psycopg.errors import UniqueViolation
 from sqlalchemy import Connection
 
+from api.access import caller
+from api.intake.counting import Portion, in_portions
+from api.intake.intake import Intake
 from api.jobs import view
+from api.jobs.item_reader import ItemReader
 from api.jobs.order import Order
 from api.jobs.schema import CreatedJob, Job, NewWebhook
-from api.state import State
-from lengthwise import queue
+from api.jobs.state import JobsState
 from lengthwise.database import translated
-from lengthwise.errors import Unavailable
+from lengthwise.errors import InvalidInput, TooLarge, Unavailable
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import idempotency
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
+from lengthwise.ledger.jobs.submit import NewJob
+from lengthwise.settings import Settings
+from lengthwise.states import Priority
 
-#: Where a job's items come from, read in the transaction that writes them.
+#: Gives a job's items, in the transaction that writes them.
 Source = Callable[[Connection], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedJob:
-    """A job that was taken, by this request or, with ``is_replay``, by the same one before."""
+    """A job that this request made or, with ``is_replay``, that the same request made before."""
 
     figures: JobFigures
     webhook_secret: str | None
@@ -40,14 +48,14 @@ class AcceptedJob:
         return view.job(self.figures, retention_seconds)
 
     def created(self, retention_seconds: int) -> CreatedJob:
-        """The job with its webhook's secret, which is shown here alone."""
+        """The job with its webhook's secret, which no other answer shows."""
         url, secret = self.figures.webhook_url, self.webhook_secret
         webhook = NewWebhook(url=url, secret=secret) if url and secret else None
         return CreatedJob(**dict(self.job(retention_seconds)) | {"webhook": webhook})
 
 
-def replay(state: State, tenant: UUID, named: IdempotencyKey) -> AcceptedJob | None:
-    """The job that the same request made. Raises ``InvalidInput`` if another request had this name."""
+def replay(state: JobsState, tenant: UUID, named: IdempotencyKey) -> AcceptedJob | None:
+    """The job that the same request made. Raises ``InvalidInput`` if a different request used this key."""
     with translated(), state.database.begin() as connection:
         return _replay(connection, tenant, named)
 
@@ -60,14 +68,17 @@ def _replay(connection: Connection, tenant: UUID, named: IdempotencyKey) -> Acce
 
 
 def accept(
-    state: State,
+    state: JobsState,
     tenant: UUID,
     order: Order,
     source: Source,
     named: IdempotencyKey | None = None,
     retry_of: UUID | None = None,
 ) -> AcceptedJob:
-    """Writes the job, or finds that a request at the same time did. Raises ``InvalidInput`` and ``Unavailable``."""
+    """Writes the job, or finds the one that the same request made meanwhile.
+
+    Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``.
+    """
     with translated():
         try:
             with state.database.begin() as connection:
@@ -75,15 +86,65 @@ def accept(
                     idempotency.lock(connection, tenant, named.key)
                     if made := _replay(connection, tenant, named):
                         return made
-                taken = order.Intake(connection, order, tenant, state.settings, named, retry_of)
-                taken.take(source(connection))
-                figures = job_figures.read(connection, taken.job_id, tenant)
+                job = _job(order, tenant, named, retry_of)
+                _write(connection, job, order, source(connection), state.settings)
+                figures = job_figures.read(connection, job.id, tenant)
         except UniqueViolation as error:
             if error.diag.constraint_name != idempotency.INDEX:
                 raise
             raise Unavailable("another request under this Idempotency-Key was taken", retry_after=1) from None
     state.backlog.add(tenant, figures.n_tokens)
-    # After the commit: a bell for what was rolled back would wake workers for nothing.
-    pending = figures.counts["pending"]
-    queue.ring(queue.GENERATE, [taken.pool], times=1 + pending // (8 * state.settings.shard_items))
     return AcceptedJob(figures, order.webhook_secret)
+
+
+class _FirstRefusal:
+    """A job is refused for the first item that is wrong."""
+
+    is_empty = True
+
+    def add(self, place: int, error: InvalidInput) -> None:
+        raise InvalidInput(str(error), f"items[{place}].{error.field}", place) from None
+
+
+def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUID | None) -> NewJob:
+    header, target = order.header, order.target
+    return NewJob(
+        id=uuid4(),
+        tenant_id=tenant,
+        kind=target.kind.name,
+        model="",
+        params=target.params.model_dump(mode="json", exclude_none=True),
+        pool="",
+        priority=Priority[header.priority.upper()],
+        deadline_at=header.deadline,
+        webhook_url=header.webhook.url if header.webhook else None,
+        webhook_secret=order.webhook_secret,
+        deduplicate=header.deduplicate,
+        named=named,
+        retry_of=retry_of,
+        key_id=caller.key_id(),
+        max_open_jobs=caller.max_open_jobs(),
+    )
+
+
+def _write(connection: Connection, job: NewJob, order: Order, raws: Iterable[Any], current: Settings) -> None:
+    """Writes the job with all items. Raises ``InvalidInput`` naming the first that is wrong."""
+    intake = Intake(connection, job, current, current.chunk_items)
+    intake.take(_portions(order, raws, current), _FirstRefusal())
+    submission = intake.finish()
+    if submission.n_refused == submission.n_items:
+        raise InvalidInput(f"is longer than the {order.target.spec.context} tokens of the model", "items[0]", 0)
+
+
+def _portions(order: Order, raws: Iterable[Any], current: Settings) -> Iterator[Portion]:
+    """Items are JSON values, or lines of NDJSON."""
+    reader, source = ItemReader(order.target, current), iter(raws)
+    n_items = 0
+    for portion in in_portions(islice(source, current.max_items), getsizeof):
+        checked = reader.read(portion, n_items)
+        yield Portion(order.target, checked, range(n_items, n_items + len(checked)))
+        n_items += len(checked)
+    if n_items == 0:
+        raise InvalidInput("a job has at least one item", "items")
+    if n_items == current.max_items and any(True for _ in source):
+        raise TooLarge(f"a job may have at most {current.max_items} items", "items")

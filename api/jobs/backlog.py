@@ -1,10 +1,9 @@
-"""How much waits or runs, by figures that cost next to nothing, and whether that is too much.
+"""How many tokens wait or run, and whether that is too many. The figures are cheap, and not exact.
 
-The figures are sums over the open shards, measured by each API process for itself, at most once a second and for at
-most a twentieth of the time, plus what the process took since. They are not exact, nor need they be: what other
-processes took since, and whatever is being taken at this moment, is not in them, so that a limit may be overrun by as
-much as arrives within a second or, with millions of shards waiting, within some; and a job that comes while there is
-room is taken whole.
+Each API process sums up the open shards for itself, at most once a second and for at most a twentieth of its time, and
+adds the jobs that it took since. Jobs that other processes took since, and jobs that are being taken now, are missing.
+So a limit may be overrun by what arrives within a second, or within a few seconds if millions of shards wait. A job
+that arrives while there is room is taken whole.
 """
 
 import math
@@ -13,26 +12,24 @@ from collections import Counter
 from threading import Lock
 from uuid import UUID
 
-from sqlalchemy import Engine
-
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.queue import pending
 from lengthwise.ledger.queue.pending import PendingTokens
 from lengthwise.settings import Settings
 
-#: Between two measurements: a second, or so many times what the last one took.
+#: The pause between two measurements: a second, or this many times what the last one took.
 _PAUSE_SECONDS = 1.0
 _PAUSE_FACTOR = 20
-#: What a refused caller is told to wait: as long as the excess should take at the rate seen last, within these bounds;
-#: the first of them while none was seen.
+#: Bounds of the Retry-After of a refusal: the time in which the excess should be done at the last measured rate. The
+#: lower bound applies until a rate was measured.
 _WAIT_SECONDS = (5, 300)
 
 
 class Backlog:
-    """What waits or runs, in tokens, as this process knows it. Threads share it."""
+    """The tokens that wait or run, as this process knows it. Threads share it."""
 
-    def __init__(self, database: Engine, current: Settings) -> None:
+    def __init__(self, database: Database, current: Settings) -> None:
         self._database = database
         self._settings = current
         self._measured: dict[UUID, PendingTokens] = {}
@@ -45,11 +42,11 @@ class Backlog:
 
     @property
     def is_due(self) -> bool:
-        """Whether the figures are to be measured again."""
+        """Whether the figures should be measured again."""
         return time.monotonic() >= self._due_at
 
     def measure(self) -> None:
-        """Measures if that is due; while another thread does, the last figures stand. Raises ``Unavailable``."""
+        """Measures if that is due. While another thread measures, the last figures hold. Raises ``Unavailable``."""
         is_first = self._measured_at == -math.inf
         if not self._measuring.acquire(blocking=is_first):
             return
@@ -62,7 +59,7 @@ class Backlog:
     def _measure(self) -> None:
         with self._figures:
             before = self._total()
-            seen = Counter(self._added)  # committed by now: the sums will have it
+            seen = Counter(self._added)  # these jobs are committed, so the sums will include them
         started = time.monotonic()
         with translated(), self._database.begin() as connection:
             measured = pending.sum_by_tenant(connection)
@@ -81,7 +78,7 @@ class Backlog:
             self._added[tenant] += tokens
 
     def check(self, tenant: UUID) -> None:
-        """Raises ``TooBusy`` while as much waits as may wait, in all or of this tenant."""
+        """Raises ``TooBusy`` if the tokens of this tenant, or of all tenants, have reached their limit."""
         with self._figures:
             own = self._measured.get(tenant, PendingTokens(0, None))
             limit = self._settings.max_tenant_pending_tokens if own.limit is None else own.limit

@@ -1,4 +1,4 @@
-"""Refuses work while too much waits, before anything of a body is read."""
+"""Refuses jobs while too much waits, before their bodies are read."""
 
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from starlette.concurrency import run_in_threadpool
 from api.access import caller
 from api.access.auth import Submitter
 from api.jobs.idempotency import Key
-from api.state import State, of
+from api.jobs.state import JobsState, of
 from lengthwise.database import translated
 from lengthwise.errors import TooBusy
 from lengthwise.ledger.jobs import idempotency
@@ -17,7 +17,7 @@ from lengthwise.ledger.queue import pending
 
 
 async def admit(request: Request, tenant: Submitter, key: Key) -> None:
-    """Raises ``TooBusy``, unless a request of this name was taken before: that one adds nothing."""
+    """Raises ``TooBusy``, unless a request under this key was taken before: repeating that adds no work."""
     state = of(request)
     await measure(state)
     try:
@@ -29,25 +29,25 @@ async def admit(request: Request, tenant: Submitter, key: Key) -> None:
             raise
 
 
-async def measure(state: State) -> None:
-    """Has what waits measured, if that is due."""
+async def measure(state: JobsState) -> None:
+    """Measures the backlog if that is due."""
     if state.backlog.is_due:
         await run_in_threadpool(state.backlog.measure)
 
 
-def _look_for_room(state: State, tenant: UUID) -> None:
-    """Before the body is read; whether there is room still is looked at again as the job is written."""
+def _look_for_room(state: JobsState, tenant: UUID) -> None:
+    """A first check, before the body is read. Writing the job checks again."""
     with translated(), state.database.begin() as connection:
         require_room(connection, tenant)
 
 
 def require_room(connection: Connection, tenant: UUID) -> None:
-    """Raises ``TooBusy`` while the tenant has as many open jobs as who asks may have."""
+    """Raises ``TooBusy`` while the tenant has as many open jobs as the caller may have."""
     most = caller.max_open_jobs()
     if most is not None:
         pending.check_open_job_limit(connection, tenant, most)
 
 
-def _was_taken(state: State, tenant: UUID, key: str) -> bool:
+def _was_taken(state: JobsState, tenant: UUID, key: str) -> bool:
     with translated(), state.database.begin() as connection:
         return idempotency.is_used(connection, tenant, key)

@@ -1,7 +1,7 @@
-"""The forms that a job may be sent in: each becomes the job's head, and its items one by one.
+"""The formats in which a job may be sent. Each is read as the job's header and its items, one by one.
 
-JSON holds the head itself, and NDJSON does on its first line. Where the header ``lengthwise-job`` has the head, each
-line of NDJSON is an item; CSV and Parquet, which have no place for a head, need it there.
+A JSON body holds the job's header itself; an NDJSON body has it on its first line. The HTTP header ``lengthwise-job``
+may hold it instead: then each line of NDJSON is an item. CSV and Parquet always need the HTTP header.
 """
 
 from collections.abc import Iterator
@@ -11,19 +11,17 @@ from importlib import import_module
 from typing import IO, Annotated, Any
 
 from fastapi import Depends, Header, Request
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.http import body
 from api.jobs import csv_items
+from api.jobs.table_row import TableColumns
 from api.problem import invalid
 from lengthwise.errors import InvalidInput
-from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.settings import Settings
 
 HEADER_NAME = "lengthwise-job"
-
-_Name = Annotated[Text, Field(max_length=200)]
 
 
 class BodyFormat(StrEnum):
@@ -36,32 +34,24 @@ class BodyFormat(StrEnum):
 _ALIASES = {"application/jsonl": BodyFormat.NDJSON}
 
 
-class TableColumns(RequestPart):
-    """What the columns of a table are; they stand in the head, beside the job's own fields."""
-
-    text_column: _Name = Field(default="text", description="The column of the texts.")
-    id_column: _Name | None = Field(default=None, description="Of the items' ids; without it a column id is that.")
-    metadata_columns: list[_Name] = Field(default=[], max_length=200, description="Returned with each result.")
-
-
 @dataclass(frozen=True, slots=True)
 class BodyDescription:
-    """What a request says of its body."""
+    """The format of a body, and the job's header if an HTTP header has it."""
 
-    form: BodyFormat
-    head: bytes | None
+    format: BodyFormat
+    header: bytes | None
 
     def limit(self, current: Settings) -> int:
         """The most bytes that the body may have."""
-        return current.max_json_bytes if self.form is BodyFormat.JSON else current.max_body_bytes
+        return current.max_json_bytes if self.format is BodyFormat.JSON else current.max_body_bytes
 
     @property
     def name(self) -> bytes:
-        """What, beside the body, makes one request another."""
-        return self.form.name.lower().encode() + b"\n" + (b"" if self.head is None else self.head + b"\n")
+        """Tells requests with the same body apart."""
+        return self.format.name.lower().encode() + b"\n" + (b"" if self.header is None else self.header + b"\n")
 
 
-_Head = Annotated[
+_JobHeader = Annotated[
     str | None,
     Header(
         alias=HEADER_NAME,
@@ -72,25 +62,25 @@ _Head = Annotated[
 ]
 
 
-async def _sent(request: Request, given: _Head = None) -> BodyDescription:
-    """What the body is. Any other content type is a 415."""
+async def _described(request: Request, given: _JobHeader = None) -> BodyDescription:
+    """Reads the headers. An unknown content type is a 415."""
     named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        form = _ALIASES.get(named) or BodyFormat(named)
+        body_format = _ALIASES.get(named) or BodyFormat(named)
     except ValueError:
         raise HTTPException(415, f"the content type is one of these: {', '.join(BodyFormat)}") from None
-    if form is BodyFormat.PARQUET:
+    if body_format is BodyFormat.PARQUET:
         _require_parquet()
     if len(request.headers.getlist(HEADER_NAME)) > 1:
         raise InvalidInput("is given more than once", HEADER_NAME)
-    if given is None and form in (BodyFormat.CSV, BodyFormat.PARQUET):
+    if given is None and body_format in (BodyFormat.CSV, BodyFormat.PARQUET):
         raise InvalidInput("is missing: it has the job without its items, as JSON", HEADER_NAME)
-    if given is not None and form is BodyFormat.JSON:
+    if given is not None and body_format is BodyFormat.JSON:
         raise InvalidInput("goes with NDJSON, CSV and Parquet; a JSON body is the job itself", HEADER_NAME)
-    return BodyDescription(form, None if given is None else given.encode("latin-1"))
+    return BodyDescription(body_format, None if given is None else given.encode("latin-1"))
 
 
-DescribedBody = Annotated[BodyDescription, Depends(_sent)]
+DescribedBody = Annotated[BodyDescription, Depends(_described)]
 
 
 def _require_parquet() -> None:
@@ -101,44 +91,46 @@ def _require_parquet() -> None:
 
 
 def parts(sent: BodyDescription, file: IO[bytes], current: Settings) -> tuple[Any, Iterator[Any]]:
-    """The job's head and its items: values of a JSON body, or one item's JSON each, still to be parsed."""
-    if sent.form is BodyFormat.JSON:
+    """The job's header and its items: values of a JSON body, or lines of JSON that are still to be parsed."""
+    if sent.format is BodyFormat.JSON:
         return _json(file)
-    if sent.form is BodyFormat.NDJSON:
+    if sent.format is BodyFormat.NDJSON:
         return _ndjson(sent, file, current.max_line_bytes)
-    head = body.parse(sent.head or b"", HEADER_NAME)
-    columns = _columns(head)
-    if sent.form is BodyFormat.CSV:
-        return head, csv_items.of_csv(file, columns, current)
-    return head, import_module("api.jobs.parquet_items").items(file, columns, current)
+    header = body.parse(sent.header or b"", HEADER_NAME)
+    columns = _columns(header)
+    if sent.format is BodyFormat.CSV:
+        return header, csv_items.of_csv(file, columns, current)
+    return header, import_module("api.jobs.parquet_items").items(file, columns, current)
 
 
 def _json(file: IO[bytes]) -> tuple[Any, Iterator[Any]]:
-    head = body.parse(file.read())
-    items = head.pop("items", []) if isinstance(head, dict) else []
+    header = body.parse(file.read())
+    items = header.pop("items", []) if isinstance(header, dict) else []
     if not isinstance(items, list):
         raise InvalidInput("items is a list", "items")
-    return head, iter(items)
+    return header, iter(items)
 
 
 def _ndjson(sent: BodyDescription, file: IO[bytes], max_line_bytes: int) -> tuple[Any, Iterator[Any]]:
     source = body.lines(file, max_line_bytes)
-    first = next(source, None) if sent.head is None else sent.head
+    first = next(source, None) if sent.header is None else sent.header
     if first is None:
         raise InvalidInput("an NDJSON body's first line is the job", "body")
-    head = body.parse(first, "body" if sent.head is None else HEADER_NAME)
-    if isinstance(head, dict) and "items" in head:
+    header = body.parse(first, "body" if sent.header is None else HEADER_NAME)
+    if isinstance(header, dict) and "items" in header:
         raise InvalidInput("the items of an NDJSON body are its further lines", "items")
-    return head, source
+    return header, source
 
 
-def _columns(head: Any) -> TableColumns:
-    """Those that the head names, which are then no longer in it."""
-    if not isinstance(head, dict):
+def _columns(header: Any) -> TableColumns:
+    """Takes the names of columns out of the header."""
+    if not isinstance(header, dict):
         raise InvalidInput("a job is a JSON object", HEADER_NAME)
-    if "items" in head:
+    if "items" in header:
         raise InvalidInput("the items are the body's rows", "items")
     try:
-        return TableColumns.model_validate({name: head.pop(name) for name in TableColumns.model_fields if name in head})
+        return TableColumns.model_validate(
+            {name: header.pop(name) for name in TableColumns.model_fields if name in header}
+        )
     except ValidationError as error:
         raise invalid(error) from None

@@ -1,4 +1,4 @@
-"""Lets requests wait for the end of a job: told by the database as it happens, on one connection for all of them."""
+"""Lets requests wait for the end of a job. Postgres notifies this process on one connection for all requests."""
 
 import asyncio
 import logging
@@ -8,17 +8,16 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from psycopg import OperationalError
-from sqlalchemy import Engine
 from starlette.concurrency import run_in_threadpool
 
-from lengthwise.database import translated
+from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.job_end import JobEndListener
 
 log = logging.getLogger(__name__)
 
-#: Between two looks at jobs of which nothing was heard, for which a pooler between here and Postgres is enough: so much
-#: of the time that the youngest request has waited, within these bounds in seconds.
+#: No notification arrives through a connection pooler, so the jobs are also queried: after a pause of this share of the
+#: time that the youngest request has waited, within these bounds in seconds.
 _SHARE = 0.2
 _PAUSE_SECONDS = (0.1, 1.0)
 
@@ -32,9 +31,9 @@ class _Waiter:
 
 
 class CompletionListener:
-    """The requests of this process that wait. One task looks for all of them, while there are any."""
+    """The requests of this process that wait for jobs. One task watches for all of them while there are any."""
 
-    def __init__(self, database: Engine) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
         self._waiters: set[_Waiter] = set()
         self._has_come = asyncio.Event()
@@ -42,7 +41,7 @@ class CompletionListener:
         self._listener: JobEndListener | None = None
 
     async def wait(self, job_id: UUID, tenant: UUID, seconds: float) -> None:
-        """Until the tenant has no such job that is open, for at most so long."""
+        """Waits until the tenant has no such open job, for at most so many seconds."""
         waiter = _Waiter(job_id, tenant)
         self._waiters.add(waiter)
         self._has_come.set()
@@ -56,7 +55,7 @@ class CompletionListener:
             self._waiters.discard(waiter)
 
     async def close(self) -> None:
-        """Ends the watch, and gives its connection back before the pool goes."""
+        """Ends the watch and gives its connection back. Call it before the pool is closed."""
         self._waiters.clear()
         self._has_come.set()
         if self._watch is not None:
@@ -70,7 +69,7 @@ class CompletionListener:
                 try:
                     is_open = await run_in_threadpool(self._open_of, [waiter.job_id for waiter in asked])
                 except Unavailable as error:
-                    log.warning("not looked for ends of jobs: %s", error)
+                    log.warning("could not query which jobs have ended: %s", error)
                 else:
                     for waiter in asked:
                         if is_open.get(waiter.job_id) != waiter.tenant:
@@ -79,7 +78,7 @@ class CompletionListener:
                 if not self._waiters and self._listener is not None:
                     kept, self._listener = self._listener, None
                     await run_in_threadpool(kept.close)
-        finally:  # whatever it was, the next request begins another watch
+        finally:  # after an error the next request begins another watch
             self._watch = None
             self._drop()
 
@@ -99,12 +98,12 @@ class CompletionListener:
             dropped.drop()
 
     async def _listen(self) -> None:
-        """Until the next look is due, or another request has come."""
+        """Waits until the next query is due or another request begins to wait."""
         loop = asyncio.get_running_loop()
         socket = None if self._listener is None else self._listener.socket
         if socket is not None:
             loop.add_reader(socket, self._hear)
-            self._hear()  # what came with the answer of the look
+            self._hear()  # notifications that arrived with the answer of the query
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_seconds()):
@@ -124,7 +123,7 @@ class CompletionListener:
         try:
             ended = set(self._listener.heard())
         except OperationalError:
-            self._has_come.set()  # the next look finds it broken too, and connects again
+            self._has_come.set()  # the next query fails too, and connects again
             return
         for waiter in self._waiters:
             if waiter.job_id in ended:

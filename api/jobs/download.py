@@ -1,6 +1,6 @@
-"""A job's results as they are downloaded: by the page, each with a connection that is held for that page alone."""
+"""Downloads a job's results page by page. A database connection is held for one page at a time."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -11,54 +11,56 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 
 from api.http import compression
-from api.jobs import pages, result_table, view
+from api.jobs import result_table, view
 from api.jobs.body_format import BodyFormat
-from api.state import State
+from api.jobs.state import JobsState
+from lengthwise import kinds
 from lengthwise.database import pipelined, translated
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import results
-from lengthwise.ledger.jobs.results import ResultPage
+from lengthwise.ledger.jobs.results import ResultPage, ResultRow
+from lengthwise.states import ResultStatus
 
 _PAGE = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class ResultFormat:
-    """How the caller would have them."""
+    """The format and encoding of a download."""
 
-    form: BodyFormat = BodyFormat.NDJSON
+    format: BodyFormat = BodyFormat.NDJSON
     encoding: str | None = None
 
 
-def answer(state: State, tenant: UUID, job_id: UUID, after: int, wanted: ResultFormat) -> Response:
-    """The results behind index ``after``, whole where they are one page. Raises ``NotFound`` and ``Unavailable``."""
+def answer(state: JobsState, tenant: UUID, job_id: UUID, after: int, wanted: ResultFormat) -> Response:
+    """The results after index ``after``; one page is answered at once. Raises ``NotFound`` and ``Unavailable``."""
     with translated(), state.database.begin() as connection, pipelined(connection):
         figures = job_figures.read(connection, job_id, tenant)
         page = _page(figures, connection, after)
     headers = {"lengthwise-job-state": view.state(figures), "vary": "accept, accept-encoding"}
     parts: Iterable[bytes] = chain(
-        [pages.text(figures.kind, page)],
-        pages.following(state, figures.kind, partial(_page, figures), page.next_after),
+        [text(figures.kind, page)],
+        following(state, figures.kind, partial(_page, figures), page.next_after),
     )
     is_whole = page.next_after is None
-    if wanted.form is not BodyFormat.NDJSON:
+    if wanted.format is not BodyFormat.NDJSON:
         with translated():
-            parts = result_table.written(parts, wanted.form)
-    if wanted.form is not BodyFormat.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
+            parts = result_table.written(parts, wanted.format)
+    if wanted.format is not BodyFormat.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
         parts = compression.compressed(parts, wanted.encoding)
         headers["content-encoding"] = wanted.encoding
     if is_whole:
-        return Response(b"".join(parts), media_type=_media_type(wanted.form), headers=headers)
-    return StreamingResponse(parts, media_type=_media_type(wanted.form), headers=headers)
+        return Response(b"".join(parts), media_type=_media_type(wanted.format), headers=headers)
+    return StreamingResponse(parts, media_type=_media_type(wanted.format), headers=headers)
 
 
-#: Results that are sent as they are: compressing them gains nothing.
+#: Fewer results than this are not compressed, because that would gain nothing.
 _FEW_ROWS = 8
 
 
-def _media_type(form: BodyFormat) -> str:
-    return "text/csv; charset=utf-8; header=present" if form is BodyFormat.CSV else form
+def _media_type(body_format: BodyFormat) -> str:
+    return "text/csv; charset=utf-8; header=present" if body_format is BodyFormat.CSV else body_format
 
 
 def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:
@@ -71,3 +73,30 @@ def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage
         n_items=figures.n_items,
         has_dropped=figures.n_dropped > 0,
     )
+
+
+#: Reads the page after an index.
+Read = Callable[[Connection, int], ResultPage]
+
+
+def following(state: JobsState, kind: str, read: Read, after: int | None) -> Iterator[bytes]:
+    """The lines of each page after ``after``, to the end of the job."""
+    while after is not None:
+        # The connection is given back before a slow caller reads the page.
+        with state.database.connect() as connection:
+            page = read(connection, after)
+        if page.rows:
+            yield text(kind, page)
+        after = page.next_after
+
+
+def text(kind: str, page: ResultPage) -> bytes:
+    """All lines of a page, joined."""
+    return b"".join([row.line or dropped(kind, row) for row in page.rows])
+
+
+def dropped(kind: str, row: ResultRow) -> bytes:
+    """The line of an item that never ran."""
+    known = kinds.named(kind)
+    item = known.item_type.model_validate_json(row.payload or b"{}")
+    return known.failed(row.index, item, row.status, ResultStatus(row.status))

@@ -1,4 +1,4 @@
-"""The Idempotency-Key: a caller's name for a request, so that it may be sent again when its answer was lost."""
+"""The Idempotency-Key: the caller's name for a request, so that it can be sent again if its answer is lost."""
 
 import hashlib
 from typing import IO, Annotated
@@ -16,7 +16,7 @@ _Given = Annotated[
         min_length=1,
         max_length=255,
         pattern=r"^[\x21-\x7e]+$",
-        description="A name of your own for this request: sent again with it, it is answered with the same job.",
+        description="Your own name for this request. Sent again under it, the request is answered with the same job.",
     ),
 ]
 
@@ -31,7 +31,7 @@ Key = Annotated[str | None, Depends(_key)]
 
 
 def of_body(key: str, form: bytes, file: IO[bytes]) -> IdempotencyKey:
-    """The request of this body in this form: a file at its beginning, which it is given back at."""
+    """Names the request by its format and body, a file at its beginning. The file is rewound afterwards."""
     digest = hashlib.sha256(form)
     while block := file.read(2**18):
         digest.update(block)
@@ -40,5 +40,5 @@ def of_body(key: str, form: bytes, file: IO[bytes]) -> IdempotencyKey:
 
 
 def of_retry(key: str, job_id: UUID) -> IdempotencyKey:
-    """The request to retry this job."""
+    """Names the request to retry this job."""
     return IdempotencyKey(key, hashlib.sha256(b"retry\n" + job_id.bytes).digest())

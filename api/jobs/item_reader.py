@@ -1,58 +1,52 @@
-"""Reads a job's items: strictly, many in one go; where one is wrong, one by one, to say which it is and what of it.
+"""Reads a job's items strictly, many at once. If one of them is wrong, they are read again one by one, to name it.
 
-Both ways accept the same. Only the second has words for a refusal.
+Both ways accept the same items. Only the second explains a refusal.
 """
 
 import hashlib
 from collections.abc import Sequence
 from functools import cache
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from api.http import body
+from api.intake.counting import CheckedItem, Target
 from api.problem import invalid
 from lengthwise.errors import InvalidInput, TooLarge
-from lengthwise.kinds.kind import JobItem, JobParams, Kind, unknown_field
-from lengthwise.models.catalog import ModelSpec
+from lengthwise.kinds.kind import JobItem, unknown_field
 from lengthwise.settings import Settings
 
 _DIGEST_BYTES = 16
 
 
-class Checked(NamedTuple):
-    """One item and the JSON that is stored of it."""
-
-    item: JobItem
-    payload: bytes
-
-
 class ItemReader:
-    """Checks the items of one job. A raw item is a line's bytes, still to be parsed, or a JSON value."""
+    """Checks the items of one job. A raw item is a line of bytes that is still to be parsed, or a JSON value."""
 
-    def __init__(self, kind: Kind, spec: ModelSpec, params: JobParams, current: Settings) -> None:
-        self._kind, self._spec, self._params, self._current = kind, spec, params, current
-        self._fields = kind.item_type.model_fields.keys()
-        #: In a payload of at most this many bytes neither the text nor the metadata is over its limit.
+    def __init__(self, target: Target, current: Settings) -> None:
+        self._kind, self._spec, self._params, self._current = target.kind, target.spec, target.params, current
+        self._fields = self._kind.item_type.model_fields.keys()
+        #: If a payload has at most so many bytes, neither its text nor its metadata is over its limit.
         self._short = min(current.max_text_characters, current.max_metadata_bytes)
         self._ids: set[bytes] = set()
 
-    def read(self, raws: Sequence[Any], first: int) -> list[Checked]:
-        """The items from index ``first`` on, all lines or all values. Raises ``InvalidInput`` naming the first that is
-        wrong.
+    def read(self, raws: Sequence[Any], first: int) -> list[CheckedItem]:
+        """The items from index ``first`` on; all are lines or all are values.
+
+        Raises ``InvalidInput``, which names the first item that is wrong.
         """
         try:
             return self.together(raws)
         except (ValueError, InvalidInput):
             return [self.alone(raw, index) for index, raw in enumerate(raws, first)]
 
-    def together(self, raws: Sequence[Any]) -> list[Checked]:
-        """``read``, quickly; what the error says is of no use."""
+    def together(self, raws: Sequence[Any]) -> list[CheckedItem]:
+        """``read`` for many items at once. Its error does not say which item is wrong."""
         validator = _item_or_text(self._kind.item_type).validator
         if isinstance(raws[0], bytes):
             joined = b"".join(raws)
-            # Pydantic overlooks these numbers where the name that they stand under comes again.
+            # Pydantic overlooks these numbers if the name before them occurs again in the same object.
             if b"NaN" in joined or b"Infinity" in joined:
                 for raw in raws:
                     body.parse(raw)
@@ -65,15 +59,15 @@ class ItemReader:
         items = [of_text({"text": item}) if type(item) is str else item for item in found]
         for item in items:
             self._kind.check(self._spec, self._params, item)
-        checked = [Checked(item, _payload(item)) for item in items]
+        checked = [CheckedItem(item, _payload(item)) for item in items]
         for item, payload in checked:
             if len(payload) > self._short:
                 self._check_sizes(item)
         self._note_ids([item.id for item in items if item.id is not None])
         return checked
 
-    def alone(self, raw: Any, index: int) -> Checked:
-        """One item. The error names the index, the field and the reason."""
+    def alone(self, raw: Any, index: int) -> CheckedItem:
+        """``read`` for one item. The error names its index, the field and the reason."""
         at = f"items[{index}]"
         value = body.parse(raw, at, index) if isinstance(raw, bytes) else raw
         if isinstance(value, dict) and not value.keys() <= self._fields:
@@ -88,7 +82,7 @@ class ItemReader:
             self._note_ids([item.id] if item.id is not None else [])
         except InvalidInput as error:
             raise type(error)(str(error), f"{at}.{error.field}", index) from None
-        return Checked(item, _payload(item))
+        return CheckedItem(item, _payload(item))
 
     def _check_sizes(self, item: JobItem) -> None:
         most, most_bytes = self._current.max_text_characters, self._current.max_metadata_bytes
@@ -99,7 +93,7 @@ class ItemReader:
             raise TooLarge(f"may have at most {most_bytes} bytes as JSON", "metadata")
 
     def _note_ids(self, ids: Sequence[str]) -> None:
-        """Raises ``InvalidInput`` if one of them was there before; then none of them counts as seen."""
+        """Raises ``InvalidInput`` if one of them was seen before; then none of them counts as seen."""
         keys = set(map(_key, ids))
         if len(keys) < len(ids) or not keys.isdisjoint(self._ids):
             raise InvalidInput("another item of this job has the same id", "id")
@@ -107,7 +101,7 @@ class ItemReader:
 
 
 def _key(given: str) -> bytes:
-    """An id, or its digest where it is longer than that: a million long ids would be heavy."""
+    """The id, or its digest if that is shorter: a million long ids would take much memory."""
     encoded = given.encode()
     return encoded if len(encoded) < _DIGEST_BYTES else hashlib.blake2b(encoded, digest_size=_DIGEST_BYTES).digest()
 

@@ -1,4 +1,4 @@
-"""What form and what encoding an answer's caller would like best, by Accept and Accept-Encoding (RFC 9110, 12.5)."""
+"""Chooses an answer's format and encoding by Accept and Accept-Encoding (RFC 9110, section 12.5)."""
 
 from typing import Annotated, Literal
 
@@ -8,42 +8,45 @@ from api.jobs import result_table
 from api.jobs.body_format import BodyFormat
 from api.jobs.download import ResultFormat
 
-#: The better first, where the caller likes both as much.
+#: If the caller has no preference, the first of them is taken.
 _ENCODINGS = ("zstd", "gzip")
-_FORMS = (BodyFormat.NDJSON, BodyFormat.CSV, BodyFormat.PARQUET)
+_FORMATS = (BodyFormat.NDJSON, BodyFormat.CSV, BodyFormat.PARQUET)
 
 
 async def wanted(
     request: Request,
     named: Annotated[
         Literal["ndjson", "csv", "parquet"] | None,
-        Query(alias="format", description="Instead of what Accept says; NDJSON where neither says anything."),
+        Query(alias="format", description="Takes the place of Accept. NDJSON if neither is given."),
     ] = None,
 ) -> ResultFormat:
-    """How the results are wanted. Raises ``InvalidInput`` for what this installation cannot write."""
-    form = BodyFormat[named.upper()] if named else _form(request)
-    result_table.check(form, "format" if named else "accept")
-    return ResultFormat(form, _encoding(request))
+    """The format of the results. Raises ``InvalidInput`` if this installation cannot write it."""
+    body_format = BodyFormat[named.upper()] if named else _format(request)
+    result_table.check(body_format, "format" if named else "accept")
+    return ResultFormat(body_format, _encoding(request))
 
 
 def _encoding(request: Request) -> str | None:
-    """One of ours that is accepted; None for no encoding."""
+    """An encoding that the caller accepts; None for no encoding."""
     weights = _weights(request, "accept-encoding")
     found = {name: weights.get(name, weights.get(f"x-{name}", weights.get("*", 0.0))) for name in _ENCODINGS}
     best = max(_ENCODINGS, key=lambda name: found[name])
     return best if found[best] > 0 and found[best] >= weights.get("identity", 0.0) else None
 
 
-def _form(request: Request) -> BodyFormat:
-    """NDJSON, unless CSV or Parquet is named and liked better. Nothing is refused: what else should one answer?"""
+def _format(request: Request) -> BodyFormat:
+    """NDJSON, unless the caller names CSV or Parquet and prefers it. A caller who accepts none of them gets NDJSON."""
     weights = _weights(request, "accept")
     others = max(weights.get("*/*", 0.0), weights.get("application/*", 0.0))
-    found = {form: weights.get(form, others if form is BodyFormat.NDJSON else 0.0) for form in _FORMS}
-    return max(_FORMS, key=lambda form: found[form])
+    found = {
+        body_format: weights.get(body_format, others if body_format is BodyFormat.NDJSON else 0.0)
+        for body_format in _FORMATS
+    }
+    return max(_FORMATS, key=lambda body_format: found[body_format])
 
 
 def _weights(request: Request, header: str) -> dict[str, float]:
-    """Of each name; one that cannot be read is not wanted."""
+    """The weight of each name in the header; a weight that cannot be read is 0."""
     found: dict[str, float] = {}
     for part in ",".join(request.headers.getlist(header)).lower().split(","):
         name, *params = (piece.strip() for piece in part.split(";"))

@@ -1,4 +1,4 @@
-"""Items from a Parquet file: by row groups, some rows at a time. Imported only where pyarrow is installed."""
+"""Items from a Parquet file, some rows at a time. Imported only if pyarrow is installed."""
 
 from collections.abc import Iterator
 from typing import IO, Any
@@ -6,7 +6,7 @@ from typing import IO, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from api.jobs.csv_items import Columns, Places
+from api.jobs.table_row import RowLayout, TableColumns
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.settings import Settings
 
@@ -14,24 +14,24 @@ from lengthwise.settings import Settings
 _BATCH_ROWS = 64
 
 
-def items(file: IO[bytes], columns: Columns, current: Settings) -> Iterator[bytes]:
-    """An item a row. Raises ``InvalidInput``; ``TooLarge`` also where little becomes more than a body may have."""
+def items(file: IO[bytes], columns: TableColumns, current: Settings) -> Iterator[bytes]:
+    """One item for each row. Raises ``InvalidInput``, and ``TooLarge`` if the unpacked rows exceed a body's limit."""
     try:
         table = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
         header = list(table.schema_arrow.names)
     except (pa.ArrowException, OSError, ValueError):
         raise InvalidInput("not valid Parquet", "body") from None
-    wanted = Places.of(header, columns)
+    wanted = RowLayout.of(header, columns)
     _check_groups(table.metadata, current)
     names = [header[at] for at in sorted({wanted.text, *wanted.metadata.values(), *_some(wanted.id)})]
-    yield from _rows(table, names, Places.of(names, columns), current)
+    yield from _rows(table, names, RowLayout.of(names, columns), current)
 
 
-def _rows(table: Any, names: list[str], places: Places, current: Settings) -> Iterator[bytes]:
+def _rows(table: Any, names: list[str], places: RowLayout, current: Settings) -> Iterator[bytes]:
     batches = table.iter_batches(_BATCH_ROWS, columns=names, use_threads=False)
     index, size = 0, 0
     while (batch := _next(batches, index)) is not None:
-        if batch.schema.names != names:  # a column a.b and a column a that has a field b
+        if batch.schema.names != names:  # for instance a column a.b beside a column a with a field b
             raise InvalidInput("has columns that cannot be told apart by their names", "body")
         size += batch.nbytes
         if size > current.max_body_bytes:
@@ -45,7 +45,7 @@ def _rows(table: Any, names: list[str], places: Places, current: Settings) -> It
 
 
 def _check_groups(metadata: Any, current: Settings) -> None:
-    """A row group is unpacked by the page, and what it says of its size is believed no further than this."""
+    """Refuses a file that says itself that it is too large. The rows are counted again while they are read."""
     sizes = (metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
     if sum(sizes) > current.max_body_bytes:
         raise TooLarge(f"a body may have at most {current.max_body_bytes} bytes", "body")
@@ -70,7 +70,7 @@ def _values(batch: Any, index: int) -> Iterator[tuple[Any, ...]]:
         raise InvalidInput("has a value that cannot be read", f"row {index + 1} or one of the next", index) from None
 
 
-def _item(places: Places, row: tuple[Any, ...], index: int) -> bytes:
+def _item(places: RowLayout, row: tuple[Any, ...], index: int) -> bytes:
     try:
         return places.item(row)
     except (ValueError, TypeError, RecursionError):

@@ -1,4 +1,4 @@
-"""A job's results as CSV or Parquet: kept in a file until their columns are known, then written from it."""
+"""Writes a job's results as CSV or Parquet. They are kept in a file until all columns are known."""
 
 import errno
 from collections.abc import Iterable, Iterator
@@ -17,25 +17,25 @@ from lengthwise.formats.layout import Layout
 _IN_MEMORY = 2**20
 
 
-def check(form: BodyFormat, asked_by: str) -> None:
-    """Raises ``InvalidInput`` where this installation cannot write it; ``asked_by`` names what wanted it."""
-    if form is BodyFormat.PARQUET:
+def check(body_format: BodyFormat, asked_by: str) -> None:
+    """Raises ``InvalidInput`` if this installation cannot write the format; ``asked_by`` names the parameter."""
+    if body_format is BodyFormat.PARQUET:
         try:
             import_module("pyarrow.parquet")
         except ModuleNotFoundError:
             raise InvalidInput("Parquet is not installed here: pip install 'lengthwise[parquet]'", asked_by) from None
 
 
-def written(pages: Iterable[bytes], form: BodyFormat) -> Iterator[bytes]:
-    """The table of all these results. All of them have been read when this returns.
+def written(pages: Iterable[bytes], body_format: BodyFormat) -> Iterator[bytes]:
+    """The table of these results, in parts. All results are read before this returns.
 
-    Raises what reading them raises, and ``Unavailable`` where the disk is full.
+    Raises what reading them raises, and ``Unavailable`` if the disk is full.
     """
     file = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 — closed by what is returned
     try:
         layout = _learn(pages, file)
-        table = _table(file, layout, form)
-        return chain([next(table)], table)  # begun: from here on its end closes the file
+        table = _table(file, layout, body_format)
+        return chain([next(table)], table)  # the generator has begun, so its end closes the file
     except BaseException:
         file.close()
         raise
@@ -56,9 +56,9 @@ def _learn(pages: Iterable[bytes], file: IO[bytes]) -> Layout:
     return layout
 
 
-def _table(file: IO[bytes], layout: Layout, form: BodyFormat) -> Iterator[bytes]:
+def _table(file: IO[bytes], layout: Layout, body_format: BodyFormat) -> Iterator[bytes]:
     with file:
-        if form is BodyFormat.CSV:
+        if body_format is BodyFormat.CSV:
             yield from csv_lines.written(file, layout)
         else:
             yield from import_module("lengthwise.formats.parquet_file").written(file, layout)

@@ -1,4 +1,4 @@
-"""Runs the failed items of an ended job again, as a job of their own: an ended job never changes."""
+"""Runs the failed items of an ended job again, as a new job: an ended job never changes."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,14 +10,15 @@ from pydantic_core import from_json
 from sqlalchemy import Connection
 
 from api.access.auth import Submitter
+from api.http.document import OF_KEYS, problems
 from api.http.identifier import identifier
-from api.jobs import accept, backpressure, document, idempotency, order
+from api.jobs import accept, backpressure, document, idempotency
 from api.jobs.accept import AcceptedJob
 from api.jobs.idempotency import Key
-from api.jobs.order import Order
+from api.jobs.order import Order, read_order
 from api.jobs.schema import Job, Webhook
+from api.jobs.state import JobsState, of
 from api.jobs.view import PRIORITY_NAMES
-from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput
 from lengthwise.ledger.jobs import retry as ledger
@@ -25,20 +26,20 @@ from lengthwise.ledger.jobs.idempotency import HEADER
 from lengthwise.ledger.jobs.retry import FailedJob
 from lengthwise.states import Priority
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=OF_KEYS)
 
 
 @router.post(
     "/{job_id}/retry",
     status_code=202,
     response_model=Job,
-    responses=document.ACCEPTED | document.problems(404, 409, 422, 429, 507),
+    responses=document.ACCEPTED | problems(404, 409, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
 def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: Response) -> Job:
-    """Makes a new job of the items of an ended one that failed, with their ids and metadata, in their order.
+    """Makes a new job of the failed items of an ended one. They keep their ids, their metadata and their order.
 
-    Everything but the deadline is that of the first job, its webhook and the webhook's secret too.
+    The new job is like the first, its webhook and the webhook's secret included, but has no deadline.
     """
     state = of(request)
     accepted = _retry(state, tenant, identifier(job_id), key)
@@ -46,7 +47,7 @@ def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: 
     return accepted.job(state.settings.retention_seconds)
 
 
-def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> AcceptedJob:
+def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> AcceptedJob:
     named = idempotency.of_retry(key, job_id) if key else None
     if named and (made := accept.replay(state, tenant, named)):
         return made
@@ -54,7 +55,7 @@ def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepte
         failed = ledger.lock_failed_job(connection, job_id, tenant)
 
     def items(connection: Connection) -> Iterator[Any]:
-        ledger.lock_failed_job(connection, job_id, tenant)  # from here on its rows stay
+        ledger.lock_failed_job(connection, job_id, tenant)  # keeps the job's rows until the transaction ends
         return map(from_json, ledger.read_failed_payloads(connection, failed))
 
     try:
@@ -62,20 +63,20 @@ def _retry(state: State, tenant: UUID, job_id: UUID, key: str | None) -> Accepte
     except InvalidInput as error:
         if error.field == HEADER:
             raise
-        # Nothing that this request sent: the model is gone, or a limit is lower than it was.
+        # The request itself is right: the model is gone, or a limit is lower than it was.
         raise Conflict(f"the failed items cannot be taken again: {error}") from None
 
 
-def _order(failed: FailedJob, state: State) -> Order:
-    """The job as its caller would order it; the webhook's host was looked up then and will be at each attempt."""
-    head = {
+def _order(failed: FailedJob, state: JobsState) -> Order:
+    """The first job's order. The webhook's host is not resolved again here: each delivery does that."""
+    header = {
         "kind": failed.kind,
         "model": failed.model,
         "priority": PRIORITY_NAMES[Priority(failed.priority)],
         "deduplicate": failed.deduplicate,
         **failed.params,
     }
-    order = order.order(head, state.catalog, state.settings)
+    order = read_order(header, state.catalog, state.settings)
     webhook = Webhook(url=failed.webhook_url) if failed.webhook_url else None
-    header = order.header.model_copy(update={"webhook": webhook})
-    return replace(order, header=header, webhook_secret=failed.webhook_secret)
+    renewed = order.header.model_copy(update={"webhook": webhook})
+    return replace(order, header=renewed, webhook_secret=failed.webhook_secret)

@@ -1,4 +1,4 @@
-"""Jobs: submit, look, read results, cancel, delete."""
+"""Routes of jobs: submit, look, read results, cancel, delete."""
 
 import logging
 from typing import IO, Annotated, Any
@@ -10,17 +10,17 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Reader, Submitter
 from api.http import body
+from api.http.document import OF_KEYS, problems
 from api.http.identifier import identifier
-from api.jobs import accept, backpressure, document, download, idempotency, negotiation, order, view
+from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as forms
 from api.jobs.accept import AcceptedJob
 from api.jobs.body_format import BodyDescription, DescribedBody
 from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key
+from api.jobs.order import read_order
 from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
-from api.jobs.wait import waited
-from api.state import State, of
-from lengthwise import queue
+from api.jobs.state import JobsState, of
 from lengthwise.database import translated
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
@@ -28,7 +28,18 @@ from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.webhooks import delivery_log
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=OF_KEYS)
+
+
+async def waited(
+    request: Request,
+    tenant: Reader,
+    job_id: str,
+    wait: Annotated[float, Query(ge=0, le=60, description="The most seconds to wait for the job's end.")] = 0,
+) -> None:
+    """Holds the request until its job has ended, but no longer than ``wait``."""
+    if wait:
+        await of(request).completions.wait(identifier(job_id), tenant, wait)
 
 
 @router.post(
@@ -36,16 +47,16 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=document.problems
     status_code=202,
     response_model=CreatedJob,
     openapi_extra=document.SUBMIT,
-    responses=document.ACCEPTED | document.problems(400, 413, 415, 422, 429, 507),
+    responses=document.ACCEPTED | problems(400, 413, 415, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
 async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedBody, response: Response) -> CreatedJob:
     """Takes a job of one to a million items: as one JSON object, or as NDJSON, CSV or Parquet of any size.
 
-    An NDJSON body's first line is the job without its items; each further line is one item. With CSV and Parquet the
-    job stands in the header ``lengthwise-job``, with ``text_column`` (``text`` if it names none), ``id_column`` and
-    ``metadata_columns`` beside its own fields. Sent again with the same Idempotency-Key, the same body is answered with
-    the job that it made.
+    An NDJSON body's first line is the job without its items; each further line is one item. With CSV and Parquet, the
+    HTTP header ``lengthwise-job`` holds the job. It may also name ``text_column`` (otherwise ``text``), ``id_column``
+    and ``metadata_columns``. If the same body is sent again under the same Idempotency-Key, the answer is the job that
+    it made.
     """
     state = of(request)
     async with body.spooled(request, sent.limit(state.settings)) as file:
@@ -54,17 +65,19 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
     return accepted.created(state.settings.retention_seconds)
 
 
-def _submit(state: State, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None) -> AcceptedJob:
+def _submit(
+    state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None
+) -> AcceptedJob:
     named = idempotency.of_body(key, sent.name, file) if key else None
-    # Before the job is read: what was right when it was first sent, say its deadline, may be wrong by now.
+    # Before the job is checked: a deadline that was valid when it was first sent may be over by now.
     if named and (replay := accept.replay(state, tenant, named)):
         return replay
-    head, items = forms.parts(sent, file, state.settings)
-    order = order.order(head, state.catalog, state.settings)
+    header, items = forms.parts(sent, file, state.settings)
+    order = read_order(header, state.catalog, state.settings)
     return accept.accept(state, tenant, order, lambda _: items, named=named)
 
 
-@router.get("", response_model=JobList, responses=document.problems(404, 422))
+@router.get("", response_model=JobList, responses=problems(404, 422))
 def jobs(
     request: Request,
     tenant: Reader,
@@ -75,23 +88,23 @@ def jobs(
     seen = None if after is None else identifier(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            job_figures.read(connection, seen, tenant)  # behind a job that was deleted the list would seem to end
+            job_figures.read(connection, seen, tenant)  # otherwise the list would seem to end after a deleted job
         found = job_figures.page(connection, tenant, seen, limit + 1)
     kept = of(request).settings.retention_seconds
     return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
 
 
-@router.get("/{job_id}", response_model=Job, responses=document.problems(404, 422), dependencies=[Depends(waited)])
+@router.get("/{job_id}", response_model=Job, responses=problems(404, 422), dependencies=[Depends(waited)])
 def job(request: Request, tenant: Reader, job_id: str) -> Job:
-    """State, counts, rate and estimated end."""
+    """The job's state, counts, rate and estimated end."""
     return _shown(of(request), tenant, identifier(job_id))
 
 
-def _shown(state: State, tenant: UUID, job_id: UUID) -> Job:
+def _shown(state: JobsState, tenant: UUID, job_id: UUID) -> Job:
     return view.job(_figures(state, tenant, job_id), state.settings.retention_seconds)
 
 
-def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
+def _figures(state: JobsState, tenant: UUID, job_id: UUID) -> JobFigures:
     with translated(), state.database.begin() as connection:
         return job_figures.read(connection, job_id, tenant)
 
@@ -99,7 +112,7 @@ def _figures(state: State, tenant: UUID, job_id: UUID) -> JobFigures:
 @router.get(
     "/{job_id}/results",
     response_class=StreamingResponse,
-    responses=document.RESULTS | document.problems(404, 422, 507),
+    responses=document.RESULTS | problems(404, 422, 507),
     dependencies=[Depends(waited)],
 )
 def results(
@@ -107,46 +120,43 @@ def results(
     tenant: Reader,
     job_id: str,
     wanted: Annotated[ResultFormat, Depends(negotiation.wanted)],
-    after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begin behind the item of this index.")] = -1,
+    after: Annotated[int, Query(ge=-1, le=2**31 - 1, description="Begins after the item of this index.")] = -1,
 ) -> Response:
-    """One JSON object a line, in the items' order; while the job runs, those that are there already.
+    """One JSON object a line, in the order of the items. While the job runs, the results so far.
 
-    CSV and Parquet have a column for each value, under dotted names such as ``output.text``. Every form but Parquet,
-    which is compressed in itself, comes in gzip or zstd if Accept-Encoding says so.
+    CSV and Parquet have a column for each value, with dotted names such as ``output.text``. NDJSON and CSV are
+    compressed by gzip or zstd if Accept-Encoding asks for it; Parquet is compressed already.
 
-    The header ``lengthwise-job-state`` tells whether the job had ended, and so whether these are all. A download of an
-    ended job that broke is taken up again with ``after``, the index of its last whole line. While a job runs, a later
-    item may be there before an earlier one, so ``after`` would pass over what is still to come.
+    The header ``lengthwise-job-state`` says whether the job had ended, and so whether these are all results. To resume
+    the download of an ended job, pass the index of the last whole line as ``after``. Do not use ``after`` while the job
+    runs: a later item may have its result before an earlier one, which would be skipped.
     """
     return download.answer(of(request), tenant, identifier(job_id), after, wanted)
 
 
-@router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=document.problems(404))
+@router.get("/{job_id}/deliveries", response_model=DeliveryList, responses=problems(404))
 def deliveries(request: Request, tenant: Reader, job_id: str) -> dict[str, Any]:
-    """The job's webhooks and what came of each attempt."""
+    """The job's webhooks with the outcome of each attempt."""
     state = of(request)
     with translated(), state.database.begin() as connection:
         figures = job_figures.read(connection, identifier(job_id), tenant)
         return {"data": delivery_log.list_for_job(connection, figures.id)}
 
 
-@router.post("/{job_id}/cancel", response_model=Job, responses=document.problems(404, 507))
+@router.post("/{job_id}/cancel", response_model=Job, responses=problems(404, 507))
 def cancel_job(request: Request, tenant: Submitter, job_id: str) -> Job:
-    """Drops what has not run; what has stays readable. Of an ended job nothing changes."""
+    """Drops the items that have not run. Finished results stay readable, and an ended job does not change."""
     state = of(request)
-    with translated():
-        with state.database.begin() as connection:
-            due = cancel.cancel(connection, identifier(job_id), tenant)
-        if due:
-            queue.ring(queue.DELIVER)
+    with translated(), state.database.begin() as connection:
+        cancel.cancel(connection, identifier(job_id), tenant)
     return _shown(state, tenant, identifier(job_id))
 
 
-@router.delete("/{job_id}", status_code=204, responses=document.problems(404, 507))
+@router.delete("/{job_id}", status_code=204, responses=problems(404, 507))
 def delete(request: Request, tenant: Submitter, job_id: str) -> None:
-    """Removes the job, its texts and its results, for good; what still ran is cancelled.
+    """Removes the job, its texts and its results for good. If it is still running, it is cancelled.
 
-    It is gone as soon as this answers; its rows are removed behind the scenes.
+    The job is invisible as soon as this answers. Its rows are removed in the background.
     """
     with translated(), of(request).database.begin() as connection:
         cancel.delete(connection, identifier(job_id), tenant)

@@ -1,4 +1,4 @@
-"""The wire of the native surface: what a job is on its way in and out. Errors are in ``problem``."""
+"""The JSON of the native API: jobs, deliveries and models, in requests and answers."""
 
 import re
 from datetime import datetime
@@ -16,12 +16,12 @@ StateName = Literal["queued", "running", "completed", "cancelled", "expired"]
 
 
 class Webhook(RequestPart):
-    """Where a job's end is announced, signed as Standard Webhooks has it."""
+    """The receiver of a job's end. Its requests are signed by the rules of Standard Webhooks."""
 
     url: Text = Field(max_length=2000, examples=["https://example.com/hooks/lengthwise"])
     secret: Annotated[Text, Field(max_length=128)] | None = Field(
         default=None,
-        description="whsec_ and base64; without one a new secret is made and shown once, in the answer.",
+        description="whsec_ and base64. Without it a new secret is made, and only this answer shows it.",
     )
 
 
@@ -33,16 +33,16 @@ def _dated(value: Any) -> Any:
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt ]", re.ASCII)
 
-#: Read from ISO 8601 alone: pydantic by itself takes a number, in a string too, for seconds since 1970.
+#: Only ISO 8601 is accepted. Pydantic alone would take numbers, even in strings, for seconds since 1970.
 Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_dated)]
 
 
 class JobHeader(RequestPart):
-    """What every job says besides its kind's parameters and its items."""
+    """What every job says, besides the parameters of its kind and its items."""
 
     kind: Text = Field(max_length=40)
     model: Annotated[Text, Field(max_length=200)] | None = Field(
-        default=None, description="One of /v1/models; without it the first that serves the job."
+        default=None, description="A name from /v1/models. Without it, the first model that serves the job."
     )
     webhook: Webhook | None = None
     priority: PriorityName = "normal"
@@ -51,7 +51,7 @@ class JobHeader(RequestPart):
     )
     deadline: Time | None = Field(
         default=None,
-        description="When what has not run by then is to be dropped, with a time zone.",
+        description="Items that have not run by this time, given with its zone, are dropped.",
         examples=["2031-01-31T12:00:00Z"],
     )
 
@@ -64,12 +64,12 @@ def _form(name: str, kind: NativeKind) -> type[BaseModel]:
     return create_model(f"{name.capitalize()}Job", __base__=(JobHeader, kind.params_type), **fields)
 
 
-#: The request's form for each kind, for the documentation; requests are read item by item in ``intake``.
+#: The whole request of each kind, for the documentation alone: requests are read item by item.
 JOB_FORMS: dict[str, type[BaseModel]] = {name: _form(name, kind) for name, kind in KINDS.usable().items()}
 
 
 class Counts(BaseModel):
-    """Every item exactly once."""
+    """Counts every item exactly once."""
 
     total: int
     pending: int
@@ -80,12 +80,12 @@ class Counts(BaseModel):
 
 
 class EngineFigures(BaseModel):
-    """What the engine did for the items settled so far."""
+    """What the engine did for the items that are settled so far."""
 
-    batches: float = Field(description="A batch shared with other jobs counts by this job's part of it.")
-    tokens_per_second: float = Field(description="Useful ones: read and written, no padding.")
-    padding_share: float = Field(description="Of the input tokens computed, those that were padding.")
-    padding_share_arrival_order: float = Field(description="What that would have been in order of arrival.")
+    batches: float = Field(description="A batch that is shared with other jobs counts by this job's share of it.")
+    tokens_per_second: float = Field(description="Tokens read and written, without padding.")
+    padding_share: float = Field(description="The share of padding in the input tokens that were computed.")
+    padding_share_arrival_order: float = Field(description="What this share would have been in the order of arrival.")
     deduplicated: int = Field(description="Items answered by another item's computation.")
 
 
@@ -102,7 +102,7 @@ class ShownWebhook(BaseModel):
 
 
 class NewWebhook(ShownWebhook):
-    secret: str = Field(description="Shown here, to the same request again, and nowhere else.")
+    secret: str = Field(description="Shown only here, and to the same request when it is repeated.")
 
 
 class Job(BaseModel):
@@ -115,12 +115,12 @@ class Job(BaseModel):
     deduplicate: bool
     state: StateName
     counts: Counts
-    items_per_second: float = Field(description="Over the last minute; of an ended job over all of it.")
+    items_per_second: float = Field(description="Over the last minute. For an ended job, over its whole time.")
     estimated_end_at: datetime | None
     created_at: datetime
     finished_at: datetime | None
     deadline_at: datetime | None
-    expires_at: datetime | None = Field(description="When an ended job, its texts and results are forgotten.")
+    expires_at: datetime | None = Field(description="When an ended job is deleted with its texts and results.")
     retry_of: str | None = Field(description="The job whose failed items these are.")
     webhook: ShownWebhook | None
     usage: dict[str, int]
@@ -150,7 +150,7 @@ class Attempt(BaseModel):
 class Delivery(BaseModel):
     id: UUID = Field(description="The webhook-id is msg_ and this without hyphens, the same in every attempt.")
     job_id: UUID | None
-    endpoint_id: UUID | None = Field(description="None of a job's own webhook.")
+    endpoint_id: UUID | None = Field(description="Null for a job's own webhook.")
     event: str
     url: str
     state: Literal["pending", "delivered", "failed"]
@@ -169,17 +169,17 @@ class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
     created: int = Field(description="When its files were written, in Unix seconds.")
-    owned_by: str = Field(description="As OpenAI's list has it: the engine that runs it.")
-    revision: str = Field(description="As results have it in model_revision.")
+    owned_by: str = Field(description="The engine that runs it. The name is that of OpenAI's list.")
+    revision: str = Field(description="The model_revision of its results.")
     kinds: list[str]
     quantization: str
     context: int = Field(description="The longest input, in tokens.")
     languages: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
-        description="Of a translation model: source and target."
+        description="Pairs of source and target, for a translation model."
     )
 
 
 class ModelList(BaseModel):
     object: Literal["list"] = "list"
     data: list[Model]
-    is_current: bool = Field(description="False while models.toml is not valid: these are what it named last.")
+    is_current: bool = Field(description="False while models.toml is not valid: then these are its last models.")

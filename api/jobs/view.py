@@ -1,4 +1,4 @@
-"""The ledger's figures as the wire shows them."""
+"""Jobs as the API shows them, made of the ledger's figures."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +19,7 @@ PRIORITY_NAMES: dict[Priority, PriorityName] = {
 
 
 def job(figures: JobFigures, retention_seconds: int) -> Job:
-    """One job, with every figure derived from its shards; it is kept for so long after its end."""
+    """One job. All figures are sums over its shards; ``retention_seconds`` is how long it is kept after its end."""
     path = f"/v1/jobs/{figures.id}"
     counts = Counts(**figures.counts)
     return Job(

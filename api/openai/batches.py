@@ -1,4 +1,4 @@
-"""/v1/batches: a batch is a job whose items are the lines of a file."""
+"""Routes of /v1/batches: a batch is a job whose items are the lines of a file."""
 
 import hashlib
 import re
@@ -15,15 +15,15 @@ from api import problem
 from api.access import caller
 from api.access.auth import Reader, Submitter
 from api.http import body
-from api.jobs import backpressure, order
+from api.jobs import backpressure
 from api.jobs.idempotency import Key
+from api.jobs.order import webhook_secret
 from api.jobs.schema import NewWebhook
+from api.jobs.state import JobsState, of
 from api.openai import document, view
 from api.openai.identifier import batch_id, file_id
 from api.openai.schema import Batch, BatchList, CreatedBatch, NewBatch
 from api.openai.validator import BatchValidator
-from api.state import State, of
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput, NotFound
 from lengthwise.kinds.openai import ENDPOINTS
@@ -34,11 +34,11 @@ from lengthwise.ledger.openai import file as files
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
-router = APIRouter(prefix="/v1/batches", tags=["OpenAI: batches"], responses=document.errors(503))
+router = APIRouter(prefix="/v1/batches", tags=["OpenAI: batches"], responses=document.OF_KEYS)
 
 _WINDOW = re.compile(r"([1-9]\d{0,8})([mhd])", re.ASCII)
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
-#: An SDK that had no answer sends the same again: for so long an identical batch is taken for that.
+#: An SDK without an answer sends its request again. An identical batch within this time counts as such a retry.
 _RETRY_SECONDS = 60.0
 _RETRY_HEADER = "x-stainless-retry-count"
 
@@ -50,10 +50,10 @@ _RETRY_HEADER = "x-stainless-retry-count"
     responses=document.errors(400, 413, 429, 507),
 )
 async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
-    """Takes a batch, whose file is read behind the scenes: it is validating, then in progress, or failed.
+    """Takes a batch. Its file is read in the background: the batch is validating, then in progress or failed.
 
-    Sent again with the same Idempotency-Key, or by an SDK that had no answer, it is answered with the batch that there
-    is.
+    If it is sent again, under the same Idempotency-Key or by an SDK that had no answer, the answer is the first
+    batch.
     """
     state = of(request)
     await backpressure.measure(state)
@@ -67,7 +67,7 @@ async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
     return created
 
 
-def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: bool) -> CreatedBatch:
+def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_retry: bool) -> CreatedBatch:
     request_hash = hashlib.sha256(b"batch\n" + data).digest()
     with translated(), state.database.begin() as connection:
         naming.lock(connection, tenant, key or request_hash.hex())
@@ -94,7 +94,7 @@ def _create(state: State, tenant: UUID, data: bytes, key: str | None, is_retry: 
 
 
 def _again(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch | None:
-    """The batch that the same request made before; None if it was deleted since."""
+    """The batch that the same request made before; None if it has been deleted."""
     try:
         return CreatedBatch(**dict(view.batch(ledger.find(connection, made, tenant))))
     except NotFound:
@@ -112,7 +112,7 @@ def _wanted(given: Any) -> NewBatch:
 
 
 def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, request_hash: bytes) -> ledger.NewBatchRow:
-    """Raises ``InvalidInput``; resolves the webhook's host."""
+    """Raises ``InvalidInput``. Resolves the webhook's host."""
     if wanted.endpoint not in ENDPOINTS:
         raise InvalidInput(f"unknown endpoint; known here: {', '.join(ENDPOINTS)}", "endpoint")
     try:
@@ -134,7 +134,7 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
         metadata=wanted.metadata,
         output_seconds=wanted.output_expires_after.seconds if wanted.output_expires_after else None,
         webhook_url=wanted.webhook.url if wanted.webhook else None,
-        webhook_secret=order.webhook_secret(wanted.webhook, current),
+        webhook_secret=webhook_secret(wanted.webhook, current),
         idempotency_key=key,
         request_hash=request_hash,
     )
@@ -172,7 +172,7 @@ def listed(
     seen = None if after is None else batch_id(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
-            ledger.find(connection, seen, tenant)  # behind a batch that is gone the list would seem to end
+            ledger.find(connection, seen, tenant)  # otherwise the list would seem to end after a deleted batch
         found = ledger.page(connection, tenant, seen, limit + 1)
     data = [view.batch(figures) for figures in found[:limit]]
     first, last = (data[0].id, data[-1].id) if data else (None, None)
@@ -181,28 +181,26 @@ def listed(
 
 @router.get("/{batch}", response_model=Batch, responses=document.errors(404))
 def retrieve(request: Request, tenant: Reader, batch: str) -> Batch:
-    """Status, counts, the ids of its files and, once its file was found wrong, every line that is."""
+    """Its status, its counts, the ids of its files and, if its file was refused, the errors of its lines."""
     return _shown(of(request), tenant, batch_id(batch))
 
 
-def _shown(state: State, tenant: UUID, batch: UUID) -> Batch:
+def _shown(state: JobsState, tenant: UUID, batch: UUID) -> Batch:
     with translated(), state.database.begin() as connection:
         return view.batch(ledger.find(connection, batch, tenant))
 
 
 @router.post("/{batch}/cancel", response_model=Batch, responses=document.errors(404, 409, 507))
 def cancel(request: Request, tenant: Submitter, batch: str) -> Batch:
-    """Drops what has not run; what has stays readable. The answer is the batch as it was marked."""
+    """Drops the requests that have not run. Finished results stay readable. The answer may still say cancelling."""
     state, named = of(request), batch_id(batch)
     with translated(), state.database.begin() as connection:
         is_new = ledger.mark_cancelling(connection, named, tenant)
         marked = view.batch(ledger.find(connection, named, tenant))
     if not is_new and marked.status not in ("cancelling", "cancelled"):
         raise Conflict("the batch has ended")
-    # The mark is in the database before any worker hears of it; a process that dies here leaves the rest to the sweep.
+    # The mark is committed before the job is cancelled. If the process dies in between, the sweep cancels the job.
     if marked.status == "cancelling":
         with translated(), state.database.begin() as connection:
-            due = cancelling.cancel(connection, named, tenant)
-        if due:
-            queue.ring(queue.DELIVER)
+            cancelling.cancel(connection, named, tenant)
     return marked

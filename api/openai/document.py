@@ -1,4 +1,4 @@
-"""What OpenAPI cannot see of OpenAI's surface by itself: its errors, its forms, and examples."""
+"""What OpenAPI cannot see of OpenAI's routes by itself: their errors, their request forms, and examples."""
 
 from typing import Any
 
@@ -50,7 +50,7 @@ def _error(status: int | str) -> dict[str, Any]:
     return answer
 
 
-#: What a request with a key may be answered with, whatever it asks for.
+#: The ``responses`` of a router whose requests carry a key.
 OF_KEYS = errors(401, 403, 429, 503)
 
 UPLOAD = {

@@ -1,35 +1,24 @@
-"""OpenAI's form of an error, which its SDKs read code, param and type from; for every error below these paths."""
+"""OpenAI's form of an error, which its SDKs read code, param and type from."""
 
 from collections.abc import Mapping
 
 from fastapi.responses import JSONResponse
 
-#: The paths of the surface, with all that is below each.
-PATHS = (
-    "/v1/files",
-    "/v1/batches",
-    "/v1/chat/completions",
-    "/v1/completions",
-    "/v1/responses",
-    "/v1/embeddings",
-    "/v1/moderations",
-)
+from api.problem import Problem
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 _CODES = {401: "invalid_api_key", 413: "request_too_large", 429: "rate_limit_exceeded"}
 
 
-def covers(path: str) -> bool:
-    """Whether errors of this path have OpenAI's form."""
-    if path.startswith("/v1/models/"):  # the native surface has no more below it than this
-        return path != "/v1/models/reload"
-    return any(path == each or path.startswith(f"{each}/") for each in PATHS)
+def tell(problem: Problem) -> JSONResponse:
+    """The form of every error of OpenAI's surface."""
+    return answer(problem.status, problem.detail, problem.field, problem.code, problem.headers)
 
 
 def answer(
     status: int, message: str, param: str | None, code: str | None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """What cannot be processed is a 400 here, and a model that there is not a 404: SDKs type errors by their status."""
+    """What cannot be processed is a 400 here, and an unknown model a 404: SDKs type errors by their status."""
     if code == "model_not_found":
         status = 404
     if status == 422:

@@ -1,4 +1,4 @@
-"""/v1/files: what batches are made of, and what comes of them."""
+"""Routes of /v1/files: the files that batches are made of, and their outputs."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -12,11 +12,11 @@ from starlette.exceptions import HTTPException
 
 from api.access.auth import Reader, Submitter
 from api.http import body
+from api.jobs.state import JobsState, of
 from api.openai import document, output, view
 from api.openai.identifier import file_id, file_name
 from api.openai.schema import DeletedFile, File, FileList
 from api.openai.upload import FORM_BYTES, Upload
-from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import Conflict
 from lengthwise.ledger.openai import batch as batches
@@ -24,13 +24,13 @@ from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import file_list
 from lengthwise.ledger.openai.file_list import FileCursor
 
-router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.errors(503))
+router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.OF_KEYS)
 _MEDIA_TYPE = "application/jsonl"
 
 
 @router.post("", response_model=File, openapi_extra=document.UPLOAD, responses=document.errors(400, 413, 415, 507))
 async def upload(request: Request, tenant: Submitter) -> File:
-    """Takes a file of requests, one a line. It is read when a batch is made of it."""
+    """Takes a file of requests, one a line. The lines are checked when a batch is made of the file."""
     state = of(request)
     form = request.headers.get("content-type", "")
     if form.partition(";")[0].strip().lower() != "multipart/form-data":
@@ -40,7 +40,7 @@ async def upload(request: Request, tenant: Submitter) -> File:
         return await run_in_threadpool(_store, state, tenant, taken, source)
 
 
-def _store(state: State, tenant: UUID, taken: Upload, source: IO[bytes]) -> File:
+def _store(state: JobsState, tenant: UUID, taken: Upload, source: IO[bytes]) -> File:
     kept = state.settings.retention_seconds
     with translated(), state.database.begin() as connection:
         new = files.NewFile(uuid4(), tenant, lambda: taken.filename, lambda: taken.keep_seconds(kept))
@@ -73,7 +73,7 @@ def listed(
 
 @router.get("/{file}", response_model=File, responses=document.errors(404))
 def retrieve(request: Request, tenant: Reader, file: str) -> File:
-    """A file is processed as soon as it is there."""
+    """One file. Its status is always processed."""
     state = of(request)
     with translated(), state.database.begin() as connection:
         return view.file(output.find(connection, state, tenant, file_id(file)))
@@ -81,7 +81,7 @@ def retrieve(request: Request, tenant: Reader, file: str) -> File:
 
 @router.get("/{file}/content", response_class=StreamingResponse, responses=document.CONTENT | document.errors(404))
 def content(request: Request, tenant: Reader, file: str) -> Response:
-    """The file's bytes. Of a batch that runs: the lines that are there already."""
+    """The file's bytes. While a batch runs, its files have the lines so far."""
     state, name = of(request), file_id(file)
     if name.part:
         return StreamingResponse(output.lines(state, tenant, name), media_type=_MEDIA_TYPE)
@@ -91,10 +91,10 @@ def content(request: Request, tenant: Reader, file: str) -> Response:
     return StreamingResponse(chain([first or b""], _rest(state, name.id)), media_type=_MEDIA_TYPE)
 
 
-def _rest(state: State, stored: UUID) -> Iterator[bytes]:
+def _rest(state: JobsState, stored: UUID) -> Iterator[bytes]:
     n = 1
     while True:
-        # A slow reader holds no connection while it drinks.
+        # The connection is given back before a slow caller reads the chunk.
         with state.database.connect() as connection:
             chunk = files.read_chunk(connection, stored, n)
         if chunk is None:
@@ -105,7 +105,7 @@ def _rest(state: State, stored: UUID) -> Iterator[bytes]:
 
 @router.delete("/{file}", response_model=DeletedFile, responses=document.errors(404, 409))
 def delete(request: Request, tenant: Submitter, file: str) -> DeletedFile:
-    """Removes a file for good; a batch that was made of it goes on. The files of a batch stay until it has ended."""
+    """Removes a file for good. A batch that was made of it goes on. A batch's own files stay until it has ended."""
     state, name = of(request), file_id(file)
     with translated(), state.database.begin() as connection:
         found = output.find(connection, state, tenant, name)

@@ -1,4 +1,4 @@
-"""Ids as OpenAI's are: ``batch_…`` and ``file-…``. A batch's output and errors are files named after the batch."""
+"""Ids in OpenAI's form: ``batch_…`` and ``file-…``. A batch's output and error files are named after the batch."""
 
 import re
 from typing import NamedTuple
@@ -22,7 +22,7 @@ class FileId(NamedTuple):
 
 
 def batch_id(text: str) -> UUID:
-    """What cannot be a batch's id is a batch that is not there: raises ``NotFound``."""
+    """Raises ``NotFound`` for a text that cannot be a batch's id, too."""
     found = _BATCH.fullmatch(text)
     if found is None:
         raise NotFound("there is no such batch")
@@ -30,7 +30,7 @@ def batch_id(text: str) -> UUID:
 
 
 def file_id(text: str) -> FileId:
-    """Raises ``NotFound``."""
+    """Raises ``NotFound`` for a text that cannot be a file's id."""
     found = _FILE.fullmatch(text)
     if found is None:
         raise NotFound("there is no such file")

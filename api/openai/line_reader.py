@@ -1,9 +1,10 @@
-"""Reads the lines of a batch's file: each becomes an item, or says what is wrong with it."""
+"""Reads the lines of a batch's file. Each becomes a checked item, or an error that says what is wrong with it."""
 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -12,21 +13,23 @@ from pydantic_core import ErrorDetails
 
 from api import problem
 from api.http import body
+from api.intake.counting import CheckedItem, Portion, Target, in_portions
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.kinds.openai.line import LineItem, LineKind
+from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.settings import Settings
 
 _FIELDS = ("custom_id", "method", "url", "body")
-#: What pydantic puts into a path for the branch of a union: ``constrained-str``, ``list[TextPart]``, ``TextPart``.
+#: Pydantic's names for the branches of a union, such as ``constrained-str``, ``list[TextPart]`` and ``TextPart``.
 _BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str", re.DOTALL)
-#: Below these the branch is named by its type.
+_PARAMS = LineParams()
+#: Below these fields pydantic names the branch by the value of its ``type``.
 _TAGGED = ("response_format", "format")
 
 
 class LineError(Exception):
-    """What is wrong with one line, without its text."""
+    """What is wrong with a line. It never repeats the line's text."""
 
     def __init__(self, code: str, message: str, param: str | None = None) -> None:
         super().__init__(message)
@@ -34,21 +37,20 @@ class LineError(Exception):
         self.param = param
 
     def shown(self, number: int | None) -> dict[str, Any]:
-        """As ``errors.data`` has it; lines are counted from 1."""
+        """The entry of ``errors.data``. Lines are counted from 1."""
         return {"code": self.code, "line": number, "message": str(self), "param": self.param}
 
 
 class CheckedRequest(NamedTuple):
-    """One request, checked, and the JSON that is stored of it."""
+    """A checked request and the model that it names."""
 
-    item: LineItem[Any]
     spec: ModelSpec
-    payload: bytes
+    checked: CheckedItem
 
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """Checks bodies for one endpoint, whether of a line or of a request of their own."""
+    """Checks bodies for one endpoint, from lines and from single requests."""
 
     kind: LineKind
     catalog: Catalog
@@ -64,15 +66,16 @@ class BodyReader:
         try:
             item = self.kind.item_type.model_validate(sent)
         except ValidationError as error:
-            raise _mistake(error) from None
-        assert isinstance(item, LineItem)  # noqa: S101 — what a line's kind says of itself
+            raise _line_error(error) from None
+        assert isinstance(item, LineItem)  # noqa: S101 — every kind of line has such items
         spec = self.catalog.models.get(item.body.model)
         if spec is None or self.kind.serves_as not in spec.kinds:
             raise LineError("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
         if sum(map(len, item.texts())) > self.current.max_text_characters:
             most = self.current.max_text_characters
             raise LineError("invalid_request", f"the texts may have at most {most} characters", "body")
-        return CheckedRequest(item, spec, item.__pydantic_serializer__.to_json(item, exclude_unset=True))
+        payload = item.__pydantic_serializer__.to_json(item, exclude_unset=True)
+        return CheckedRequest(spec, CheckedItem(item, payload))
 
     def _default(self) -> str | None:
         return next((spec.name for spec in self.catalog.serving(self.kind.serves_as)), None)
@@ -117,10 +120,10 @@ class LineReader:
         self._seen.add(key)
 
 
-def _mistake(error: ValidationError) -> LineError:
+def _line_error(error: ValidationError) -> LineError:
     details = error.errors(include_input=False, include_url=False)
     first = details[0]
-    # Of a union each branch complains: what got furthest is what was meant.
+    # Every branch of a union complains. The complaint with the longest path is about the branch that was meant.
     place = _place(first)
     meant = max((each for each in details if _place(each)[: len(place)] == place), key=lambda each: len(_place(each)))
     field = meant.get("ctx", {}).get("field") if meant["type"] == "unsupported" else None
@@ -137,15 +140,23 @@ def _place(details: ErrorDetails) -> tuple[int | str, ...]:
 
 
 def _param(place: tuple[int | str, ...]) -> str:
-    """As OpenAI names it: within the body, or the line's custom_id."""
+    """The place as OpenAI names it: a path within the body, or custom_id."""
     inner = place[1:] if place[:1] == ("body",) else ("custom_id",)
     return problem.path("", inner) or "body"
 
 
-def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:
-    """The lines that are not blank, with their numbers from 1; None for one of more than ``limit`` bytes.
+def portions(kind: LineKind, requests: Iterable[tuple[int, CheckedRequest]]) -> Iterator[Portion]:
+    """Requests and the numbers of their lines, in portions that name one model each."""
+    for together in in_portions(requests, lambda numbered: len(numbered[1].checked.payload)):
+        for _, run in groupby(together, lambda numbered: numbered[1].spec.name):
+            numbers, same = zip(*run, strict=True)
+            yield Portion(Target(kind, same[0].spec, _PARAMS), [request.checked for request in same], numbers)
 
-    Holds a line at most, and of one that is too long no more than the limit and a block.
+
+def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:
+    """The lines that are not blank, with their numbers from 1; None in place of a line of more than ``limit`` bytes.
+
+    At most one line is held in memory. A line that is too long is held up to the limit and one block.
     """
     rest, number, is_skipping = b"", 1, False
     for block in blocks:

@@ -1,4 +1,4 @@
-"""The output and the errors of a batch as files: views of its job's results, there as soon as they have a line."""
+"""A batch's output and error files. They are views of its job's results, and exist as soon as they have a line."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,10 +8,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from api.jobs import pages
+from api.jobs import download
+from api.jobs.state import JobsState
 from api.openai import view
 from api.openai.identifier import FileId
-from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import NotFound
 from lengthwise.ledger.jobs import results
@@ -25,7 +25,7 @@ _PAGE_ROWS = 1000
 _PAGE_BYTES = 4 * 2**20
 
 
-def find(connection: Connection, state: State, tenant: UUID, name: FileId) -> FileRow:
+def find(connection: Connection, state: JobsState, tenant: UUID, name: FileId) -> FileRow:
     """An uploaded file, or one of a batch. Raises ``NotFound``."""
     if not name.part:
         return files.find(connection, name.id, tenant)
@@ -34,14 +34,14 @@ def find(connection: Connection, state: State, tenant: UUID, name: FileId) -> Fi
     return _sized(connection, state, batch, unsized)
 
 
-def whole(connection: Connection, state: State, tenant: UUID, listed: FileRow) -> FileRow:
+def whole(connection: Connection, state: JobsState, tenant: UUID, listed: FileRow) -> FileRow:
     """A file from a list with all that ``find`` says of it."""
     if not listed.part:
         return listed
     return _sized(connection, state, batches.find(connection, listed.id, tenant), listed)
 
 
-def _batch(connection: Connection, state: State, tenant: UUID, name: FileId) -> BatchRow:
+def _batch(connection: Connection, state: JobsState, tenant: UUID, name: FileId) -> BatchRow:
     """The batch of a file that has a line, and was neither deleted nor has expired. Raises ``NotFound``."""
     try:
         batch = batches.find(connection, name.id, tenant)
@@ -61,7 +61,7 @@ def _is_there(batch: BatchRow, part: int, retention_seconds: int) -> bool:
     return batch.n_failed + batch.n_dropped > 0 and batch.error_deleted_at is None
 
 
-def _sized(connection: Connection, state: State, batch: BatchRow, file: FileRow) -> FileRow:
+def _sized(connection: Connection, state: JobsState, batch: BatchRow, file: FileRow) -> FileRow:
     n_bytes = batch.n_bytes if file.part == 1 else batch.n_failed_bytes + _dropped_bytes(connection, batch)
     return replace(file, n_bytes=n_bytes, expires_at=view.expires_at(batch, state.settings.retention_seconds))
 
@@ -76,24 +76,24 @@ def _dropped_bytes(connection: Connection, batch: BatchRow) -> int:
     after: int | None = -1
     while after is not None:
         page = _page(batch, 2, _PAGE_ROWS, connection, after)
-        n_bytes += sum(len(pages.dropped(batch.kind or "", row)) for row in page.rows if row.line is None)
+        n_bytes += sum(len(download.dropped(batch.kind or "", row)) for row in page.rows if row.line is None)
         after = page.next_after
     batches.record_dropped_bytes(connection, batch.id, n_bytes)
     return n_bytes
 
 
-def lines(state: State, tenant: UUID, name: FileId) -> Iterator[bytes]:
+def lines(state: JobsState, tenant: UUID, name: FileId) -> Iterator[bytes]:
     """The file by the page, each with a connection that is held for that page alone. Raises ``NotFound`` at once."""
     with translated(), state.database.begin() as connection:
         batch = _batch(connection, state, tenant, name)
     return _lines(state, batch, name.part)
 
 
-def _lines(state: State, batch: BatchRow, part: int) -> Iterator[bytes]:
+def _lines(state: JobsState, batch: BatchRow, part: int) -> Iterator[bytes]:
     n_rows = batch.n_succeeded if part == 1 else batch.n_failed
     n_bytes = batch.n_bytes if part == 1 else batch.n_failed_bytes
     limit = max(1, min(_PAGE_ROWS, _PAGE_BYTES * max(1, n_rows) // max(1, n_bytes)))
-    return pages.following(state, batch.kind or "", partial(_page, batch, part, limit), -1)
+    return download.following(state, batch.kind or "", partial(_page, batch, part, limit), -1)
 
 
 def _page(batch: BatchRow, part: int, limit: int, connection: Connection, after: int) -> results.ResultPage:

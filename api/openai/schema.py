@@ -1,4 +1,4 @@
-"""The wire of OpenAI's surface, in and out, as its SDKs have it; extensions are named as such."""
+"""The JSON of OpenAI's API, as its SDKs read and write it. Our extensions are named as such."""
 
 from typing import Annotated, Literal
 
@@ -18,7 +18,8 @@ class NewBatch(RequestPart):
     input_file_id: Text = Field(max_length=64, examples=["file-0198c0de000000000000000000000000"])
     endpoint: Text = Field(max_length=64, examples=list(ENDPOINTS))
     completion_window: Text = Field(
-        max_length=16, description="A whole number of m, h or d, such as 24h: what has not run by then is dropped."
+        max_length=16,
+        description="A whole number of m, h or d, such as 24h. Requests that have not run then are dropped.",
     )
     metadata: dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]] | None = Field(
         default=None, max_length=16
@@ -47,7 +48,7 @@ class BatchErrors(BaseModel):
 class RequestCounts(BaseModel):
     total: int
     completed: int
-    failed: int = Field(description="Those that never ran, too, once the batch has ended.")
+    failed: int = Field(description="Once the batch has ended, requests that never ran count, too.")
 
 
 class CachedTokens(BaseModel):
@@ -59,7 +60,7 @@ class ReasoningTokens(BaseModel):
 
 
 class Usage(BaseModel):
-    """The sum of what the lines of the output file say."""
+    """The sum over the lines of the output file."""
 
     input_tokens: int
     input_tokens_details: CachedTokens = CachedTokens()
@@ -77,7 +78,7 @@ class Batch(BaseModel):
     id: str
     object: Literal["batch"] = "batch"
     endpoint: str
-    model: str | None = Field(description="Of all its requests, where they name one.")
+    model: str | None = Field(description="The model, if all requests name the same.")
     errors: BatchErrors | None
     input_file_id: str
     completion_window: str

@@ -1,4 +1,4 @@
-"""The synchronous door: one request is a job of one item, interactive, and is answered when that has its result."""
+"""OpenAI's synchronous endpoints. A request becomes an interactive job of one item, and is answered with its result."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,13 +15,13 @@ from starlette.concurrency import run_in_threadpool
 from api.access import caller
 from api.access.auth import Submitter
 from api.http import body
-from api.intake.intake import Intake, counted
+from api.intake.counting import counted
+from api.intake.intake import Intake
 from api.jobs import backpressure
+from api.jobs.state import JobsState, of
 from api.openai import document
 from api.openai import error as errors
-from api.openai.line_reader import BodyReader, LineError
-from api.state import State, of
-from lengthwise import queue
+from api.openai.line_reader import BodyReader, LineError, portions
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds.openai import ENDPOINTS
@@ -30,27 +30,29 @@ from lengthwise.ledger.jobs import cancel, results
 from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.states import Priority
 
-router = APIRouter(tags=["OpenAI: one request"], responses=document.errors(503))
+router = APIRouter(tags=["OpenAI: one request"], responses=document.OF_KEYS)
 
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """A request on its way; ``refusal`` is its answer where it cannot run."""
+    """A request that was taken. If it cannot run, ``refusal`` is its answer and there is no job."""
 
     job_id: UUID
     refusal: bytes | None
 
 
-def _ask(state: State, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
+def _ask(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
     """Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``."""
     state.backlog.check(tenant)
     current = state.settings
     try:
         request = BodyReader(kind, state.catalog, current).request("request", body.parse(data))
-        item = counted(kind, request)
-    except LineError as mistake:
-        form = UnknownName if mistake.code == "model_not_found" else InvalidInput
-        raise form(str(mistake), mistake.param) from None
+    except LineError as error:
+        form = UnknownName if error.code == "model_not_found" else InvalidInput
+        raise form(str(error), error.param) from None
+    [portion] = portions(kind, [(0, request)])
+    [sent] = counted(portion, _refuse)
+    [item] = sent.items
     job = NewJob(
         id=uuid4(),
         tenant_id=tenant,
@@ -61,35 +63,38 @@ def _ask(state: State, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
         priority=Priority.INTERACTIVE,
         key_id=caller.key_id(),
         max_open_jobs=caller.max_open_jobs(),
-        # Should this process die, nobody waits for it any more.
+        # If this process dies, nobody waits for the answer any more.
         deadline_at=datetime.now(UTC) + timedelta(seconds=current.answer_seconds),
     )
     if item.refusal is not None:
         return _Asked(job.id, item.refusal)
     with translated(), state.database.begin() as connection:
         intake = Intake(connection, job, current, current.chunk_items)
-        intake.add([item], [request.spec])
+        intake.add(request.spec, sent)
         intake.finish()
     state.backlog.add(tenant, item.n_tokens)
-    queue.ring(queue.GENERATE, intake.pools)
     return _Asked(job.id, None)
 
 
-def _result(state: State, job_id: UUID) -> bytes | None:
+def _refuse(_: int, error: InvalidInput) -> None:
+    raise error
+
+
+def _result(state: JobsState, job_id: UUID) -> bytes | None:
     with translated(), state.database.begin() as connection:
         page = results.read_page(connection, job_id, after=-1, limit=1, chunk_items=1, n_items=1, has_dropped=False)
     return page.rows[0].line if page.rows else None
 
 
-def _cancel(state: State, tenant: UUID, job_id: UUID) -> None:
+def _cancel(state: JobsState, tenant: UUID, job_id: UUID) -> None:
     with translated(), state.database.begin() as connection:
         cancel.cancel(connection, job_id, tenant)
 
 
 async def _wait(request: Request, tenant: UUID, job_id: UUID) -> None:
-    """Until the job has ended, the time is over, or the caller is gone."""
+    """Waits until the job has ended, the time is over, or the caller has disconnected."""
     state = of(request)
-    ending = asyncio.create_task(state.endings.wait(job_id, tenant, state.settings.answer_seconds))
+    ending = asyncio.create_task(state.completions.wait(job_id, tenant, state.settings.answer_seconds))
     leaving = asyncio.create_task(_gone(request))
     try:
         await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -119,7 +124,7 @@ async def _answer(request: Request, tenant: UUID, kind: LineKind) -> JSONRespons
         await run_in_threadpool(_cancel, state, tenant, asked.job_id)
         seconds = state.settings.answer_seconds
         message = f"there was no answer within {seconds:g} seconds; a batch waits for as long as it takes"
-        # Sent again it would have no sooner an answer, and the queue three requests for one.
+        # A retry would not be answered sooner, and the queue would hold three requests instead of one.
         return errors.answer(504, message, None, "timeout", {"x-should-retry": "false"})
     response = from_json(line)["response"]
     return JSONResponse(response["body"], response["status_code"])
@@ -140,8 +145,8 @@ for _path, _kind in ENDPOINTS.items():
         response_class=JSONResponse,
         name=f"ask {_kind.name}",
         summary=f"One of {_kind.name}",
-        description="Answers one request, of those that a line of a batch may hold, when it has run. A caller who "
-        "goes away cancels it.",
+        description="Answers one request when it has run. Its body is that of a batch's line. If the caller "
+        "disconnects, the request is cancelled.",
         openapi_extra=document.question(_kind),
         responses=document.ANSWERS[_kind.name] | document.errors(400, 404, 413, 429, 504, 507),
     )

@@ -1,4 +1,4 @@
-"""An upload's multipart form, read in blocks: its parts may come in either order, and none is held whole."""
+"""Reads an upload's multipart form in blocks. Its parts may come in any order, and the file is never held whole."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.ledger.openai.file import CHUNK_BYTES
 
-#: What a form may be besides its file.
+#: Bytes that a form may have besides its file.
 FORM_BYTES = 2**16
 _MOST_PARTS = 16
 _MOST_HEADER_BYTES = 2**13
@@ -23,7 +23,7 @@ _KEEP_SECONDS = (3600, 2_592_000)
 
 @dataclass
 class Upload:
-    """Gives the file's bytes from ``chunks``; behind the last of them, the form is whole and checked."""
+    """One upload. Read all ``chunks`` first: only then are the form's other fields known and checked."""
 
     content_type: str
     max_bytes: int
@@ -59,7 +59,7 @@ class Upload:
             yield bytes(pending)
 
     def keep_seconds(self, otherwise: int) -> int:
-        """How long the caller wants the file to be kept."""
+        """How long the caller wants to keep the file, in seconds; ``otherwise`` if it does not say."""
         seconds = self._fields.get("expires_after[seconds]")
         return otherwise if seconds is None else int(seconds)
 
@@ -71,7 +71,7 @@ class Upload:
         if not self._has_file:
             raise InvalidInput("is missing: the form has no part of this name with a filename", "file")
         if self._fields.get("purpose") != "batch":
-            raise InvalidInput("must be batch: no other file is of use here", "purpose")
+            raise InvalidInput("must be batch: no other purpose is supported", "purpose")
         if self._fields.get("expires_after[anchor]", "created_at") != "created_at":
             raise InvalidInput("must be created_at", "expires_after[anchor]")
         seconds = self._fields.get("expires_after[seconds]", "3600")
@@ -129,7 +129,7 @@ class Upload:
         self._is_file = self._name == b"file" and b"filename" in options
         if self._is_file:
             if self._has_file:
-                raise InvalidInput("is there more than once", "file")
+                raise InvalidInput("occurs more than once", "file")
             self._has_file = True
             self.filename = _plain(options[b"filename"])
 
@@ -153,6 +153,6 @@ class Upload:
 
 
 def _plain(name: bytes) -> str:
-    """A file's name without folders and control characters."""
+    """The file's name without folders and control characters."""
     text = PurePosixPath(name.decode("utf-8", "replace").replace("\\", "/")).name
     return "".join(character for character in text if character.isprintable())[:255] or "file"

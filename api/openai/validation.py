@@ -1,51 +1,52 @@
-"""Reads a batch's file and makes a job of its lines, or collects all that is wrong with them.
+"""Reads a batch's file and makes a job of its lines, or collects the errors of all lines.
 
-One transaction a batch: a process that dies leaves nothing of it but the batch itself, for another try.
+Each batch is validated in one transaction. If the process dies, only the batch remains, and another process tries.
 """
 
 import logging
 from collections.abc import Callable, Iterator
+from math import inf
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from api.intake.intake import Intake, chunk_items, counted
-from api.openai.line_reader import LineError, LineReader, split
-from api.state import State
-from lengthwise import queue
+from api.intake.counting import Portion
+from api.intake.intake import Intake
+from api.jobs.state import JobsState
+from api.openai.line_reader import CheckedRequest, LineError, LineReader, portions, split
 from lengthwise.database import translated
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.ledger.jobs.submit import NewItem, NewJob
+from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import validation as ledger
 from lengthwise.ledger.openai.validation import WaitingBatch
+from lengthwise.ledger.queue import settle
 from lengthwise.ledger.webhooks import event, sealed_secret
-from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 
 log = logging.getLogger(__name__)
 
-#: Errors of lines that are kept; beyond them one says how many more there were.
+#: Errors of lines that are kept. One more entry says how many others there were.
 MOST_ERRORS = 1000
-#: Lines that are written together.
-_STRIDE = 64
-#: Between two tries of a validation whose process died, or that failed for no reason of its file's: doubled each time.
+#: Payloads of a chunk, in bytes, that a submission holds in memory.
+_CHUNK_BYTES = 32 * 2**20
+#: The pause before another try, if the process died or failed for a reason outside of the file. It doubles each time.
 _PAUSE_SECONDS = 10.0
 _MOST_ATTEMPTS = 5
 
 
-def validate(state: State, waiting: WaitingBatch, is_stopping: Callable[[], bool] = lambda: False) -> None:
-    """Validates one batch, unless another process does; while this one stops, it is left to the next.
+def validate(state: JobsState, waiting: WaitingBatch, is_stopping: Callable[[], bool] = lambda: False) -> None:
+    """Validates one batch, unless another process does. If this process is stopping, another one will validate it.
 
-    Raises ``Unavailable``, after which it is tried again.
+    Raises ``Unavailable``; then it is tried again later.
     """
     with translated(), state.database.begin() as connection:
         is_mine = ledger.begin(connection, waiting.id, _PAUSE_SECONDS * 2**waiting.attempts)
     if not is_mine:
         return
     if waiting.attempts >= _MOST_ATTEMPTS:
-        _fail(state, waiting, [LineError("server_error", "the file could not be read, however often").shown(None)])
+        _fail(state, waiting, [LineError("server_error", "the file could not be read in several attempts").shown(None)])
         return
     try:
         errors = _Validation(state, waiting, is_stopping).run()
@@ -56,103 +57,110 @@ def validate(state: State, waiting: WaitingBatch, is_stopping: Callable[[], bool
         _fail(state, waiting, errors)
 
 
-def _fail(state: State, waiting: WaitingBatch, errors: list[dict[str, object]]) -> None:
+def _fail(state: JobsState, waiting: WaitingBatch, errors: list[dict[str, object]]) -> None:
     with translated(), state.database.begin() as connection:
-        due = ledger.fail(connection, waiting.id, errors) and event.announce_failed_batch(
-            connection, waiting.id, waiting.tenant_id, waiting.webhook_url
-        )
-    if due:
-        queue.ring(queue.DELIVER)
+        if ledger.fail(connection, waiting.id, errors):
+            event.announce_failed_batch(connection, waiting.id, waiting.tenant_id, waiting.webhook_url)
 
 
 class _GivenUp(Exception):
-    """The batch was cancelled meanwhile, or this process stops: nothing of its job may stay."""
+    """The batch was cancelled meanwhile, or this process is stopping. Its job is rolled back."""
 
 
 class _Refused(Exception):
-    """Lines were wrong: nothing of the job may stay."""
+    """Some lines were wrong. The job is rolled back."""
+
+
+class _LineErrors:
+    """The errors of a file's lines. All are counted, and the first ``MOST_ERRORS`` are kept."""
+
+    def __init__(self) -> None:
+        self._noted: list[tuple[float, LineError]] = []
+        self._n = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return self._n == 0
+
+    def add(self, place: int, error: InvalidInput) -> None:
+        self.note(LineError("invalid_request", str(error), error.field), place)
+
+    def note(self, error: LineError, number: int | None) -> None:
+        """Adds the error of a line, by its number, or of the whole file."""
+        self._n += 1
+        if len(self._noted) < MOST_ERRORS:
+            self._noted.append((inf if number is None else number, error))
+
+    def shown(self) -> list[dict[str, object]]:
+        """The entries of ``errors.data``, in the order of the lines."""
+        in_order = sorted(self._noted, key=lambda noted: noted[0])
+        found = [error.shown(None if number == inf else int(number)) for number, error in in_order]
+        if self._n > MOST_ERRORS:
+            message = f"and {self._n - MOST_ERRORS} more lines: the first {MOST_ERRORS} are named"
+            found.append(LineError("invalid_request", message).shown(None))
+        return found
 
 
 class _Validation:
-    def __init__(self, state: State, waiting: WaitingBatch, is_stopping: Callable[[], bool]) -> None:
+    def __init__(self, state: JobsState, waiting: WaitingBatch, is_stopping: Callable[[], bool]) -> None:
         self._state, self._waiting, self._is_stopping = state, waiting, is_stopping
         self._kind = ENDPOINTS[waiting.endpoint]
         self._reader = LineReader(waiting.endpoint, state.catalog, state.settings)
-        self._errors: list[dict[str, object]] = []
-        self._n_errors = 0
+        self._errors = _LineErrors()
 
     def run(self) -> list[dict[str, object]]:
-        """The errors of the file's lines; if there are none the batch is its job's. Raises ``Unavailable``."""
+        """Writes the job, or returns the errors of the file's lines. Raises ``Unavailable``."""
         waiting = self._waiting
         try:
             with translated(), self._state.database.begin() as connection:
                 if not ledger.take(connection, waiting.id):
                     return []
-                intake = Intake(connection, self._job(), self._state.settings, self._chunk_items())
-                n_tokens = self._read(connection, intake)
-                if self._n_errors:
-                    raise _Refused
-                due = intake.finish()
-                if not ledger.accept(connection, waiting.id, intake.model):
-                    raise _GivenUp
+                n_tokens = self._write(connection)
         except _GivenUp:
             return []
         except _Refused:
-            return self._shown()
+            return self._errors.shown()
         self._state.backlog.add(waiting.tenant_id, n_tokens)
-        for pool in intake.pools:
-            queue.ring(queue.GENERATE, [pool], times=1 + waiting.n_lines // (8 * self._state.settings.shard_items))
-        if due:
-            queue.ring(queue.DELIVER)
         return []
 
-    def _read(self, connection: Connection, intake: Intake) -> int:
-        """Reads every line. Returns the tokens of those that are written: none any more once a line was wrong."""
-        most, n_tokens, n_lines = self._state.settings.max_batch_lines, 0, 0
-        items: list[NewItem] = []
-        specs: list[ModelSpec] = []
-        for number, raw in split(_blocks(connection, self._waiting.input_file_id), self._state.settings.max_line_bytes):
+    def _write(self, connection: Connection) -> int:
+        """Writes the job of the batch. Returns how many tokens now wait for a worker."""
+        intake = Intake(connection, self._job(), self._state.settings, self._chunk_items())
+        intake.take(self._portions(connection), self._errors)
+        if not self._errors.is_empty:
+            raise _Refused
+        submission = intake.finish()
+        if submission.n_refused == submission.n_items:  # no item can run
+            settle.complete_jobs(connection, [self._waiting.id])
+        if not ledger.accept(connection, self._waiting.id, intake.model):
+            raise _GivenUp
+        return submission.n_tokens
+
+    def _portions(self, connection: Connection) -> Iterator[Portion]:
+        for portion in portions(self._kind, self._requests(connection)):
+            if self._is_stopping():
+                raise _GivenUp
+            yield portion
+
+    def _requests(self, connection: Connection) -> Iterator[tuple[int, CheckedRequest]]:
+        """Reads every line, and collects the errors of those that are wrong."""
+        most, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
+        n_lines = 0
+        for number, raw in split(_blocks(connection, self._waiting.input_file_id), limit):
             n_lines += 1
             if n_lines > most:
-                self._note(LineError("too_many_tasks", f"a file may have at most {most} requests"), None)
+                self._errors.note(LineError("too_many_tasks", f"a file may have at most {most} requests"), None)
                 break
             try:
                 if raw is None:
-                    limit = self._state.settings.max_line_bytes
                     raise LineError("invalid_request", f"a line may have at most {limit} bytes")
                 request = self._reader.read(raw)
-                item = counted(self._kind, request)
-            except LineError as mistake:
-                self._note(mistake, number)
-                continue
-            items.append(item)
-            specs.append(request.spec)
-            n_tokens += item.n_tokens
-            if len(items) == _STRIDE:
-                self._write(intake, items, specs)
-                items, specs = [], []
-        if items:
-            self._write(intake, items, specs)
+            except LineError as error:
+                self._errors.note(error, number)
+            else:
+                yield number, request
         if n_lines == 0:
-            self._note(LineError("empty_file", "the file has no request"), None)
-        return n_tokens
-
-    def _write(self, intake: Intake, items: list[NewItem], specs: list[ModelSpec]) -> None:
-        if self._is_stopping():
-            raise _GivenUp
-        if not self._n_errors:
-            intake.add(items, specs)
-
-    def _note(self, mistake: LineError, number: int | None) -> None:
-        self._n_errors += 1
-        if len(self._errors) < MOST_ERRORS:
-            self._errors.append(mistake.shown(number))
-
-    def _shown(self) -> list[dict[str, object]]:
-        if self._n_errors > MOST_ERRORS:
-            message = f"and {self._n_errors - MOST_ERRORS} more lines: the first {MOST_ERRORS} are named"
-            self._errors.append(LineError("invalid_request", message).shown(None))
-        return self._errors
+            self._errors.note(LineError("empty_file", "the file has no request"), None)
 
     def _job(self) -> NewJob:
         waiting = self._waiting
@@ -172,7 +180,9 @@ class _Validation:
         )
 
     def _chunk_items(self) -> int:
-        return chunk_items(self._state.settings, self._waiting.n_bytes, self._waiting.n_lines)
+        """How many items are sorted together: so few that a chunk of long lines still fits into memory."""
+        fitting = _CHUNK_BYTES * max(1, self._waiting.n_lines) // max(1, self._waiting.n_bytes)
+        return max(64, min(self._state.settings.chunk_items, fitting))
 
 
 def _blocks(connection: Connection, file_id: UUID) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Validates batches behind the requests that create them: woken by each, and looking now and then for what was left."""
+"""Validates batches in the background. A request that creates a batch wakes it; it also looks for abandoned ones."""
 
 import asyncio
 import logging
@@ -8,8 +8,8 @@ from uuid import UUID
 
 from starlette.concurrency import run_in_threadpool
 
+from api.jobs.state import JobsState
 from api.openai.validation import validate
-from api.state import State
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.openai import validation as ledger
@@ -17,16 +17,16 @@ from lengthwise.ledger.openai.validation import WaitingBatch
 
 log = logging.getLogger(__name__)
 
-#: How often a process looks for batches that another one left behind.
+#: How often a process looks for batches that another process left behind.
 _LOOK_SECONDS = 5.0
-#: Batches that one process validates at a time: a small one does not wait behind a large one.
+#: Batches that one process validates at a time, so that a small one need not wait for a large one.
 _AT_ONCE = 2
 
 
 class BatchValidator:
     """One for each process of the API."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: JobsState) -> None:
         self._state = state
         self._has_come = asyncio.Event()
         self._running: dict[UUID, asyncio.Task[None]] = {}
@@ -37,11 +37,11 @@ class BatchValidator:
         self._watch = asyncio.create_task(self._look_on())
 
     def wake(self) -> None:
-        """Looks at once, because a batch was created."""
+        """Looks for batches at once."""
         self._has_come.set()
 
     async def close(self) -> None:
-        """Begins no more, and leaves what is under way to another process."""
+        """Stops. Validations under way are rolled back and left to another process."""
         self._is_stopping.set()
         if self._watch is not None:
             self._watch.cancel()
@@ -66,9 +66,9 @@ class BatchValidator:
             with translated(), self._state.database.begin() as connection:
                 return ledger.find_waiting(connection)
         except Unavailable as error:
-            log.warning("not looked for batches: %s", error)
+            log.warning("could not look for batches to validate: %s", error)
         except Exception as error:  # the database may not be migrated yet
-            log.error("not looked for batches: unexpected %s", type(error).__name__)
+            log.error("could not look for batches to validate: unexpected %s", type(error).__name__)
         return []
 
     async def _run(self, waiting: WaitingBatch) -> None:
@@ -76,8 +76,8 @@ class BatchValidator:
             await run_in_threadpool(validate, self._state, waiting, self._is_stopping.is_set)
         except Unavailable as error:
             log.warning("batch %s not validated yet: %s", waiting.id, error)
-        except Exception as error:  # it is tried again, some times; its message may hold what was sent
+        except Exception as error:  # it is tried again; the message is not logged, because it may hold what was sent
             log.error("batch %s not validated: unexpected %s", waiting.id, type(error).__name__)
         finally:
             del self._running[waiting.id]
-            self.wake()  # for the next that waits
+            self.wake()  # another batch may be waiting

@@ -1,4 +1,4 @@
-"""The ledger's figures as OpenAI's SDKs read them. All times are Unix seconds."""
+"""Batches and files as OpenAI's SDKs read them. All times are Unix seconds."""
 
 from datetime import datetime, timedelta
 
@@ -31,7 +31,7 @@ def status(figures: ledger.BatchRow) -> StatusName:
 
 
 def batch(figures: ledger.BatchRow) -> Batch:
-    """One batch. Its files are there as soon as they have a line; they can be read while it runs."""
+    """One batch. Each of its files exists as soon as it has a line, and can be read while the batch runs."""
     now = status(figures)
     ended_at = _seconds(figures.finished_at)
     errors = figures.details.get("errors")

@@ -1,4 +1,4 @@
-"""Deliveries of webhooks: look at one and its attempts, send it again."""
+"""Routes of webhook deliveries: look at one and its attempts, or send it again."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -6,15 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request
 
 from api.access.auth import WebhookKeeper
+from api.http import document
 from api.http.identifier import identifier
-from api.jobs import document
 from api.jobs.schema import Delivery
 from api.state import of
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.ledger.webhooks import delivery_log
 
-router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.OF_KEYS)
 
 
 def _id(delivery_id: str) -> UUID:
@@ -26,7 +25,7 @@ Id = Annotated[UUID, Depends(_id)]
 
 @router.get("/{delivery_id}", response_model=Delivery, responses=document.problems(404))
 def delivery(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str, Any]:
-    """One webhook, and what came of each attempt."""
+    """One webhook, with the outcome of each attempt."""
     with translated(), of(request).database.begin() as connection:
         return delivery_log.find(connection, delivery_id, tenant)
 
@@ -35,11 +34,9 @@ def delivery(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[s
     "/{delivery_id}/resend", status_code=202, response_model=Delivery, responses=document.problems(404, 409, 507)
 )
 def resend(request: Request, tenant: WebhookKeeper, delivery_id: Id) -> dict[str, Any]:
-    """Sends it again, under the same webhook-id and on a schedule that begins anew.
+    """Sends the webhook again, under the same webhook-id. Its schedule of attempts begins anew.
 
-    Of a disabled endpoint the answer is 409.
+    If its endpoint is disabled, the answer is 409.
     """
     with translated(), of(request).database.begin() as connection:
-        shown = delivery_log.resend(connection, delivery_id, tenant)
-    queue.ring(queue.DELIVER)
-    return shown
+        return delivery_log.resend(connection, delivery_id, tenant)

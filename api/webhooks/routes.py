@@ -1,4 +1,4 @@
-"""Webhook endpoints: receivers registered once, told of what they subscribe to, and looked after."""
+"""Routes of webhook endpoints: receivers that are registered once and get the events that they subscribe to."""
 
 from contextlib import suppress
 from typing import Annotated, Any, Literal
@@ -7,9 +7,8 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request
 
 from api.access.auth import WebhookKeeper
-from api.http import json_body
+from api.http import document, json_body
 from api.http.identifier import identifier
-from api.jobs import document
 from api.jobs.schema import Delivery
 from api.state import State, of
 from api.webhooks.schema import (
@@ -23,14 +22,13 @@ from api.webhooks.schema import (
     ReplayCount,
     SecretRotation,
 )
-from lengthwise import queue
 from lengthwise.database import translated
 from lengthwise.ledger.webhooks import delivery_log
 from lengthwise.ledger.webhooks import endpoint as ledger
 from lengthwise.webhooks import condition, subscription, target
 from lengthwise.webhooks.secret import check_secret
 
-router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.problems(503))
+router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.OF_KEYS)
 
 _WHAT = "webhook endpoint"
 _EXAMPLE = {"url": "https://example.com/hooks/lengthwise", "events": ["job.results"], "filter": "flagged == true"}
@@ -52,9 +50,9 @@ Id = Annotated[UUID, Depends(_id)]
 def create(
     request: Request, tenant: WebhookKeeper, wanted: Annotated[NewEndpoint, Depends(json_body.reader(NewEndpoint))]
 ) -> CreatedEndpoint:
-    """Registers a receiver. Its secret is in this answer and nowhere else.
+    """Registers a receiver. Only this answer has its secret.
 
-    Of a tenant's endpoints there is a limit, beyond which the answer is 409.
+    A tenant has a limited number of endpoints; beyond it the answer is 409.
     """
     state = of(request)
     _check(state, wanted.url, wanted.events, wanted.filter, wanted.secret)
@@ -66,7 +64,7 @@ def create(
 
 
 def _check(state: State, url: str | None, events: list[str] | None, wanted: str | None, secret: str | None) -> None:
-    """Raises ``InvalidInput``; resolves the host, so that a bad one is seen here and not days later."""
+    """Raises ``InvalidInput``. The host is resolved, so that a wrong one is found now and not at the first event."""
     if events is not None:
         subscription.check(events)
     if wanted is not None:
@@ -112,7 +110,7 @@ def endpoints(
 
 @router.get("/{endpoint_id}", responses=document.problems(404))
 def endpoint(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> Endpoint:
-    """What it is told of, and how it fares."""
+    """One endpoint: its events, and whether it is failing or disabled."""
     with translated(), of(request).database.begin() as connection:
         return Endpoint(**_shown(ledger.find(connection, endpoint_id, tenant)))
 
@@ -128,7 +126,7 @@ def change(
     endpoint_id: Id,
     wanted: Annotated[EndpointChange, Depends(json_body.reader(EndpointChange))],
 ) -> Endpoint:
-    """Changes what is given. What still waits goes to the new URL; of one that is disabled it is kept as failed."""
+    """Changes the fields that are given. Waiting deliveries go to the new URL; if it is disabled, they fail."""
     state = of(request)
     _check(state, wanted.url, wanted.events, wanted.filter, None)
     changes = {name: getattr(wanted, name) for name in wanted.model_fields_set}
@@ -141,7 +139,7 @@ def change(
 
 @router.delete("/{endpoint_id}", status_code=204, responses=document.problems(404, 507))
 def delete(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> None:
-    """Removes it, with its deliveries."""
+    """Removes the endpoint and its deliveries."""
     with translated(), of(request).database.begin() as connection:
         ledger.delete(connection, endpoint_id, tenant)
 
@@ -157,7 +155,7 @@ def rotate(
     endpoint_id: Id,
     wanted: Annotated[SecretRotation, Depends(json_body.reader(SecretRotation, may_be_empty=True))],
 ) -> CreatedEndpoint:
-    """New secrets. Until the overlap ends, every webhook is signed with the old ones too."""
+    """Makes new secrets. Until the overlap ends, every webhook is signed with the old ones, too."""
     if wanted.secret is not None:
         check_secret(wanted.secret)
     with translated(), of(request).database.begin() as connection:
@@ -171,12 +169,10 @@ def rotate(
     "/{endpoint_id}/test", status_code=202, response_model=Delivery, responses=document.problems(404, 409, 507)
 )
 def send_test(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> dict[str, Any]:
-    """Sends an ``endpoint.test`` event, whatever it subscribed to."""
+    """Sends an ``endpoint.test`` event, whatever the endpoint subscribed to."""
     with translated(), of(request).database.begin() as connection:
         delivery_id = ledger.send_test(connection, endpoint_id, tenant)
-        shown = delivery_log.find(connection, delivery_id, tenant)
-    queue.ring(queue.DELIVER)
-    return shown
+        return delivery_log.find(connection, delivery_id, tenant)
 
 
 @router.get("/{endpoint_id}/deliveries", response_model=DeliveryPage, responses=document.problems(404, 422))
@@ -210,13 +206,11 @@ def replay(
     endpoint_id: Id,
     wanted: Annotated[Replay, Depends(json_body.reader(Replay))],
 ) -> ReplayCount:
-    """Sends again what was written since a time, under the same webhook-ids, the first 10,000 of it.
+    """Sends deliveries again that were written since a time, the first 10,000 of them. Their webhook-ids stay.
 
-    Of a disabled endpoint the answer is 409.
+    If the endpoint is disabled, the answer is 409.
     """
     with translated(), of(request).database.begin() as connection:
         ledger.find(connection, endpoint_id, tenant)
         found = delivery_log.replay(connection, endpoint_id, wanted.since, only_failed=wanted.only_failed)
-    if found.n_deliveries:
-        queue.ring(queue.DELIVER)
     return ReplayCount(replayed=found.n_deliveries, next_since=found.next_since)

@@ -1,4 +1,4 @@
-"""The wire of webhook endpoints and of deliveries."""
+"""The JSON of webhook endpoints, in requests and answers."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -20,7 +20,7 @@ _Filter = Annotated[
     Text,
     Field(
         max_length=500,
-        description="Which results job.results has: a condition on a result's output.",
+        description="Which results job.results contains: a condition on a result's output.",
         examples=["flagged == true"],
     ),
 ]
@@ -34,32 +34,32 @@ class NewEndpoint(RequestPart):
     description: _Description = ""
     enabled: bool = True
     secret: _Secret | None = Field(
-        default=None, description="whsec_ and base64; without one a new secret is made and shown once, in the answer."
+        default=None, description="whsec_ and base64. Without it a new secret is made, and only this answer shows it."
     )
 
 
 class EndpointChange(RequestPart):
-    """What is left out stays as it is."""
+    """A field that is left out stays as it is."""
 
     url: _Url | None = None
     events: _Events | None = None
-    filter: _Filter | None = Field(default=None, description="null pushes every result again.")
+    filter: _Filter | None = Field(default=None, description="null removes the filter: every result is sent.")
     description: _Description | None = None
     enabled: bool | None = None
 
 
 class SecretRotation(RequestPart):
     overlap_seconds: float = Field(
-        default=86_400, ge=0, le=7 * 86_400, description="How long the old secrets sign as well."
+        default=86_400, ge=0, le=7 * 86_400, description="How long the old secrets still sign, beside the new ones."
     )
     secret: _Secret | None = Field(default=None, description="As for a new endpoint.")
 
 
 class Replay(RequestPart):
     since: Time = Field(
-        description="Deliveries written then or later are sent again.", examples=["2031-01-31T12:00:00Z"]
+        description="Deliveries that were written then or later are sent again.", examples=["2031-01-31T12:00:00Z"]
     )
-    only_failed: bool = Field(default=False, description="Whether those that arrived are left out.")
+    only_failed: bool = Field(default=False, description="Leaves out deliveries that arrived.")
 
 
 class Endpoint(BaseModel):
@@ -78,7 +78,7 @@ class Endpoint(BaseModel):
 
 
 class CreatedEndpoint(Endpoint):
-    secret: str = Field(description="Shown here and nowhere else.")
+    secret: str = Field(description="Only this answer shows it.")
 
 
 class EndpointList(BaseModel):
@@ -95,4 +95,4 @@ class DeliveryPage(BaseModel):
 
 class ReplayCount(BaseModel):
     replayed: int
-    next_since: datetime | None = Field(description="Where to go on: at most 10,000 are sent again at a time.")
+    next_since: datetime | None = Field(description="Pass it as since for the next 10,000, if there are more.")

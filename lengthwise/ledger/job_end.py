@@ -10,9 +10,9 @@ from typing import Any
 from uuid import UUID
 
 import psycopg
-from sqlalchemy import Engine
 
 from lengthwise import database
+from lengthwise.database import Database
 
 _CHANNEL = "lengthwise_endings"
 
@@ -27,11 +27,11 @@ class JobEndListener:
     works.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, pool: Database) -> None:
         """Connects. Raises SQLAlchemy's and psycopg's errors of a connection that fails."""
         self._heard: deque[UUID] = deque()
         # Autocommit: otherwise two of three statements of each query would be BEGIN and COMMIT.
-        self._connection = engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._connection = pool.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             cursor = database.cursor(self._connection)
             cursor.connection.add_notify_handler(self._on_notify)

@@ -57,9 +57,9 @@ def _note_claim(claim: Any, *_: Any) -> None:
         _control.reach("claimed")
 
 
-def _note_refusal(settled: Any, connection: Any, token: Any, settlements: Any) -> None:
+def _note_refusal(written: Any, connection: Any, token: Any, settlements: Any) -> None:
     """Counts settlements that were refused, in part or in whole, because a lease was lost."""
-    if len(settled.shard_ids) < len(settlements):
+    if len(written) < len(settlements):
         _note_failure()
 
 

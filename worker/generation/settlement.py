@@ -1,11 +1,11 @@
-"""Writes what is whole, while the lease may live; and rings for the webhook of a job that ended with it."""
+"""Writes what is whole, while the lease may live."""
 
 import logging
 import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from lengthwise import database, queue, settings
+from lengthwise import database, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue.settle import Settlement, settle
 
@@ -33,7 +33,5 @@ def put(token: UUID, settlements: Sequence[Settlement]) -> None:
             if time.monotonic() >= gives_up_at:
                 raise
             time.sleep(_RETRY_SECONDS)
-    if lost := len(settlements) - len(settled.shard_ids):
+    if lost := len(settlements) - len(settled):
         log.warning("%d shards were no longer ours: their results were not written", lost)
-    if settled.delivery_due:
-        queue.ring(queue.DELIVER)

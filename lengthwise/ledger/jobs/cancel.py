@@ -12,32 +12,29 @@ from lengthwise.ledger.webhooks import event
 from lengthwise.states import JobState
 
 
-def cancel(connection: Connection, job_id: UUID, tenant_id: UUID) -> bool:
-    """Cancels the items of a job that are not settled. If the job has ended, nothing changes.
-
-    Returns whether a webhook became due. Raises ``NotFound``.
-    """
+def cancel(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:
+    """Cancels the items of a job that are not settled. If the job has ended, nothing changes. Raises ``NotFound``."""
     _require_owned(connection, job_id, tenant_id)
-    return _end(connection, [job_id], JobState.CANCELLED)
+    _end(connection, [job_id], JobState.CANCELLED)
 
 
-def expire(connection: Connection) -> bool:
-    """Expires the open jobs whose deadline has passed. Returns whether a webhook became due."""
+def expire(connection: Connection) -> None:
+    """Expires the open jobs whose deadline has passed."""
     cursor = database.cursor(connection)
     cursor.execute(_OVERDUE)
-    return _end(connection, [row[0] for row in cursor.fetchall()], JobState.EXPIRED)
+    _end(connection, [row[0] for row in cursor.fetchall()], JobState.EXPIRED)
 
 
-def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> bool:
-    """Ends the open jobs among these. Work in flight then fails at its fence. Returns whether a webhook became due."""
+def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> None:
+    """Ends the open jobs among these. Work in flight then fails at its fence."""
     if not job_ids:
-        return False
+        return
     cursor = database.cursor(connection)
     jobs = {"jobs": list(job_ids), "state": state}
     cursor.execute(_LOCK_OPEN_SHARDS, jobs)
     cursor.execute(_DROP_SHARDS, jobs)
     cursor.execute(_END_JOBS, jobs)
-    return event.announce_end(connection, [row[0] for row in cursor.fetchall()])
+    event.announce_end(connection, [row[0] for row in cursor.fetchall()])
 
 
 def delete(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:

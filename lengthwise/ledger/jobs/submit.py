@@ -11,7 +11,7 @@ from psycopg import Cursor
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.ledger import binary_copy
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.queue import fair_queue, pending
@@ -84,7 +84,8 @@ class Submission:
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
     n_refused: int = 0
-    _tokens: int = 0
+    #: Of the items that were not refused.
+    n_tokens: int = 0
     _chunk: _Chunk = field(default_factory=_Chunk)
     #: By pool.
     _shards: dict[str, list[Shard]] = field(default_factory=dict)
@@ -143,7 +144,7 @@ class Submission:
             order, shards = cut(lengths, start, self.shard_items, self._arrival_of(pool).batch_tokens)
             placed += [same[at] for at in order]
             self._shards.setdefault(pool, []).extend(shards)
-            self._tokens += sum(shard.n_tokens for shard in shards)
+            self.n_tokens += sum(shard.n_tokens for shard in shards)
         in_order = enumerate(chain(placed, chunk.refusals), first)
         self._write_items([(pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in in_order])
         if chunk.refusals:
@@ -180,6 +181,8 @@ class Submission:
             tags = start_tags(shards, *fair_queue.lock_start(self.connection, queue))
             fair_queue.set_last_finish(cursor, queue, tags[-1])
             self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
+            n_items = sum(shard.hi - shard.lo for shard in shards)
+            bells.note(self.connection, bells.GENERATE, pool, times=1 + n_items // (_BELL_SHARDS * self.shard_items))
         if self._refused:
             self._insert(cursor, self.job.pool, self._refused, [0.0] * len(self._refused), ShardState.DONE)
 
@@ -218,7 +221,7 @@ class Submission:
                 "priority": int(job.priority),
                 "state": JobState.OPEN,
                 "n_items": self.n_items,
-                "n_tokens": self._tokens,
+                "n_tokens": self.n_tokens,
                 "n_arrival_padded": sum(each.padded for each in ({job.pool: self.arrival} | self.arrivals).values()),
                 "chunk_items": self.chunk_items,
                 "webhook_url": job.webhook_url,
@@ -242,6 +245,9 @@ def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Itera
         found.setdefault(pools.get(at, default), []).append(at)
     return found.items()
 
+
+#: A large job wakes one more worker for every so many full shards.
+_BELL_SHARDS = 8
 
 #: For so few rows an INSERT is quicker: a COPY takes two round trips and is planned each time.
 _FEW_ITEMS = 16

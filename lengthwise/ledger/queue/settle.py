@@ -55,18 +55,11 @@ class Settlement:
         return sum(len(result.line) for result in self.results if result.status is ResultStatus.FAILED)
 
 
-@dataclass(frozen=True, slots=True)
-class SettledShards:
-    """What a settlement changed."""
+def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> frozenset[int]:
+    """Fences the shards, then writes their results. A job without another open shard ends in the same transaction.
 
-    #: Shards whose results were written. The leases of the others were lost, and nothing was written for them.
-    shard_ids: frozenset[int]
-    #: Whether a webhook became due.
-    delivery_due: bool
-
-
-def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> SettledShards:
-    """Fences the shards, then writes their results. A job without another open shard ends in the same transaction."""
+    Returns the shards whose results were written. The others' leases were lost, and nothing was written for them.
+    """
     cursor = database.cursor(connection)
     cursor.execute(
         _FENCE,
@@ -86,7 +79,7 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     )
     fenced = cursor.fetchall()
     if not fenced:
-        return SettledShards(frozenset(), False)
+        return frozenset()
     job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
     rows = (
         (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
@@ -95,12 +88,12 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
         push.note_settled(connection, followed)
-    due = complete_jobs(connection, set(job_of.values()))
-    return SettledShards(frozenset(job_of), due or bool(followed))
+    complete_jobs(connection, set(job_of.values()))
+    return frozenset(job_of)
 
 
-def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> bool:
-    """Ends those of the jobs that have no open shard left. Returns whether a webhook became due.
+def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> None:
+    """Ends those of the jobs that have no open shard left.
 
     A job with a ready shard cannot end now. Any other job may: its row is locked first, so that of two workers that
     settle its last two shards, the second sees what the first has written.
@@ -109,9 +102,9 @@ def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> bool:
     cursor.execute(_LOCK_NEARLY_DONE, {"jobs": list(job_ids)})
     locked = [row[0] for row in cursor.fetchall()]
     if not locked:
-        return False
+        return
     cursor.execute(_COMPLETE, {"jobs": locked, "state": JobState.COMPLETED})
-    return event.announce_end(connection, [row[0] for row in cursor.fetchall()])
+    event.announce_end(connection, [row[0] for row in cursor.fetchall()])
 
 
 # Shards are locked in order of id, as everywhere. A worker whose lease was lost gets no row, and so writes no result.

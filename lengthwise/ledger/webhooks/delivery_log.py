@@ -10,7 +10,7 @@ from uuid import UUID
 from psycopg.rows import dict_row
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.errors import Conflict, NotFound
 
 DeliveryRow = dict[str, Any]
@@ -50,6 +50,7 @@ def resend(connection: Connection, delivery_id: UUID, tenant_id: UUID) -> Delive
     if shown["endpoint_id"] is not None:
         require_enabled(connection, shown["endpoint_id"])
     database.cursor(connection).execute(_RESEND, {"id": delivery_id})
+    bells.note(connection, bells.DELIVER)
     return find(connection, delivery_id, tenant_id)
 
 
@@ -73,6 +74,8 @@ def replay(
     given = {"endpoint": endpoint_id, "since": since, "only_failed": only_failed, "limit": limit}
     cursor.execute(_REPLAY, given)
     times = [row[0] for row in cursor.fetchall()]
+    if times:
+        bells.note(connection, bells.DELIVER)
     return ReplayResult(len(times), max(times) if len(times) == limit else None)
 
 

@@ -10,7 +10,7 @@ from psycopg.rows import class_row
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.errors import Conflict, NotFound
 from lengthwise.ledger.webhooks import delivery_log, event, sealed_secret
 from lengthwise.ledger.webhooks.delivery import FAIL_PENDING
@@ -150,6 +150,7 @@ def send_test(connection: Connection, endpoint_id: UUID, tenant_id: UUID) -> UUI
     delivery_id = uuid4()
     to = event.EventReceiver(None, found.id, found.id, found.url)
     event.write(connection, to, delivery_id, TEST, to_json({"id": str(found.id)}))
+    bells.note(connection, bells.DELIVER)
     return delivery_id
 
 

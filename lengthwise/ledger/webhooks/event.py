@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.kinds import openai
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
@@ -49,26 +49,18 @@ def describe_end(job: JobFigures) -> tuple[str, dict[str, Any]]:
     return f"job.{job.state}", {"id": str(job.id), "kind": job.kind, "state": job.state, "counts": job.counts}
 
 
-def announce_end(connection: Connection, job_ids: Sequence[UUID]) -> bool:
-    """Writes the events of the end of these jobs, for each job's own webhook and for the endpoints that want them.
-
-    Returns whether a delivery became due.
-    """
+def announce_end(connection: Connection, job_ids: Sequence[UUID]) -> None:
+    """Writes the events of the end of these jobs, for each job's own webhook and for the endpoints that want them."""
     found: dict[UUID, list[_Subscriber]] = {}
     for to, events in _receivers(connection, job_ids):
         assert to.job_id is not None  # noqa: S101 - the query's first column
         found.setdefault(to.job_id, []).append((to, events))
-    is_due = False
     for job_id, receivers in found.items():
-        is_due |= _write_for_all(connection, receivers, *describe_end(job_figures.read(connection, job_id)))
-    return is_due
+        _write_for_all(connection, receivers, *describe_end(job_figures.read(connection, job_id)))
 
 
-def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUID, url: str | None) -> bool:
-    """Writes the event of a batch whose file was refused, so that it has no job. ``url`` is its own webhook's.
-
-    Returns whether a delivery became due.
-    """
+def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUID, url: str | None) -> None:
+    """Writes the event of a batch whose file was refused, so that it has no job. ``url`` is its own webhook's."""
     cursor = database.cursor(connection)
     cursor.execute(_ENDPOINTS, {"tenant": tenant_id})
     receivers: list[_Subscriber] = [
@@ -77,18 +69,17 @@ def announce_failed_batch(connection: Connection, batch_id: UUID, tenant_id: UUI
     ]
     if url is not None:
         receivers.append((EventReceiver(batch_id, None, lane_for(tenant_id, url), url), None))
-    return _write_for_all(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
+    _write_for_all(connection, receivers, "batch.failed", {"id": openai.batch_name(batch_id)})
 
 
-def _write_for_all(connection: Connection, receivers: Sequence[_Subscriber], name: str, data: dict[str, Any]) -> bool:
-    """Writes a delivery for each receiver that wants this event. Returns whether one became due."""
-    is_due = False
+def _write_for_all(connection: Connection, receivers: Sequence[_Subscriber], name: str, data: dict[str, Any]) -> None:
+    """Writes a delivery for each receiver that wants this event, and notes a bell if one is due."""
     for to, events in receivers:
         # A job's own webhook has no list of events: it always wants the end of its job.
         if events is None or includes(events, name):
             write(connection, to, uuid4(), name, to_json(data))
-            is_due |= to.is_enabled
-    return is_due
+            if to.is_enabled:
+                bells.note(connection, bells.DELIVER)
 
 
 def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: str, data: bytes) -> None:

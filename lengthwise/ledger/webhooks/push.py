@@ -12,7 +12,7 @@ from psycopg.rows import class_row
 from pydantic_core import from_json
 from sqlalchemy import Connection
 
-from lengthwise import database
+from lengthwise import bells, database
 from lengthwise.ledger.webhooks import event
 from lengthwise.webhooks import condition
 from lengthwise.webhooks.condition import Condition
@@ -35,11 +35,15 @@ def note_settled(connection: Connection, settled: Sequence[Note]) -> None:
     """Records shards whose results were written. Each is a job and its items lo ≤ pos < hi."""
     jobs, los, his = map(list, zip(*settled, strict=True))
     database.cursor(connection).execute(_NOTE, {"jobs": jobs, "los": los, "his": his})
+    bells.note(connection, bells.DELIVER)
 
 
 def note_refused(connection: Connection, job_id: UUID) -> None:
     """Records the shards of a new job whose items were refused at submission, if an endpoint follows the job."""
-    database.cursor(connection).execute(_NOTE_REFUSED, {"job": job_id})
+    cursor = database.cursor(connection)
+    cursor.execute(_NOTE_REFUSED, {"job": job_id})
+    if cursor.rowcount:
+        bells.note(connection, bells.DELIVER)
 
 
 @dataclass(slots=True)

@@ -61,7 +61,7 @@ def test_there_is_room_again_as_the_bucket_fills(client: TestClient) -> None:
     key = limited(client, max_requests_per_minute=2)
     assert [keys.ask(client, key).status_code for _ in range(3)] == [200, 200, 429]
     sql("UPDATE rates SET full_at = full_at - interval '30 seconds'")
-    client.app.state.shared.rates._refused.clear()  # type: ignore[attr-defined]  # as if that time had passed here
+    client.app.state.shared.rate_limits._refused.clear()  # type: ignore[attr-defined]  # as if that time had passed here
     assert [keys.ask(client, key).status_code for _ in range(2)] == [200, 429]
 
 

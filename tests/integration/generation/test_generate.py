@@ -15,7 +15,6 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.queue import lease as leases
 from lengthwise.ledger.queue import settle as real
-from lengthwise.ledger.queue.settle import SettledShards
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
@@ -304,7 +303,7 @@ def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     refused: list[int] = []
 
-    def settle(connection: Connection, *args: Any) -> SettledShards:
+    def settle(connection: Connection, *args: Any) -> frozenset[int]:
         if len(refused) < 2:
             refused.append(1)
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))

@@ -16,6 +16,7 @@ from lengthwise.ledger.queue.lease import heartbeat
 from tests.ledger import (
     DEFAULT,
     counts,
+    is_delivery_noted,
     must_take,
     n_deliveries,
     new_tenant,
@@ -36,7 +37,8 @@ HOOK = ("http://receiver.example/hook", new_secret())
 
 def stop(job: UUID, tenant: UUID = DEFAULT) -> bool:
     with database.engine().begin() as connection:
-        return cancel.cancel(connection, job, tenant)
+        cancel.cancel(connection, job, tenant)
+        return is_delivery_noted(connection)
 
 
 def delete(job: UUID, tenant: UUID = DEFAULT) -> None:
@@ -51,7 +53,8 @@ def purge() -> None:
 
 def expire() -> bool:
     with database.engine().begin() as connection:
-        return cancel.expire(connection)
+        cancel.expire(connection)
+        return is_delivery_noted(connection)
 
 
 def n_rows(job: UUID) -> int:

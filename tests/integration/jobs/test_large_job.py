@@ -16,13 +16,13 @@ METADATA = {"x": "x" * 1_000}
 PROGRAM = """
 import resource, sys
 from api.app import create_app
-from api.jobs.sent import Form, Sent
-from api.jobs.job import _submit
-from api.access.tenant import DEFAULT
+from api.jobs.body_format import BodyDescription, BodyFormat
+from api.jobs.routes import _submit
+from api.access.auth import DEFAULT
 
 def submit(path):
     with open(path, "rb") as file:
-        taken = _submit(state, DEFAULT, file, Sent(Form.NDJSON, None))
+        taken = _submit(state, DEFAULT, file, BodyDescription(BodyFormat.NDJSON, None))
         return taken.figures.n_items, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 state = create_app().state.shared

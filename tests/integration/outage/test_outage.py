@@ -120,7 +120,7 @@ def test_without_postgres_every_route_says_when_to_come_again(catalog: object, i
 @contextmanager
 def every_session_ends_at_statement(client: TestClient, n: int) -> Iterator[None]:
     """Postgres ends the API's session as it asks for the n-th time, as a restart would."""
-    engine = client.app.state.shared.database  # type: ignore[attr-defined]
+    engine = client.app.state.shared.database.engine  # type: ignore[attr-defined]
     left = [n]
 
     def cut(connection: Any, *_: object) -> None:

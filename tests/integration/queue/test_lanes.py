@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 
 from tests.integration.conftest import submit
 from tests.integration.webhooks.hooks import PATH, Answers, deliveries, register, status
-from tests.integration.webhooks.test_http_attempt import Receiver, Script, read_request
+from tests.integration.webhooks.test_http_attempt import Script, ScriptedReceiver, read_request
 from tests.ledger import knobs, sql
 from tests.servers import wait_until
 from worker.delivery.deliver import deliver
@@ -53,7 +53,7 @@ def test_what_waits_for_a_slow_receiver_is_in_nobody_elses_way(client: TestClien
     script = Answers(status(200))
     with ExitStack() as stack:
         held = Held(stack)
-        slow, quick = (stack.enter_context(Receiver(each)) for each in (held, script))
+        slow, quick = (stack.enter_context(ScriptedReceiver(each)) for each in (held, script))
         slow_endpoint, quick_endpoint = register(client, slow.url()), register(client, quick.url())
         send(client, slow_endpoint, 20)
         drainer = stack.enter_context(ThreadPoolExecutor(1)).submit(deliver)
@@ -73,7 +73,7 @@ def test_a_jobs_own_webhooks_wait_for_those_of_the_same_host_alone(client: TestC
     script = Answers(status(200))
     with ExitStack() as stack:
         held = Held(stack)
-        slow, quick = (stack.enter_context(Receiver(each)) for each in (held, script))
+        slow, quick = (stack.enter_context(ScriptedReceiver(each)) for each in (held, script))
         for n in range(10):
             job = submit(client, ["abc"], webhook={"url": slow.url(f"/{n}")})
             client.post(job["links"]["cancel"])
@@ -89,7 +89,7 @@ def test_a_jobs_own_webhooks_wait_for_those_of_the_same_host_alone(client: TestC
 def test_a_receiver_that_failed_is_asked_by_one_at_a_time(client: TestClient) -> None:
     with ExitStack() as stack:
         held = Held(stack)
-        slow = stack.enter_context(Receiver(held))
+        slow = stack.enter_context(ScriptedReceiver(held))
         endpoint = register(client, slow.url())
         sql("UPDATE webhook_endpoints SET failing_since = now()")
         send(client, endpoint, 6)
@@ -107,7 +107,7 @@ def test_no_more_attempts_run_than_there_are_threads(client: TestClient, monkeyp
     knobs(monkeypatch, webhook_concurrency=3)
     with ExitStack() as stack:
         held = Held(stack)
-        slow = stack.enter_context(Receiver(held))
+        slow = stack.enter_context(ScriptedReceiver(held))
         endpoint = register(client, slow.url())
         send(client, endpoint, 7)
         drainer = stack.enter_context(ThreadPoolExecutor(1)).submit(deliver)
@@ -125,12 +125,14 @@ def test_a_hostile_receiver_leaves_an_endpoints_delivery_to_be_tried_again(clien
     flood = b"HTTP/1.1 500 Oops\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 10_000_000
     hostile: list[Script] = [reset, Answers(flood), Answers(status(302, b"Location: http://127.0.0.1:1/\r\n"))]
     with ExitStack() as stack:
-        urls = [stack.enter_context(Receiver(script)).url() for script in hostile] + ["http://127.0.0.1:1/"]
+        urls = [stack.enter_context(ScriptedReceiver(script)).url() for script in hostile] + ["http://127.0.0.1:1/"]
         made = [register(client, url) for url in urls]
         for endpoint in made:
             send(client, endpoint, 1)
         deliver()
-        busy = register(client, stack.enter_context(Receiver(Answers(status(429, b"Retry-After: 3000\r\n")))).url())
+        busy = register(
+            client, stack.enter_context(ScriptedReceiver(Answers(status(429, b"Retry-After: 3000\r\n")))).url()
+        )
         send(client, busy, 1)
         deliver()
     found = [deliveries(client, endpoint)[0] for endpoint in (*made, busy)]

@@ -17,6 +17,7 @@ from lengthwise.states import ResultStatus
 from tests.ledger import (
     counts,
     figures,
+    is_delivery_noted,
     let_leases_run_out,
     must_take,
     n_deliveries,
@@ -138,7 +139,8 @@ def test_a_rolled_back_end_leaves_neither_results_nor_a_delivery() -> None:
     job = submit(["x" * 10] * 3, webhook=HOOK)
     claimed = must_take()
     with pytest.raises(Dropped), database.engine().begin() as connection:
-        assert settle(connection, claimed.token, settlements(claimed)).delivery_due
+        settle(connection, claimed.token, settlements(claimed))
+        assert is_delivery_noted(connection)
         raise Dropped
     assert (state(job), n_deliveries(job), outputs(job)) == ("open", 0, {})
     assert put(claimed).delivery_due
@@ -153,7 +155,8 @@ def test_an_end_that_two_settlements_both_missed_is_made_good() -> None:
     sql("DELETE FROM deliveries")
     with database.engine().begin() as connection:
         assert sweep.find_finished_jobs(connection) == [job]
-        assert complete_jobs(connection, [job])
+        complete_jobs(connection, [job])
+        assert is_delivery_noted(connection)
     assert (state(job), n_deliveries(job)) == ("completed", 1)
 
 

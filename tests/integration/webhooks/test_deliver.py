@@ -12,7 +12,7 @@ from lengthwise import database
 from lengthwise.ledger.webhooks import delivery, delivery_log
 from lengthwise.states import DeliveryState
 from tests.integration.webhooks.hooks import Answers, make_due, status
-from tests.integration.webhooks.test_http_attempt import Receiver, answering
+from tests.integration.webhooks.test_http_attempt import ScriptedReceiver, answering
 from tests.ledger import knobs, must_take, put, sql, submit
 from worker import drain
 from worker.delivery.deliver import deliver
@@ -41,7 +41,7 @@ def of(job: UUID) -> dict[str, Any]:
 
 def test_an_event_arrives_and_verifies() -> None:
     script = Answers(status(200))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
         deliver()
     [(headers, body)] = script.received
@@ -57,7 +57,7 @@ def test_an_event_arrives_and_verifies() -> None:
 
 def test_a_failed_attempt_is_repeated_later_under_the_same_id() -> None:
     script = Answers(status(500), status(503), status(204))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
         for n in (1, 2):
             deliver()
@@ -78,7 +78,7 @@ def test_a_failed_attempt_is_repeated_later_under_the_same_id() -> None:
 
 
 def test_a_receiver_that_is_gone_is_asked_once() -> None:
-    with Receiver(Answers(status(410))) as receiver:
+    with ScriptedReceiver(Answers(status(410))) as receiver:
         job = ended(receiver.url())
         deliver()
         make_due()
@@ -88,7 +88,7 @@ def test_a_receiver_that_is_gone_is_asked_once() -> None:
 
 
 def test_a_schedule_that_ran_out_is_a_failure() -> None:
-    with Receiver(Answers(status(500))) as receiver:
+    with ScriptedReceiver(Answers(status(500))) as receiver:
         job = ended(receiver.url())
         sql("UPDATE deliveries SET attempts = :done", done=len(DELAYS) - 1)
         deliver()
@@ -100,8 +100,8 @@ def test_a_schedule_that_ran_out_is_a_failure() -> None:
 
 
 def test_a_redirect_is_not_followed() -> None:
-    with Receiver(Answers(status(200))) as inside:
-        with Receiver(Answers(status(302, b"Location: %b\r\n" % inside.url().encode()))) as receiver:
+    with ScriptedReceiver(Answers(status(200))) as inside:
+        with ScriptedReceiver(Answers(status(302, b"Location: %b\r\n" % inside.url().encode()))) as receiver:
             job = ended(receiver.url())
             deliver()
         assert inside.connections == 0
@@ -111,7 +111,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 def test_a_forbidden_address_is_recorded_and_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
     knobs(monkeypatch, webhook_allowed_networks="")
-    with Receiver(Answers(status(200))) as receiver:
+    with ScriptedReceiver(Answers(status(200))) as receiver:
         job = ended(receiver.url())
         deliver()
         assert receiver.connections == 0
@@ -127,7 +127,7 @@ def four() -> Iterator[ThreadPoolExecutor]:
 
 def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor) -> None:
     script = Answers(status(200))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         jobs = [ended(receiver.url()) for _ in range(20)]
         list(four.map(lambda _: deliver(), range(4)))
     assert len({headers["webhook-id"] for headers, _ in script.received}) == len(script.received) == 20
@@ -136,7 +136,7 @@ def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor) ->
 
 def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> None:
     script = Answers(status(200))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
         token = uuid4()
         with database.engine().begin() as connection:
@@ -155,7 +155,7 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> 
 
 def test_a_deliverer_that_is_stopping_takes_nothing() -> None:
     drain.begin()
-    with Receiver(answering(status(200))) as receiver:
+    with ScriptedReceiver(answering(status(200))) as receiver:
         ended(receiver.url())
         deliver()
         assert receiver.connections == 0

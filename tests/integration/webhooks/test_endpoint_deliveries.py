@@ -26,8 +26,8 @@ from tests.integration.webhooks.hooks import (
     shown,
     status,
 )
-from tests.integration.webhooks.test_http_attempt import Receiver
-from tests.ledger import knobs, sql
+from tests.integration.webhooks.test_http_attempt import ScriptedReceiver
+from tests.ledger import is_delivery_noted, knobs, sql
 from worker.delivery.deliver import deliver
 
 pytestmark = pytest.mark.usefixtures("reachable")
@@ -39,8 +39,8 @@ def script() -> Answers:
 
 
 @pytest.fixture
-def receiver(script: Answers) -> Iterator[Receiver]:
-    with Receiver(script) as made:
+def receiver(script: Answers) -> Iterator[ScriptedReceiver]:
+    with ScriptedReceiver(script) as made:
         yield made
 
 
@@ -68,7 +68,7 @@ def test_an_endpoint_is_told_of_what_it_subscribed_to(
     client: TestClient,
     run_worker: RunWorker,
     script: Answers,
-    receiver: Receiver,
+    receiver: ScriptedReceiver,
     events: list[str],
     told: list[str],
 ) -> None:
@@ -83,7 +83,7 @@ def test_an_endpoint_is_told_of_what_it_subscribed_to(
 
 
 def test_a_jobs_own_webhook_and_endpoints_are_told_alike(
-    client: TestClient, run_worker: RunWorker, script: Answers, receiver: Receiver
+    client: TestClient, run_worker: RunWorker, script: Answers, receiver: ScriptedReceiver
 ) -> None:
     register(client, receiver.url("/one"), "job.completed")
     register(client, receiver.url("/two"), "job.completed")
@@ -96,7 +96,7 @@ def test_a_jobs_own_webhook_and_endpoints_are_told_alike(
 
 
 def test_during_a_rotation_both_secrets_sign_and_then_the_new_one_alone(
-    client: TestClient, script: Answers, receiver: Receiver
+    client: TestClient, script: Answers, receiver: ScriptedReceiver
 ) -> None:
     old = register(client, receiver.url())
     new = client.post(f"{PATH}/{old['id']}/rotate", json={"overlap_seconds": 3600}).json()
@@ -116,13 +116,14 @@ def test_during_a_rotation_both_secrets_sign_and_then_the_new_one_alone(
 
 
 def test_the_openai_sdk_verifies_and_types_the_end_of_a_batch(
-    client: TestClient, script: Answers, receiver: Receiver
+    client: TestClient, script: Answers, receiver: ScriptedReceiver
 ) -> None:
     endpoint = register(client, receiver.url(), "batch.*")
     job = UUID(submit(client, ["abc"])["id"])
     with database.engine().begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET state = 'completed', kind = 'chat.completions'")
-        assert event.announce_end(connection, [job])
+        event.announce_end(connection, [job])
+        assert is_delivery_noted(connection)
     deliver()
     [(headers, body)] = script.received
     sdk = openai.OpenAI(api_key="unused", webhook_secret=endpoint["secret"])
@@ -145,7 +146,7 @@ def send_one(client: TestClient, endpoint: dict[str, Any]) -> dict[str, Any]:
 
 def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient) -> None:
     script = Answers(status(503), status(410), status(200))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         endpoint = register(client, receiver.url())
         send_one(client, endpoint)
         deliver()
@@ -165,7 +166,7 @@ def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient) -
 
 def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(client: TestClient) -> None:
     script = Answers(status(500), status(500), status(200))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         endpoint = register(client, receiver.url())
         first = send_one(client, endpoint)
         deliver()
@@ -188,7 +189,7 @@ def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(client:
 
 
 def test_one_success_ends_the_time_of_failure(client: TestClient) -> None:
-    with Receiver(Answers(status(500), status(200))) as receiver:
+    with ScriptedReceiver(Answers(status(500), status(200))) as receiver:
         endpoint = register(client, receiver.url())
         send_one(client, endpoint)
         deliver()
@@ -199,7 +200,7 @@ def test_one_success_ends_the_time_of_failure(client: TestClient) -> None:
 
 def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(client: TestClient) -> None:
     script = Answers(status(200), status(500))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         sent = send_one(client, register(client, receiver.url()))
         deliver()
         sql("UPDATE deliveries SET attempts = 11")
@@ -213,7 +214,7 @@ def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(cli
     assert found["attempts"][1]["response"] == "ok"
 
 
-def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answers, receiver: Receiver) -> None:
+def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answers, receiver: ScriptedReceiver) -> None:
     endpoint = register(client, receiver.url())
     sent = [send_one(client, endpoint) for _ in range(3)]
     deliver()
@@ -229,8 +230,8 @@ def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answe
     assert (got[0], sorted(got[1:])) == (id_of(sent[1]), sorted(map(id_of, sent[1:])))
 
 
-def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, receiver: Receiver) -> None:
-    with Receiver(Answers(status(500))) as old:
+def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, receiver: ScriptedReceiver) -> None:
+    with ScriptedReceiver(Answers(status(500))) as old:
         endpoint = register(client, old.url())
         send_one(client, endpoint)
         deliver()
@@ -242,7 +243,7 @@ def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, rec
 
 
 def test_a_missing_master_key_sends_nothing_and_charges_nothing(
-    client: TestClient, script: Answers, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, script: Answers, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sent = send_one(client, register(client, receiver.url()))
     with monkeypatch.context() as patch:
@@ -257,7 +258,7 @@ def test_a_missing_master_key_sends_nothing_and_charges_nothing(
 
 
 def test_what_was_written_as_its_endpoint_went_is_dropped_and_as_it_was_disabled_kept(client: TestClient) -> None:
-    with Receiver(Answers(status(200))) as receiver:
+    with ScriptedReceiver(Answers(status(200))) as receiver:
         gone, disabled = register(client, receiver.url()), register(client, receiver.url())
         for each in (gone, disabled):
             send_one(client, each)

@@ -29,7 +29,7 @@ GENEROUS_SECONDS = 20.0
 Script = Callable[[socket.socket], None]
 
 
-class Receiver:
+class ScriptedReceiver:
     """A server that plays ``script`` on each connection, over TLS if given a context, and counts them."""
 
     def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
@@ -44,7 +44,7 @@ class Receiver:
     def url(self, path: str = "/hook", scheme: str = "http", host: str = "127.0.0.1") -> str:
         return f"{scheme}://{host}:{self.port}{path}"
 
-    def __enter__(self) -> "Receiver":
+    def __enter__(self) -> "ScriptedReceiver":
         self._thread.start()
         return self
 
@@ -121,7 +121,7 @@ def test_a_signed_webhook_arrives_whole_and_verifies() -> None:
         connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
 
     secret = new_secret()
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         headers = sign([secret], "evt_1", int(time.time()), BODY)
         outcome = post(receiver.url("/a%20b?c=d"), BODY, headers, allowed=LOOPBACK)
     assert outcome.delivered
@@ -135,31 +135,33 @@ def test_a_signed_webhook_arrives_whole_and_verifies() -> None:
 
 
 def test_the_answers_status_and_first_words_are_kept() -> None:
-    with Receiver(answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 6\r\n\r\nbad\x00\xff!")) as receiver:
+    with ScriptedReceiver(answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 6\r\n\r\nbad\x00\xff!")) as receiver:
         outcome = attempt(receiver.url())
     assert (outcome.status, outcome.error, outcome.delivered) == (500, None, False)
     assert outcome.response_excerpt == "bad\ufffd\ufffd!"
 
 
 def test_a_410_is_gone() -> None:
-    with Receiver(answering(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")) as receiver:
+    with ScriptedReceiver(answering(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")) as receiver:
         outcome = attempt(receiver.url())
     assert outcome.gone
     assert not outcome.delivered
 
 
 def test_a_429_carries_its_retry_after() -> None:
-    with Receiver(answering(b"HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")) as receiver:
+    with ScriptedReceiver(
+        answering(b"HTTP/1.1 429 Slow Down\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n")
+    ) as receiver:
         outcome = attempt(receiver.url())
     assert (outcome.status, outcome.retry_after, outcome.delivered) == (429, 7, False)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_a_redirect_is_a_failure_and_its_target_gets_no_request(status: int) -> None:
-    with Receiver(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as inside:
+    with ScriptedReceiver(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as inside:
         location = inside.url().encode()
         answer = b"HTTP/1.1 %d Moved\r\nLocation: %b\r\nContent-Length: 0\r\n\r\n" % (status, location)
-        with Receiver(answering(answer)) as receiver:
+        with ScriptedReceiver(answering(answer)) as receiver:
             outcome = attempt(receiver.url())
         assert (outcome.status, outcome.error, outcome.delivered) == (status, "redirect", False)
         assert receiver.connections == 1
@@ -177,7 +179,7 @@ def test_a_reset_is_said() -> None:
         read_request(connection)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         assert attempt(receiver.url()).error == "reset"
 
 
@@ -194,13 +196,15 @@ def test_a_reset_is_said() -> None:
     ],
 )
 def test_garbage_instead_of_http_is_said(answer: bytes) -> None:
-    with Receiver(answering(answer)) as receiver:
+    with ScriptedReceiver(answering(answer)) as receiver:
         outcome = attempt(receiver.url())
     assert (outcome.status, outcome.error) == (None, "protocol")
 
 
 def test_an_unasked_upgrade_is_no_delivery() -> None:
-    with Receiver(answering(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")) as receiver:
+    with ScriptedReceiver(
+        answering(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
+    ) as receiver:
         assert not attempt(receiver.url()).delivered
 
 
@@ -214,7 +218,7 @@ def test_an_unasked_upgrade_is_no_delivery() -> None:
     ids=["one long header", "many headers", "many interim answers"],
 )
 def test_a_flood_before_the_status_is_cut_off_by_its_size(start: bytes, more: bytes) -> None:
-    with Receiver(endless(start, more)) as receiver:
+    with ScriptedReceiver(endless(start, more)) as receiver:
         assert attempt(receiver.url()).error == "protocol"
 
 
@@ -228,7 +232,7 @@ def test_a_flood_before_the_status_is_cut_off_by_its_size(start: bytes, more: by
     ids=["silence", "a header a byte at a time", "interim answers"],
 )
 def test_a_receiver_that_drips_does_not_hold_the_attempt(script: Script) -> None:
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         outcome = attempt(receiver.url(), timeout=0.5)
     assert (outcome.status, outcome.error) == (None, "timeout")
 
@@ -239,21 +243,23 @@ def test_a_receiver_that_never_reads_does_not_hold_the_attempt() -> None:
     def script(_connection: socket.socket) -> None:
         hung_up.wait(GENEROUS_SECONDS)
 
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         outcome = attempt(receiver.url(), body=b"x" * 32 * 1024 * 1024, timeout=0.5)
         hung_up.set()
     assert outcome.error == "timeout"
 
 
 def test_a_body_that_drips_after_a_200_is_a_delivery_and_does_not_hold_the_attempt() -> None:
-    with Receiver(endless(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nok", b".", pause=0.02)) as receiver:
+    with ScriptedReceiver(
+        endless(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nok", b".", pause=0.02)
+    ) as receiver:
         outcome = attempt(receiver.url(), timeout=10 * GENEROUS_SECONDS)
     assert outcome.delivered
     assert outcome.response_excerpt.startswith("ok")
 
 
 def test_a_body_without_an_end_is_cut_off_after_its_first_words() -> None:
-    with Receiver(endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536)) as receiver:
+    with ScriptedReceiver(endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536)) as receiver:
         outcome = attempt(receiver.url())
     assert outcome.delivered
     assert outcome.response_excerpt == "x" * 512
@@ -262,14 +268,14 @@ def test_a_body_without_an_end_is_cut_off_after_its_first_words() -> None:
 def test_a_body_of_ten_megabytes_is_not_read_whole() -> None:
     size = 10_000_000
     answer = b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%b" % (size, b"x" * size)
-    with Receiver(answering(answer)) as receiver:
+    with ScriptedReceiver(answering(answer)) as receiver:
         outcome = attempt(receiver.url())
     assert (outcome.status, outcome.error, len(outcome.response_excerpt)) == (500, None, 512)
 
 
 def test_a_broken_body_after_a_200_is_a_delivery() -> None:
     answer = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnot a chunk"
-    with Receiver(answering(answer)) as receiver:
+    with ScriptedReceiver(answering(answer)) as receiver:
         assert attempt(receiver.url()).delivered
 
 
@@ -290,7 +296,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.fixture
 def tls_receiver(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[tuple[Receiver, list[str | None]]]:
+) -> Iterator[tuple[ScriptedReceiver, list[str | None]]]:
     """A receiver with that certificate, to which every name leads, and the names it was asked for."""
     asked: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -301,12 +307,12 @@ def tls_receiver(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
 
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    with Receiver(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), context) as receiver:
+    with ScriptedReceiver(answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"), context) as receiver:
         yield receiver, asked
 
 
 def test_tls_asks_for_and_checks_the_hosts_name_though_an_address_is_dialled(
-    tls_receiver: tuple[Receiver, list[str | None]], certificate: tuple[Path, Path]
+    tls_receiver: tuple[ScriptedReceiver, list[str | None]], certificate: tuple[Path, Path]
 ) -> None:
     receiver, asked = tls_receiver
     trusting = ssl.create_default_context(cafile=str(certificate[0]))
@@ -315,7 +321,7 @@ def test_tls_asks_for_and_checks_the_hosts_name_though_an_address_is_dialled(
     assert asked == ["receiver.example", "other.example"]
 
 
-def test_a_self_signed_certificate_is_refused(tls_receiver: tuple[Receiver, list[str | None]]) -> None:
+def test_a_self_signed_certificate_is_refused(tls_receiver: tuple[ScriptedReceiver, list[str | None]]) -> None:
     receiver, _ = tls_receiver
     outcome = attempt(receiver.url(scheme="https", host="receiver.example"))
     assert (outcome.status, outcome.error) == (None, "tls")
@@ -326,17 +332,17 @@ def test_plain_http_where_tls_was_asked_for_is_said() -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         assert attempt(receiver.url(scheme="https")).error == "tls"
 
 
 def test_a_handshake_that_never_ends_does_not_hold_the_attempt() -> None:
-    with Receiver(silence) as receiver:
+    with ScriptedReceiver(silence) as receiver:
         assert attempt(receiver.url(scheme="https"), timeout=0.5).error == "timeout"
 
 
 def test_a_private_address_is_never_dialled() -> None:
-    with Receiver(silence) as receiver:
+    with ScriptedReceiver(silence) as receiver:
         for host in ("127.0.0.1", "[::ffff:127.0.0.1]", "localhost"):
             outcome = post(receiver.url(host=host), BODY, {}, timeout=5)
             assert (outcome.status, outcome.error) == (None, "forbidden_address")
@@ -358,7 +364,7 @@ def test_a_name_without_an_address_is_an_outcome(monkeypatch: pytest.MonkeyPatch
 
 def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    with Receiver(answer) as proxy, Receiver(answer) as receiver:
+    with ScriptedReceiver(answer) as proxy, ScriptedReceiver(answer) as receiver:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
             monkeypatch.setenv(name, proxy.url(""))
         assert attempt(receiver.url()).delivered
@@ -367,7 +373,7 @@ def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch)
 
 def test_neither_url_nor_headers_nor_answer_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
     answer = b"HTTP/1.1 500 secret\r\nX-Secret: secret\r\nContent-Length: 6\r\n\r\nsecret"
-    with caplog.at_level(logging.DEBUG), Receiver(answering(answer)) as receiver:
+    with caplog.at_level(logging.DEBUG), ScriptedReceiver(answering(answer)) as receiver:
         outcome = post(receiver.url("/secret"), b"secret", {"webhook-signature": "v1,secret"}, allowed=LOOPBACK)
     assert outcome.status == 500
     assert "secret" not in repr(outcome)

@@ -51,7 +51,7 @@ def settle_all(padding: int = 0) -> None:
                 results.append(ItemResult(item.index, ResultStatus.SUCCEEDED, to_json(line) + b"\n"))
             settlements.append(Settlement(shard, results, 1, 1, 1.0))
         with database.engine().begin() as connection:
-            assert settle(connection, claimed.token, settlements).shard_ids
+            assert settle(connection, claimed.token, settlements)
 
 
 def test_each_result_is_in_one_page_as_it_is_downloaded(client: TestClient, run_worker: RunWorker) -> None:

@@ -12,7 +12,7 @@ from lengthwise import database, sealing
 from lengthwise.ledger.webhooks import sealed_secret
 from tests.integration.conftest import RunWorker, submit
 from tests.integration.webhooks.hooks import PATH, Answers, register, status
-from tests.integration.webhooks.test_http_attempt import Receiver
+from tests.integration.webhooks.test_http_attempt import ScriptedReceiver
 from tests.ledger import knobs, sql
 from tests.servers import MASTER_KEY
 from worker.delivery.deliver import deliver
@@ -54,7 +54,7 @@ def test_no_table_holds_a_secret_as_it_is(client: TestClient) -> None:
 
 def test_a_secret_of_before_signs_and_is_sealed_by_the_sweep(client: TestClient, run_worker: RunWorker) -> None:
     script = Answers(status(200))
-    with Receiver(script) as receiver:
+    with ScriptedReceiver(script) as receiver:
         for when in ("before", "after"):
             job = submit(client, ["abc"], webhook={"url": receiver.url(), "secret": SECRET})
             sql("UPDATE jobs SET webhook_secret = :secret WHERE id = :id", secret=SECRET, id=UUID(job["id"]))

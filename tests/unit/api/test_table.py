@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.jobs import csv_items, parquet_items
-from api.jobs.body_format import TableColumns
+from api.jobs.table_row import TableColumns
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.settings import Settings
 

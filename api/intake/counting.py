@@ -1,0 +1,136 @@
+"""Counts the tokens of checked items for their model. Knows nothing of requests, files or tables."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import NamedTuple, TypeVar
+
+from lengthwise.errors import InvalidInput
+from lengthwise.kinds import pool as pools
+from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt
+from lengthwise.ledger.jobs.submit import NewItem
+from lengthwise.models import tokenizer
+from lengthwise.models.catalog import ModelSpec
+
+Raw = TypeVar("Raw")
+
+#: Items checked and counted together, by number and by bytes: enough to share each step's fixed cost, few enough to
+#: stay in a core's cache and beneath the garbage collector's threshold (a counted token takes a hundred bytes).
+_PORTION_ITEMS = 64
+_PORTION_BYTES = 2**20
+
+
+class CheckedItem(NamedTuple):
+    """One item and the JSON that is stored of it."""
+
+    item: JobItem
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Which model is asked, and for what."""
+
+    kind: Kind
+    spec: ModelSpec
+    params: JobParams
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """Checked items for one target, in the caller's order.
+
+    ``places`` says where each stands in what was sent: its index, or the number of its line.
+    """
+
+    target: Target
+    checked: Sequence[CheckedItem]
+    places: Sequence[int]
+
+    def part(self, start: int, end: int) -> "Portion":
+        return Portion(self.target, self.checked[start:end], self.places[start:end])
+
+
+class CountedPortion(NamedTuple):
+    """Items ready to be written, and the pools that they name."""
+
+    items: list[NewItem]
+    pools: set[str]
+
+
+#: Called with the place of an item that the model's template does not take. It may raise; then nothing more is read.
+Refuse = Callable[[int, InvalidInput], None]
+
+
+def in_portions(raws: Iterable[Raw], n_bytes: Callable[[Raw], int]) -> Iterator[list[Raw]]:
+    """What was sent, in portions that are small by number and by size; ``n_bytes`` gives the size of one."""
+    found: list[Raw] = []
+    size = 0
+    for raw in raws:
+        found.append(raw)
+        size += n_bytes(raw)
+        if len(found) == _PORTION_ITEMS or size >= _PORTION_BYTES:
+            yield found
+            found, size = [], 0
+    if found:
+        yield found
+
+
+def counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
+    """The portion's items with their lengths, without those that were refused.
+
+    Texts that all items share count for each of them, so a portion may be cut into smaller parts here.
+    """
+    shared = sum(len(text) for text in portion.target.params.shared_texts())
+    start, size = 0, 0
+    for end, each in enumerate(portion.checked, 1):
+        size += shared + len(each.payload)
+        if size >= _PORTION_BYTES or end == len(portion.checked):
+            yield from _counted(portion.part(start, end), refuse)
+            start, size = end, 0
+
+
+def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
+    target = portion.target
+    kind, spec = target.kind, target.spec
+    items = [item for item, _ in portion.checked]
+    try:
+        prompts = kind.prompts(KindModel(spec, tokenizer.load_counting(spec)), target.params, items, 0)
+    except InvalidInput as error:
+        if len(items) == 1:
+            refuse(portion.places[0], error)
+            return
+        # At least one item is wrong. Counted one by one, only the wrong ones are refused.
+        for at in range(len(items)):
+            yield from _counted(portion.part(at, at + 1), refuse)
+        return
+    wants = _wants(target, items)
+    distinct = set(wants)
+    all_fit = _fit(chain.from_iterable(prompts), spec.context, max(least for _, least in distinct))
+    found = []
+    rows = zip(portion.places, portion.checked, prompts, wants, strict=True)
+    for place, (item, payload), each, (pool, least) in rows:
+        lengths = [len(prompt.tokens) for prompt in each]
+        refusal = None if all_fit or _fit(each, spec.context, least) else kind.failed(place, item, "too_long")
+        found.append(NewItem(sum(lengths) or 1, payload, refusal, lengths, pool))
+    yield CountedPortion(found, {pool for pool, _ in distinct})
+
+
+#: The pool of an item, and the fewest tokens that its model must be able to write.
+_Want = tuple[str, int]
+
+
+def _wants(target: Target, items: Sequence[JobItem]) -> list[_Want]:
+    kind, spec, params = target.kind, target.spec, target.params
+    if kind.decodes_per_item:
+        return [_want(spec, kind.decoding(spec, params, item, 0)) for item in items]
+    return [_want(spec, kind.decoding(spec, params, items[0], 0))] * len(items)
+
+
+def _want(spec: ModelSpec, decoding: Decoding) -> _Want:
+    return pools.name(spec.name, decoding), int(decoding.max_new_tokens > 0)
+
+
+def _fit(prompts: Iterable[Prompt], most: int, least: int) -> bool:
+    """Whether each prompt has at most ``most`` tokens and leaves room for ``least`` tokens of an answer."""
+    return all(len(tokens) <= most and room >= least for tokens, room, _ in prompts)

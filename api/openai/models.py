@@ -1,0 +1,23 @@
+"""/v1/models/{name}: one model, as OpenAI's SDKs ask for it."""
+
+from fastapi import APIRouter, Request
+
+from api.access.auth import Reader
+from api.admin.installation import shown_model
+from api.jobs.schema import Model
+from api.openai import document
+from api.state import of
+from lengthwise.errors import UnknownName
+
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=document.OF_KEYS)
+
+
+@router.get("/{name:path}", response_model=Model, responses=document.errors(404))
+def model(request: Request, _: Reader, name: str) -> Model:
+    """One model, by its name."""
+    catalog = of(request).catalog
+    spec = catalog.models.get(name)
+    shown = shown_model(spec) if spec else None
+    if shown is None:
+        raise UnknownName(f"no such model; known here: {', '.join(catalog.models)}", "model")
+    return shown
