@@ -76,7 +76,7 @@ class WatchedEngine(EchoEngine):
         yield from super().generate(requests)
 
 
-class OpenEcho(WatchedEngine):
+class WatchedContinuousEngine(WatchedEngine):
     """Echoes a token a step, and lets others join.
 
     ``between`` is called before each step with the number of rows, and may raise. ``joined`` are the portions that it

@@ -11,8 +11,8 @@ from benchmarks.engine.workload import Workload, WorkloadItem, lengths
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Completion, Request
 from worker.engine.transformer.engine import TorchEngine
+from worker.generation.capacity import Capacity
 from worker.generation.plan import planner
-from worker.generation.room import Room
 
 
 class Int8System:
@@ -39,13 +39,13 @@ class Int8System:
 
     def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
         """Plans the batches. With continuous batching there is a single one."""
-        if self.engine.capabilities().is_open:
+        if self.engine.capabilities().is_continuous:
             return [list(range(len(items)))]
         return self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows)
 
     def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         written = [0] * len(items)
-        for completion in self._open(items) if self.engine.capabilities().is_open else self._by_batches(items):
+        for completion in self._open(items) if self.engine.capabilities().is_continuous else self._by_batches(items):
             written[completion.id] = len(completion.tokens)
         return written
 
@@ -54,7 +54,7 @@ class Int8System:
             yield from self.engine.generate([_request(items, index) for index in batch])
 
     def _open(self, items: Sequence[WorkloadItem]) -> Iterator[Completion]:
-        room, waiting = Room(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
+        room, waiting = Capacity(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
 
         def joining() -> list[Request]:
             taken: list[Request] = []

@@ -19,7 +19,7 @@ from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
 from lengthwise.states import DeliveryState
-from worker import drain
+from worker import shutdown
 from worker.delivery.http_attempt import post
 from worker.delivery.outcome import AttemptOutcome, next_delay
 from worker.delivery.signing import sign
@@ -36,7 +36,7 @@ _HOLD = 2
 _LOOK_SECONDS = 1.0
 
 
-class _Attempts:
+class AttemptThreads:
     """The threads of this process, and how many of them are free."""
 
     def __init__(self, threads: int) -> None:
@@ -79,8 +79,8 @@ class _Attempts:
 
 
 @cache
-def _attempts() -> _Attempts:
-    return _Attempts(settings.get().webhook_concurrency)
+def _attempts() -> AttemptThreads:
+    return AttemptThreads(settings.get().webhook_concurrency)
 
 
 def forget() -> None:
@@ -103,10 +103,10 @@ def deliver() -> None:
             return
 
 
-def _drain(attempts: _Attempts) -> bool:
+def _drain(attempts: AttemptThreads) -> bool:
     """Claims and starts deliveries. Returns False if the slice of time ended before the work did."""
     ends_at = time.monotonic() + settings.get().slice_seconds
-    while not drain.is_stopping():
+    while not shutdown.is_stopping():
         if time.monotonic() >= ends_at:
             return False
         attempts.changed.clear()
@@ -134,7 +134,7 @@ def _push() -> bool:
         return push.write_pages(connection, shards=_PUSHED_SHARDS) > 0
 
 
-def _start(attempts: _Attempts) -> bool:
+def _start(attempts: AttemptThreads) -> bool:
     """Starts attempts for deliveries that are due, one for each free thread. Returns whether there may be more."""
     if not attempts.n_free:
         return True

@@ -1,6 +1,6 @@
 """What every backend promises, as tests to inherit: a backend's own test gives the subject, the rest is here.
 
-``Conformance`` is for every engine, ``GenerationConformance`` for those that write, ``OpenConformance`` for those whose
+``Conformance`` is for every engine, ``GenerationConformance`` for those that write, ``ContinuousConformance`` for those whose
 batches others may join, ``DecodingConformance`` for those that also take prefixes, stop strings and sampling, or refuse
 them. Needs pytest; nothing of a worker imports this.
 """
@@ -166,13 +166,13 @@ class GenerationConformance(Conformance):
         assert subject.run([silent]) == {first.id: nothing}
 
 
-class OpenConformance(GenerationConformance):
-    """Engines whose ``Capabilities.is_open``: others join a batch while it runs."""
+class ContinuousConformance(GenerationConformance):
+    """Engines whose ``Capabilities.is_continuous``: others join a batch while it runs."""
 
     @staticmethod
     def run_open(subject: Subject, portions: Iterable[Sequence[Request]]) -> dict[int, Completion]:
         """The completions where one portion joins before each step."""
-        assert subject.engine.capabilities().is_open
+        assert subject.engine.capabilities().is_continuous
         assert isinstance(subject.engine, OpenEngine)
         waiting = iter(portions)
         completions = list(subject.engine.generate_from(lambda: next(waiting, ())))

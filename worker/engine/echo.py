@@ -32,7 +32,7 @@ class EchoEngine:
             device="none",
             quantization="none",
             is_packed=self._is_open,
-            is_open=self._is_open,
+            is_continuous=self._is_open,
         )
 
     def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:

@@ -89,7 +89,7 @@ class Capabilities:
     #: Whether inputs of any lengths run together at no cost: nothing is padded.
     is_packed: bool = False
     #: Whether requests may join a batch while others of it still write: the engine is an ``OpenEngine``.
-    is_open: bool = False
+    is_continuous: bool = False
     #: Input tokens of a batch, padding included, that the device has memory for; None where that is not known.
     batch_tokens: int | None = None
 
@@ -133,7 +133,7 @@ class Engine(Protocol):
 
 @runtime_checkable
 class OpenEngine(Engine, Protocol):
-    """One whose ``Capabilities.is_open``: a batch that never runs out of rows."""
+    """One whose ``Capabilities.is_continuous``: a batch that never runs out of rows."""
 
     def generate_from(self, source: Source) -> Iterator[Completion]:
         """Runs what ``source`` gives, which is asked at the beginning and between any two steps; ends once that gives

@@ -10,13 +10,13 @@ from lengthwise import database
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.jobs import cancel
 from lengthwise.states import Priority
-from tests.fakes import OpenEcho
+from tests.fakes import WatchedContinuousEngine
 from tests.integration.conftest import EngineInstaller
 from tests.integration.generation.test_generate import fails_alone, is_echoed, texts
 from tests.ledger import DEFAULT, POOL, counts, knobs, sql, state, submit
-from worker import drain
+from worker import shutdown
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OutOfMemoryError, Request, Source
-from worker.generation import claiming, lease, loaded, open_batch, renewal, turn
+from worker.generation import claiming, continuous_batch, lease, model_reload, models, pool_rotation
 from worker.generation import generate as task
 from worker.generation import pipeline as pipelines
 
@@ -44,7 +44,7 @@ def failing(error: Exception) -> Callable[[], object]:
 
 
 def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: EngineInstaller) -> None:
-    engine = give(OpenEcho)
+    engine = give(WatchedContinuousEngine)
     sent = [texts(count, count) for count in (300, 1, 150)]
     jobs = [submit(each) for each in sent]
     task.generate(POOL)
@@ -56,9 +56,9 @@ def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: EngineInsta
 
 
 def test_what_comes_while_a_batch_runs_joins_it(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_batch, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(continuous_batch, "_PAUSE_SECONDS", 0)
     later: list[Any] = []
-    engine = give(partial(OpenEcho, between=once(20, lambda: later.append(submit(["later"] * 3)))))
+    engine = give(partial(WatchedContinuousEngine, between=once(20, lambda: later.append(submit(["later"] * 3)))))
     first = submit(["a" * 100])
     task.generate(POOL)
     assert is_echoed(later[0], ["later"] * 3)
@@ -70,8 +70,8 @@ def test_what_comes_while_a_batch_runs_joins_it(give: EngineInstaller, monkeypat
 def test_a_batch_holds_no_more_tokens_than_the_model_says(
     give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    engine = give(OpenEcho)
-    monkeypatch.setattr(loaded.model("echo"), "batch_tokens", 220)
+    engine = give(WatchedContinuousEngine)
+    monkeypatch.setattr(models.model("echo"), "batch_tokens", 220)
     sent = [*texts(200), "x" * 250]
     job = submit(sent)
     task.generate(POOL)
@@ -96,7 +96,7 @@ def test_what_somebody_waits_for_runs_between_two_steps(give: EngineInstaller, m
         answered.append(bool(urgent) and state(urgent[0]) == "completed")
         between(rows)
 
-    engine = give(partial(OpenEcho, between=watched))
+    engine = give(partial(WatchedContinuousEngine, between=watched))
     job = submit(["a" * 100, "b" * 100])
     task.generate(POOL)
     assert answered.index(True) == 10, "before the next step"
@@ -113,7 +113,7 @@ def test_what_somebody_waits_for_is_written_before_the_next_step(
     def between(rows: int) -> None:
         whole_at.append(state(urgent) == "completed")
 
-    engine = give(partial(OpenEcho, between=between))
+    engine = give(partial(WatchedContinuousEngine, between=between))
     job = submit(["later" * 2])
     urgent = submit(["urgent"], priority=Priority.INTERACTIVE)
     task.generate(POOL)
@@ -124,7 +124,7 @@ def test_what_somebody_waits_for_is_written_before_the_next_step(
 
 @pytest.mark.parametrize("error", [EngineError("it broke"), OutOfMemoryError("too large")], ids=["broken", "memory"])
 def test_what_a_failure_leaves_runs_again_and_the_rest_goes_on(give: EngineInstaller, error: EngineError) -> None:
-    engine = give(partial(OpenEcho, between=once(30, failing(error))))
+    engine = give(partial(WatchedContinuousEngine, between=once(30, failing(error))))
     sent = texts(500)
     job = submit(sent)
     task.generate(POOL)
@@ -139,7 +139,7 @@ def test_an_item_that_fails_alone_too_is_the_only_one(give: EngineInstaller) -> 
         if any(len(request.tokens) == 33 for request in requests):
             raise EngineError("a request of that length")
 
-    class Picky(OpenEcho):
+    class Picky(WatchedContinuousEngine):
         def generate_from(self, source: Source) -> Iterator[Completion]:
             def checked() -> Sequence[Request]:
                 joining = source()
@@ -159,7 +159,7 @@ def test_an_item_that_fails_alone_too_is_the_only_one(give: EngineInstaller) -> 
 
 
 def test_what_the_engine_forgets_is_run_again(give: EngineInstaller) -> None:
-    class Silent(OpenEcho):
+    class Silent(WatchedContinuousEngine):
         def generate_from(self, source: Source) -> Iterator[Completion]:
             return (each for each in super().generate_from(source) if len(each.tokens) != 8)
 
@@ -173,7 +173,7 @@ def test_what_the_engine_forgets_is_run_again(give: EngineInstaller) -> None:
 
 def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(give: EngineInstaller) -> None:
     away = EngineUnavailable("away", retry_after=600)
-    give(partial(OpenEcho, between=once(50, failing(away))))
+    give(partial(WatchedContinuousEngine, between=once(50, failing(away))))
     sent = texts(64)
     job = submit(sent, shard_items=1)
     task.generate(POOL)
@@ -183,7 +183,7 @@ def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(give
 
 
 def test_a_worker_that_is_told_to_stop_lets_nothing_join_and_gives_back_the_rest(give: EngineInstaller) -> None:
-    engine = give(partial(OpenEcho, between=once(5, drain.begin)))
+    engine = give(partial(WatchedContinuousEngine, between=once(5, shutdown.begin)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     task.generate(POOL)
     assert [len(portion) for portion in engine.joined] == [64]
@@ -197,7 +197,7 @@ def test_a_cancelled_job_lets_nothing_join_any_more(give: EngineInstaller, monke
             cancel.cancel(connection, job, DEFAULT)
 
     monkeypatch.setattr(lease, "_CHECK_SECONDS", 0)
-    engine = give(partial(OpenEcho, between=once(5, stop)))
+    engine = give(partial(WatchedContinuousEngine, between=once(5, stop)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     task.generate(POOL)
     assert [len(portion) for portion in engine.joined] == [64]
@@ -211,7 +211,7 @@ def test_a_database_that_is_away_between_two_steps_loses_nothing(
         raise Unavailable("the database is away")
 
     claim_more = claiming.claim_more
-    give(OpenEcho)
+    give(WatchedContinuousEngine)
     sent = texts(200)
     job = submit(sent)
     monkeypatch.setattr(claiming, "claim_more", is_away)
@@ -227,17 +227,17 @@ def test_a_database_that_is_away_between_two_steps_loses_nothing(
 def test_a_batch_runs_what_it_holds_and_takes_in_no_more(
     give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, why: str
 ) -> None:
-    engine = give(OpenEcho)
+    engine = give(WatchedContinuousEngine)
     match why:
         case "it remembers enough":
-            monkeypatch.setattr(open_batch, "_MOST_PIECES", 64)
+            monkeypatch.setattr(continuous_batch, "_MOST_PIECES", 64)
         case "its time is over":
             knobs(monkeypatch, open_seconds=0.000001)
         case "a new revision":
-            monkeypatch.setattr(renewal, "is_due", lambda: engine.most_rows > 0)
-            monkeypatch.setattr(renewal, "renew", lambda: setattr(engine, "most_rows", 0))
+            monkeypatch.setattr(model_reload, "is_due", lambda: engine.most_rows > 0)
+            monkeypatch.setattr(model_reload, "renew", lambda: setattr(engine, "most_rows", 0))
         case _:
-            monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+            monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
             knobs(monkeypatch, turn_seconds=0.000001)
     sent = [texts(200), texts(200, 2)]
     jobs = [submit(each, pool=pool) for each, pool in zip(sent, (POOL, "echo:other"), strict=True)]
@@ -253,8 +253,8 @@ def test_a_suspect_that_is_first_waits_for_the_batch_in_hand_alone_and_joins_nob
         submit(["a suspect"])
         sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
 
-    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
-    engine = give(partial(OpenEcho, between=once(5, come)))
+    monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
+    engine = give(partial(WatchedContinuousEngine, between=once(5, come)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     task.generate(POOL)
     assert counts(job)["succeeded"] == 200
