@@ -11,8 +11,8 @@ from benchmarks.engine.workload import Item, Workload, lengths
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Completion, Request
 from worker.engine.transformer.torch_engine import TorchEngine
+from worker.generation.capacity import Capacity
 from worker.generation.plan import planner
-from worker.generation.room import Room
 
 
 class Int8:
@@ -54,7 +54,7 @@ class Int8:
             yield from self.engine.generate([_request(items, index) for index in batch])
 
     def _open(self, items: Sequence[Item]) -> Iterator[Completion]:
-        room, waiting = Room(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
+        room, waiting = Capacity(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
 
         def joining() -> list[Request]:
             taken: list[Request] = []

@@ -16,10 +16,10 @@ from tests import caller
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import WatchedEngine, write_catalog
-from worker import drain
+from worker import shutdown
 from worker.delivery import deliver
 from worker.engine import registry
-from worker.generation import loaded
+from worker.generation import models
 from worker.generation.generate import generate
 
 #: Runs every waiting pool until none waits.
@@ -39,25 +39,25 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = write_catalog(tmp_path)
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     settings.get.cache_clear()
-    loaded.forget()
+    models.forget()
     yield path
-    loaded.forget()
+    models.forget()
 
 
 @pytest.fixture
 def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker that has loaded nothing yet, and whose bells nobody hears."""
     monkeypatch.setattr(queue, "ring", lambda *_: True)
-    loaded.forget()
+    models.forget()
     yield
-    loaded.forget()
-    drain.forget()
+    models.forget()
+    shutdown.forget()
 
 
 @pytest.fixture
 def give(monkeypatch: pytest.MonkeyPatch) -> Give:
     def given(make: Callable[[ModelSpec], Engine]) -> Engine:
-        spec = loaded.spec("echo")
+        spec = models.spec("echo")
         assert spec is not None
         engine = make(spec)
         monkeypatch.setattr(registry, "load", lambda _: engine)
@@ -81,7 +81,7 @@ def reachable(installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> 
     deliver.forget()
     yield
     deliver.forget()
-    drain.forget()
+    shutdown.forget()
 
 
 @pytest.fixture

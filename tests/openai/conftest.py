@@ -15,7 +15,7 @@ from lengthwise import settings
 from tests.fakes import write_echo_model
 from tests.integration.conftest import RunWorker, api_key, run_worker, worker
 from tests.servers import wait_until
-from worker.generation import loaded
+from worker.generation import models
 
 __all__ = ["RunWorker", "api_key", "run_worker", "worker"]
 
@@ -45,9 +45,9 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path.write_text(MODELS)
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     settings.get.cache_clear()
-    loaded.forget()
+    models.forget()
     yield path
-    loaded.forget()
+    models.forget()
 
 
 @contextmanager

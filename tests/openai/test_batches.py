@@ -170,7 +170,7 @@ def test_the_output_is_read_while_the_batch_runs(
 ) -> None:
     knobs(monkeypatch, slice_seconds=1000)
     batch = validated(sdk, created(sdk, jsonl([*LINES, chat_line("other", "abc", "other")])))
-    monkeypatch.setattr("worker.generation.turn.Turn.leave", lambda _: None)
+    monkeypatch.setattr("worker.generation.pool_rotation.PoolRotation.leave", lambda _: None)
     generate("echo:1")
     batch = checked(sdk.batches.retrieve(batch.id))
     assert batch.status == "in_progress"

@@ -19,10 +19,10 @@ from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import Attempt, Due
 from lengthwise.states import DeliveryState
-from worker import drain
+from worker import shutdown
 from worker.delivery.backoff import next_delay
-from worker.delivery.outcome import Outcome
-from worker.delivery.post import post
+from worker.delivery.http_attempt import post
+from worker.delivery.outcome import AttemptOutcome
 from worker.delivery.signing import sign
 
 log = logging.getLogger(__name__)
@@ -106,7 +106,7 @@ def deliver() -> None:
 def _drain(attempts: _Attempts) -> bool:
     """Returns whether there is nothing left to do: False at the end of the slice."""
     ends_at = time.monotonic() + settings.get().slice_seconds
-    while not drain.is_stopping():
+    while not shutdown.is_stopping():
         if time.monotonic() >= ends_at:
             return False
         attempts.changed.clear()
@@ -163,7 +163,7 @@ def _deliver(due: Due, token: UUID) -> None:
             log.warning("a delivery was no longer ours: its attempt was not written")
 
 
-def _post(due: Due, timestamp: int) -> Outcome:
+def _post(due: Due, timestamp: int) -> AttemptOutcome:
     current = settings.get()
     secrets, signing_keys = due.keys()
     return post(
@@ -175,7 +175,7 @@ def _post(due: Due, timestamp: int) -> Outcome:
     )
 
 
-def next_step(attempt: int, outcome: Outcome) -> tuple[DeliveryState, float | None]:
+def next_step(attempt: int, outcome: AttemptOutcome) -> tuple[DeliveryState, float | None]:
     """Where the ``attempt``-th outcome (from 1) leaves a delivery, and the seconds until it is tried again."""
     if outcome.delivered:
         return DeliveryState.DELIVERED, None

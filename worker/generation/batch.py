@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 from worker.engine.protocol import Completion, Engine, EngineError, EngineUnavailable, OutOfMemoryError
 from worker.generation import watchdog
-from worker.generation.loaded import Loaded
+from worker.generation.models import LoadedModel
 from worker.generation.work import Work
 
 log = logging.getLogger(__name__)
 
 
-def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
+def run(work: Work, model: LoadedModel, batch: Sequence[int]) -> None:
     """Answers or fails each of these pieces of ``work``. Raises ``EngineUnavailable``, with some of them answered."""
     began_at = time.monotonic()
     computed = model.computed(work.lengths(batch))
@@ -32,7 +32,7 @@ def run(work: Work, model: Loaded, batch: Sequence[int]) -> None:
 
 
 def isolate(
-    work: Work, model: Loaded, rest: Sequence[int], error: EngineError, n_tokens: int, *, is_alone: bool
+    work: Work, model: LoadedModel, rest: Sequence[int], error: EngineError, n_tokens: int, *, is_alone: bool
 ) -> None:
     """Runs what a batch of ``n_tokens`` left unanswered by halves; who stood alone in it is to blame."""
     is_memory = isinstance(error, OutOfMemoryError)

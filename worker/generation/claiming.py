@@ -11,11 +11,11 @@ from lengthwise.ledger.queue import lease as leases
 from lengthwise.ledger.queue.claim import Claim, Limits, claim, is_waited_for, top_up
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
-from worker import drain
-from worker.generation import loaded, settlement
+from worker import shutdown
+from worker.generation import models, settlement
 from worker.generation.lease import Lease
-from worker.generation.loaded import Loaded, NotLoaded
-from worker.generation.turn import Turn
+from worker.generation.models import LoadedModel, NotLoaded
+from worker.generation.pool_rotation import PoolRotation
 from worker.generation.work import Work, refuse
 
 #: The longest pause after a failure that time may heal.
@@ -23,13 +23,13 @@ _MAX_DELAY_SECONDS = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
+class PreparedClaim:
     """A claim that can run at once. Its lease is being renewed."""
 
     pool: str
     claim: Claim
     lease: Lease
-    model: Loaded
+    model: LoadedModel
     work: Work
     #: By the monotonic clock.
     claimed_at: float
@@ -51,13 +51,13 @@ class Prepared:
         return any(shard.deaths > 1 for shard in self.claim.shards.values())
 
 
-def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
+def prepare(turn: PoolRotation, *, with_suspects: bool = True) -> PreparedClaim | None:
     """Claims from the pool whose turn it is, and from the others once it is empty; None when nothing waits anywhere.
 
     Without suspects, None as soon as that pool has nothing else, or a suspect first: it must not wait for ever behind
     what comes after it. Raises ``Unavailable``.
     """
-    while not drain.is_stopping():
+    while not shutdown.is_stopping():
         pool = turn.next()
         if not with_suspects and turn.is_suspect:
             return None
@@ -73,15 +73,15 @@ def prepare(turn: Turn, *, with_suspects: bool = True) -> Prepared | None:
     return None
 
 
-def prepare_urgent(pool: str) -> Prepared | None:
+def prepare_urgent(pool: str) -> PreparedClaim | None:
     """Claims a batch from the pool if somebody waits for what is first in it. Raises ``Unavailable``."""
-    if drain.is_stopping() or not _is_waited_for(pool):
+    if shutdown.is_stopping() or not _is_waited_for(pool):
         return None
     claimed = _claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
     return None if claimed is None else _made_ready(pool, claimed)
 
 
-def claim_more(prepared: Prepared) -> bool:
+def claim_more(prepared: PreparedClaim) -> bool:
     """Claims another batch of its pool beside what is in hand; False if nothing waits. Raises ``Unavailable``."""
     limits = _limits(prepared.model.spec, 1)
     more = _taken(prepared.pool, prepared.claim.token, limits, with_suspects=False)
@@ -96,13 +96,13 @@ def _is_waited_for(pool: str) -> bool:
         return is_waited_for(connection.execution_options(isolation_level="AUTOCOMMIT"), pool)
 
 
-def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
+def _made_ready(pool: str, claimed: Claim) -> PreparedClaim | None:
     """None if its model cannot run now: the claim is given back then, for later."""
     claimed_at = time.monotonic()
     lease = Lease(claimed.token, claimed.shards)
     lease.start()
     try:
-        model = loaded.model(pools.model_of(pool))
+        model = models.model(pools.model_of(pool))
         if pause := model.pause_seconds:
             lease.stop()
             _delay(claimed.token, claimed.shards, pause)
@@ -115,13 +115,13 @@ def _made_ready(pool: str, claimed: Claim) -> Prepared | None:
     except BaseException:
         lease.stop()
         raise
-    return Prepared(pool, claimed, lease, model, work, claimed_at)
+    return PreparedClaim(pool, claimed, lease, model, work, claimed_at)
 
 
 def _claim(pool: str, *, with_suspects: bool, least: Priority = Priority.BACKGROUND) -> Claim | None:
     current = settings.get()
     name = pools.model_of(pool)
-    limits = _limits(loaded.spec(name), loaded.batches_in(name, current.claim_seconds))
+    limits = _limits(models.spec(name), models.batches_in(name, current.claim_seconds))
     token = uuid4()
     claimed = _taken(pool, token, limits, with_suspects=with_suspects, least=least)
     is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
@@ -169,7 +169,7 @@ def _delay(token: UUID, shard_ids: Iterable[int], seconds: float, *, counted: bo
         leases.delay(connection, token, shard_ids, seconds, counted=counted)
 
 
-def give_back(prepared: Prepared) -> None:
+def give_back(prepared: PreparedClaim) -> None:
     """Releases what has not been settled, uncharged, and ends the lease: by its time, if the database is away.
 
     It is claimable at once, or after the pause of a model whose engine is unavailable.

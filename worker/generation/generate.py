@@ -5,29 +5,29 @@ from functools import partial
 
 from lengthwise import queue
 from lengthwise.errors import Unavailable
-from worker import drain
+from worker import shutdown
 from worker.engine.protocol import EngineUnavailable
-from worker.generation import batch, renewal
-from worker.generation.claiming import Prepared
-from worker.generation.open_batch import OpenBatch
-from worker.generation.pipeline import Pipeline, Settling
-from worker.generation.turn import Turn
+from worker.generation import batch, model_reload
+from worker.generation.claiming import PreparedClaim
+from worker.generation.continuous_batch import ContinuousBatch
+from worker.generation.pipeline import Pipeline, SettlementSchedule
+from worker.generation.pool_rotation import PoolRotation
 
 log = logging.getLogger(__name__)
 
 
 def generate(pool: str) -> None:
     """Works on ``pool``, and on what is more urgent, until nothing waits or the slice is over."""
-    turn = Turn(pool)
+    turn = PoolRotation(pool)
     try:
-        with renewal.engines, Pipeline(turn) as pipeline:
+        with model_reload.engines, Pipeline(turn) as pipeline:
             while prepared := pipeline.next():
                 _run(prepared, pipeline)
                 del prepared  # or its model would be kept beside a newer one
                 if turn.is_over:
                     break
             else:
-                if not drain.is_stopping():
+                if not shutdown.is_stopping():
                     return
     except Unavailable as error:
         log.warning("leaving the pool until the sweep rings: %s", error)
@@ -35,7 +35,7 @@ def generate(pool: str) -> None:
     queue.ring(queue.GENERATE, [turn.pool])
 
 
-def _run(prepared: Prepared, pipeline: Pipeline, *, is_between: bool = False) -> None:
+def _run(prepared: PreparedClaim, pipeline: Pipeline, *, is_between: bool = False) -> None:
     """Computes a claim and lets go of it, whatever happens; ``is_between`` two batches of another one."""
     try:
         _compute(prepared, pipeline, is_between=is_between)
@@ -50,21 +50,21 @@ def _run(prepared: Prepared, pipeline: Pipeline, *, is_between: bool = False) ->
     pipeline.finish(prepared)
 
 
-def _compute(prepared: Prepared, pipeline: Pipeline, *, is_between: bool) -> None:
+def _compute(prepared: PreparedClaim, pipeline: Pipeline, *, is_between: bool) -> None:
     """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
     model = prepared.model
     if model.pause_seconds:
         return  # claimed before its engine became unavailable
     model.grow()
     if (engine := model.open_engine) and not is_between and not prepared.is_suspect:
-        OpenBatch(prepared, pipeline, partial(_run, pipeline=pipeline, is_between=True)).run(engine)
+        ContinuousBatch(prepared, pipeline, partial(_run, pipeline=pipeline, is_between=True)).run(engine)
     else:
         _compute_by_batches(prepared, pipeline, is_between=is_between)
 
 
-def _compute_by_batches(prepared: Prepared, pipeline: Pipeline, *, is_between: bool) -> None:
+def _compute_by_batches(prepared: PreparedClaim, pipeline: Pipeline, *, is_between: bool) -> None:
     work, model, lease = prepared.work, prepared.model, prepared.lease
-    settling = Settling(prepared, pipeline)
+    settling = SettlementSchedule(prepared, pipeline)
     done = 0
     while done < len(work.pieces):
         indexes = range(done, len(work.pieces))
@@ -72,7 +72,7 @@ def _compute_by_batches(prepared: Prepared, pipeline: Pipeline, *, is_between: b
         # A claim's items come with the most urgent first: their batch does not wait for longer ones.
         batches = sorted(model.plan(work.lengths(indexes), work.beams), key=min)
         for number, planned in enumerate(batches, 1):
-            if drain.is_stopping():
+            if shutdown.is_stopping():
                 break
             if not is_between and (urgent := pipeline.more_urgent(prepared)):
                 _run(urgent, pipeline, is_between=True)

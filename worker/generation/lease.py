@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from lengthwise import database, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue import lease
-from worker import drain
+from worker import shutdown
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Lease:
     def _beat(self) -> None:
         current = settings.get()
         while not self._over.wait(min(_POLL_SECONDS, current.heartbeat_seconds)):
-            if drain.seconds() > current.grace_seconds:
+            if shutdown.seconds() > current.grace_seconds:
                 self._give_back()
                 return
             if time.monotonic() - self._renewed_at >= current.heartbeat_seconds:

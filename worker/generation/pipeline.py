@@ -18,11 +18,11 @@ from typing import Self
 
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue.settle import Settlement
-from worker import drain
-from worker.generation import renewal, settlement
-from worker.generation.claiming import Prepared, give_back, prepare, prepare_urgent
-from worker.generation.loaded import averaged
-from worker.generation.turn import Turn
+from worker import shutdown
+from worker.generation import model_reload, settlement
+from worker.generation.claiming import PreparedClaim, give_back, prepare, prepare_urgent
+from worker.generation.models import averaged
+from worker.generation.pool_rotation import PoolRotation
 
 log = logging.getLogger(__name__)
 
@@ -59,23 +59,23 @@ _lead = _Lead()
 class Pipeline:
     """Around one slice of work. Everything that it began is settled or given back when it is left."""
 
-    def __init__(self, turn: Turn) -> None:
+    def __init__(self, turn: PoolRotation) -> None:
         self.turn = turn
         self._threads = ThreadPoolExecutor(1, "claim"), ThreadPoolExecutor(1, "settle")
-        self._ahead: Future[Prepared | None] | None = None
+        self._ahead: Future[PreparedClaim | None] | None = None
         self._is_needed = Event()
         self._unsettled: deque[Future[None]] = deque()
         self._looked_at = -math.inf
 
-    def next(self) -> Prepared | None:
+    def next(self) -> PreparedClaim | None:
         """What is to be run now; None when nothing waits. Raises ``Unavailable``."""
         ahead, self._ahead = self._ahead, None
         self._is_needed.set()  # the batch took less time than was thought
         prepared = ahead.result() if ahead else None
         if prepared is None:
-            if renewal.is_due():
+            if model_reload.is_due():
                 self._catch_up()  # what is settled behind holds its model
-                renewal.renew()
+                model_reload.renew()
             prepared = prepare(self.turn)
         if prepared is not None and prepared.is_suspect:
             try:
@@ -85,7 +85,7 @@ class Pipeline:
                 raise
         return prepared
 
-    def more_urgent(self, current: Prepared) -> Prepared | None:
+    def more_urgent(self, current: PreparedClaim) -> PreparedClaim | None:
         """A batch of what somebody waits for that came after ``current``; None, too, if it was looked for just now."""
         now, known_at = time.monotonic(), max(current.claimed_at, self._looked_at)
         pause = _LOOK_SECONDS if current.model.is_slow else _QUICK_LOOK_SECONDS
@@ -98,16 +98,16 @@ class Pipeline:
             log.warning("not looked for anything more urgent: %s", error)
             return None
 
-    def look_ahead(self, current: Prepared) -> None:
+    def look_ahead(self, current: PreparedClaim) -> None:
         """Makes the next claim ready in time for the end of a batch that begins now and is the last of ``current``."""
         if not current.model.is_slow or current.is_suspect or self._ahead is not None:
             return
-        if self.turn.is_over or drain.is_stopping() or renewal.is_due():
+        if self.turn.is_over or shutdown.is_stopping() or model_reload.is_due():
             return
         needed_at = time.monotonic() + (current.model.batch_seconds or 0.0)
         self._is_needed.clear()
 
-        def in_time() -> Prepared | None:
+        def in_time() -> PreparedClaim | None:
             self._is_needed.wait(max(0.0, needed_at - _lead.seconds() - time.monotonic()))
             began_at = time.monotonic()
             prepared = prepare(self.turn, with_suspects=False)
@@ -116,7 +116,7 @@ class Pipeline:
 
         self._ahead = self._threads[0].submit(in_time)
 
-    def settle(self, prepared: Prepared, whole: Sequence[Settlement]) -> None:
+    def settle(self, prepared: PreparedClaim, whole: Sequence[Settlement]) -> None:
         """Writes these results, now or soon. Raises ``Unavailable`` for these or earlier ones.
 
         Those that somebody waits for are written before anything else is begun: behind the next batch's claim, on
@@ -128,7 +128,7 @@ class Pipeline:
         else:
             self._behind(prepared, write)
 
-    def finish(self, prepared: Prepared) -> None:
+    def finish(self, prepared: PreparedClaim) -> None:
         """Settles what is whole of a claim, and gives back the rest; its lease lives until that is done."""
         whole = prepared.work.whole()
 
@@ -140,7 +140,7 @@ class Pipeline:
 
         self._behind(prepared, last)
 
-    def _behind(self, prepared: Prepared, write: Callable[[], None]) -> None:
+    def _behind(self, prepared: PreparedClaim, write: Callable[[], None]) -> None:
         if not prepared.model.is_slow and not self._unsettled:
             write()
             return
@@ -173,10 +173,10 @@ class Pipeline:
             give_back(unused)
 
 
-class Settling:
+class SettlementSchedule:
     """Of one claim, now and then while it runs."""
 
-    def __init__(self, prepared: Prepared, pipeline: Pipeline) -> None:
+    def __init__(self, prepared: PreparedClaim, pipeline: Pipeline) -> None:
         self._prepared, self._pipeline = prepared, pipeline
         self._settled_at = time.monotonic()
 

@@ -9,8 +9,8 @@ from celery.signals import worker_process_init
 
 from lengthwise import settings
 from lengthwise.local.program import MODELS_LOADED
-from worker.generation import loaded, renewal
-from worker.generation.garbage import collect_seldom
+from worker.generation import model_reload, models
+from worker.generation.gc_tuning import collect_seldom
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ def preload(**_: Any) -> None:
     """The first models of the catalog, as many as one process keeps; one that fails is left to its jobs."""
     # A batch's texts are too few to share among threads, whose waking costs more than the work; read at each use.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    for name in loaded.names()[: settings.get().loaded_models]:
+    for name in models.names()[: settings.get().loaded_models]:
         try:
-            loaded.model(name)
-        except loaded.NotLoaded:
+            models.model(name)
+        except models.NotLoaded:
             log.warning("going on without %s", name)
     collect_seldom()
     log.info(MODELS_LOADED)
@@ -40,4 +40,4 @@ def step_back(**_: Any) -> None:
 # Only a prefork pool has such processes: a worker for deliveries, on threads, never loads a model.
 worker_process_init.connect(step_back)
 worker_process_init.connect(preload)
-worker_process_init.connect(renewal.start)
+worker_process_init.connect(model_reload.start)

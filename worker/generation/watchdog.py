@@ -19,7 +19,7 @@ from typing import Any
 from celery.signals import worker_ready
 
 from lengthwise import settings
-from worker import drain
+from worker import shutdown
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def _watch() -> None:
         if (process := stalled(current.hang_seconds)) is not None:
             log.error("the engine got nowhere for %g s: replacing its process", current.hang_seconds)
             _kill(process)
-        if drain.seconds() > current.grace_seconds + _GIVING_BACK_SECONDS:
+        if shutdown.seconds() > current.grace_seconds + _GIVING_BACK_SECONDS:
             log.warning("not done within %g s of grace: ending at once", current.grace_seconds)
             _kill(_beat.unpack_from(_shared)[0])
             os._exit(0)

@@ -18,7 +18,7 @@ from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.queue.settle import Result, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
-from worker.generation.memo import Asker, Memo
+from worker.generation.answer_cache import AnswerCache, CacheKey
 
 _UNANSWERED = Answer("", "")
 _UNDECODED = Decoding(0)
@@ -33,7 +33,7 @@ class JobInHand:
 
     kind: Kind
     params: Any
-    asker: Asker | None = None
+    asker: CacheKey | None = None
     decoding: Decoding = _UNDECODED
     #: Whose identical items may share an answer; None if none may.
     sharing: UUID | None = None
@@ -73,7 +73,7 @@ class Entry:
     shard: ShardInHand
     index: int
     item: Item
-    pieces: "list[Piece]" = field(default_factory=list)
+    pieces: "list[WorkPiece]" = field(default_factory=list)
     #: Pieces without an answer, and those that another's computation answered.
     n_open: int = 0
     n_shared: int = 0
@@ -85,7 +85,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Piece:
+class WorkPiece:
     """One prompt of an item, and its answer once there is one. ``key`` is set where others may share the answer."""
 
     entry: Entry
@@ -98,14 +98,14 @@ class Piece:
 class Work:
     """``pieces`` are what is to be run; one that another's computation answers is not among them."""
 
-    def __init__(self, claim: Claim, model: Model, labels: Sequence[str] = (), memo: Memo | None = None) -> None:
+    def __init__(self, claim: Claim, model: Model, labels: Sequence[str] = (), memo: AnswerCache | None = None) -> None:
         self._model = model
         self._labels = tuple(labels)
         self._made_by = to_json(model.spec.made_by)
-        self._memo = Memo(0) if memo is None else memo
-        self._followers: dict[bytes, list[Piece]] = {}
+        self._memo = AnswerCache(0) if memo is None else memo
+        self._followers: dict[bytes, list[WorkPiece]] = {}
         self._whole: list[ShardInHand] = []
-        self.pieces: list[Piece] = []
+        self.pieces: list[WorkPiece] = []
         self._open: dict[int, ShardInHand] = {}
         self.add(claim)
 
@@ -127,7 +127,9 @@ class Work:
             if kind.is_per_item:
                 decoding = kind.decoding_of(self._model.spec, job.params, entry.item, n_asked)
                 asker = _asker(job, decoding)
-            entry.pieces = [Piece(entry, prompt, asker.key_of(prompt) if asker else None, decoding) for prompt in each]
+            entry.pieces = [
+                WorkPiece(entry, prompt, asker.key_of(prompt) if asker else None, decoding) for prompt in each
+            ]
             entry.n_open, entry.n_shared, entry.n_asked = len(each), 0, n_asked
             for piece in entry.pieces:
                 entry.n_input += len(piece.prompt.tokens)
@@ -135,7 +137,7 @@ class Work:
             if not each:
                 self._conclude(entry)
 
-    def _ask(self, piece: Piece) -> None:
+    def _ask(self, piece: WorkPiece) -> None:
         """Runs the piece, unless the same was answered before or is being asked by another."""
         if piece.key is not None:
             known = self._memo.get(piece.key)
@@ -187,7 +189,7 @@ class Work:
                     self._give(follower, given, shared=True)
             self._give(piece, given)
 
-    def _give(self, piece: Piece, given: Answer, *, shared: bool = False) -> None:
+    def _give(self, piece: WorkPiece, given: Answer, *, shared: bool = False) -> None:
         entry = piece.entry
         piece.answer = given
         entry.n_output += given.n_tokens
@@ -245,8 +247,8 @@ class Work:
         return list(self._open)
 
 
-def _asker(job: JobInHand, decoding: Decoding) -> Asker | None:
-    return Asker(job.sharing, decoding) if job.sharing is not None and decoding.temperature == 0 else None
+def _asker(job: JobInHand, decoding: Decoding) -> CacheKey | None:
+    return CacheKey(job.sharing, decoding) if job.sharing is not None and decoding.temperature == 0 else None
 
 
 def _sampling(decoding: Decoding, entry: Entry) -> Sampling:

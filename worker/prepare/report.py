@@ -16,7 +16,7 @@ _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class ModelFigures:
     """One of both models. Without a sample nothing was run, and only the size is known."""
 
     weights_bytes: int
@@ -33,8 +33,8 @@ class Report:
     sparsity: str | None
     #: The numbers, in the source, of the layers that stayed, by stack; empty where none was dropped.
     layers: dict[str, list[int]]
-    before: Figures
-    after: Figures
+    before: ModelFigures
+    after: ModelFigures
     agreement: Agreement | None = None
 
     def write(self, folder: Path) -> None:
@@ -97,7 +97,7 @@ def _agreement(found: Agreement) -> list[tuple[str, str]]:
     return rows
 
 
-def _megabytes(figures: Figures) -> str:
+def _megabytes(figures: ModelFigures) -> str:
     return f"{figures.weights_bytes / 1e6:.1f} MB"
 
 

@@ -21,7 +21,7 @@ from worker.engine.transformer.torch_engine import TorchEngine
 from worker.engine.transformer.weights import loading
 from worker.prepare import comparison, report, source
 from worker.prepare.comparison import Side
-from worker.prepare.report import Figures, Report
+from worker.prepare.report import ModelFigures, Report
 from worker.prepare.sample import Sample, read
 
 _LAYERS = re.compile(r"(?:([a-z]+)=)?([0-9]{1,4})")
@@ -69,7 +69,7 @@ def _prepare(spec: ModelSpec, recipe: Recipe, folder: Path, items: Sample | None
     # Loaded even where there is nothing to measure: what cannot be loaded must not come into being.
     after = Side(TorchEngine.load(_prepared(spec, recipe, folder)))
     progress.update(writing, total=1, completed=1)
-    old, new = (Figures(engine.weights_bytes(place)) for place in (spec.folder, folder))
+    old, new = (ModelFigures(engine.weights_bytes(place)) for place in (spec.folder, folder))
     made = Report(spec.name, spec.made_by, recipe.quantize, recipe.sparsity, layers, old, new)
     if items is None:
         return made
@@ -80,7 +80,7 @@ def _prepare(spec: ModelSpec, recipe: Recipe, folder: Path, items: Sample | None
     return replace(made, before=_figures(old, before, items), after=_figures(new, after, items), agreement=found)
 
 
-def _figures(known: Figures, side: Side, items: Sample) -> Figures:
+def _figures(known: ModelFigures, side: Side, items: Sample) -> ModelFigures:
     able = side.engine.capabilities()
     runs_as = f"{'fp32' if able.quantization == 'none' else able.quantization}, {able.device}"
     return replace(known, runs_as=runs_as, items_per_second=round(items.n_items / min(side.seconds), 2))

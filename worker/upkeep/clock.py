@@ -8,7 +8,7 @@ from typing import Any
 from celery.signals import worker_ready
 
 from lengthwise import queue, settings
-from worker import drain
+from worker import shutdown
 from worker.upkeep.sweep import sweep
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ def start(sender: Any, **_: Any) -> None:
 
 
 def _tick() -> None:
-    while not drain.is_stopping():
+    while not shutdown.is_stopping():
         try:
             sweep()
         except Exception as error:  # whatever it was, the next sweep is due in a second

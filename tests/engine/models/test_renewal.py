@@ -12,8 +12,8 @@ from lengthwise import settings
 from tests.engine import tiny
 from tests.engine.conftest import Written
 from worker.engine.transformer.torch_engine import TorchEngine
-from worker.generation import loaded, renewal
-from worker.generation.garbage import collect_seldom
+from worker.generation import model_reload, models
+from worker.generation.gc_tuning import collect_seldom
 
 
 @pytest.fixture
@@ -23,12 +23,12 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     monkeypatch.setenv("LENGTHWISE_MODELS_SECONDS", "1e-9")
     settings.get.cache_clear()
-    loaded.forget()
+    models.forget()
     thresholds = gc.get_threshold()
     yield path
     gc.unfreeze()
     gc.set_threshold(*thresholds)
-    loaded.forget()
+    models.forget()
     settings.get.cache_clear()
 
 
@@ -37,7 +37,7 @@ def name(catalog: Path, folder: Path, more: str = "") -> None:
 
 
 def held() -> TorchEngine:
-    engine = loaded.model("tiny").engine
+    engine = models.model("tiny").engine
     assert isinstance(engine, TorchEngine)
     return engine
 
@@ -50,7 +50,7 @@ def test_the_old_ones_weights_are_freed(catalog: Path, written: Written, kind: s
     modules = [ref(module) for module in held().model.modules()]
     assert len(modules) > 10
     name(catalog, written(kind)[1], 'quantization = "bf16"\n')
-    renewal.renew()
+    model_reload.renew()
     assert [module() for module in modules if module() is not None] == []
     assert {weight.dtype for weight in held().model.parameters()} == {torch.bfloat16}
     assert len(list(held().generate(tiny.requests()))) == len(tiny.requests())
@@ -62,5 +62,5 @@ def test_weights_that_do_not_fit_leave_the_old_ones(catalog: Path, llama: Path, 
     tiny.edit_config(llama, num_hidden_layers=3)
     (llama / "manifest.json").unlink()
     name(catalog, llama)
-    renewal.renew()
+    model_reload.renew()
     assert held() is before

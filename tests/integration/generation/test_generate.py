@@ -23,11 +23,11 @@ from tests import fakes
 from tests.integration.conftest import Give
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
 from tests.servers import wait_until
-from worker import drain
+from worker import shutdown
 from worker.engine import registry
 from worker.engine.protocol import Request
 from worker.generation import generate as task
-from worker.generation import lease, loaded, settlement, turn
+from worker.generation import lease, models, pool_rotation, settlement
 from worker.generation.pipeline import Pipeline
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -105,7 +105,7 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
         raise ConfigurationError("its files are gone")
 
     monkeypatch.setattr(registry, "load", load)
-    monkeypatch.setattr(loaded, "_FAILURE_SECONDS", 600)
+    monkeypatch.setattr(models, "_FAILURE_SECONDS", 600)
     job = submit(texts(300))
     for attempt in range(1, 6):
         assert counts(job)["pending"] == 300
@@ -129,7 +129,7 @@ def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(g
     assert sql(f"{waiting} WHERE state <> 'done'") == [("ready", 0, 0, True)]
     engine.is_away = False
     sql("UPDATE shards SET not_before = now()")
-    loaded.model("echo")._paused_until = 0
+    models.model("echo")._paused_until = 0
     task.generate(POOL)
     assert is_echoed(job, sent)
 
@@ -137,7 +137,7 @@ def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(g
 def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(give: Give) -> None:
     engine = give(fakes.WatchedEngine)
     job = submit(texts(100))
-    current = turn.Turn(POOL)
+    current = pool_rotation.PoolRotation(POOL)
     with Pipeline(current) as pipeline:
         prepared = pipeline.next()
         assert prepared is not None
@@ -160,7 +160,7 @@ def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: Give) -> None:
-    spec = loaded.spec("echo")
+    spec = models.spec("echo")
     assert spec is not None
     marks = frozenset(tokenizer.of(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
     give(partial(fakes.ForgetfulEngine, marks=marks))
@@ -174,7 +174,7 @@ def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: G
 @pytest.fixture
 def _slow_claims(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each claim is of several batches, however slow they are."""
-    monkeypatch.setattr(loaded, "batches_in", lambda *_: 4)
+    monkeypatch.setattr(models, "batches_in", lambda *_: 4)
 
 
 @pytest.mark.usefixtures("_slow_claims")
@@ -224,7 +224,7 @@ def test_when_the_grace_is_over_what_is_in_hand_is_given_back_unharmed(
     give: Give, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def dawdle(_: Sequence[Request]) -> None:
-        drain.begin()
+        shutdown.begin()
         wait_until(lambda: sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)])
 
     knobs(monkeypatch, heartbeat_seconds=0.05, grace_seconds=0.01)
@@ -241,7 +241,7 @@ def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(give: Give, mon
         if len(engine.batches) == 2:
             urgent.append(submit(["urgent"], pool=other, priority=Priority.INTERACTIVE))
 
-    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
     urgent: list[UUID] = []
     engine = give(partial(fakes.WatchedEngine, before=interrupt))
     submit(texts(3000), priority=Priority.BACKGROUND)
@@ -269,7 +269,7 @@ def test_texts_that_repeat_are_computed_once(give: Give) -> None:
 
 @pytest.mark.usefixtures("_slow_claims")
 def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(give: Give) -> None:
-    engine = give(partial(fakes.WatchedEngine, before=lambda _: drain.begin()))
+    engine = give(partial(fakes.WatchedEngine, before=lambda _: shutdown.begin()))
     job = submit(["x" * 60 + str(number) for number in range(1000, 2000)])
     task.generate(POOL)
     assert len(engine.batches) == 1
@@ -279,7 +279,7 @@ def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_bac
 
 def test_a_worker_that_is_stopping_claims_nothing() -> None:
     job = submit(texts(10))
-    drain.begin()
+    shutdown.begin()
     task.generate(POOL)
     assert counts(job)["pending"] == 10
     assert sql("SELECT DISTINCT deaths FROM shards") == [(0,)]

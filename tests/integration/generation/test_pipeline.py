@@ -10,11 +10,11 @@ from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue import lease as leases
 from lengthwise.states import Priority
 from tests.ledger import POOL, must_take, sql, submit
-from worker.generation import batch, claiming, loaded, settlement, turn
+from worker.generation import batch, claiming, models, pool_rotation, settlement
 from worker.generation import generate as task
 from worker.generation import pipeline as pipelines
-from worker.generation.claiming import Prepared
-from worker.generation.loaded import Loaded
+from worker.generation.claiming import PreparedClaim
+from worker.generation.models import LoadedModel
 from worker.generation.pipeline import Pipeline
 from worker.generation.work import Work
 
@@ -29,7 +29,7 @@ def leases_alive() -> int:
     return sum(thread.name == "heartbeat" for thread in living_threads())
 
 
-def next_of(pipeline: Pipeline, priority: Priority = Priority.NORMAL) -> Prepared:
+def next_of(pipeline: Pipeline, priority: Priority = Priority.NORMAL) -> PreparedClaim:
     """A claim of one new item, whose engine is worth settling behind."""
     submit([priority.name], priority=priority)  # texts of their own, or the memory would answer
     prepared = pipeline.next()
@@ -40,14 +40,14 @@ def next_of(pipeline: Pipeline, priority: Priority = Priority.NORMAL) -> Prepare
 
 def test_a_settlement_that_failed_keeps_no_later_claim_alive(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settlement, "put", is_away)
-    with pytest.raises(Unavailable), Pipeline(turn.Turn(POOL)) as pipeline:
+    with pytest.raises(Unavailable), Pipeline(pool_rotation.PoolRotation(POOL)) as pipeline:
         for _ in range(5):
             pipeline.finish(next_of(pipeline))
     assert leases_alive() == 0
 
 
 def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.MonkeyPatch) -> None:
-    with Pipeline(turn.Turn(POOL)) as pipeline:
+    with Pipeline(pool_rotation.PoolRotation(POOL)) as pipeline:
         first = next_of(pipeline)
         submit(["a suspect"])
         sql("UPDATE shards SET deaths = 1, priority = 0 WHERE state = 'ready'")
@@ -66,14 +66,14 @@ def test_what_somebody_waits_for_runs_between_two_batches_of_what_was_claimed_be
     ran: list[int] = []
     run = batch.run
 
-    def once_submitting(work: Work, model: Loaded, indexes: list[int]) -> None:
+    def once_submitting(work: Work, model: LoadedModel, indexes: list[int]) -> None:
         if not ran:
             submit(["urgent"], priority=Priority.INTERACTIVE)
         ran.append(len(work.pieces[indexes[0]].prompt.tokens))
         run(work, model, indexes)
 
     monkeypatch.setattr(batch, "run", once_submitting)
-    model = loaded.model("echo")
+    model = models.model("echo")
     monkeypatch.setattr(model, "batch_tokens", 2)
     submit(["one word", "two words", "three words"])
     task.generate(POOL)
@@ -86,7 +86,7 @@ def test_nothing_more_urgent_is_begun_while_a_suspect_is_in_hand(monkeypatch: py
     monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
     submit(["a suspect"])
     sql("UPDATE shards SET deaths = 1")
-    with Pipeline(turn.Turn(POOL)) as pipeline:
+    with Pipeline(pool_rotation.PoolRotation(POOL)) as pipeline:
         suspect = pipeline.next()
         assert suspect is not None
         submit(["urgent"], priority=Priority.INTERACTIVE)
@@ -105,7 +105,7 @@ def test_a_claim_that_somebody_waits_for_is_a_batch_and_no_more() -> None:
 def test_a_database_that_is_away_keeps_nothing_in_hand_from_running(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Pipeline(turn.Turn(POOL)) as pipeline:
+    with Pipeline(pool_rotation.PoolRotation(POOL)) as pipeline:
         prepared = next_of(pipeline)
         monkeypatch.setattr(pipelines, "_LOOK_SECONDS", 0)
         monkeypatch.setattr(pipelines, "prepare_urgent", is_away)
@@ -116,7 +116,7 @@ def test_a_database_that_is_away_keeps_nothing_in_hand_from_running(
 
 def test_what_somebody_waits_for_is_written_before_anything_else_is_begun() -> None:
     is_free, taken = Event(), []
-    with Pipeline(turn.Turn(POOL)) as pipeline:
+    with Pipeline(pool_rotation.PoolRotation(POOL)) as pipeline:
         pipeline._threads[1].submit(is_free.wait, 30)
         for priority in (Priority.NORMAL, Priority.INTERACTIVE):
             prepared = next_of(pipeline, priority)
@@ -136,7 +136,7 @@ def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(monkeypatch: pyt
     """Or it would be renewed for ever, and its items be nobody's."""
 
     submit(["abc"] * 10)
-    prepared = claiming.prepare(turn.Turn(POOL))
+    prepared = claiming.prepare(pool_rotation.PoolRotation(POOL))
     assert prepared is not None
     monkeypatch.setattr(leases, "release", is_away)
     with pytest.raises(Unavailable):
@@ -149,18 +149,18 @@ def test_pools_in_which_suspects_alone_wait_are_left_to_who_holds_nothing() -> N
     submit(["abc"])
     submit(["abc"], pool="echo:other")
     sql("UPDATE shards SET deaths = 1")
-    assert claiming.prepare(turn.Turn(POOL), with_suspects=False) is None
+    assert claiming.prepare(pool_rotation.PoolRotation(POOL), with_suspects=False) is None
     task.generate(POOL)
     assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
 
 
 def test_a_suspect_is_not_passed_over_for_as_long_as_something_else_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Claims ahead leave it out; it has its turn, alone, as soon as it is the first."""
-    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
     suspect = submit(["abc"])
     submit(["abc"] * 100)
     sql("UPDATE shards SET deaths = 1 WHERE job_id = :job", job=suspect)
-    working = turn.Turn(POOL)
+    working = pool_rotation.PoolRotation(POOL)
     assert claiming.prepare(working, with_suspects=False) is None
     prepared = claiming.prepare(working)
     assert prepared is not None

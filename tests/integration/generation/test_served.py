@@ -11,7 +11,7 @@ from tests.engine.completions import MODEL, CompletionServer, Fault, completion_
 from tests.ledger import counts, outputs, sql, submit
 from worker.engine.openai import queue
 from worker.generation import generate as task
-from worker.generation import loaded
+from worker.generation import models
 
 POOL = "served:test"
 
@@ -36,7 +36,7 @@ def name(server: CompletionServer, catalog: Path) -> None:
     """Has the catalog name a model of this server."""
     served(catalog.parent / "served", server)
     catalog.write_text(CATALOG.format(url=server.url, model=MODEL))
-    loaded.forget()
+    models.forget()
 
 
 def prompts(count: int) -> list[list[int]]:
@@ -56,7 +56,7 @@ def test_a_job_goes_on_when_its_server_is_back(catalog: Path) -> None:
     with completion_server(server.server_address[1]) as again:
         again.faults = [Fault(429), Fault(500), Fault()]
         sql("UPDATE shards SET not_before = now()")
-        loaded.model("served")._paused_until = 0
+        models.model("served")._paused_until = 0
         task.generate(POOL)
     found = outputs(job)
     assert {index: line["output"]["text"] for index, line in found.items()} == {

@@ -13,7 +13,7 @@ from tests.integration.conftest import RunWorker, look, submit
 from tests.integration.wire import over_http
 from worker.generation.generate import _run
 from worker.generation.pipeline import Pipeline
-from worker.generation.turn import Turn
+from worker.generation.pool_rotation import PoolRotation
 
 N_ITEMS = 300
 #: Lengths in no order, so that chunks are sorted, shards are cut and the arrival order is another.
@@ -45,7 +45,7 @@ def work_a_little(client: TestClient, job_id: str) -> None:
     with database.engine().begin() as connection:
         found = connection.exec_driver_sql("SELECT pool FROM shards WHERE job_id = %s LIMIT 1", (job_id,))
         pool = found.scalar_one()
-    turn = Turn(pool)
+    turn = PoolRotation(pool)
     with Pipeline(turn) as pipeline:
         prepared = pipeline.next()
         assert prepared is not None

@@ -5,13 +5,13 @@ import logging
 import pytest
 
 from lengthwise.local import program
-from worker.generation import loaded, preload
+from worker.generation import models, preload
 
 
 def test_up_waits_for_the_line_that_preload_ends_with(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(loaded, "names", list)
+    monkeypatch.setattr(models, "names", list)
     with caplog.at_level(logging.INFO):
         preload.preload()
     assert caplog.messages[-1] == program.MODELS_LOADED

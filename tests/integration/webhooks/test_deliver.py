@@ -14,7 +14,7 @@ from lengthwise.states import DeliveryState
 from tests.integration.webhooks.hooks import Answers, make_due, status
 from tests.integration.webhooks.test_post import Receiver, answering
 from tests.ledger import knobs, must_take, put, sql, submit
-from worker import drain
+from worker import shutdown
 from worker.delivery.backoff import DELAYS
 from worker.delivery.deliver import deliver
 from worker.delivery.signing import new_secret
@@ -154,7 +154,7 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> 
 
 
 def test_a_deliverer_that_is_stopping_takes_nothing() -> None:
-    drain.begin()
+    shutdown.begin()
     with Receiver(answering(status(200))) as receiver:
         ended(receiver.url())
         deliver()

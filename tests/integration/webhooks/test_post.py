@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 from standardwebhooks.webhooks import Webhook
 
-from worker.delivery.outcome import Outcome
-from worker.delivery.post import post
+from worker.delivery.http_attempt import post
+from worker.delivery.outcome import AttemptOutcome
 from worker.delivery.signing import new_secret, sign
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
@@ -106,7 +106,7 @@ def silence(connection: socket.socket) -> None:
         pass
 
 
-def attempt(url: str, body: bytes = BODY, timeout: float = GENEROUS_SECONDS, **options: Any) -> Outcome:
+def attempt(url: str, body: bytes = BODY, timeout: float = GENEROUS_SECONDS, **options: Any) -> AttemptOutcome:
     begun = time.monotonic()
     outcome = post(url, body, {"webhook-id": "evt_1"}, allowed=LOOPBACK, timeout=timeout, **options)
     assert outcome.seconds <= time.monotonic() - begun < GENEROUS_SECONDS

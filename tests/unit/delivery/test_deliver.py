@@ -5,26 +5,31 @@ import pytest
 from lengthwise.states import DeliveryState
 from worker.delivery.backoff import DELAYS
 from worker.delivery.deliver import next_step
-from worker.delivery.outcome import Outcome
+from worker.delivery.outcome import AttemptOutcome
 
 LAST = len(DELAYS) + 1
 
 
 @pytest.mark.parametrize("attempt", [1, LAST])
 def test_an_answer_of_2xx_is_a_delivery(attempt: int) -> None:
-    assert next_step(attempt, Outcome(status=299)) == (DeliveryState.DELIVERED, None)
+    assert next_step(attempt, AttemptOutcome(status=299)) == (DeliveryState.DELIVERED, None)
 
 
 @pytest.mark.parametrize("attempt", [1, LAST])
 def test_a_410_ends_it_whatever_it_asks_for(attempt: int) -> None:
-    assert next_step(attempt, Outcome(status=410, retry_after=60)) == (DeliveryState.FAILED, None)
+    assert next_step(attempt, AttemptOutcome(status=410, retry_after=60)) == (DeliveryState.FAILED, None)
 
 
 @pytest.mark.parametrize(
     "outcome",
-    [Outcome(status=500), Outcome(error="timeout"), Outcome(status=302, error="redirect"), Outcome(status=400)],
+    [
+        AttemptOutcome(status=500),
+        AttemptOutcome(error="timeout"),
+        AttemptOutcome(status=302, error="redirect"),
+        AttemptOutcome(status=400),
+    ],
 )
-def test_any_other_outcome_is_tried_again_until_the_schedule_runs_out(outcome: Outcome) -> None:
+def test_any_other_outcome_is_tried_again_until_the_schedule_runs_out(outcome: AttemptOutcome) -> None:
     for attempt, delay in enumerate(DELAYS, 1):
         state, seconds = next_step(attempt, outcome)
         assert state is DeliveryState.PENDING
@@ -34,6 +39,6 @@ def test_any_other_outcome_is_tried_again_until_the_schedule_runs_out(outcome: O
 
 
 def test_a_receiver_is_left_alone_for_as_long_as_it_asks() -> None:
-    state, seconds = next_step(1, Outcome(status=429, retry_after=500))
+    state, seconds = next_step(1, AttemptOutcome(status=429, retry_after=500))
     assert state is DeliveryState.PENDING
     assert seconds == 500

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.outcome import Outcome, head_of, retry_after_of
+from worker.delivery.outcome import AttemptOutcome, head_of, retry_after_of
 
 NOW = 1_700_000_000.0
 
@@ -66,20 +66,20 @@ def test_plain_text_is_kept_as_it_is() -> None:
 
 
 def test_the_head_is_not_in_a_repr() -> None:
-    assert "secret" not in repr(Outcome(500, response_head="secret"))
+    assert "secret" not in repr(AttemptOutcome(500, response_head="secret"))
 
 
 @pytest.mark.parametrize(
     ("outcome", "delivered", "gone"),
     [
-        (Outcome(200), True, False),
-        (Outcome(299), True, False),
-        (Outcome(199), False, False),
-        (Outcome(302, "redirect"), False, False),
-        (Outcome(410), False, True),
-        (Outcome(500), False, False),
-        (Outcome(error="timeout"), False, False),
+        (AttemptOutcome(200), True, False),
+        (AttemptOutcome(299), True, False),
+        (AttemptOutcome(199), False, False),
+        (AttemptOutcome(302, "redirect"), False, False),
+        (AttemptOutcome(410), False, True),
+        (AttemptOutcome(500), False, False),
+        (AttemptOutcome(error="timeout"), False, False),
     ],
 )
-def test_only_2xx_is_delivered_and_only_410_is_gone(outcome: Outcome, delivered: bool, gone: bool) -> None:
+def test_only_2xx_is_delivered_and_only_410_is_gone(outcome: AttemptOutcome, delivered: bool, gone: bool) -> None:
     assert (outcome.delivered, outcome.gone) == (delivered, gone)

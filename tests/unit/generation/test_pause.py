@@ -10,7 +10,7 @@ from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog
 from tests.fakes import write_catalog
 from worker.engine.echo import EchoEngine
-from worker.generation.loaded import Loaded
+from worker.generation.models import LoadedModel
 
 
 @pytest.fixture
@@ -21,13 +21,13 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Loaded:
+def model(tmp_path: Path) -> LoadedModel:
     spec = Catalog.read(write_catalog(tmp_path)).models["echo"]
     engine = EchoEngine.load(spec)
-    return Loaded(spec, Model(spec, tokenizer.of(spec)), engine, engine.capabilities())
+    return LoadedModel(spec, Model(spec, tokenizer.of(spec)), engine, engine.capabilities())
 
 
-def test_a_model_runs_until_it_is_paused_and_after_its_pause(model: Loaded, clock: list[float]) -> None:
+def test_a_model_runs_until_it_is_paused_and_after_its_pause(model: LoadedModel, clock: list[float]) -> None:
     assert model.pause_seconds == 0
     model.pause(30)
     clock[0] += 20
@@ -36,7 +36,9 @@ def test_a_model_runs_until_it_is_paused_and_after_its_pause(model: Loaded, cloc
     assert model.pause_seconds == 0
 
 
-def test_pauses_in_a_row_grow_to_a_minute_and_a_batch_that_ran_ends_the_row(model: Loaded, clock: list[float]) -> None:
+def test_pauses_in_a_row_grow_to_a_minute_and_a_batch_that_ran_ends_the_row(
+    model: LoadedModel, clock: list[float]
+) -> None:
     pauses = []
     for _ in range(8):
         model.pause(0)

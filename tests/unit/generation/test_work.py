@@ -18,7 +18,7 @@ from lengthwise.states import ResultStatus
 from tests.fakes import write_catalog
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, FinishReason
-from worker.generation.memo import Memo
+from worker.generation.answer_cache import AnswerCache
 from worker.generation.work import Work, refuse
 
 JOB = UUID(int=7)
@@ -156,7 +156,7 @@ def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Mod
 
 
 def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Model) -> None:
-    memo = Memo()
+    memo = AnswerCache()
     first = Work(claim(["same", "other"]), model, memo=memo)
     answer(first, [0, 1], model)
     again = Work(claim(["other", "same"]), model, memo=memo)
@@ -169,7 +169,7 @@ def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Mo
 
 @pytest.mark.parametrize("params", [{"stop": ["e"]}, {"score": True}, {"max_new_tokens": 2}])
 def test_an_answer_is_not_remembered_for_who_asks_otherwise(model: Model, params: dict[str, Any]) -> None:
-    memo = Memo()
+    memo = AnswerCache()
     answer(Work(claim(["same"]), model, memo=memo), [0], model)
     assert len(Work(claim(["same"], params=params), model, memo=memo).pieces) == 1
 
@@ -225,7 +225,7 @@ def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(
 
 
 def test_the_memory_of_answers_counts_their_vectors() -> None:
-    memo = Memo(max_bytes=32 * 1000)
+    memo = AnswerCache(max_bytes=32 * 1000)
     for key in (b"a", b"b", b"c"):
         memo.put(key, Answer("", "vector", vector=(0.5,) * 400))
     assert (memo.get(b"a"), len(memo)) == (None, 2)

@@ -15,9 +15,9 @@ from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import ModelSpec, ServerOptions
 from worker.engine.openai.concurrency import Concurrency
-from worker.engine.openai.queue import Queue
-from worker.engine.openai.server import Blame, Failed, Server
-from worker.engine.openai.wire import Wire
+from worker.engine.openai.queue import RequestQueue
+from worker.engine.openai.server import AttemptFailed, Blame, Server
+from worker.engine.openai.wire import CompletionsWire
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -39,10 +39,10 @@ class OpenAIEngine:
         self._capabilities = Capabilities(
             Architecture.DECODER_ONLY, spec.context, device="server", quantization="server", is_packed=True
         )
-        self._wire = Wire(spec, options)
+        self._wire = CompletionsWire(spec, options)
         self._server = Server(options, key)
         self._timeout_seconds = options.timeout_seconds
-        self._queue = Queue(Concurrency(options.max_concurrency), options.timeout_seconds)
+        self._queue = RequestQueue(Concurrency(options.max_concurrency), options.timeout_seconds)
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
@@ -121,7 +121,7 @@ class OpenAIEngine:
         if failures:
             raise EngineError(f"{len(failures)} requests or more were not answered; the first one: {failures[0]}")
 
-    async def _is_servers(self, connections: httpx.AsyncClient, failure: Failed) -> bool:
+    async def _is_servers(self, connections: httpx.AsyncClient, failure: AttemptFailed) -> bool:
         if failure.blame is Blame.UNKNOWN:
             return not await self._server.is_there(connections)
         return failure.blame is Blame.SERVER
@@ -131,4 +131,4 @@ class OpenAIEngine:
             body = self._wire.body(request, [*request.tokens, *request.decoder_prefix], self._limit(request))
             return self._wire.completion(request, await self._server.complete(connections, body))
         except EngineError as error:
-            raise Failed(str(error), Blame.REQUEST, may_pass=False) from None
+            raise AttemptFailed(str(error), Blame.REQUEST, may_pass=False) from None

@@ -9,7 +9,7 @@ from itertools import count
 from random import Random
 
 from worker.engine.openai.concurrency import Concurrency
-from worker.engine.openai.server import Failed
+from worker.engine.openai.server import AttemptFailed
 from worker.engine.protocol import Completion
 
 #: Pauses before further attempts, doubling, in seconds; each is drawn from the upper half of its length.
@@ -22,7 +22,7 @@ _jitter = Random()  # noqa: S311 — so that workers do not come back together, 
 
 
 @dataclass(slots=True)
-class Asked:
+class PendingRequest:
     """One request on its way to an answer."""
 
     ask: Callable[[], Awaitable[Completion]]
@@ -31,7 +31,7 @@ class Asked:
     began_at: float = 0.0
 
 
-class Queue:
+class RequestQueue:
     """``patience_seconds`` after its first attempt began, no other one of a request begins."""
 
     def __init__(self, concurrency: Concurrency, patience_seconds: float) -> None:
@@ -42,11 +42,11 @@ class Queue:
 
     async def answers(
         self, asks: Iterable[Callable[[], Awaitable[Completion]]]
-    ) -> AsyncGenerator[Completion | Failed, None]:
+    ) -> AsyncGenerator[Completion | AttemptFailed, None]:
         """What each came to, in the order in which they end: a completion, or the last failure."""
         order = count()
-        waiting = [(0.0, next(order), Asked(ask, 0.0)) for ask in asks]
-        running: dict[asyncio.Task[Completion], Asked] = {}
+        waiting = [(0.0, next(order), PendingRequest(ask, 0.0)) for ask in asks]
+        running: dict[asyncio.Task[Completion], PendingRequest] = {}
         try:
             while waiting or running:
                 pause = self._begin(waiting, running)
@@ -60,7 +60,7 @@ class Queue:
                     if error is None:
                         self._answered(asked, task.result())
                         yield task.result()
-                    elif not isinstance(error, Failed):
+                    elif not isinstance(error, AttemptFailed):
                         raise error
                     elif (again_at := self._again_at(asked, error)) is None:
                         yield error
@@ -72,7 +72,7 @@ class Queue:
             await asyncio.gather(*running, return_exceptions=True)
 
     def _begin(
-        self, waiting: list[tuple[float, int, Asked]], running: dict[asyncio.Task[Completion], Asked]
+        self, waiting: list[tuple[float, int, PendingRequest]], running: dict[asyncio.Task[Completion], PendingRequest]
     ) -> float | None:
         """Begins what may begin now; seconds until more may, ``None`` where that is up to those running."""
         while waiting and len(running) < self._concurrency.limit:
@@ -87,10 +87,10 @@ class Queue:
             running[asyncio.ensure_future(asked.ask())] = asked
         return None
 
-    def _answered(self, asked: Asked, completion: Completion) -> None:
+    def _answered(self, asked: PendingRequest, completion: Completion) -> None:
         self._concurrency.answered(time.monotonic() - asked.began_at, len(completion.tokens))
 
-    def _again_at(self, asked: Asked, failure: Failed) -> float | None:
+    def _again_at(self, asked: PendingRequest, failure: AttemptFailed) -> float | None:
         """When the request is tried again, on ``time.monotonic``'s clock; ``None`` if it is not."""
         now = time.monotonic()
         longest = min(_FIRST_PAUSE_SECONDS * 2 ** (asked.n_attempts - 1), _MAX_PAUSE_SECONDS)

@@ -36,7 +36,7 @@ class Blame(Enum):
     UNKNOWN = "unknown"
 
 
-class Failed(Exception):
+class AttemptFailed(Exception):
     """An attempt without an answer. ``may_pass`` says whether another one is worth its time."""
 
     def __init__(
@@ -69,17 +69,17 @@ class Server:
         )
 
     async def complete(self, connections: httpx.AsyncClient, body: dict[str, Any]) -> Any:
-        """The JSON of the answer. Raises ``Failed``."""
+        """The JSON of the answer. Raises ``AttemptFailed``."""
         seconds = self._options.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
                 answer = await connections.post("completions", json=body)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise Failed(f"the server cannot be reached ({type(error).__name__})", Blame.SERVER) from None
+            raise AttemptFailed(f"the server cannot be reached ({type(error).__name__})", Blame.SERVER) from None
         except (TimeoutError, httpx.TimeoutException):
-            raise Failed(f"no answer within {seconds:g} s", Blame.UNKNOWN, is_overload=True) from None
+            raise AttemptFailed(f"no answer within {seconds:g} s", Blame.UNKNOWN, is_overload=True) from None
         except httpx.HTTPError as error:
-            raise Failed(f"the connection broke ({type(error).__name__})", Blame.UNKNOWN) from None
+            raise AttemptFailed(f"the connection broke ({type(error).__name__})", Blame.UNKNOWN) from None
         return _read(answer)
 
     async def is_there(self, connections: httpx.AsyncClient) -> bool:
@@ -97,14 +97,14 @@ def _read(answer: httpx.Response) -> Any:
     said = f"the server answered {status}"
     if status in _OVERLOADED:
         seconds = retry_after_of(answer.headers.raw) or 0.0
-        raise Failed(said, Blame.SERVER, is_overload=True, retry_after=seconds)
+        raise AttemptFailed(said, Blame.SERVER, is_overload=True, retry_after=seconds)
     if status in _NOBODY:
-        raise Failed(said, Blame.SERVER)
+        raise AttemptFailed(said, Blame.SERVER)
     if status in _MISCONFIGURED:
-        raise Failed(f"{said}: see the model's url, model and key_variable", Blame.SERVER, may_pass=False)
+        raise AttemptFailed(f"{said}: see the model's url, model and key_variable", Blame.SERVER, may_pass=False)
     if status != httpx.codes.OK:
-        raise Failed(said, Blame.REQUEST, may_pass=status in _PASSING)
+        raise AttemptFailed(said, Blame.REQUEST, may_pass=status in _PASSING)
     try:
         return answer.json()
     except ValueError:
-        raise Failed("the server's answer is no JSON", Blame.REQUEST, may_pass=False) from None
+        raise AttemptFailed("the server's answer is no JSON", Blame.REQUEST, may_pass=False) from None

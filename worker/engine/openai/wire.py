@@ -13,7 +13,7 @@ from worker.engine.transformer.decode.vocabulary import Vocabulary
 _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
-class Wire:
+class CompletionsWire:
     """Speaks of one model. Raises ``EngineError``, without text or ids, for what cannot be said."""
 
     def __init__(self, spec: ModelSpec, server: ServerOptions) -> None:

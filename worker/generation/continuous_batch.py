@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable, Sequence
 
 from lengthwise import settings
-from worker import drain
+from worker import shutdown
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OpenEngine, Request
-from worker.generation import batch, claiming, renewal, watchdog
-from worker.generation.claiming import Prepared
-from worker.generation.pipeline import Pipeline, Settling
-from worker.generation.room import Room
+from worker.generation import batch, claiming, model_reload, watchdog
+from worker.generation.capacity import Capacity
+from worker.generation.claiming import PreparedClaim
+from worker.generation.pipeline import Pipeline, SettlementSchedule
 
 log = logging.getLogger(__name__)
 
@@ -25,19 +25,21 @@ _MOST_PIECES = 10_000
 _PAUSE_SECONDS = 0.1
 
 
-class OpenBatch:
+class ContinuousBatch:
     """One claim, and what is claimed beside it under the same token."""
 
-    def __init__(self, prepared: Prepared, pipeline: Pipeline, run_between: Callable[[Prepared], None]) -> None:
+    def __init__(
+        self, prepared: PreparedClaim, pipeline: Pipeline, run_between: Callable[[PreparedClaim], None]
+    ) -> None:
         self._prepared, self._pipeline, self._run_between = prepared, pipeline, run_between
         self._work, self._model = prepared.work, prepared.model
-        self._settling = Settling(prepared, pipeline)
+        self._settling = SettlementSchedule(prepared, pipeline)
         self._closes_at = time.monotonic() + settings.get().open_seconds
         self._claimed_in_vain_at = -math.inf
         #: Pieces that were given to the engine, or need not be any more.
         self._n_begun = 0
         #: Those that it has not answered.
-        self._room = Room(self._model.spec.batch_rows, self._model.batch_tokens)
+        self._room = Capacity(self._model.spec.batch_rows, self._model.batch_tokens)
         self._answers: list[Completion] = []
         self._n_joined: list[int] = []
         self._is_closed = False
@@ -48,7 +50,7 @@ class OpenBatch:
 
         Raises ``EngineUnavailable``, with some of them answered, and what went wrong between two steps.
         """
-        while self._is_waiting and not drain.is_stopping() and self._failure is None:
+        while self._is_waiting and not shutdown.is_stopping() and self._failure is None:
             error = self._run_dry(engine)
             left, self._room.in_hand = self._room.in_hand, {}
             self._take_answers()
@@ -101,7 +103,7 @@ class OpenBatch:
         is_waited_for = self._prepared.is_urgent  # what is whole is no more among what is open
         self._take_answers()
         self._settling.settle(at_once=is_waited_for)
-        if drain.is_stopping():
+        if shutdown.is_stopping():
             return ()
         if urgent := self._pipeline.more_urgent(self._prepared):
             self._run_between(urgent)
@@ -142,7 +144,7 @@ class OpenBatch:
         turn = self._pipeline.turn
         is_full = now > self._closes_at or len(self._work.pieces) >= _MOST_PIECES
         is_others_turn = turn.next() != self._prepared.pool or turn.is_suspect
-        self._is_closed |= is_full or is_others_turn or renewal.is_due()
+        self._is_closed |= is_full or is_others_turn or model_reload.is_due()
         return self._is_closed
 
     def _take(self) -> list[int]:

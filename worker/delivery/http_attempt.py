@@ -17,9 +17,9 @@ import httpcore
 from lengthwise.errors import InvalidInput
 from lengthwise.webhooks.reserved import Network
 from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, parse
-from worker.delivery.address import GuardedBackend
-from worker.delivery.outcome import Outcome, head_of, retry_after_of
-from worker.delivery.stream import Deadline
+from worker.delivery.deadline_stream import Deadline
+from worker.delivery.guarded_dialer import GuardedBackend
+from worker.delivery.outcome import AttemptOutcome, head_of, retry_after_of
 
 #: Seconds for looking the name up and connecting, and again for TLS.
 CONNECT_SECONDS = 5.0
@@ -49,19 +49,19 @@ def post(
     allowed: Sequence[Network] = (),
     timeout: float = 15.0,
     ssl_context: ssl.SSLContext | None = None,
-) -> Outcome:
+) -> AttemptOutcome:
     """POST ``body``, JSON unless ``headers`` says otherwise, to ``target_url``, and say what came of it.
 
     It is over within ``timeout`` seconds of the wall clock, name look-up and the answer's body included. Only
     public addresses and those in ``allowed`` are dialled. At most 4 KiB of the answer's body are kept.
     ``ssl_context`` replaces the public certificate authorities. Whatever the receiver or the network does
-    ends as an ``Outcome``.
+    ends as an ``AttemptOutcome``.
     """
     begun = time.monotonic()
     try:
         outcome = _exchange(parse(target_url), body, headers, allowed, Deadline(begun + timeout), ssl_context)
     except FAILURES as failure:
-        outcome = Outcome(error=_code(failure))
+        outcome = AttemptOutcome(error=_code(failure))
     return replace(outcome, seconds=time.monotonic() - begun)
 
 
@@ -72,7 +72,7 @@ def _exchange(
     allowed: Sequence[Network],
     deadline: Deadline,
     ssl_context: ssl.SSLContext | None,
-) -> Outcome:
+) -> AttemptOutcome:
     url = httpcore.URL(
         scheme=target.scheme.encode(),
         host=target.host.encode(),
@@ -95,7 +95,7 @@ def _exchange(
     ):
         deadline.shorten(BODY_SECONDS)
         error = "redirect" if 300 <= response.status < 400 else None
-        return Outcome(response.status, error, retry_after_of(response.headers), head_of(_read(response)))
+        return AttemptOutcome(response.status, error, retry_after_of(response.headers), head_of(_read(response)))
 
 
 def _read(response: httpcore.Response) -> bytes:

@@ -6,7 +6,7 @@ from weakref import ref
 
 import pytest
 
-from worker.generation.garbage import collect_seldom
+from worker.generation.gc_tuning import collect_seldom
 
 
 class Cycle:

@@ -11,8 +11,8 @@ import httpcore
 import pytest
 
 from lengthwise.webhooks.target import ForbiddenAddress, Unresolvable
-from worker.delivery.address import GuardedBackend
-from worker.delivery.stream import Deadline
+from worker.delivery.deadline_stream import Deadline
+from worker.delivery.guarded_dialer import GuardedBackend
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 

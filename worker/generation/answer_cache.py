@@ -20,7 +20,7 @@ MAX_BYTES = 2**25
 _NUMBER_BYTES = 32
 
 
-class Asker:
+class CacheKey:
     """Makes the keys of one tenant's prompts, of one model, that are answered in one way."""
 
     def __init__(self, tenant_id: UUID, decoding: Decoding) -> None:
@@ -40,7 +40,7 @@ def _digest(decoding: Decoding) -> bytes:
     return hashlib.blake2b(repr(matters).encode(), digest_size=16).digest()
 
 
-class Memo:
+class AnswerCache:
     """Asked by the thread that makes a claim ready while the engine's thread puts answers in: no other may put."""
 
     def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:

@@ -17,7 +17,7 @@ from tests.ledger import POOL, knobs, outputs, state, submit
 from worker.engine import registry
 from worker.engine.protocol import EngineError, Request
 from worker.generation import generate as task
-from worker.generation import loaded, renewal
+from worker.generation import model_reload, models
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -58,7 +58,7 @@ def revisions(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
     """An installation that looks at its catalog all the time, and begins with the revision ``first``."""
     knobs(monkeypatch, models_seconds=1e-9)
     name(catalog, "first")
-    loaded.forget()
+    models.forget()
     made = Revisions()
     monkeypatch.setattr(registry, "load", made.load)
     return made
@@ -151,7 +151,7 @@ def test_a_revision_that_cannot_be_loaded_leaves_the_old_one_at_work(
         "model echo not loaded: its weights do not fit",
         "model echo: revision first goes on",
     ]
-    monkeypatch.setattr(renewal, "_retry_at", 0.0)
+    monkeypatch.setattr(model_reload, "_retry_at", 0.0)
     revisions.broken = set()
     again = submit(SENT)
     task.generate(POOL)
@@ -175,12 +175,12 @@ def test_the_old_one_is_fallen_back_to_after_it_made_room_for_another(
     knobs(monkeypatch, loaded_models=1)
     other = CATALOG.replace("models.echo", "models.other")
     name(catalog, "first", other)
-    assert loaded.model("echo").spec.made_by == "first"
+    assert models.model("echo").spec.made_by == "first"
     revisions.broken = {"second"}
     name(catalog, "second", other)
-    assert loaded.model("other").spec.name == "other"
-    assert not loaded.is_loaded("echo")
-    assert loaded.model("echo").spec.made_by == "first"
+    assert models.model("other").spec.name == "other"
+    assert not models.is_loaded("echo")
+    assert models.model("echo").spec.made_by == "first"
 
 
 def test_what_an_old_revision_answered_is_asked_again(revisions: Revisions, catalog: Path) -> None:
@@ -197,20 +197,20 @@ def test_what_an_old_revision_answered_is_asked_again(revisions: Revisions, cata
 
 
 def test_a_model_that_is_no_longer_named_is_dropped(revisions: Revisions, catalog: Path) -> None:
-    loaded.model("echo")
+    models.model("echo")
     catalog.write_text(catalog.read_text().replace("models.echo", "models.renamed"))
-    renewal.renew()
+    model_reload.renew()
     assert revisions.living() == set()
-    assert not renewal.is_due()
+    assert not model_reload.is_due()
 
 
 def test_an_edit_that_concerns_no_loaded_model_loads_nothing(revisions: Revisions, catalog: Path) -> None:
-    loaded.model("echo")
+    models.model("echo")
     name(catalog, "first", CATALOG.replace("models.echo", "models.other"))
-    assert renewal.is_due()
-    renewal.renew()
+    assert model_reload.is_due()
+    model_reload.renew()
     assert len(revisions.beside) == 1
-    assert loaded.names() == ["echo", "other"]
+    assert models.names() == ["echo", "other"]
 
 
 def test_auto_is_the_device_of_the_worker(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,6 +223,6 @@ def test_auto_is_the_device_of_the_worker(catalog: Path, monkeypatch: pytest.Mon
     knobs(monkeypatch, device="cuda:1")
     own = '[models.own]\npath = "echo"\ndevice = "cpu"\n[models.own.generate]\n'
     catalog.write_text(CATALOG + own)
-    loaded.model("echo")
-    loaded.model("own")
+    models.model("echo")
+    models.model("own")
     assert devices == ["cuda:1", "cpu"]

@@ -15,8 +15,8 @@ from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
 from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError, OpenEngine
-from worker.generation.garbage import collect_seldom
-from worker.generation.memo import Memo
+from worker.generation.answer_cache import AnswerCache
+from worker.generation.gc_tuning import collect_seldom
 from worker.generation.plan import planner
 
 log = logging.getLogger(__name__)
@@ -37,13 +37,13 @@ class NotLoaded(Exception):
 
 
 @dataclass(slots=True)
-class Loaded:
+class LoadedModel:
     spec: ModelSpec
     model: Model
     engine: Engine
     capabilities: Capabilities
     #: What this engine answered goes with it: another revision answers otherwise.
-    memo: Memo = field(default_factory=Memo)
+    memo: AnswerCache = field(default_factory=AnswerCache)
     #: Tokens that a batch may have, padding included: the model's own limit, or less where the device had no memory.
     batch_tokens: int = field(init=False)
     #: How long a batch takes, and of that the engine, as moving averages of those it ran; unknown at first.
@@ -111,7 +111,7 @@ def averaged(known: float | None, seconds: float) -> float:
     return seconds if known is None else known + (seconds - known) / 8
 
 
-_engines: OrderedDict[str, Loaded] = OrderedDict()
+_engines: OrderedDict[str, LoadedModel] = OrderedDict()
 _failed_until: dict[str, float] = {}
 #: As they were last loaded: what is fallen back to where models.toml names something by now that cannot be.
 _proven: dict[str, ModelSpec] = {}
@@ -159,7 +159,7 @@ def held() -> dict[str, ModelSpec]:
     return {name: each.spec for name, each in _engines.items()}
 
 
-def model(name: str) -> Loaded:
+def model(name: str) -> LoadedModel:
     """The model ready to run. Raises ``NotLoaded``."""
     if name in _engines:
         _engines.move_to_end(name)
@@ -208,7 +208,7 @@ def drop(name: str) -> None:
     collect_seldom()
 
 
-def _loaded(wanted: ModelSpec) -> Loaded:
+def _loaded(wanted: ModelSpec) -> LoadedModel:
     current = settings.get()
     current.limit_threads()
     made_by = wanted.made_by  # of the files before they are read, not of what they may be turned into meanwhile
@@ -223,7 +223,7 @@ def _loaded(wanted: ModelSpec) -> Loaded:
         capabilities.quantization,
         capabilities.device,
     )
-    return Loaded(wanted, Model(wanted, tokenizer.of(wanted)), engine, capabilities)
+    return LoadedModel(wanted, Model(wanted, tokenizer.of(wanted)), engine, capabilities)
 
 
 def forget() -> None:

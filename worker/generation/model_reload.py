@@ -12,9 +12,9 @@ from typing import Any
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import Catalog, ModelSpec
-from worker import drain
-from worker.generation import loaded
-from worker.generation.garbage import collect_seldom
+from worker import shutdown
+from worker.generation import models
+from worker.generation.gc_tuning import collect_seldom
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _retry_at = math.inf
 
 def is_due() -> bool:
     """Whether ``models.toml`` says other than when ``renew`` last looked; cheap enough for every claim."""
-    return loaded.catalog() is not _in_line_with or time.monotonic() >= _retry_at
+    return models.catalog() is not _in_line_with or time.monotonic() >= _retry_at
 
 
 def renew() -> None:
@@ -39,15 +39,15 @@ def renew() -> None:
     For whoever holds ``engines``, with nothing in hand. What cannot be loaded leaves the old one where it was.
     """
     global _in_line_with, _retry_at
-    catalog = loaded.catalog()
+    catalog = models.catalog()
     has_failed = False
-    for name, old in loaded.held().items():
+    for name, old in models.held().items():
         new = catalog.models.get(name)
-        if not loaded.is_loaded(name):  # it made room
+        if not models.is_loaded(name):  # it made room
             continue
         if new is None:
             log.info("model %s is no longer named: dropped", name)
-            loaded.drop(name)
+            models.drop(name)
         elif not _is_same(old, new):
             has_failed |= not _replace(old, new)
     _in_line_with = catalog
@@ -65,14 +65,14 @@ def _is_same(old: ModelSpec, new: ModelSpec) -> bool:
 def _replace(old: ModelSpec, new: ModelSpec) -> bool:
     is_alone = settings.get().loaded_models == 1
     if is_alone:
-        loaded.drop(old.name)
-    if loaded.load(new):
+        models.drop(old.name)
+    if models.load(new):
         collect_seldom()  # the old one's memory
         log.info("model %s: revision %s took the place of %s", old.name, new.made_by, old.made_by)
         return True
     log.error("model %s: revision %s goes on", old.name, old.made_by)
     if is_alone:
-        loaded.load(old)
+        models.load(old)
     return False
 
 
@@ -82,7 +82,7 @@ def start(**_: Any) -> None:
 
 
 def _look() -> None:
-    while not drain.is_stopping():
+    while not shutdown.is_stopping():
         time.sleep(settings.get().models_seconds)
         if not engines.acquire(blocking=False):
             continue

@@ -8,13 +8,13 @@ import time
 from lengthwise import database, settings
 from lengthwise.kinds import pool as pools
 from lengthwise.ledger.queue import sweep
-from worker.generation import loaded
+from worker.generation import models
 
 #: How often a worker that has enough to do looks for something more urgent.
 _LOOK_SECONDS = 0.05
 
 
-class Turn:
+class PoolRotation:
     """One bell's task: begins with its pool, for as long as a slice lasts."""
 
     def __init__(self, pool: str) -> None:
@@ -73,4 +73,4 @@ class Turn:
 
 
 def _is_loaded(pool: str) -> bool:
-    return loaded.is_loaded(pools.model_of(pool))
+    return models.is_loaded(pools.model_of(pool))

@@ -11,7 +11,7 @@ import httpcore
 
 from lengthwise.webhooks.reserved import Address, Network
 from lengthwise.webhooks.target import lookup
-from worker.delivery.stream import Deadline, DeadlineStream, translated
+from worker.delivery.deadline_stream import Deadline, DeadlineStream, translated
 
 #: For a name server that never answers, where no sooner limit is given.
 LOOKUP_SECONDS = 5.0

@@ -5,14 +5,14 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.generation.room import Room
+from worker.generation.capacity import Capacity
 
 
 @given(st.integers(1, 20), st.integers(1, 200), st.lists(st.integers(1, 300), max_size=60), st.randoms())
 def test_limits_hold_but_for_one_that_is_alone_and_everybody_has_a_turn(
     rows: int, tokens: int, lengths: list[int], random: Random
 ) -> None:
-    room, waiting, left = Room(rows, tokens), list(enumerate(lengths)), []
+    room, waiting, left = Capacity(rows, tokens), list(enumerate(lengths)), []
     while waiting or room.in_hand:
         while room.is_wide and waiting and room.admit(*waiting[0]):
             waiting.pop(0)
@@ -26,7 +26,7 @@ def test_limits_hold_but_for_one_that_is_alone_and_everybody_has_a_turn(
 
 
 def test_others_join_once_an_eighth_is_free() -> None:
-    room = Room(rows=16, tokens=160)
+    room = Capacity(rows=16, tokens=160)
     assert all(room.admit(number, 10) for number in range(16))
     is_wide = [room.is_wide]
     for number in (3, 7):

@@ -15,7 +15,7 @@ from tests.unit.generation.test_work import claim
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, OutOfMemoryError, Request
 from worker.generation import batch
-from worker.generation.loaded import Loaded
+from worker.generation.models import LoadedModel
 from worker.generation.work import Work
 
 TRANSLATE = {"source": "en", "target": "de"}
@@ -33,21 +33,21 @@ class Small(EchoEngine):
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Loaded:
+def model(tmp_path: Path) -> LoadedModel:
     spec = Catalog.read(write_catalog(tmp_path)).models["echo"]
     limited = spec.model_copy(update={"batch_rows": 12, "batch_tokens": 200})
     engine = Small(limited)
-    return Loaded(limited, Model(limited, tokenizer.of(limited)), engine, engine.capabilities())
+    return LoadedModel(limited, Model(limited, tokenizer.of(limited)), engine, engine.capabilities())
 
 
 @pytest.mark.parametrize(("beams", "length", "rows"), [(1, 10, 12), (4, 10, 3), (8, 10, 1), (4, 25, 2), (8, 60, 1)])
-def test_each_beam_counts_as_a_row_of_its_own(model: Loaded, beams: int, length: int, rows: int) -> None:
+def test_each_beam_counts_as_a_row_of_its_own(model: LoadedModel, beams: int, length: int, rows: int) -> None:
     batches = model.plan([length] * 12, beams)
     assert [len(batch) for batch in batches] == [rows] * (12 // rows)
 
 
 @pytest.mark.parametrize(("params", "left"), [({}, 11 * 11 // 2), ({"beams": 2}, 2 * 5 * 11 // 2)])
-def test_what_does_not_fit_is_counted_with_its_beams(model: Loaded, params: dict[str, Any], left: int) -> None:
+def test_what_does_not_fit_is_counted_with_its_beams(model: LoadedModel, params: dict[str, Any], left: int) -> None:
     work = Work(claim([letter * 9 for letter in "abcdefghijk"], "translate", TRANSLATE | params), model.model)
     assert set(work.lengths(range(11))) == {11}
     batch.run(work, model, range(11))
@@ -56,10 +56,10 @@ def test_what_does_not_fit_is_counted_with_its_beams(model: Loaded, params: dict
     assert work.open_shards == []
 
 
-def test_a_batch_never_has_more_tokens_than_its_engine_has_room_for(model: Loaded) -> None:
+def test_a_batch_never_has_more_tokens_than_its_engine_has_room_for(model: LoadedModel) -> None:
     roomy = replace(model.capabilities, batch_tokens=1000)
     small = replace(model.capabilities, batch_tokens=50)
     for capabilities, most in ((roomy, 200), (small, 50)):
-        limited = Loaded(model.spec, model.model, model.engine, capabilities)
+        limited = LoadedModel(model.spec, model.model, model.engine, capabilities)
         limited.grow()
         assert limited.batch_tokens == most

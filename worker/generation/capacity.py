@@ -7,7 +7,7 @@ _FREE_ONE_IN = 8
 
 
 @dataclass(slots=True)
-class Room:
+class Capacity:
     """At most ``rows`` requests with ``tokens`` of input in all, or one that is longer."""
 
     rows: int

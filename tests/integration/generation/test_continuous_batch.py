@@ -14,9 +14,9 @@ from tests.fakes import OpenEcho
 from tests.integration.conftest import Give
 from tests.integration.generation.test_generate import fails_alone, is_echoed, texts
 from tests.ledger import DEFAULT, POOL, counts, knobs, sql, state, submit
-from worker import drain
+from worker import shutdown
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OutOfMemoryError, Request, Source
-from worker.generation import claiming, lease, loaded, open_batch, renewal, turn
+from worker.generation import claiming, continuous_batch, lease, model_reload, models, pool_rotation
 from worker.generation import generate as task
 from worker.generation import pipeline as pipelines
 
@@ -56,7 +56,7 @@ def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: Give) -> No
 
 
 def test_what_comes_while_a_batch_runs_joins_it(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(open_batch, "_PAUSE_SECONDS", 0)
+    monkeypatch.setattr(continuous_batch, "_PAUSE_SECONDS", 0)
     later: list[Any] = []
     engine = give(partial(OpenEcho, between=once(20, lambda: later.append(submit(["later"] * 3)))))
     first = submit(["a" * 100])
@@ -69,7 +69,7 @@ def test_what_comes_while_a_batch_runs_joins_it(give: Give, monkeypatch: pytest.
 
 def test_a_batch_holds_no_more_tokens_than_the_model_says(give: Give, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = give(OpenEcho)
-    monkeypatch.setattr(loaded.model("echo"), "batch_tokens", 220)
+    monkeypatch.setattr(models.model("echo"), "batch_tokens", 220)
     sent = [*texts(200), "x" * 250]
     job = submit(sent)
     task.generate(POOL)
@@ -179,7 +179,7 @@ def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(give
 
 
 def test_a_worker_that_is_told_to_stop_lets_nothing_join_and_gives_back_the_rest(give: Give) -> None:
-    engine = give(partial(OpenEcho, between=once(5, drain.begin)))
+    engine = give(partial(OpenEcho, between=once(5, shutdown.begin)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     task.generate(POOL)
     assert [len(portion) for portion in engine.joined] == [64]
@@ -222,14 +222,14 @@ def test_a_batch_runs_what_it_holds_and_takes_in_no_more(give: Give, monkeypatch
     engine = give(OpenEcho)
     match why:
         case "it remembers enough":
-            monkeypatch.setattr(open_batch, "_MOST_PIECES", 64)
+            monkeypatch.setattr(continuous_batch, "_MOST_PIECES", 64)
         case "its time is over":
             knobs(monkeypatch, open_seconds=0.000001)
         case "a new revision":
-            monkeypatch.setattr(renewal, "is_due", lambda: engine.most_rows > 0)
-            monkeypatch.setattr(renewal, "renew", lambda: setattr(engine, "most_rows", 0))
+            monkeypatch.setattr(model_reload, "is_due", lambda: engine.most_rows > 0)
+            monkeypatch.setattr(model_reload, "renew", lambda: setattr(engine, "most_rows", 0))
         case _:
-            monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+            monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
             knobs(monkeypatch, turn_seconds=0.000001)
     sent = [texts(200), texts(200, 2)]
     jobs = [submit(each, pool=pool) for each, pool in zip(sent, (POOL, "echo:other"), strict=True)]
@@ -245,7 +245,7 @@ def test_a_suspect_that_is_first_waits_for_the_batch_in_hand_alone_and_joins_nob
         submit(["a suspect"])
         sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
 
-    monkeypatch.setattr(turn, "_LOOK_SECONDS", 0)
+    monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
     engine = give(partial(OpenEcho, between=once(5, come)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     task.generate(POOL)
