@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lengthwise.child import Child, Program
 from tests.servers import wait_until
+from worker.upkeep.sweep import Sweeper
 
 #: Celery with Python's imports and all takes seconds on a busy machine.
 START_SECONDS = 60
@@ -16,6 +17,11 @@ _EXTRA = {
     "generate": ("-c", "1"),
     "deliver": ("--pool", "threads", "-c", "2"),
 }
+
+
+def sweep() -> None:
+    """Sweeps once, as a worker that has just started does."""
+    Sweeper().sweep()
 
 
 @contextmanager

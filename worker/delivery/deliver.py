@@ -1,15 +1,15 @@
-"""Delivers the webhooks that are due: claim, sign, post, record, many at a time.
+"""Delivers the webhooks that are due: claims, signs, posts and records, many at a time.
 
-One bell's task of a process drains: it claims, and hands each delivery to a thread of its own. Bells that are heard
-meanwhile, and attempts that end, make it look again. So a receiver that does not answer holds one thread and nothing
-else, and no more than a few at one receiver: the ledger counts them over all processes.
+One task of a process drains: it claims deliveries, and gives each of them to a thread. It looks again when another bell
+is heard and when an attempt ends. A receiver that does not answer therefore blocks one thread only, and at most a few
+threads wait for one receiver: the ledger counts them over all processes.
 """
 
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import cache
+from functools import cached_property
 from random import SystemRandom
 from threading import Event, Lock
 from uuid import UUID, uuid4
@@ -19,33 +19,33 @@ from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import Attempt, Due
 from lengthwise.states import DeliveryState
-from worker import shutdown
 from worker.delivery.backoff import next_delay
 from worker.delivery.http_attempt import post
 from worker.delivery.outcome import AttemptOutcome
 from worker.delivery.signing import sign
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 _random = SystemRandom()
 
-#: Shards whose results become pages in one transaction.
+#: Shards whose results are made into pages in one transaction.
 _PUSHED_SHARDS = 64
-#: Held for longer than an attempt and its records can take, so that a dead process's delivery is due again soon after.
+#: A delivery is held for this many time-outs: longer than an attempt takes, and soon due again if its process dies.
 _HOLD = 2
-#: How often a worker that stops looks whether its attempts have ended.
+#: How often a worker that shuts down looks whether its attempts have ended.
 _LOOK_SECONDS = 1.0
 
 
-class _Attempts:
-    """The threads of this process, and how many are free."""
+class AttemptThreads:
+    """The threads of this process that post, and how many of them are free."""
 
     def __init__(self, threads: int) -> None:
         self._pool = ThreadPoolExecutor(threads, "attempt")
         self._lock = Lock()
         self._n_threads, self._n_running = threads, 0
-        #: Set when something may have become due, or free.
+        #: Set when a delivery may have become due, or a thread free.
         self.changed = Event()
-        #: Held by the task that drains.
+        #: The task that drains holds it.
         self.draining = Lock()
 
     @property
@@ -66,8 +66,8 @@ class _Attempts:
         except Unavailable as error:
             log.warning("an attempt was not recorded, and will be repeated: %s", error)
         except ConfigurationError as error:
-            log.error("a webhook was not sent, and will be when this is mended: %s", error)
-        except Exception as error:  # its message may hold what a stranger sent
+            log.error("a webhook was not sent, and will be once this is fixed: %s", error)
+        except Exception as error:  # its message may hold what the receiver sent
             log.error("an attempt ended with an unexpected %s", type(error).__name__)
         finally:
             self._count(-1)
@@ -78,64 +78,63 @@ class _Attempts:
             self._n_running += change
 
 
-@cache
-def _attempts() -> _Attempts:
-    return _Attempts(settings.get().webhook_concurrency)
+class Deliverer:
+    """The deliveries of one process."""
 
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
 
-def forget() -> None:
-    """The next delivery reads the settings again."""
-    _attempts.cache_clear()
+    @cached_property
+    def _attempts(self) -> AttemptThreads:
+        return AttemptThreads(settings.get().webhook_concurrency)
 
+    def deliver(self) -> None:
+        """The task of a bell: delivers until nothing is due and no attempt is running, or its slice of time is over."""
+        attempts = self._attempts
+        attempts.changed.set()
+        # If another task drains, it looks again. If that one is about to end, one of the two sees ``changed``.
+        while attempts.changed.is_set() and attempts.draining.acquire(blocking=False):
+            try:
+                is_over = self._drain(attempts)
+            finally:
+                attempts.draining.release()
+            if not is_over:
+                queue.ring(queue.DELIVER)
+                return
 
-def deliver() -> None:
-    """The bell's task: delivers until nothing is due and no attempt is running, or its slice of time is over."""
-    attempts = _attempts()
-    attempts.changed.set()
-    # Where another task drains, it looks again. If it was about to end, one of the two sees the other.
-    while attempts.changed.is_set() and attempts.draining.acquire(blocking=False):
-        try:
-            is_over = _drain(attempts)
-        finally:
-            attempts.draining.release()
-        if not is_over:
-            queue.ring(queue.DELIVER)
-            return
-
-
-def _drain(attempts: _Attempts) -> bool:
-    """Returns whether there is nothing left to do: False at the end of the slice."""
-    ends_at = time.monotonic() + settings.get().slice_seconds
-    while not shutdown.is_stopping():
-        if time.monotonic() >= ends_at:
-            return False
+    def _drain(self, attempts: AttemptThreads) -> bool:
+        """Returns whether there is nothing left to do: False at the end of the slice."""
+        ends_at = time.monotonic() + settings.get().slice_seconds
+        while not self._shutdown.is_begun:
+            if time.monotonic() >= ends_at:
+                return False
+            attempts.changed.clear()
+            try:
+                is_more = _push() | _start(attempts)
+            except Unavailable as error:
+                log.warning("leaving deliveries until the sweep rings: %s", error)
+                return True
+            if is_more and attempts.n_free:
+                continue
+            if not attempts.n_running and not attempts.changed.is_set():
+                return True
+            attempts.changed.wait(max(0.0, ends_at - time.monotonic()))
+        # A worker that shuts down lets its attempts end: each is over within its time-out.
         attempts.changed.clear()
-        try:
-            is_more = _push() | _start(attempts)
-        except Unavailable as error:
-            log.warning("leaving deliveries until the sweep rings: %s", error)
-            return True
-        if is_more and attempts.n_free:
-            continue
-        if not attempts.n_running and not attempts.changed.is_set():
-            return True
-        attempts.changed.wait(max(0.0, ends_at - time.monotonic()))
-    # A worker that stops lets its attempts end: each is over within its time-out.
-    attempts.changed.clear()
-    while attempts.n_running:
-        attempts.changed.wait(_LOOK_SECONDS)
-        attempts.changed.clear()
-    return True
+        while attempts.n_running:
+            attempts.changed.wait(_LOOK_SECONDS)
+            attempts.changed.clear()
+        return True
 
 
 def _push() -> bool:
-    """Makes pages of results that were settled. Returns whether there may be more."""
+    """Makes pages of settled results. Returns whether there may be more."""
     with database.translated(), database.engine().begin() as connection:
         return push.write_pages(connection, shards=_PUSHED_SHARDS) > 0
 
 
-def _start(attempts: _Attempts) -> bool:
-    """Starts attempts for what is due, as far as threads are free. Returns whether there may be more."""
+def _start(attempts: AttemptThreads) -> bool:
+    """Starts attempts for due deliveries while threads are free. Returns whether there may be more."""
     if not attempts.n_free:
         return True
     token, current = uuid4(), settings.get()
@@ -160,7 +159,7 @@ def _deliver(due: Due, token: UUID) -> None:
     failing_seconds = settings.get().webhook_failing_seconds
     with database.translated(), database.engine().begin() as connection:
         if not delivery.record(connection, due, token, attempt, state, seconds, failing_seconds):
-            log.warning("a delivery was no longer ours: its attempt was not written")
+            log.warning("another worker took a delivery over: the attempt was not recorded")
 
 
 def _post(due: Due, timestamp: int) -> AttemptOutcome:
@@ -176,7 +175,7 @@ def _post(due: Due, timestamp: int) -> AttemptOutcome:
 
 
 def next_step(attempt: int, outcome: AttemptOutcome) -> tuple[DeliveryState, float | None]:
-    """Where the ``attempt``-th outcome (from 1) leaves a delivery, and the seconds until it is tried again."""
+    """The state of a delivery after its ``attempt``-th attempt (from 1), and the seconds until the next one."""
     if outcome.delivered:
         return DeliveryState.DELIVERED, None
     seconds = None if outcome.gone else next_delay(attempt, outcome.retry_after, _random)

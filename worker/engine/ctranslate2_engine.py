@@ -1,10 +1,10 @@
-"""The engine ``ctranslate2``: translation, greedy or by beams, by a model that was converted for it.
+"""The engine ``ctranslate2``: translates with a converted model, greedily or by beam search.
 
-Needs the extra of that name.
+Needs the extra ``ctranslate2``.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ import ctranslate2
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import json_file, manifest
 from lengthwise.models.catalog import ModelSpec
+from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -28,14 +29,14 @@ from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 
 log = logging.getLogger(__name__)
 
-#: The conversion's folder in the model's own: both have a ``config.json``.
+#: The converted model's folder inside the model's own. Both have a ``config.json``.
 FOLDER = "ctranslate2"
 
 _COMPUTE_TYPES = {"int8": "int8", "bf16": "bfloat16", "none": "float32"}
 
 
 class CTranslate2Engine:
-    """One converted encoder–decoder. In int8 on a CPU, an answer may depend on its batch in the last bits."""
+    """One converted encoder–decoder. In int8 on a CPU, an answer may differ with its neighbours in the last bits."""
 
     def __init__(self, spec: ModelSpec, translator: Any) -> None:
         self._translator = translator
@@ -50,10 +51,10 @@ class CTranslate2Engine:
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
-        """Loads the conversion in the folder ``ctranslate2`` of the model's own.
+        """Loads the converted model from the folder ``ctranslate2`` inside the model's own.
 
-        Raises ``ConfigurationError`` where it is not there, is not what its manifest says or cannot be read, where
-        the device lacks the arithmetic, and where the model is to do anything but translate.
+        Raises ``ConfigurationError`` if the folder is missing, differs from its manifest or cannot be read, if the
+        device does not support the quantization, and if the model serves any other kind than translate.
         """
         if spec.kinds != ("translate",):
             raise ConfigurationError(f"model {spec.name}: the engine ctranslate2 serves translate, and that alone")
@@ -63,7 +64,7 @@ class CTranslate2Engine:
         if (folder / manifest.MANIFEST).is_file():
             manifest.verify(folder, sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST))
         else:
-            log.warning("%s has no %s: its files are taken as they are", folder, manifest.MANIFEST)
+            log.warning("%s has no %s: its files are not verified", folder, manifest.MANIFEST)
         try:
             translator = ctranslate2.Translator(
                 str(folder), device=spec.device, compute_type=_COMPUTE_TYPES[spec.quantization]
@@ -75,32 +76,35 @@ class CTranslate2Engine:
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Runs the requests as one padded batch; all completions come at its end.
+    def start(self) -> PlainBatch:
+        """Starts a padded batch. A step answers all requests of one beam width.
 
-        Stop strings and sampling are refused with ``EngineError``, after the others are answered. Raises
-        ``OutOfMemoryError`` or ``EngineError``, whose messages hold neither text nor ids.
+        Stop strings and sampling are refused with ``EngineError``, once the other requests are answered. Messages of
+        errors hold neither text nor ids.
         """
+        return PlainBatch(self._run)
+
+    def _run(self, requests: Sequence[Request]) -> Steps:
         refuse_unreadable(requests, self._capabilities.context)
         able = [request for request in requests if not request.stop and not request.sampling.temperature]
         yield from self._generate(able)
         if len(able) < len(requests):
             raise EngineError("ctranslate2 knows no stop strings, and no sampling that a seed repeats")
 
-    def _generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def _generate(self, requests: Sequence[Request]) -> Steps:
         limits = [limit_of_target(request, self._positions) for request in requests]
         live = [index for index, limit in enumerate(limits) if limit > 0]
-        yield from (
+        yield [
             Completion(request.id, (), FinishReason.LENGTH)
             for request, limit in zip(requests, limits, strict=True)
             if limit <= 0
-        )
+        ]
         live.sort(key=lambda index: requests[index].beams)
         for beams, alike in groupby(live, key=lambda index: requests[index].beams):
             same = list(alike)
-            yield from self._translate([requests[index] for index in same], [limits[index] for index in same], beams)
+            yield self._translate([requests[index] for index in same], [limits[index] for index in same], beams)
 
-    def _translate(self, requests: Sequence[Request], limits: Sequence[int], beams: int) -> Iterator[Completion]:
+    def _translate(self, requests: Sequence[Request], limits: Sequence[int], beams: int) -> list[Completion]:
         try:
             answers = self._translator.translate_batch(
                 [[self._source[token] for token in request.tokens] for request in requests],
@@ -111,7 +115,7 @@ class CTranslate2Engine:
                 max_decoding_length=max(map(self._steps, requests, limits)),
                 suppress_sequences=self._suppressed or None,
                 return_end_token=True,
-                # A search knows no limits of single rows: what is beyond is cut off.
+                # Beam search has no limit for a single row: longer answers are cut off afterwards.
                 callback=self._ending(requests, limits) if beams == 1 else None,
             )
         except IndexError:
@@ -120,14 +124,16 @@ class CTranslate2Engine:
             if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
                 raise OutOfMemoryError("the batch does not fit the device") from None
             raise EngineError(f"the batch failed with {type(error).__name__}") from None
-        for request, limit, answer in zip(requests, limits, answers, strict=True):
-            yield self._completion(request, limit, answer.hypotheses[0])
+        return [
+            self._completion(request, limit, answer.hypotheses[0])
+            for request, limit, answer in zip(requests, limits, answers, strict=True)
+        ]
 
     def _steps(self, request: Request, limit: int) -> int:
         return len(request.decoder_prefix) + limit
 
     def _ending(self, requests: Sequence[Request], limits: Sequence[int]) -> Callable[[Any], bool] | None:
-        """Ends each row at its own limit; nothing to do where all have the same, which saves a call for each token."""
+        """Ends each row at its own limit. Equal limits need no callback, which saves a call a token."""
         steps = list(map(self._steps, requests, limits))
         if min(steps) == max(steps):
             return None

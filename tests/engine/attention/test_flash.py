@@ -9,6 +9,7 @@ import torch
 from tests.engine import tiny
 from tests.engine.conftest import Load
 from tests.engine.decode.test_open import run_open
+from worker.engine.completions import completions
 from worker.engine.transformer.attention import cache, flash, native, slots, sources
 from worker.engine.transformer.attention.graph import Recorded, Recorder, UnrecordableError
 from worker.engine.transformer.attention.interface import Call
@@ -88,7 +89,7 @@ def test_a_batch_is_answered_as_by_our_own_attention(kind: str, load: Load, on_f
 
 
 def _answers(engine: TorchEngine) -> dict[int, Sequence[float]]:
-    answers = {it.id: it.tokens or it.scores for it in engine.generate(tiny.requests(9))}
+    answers = {it.id: it.tokens or it.scores for it in completions(engine, tiny.requests(9))}
     return dict(sorted(answers.items()))
 
 
@@ -123,7 +124,7 @@ def test_rows_that_others_join_are_recorded_anew(
     kind: str, load: Load, on_graphs: list[Recorded], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, asked = load(kind, "none"), tiny.requests(40)
-    expected = {completion.id: completion.tokens for completion in engine.generate(asked)}
+    expected = {completion.id: completion.tokens for completion in completions(engine, asked)}
     monkeypatch.setattr(engine, "_recorder", Recorder())
     found = run_open(engine, [asked[:3], asked[3:4], asked[4:]], every=9)
     assert {number: completion.tokens for number, completion in found.items()} == expected

@@ -12,9 +12,9 @@ from tests.engine.completions import completion_server
 from tests.fakes import write_catalog
 from worker.engine.conformance import (
     Conformance,
+    ContinuousConformance,
     DecodingConformance,
     GenerationConformance,
-    OpenConformance,
     Subject,
 )
 from worker.engine.echo import EchoEngine
@@ -43,7 +43,7 @@ class TestTorchEncoderDecoder(TorchWriting):
     supports_beams = True
 
 
-class TestTorchDecoderOnly(TorchWriting, OpenConformance):
+class TestTorchDecoderOnly(TorchWriting, ContinuousConformance):
     kind = "llama"
 
 
@@ -66,7 +66,7 @@ class TestEcho(GenerationConformance):
         return Subject(engine, asked(), tiny.text)
 
 
-class TestOpenEcho(OpenConformance):
+class TestOpenEcho(ContinuousConformance):
     @classmethod
     def make(cls, folder: Path) -> Subject:
         path = write_catalog(folder, seconds_per_step=0.0001)
