@@ -8,6 +8,7 @@ from pathlib import Path
 
 from lengthwise.child import Child, Program
 from tests.servers import wait_until
+from worker.shutdown import Shutdown
 from worker.upkeep.sweep import Sweeper
 
 #: Celery with Python's imports and all takes seconds on a busy machine.
@@ -21,7 +22,7 @@ _EXTRA = {
 
 def sweep() -> None:
     """Sweeps once, as a worker that has just started does."""
-    Sweeper().sweep()
+    Sweeper(Shutdown()).sweep()
 
 
 @contextmanager

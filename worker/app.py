@@ -26,7 +26,7 @@ def deliver() -> None:
 def _is_ready(sender: Any, **_: Any) -> None:
     worker.watchdog.start()
     if queue.DELIVER in {heard.name for heard in sender.task_consumer.queues}:  # a worker that generates is busy enough
-        worker.clock.start()
+        worker.sweeper.start()
 
 
 def _is_forked(**_: Any) -> None:

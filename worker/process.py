@@ -7,7 +7,6 @@ from worker.generation.models import LoadedModels
 from worker.generation.preload import preload, step_back
 from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
-from worker.upkeep.clock import Clock
 from worker.upkeep.sweep import Sweeper
 
 
@@ -21,7 +20,7 @@ class Worker:
         self.reload = ModelReload(self.models, self.shutdown)
         self.generator = Generator(self.models, self.reload, self.watchdog, self.shutdown)
         self.deliverer = Deliverer(self.shutdown)
-        self.clock = Clock(Sweeper(), self.shutdown)
+        self.sweeper = Sweeper(self.shutdown)
 
     def generate(self, pool: str) -> None:
         """The task of a bell for generation."""

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from worker.delivery.outcome import MAX_RETRY_AFTER
+from lengthwise.retry_after import MAX_RETRY_AFTER
 
 #: Seconds before each further attempt, 76 h in all: at first for a receiver that restarts, then for one that
 #: people have to mend, after a weekend at the latest.

@@ -15,11 +15,12 @@ from functools import cache
 import httpcore
 
 from lengthwise.errors import InvalidInput
+from lengthwise.retry_after import retry_after_of
 from lengthwise.webhooks.reserved import Network
 from lengthwise.webhooks.target import ForbiddenAddress, Target, Unresolvable, parse
 from worker.delivery.deadline_stream import Deadline
 from worker.delivery.guarded_dialer import GuardedBackend
-from worker.delivery.outcome import AttemptOutcome, head_of, retry_after_of
+from worker.delivery.outcome import AttemptOutcome, head_of
 
 #: Seconds for looking the name up and connecting, and again for TLS.
 CONNECT_SECONDS = 5.0

@@ -1,17 +1,11 @@
-"""What came of one attempt to deliver a webhook, and how a receiver's answer is read into it.
+"""The outcome of one attempt to deliver a webhook, as read from the receiver's answer.
 
-Everything here is a stranger's bytes: bounded, decoded without failing, kept out of reprs and so out of logs.
+The answer comes from a stranger: it is cut, decoded without failing, and kept out of reprs and therefore out of logs.
 """
 
 import re
-import time
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
-#: A day, in seconds: no receiver holds a delivery back for longer.
-MAX_RETRY_AFTER = 86_400.0
 MAX_HEAD_CHARACTERS = 512
 
 #: Besides the C1 controls, Postgres stores no NUL and terminals obey the rest.
@@ -43,27 +37,6 @@ class AttemptOutcome:
     def gone(self) -> bool:
         """The receiver answered 410: it wants nothing more."""
         return self.status == 410
-
-
-def retry_after_of(headers: Iterable[tuple[bytes, bytes]], now: float | None = None) -> float | None:
-    """The first Retry-After, seconds or an HTTP date (RFC 9110 §10.2.3), as 0 to 86,400 seconds from ``now``.
-
-    ``now`` is in Unix seconds, the clock's if not given. None without the header, or if it is neither.
-    """
-    value = next((value for name, value in headers if name.lower() == b"retry-after"), None)
-    if value is None:
-        return None
-    text = value.decode("latin-1").strip()
-    if re.fullmatch("[0-9]+", text):
-        # More digits than a day has are not worth an int's quadratic work.
-        return min(float(text[:20]), MAX_RETRY_AFTER)
-    try:
-        date = parsedate_to_datetime(text)
-        # HTTP dates are in GMT; ``-0000`` alone parses as naive.
-        at = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, TypeError, IndexError, OverflowError):
-        return None
-    return min(max(at - (time.time() if now is None else now), 0.0), MAX_RETRY_AFTER)
 
 
 def head_of(body: bytes) -> str:

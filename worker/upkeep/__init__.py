@@ -1,1 +1,1 @@
-"""What must be repaired as time passes: the sweep and its clock."""
+"""What must be repaired as time passes."""

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -19,6 +20,7 @@ from lengthwise.ledger.queue.claim import claim_condemned
 from lengthwise.ledger.queue.settle import complete, settle
 from lengthwise.ledger.webhooks import secret
 from worker.generation.work import refuse
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +39,23 @@ _NET_SECONDS = 30.0
 
 
 class Sweeper:
-    def __init__(self) -> None:
+    """Sweeps from a thread of each delivery worker. That needs no broker, which may be away."""
+
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
         self._looked_at = -_NET_SECONDS
+
+    def start(self) -> None:
+        """Begins in a thread, which ends when the worker shuts down."""
+        Thread(target=self._tick, name="clock", daemon=True).start()
+
+    def _tick(self) -> None:
+        while not self._shutdown.is_begun:
+            try:
+                self.sweep()
+            except Exception as error:  # whatever it was, the next sweep is due in a second
+                log.error("not swept: unexpected %s", type(error).__name__)
+            time.sleep(settings.get().sweep_seconds)
 
     def sweep(self) -> None:
         """Expires leases and deadlines, ends jobs whose end was missed, rings bells, counts usage, deletes old jobs."""

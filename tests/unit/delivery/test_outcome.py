@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.delivery.outcome import AttemptOutcome, head_of, retry_after_of
+from lengthwise.retry_after import retry_after_of
+from worker.delivery.outcome import AttemptOutcome, head_of
 
 NOW = 1_700_000_000.0
 

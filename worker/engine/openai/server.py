@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 
 from lengthwise.models.catalog import ServerOptions
-from worker.delivery.outcome import retry_after_of
+from lengthwise.retry_after import retry_after_of
 
 # httpx logs every request, and httpcore its headers, which hold the key.
 logging.getLogger("httpx").setLevel(logging.WARNING)
