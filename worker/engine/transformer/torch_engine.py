@@ -107,7 +107,7 @@ class TorchEngine:
         self._capabilities = replace(self._capabilities, batch_tokens=limit)
         if limit is not None and limit < spec.batch_tokens:
             log.warning(
-                "model %s: batches are limited to %d tokens instead of %d, because %s has no more memory",
+                "model %s: batches of %d tokens instead of %d, because %s has no memory for more",
                 *(spec.name, limit, spec.batch_tokens, where),
             )
 
