@@ -1,22 +1,22 @@
 """Real implementations of our protocols that tests can reason about."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from lengthwise.models.catalog import ModelSpec
-from worker.engine.echo import EchoEngine
+from worker.engine.echo import ContinuousEcho, EchoEngine
+from worker.engine.plain_batch import Steps
 from worker.engine.protocol import (
     Capabilities,
-    Completion,
+    EngineBatch,
     EngineError,
     EngineUnavailable,
     OutOfMemoryError,
     Request,
-    Source,
 )
 
 END = "</s>"
@@ -70,40 +70,54 @@ class WatchedEngine(EchoEngine):
         self.batches: list[list[Request]] = []
         self.before = before
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def run(self, requests: Sequence[Request]) -> Steps:
         self.batches.append(list(requests))
         self.before(requests)
-        yield from super().generate(requests)
+        yield from super().run(requests)
 
 
 class WatchedContinuousEngine(WatchedEngine):
-    """Echoes a token a step, and lets others join.
+    """Echoes a token a step in continuous batches.
 
-    ``between`` is called before each step with the number of rows, and may raise. ``joined`` are the portions that it
-    was given, in ``n_opened`` batches.
+    ``started`` holds, for each batch, the portions of requests that were added to it; ``before`` is called with each
+    portion, and ``between`` before each step with the number of rows. Both may raise.
     """
 
     def __init__(self, spec: ModelSpec, between: Callable[[int], None] = lambda _: None) -> None:
         super().__init__(spec)
-        self.joined: list[list[Request]] = []
-        self.n_opened = self.most_rows = 0
+        self.started: list[list[list[Request]]] = []
+        self.most_rows = 0
         self._between = between
 
+    @property
+    def portions(self) -> list[list[Request]]:
+        """Of all batches."""
+        return [portion for batch in self.started for portion in batch]
+
     def capabilities(self) -> Capabilities:
-        return replace(super().capabilities(), is_open=True, is_packed=True)
+        return replace(super().capabilities(), is_continuous=True, is_packed=True)
 
-    def generate_from(self, source: Source) -> Iterator[Completion]:
-        def watched() -> Sequence[Request]:
-            joining = list(source())
-            self.joined += [joining] if joining else []
-            return joining
+    def start(self) -> EngineBatch:
+        self.started.append([])
+        return WatchedBatch(self, self.started[-1])
 
-        self.n_opened += 1
-        return super().generate_from(watched)
+    def check(self, requests: Sequence[Request]) -> None:
+        self.before(requests)
+        super().check(requests)
 
-    def _step(self, n_rows: int) -> None:
-        self.most_rows = max(self.most_rows, n_rows)
-        self._between(n_rows)
+    def wait(self, n_requests: int) -> None:
+        self.most_rows = max(self.most_rows, n_requests)
+        self._between(n_requests)
+
+
+class WatchedBatch(ContinuousEcho):
+    def __init__(self, engine: EchoEngine, portions: list[list[Request]]) -> None:
+        super().__init__(engine)
+        self._portions = portions
+
+    def add(self, requests: Sequence[Request]) -> None:
+        self._portions += [list(requests)] if requests else []
+        super().add(requests)
 
 
 class PickyEngine(WatchedEngine):
@@ -113,10 +127,10 @@ class PickyEngine(WatchedEngine):
         super().__init__(spec)
         self._length = length
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def run(self, requests: Sequence[Request]) -> Steps:
         bad = any(len(request.tokens) == self._length for request in requests)
         good = [request for request in requests if len(request.tokens) != self._length]
-        yield from super().generate(good[: len(good) // 2] if bad else requests)
+        yield from super().run(good[: len(good) // 2] if bad else requests)
         if bad:
             raise EngineError("a request of that length")
 
@@ -129,11 +143,11 @@ class SmallEngine(WatchedEngine):
         self._padded = padded
         self.n_failures = 0
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def run(self, requests: Sequence[Request]) -> Steps:
         if len(requests) * max(len(request.tokens) for request in requests) > self._padded:
             self.n_failures += 1
             raise OutOfMemoryError("too large")
-        yield from super().generate(requests)
+        yield from super().run(requests)
 
 
 class ForgetfulEngine(WatchedEngine):
@@ -143,10 +157,12 @@ class ForgetfulEngine(WatchedEngine):
         super().__init__(spec)
         self._marks = marks
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        for completion in super().generate(requests):
-            kept = tuple(token for token in completion.tokens if token not in self._marks)
-            yield Completion(completion.id, kept, completion.finish_reason)
+    def run(self, requests: Sequence[Request]) -> Steps:
+        for finished in super().run(requests):
+            yield [
+                each._replace(tokens=tuple(token for token in each.tokens if token not in self._marks))
+                for each in finished
+            ]
 
 
 class AwayEngine(WatchedEngine):
@@ -156,8 +172,8 @@ class AwayEngine(WatchedEngine):
         super().__init__(spec)
         self.is_away = True
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        yield from super().generate(requests[:1] if self.is_away else requests)
+    def run(self, requests: Sequence[Request]) -> Steps:
+        yield from super().run(requests[:1] if self.is_away else requests)
         if self.is_away:
             raise EngineUnavailable("the server is away", retry_after=600)
 
@@ -165,5 +181,5 @@ class AwayEngine(WatchedEngine):
 class SilentEngine(WatchedEngine):
     """Says nothing about the last request of a batch, unless that stands alone."""
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        yield from super().generate(requests[:-1] if len(requests) > 1 else requests)
+    def run(self, requests: Sequence[Request]) -> Steps:
+        yield from super().run(requests[:-1] if len(requests) > 1 else requests)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from lengthwise.child import Child, Program
 from tests.servers import wait_until
+from worker.shutdown import Shutdown
+from worker.upkeep.sweep import Sweeper
 
 #: On a busy machine, a Celery worker needs seconds to start and to import everything.
 START_SECONDS = 60
@@ -16,6 +18,11 @@ _EXTRA = {
     "generate": ("-c", "1"),
     "deliver": ("--pool", "threads", "-c", "2"),
 }
+
+
+def sweep() -> None:
+    """Sweeps once, as a worker that has just started does."""
+    Sweeper(Shutdown()).sweep()
 
 
 @contextmanager

@@ -1,14 +1,44 @@
 """The Celery app as its users start it: ``celery -A worker.app worker -Q generate -c 1``."""
 
-from lengthwise import database, queue
-from worker.delivery import deliver
-from worker.generation import generate, preload
-from worker.upkeep import clock
+from typing import Any
 
-__all__ = ["app", "clock", "preload"]
+from celery import signals
+
+from lengthwise import database, queue
+from worker.process import Worker
+
+__all__ = ["app", "worker"]
 
 app = queue.app()
 database.ring_with(queue.ring_bell)
+worker = Worker()
 
-app.task(name=queue.GENERATE)(generate.generate)
-app.task(name=queue.DELIVER)(deliver.deliver)
+
+@app.task(name=queue.GENERATE)  # type: ignore[untyped-decorator]
+def generate(pool: str) -> None:
+    worker.generate(pool)
+
+
+@app.task(name=queue.DELIVER)  # type: ignore[untyped-decorator]
+def deliver() -> None:
+    worker.deliver()
+
+
+def _is_ready(sender: Any, **_: Any) -> None:
+    worker.watchdog.start()
+    if queue.DELIVER in {heard.name for heard in sender.task_consumer.queues}:  # a worker that generates is busy enough
+        worker.sweeper.start()
+
+
+def _is_forked(**_: Any) -> None:
+    # Only a prefork pool has such processes. A worker for deliveries runs in threads, and never loads a model.
+    worker.begin_generation()
+
+
+def _is_stopping(**_: Any) -> None:
+    worker.shutdown.begin()
+
+
+signals.worker_ready.connect(_is_ready)
+signals.worker_process_init.connect(_is_forked)
+signals.worker_shutting_down.connect(_is_stopping)

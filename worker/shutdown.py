@@ -1,38 +1,29 @@
-"""Whether this worker is stopping, and for how long. Shared memory: Celery's signal reaches the parent, the child asks.
+"""Whether this worker is shutting down, and for how long. Celery signals the parent process; its children ask here."""
 
-A bare number rather than an event: a child that is killed while it asks must not leave a lock behind.
-"""
-
-import struct
 import time
-from mmap import mmap
-from typing import Any
-
-from celery.signals import worker_shutting_down
-
-_since = struct.Struct("d")
-_shared = mmap(-1, _since.size)
+from multiprocessing.sharedctypes import RawValue
 
 
-def begin(**_: Any) -> None:
-    """From now on nothing new is claimed, in this process and in those forked from it."""
-    if not is_stopping():
-        _since.pack_into(_shared, 0, time.monotonic())
+class Shutdown:
+    """Made before Celery forks: the value lies in memory that all processes of the worker share.
 
+    It has no lock, because a child that is killed while it holds one would block the others for ever.
+    """
 
-worker_shutting_down.connect(begin)
+    def __init__(self) -> None:
+        self._began_at = RawValue("d", 0.0)
 
+    def begin(self) -> None:
+        """From now on no process of this worker claims anything new."""
+        if not self.is_begun:
+            self._began_at.value = time.monotonic()
 
-def is_stopping() -> bool:
-    return seconds() > 0
+    @property
+    def is_begun(self) -> bool:
+        return self.seconds > 0
 
-
-def seconds() -> float:
-    """Since it was told to stop; 0 while it was not."""
-    (since,) = _since.unpack_from(_shared)
-    return max(time.monotonic() - since, 1e-9) if since else 0.0
-
-
-def forget() -> None:
-    """As if it had never been told."""
-    _since.pack_into(_shared, 0, 0.0)
+    @property
+    def seconds(self) -> float:
+        """Seconds since it began; 0 if it has not."""
+        began_at: float = self._began_at.value
+        return max(time.monotonic() - began_at, 1e-9) if began_at else 0.0

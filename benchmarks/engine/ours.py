@@ -9,6 +9,7 @@ import torch
 
 from benchmarks.engine.workload import Workload, WorkloadItem, lengths
 from lengthwise.models.catalog import ModelSpec
+from worker.engine.completions import completions
 from worker.engine.protocol import Completion, Request
 from worker.engine.transformer.engine import TorchEngine
 from worker.generation.capacity import Capacity
@@ -36,36 +37,36 @@ class Int8System:
         )
         self.engine = TorchEngine.load(self.spec)
         self.cut = planner(self.engine.capabilities())
+        self._is_continuous = self.engine.capabilities().is_continuous
 
     def batches(self, items: Sequence[WorkloadItem]) -> list[list[int]]:
         """Plans the batches. With continuous batching there is a single one."""
-        if self.engine.capabilities().is_continuous:
+        if self._is_continuous:
             return [list(range(len(items)))]
         return self.cut(lengths(items), self.spec.batch_tokens, self.spec.batch_rows)
 
     def run(self, items: Sequence[WorkloadItem]) -> list[int]:
         written = [0] * len(items)
-        for completion in self._open(items) if self.engine.capabilities().is_continuous else self._by_batches(items):
+        for completion in self._joining(items) if self._is_continuous else self._by_batches(items):
             written[completion.id] = len(completion.tokens)
         return written
 
     def _by_batches(self, items: Sequence[WorkloadItem]) -> Iterator[Completion]:
         for batch in self.batches(items):
-            yield from self.engine.generate([_request(items, index) for index in batch])
+            yield from completions(self.engine, [_request(items, index) for index in batch])
 
-    def _open(self, items: Sequence[WorkloadItem]) -> Iterator[Completion]:
-        room, waiting = Capacity(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
-
-        def joining() -> list[Request]:
-            taken: list[Request] = []
-            if room.is_wide:
-                while waiting and room.admit(waiting[0], len(items[waiting[0]].tokens)):
-                    taken.append(_request(items, waiting.popleft()))
-            return taken
-
-        for completion in self.engine.generate_from(joining):
-            room.leave(completion.id)
-            yield completion
+    def _joining(self, items: Sequence[WorkloadItem]) -> Iterator[Completion]:
+        capacity, waiting = Capacity(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
+        batch = self.engine.start()
+        while waiting or not batch.is_done:
+            if capacity.is_wide:
+                joining: list[Request] = []
+                while waiting and capacity.admit(waiting[0], len(items[waiting[0]].tokens)):
+                    joining.append(_request(items, waiting.popleft()))
+                batch.add(joining)
+            for completion in batch.step():
+                capacity.leave(completion.id)
+                yield completion
 
 
 def _request(items: Sequence[WorkloadItem], index: int) -> Request:

@@ -2,12 +2,13 @@
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from worker.engine.echo import EchoEngine
-from worker.engine.protocol import Completion, Request
+from worker.engine.plain_batch import Steps
+from worker.engine.protocol import Request
 
 TRACED = "traced"
 _TRACE_VARIABLE = "QUEUE_BENCH_TRACE"
@@ -16,13 +17,14 @@ _TRACE_VARIABLE = "QUEUE_BENCH_TRACE"
 class TracedEngine(EchoEngine):
     """Appends a line ``pid began ended width rows`` per batch to the file that the environment names."""
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def run(self, requests: Sequence[Request]) -> Steps:
         began = time.monotonic()
-        yield from super().generate(requests)
+        steps = list(super().run(requests))
         ended = time.monotonic()
         width = max(len(request.tokens) for request in requests)
         with Path(os.environ[_TRACE_VARIABLE]).open("a") as trace:
             trace.write(f"{os.getpid()} {began} {ended} {width} {len(requests)}\n")
+        yield from steps
 
 
 @dataclass(frozen=True)

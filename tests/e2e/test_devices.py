@@ -17,6 +17,7 @@ from tests.fakes import write_catalog
 from tests.ledger import POOL, knobs, outputs, sql, state, submit
 from tests.servers import processes_mentioning, wait_until
 from tests.workers import START_SECONDS
+from worker.engine.completions import completions
 
 SENT = [f"{number:03d} " + "x" * 50 for number in range(128)]
 
@@ -78,7 +79,7 @@ def test_two_devices_share_a_model_between_them(
         queue.ring(queue.GENERATE, ["llama:test"])
         wait_until(lambda: state(job) == "completed")
         assert "cpu+cpu" in worker.output()
-    whole = tiny.load(tmp_path / "llama", "none").generate(requests)
+    whole = completions(tiny.load(tmp_path / "llama", "none"), requests)
     expected = {completion.id: tiny.text(completion.tokens) for completion in whole}
     found = {index: line["output"]["text"] for index, line in outputs(job).items()}
     assert [found[index] for index in range(len(requests))] == [expected[request.id] for request in requests]

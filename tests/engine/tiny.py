@@ -22,6 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from lengthwise.models import manifest
 from lengthwise.models.catalog import ModelSpec
+from worker.engine.completions import completions
 from worker.engine.protocol import Request
 from worker.engine.transformer.engine import TorchEngine
 
@@ -213,7 +214,7 @@ def choose_end(folder: Path, asked: Sequence[Request]) -> int:
 
     Random models seldom end by themselves. Writes the new ``config.json`` into the manifest.
     """
-    answers = [set(answer.tokens) for answer in load(folder).generate(asked)]
+    answers = [set(answer.tokens) for answer in completions(load(folder), asked)]
     end = min(range(3, VOCABULARY), key=lambda token: abs(2 * sum(token in answer for answer in answers) - len(asked)))
     edit_config(folder, eos_token_id=end)
     (folder / "generation_config.json").unlink()

@@ -6,14 +6,15 @@ Single characters in a text decide what it does, so the harness controls the eng
 import os
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from lengthwise.models.catalog import ModelSpec
 from tests.fakes import write_echo_model
 from tests.faults import control
-from worker.engine.echo import EchoEngine
-from worker.engine.protocol import Completion, OutOfMemoryError, Request, Source
+from worker.engine.echo import ContinuousEcho, EchoEngine
+from worker.engine.plain_batch import Steps
+from worker.engine.protocol import Completion, EngineBatch, OutOfMemoryError, Request
 
 #: The process that runs it is killed.
 POISON = "~"
@@ -48,28 +49,22 @@ class FaultyEngine(EchoEngine):
         self._mark_of = {4 + ord(mark) - 0x20: mark for mark in MARKS}
         self._control = control.of_environment()
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        self._examine(requests, len(requests))
-        for n_answered, completion in enumerate(super().generate(requests)):
-            if n_answered == len(requests) // 2:
-                self._control.reach("halfway")
-            yield completion
+    def start(self) -> EngineBatch:
+        return FaultyBatch(self) if self.capabilities().is_continuous else super().start()
 
-    def generate_from(self, source: Source) -> Iterator[Completion]:
-        in_hand: set[int] = set()
+    def run(self, requests: Sequence[Request]) -> Steps:
+        self.examine(requests, len(requests))
+        for finished in super().run(requests):
+            middle = len(finished) // 2
+            yield finished[:middle]
+            self.reach_halfway()
+            yield finished[middle:]
 
-        def examined() -> Sequence[Request]:
-            if joining := source():
-                in_hand.update(request.id for request in joining)
-                self._examine(joining, len(in_hand))
-            return joining
+    def reach_halfway(self) -> None:
+        self._control.reach("halfway")
 
-        for completion in super().generate_from(examined):
-            self._control.reach("halfway")
-            in_hand.discard(completion.id)
-            yield completion
-
-    def _examine(self, requests: Sequence[Request], n_requests: int) -> None:
+    def examine(self, requests: Sequence[Request], n_requests: int) -> None:
+        """Suffers what these requests, of ``n_requests`` in the batch, do to it."""
         self._control.reach("generating")
         for request in requests:
             for token in request.tokens:
@@ -88,6 +83,27 @@ class FaultyEngine(EchoEngine):
             self._control.tally("hang")
             while True:
                 time.sleep(60)
+
+
+class FaultyBatch(ContinuousEcho):
+    def __init__(self, engine: FaultyEngine) -> None:
+        super().__init__(engine)
+        self._faulty = engine
+
+    def add(self, requests: Sequence[Request]) -> None:
+        super().add(requests)
+        if requests:
+            try:
+                self._faulty.examine(requests, self.n_requests)
+            except OutOfMemoryError:
+                self.close()
+                raise
+
+    def step(self) -> Sequence[Completion]:
+        finished = super().step()
+        for _ in finished:
+            self._faulty.reach_halfway()
+        return finished
 
 
 def install(folder: Path, pace: Mapping[str, float]) -> Path:

@@ -85,10 +85,11 @@ def install() -> None:
     _wrap(Request, "acknowledge", after="acknowledged")
     task_postrun.connect(lambda **_: _control.reach("run"), weak=False)
     if kind == "generate":
-        from worker.generation import claiming, settlement
+        from worker.generation import settlement
+        from worker.generation.claiming import Claimer
 
-        _wrap(claiming, "_claim", then=_note_claim)
-        _wrap(claiming, "claim_more", after="claimed")
+        _wrap(Claimer, "claim", then=_note_claim)
+        _wrap(Claimer, "claim_more", after="claimed")
         _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal, failing=_note_failure)
         _wrap(settlement, "put", after="committed")
     elif kind == "deliver":

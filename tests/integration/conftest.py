@@ -16,11 +16,8 @@ from tests import caller
 from tests import servers as real
 from tests.conftest import forget
 from tests.fakes import WatchedEngine, write_catalog
-from worker import shutdown
-from worker.delivery import deliver
 from worker.engine import registry
-from worker.generation import models
-from worker.generation.generate import generate
+from worker.process import Worker
 
 #: Runs every waiting pool until none waits.
 RunWorker = Callable[[], None]
@@ -34,30 +31,25 @@ class EngineInstaller(Protocol):
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A ``models.toml`` of one echoing model, named by the settings."""
     path = write_catalog(tmp_path)
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     settings.get.cache_clear()
-    models.forget()
-    yield path
-    models.forget()
+    return path
 
 
 @pytest.fixture
-def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Worker:
     """A worker that has loaded nothing yet, and whose bells nobody hears."""
     monkeypatch.setattr(queue, "ring", lambda *_: True)
-    models.forget()
-    yield
-    models.forget()
-    shutdown.forget()
+    return Worker()
 
 
 @pytest.fixture
-def give(monkeypatch: pytest.MonkeyPatch) -> EngineInstaller:
+def give(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> EngineInstaller:
     def given(make: Callable[[ModelSpec], Engine]) -> Engine:
-        spec = models.spec("echo")
+        spec = worker.models.spec("echo")
         assert spec is not None
         engine = make(spec)
         monkeypatch.setattr(registry, "load", lambda _: engine)
@@ -74,14 +66,16 @@ def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
 
 
 @pytest.fixture
-def reachable(installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Webhooks may go to this machine; threads made under other settings are forgotten."""
+def reachable(installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Webhooks may go to this machine."""
     monkeypatch.setenv("LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
     settings.get.cache_clear()
-    deliver.forget()
-    yield
-    deliver.forget()
-    shutdown.forget()
+
+
+@pytest.fixture
+def deliver(reachable: None) -> Callable[[], None]:
+    """The task of a new worker for deliveries, which may be called from several threads."""
+    return Worker().deliver
 
 
 @pytest.fixture
@@ -92,10 +86,12 @@ def api_key() -> str:
 
 @pytest.fixture
 def run_worker(catalog: Path, installed: settings.Settings) -> RunWorker:
+    worker = Worker()
+
     def run() -> None:
         while pools := _waiting():
             for pool in pools:
-                generate(pool)
+                worker.generate(pool)
 
     return run
 

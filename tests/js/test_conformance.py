@@ -2,15 +2,15 @@
 
 import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.integration.conftest import reachable
+from tests.integration.conftest import deliver, reachable
 from tests.openai.conftest import RunWorker, api_key, catalog, run_worker, url, working
-from worker.delivery.deliver import deliver
 
-__all__ = ["api_key", "catalog", "reachable", "run_worker", "url"]
+__all__ = ["api_key", "catalog", "deliver", "reachable", "run_worker", "url"]
 
 HERE = Path(__file__).parent
 
@@ -27,7 +27,9 @@ def script(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.js
 @pytest.mark.usefixtures("reachable")
-def test_the_javascript_sdk_conforms(script: Path, url: str, api_key: str, run_worker: RunWorker) -> None:
+def test_the_javascript_sdk_conforms(
+    script: Path, url: str, api_key: str, run_worker: RunWorker, deliver: Callable[[], None]
+) -> None:
     def run_workers() -> None:
         run_worker()
         deliver()

@@ -15,7 +15,6 @@ from lengthwise import settings
 from tests.fakes import write_echo_model
 from tests.integration.conftest import RunWorker, api_key, run_worker, worker
 from tests.servers import wait_until
-from worker.generation import models
 
 __all__ = ["RunWorker", "api_key", "run_worker", "worker"]
 
@@ -36,7 +35,7 @@ max_new_tokens = 8
 
 
 @pytest.fixture
-def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Two echoing models; a chat is answered by its contents, reversed."""
     for name in ("echo", "other"):
         folder = write_echo_model(tmp_path / name)
@@ -45,9 +44,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path.write_text(MODELS)
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     settings.get.cache_clear()
-    models.forget()
-    yield path
-    models.forget()
+    return path
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 from tests.ledger import knobs
 from tests.openai.calls import chat_line, checked, conserved, created, jsonl, rows, run, uploaded, validated
 from tests.openai.conftest import RunWorker
-from worker.generation.generate import generate
+from worker.process import Worker
 
 LINES = [chat_line(f"line-{number}", f"text {number}") for number in range(5)]
 IDS = [line["custom_id"] for line in LINES]
@@ -171,7 +171,7 @@ def test_the_output_is_read_while_the_batch_runs(
     knobs(monkeypatch, slice_seconds=1000)
     batch = validated(sdk, created(sdk, jsonl([*LINES, chat_line("other", "abc", "other")])))
     monkeypatch.setattr("worker.generation.pool_rotation.PoolRotation.leave", lambda _: None)
-    generate("echo:1")
+    Worker().generate("echo:1")
     batch = checked(sdk.batches.retrieve(batch.id))
     assert batch.status == "in_progress"
     assert {row["custom_id"] for row in rows(sdk, batch.output_file_id)} == set(IDS)

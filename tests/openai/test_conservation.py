@@ -11,7 +11,7 @@ from starlette.testclient import TestClient
 from tests.integration.conftest import RunWorker, client
 from tests.ledger import sql
 from tests.openai.calls import chat_line
-from worker.upkeep.sweep import sweep
+from tests.workers import sweep
 
 __all__ = ["client"]
 

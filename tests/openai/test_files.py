@@ -10,7 +10,7 @@ from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 from tests.ledger import sql
 from tests.openai.calls import chat_line, created, jsonl, run, uploaded
 from tests.openai.conftest import RunWorker
-from worker.upkeep.sweep import sweep
+from tests.workers import sweep
 
 LINES = jsonl([chat_line(f"line-{number}", "text") for number in range(3)])
 

@@ -15,7 +15,7 @@ from lengthwise.ledger.openai import validation as ledger
 from tests.ledger import knobs, sql
 from tests.openai.calls import chat_line, conserved, created, jsonl, run, validated
 from tests.openai.conftest import RunWorker, served
-from worker.upkeep.sweep import sweep
+from tests.workers import sweep
 
 LINES = [chat_line(f"line-{number}", "text") for number in range(200)]
 IDS = [line["custom_id"] for line in LINES]

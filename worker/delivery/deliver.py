@@ -9,7 +9,7 @@ import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from functools import cache
+from functools import cached_property
 from random import SystemRandom
 from threading import Event, Lock
 from uuid import UUID, uuid4
@@ -19,10 +19,10 @@ from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
 from lengthwise.states import DeliveryState
-from worker import shutdown
 from worker.delivery.http_attempt import post
 from worker.delivery.outcome import AttemptOutcome, next_delay
 from worker.delivery.signing import sign
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 _random = SystemRandom()
@@ -78,54 +78,53 @@ class AttemptThreads:
             self._n_running += change
 
 
-@cache
-def _attempts() -> AttemptThreads:
-    return AttemptThreads(settings.get().webhook_concurrency)
+class Deliverer:
+    """The deliveries of one process."""
 
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
 
-def forget() -> None:
-    """Makes the next delivery read the settings again."""
-    _attempts.cache_clear()
+    @cached_property
+    def _attempts(self) -> AttemptThreads:
+        return AttemptThreads(settings.get().webhook_concurrency)
 
+    def deliver(self) -> None:
+        """The bell's task. Delivers until nothing is due and no attempt runs, or until its slice of time is over."""
+        attempts = self._attempts
+        attempts.changed.set()
+        # If another task holds the lock, ``changed`` makes it look again. If it is about to end, this loop takes over.
+        while attempts.changed.is_set() and attempts.draining.acquire(blocking=False):
+            try:
+                is_over = self._drain(attempts)
+            finally:
+                attempts.draining.release()
+            if not is_over:
+                queue.ring(queue.DELIVER)
+                return
 
-def deliver() -> None:
-    """The bell's task. Delivers until nothing is due and no attempt runs, or until its slice of time is over."""
-    attempts = _attempts()
-    attempts.changed.set()
-    # If another task holds the lock, ``changed`` makes it look again. If it is about to end, this loop takes over.
-    while attempts.changed.is_set() and attempts.draining.acquire(blocking=False):
-        try:
-            is_over = _drain(attempts)
-        finally:
-            attempts.draining.release()
-        if not is_over:
-            queue.ring(queue.DELIVER)
-            return
-
-
-def _drain(attempts: AttemptThreads) -> bool:
-    """Claims and starts deliveries. Returns False if the slice of time ended before the work did."""
-    ends_at = time.monotonic() + settings.get().slice_seconds
-    while not shutdown.is_stopping():
-        if time.monotonic() >= ends_at:
-            return False
+    def _drain(self, attempts: AttemptThreads) -> bool:
+        """Claims and starts deliveries. Returns False if the slice of time ended before the work did."""
+        ends_at = time.monotonic() + settings.get().slice_seconds
+        while not self._shutdown.is_begun:
+            if time.monotonic() >= ends_at:
+                return False
+            attempts.changed.clear()
+            try:
+                is_more = _push() | _start(attempts)
+            except Unavailable as error:
+                log.warning("leaving deliveries until the sweep rings: %s", error)
+                return True
+            if is_more and attempts.n_free:
+                continue
+            if not attempts.n_running and not attempts.changed.is_set():
+                return True
+            attempts.changed.wait(max(0.0, ends_at - time.monotonic()))
+        # A worker that stops waits for its attempts. Each ends within its time-out.
         attempts.changed.clear()
-        try:
-            is_more = _push() | _start(attempts)
-        except Unavailable as error:
-            log.warning("leaving deliveries until the sweep rings: %s", error)
-            return True
-        if is_more and attempts.n_free:
-            continue
-        if not attempts.n_running and not attempts.changed.is_set():
-            return True
-        attempts.changed.wait(max(0.0, ends_at - time.monotonic()))
-    # A worker that stops waits for its attempts. Each ends within its time-out.
-    attempts.changed.clear()
-    while attempts.n_running:
-        attempts.changed.wait(_LOOK_SECONDS)
-        attempts.changed.clear()
-    return True
+        while attempts.n_running:
+            attempts.changed.wait(_LOOK_SECONDS)
+            attempts.changed.clear()
+        return True
 
 
 def _push() -> bool:

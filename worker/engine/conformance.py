@@ -1,8 +1,8 @@
-"""What every backend promises, as tests to inherit: a backend's own test gives the subject, the rest is here.
+"""What every backend promises, as tests to inherit. A backend's own test only makes the subject.
 
-``Conformance`` is for every engine, ``GenerationConformance`` for those that write, ``ContinuousConformance`` for those whose
-batches others may join, ``DecodingConformance`` for those that also take prefixes, stop strings and sampling, or refuse
-them. Needs pytest; nothing of a worker imports this.
+``Conformance`` is for every engine, ``GenerationConformance`` for those that write, ``ContinuousConformance`` for those
+with continuous batching, ``DecodingConformance`` for those that also take prefixes, stop strings and sampling, or that
+refuse them. The tests need pytest; the worker does not import this module.
 """
 
 import re
@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from worker.engine.completions import completions
 from worker.engine.protocol import (
     Architecture,
     Completion,
     Engine,
+    EngineBatch,
     EngineError,
     FinishReason,
-    OpenEngine,
     Request,
     Sampling,
 )
@@ -26,34 +27,34 @@ from worker.engine.protocol import (
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """An engine, loaded, and what it is asked.
+    """A loaded engine, and requests to it.
 
-    ``requests`` are four or more, of several lengths and unlike answers, greedy, their ids other than 0, 1, …. Those of
-    an engine that writes have a ``max_new_tokens`` of 8 or more, by which some answers end and some do not.
+    There are four ``requests`` or more: greedy, of several lengths, with different answers and ids other than 0, 1, ….
+    If the engine writes, their ``max_new_tokens`` is 8 or more, and some answers end before that while others do not.
     """
 
     engine: Engine
     requests: Sequence[Request]
-    #: The text of an answer's ids, as stop strings are looked for in it.
+    #: Turns an answer's ids into the text in which the engine looks for stop strings.
     text: Callable[[Sequence[int]], str] = str
 
     def run(self, requests: Iterable[Request] | None = None) -> dict[int, Completion]:
-        """The completions by their request's id, each of which must be answered exactly once."""
+        """The completions by their request's id; each request must be answered exactly once."""
         asked = list(self.requests if requests is None else requests)
-        completions = list(self.engine.generate(asked))
-        assert sorted(completion.id for completion in completions) == sorted(request.id for request in asked)
-        return {completion.id: completion for completion in completions}
+        found = list(completions(self.engine, asked))
+        assert sorted(completion.id for completion in found) == sorted(request.id for request in asked)
+        return {completion.id: completion for completion in found}
 
 
 class Conformance:
     """Every engine. A subclass makes the subject, which its tests share."""
 
-    #: Whether a request has the same answer in any batch, to the last bit.
+    #: Whether a request has the same answer in every batch, to the last bit.
     is_batch_invariant = True
 
     @classmethod
     def make(cls, folder: Path) -> Subject:
-        """The engine under test; ``folder`` is empty, for its model."""
+        """Makes the engine under test; ``folder`` is an empty one for its model."""
         raise NotImplementedError
 
     @pytest.fixture(scope="class")
@@ -97,16 +98,86 @@ class Conformance:
             subject.run([subject.requests[0]._replace(tokens=[])])
         assert subject.run() == before
 
-    def test_an_engine_goes_on_after_a_batch_that_nobody_heard_to_its_end(self, subject: Subject) -> None:
+    @pytest.mark.parametrize("is_closed", [True, False], ids=["closed", "dropped"])
+    def test_an_engine_goes_on_after_a_batch_that_was_given_up(self, subject: Subject, is_closed: bool) -> None:
         before = subject.run()
-        given_up = iter(subject.engine.generate(subject.requests))
-        next(given_up)
-        del given_up
+        batch = subject.engine.start()
+        batch.add(subject.requests)
+        while not batch.step():
+            assert not batch.is_done
+        if is_closed:
+            batch.close()
+        del batch
         assert subject.run() == before
+
+    def test_a_batch_without_requests_is_done_and_its_steps_do_nothing(self, subject: Subject) -> None:
+        batch = subject.engine.start()
+        for _ in range(2):
+            assert is_done(batch)
+            assert list(batch.step()) == []
+            batch.add([])
+        batch.add(subject.requests)
+        assert not is_done(batch)
+        batch.close()
+
+    def test_a_batch_is_done_once_all_is_answered(self, subject: Subject) -> None:
+        batch, found = subject.engine.start(), list[Completion]()
+        batch.add(subject.requests)
+        while not batch.is_done:
+            found += batch.step()
+        assert {completion.id for completion in found} == {request.id for request in subject.requests}
+        assert list(batch.step()) == []
+        batch.close()
+
+    def test_a_closed_batch_is_done_and_takes_nothing_more(self, subject: Subject) -> None:
+        batch = subject.engine.start()
+        batch.add(subject.requests)
+        batch.step()
+        for _ in range(2):
+            batch.close()
+            assert batch.is_done
+            assert list(batch.step()) == []
+        with pytest.raises(EngineError):
+            batch.add(subject.requests)
+
+    def test_a_batch_that_raised_is_closed(self, subject: Subject) -> None:
+        batch = subject.engine.start()
+        with pytest.raises(EngineError):
+            run_to_its_end(batch, [subject.requests[0]._replace(tokens=[])])
+        assert batch.is_done
+        assert list(batch.step()) == []
+        with pytest.raises(EngineError):
+            batch.add(subject.requests)
+        batch.close()
+
+    def test_two_batches_run_at_once(self, subject: Subject) -> None:
+        expected, found = subject.run(), list[Completion]()
+        batch = subject.engine.start()
+        batch.add(subject.requests)
+        while not batch.is_done:
+            found += batch.step()
+            between = subject.run()
+            assert not self.is_batch_invariant or between == expected
+        batch.close()
+        assert sorted(completion.id for completion in found) == sorted(expected)
+        if self.is_batch_invariant:
+            assert {completion.id: completion for completion in found} == expected
+
+    def test_requests_are_added_later_only_to_a_continuous_batch(self, subject: Subject) -> None:
+        first, *others = subject.requests
+        batch = subject.engine.start()
+        batch.add([first])
+        if subject.engine.capabilities().is_continuous:
+            batch.add(others)
+            batch.close()
+            return
+        with pytest.raises(EngineError):
+            batch.add(others)
+        assert batch.is_done
 
     def test_the_longest_input_is_read(self, subject: Subject) -> None:
         capabilities, first = subject.engine.capabilities(), subject.requests[0]
-        # A decoder-only model's answer continues its input.
+        # A decoder-only model needs one position for its answer.
         longest = capabilities.context - (capabilities.architecture is Architecture.DECODER_ONLY)
         subject.run([first._replace(tokens=[first.tokens[0]] * longest)])
 
@@ -120,10 +191,23 @@ class Conformance:
             assert (answer.finish_reason is FinishReason.LABEL) is is_classifier
 
 
+def is_done(batch: EngineBatch) -> bool:
+    """Asks again, where a type checker believes to know the answer."""
+    return batch.is_done
+
+
+def run_to_its_end(batch: EngineBatch, requests: Sequence[Request]) -> list[Completion]:
+    batch.add(requests)
+    found: list[Completion] = []
+    while not batch.is_done:
+        found += batch.step()
+    return found
+
+
 class GenerationConformance(Conformance):
     """Engines that write."""
 
-    #: Whether it searches with beams; if not, it refuses to.
+    #: Whether it has beam search; if not, it refuses beams.
     supports_beams = False
 
     def test_beams_are_searched_or_refused(self, subject: Subject) -> None:
@@ -167,50 +251,71 @@ class GenerationConformance(Conformance):
 
 
 class ContinuousConformance(GenerationConformance):
-    """Engines whose ``Capabilities.is_continuous``: others join a batch while it runs."""
+    """Engines with ``Capabilities.is_continuous``: their batches take requests between steps."""
 
     @staticmethod
-    def run_open(subject: Subject, portions: Iterable[Sequence[Request]]) -> dict[int, Completion]:
-        """The completions where one portion joins before each step."""
+    def run_in_portions(subject: Subject, portions: Iterable[Sequence[Request]]) -> dict[int, Completion]:
+        """The completions if one portion is added before each step."""
         assert subject.engine.capabilities().is_continuous
-        assert isinstance(subject.engine, OpenEngine)
-        waiting = iter(portions)
-        completions = list(subject.engine.generate_from(lambda: next(waiting, ())))
-        assert not list(waiting), "it must go on while something joins"
-        found = {completion.id: completion for completion in completions}
-        assert len(found) == len(completions)
-        return found
+        batch, found = subject.engine.start(), list[Completion]()
+        for portion in portions:
+            batch.add(portion)
+            found += batch.step()
+        while not batch.is_done:
+            found += batch.step()
+        batch.close()
+        assert len({completion.id for completion in found}) == len(found)
+        return {completion.id: completion for completion in found}
 
-    def test_who_joins_is_answered_as_in_a_batch(self, subject: Subject) -> None:
-        found, expected = self.run_open(subject, ([request] for request in subject.requests)), subject.run()
+    def test_a_request_that_joins_is_answered_as_in_a_batch(self, subject: Subject) -> None:
+        found, expected = self.run_in_portions(subject, ([request] for request in subject.requests)), subject.run()
+        assert found.keys() == expected.keys()
+        if self.is_batch_invariant:
+            assert found == expected
+
+    def test_a_batch_that_is_done_takes_more(self, subject: Subject) -> None:
+        batch, found = subject.engine.start(), dict[int, Completion]()
+        for request in subject.requests:
+            found |= {completion.id: completion for completion in run_to_its_end(batch, [request])}
+            assert batch.is_done
+        batch.close()
+        expected = subject.run()
         assert found.keys() == expected.keys()
         if self.is_batch_invariant:
             assert found == expected
 
     def test_where_nothing_comes_nothing_runs(self, subject: Subject) -> None:
-        assert self.run_open(subject, []) == {}
+        assert self.run_in_portions(subject, [[], []]) == {}
 
-    def test_an_engine_goes_on_after_an_open_batch_that_nobody_heard_to_its_end(self, subject: Subject) -> None:
+    def test_an_engine_goes_on_after_a_continuous_batch_that_was_given_up(self, subject: Subject) -> None:
         before = subject.run()
-        assert isinstance(subject.engine, OpenEngine)
-        portions = iter([subject.requests])
-        given_up = subject.engine.generate_from(lambda: next(portions, ()))
-        next(given_up)
-        del given_up
+        batch = subject.engine.start()
+        for request in subject.requests:
+            batch.add([request])
+            batch.step()
+        del batch
         assert subject.run() == before
 
-    def test_who_joins_and_cannot_be_read_is_refused(self, subject: Subject) -> None:
-        good, bad = subject.requests[0], subject.requests[1]._replace(tokens=[])
+    def test_a_joining_request_that_cannot_be_read_is_refused_and_earlier_answers_stay(self, subject: Subject) -> None:
+        first, second = subject.requests[:2]
+        batch = subject.engine.start()
+        answers = {completion.id: completion for completion in run_to_its_end(batch, [first])}
+        batch.add([second])
+        batch.step()
         with pytest.raises(EngineError):
-            self.run_open(subject, [[good], [bad]])
+            run_to_its_end(batch, [first._replace(tokens=[])])
+        assert batch.is_done
+        if self.is_batch_invariant:
+            assert answers == {first.id: subject.run([first])[first.id]}
+        assert answers.keys() == {first.id}
 
 
 class DecodingConformance(GenerationConformance):
-    """Engines that have a say in what is written."""
+    """Engines with prefixes, stop strings and sampling."""
 
     #: Whether it stops at stop strings; if not, it refuses them.
     supports_stop = True
-    #: Whether it samples, each request by its own seed; if not, it refuses to.
+    #: Whether it samples, each request with its own seed; if not, it refuses a temperature.
     supports_sampling = True
 
     def test_an_answer_continues_its_prefix_which_is_not_part_of_it(self, subject: Subject) -> None:
@@ -243,7 +348,7 @@ class DecodingConformance(GenerationConformance):
                 subject.run(asked)
             return
         stopped = subject.run(asked)
-        # Up to the token that completes it, or without it, as servers have it: the caller trims.
+        # The stop string may be included, as in our own engines, or left out, as servers do: the caller trims.
         assert subject.text(stopped[chosen.id].tokens).partition(stop)[0] == text.partition(stop)[0]
         assert len(stopped[chosen.id].tokens) < len(whole[chosen.id].tokens)
         assert stopped[chosen.id].finish_reason is FinishReason.STOP

@@ -4,7 +4,7 @@ Needs the extra ``ctranslate2``. Knows no sampling and no stop strings.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +14,7 @@ import ctranslate2
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import json_file, manifest
 from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
+from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -86,32 +87,35 @@ class CTranslate2Engine:
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Runs the requests as one padded batch and yields all completions at its end.
+    def start(self) -> PlainBatch:
+        """Starts a padded batch. A step answers all requests of one beam width.
 
         Requests with stop strings or sampling raise ``EngineError`` once the others are answered. Raises
         ``OutOfMemoryError`` or ``EngineError``, whose messages contain neither text nor ids.
         """
+        return PlainBatch(self._run)
+
+    def _run(self, requests: Sequence[Request]) -> Steps:
         refuse_unreadable(requests, self._capabilities.context)
         able = [request for request in requests if not request.stop and not request.sampling.temperature]
         yield from self._generate(able)
         if len(able) < len(requests):
             raise EngineError("ctranslate2 supports neither stop strings nor seeded sampling")
 
-    def _generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def _generate(self, requests: Sequence[Request]) -> Steps:
         limits = [limit_of_target(request, self._positions) for request in requests]
         live = [index for index, limit in enumerate(limits) if limit > 0]
-        yield from (
+        yield [
             Completion(request.id, (), FinishReason.LENGTH)
             for request, limit in zip(requests, limits, strict=True)
             if limit <= 0
-        )
+        ]
         live.sort(key=lambda index: requests[index].beams)
         for beams, group in groupby(live, key=lambda index: requests[index].beams):
             same = list(group)
-            yield from self._translate([requests[index] for index in same], [limits[index] for index in same], beams)
+            yield self._translate([requests[index] for index in same], [limits[index] for index in same], beams)
 
-    def _translate(self, requests: Sequence[Request], limits: Sequence[int], beams: int) -> Iterator[Completion]:
+    def _translate(self, requests: Sequence[Request], limits: Sequence[int], beams: int) -> list[Completion]:
         try:
             answers = self._translator.translate_batch(
                 [[self._source[token] for token in request.tokens] for request in requests],
@@ -131,8 +135,10 @@ class CTranslate2Engine:
             if isinstance(error, MemoryError) or "out of memory" in str(error).lower():
                 raise OutOfMemoryError("the batch does not fit the device") from None
             raise EngineError(f"the batch failed with {type(error).__name__}") from None
-        for request, limit, answer in zip(requests, limits, answers, strict=True):
-            yield self._completion(request, limit, answer.hypotheses[0])
+        return [
+            self._completion(request, limit, answer.hypotheses[0])
+            for request, limit, answer in zip(requests, limits, answers, strict=True)
+        ]
 
     def _steps(self, request: Request, limit: int) -> int:
         return len(request.decoder_prefix) + limit

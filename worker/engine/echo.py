@@ -1,16 +1,25 @@
-"""An engine without a model: each answer is its input, reversed. For trying an installation, and for measuring all
-that is not the engine; since the answer is a pure function of the input, a swapped or lost one is seen.
+"""An engine without a model: each answer is its input, reversed.
 
-A batch takes ``seconds_per_batch`` of the model's ``config.json``, 0 where that says nothing. With ``seconds_per_step``
-it writes a token a step, and others may join.
+It is for trying an installation, and for measuring everything but the engine. The answer is a function of the input, so
+a swapped or lost one is seen. A batch takes ``seconds_per_batch`` of the model's ``config.json``, 0 by default. If that
+names ``seconds_per_step``, batches are continuous and write a token a step.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 from lengthwise.models.catalog import ModelSpec
-from worker.engine.protocol import Architecture, Capabilities, Completion, FinishReason, Request, Source
+from worker.engine.plain_batch import PlainBatch, Steps
+from worker.engine.protocol import (
+    Architecture,
+    Capabilities,
+    Completion,
+    EngineBatch,
+    EngineError,
+    FinishReason,
+    Request,
+)
 from worker.engine.requests import refuse_beams, refuse_unreadable
 
 
@@ -18,7 +27,7 @@ class EchoEngine:
     def __init__(self, spec: ModelSpec) -> None:
         self._context = spec.context
         self._seconds_per_batch = float(spec.config.get("seconds_per_batch", 0))
-        self._is_open = "seconds_per_step" in spec.config
+        self._is_continuous = "seconds_per_step" in spec.config
         self._seconds_per_step = float(spec.config.get("seconds_per_step", 0))
 
     @classmethod
@@ -31,34 +40,82 @@ class EchoEngine:
             self._context,
             device="none",
             quantization="none",
-            is_packed=self._is_open,
-            is_continuous=self._is_open,
+            is_packed=self._is_continuous,
+            is_continuous=self._is_continuous,
         )
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def start(self) -> EngineBatch:
+        return ContinuousEcho(self) if self.capabilities().is_continuous else PlainBatch(self.run)
+
+    def check(self, requests: Sequence[Request]) -> None:
+        """Raises ``EngineError`` if one of the requests cannot be answered."""
         refuse_unreadable(requests, self._context)
         refuse_beams(requests, "the engine echo")
+
+    def run(self, requests: Sequence[Request]) -> Steps:
+        """Answers a plain batch in one step."""
+        self.check(requests)
         if self._seconds_per_batch:
             time.sleep(self._seconds_per_batch)
-        yield from map(_echo, requests)
+        yield list(map(_echo, requests))
 
-    def generate_from(self, source: Source) -> Iterator[Completion]:
-        rows: dict[int, Request] = {}
-        left: dict[int, int] = {}
-        while (joining := source()) or rows:
-            refuse_unreadable(joining, self._context)
-            refuse_beams(joining, "the engine echo")
-            rows |= {request.id: request for request in joining}
-            left |= {request.id: len(_answer(request)) for request in joining}
-            self._step(len(rows))
-            left = {number: count - 1 for number, count in left.items()}
-            for number in [number for number, count in left.items() if count < 1]:
-                del left[number]
-                yield _echo(rows.pop(number))
-
-    def _step(self, n_rows: int) -> None:
+    def wait(self, n_requests: int) -> None:
+        """Takes the time of a step of a continuous batch of so many requests."""
         if self._seconds_per_step:
             time.sleep(self._seconds_per_step)
+
+
+class ContinuousEcho:
+    """A batch that writes a token of each request a step."""
+
+    def __init__(self, engine: EchoEngine) -> None:
+        self._engine = engine
+        self._requests: dict[int, Request] = {}
+        #: Steps until the answer is whole, by the request's id.
+        self._n_left: dict[int, int] = {}
+        self._is_closed = False
+
+    @property
+    def n_requests(self) -> int:
+        """Requests without an answer."""
+        return len(self._requests)
+
+    @property
+    def is_done(self) -> bool:
+        return not self._requests
+
+    def add(self, requests: Sequence[Request]) -> None:
+        """See ``EngineBatch.add``."""
+        if self._is_closed:
+            raise EngineError("the batch is closed")
+        try:
+            self._engine.check(requests)
+        except EngineError:
+            self.close()
+            raise
+        self._requests |= {request.id: request for request in requests}
+        self._n_left |= {request.id: len(_answer(request)) for request in requests}
+
+    def step(self) -> Sequence[Completion]:
+        """See ``EngineBatch.step``."""
+        if self.is_done:
+            return ()
+        try:
+            self._engine.wait(len(self._requests))
+        except BaseException:
+            self.close()
+            raise
+        self._n_left = {number: count - 1 for number, count in self._n_left.items()}
+        finished = [number for number, count in self._n_left.items() if count < 1]
+        for number in finished:
+            del self._n_left[number]
+        return [_echo(self._requests.pop(number)) for number in finished]
+
+    def close(self) -> None:
+        """See ``EngineBatch.close``."""
+        self._is_closed = True
+        self._requests.clear()
+        self._n_left.clear()
 
 
 def _answer(request: Request) -> tuple[int, ...]:

@@ -1,12 +1,12 @@
-"""What an engine is: it takes requests of token ids and gives completions in the order in which they finish.
+"""What an engine is: it starts batches, which take requests of token ids and compute their completions step by step.
 
 Knows nothing of jobs, tenants or items. Backends register under the entry-point group ``lengthwise.engines``.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple, Protocol, Self, runtime_checkable
+from typing import NamedTuple, Protocol, Self
 
 from lengthwise.errors import Unavailable
 from lengthwise.models.catalog import ModelSpec
@@ -24,7 +24,7 @@ class Architecture(StrEnum):
 
 
 class FinishReason(StrEnum):
-    #: The model wrote its end token, or a stop string was met.
+    #: The model wrote its end token or a stop string.
     STOP = "stop"
     #: ``max_new_tokens`` were generated.
     LENGTH = "length"
@@ -36,7 +36,7 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. A temperature of 0 is greedy; ``top_k`` 0 and ``top_p`` 1 mean no cut."""
+    """How the next token is drawn. A ``temperature`` of 0 is greedy; ``top_k`` 0 and ``top_p`` 1 cut nothing off."""
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -55,59 +55,94 @@ class Request(NamedTuple):
     max_new_tokens: int = 0
     stop: tuple[str, ...] = ()
     sampling: Sampling = GREEDY
-    #: Ids the answer must begin with (a target language's token, say); they are not part of the completion.
+    #: Ids that the answer must begin with, such as a target language's token. The completion leaves them out.
     decoder_prefix: tuple[int, ...] = ()
-    #: Whether the answer's probability is asked for: at each step it costs a look at the whole vocabulary.
+    #: Whether to return the answer's log-probability. It costs a softmax over the vocabulary at each step.
     is_scored: bool = False
-    #: Hypotheses that a beam search goes on with; 1 is none. Beside stop strings and a temperature there are no others.
+    #: Width of the beam search; 1 means no beam search. More than 1 excludes stop strings and a temperature.
     beams: int = 1
 
 
 class Completion(NamedTuple):
-    """What came of one request. ``tokens`` exclude the prompt, the end token and ``decoder_prefix``."""
+    """The answer to one request. ``tokens`` exclude the prompt, the end token and ``decoder_prefix``."""
 
     id: int
     tokens: tuple[int, ...]
     finish_reason: FinishReason
-    #: A classifier's probability of each label, in the order of ``Capabilities.labels``; else empty.
+    #: A classifier's probability of each label, in the order of ``Capabilities.labels``; empty for other models.
     scores: tuple[float, ...] = ()
-    #: An embedder's vector; else empty.
+    #: An embedder's vector; empty for other models.
     vector: tuple[float, ...] = ()
-    #: Where it was asked for: the sum of the natural logarithms of the probabilities that the model gave each token
-    #: written, the end token included, before temperature and cuts; with beams, as their search counts them.
+    #: If the request ``is_scored``: the sum of the natural logarithms of the probabilities of all tokens written, the
+    #: end token included, before temperature and cuts. With beams it is the score of the beam search.
     log_probability: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     architecture: Architecture
-    #: The longest input and, for a decoder-only model, input plus output, in tokens.
+    #: The longest input in tokens; for a decoder-only model the longest input and output together.
     context: int
     device: str
     quantization: str
     labels: tuple[str, ...] = ()
-    #: Whether inputs of any lengths run together at no cost: nothing is padded.
+    #: Whether inputs are not padded, so that inputs of different lengths run together at no extra cost.
     is_packed: bool = False
-    #: Whether requests may join a batch while others of it still write: the engine is an ``OpenEngine``.
+    #: Whether a batch takes further requests between its steps (continuous batching).
     is_continuous: bool = False
-    #: Input tokens of a batch, padding included, that the device has memory for; None where that is not known.
+    #: Input tokens, padding included, of the largest batch that fits the device's memory; None if it is unknown.
     batch_tokens: int | None = None
 
 
 class EngineError(Exception):
-    """The engine could not run this batch; its message never holds text or token ids."""
+    """The engine could not run this batch. The message never holds text or token ids."""
 
 
 class OutOfMemoryError(EngineError):
-    """The batch does not fit the device: a smaller one may."""
+    """The batch does not fit the device's memory. A smaller one may."""
 
 
 class EngineUnavailable(Unavailable):
-    """What the engine stands on is away, through no fault of the batch: the same may succeed in ``retry_after`` s."""
+    """Something that the engine depends on is away. The same batch may succeed in ``retry_after`` seconds."""
 
 
-#: Gives the requests that are to join a batch now, if any.
-Source = Callable[[], Sequence[Request]]
+class EngineBatch(Protocol):
+    """Requests that an engine runs together.
+
+    Whatever ``add`` or ``step`` raises closes the batch; completions that earlier steps returned stay valid. They raise
+
+    - ``OutOfMemoryError``: a smaller batch may fit;
+    - ``EngineError``: some request is to blame, and the caller looks for it;
+    - ``EngineUnavailable``: no request is to blame, and the caller tries again later.
+    """
+
+    @property
+    def is_done(self) -> bool:
+        """Whether no step is left to take: nothing was added, nothing is left to answer, or the batch is closed."""
+        ...
+
+    def add(self, requests: Sequence[Request]) -> None:
+        """Takes requests in, whose ids differ from those in the batch. An answer does not depend on its neighbours.
+
+        If ``Capabilities.is_continuous``, requests may be added between any two steps, also once the batch is done.
+        Any other engine takes them all at once, before the first step, and raises ``EngineError`` at a second ``add``.
+        Adding no requests does nothing. A closed batch raises ``EngineError``.
+        """
+        ...
+
+    def step(self) -> Sequence[Completion]:
+        """Does a bounded piece of work, such as a token for each request; returns the completions that it finished.
+
+        Returns nothing if the batch is done.
+        """
+        ...
+
+    def close(self) -> None:
+        """Frees everything that the batch holds. It may be called at any time, and more than once.
+
+        A batch that is dropped without it is freed as well, though perhaps later.
+        """
+        ...
 
 
 class Engine(Protocol):
@@ -115,29 +150,16 @@ class Engine(Protocol):
     def load(cls, spec: ModelSpec) -> Self:
         """Loads the model once.
 
-        Raises ``ConfigurationError`` if its files are not what their manifest says or must not be read, and
-        ``EngineError`` if its weights are not those of its configuration.
+        Raises ``ConfigurationError`` if its files differ from their manifest or must not be read, and ``EngineError``
+        if its weights do not fit its configuration.
         """
         ...
 
     def capabilities(self) -> Capabilities: ...
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Runs the requests as one batch. A request's answer does not depend on its neighbours.
+    def start(self) -> EngineBatch:
+        """Starts an empty batch. Several may be open at once: another may run between two steps of this one.
 
-        Raises ``OutOfMemoryError`` or ``EngineError``, after which the caller looks for the request that is to blame,
-        or ``EngineUnavailable``, after which it comes back later; completions yielded before that are valid.
-        """
-        ...
-
-
-@runtime_checkable
-class OpenEngine(Engine, Protocol):
-    """One whose ``Capabilities.is_continuous``: a batch that never runs out of rows."""
-
-    def generate_from(self, source: Source) -> Iterator[Completion]:
-        """Runs what ``source`` gives, which is asked at the beginning and between any two steps; ends once that gives
-        nothing and everything is answered. Answers and errors are those of ``generate``, and so is what becomes of the
-        requests that were given before an error.
+        Raises ``EngineUnavailable`` if no batch can run now.
         """
         ...

@@ -1,4 +1,4 @@
-"""Finds the backend that a model names, among those installed under the entry-point group ``lengthwise.engines``."""
+"""Finds the backend that a model names among the installed entry points of the group ``lengthwise.engines``."""
 
 from importlib.metadata import entry_points
 
@@ -12,9 +12,9 @@ _HINT = "install the extra that docs/backends.md names"
 
 
 def load(spec: ModelSpec) -> Engine:
-    """Loads ``spec`` with the backend it names.
+    """Loads ``spec`` with the backend that it names.
 
-    Raises ``ConfigurationError`` where no such backend is installed, or lacks what it stands on.
+    Raises ``ConfigurationError`` if no such backend is installed, or a package that it needs is missing.
     """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if spec.engine not in known:

@@ -1,6 +1,6 @@
-"""Answers that were computed before, by what was asked: the least recently used make room.
+"""Answers that were computed before, by tenant, prompt and decoding. The least recently used ones make room.
 
-Knows nothing of jobs or items. A key holds whose question it was, so that no tenant learns from another's.
+Knows nothing of jobs or items. The tenant is part of the key, so that no tenant learns what another one asked.
 """
 
 import hashlib
@@ -12,36 +12,36 @@ from uuid import UUID
 
 from lengthwise.kinds.kind import Decoding, ModelAnswer, Prompt
 
-#: What one process keeps: enough that a text repeated in each chunk of a large job is computed once.
+#: Answers of one model that a process keeps: enough that a text in every chunk of a large job is computed once.
 MAX_ANSWERS = 20_000
-#: Of keys and answers together.
+#: Bytes of keys and answers together.
 MAX_BYTES = 2**25
-#: One number of a vector: a float of Python, and its place in a tuple.
+#: Bytes of a number in a vector: a Python float, and its place in a tuple.
 _NUMBER_BYTES = 32
 
 
 class CacheKey:
-    """Makes the keys of one tenant's prompts, of one model, that are answered in one way."""
+    """Makes the keys for the prompts of one tenant that are decoded in one way by one model."""
 
     def __init__(self, tenant_id: UUID, decoding: Decoding) -> None:
         self._whose = tenant_id.bytes + _digest(decoding)
 
-    def key_of(self, prompt: Prompt) -> bytes:
-        """The same for two prompts exactly if a deterministic engine answers both alike."""
+    def of(self, prompt: Prompt) -> bytes:
+        """Two prompts have the same key exactly if a deterministic engine gives both the same answer."""
         tokens, max_new_tokens, prefix = prompt
-        # Whose it is has always the same length; the prefix ends where its length says.
+        # The first part has a fixed length, and the prefix's length is part of the key: no two prompts look alike.
         return self._whose + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
 
 
 @lru_cache(1024)
 def _digest(decoding: Decoding) -> bytes:
-    """Of what an answer depends on beside its prompt, as long as nothing is drawn; a limit is the prompt's own."""
+    """A digest of what an answer depends on besides its prompt, limit included, if nothing is sampled."""
     matters = (decoding.beams, decoding.score, decoding.stop)
     return hashlib.blake2b(repr(matters).encode(), digest_size=16).digest()
 
 
 class AnswerCache:
-    """Asked by the thread that makes a claim ready while the engine's thread puts answers in: no other may put."""
+    """The thread that prepares claims calls ``get`` while the engine's thread calls ``put``; no other one may put."""
 
     def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
         self._answers: OrderedDict[bytes, ModelAnswer] = OrderedDict()
@@ -54,7 +54,7 @@ class AnswerCache:
     def get(self, key: bytes) -> ModelAnswer | None:
         found = self._answers.get(key)
         if found is not None:
-            with suppress(KeyError):  # it was forgotten this moment
+            with suppress(KeyError):  # it was dropped just now
                 self._answers.move_to_end(key)
         return found
 
@@ -65,8 +65,8 @@ class AnswerCache:
         answers[key] = answer
         self._bytes_left -= len(key) + _bytes_of(answer)
         while len(answers) > self._max_answers or (self._bytes_left < 0 and answers):
-            oldest, forgotten = answers.popitem(last=False)
-            self._bytes_left += len(oldest) + _bytes_of(forgotten)
+            oldest, dropped = answers.popitem(last=False)
+            self._bytes_left += len(oldest) + _bytes_of(dropped)
 
 
 def _bytes_of(answer: ModelAnswer) -> int:

@@ -1,65 +1,134 @@
-"""Runs one engine batch; what a failure leaves unanswered is halved until the item that is to blame stands alone."""
+"""Runs a claim by plain batches, and finds the item that makes a batch fail by halving it."""
 
 import logging
 import time
+from collections import deque
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import dataclass
 
-from worker.engine.protocol import Completion, Engine, EngineError, EngineUnavailable, OutOfMemoryError
-from worker.generation import watchdog
+from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OutOfMemoryError
+from worker.generation.claiming import PreparedClaim
 from worker.generation.models import LoadedModel
+from worker.generation.pipeline import Pipeline
+from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work
 
 log = logging.getLogger(__name__)
 
 
-def run(work: Work, model: LoadedModel, batch: Sequence[int]) -> None:
-    """Answers or fails each of these pieces of ``work``. Raises ``EngineUnavailable``, with some of them answered."""
-    began_at = time.monotonic()
-    computed = model.computed(work.lengths(batch))
-    work.charge(batch, computed)
-    completions, error = _attempt(work, model.engine, batch)
-    computed_at = time.monotonic()
-    work.answer(completions)
-    if isinstance(error, EngineUnavailable):
-        raise error  # whoever stands alone would be as innocent
-    if error is None:
-        model.took(time.monotonic() - began_at, computed_at - began_at)
-        return
-    answered = {completion.id for completion in completions}
-    rest = [index for index in batch if index not in answered]
-    log.warning("batch of %d failed (%s), %d to run again", len(batch), type(error).__name__, len(rest))
-    isolate(work, model, rest, error, sum(computed), is_alone=len(batch) == 1)
+@dataclass(frozen=True, slots=True)
+class BatchOutcome:
+    """The completions of one engine batch, and the error that ended it before all were there."""
+
+    completions: Sequence[Completion]
+    error: EngineError | EngineUnavailable | None
+    began_at: float
+    ended_at: float
 
 
-def isolate(
-    work: Work, model: LoadedModel, rest: Sequence[int], error: EngineError, n_tokens: int, *, is_alone: bool
-) -> None:
-    """Runs what a batch of ``n_tokens`` left unanswered by halves; who stood alone in it is to blame."""
-    is_memory = isinstance(error, OutOfMemoryError)
-    if is_alone:
-        for index in rest:
-            work.fail(index, "out_of_memory" if is_memory else "engine_error")
-        return
-    if is_memory:
-        model.shrink(n_tokens * work.beams)
-    middle = (len(rest) + 1) // 2
-    for half in (rest[:middle], rest[middle:]):
-        if half:
-            run(work, model, half)
+class BatchRunner:
+    """Runs pieces of work as engine batches, each from its only ``add`` to its last step."""
+
+    def __init__(self, watchdog: Watchdog) -> None:
+        self.watchdog = watchdog
+
+    def attempt(self, work: Work, model: LoadedModel, batch: Sequence[int]) -> BatchOutcome:
+        """Runs one engine batch; its answers are not taken yet."""
+        began_at, completions = time.monotonic(), list[Completion]()
+        work.charge(batch, model.computed(work.lengths(batch)))
+        error: EngineError | EngineUnavailable | None = None
+        try:
+            with self.watchdog.watched() as progress, closing(model.engine.start()) as running:
+                running.add([work.request(index) for index in batch])
+                while not running.is_done:
+                    completions += running.step()
+                    progress()
+        except (EngineError, EngineUnavailable) as raised:
+            error = raised
+        if error is None and len(completions) < len(batch):
+            error = EngineError("the engine left requests unanswered")
+        return BatchOutcome(completions, error, began_at, time.monotonic())
+
+    def take(self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> None:
+        """Takes the answers of a batch, and runs again what it left unanswered, until each piece is answered or failed.
+
+        Raises ``EngineUnavailable`` once the answers are taken.
+        """
+        work.answer(outcome.completions)
+        if isinstance(outcome.error, EngineUnavailable):
+            raise outcome.error  # no item is to blame, and halving would blame one
+        if outcome.error is None:
+            model.took(time.monotonic() - outcome.began_at, outcome.ended_at - outcome.began_at)
+            return
+        answered = {completion.id for completion in outcome.completions}
+        rest = [index for index in batch if index not in answered]
+        log.warning("batch of %d failed (%s), %d to run again", len(batch), type(outcome.error).__name__, len(rest))
+        n_tokens = sum(model.computed(work.lengths(batch)))
+        self.isolate(work, model, rest, outcome.error, n_tokens, is_alone=len(batch) == 1)
+
+    def isolate(
+        self, work: Work, model: LoadedModel, rest: Sequence[int], error: EngineError, n_tokens: int, *, is_alone: bool
+    ) -> None:
+        """Runs the rest of a failed batch of ``n_tokens`` by halves. A piece that was alone in it is to blame.
+
+        Raises ``EngineUnavailable``.
+        """
+        is_memory = isinstance(error, OutOfMemoryError)
+        if is_alone:
+            for index in rest:
+                work.fail(index, "out_of_memory" if is_memory else "engine_error")
+            return
+        if is_memory:
+            model.shrink(n_tokens * work.beams)
+        middle = (len(rest) + 1) // 2
+        for half in (rest[:middle], rest[middle:]):
+            if half:
+                self.take(work, model, half, self.attempt(work, model, half))
 
 
-def _attempt(
-    work: Work, engine: Engine, batch: Sequence[int]
-) -> tuple[list[Completion], EngineError | EngineUnavailable | None]:
-    """The completions of one batch, and what ended it before all were there."""
-    completions: list[Completion] = []
-    try:
-        with watchdog.watched() as progress:
-            for completion in engine.generate([work.request(index) for index in batch]):
-                completions.append(completion)  # one by one: those before an error are kept
-                progress()
-    except (EngineError, EngineUnavailable) as error:
-        return completions, error
-    if len(completions) < len(batch):
-        return completions, EngineError("the engine left requests unanswered")
-    return completions, None
+class PlannedBatches:
+    """A claim as plain batches of like length, planned beforehand. A step runs a whole batch."""
+
+    def __init__(self, prepared: PreparedClaim, pipeline: Pipeline, runner: BatchRunner, *, looks_ahead: bool) -> None:
+        self._prepared, self._pipeline, self._runner = prepared, pipeline, runner
+        self._work, self._model, self._looks_ahead = prepared.work, prepared.model, looks_ahead
+        self._planned: deque[list[int]] = deque()
+        #: Pieces that have been planned; retries add further ones.
+        self._n_planned = 0
+        self._batch: list[int] = []
+        self._outcome: BatchOutcome | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to run, or nothing more may begin."""
+        is_empty = not self._planned and self._n_planned == len(self._work.pieces)
+        return is_empty or self._pipeline.shutdown.is_begun
+
+    def take(self) -> None:
+        """Takes the answers of the last batch. Raises ``EngineUnavailable``."""
+        outcome, self._outcome = self._outcome, None
+        if outcome is not None:
+            self._runner.take(self._work, self._model, self._batch, outcome)
+
+    def join(self) -> None:
+        """Chooses the next batch, without shards that are no longer held."""
+        if not self._planned:
+            self._plan()
+        planned = self._planned.popleft()
+        if self._looks_ahead and not self._planned:
+            self._pipeline.look_ahead(self._prepared)
+        lease = self._prepared.lease
+        lease.check()
+        self._batch = [index for index in planned if lease.holds(self._work.shard_of(index))]
+
+    def step(self) -> None:
+        """Runs the batch to its end."""
+        if self._batch:
+            self._outcome = self._runner.attempt(self._work, self._model, self._batch)
+
+    def _plan(self) -> None:
+        first, self._n_planned = self._n_planned, len(self._work.pieces)
+        batches = self._model.plan(self._work.lengths(range(first, self._n_planned)), self._work.beams)
+        # A claim holds its most urgent items first: their batch must not wait for longer ones.
+        self._planned.extend([first + index for index in batch] for batch in sorted(batches, key=min))

@@ -1,18 +1,18 @@
-"""What a batch that others join has room for. Pure: knows lengths and limits, nothing of requests or engines."""
+"""How much a continuous batch can take. Pure: knows lengths and limits, nothing of requests or engines."""
 
 from dataclasses import dataclass, field
 
-#: Of the rows, and of the tokens, one in so many is free before others join: they cost a pass through the model.
+#: Requests join once one in so many rows and tokens is free, because each joining group costs a pass through the model.
 _FREE_ONE_IN = 8
 
 
 @dataclass(slots=True)
 class Capacity:
-    """At most ``rows`` requests with ``tokens`` of input in all, or one that is longer."""
+    """At most ``rows`` requests with ``tokens`` input tokens in all, or a single longer one."""
 
     rows: int
     tokens: int
-    #: The input tokens of each that has joined and not left.
+    #: Input tokens of each request in the batch, by its number.
     in_hand: dict[int, int] = field(default_factory=dict)
 
     @property
@@ -25,12 +25,12 @@ class Capacity:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it is worth while to let others join now."""
+        """Whether enough is free for a group of requests to join."""
         is_free = self.free_rows * _FREE_ONE_IN >= self.rows and self.free_tokens * _FREE_ONE_IN >= self.tokens
         return is_free or not self.in_hand
 
     def admit(self, number: int, length: int) -> bool:
-        """Lets one more join, if there is room for it; whoever would be alone always has."""
+        """Adds a request if it fits. A request that would be alone always fits."""
         if self.in_hand and (self.free_rows < 1 or self.free_tokens < length):
             return False
         self.in_hand[number] = length

@@ -1,14 +1,14 @@
-"""How seldom the garbage collector runs in a generation worker."""
+"""Makes the garbage collector run less often in a generation worker."""
 
 import gc
 
 
 def collect_seldom() -> None:
-    """Spares the collector what will live as long as the process, and most of its rounds.
+    """Excludes all present objects from collection, and collects less often.
 
-    An item is a dozen small objects, and none of them is in a cycle once it is settled: looking for cycles after every
-    700 of them, and through all that the libraries hold, took a third of the time of everything but the engine. Called
-    again it frees what was spared before and is no longer needed, such as a model that was dropped.
+    An item consists of a dozen small objects, none of which is in a cycle once it is settled. Looking for cycles after
+    every 700 objects, through everything that the libraries hold, took a third of the time outside the engine. Another
+    call frees objects that were excluded before and are unreachable now, such as those of a dropped model.
     """
     gc.unfreeze()
     gc.collect()

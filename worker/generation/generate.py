@@ -1,86 +1,116 @@
-"""The bell's task: claim, plan, generate, settle, for a slice of time; the engine stays loaded in the process."""
+"""The task of a bell: claims, runs and settles work for a slice of time. The models stay loaded in the process."""
 
 import logging
-from functools import partial
+from contextlib import closing
+from typing import Protocol
 
 from lengthwise import queue
 from lengthwise.errors import Unavailable
-from worker import shutdown
 from worker.engine.protocol import EngineUnavailable
-from worker.generation import batch, model_reload
-from worker.generation.claiming import PreparedClaim
+from worker.generation.batch import BatchRunner, PlannedBatches
+from worker.generation.claiming import Claimer, PreparedClaim
 from worker.generation.continuous_batch import ContinuousBatch
-from worker.generation.pipeline import Pipeline, SettlementSchedule
+from worker.generation.model_reload import ModelReload
+from worker.generation.models import LoadedModels
+from worker.generation.pipeline import ClaimLead, Pipeline, SettlementSchedule
 from worker.generation.pool_rotation import PoolRotation
+from worker.generation.watchdog import Watchdog
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
 
-def generate(pool: str) -> None:
-    """Works on ``pool``, and on what is more urgent, until nothing waits or the slice is over."""
-    turn = PoolRotation(pool)
-    try:
-        with model_reload.engines, Pipeline(turn) as pipeline:
-            while prepared := pipeline.next():
-                _run(prepared, pipeline)
-                del prepared  # or its model would be kept beside a newer one
-                if turn.is_over:
-                    break
-            else:
-                if not shutdown.is_stopping():
-                    return
-    except Unavailable as error:
-        log.warning("leaving the pool until the sweep rings: %s", error)
-        return
-    queue.ring(queue.GENERATE, [turn.pool])
+class RunningClaim(Protocol):
+    """A claim while it runs: as a continuous batch, or as plain batches one after the other."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is left to run."""
+        ...
+
+    def take(self) -> None:
+        """Takes the answers of the last step."""
+        ...
+
+    def join(self) -> None:
+        """Chooses what runs next."""
+        ...
+
+    def step(self) -> None:
+        """Has the engine compute."""
+        ...
 
 
-def _run(prepared: PreparedClaim, pipeline: Pipeline, *, is_between: bool = False) -> None:
-    """Computes a claim and lets go of it, whatever happens; ``is_between`` two batches of another one."""
-    try:
-        _compute(prepared, pipeline, is_between=is_between)
-    except EngineUnavailable as error:
-        prepared.model.pause(error.retry_after)
-        log.warning(
-            "model %s is left alone for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error
-        )
-    except BaseException:
-        prepared.lease.stop()  # or what it holds would be nobody's and never expire
-        raise
-    pipeline.finish(prepared)
+class Generator:
+    """Runs claims on the models of this process."""
 
+    def __init__(self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown) -> None:
+        self._models, self._reload, self._shutdown = models, reload, shutdown
+        self.claimer = Claimer(models, shutdown)
+        self.runner = BatchRunner(watchdog)
+        self._lead = ClaimLead()
 
-def _compute(prepared: PreparedClaim, pipeline: Pipeline, *, is_between: bool) -> None:
-    """Runs every piece, those that a retry adds too, and settles each shard with its last item."""
-    model = prepared.model
-    if model.pause_seconds:
-        return  # claimed before its engine became unavailable
-    model.grow()
-    if (engine := model.open_engine) and not is_between and not prepared.is_suspect:
-        ContinuousBatch(prepared, pipeline, partial(_run, pipeline=pipeline, is_between=True)).run(engine)
-    else:
-        _compute_by_batches(prepared, pipeline, is_between=is_between)
+    def _run_steps(
+        self, running: RunningClaim, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False
+    ) -> None:
+        """Answers or fails every item, also those that a retry adds, and settles each shard once it is whole."""
+        schedule = SettlementSchedule(prepared, pipeline)
+        while True:
+            is_waited_for = prepared.is_urgent  # asked before a shard becomes whole and is no longer open
+            running.take()
+            schedule.settle(at_once=is_waited_for)
+            if running.is_over:
+                return
+            if not is_urgent and (urgent := pipeline.more_urgent(prepared)):
+                self.run(urgent, pipeline, is_urgent=True)
+            running.join()
+            running.step()
 
+    def generate(self, pool: str) -> None:
+        """Works on ``pool``, and on what is more urgent, until nothing waits or the slice is over."""
+        rotation = self.rotation(pool)
+        try:
+            with self._reload.engines, self.pipeline(rotation) as pipeline:
+                while prepared := pipeline.next():
+                    self.run(prepared, pipeline)
+                    del prepared  # otherwise its model would stay in memory beside a newer one
+                    if rotation.is_over:
+                        break
+                else:
+                    if not self._shutdown.is_begun:
+                        return
+        except Unavailable as error:
+            log.warning("leaving the pool until the sweep rings: %s", error)
+            return
+        queue.ring(queue.GENERATE, [rotation.pool])
 
-def _compute_by_batches(prepared: PreparedClaim, pipeline: Pipeline, *, is_between: bool) -> None:
-    work, model, lease = prepared.work, prepared.model, prepared.lease
-    settling = SettlementSchedule(prepared, pipeline)
-    done = 0
-    while done < len(work.pieces):
-        indexes = range(done, len(work.pieces))
-        done = len(work.pieces)
-        # A claim's items come with the most urgent first: their batch does not wait for longer ones.
-        batches = sorted(model.plan(work.lengths(indexes), work.beams), key=min)
-        for number, planned in enumerate(batches, 1):
-            if shutdown.is_stopping():
-                break
-            if not is_between and (urgent := pipeline.more_urgent(prepared)):
-                _run(urgent, pipeline, is_between=True)
-            if number == len(batches) and not is_between:
-                pipeline.look_ahead(prepared)
-            lease.check()
-            held = [indexes[at] for at in planned if lease.holds(work.shard_of(indexes[at]))]
-            is_waited_for = prepared.is_urgent
-            if held:
-                batch.run(work, model, held)
-            settling.settle(at_once=is_waited_for)
+    def rotation(self, pool: str) -> PoolRotation:
+        """For a task that begins with this pool."""
+        return PoolRotation(pool, self._models)
+
+    def pipeline(self, rotation: PoolRotation) -> Pipeline:
+        return Pipeline(rotation, self.claimer, self._reload, self._lead, self._shutdown)
+
+    def run(self, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False) -> None:
+        """Computes a claim, and then settles it or gives it back. ``is_urgent``: between two steps of another claim."""
+        try:
+            self._compute(prepared, pipeline, is_urgent=is_urgent)
+        except EngineUnavailable as error:
+            prepared.model.pause(error.retry_after)
+            log.warning("model %s pauses for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error)
+        except BaseException:
+            prepared.lease.stop()  # otherwise it would be renewed for ever, though nobody works on its shards
+            raise
+        pipeline.finish(prepared)
+
+    def _compute(self, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool) -> None:
+        model = prepared.model
+        if model.pause_seconds:
+            return  # it was claimed before its engine became unavailable
+        model.grow()
+        if model.capabilities.is_continuous and not is_urgent and not prepared.is_suspect:
+            with closing(ContinuousBatch(prepared, pipeline, self.runner)) as continuous:
+                self._run_steps(continuous, prepared, pipeline)
+        else:
+            planned = PlannedBatches(prepared, pipeline, self.runner, looks_ahead=not is_urgent)
+            self._run_steps(planned, prepared, pipeline, is_urgent=is_urgent)

@@ -1,4 +1,4 @@
-"""Keeps a claim's lease alive from a thread of its own while the engine computes, and knows what was taken away."""
+"""Renews a claim's lease from a thread while the engine computes, and notices which shards were taken away."""
 
 import logging
 import time
@@ -11,11 +11,11 @@ from sqlalchemy import Connection
 from lengthwise import database, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue import lease
-from worker import shutdown
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: How old what this worker knows of its shards may be when a batch begins: a cancellation is seen that late.
+#: Before a batch the lease is checked if the last check is older than this: so late is a cancellation noticed.
 _CHECK_SECONDS = 0.05
 _POLL_SECONDS = 0.2
 
@@ -23,12 +23,12 @@ _POLL_SECONDS = 0.2
 class Lease:
     """Renews ``token`` every ``heartbeat_seconds`` from ``start`` to ``stop``.
 
-    When a stopping worker's grace is over, its thread gives all back that the token holds: the batch in hand will find
-    its fence gone, and another worker runs it.
+    When the grace of a worker that shuts down is over, the thread gives back all shards of the token. The batch in hand
+    then fails its fence, and another worker runs it.
     """
 
-    def __init__(self, token: UUID, shard_ids: Iterable[int]) -> None:
-        self.token = token
+    def __init__(self, token: UUID, shard_ids: Iterable[int], shutdown: Shutdown) -> None:
+        self.token, self._shutdown = token, shutdown
         self._held = set(shard_ids)
         self._known_at = self._renewed_at = time.monotonic()
         self._lock = Lock()
@@ -36,23 +36,23 @@ class Lease:
         self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def holds(self, shard_id: int) -> bool:
-        """False once the shard was found cancelled, expired or in another's hands: its work is in vain."""
+        """False once the shard is known to be cancelled, expired or claimed by another worker."""
         return shard_id in self._held
 
     def add(self, shard_ids: Iterable[int]) -> None:
-        """What the token holds besides from now on."""
+        """Adds shards that the token holds as well from now on."""
         with self._lock:
             self._held |= set(shard_ids)
 
     def check(self) -> None:
-        """Looks what is still held, unless that was looked at just now; a database that is away says nothing."""
+        """Asks which shards are still held, unless that was asked just now. A database that is away changes nothing."""
         if time.monotonic() - self._known_at >= _CHECK_SECONDS:
             self._ask(lambda connection, held: lease.find_held(connection, self.token, held))
 
     def _beat(self) -> None:
         current = settings.get()
         while not self._over.wait(min(_POLL_SECONDS, current.heartbeat_seconds)):
-            if shutdown.seconds() > current.grace_seconds:
+            if self._shutdown.seconds > current.grace_seconds:
                 self._give_back()
                 return
             if time.monotonic() - self._renewed_at >= current.heartbeat_seconds:
@@ -69,10 +69,10 @@ class Lease:
                 self._held = question(connection, self._held)
             self._known_at = time.monotonic()
         except Unavailable as error:
-            log.warning("lease not asked about: %s", error)
+            log.warning("the lease was not checked: %s", error)
 
     def _give_back(self) -> None:
-        log.warning("the grace is over: giving back what is in hand")
+        log.warning("the grace is over: giving back the claim in hand")
 
         def release(connection: Connection, held: set[int]) -> set[int]:
             lease.release(connection, self.token, held)
@@ -84,6 +84,6 @@ class Lease:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends the renewals. Does nothing a second time."""
+        """Ends the renewals. A second call does nothing."""
         self._over.set()
         self._thread.join()

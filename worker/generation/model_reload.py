@@ -1,95 +1,92 @@
-"""Brings what is loaded into line with ``models.toml``: between claims, and from a thread of its own while none runs.
+"""Keeps the loaded models in line with ``models.toml``: between two claims, or from a thread while no task runs.
 
-A renewed model is loaded beside the old one where the process may keep two, and takes its place once it is there.
+A new revision is loaded beside the old one if the process may hold two models, and then replaces it.
 """
 
 import logging
 import math
 import time
 from threading import Lock, Thread
-from typing import Any
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import Catalog, ModelSpec
-from worker import shutdown
-from worker.generation import models
 from worker.generation.gc_tuning import collect_seldom
+from worker.generation.models import LoadedModels
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
 #: A revision that could not be loaded is tried again after this long, or when models.toml changes: it may be gigabytes.
 _RETRY_SECONDS = 60.0
 
-#: Held by whoever computes or loads: a slice of work, or this module's thread.
-engines = Lock()
 
-_in_line_with: Catalog | None = None
-_retry_at = math.inf
+class ModelReload:
+    def __init__(self, models: LoadedModels, shutdown: Shutdown) -> None:
+        self._models, self._shutdown = models, shutdown
+        #: Whoever computes or loads holds it: a task for its slice of time, or the thread of this object.
+        self.engines = Lock()
+        self._seen: Catalog | None = None
+        #: By the monotonic clock: when a revision that failed to load is tried again.
+        self.retry_at = math.inf
 
+    def is_due(self) -> bool:
+        """Whether ``models.toml`` has changed since the last ``run``. Cheap enough for every claim."""
+        return self._models.catalog() is not self._seen or time.monotonic() >= self.retry_at
 
-def is_due() -> bool:
-    """Whether ``models.toml`` says other than when ``renew`` last looked; cheap enough for every claim."""
-    return models.catalog() is not _in_line_with or time.monotonic() >= _retry_at
+    def run(self) -> None:
+        """Replaces the loaded models whose spec has changed, and drops those that ``models.toml`` no longer names.
 
+        The caller holds ``engines`` and has no claim in hand. If a new revision cannot be loaded, the old one stays.
+        """
+        catalog = self._models.catalog()
+        has_failed = False
+        for name, old in self._models.held().items():
+            new = catalog.models.get(name)
+            if not self._models.is_loaded(name):  # it made room for another one
+                continue
+            if new is None:
+                log.info("models.toml no longer names model %s: dropped", name)
+                self._models.drop(name)
+            elif not _is_same(old, new):
+                has_failed |= not self._replace(old, new)
+        self._seen = catalog
+        self.retry_at = time.monotonic() + _RETRY_SECONDS if has_failed else math.inf
 
-def renew() -> None:
-    """Replaces each loaded model that is another by now, and drops those that ``models.toml`` no longer names.
+    def _replace(self, old: ModelSpec, new: ModelSpec) -> bool:
+        is_alone = settings.get().loaded_models == 1
+        if is_alone:
+            self._models.drop(old.name)
+        if self._models.load(new):
+            collect_seldom()  # frees the old one's memory
+            log.info("model %s: revision %s took the place of %s", old.name, new.made_by, old.made_by)
+            return True
+        log.error("model %s: revision %s goes on", old.name, old.made_by)
+        if is_alone:
+            self._models.load(old)
+        return False
 
-    For whoever holds ``engines``, with nothing in hand. What cannot be loaded leaves the old one where it was.
-    """
-    global _in_line_with, _retry_at
-    catalog = models.catalog()
-    has_failed = False
-    for name, old in models.held().items():
-        new = catalog.models.get(name)
-        if not models.is_loaded(name):  # it made room
-            continue
-        if new is None:
-            log.info("model %s is no longer named: dropped", name)
-            models.drop(name)
-        elif not _is_same(old, new):
-            has_failed |= not _replace(old, new)
-    _in_line_with = catalog
-    _retry_at = time.monotonic() + _RETRY_SECONDS if has_failed else math.inf
+    def start(self) -> None:
+        """Looks from a thread, so that a worker without work is up to date when work comes."""
+        Thread(target=self._look, name="model-reload", daemon=True).start()
+
+    def _look(self) -> None:
+        while not self._shutdown.is_begun:
+            time.sleep(settings.get().models_seconds)
+            if not self.engines.acquire(blocking=False):
+                continue
+            try:
+                if self.is_due():
+                    self.run()
+            except Exception as error:  # whatever it was, work goes on with the loaded models
+                log.error("models were not reloaded: unexpected %s", type(error).__name__)
+            finally:
+                self.engines.release()
 
 
 def _is_same(old: ModelSpec, new: ModelSpec) -> bool:
-    """A hub's branch may lead elsewhere by now, though it is named as before."""
+    """Also compares the folders: a branch on a hub may point elsewhere by now, though its name is the same."""
     try:
         return old == new and old.folder == new.folder
     except ConfigurationError:
         return False
-
-
-def _replace(old: ModelSpec, new: ModelSpec) -> bool:
-    is_alone = settings.get().loaded_models == 1
-    if is_alone:
-        models.drop(old.name)
-    if models.load(new):
-        collect_seldom()  # the old one's memory
-        log.info("model %s: revision %s took the place of %s", old.name, new.made_by, old.made_by)
-        return True
-    log.error("model %s: revision %s goes on", old.name, old.made_by)
-    if is_alone:
-        models.load(old)
-    return False
-
-
-def start(**_: Any) -> None:
-    """Looks from a thread, so that a worker without work is up to date when some comes."""
-    Thread(target=_look, name="renewal", daemon=True).start()
-
-
-def _look() -> None:
-    while not shutdown.is_stopping():
-        time.sleep(settings.get().models_seconds)
-        if not engines.acquire(blocking=False):
-            continue
-        try:
-            if is_due():
-                renew()
-        except Exception as error:  # whatever it was, work goes on with what is loaded
-            log.error("models not renewed: unexpected %s", type(error).__name__)
-        finally:
-            engines.release()

@@ -1,7 +1,7 @@
-"""Keeps the engine busy: while it computes, the next claim is made ready and what is whole is settled, in threads.
+"""Keeps the engine busy: while it computes, threads prepare the next claim and settle whole shards.
 
-An engine that is done sooner than a thread has its turn gains nothing by threads: its claims and settlements are made
-in between, by its own thread.
+If an engine's batches are shorter than a thread's switch, threads do not pay: its own thread then claims and settles
+between two batches.
 """
 
 import logging
@@ -18,30 +18,31 @@ from typing import Self
 
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue.settle import Settlement
-from worker import shutdown
-from worker.generation import model_reload, settlement
-from worker.generation.claiming import PreparedClaim, give_back, prepare, prepare_urgent
+from worker.generation import settlement
+from worker.generation.claiming import Claimer, PreparedClaim, give_back
+from worker.generation.model_reload import ModelReload
 from worker.generation.models import averaged
 from worker.generation.pool_rotation import PoolRotation
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: A claim is begun so many times before the engine needs it as such claims took: the later, the sooner an urgent item
-#: has its turn. At first, and at most, it is this many seconds.
+#: The next claim begins this many average claim times before the engine needs it, and at most this many seconds before.
+#: The later it begins, the less an urgent item has to wait behind it.
 _LEAD_FACTOR = 1.5
 _LEAD_SECONDS = 0.02
-#: How old a claim may be before its next batch without anything more urgent being looked for: that waits no longer than
-#: this and the batch in hand. A quick engine's is asked less often: what it runs is soon over.
+#: Between two batches the worker looks for urgent work if the claim, or the last look, is older than this. With a quick
+#: engine it looks less often, because what that runs is soon over.
 _LOOK_SECONDS = 0.001
 _QUICK_LOOK_SECONDS = 0.01
-#: Batches, or steps, that are quicker than this are settled together: a settlement costs some round trips.
+#: The shortest time between two settlements, because each costs some round trips to the database.
 _SETTLE_SECONDS = 0.05
-#: Settlements under way at once; the engine waits for the database beyond.
+#: Settlements under way at once; with more of them the engine waits for the database.
 _MAX_UNSETTLED = 2
 
 
 class ClaimLead:
-    """How long before it is needed a claim is begun, by how long the last ones took."""
+    """How long before it is needed the next claim begins, estimated from the last ones."""
 
     def __init__(self) -> None:
         self._average: float | None = None
@@ -53,14 +54,14 @@ class ClaimLead:
         self._average = averaged(self._average, seconds)
 
 
-_lead = ClaimLead()
-
-
 class Pipeline:
-    """Around one slice of work. Everything that it began is settled or given back when it is left."""
+    """Surrounds one slice of work. On exit everything that it began is settled or given back."""
 
-    def __init__(self, turn: PoolRotation) -> None:
-        self.turn = turn
+    def __init__(
+        self, rotation: PoolRotation, claimer: Claimer, reload: ModelReload, lead: ClaimLead, shutdown: Shutdown
+    ) -> None:
+        self.rotation, self.claimer, self.reload, self.shutdown = rotation, claimer, reload, shutdown
+        self._lead = lead
         self._threads = ThreadPoolExecutor(1, "claim"), ThreadPoolExecutor(1, "settle")
         self._ahead: Future[PreparedClaim | None] | None = None
         self._is_needed = Event()
@@ -68,50 +69,50 @@ class Pipeline:
         self._looked_at = -math.inf
 
     def next(self) -> PreparedClaim | None:
-        """What is to be run now; None when nothing waits. Raises ``Unavailable``."""
+        """Returns the claim to run now, or None if nothing waits. Raises ``Unavailable``."""
         ahead, self._ahead = self._ahead, None
-        self._is_needed.set()  # the batch took less time than was thought
+        self._is_needed.set()  # the batch took less time than expected
         prepared = ahead.result() if ahead else None
         if prepared is None:
-            if model_reload.is_due():
-                self._catch_up()  # what is settled behind holds its model
-                model_reload.renew()
-            prepared = prepare(self.turn)
+            if self.reload.is_due():
+                self._catch_up()  # settlements under way refer to the old model
+                self.reload.run()
+            prepared = self.claimer.prepare(self.rotation)
         if prepared is not None and prepared.is_suspect:
             try:
                 self._catch_up()
             except BaseException:
-                give_back(prepared)  # or its lease would be renewed for ever
+                give_back(prepared)  # otherwise its lease would be renewed for ever
                 raise
         return prepared
 
     def more_urgent(self, current: PreparedClaim) -> PreparedClaim | None:
-        """A batch of what somebody waits for that came after ``current``; None, too, if it was looked for just now."""
+        """Claims a batch that somebody waits for and that came after ``current``; None if it looked just now."""
         now, known_at = time.monotonic(), max(current.claimed_at, self._looked_at)
         pause = _LOOK_SECONDS if current.model.is_slow else _QUICK_LOOK_SECONDS
         if current.is_urgent or current.is_suspect or now - known_at < pause:
             return None
         self._looked_at = now
         try:
-            return prepare_urgent(self.turn.pool)
-        except Unavailable as error:  # what is in hand can run without a database
-            log.warning("not looked for anything more urgent: %s", error)
+            return self.claimer.prepare_urgent(self.rotation.pool)
+        except Unavailable as error:  # the claim in hand can run without a database
+            log.warning("could not look for urgent work: %s", error)
             return None
 
     def look_ahead(self, current: PreparedClaim) -> None:
-        """Makes the next claim ready in time for the end of a batch that begins now and is the last of ``current``."""
+        """Prepares the next claim by the time that the last batch of ``current``, which begins now, will end."""
         if not current.model.is_slow or current.is_suspect or self._ahead is not None:
             return
-        if self.turn.is_over or shutdown.is_stopping() or model_reload.is_due():
+        if self.rotation.is_over or self.shutdown.is_begun or self.reload.is_due():
             return
         needed_at = time.monotonic() + (current.model.batch_seconds or 0.0)
         self._is_needed.clear()
 
         def in_time() -> PreparedClaim | None:
-            self._is_needed.wait(max(0.0, needed_at - _lead.seconds() - time.monotonic()))
+            self._is_needed.wait(max(0.0, needed_at - self._lead.seconds() - time.monotonic()))
             began_at = time.monotonic()
-            prepared = prepare(self.turn, with_suspects=False)
-            _lead.took(time.monotonic() - began_at)
+            prepared = self.claimer.prepare(self.rotation, with_suspects=False)
+            self._lead.took(time.monotonic() - began_at)
             return prepared
 
         self._ahead = self._threads[0].submit(in_time)
@@ -119,8 +120,8 @@ class Pipeline:
     def settle(self, prepared: PreparedClaim, whole: Sequence[Settlement]) -> None:
         """Writes these results, now or soon. Raises ``Unavailable`` for these or earlier ones.
 
-        Those that somebody waits for are written before anything else is begun: behind the next batch's claim, on
-        its core, they would take three times as long.
+        Results that somebody waits for are written before anything else begins. In a thread, beside the next batch,
+        that would take three times as long.
         """
         write = partial(settlement.put, prepared.claim.token, whole)
         if any(prepared.claim.shards[done.shard_id].is_interactive for done in whole):
@@ -129,7 +130,7 @@ class Pipeline:
             self._behind(prepared, write)
 
     def finish(self, prepared: PreparedClaim) -> None:
-        """Settles what is whole of a claim, and gives back the rest; its lease lives until that is done."""
+        """Settles all whole shards of a claim and gives back the others. Its lease is renewed until that is done."""
         whole = prepared.work.whole()
 
         def last() -> None:
@@ -144,13 +145,13 @@ class Pipeline:
         if not prepared.model.is_slow and not self._unsettled:
             write()
             return
-        # First, whatever became of those before: with the last one of a claim its lease ends.
+        # Submitted before waiting for earlier ones, which may raise: the last one of a claim also ends its lease.
         self._unsettled.append(self._threads[1].submit(write))
         while len(self._unsettled) > _MAX_UNSETTLED:
             self._unsettled.popleft().result()
 
     def _catch_up(self) -> None:
-        """Waits until everything that was settled behind is written."""
+        """Waits until all settlements under way are written."""
         while self._unsettled:
             self._unsettled.popleft().result()
 
@@ -161,7 +162,7 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_needed.set()
-        with ExitStack() as ending:  # each of these whatever the others raise: a lease must end
+        with ExitStack() as ending:  # all of them, whatever the others raise: a lease must end
             for threads in self._threads:
                 ending.callback(threads.shutdown)
             ending.callback(self._give_back_ahead)
@@ -174,14 +175,14 @@ class Pipeline:
 
 
 class SettlementSchedule:
-    """Of one claim, now and then while it runs."""
+    """When the whole shards of a running claim are settled."""
 
     def __init__(self, prepared: PreparedClaim, pipeline: Pipeline) -> None:
         self._prepared, self._pipeline = prepared, pipeline
         self._settled_at = time.monotonic()
 
     def settle(self, *, at_once: bool) -> None:
-        """Settles what is whole, if it is time to, or somebody waits for it."""
+        """Settles all whole shards if it is time to, or ``at_once``."""
         if not at_once and time.monotonic() - self._settled_at <= _SETTLE_SECONDS:
             return
         if whole := self._prepared.work.whole():

@@ -9,13 +9,13 @@ from itertools import chain, repeat
 
 from worker.engine.protocol import Architecture, Capabilities
 
-#: Each step of an answer costs as much as ten or twenty rows more in it, and as reading some twenty tokens: for fewer
-#: rows than these a batch of their own costs more than the padding that it spares.
+#: The fewest rows worth a batch of their own. A decoding step costs as much as ten or twenty further rows in it, or as
+#: reading some twenty tokens: with fewer rows, a batch of their own costs more than the padding that it saves.
 _FEW_ROWS = 16
 
 
 def planner(engine: Capabilities) -> Callable[[Sequence[int], int, int], list[list[int]]]:
-    """The way to cut requests into batches that suits an engine: of lengths, by ``batch_tokens`` and ``batch_rows``."""
+    """The function that suits an engine: it cuts lengths into batches of ``batch_tokens`` and ``batch_rows``."""
     if engine.is_packed:
         return pack
     return partial(plan, few_rows=_FEW_ROWS) if engine.architecture is Architecture.ENCODER_DECODER else plan
@@ -25,13 +25,13 @@ def plan(lengths: Sequence[int], batch_tokens: int, batch_rows: int, few_rows: i
     """Cuts requests into padded batches of at most ``batch_tokens`` (rows × longest) and ``batch_rows``.
 
     Longest first, for two reasons: a batch that does not fit the device fails at once rather than at the end, and the
-    rows that follow can only be shorter, so that the first row fixes the width. A row of less than half that width
-    begins a batch of its own, for most of it would be padding, unless fewer than ``few_rows`` of its like would run
-    there. A request longer than the budget runs alone. Returns indexes into ``lengths``, each exactly once.
+    first row fixes the width, since the following ones are not longer. A row of less than half that width begins a new
+    batch, because most of it would be padding, unless fewer than ``few_rows`` such rows would run there. A request
+    longer than the budget runs alone. Returns indexes into ``lengths``, each exactly once.
     """
     batches: list[list[int]] = []
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    # The last of as many as are worth a batch, for each row as the first of them.
+    # For each row: the length of the last row of the smallest batch worth having that begins with it.
     enough = chain((lengths[index] for index in order[few_rows - 1 :]), repeat(0))
     for index, last in zip(order, enough, strict=False):
         batch = batches[-1] if batches else []
@@ -45,7 +45,7 @@ def plan(lengths: Sequence[int], batch_tokens: int, batch_rows: int, few_rows: i
 
 
 def pack(lengths: Sequence[int], batch_tokens: int, batch_rows: int) -> list[list[int]]:
-    """The same for an engine that does not pad: batches of at most ``batch_tokens`` in all, of whatever lengths."""
+    """Cuts requests into batches of at most ``batch_tokens`` in all, for an engine that does not pad."""
     batches: list[list[int]] = []
     total = 0
     for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):

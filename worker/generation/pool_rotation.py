@@ -1,6 +1,7 @@
-"""Which pool this worker turns to: the most urgent, then each in its turn; a model that must be loaded waits longer.
+"""Which pool this worker claims from: the most urgent one first, then each in turn. Pools of models that are not loaded
+wait longer.
 
-A bell names a pool, but whoever heard it works for all of them: another pool's bell would wait behind this one's slice.
+A bell names a pool, but the worker that hears it works for all pools: another bell would wait behind its slice of time.
 """
 
 import time
@@ -8,25 +9,25 @@ import time
 from lengthwise import database, settings
 from lengthwise.kinds import pool as pools
 from lengthwise.ledger.queue import sweep
-from worker.generation import models
+from worker.generation.models import LoadedModels
 
-#: How often a worker that has enough to do looks for something more urgent.
+#: How often a busy worker looks for a more urgent pool.
 _LOOK_SECONDS = 0.05
 
 
 class PoolRotation:
-    """One bell's task: begins with its pool, for as long as a slice lasts."""
+    """For the task of one bell: begins with the bell's pool, and lasts for a slice of time."""
 
-    def __init__(self, pool: str) -> None:
+    def __init__(self, pool: str, models: LoadedModels) -> None:
         now = time.monotonic()
-        self.pool = pool
+        self.pool, self._models = pool, models
         self._ends_at = now + settings.get().slice_seconds
         self._began_at = self._looked_at = now
         self._suspects: set[str] = set()
 
     @property
     def is_suspect(self) -> bool:
-        """Whether a worker died over what is first in this pool, as far as is known."""
+        """Whether a worker died over the first shard of this pool, as far as is known."""
         return self.pool in self._suspects
 
     @property
@@ -34,7 +35,7 @@ class PoolRotation:
         return time.monotonic() >= self._ends_at
 
     def next(self) -> str:
-        """The pool to claim from now."""
+        """Returns the pool to claim from now. Raises ``Unavailable``."""
         now = time.monotonic()
         if now - self._looked_at >= _LOOK_SECONDS:
             self._looked_at = now
@@ -42,10 +43,10 @@ class PoolRotation:
         return self.pool
 
     def leave(self) -> str | None:
-        """Another pool that waits, once this one is empty; None if there is none."""
+        """Changes to another pool once this one is empty; None if nothing waits. Raises ``Unavailable``."""
         others = self._waiting()
         others.pop(self.pool, None)
-        ready = {pool: priority for pool, priority in others.items() if _is_loaded(pool)} or others
+        ready = {pool: priority for pool, priority in others.items() if self._is_loaded(pool)} or others
         if not ready:
             return None
         self.pool = min(ready, key=lambda pool: ready[pool])
@@ -60,17 +61,16 @@ class PoolRotation:
         for pool in after:
             is_urgent = mine is None or waiting[pool] < mine
             is_next = is_over and waiting[pool] == mine
-            if _is_loaded(pool) and (is_urgent or is_next):
+            if self._is_loaded(pool) and (is_urgent or is_next):
                 self.pool, self._began_at = pool, now
                 return
 
     def _waiting(self) -> dict[str, int]:
-        """The pools with work that may be claimed now, and how urgent that is; the lowest is the most urgent."""
+        """The pools with claimable shards, and their priority; the lowest number is the most urgent."""
         with database.translated(), database.engine().begin() as connection:
             waiting = sweep.find_waiting_pools(connection)
         self._suspects = {pool.name for pool in waiting if pool.is_suspect}
         return {pool.name: pool.priority for pool in waiting}
 
-
-def _is_loaded(pool: str) -> bool:
-    return models.is_loaded(pools.model_of(pool))
+    def _is_loaded(self, pool: str) -> bool:
+        return self._models.is_loaded(pools.model_of(pool))

@@ -1,4 +1,4 @@
-"""Writes what is whole, while the lease may live."""
+"""Writes the results of whole shards."""
 
 import logging
 import time
@@ -11,15 +11,15 @@ from lengthwise.ledger.queue.settle import Settlement, settle
 
 log = logging.getLogger(__name__)
 
-#: Between two tries of a settlement that the database could not take.
+#: The pause before another try if the database was away.
 _RETRY_SECONDS = 0.5
 
 
 def put(token: UUID, settlements: Sequence[Settlement]) -> None:
-    """Settles; what the database refused for longer than a lease is some other worker's by now.
+    """Settles shards that ``token`` holds, and retries for as long as a lease lasts. Raises ``Unavailable`` after that.
 
-    A settlement whose commit was interrupted may have been written: then its fence is gone at the second try, which
-    writes nothing. Raises ``Unavailable``.
+    If a commit is interrupted, the results may have been written all the same. The second try then fails the fence and
+    writes nothing.
     """
     if not settlements:
         return
@@ -34,4 +34,4 @@ def put(token: UUID, settlements: Sequence[Settlement]) -> None:
                 raise
             time.sleep(_RETRY_SECONDS)
     if lost := len(settlements) - len(settled):
-        log.warning("%d shards were no longer ours: their results were not written", lost)
+        log.warning("the lease of %d shards was lost: their results were not written", lost)

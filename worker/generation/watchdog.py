@@ -1,81 +1,81 @@
-"""Replaces an engine that hangs, and ends a worker that cannot stop in time: from outside the engine's process.
+"""Replaces an engine that hangs, and ends a worker that does not stop in time. Both from outside the engine's process.
 
-The engine's process notes in shared memory when it last got on; a thread of its parent looks, and kills it when that is
-too long ago. Celery starts another one; the leases hand on what the dead one held. The heartbeat is no such sign: its
-thread lives while the engine hangs.
+The engine's process notes in shared memory when it last made progress. A thread of its parent kills it if that is too
+long ago; Celery starts another one, and the leases hand on what the dead one held. The heartbeat of a lease does not
+show this: its thread lives on while the engine hangs.
 """
 
 import logging
 import os
 import signal
-import struct
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from mmap import mmap
+from ctypes import Structure, c_double, c_longlong
+from multiprocessing.sharedctypes import RawValue
 from threading import Thread
-from typing import Any
-
-from celery.signals import worker_ready
 
 from lengthwise import settings
-from worker import shutdown
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
-#: What a worker that gives back at the end of its grace may need for that.
+#: Time that a worker may need to give back its claims at the end of its grace.
 _GIVING_BACK_SECONDS = 1.0
 
-#: The process that computes, and the clock's reading (the same in all processes) when it last got on; 0 while it rests.
-_beat = struct.Struct("qd")
-_shared = mmap(-1, _beat.size)
+
+class _Progress(Structure):
+    """The process that computes, and when it last made progress, by the monotonic clock; 0 while it rests."""
+
+    _fields_ = (("process", c_longlong), ("made_at", c_double))
 
 
-@contextmanager
-def watched() -> Iterator[Callable[[], None]]:
-    """Around one engine batch; calling what it gives says that the batch gets on."""
+class Watchdog:
+    """Made before Celery forks: the engine's process and its parent share the memory. See ``Shutdown`` on locks."""
 
-    process, clock, note = os.getpid(), time.monotonic, _beat.pack_into
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
+        self._progress = RawValue(_Progress)
 
-    def progress() -> None:
-        note(_shared, 0, process, clock())
+    @contextmanager
+    def watched(self) -> Iterator[Callable[[], None]]:
+        """Surrounds work of the engine. Yields a function to call whenever it makes progress."""
+        shared, clock = self._progress, time.monotonic
 
-    progress()
-    try:
-        yield progress
-    finally:
-        note(_shared, 0, process, 0.0)
+        def progress() -> None:
+            shared.made_at = clock()
 
+        shared.process = os.getpid()
+        progress()
+        try:
+            yield progress
+        finally:
+            shared.made_at = 0.0
 
-def stalled(limit_seconds: float) -> int | None:
-    """The process that has been computing for longer than this without getting on."""
-    process, since = _beat.unpack_from(_shared)
-    return process if since and time.monotonic() - since > limit_seconds else None
+    def stalled(self, limit_seconds: float) -> int | None:
+        """The process that has been computing for longer than this without progress."""
+        made_at: float = self._progress.made_at
+        process: int = self._progress.process
+        return process if made_at and time.monotonic() - made_at > limit_seconds else None
 
+    def start(self) -> None:
+        """Watches from a thread of this process, the parent of the engine's."""
+        Thread(target=self._watch, name="watchdog", daemon=True).start()
 
-def start(**_: Any) -> None:
-    """Watches from a thread of this process, the parent of the engine's."""
-    Thread(target=_watch, name="watchdog", daemon=True).start()
+    def _watch(self) -> None:
+        current = settings.get()
+        while True:
+            time.sleep(_POLL_SECONDS)
+            if (process := self.stalled(current.hang_seconds)) is not None:
+                log.error("the engine made no progress for %g s: replacing its process", current.hang_seconds)
+                self._kill(process)
+            if self._shutdown.seconds > current.grace_seconds + _GIVING_BACK_SECONDS:
+                log.warning("the worker did not stop within %g s of grace: killing it", current.grace_seconds)
+                self._kill(self._progress.process)
+                os._exit(0)
 
-
-def _watch() -> None:
-    current = settings.get()
-    while True:
-        time.sleep(_POLL_SECONDS)
-        if (process := stalled(current.hang_seconds)) is not None:
-            log.error("the engine got nowhere for %g s: replacing its process", current.hang_seconds)
-            _kill(process)
-        if shutdown.seconds() > current.grace_seconds + _GIVING_BACK_SECONDS:
-            log.warning("not done within %g s of grace: ending at once", current.grace_seconds)
-            _kill(_beat.unpack_from(_shared)[0])
-            os._exit(0)
-
-
-def _kill(process: int) -> None:
-    _beat.pack_into(_shared, 0, 0, 0.0)
-    if process:
-        os.kill(process, signal.SIGKILL)
-
-
-worker_ready.connect(start)
+    def _kill(self, process: int) -> None:
+        self._progress.process, self._progress.made_at = 0, 0.0
+        if process:
+            os.kill(process, signal.SIGKILL)

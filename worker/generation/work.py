@@ -1,4 +1,4 @@
-"""A claim in hand: its items as engine requests, their answers as they come, its shards as they become whole.
+"""A claim in hand: turns its items into engine requests, and their answers into results, shard by shard.
 
 Knows kinds and the ledger's records; knows nothing of the database, Celery or torch.
 """
@@ -26,16 +26,16 @@ _UNDECODED = Decoding(0)
 
 @dataclass(slots=True)
 class JobInHand:
-    """What the items of one job share; ``asker`` where identical ones may share an answer.
+    """What the items of one job share. ``keys`` is set if identical items may share an answer.
 
-    Where its kind is decoded per item, ``decoding`` and ``asker`` are those of no item.
+    If the kind decodes each item in its own way, ``decoding`` and ``keys`` are not used.
     """
 
     kind: Kind
     params: Any
-    asker: CacheKey | None = None
+    keys: CacheKey | None = None
     decoding: Decoding = _UNDECODED
-    #: Whose identical items may share an answer; None if none may.
+    #: The tenant among whose items identical ones share an answer; None if they must not.
     sharing: UUID | None = None
 
 
@@ -43,7 +43,7 @@ class JobInHand:
 class ShardInHand:
     id: int
     job: JobInHand
-    #: Items without a result.
+    #: Items that have no result yet.
     n_open: int = 0
     results: list[ItemResult] = field(default_factory=list)
     n_output: int = 0
@@ -74,19 +74,19 @@ class Entry:
     index: int
     item: JobItem
     pieces: "list[WorkPiece]" = field(default_factory=list)
-    #: Pieces without an answer, and those that another's computation answered.
+    #: Pieces without an answer, and pieces whose answer was computed for another piece.
     n_open: int = 0
     n_shared: int = 0
     n_input: int = 0
     n_output: int = 0
-    #: Times that it was asked before, to no use.
+    #: Earlier attempts, whose answers were unusable.
     n_asked: int = 0
     is_ended: bool = False
 
 
 @dataclass(slots=True)
 class WorkPiece:
-    """One prompt of an item, and its answer once there is one. ``key`` is set where others may share the answer."""
+    """One prompt of an item, and its answer once it is known. ``key`` is set if identical prompts share the answer."""
 
     entry: Entry
     prompt: Prompt
@@ -96,15 +96,15 @@ class WorkPiece:
 
 
 class Work:
-    """``pieces`` are what is to be run; one that another's computation answers is not among them."""
+    """``pieces`` holds the prompts to run, without those that share the answer of another one."""
 
     def __init__(
-        self, claim: Claim, model: KindModel, labels: Sequence[str] = (), memo: AnswerCache | None = None
+        self, claim: Claim, model: KindModel, labels: Sequence[str] = (), known: AnswerCache | None = None
     ) -> None:
         self._model = model
         self._labels = tuple(labels)
         self._made_by = to_json(model.spec.made_by)
-        self._memo = AnswerCache(0) if memo is None else memo
+        self._answers = AnswerCache(0) if known is None else known
         self._followers: dict[bytes, list[WorkPiece]] = {}
         self._whole: list[ShardInHand] = []
         self.pieces: list[WorkPiece] = []
@@ -112,26 +112,24 @@ class Work:
         self.add(claim)
 
     def add(self, claim: Claim) -> None:
-        """Takes in what was claimed since."""
+        """Adds what was claimed since."""
         for claimed, job, entries in _entries(claim):
             self._open |= {entry.shard.id: entry.shard for entry in entries}
             job.sharing = claimed.tenant_id if claimed.deduplicate else None
             if entries and not job.kind.decodes_per_item:
                 job.decoding = job.kind.decoding(self._model.spec, job.params, entries[0].item, 0)
-                job.asker = _asker(job, job.decoding)
+                job.keys = _keys(job, job.decoding)
             self._prompt(job, entries)
 
     def _prompt(self, job: JobInHand, same: Sequence[Entry], *, n_asked: int = 0) -> None:
-        """Makes the prompts of one job's entries at once, as tokenizers like it."""
-        kind, asker, decoding = job.kind, job.asker, job.decoding
+        """Makes the prompts of one job's entries at once, because tokenizers are faster that way."""
+        kind, keys, decoding = job.kind, job.keys, job.decoding
         prompts = kind.prompts(self._model, job.params, [entry.item for entry in same], n_asked)
         for entry, each in zip(same, prompts, strict=True):
             if kind.decodes_per_item:
                 decoding = kind.decoding(self._model.spec, job.params, entry.item, n_asked)
-                asker = _asker(job, decoding)
-            entry.pieces = [
-                WorkPiece(entry, prompt, asker.key_of(prompt) if asker else None, decoding) for prompt in each
-            ]
+                keys = _keys(job, decoding)
+            entry.pieces = [WorkPiece(entry, prompt, keys.of(prompt) if keys else None, decoding) for prompt in each]
             entry.n_open, entry.n_shared, entry.n_asked = len(each), 0, n_asked
             for piece in entry.pieces:
                 entry.n_input += len(piece.prompt.tokens)
@@ -140,9 +138,9 @@ class Work:
                 self._conclude(entry)
 
     def _ask(self, piece: WorkPiece) -> None:
-        """Runs the piece, unless the same was answered before or is being asked by another."""
+        """Has the piece run, unless the same prompt was answered before or is already waiting to run."""
         if piece.key is not None:
-            known = self._memo.get(piece.key)
+            known = self._answers.get(piece.key)
             if known is not None:
                 self._give(piece, known, shared=True)
                 return
@@ -153,7 +151,7 @@ class Work:
         self.pieces.append(piece)
 
     def request(self, index: int) -> Request:
-        """The engine's request for ``pieces[index]``."""
+        """Returns the engine's request for ``pieces[index]``."""
         piece = self.pieces[index]
         decoding = piece.decoding
         tokens, max_new_tokens, prefix = piece.prompt
@@ -162,26 +160,26 @@ class Work:
 
     @property
     def beams(self) -> int:
-        """Rows that each request takes in the engine: in a pool all take as many."""
+        """Rows that each request takes in the engine; the same for all requests of a pool."""
         return self.pieces[0].decoding.beams if self.pieces else 1
 
     def shard_of(self, index: int) -> int:
         return self.pieces[index].entry.shard.id
 
     def lengths(self, indexes: Iterable[int]) -> list[int]:
-        """Input tokens of each of these ``pieces``."""
+        """The number of input tokens of each of these ``pieces``."""
         pieces = self.pieces
         return [len(pieces[index].prompt.tokens) for index in indexes]
 
     def charge(self, batch: Sequence[int], computed: Sequence[int]) -> None:
-        """Accounts for one engine batch of these pieces, each with its input tokens, whether it succeeds or not."""
+        """Counts one engine batch of these pieces with their input tokens, whether it succeeds or not."""
         for index, n_tokens in zip(batch, computed, strict=True):
             shard = self.pieces[index].entry.shard
             shard.n_padded += n_tokens
             shard.n_batches += 1 / len(batch)
 
     def answer(self, completions: Sequence[Completion]) -> None:
-        """Takes the engine's completions in; an item with its last one has a result, or is tried the careful way."""
+        """Takes completions. An item whose last prompt is answered gets its result, or is retried more carefully."""
         texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
         for (index, tokens, reason, scores, vector, score), text in zip(completions, texts, strict=True):
             piece, given = (
@@ -189,7 +187,7 @@ class Work:
                 ModelAnswer(text, reason, self._labels, scores, len(tokens), vector, score),
             )
             if piece.key is not None:
-                self._memo.put(piece.key, given)
+                self._answers.put(piece.key, given)
                 for follower in self._followers.pop(piece.key, ()):
                     self._give(follower, given, shared=True)
             self._give(piece, given)
@@ -204,7 +202,7 @@ class Work:
             self._conclude(entry)
 
     def fail(self, index: int, code: str) -> None:
-        """Settles the item of ``pieces[index]`` as an error of its own; who would have shared its answer runs alone."""
+        """Ends the item of ``pieces[index]`` as an error. Pieces that would have shared its answer run on their own."""
         piece = self.pieces[index]
         self._fail(piece.entry, code)
         for follower in self._followers.pop(piece.key, ()) if piece.key is not None else ():
@@ -235,7 +233,7 @@ class Work:
             return
         shard = entry.shard
         entry.is_ended = True
-        entry.pieces = []  # they know their entry: without the cycle all of it goes at once
+        entry.pieces = []  # they refer to their entry: without this cycle everything is freed at once
         shard.n_output += entry.n_output
         shard.results.append(ItemResult(entry.index, status, line))
         shard.n_open -= 1
@@ -243,7 +241,7 @@ class Work:
             self._whole.append(self._open.pop(shard.id))
 
     def whole(self) -> list[Settlement]:
-        """Takes out the shards of which every item has a result, for settling."""
+        """Removes and returns the shards whose items all have a result, for settling."""
         whole, self._whole = self._whole, []
         return [shard.settlement() for shard in whole]
 
@@ -252,18 +250,18 @@ class Work:
         return list(self._open)
 
 
-def _asker(job: JobInHand, decoding: Decoding) -> CacheKey | None:
+def _keys(job: JobInHand, decoding: Decoding) -> CacheKey | None:
     return CacheKey(job.sharing, decoding) if job.sharing is not None and decoding.temperature == 0 else None
 
 
 def _sampling(decoding: Decoding, entry: Entry) -> Sampling:
-    """An item's draw is its own, whatever it is batched with."""
+    """Each item has a seed of its own, so its answer does not depend on its batch."""
     seed = decoding.seed if entry.shard.job.kind.decodes_per_item else decoding.seed + entry.index
     return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed)
 
 
 def refuse(claim: Claim, code: str) -> list[Settlement]:
-    """Settles a whole claim as errors, without a model."""
+    """Ends all items of a claim as errors, without a model."""
     refused: dict[int, ShardInHand] = {}
     for _, _, entries in _entries(claim):
         for entry in entries:
@@ -274,7 +272,7 @@ def refuse(claim: Claim, code: str) -> list[Settlement]:
 
 
 def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]]:
-    """The claim's items job by job, the most urgent shards of each first."""
+    """The claim's items job by job; the most urgent shards of each job come first."""
     of_shard: dict[int, list[ClaimedItem]] = {shard_id: [] for shard_id in claim.shards}
     for item in claim.items:
         of_shard[item.shard_id].append(item)
@@ -294,5 +292,5 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
 
 @cache
 def _item_list(kind: str) -> TypeAdapter[list[JobItem]]:
-    """Parses many items in one call, a third of the cost of one by one."""
+    """Parses many items in one call, which takes a third of the time of one by one."""
     return TypeAdapter(list[kinds.named(kind).item_type])  # type: ignore[arg-type, misc]

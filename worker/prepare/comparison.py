@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from lengthwise.models.catalog import ModelSpec
+from worker.engine.completions import completions
 from worker.engine.protocol import Architecture, Completion, Request
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink.agreement import teacher_forced_agreement
@@ -41,7 +42,7 @@ class Side:
 
     def run(self, batch: Sequence[Request], turn: int) -> None:
         began = time.perf_counter()
-        self.answers.update((completion.id, completion) for completion in self.engine.generate(batch))
+        self.answers.update((completion.id, completion) for completion in completions(self.engine, batch))
         self.seconds[turn] += time.perf_counter() - began
 
 

@@ -1,1 +1,1 @@
-"""What time alone must mend: the sweep and its clock."""
+"""What must be repaired as time passes."""

@@ -1,9 +1,10 @@
-"""Mends what time alone must mend, every few seconds; any number of sweeps may run at once."""
+"""Repairs every second what nothing else repairs: expired leases, lost bells, deadlines. Several may run at once."""
 
 import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import Thread
 from uuid import uuid4
 
 from sqlalchemy import Connection
@@ -19,50 +20,65 @@ from lengthwise.ledger.queue.claim import claim_condemned
 from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.ledger.webhooks import sealed_secret
 from worker.generation.work import refuse
+from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: Rows of forgotten jobs are removed for this share of the time, in transactions of about 10,000 of them.
+#: Rows of expired jobs are deleted for this share of the time, in transactions of about 10,000 rows.
 _PURGE_SHARE = 0.1
 _PURGE_ITEMS = 5_000
 _LOCK_SECONDS = 0.5
-#: Secrets in one transaction.
+#: Secrets that are sealed again in one transaction.
 _SEALED = 1_000
 #: Ended jobs that are added to usage in one transaction.
 _COUNT_JOBS = 100
 
 
-class _Net:
-    """Looks through all open jobs: a net below what should not fall, and too much for every second."""
+#: How often all open jobs are looked through. It finds what should not happen, and costs too much for every second.
+_NET_SECONDS = 30.0
 
-    def __init__(self) -> None:
+
+class Sweeper:
+    """Sweeps from a thread of each delivery worker. That needs no broker, which may be away."""
+
+    def __init__(self, shutdown: Shutdown) -> None:
+        self._shutdown = shutdown
         self._looked_at = -_NET_SECONDS
 
-    def is_due(self) -> bool:
-        due = time.monotonic() - self._looked_at >= _NET_SECONDS
-        self._looked_at = time.monotonic() if due else self._looked_at
-        return due
+    def start(self) -> None:
+        """Begins in a thread, which ends when the worker shuts down."""
+        Thread(target=self._tick, name="clock", daemon=True).start()
 
+    def _tick(self) -> None:
+        while not self._shutdown.is_begun:
+            try:
+                self.sweep()
+            except Exception as error:  # whatever it was, the next sweep is due in a second
+                log.error("not swept: unexpected %s", type(error).__name__)
+            time.sleep(settings.get().sweep_seconds)
 
-_NET_SECONDS = 30.0
-_net = _Net()
+    def sweep(self) -> None:
+        """Expires leases and deadlines, ends jobs whose end was missed, rings bells, counts usage, deletes old jobs."""
+        try:
+            with database.translated():
+                _mend()
+                if self._is_net_due():
+                    _look_through()
+                _ring()
+                _count()
+                _forget()
+        except Unavailable as error:
+            log.warning("not swept: %s", error)
 
-
-def sweep() -> None:
-    """Expires leases and deadlines, ends jobs whose end was missed, rings for what waits, counts and forgets jobs."""
-    try:
-        with database.translated():
-            _mend()
-            _ring()
-            _count()
-            _forget()
-    except Unavailable as error:
-        log.warning("not swept: %s", error)
+    def _is_net_due(self) -> bool:
+        is_due = time.monotonic() - self._looked_at >= _NET_SECONDS
+        self._looked_at = time.monotonic() if is_due else self._looked_at
+        return is_due
 
 
 @contextmanager
 def _transaction() -> Iterator[Connection]:
-    """Gives up soon on a lock: who holds it may be frozen, and is only ended by the next sweep."""
+    """Waits only shortly for a lock: its holder may be frozen, and only the next sweep would end it."""
     with database.engine().begin() as connection:
         database.limit_lock_wait(connection, _LOCK_SECONDS)
         yield connection
@@ -71,19 +87,19 @@ def _transaction() -> Iterator[Connection]:
 def _mend() -> None:
     current = settings.get()
     with _transaction() as connection:
-        # A worker's shards come back by then, too, if it died: nobody who lives is silent for so long.
+        # No living session is silent for so long, and the leases of a dead worker expire by then as well.
         if frozen := ledger.end_frozen_sessions(connection, seconds=current.lease_seconds / 2):
             log.warning("%d database sessions ended: their processes are frozen or gone", frozen)
     with _transaction() as connection:
         if expired := ledger.expire_leases(connection, max_deaths=current.max_deaths):
-            log.warning("%d shards taken back from workers that fell silent", expired)
+            log.warning("%d leases expired: their workers stopped renewing them", expired)
     with _transaction() as connection:
         token = uuid4()
         condemned = claim_condemned(
             connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
         )
         if condemned:
-            log.warning("%d items refused: workers died over each, alone", len(condemned.items))
+            log.warning("%d items failed: workers died over each of them, alone", len(condemned.items))
             settle(connection, token, refuse(condemned, "worker_lost"))
     with _transaction() as connection:
         urgency.raise_priorities(connection)
@@ -92,28 +108,30 @@ def _mend() -> None:
     with _transaction() as connection:
         for batch_id, tenant_id in batch.find_half_cancelled(connection):
             cancel.cancel(connection, batch_id, tenant_id)
-    if _net.is_due():
-        with _transaction() as connection:
-            complete_jobs(connection, ledger.find_finished_jobs(connection))
-        _seal()
+
+
+def _look_through() -> None:
+    with _transaction() as connection:
+        complete_jobs(connection, ledger.find_finished_jobs(connection))
+    _seal()
 
 
 def _seal() -> None:
-    """Brings every secret under the first master key, and forgets those that were rotated out."""
+    """Seals every secret under the first master key, and deletes those that were rotated out."""
     try:
         with _transaction() as connection:
             sealed_secret.forget_rotated(connection)
             if sealed := sealed_secret.reseal(connection, limit=_SEALED):
                 log.info("%d secrets sealed under the first master key", sealed)
     except ConfigurationError as error:
-        log.error("secrets were not sealed anew: %s", error)
+        log.error("secrets were not sealed again: %s", error)
 
 
 def _ring() -> None:
     with _transaction() as connection:
         pools = ledger.find_waiting_pools(connection)
         due = ledger.has_due_deliveries(connection)
-    # Bells that nobody hears yet are enough: whoever comes works for all pools.
+    # Enough bells may be waiting already: the worker that hears one works for all pools.
     if pools and queue.count_bells(queue.GENERATE) < queue.MAX_BELLS:
         for pool in pools:
             queue.ring(queue.GENERATE, [pool.name])

@@ -7,6 +7,7 @@ from pydantic_core import to_json
 
 from benchmarks.queue.baseline import configuration, store
 from lengthwise.models import tokenizer
+from worker.engine.completions import completions
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, Request
 
@@ -29,7 +30,7 @@ def lines(keys: Sequence[store.Key], texts: Sequence[str]) -> list[tuple[store.K
     requests = [Request(number, ids, spec.max_new_tokens) for number, ids in enumerate(encoded)]
     return [
         (keys[done.id], _line(keys[done.id][1], words.decode_batch([done.tokens])[0], len(encoded[done.id]), done))
-        for done in engine().generate(requests)
+        for done in completions(engine(), requests)
     ]
 
 

@@ -9,6 +9,7 @@ import torch
 from tests.engine import tiny
 from tests.engine.conftest import Load
 from tests.engine.decode.test_open import run_open
+from worker.engine.completions import completions
 from worker.engine.transformer.attention import flash_backend, kv_cross, kv_past, kv_slots, native_backend
 from worker.engine.transformer.attention.graph import CaptureContext, CapturedStep, NotCapturableError
 from worker.engine.transformer.attention.interface import AttentionCall
@@ -90,7 +91,7 @@ def test_flash_attention_gives_the_answers_of_our_own_attention(
 
 
 def _answers(engine: TorchEngine) -> dict[int, Sequence[float]]:
-    answers = {it.id: it.tokens or it.scores for it in engine.generate(tiny.requests(9))}
+    answers = {it.id: it.tokens or it.scores for it in completions(engine, tiny.requests(9))}
     return dict(sorted(answers.items()))
 
 
@@ -125,7 +126,7 @@ def test_a_batch_is_captured_again_after_rows_join(
     kind: str, load: Load, on_graphs: list[CapturedStep], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, asked = load(kind, "none"), tiny.requests(40)
-    expected = {completion.id: completion.tokens for completion in engine.generate(asked)}
+    expected = {completion.id: completion.tokens for completion in completions(engine, asked)}
     monkeypatch.setattr(engine, "_capture", CaptureContext())
     found = run_open(engine, [asked[:3], asked[3:4], asked[4:]], every=9)
     assert {number: completion.tokens for number, completion in found.items()} == expected

@@ -14,6 +14,7 @@ from tests.engine import tiny
 from tests.engine.backends import converted
 from tests.engine.models.test_conformance import asked
 from worker.engine import registry
+from worker.engine.completions import completions
 from worker.engine.conformance import DecodingConformance, Subject
 from worker.engine.ctranslate2 import FOLDER, CTranslate2Engine
 from worker.engine.protocol import EngineError, Request
@@ -79,14 +80,14 @@ def test_rows_of_one_batch_end_at_limits_and_after_prefixes_of_their_own(folder:
 
 def test_an_answer_ends_where_the_models_positions_do(folder: Path) -> None:
     engine = CTranslate2Engine.load(converted.spec(folder, "none"))
-    (completion,) = engine.generate([Request(0, [5, 6], 500, decoder_prefix=(7, 8))])
+    (completion,) = completions(engine, [Request(0, [5, 6], 500, decoder_prefix=(7, 8))])
     assert len(completion.tokens) == 126
 
 
 def test_an_id_that_the_conversion_lacks_is_an_error_without_it(folder: Path) -> None:
     engine = CTranslate2Engine.load(converted.spec(folder, "none"))
     with pytest.raises(EngineError, match="an id") as caught:
-        list(engine.generate([Request(0, [4711], 4)]))
+        list(completions(engine, [Request(0, [4711], 4)]))
     assert "4711" not in str(caught.value)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from tests.engine import tiny
 from tests.engine.conftest import Load
+from worker.engine.completions import completions
 from worker.engine.protocol import EngineError, OutOfMemoryError, Request
 
 SECRET = 101
@@ -31,7 +32,7 @@ def test_errors_are_those_of_the_protocol_and_tell_nothing(
     engine = load("llama", "none")
     monkeypatch.setattr(engine.model, "forward", fail)
     with pytest.raises(EngineError) as caught:
-        list(engine.generate(tiny.requests()))
+        list(completions(engine, tiny.requests()))
     assert type(caught.value) is expected
     assert str(SECRET) not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -40,18 +41,18 @@ def test_errors_are_those_of_the_protocol_and_tell_nothing(
 @pytest.mark.parametrize("tokens", [[], [5] * 257])
 def test_a_request_that_the_model_cannot_hold_is_refused(load: Load, tokens: list[int]) -> None:
     with pytest.raises(EngineError, match="256"):
-        list(load("llama", "none").generate([Request(0, tokens, 4)]))
+        list(completions(load("llama", "none"), [Request(0, tokens, 4)]))
 
 
 def test_an_answer_ends_where_the_context_does(load: Load) -> None:
-    (completion,) = load("llama", "none").generate([Request(0, [5] * 250, 50)])
+    (completion,) = completions(load("llama", "none"), [Request(0, [5] * 250, 50)])
     assert len(completion.tokens) <= 6
 
 
 def test_an_empty_batch_has_no_completions(load: Load) -> None:
-    assert list(load("llama", "none").generate([])) == []
+    assert list(completions(load("llama", "none"), [])) == []
 
 
 def test_inference_mode_does_not_leak_to_the_caller_between_completions(load: Load) -> None:
-    for _ in load("llama", "none").generate(tiny.requests()):
+    for _ in completions(load("llama", "none"), tiny.requests()):
         assert not torch.is_inference_mode_enabled()

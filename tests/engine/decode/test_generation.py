@@ -8,6 +8,7 @@ import torch
 
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written, same_bits
+from worker.engine.completions import completions
 from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.transformer.engine import TorchEngine
 
@@ -15,7 +16,7 @@ EVERY = sorted(tiny.GENERATIVE | tiny.UNFITTING)
 
 
 def run(engine: TorchEngine, requests: list[Request]) -> dict[int, Completion]:
-    return {completion.id: completion for completion in engine.generate(requests)}
+    return {completion.id: completion for completion in completions(engine, requests)}
 
 
 def greedy(model: Any, request: Request) -> tuple[int, ...]:
@@ -74,7 +75,7 @@ def test_completions_come_in_the_order_in_which_they_finish(kind: str, load: Loa
         Request(request.id, request.tokens, limit)
         for request, limit in zip(tiny.requests(), (9, 6, 12, 1, 7, 4, 2), strict=True)
     ]
-    order = list(load(kind, "none").generate(requests))
+    order = list(completions(load(kind, "none"), requests))
     assert len(order) == len(requests)
     steps = [len(completion.tokens) + (completion.finish_reason is FinishReason.STOP) for completion in order]
     assert steps == sorted(steps)

@@ -1,6 +1,6 @@
 """Continuous batching: requests join a running batch, and each answer is the one that its request gets alone."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -13,26 +13,17 @@ from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.native import library
 
 
-def arriving(portions: Sequence[Sequence[Request]], every: int) -> Callable[[], Sequence[Request]]:
-    """A source that gives the next portion at every ``every``-th call, and in the end nothing."""
-    waiting = iter(portions)
-
-    def asked() -> Iterator[Sequence[Request]]:
-        for portion in waiting:
-            yield portion
-            for _ in range(every - 1):
-                yield ()
-
-    steps = asked()
-    return lambda: next(steps, ())
-
-
 def run_open(engine: TorchEngine, portions: Sequence[Sequence[Request]], every: int) -> dict[int, Completion]:
-    source, completions = arriving(portions, every), list[Completion]()
-    for _ in range(len(portions) * every):  # the batch may end between two portions
-        completions += engine.generate_from(source)
-    assert len({completion.id for completion in completions}) == len(completions)
-    return {completion.id: completion for completion in completions}
+    """Adds one portion every so many steps, between any two of which the batch may be done."""
+    batch, found = engine.start(), list[Completion]()
+    for portion in portions:
+        batch.add(portion)
+        for _ in range(every):
+            found += batch.step()
+    while not batch.is_done:
+        found += batch.step()
+    assert len({completion.id for completion in found}) == len(found)
+    return {completion.id: completion for completion in found}
 
 
 def requests() -> list[Request]:
@@ -72,23 +63,23 @@ def test_joining_requests_share_the_cached_prefix(load: Load) -> None:
     assert run_open(engine, [asked[:2], asked[2:5], asked[5:]], 3) == alone
 
 
-def test_a_batch_ends_once_the_source_is_empty_and_all_rows_have_ended(load: Load) -> None:
-    engine, n_asked = load("llama", "int8"), 0
-
-    def source() -> Sequence[Request]:
-        nonlocal n_asked
-        n_asked += 1
-        return [Request(0, [5, 6], 4)] if n_asked == 1 else ()
-
-    assert [len(completion.tokens) <= 4 for completion in engine.generate_from(source)] == [True]
-    assert n_asked <= 5
-    assert list(engine.generate_from(lambda: ())) == []
+def test_a_batch_is_done_once_all_rows_have_ended(load: Load) -> None:
+    batch, found, n_steps = load("llama", "int8").start(), list[Completion](), 0
+    assert list(batch.step()) == []
+    batch.add([Request(0, [5, 6], 4)])
+    while not batch.is_done:
+        found += batch.step()
+        n_steps += 1
+    assert [len(completion.tokens) <= 4 for completion in found] == [True]
+    assert n_steps <= 5
+    assert list(batch.step()) == []
 
 
 def test_a_request_that_cannot_be_read_ends_the_batch_and_what_was_answered_stays(load: Load) -> None:
-    engine = load("llama", "int8")
-    portions = [[Request(0, [5, 6], 1)], [Request(1, [], 1)]]
-    completions = engine.generate_from(arriving(portions, 1))
-    assert next(completions).id == 0
+    batch = load("llama", "int8").start()
+    batch.add([Request(0, [5, 6], 1)])
+    assert [completion.id for completion in batch.step()] == [0]
+    batch.add([Request(2, [5, 6], 9)])
     with pytest.raises(EngineError, match="empty or longer"):
-        list(completions)
+        batch.add([Request(1, [], 1)])
+    assert list(batch.step()) == []

@@ -10,6 +10,7 @@ import torch
 
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
+from worker.engine.completions import completions
 from worker.engine.transformer.weights import memory
 
 N_BATCHES = 10_000
@@ -31,7 +32,7 @@ def test_ten_thousand_batches_leave_nothing_behind(load: Load) -> None:
     def run(count: int) -> None:
         for number in range(count):
             request = requests[number % len(requests)]
-            assert len(list(load(kinds[number % len(kinds)], "int8").generate([request]))) == 1
+            assert len(list(completions(load(kinds[number % len(kinds)], "int8"), [request]))) == 1
 
     run(N_BATCHES // 10)
     before = resident()

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +11,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import ModelSpec
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
+from worker.engine.completions import completions
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, Request
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.parallel import ranks, sharded
@@ -41,7 +42,7 @@ def requests() -> list[Request]:
     return tiny.requests(max_new_tokens=20)
 
 
-def tokens(completions: Iterator[Completion]) -> dict[int, tuple[int, ...]]:
+def tokens(completions: Iterable[Completion]) -> dict[int, tuple[int, ...]]:
     return {completion.id: completion.tokens for completion in completions}
 
 
@@ -50,7 +51,7 @@ def test_it_writes_what_the_whole_model_writes(kind: str, written: Written, load
     engine = sharded.Torch.load(spec(written(kind)[1]))
     assert isinstance(engine, ShardedEngine)
     assert engine.capabilities().device == "cpu+cpu"
-    assert tokens(engine.generate(requests())) == tokens(load(kind, "none").generate(requests()))
+    assert tokens(completions(engine, requests())) == tokens(completions(load(kind, "none"), requests()))
 
 
 def test_each_process_holds_its_part_alone(engine: ShardedEngine, load: Load) -> None:
@@ -60,61 +61,63 @@ def test_each_process_holds_its_part_alone(engine: ShardedEngine, load: Load) ->
 
 
 def test_others_join_its_batch_and_run_between_two_of_its_steps(engine: ShardedEngine, load: Load) -> None:
-    expected, between = tokens(load("llama", "none").generate(requests())), {}
-    portions = iter([requests()[:2], [], None, requests()[2:]])
-
-    def source() -> Sequence[Request]:
-        portion = next(portions, ())
+    expected, between = tokens(completions(load("llama", "none"), requests())), {}
+    batch, found = engine.start(), list[Completion]()
+    for portion in (requests()[:2], [], None, requests()[2:]):
         if portion is None:
-            between.update(tokens(engine.generate(requests())))
-            return ()
-        return portion
-
-    assert tokens(engine.generate_from(source)) == expected
+            between.update(tokens(completions(engine, requests())))
+        else:
+            batch.add(portion)
+        found += batch.step()
+    while not batch.is_done:
+        found += batch.step()
+    batch.close()
+    assert tokens(found) == expected
     assert between == expected
 
 
 def test_a_refused_request_leaves_all_processes_in_step(engine: ShardedEngine) -> None:
     with pytest.raises(EngineError, match="empty or longer"):
-        list(engine.generate([Request(0, [], 4)]))
-    assert len(list(engine.generate(requests()))) == len(requests())
+        list(completions(engine, [Request(0, [], 4)]))
+    assert len(list(completions(engine, requests()))) == len(requests())
     assert engine._ranks.is_open
 
 
-@pytest.mark.parametrize("is_open_batch", [False, True])
-def test_an_abandoned_batch_leaves_all_processes_in_step(engine: ShardedEngine, is_open_batch: bool) -> None:
-    portions, asked = iter([requests()]), list[int]()
-
-    def source() -> Sequence[Request]:
-        asked.append(1)
-        return next(portions, ())
-
-    given_up = engine.generate_from(source) if is_open_batch else engine.generate(requests())
-    next(given_up)
-    before = len(asked)
-    del given_up
-    assert len(asked) == before, "nobody joins whom nobody hears"
-    assert len(list(engine.generate(requests()))) == len(requests())
+@pytest.mark.parametrize("is_closed", [False, True])
+def test_an_abandoned_batch_leaves_all_processes_in_step(engine: ShardedEngine, is_closed: bool) -> None:
+    batch = engine.start()
+    batch.add(requests()[:3])
+    while not batch.step():
+        batch.add(())
+    batch.add(requests()[3:])
+    assert not batch.is_done
+    if is_closed:
+        batch.close()
+    del batch
+    expected_ranks = engine._ranks
+    assert len(list(completions(engine, requests()))) == len(requests())
+    assert engine._ranks is expected_ranks
+    assert engine._ranks.is_open
 
 
 def test_a_part_that_dies_is_no_fault_of_the_batch_and_is_loaded_anew(engine: ShardedEngine) -> None:
     pid = engine._ranks._children[0].pid
     assert pid
     first, *others = requests()
-    running = engine.generate(
-        [first._replace(max_new_tokens=1), *(each._replace(max_new_tokens=150) for each in others)]
+    running = completions(
+        engine, [first._replace(max_new_tokens=1), *(each._replace(max_new_tokens=150) for each in others)]
     )
     assert next(running).id == first.id
     os.kill(pid, signal.SIGKILL)
     with pytest.raises(EngineUnavailable):
         list(running)
-    assert len(list(engine.generate(requests()))) == len(requests())
+    assert len(list(completions(engine, requests()))) == len(requests())
 
 
 def test_a_model_that_is_no_more_used_is_dropped_everywhere(engine: ShardedEngine, written: Written) -> None:
     other = ShardedEngine.load(spec(written("qwen3")[1]))
     del other
-    assert len(list(engine.generate(requests()))) == len(requests())
+    assert len(list(completions(engine, requests()))) == len(requests())
 
 
 def test_heads_that_the_devices_do_not_divide_are_refused(written: Written) -> None:
@@ -126,7 +129,7 @@ def test_heads_that_the_devices_do_not_divide_are_refused(written: Written) -> N
 def test_a_process_shares_its_models_over_the_same_devices(engine: ShardedEngine) -> None:
     with pytest.raises(ConfigurationError, match=r"over cpu\+cpu already"):
         ranks.rank_group(("cpu", "cpu", "cpu"))
-    assert len(list(engine.generate(requests()))) == len(requests())
+    assert len(list(completions(engine, requests()))) == len(requests())
 
 
 def test_weights_that_do_not_fit_are_refused_in_every_part(llama: Path) -> None:

@@ -12,7 +12,7 @@ from tests.integration.access import keys
 from tests.integration.conftest import RunWorker, look, submit
 from tests.ledger import DEFAULT, put, sql, take_all
 from tests.servers import wait_until
-from worker.upkeep.sweep import sweep
+from tests.workers import sweep
 
 DONE = ("items", "input_tokens", "output_tokens")
 NOTHING = dict.fromkeys(DONE, 0)

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,6 @@ from lengthwise.ledger.queue.settle import ItemResult, Settlement, settle
 from lengthwise.states import ResultStatus
 from tests import ledger
 from tests.integration.webhooks.hooks import PATH, deliveries
-from worker.delivery.deliver import deliver
 
 pytestmark = pytest.mark.usefixtures("reachable")
 
@@ -53,7 +52,7 @@ def settle_comments(count: int) -> None:
             settle(connection, claimed.token, [Settlement(shard, results, 1, 1, 1.0)])
 
 
-def test_what_is_flagged_is_filed_once(client: TestClient, tmp_path: Path) -> None:
+def test_what_is_flagged_is_filed_once(client: TestClient, tmp_path: Path, deliver: Callable[[], None]) -> None:
     queue = tmp_path / "review.ndjson"
     with listening(client, queue) as url:
         assert httpx.post(url, content=b"{}").status_code == 400, "what nobody signed is not filed"

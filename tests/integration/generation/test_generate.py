@@ -22,12 +22,10 @@ from tests import fakes
 from tests.integration.conftest import EngineInstaller
 from tests.ledger import DEFAULT, POOL, counts, knobs, new_tenant, outputs, sql, state, submit
 from tests.servers import wait_until
-from worker import shutdown
 from worker.engine import registry
 from worker.engine.protocol import Request
-from worker.generation import generate as task
 from worker.generation import lease, models, pool_rotation, settlement
-from worker.generation.pipeline import Pipeline
+from worker.process import Worker
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -51,52 +49,56 @@ def fails_alone(job: UUID, sent: Sequence[str], index: int, code: str) -> bool:
     return is_failed and all(line["output"]["text"] == sent[place][::-1] for place, line in found.items())
 
 
-def test_thousands_of_items_of_many_jobs_all_come_right() -> None:
+def test_thousands_of_items_of_many_jobs_all_come_right(worker: Worker) -> None:
     sent = [texts(count, seed) for seed, count in enumerate([1500, 1, 700, 300, 64])]
     jobs = [submit(each, tenant=tenant) for each, tenant in zip(sent, [DEFAULT, new_tenant()] * 3, strict=False)]
-    task.generate(POOL)
+    worker.generate(POOL)
     for job, each in zip(jobs, sent, strict=True):
         assert state(job) == "completed"
         assert is_echoed(job, each)
 
 
-def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones(give: EngineInstaller) -> None:
+def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones(
+    give: EngineInstaller, worker: Worker
+) -> None:
     engine = give(partial(fakes.SmallEngine, padded=1000))
     sent = texts(1000)
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert is_echoed(job, sent)
     assert 0 < engine.n_failures < len(engine.batches)
 
 
-def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: EngineInstaller) -> None:
+def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: EngineInstaller, worker: Worker) -> None:
     give(partial(fakes.SmallEngine, padded=150))
     sent = [*texts(200, longest=100), "x" * 200]
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert fails_alone(job, sent, 200, "out_of_memory")
 
 
-def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: EngineInstaller) -> None:
+def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: EngineInstaller, worker: Worker) -> None:
     give(partial(fakes.PickyEngine, length=33))
     sent = [text for text in texts(400) if len(text) != 33]
     sent.insert(100, "x" * 33)
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert fails_alone(job, sent, 100, "engine_error")
     assert counts(job)["failed"] == 1
     assert state(job) == "completed"
 
 
-def test_what_an_engine_leaves_unanswered_is_run_again(give: EngineInstaller) -> None:
+def test_what_an_engine_leaves_unanswered_is_run_again(give: EngineInstaller, worker: Worker) -> None:
     give(fakes.SilentEngine)
     sent = texts(100)
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert is_echoed(job, sent)
 
 
-def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(
+    monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
     tried = []
 
     def load(_: ModelSpec) -> fakes.WatchedEngine:
@@ -108,7 +110,7 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
     job = submit(texts(300))
     for attempt in range(1, 6):
         assert counts(job)["pending"] == 300
-        task.generate(POOL)
+        worker.generate(POOL)
         assert sql("SELECT DISTINCT attempts FROM shards") == [(min(attempt, 4),)]
         sql("UPDATE shards SET not_before = now()")
     assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
@@ -116,11 +118,13 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(monkeypatch: 
     assert len(tried) == 1  # a load may read gigabytes: it is not tried for every claim
 
 
-def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(give: EngineInstaller) -> None:
+def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(
+    give: EngineInstaller, worker: Worker
+) -> None:
     engine = give(fakes.AwayEngine)
     sent = texts(1000)
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert len(engine.batches) == 1, "what else is claimed is put off without asking"
     assert counts(job)["failed"] == 0
     assert counts(job)["pending"] > 900
@@ -128,56 +132,60 @@ def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(g
     assert sql(f"{waiting} WHERE state <> 'done'") == [("ready", 0, 0, True)]
     engine.is_away = False
     sql("UPDATE shards SET not_before = now()")
-    models.model("echo")._paused_until = 0
-    task.generate(POOL)
+    worker.models.get("echo").paused_until = 0
+    worker.generate(POOL)
     assert is_echoed(job, sent)
 
 
-def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(give: EngineInstaller) -> None:
+def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(
+    give: EngineInstaller, worker: Worker
+) -> None:
     engine = give(fakes.WatchedEngine)
     job = submit(texts(100))
-    current = pool_rotation.PoolRotation(POOL)
-    with Pipeline(current) as pipeline:
+    current = worker.generator.rotation(POOL)
+    with worker.generator.pipeline(current) as pipeline:
         prepared = pipeline.next()
         assert prepared is not None
         prepared.model.pause(600)
-        task._run(prepared, pipeline)
+        worker.generator.run(prepared, pipeline)
     assert engine.batches == []
     assert counts(job)["pending"] == 100
     assert sql("SELECT DISTINCT state, attempts, deaths FROM shards") == [("ready", 0, 0)]
 
 
-def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     sent = texts(10)
     job = submit(sent, pool="elsewhere:test")
-    task.generate("elsewhere:test")
+    worker.generate("elsewhere:test")
     assert counts(job)["pending"] == 10
     sql("UPDATE shards SET not_before = now(), pool = :pool", pool=POOL)
     sql("UPDATE jobs SET model = 'echo'")
-    task.generate(POOL)
+    worker.generate(POOL)
     assert is_echoed(job, sent)
 
 
-def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: EngineInstaller) -> None:
-    spec = models.spec("echo")
+def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: EngineInstaller, worker: Worker) -> None:
+    spec = worker.models.spec("echo")
     assert spec is not None
     marks = frozenset(tokenizer.load(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
     give(partial(fakes.ForgetfulEngine, marks=marks))
     job = submit(["abc {name} def", "plain"], kind="translate", params={"source": "en", "target": "de"})
-    task.generate(POOL)
+    worker.generate(POOL)
     found = outputs(job)
     assert found[0]["output"]["text"] == "cba {name} fed"
     assert found[1]["output"]["text"] == "nialp"
 
 
 @pytest.fixture
-def _slow_claims(monkeypatch: pytest.MonkeyPatch) -> None:
+def _slow_claims(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     """Each claim is of several batches, however slow they are."""
-    monkeypatch.setattr(models, "batches_in", lambda *_: 4)
+    monkeypatch.setattr(worker.models, "batches_in", lambda *_: 4)
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_cancelled_job_stops_within_one_batch(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancelled_job_stops_within_one_batch(
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
     def stop(_: Sequence[Request]) -> None:
         with database.engine().begin() as connection:
             cancel.cancel(connection, job, DEFAULT)
@@ -185,14 +193,16 @@ def test_a_cancelled_job_stops_within_one_batch(give: EngineInstaller, monkeypat
     monkeypatch.setattr(lease, "_CHECK_SECONDS", 0)
     engine = give(partial(fakes.WatchedEngine, before=stop))
     job = submit(["x" * 100 + str(number) for number in range(200)])
-    task.generate(POOL)
+    worker.generate(POOL)
     assert len(engine.batches) == 1
     assert outputs(job) == {}
     assert counts(job)["cancelled"] == 200
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_heartbeat_too_notices_what_was_taken(give: EngineInstaller, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_heartbeat_too_notices_what_was_taken(
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
     lost = Semaphore(0)
 
     def beat(*args: Any, **more: Any) -> set[int]:
@@ -213,28 +223,28 @@ def test_a_heartbeat_too_notices_what_was_taken(give: EngineInstaller, monkeypat
     knobs(monkeypatch, heartbeat_seconds=0.05)
     engine = give(partial(fakes.WatchedEngine, before=stop))
     job = submit(["x" * 100 + str(number) for number in range(200)])
-    task.generate(POOL)
+    worker.generate(POOL)
     assert len(engine.batches) == 1
     assert counts(job)["cancelled"] == 200
 
 
 @pytest.mark.usefixtures("_slow_claims")
 def test_when_the_grace_is_over_what_is_in_hand_is_given_back_unharmed(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def dawdle(_: Sequence[Request]) -> None:
-        shutdown.begin()
+        worker.shutdown.begin()
         wait_until(lambda: sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)])
 
     knobs(monkeypatch, heartbeat_seconds=0.05, grace_seconds=0.01)
     give(partial(fakes.WatchedEngine, before=dawdle))
     job = submit(["x" * 100 + str(number) for number in range(200)])
-    task.generate(POOL)
+    worker.generate(POOL)
     assert counts(job)["pending"] == 200
 
 
 def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch
+    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     other = "echo:other"
 
@@ -246,61 +256,65 @@ def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(
     urgent: list[UUID] = []
     engine = give(partial(fakes.WatchedEngine, before=interrupt))
     submit(texts(3000), priority=Priority.BACKGROUND)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert [line["output"]["text"] for line in outputs(urgent[0]).values()] == ["tnegru"]
     sizes = [len(batch) for batch in engine.batches]
     assert sizes.index(1) < len(sizes) - 5, "long before the rest of the other pool was done"
 
 
-def test_a_worker_whose_pool_is_empty_goes_on_with_the_others() -> None:
+def test_a_worker_whose_pool_is_empty_goes_on_with_the_others(worker: Worker) -> None:
     job = submit(texts(10), pool="echo:other")
-    task.generate(POOL)
+    worker.generate(POOL)
     assert state(job) == "completed"
 
 
-def test_texts_that_repeat_are_computed_once(give: EngineInstaller) -> None:
+def test_texts_that_repeat_are_computed_once(give: EngineInstaller, worker: Worker) -> None:
     engine = give(fakes.WatchedEngine)
     sent = [f"text number {number % 50}" for number in range(3000)]
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert sum(len(batch) for batch in engine.batches) == 50
     assert is_echoed(job, sent)
     assert sql("SELECT sum(n_deduplicated) FROM shards") == [(2950,)]
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(give: EngineInstaller) -> None:
-    engine = give(partial(fakes.WatchedEngine, before=lambda _: shutdown.begin()))
+def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(
+    give: EngineInstaller, worker: Worker
+) -> None:
+    engine = give(partial(fakes.WatchedEngine, before=lambda _: worker.shutdown.begin()))
     job = submit(["x" * 60 + str(number) for number in range(1000, 2000)])
-    task.generate(POOL)
+    worker.generate(POOL)
     assert len(engine.batches) == 1
     assert counts(job)["succeeded"] == 64
     assert set(sql("SELECT state, deaths FROM shards")) == {("done", 1), ("ready", 0)}
 
 
-def test_a_worker_that_is_stopping_claims_nothing() -> None:
+def test_a_worker_that_is_stopping_claims_nothing(worker: Worker) -> None:
     job = submit(texts(10))
-    shutdown.begin()
-    task.generate(POOL)
+    worker.shutdown.begin()
+    worker.generate(POOL)
     assert counts(job)["pending"] == 10
     assert sql("SELECT DISTINCT deaths FROM shards") == [(0,)]
 
 
-def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     rung: list[Any] = []
     monkeypatch.setattr(queue, "ring", lambda *bell: rung.append(bell))
     knobs(monkeypatch, slice_seconds=0.000001)
     sent = texts(1000)
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     while rung:
         assert rung.pop() == (queue.GENERATE, [POOL])
         assert counts(job)["succeeded"] > 0
-        task.generate(POOL)
+        worker.generate(POOL)
     assert is_echoed(job, sent)
 
 
-def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_settlement_that_the_database_cannot_take_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
     refused: list[int] = []
 
     def settle(connection: Connection, *args: Any) -> frozenset[int]:
@@ -313,14 +327,14 @@ def test_a_settlement_that_the_database_cannot_take_is_tried_again(monkeypatch: 
     monkeypatch.setattr(settlement, "_RETRY_SECONDS", 0.01)
     sent = texts(200)
     job = submit(sent)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert len(refused) == 2
     assert is_echoed(job, sent)
 
 
-def test_beams_of_an_engine_that_has_none_are_each_items_own_error() -> None:
+def test_beams_of_an_engine_that_has_none_are_each_items_own_error(worker: Worker) -> None:
     job = submit(["abc", "de"], kind="translate", params={"source": "en", "target": "de", "beams": 2})
-    task.generate(POOL)
+    worker.generate(POOL)
     assert {index: line["error"]["code"] for index, line in outputs(job).items()} == dict.fromkeys(
         (0, 1), "engine_error"
     )

@@ -10,8 +10,7 @@ from tests.engine.backends.served import served
 from tests.engine.completions import MODEL, CompletionServer, ServerFault, completion_server, written
 from tests.ledger import counts, outputs, sql, submit
 from worker.engine.openai import queue
-from worker.generation import generate as task
-from worker.generation import models
+from worker.process import Worker
 
 POOL = "served:test"
 
@@ -36,7 +35,6 @@ def name(server: CompletionServer, catalog: Path) -> None:
     """Has the catalog name a model of this server."""
     served(catalog.parent / "served", server)
     catalog.write_text(CATALOG.format(url=server.url, model=MODEL))
-    models.forget()
 
 
 def prompts(count: int) -> list[list[int]]:
@@ -45,19 +43,19 @@ def prompts(count: int) -> list[list[int]]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_goes_on_when_its_server_is_back(catalog: Path) -> None:
+def test_a_job_goes_on_when_its_server_is_back(catalog: Path, worker: Worker) -> None:
     with completion_server() as server:
         name(server, catalog)
     sent = prompts(100)
     job = submit([tiny.text(tokens) for tokens in sent], pool=POOL)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert counts(job)["pending"] == 100
     assert sql("SELECT DISTINCT attempts, deaths FROM shards") == [(0, 0)]
     with completion_server(server.server_address[1]) as again:
         again.faults = [ServerFault(429), ServerFault(500), ServerFault()]
         sql("UPDATE shards SET not_before = now()")
-        models.model("served")._paused_until = 0
-        task.generate(POOL)
+        worker.models.get("served").paused_until = 0
+        worker.generate(POOL)
     found = outputs(job)
     assert {index: line["output"]["text"] for index, line in found.items()} == {
         index: written(tokens, 6, [])[1] for index, tokens in enumerate(sent)
@@ -65,13 +63,13 @@ def test_a_job_goes_on_when_its_server_is_back(catalog: Path) -> None:
 
 
 @pytest.mark.usefixtures("worker")
-def test_an_item_that_the_server_refuses_is_the_only_one_to_fail(catalog: Path) -> None:
+def test_an_item_that_the_server_refuses_is_the_only_one_to_fail(catalog: Path, worker: Worker) -> None:
     with completion_server() as server:
         name(server, catalog)
         server.poisonous, server.poison = 110, ServerFault(422)
         sent = [*prompts(60), [5, 110, 6]]
         job = submit([tiny.text(tokens) for tokens in sent], pool=POOL)
-        task.generate(POOL)
+        worker.generate(POOL)
     found = outputs(job)
     assert found.pop(60)["error"]["code"] == "engine_error"
     assert len(found) == 60

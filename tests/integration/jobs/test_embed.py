@@ -10,7 +10,6 @@ from starlette.testclient import TestClient
 
 from tests.engine import tiny
 from tests.integration.conftest import RunWorker, submit
-from worker.generation import models
 
 CATALOG = """
 [models.tiny]
@@ -28,7 +27,6 @@ def embedding(catalog: Path) -> Any:
     (catalog.parent / "tiny").mkdir()
     model = tiny.write("embed-bert", catalog.parent / "tiny")
     catalog.write_text(catalog.read_text() + CATALOG)
-    models.forget()
     return model
 
 

@@ -13,7 +13,7 @@ from lengthwise.errors import NotFound
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.jobs import cancel
 from tests.integration.conftest import RunWorker, look, submit
-from worker.upkeep.sweep import sweep
+from tests.workers import sweep
 
 OF_A_JOB = ("jobs", "items", "shards", "results", "deliveries")
 

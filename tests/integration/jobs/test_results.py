@@ -11,9 +11,7 @@ from lengthwise import database, settings
 from tests.caller import bearer
 from tests.integration.conftest import RunWorker, look, submit
 from tests.integration.wire import over_http
-from worker.generation.generate import _run
-from worker.generation.pipeline import Pipeline
-from worker.generation.pool_rotation import PoolRotation
+from worker.process import Worker
 
 N_ITEMS = 300
 #: Lengths in no order, so that chunks are sorted, shards are cut and the arrival order is another.
@@ -45,11 +43,11 @@ def work_a_little(client: TestClient, job_id: str) -> None:
     with database.engine().begin() as connection:
         found = connection.exec_driver_sql("SELECT pool FROM shards WHERE job_id = %s LIMIT 1", (job_id,))
         pool = found.scalar_one()
-    turn = PoolRotation(pool)
-    with Pipeline(turn) as pipeline:
+    generator = Worker().generator
+    with generator.pipeline(generator.rotation(pool)) as pipeline:
         prepared = pipeline.next()
         assert prepared is not None
-        _run(prepared, pipeline)
+        generator.run(prepared, pipeline)
 
 
 @pytest.mark.usefixtures("small_chunks", "small_pages")

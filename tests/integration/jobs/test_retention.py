@@ -15,9 +15,9 @@ from lengthwise.ledger.jobs import results, retention
 from tests.integration.conftest import RunWorker, look, submit
 from tests.ledger import figures, knobs, must_take, put, sql, take_all
 from tests.ledger import submit as write
+from tests.workers import sweep
 from worker.delivery.signing import new_secret
 from worker.upkeep import sweep as sweeps
-from worker.upkeep.sweep import sweep
 
 HOOK = ("http://receiver.example/hook", new_secret())
 OF_A_JOB = ("shards", "items", "results", "deliveries")

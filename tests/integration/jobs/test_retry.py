@@ -17,7 +17,7 @@ from lengthwise.ledger.webhooks import sealed_secret
 from tests import ledger
 from tests.integration.conftest import RunWorker, look, submit
 from tests.ledger import sql
-from worker.upkeep.sweep import sweep
+from tests.workers import sweep
 
 TOO_LONG = "x" * 600
 

@@ -5,13 +5,15 @@ import logging
 import pytest
 
 from lengthwise.local import program
-from worker.generation import models, preload
+from worker.generation.models import LoadedModels
+from worker.generation.preload import preload
 
 
 def test_up_waits_for_the_line_that_preload_ends_with(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    models = LoadedModels()
     monkeypatch.setattr(models, "names", list)
     with caplog.at_level(logging.INFO):
-        preload.preload()
+        preload(models)
     assert caplog.messages[-1] == program.MODELS_LOADED

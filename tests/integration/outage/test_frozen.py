@@ -11,7 +11,7 @@ from lengthwise import database
 from lengthwise.ledger import binary_copy
 from lengthwise.ledger.queue import claim, sweep
 from tests.ledger import POOL, knobs, must_take, sql, submit, take
-from worker.upkeep.sweep import sweep as sweep_all
+from tests.workers import sweep as sweep_all
 
 pytestmark = pytest.mark.usefixtures("installed", "redis_url")
 

@@ -12,8 +12,7 @@ from lengthwise import queue
 from lengthwise.settings import Settings
 from tests.ledger import POOL, knobs, outputs, sql, state, submit
 from tests.servers import redis_client, wait_until
-from tests.workers import worker
-from worker.upkeep import sweep
+from tests.workers import sweep, worker
 
 pytestmark = pytest.mark.usefixtures("catalog", "installed")
 
@@ -46,7 +45,7 @@ def test_a_sweep_rings_once_for_each_pool_that_waits_and_for_deliveries(redis_ur
         submit(["x"] * 200, pool=pool)
     submit(["x"], pool="echo:later")
     sql("UPDATE shards SET not_before = now() + interval '1 hour' WHERE pool = 'echo:later'")
-    sweep.sweep()
+    sweep()
     bodies = [json.loads(base64.b64decode(message["body"])) for message in waiting(redis_url, "generate")]
     assert sorted(body[0] for body in bodies) == [["echo:a"], ["echo:b"]]
     assert waiting(redis_url, "deliver") == []
@@ -83,7 +82,7 @@ def test_a_worker_drains_what_was_rung_and_a_lost_bell_is_made_good_by_the_sweep
     with redis_client(redis_url) as client:
         client.flushdb()
     assert state(silent) == "open"
-    sweep.sweep()
+    sweep()
     wait_until(lambda: state(silent) == "completed", 60)
 
 

@@ -13,8 +13,7 @@ from lengthwise.settings import Settings
 from tests.faults.proxy import Mode, Proxy
 from tests.ledger import POOL, knobs, outputs, state, submit
 from tests.servers import REDIS_VARIABLE, Urls, wait_until
-from tests.workers import worker
-from worker.upkeep import sweep
+from tests.workers import sweep, worker
 
 AMQP_VARIABLE = "LENGTHWISE_TEST_AMQP_URL"
 
@@ -46,7 +45,7 @@ def test_bells_wait_for_a_worker_which_does_all_that_waits(tmp_path: Path) -> No
         assert len(outputs(rung)) == 500
         wait_until(lambda: queue.count_bells(queue.GENERATE) == 0)
         missed = submit(texts)
-        sweep.sweep()
+        sweep()
         wait_until(lambda: state(missed) == "completed")
 
 
@@ -54,7 +53,7 @@ def test_bells_wait_for_a_worker_which_does_all_that_waits(tmp_path: Path) -> No
 def test_a_sweep_rings_no_more_while_enough_bells_wait() -> None:
     submit(["x"])
     for _ in range(queue.MAX_BELLS + 3):
-        sweep.sweep()
+        sweep()
     wait_until(lambda: queue.count_bells(queue.GENERATE) == queue.MAX_BELLS)
 
 

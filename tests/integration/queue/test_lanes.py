@@ -1,6 +1,7 @@
 """A receiver that is slow or dead delays nobody else, and is not asked by many at once."""
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from socket import socket
@@ -14,7 +15,6 @@ from tests.integration.webhooks.hooks import PATH, Answers, deliveries, register
 from tests.integration.webhooks.test_http_attempt import Script, ScriptedReceiver, read_request
 from tests.ledger import knobs, sql
 from tests.servers import wait_until
-from worker.delivery.deliver import deliver
 
 pytestmark = pytest.mark.usefixtures("reachable")
 
@@ -49,7 +49,7 @@ def send(client: TestClient, endpoint: dict[str, Any], times: int) -> None:
         assert client.post(f"{PATH}/{endpoint['id']}/test").status_code == 202
 
 
-def test_what_waits_for_a_slow_receiver_is_in_nobody_elses_way(client: TestClient) -> None:
+def test_what_waits_for_a_slow_receiver_is_in_nobody_elses_way(client: TestClient, deliver: Callable[[], None]) -> None:
     script = Answers(status(200))
     with ExitStack() as stack:
         held = Held(stack)
@@ -69,7 +69,9 @@ def test_what_waits_for_a_slow_receiver_is_in_nobody_elses_way(client: TestClien
         assert {each["state"] for each in deliveries(client, endpoint)} == {"delivered"}
 
 
-def test_a_jobs_own_webhooks_wait_for_those_of_the_same_host_alone(client: TestClient) -> None:
+def test_a_jobs_own_webhooks_wait_for_those_of_the_same_host_alone(
+    client: TestClient, deliver: Callable[[], None]
+) -> None:
     script = Answers(status(200))
     with ExitStack() as stack:
         held = Held(stack)
@@ -86,7 +88,7 @@ def test_a_jobs_own_webhooks_wait_for_those_of_the_same_host_alone(client: TestC
     assert sql("SELECT DISTINCT state FROM deliveries") == [("delivered",)]
 
 
-def test_a_receiver_that_failed_is_asked_by_one_at_a_time(client: TestClient) -> None:
+def test_a_receiver_that_failed_is_asked_by_one_at_a_time(client: TestClient, deliver: Callable[[], None]) -> None:
     with ExitStack() as stack:
         held = Held(stack)
         slow = stack.enter_context(ScriptedReceiver(held))
@@ -103,7 +105,9 @@ def test_a_receiver_that_failed_is_asked_by_one_at_a_time(client: TestClient) ->
     assert {each["state"] for each in deliveries(client, endpoint)} == {"delivered"}
 
 
-def test_no_more_attempts_run_than_there_are_threads(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_attempts_run_than_there_are_threads(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, deliver: Callable[[], None]
+) -> None:
     knobs(monkeypatch, webhook_concurrency=3)
     with ExitStack() as stack:
         held = Held(stack)
@@ -118,7 +122,9 @@ def test_no_more_attempts_run_than_there_are_threads(client: TestClient, monkeyp
     assert {each["state"] for each in deliveries(client, endpoint)} == {"delivered"}
 
 
-def test_a_hostile_receiver_leaves_an_endpoints_delivery_to_be_tried_again(client: TestClient) -> None:
+def test_a_hostile_receiver_leaves_an_endpoints_delivery_to_be_tried_again(
+    client: TestClient, deliver: Callable[[], None]
+) -> None:
     def reset(connection: socket) -> None:
         read_request(connection)
 

@@ -23,8 +23,8 @@ from tests import caller, ledger
 from tests.integration.conftest import RunWorker
 from tests.integration.webhooks.hooks import PATH, register
 from tests.ledger import DEFAULT, POOL, knobs, must_take, put, sql
+from tests.workers import sweep
 from worker.delivery.signing import new_secret
-from worker.upkeep import sweep
 
 pytestmark = pytest.mark.usefixtures("installed")
 
@@ -72,7 +72,7 @@ def complete_what_was_missed() -> None:
 def cancel_by_the_sweep() -> None:
     [(job,)] = sql("SELECT id FROM jobs")
     sql("UPDATE jobs SET deadline_at = now() - interval '1 second' WHERE id = :job", job=job)
-    sweep.sweep()
+    sweep()
 
 
 def fail_a_batch() -> None:

@@ -1,6 +1,6 @@
 """Deliveries to real receivers on loopback: signed, recorded, retried, and never twice at once."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID, uuid4
@@ -14,10 +14,9 @@ from lengthwise.states import DeliveryState
 from tests.integration.webhooks.hooks import Answers, make_due, status
 from tests.integration.webhooks.test_http_attempt import ScriptedReceiver, answering
 from tests.ledger import knobs, must_take, put, sql, submit
-from worker import shutdown
-from worker.delivery.deliver import deliver
 from worker.delivery.outcome import DELAYS
 from worker.delivery.signing import new_secret
+from worker.process import Worker
 
 SECRET = new_secret()
 
@@ -39,7 +38,7 @@ def of(job: UUID) -> dict[str, Any]:
     return found
 
 
-def test_an_event_arrives_and_verifies() -> None:
+def test_an_event_arrives_and_verifies(deliver: Callable[[], None]) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
@@ -55,7 +54,7 @@ def test_an_event_arrives_and_verifies() -> None:
     assert sql("SELECT response FROM attempts") == [("ok",)]
 
 
-def test_a_failed_attempt_is_repeated_later_under_the_same_id() -> None:
+def test_a_failed_attempt_is_repeated_later_under_the_same_id(deliver: Callable[[], None]) -> None:
     script = Answers(status(500), status(503), status(204))
     with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
@@ -77,7 +76,7 @@ def test_a_failed_attempt_is_repeated_later_under_the_same_id() -> None:
     assert of(job)["state"] == "delivered"
 
 
-def test_a_receiver_that_is_gone_is_asked_once() -> None:
+def test_a_receiver_that_is_gone_is_asked_once(deliver: Callable[[], None]) -> None:
     with ScriptedReceiver(Answers(status(410))) as receiver:
         job = ended(receiver.url())
         deliver()
@@ -87,7 +86,7 @@ def test_a_receiver_that_is_gone_is_asked_once() -> None:
     assert (of(job)["state"], len(of(job)["attempts"])) == ("failed", 1)
 
 
-def test_a_schedule_that_ran_out_is_a_failure() -> None:
+def test_a_schedule_that_ran_out_is_a_failure(deliver: Callable[[], None]) -> None:
     with ScriptedReceiver(Answers(status(500))) as receiver:
         job = ended(receiver.url())
         sql("UPDATE deliveries SET attempts = :done", done=len(DELAYS) - 1)
@@ -99,7 +98,7 @@ def test_a_schedule_that_ran_out_is_a_failure() -> None:
     assert [each["n"] for each in of(job)["attempts"]] == [len(DELAYS), len(DELAYS) + 1]
 
 
-def test_a_redirect_is_not_followed() -> None:
+def test_a_redirect_is_not_followed(deliver: Callable[[], None]) -> None:
     with ScriptedReceiver(Answers(status(200))) as inside:
         with ScriptedReceiver(Answers(status(302, b"Location: %b\r\n" % inside.url().encode()))) as receiver:
             job = ended(receiver.url())
@@ -109,7 +108,9 @@ def test_a_redirect_is_not_followed() -> None:
     assert [(each["status"], each["error"]) for each in of(job)["attempts"]] == [(302, "redirect")]
 
 
-def test_a_forbidden_address_is_recorded_and_not_dialled(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_forbidden_address_is_recorded_and_not_dialled(
+    monkeypatch: pytest.MonkeyPatch, deliver: Callable[[], None]
+) -> None:
     knobs(monkeypatch, webhook_allowed_networks="")
     with ScriptedReceiver(Answers(status(200))) as receiver:
         job = ended(receiver.url())
@@ -125,7 +126,7 @@ def four() -> Iterator[ThreadPoolExecutor]:
         yield made
 
 
-def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor) -> None:
+def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor, deliver: Callable[[], None]) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:
         jobs = [ended(receiver.url()) for _ in range(20)]
@@ -134,7 +135,7 @@ def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor) ->
     assert {of(job)["state"] for job in jobs} == {"delivered"}
 
 
-def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> None:
+def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused(deliver: Callable[[], None]) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
@@ -154,8 +155,9 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused() -> 
 
 
 def test_a_deliverer_that_is_stopping_takes_nothing() -> None:
-    shutdown.begin()
+    worker = Worker()
+    worker.shutdown.begin()
     with ScriptedReceiver(answering(status(200))) as receiver:
         ended(receiver.url())
-        deliver()
+        worker.deliver()
         assert receiver.connections == 0

@@ -1,7 +1,7 @@
 """What endpoints are told and how it is signed, disabling those that fail, sending again."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -28,7 +28,6 @@ from tests.integration.webhooks.hooks import (
 )
 from tests.integration.webhooks.test_http_attempt import ScriptedReceiver
 from tests.ledger import is_delivery_noted, knobs, sql
-from worker.delivery.deliver import deliver
 
 pytestmark = pytest.mark.usefixtures("reachable")
 
@@ -71,6 +70,7 @@ def test_an_endpoint_is_told_of_what_it_subscribed_to(
     receiver: ScriptedReceiver,
     events: list[str],
     told: list[str],
+    deliver: Callable[[], None],
 ) -> None:
     endpoint = register(client, receiver.url(), *events)
     end_jobs(client, run_worker)
@@ -83,7 +83,7 @@ def test_an_endpoint_is_told_of_what_it_subscribed_to(
 
 
 def test_a_jobs_own_webhook_and_endpoints_are_told_alike(
-    client: TestClient, run_worker: RunWorker, script: Answers, receiver: ScriptedReceiver
+    client: TestClient, run_worker: RunWorker, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
 ) -> None:
     register(client, receiver.url("/one"), "job.completed")
     register(client, receiver.url("/two"), "job.completed")
@@ -96,7 +96,7 @@ def test_a_jobs_own_webhook_and_endpoints_are_told_alike(
 
 
 def test_during_a_rotation_both_secrets_sign_and_then_the_new_one_alone(
-    client: TestClient, script: Answers, receiver: ScriptedReceiver
+    client: TestClient, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
 ) -> None:
     old = register(client, receiver.url())
     new = client.post(f"{PATH}/{old['id']}/rotate", json={"overlap_seconds": 3600}).json()
@@ -116,7 +116,7 @@ def test_during_a_rotation_both_secrets_sign_and_then_the_new_one_alone(
 
 
 def test_the_openai_sdk_verifies_and_types_the_end_of_a_batch(
-    client: TestClient, script: Answers, receiver: ScriptedReceiver
+    client: TestClient, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
 ) -> None:
     endpoint = register(client, receiver.url(), "batch.*")
     job = UUID(submit(client, ["abc"])["id"])
@@ -144,7 +144,7 @@ def send_one(client: TestClient, endpoint: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient) -> None:
+def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient, deliver: Callable[[], None]) -> None:
     script = Answers(status(503), status(410), status(200))
     with ScriptedReceiver(script) as receiver:
         endpoint = register(client, receiver.url())
@@ -164,7 +164,9 @@ def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient) -
         assert len(deliveries(client, endpoint, state="failed")) == 3, "what it misses is kept"
 
 
-def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(client: TestClient) -> None:
+def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(
+    client: TestClient, deliver: Callable[[], None]
+) -> None:
     script = Answers(status(500), status(500), status(200))
     with ScriptedReceiver(script) as receiver:
         endpoint = register(client, receiver.url())
@@ -188,7 +190,7 @@ def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(client:
     assert shown(client, endpoint)["failing_since"] is None
 
 
-def test_one_success_ends_the_time_of_failure(client: TestClient) -> None:
+def test_one_success_ends_the_time_of_failure(client: TestClient, deliver: Callable[[], None]) -> None:
     with ScriptedReceiver(Answers(status(500), status(200))) as receiver:
         endpoint = register(client, receiver.url())
         send_one(client, endpoint)
@@ -198,7 +200,9 @@ def test_one_success_ends_the_time_of_failure(client: TestClient) -> None:
     assert shown(client, endpoint)["failing_since"] is None
 
 
-def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(client: TestClient) -> None:
+def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(
+    client: TestClient, deliver: Callable[[], None]
+) -> None:
     script = Answers(status(200), status(500))
     with ScriptedReceiver(script) as receiver:
         sent = send_one(client, register(client, receiver.url()))
@@ -214,7 +218,9 @@ def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(cli
     assert found["attempts"][1]["response"] == "ok"
 
 
-def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answers, receiver: ScriptedReceiver) -> None:
+def test_a_replay_sends_what_was_written_since(
+    client: TestClient, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
+) -> None:
     endpoint = register(client, receiver.url())
     sent = [send_one(client, endpoint) for _ in range(3)]
     deliver()
@@ -230,7 +236,9 @@ def test_a_replay_sends_what_was_written_since(client: TestClient, script: Answe
     assert (got[0], sorted(got[1:])) == (id_of(sent[1]), sorted(map(id_of, sent[1:])))
 
 
-def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, receiver: ScriptedReceiver) -> None:
+def test_what_waits_goes_to_the_new_url(
+    client: TestClient, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
+) -> None:
     with ScriptedReceiver(Answers(status(500))) as old:
         endpoint = register(client, old.url())
         send_one(client, endpoint)
@@ -243,7 +251,11 @@ def test_what_waits_goes_to_the_new_url(client: TestClient, script: Answers, rec
 
 
 def test_a_missing_master_key_sends_nothing_and_charges_nothing(
-    client: TestClient, script: Answers, receiver: ScriptedReceiver, monkeypatch: pytest.MonkeyPatch
+    client: TestClient,
+    script: Answers,
+    receiver: ScriptedReceiver,
+    monkeypatch: pytest.MonkeyPatch,
+    deliver: Callable[[], None],
 ) -> None:
     sent = send_one(client, register(client, receiver.url()))
     with monkeypatch.context() as patch:
@@ -257,7 +269,9 @@ def test_a_missing_master_key_sends_nothing_and_charges_nothing(
     assert len(script.received) == 1
 
 
-def test_what_was_written_as_its_endpoint_went_is_dropped_and_as_it_was_disabled_kept(client: TestClient) -> None:
+def test_what_was_written_as_its_endpoint_went_is_dropped_and_as_it_was_disabled_kept(
+    client: TestClient, deliver: Callable[[], None]
+) -> None:
     with ScriptedReceiver(Answers(status(200))) as receiver:
         gone, disabled = register(client, receiver.url()), register(client, receiver.url())
         for each in (gone, disabled):

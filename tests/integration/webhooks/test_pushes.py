@@ -17,7 +17,7 @@ from tests import ledger
 from tests.integration.conftest import RunWorker, submit
 from tests.integration.webhooks.hooks import PATH, register
 from tests.ledger import must_take, sql
-from worker.upkeep.sweep import sweep
+from tests.workers import sweep
 
 URL = "https://8.8.8.8/hook"
 

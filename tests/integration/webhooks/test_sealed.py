@@ -1,6 +1,7 @@
 """Secrets in the database: none as it is, those of before still read, and all moved to a new master key."""
 
 import base64
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -15,7 +16,6 @@ from tests.integration.webhooks.hooks import PATH, Answers, register, status
 from tests.integration.webhooks.test_http_attempt import ScriptedReceiver
 from tests.ledger import knobs, sql
 from tests.servers import MASTER_KEY
-from worker.delivery.deliver import deliver
 
 pytestmark = pytest.mark.usefixtures("reachable")
 
@@ -52,7 +52,9 @@ def test_no_table_holds_a_secret_as_it_is(client: TestClient) -> None:
     assert "whsec_" not in dump
 
 
-def test_a_secret_of_before_signs_and_is_sealed_by_the_sweep(client: TestClient, run_worker: RunWorker) -> None:
+def test_a_secret_of_before_signs_and_is_sealed_by_the_sweep(
+    client: TestClient, run_worker: RunWorker, deliver: Callable[[], None]
+) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:
         for when in ("before", "after"):

@@ -16,6 +16,7 @@ from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog
 from lengthwise.states import ResultStatus
 from tests.fakes import write_catalog
+from worker.engine.completions import completions
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, FinishReason
 from worker.generation.answer_cache import AnswerCache
@@ -48,7 +49,7 @@ def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] |
 
 
 def answer(work: Work, indexes: Sequence[int], model: KindModel) -> None:
-    work.answer(list(EchoEngine(model.spec).generate([work.request(index) for index in indexes])))
+    work.answer(list(completions(EchoEngine(model.spec), [work.request(index) for index in indexes])))
 
 
 def lines(work: Work) -> list[dict[str, Any]]:
@@ -130,7 +131,7 @@ def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: KindModel
     work = Work(claim(["ab {name} cd"], "translate", {"source": "en", "target": "de"}), model)
     [request] = [work.request(0)]
     bare = request.tokens[:3]
-    work.answer(list(EchoEngine(model.spec).generate([type(request)(0, bare, 10)])))
+    work.answer(list(completions(EchoEngine(model.spec), [type(request)(0, bare, 10)])))
     assert work.whole() == []
     assert len(work.pieces) == 3
     answer(work, [1, 2], model)
@@ -154,22 +155,22 @@ def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Kin
 
 
 def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: KindModel) -> None:
-    memo = AnswerCache()
-    first = Work(claim(["same", "other"]), model, memo=memo)
+    cache = AnswerCache()
+    first = Work(claim(["same", "other"]), model, known=cache)
     answer(first, [0, 1], model)
-    again = Work(claim(["other", "same"]), model, memo=memo)
+    again = Work(claim(["other", "same"]), model, known=cache)
     assert again.pieces == []
     assert [each.n_deduplicated for each in again.whole()] == [2]
     theirs = claim(["other", "same"])
     theirs.jobs[JOB] = replace(theirs.jobs[JOB], tenant_id=UUID(int=2))
-    assert len(Work(theirs, model, memo=memo).pieces) == 2
+    assert len(Work(theirs, model, known=cache).pieces) == 2
 
 
 @pytest.mark.parametrize("params", [{"stop": ["e"]}, {"score": True}, {"max_new_tokens": 2}])
 def test_an_answer_is_not_remembered_for_who_asks_otherwise(model: KindModel, params: dict[str, Any]) -> None:
-    memo = AnswerCache()
-    answer(Work(claim(["same"]), model, memo=memo), [0], model)
-    assert len(Work(claim(["same"], params=params), model, memo=memo).pieces) == 1
+    cache = AnswerCache()
+    answer(Work(claim(["same"]), model, known=cache), [0], model)
+    assert len(Work(claim(["same"], params=params), model, known=cache).pieces) == 1
 
 
 def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: KindModel) -> None:
@@ -223,7 +224,7 @@ def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(
 
 
 def test_the_memory_of_answers_counts_their_vectors() -> None:
-    memo = AnswerCache(max_bytes=32 * 1000)
+    cache = AnswerCache(max_bytes=32 * 1000)
     for key in (b"a", b"b", b"c"):
-        memo.put(key, ModelAnswer("", "vector", vector=(0.5,) * 400))
-    assert (memo.get(b"a"), len(memo)) == (None, 2)
+        cache.put(key, ModelAnswer("", "vector", vector=(0.5,) * 400))
+    assert (cache.get(b"a"), len(cache)) == (None, 2)

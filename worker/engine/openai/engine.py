@@ -1,11 +1,11 @@
-"""The engine ``openai``: requests go to a server, many at once, and come back in the order in which it ends them."""
+"""The engine ``openai``: sends requests to a server, many at once, and returns answers in the order they come back."""
 
 import asyncio
 import logging
 import math
 import os
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from typing import Self
 
@@ -18,6 +18,7 @@ from worker.engine.openai.concurrency import Concurrency
 from worker.engine.openai.queue import RequestQueue
 from worker.engine.openai.server import AttemptFailed, Blame, Server
 from worker.engine.openai.wire import CompletionsWire
+from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
@@ -33,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 class OpenAIEngine:
-    """One model of one server. The model's folder is needed for ``config.json`` and the tokenizer, not for weights."""
+    """One model of one server. The model's folder holds ``config.json`` and the tokenizer; no weights are needed."""
 
     def __init__(self, spec: ModelSpec, options: ServerOptions, key: str | None) -> None:
         self._capabilities = Capabilities(
@@ -46,10 +47,9 @@ class OpenAIEngine:
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
-        """Reads what belongs to the model here; the server is first asked by the first batch.
+        """Reads the model's local files. The first request to the server is sent by the first batch.
 
-        Raises ``ConfigurationError`` where ``models.toml`` does not say where the server is, or the key is not in
-        the environment.
+        Raises ``ConfigurationError`` if ``models.toml`` does not name the server, or the environment lacks its key.
         """
         options = spec.server
         if options is None:
@@ -57,7 +57,8 @@ class OpenAIEngine:
         if unable := [kind for kind, each in spec.kind_options.items() if each.answer_form is AnswerForm.LABELS]:
             raise ConfigurationError(f"model {spec.name}: {unable[0]} needs a classifier, which no such server has")
         if 3 * options.timeout_seconds >= settings.get().hang_seconds:
-            # So long may a batch go without a completion: a request lasts for twice as long, further attempts included.
+            # A request with all its attempts takes up to twice the timeout, and the watchdog ends a batch that finishes
+            # none for hang_seconds.
             raise ConfigurationError(
                 f"model {spec.name}: server.timeout_seconds must be less than a third of LENGTHWISE_HANG_SECONDS"
             )
@@ -69,27 +70,27 @@ class OpenAIEngine:
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Has the server answer the requests, as many at once as it bears.
+    def start(self) -> PlainBatch:
+        """Starts a batch, which sends the server as many requests at once as it can take.
 
-        Whether an answer depends on its neighbours is up to the server. Raises ``EngineUnavailable`` at once where no
-        request would be answered now; ``EngineError`` at the end, where only some were not.
+        A step waits for the next answer. Whether an answer depends on its neighbours is up to the server. Raises
+        ``EngineUnavailable`` at once if the server would answer no request now, and ``EngineError`` at the end if it
+        did not answer some.
         """
+        return PlainBatch(self._run)
+
+    def _run(self, requests: Sequence[Request]) -> Steps:
         refuse_unreadable(requests, self._capabilities.context)
         refuse_beams(requests, "the engine openai")
-        open_requests = []
-        for request in requests:
-            if self._limit(request) > 0:
-                open_requests.append(request)
-            else:
-                yield Completion(request.id, (), FinishReason.LENGTH)
-        if open_requests:
-            yield from self._ask(open_requests)
+        asked = [request for request in requests if self._limit(request) > 0]
+        yield [Completion(request.id, (), FinishReason.LENGTH) for request in requests if self._limit(request) <= 0]
+        if asked:
+            yield from self._ask(asked)
 
     def _limit(self, request: Request) -> int:
         return limit_of_continuation(request, self._capabilities.context)
 
-    def _ask(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def _ask(self, requests: Sequence[Request]) -> Steps:
         answers = self._answers(requests)
 
         async def following() -> Completion | None:
@@ -98,7 +99,7 @@ class OpenAIEngine:
         with asyncio.Runner() as runner:
             try:
                 while (completion := runner.run(following())) is not None:
-                    yield completion
+                    yield [completion]
             finally:
                 runner.run(answers.aclose())
 
@@ -112,16 +113,16 @@ class OpenAIEngine:
                     if isinstance(answer, Completion):
                         answered_at = time.monotonic()
                         yield answer
-                    elif await self._is_servers(connections, answer):
+                    elif await self._is_away(connections, answer):
                         raise EngineUnavailable(str(answer), math.ceil(answer.retry_after))
                     else:
                         failures.append(str(answer))
                         if time.monotonic() > answered_at + self._timeout_seconds:
-                            break  # what is left comes again in smaller batches: a watchdog looks for progress
+                            break  # end the batch before the watchdog does; the rest is retried in smaller batches
         if failures:
             raise EngineError(f"{len(failures)} requests or more were not answered; the first one: {failures[0]}")
 
-    async def _is_servers(self, connections: httpx.AsyncClient, failure: AttemptFailed) -> bool:
+    async def _is_away(self, connections: httpx.AsyncClient, failure: AttemptFailed) -> bool:
         if failure.blame is Blame.UNKNOWN:
             return not await self._server.is_there(connections)
         return failure.blame is Blame.SERVER

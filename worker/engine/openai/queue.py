@@ -1,4 +1,4 @@
-"""Requests under way at a server: so many at once as it bears, each tried again where that may help."""
+"""The requests of a batch on their way to a server: as many at once as it can take, retried where that may help."""
 
 import asyncio
 import time
@@ -15,15 +15,15 @@ from worker.engine.protocol import Completion
 #: Pauses before further attempts, doubling, in seconds; each is drawn from the upper half of its length.
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
-#: Attempts of a request while the server does not say that it has too much to do: for that alone one waits longer.
+#: Attempts of a request. A server that says it is overloaded is asked more often, until the patience is over.
 _MAX_ATTEMPTS = 4
 
-_jitter = Random()  # noqa: S311 — so that workers do not come back together, no secret
+_jitter = Random()  # noqa: S311 — jitter that keeps workers from retrying together, not a secret
 
 
 @dataclass(slots=True)
 class PendingRequest:
-    """One request on its way to an answer."""
+    """A request without an answer, and its attempts."""
 
     ask: Callable[[], Awaitable[Completion]]
     since: float
@@ -32,18 +32,18 @@ class PendingRequest:
 
 
 class RequestQueue:
-    """``patience_seconds`` after its first attempt began, no other one of a request begins."""
+    """A request is not retried later than ``patience_seconds`` after its first attempt began."""
 
     def __init__(self, concurrency: Concurrency, patience_seconds: float) -> None:
         self._concurrency = concurrency
         self._patience_seconds = patience_seconds
-        #: Nothing begins before this: the server asked for it.
+        #: No request begins before this time, because the server asked for a pause.
         self._resumes_at = 0.0
 
     async def answers(
         self, asks: Iterable[Callable[[], Awaitable[Completion]]]
     ) -> AsyncGenerator[Completion | AttemptFailed, None]:
-        """What each came to, in the order in which they end: a completion, or the last failure."""
+        """Yields each request's completion, or its last failure, in the order in which they end."""
         order = count()
         waiting = [(0.0, next(order), PendingRequest(ask, 0.0)) for ask in asks]
         running: dict[asyncio.Task[Completion], PendingRequest] = {}
@@ -74,7 +74,10 @@ class RequestQueue:
     def _begin(
         self, waiting: list[tuple[float, int, PendingRequest]], running: dict[asyncio.Task[Completion], PendingRequest]
     ) -> float | None:
-        """Begins what may begin now; seconds until more may, ``None`` where that is up to those running."""
+        """Begins all requests that may begin now.
+
+        Returns the seconds until the next one may, or ``None`` if it has to wait for a running one to end.
+        """
         while waiting and len(running) < self._concurrency.limit:
             now = time.monotonic()
             pause = max(waiting[0][0], self._resumes_at) - now
@@ -91,7 +94,7 @@ class RequestQueue:
         self._concurrency.answered(time.monotonic() - asked.began_at, len(completion.tokens))
 
     def _again_at(self, asked: PendingRequest, failure: AttemptFailed) -> float | None:
-        """When the request is tried again, on ``time.monotonic``'s clock; ``None`` if it is not."""
+        """When to retry the request, by ``time.monotonic``; ``None`` if it is not retried."""
         now = time.monotonic()
         longest = min(_FIRST_PAUSE_SECONDS * 2 ** (asked.n_attempts - 1), _MAX_PAUSE_SECONDS)
         again_at = now + max(longest * _jitter.uniform(0.5, 1.0), failure.retry_after)

@@ -11,7 +11,7 @@ import httpx
 from lengthwise.models.catalog import ServerOptions
 from lengthwise.retry_after import parse_retry_after
 
-# httpx logs every request, and httpcore the headers of each: the key is among them.
+# httpx logs every request, and httpcore its headers, which hold the key.
 logging.getLogger("httpx").setLevel(logging.WARNING)
 logging.getLogger("httpcore").setLevel(logging.WARNING)
 
@@ -19,57 +19,59 @@ _CONNECT_SECONDS = 10.0
 _PROBE_SECONDS = 5.0
 
 _OVERLOADED = {429, 503}
-#: The proxy before the server has nobody behind it.
+#: The proxy in front of the server cannot reach it.
 _NOBODY = {502, 504}
-#: The server failed, and may not the next time.
+#: The server failed this time; the next attempt may succeed.
 _PASSING = {408, 425, 500}
 #: The address, the model's name or the key is wrong.
 _MISCONFIGURED = {301, 302, 303, 307, 308, 401, 403, 404}
 
 
 class Blame(Enum):
-    #: Any other request would fare no better now.
+    #: Every other request would fail now as well.
     SERVER = "server"
-    #: Others may be answered.
+    #: Other requests may succeed.
     REQUEST = "request"
-    #: To be asked: a connection breaks where the server goes away, and where one request is too much for it.
+    #: Unknown until the server is asked: a connection breaks if the server ends, or if one request is too much for it.
     UNKNOWN = "unknown"
 
 
 class AttemptFailed(Exception):
-    """An attempt without an answer. ``may_pass`` says whether another one is worth its time."""
+    """An attempt without an answer. ``may_pass`` says whether a further attempt may succeed."""
 
     def __init__(
         self, message: str, blame: Blame, *, may_pass: bool = True, is_overload: bool = False, retry_after: float = 0
     ) -> None:
         super().__init__(message)
         self.blame, self.may_pass = blame, may_pass
-        #: The server has too much to do, and wants to be left alone for ``retry_after`` seconds.
+        #: The server is overloaded, and asks for a pause of ``retry_after`` seconds.
         self.is_overload, self.retry_after = is_overload, retry_after
 
 
 class Server:
-    """Where requests go, and with what key."""
+    """The server's address and key."""
 
     def __init__(self, options: ServerOptions, key: str | None) -> None:
         self._options = options
-        self._headers = httpx.Headers({"authorization": f"Bearer {key}"} if key else {})  # its repr hides the key
-        # The system's authorities and those of SSL_CERT_FILE: read once, it takes longer than a connection.
+        self._headers = httpx.Headers(
+            {"authorization": f"Bearer {key}"} if key else {}
+        )  # the repr of httpx.Headers hides the key
+        # The system's authorities and those of SSL_CERT_FILE. Reading them takes longer than connecting: once only.
         self._tls = ssl.create_default_context()
 
     def connections(self) -> httpx.AsyncClient:
-        """Connections for one batch: the other side closes idle ones whenever it likes."""
+        """Connections for one batch only, because the server may close idle ones at any time."""
         return httpx.AsyncClient(
             base_url=self._options.url,
             headers=self._headers,
             verify=self._tls,
             timeout=httpx.Timeout(self._options.timeout_seconds, connect=_CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None),
-            trust_env=False,  # a proxy that was meant for the web is no way to a server of one's own
+            trust_env=False,  # the environment's proxy is for the web, not for one's own server
         )
 
     async def complete(self, connections: httpx.AsyncClient, body: dict[str, Any]) -> Any:
-        """The JSON of the answer. Raises ``AttemptFailed``."""
+        """Returns the JSON of the answer. Raises ``AttemptFailed``."""
         seconds = self._options.timeout_seconds
         try:
             async with asyncio.timeout(seconds):
@@ -83,7 +85,7 @@ class Server:
         return _read(answer)
 
     async def is_there(self, connections: httpx.AsyncClient) -> bool:
-        """Whether the server answers anything of its own."""
+        """Whether the server itself answers, rather than a proxy in front of it."""
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 answer = await connections.get("models")

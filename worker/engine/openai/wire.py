@@ -1,4 +1,4 @@
-"""Our requests as bodies of ``/completions``, and its answers as completions. Knows nothing of connections."""
+"""Turns requests into bodies of ``/completions``, and its answers into completions. Knows nothing of connections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
 class CompletionsWire:
-    """Speaks of one model. Raises ``EngineError``, without text or ids, for what cannot be said."""
+    """The format for one model. Errors are ``EngineError``, whose messages hold neither text nor ids."""
 
     def __init__(self, spec: ModelSpec, server: ServerOptions) -> None:
         self._server = server
@@ -23,25 +23,25 @@ class CompletionsWire:
         self._texts = PromptTexts(spec) if server.prompt == "text" else None
 
     def body(self, request: Request, prompt: Sequence[int], max_tokens: int) -> dict[str, Any]:
-        """The JSON of one request; ``prompt`` are all the ids that the model is to read."""
-        said: dict[str, Any] = {
+        """Returns the JSON of one request; ``prompt`` holds all ids that the model reads."""
+        body: dict[str, Any] = {
             "model": self._server.model,
             "prompt": list(prompt) if self._texts is None else self._texts.of(prompt),
             "max_tokens": max_tokens,
             "temperature": request.sampling.temperature,
         }
         if request.sampling.temperature:
-            said |= {"top_p": request.sampling.top_p, "seed": request.sampling.seed}
-            if request.sampling.top_k:  # not OpenAI's own: servers without it refuse it
-                said["top_k"] = request.sampling.top_k
+            body |= {"top_p": request.sampling.top_p, "seed": request.sampling.seed}
+            if request.sampling.top_k:  # an extension of OpenAI's format: some servers refuse it
+                body["top_k"] = request.sampling.top_k
         if request.stop:
-            said["stop"] = list(request.stop)
+            body["stop"] = list(request.stop)
         if self._server.returns_token_ids:
-            said["return_token_ids"] = True
-        return said
+            body["return_token_ids"] = True
+        return body
 
     def completion(self, request: Request, answer: Any) -> Completion:
-        """Reads a 200's JSON. Ids are the server's own where it gives them, else those of its text."""
+        """Reads the JSON of a 200. The ids are the server's own if it returns them, else those of its text."""
         try:
             choice = answer["choices"][0]
             text, reason, ids = choice["text"], choice["finish_reason"], choice.get("token_ids")
@@ -52,7 +52,7 @@ class CompletionsWire:
         if self._server.returns_token_ids and ids is None:
             raise EngineError("the server's answer has no token_ids: set returns_token_ids = false")
         kept = min((text.find(stop) for stop in request.stop if stop in text), default=len(text))
-        if kept < len(text):  # some servers take no notice of stop strings
+        if kept < len(text):  # some servers ignore stop strings
             return Completion(request.id, self._ids(text[:kept]), FinishReason.STOP)
         return Completion(request.id, self._ids(text) if ids is None else self._without_end(ids), _REASONS[reason])
 
@@ -66,7 +66,7 @@ class CompletionsWire:
 
 
 class PromptTexts:
-    """Prompts as text, for servers that take no ids: what their tokenizer, the same as ours, reads as those ids."""
+    """Prompts as text for servers that take no ids. Their tokenizer must turn the text into the same ids as ours."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._tokenizer: Any = Tokenizer.from_file(str(spec.folder / "tokenizer.json"))
@@ -75,9 +75,9 @@ class PromptTexts:
         self._frame = self._tokenizer.encode("").ids
 
     def of(self, ids: Sequence[int]) -> str:
-        """The prompt's text. Raises ``EngineError`` where a customer's words would be read as control tokens."""
+        """Returns the prompt's text. Raises ``EngineError`` if the server would read words in it as control tokens."""
         head = len(self._frame)
-        own = ids[head:] if head and list(ids[:head]) == self._frame else ids  # the server adds these by itself
+        own = ids[head:] if head and list(ids[:head]) == self._frame else ids  # the server adds these itself
         text: str = self._tokenizer.decode(list(own), skip_special_tokens=False)
         if self._controls_in(self._tokenizer.encode(text, add_special_tokens=False).ids) != self._controls_in(own):
             raise EngineError("a prompt holds the text of a control token: such a server would obey it")

@@ -1,8 +1,7 @@
 """The engine that ships: transformers' own modules, our attention, caches, linear layers and decoding loop."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
@@ -15,14 +14,15 @@ from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import AnswerForm, ModelSpec
+from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
     Architecture,
     Capabilities,
     Completion,
+    EngineBatch,
     EngineError,
     OutOfMemoryError,
     Request,
-    Source,
 )
 from worker.engine.requests import (
     limit_of_continuation,
@@ -44,7 +44,7 @@ from worker.engine.transformer.decode import (
     fallback,
 )
 from worker.engine.transformer.decode.beam import BeamSearch
-from worker.engine.transformer.decode.decoding import Stepper, decode, decode_from
+from worker.engine.transformer.decode.decoding import DecodeLoop, Stepper
 from worker.engine.transformer.decode.sequence import Detokenizer, RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 from worker.engine.transformer.weights import families, loading, memory
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 
 
 class TorchEngine:
-    """One loaded model. Not for two threads at once; uses as many of torch's threads as the process has."""
+    """One loaded model. Only one thread may use it at a time; it computes with all of torch's threads."""
 
     def __init__(
         self, model: Any, folder: Path, capabilities: Capabilities, fits: bool, *, can_capture: bool = True
@@ -69,11 +69,11 @@ class TorchEngine:
 
     @classmethod
     def load(cls, spec: ModelSpec, mesh: DeviceMesh | None = None) -> Self:
-        """Loads the model once, or this process's part of it, where each of a ``mesh`` has one.
+        """Loads the model once; with a ``mesh``, this process's part of it.
 
-        Raises ``ConfigurationError`` if its files do not match their manifest, are not of a kind that is read, or are
-        an embedder's where the model is to serve another kind, or the other way round; and ``EngineError`` if the
-        weights are not the ones ``config.json`` describes.
+        Raises ``ConfigurationError`` if its files differ from their manifest, have an unsupported format, or are an
+        embedder's although the model serves another kind, or the other way round. Raises ``EngineError`` if the weights
+        are not the ones that ``config.json`` describes.
         """
         attention.register()
         kind = loading.architecture(spec)
@@ -91,8 +91,8 @@ class TorchEngine:
             precision.shard(model, where, mesh)
         labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
         is_packed = fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
-        is_open = is_packed and kind is Architecture.DECODER_ONLY
-        capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed, is_open)
+        is_continuous = is_packed and kind is Architecture.DECODER_ONLY
+        capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed, is_continuous)
         engine = cls(model, spec.folder, capabilities, fits, can_capture=mesh is None)
         if is_packed:
             engine._limit_batches(spec, where)
@@ -100,101 +100,104 @@ class TorchEngine:
 
     @torch.inference_mode()
     def _limit_batches(self, spec: ModelSpec, where: torch.device) -> None:
-        """By what one token's keys and values take, which the model itself tells by reading one."""
+        """Limits batches to the free memory. Reading a single token shows how much a token's keys and values take."""
         probe = self.stepper([[0]])
         probe.start()
-        most = memory.batch_tokens(probe.token_bytes, where)
-        self._capabilities = replace(self._capabilities, batch_tokens=most)
-        if most is not None and most < spec.batch_tokens:
+        limit = memory.batch_tokens(probe.token_bytes, where)
+        self._capabilities = replace(self._capabilities, batch_tokens=limit)
+        if limit is not None and limit < spec.batch_tokens:
             log.warning(
-                "model %s: batches of %d tokens instead of %d, for which %s has no memory",
-                *(spec.name, most, spec.batch_tokens, where),
+                "model %s: batches of %d tokens instead of %d, because %s has no memory for more",
+                *(spec.name, limit, spec.batch_tokens, where),
             )
 
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """Runs the requests as one padded batch, to be planned by length beforehand.
+    def start(self) -> EngineBatch:
+        """Starts a batch: a continuous one for a decoder-only model that ``fits``, else a plain one.
+
+        The requests of a plain batch are padded together, so they should be of like length. A step reads what was added
+        and writes a token for each request; classifiers, embedders and models that do not fit do everything in one.
 
         In int8, and in fp32 on our own kernels, a request's answer has the same bits in any batch, provided that the
         model's widths are multiples of 32 × torch's threads: torch computes activations such as GELU in vectors, and
-        what is left over at the end of a thread's share with another formula. In bf16, and in fp32 without kernels,
+        the remainder at the end of a thread's share with a different formula. In bf16, and in fp32 without kernels,
         answers may differ in their last bits.
 
-        A completion that a stop string ended holds the tokens up to the one that completed it: the caller trims the
-        text. Of the batch nothing stays in memory but what its prompts begin with (``prefixes``). Raises
-        ``OutOfMemoryError`` or ``EngineError``, whose messages hold neither text nor ids.
+        A completion that a stop string ended holds the tokens up to the one that completed the string: the caller trims
+        the text. After a batch only its shared prompt prefix stays in memory (``prefixes``). Messages of errors hold
+        neither text nor ids.
         """
-        with _translated():
-            yield from self._run(requests)
+        return ContinuousTorchBatch(self) if self._capabilities.is_continuous else PlainBatch(self._run)
 
-    def generate_from(self, source: Source) -> Iterator[Completion]:
-        """The same for requests that come bit by bit; decoder-only models alone (``Capabilities.is_open``)."""
-        with _translated():
-            yield from decode_from(lambda: self._arrived(source()), self._decoder_only_of, self.vocabulary)
+    def _run(self, requests: Sequence[Request]) -> Steps:
+        try:
+            yield from self._answer(requests)
+        except Exception as error:
+            raise _translated(error) from None
 
-    def _arrived(self, requests: Sequence[Request]) -> list[RunningSequence]:
-        refuse_unreadable(requests, self._capabilities.context)
-        refuse_beams(requests, "this architecture")
-        return [self._running(request) for request in sorted(requests, key=lambda each: len(self.read_first(each)))]
-
-    def _decoder_only_of(self, rows: Sequence[RunningSequence]) -> decoder_only.DecoderOnlyStepper:
-        return self._decoder_only([self.read_first(row.request) for row in rows])
-
-    def _run(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        if not requests:
-            return
+    def _answer(self, requests: Sequence[Request]) -> Steps:
         refuse_unreadable(requests, self._capabilities.context)
         if not self.fits or self._capabilities.architecture is not Architecture.ENCODER_DECODER:
             refuse_beams(requests, "this architecture")
         refuse_mixed_beams(requests)
         batch = sorted(requests, key=lambda request: len(self.read_first(request)))
         if self._capabilities.architecture is Architecture.EMBEDDER:
-            yield from embedder.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
-            return
-        if self._capabilities.architecture is Architecture.CLASSIFIER:
-            yield from classifier.classify(self.model, batch, self.vocabulary, self.fits)
-            return
-        running = [self._running(request) for request in batch]
-        yield from (row.completion() for row in running if not row.is_live)
-        live = sorted((row for row in running if row.is_live), key=lambda row: row.request.beams)
-        for beams, alike in groupby(live, key=lambda row: row.request.beams):
-            rows = list(alike)
-            yield from self._search(rows) if beams > 1 else self._generate(rows)
-
-    def _generate(self, rows: list[RunningSequence]) -> Iterator[Completion]:
-        inputs = [self.read_first(row.request) for row in rows]
-        if not self.fits:
-            steps = max(row.steps for row in rows)
-            yield from fallback.generate(self.model, inputs, rows, self.vocabulary, steps)
+            yield embedder.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
+        elif self._capabilities.architecture is Architecture.CLASSIFIER:
+            yield classifier.classify(self.model, batch, self.vocabulary, self.fits)
         else:
-            yield from decode(self.stepper(inputs), rows, self.vocabulary)
+            yield from self._write([self._running(request) for request in batch])
 
-    def _search(self, rows: list[RunningSequence]) -> Iterator[Completion]:
+    def _write(self, rows: Sequence[RunningSequence]) -> Steps:
+        yield [row.completion() for row in rows if not row.is_live]
+        live = sorted((row for row in rows if row.is_live), key=lambda row: row.request.beams)
+        for beams, alike in groupby(live, key=lambda row: row.request.beams):
+            same = list(alike)
+            yield from self._search(same) if beams > 1 else self._decode_plain(same)
+
+    def _decode_plain(self, rows: Sequence[RunningSequence]) -> Steps:
+        if not self.fits:
+            yield fallback.generate(self.model, [self.read_first(row.request) for row in rows], rows, self.vocabulary)
+            return
+        loop = self.decode_loop()
+        loop.add(rows)
+        while not loop.is_done:
+            yield loop.step()
+
+    def _search(self, rows: Sequence[RunningSequence]) -> Steps:
         """Requests of as many beams each."""
         stepper = encoder_decoder.EncoderDecoderStepper(
             self.model, [row.request.tokens for row in rows], self.vocabulary
         )
         searches = {row.request.id: self._search_of(row.request, row.limit) for row in rows}
         scored = {row.request.id for row in rows if row.request.is_scored}
-        for found in beam_decoding.search(stepper, searches, self.vocabulary, self._rules):
-            yield found if found.id in scored else found._replace(log_probability=None)
+        loop = beam_decoding.BeamLoop(stepper, searches, self.vocabulary, self._rules)
+        while not loop.is_done:
+            yield [found if found.id in scored else found._replace(log_probability=None) for found in loop.step()]
 
     def _search_of(self, request: Request, limit: int) -> BeamSearch:
         return BeamSearch(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
 
+    def decode_loop(self) -> DecodeLoop:
+        """An empty one; only if the model ``fits``."""
+        return DecodeLoop(lambda rows: self.stepper([self.read_first(row.request) for row in rows]), self.vocabulary)
+
+    def rows(self, requests: Sequence[Request]) -> list[RunningSequence]:
+        """What ``decode_loop`` takes of a decoder-only model's requests. Raises ``EngineError``."""
+        refuse_unreadable(requests, self._capabilities.context)
+        refuse_beams(requests, "this architecture")
+        return [self._running(request) for request in sorted(requests, key=lambda each: len(self.read_first(each)))]
+
     def stepper(self, inputs: Sequence[Sequence[int]]) -> Stepper:
-        """A batch of what ``read_first`` gave, sorted by length; only where the model ``fits``."""
+        """A batch of what ``read_first`` returned, sorted by length; only if the model ``fits``."""
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
             return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary, self._capture)
-        return self._decoder_only(inputs)
-
-    def _decoder_only(self, inputs: Sequence[Sequence[int]]) -> decoder_only.DecoderOnlyStepper:
         return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes, self._capture)
 
     def read_first(self, request: Request) -> Sequence[int]:
-        """What is read before the first step: a decoder-only model's answer simply continues its prefix."""
+        """What is read before the first step. For a decoder-only model the ``decoder_prefix`` is part of it."""
         if self._capabilities.architecture is Architecture.DECODER_ONLY:
             return [*request.tokens, *request.decoder_prefix]
         return request.tokens
@@ -224,16 +227,48 @@ def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
         raise ConfigurationError(f"model {spec.name}: its architecture ({architecture}) cannot serve {unable[0]}")
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """torch's errors as ours, which name nothing of what was sent."""
-    try:
-        yield
-    except EngineError:
-        raise
-    except (torch.OutOfMemoryError, MemoryError):
-        raise OutOfMemoryError("the batch does not fit the device") from None
-    except Exception as error:
-        if "DefaultCPUAllocator: can't allocate memory" in str(error):
-            raise OutOfMemoryError("the batch does not fit the memory") from None
-        raise EngineError(f"the batch failed with {type(error).__name__}") from None
+def _translated(error: Exception) -> EngineError:
+    """torch's errors as ours, which name nothing of the requests."""
+    if isinstance(error, EngineError):
+        return error
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return OutOfMemoryError("the batch does not fit the device")
+    if "DefaultCPUAllocator: can't allocate memory" in str(error):
+        return OutOfMemoryError("the batch does not fit the memory")
+    return EngineError(f"the batch failed with {type(error).__name__}")
+
+
+class ContinuousTorchBatch:
+    """A batch of a decoder-only model that takes further requests between its steps."""
+
+    def __init__(self, engine: TorchEngine) -> None:
+        self._engine = engine
+        self._loop: DecodeLoop | None = engine.decode_loop()
+
+    @property
+    def is_done(self) -> bool:
+        return self._loop is None or self._loop.is_done
+
+    def add(self, requests: Sequence[Request]) -> None:
+        """See ``EngineBatch.add``."""
+        if self._loop is None:
+            raise EngineError("the batch is closed")
+        try:
+            self._loop.add(self._engine.rows(requests))
+        except Exception as error:
+            self.close()
+            raise _translated(error) from None
+
+    def step(self) -> Sequence[Completion]:
+        """See ``EngineBatch.step``."""
+        if self._loop is None:
+            return ()
+        try:
+            return self._loop.step()
+        except Exception as error:
+            self.close()
+            raise _translated(error) from None
+
+    def close(self) -> None:
+        """See ``EngineBatch.close``."""
+        self._loop = None

@@ -1,6 +1,6 @@
-"""Runs a batch of beam searches to its end, step by step. Each hypothesis is a row, those of a request side by side."""
+"""Runs a batch of beam searches step by step. Each hypothesis is a row; those of a request are side by side."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import torch
@@ -13,34 +13,29 @@ from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 
 class BeamStepper(Stepper, Protocol):
-    """One whose rows may also be repeated by ``keep``."""
+    """One whose ``keep`` may also repeat rows."""
 
     def reorder(self, rows: Sequence[int]) -> None:
-        """Gives each row what the named one has written; both read the same source."""
+        """Replaces what each row has written by what the given row has; both read the same source."""
         ...
 
 
-def search(
-    stepper: BeamStepper, searches: Mapping[int, BeamSearch], vocabulary: Vocabulary, rules: BeamRules
-) -> Iterator[Completion]:
-    """Runs searches of as many beams each, by their requests' ids, in the order of the stepper's rows; yields
-    completions in the order in which they finish.
-    """
-    batch = _Batch(stepper, searches, vocabulary, rules)
-    while batch.searches:
-        yield from batch.advance()
+class BeamLoop:
+    """Beam searches by their requests' ids, in the order of the stepper's rows; each has as many beams."""
 
-
-class _Batch:
     def __init__(
         self, stepper: BeamStepper, searches: Mapping[int, BeamSearch], vocabulary: Vocabulary, rules: BeamRules
     ) -> None:
         self.stepper, self.searches, self.vocabulary, self.rules = stepper, dict(searches), vocabulary, rules
         self._tokens: torch.Tensor | None = None
 
+    @property
+    def is_done(self) -> bool:
+        return not self.searches
+
     @torch.inference_mode()
-    def advance(self) -> list[Completion]:
-        """One id for every hypothesis; returns the answers that this makes whole."""
+    def step(self) -> list[Completion]:
+        """Adds a token to every hypothesis; returns the answers that this finishes."""
         logits = self.stepper.start() if self._tokens is None else self.stepper.step(self._tokens)
         counts = [len(each.running) for each in self.searches.values()]
         self._choose(logits, counts)
@@ -65,13 +60,13 @@ class _Batch:
                 each.force()
 
     def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
-        """``[rows, vocabulary]``; −∞ where an id must never be written."""
+        """Returns ``[rows, vocabulary]``, −∞ for ids that must never be written."""
         likely = torch.log_softmax(logits.float(), dim=1)
         suppress(likely, self.vocabulary)
         return torch.log_softmax(likely, dim=1) if self.rules.is_renormalized else likely
 
     def _go_on(self, counts: Sequence[int], device: torch.device) -> None:
-        """Moves the rows to where their hypotheses are now, and takes out those of whoever is done."""
+        """Moves rows to their hypotheses' new places, and drops those of finished searches."""
         rows: list[int] = []
         tokens: list[int] = []
         first = 0
@@ -95,7 +90,7 @@ def _completion(number: int, search: BeamSearch) -> Completion:
 
 
 def _candidates(own: Sequence[tuple[list[float], list[int]]]) -> list[Candidate]:
-    """Of a request's rows, best first."""
+    """The candidates of one request's rows, best first."""
     found = [
         Candidate(score, parent, token)
         for parent, (scores, ids) in enumerate(own)

@@ -1,6 +1,6 @@
-"""Sequence classifiers (BERT, DistilBERT, RoBERTa): one forward pass, a probability for each label."""
+"""Sequence classifiers (BERT, DistilBERT, RoBERTa): one forward pass returns a probability for each label."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -15,21 +15,24 @@ def labels(config: Any) -> tuple[str, ...]:
     return tuple(str(label) for _, label in sorted(config.id2label.items()))
 
 
-def classify(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> Iterator[Completion]:
-    """Scores the requests, which are sorted by length. ``fits``: whether the model takes a plan, or a plain mask."""
-    for request, scores in zip(requests, _scores(model, requests, vocabulary, fits), strict=True):
-        yield Completion(request.id, (), FinishReason.LABEL, tuple(scores))
+def classify(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> list[Completion]:
+    """Scores requests that are sorted by length. ``fits``: whether the model takes our plan instead of a plain mask."""
+    scores = _scores(model, requests, vocabulary, fits)
+    return [
+        Completion(request.id, (), FinishReason.LABEL, tuple(each))
+        for request, each in zip(requests, scores, strict=True)
+    ]
 
 
 @torch.inference_mode()
 def _scores(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> list[list[float]]:
     logits = encoder.read(model, [request.tokens for request in requests], vocabulary.pad, fits).logits
-    # Row by row: over the whole batch torch computes the last few of all numbers with another exponential.
+    # Row by row: over a whole batch, torch computes the last few numbers with a different exponential function.
     return [_probabilities(row, model.config).tolist() for row in logits.float().cpu()]
 
 
 def _probabilities(logits: torch.Tensor, config: Any) -> torch.Tensor:
-    # The softmax of a lone label would always be 1.
+    # The softmax of a single label would always be 1.
     if config.problem_type == "multi_label_classification" or config.num_labels == 1:
         return torch.sigmoid(logits)
     return torch.softmax(logits, dim=-1)

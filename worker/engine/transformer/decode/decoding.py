@@ -1,7 +1,7 @@
-"""Runs a batch to its end, token by token, and lets finished rows go. Knows nothing of architectures."""
+"""Writes the answers of a batch step by step, and drops rows that have finished. Knows nothing of architectures."""
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, Self
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, Self, cast
 
 import torch
 
@@ -10,8 +10,8 @@ from worker.engine.transformer.decode.sampling import choose
 from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
-#: Finished rows are dropped once they are one in so many: dropping copies the caches of those that stay, and on a GPU
-#: steps have to be recorded anew.
+#: Finished rows are dropped once they are one in so many of all rows. Dropping them copies the KV cache of the others,
+#: and on a GPU a new CUDA graph has to be captured.
 _RETIRE_ONE_IN, _GPU_RETIRE_ONE_IN = 8, 2
 
 
@@ -19,61 +19,69 @@ class Stepper(Protocol):
     """A batch inside a model."""
 
     def start(self) -> torch.Tensor:
-        """Reads the inputs; gives the scores of each row's first token, ``[rows, vocabulary]``."""
+        """Reads the inputs (prefill); returns the logits of each row's first token, ``[rows, vocabulary]``."""
         ...
 
     def step(self, tokens: torch.Tensor) -> torch.Tensor:
-        """Adds one id a row, ``[rows]``; gives the scores of the next."""
+        """Adds one token id a row, ``[rows]``; returns the logits of the next token, ``[rows, vocabulary]``."""
         ...
 
     @property
     def token_bytes(self) -> int:
-        """What keys and values take for each token of input, once it was read."""
+        """Bytes of keys and values for each token of input, known after ``start``."""
         ...
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Forgets all rows but these, whose order is theirs from now on."""
+        """Drops all rows but these, and puts them in this order."""
         ...
 
 
-class OpenStepper(Stepper, Protocol):
-    """One whose batch others may join."""
+class ContinuousStepper(Stepper, Protocol):
+    """One whose batch takes further rows in."""
 
     def join(self, other: Self) -> list[int]:
-        """Takes another's rows in behind its own; returns the order in which they all are from now on."""
+        """Appends the other's rows; returns the order in which all rows are from now on."""
         ...
 
 
-def decode(stepper: Stepper, rows: Sequence[RunningSequence], vocabulary: Vocabulary) -> Iterator[Completion]:
-    """Yields completions in the order in which they finish."""
-    batch = _Batch(stepper, rows, vocabulary)
-    finished = batch.advance()
-    while True:
-        yield from (row.completion() for row in finished)
-        if not batch.is_live:
-            return
-        finished = batch.advance()
+class DecodeLoop:
+    """Rows that write together, a token a step. ``begin`` makes a stepper for rows that have not been read yet.
 
-
-def decode_from(
-    source: Callable[[], Sequence[RunningSequence]],
-    begin: Callable[[Sequence[RunningSequence]], OpenStepper],
-    vocabulary: Vocabulary,
-) -> Iterator[Completion]:
-    """The same for rows that come bit by bit: before each step ``source`` is asked for those that are to join, and all
-    is over once it gives none and none is left. ``begin`` makes a batch of them.
+    Rows may be added to others that still write only if the steppers are ``ContinuousStepper``.
     """
-    batch: _OpenBatch | None = None
-    while (new := source()) or batch is not None:
-        yield from (row.completion() for row in new if not row.is_live)
-        if rows := [row for row in new if row.is_live]:
-            fresh = _OpenBatch(begin(rows), rows, vocabulary)
-            yield from (row.completion() for row in fresh.advance())
-            batch = fresh if batch is None else batch.joined_by(fresh)
-        if batch is not None and batch.is_live:
-            yield from (row.completion() for row in batch.advance())
-        if batch is not None and not batch.is_live:
-            batch = None
+
+    def __init__(self, begin: Callable[[Sequence[RunningSequence]], Stepper], vocabulary: Vocabulary) -> None:
+        self._begin, self._vocabulary = begin, vocabulary
+        self._added: list[RunningSequence] = []
+        self._batch: _Batch | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self._batch is None and not self._added
+
+    def add(self, rows: Iterable[RunningSequence]) -> None:
+        """Has the next step read these rows."""
+        self._added += rows
+
+    def step(self) -> list[Completion]:
+        """Reads the rows that were added, then writes a token for every live row; returns the finished answers."""
+        finished = self._read() if self._added else []
+        if self._batch is not None:
+            finished += self._batch.advance()
+            if not self._batch.is_live:
+                self._batch = None
+        return [row.completion() for row in finished]
+
+    def _read(self) -> list[RunningSequence]:
+        """Reads the added rows, which writes their first token, and joins them to the others."""
+        added, self._added = self._added, []
+        finished = [row for row in added if not row.is_live]
+        if rows := [row for row in added if row.is_live]:
+            fresh = _Batch(self._begin(rows), rows, self._vocabulary)
+            finished += fresh.advance()
+            if fresh.is_live:
+                self._batch = fresh if self._batch is None else self._batch.joined_by(fresh)
+        return finished
 
 
 class _Batch:
@@ -87,7 +95,7 @@ class _Batch:
 
     @torch.inference_mode()
     def advance(self) -> list[RunningSequence]:
-        """One token for every live row; returns the rows that ended with it."""
+        """Writes one token for every live row; returns the rows that ended with it."""
         logits = self.stepper.start() if self._tokens is None else self.stepper.step(self._tokens)
         chosen = choose(logits, self.rows, self.vocabulary)
         pairs = zip(self.rows, chosen, strict=True)
@@ -107,18 +115,12 @@ class _Batch:
         self.rows = [self.rows[place] for place in places]
         self._tokens = self._tokens[torch.tensor(places, device=self._tokens.device)]
 
-
-class _OpenBatch(_Batch):
-    stepper: OpenStepper
-
-    def joined_by(self, other: "_OpenBatch") -> "_OpenBatch":
-        """Both as one, without the rows that ended; each has taken a step, and this one is live."""
-        if not other.is_live:
-            return self
+    def joined_by(self, other: "_Batch") -> "_Batch":
+        """Both as one, without the rows that ended. Each has taken a step, and both have live rows."""
         self._retire(len(self.rows))
         other._retire(len(other.rows))
-        assert self._tokens is not None and other._tokens is not None  # noqa: S101
+        assert self._tokens is not None and other._tokens is not None  # noqa: S101 — both took a step
         self.rows += other.rows
         self._tokens = torch.cat([self._tokens, other._tokens])
-        self._order(self.stepper.join(other.stepper))
+        self._order(cast(ContinuousStepper, self.stepper).join(cast(ContinuousStepper, other.stepper)))
         return self

@@ -1,13 +1,13 @@
-"""Architectures that our steppers do not know: transformers' ``generate`` on the padded batch, our rules inside it.
+"""Architectures that our steppers do not support: transformers' ``generate`` on a padded batch, with our rules inside.
 
-Slower, and a row's answer may differ in its last bits with its neighbours. Limits, stops, prefixes and draws are the
-same.
+It is slower, and an answer may differ with its neighbours in the last bits. Limits, stop strings, prefixes and sampling
+work as in our own decoding loop.
 """
 
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -20,16 +20,16 @@ from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 
 def generate(
-    model: Any, inputs: Sequence[Sequence[int]], rows: Sequence[RunningSequence], vocabulary: Vocabulary, steps: int
-) -> Iterator[Completion]:
-    """Runs at most ``steps`` steps, then yields the completions in the order in which they finished."""
+    model: Any, inputs: Sequence[Sequence[int]], rows: Sequence[RunningSequence], vocabulary: Vocabulary
+) -> list[Completion]:
+    """Runs the whole batch; returns the completions in the order in which they finished."""
     finished: list[RunningSequence] = []
-    _run(model, inputs, _Rules(rows, vocabulary, finished), steps)
-    yield from (row.completion() for row in finished)
+    _run(model, inputs, _Rules(rows, vocabulary, finished), max(row.steps for row in rows))
+    return [row.completion() for row in finished]
 
 
 class _Rules:
-    """Both of transformers' hooks: picks each row's token as its scores pass, and says which rows have ended."""
+    """Both hooks of transformers: picks each row's token from its logits, and says which rows have ended."""
 
     def __init__(
         self, rows: Sequence[RunningSequence], vocabulary: Vocabulary, finished: list[RunningSequence]

@@ -1,15 +1,15 @@
-"""A process that holds a part of models and does as the first of its kind does.
+"""A process that holds its part of each model, and mirrors what the first process does with its own part.
 
-Started as ``python -m worker.engine.transformer.parallel.follower``.
-
-Its argument is the pipe over which it is told what to run. It ends when that does.
+It is started as ``python -m worker.engine.transformer.parallel.follower FD``. Commands come over the pipe ``FD``; the
+process ends when the pipe is closed.
 """
 
 import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any
@@ -17,60 +17,72 @@ from typing import Any
 from torch.distributed.device_mesh import DeviceMesh
 
 from lengthwise import settings
-from worker.engine.protocol import Completion, Request
+from lengthwise.models.catalog import ModelSpec
+from worker.engine.protocol import EngineBatch
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.parallel.ranks import (
-    DropModel,
-    JoinBatch,
-    LoadModel,
-    RankAssignment,
-    RunBatch,
-    RunOpenBatch,
+    AddCommand,
+    CloseCommand,
+    Command,
+    DropCommand,
+    LoadCommand,
+    Rank,
+    StartCommand,
+    StepCommand,
 )
 
 _POLL_SECONDS = 0.5
 
 
+@dataclass(slots=True)
+class FollowedBatch:
+    batch: EngineBatch
+    #: The name of the error that closed it.
+    error: str | None = None
+
+
 class Follower:
-    def __init__(self, pipe: "Connection[Any, Any]", place: RankAssignment, mesh: DeviceMesh) -> None:
+    def __init__(self, pipe: "Connection[Any, Any]", place: Rank, mesh: DeviceMesh) -> None:
         self._pipe, self._place, self._mesh = pipe, place, mesh
         self._engines: dict[int, TorchEngine] = {}
+        self._batches: dict[int, FollowedBatch] = {}
 
-    def follow(self, message: LoadModel | DropModel | RunBatch | RunOpenBatch) -> None:
-        match message:
-            case LoadModel(number, spec):
-                own = spec.model_copy(update={"device": self._place.devices[self._place.rank]})
-                try:
-                    self._engines[number] = TorchEngine.load(own, self._mesh)
-                except Exception as error:  # the first process says what it was
-                    self._pipe.send(type(error).__name__)
-                else:
-                    self._pipe.send(self._engines[number].capabilities().batch_tokens)
-            case DropModel(number):
-                self._engines.pop(number, None)
-            case RunBatch(number, requests):
-                self._exhaust(self._engines[number].generate(requests))
-            case RunOpenBatch(number):
-                self._exhaust(self._engines[number].generate_from(self._joining))
+    def follow(self, command: Command) -> None:
+        match command:
+            case LoadCommand(model, spec):
+                self._pipe.send(self._load(model, spec))
+            case DropCommand(model):
+                self._engines.pop(model, None)
+            case StartCommand(model, number):
+                self._batches[number] = FollowedBatch(self._engines[model].start())
+            case AddCommand(number, requests):
+                self._run(number, lambda batch: batch.add(requests))
+            case StepCommand(number):
+                self._run(number, lambda batch: batch.step())
+            case CloseCommand(number):
+                self._pipe.send(self._batches.pop(number).error)
 
-    def _exhaust(self, completions: Iterator[Completion]) -> None:
+    def _load(self, model: int, spec: ModelSpec) -> int | str | None:
+        own = spec.model_copy(update={"device": self._place.devices[self._place.rank]})
         try:
-            for _ in completions:
-                pass
-        except Exception as error:
-            self._pipe.send(type(error).__name__)
-        else:
-            self._pipe.send(None)
+            self._engines[model] = TorchEngine.load(own, self._mesh)
+        except Exception as error:  # the first process says what it was
+            return type(error).__name__
+        return self._engines[model].capabilities().batch_tokens
 
-    def _joining(self) -> list[Request]:
-        """What joins an open batch; whatever else is told meanwhile runs between two of its steps."""
-        while not isinstance(message := self._pipe.recv(), JoinBatch):
-            self.follow(message)
-        return list(message.requests)
+    def _run(self, number: int, act: Callable[[EngineBatch], object]) -> None:
+        followed = self._batches[number]
+        try:
+            act(followed.batch)
+        except Exception as error:
+            followed.error = type(error).__name__
 
 
 def _end_with(parent: int) -> None:
-    """Even out of a collective, where nobody would come any more. The kernel's own signal is for a thread's end."""
+    """Ends this process with its parent, even inside a collective that the others would never join.
+
+    The kernel's own signal (PR_SET_PDEATHSIG) comes when the parent's *thread* ends, which may be too early.
+    """
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
     os._exit(1)
@@ -78,12 +90,12 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-    # Who is to stop, and when, the first process knows.
+    # A terminal sends these to all processes at once, but the first one decides when to stop.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     settings.get().limit_threads()
     with Connection(int(sys.argv[1])) as pipe:
-        place: RankAssignment = pipe.recv()
+        place: Rank = pipe.recv()
         follower = Follower(pipe, place, place.join())
         try:
             while True:

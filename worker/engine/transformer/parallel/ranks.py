@@ -1,12 +1,13 @@
-"""The processes that share the layers of models too large for one device: this one is the first, the others follow.
+"""The processes that share the layers of a model too large for one device (tensor parallelism).
 
-All run the same program on the same requests, each with its part of every layer, and add up what they found in torch's
-collectives. What is to run they are told over a pipe each.
+This process is the first; the others are its followers. All run the same steps on the same requests, each with its part
+of every layer, and add up their results in torch's collectives. The first sends each follower commands over a pipe.
 """
 
 import os
 import sys
 import tempfile
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,25 +26,25 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Request
 
-#: For a follower to say how its part of a batch ended, once ours has.
+#: How long a follower may take to say how its part of a batch ended, once ours has.
 _PATIENCE_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class RankAssignment:
-    """One of the processes: ``devices[rank]`` is its own."""
+class Rank:
+    """One of the processes; its device is ``devices[rank]``."""
 
     rank: int
     devices: tuple[str, ...]
-    #: The file by which they find each other.
+    #: The file by which the processes find each other.
     meeting: Path
 
     def join(self) -> DeviceMesh:
-        """Meets the others; returns once all are there."""
+        """Joins the process group; returns once all processes have."""
         where = torch.device(self.devices[self.rank])
         if where.type == "cuda":
             torch.cuda.set_device(where)
-        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # or it looks for the address that the host's name has
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # by default it looks up the host's name
         distributed.init_process_group(
             "nccl" if where.type == "cuda" else "gloo",
             init_method=self.meeting.as_uri(),
@@ -55,38 +56,45 @@ class RankAssignment:
 
 
 @dataclass(frozen=True, slots=True)
-class LoadModel:
-    """A model, by a number of its own; answered with its ``batch_tokens``, or the name of an error."""
+class LoadCommand:
+    """Loads a model under a number of its own; answered with its ``batch_tokens``, or with the name of an error."""
 
-    number: int
+    model: int
     spec: ModelSpec
 
 
 @dataclass(frozen=True, slots=True)
-class DropModel:
-    number: int
+class DropCommand:
+    model: int
 
 
 @dataclass(frozen=True, slots=True)
-class RunBatch:
-    """A batch; answered with the name of the error that ended it, or None."""
+class StartCommand:
+    """Starts a batch of a model under a number of its own."""
 
-    number: int
+    model: int
+    batch: int
+
+
+@dataclass(frozen=True, slots=True)
+class AddCommand:
+    batch: int
     requests: Sequence[Request]
 
 
 @dataclass(frozen=True, slots=True)
-class RunOpenBatch:
-    """A batch that others join, portion by portion; answered likewise."""
-
-    number: int
+class StepCommand:
+    batch: int
 
 
 @dataclass(frozen=True, slots=True)
-class JoinBatch:
-    """Those that join an open batch before its next step, if any."""
+class CloseCommand:
+    """Closes a batch; answered with the name of the error that had closed it before, or with None."""
 
-    requests: Sequence[Request]
+    batch: int
+
+
+Command = LoadCommand | DropCommand | StartCommand | AddCommand | StepCommand | CloseCommand
 
 
 class RankGroup:
@@ -99,8 +107,10 @@ class RankGroup:
         self._children: list[Child] = []
         self._pipes: list[Connection[Any, Any]] = []
         self._numbers = count()
+        #: Batches that were dropped without being closed. Only numbers: the garbage collector adds them, at any time.
+        self.abandoned: deque[int] = deque()
         self._is_closed = False
-        places = [RankAssignment(rank, self.devices, meeting) for rank in range(len(devices))]
+        places = [Rank(rank, self.devices, meeting) for rank in range(len(devices))]
         try:
             for place in places[1:]:
                 self._start(place)
@@ -109,7 +119,7 @@ class RankGroup:
             self.close()
             raise
 
-    def _start(self, place: RankAssignment) -> None:
+    def _start(self, place: Rank) -> None:
         ours, theirs = Pipe()
         with theirs:
             command = [sys.executable, "-P", "-m", "worker.engine.transformer.parallel.follower", str(theirs.fileno())]
@@ -124,16 +134,22 @@ class RankGroup:
         return not self._is_closed and all(child.is_running for child in self._children)
 
     def new_number(self) -> int:
-        """For another model."""
+        """For another model or batch."""
         return next(self._numbers)
 
-    def tell(self, message: LoadModel | DropModel | RunBatch | RunOpenBatch | JoinBatch) -> None:
-        """To all followers. Raises ``OSError`` where one is no more."""
+    def tell(self, command: Command) -> None:
+        """Sends the command to all followers. Raises ``OSError`` if one of them has ended."""
+        while self.abandoned:
+            self._send(CloseCommand(self.abandoned.popleft()))
+            self.answers()
+        self._send(command)
+
+    def _send(self, command: Command) -> None:
         for pipe in self._pipes:
-            pipe.send(message)
+            pipe.send(command)
 
     def answers(self, patience: float | None = _PATIENCE_SECONDS) -> list[Any] | None:
-        """One of each follower; None if one is late or no more."""
+        """Receives an answer from each follower; returns None if one is late or has ended."""
         found = []
         try:
             for pipe in self._pipes:
@@ -145,7 +161,7 @@ class RankGroup:
         return found
 
     def close(self) -> None:
-        """Ends the followers, and this process's part in the group."""
+        """Ends the followers, and leaves the process group."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -162,9 +178,9 @@ _ranks: RankGroup | None = None
 
 
 def rank_group(devices: Sequence[str]) -> RankGroup:
-    """Those of these devices: started once a process, and anew where they were closed.
+    """The processes for these devices: started once, and started again after they were closed.
 
-    Raises ``ConfigurationError`` where this process is one of other devices': torch has one group a process.
+    Raises ``ConfigurationError`` if this process has a group for other devices: torch has one group a process.
     """
     global _ranks
     if _ranks is not None and _ranks.is_open and _ranks.devices != tuple(devices):

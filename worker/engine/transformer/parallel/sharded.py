@@ -1,8 +1,8 @@
-"""Models too large for one device: each layer is split over several, by transformers' tensor parallelism."""
+"""Models too large for one device: transformers' tensor parallelism splits each layer over several."""
 
 import logging
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Self
@@ -15,20 +15,21 @@ from worker.engine.protocol import (
     Capabilities,
     Completion,
     Engine,
+    EngineBatch,
     EngineError,
     EngineUnavailable,
     OutOfMemoryError,
     Request,
-    Source,
 )
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.parallel.ranks import (
-    DropModel,
-    JoinBatch,
-    LoadModel,
+    AddCommand,
+    CloseCommand,
+    DropCommand,
+    LoadCommand,
     RankGroup,
-    RunBatch,
-    RunOpenBatch,
+    StartCommand,
+    StepCommand,
     rank_group,
 )
 from worker.engine.transformer.weights import families, loading
@@ -37,25 +38,25 @@ log = logging.getLogger(__name__)
 
 
 class Torch:
-    """The engine ``torch``, on one device or on several together."""
+    """The engine ``torch``, on one device or split over several."""
 
     @staticmethod
     def load(spec: ModelSpec) -> Engine:
-        """Loads the model once. Raises what ``TorchEngine.load`` does."""
+        """Loads the model once. Raises what ``TorchEngine.load`` raises."""
         devices = split_shared(spec.device)
         if len(devices) == 1:
             return TorchEngine.load(spec)
         kind = loading.architecture(spec)
         if kind is not Architecture.DECODER_ONLY or not families.fits(spec.config, kind):
-            log.info("model %s: its architecture is not split, it runs on %s alone", spec.name, devices[0])
+            log.info("model %s: its architecture cannot be split, so it runs on %s alone", spec.name, devices[0])
             return TorchEngine.load(spec.model_copy(update={"device": devices[0]}))
         return ShardedEngine.load(spec)
 
 
 class ShardedEngine:
-    """One loaded model, a part of it on each device: a process of its own for every device but the first.
+    """One loaded model with a part on each device. Every device but the first has a process of its own.
 
-    Answers are those of the whole model but for the last bits, for sums are made in parts.
+    Answers are those of the whole model except for the last bits, because sums are made in parts.
     """
 
     def __init__(self, spec: ModelSpec, devices: Sequence[str]) -> None:
@@ -63,21 +64,22 @@ class ShardedEngine:
         self._spec, self._devices = spec, devices
         if spec.quantization == "int8":
             whole = "bf16" if devices[0].startswith("cuda") else "none"
-            log.info("model %s: int8 is for models on one CPU, its parts run in %s", spec.name, whole)
+            log.info("model %s: int8 needs a single CPU, so its parts run in %s", spec.name, whole)
             self._spec = spec.model_copy(update={"quantization": whole})
         self._load()
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
-        """Loads the model once. Raises ``ConfigurationError`` where it cannot be split over its ``device``, and what
-        ``TorchEngine.load`` does.
+        """Loads the model once.
+
+        Raises ``ConfigurationError`` if it cannot be split over its ``device``, and what ``TorchEngine.load`` raises.
         """
         return cls(spec, split_shared(spec.device))
 
     def _load(self) -> None:
         self._ranks = rank_group(self._devices)
         self._number = self._ranks.new_number()
-        self._ranks.tell(LoadModel(self._number, self._spec))
+        self._ranks.tell(LoadCommand(self._number, self._spec))
         try:
             first = self._spec.model_copy(update={"device": self._devices[0]})
             self._engine = TorchEngine.load(first, self._ranks.mesh)
@@ -97,87 +99,95 @@ class ShardedEngine:
     def capabilities(self) -> Capabilities:
         return self._capabilities
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
-        """As the engine of one device does. Raises ``EngineUnavailable`` where a part of the model is no more: it is
-        loaded anew when it is asked for the next time.
+    def start(self) -> EngineBatch:
+        """Starts a batch in every process.
+
+        Raises ``EngineUnavailable`` if a process has ended and the model cannot be loaded again.
         """
-        with self._in_step():
-            self._ranks.tell(RunBatch(self._number, list(requests)))
-            yield from _to_its_end(self._engine.generate(requests))
-
-    def generate_from(self, source: Source) -> Iterator[Completion]:
-        """Likewise."""
-        is_heard = True
-
-        def told() -> Sequence[Request]:
-            joining = list(source()) if is_heard else []
-            self._ranks.tell(JoinBatch(joining))
-            return joining
-
-        def go_on_alone() -> None:
-            nonlocal is_heard
-            is_heard = False
-
-        with self._in_step():
-            self._ranks.tell(RunOpenBatch(self._number))
-            yield from _to_its_end(self._engine.generate_from(told), go_on_alone)
-
-    @contextmanager
-    def _in_step(self) -> Iterator[None]:
-        """All processes run a batch to its end, and end it alike; or they start anew at the next one."""
         if not self._ranks.is_open:
             self._reload()
-        try:
-            yield
-        except OutOfMemoryError:
-            # Or all start anew; the caller must know why all the same.
-            self._are_in_step(OutOfMemoryError.__name__)
-            raise
-        except (EngineError, OSError) as error:
-            if self._are_in_step(type(error).__name__):
-                raise
-            raise _parted() from None
-        except BaseException:
-            self._are_in_step(None)  # whoever gave up, it was run to its end
-            raise
-        else:
-            if not self._are_in_step(None):
-                raise _parted()
-
-    def _are_in_step(self, ended: str | None) -> bool:
-        answers = self._ranks.answers()
-        if answers is not None and all(answer == ended for answer in answers):
-            return True
-        log.error("the parts of model %s are out of step: they start anew", self._spec.name)
-        self._ranks.close()
-        return False
+        return ShardedBatch(self._spec.name, self._engine, self._ranks, self._number)
 
     def _reload(self) -> None:
         try:
             self._load()
         except (ConfigurationError, EngineError, OSError) as error:
-            raise EngineUnavailable(f"the parts of the model are not there: {error}", 10) from None
+            raise EngineUnavailable(f"the parts of the model could not be loaded again: {error}", 10) from None
 
 
-def _to_its_end(completions: Iterator[Completion], on_end: Callable[[], None] = lambda: None) -> Iterator[Completion]:
-    """Goes on by itself once nobody listens, for the other processes do."""
-    try:
-        for completion in completions:  # noqa: UP028 — or whoever ends this would end that
-            yield completion
-    finally:
-        on_end()
-        for _ in completions:
-            pass
+class ShardedBatch:
+    """A batch that all processes run in step: whatever is done with it here is mirrored to the followers.
 
+    Its methods raise ``EngineUnavailable`` if a follower has ended or fell out of step; the model is then loaded again
+    at the next start.
+    """
 
-def _parted() -> EngineUnavailable:
-    return EngineUnavailable("a process that holds a part of the model ended or fell behind", 1)
+    def __init__(self, name: str, engine: TorchEngine, ranks: RankGroup, model: int) -> None:
+        self._name, self._ranks, self._number = name, ranks, ranks.new_number()
+        self._batch = engine.start()
+        self._is_closed = False
+        self._abandon = weakref.finalize(self, ranks.abandoned.append, self._number)
+        self._abandon.atexit = False
+        with self._in_step():
+            ranks.tell(StartCommand(model, self._number))
+
+    @property
+    def is_done(self) -> bool:
+        return self._batch.is_done
+
+    def add(self, requests: Sequence[Request]) -> None:
+        """See ``EngineBatch.add``."""
+        with self._in_step():
+            if not self._is_closed:
+                self._ranks.tell(AddCommand(self._number, list(requests)))
+            self._batch.add(requests)
+
+    def step(self) -> Sequence[Completion]:
+        """See ``EngineBatch.step``."""
+        if self._batch.is_done:
+            return ()
+        with self._in_step():
+            self._ranks.tell(StepCommand(self._number))
+            return self._batch.step()
+
+    def close(self) -> None:
+        """See ``EngineBatch.close``."""
+        self._close(None)
+
+    @contextmanager
+    def _in_step(self) -> Iterator[None]:
+        """After an error all processes close the batch for the same reason, or they all start again."""
+        try:
+            yield
+        except OutOfMemoryError:
+            self._close(OutOfMemoryError.__name__)
+            raise  # whatever became of the others, the caller must know that it was memory
+        except (EngineError, OSError) as error:
+            if self._close(type(error).__name__):
+                raise
+            raise EngineUnavailable("a process that holds a part of the model ended or fell behind", 1) from None
+
+    def _close(self, reason: str | None) -> bool:
+        """Whether all followers closed the batch for the same reason: the name of an error, or None."""
+        if self._is_closed:
+            return True
+        self._is_closed = True
+        self._abandon.detach()
+        self._batch.close()
+        with suppress(OSError):
+            self._ranks.tell(CloseCommand(self._number))
+            answers = self._ranks.answers()
+            if answers is not None and all(answer == reason for answer in answers):
+                return True
+        log.error("the processes of model %s are out of step: they start again", self._name)
+        self._ranks.close()
+        return False
 
 
 def _drop(ranks: RankGroup, number: int) -> None:
-    with suppress(OSError):  # they are no more
+    with suppress(OSError):  # the processes have ended
         if ranks.is_open:
-            ranks.tell(DropModel(number))
+            ranks.tell(DropCommand(number))
 
 
 def _refuse_indivisible(spec: ModelSpec, n_devices: int) -> None:

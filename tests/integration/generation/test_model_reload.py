@@ -16,8 +16,7 @@ from tests.fakes import CATALOG, WatchedEngine, write_echo_model
 from tests.ledger import POOL, knobs, outputs, state, submit
 from worker.engine import registry
 from worker.engine.protocol import EngineError, Request
-from worker.generation import generate as task
-from worker.generation import model_reload, models
+from worker.process import Worker
 
 pytestmark = pytest.mark.usefixtures("worker")
 
@@ -58,7 +57,6 @@ def revisions(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
     """An installation that looks at its catalog all the time, and begins with the revision ``first``."""
     knobs(monkeypatch, models_seconds=1e-9)
     name(catalog, "first")
-    models.forget()
     made = Revisions()
     monkeypatch.setattr(registry, "load", made.load)
     return made
@@ -85,7 +83,7 @@ def makers(job: Any) -> list[str]:
 
 
 def test_a_job_that_straddles_the_switch_has_every_item_once_by_the_old_or_the_new(
-    revisions: Revisions, catalog: Path
+    revisions: Revisions, catalog: Path, worker: Worker
 ) -> None:
     def switch(number: int) -> None:
         if number == 5:
@@ -93,7 +91,7 @@ def test_a_job_that_straddles_the_switch_has_every_item_once_by_the_old_or_the_n
 
     revisions.before = switch
     job = submit(SENT)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert state(job) == "completed"
     assert set(makers(job)) == {"first", "second"}
     assert revisions.ran == ["first"] * 6 + ["second"] * (len(revisions.ran) - 6)
@@ -101,7 +99,9 @@ def test_a_job_that_straddles_the_switch_has_every_item_once_by_the_old_or_the_n
     assert revisions.living() == {"second"}
 
 
-def test_what_is_claimed_ahead_is_done_by_whom_it_was_claimed_for(revisions: Revisions, catalog: Path) -> None:
+def test_what_is_claimed_ahead_is_done_by_whom_it_was_claimed_for(
+    revisions: Revisions, catalog: Path, worker: Worker
+) -> None:
     def switch(number: int) -> None:
         time.sleep(0.02)  # slow enough to be worth claiming ahead
         if number == 5:
@@ -109,7 +109,7 @@ def test_what_is_claimed_ahead_is_done_by_whom_it_was_claimed_for(revisions: Rev
 
     revisions.before = switch
     job = submit(SENT)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert set(makers(job)) == {"first", "second"}
     assert revisions.ran.count("first") > 6
     assert revisions.ran == sorted(revisions.ran), "what was replaced runs nothing any more"
@@ -117,7 +117,7 @@ def test_what_is_claimed_ahead_is_done_by_whom_it_was_claimed_for(revisions: Rev
 
 
 def test_where_one_model_is_all_that_fits_the_old_one_is_gone_before_the_new_one_comes(
-    revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch
+    revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def switch(number: int) -> None:
         time.sleep(0.006)
@@ -127,7 +127,7 @@ def test_where_one_model_is_all_that_fits_the_old_one_is_gone_before_the_new_one
     knobs(monkeypatch, loaded_models=1)
     revisions.before = switch
     job = submit(SENT)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert set(makers(job)) == {"first", "second"}
     assert revisions.beside == [set(), set()]
 
@@ -139,81 +139,86 @@ def test_a_revision_that_cannot_be_loaded_leaves_the_old_one_at_work(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
     loaded_models: int,
+    worker: Worker,
 ) -> None:
     knobs(monkeypatch, loaded_models=loaded_models)
     revisions.broken = {"second"}
     revisions.before = lambda number: name(catalog, "second") if number == 5 else None
     job = submit(SENT)
     with caplog.at_level(logging.ERROR):
-        task.generate(POOL)
+        worker.generate(POOL)
     assert set(makers(job)) == {"first"}
     assert caplog.messages == [
         "model echo not loaded: its weights do not fit",
         "model echo: revision first goes on",
     ]
-    monkeypatch.setattr(model_reload, "_retry_at", 0.0)
+    monkeypatch.setattr(worker.reload, "retry_at", 0.0)
     revisions.broken = set()
     again = submit(SENT)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert set(makers(again)) == {"second"}
 
 
-def test_a_catalog_that_is_not_valid_leaves_the_old_one_at_work(revisions: Revisions, catalog: Path) -> None:
+def test_a_catalog_that_is_not_valid_leaves_the_old_one_at_work(
+    revisions: Revisions, catalog: Path, worker: Worker
+) -> None:
     def spoil(number: int) -> None:
         if number == 5:
             catalog.write_text("[models")
 
     revisions.before = spoil
     job = submit(SENT)
-    task.generate(POOL)
+    worker.generate(POOL)
     assert set(makers(job)) == {"first"}
 
 
 def test_the_old_one_is_fallen_back_to_after_it_made_room_for_another(
-    revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch
+    revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     knobs(monkeypatch, loaded_models=1)
     other = CATALOG.replace("models.echo", "models.other")
     name(catalog, "first", other)
-    assert models.model("echo").spec.made_by == "first"
+    assert worker.models.get("echo").spec.made_by == "first"
     revisions.broken = {"second"}
     name(catalog, "second", other)
-    assert models.model("other").spec.name == "other"
-    assert not models.is_loaded("echo")
-    assert models.model("echo").spec.made_by == "first"
+    assert worker.models.get("other").spec.name == "other"
+    assert not worker.models.is_loaded("echo")
+    assert worker.models.get("echo").spec.made_by == "first"
 
 
-def test_what_an_old_revision_answered_is_asked_again(revisions: Revisions, catalog: Path) -> None:
+def test_what_an_old_revision_answered_is_asked_again(revisions: Revisions, catalog: Path, worker: Worker) -> None:
     first = submit(["the same"])
-    task.generate(POOL)
+    worker.generate(POOL)
     again = submit(["the same"])
-    task.generate(POOL)
+    worker.generate(POOL)
     assert revisions.ran == ["first"]
     name(catalog, "second")
     renewed = submit(["the same"])
-    task.generate(POOL)
+    worker.generate(POOL)
     assert revisions.ran == ["first", "second"]
     assert [outputs(job)[0]["model_revision"] for job in (first, again, renewed)] == ["first", "first", "second"]
 
 
-def test_a_model_that_is_no_longer_named_is_dropped(revisions: Revisions, catalog: Path) -> None:
-    models.model("echo")
+def test_a_model_that_is_no_longer_named_is_dropped(revisions: Revisions, catalog: Path, worker: Worker) -> None:
+    worker.models.get("echo")
     catalog.write_text(catalog.read_text().replace("models.echo", "models.renamed"))
-    model_reload.renew()
+    worker.reload.run()
     assert revisions.living() == set()
-    assert not model_reload.is_due()
+    assert not worker.reload.is_due()
 
 
-def test_an_edit_that_concerns_no_loaded_model_loads_nothing(revisions: Revisions, catalog: Path) -> None:
-    models.model("echo")
+def test_an_edit_that_concerns_no_loaded_model_loads_nothing(
+    revisions: Revisions, catalog: Path, worker: Worker
+) -> None:
+    worker.models.get("echo")
     name(catalog, "first", CATALOG.replace("models.echo", "models.other"))
-    assert model_reload.is_due()
-    model_reload.renew()
+    assert worker.reload.is_due()
+    worker.reload.run()
     assert len(revisions.beside) == 1
-    assert models.names() == ["echo", "other"]
+    assert worker.models.names() == ["echo", "other"]
 
 
-def test_auto_is_the_device_of_the_worker(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_the_device_of_the_worker(catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     def load(spec: ModelSpec) -> WatchedEngine:
         devices.append(spec.device)
         return WatchedEngine(spec)
@@ -223,6 +228,6 @@ def test_auto_is_the_device_of_the_worker(catalog: Path, monkeypatch: pytest.Mon
     knobs(monkeypatch, device="cuda:1")
     own = '[models.own]\npath = "echo"\ndevice = "cpu"\n[models.own.generate]\n'
     catalog.write_text(CATALOG + own)
-    models.model("echo")
-    models.model("own")
+    worker.models.get("echo")
+    worker.models.get("own")
     assert devices == ["cuda:1", "cpu"]

@@ -1,6 +1,6 @@
 """How much a loaded model is given at once."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +13,13 @@ from lengthwise.models.catalog import Catalog
 from tests.fakes import write_catalog
 from tests.unit.generation.test_work import claim
 from worker.engine.echo import EchoEngine
-from worker.engine.protocol import Completion, OutOfMemoryError, Request
+from worker.engine.plain_batch import Steps
+from worker.engine.protocol import OutOfMemoryError, Request
 from worker.generation import batch
 from worker.generation.models import LoadedModel
+from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work
+from worker.shutdown import Shutdown
 
 TRANSLATE = {"source": "en", "target": "de"}
 
@@ -26,10 +29,10 @@ class Small(EchoEngine):
 
     most = 8
 
-    def generate(self, requests: Sequence[Request]) -> Iterator[Completion]:
+    def run(self, requests: Sequence[Request]) -> Steps:
         if sum(request.beams for request in requests) > self.most:
             raise OutOfMemoryError
-        return super().generate([request._replace(beams=1) for request in requests])
+        yield from super().run([request._replace(beams=1) for request in requests])
 
 
 @pytest.fixture
@@ -50,7 +53,8 @@ def test_each_beam_counts_as_a_row_of_its_own(model: LoadedModel, beams: int, le
 def test_what_does_not_fit_is_counted_with_its_beams(model: LoadedModel, params: dict[str, Any], left: int) -> None:
     work = Work(claim([letter * 9 for letter in "abcdefghijk"], "translate", TRANSLATE | params), model.model)
     assert set(work.lengths(range(11))) == {11}
-    batch.run(work, model, range(11))
+    runner = batch.BatchRunner(Watchdog(Shutdown()))
+    runner.take(work, model, range(11), runner.attempt(work, model, range(11)))
     assert model.batch_tokens == left
     assert sum(len(done.results) for done in work.whole()) == 11
     assert work.open_shards == []
