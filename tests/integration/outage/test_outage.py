@@ -204,7 +204,7 @@ def test_a_postgres_that_became_read_only_is_a_503(client: TestClient) -> None:
     ids = things.made(client)
     name = sql("SELECT current_database()")[0][0]
     sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-    client.app.state.shared.database.dispose()  # type: ignore[attr-defined]
+    database.shut(client.app.state.shared.database)  # type: ignore[attr-defined]
     for method, path in WRITES:
         if not path.endswith("retry"):
             assert_come_again(ask(client, method, path, ids), 503)
@@ -236,7 +236,7 @@ def on_small_disk(servers: real.Urls, small_disk: Path, installed: Settings) -> 
     name, server = url.database, url.set(database="postgres").render_as_string(hide_password=False)
 
     def administer(*statements: str) -> None:
-        database.engine().dispose()
+        database.shut(database.engine())
         with psycopg.connect(server, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
