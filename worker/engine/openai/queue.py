@@ -12,7 +12,7 @@ from worker.engine.openai.concurrency import Concurrency
 from worker.engine.openai.server import AttemptFailed
 from worker.engine.protocol import Completion
 
-#: Pauses before further attempts. Each is twice as long as the last, and then drawn between half and all of that.
+#: The first and the longest pause before another attempt. Pauses double, and are then shortened by up to a half.
 _FIRST_PAUSE_SECONDS = 0.5
 _MAX_PAUSE_SECONDS = 30.0
 #: The most attempts of a request. If the server says it is overloaded, there may be more, until the patience is over.
