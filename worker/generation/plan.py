@@ -31,7 +31,7 @@ def plan(lengths: Sequence[int], batch_tokens: int, batch_rows: int, few_rows: i
     """
     batches: list[list[int]] = []
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    # For each row: the length of the last of ``few_rows`` rows that begin with it; 0 if there are not so many.
+    # For each row: the length of the last of ``few_rows`` rows that begin with it; 0 if there are fewer.
     enough = chain((lengths[index] for index in order[few_rows - 1 :]), repeat(0))
     for index, last in zip(order, enough, strict=False):
         batch = batches[-1] if batches else []

@@ -86,7 +86,7 @@ def compiled_kernels() -> ctypes.CDLL | None:
 
 
 def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
-    """Declares each function's argument types, so that ctypes passes 64-bit numbers whole."""
+    """Declares each function's argument types, so that ctypes does not cut 64-bit numbers to 32 bits."""
     pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     signatures = {
         "lengthwise_linear": [pointer, pointer, pointer, pointer, count, number],
