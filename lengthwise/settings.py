@@ -128,9 +128,10 @@ class Settings(BaseSettings):
     heartbeat_seconds: Annotated[float, Field(gt=0)] = 10
     #: A bell's task works on its pool for at most this long, so that bells are acknowledged soon.
     slice_seconds: Annotated[float, Field(gt=0)] = 20
-    #: A continuous batch admits new requests for at most this long. A longer time means that batches end, with few rows
-    #: left, less often. A shorter one means that the bell, which waits for the end, is acknowledged sooner.
-    open_seconds: Annotated[float, Field(gt=0)] = 60
+    #: A continuous batch admits new requests for at most this long, and then runs to its end with fewer and fewer rows.
+    #: With a longer time, that happens less often. With a shorter time, bells are acknowledged sooner: a bell waits for
+    #: the batch's end.
+    continuous_batch_seconds: Annotated[float, Field(gt=0)] = 60
     #: After this long a bell's task goes to another pool that waits, if that pool's model is loaded.
     turn_seconds: Annotated[float, Field(gt=0)] = 1
     #: How often a shard is tried if its model cannot be loaded. After that its items end as errors.

@@ -1,4 +1,4 @@
-"""The Celery app as its users start it: ``celery -A worker.app worker -Q generate -c 1``."""
+"""The Celery app. Start a worker with ``celery -A worker.app worker -Q generate -c 1``."""
 
 from typing import Any
 
@@ -26,12 +26,13 @@ def deliver() -> None:
 
 def _is_ready(sender: Any, **_: Any) -> None:
     worker.watchdog.start()
-    if queue.DELIVER in {heard.name for heard in sender.task_consumer.queues}:  # a worker that generates is busy enough
+    # Only delivery workers sweep. A generation worker is busy enough.
+    if queue.DELIVER in {consumed.name for consumed in sender.task_consumer.queues}:
         worker.sweeper.start()
 
 
 def _is_forked(**_: Any) -> None:
-    # Only a prefork pool has such processes. A worker for deliveries runs in threads, and never loads a model.
+    # Only a prefork pool forks, which is a generation worker's. A delivery worker runs in threads and loads no model.
     worker.begin_generation()
 
 

@@ -1,17 +1,20 @@
-"""All that a worker's process keeps between its tasks, in one object."""
+"""The state that a worker's process keeps from task to task, in one object."""
 
 from worker.delivery.deliver import Deliverer
 from worker.generation.generate import Generator
 from worker.generation.model_reload import ModelReload
 from worker.generation.models import LoadedModels
-from worker.generation.preload import preload, step_back
+from worker.generation.process_tuning import tune_process
 from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
 from worker.upkeep.sweep import Sweeper
 
 
 class Worker:
-    """Made once, before Celery forks: the shutdown and the watchdog are shared memory. Nothing else is begun here."""
+    """Created once, before Celery forks, because the shutdown and the watchdog are in shared memory.
+
+    Creating it loads no model and starts no thread.
+    """
 
     def __init__(self) -> None:
         self.shutdown = Shutdown()
@@ -23,17 +26,17 @@ class Worker:
         self.sweeper = Sweeper(self.shutdown)
 
     def generate(self, pool: str) -> None:
-        """The task of a bell for generation."""
+        """Handles a bell of the generation queue: works on ``pool``."""
         self.generator.generate(pool)
 
     def deliver(self) -> None:
-        """The task of a bell for deliveries."""
+        """Handles a bell of the delivery queue."""
         self.deliverer.deliver()
 
     def begin_generation(self) -> None:
-        """Prepares a process that is to generate: its priority, its models, and the thread that reloads them."""
-        step_back()
+        """Prepares a process that will generate: tunes it, loads models, and starts the thread that reloads them."""
+        tune_process()
         try:
-            preload(self.models)
+            self.models.preload()
         finally:
             self.reload.start()

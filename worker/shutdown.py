@@ -1,20 +1,20 @@
-"""Whether this worker is shutting down, and for how long. Celery signals the parent process; its children ask here."""
+"""Whether this worker is shutting down, and since when. Celery signals the parent process; its children look here."""
 
 import time
 from multiprocessing.sharedctypes import RawValue
 
 
 class Shutdown:
-    """Made before Celery forks: the value lies in memory that all processes of the worker share.
+    """Created before Celery forks, in memory that all processes of the worker share.
 
-    It has no lock, because a child that is killed while it holds one would block the others for ever.
+    It has no lock: a child that was killed while it held one would block the others for ever.
     """
 
     def __init__(self) -> None:
         self._began_at = RawValue("d", 0.0)
 
     def begin(self) -> None:
-        """From now on no process of this worker claims anything new."""
+        """Begins the shutdown: no process of this worker claims anything new."""
         if not self.is_begun:
             self._began_at.value = time.monotonic()
 

@@ -28,7 +28,7 @@ class CheckedItem(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class ItemTarget:
     """Which model is asked, and for what."""
 
     kind: Kind
@@ -43,7 +43,7 @@ class Portion:
     ``places`` says where each stands in what was sent: its index, or the number of its line.
     """
 
-    target: Target
+    target: ItemTarget
     checked: Sequence[CheckedItem]
     places: Sequence[int]
 
@@ -120,7 +120,7 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
 _Want = tuple[str, int]
 
 
-def _wants(target: Target, items: Sequence[JobItem]) -> list[_Want]:
+def _wants(target: ItemTarget, items: Sequence[JobItem]) -> list[_Want]:
     kind, spec, params = target.kind, target.spec, target.params
     if kind.decodes_per_item:
         return [_want(spec, kind.decoding(spec, params, item, 0)) for item in items]

@@ -12,7 +12,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from api.http import body
-from api.intake.counting import CheckedItem, Target
+from api.intake.counting import CheckedItem, ItemTarget
 from api.problem import invalid
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.kinds.kind import JobItem, unknown_field
@@ -24,7 +24,7 @@ _DIGEST_BYTES = 16
 class ItemReader:
     """Checks the items of one job. A raw item is a line of bytes that is still to be parsed, or a JSON value."""
 
-    def __init__(self, target: Target, current: Settings) -> None:
+    def __init__(self, target: ItemTarget, current: Settings) -> None:
         self._kind, self._spec, self._params, self._current = target.kind, target.spec, target.params, current
         self._fields = self._kind.item_type.model_fields.keys()
         #: If a payload has at most so many bytes, neither its text nor its metadata is over its limit.

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from api.intake.counting import Target
+from api.intake.counting import ItemTarget
 from api.jobs.schema import JobHeader, Webhook
 from api.problem import invalid
 from lengthwise import kinds
@@ -24,7 +24,7 @@ class Order:
     """A checked header: what the job asks of which model, and which webhook announces its end."""
 
     header: JobHeader
-    target: Target
+    target: ItemTarget
     webhook_secret: str | None
 
 
@@ -49,7 +49,7 @@ def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
         raise invalid(error) from None
     _check_deadline(header, current)
     spec = _choose(header, kind, params, catalog)
-    return Order(header, Target(kind, spec, params), webhook_secret(header.webhook, current))
+    return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current))
 
 
 def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) -> ModelSpec:

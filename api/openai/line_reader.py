@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from api import problem
 from api.http import body
-from api.intake.counting import CheckedItem, Portion, Target, in_portions
+from api.intake.counting import CheckedItem, ItemTarget, Portion, in_portions
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams
@@ -150,7 +150,7 @@ def portions(kind: LineKind, requests: Iterable[tuple[int, CheckedRequest]]) -> 
     for together in in_portions(requests, lambda numbered: len(numbered[1].checked.payload)):
         for _, run in groupby(together, lambda numbered: numbered[1].spec.name):
             numbers, same = zip(*run, strict=True)
-            yield Portion(Target(kind, same[0].spec, _PARAMS), [request.checked for request in same], numbers)
+            yield Portion(ItemTarget(kind, same[0].spec, _PARAMS), [request.checked for request in same], numbers)
 
 
 def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:

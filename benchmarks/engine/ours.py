@@ -59,7 +59,7 @@ class Int8System:
         capacity, waiting = Capacity(self.spec.batch_rows, self.spec.batch_tokens), deque(range(len(items)))
         batch = self.engine.start()
         while waiting or not batch.is_done:
-            if capacity.is_wide:
+            if capacity.can_admit_group:
                 joining: list[Request] = []
                 while waiting and capacity.admit(waiting[0], len(items[waiting[0]].tokens)):
                     joining.append(_request(items, waiting.popleft()))

@@ -23,7 +23,7 @@ _POOLS = {
 QUEUES = tuple(_POOLS)
 #: The variable that says where a worker runs models whose own setting names no device.
 DEVICE_VARIABLE = "LENGTHWISE_DEVICE"
-#: The last line that ``worker.generation.preload`` logs; ``worker_is_ready`` waits for it.
+#: The last line that ``LoadedModels.preload`` of the worker logs; ``worker_is_ready`` waits for it.
 MODELS_LOADED = "models are loaded"
 
 

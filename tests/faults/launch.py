@@ -91,7 +91,7 @@ def install() -> None:
         _wrap(Claimer, "claim", then=_note_claim)
         _wrap(Claimer, "claim_more", after="claimed")
         _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal, failing=_note_failure)
-        _wrap(settlement, "put", after="committed")
+        _wrap(settlement, "write", after="committed")
     elif kind == "deliver":
         from worker.delivery import deliver
 

@@ -23,7 +23,7 @@ def rows(client: TestClient) -> dict[str, int]:
         return {row.name: row.n for row in connection.exec_driver_sql(_ROWS)}
 
 
-class Refusals:
+class RefusalProbe:
     """Sends requests, and requires of each that it is refused cleanly."""
 
     def __init__(self, client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
@@ -58,5 +58,5 @@ class Refusals:
 
 
 @pytest.fixture
-def refusals(strict: TestClient, caplog: pytest.LogCaptureFixture) -> Refusals:
-    return Refusals(strict, caplog)
+def refusals(strict: TestClient, caplog: pytest.LogCaptureFixture) -> RefusalProbe:
+    return RefusalProbe(strict, caplog)

@@ -1,7 +1,7 @@
 """A connection that ends at a deadline, whatever the other side does.
 
-A time-out for each read would not stop a receiver that sends one byte a second. So each call may only take the time
-that is left until the deadline. A receiver that sends too much is cut off after ``MAX_BYTES``.
+A time-out for each read would not stop a receiver that sends one byte per second. So no call may take longer than the
+time that is left until the deadline. A receiver that sends too much is cut off after ``MAX_BYTES``.
 """
 
 import math

@@ -1,8 +1,8 @@
-"""Delivers the webhooks that are due, many at a time: claims them, signs them, sends them and records the attempts.
+"""Delivers webhooks that are due, many at a time: claims them, signs them, sends them and records the attempts.
 
-In each process one bell's task claims deliveries and gives each to a thread. It looks again when another bell comes, or
-when an attempt ends. So a receiver that does not answer blocks only its threads. There are few of them for each
-receiver, because the ledger counts them over all processes.
+In each process, the task of one bell claims deliveries and gives each to a thread. It claims again when another bell
+comes or an attempt ends. A receiver that does not answer blocks only its own threads. These are few, because the
+ledger limits the attempts per receiver across all processes.
 """
 
 import logging
@@ -27,12 +27,12 @@ from worker.shutdown import Shutdown
 log = logging.getLogger(__name__)
 _random = SystemRandom()
 
-#: The results of so many shards become pages in one transaction.
+#: The most shards whose results become pages in one transaction.
 _PUSHED_SHARDS = 64
-#: A delivery is held for so many time-outs: longer than an attempt with its record can take. If its process dies, it is
-#: due again after that.
+#: A claimed delivery is held for this many time-outs, which is longer than an attempt and its record can take. If the
+#: process dies, the delivery is due again afterwards.
 _HOLD = 2
-#: How often a worker that stops checks whether its attempts have ended.
+#: How often a worker that shuts down checks whether its attempts have ended.
 _LOOK_SECONDS = 1.0
 
 
@@ -45,8 +45,8 @@ class AttemptThreads:
         self._n_threads, self._n_running = threads, 0
         #: Set when a delivery may have become due, or a thread free.
         self.changed = Event()
-        #: Held by the task that claims deliveries.
-        self.draining = Lock()
+        #: Held by the task that claims deliveries: only one does at a time.
+        self.claiming = Lock()
 
     @property
     def n_free(self) -> int:
@@ -89,21 +89,21 @@ class Deliverer:
         return AttemptThreads(settings.get().webhook_concurrency)
 
     def deliver(self) -> None:
-        """The bell's task. Delivers until nothing is due and no attempt runs, or until its slice of time is over."""
+        """Handles a delivery bell: delivers until nothing is due and no attempt runs, or the slice of time is over."""
         attempts = self._attempts
         attempts.changed.set()
-        # If another task holds the lock, ``changed`` makes it look again. If it is about to end, this loop takes over.
-        while attempts.changed.is_set() and attempts.draining.acquire(blocking=False):
+        # If another task holds the lock, ``changed`` makes it claim again. If it is just ending, this loop takes over.
+        while attempts.changed.is_set() and attempts.claiming.acquire(blocking=False):
             try:
-                is_over = self._drain(attempts)
+                is_over = self._run_slice(attempts)
             finally:
-                attempts.draining.release()
+                attempts.claiming.release()
             if not is_over:
                 queue.ring(queue.DELIVER)
                 return
 
-    def _drain(self, attempts: AttemptThreads) -> bool:
-        """Claims and starts deliveries. Returns False if the slice of time ended before the work did."""
+    def _run_slice(self, attempts: AttemptThreads) -> bool:
+        """Claims and starts deliveries. Returns whether all work is done; False if the slice of time ended first."""
         ends_at = time.monotonic() + settings.get().slice_seconds
         while not self._shutdown.is_begun:
             if time.monotonic() >= ends_at:
@@ -119,7 +119,7 @@ class Deliverer:
             if not attempts.n_running and not attempts.changed.is_set():
                 return True
             attempts.changed.wait(max(0.0, ends_at - time.monotonic()))
-        # A worker that stops waits for its attempts. Each ends within its time-out.
+        # A worker that shuts down waits for its attempts. Each ends within its time-out.
         attempts.changed.clear()
         while attempts.n_running:
             attempts.changed.wait(_LOOK_SECONDS)
@@ -128,13 +128,13 @@ class Deliverer:
 
 
 def _push() -> bool:
-    """Writes pages of settled results. Returns whether there may be more."""
+    """Turns settled results into pages to deliver. Returns whether there may be more."""
     with database.translated(), database.engine().begin() as connection:
         return push.write_pages(connection, shards=_PUSHED_SHARDS) > 0
 
 
 def _start(attempts: AttemptThreads) -> bool:
-    """Starts attempts for deliveries that are due, one for each free thread. Returns whether there may be more."""
+    """Claims deliveries that are due, and starts one in each free thread. Returns whether more may be due."""
     if not attempts.n_free:
         return True
     token, current = uuid4(), settings.get()

@@ -13,7 +13,7 @@ from lengthwise.webhooks.reserved import Address, Network
 from lengthwise.webhooks.target import lookup
 from worker.delivery.deadline_stream import Deadline, DeadlineStream, translated
 
-#: The limit for a name server that does not answer, unless a shorter one is given.
+#: How long a look-up may take at most, if the name server does not answer.
 LOOKUP_SECONDS = 5.0
 
 

@@ -24,7 +24,7 @@ from worker.delivery.outcome import AttemptOutcome, excerpt
 
 #: Seconds for the look-up of the name and the connection, and the same again for TLS.
 CONNECT_SECONDS = 5.0
-#: Seconds for the answer's body. The status has decided by then; the body is only for people who look into failures.
+#: Seconds for reading the answer's body. The status alone decides; the body only helps people to find the cause.
 BODY_SECONDS = 2.0
 MAX_BODY_BYTES = 4096
 

@@ -32,7 +32,7 @@ class AttemptOutcome:
     #: Why there was no usable answer: ``invalid_url``, ``forbidden_address``, ``unresolvable``,
     #: ``connect_refused``, ``unreachable``, ``tls``, ``reset``, ``timeout``, ``protocol`` or ``redirect``.
     error: str | None = None
-    #: Seconds for which the receiver asked for no further attempt, 0 to 86,400.
+    #: The pause in seconds that the receiver asked for, 0 to 86,400; None if it asked for none.
     retry_after: float | None = None
     #: The answer's first 512 characters at most, without control characters other than newline and tab.
     response_excerpt: str = field(default="", repr=False)
@@ -58,7 +58,7 @@ def excerpt(body: bytes) -> str:
 def next_delay(attempt: int, retry_after: float | None, rng: Random) -> float | None:
     """Seconds until the next attempt, after the ``attempt``-th (from 1) failed. None if that was the last one.
 
-    It is at least ``retry_after`` seconds, for which the receiver asked; of these at most a day is granted.
+    It is at least the pause ``retry_after`` that the receiver asked for, of which at most a day counts.
     """
     if attempt < 1:
         raise ValueError("attempts are counted from 1")

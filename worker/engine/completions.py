@@ -1,4 +1,4 @@
-"""For callers that want all answers of a batch and have nothing to do between its steps."""
+"""Runs a batch to its end, for callers that have nothing to do between its steps."""
 
 from collections.abc import Generator, Sequence
 from contextlib import closing

@@ -1,8 +1,8 @@
-"""What every backend promises, as tests to inherit. A backend's own test only makes the subject.
+"""Tests that every backend must pass. A backend's test class inherits them, and only makes the engine.
 
-``Conformance`` is for every engine, ``GenerationConformance`` for those that write, ``ContinuousConformance`` for those
-with continuous batching, ``DecodingConformance`` for those that also take prefixes, stop strings and sampling, or that
-refuse them. The tests need pytest; the worker does not import this module.
+``Conformance`` is for every engine, ``GenerationConformance`` for engines that write, ``ContinuousConformance`` for
+engines with continuous batching, and ``DecodingConformance`` for engines that write and accept, or refuse, prefixes,
+stop strings and sampling. The tests need pytest; the worker does not import this module.
 """
 
 import re
@@ -39,15 +39,15 @@ class Subject:
     text: Callable[[Sequence[int]], str] = str
 
     def run(self, requests: Iterable[Request] | None = None) -> dict[int, Completion]:
-        """The completions by their request's id; each request must be answered exactly once."""
-        asked = list(self.requests if requests is None else requests)
-        found = list(completions(self.engine, asked))
-        assert sorted(completion.id for completion in found) == sorted(request.id for request in asked)
+        """Runs one batch. Returns its completions by request id; each request must be answered exactly once."""
+        sent = list(self.requests if requests is None else requests)
+        found = list(completions(self.engine, sent))
+        assert sorted(completion.id for completion in found) == sorted(request.id for request in sent)
         return {completion.id: completion for completion in found}
 
 
 class Conformance:
-    """Every engine. A subclass makes the subject, which its tests share."""
+    """Tests for every engine. A subclass makes the subject, which its tests share."""
 
     #: Whether a request has the same answer in every batch, to the last bit.
     is_batch_invariant = True
@@ -192,11 +192,12 @@ class Conformance:
 
 
 def is_done(batch: EngineBatch) -> bool:
-    """Asks again, where a type checker believes to know the answer."""
+    """Reads the property through a function, because a type checker would assume that it has not changed."""
     return batch.is_done
 
 
 def run_to_its_end(batch: EngineBatch, requests: Sequence[Request]) -> list[Completion]:
+    """Adds the requests, and steps until the batch is done."""
     batch.add(requests)
     found: list[Completion] = []
     while not batch.is_done:
@@ -205,33 +206,33 @@ def run_to_its_end(batch: EngineBatch, requests: Sequence[Request]) -> list[Comp
 
 
 class GenerationConformance(Conformance):
-    """Engines that write."""
+    """Tests for engines that write."""
 
-    #: Whether it has beam search; if not, it refuses beams.
+    #: Whether the engine has beam search. If not, it must refuse beams.
     supports_beams = False
 
     def test_beams_are_searched_or_refused(self, subject: Subject) -> None:
-        asked = [request._replace(beams=4) for request in subject.requests]
+        sent = [request._replace(beams=4) for request in subject.requests]
         if not self.supports_beams:
             with pytest.raises(EngineError):
-                subject.run(asked)
+                subject.run(sent)
             return
-        found = subject.run(asked)
+        found = subject.run(sent)
         assert found != subject.run(), "to prove anything"
-        assert all(len(found[request.id].tokens) <= request.max_new_tokens for request in asked)
-        assert subject.run(request._replace(beams=1) for request in asked) == subject.run()
+        assert all(len(found[request.id].tokens) <= request.max_new_tokens for request in sent)
+        assert subject.run(request._replace(beams=1) for request in sent) == subject.run()
         if self.is_batch_invariant:
-            assert found == {request.id: subject.run([request])[request.id] for request in asked}
+            assert found == {request.id: subject.run([request])[request.id] for request in sent}
 
     def test_each_request_keeps_its_own_limit_and_says_why_it_ends(self, subject: Subject) -> None:
-        whole = subject.run()
-        assert {answer.finish_reason for answer in whole.values()} == {FinishReason.STOP, FinishReason.LENGTH}
+        complete = subject.run()
+        assert {answer.finish_reason for answer in complete.values()} == {FinishReason.STOP, FinishReason.LENGTH}
         limits = {request.id: 1 + number % 4 for number, request in enumerate(subject.requests)}
         for number, answer in subject.run(
             request._replace(max_new_tokens=limits[request.id]) for request in subject.requests
         ).items():
-            assert answer.tokens == whole[number].tokens[: limits[number]]
-            if len(whole[number].tokens) > limits[number]:
+            assert answer.tokens == complete[number].tokens[: limits[number]]
+            if len(complete[number].tokens) > limits[number]:
                 assert answer.finish_reason is FinishReason.LENGTH
             if len(answer.tokens) < limits[number]:
                 assert answer.finish_reason is FinishReason.STOP
@@ -239,9 +240,9 @@ class GenerationConformance(Conformance):
     def test_no_answer_is_longer_than_its_limit(self, subject: Subject) -> None:
         limits = {request.id: request.max_new_tokens for request in subject.requests}
         for number, answer in subject.run().items():
-            is_whole = len(answer.tokens) == limits[number]
+            is_at_limit = len(answer.tokens) == limits[number]
             assert len(answer.tokens) <= limits[number]
-            assert is_whole or answer.finish_reason is FinishReason.STOP
+            assert is_at_limit or answer.finish_reason is FinishReason.STOP
 
     def test_a_limit_of_none_at_all_leaves_nothing_to_write(self, subject: Subject) -> None:
         first, second = subject.requests[:2]
@@ -251,11 +252,11 @@ class GenerationConformance(Conformance):
 
 
 class ContinuousConformance(GenerationConformance):
-    """Engines with ``Capabilities.is_continuous``: their batches take requests between steps."""
+    """Tests for engines with ``Capabilities.is_continuous``, whose batches take requests between steps."""
 
     @staticmethod
     def run_in_portions(subject: Subject, portions: Iterable[Sequence[Request]]) -> dict[int, Completion]:
-        """The completions if one portion is added before each step."""
+        """Runs a batch, and adds one portion before each step. Returns the completions by request id."""
         assert subject.engine.capabilities().is_continuous
         batch, found = subject.engine.start(), list[Completion]()
         for portion in portions:
@@ -311,17 +312,17 @@ class ContinuousConformance(GenerationConformance):
 
 
 class DecodingConformance(GenerationConformance):
-    """Engines with prefixes, stop strings and sampling."""
+    """Tests for prefixes, stop strings and sampling."""
 
-    #: Whether it stops at stop strings; if not, it refuses them.
+    #: Whether the engine supports stop strings. If not, it must refuse them.
     supports_stop = True
-    #: Whether it samples, each request with its own seed; if not, it refuses a temperature.
+    #: Whether the engine samples, each request with its own seed. If not, it must refuse a temperature.
     supports_sampling = True
 
     def test_an_answer_continues_its_prefix_which_is_not_part_of_it(self, subject: Subject) -> None:
-        whole = subject.run()
+        complete = subject.run()
         prefixes = {
-            request.id: whole[request.id].tokens[: number % 3] for number, request in enumerate(subject.requests)
+            request.id: complete[request.id].tokens[: number % 3] for number, request in enumerate(subject.requests)
         }
         assert any(prefixes.values())
         continued = subject.run(
@@ -331,28 +332,29 @@ class DecodingConformance(GenerationConformance):
             for request in subject.requests
         )
         rest = {
-            number: answer._replace(tokens=answer.tokens[len(prefixes[number]) :]) for number, answer in whole.items()
+            number: answer._replace(tokens=answer.tokens[len(prefixes[number]) :])
+            for number, answer in complete.items()
         }
         assert continued == rest
 
     def test_a_stop_string_ends_the_answer_that_holds_it_and_no_other(self, subject: Subject) -> None:
-        whole = subject.run()
-        chosen = max(subject.requests, key=lambda request: len(set(whole[request.id].tokens)))
-        text = subject.text(whole[chosen.id].tokens)
+        complete = subject.run()
+        chosen = max(subject.requests, key=lambda request: len(set(complete[request.id].tokens)))
+        text = subject.text(complete[chosen.id].tokens)
         stop = text[len(text) // 2 : len(text) // 2 + 6]
-        asked = [
+        sent = [
             request._replace(stop=("never written", stop) if request is chosen else ()) for request in subject.requests
         ]
         if not self.supports_stop:
             with pytest.raises(EngineError):
-                subject.run(asked)
+                subject.run(sent)
             return
-        stopped = subject.run(asked)
+        stopped = subject.run(sent)
         # The stop string may be included, as in our own engines, or left out, as servers do: the caller trims.
         assert subject.text(stopped[chosen.id].tokens).partition(stop)[0] == text.partition(stop)[0]
-        assert len(stopped[chosen.id].tokens) < len(whole[chosen.id].tokens)
+        assert len(stopped[chosen.id].tokens) < len(complete[chosen.id].tokens)
         assert stopped[chosen.id].finish_reason is FinishReason.STOP
-        assert stopped | {chosen.id: whole[chosen.id]} == whole
+        assert stopped | {chosen.id: complete[chosen.id]} == complete
 
     def test_a_seed_repeats_a_draw_and_another_one_makes_another(self, subject: Subject) -> None:
         def drawn(seed: int) -> list[Request]:

@@ -144,7 +144,7 @@ class CTranslate2Engine:
         return len(request.decoder_prefix) + limit
 
     def _ending(self, requests: Sequence[Request], limits: Sequence[int]) -> Callable[[Any], bool] | None:
-        """A callback that ends each row at its own limit; ``None`` if all are equal, which saves a call per token."""
+        """A callback that ends each row at its own limit. ``None`` if all limits are equal: that saves calls."""
         steps = list(map(self._steps, requests, limits))
         if min(steps) == max(steps):
             return None

@@ -1,8 +1,8 @@
 """An engine without a model: each answer is its input, reversed.
 
-It is for trying an installation, and for measuring everything but the engine. The answer is a function of the input, so
-a swapped or lost one is seen. A batch takes ``seconds_per_batch`` of the model's ``config.json``, 0 by default. If that
-names ``seconds_per_step``, batches are continuous and write a token a step.
+It is for trying an installation, and for measuring everything but the engine. An answer depends on its input alone, so
+swapped or lost answers are noticed. The model's ``config.json`` may set ``seconds_per_batch``, the time that a batch
+takes; it is 0 by default. If it sets ``seconds_per_step``, batches are continuous and write a token per step.
 """
 
 import time
@@ -60,24 +60,24 @@ class EchoEngine:
         yield list(map(_echo, requests))
 
     def wait(self, n_requests: int) -> None:
-        """Takes the time of a step of a continuous batch of so many requests."""
+        """Sleeps for the time of one step of a continuous batch."""
         if self._seconds_per_step:
             time.sleep(self._seconds_per_step)
 
 
 class ContinuousEcho:
-    """A batch that writes a token of each request a step."""
+    """A continuous batch: each step writes one token for each request."""
 
     def __init__(self, engine: EchoEngine) -> None:
         self._engine = engine
         self._requests: dict[int, Request] = {}
-        #: Steps until the answer is whole, by the request's id.
+        #: Steps until the answer is complete, by the request's id.
         self._n_left: dict[int, int] = {}
         self._is_closed = False
 
     @property
     def n_requests(self) -> int:
-        """Requests without an answer."""
+        """The number of requests that are not answered yet."""
         return len(self._requests)
 
     @property
@@ -124,5 +124,5 @@ def _answer(request: Request) -> tuple[int, ...]:
 
 def _echo(request: Request) -> Completion:
     answer = _answer(request)
-    is_whole = len(answer) == len(request.tokens)
-    return Completion(request.id, answer, FinishReason.STOP if is_whole else FinishReason.LENGTH)
+    is_complete = len(answer) == len(request.tokens)
+    return Completion(request.id, answer, FinishReason.STOP if is_complete else FinishReason.LENGTH)

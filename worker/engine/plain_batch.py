@@ -1,15 +1,15 @@
-"""The batch of an engine that takes all requests at once: without continuous batching."""
+"""The batch of an engine without continuous batching: it takes all requests at its start."""
 
 from collections.abc import Callable, Generator, Sequence
 
 from worker.engine.protocol import Completion, EngineError, Request
 
-#: What an engine does with the requests of a batch: it yields the completions of one step after the other.
+#: A generator that runs a batch: it yields the completions of each step.
 Steps = Generator[Sequence[Completion], None, None]
 
 
 class PlainBatch:
-    """``run`` is called with the requests; each of its portions is a step, and its end is that of the batch."""
+    """Calls ``run`` with the requests. Each value that it yields is one step; the batch is done when it returns."""
 
     def __init__(self, run: Callable[[Sequence[Request]], Steps]) -> None:
         self._run = run

@@ -1,4 +1,4 @@
-"""What an engine is: it starts batches, which take requests of token ids and compute their completions step by step.
+"""The engine protocol: an engine starts batches, which take requests of token ids and answer them step by step.
 
 Knows nothing of jobs, tenants or items. Backends register under the entry-point group ``lengthwise.engines``.
 """

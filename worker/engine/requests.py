@@ -1,4 +1,4 @@
-"""Checks and limits of requests that every backend shares."""
+"""Checks of requests, and their limits, for all backends."""
 
 from collections.abc import Iterable
 

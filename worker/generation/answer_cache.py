@@ -1,6 +1,6 @@
-"""Answers that were computed before, by tenant, prompt and decoding. The least recently used ones make room.
+"""Answers that were computed before, by tenant, prompt and decoding. The least recently used ones are evicted.
 
-Knows nothing of jobs or items. The tenant is part of the key, so that no tenant learns what another one asked.
+Knows nothing of jobs or items. The tenant is part of the key, so that no tenant learns what another one submitted.
 """
 
 import hashlib
@@ -20,28 +20,28 @@ MAX_BYTES = 2**25
 _NUMBER_BYTES = 32
 
 
-class CacheKey:
-    """Makes the keys for the prompts of one tenant that are decoded in one way by one model."""
+class AnswerKeys:
+    """Makes cache keys for prompts of one tenant, decoded in one way by one model."""
 
     def __init__(self, tenant_id: UUID, decoding: Decoding) -> None:
-        self._whose = tenant_id.bytes + _digest(decoding)
+        self._start = tenant_id.bytes + _digest(decoding)
 
-    def of(self, prompt: Prompt) -> bytes:
-        """Two prompts have the same key exactly if a deterministic engine gives both the same answer."""
+    def make(self, prompt: Prompt) -> bytes:
+        """The key of a prompt. Two prompts have the same key only if a deterministic engine gives both one answer."""
         tokens, max_new_tokens, prefix = prompt
-        # The first part has a fixed length, and the prefix's length is part of the key: no two prompts look alike.
-        return self._whose + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
+        # Prompts that differ have different keys, because the start has a fixed length and the prefix's length follows.
+        return self._start + array("q", [max_new_tokens, len(prefix), *prefix, *tokens]).tobytes()
 
 
 @lru_cache(1024)
 def _digest(decoding: Decoding) -> bytes:
-    """A digest of what an answer depends on besides its prompt, limit included, if nothing is sampled."""
+    """A digest of everything but the prompt and its limit that a greedy answer depends on."""
     matters = (decoding.beams, decoding.score, decoding.stop)
     return hashlib.blake2b(repr(matters).encode(), digest_size=16).digest()
 
 
 class AnswerCache:
-    """The thread that prepares claims calls ``get`` while the engine's thread calls ``put``; no other one may put."""
+    """Only the engine's thread calls ``put``. The thread that prepares claims may call ``get`` at the same time."""
 
     def __init__(self, max_answers: int = MAX_ANSWERS, max_bytes: int = MAX_BYTES) -> None:
         self._answers: OrderedDict[bytes, ModelAnswer] = OrderedDict()
@@ -54,7 +54,7 @@ class AnswerCache:
     def get(self, key: bytes) -> ModelAnswer | None:
         found = self._answers.get(key)
         if found is not None:
-            with suppress(KeyError):  # it was dropped just now
+            with suppress(KeyError):  # the other thread evicted it just now
                 self._answers.move_to_end(key)
         return found
 

@@ -1,4 +1,4 @@
-"""Runs a claim by plain batches, and finds the item that makes a batch fail by halving it."""
+"""Runs a claim as plain batches. If a batch fails, finds the item that is to blame by halving the batch."""
 
 import logging
 import time
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """The completions of one engine batch, and the error that ended it before all were there."""
+    """How an engine batch ended: its completions, and the error if there was one before all requests were answered."""
 
     completions: Sequence[Completion]
     error: EngineError | EngineUnavailable | None
@@ -28,13 +28,13 @@ class BatchOutcome:
 
 
 class BatchRunner:
-    """Runs pieces of work as engine batches, each from its only ``add`` to its last step."""
+    """Runs pieces of work as engine batches. All pieces of a batch are added at its start."""
 
     def __init__(self, watchdog: Watchdog) -> None:
         self.watchdog = watchdog
 
     def attempt(self, work: Work, model: LoadedModel, batch: Sequence[int]) -> BatchOutcome:
-        """Runs one engine batch; its answers are not taken yet."""
+        """Runs one engine batch to its end. ``take`` then stores its answers."""
         began_at, completions = time.monotonic(), list[Completion]()
         work.charge(batch, model.computed(work.lengths(batch)))
         error: EngineError | EngineUnavailable | None = None
@@ -51,15 +51,15 @@ class BatchRunner:
         return BatchOutcome(completions, error, began_at, time.monotonic())
 
     def take(self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> None:
-        """Takes the answers of a batch, and runs again what it left unanswered, until each piece is answered or failed.
+        """Stores the answers of a batch, and runs unanswered pieces again until each one is answered or has failed.
 
-        Raises ``EngineUnavailable`` once the answers are taken.
+        Raises ``EngineUnavailable``, but stores the answers first.
         """
         work.answer(outcome.completions)
         if isinstance(outcome.error, EngineUnavailable):
-            raise outcome.error  # no item is to blame, and halving would blame one
+            raise outcome.error  # no item is to blame, and bisecting would blame an innocent one
         if outcome.error is None:
-            model.took(time.monotonic() - outcome.began_at, outcome.ended_at - outcome.began_at)
+            model.record_batch(time.monotonic() - outcome.began_at, outcome.ended_at - outcome.began_at)
             return
         answered = {completion.id for completion in outcome.completions}
         rest = [index for index in batch if index not in answered]
@@ -70,9 +70,9 @@ class BatchRunner:
     def isolate(
         self, work: Work, model: LoadedModel, rest: Sequence[int], error: EngineError, n_tokens: int, *, is_alone: bool
     ) -> None:
-        """Runs the rest of a failed batch of ``n_tokens`` by halves. A piece that was alone in it is to blame.
+        """Runs the unanswered pieces of a failed batch of ``n_tokens`` again, in two halves.
 
-        Raises ``EngineUnavailable``.
+        If the batch had a single piece, that piece is to blame and its item fails. Raises ``EngineUnavailable``.
         """
         is_memory = isinstance(error, OutOfMemoryError)
         if is_alone:
@@ -88,31 +88,31 @@ class BatchRunner:
 
 
 class PlannedBatches:
-    """A claim as plain batches of like length, planned beforehand. A step runs a whole batch."""
+    """A claim as plain batches of similar lengths, planned in advance. A step runs one batch to its end."""
 
     def __init__(self, prepared: PreparedClaim, pipeline: Pipeline, runner: BatchRunner, *, looks_ahead: bool) -> None:
         self._prepared, self._pipeline, self._runner = prepared, pipeline, runner
         self._work, self._model, self._looks_ahead = prepared.work, prepared.model, looks_ahead
         self._planned: deque[list[int]] = deque()
-        #: Pieces that have been planned; retries add further ones.
+        #: Pieces that are planned already. Retries add further pieces to the work.
         self._n_planned = 0
         self._batch: list[int] = []
         self._outcome: BatchOutcome | None = None
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to run, or nothing more may begin."""
+        """Whether nothing is left to run, or the worker shuts down."""
         is_empty = not self._planned and self._n_planned == len(self._work.pieces)
         return is_empty or self._pipeline.shutdown.is_begun
 
     def take(self) -> None:
-        """Takes the answers of the last batch. Raises ``EngineUnavailable``."""
+        """Stores the answers of the last batch. Raises ``EngineUnavailable``."""
         outcome, self._outcome = self._outcome, None
         if outcome is not None:
             self._runner.take(self._work, self._model, self._batch, outcome)
 
     def join(self) -> None:
-        """Chooses the next batch, without shards that are no longer held."""
+        """Chooses the next batch. Leaves out shards that the lease no longer holds."""
         if not self._planned:
             self._plan()
         planned = self._planned.popleft()
@@ -130,5 +130,5 @@ class PlannedBatches:
     def _plan(self) -> None:
         first, self._n_planned = self._n_planned, len(self._work.pieces)
         batches = self._model.plan(self._work.lengths(range(first, self._n_planned)), self._work.beams)
-        # A claim holds its most urgent items first: their batch must not wait for longer ones.
+        # The most urgent items come first in a claim. Their batch must not wait for batches of longer items.
         self._planned.extend([first + index for index in batch] for batch in sorted(batches, key=min))

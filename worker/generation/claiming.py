@@ -1,4 +1,4 @@
-"""Claims work for this process's engines and prepares it: renews its lease, loads its model, makes its requests."""
+"""Claims work for the models of this process, and prepares it: renews its lease, loads its model, makes its prompts."""
 
 import time
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ from worker.generation.pool_rotation import PoolRotation
 from worker.generation.work import Work, refuse
 from worker.shutdown import Shutdown
 
-#: The longest pause after a failure that may pass.
+#: The longest delay of a shard whose model could not be loaded.
 _MAX_DELAY_SECONDS = 60
 
 
@@ -35,19 +35,19 @@ class PreparedClaim:
     claimed_at: float
 
     def add(self, more: Claim) -> None:
-        """Adds what its token has claimed since."""
+        """Adds a further claim under the same token."""
         self.claim.shards.update(more.shards)
         self.lease.add(more.shards)
         self.work.add(more)
 
     @property
     def is_urgent(self) -> bool:
-        """Whether somebody waits for a shard of it that is not whole yet."""
-        return any(self.claim.shards[shard_id].is_interactive for shard_id in self.work.open_shards)
+        """Whether a caller waits for one of its unfinished shards."""
+        return any(self.claim.shards[shard_id].is_interactive for shard_id in self.work.unfinished_shards)
 
     @property
     def is_suspect(self) -> bool:
-        """Whether a worker died over it. It runs alone, so that nothing else is blamed if this worker dies as well."""
+        """Whether workers have died over it. It then runs alone, so that only it is blamed if this worker dies too."""
         return any(shard.deaths > 1 for shard in self.claim.shards.values())
 
 
@@ -58,10 +58,10 @@ class Claimer:
         self._models, self._shutdown = models, shutdown
 
     def prepare(self, rotation: PoolRotation, *, with_suspects: bool = True) -> PreparedClaim | None:
-        """Claims from the pool whose turn it is, and from the others once it is empty; None if nothing waits anywhere.
+        """Claims from the rotation's current pool, or from another one if it is empty; None if nothing waits.
 
-        Without suspects it returns None as soon as that pool holds nothing else, or a suspect is first in it: a suspect
-        must not wait for ever behind work that came later. Raises ``Unavailable``.
+        Without suspects, it returns None if a suspect is first in the current pool, or if the pool holds nothing but
+        suspects. Otherwise a suspect could wait for ever behind work that came later. Raises ``Unavailable``.
         """
         while not self._shutdown.is_begun:
             pool = rotation.next()
@@ -69,21 +69,21 @@ class Claimer:
                 return None
             claimed = self.claim(pool, with_suspects=with_suspects)
             if claimed is None:
-                # Skipping suspects, it would go round in circles among pools that hold nothing else.
+                # Without suspects, this would loop for ever among pools that hold nothing but suspects.
                 if not with_suspects or rotation.leave() is None:
                     return None
                 continue
-            prepared = self._made_ready(pool, claimed)
+            prepared = self._prepare(pool, claimed)
             if prepared is not None:
                 return prepared
         return None
 
     def prepare_urgent(self, pool: str) -> PreparedClaim | None:
-        """Claims a batch from the pool if somebody waits for the first shard in it. Raises ``Unavailable``."""
-        if self._shutdown.is_begun or not _is_waited_for(pool):
+        """Claims a batch of interactive work from the pool, if there is any. Raises ``Unavailable``."""
+        if self._shutdown.is_begun or not _has_urgent_work(pool):
             return None
         claimed = self.claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
-        return None if claimed is None else self._made_ready(pool, claimed)
+        return None if claimed is None else self._prepare(pool, claimed)
 
     def claim_more(self, prepared: PreparedClaim) -> bool:
         """Claims another batch from the same pool under the same token; False if nothing waits.
@@ -91,7 +91,7 @@ class Claimer:
         Raises ``Unavailable``.
         """
         limits = _limits(prepared.model.spec, 1)
-        more = _taken(prepared.pool, prepared.claim.token, limits, with_suspects=False)
+        more = _claim_batches(prepared.pool, prepared.claim.token, limits, with_suspects=False)
         if more is not None:
             prepared.add(more)
         return more is not None
@@ -102,7 +102,7 @@ class Claimer:
         name = pools.model_of(pool)
         limits = _limits(self._models.spec(name), self._models.batches_in(name, current.claim_seconds))
         token = uuid4()
-        claimed = _taken(pool, token, limits, with_suspects=with_suspects, least=least)
+        claimed = _claim_batches(pool, token, limits, with_suspects=with_suspects, least=least)
         is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
         if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):
             return claimed
@@ -110,8 +110,8 @@ class Claimer:
         with database.translated(), database.engine().begin() as connection:
             return top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
 
-    def _made_ready(self, pool: str, claimed: Claim) -> PreparedClaim | None:
-        """Returns None if the model cannot run now; the claim is then given back for later."""
+    def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
+        """Returns None if the model cannot run now; the claim's shards are then delayed."""
         claimed_at = time.monotonic()
         lease = Lease(claimed.token, claimed.shards, self._shutdown)
         lease.start()
@@ -124,7 +124,7 @@ class Claimer:
             work = Work(claimed, model.model, model.capabilities.labels, model.answers)
         except NotLoaded:
             lease.stop()
-            _put_off(claimed, "model_unavailable")
+            _postpone(claimed, "model_unavailable")
             return None
         except BaseException:
             lease.stop()
@@ -132,13 +132,13 @@ class Claimer:
         return PreparedClaim(pool, claimed, lease, model, work, claimed_at)
 
 
-def _is_waited_for(pool: str) -> bool:
-    """Asks without a transaction, which would take longer than the query."""
+def _has_urgent_work(pool: str) -> bool:
+    """Runs the query without a transaction, which would take longer than the query itself."""
     with database.translated(), database.engine().connect() as connection:
         return has_interactive_work(connection.execution_options(isolation_level="AUTOCOMMIT"), pool)
 
 
-def _taken(
+def _claim_batches(
     pool: str, token: UUID, limits: ClaimLimits, *, with_suspects: bool, least: Priority = Priority.BACKGROUND
 ) -> Claim | None:
     seconds = settings.get().lease_seconds
@@ -147,9 +147,9 @@ def _taken(
 
 
 def _limits(spec: ModelSpec | None, batches: int) -> ClaimLimits:
-    """So many batches' worth of tokens and of rows, whichever limit is reached first."""
+    """The limits of a claim of this many batches, in tokens and in rows; the first that is reached counts."""
     current = settings.get()
-    # A model that is not named here cannot run: its shards are only put off.
+    # The catalog does not name this model, so it cannot run: its shards are only claimed to be postponed.
     tokens, rows = (spec.batch_tokens, spec.batch_rows) if spec else (current.chunk_items, current.shard_items)
     batches = min(batches, current.claim_batches)
     return ClaimLimits(tokens=batches * tokens, items=batches * rows, batch_items=rows)
@@ -159,11 +159,11 @@ def _is_urgent(claimed: Claim) -> bool:
     return any(shard.is_interactive for shard in claimed.shards.values())
 
 
-def _put_off(claimed: Claim, code: str) -> None:
-    """Puts the shards off, each time for longer; after the last attempt their items end as errors."""
+def _postpone(claimed: Claim, code: str) -> None:
+    """Delays the shards, longer each time. After the last attempt their items end with the error ``code``."""
     last = settings.get().max_attempts - 1
     exhausted = {shard.id for shard in claimed.shards.values() if shard.attempts >= last}
-    settlement.put(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
+    settlement.write(claimed.token, [done for done in refuse(claimed, code) if done.shard_id in exhausted])
     waiting = [shard for shard in claimed.shards.values() if shard.id not in exhausted]
     if waiting:
         seconds = min(2.0 ** (1 + max(shard.attempts for shard in waiting)), _MAX_DELAY_SECONDS)
@@ -176,13 +176,13 @@ def _delay(token: UUID, shard_ids: Iterable[int], seconds: float, *, counted: bo
 
 
 def give_back(prepared: PreparedClaim) -> None:
-    """Releases all shards that have not been settled, without counting an attempt, and stops renewing the lease.
+    """Releases all unfinished shards, without counting an attempt, and stops renewing the lease.
 
-    They can be claimed again at once, or after the pause of a model whose engine is unavailable. If the database is
-    away they can be claimed once the lease has expired.
+    They can be claimed again at once, or after the pause if the model's engine is unavailable. If the database is away,
+    they can be claimed once the lease has expired.
     """
     try:
-        shard_ids = prepared.work.open_shards
+        shard_ids = prepared.work.unfinished_shards
         if shard_ids and (pause := prepared.model.pause_seconds):
             _delay(prepared.claim.token, shard_ids, pause)
         elif shard_ids:

@@ -1,6 +1,6 @@
-"""Runs a claim as one continuous batch: as rows end, waiting items join it, and are claimed when they are needed.
+"""Runs a claim as one continuous batch: when rows end, waiting items join it, and more items are claimed as needed.
 
-Otherwise an engine whose answers differ in length would take most of its steps with only a few rows left.
+Answers differ in length. A plain batch would therefore take most of its steps with only a few rows left.
 """
 
 import logging
@@ -18,33 +18,33 @@ from worker.generation.pipeline import Pipeline
 
 log = logging.getLogger(__name__)
 
-#: Pieces that a batch takes at most, because it keeps all of them in memory until it ends.
+#: The most pieces of one batch. It keeps all of them in memory until it ends.
 _MAX_PIECES = 10_000
-#: How long after a claim that found nothing the next one is tried.
+#: The pause after a claim that found nothing.
 _PAUSE_SECONDS = 0.1
 
 Result = TypeVar("Result")
 
 
 class ContinuousBatch:
-    """A claim, and what is claimed later under the same token. A step is one step of the engine."""
+    """A claim, and further claims under the same token. A step is one step of the engine."""
 
     def __init__(self, prepared: PreparedClaim, pipeline: Pipeline, runner: BatchRunner) -> None:
         self._prepared, self._pipeline, self._runner = prepared, pipeline, runner
         self._work, self._model = prepared.work, prepared.model
-        self._closes_at = time.monotonic() + settings.get().open_seconds
-        self._claimed_in_vain_at = -math.inf
+        self._closes_at = time.monotonic() + settings.get().continuous_batch_seconds
+        self._empty_claim_at = -math.inf
         self._is_full = False
-        #: Pieces that the engine got, or that are no longer held.
+        #: Pieces that the engine has received, or whose lease was lost.
         self._n_begun = 0
-        #: Knows the pieces that the engine has not answered.
+        #: Holds the pieces that the engine has not answered yet.
         self._capacity = Capacity(self._model.spec.batch_rows, self._model.batch_tokens)
         self._answers: Sequence[Completion] = ()
         #: None before the first request, and after an error.
         self._batch: EngineBatch | None = None
         self._began_at = 0.0
         self._n_joined: list[int] = []
-        #: Whether everything is answered and nothing more may join.
+        #: Whether everything is answered, and nothing more will join.
         self.is_over = not self._is_waiting
 
     @property
@@ -52,18 +52,18 @@ class ContinuousBatch:
         return self._n_begun < len(self._work.pieces)
 
     def take(self) -> None:
-        """Takes the answers of the last step."""
+        """Stores the answers of the last step."""
         answers, self._answers = self._answers, ()
         if answers:
             self._work.answer(answers)
 
     def join(self) -> None:
-        """Adds waiting requests if enough room is free. Raises ``EngineUnavailable``, and ``Unavailable``."""
+        """Adds waiting requests if a group of them fits. Raises ``EngineUnavailable`` or ``Unavailable``."""
         self._capacity.tokens = self._model.batch_tokens
-        may_join = self._capacity.is_wide and not self._pipeline.shutdown.is_begun
+        may_join = self._capacity.can_admit_group and not self._pipeline.shutdown.is_begun
         if joining := self._joining() if may_join else ():
             self._add(joining)
-        elif not self._capacity.in_hand:
+        elif not self._capacity.admitted:
             self._end()
 
     def step(self) -> None:
@@ -73,21 +73,21 @@ class ContinuousBatch:
         self._answers = self._attempt(self._batch.step) or ()
         for completion in self._answers:
             self._capacity.leave(completion.id)
-        if self._batch is not None and self._batch.is_done and self._capacity.in_hand:
+        if self._batch is not None and self._batch.is_done and self._capacity.admitted:
             self.take()
             self._run_again(EngineError("the engine left requests unanswered"), is_alone=False)
 
     def close(self) -> None:
-        """Frees what the engine holds."""
+        """Frees the memory that the engine holds for the batch."""
         if self._batch is not None:
             self._batch.close()
             self._batch = None
 
     def _end(self) -> None:
         self.is_over = True
-        if self._batch is not None:  # counts as a batch of those that it began with
+        if self._batch is not None:  # the share of its time that its first requests would have taken
             seconds = (time.monotonic() - self._began_at) * self._n_joined[0] / sum(self._n_joined)
-            self._model.took(seconds, seconds)
+            self._model.record_batch(seconds, seconds)
 
     def _add(self, requests: Sequence[Request]) -> None:
         if self._batch is None:
@@ -98,18 +98,21 @@ class ContinuousBatch:
         self._attempt(lambda: batch.add(requests))
 
     def _attempt(self, act: Callable[[], Result]) -> Result | None:
-        """Has the engine do something. After an error the unanswered requests run again, and it returns None."""
+        """Calls the engine. After an ``EngineError`` it runs the unanswered requests again, and returns None."""
         try:
             with self._runner.watchdog.watched():
                 return act()
         except EngineError as error:
-            self._run_again(error, is_alone=len(self._capacity.in_hand) == 1)
+            self._run_again(error, is_alone=len(self._capacity.admitted) == 1)
             return None
 
     def _run_again(self, error: EngineError, *, is_alone: bool) -> None:
-        """An unanswered request may be innocent: they run by halves. The rest of the claim goes on in a new batch."""
+        """Runs the unanswered requests again, in two halves, because most of them are innocent.
+
+        The rest of the claim continues in a new batch.
+        """
         self.close()
-        left, self._capacity.in_hand = self._capacity.in_hand, {}
+        left, self._capacity.admitted = self._capacity.admitted, {}
         if left:
             log.warning("continuous batch failed (%s), %d to run again", type(error).__name__, len(left))
             self._runner.isolate(self._work, self._model, list(left), error, sum(left.values()), is_alone=is_alone)
@@ -127,17 +130,17 @@ class ContinuousBatch:
 
     def _claim(self) -> None:
         now = time.monotonic()
-        if now - self._claimed_in_vain_at < _PAUSE_SECONDS or self._takes_no_more(now):
+        if now - self._empty_claim_at < _PAUSE_SECONDS or self._is_closed_to_claims(now):
             return
         if self._pipeline.claimer.claim_more(self._prepared):
             self._model.grow()
         else:
-            self._claimed_in_vain_at = now
+            self._empty_claim_at = now
 
-    def _takes_no_more(self, now: float) -> bool:
-        """Whether nothing more is claimed for this batch. Once it is so, it stays so.
+    def _is_closed_to_claims(self, now: float) -> bool:
+        """Whether nothing more is claimed for this batch. Once true, it stays true.
 
-        A suspect that is first in the pool must not wait behind what comes after it, nor join others.
+        If a suspect is first in the pool, the batch closes: later work must not overtake the suspect, which runs alone.
         """
         rotation = self._pipeline.rotation
         is_full = now > self._closes_at or len(self._work.pieces) >= _MAX_PIECES
@@ -146,7 +149,7 @@ class ContinuousBatch:
         return self._is_full
 
     def _choose(self) -> list[int]:
-        """The next pieces that fit and that are still held."""
+        """The next pieces that fit and whose shards are still held."""
         chosen: list[int] = []
         while self._is_waiting:
             index = self._n_begun

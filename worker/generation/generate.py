@@ -1,4 +1,4 @@
-"""The task of a bell: claims, runs and settles work for a slice of time. The models stay loaded in the process."""
+"""Handles a generation bell: claims, runs and settles work for a slice of time. Models stay loaded afterwards."""
 
 import logging
 from contextlib import closing
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class RunningClaim(Protocol):
-    """A claim while it runs: as a continuous batch, or as plain batches one after the other."""
+    """A claim that runs, as a continuous batch or as a series of plain batches."""
 
     @property
     def is_over(self) -> bool:
@@ -29,7 +29,7 @@ class RunningClaim(Protocol):
         ...
 
     def take(self) -> None:
-        """Takes the answers of the last step."""
+        """Stores the answers of the last step."""
         ...
 
     def join(self) -> None:
@@ -37,7 +37,7 @@ class RunningClaim(Protocol):
         ...
 
     def step(self) -> None:
-        """Has the engine compute."""
+        """Lets the engine compute one step."""
         ...
 
 
@@ -53,12 +53,12 @@ class Generator:
     def _run_steps(
         self, running: RunningClaim, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False
     ) -> None:
-        """Answers or fails every item, also those that a retry adds, and settles each shard once it is whole."""
+        """Runs steps until every item has a result, and settles shards as they are finished."""
         schedule = SettlementSchedule(prepared, pipeline)
         while True:
-            is_waited_for = prepared.is_urgent  # asked before a shard becomes whole and is no longer open
+            is_waited_for = prepared.is_urgent  # read first: ``take`` may finish the shard that a caller waits for
             running.take()
-            schedule.settle(at_once=is_waited_for)
+            schedule.settle(immediately=is_waited_for)
             if running.is_over:
                 return
             if not is_urgent and (urgent := pipeline.more_urgent(prepared)):
@@ -67,13 +67,13 @@ class Generator:
             running.step()
 
     def generate(self, pool: str) -> None:
-        """Works on ``pool``, and on what is more urgent, until nothing waits or the slice is over."""
+        """Works on ``pool`` and on more urgent pools until nothing waits or the slice of time is over."""
         rotation = self.rotation(pool)
         try:
             with self._reload.engines, self.pipeline(rotation) as pipeline:
                 while prepared := pipeline.next():
                     self.run(prepared, pipeline)
-                    del prepared  # otherwise its model would stay in memory beside a newer one
+                    del prepared  # it refers to its model, which must be freed before a newer revision is loaded
                     if rotation.is_over:
                         break
                 else:
@@ -85,21 +85,24 @@ class Generator:
         queue.ring(queue.GENERATE, [rotation.pool])
 
     def rotation(self, pool: str) -> PoolRotation:
-        """For a task that begins with this pool."""
+        """The rotation of a task that begins with this pool."""
         return PoolRotation(pool, self._models)
 
     def pipeline(self, rotation: PoolRotation) -> Pipeline:
         return Pipeline(rotation, self.claimer, self._reload, self._lead, self._shutdown)
 
     def run(self, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False) -> None:
-        """Computes a claim, and then settles it or gives it back. ``is_urgent``: between two steps of another claim."""
+        """Runs a claim, settles its finished shards and gives back the others.
+
+        ``is_urgent``: the claim runs between two steps of another one.
+        """
         try:
             self._compute(prepared, pipeline, is_urgent=is_urgent)
         except EngineUnavailable as error:
             prepared.model.pause(error.retry_after)
             log.warning("model %s pauses for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error)
         except BaseException:
-            prepared.lease.stop()  # otherwise it would be renewed for ever, though nobody works on its shards
+            prepared.lease.stop()  # otherwise it would be renewed for ever
             raise
         pipeline.finish(prepared)
 

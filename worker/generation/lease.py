@@ -1,4 +1,4 @@
-"""Renews a claim's lease from a thread while the engine computes, and notices which shards were taken away."""
+"""Renews a claim's lease from a thread while the engine computes, and notices which shards it no longer holds."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: Before a batch the lease is checked if the last check is older than this: so late is a cancellation noticed.
+#: Before a batch the lease is checked again if the last check is older than this. A cancellation is noticed this late.
 _CHECK_SECONDS = 0.05
 _POLL_SECONDS = 0.2
 
@@ -23,30 +23,33 @@ _POLL_SECONDS = 0.2
 class Lease:
     """Renews ``token`` every ``heartbeat_seconds`` from ``start`` to ``stop``.
 
-    When the grace of a worker that shuts down is over, the thread gives back all shards of the token. The batch in hand
-    then fails its fence, and another worker runs it.
+    If the worker shuts down and its grace is over, the thread gives back all shards of the token. The running batch
+    then fails its fence, and another worker runs those shards.
     """
 
     def __init__(self, token: UUID, shard_ids: Iterable[int], shutdown: Shutdown) -> None:
         self.token, self._shutdown = token, shutdown
         self._held = set(shard_ids)
-        self._known_at = self._renewed_at = time.monotonic()
+        self._checked_at = self._renewed_at = time.monotonic()
         self._lock = Lock()
         self._over = Event()
         self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def holds(self, shard_id: int) -> bool:
-        """False once the shard is known to be cancelled, expired or claimed by another worker."""
+        """Whether the shard is held, as far as is known. It may be cancelled, expired or claimed by another worker."""
         return shard_id in self._held
 
     def add(self, shard_ids: Iterable[int]) -> None:
-        """Adds shards that the token holds as well from now on."""
+        """Adds shards that were claimed later under the same token."""
         with self._lock:
             self._held |= set(shard_ids)
 
     def check(self) -> None:
-        """Asks which shards are still held, unless that was asked just now. A database that is away changes nothing."""
-        if time.monotonic() - self._known_at >= _CHECK_SECONDS:
+        """Asks the database which shards are still held, unless it did so just now.
+
+        If the database is away, nothing changes.
+        """
+        if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
             self._ask(lambda connection, held: lease.find_held(connection, self.token, held))
 
     def _beat(self) -> None:
@@ -67,12 +70,12 @@ class Lease:
         try:
             with self._lock, database.translated(), database.engine().begin() as connection:
                 self._held = question(connection, self._held)
-            self._known_at = time.monotonic()
+            self._checked_at = time.monotonic()
         except Unavailable as error:
             log.warning("the lease was not checked: %s", error)
 
     def _give_back(self) -> None:
-        log.warning("the grace is over: giving back the claim in hand")
+        log.warning("the worker's grace is over: giving back its claim")
 
         def release(connection: Connection, held: set[int]) -> set[int]:
             lease.release(connection, self.token, held)

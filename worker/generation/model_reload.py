@@ -1,6 +1,6 @@
-"""Keeps the loaded models in line with ``models.toml``: between two claims, or from a thread while no task runs.
+"""Reloads models when ``models.toml`` changes: between two claims, or from a thread while no task runs.
 
-A new revision is loaded beside the old one if the process may hold two models, and then replaces it.
+If the process may hold two models, the new revision is loaded while the old one is still in memory.
 """
 
 import logging
@@ -11,42 +11,42 @@ from threading import Lock, Thread
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import Catalog, ModelSpec
-from worker.generation.gc_tuning import collect_seldom
 from worker.generation.models import LoadedModels
+from worker.generation.process_tuning import reduce_garbage_collection
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: A revision that could not be loaded is tried again after this long, or when models.toml changes: it may be gigabytes.
+#: The pause before a revision that could not be loaded is tried again. Loading may read gigabytes.
 _RETRY_SECONDS = 60.0
 
 
 class ModelReload:
     def __init__(self, models: LoadedModels, shutdown: Shutdown) -> None:
         self._models, self._shutdown = models, shutdown
-        #: Whoever computes or loads holds it: a task for its slice of time, or the thread of this object.
+        #: Held while models compute or load: by a task for its slice of time, or by the thread of this object.
         self.engines = Lock()
         self._seen: Catalog | None = None
-        #: By the monotonic clock: when a revision that failed to load is tried again.
+        #: When a revision that failed to load is tried again, by the monotonic clock.
         self.retry_at = math.inf
 
     def is_due(self) -> bool:
-        """Whether ``models.toml`` has changed since the last ``run``. Cheap enough for every claim."""
+        """Whether ``models.toml`` has changed since the last ``run``, or a failed load is to be repeated. Cheap."""
         return self._models.catalog() is not self._seen or time.monotonic() >= self.retry_at
 
     def run(self) -> None:
         """Replaces the loaded models whose spec has changed, and drops those that ``models.toml`` no longer names.
 
-        The caller holds ``engines`` and has no claim in hand. If a new revision cannot be loaded, the old one stays.
+        The caller holds ``engines`` and runs no claim. If a new revision cannot be loaded, the old one stays.
         """
         catalog = self._models.catalog()
         has_failed = False
         for name, old in self._models.held().items():
             new = catalog.models.get(name)
-            if not self._models.is_loaded(name):  # it made room for another one
+            if not self._models.is_loaded(name):  # it was unloaded while another one was replaced
                 continue
             if new is None:
-                log.info("models.toml no longer names model %s: dropped", name)
+                log.info("model %s dropped: models.toml no longer names it", name)
                 self._models.drop(name)
             elif not _is_same(old, new):
                 has_failed |= not self._replace(old, new)
@@ -58,7 +58,7 @@ class ModelReload:
         if is_alone:
             self._models.drop(old.name)
         if self._models.load(new):
-            collect_seldom()  # frees the old one's memory
+            reduce_garbage_collection()  # frees the old one's memory
             log.info("model %s: revision %s took the place of %s", old.name, new.made_by, old.made_by)
             return True
         log.error("model %s: revision %s goes on", old.name, old.made_by)
@@ -67,7 +67,7 @@ class ModelReload:
         return False
 
     def start(self) -> None:
-        """Looks from a thread, so that a worker without work is up to date when work comes."""
+        """Starts a thread that reloads models while the worker is idle, so that it is up to date when work comes."""
         Thread(target=self._look, name="model-reload", daemon=True).start()
 
     def _look(self) -> None:
@@ -78,14 +78,14 @@ class ModelReload:
             try:
                 if self.is_due():
                     self.run()
-            except Exception as error:  # whatever it was, work goes on with the loaded models
+            except Exception as error:  # the loaded models still work
                 log.error("models were not reloaded: unexpected %s", type(error).__name__)
             finally:
                 self.engines.release()
 
 
 def _is_same(old: ModelSpec, new: ModelSpec) -> bool:
-    """Also compares the folders: a branch on a hub may point elsewhere by now, though its name is the same."""
+    """Compares the folders too: a hub's branch keeps its name when it moves to another revision."""
     try:
         return old == new and old.folder == new.folder
     except ConfigurationError:

@@ -1,4 +1,4 @@
-"""The models that this process has loaded. Each is loaded once; the least recently used one makes room for others."""
+"""The models that this process has loaded. Each is loaded once; the least recently used one is evicted first."""
 
 import logging
 import time
@@ -10,30 +10,31 @@ from functools import cached_property
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import KindModel
+from lengthwise.local.program import MODELS_LOADED
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
 from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError
 from worker.generation.answer_cache import AnswerCache
-from worker.generation.gc_tuning import collect_seldom
 from worker.generation.plan import planner
+from worker.generation.process_tuning import reduce_garbage_collection
 
 log = logging.getLogger(__name__)
 
-#: The first and the longest pause of a model whose engine is unavailable, in seconds.
+#: The first and the longest pause of a model whose engine is unavailable.
 _PAUSE_SECONDS = 1.0
 _MAX_PAUSE_SECONDS = 60.0
 
-#: If batches take the engine less time than this, doing other work in threads meanwhile does not pay.
+#: If the engine's part of a batch is shorter than this, switching to other threads meanwhile costs more than it saves.
 _QUICK_SECONDS = 0.005
 
-#: A model that could not be loaded is not tried again for this long. Loading may read gigabytes each time.
+#: The pause before a model that could not be loaded is tried again. Each attempt may read gigabytes.
 _FAILURE_SECONDS = 10.0
 
 
 class NotLoaded(Exception):
-    """The model cannot run here now; the log says why."""
+    """The model cannot be loaded now; the log says why."""
 
 
 @dataclass(slots=True)
@@ -42,14 +43,14 @@ class LoadedModel:
     model: KindModel
     engine: Engine
     capabilities: Capabilities
-    #: Answers of this engine. They are dropped with it, because another revision answers differently.
+    #: Answers of this engine. They are dropped with the engine, because another revision may answer differently.
     answers: AnswerCache = field(default_factory=AnswerCache)
-    #: Tokens that a batch may have, padding included: the model's own limit, or less if memory was short.
+    #: Limit of tokens in a batch, padding included: the model's own, or less after it ran out of memory.
     batch_tokens: int = field(init=False)
-    #: Moving averages of the time that a batch takes, and of the engine's part in it; None before the first batch.
+    #: Moving averages of a batch's seconds, and of the engine's part in them; None before the first batch.
     batch_seconds: float | None = None
     engine_seconds: float | None = None
-    #: How often in a row the engine was unavailable, and until when it is paused.
+    #: How many times in a row the engine was unavailable, and the end of its pause by the monotonic clock.
     _n_pauses: int = field(default=0, init=False)
     paused_until: float = field(default=0.0, init=False)
 
@@ -66,14 +67,14 @@ class LoadedModel:
         """Whether batches take long enough for threads to do other work meanwhile; False before the first batch."""
         return self.engine_seconds is not None and self.engine_seconds >= _QUICK_SECONDS
 
-    def took(self, batch_seconds: float, engine_seconds: float) -> None:
-        """Notes the time that a batch took, from the first request to the last result, and the engine's part in it."""
+    def record_batch(self, batch_seconds: float, engine_seconds: float) -> None:
+        """Records the seconds of a batch, from its first request to its last result, and the engine's part in them."""
         self.batch_seconds = averaged(self.batch_seconds, batch_seconds)
         self.engine_seconds = averaged(self.engine_seconds, engine_seconds)
         self._n_pauses = 0
 
     def pause(self, seconds: float) -> None:
-        """Pauses a model whose engine is unavailable for at least ``seconds``, and longer each time in a row."""
+        """Pauses the model for at least ``seconds``, because its engine is unavailable. Pauses in a row get longer."""
         longer = min(_PAUSE_SECONDS * 2**self._n_pauses, _MAX_PAUSE_SECONDS)
         self._n_pauses = min(self._n_pauses + 1, 16)
         self.paused_until = time.monotonic() + max(seconds, longer)
@@ -84,20 +85,20 @@ class LoadedModel:
         return max(0.0, self.paused_until - time.monotonic())
 
     def plan(self, lengths: Sequence[int], beams: int = 1) -> list[list[int]]:
-        """Which of these requests, each of ``beams`` rows, run together, as indexes into ``lengths``."""
+        """Plans batches of requests of ``beams`` rows each. Returns the batches as indexes into ``lengths``."""
         cut = planner(self.capabilities)
         return cut(lengths, max(1, self.batch_tokens // beams), max(1, self.spec.batch_rows // beams))
 
     def computed(self, lengths: Sequence[int]) -> list[int]:
-        """Input tokens, padding included, that each request of one batch costs."""
+        """The input tokens, padding included, that the engine computes for each request of one batch."""
         return list(lengths) if self.capabilities.is_packed else [max(lengths)] * len(lengths)
 
     def shrink(self, n_tokens: int) -> None:
-        """A batch of this many tokens did not fit the memory: the next ones have at most half as many."""
+        """Limits later batches to half of ``n_tokens``, because a batch of that many ran out of memory."""
         self.batch_tokens = min(self.batch_tokens, max(1, n_tokens // 2))
 
     def grow(self) -> None:
-        """Raises the limit a little after ``shrink``, because others may have freed memory of the device."""
+        """Raises the limit of ``shrink`` a little, because others may have freed memory of the device."""
         self.batch_tokens = min(self._max_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
 
 
@@ -107,12 +108,12 @@ def averaged(known: float | None, seconds: float) -> float:
 
 
 class LoadedModels:
-    """The engines of this process. Nothing is loaded, nor are the settings read, before the first use."""
+    """The loaded models of this process. It reads settings and loads models at the first use, not before."""
 
     def __init__(self) -> None:
         self._engines: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed_until: dict[str, float] = {}
-        #: Each model as it was last loaded: the fallback if models.toml now names something that cannot be loaded.
+        #: Each model's spec when it was last loaded: the fallback if the spec in models.toml cannot be loaded.
         self._proven: dict[str, ModelSpec] = {}
 
     @cached_property
@@ -121,11 +122,11 @@ class LoadedModels:
         return CatalogFile(current.models, current.models_seconds)
 
     def catalog(self) -> Catalog:
-        """The valid content of ``models.toml``. It may name a newer revision of a loaded model (``model_reload``)."""
+        """The last valid content of ``models.toml``. It may name a newer revision of a loaded model."""
         return self._file.catalog()
 
     def spec(self, name: str) -> ModelSpec | None:
-        """The model as it is loaded, else as the catalog names it."""
+        """The spec with which the model was loaded, or else the catalog's; None if there is neither."""
         held = self._engines.get(name)
         return held.spec if held else self.catalog().models.get(name)
 
@@ -133,9 +134,9 @@ class LoadedModels:
         return name in self._engines
 
     def batches_in(self, name: str, seconds: float) -> int:
-        """How many of the model's batches fit in this time: at least one, and one if their duration is unknown.
+        """How many batches the model can run in this time: at least one, and one if that is not known yet.
 
-        Also one if the engine is slow: the next claim is prepared meanwhile, and large claims keep others waiting.
+        Also one if the engine is slow: it computes while the next claim is prepared, and large claims delay other work.
         """
         model = self._engines.get(name)
         if model is None or model.batch_seconds is None or model.is_slow:
@@ -147,7 +148,7 @@ class LoadedModels:
         return list(self.catalog().models)
 
     def held(self) -> dict[str, ModelSpec]:
-        """The specs of all loaded models, as they were when they were loaded."""
+        """The specs with which the models in memory were loaded."""
         return {name: each.spec for name, each in self._engines.items()}
 
     def get(self, name: str) -> LoadedModel:
@@ -166,25 +167,38 @@ class LoadedModels:
         raise NotLoaded
 
     def load(self, wanted: ModelSpec) -> bool:
-        """Loads the model and replaces the one loaded under its name. If it fails, the old one stays, and the log says
-        why.
+        """Loads the model, and replaces the loaded one of this name. Returns whether it succeeded.
 
-        No engine may compute meanwhile: transformers changes torch's default type for the whole process.
+        If it fails, the old one stays and the log says why. No engine may compute meanwhile: transformers changes
+        torch's default type for the whole process.
         """
         self._make_room(wanted.name)
         try:
-            self._engines[wanted.name] = _loaded(wanted)
+            self._engines[wanted.name] = _load_engine(wanted)
         except (ConfigurationError, EngineError) as error:
             log.error("model %s not loaded: %s", wanted.name, error)
-        except Exception:  # a backend's own error: only this model's jobs suffer. No customer's text is in it.
+        except Exception:  # a backend's own error must not stop other models. It holds no text of a customer.
             log.exception("model %s not loaded", wanted.name)
         else:
             self._proven[wanted.name] = wanted
             return True
         return False
 
+    def preload(self) -> None:
+        """Loads the first models of the catalog, as many as a process may hold.
+
+        If one fails, the log says so, and the first job that needs it tries again.
+        """
+        for name in self.names()[: settings.get().loaded_models]:
+            try:
+                self.get(name)
+            except NotLoaded:
+                log.warning("continuing without model %s", name)
+        reduce_garbage_collection()
+        log.info(MODELS_LOADED)
+
     def _make_room(self, name: str) -> None:
-        """Drops models until one more may be loaded. A model under this name is kept, and counts."""
+        """Drops models until one more may be loaded. Keeps the model of this name, though it counts."""
         while len(self._engines) >= settings.get().loaded_models:
             oldest = next((each for each in self._engines if each != name), None)
             if oldest is None:
@@ -194,13 +208,13 @@ class LoadedModels:
     def drop(self, name: str) -> None:
         """Frees the model's memory, unless a claim still refers to it."""
         del self._engines[name]
-        collect_seldom()
+        reduce_garbage_collection()
 
 
-def _loaded(wanted: ModelSpec) -> LoadedModel:
+def _load_engine(wanted: ModelSpec) -> LoadedModel:
     current = settings.get()
     current.limit_threads()
-    made_by = wanted.made_by  # before the files are read: they may change meanwhile
+    made_by = wanted.made_by  # read before the files, which may change meanwhile
     placed = wanted.model_copy(update={"device": current.device}) if wanted.device == "auto" else wanted
     engine = registry.load(placed)
     capabilities = engine.capabilities()

@@ -1,7 +1,7 @@
-"""Keeps the engine busy: while it computes, threads prepare the next claim and settle whole shards.
+"""Keeps the engine busy: while it computes, threads prepare the next claim and settle finished shards.
 
-If an engine's batches are shorter than a thread's switch, threads do not pay: its own thread then claims and settles
-between two batches.
+If the engine's batches are very short, switching threads would cost more than it saves. The engine's thread then claims
+and settles between two batches.
 """
 
 import logging
@@ -28,21 +28,21 @@ from worker.shutdown import Shutdown
 log = logging.getLogger(__name__)
 
 #: The next claim begins this many average claim times before the engine needs it, and at most this many seconds before.
-#: The later it begins, the less an urgent item has to wait behind it.
+#: If it began earlier, urgent items that come after it would wait longer.
 _LEAD_FACTOR = 1.5
 _LEAD_SECONDS = 0.02
-#: Between two batches the worker looks for urgent work if the claim, or the last look, is older than this. With a quick
-#: engine it looks less often, because what that runs is soon over.
+#: Between two batches the worker looks for urgent work if its claim and its last look are older than this. With a quick
+#: engine it looks less often, because its claims end soon.
 _LOOK_SECONDS = 0.001
 _QUICK_LOOK_SECONDS = 0.01
-#: The shortest time between two settlements, because each costs some round trips to the database.
+#: The shortest time between two settlements. Each costs some round trips to the database.
 _SETTLE_SECONDS = 0.05
-#: Settlements under way at once; with more of them the engine waits for the database.
+#: The most settlements that may be under way. Beyond them, the engine waits for the database.
 _MAX_UNSETTLED = 2
 
 
 class ClaimLead:
-    """How long before it is needed the next claim begins, estimated from the last ones."""
+    """How early the next claim must begin to be ready in time, estimated from earlier claims."""
 
     def __init__(self) -> None:
         self._average: float | None = None
@@ -50,12 +50,12 @@ class ClaimLead:
     def seconds(self) -> float:
         return _LEAD_SECONDS if self._average is None else min(_LEAD_SECONDS, _LEAD_FACTOR * self._average)
 
-    def took(self, seconds: float) -> None:
+    def record(self, seconds: float) -> None:
         self._average = averaged(self._average, seconds)
 
 
 class Pipeline:
-    """Surrounds one slice of work. On exit everything that it began is settled or given back."""
+    """The claims and settlements of one slice of time. On exit, all of them are settled or given back."""
 
     def __init__(
         self, rotation: PoolRotation, claimer: Claimer, reload: ModelReload, lead: ClaimLead, shutdown: Shutdown
@@ -71,23 +71,23 @@ class Pipeline:
     def next(self) -> PreparedClaim | None:
         """Returns the claim to run now, or None if nothing waits. Raises ``Unavailable``."""
         ahead, self._ahead = self._ahead, None
-        self._is_needed.set()  # the batch took less time than expected
+        self._is_needed.set()  # in case the batch ended earlier than expected
         prepared = ahead.result() if ahead else None
         if prepared is None:
             if self.reload.is_due():
-                self._catch_up()  # settlements under way refer to the old model
+                self._wait_for_settlements()  # settlements under way keep the old model in memory
                 self.reload.run()
             prepared = self.claimer.prepare(self.rotation)
         if prepared is not None and prepared.is_suspect:
             try:
-                self._catch_up()
+                self._wait_for_settlements()
             except BaseException:
                 give_back(prepared)  # otherwise its lease would be renewed for ever
                 raise
         return prepared
 
     def more_urgent(self, current: PreparedClaim) -> PreparedClaim | None:
-        """Claims a batch that somebody waits for and that came after ``current``; None if it looked just now."""
+        """Claims an interactive batch that came after ``current``; None if there is none or it looked just now."""
         now, known_at = time.monotonic(), max(current.claimed_at, self._looked_at)
         pause = _LOOK_SECONDS if current.model.is_slow else _QUICK_LOOK_SECONDS
         if current.is_urgent or current.is_suspect or now - known_at < pause:
@@ -95,12 +95,12 @@ class Pipeline:
         self._looked_at = now
         try:
             return self.claimer.prepare_urgent(self.rotation.pool)
-        except Unavailable as error:  # the claim in hand can run without a database
+        except Unavailable as error:  # the running claim needs no database
             log.warning("could not look for urgent work: %s", error)
             return None
 
     def look_ahead(self, current: PreparedClaim) -> None:
-        """Prepares the next claim by the time that the last batch of ``current``, which begins now, will end."""
+        """Prepares the next claim in a thread, to be ready at the end of the batch of ``current`` that begins now."""
         if not current.model.is_slow or current.is_suspect or self._ahead is not None:
             return
         if self.rotation.is_over or self.shutdown.is_begun or self.reload.is_due():
@@ -112,45 +112,45 @@ class Pipeline:
             self._is_needed.wait(max(0.0, needed_at - self._lead.seconds() - time.monotonic()))
             began_at = time.monotonic()
             prepared = self.claimer.prepare(self.rotation, with_suspects=False)
-            self._lead.took(time.monotonic() - began_at)
+            self._lead.record(time.monotonic() - began_at)
             return prepared
 
         self._ahead = self._threads[0].submit(in_time)
 
-    def settle(self, prepared: PreparedClaim, whole: Sequence[Settlement]) -> None:
-        """Writes these results, now or soon. Raises ``Unavailable`` for these or earlier ones.
+    def settle(self, prepared: PreparedClaim, finished: Sequence[Settlement]) -> None:
+        """Writes these results, now or in a thread. Raises ``Unavailable`` for these or earlier ones.
 
-        Results that somebody waits for are written before anything else begins. In a thread, beside the next batch,
-        that would take three times as long.
+        Results that a caller waits for are written before the next batch begins. In a thread beside that batch,
+        writing them would take three times as long.
         """
-        write = partial(settlement.put, prepared.claim.token, whole)
-        if any(prepared.claim.shards[done.shard_id].is_interactive for done in whole):
+        write = partial(settlement.write, prepared.claim.token, finished)
+        if any(prepared.claim.shards[done.shard_id].is_interactive for done in finished):
             write()
         else:
-            self._behind(prepared, write)
+            self._in_background(prepared, write)
 
     def finish(self, prepared: PreparedClaim) -> None:
-        """Settles all whole shards of a claim and gives back the others. Its lease is renewed until that is done."""
-        whole = prepared.work.whole()
+        """Settles the finished shards of a claim and gives back the others. Its lease is renewed until then."""
+        finished = prepared.work.take_finished()
 
         def last() -> None:
             try:
-                settlement.put(prepared.claim.token, whole)
+                settlement.write(prepared.claim.token, finished)
             finally:
                 give_back(prepared)
 
-        self._behind(prepared, last)
+        self._in_background(prepared, last)
 
-    def _behind(self, prepared: PreparedClaim, write: Callable[[], None]) -> None:
+    def _in_background(self, prepared: PreparedClaim, write: Callable[[], None]) -> None:
         if not prepared.model.is_slow and not self._unsettled:
             write()
             return
-        # Submitted before waiting for earlier ones, which may raise: the last one of a claim also ends its lease.
+        # Submit before waiting for earlier ones, which may raise: a claim's last settlement must run to end its lease.
         self._unsettled.append(self._threads[1].submit(write))
         while len(self._unsettled) > _MAX_UNSETTLED:
             self._unsettled.popleft().result()
 
-    def _catch_up(self) -> None:
+    def _wait_for_settlements(self) -> None:
         """Waits until all settlements under way are written."""
         while self._unsettled:
             self._unsettled.popleft().result()
@@ -162,11 +162,11 @@ class Pipeline:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._is_needed.set()
-        with ExitStack() as ending:  # all of them, whatever the others raise: a lease must end
+        with ExitStack() as ending:  # runs every callback even if others raise, because leases must end
             for threads in self._threads:
                 ending.callback(threads.shutdown)
             ending.callback(self._give_back_ahead)
-            self._catch_up()
+            self._wait_for_settlements()
 
     def _give_back_ahead(self) -> None:
         unused = self._ahead.result() if self._ahead else None
@@ -175,16 +175,16 @@ class Pipeline:
 
 
 class SettlementSchedule:
-    """When the whole shards of a running claim are settled."""
+    """Decides when the finished shards of a running claim are settled."""
 
     def __init__(self, prepared: PreparedClaim, pipeline: Pipeline) -> None:
         self._prepared, self._pipeline = prepared, pipeline
         self._settled_at = time.monotonic()
 
-    def settle(self, *, at_once: bool) -> None:
-        """Settles all whole shards if it is time to, or ``at_once``."""
-        if not at_once and time.monotonic() - self._settled_at <= _SETTLE_SECONDS:
+    def settle(self, *, immediately: bool) -> None:
+        """Settles all finished shards, ``immediately`` or once the last settlement is long enough ago."""
+        if not immediately and time.monotonic() - self._settled_at <= _SETTLE_SECONDS:
             return
-        if whole := self._prepared.work.whole():
-            self._pipeline.settle(self._prepared, whole)
+        if finished := self._prepared.work.take_finished():
+            self._pipeline.settle(self._prepared, finished)
         self._settled_at = time.monotonic()

@@ -1,6 +1,6 @@
-"""Which requests run together: batches under a token budget, of like length where an engine pads.
+"""Which requests run together: batches under a token budget, of similar lengths if the engine pads.
 
-Pure: knows lengths, limits and what an engine is like, nothing of requests or jobs.
+Pure: knows lengths, limits and an engine's capabilities, nothing of requests or jobs.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,13 +9,13 @@ from itertools import chain, repeat
 
 from worker.engine.protocol import Architecture, Capabilities
 
-#: The fewest rows worth a batch of their own. A decoding step costs as much as ten or twenty further rows in it, or as
-#: reading some twenty tokens: with fewer rows, a batch of their own costs more than the padding that it saves.
+#: Fewer rows than this get no batch of their own. A decode step costs as much as ten to twenty further rows in it, or
+#: as reading some twenty tokens. So a batch of a few rows would cost more than the padding that it saves.
 _FEW_ROWS = 16
 
 
 def planner(engine: Capabilities) -> Callable[[Sequence[int], int, int], list[list[int]]]:
-    """The function that suits an engine: it cuts lengths into batches of ``batch_tokens`` and ``batch_rows``."""
+    """Returns the function that plans batches for this engine. It takes lengths, batch tokens and batch rows."""
     if engine.is_packed:
         return pack
     return partial(plan, few_rows=_FEW_ROWS) if engine.architecture is Architecture.ENCODER_DECODER else plan
@@ -26,12 +26,12 @@ def plan(lengths: Sequence[int], batch_tokens: int, batch_rows: int, few_rows: i
 
     Longest first, for two reasons: a batch that does not fit the device fails at once rather than at the end, and the
     first row fixes the width, since the following ones are not longer. A row of less than half that width begins a new
-    batch, because most of it would be padding, unless fewer than ``few_rows`` such rows would run there. A request
-    longer than the budget runs alone. Returns indexes into ``lengths``, each exactly once.
+    batch, because most of it would be padding; but if that batch would get fewer than ``few_rows`` rows, the row stays.
+    A request longer than the budget runs alone. Returns indexes into ``lengths``, each exactly once.
     """
     batches: list[list[int]] = []
     order = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
-    # For each row: the length of the last row of the smallest batch worth having that begins with it.
+    # For each row: the length of the last of ``few_rows`` rows that begin with it; 0 if there are fewer.
     enough = chain((lengths[index] for index in order[few_rows - 1 :]), repeat(0))
     for index, last in zip(order, enough, strict=False):
         batch = batches[-1] if batches else []

@@ -1,7 +1,7 @@
-"""Which pool this worker claims from: the most urgent one first, then each in turn. Pools of models that are not loaded
-wait longer.
+"""Which pool this worker claims from: the most urgent one; pools of equal urgency alternate.
 
-A bell names a pool, but the worker that hears it works for all pools: another bell would wait behind its slice of time.
+Pools of loaded models come before the others. A bell names a pool, but the worker that hears it serves all pools,
+because the bells of other pools wait behind its slice of time.
 """
 
 import time
@@ -11,12 +11,12 @@ from lengthwise.kinds import pool as pools
 from lengthwise.ledger.queue import sweep
 from worker.generation.models import LoadedModels
 
-#: How often a busy worker looks for a more urgent pool.
+#: How often a busy worker looks for another pool that should come first.
 _LOOK_SECONDS = 0.05
 
 
 class PoolRotation:
-    """For the task of one bell: begins with the bell's pool, and lasts for a slice of time."""
+    """The pools of one bell's task: begins with the bell's pool, and lasts for a slice of time."""
 
     def __init__(self, pool: str, models: LoadedModels) -> None:
         now = time.monotonic()
@@ -27,7 +27,7 @@ class PoolRotation:
 
     @property
     def is_suspect(self) -> bool:
-        """Whether a worker died over the first shard of this pool, as far as is known."""
+        """Whether the first shard of this pool was a suspect when the worker last looked."""
         return self.pool in self._suspects
 
     @property

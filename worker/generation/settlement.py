@@ -1,4 +1,4 @@
-"""Writes the results of whole shards."""
+"""Writes the results of finished shards."""
 
 import logging
 import time
@@ -11,14 +11,14 @@ from lengthwise.ledger.queue.settle import Settlement, settle
 
 log = logging.getLogger(__name__)
 
-#: The pause before another try if the database was away.
+#: The pause before another attempt if the database is away.
 _RETRY_SECONDS = 0.5
 
 
-def put(token: UUID, settlements: Sequence[Settlement]) -> None:
+def write(token: UUID, settlements: Sequence[Settlement]) -> None:
     """Settles shards that ``token`` holds, and retries for as long as a lease lasts. Raises ``Unavailable`` after that.
 
-    If a commit is interrupted, the results may have been written all the same. The second try then fails the fence and
+    If a commit is interrupted, the results may be written nevertheless. The next attempt then fails its fence and
     writes nothing.
     """
     if not settlements:

@@ -1,8 +1,8 @@
-"""Replaces an engine that hangs, and ends a worker that does not stop in time. Both from outside the engine's process.
+"""Kills the engine's process if the engine hangs, or if the worker does not stop in time.
 
-The engine's process notes in shared memory when it last made progress. A thread of its parent kills it if that is too
-long ago; Celery starts another one, and the leases hand on what the dead one held. The heartbeat of a lease does not
-show this: its thread lives on while the engine hangs.
+The engine's process writes to shared memory when it last made progress. A thread of its parent kills it if that is too
+long ago. Celery then starts another process, and when the leases expire, another worker takes over the shards. A
+lease's heartbeat cannot tell that the engine hangs, because its thread goes on.
 """
 
 import logging
@@ -21,18 +21,21 @@ from worker.shutdown import Shutdown
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
-#: Time that a worker may need to give back its claims at the end of its grace.
+#: The time for giving back claims after the end of the grace.
 _GIVING_BACK_SECONDS = 1.0
 
 
 class _Progress(Structure):
-    """The process that computes, and when it last made progress, by the monotonic clock; 0 while it rests."""
+    """The process that computes, and the time of its last progress by the monotonic clock; 0 while it is idle."""
 
     _fields_ = (("process", c_longlong), ("made_at", c_double))
 
 
 class Watchdog:
-    """Made before Celery forks: the engine's process and its parent share the memory. See ``Shutdown`` on locks."""
+    """Created before Celery forks, so that the engine's process and its parent share the memory.
+
+    It has no lock, for the reason given in ``Shutdown``.
+    """
 
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
@@ -40,7 +43,7 @@ class Watchdog:
 
     @contextmanager
     def watched(self) -> Iterator[Callable[[], None]]:
-        """Surrounds work of the engine. Yields a function to call whenever it makes progress."""
+        """Watches the engine while it works. Yields a function to call whenever it makes progress."""
         shared, clock = self._progress, time.monotonic
 
         def progress() -> None:
@@ -54,13 +57,13 @@ class Watchdog:
             shared.made_at = 0.0
 
     def stalled(self, limit_seconds: float) -> int | None:
-        """The process that has been computing for longer than this without progress."""
+        """The id of the engine's process if it has made no progress for longer than this; else None."""
         made_at: float = self._progress.made_at
         process: int = self._progress.process
         return process if made_at and time.monotonic() - made_at > limit_seconds else None
 
     def start(self) -> None:
-        """Watches from a thread of this process, the parent of the engine's."""
+        """Starts the watching thread. Call this in the parent of the engine's process."""
         Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""A claim in hand: turns its items into engine requests, and their answers into results, shard by shard.
+"""A claim that is being worked on: turns its items into engine requests, and their answers into results of shards.
 
 Knows kinds and the ledger's records; knows nothing of the database, Celery or torch.
 """
@@ -18,31 +18,31 @@ from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
-from worker.generation.answer_cache import AnswerCache, CacheKey
+from worker.generation.answer_cache import AnswerCache, AnswerKeys
 
 _UNANSWERED = ModelAnswer("", "")
 _UNDECODED = Decoding(0)
 
 
 @dataclass(slots=True)
-class JobInHand:
-    """What the items of one job share. ``keys`` is set if identical items may share an answer.
+class WorkJob:
+    """What the items of one job have in common. ``keys`` is set if identical items may share an answer.
 
     If the kind decodes each item in its own way, ``decoding`` and ``keys`` are not used.
     """
 
     kind: Kind
     params: Any
-    keys: CacheKey | None = None
+    keys: AnswerKeys | None = None
     decoding: Decoding = _UNDECODED
-    #: The tenant among whose items identical ones share an answer; None if they must not.
-    sharing: UUID | None = None
+    #: Identical items of this tenant share an answer; None if none may be shared.
+    sharing_tenant_id: UUID | None = None
 
 
 @dataclass(slots=True)
-class ShardInHand:
+class WorkShard:
     id: int
-    job: JobInHand
+    job: WorkJob
     #: Items that have no result yet.
     n_open: int = 0
     results: list[ItemResult] = field(default_factory=list)
@@ -67,20 +67,20 @@ class ShardInHand:
 
 
 @dataclass(slots=True)
-class Entry:
-    """One item in hand."""
+class WorkItem:
+    """An item of the claim, and how far it is."""
 
-    shard: ShardInHand
+    shard: WorkShard
     index: int
-    item: JobItem
+    job_item: JobItem
     pieces: "list[WorkPiece]" = field(default_factory=list)
     #: Pieces without an answer, and pieces whose answer was computed for another piece.
     n_open: int = 0
     n_shared: int = 0
     n_input: int = 0
     n_output: int = 0
-    #: Earlier attempts, whose answers were unusable.
-    n_asked: int = 0
+    #: Earlier attempts, whose answers could not be used.
+    n_attempts: int = 0
     is_ended: bool = False
 
 
@@ -88,7 +88,7 @@ class Entry:
 class WorkPiece:
     """One prompt of an item, and its answer once it is known. ``key`` is set if identical prompts share the answer."""
 
-    entry: Entry
+    item: WorkItem
     prompt: Prompt
     key: bytes | None
     decoding: Decoding
@@ -96,7 +96,10 @@ class WorkPiece:
 
 
 class Work:
-    """``pieces`` holds the prompts to run, without those that share the answer of another one."""
+    """The items of a claim.
+
+    ``pieces`` are the prompts to run. Prompts that share the answer of another one are not among them.
+    """
 
     def __init__(
         self, claim: Claim, model: KindModel, labels: Sequence[str] = (), known: AnswerCache | None = None
@@ -106,43 +109,43 @@ class Work:
         self._made_by = to_json(model.spec.made_by)
         self._answers = AnswerCache(0) if known is None else known
         self._followers: dict[bytes, list[WorkPiece]] = {}
-        self._whole: list[ShardInHand] = []
+        self._finished: list[WorkShard] = []
         self.pieces: list[WorkPiece] = []
-        self._open: dict[int, ShardInHand] = {}
+        self._unfinished: dict[int, WorkShard] = {}
         self.add(claim)
 
     def add(self, claim: Claim) -> None:
-        """Adds what was claimed since."""
-        for claimed, job, entries in _entries(claim):
-            self._open |= {entry.shard.id: entry.shard for entry in entries}
-            job.sharing = claimed.tenant_id if claimed.deduplicate else None
-            if entries and not job.kind.decodes_per_item:
-                job.decoding = job.kind.decoding(self._model.spec, job.params, entries[0].item, 0)
+        """Adds a further claim under the same token."""
+        for claimed, job, items in _items_by_job(claim):
+            self._unfinished |= {item.shard.id: item.shard for item in items}
+            job.sharing_tenant_id = claimed.tenant_id if claimed.deduplicate else None
+            if items and not job.kind.decodes_per_item:
+                job.decoding = job.kind.decoding(self._model.spec, job.params, items[0].job_item, 0)
                 job.keys = _keys(job, job.decoding)
-            self._prompt(job, entries)
+            self._prompt(job, items)
 
-    def _prompt(self, job: JobInHand, same: Sequence[Entry], *, n_asked: int = 0) -> None:
-        """Makes the prompts of one job's entries at once, because tokenizers are faster that way."""
+    def _prompt(self, job: WorkJob, items: Sequence[WorkItem], *, n_attempts: int = 0) -> None:
+        """Makes the prompts of these items of one job, all in one call, because that is faster for tokenizers."""
         kind, keys, decoding = job.kind, job.keys, job.decoding
-        prompts = kind.prompts(self._model, job.params, [entry.item for entry in same], n_asked)
-        for entry, each in zip(same, prompts, strict=True):
+        prompts = kind.prompts(self._model, job.params, [item.job_item for item in items], n_attempts)
+        for item, each in zip(items, prompts, strict=True):
             if kind.decodes_per_item:
-                decoding = kind.decoding(self._model.spec, job.params, entry.item, n_asked)
+                decoding = kind.decoding(self._model.spec, job.params, item.job_item, n_attempts)
                 keys = _keys(job, decoding)
-            entry.pieces = [WorkPiece(entry, prompt, keys.of(prompt) if keys else None, decoding) for prompt in each]
-            entry.n_open, entry.n_shared, entry.n_asked = len(each), 0, n_asked
-            for piece in entry.pieces:
-                entry.n_input += len(piece.prompt.tokens)
-                self._ask(piece)
+            item.pieces = [WorkPiece(item, prompt, keys.make(prompt) if keys else None, decoding) for prompt in each]
+            item.n_open, item.n_shared, item.n_attempts = len(each), 0, n_attempts
+            for piece in item.pieces:
+                item.n_input += len(piece.prompt.tokens)
+                self._enqueue(piece)
             if not each:
-                self._conclude(entry)
+                self._conclude(item)
 
-    def _ask(self, piece: WorkPiece) -> None:
-        """Has the piece run, unless the same prompt was answered before or is already waiting to run."""
+    def _enqueue(self, piece: WorkPiece) -> None:
+        """Queues the piece to run, unless the same prompt was answered before or is queued already."""
         if piece.key is not None:
             known = self._answers.get(piece.key)
             if known is not None:
-                self._give(piece, known, shared=True)
+                self._set_answer(piece, known, shared=True)
                 return
             if piece.key in self._followers:
                 self._followers[piece.key].append(piece)
@@ -155,142 +158,143 @@ class Work:
         piece = self.pieces[index]
         decoding = piece.decoding
         tokens, max_new_tokens, prefix = piece.prompt
-        sampling = _sampling(decoding, piece.entry) if decoding.temperature else GREEDY
+        sampling = _sampling(decoding, piece.item) if decoding.temperature else GREEDY
         return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
 
     @property
     def beams(self) -> int:
-        """Rows that each request takes in the engine; the same for all requests of a pool."""
+        """The rows that each request takes in the engine: the beams of its search, equal for all requests of a pool."""
         return self.pieces[0].decoding.beams if self.pieces else 1
 
     def shard_of(self, index: int) -> int:
-        return self.pieces[index].entry.shard.id
+        return self.pieces[index].item.shard.id
 
     def lengths(self, indexes: Iterable[int]) -> list[int]:
-        """The number of input tokens of each of these ``pieces``."""
+        """The number of input tokens of each of these pieces."""
         pieces = self.pieces
         return [len(pieces[index].prompt.tokens) for index in indexes]
 
     def charge(self, batch: Sequence[int], computed: Sequence[int]) -> None:
-        """Counts one engine batch of these pieces with their input tokens, whether it succeeds or not."""
+        """Counts an engine batch of these pieces and the input tokens it ``computed`` for each, even if it fails."""
         for index, n_tokens in zip(batch, computed, strict=True):
-            shard = self.pieces[index].entry.shard
+            shard = self.pieces[index].item.shard
             shard.n_padded += n_tokens
             shard.n_batches += 1 / len(batch)
 
     def answer(self, completions: Sequence[Completion]) -> None:
-        """Takes completions. An item whose last prompt is answered gets its result, or is retried more carefully."""
+        """Stores the answers of these completions. If an item has all its answers, it gets its result or is retried."""
         texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
         for (index, tokens, reason, scores, vector, score), text in zip(completions, texts, strict=True):
-            piece, given = (
-                self.pieces[index],
-                ModelAnswer(text, reason, self._labels, scores, len(tokens), vector, score),
-            )
+            piece = self.pieces[index]
+            answer = ModelAnswer(text, reason, self._labels, scores, len(tokens), vector, score)
             if piece.key is not None:
-                self._answers.put(piece.key, given)
+                self._answers.put(piece.key, answer)
                 for follower in self._followers.pop(piece.key, ()):
-                    self._give(follower, given, shared=True)
-            self._give(piece, given)
+                    self._set_answer(follower, answer, shared=True)
+            self._set_answer(piece, answer)
 
-    def _give(self, piece: WorkPiece, given: ModelAnswer, *, shared: bool = False) -> None:
-        entry = piece.entry
-        piece.answer = given
-        entry.n_output += given.n_tokens
-        entry.n_open -= 1
-        entry.n_shared += shared
-        if entry.n_open == 0 and not entry.is_ended:
-            self._conclude(entry)
+    def _set_answer(self, piece: WorkPiece, answer: ModelAnswer, *, shared: bool = False) -> None:
+        item = piece.item
+        piece.answer = answer
+        item.n_output += answer.n_tokens
+        item.n_open -= 1
+        item.n_shared += shared
+        if item.n_open == 0 and not item.is_ended:
+            self._conclude(item)
 
     def fail(self, index: int, code: str) -> None:
-        """Ends the item of ``pieces[index]`` as an error. Pieces that would have shared its answer run on their own."""
+        """Ends the item of ``pieces[index]`` with an error. Pieces that waited for its answer run themselves."""
         piece = self.pieces[index]
-        self._fail(piece.entry, code)
+        self._fail(piece.item, code)
         for follower in self._followers.pop(piece.key, ()) if piece.key is not None else ():
             follower.key = None
             self.pieces.append(follower)
 
-    def _fail(self, entry: Entry, code: str) -> None:
-        self._end(entry, ResultStatus.FAILED, entry.shard.job.kind.failed(entry.index, entry.item, code))
+    def _fail(self, item: WorkItem, code: str) -> None:
+        self._end(item, ResultStatus.FAILED, item.shard.job.kind.failed(item.index, item.job_item, code))
 
-    def _conclude(self, entry: Entry) -> None:
-        job, pieces = entry.shard.job, entry.pieces
+    def _conclude(self, item: WorkItem) -> None:
+        job, pieces = item.shard.job, item.pieces
         answers = [piece.answer for piece in pieces]
-        output = job.kind.output(self._model, job.params, entry.item, answers, entry.n_asked)
+        output = job.kind.output(self._model, job.params, item.job_item, answers, item.n_attempts)
         if output is not None:
-            shard = entry.shard
-            shard.n_deduplicated += 0 < entry.n_shared == len(pieces)
-            shard.used_input += entry.n_input
-            shard.used_output += entry.n_output
-            line = job.kind.succeeded(entry.index, entry.item, output, entry.n_input, entry.n_output, self._made_by)
-            self._end(entry, ResultStatus.SUCCEEDED, line)
-        elif entry.n_asked + 1 >= job.kind.max_attempts:
-            self._fail(entry, job.kind.exhausted_error)
+            shard = item.shard
+            shard.n_deduplicated += 0 < item.n_shared == len(pieces)
+            shard.used_input += item.n_input
+            shard.used_output += item.n_output
+            line = job.kind.succeeded(item.index, item.job_item, output, item.n_input, item.n_output, self._made_by)
+            self._end(item, ResultStatus.SUCCEEDED, line)
+        elif item.n_attempts + 1 >= job.kind.max_attempts:
+            self._fail(item, job.kind.exhausted_error)
         else:
-            self._prompt(job, [entry], n_asked=entry.n_asked + 1)
+            self._prompt(job, [item], n_attempts=item.n_attempts + 1)
 
-    def _end(self, entry: Entry, status: ResultStatus, line: bytes) -> None:
-        if entry.is_ended:
+    def _end(self, item: WorkItem, status: ResultStatus, line: bytes) -> None:
+        if item.is_ended:
             return
-        shard = entry.shard
-        entry.is_ended = True
-        entry.pieces = []  # they refer to their entry: without this cycle everything is freed at once
-        shard.n_output += entry.n_output
-        shard.results.append(ItemResult(entry.index, status, line))
+        shard = item.shard
+        item.is_ended = True
+        item.pieces = []  # breaks the reference cycle with the pieces, so that everything is freed at once
+        shard.n_output += item.n_output
+        shard.results.append(ItemResult(item.index, status, line))
         shard.n_open -= 1
         if shard.n_open == 0:
-            self._whole.append(self._open.pop(shard.id))
+            self._finished.append(self._unfinished.pop(shard.id))
 
-    def whole(self) -> list[Settlement]:
-        """Removes and returns the shards whose items all have a result, for settling."""
-        whole, self._whole = self._whole, []
-        return [shard.settlement() for shard in whole]
+    def take_finished(self) -> list[Settlement]:
+        """Removes and returns the shards whose items all have a result, ready to be settled."""
+        finished, self._finished = self._finished, []
+        return [shard.settlement() for shard in finished]
 
     @property
-    def open_shards(self) -> list[int]:
-        return list(self._open)
+    def unfinished_shards(self) -> list[int]:
+        return list(self._unfinished)
 
 
-def _keys(job: JobInHand, decoding: Decoding) -> CacheKey | None:
-    return CacheKey(job.sharing, decoding) if job.sharing is not None and decoding.temperature == 0 else None
+def _keys(job: WorkJob, decoding: Decoding) -> AnswerKeys | None:
+    """None if answers are not shared: the job does not want it, or they are sampled."""
+    if job.sharing_tenant_id is None or decoding.temperature != 0:
+        return None
+    return AnswerKeys(job.sharing_tenant_id, decoding)
 
 
-def _sampling(decoding: Decoding, entry: Entry) -> Sampling:
-    """Each item has a seed of its own, so its answer does not depend on its batch."""
-    seed = decoding.seed if entry.shard.job.kind.decodes_per_item else decoding.seed + entry.index
+def _sampling(decoding: Decoding, item: WorkItem) -> Sampling:
+    """Gives each item a seed of its own, so that its answer does not depend on its batch."""
+    seed = decoding.seed if item.shard.job.kind.decodes_per_item else decoding.seed + item.index
     return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed)
 
 
 def refuse(claim: Claim, code: str) -> list[Settlement]:
-    """Ends all items of a claim as errors, without a model."""
-    refused: dict[int, ShardInHand] = {}
-    for _, _, entries in _entries(claim):
-        for entry in entries:
-            line = entry.shard.job.kind.failed(entry.index, entry.item, code)
-            entry.shard.results.append(ItemResult(entry.index, ResultStatus.FAILED, line))
-            refused[entry.shard.id] = entry.shard
+    """Ends all items of a claim with the error ``code``. Needs no model."""
+    refused: dict[int, WorkShard] = {}
+    for _, _, items in _items_by_job(claim):
+        for item in items:
+            line = item.shard.job.kind.failed(item.index, item.job_item, code)
+            item.shard.results.append(ItemResult(item.index, ResultStatus.FAILED, line))
+            refused[item.shard.id] = item.shard
     return [shard.settlement() for shard in refused.values()]
 
 
-def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]]:
-    """The claim's items job by job; the most urgent shards of each job come first."""
+def _items_by_job(claim: Claim) -> Iterable[tuple[ClaimedJob, WorkJob, list[WorkItem]]]:
+    """The claim's items by job. Within a job, items of the most urgent shards come first."""
     of_shard: dict[int, list[ClaimedItem]] = {shard_id: [] for shard_id in claim.shards}
-    for item in claim.items:
-        of_shard[item.shard_id].append(item)
-    jobs: dict[Any, tuple[JobInHand, list[Entry]]] = {}
-    for shard_id, same in of_shard.items():
+    for claimed_item in claim.items:
+        of_shard[claimed_item.shard_id].append(claimed_item)
+    jobs: dict[Any, tuple[WorkJob, list[WorkItem]]] = {}
+    for shard_id, claimed_items in of_shard.items():
         claimed = claim.jobs[claim.shards[shard_id].job_id]
         if claimed.id not in jobs:
             kind = kinds.named(claimed.kind)
-            jobs[claimed.id] = JobInHand(kind, kind.params_type.model_validate(claimed.params)), []
-        job, entries = jobs[claimed.id]
-        shard = ShardInHand(shard_id, job, len(same))
-        payloads = b"[" + b",".join([item.payload for item in same]) + b"]"
+            jobs[claimed.id] = WorkJob(kind, kind.params_type.model_validate(claimed.params)), []
+        job, items = jobs[claimed.id]
+        shard = WorkShard(shard_id, job, len(claimed_items))
+        payloads = b"[" + b",".join([each.payload for each in claimed_items]) + b"]"
         parsed = _item_list(claimed.kind).validate_json(payloads)
-        entries += [Entry(shard, item.index, each) for item, each in zip(same, parsed, strict=True)]
-    return [(claim.jobs[job_id], job, entries) for job_id, (job, entries) in jobs.items()]
+        items += [WorkItem(shard, each.index, item) for each, item in zip(claimed_items, parsed, strict=True)]
+    return [(claim.jobs[job_id], job, items) for job_id, (job, items) in jobs.items()]
 
 
 @cache
 def _item_list(kind: str) -> TypeAdapter[list[JobItem]]:
-    """Parses many items in one call, which takes a third of the time of one by one."""
+    """Parses a list of items in one call, which takes a third of the time of parsing them one by one."""
     return TypeAdapter(list[kinds.named(kind).item_type])  # type: ignore[arg-type, misc]

@@ -1,1 +1,1 @@
-"""``lengthwise model prepare``: a model made smaller, and what that cost, measured. Torch lives behind the engine."""
+"""``lengthwise model prepare``: makes a smaller model from a model, and measures what that costs in accuracy."""

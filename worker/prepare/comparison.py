@@ -1,4 +1,4 @@
-"""Runs a sample through a model before and after, side by side: speed, and how far their answers agree."""
+"""Compares a prepared model with its original on a sample: their speed, and how far their answers agree."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -12,65 +12,67 @@ from worker.engine.transformer.shrink.agreement import teacher_forced_agreement
 from worker.generation.plan import planner
 from worker.prepare.sample import Sample, batches
 
-#: How often the sample is run; the fastest run counts, for others share the machine.
+#: How many times the sample is run. The fastest run counts, because other programs may slow the machine down.
 ROUNDS = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """Shares from 0 to 1. What does not apply to a model of this kind, or to its architecture, is None."""
+    """How far the answers of both models agree, as shares from 0 to 1; None if a share does not apply to the model."""
 
     items: int
-    #: Items whose answers are the same token for token; of a classifier: all of whose labels are the same.
+    #: Items with the same tokens in both answers; for a classifier, items with the same verdict on every label.
     identical: float
-    #: Tokens that stand at the same place of both answers, of the longer answer's.
+    #: Tokens that are equal at the same position of both answers, as a share of the longer answer.
     tokens: float | None = None
-    #: Tokens that the prepared model too would write after what the original wrote before them.
+    #: Tokens of the original's answers that the prepared model would choose too, after the original's tokens before.
     forced_top1: float | None = None
-    #: A classifier's labels that are on the same side of the threshold, and the largest difference of a probability.
+    #: A classifier's labels on the same side of the threshold in both answers.
     labels: float | None = None
+    #: The largest difference between a classifier's two probabilities of a label.
     largest_difference: float | None = None
 
 
 @dataclass(slots=True)
 class Side:
-    """One of both models: its answers in the order of the requests, and the seconds of each round."""
+    """One of the two models: its answers by the ids of the requests, and the seconds of each round."""
 
     engine: TorchEngine
     answers: dict[int, Completion] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=lambda: [0.0] * ROUNDS)
 
-    def run(self, batch: Sequence[Request], turn: int) -> None:
-        began = time.perf_counter()
+    def run(self, batch: Sequence[Request], round_number: int) -> None:
+        began_at = time.perf_counter()
         self.answers.update((completion.id, completion) for completion in completions(self.engine, batch))
-        self.seconds[turn] += time.perf_counter() - began
+        self.seconds[round_number] += time.perf_counter() - began_at
 
 
 def compare(before: Side, after: Side, spec: ModelSpec, sample: Sample, advance: Callable[[int], None]) -> Agreement:
-    """Runs the sample through both, batch by batch in turn. ``advance`` is told of requests as they are done, of which
-    there are ``total``.
+    """Runs the sample through both models, which alternate batch by batch.
+
+    Calls ``advance`` with the number of requests of each finished batch, ``total`` requests in all.
     """
     cut = planner(before.engine.capabilities())
     lengths = [len(request.tokens) for request in sample.requests]
     cuts = batches(sample, cut(lengths, spec.batch_tokens, spec.batch_rows))
-    for turn in range(ROUNDS):
+    for round_number in range(ROUNDS):
         for number, batch in enumerate(cuts):
-            # Each goes first as often as the other: what runs second finds a warmer machine.
-            for side in (before, after) if (turn + number) % 2 == 0 else (after, before):
-                side.run(batch, turn)
+            # The model that runs second has warmer caches, so each goes first equally often.
+            for side in (before, after) if (round_number + number) % 2 == 0 else (after, before):
+                side.run(batch, round_number)
                 advance(len(batch))
     if before.engine.capabilities().architecture is Architecture.CLASSIFIER:
-        return _of_labels(before, after, sample)
-    return _of_tokens(before, after, sample, _forced_top1(before, after, cuts, advance))
+        return _label_agreement(before, after, sample)
+    return _token_agreement(before, after, sample, _forced_top1(before, after, cuts, advance))
 
 
 def total(sample: Sample) -> int:
-    """How many requests ``advance`` will be told of at most."""
+    """The most requests that ``compare`` reports to ``advance``."""
     return len(sample.requests) * (2 * ROUNDS + 1)
 
 
-def _of_labels(before: Side, after: Side, sample: Sample) -> Agreement:
-    pairs = [_both(before, after, request) for request in sample.requests]
+def _label_agreement(before: Side, after: Side, sample: Sample) -> Agreement:
+    pairs = [_answers(before, after, request) for request in sample.requests]
     same = [
         [
             (old >= sample.threshold) == (new >= sample.threshold)
@@ -84,10 +86,10 @@ def _of_labels(before: Side, after: Side, sample: Sample) -> Agreement:
     return Agreement(sample.n_items, identical, labels=share(sum(labels), len(labels)), largest_difference=largest)
 
 
-def _of_tokens(before: Side, after: Side, sample: Sample, forced_top1: float | None) -> Agreement:
+def _token_agreement(before: Side, after: Side, sample: Sample, forced_top1: float | None) -> Agreement:
     differing, same, longest = set(), 0, 0
     for request in sample.requests:
-        one, two = _both(before, after, request)
+        one, two = _answers(before, after, request)
         if (one.tokens, one.finish_reason) != (two.tokens, two.finish_reason):
             differing.add(sample.item_of[request.id])
         same += sum(old == new for old, new in zip(one.tokens, two.tokens, strict=False))
@@ -109,10 +111,10 @@ def _forced_top1(
     return share(same, count)
 
 
-def _both(before: Side, after: Side, request: Request) -> tuple[Completion, Completion]:
+def _answers(before: Side, after: Side, request: Request) -> tuple[Completion, Completion]:
     return before.answers[request.id], after.answers[request.id]
 
 
-def share(part: int, whole: int) -> float:
-    """Of nothing, everything agrees."""
-    return part / whole if whole else 1.0
+def share(part: int, total: int) -> float:
+    """The share of ``part`` in ``total``; 1 if there is nothing to compare."""
+    return part / total if total else 1.0

@@ -1,4 +1,4 @@
-"""What preparing a model made of it: for people a table, for programs ``report.json`` in its folder."""
+"""The report on a prepared model: a table for people, and ``report.json`` in its folder for programs."""
 
 import json
 import re
@@ -17,28 +17,30 @@ _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, slots=True)
 class ModelFigures:
-    """One of both models. Without a sample nothing was run, and only the size is known."""
+    """The figures of one of the two models. Without a sample nothing was run, and only the size is known."""
 
     weights_bytes: int
-    #: In which arithmetic, and where.
+    #: Its arithmetic and its device, such as ``int8, cpu``.
     runs_as: str | None = None
     items_per_second: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
+    """What was done to the model, and the figures of both models."""
+
     source: str
     revision: str
     quantize: str
     sparsity: str | None
-    #: The numbers, in the source, of the layers that stayed, by stack; empty where none was dropped.
+    #: The layers that were kept, by stack, with their numbers in the source model; empty if none was dropped.
     layers: dict[str, list[int]]
     before: ModelFigures
     after: ModelFigures
     agreement: Agreement | None = None
 
     def write(self, folder: Path) -> None:
-        """Writes ``report.json``. The manifest does not list it: figures of speed differ from run to run."""
+        """Writes ``report.json``. The manifest does not list it, because speeds differ from run to run."""
         (folder / REPORT).write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
 
     def table(self) -> Table:
@@ -58,7 +60,7 @@ class Report:
 
 
 def entry(spec: ModelSpec, target: Path, quantization: str) -> str:
-    """The table of ``models.toml`` that names the prepared model, spoken to as its source is."""
+    """The table for ``models.toml`` that adds the prepared model, with the options of its source."""
     options = spec.model_dump(
         exclude_defaults=True, exclude={"name", "path", "hub", "revision", "engine", "quantization"}
     )
@@ -78,7 +80,7 @@ def _lines(options: dict[str, Any]) -> list[str]:
 
 
 def _toml(value: Any) -> str:
-    """A value as TOML, which writes texts, numbers, truths and lists as JSON does."""
+    """A value as TOML, in which strings, numbers, booleans and lists are written as in JSON."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
     return json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""From a source to a finished folder: write, measure, report, and only then put it in its place."""
+"""Prepares a model: writes it into a temporary folder, measures it, reports, and then moves the folder into place."""
 
 import re
 import shutil
@@ -38,16 +38,16 @@ def run(
     sample: Path | None = None,
     console: Console | None = None,
 ) -> Report:
-    """Prepares ``origin`` into ``target``, which comes into being whole or not at all.
+    """Prepares the model ``origin`` and writes it to ``target``. If that fails, ``target`` is not created.
 
-    The table and the next step go to standard output, progress to ``console``. Raises ``ConfigurationError``.
+    Prints the report and the next step to standard output, and progress to ``console``. Raises ``ConfigurationError``.
     """
     recipe = _recipe(quantize, prune_layers, sparsity)
     if recipe.prunes and sample is None:
         raise ConfigurationError("--sample: pruning costs accuracy, which must be measured: name a file of items")
     _refuse_occupied(target)
     spec = source.resolve(origin, revision)
-    tokenizer.load(spec)  # a model without one is of no use here, and that is known soon
+    tokenizer.load(spec)  # raises early if the model has no tokenizer
     items = None if sample is None else read(sample, spec, loading.architecture(spec))
     try:
         with _new_folder(target) as folder, _progress(console or Console(stderr=True)) as progress:
@@ -66,7 +66,7 @@ def run(
 def _prepare(spec: ModelSpec, recipe: Recipe, folder: Path, items: Sample | None, progress: Progress) -> Report:
     writing = progress.add_task("writing", total=None)
     layers = engine.write(spec, recipe, folder)
-    # Loaded even where there is nothing to measure: what cannot be loaded must not come into being.
+    # Load it even if there is nothing to measure: a model that cannot be loaded must not be kept.
     after = Side(TorchEngine.load(_prepared(spec, recipe, folder)))
     progress.update(writing, total=1, completed=1)
     old, new = (ModelFigures(engine.weights_bytes(place)) for place in (spec.folder, folder))
@@ -81,20 +81,21 @@ def _prepare(spec: ModelSpec, recipe: Recipe, folder: Path, items: Sample | None
 
 
 def _figures(known: ModelFigures, side: Side, items: Sample) -> ModelFigures:
-    able = side.engine.capabilities()
-    runs_as = f"{'fp32' if able.quantization == 'none' else able.quantization}, {able.device}"
+    capabilities = side.engine.capabilities()
+    arithmetic = "fp32" if capabilities.quantization == "none" else capabilities.quantization
+    runs_as = f"{arithmetic}, {capabilities.device}"
     return replace(known, runs_as=runs_as, items_per_second=round(items.n_items / min(side.seconds), 2))
 
 
 def _prepared(spec: ModelSpec, recipe: Recipe, folder: Path) -> ModelSpec:
-    """Named anew: what is known of a model's files is kept with it, and these are others."""
+    """The spec of the prepared model. A new object, because a ``ModelSpec`` caches what it knows of its files."""
     options = {name: getattr(spec, name) for name in ModelSpec.model_fields}
     place = {"path": folder, "hub": None, "quantization": _arithmetic(spec, recipe.quantize)}
     return ModelSpec(**(options | place))
 
 
 def _arithmetic(spec: ModelSpec, quantize: str) -> str:
-    """What a model runs in: not quantized, it is exact, or bf16 where that is what ``models.toml`` says."""
+    """The arithmetic of the model: int8 if it is quantized, else bf16 if ``models.toml`` says so, else fp32."""
     if quantize == "int8":
         return "int8"
     return "bf16" if spec.quantization == "bf16" else "none"
@@ -127,12 +128,12 @@ def _refuse_occupied(target: Path) -> None:
 
 @contextmanager
 def _new_folder(target: Path) -> Iterator[Path]:
-    """A folder beside ``target`` that takes its place at the end, and is gone where that was not reached."""
+    """A temporary folder beside ``target``. It becomes ``target`` at the end, or is deleted after an error."""
     beside = target.absolute().parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
         beside.mkdir(parents=True)
     except OSError as error:
-        raise ConfigurationError(f"{target} cannot be made ({type(error).__name__})") from None
+        raise ConfigurationError(f"{target} cannot be created ({type(error).__name__})") from None
     try:
         yield beside
         beside.rename(target)

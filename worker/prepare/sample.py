@@ -1,4 +1,4 @@
-"""A sample of real work: items as one would post them, as requests for an engine."""
+"""Reads a sample of real work: items as in a job's body, as requests for an engine."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from lengthwise.models import tokenizer
 from lengthwise.models.catalog import AnswerForm, ModelSpec
 from worker.engine.protocol import Architecture, Request
 
-#: For models that ``models.toml`` does not name: the form of their answers, and whether their jobs may sample.
+#: For models that ``models.toml`` does not name: the form of an architecture's answers, and whether jobs may sample.
 _ABILITIES = {
     Architecture.CLASSIFIER: (AnswerForm.LABELS, False),
     Architecture.ENCODER_DECODER: (AnswerForm.TEXT, False),
@@ -26,28 +26,30 @@ _ABILITIES = {
 
 @dataclass(frozen=True, slots=True)
 class Sample:
+    """The items of a file, as requests. An item may have several."""
+
     kind: str
     n_items: int
-    #: Numbered from 0 on; always greedy, so that two models can be compared.
+    #: Their ids count from 0. They are greedy, so that the answers of two models can be compared.
     requests: list[Request]
-    #: The item that each request is of.
+    #: For each request, the number of its item.
     item_of: list[int]
-    #: From which probability on a classifier's label counts.
+    #: A classifier's label counts from this probability on.
     threshold: float
 
 
 def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
-    """Reads NDJSON: an item a line; a first line with ``kind`` holds the job's parameters, as one would post it.
+    """Reads NDJSON with an item on each line. A first line with ``kind`` is a job's header, with its parameters.
 
-    Raises ``ConfigurationError`` naming the first line that is wrong, never what it holds.
+    Raises ``ConfigurationError`` with the number of the first wrong line, but never with its content.
     """
     if architecture is Architecture.EMBEDDER:
         raise ConfigurationError("--sample: vectors are not compared here: prepare an embedder without one")
     lines = _lines(path)
-    head = lines.pop(0)[1] if lines and isinstance(lines[0][1], dict) and "kind" in lines[0][1] else {}
-    kind = _kind(head, spec, architecture, path)
+    header = lines.pop(0)[1] if lines and isinstance(lines[0][1], dict) and "kind" in lines[0][1] else {}
+    kind = _kind(header, spec, architecture, path)
     try:
-        params = kind.params_type.model_validate({key: value for key, value in head.items() if key != "kind"})
+        params = kind.params_type.model_validate({key: value for key, value in header.items() if key != "kind"})
     except ValidationError as error:
         raise ConfigurationError(f"{path}: line 1 holds no parameters of {kind.name}: {_reason(error)}") from None
     if not lines:
@@ -68,7 +70,7 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
 
 
 def _lines(path: Path) -> list[tuple[int, Any]]:
-    """The numbers of the lines that are not empty, and what they say."""
+    """The lines that are not empty: their numbers and their JSON values."""
     found = []
     try:
         for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
@@ -81,22 +83,22 @@ def _lines(path: Path) -> list[tuple[int, Any]]:
     return found
 
 
-def _kind(head: dict[str, Any], spec: ModelSpec, architecture: Architecture, path: Path) -> NativeKind:
+def _kind(header: dict[str, Any], spec: ModelSpec, architecture: Architecture, path: Path) -> NativeKind:
     possible = spec.kinds or _fitting(architecture)
-    name = head.get("kind", possible[0])
+    name = header.get("kind", possible[0])
     if name not in possible:
         raise ConfigurationError(f"{path}: line 1 names a kind that the model does not serve: {', '.join(possible)}")
     return KINDS[name]
 
 
 def _fitting(architecture: Architecture) -> list[str]:
-    """The kinds that a model of this architecture could serve, the usual one first."""
-    able = {
+    """The kinds that a model of this architecture could serve, its usual kind first."""
+    possible = {
         name: kind
         for name, kind in KINDS.usable().items()
         if (kind.options_type.answer_form, kind.options_type.may_sample) == _ABILITIES[architecture]
     }
-    return sorted(able, key=lambda name: able[name].usual_architecture != architecture.value)
+    return sorted(possible, key=lambda name: possible[name].usual_architecture != architecture.value)
 
 
 def _item(kind: NativeKind, spec: ModelSpec, params: Any, value: Any, where: str) -> JobItem:
@@ -120,5 +122,5 @@ def _reason(error: ValidationError) -> str:
 
 
 def batches(sample: Sample, groups: Sequence[Sequence[int]]) -> list[list[Request]]:
-    """The requests of each batch."""
+    """The requests of each group of request numbers."""
     return [[sample.requests[number] for number in group] for group in groups]

@@ -1,4 +1,4 @@
-"""Repairs every second what nothing else repairs: expired leases, lost bells, deadlines. Several may run at once."""
+"""The sweep: handles expired leases, lost bells and deadlines every second. Several workers may sweep at once."""
 
 import logging
 import time
@@ -24,70 +24,68 @@ from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: Rows of expired jobs are deleted for this share of the time, in transactions of about 10,000 rows.
+#: Deleting the rows of expired jobs may take this share of the time, in transactions of about 10,000 rows.
 _PURGE_SHARE = 0.1
 _PURGE_ITEMS = 5_000
 _LOCK_SECONDS = 0.5
-#: Secrets that are sealed again in one transaction.
+#: The most secrets that are sealed again in one transaction.
 _SEALED = 1_000
-#: Ended jobs that are added to usage in one transaction.
+#: The most ended jobs that are added to usage in one transaction.
 _COUNT_JOBS = 100
-
-
-#: How often all open jobs are looked through. It finds what should not happen, and costs too much for every second.
-_NET_SECONDS = 30.0
+#: How often all unfinished jobs are checked. This finds what should never happen, and is too slow for every second.
+_CHECK_SECONDS = 30.0
 
 
 class Sweeper:
-    """Sweeps from a thread of each delivery worker. That needs no broker, which may be away."""
+    """Sweeps from a thread of a delivery worker, and so without the broker, which may be away."""
 
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
-        self._looked_at = -_NET_SECONDS
+        self._checked_at = -_CHECK_SECONDS
 
     def start(self) -> None:
-        """Begins in a thread, which ends when the worker shuts down."""
-        Thread(target=self._tick, name="clock", daemon=True).start()
+        """Starts the thread. It ends when the worker shuts down."""
+        Thread(target=self._run, name="clock", daemon=True).start()
 
-    def _tick(self) -> None:
+    def _run(self) -> None:
         while not self._shutdown.is_begun:
             try:
                 self.sweep()
-            except Exception as error:  # whatever it was, the next sweep is due in a second
+            except Exception as error:  # the next sweep tries again
                 log.error("not swept: unexpected %s", type(error).__name__)
             time.sleep(settings.get().sweep_seconds)
 
     def sweep(self) -> None:
-        """Expires leases and deadlines, ends jobs whose end was missed, rings bells, counts usage, deletes old jobs."""
+        """Expires leases and deadlines, rings bells, counts usage and deletes old jobs. Sometimes checks all jobs."""
         try:
             with database.translated():
-                _mend()
-                if self._is_net_due():
-                    _look_through()
-                _ring()
-                _count()
-                _forget()
+                _repair()
+                if self._is_check_due():
+                    _check_jobs()
+                _ring_bells()
+                _count_usage()
+                _delete_expired()
         except Unavailable as error:
             log.warning("not swept: %s", error)
 
-    def _is_net_due(self) -> bool:
-        is_due = time.monotonic() - self._looked_at >= _NET_SECONDS
-        self._looked_at = time.monotonic() if is_due else self._looked_at
+    def _is_check_due(self) -> bool:
+        is_due = time.monotonic() - self._checked_at >= _CHECK_SECONDS
+        self._checked_at = time.monotonic() if is_due else self._checked_at
         return is_due
 
 
 @contextmanager
 def _transaction() -> Iterator[Connection]:
-    """Waits only shortly for a lock: its holder may be frozen, and only the next sweep would end it."""
+    """A transaction that waits only briefly for locks: a holder may be frozen, and only the next sweep would end it."""
     with database.engine().begin() as connection:
         database.limit_lock_wait(connection, _LOCK_SECONDS)
         yield connection
 
 
-def _mend() -> None:
+def _repair() -> None:
     current = settings.get()
     with _transaction() as connection:
-        # No living session is silent for so long, and the leases of a dead worker expire by then as well.
+        # No live session is silent for this long. By then, the leases of a dead worker have expired too.
         if frozen := ledger.end_frozen_sessions(connection, seconds=current.lease_seconds / 2):
             log.warning("%d database sessions ended: their processes are frozen or gone", frozen)
     with _transaction() as connection:
@@ -99,7 +97,7 @@ def _mend() -> None:
             connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
         )
         if condemned:
-            log.warning("%d items failed: workers died over each of them, alone", len(condemned.items))
+            log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items))
             settle(connection, token, refuse(condemned, "worker_lost"))
     with _transaction() as connection:
         urgency.raise_priorities(connection)
@@ -110,7 +108,7 @@ def _mend() -> None:
             cancel.cancel(connection, batch_id, tenant_id)
 
 
-def _look_through() -> None:
+def _check_jobs() -> None:
     with _transaction() as connection:
         complete_jobs(connection, ledger.find_finished_jobs(connection))
     _seal()
@@ -127,11 +125,11 @@ def _seal() -> None:
         log.error("secrets were not sealed again: %s", error)
 
 
-def _ring() -> None:
+def _ring_bells() -> None:
     with _transaction() as connection:
         pools = ledger.find_waiting_pools(connection)
         due = ledger.has_due_deliveries(connection)
-    # Enough bells may be waiting already: the worker that hears one works for all pools.
+    # If enough bells wait already, no more are needed: the worker that hears one serves all pools.
     if pools and queue.count_bells(queue.GENERATE) < queue.MAX_BELLS:
         for pool in pools:
             queue.ring(queue.GENERATE, [pool.name])
@@ -139,14 +137,14 @@ def _ring() -> None:
         queue.ring(queue.DELIVER)
 
 
-def _count() -> None:
+def _count_usage() -> None:
     is_more = True
     while is_more:
         with _transaction() as connection:
             is_more = usage.add_ended_jobs(connection, limit=_COUNT_JOBS) == _COUNT_JOBS
 
 
-def _forget() -> None:
+def _delete_expired() -> None:
     current = settings.get()
     end = time.monotonic() + _PURGE_SHARE * current.sweep_seconds
     with _transaction() as connection:

@@ -12,7 +12,7 @@ from tests.engine import tiny
 from tests.engine.conftest import Load, Written, same_bits
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import Architecture, Completion, FinishReason
-from worker.engine.transformer.decode.embedder import decimals
+from worker.engine.transformer.decode.encoder_only import decimals
 from worker.engine.transformer.weights.pooling import Pooling
 
 KINDS = sorted(tiny.EMBEDDERS)

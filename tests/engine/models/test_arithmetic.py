@@ -92,10 +92,10 @@ def test_layers_that_read_the_same_input_are_fused() -> None:
     kept = [name for name, module in model.named_modules() if type(module) is nn.Linear]
     assert kept == [
         "self_attn.out_proj",
-        "self_attn.joined_q_proj.whole",
+        "self_attn.fused_q_proj.linear",
         "encoder_attn.q_proj",
         "encoder_attn.out_proj",
-        "encoder_attn.joined_k_proj.whole",
+        "encoder_attn.fused_k_proj.linear",
     ]
 
 

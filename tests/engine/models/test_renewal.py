@@ -13,7 +13,7 @@ from tests.engine import tiny
 from tests.engine.conftest import Written
 from worker.engine.completions import completions
 from worker.engine.transformer.engine import TorchEngine
-from worker.generation.gc_tuning import collect_seldom
+from worker.generation.process_tuning import reduce_garbage_collection
 from worker.process import Worker
 
 
@@ -50,7 +50,7 @@ def held(worker: Worker) -> TorchEngine:
 def test_the_old_ones_weights_are_freed(catalog: Path, written: Written, kind: str, worker: Worker) -> None:
     name(catalog, written(kind)[1], 'quantization = "none"\n')
     list(completions(held(worker), tiny.requests()))
-    collect_seldom()
+    reduce_garbage_collection()
     modules = [ref(module) for module in held(worker).model.modules()]
     assert len(modules) > 10
     name(catalog, written(kind)[1], 'quantization = "bf16"\n')

@@ -80,7 +80,7 @@ def test_a_refused_request_leaves_all_processes_in_step(engine: ShardedEngine) -
     with pytest.raises(EngineError, match="empty or longer"):
         list(completions(engine, [Request(0, [], 4)]))
     assert len(list(completions(engine, requests()))) == len(requests())
-    assert engine._ranks.is_open
+    assert engine._ranks.is_alive
 
 
 @pytest.mark.parametrize("is_closed", [False, True])
@@ -97,7 +97,7 @@ def test_an_abandoned_batch_leaves_all_processes_in_step(engine: ShardedEngine, 
     expected_ranks = engine._ranks
     assert len(list(completions(engine, requests()))) == len(requests())
     assert engine._ranks is expected_ranks
-    assert engine._ranks.is_open
+    assert engine._ranks.is_alive
 
 
 def test_a_part_that_dies_is_no_fault_of_the_batch_and_is_loaded_anew(engine: ShardedEngine) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.integration.refusal import CANARY, Refusals, refusals, rows
+from tests.integration.refusal import CANARY, RefusalProbe, refusals, rows
 
 __all__ = ["refusals"]
 
@@ -63,7 +63,7 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("content", NOT_JSON.values(), ids=NOT_JSON.keys())
-def test_what_is_not_a_json_object_is_a_400(refusals: Refusals, content: bytes) -> None:
+def test_what_is_not_a_json_object_is_a_400(refusals: RefusalProbe, content: bytes) -> None:
     assert refusals.of_job(content) == (400, "body", None)
 
 
@@ -103,7 +103,7 @@ BAD_LINES = {
 
 @pytest.mark.parametrize(("content", "status", "field", "index"), BAD_LINES.values(), ids=BAD_LINES.keys())
 def test_a_bad_line_refuses_the_job(
-    refusals: Refusals, content: bytes, status: int, field: str | None, index: int | None
+    refusals: RefusalProbe, content: bytes, status: int, field: str | None, index: int | None
 ) -> None:
     assert refusals.of_job(content, NDJSON) == (status, field, index)
 
@@ -115,7 +115,7 @@ def chunks(content: bytes) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("is_streamed", [False, True])
 @pytest.mark.parametrize(("form", "limit"), [("application/json", 30_000), (NDJSON, 40_000)])
-def test_a_body_over_its_limit_is_a_413(refusals: Refusals, form: str, limit: int, is_streamed: bool) -> None:
+def test_a_body_over_its_limit_is_a_413(refusals: RefusalProbe, form: str, limit: int, is_streamed: bool) -> None:
     body = lines(HEAD, *[{"text": CANARY, "metadata": {"a": "x" * 90}}] * 500)[: limit + 1]
     content = chunks(body) if is_streamed else body
     problem = refusals.of("POST", "/v1/jobs", content=content, headers={"content-type": form})
@@ -123,7 +123,7 @@ def test_a_body_over_its_limit_is_a_413(refusals: Refusals, form: str, limit: in
 
 
 @pytest.mark.parametrize("length", ["30001", "9" * 19])
-def test_a_body_is_refused_by_its_announced_length(refusals: Refusals, length: str) -> None:
+def test_a_body_is_refused_by_its_announced_length(refusals: RefusalProbe, length: str) -> None:
     headers = {"content-type": "application/json", "content-length": length}
     assert refusals.of("POST", "/v1/jobs", content=WHOLE, headers=headers)["status"] == 413
 
@@ -140,7 +140,7 @@ def test_a_body_is_refused_by_its_announced_length(refusals: Refusals, length: s
         {"content-type": NDJSON, "content-encoding": f"br, {CANARY}"},
     ],
 )
-def test_another_content_type_is_a_415(refusals: Refusals, headers: dict[str, str]) -> None:
+def test_another_content_type_is_a_415(refusals: RefusalProbe, headers: dict[str, str]) -> None:
     content = gzip.compress(WHOLE) if "content-encoding" in headers else WHOLE
     assert refusals.of("POST", "/v1/jobs", content=content, headers=headers)["status"] == 415
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from tests.integration.refusal import CANARY, Refusals, refusals
+from tests.integration.refusal import CANARY, RefusalProbe, refusals
 
 __all__ = ["refusals"]
 
@@ -26,7 +26,7 @@ def parquet(**columns: Any) -> bytes:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-def test_a_bomb_is_a_413(refusals: Refusals, encoding: str) -> None:
+def test_a_bomb_is_a_413(refusals: RefusalProbe, encoding: str) -> None:
     bomb = (gzip.compress if encoding == "gzip" else zstandard.compress)(CANARY.encode() + bytes(2**26))
     headers = {"content-type": "application/x-ndjson", "content-encoding": encoding}
     problem = refusals.of("POST", "/v1/jobs", content=bomb[:39_000], headers=headers)
@@ -38,7 +38,7 @@ def test_a_bomb_is_a_413(refusals: Refusals, encoding: str) -> None:
     [gzip.compress(JOB)[:-9], JOB, b"", gzip.compress(JOB) + b"CaNaRy"],
     ids=["cut off", "not compressed", "empty", "with a tail"],
 )
-def test_a_broken_stream_is_a_400(refusals: Refusals, content: bytes) -> None:
+def test_a_broken_stream_is_a_400(refusals: RefusalProbe, content: bytes) -> None:
     headers = {"content-type": "application/json", "content-encoding": "gzip"}
     problem = refusals.of("POST", "/v1/jobs", content=content, headers=headers)
     assert (problem["status"], problem["field"]) == (400, "body")
@@ -67,7 +67,7 @@ BAD = {
 
 @pytest.mark.parametrize(("form", "head", "content", "status", "field", "index"), BAD.values(), ids=BAD.keys())
 def test_a_bad_table_refuses_the_job(
-    refusals: Refusals, form: str, head: str | None, content: bytes, status: int, field: str, index: int | None
+    refusals: RefusalProbe, form: str, head: str | None, content: bytes, status: int, field: str, index: int | None
 ) -> None:
     headers = {"content-type": form} | ({} if head is None else {"lengthwise-job": head})
     problem = refusals.of("POST", "/v1/jobs", content=content, headers=headers)
@@ -75,7 +75,7 @@ def test_a_bad_table_refuses_the_job(
 
 
 def test_parquet_that_is_not_installed_is_said_with_its_extra(
-    refusals: Refusals, monkeypatch: pytest.MonkeyPatch
+    refusals: RefusalProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     headers = {"content-type": PARQUET, "lengthwise-job": HEADED}

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.integration.conftest import submit
-from tests.integration.refusal import CANARY, Refusals, refusals
+from tests.integration.refusal import CANARY, RefusalProbe, refusals
 
 __all__ = ["refusals"]
 
@@ -72,20 +72,20 @@ def shown(value: Any) -> str:
 
 
 @pytest.mark.parametrize(("change", "field"), FIELDS, ids=shown)
-def test_a_wrong_field_of_a_job_is_named(refusals: Refusals, change: dict[str, Any], field: str) -> None:
+def test_a_wrong_field_of_a_job_is_named(refusals: RefusalProbe, change: dict[str, Any], field: str) -> None:
     job = {"kind": "generate", "items": [CANARY]} | change
     assert refusals.of_job(job) == (422, field, None)
 
 
 @pytest.mark.parametrize("name", ["kind", "items"])
-def test_a_missing_field_is_named(refusals: Refusals, name: str) -> None:
+def test_a_missing_field_is_named(refusals: RefusalProbe, name: str) -> None:
     job = {"kind": "generate", "items": [CANARY]}
     del job[name]
     assert refusals.of_job(job) == (422, name, None)
 
 
 @pytest.mark.parametrize(("item", "field"), ITEMS, ids=shown)
-def test_a_wrong_item_is_named_with_its_index(refusals: Refusals, item: Any, field: str) -> None:
+def test_a_wrong_item_is_named_with_its_index(refusals: RefusalProbe, item: Any, field: str) -> None:
     items = ["good", {"text": "good", "id": "twice"}, item, "good"]
     assert refusals.of_job({"kind": "generate", "items": items}) == (422, f"items[2]{field}", 2)
 
@@ -100,7 +100,7 @@ def test_a_wrong_item_is_named_with_its_index(refusals: Refusals, item: Any, fie
     ],
     ids=shown,
 )
-def test_an_items_wrong_language_is_named(refusals: Refusals, item: dict[str, Any], field: str) -> None:
+def test_an_items_wrong_language_is_named(refusals: RefusalProbe, item: dict[str, Any], field: str) -> None:
     job = {**TRANSLATE, "items": ["good", {"text": CANARY} | item]}
     assert refusals.of_job(job) == (422, f"items[1].{field}", 1)
 
@@ -108,25 +108,25 @@ def test_an_items_wrong_language_is_named(refusals: Refusals, item: dict[str, An
 @pytest.mark.parametrize(
     ("given", "missing"), [({}, "source"), ({"source": "zh"}, "target"), ({"target": "en"}, "source")]
 )
-def test_a_language_that_nobody_names_is_missing(refusals: Refusals, given: dict[str, str], missing: str) -> None:
+def test_a_language_that_nobody_names_is_missing(refusals: RefusalProbe, given: dict[str, str], missing: str) -> None:
     job = {"kind": "translate", **given, "items": [{"text": CANARY}]}
     assert refusals.of_job(job) == (422, f"items[0].{missing}", 0)
 
 
-def test_numbers_out_of_range_never_reach_a_result(refusals: Refusals) -> None:
+def test_numbers_out_of_range_never_reach_a_result(refusals: RefusalProbe) -> None:
     for value in (b"1e999", b"-1e999", b'[[{"x": 1E400}]]', b"9" * 400 + b".0"):
         body = b'{"kind": "generate", "items": ["x", {"text": "CaNaRy", "metadata": {"CaNaRy": %s}}]}' % value
         assert refusals.of_job(body)[:2] in ((422, "items[1].metadata"), (413, "items[1].metadata"))
     assert refusals.of_job(b'{"kind": "generate", "items": ["x"], "temperature": 1e999}')[1] == "temperature"
 
 
-def test_a_text_over_the_limit_of_characters_is_a_413(refusals: Refusals) -> None:
+def test_a_text_over_the_limit_of_characters_is_a_413(refusals: RefusalProbe) -> None:
     for item in ("我" * 2_001, {"text": CANARY * 400}):
         assert refusals.of_job({"kind": "generate", "items": ["x", item]}) == (413, "items[1].text", 1)
     assert refusals.of_job({"kind": "generate", "items": [{"text": "x", "metadata": {CANARY: "x" * 90}}]})[0] == 413
 
 
-def test_a_lone_text_over_the_models_context_is_a_422(refusals: Refusals) -> None:
+def test_a_lone_text_over_the_models_context_is_a_422(refusals: RefusalProbe) -> None:
     assert refusals.of_job({"kind": "generate", "items": [CANARY * 100]}) == (422, "items[0]", 0)
     assert refusals.of_job({"kind": "generate", "items": ["x" * 512]}) == (422, "items[0]", 0)
 
@@ -142,25 +142,25 @@ def test_one_of_many_over_the_context_leaves_its_neighbours(strict: TestClient) 
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", ""), ("DELETE", ""), ("GET", "/results"), ("GET", "/deliveries"), ("POST", "/cancel")]
 )
-def test_a_malformed_id_is_a_404(refusals: Refusals, method: str, path: str, job_id: str) -> None:
+def test_a_malformed_id_is_a_404(refusals: RefusalProbe, method: str, path: str, job_id: str) -> None:
     assert refusals.of(method, f"/v1/jobs/{job_id}{path}")["status"] == 404
 
 
 @pytest.mark.parametrize(
     "query", ["limit=0", "limit=101", "limit=-1", "limit=CaNaRy", "limit=1e1", "limit=", "limit=1&limit=CaNaRy"]
 )
-def test_a_bad_limit_is_named(refusals: Refusals, query: str) -> None:
+def test_a_bad_limit_is_named(refusals: RefusalProbe, query: str) -> None:
     problem = refusals.of("GET", f"/v1/jobs?{query}")
     assert (problem["status"], problem["field"]) == (422, "limit")
 
 
 @pytest.mark.parametrize("after", ["", CANARY, "%00", "5", "00000000-0000-0000-0000-000000000001"])
-def test_a_page_after_no_job_is_a_404(refusals: Refusals, after: str) -> None:
+def test_a_page_after_no_job_is_a_404(refusals: RefusalProbe, after: str) -> None:
     assert refusals.of("GET", f"/v1/jobs?after={after}")["status"] == 404
 
 
 @pytest.mark.parametrize("after", ["-2", "2147483648", "9" * 5_000, CANARY, "1.5", "", "%00", "٣x"])
-def test_a_bad_after_is_named(refusals: Refusals, strict: TestClient, after: str) -> None:
+def test_a_bad_after_is_named(refusals: RefusalProbe, strict: TestClient, after: str) -> None:
     job = submit(strict, ["x"])
     problem = refusals.of("GET", f"{job['links']['results']}?after={after}")
     assert (problem["status"], problem["field"]) == (422, "after")
@@ -169,7 +169,7 @@ def test_a_bad_after_is_named(refusals: Refusals, strict: TestClient, after: str
 @pytest.mark.parametrize(
     "path", ["/", "/v1", "/v1/jobs/", f"/v1/jobs/{CANARY}/", f"/v1/{CANARY}", "//v1/jobs", f"/v1/jobs/1/{CANARY}"]
 )
-def test_an_unknown_path_is_a_404(refusals: Refusals, path: str) -> None:
+def test_an_unknown_path_is_a_404(refusals: RefusalProbe, path: str) -> None:
     assert refusals.of("GET", path)["status"] == 404
 
 
@@ -184,5 +184,5 @@ def test_an_unknown_path_is_a_404(refusals: Refusals, path: str) -> None:
         ("POST", "/healthz"),
     ],
 )
-def test_a_wrong_method_is_a_405(refusals: Refusals, method: str, path: str) -> None:
+def test_a_wrong_method_is_a_405(refusals: RefusalProbe, method: str, path: str) -> None:
     assert refusals.of(method, path, content=CANARY)["status"] == 405

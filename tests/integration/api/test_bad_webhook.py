@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.integration.refusal import CANARY, Refusals, refusals
+from tests.integration.refusal import CANARY, RefusalProbe, refusals
 
 __all__ = ["refusals"]
 
@@ -31,17 +31,17 @@ def webhook(**fields: object) -> dict[str, object]:
 
 @pytest.mark.parametrize("host", PRIVATE)
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_a_host_that_is_not_public_is_refused(refusals: Refusals, scheme: str, host: str) -> None:
+def test_a_host_that_is_not_public_is_refused(refusals: RefusalProbe, scheme: str, host: str) -> None:
     assert refusals.of_job(webhook(url=f"{scheme}://{host}/{CANARY}")) == (422, "webhook.url", None)
 
 
 @pytest.mark.parametrize("url", MALFORMED)
-def test_a_malformed_url_is_refused(refusals: Refusals, url: str) -> None:
+def test_a_malformed_url_is_refused(refusals: RefusalProbe, url: str) -> None:
     assert refusals.of_job(webhook(url=url)) == (422, "webhook.url", None)
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_that_cannot_sign_is_refused(refusals: Refusals, secret: str) -> None:
+def test_a_secret_that_cannot_sign_is_refused(refusals: RefusalProbe, secret: str) -> None:
     assert refusals.of_job(webhook(url="https://8.8.8.8/", secret=secret)) == (422, "webhook.secret", None)
 
 
@@ -58,6 +58,6 @@ def test_a_secret_that_cannot_sign_is_refused(refusals: Refusals, secret: str) -
         ({"url": "https://8.8.8.8/", CANARY: 1}, "webhook"),
     ],
 )
-def test_what_is_no_webhook_is_refused(refusals: Refusals, given: object, field: str) -> None:
+def test_what_is_no_webhook_is_refused(refusals: RefusalProbe, given: object, field: str) -> None:
     job = {"kind": "generate", "items": [CANARY], "webhook": given}
     assert refusals.of_job(job) == (422, field, None)

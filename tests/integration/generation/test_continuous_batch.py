@@ -266,7 +266,7 @@ def test_a_batch_runs_what_it_holds_and_takes_in_no_more(
         case "it remembers enough":
             monkeypatch.setattr(continuous_batch, "_MAX_PIECES", 64)
         case "its time is over":
-            knobs(monkeypatch, open_seconds=0.000001)
+            knobs(monkeypatch, continuous_batch_seconds=0.000001)
         case "a new revision":
             monkeypatch.setattr(worker.reload, "is_due", lambda: engine.most_rows > 0)
             monkeypatch.setattr(worker.reload, "run", lambda: setattr(engine, "most_rows", 0))

@@ -40,7 +40,7 @@ def next_of(pipeline: Pipeline, priority: Priority = Priority.NORMAL) -> Prepare
 
 
 def test_a_settlement_that_failed_keeps_no_later_claim_alive(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
-    monkeypatch.setattr(settlement, "put", is_away)
+    monkeypatch.setattr(settlement, "write", is_away)
     with pytest.raises(Unavailable), worker.generator.pipeline(worker.generator.rotation(POOL)) as pipeline:
         for _ in range(5):
             pipeline.finish(next_of(pipeline))
@@ -52,7 +52,7 @@ def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.Mon
         first = next_of(pipeline)
         submit(["a suspect"])
         sql("UPDATE shards SET deaths = 1, priority = 0 WHERE state = 'ready'")
-        monkeypatch.setattr(settlement, "put", is_away)
+        monkeypatch.setattr(settlement, "write", is_away)
         pipeline.finish(first)
         with pytest.raises(Unavailable):
             pipeline.next()
@@ -127,7 +127,7 @@ def test_what_somebody_waits_for_is_written_before_anything_else_is_begun(worker
             outcome = runner.attempt(prepared.work, prepared.model, [0])
             runner.take(prepared.work, prepared.model, [0], outcome)
             prepared.model.engine_seconds = 1
-            pipeline.settle(prepared, prepared.work.whole())
+            pipeline.settle(prepared, prepared.work.take_finished())
             taken.append(prepared)
         written = sql("SELECT priority FROM shards WHERE state = 'done'")
         is_free.set()

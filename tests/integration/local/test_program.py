@@ -6,7 +6,6 @@ import pytest
 
 from lengthwise.local import program
 from worker.generation.models import LoadedModels
-from worker.generation.preload import preload
 
 
 def test_up_waits_for_the_line_that_preload_ends_with(
@@ -15,5 +14,5 @@ def test_up_waits_for_the_line_that_preload_ends_with(
     models = LoadedModels()
     monkeypatch.setattr(models, "names", list)
     with caplog.at_level(logging.INFO):
-        preload(models)
+        models.preload()
     assert caplog.messages[-1] == program.MODELS_LOADED

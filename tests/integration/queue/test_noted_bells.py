@@ -33,7 +33,7 @@ URL = "https://8.8.8.8/hook"
 DELIVER = Bell("deliver")
 
 
-class Dropped(Exception):
+class RolledBack(Exception):
     """Rolls a transaction back."""
 
 
@@ -132,10 +132,10 @@ def test_a_followed_job_rings_for_its_pages(client: TestClient, rung: list[Bell]
 def test_a_rollback_rings_nothing(rung: list[Bell]) -> None:
     job = ledger.submit(["x"] * 3, webhook=HOOK)
     rung.clear()
-    with pytest.raises(Dropped), database.engine().begin() as connection:
+    with pytest.raises(RolledBack), database.engine().begin() as connection:
         cancel.cancel(connection, job, DEFAULT)
         assert bells.noted(connection) == [DELIVER]
-        raise Dropped
+        raise RolledBack
     assert rung == []
     sql("SELECT 1")  # on the same connection of the pool
     assert rung == []

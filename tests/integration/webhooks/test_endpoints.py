@@ -11,7 +11,7 @@ from lengthwise.errors import NotFound
 from lengthwise.ledger.webhooks import delivery_log
 from lengthwise.ledger.webhooks import endpoint as ledger
 from tests.integration.api.test_bad_webhook import MALFORMED, PRIVATE, SECRETS
-from tests.integration.refusal import CANARY, Refusals, refusals
+from tests.integration.refusal import CANARY, RefusalProbe, refusals
 from tests.integration.webhooks.hooks import PATH, register, shown
 from tests.ledger import knobs, sql
 
@@ -122,23 +122,23 @@ def test_without_a_master_key_no_secret_is_taken(client: TestClient, monkeypatch
     assert client.post("/v1/jobs", json=job | {"webhook": None}).status_code == 202
 
 
-def refused(refusals: Refusals, **fields: object) -> tuple[int, str | None]:
+def refused(refusals: RefusalProbe, **fields: object) -> tuple[int, str | None]:
     problem = refusals.of("POST", PATH, json={"url": URL, "events": ["job.*"], **fields})
     return problem["status"], problem.get("field")
 
 
 @pytest.mark.parametrize("host", PRIVATE)
-def test_a_host_that_is_not_public_is_refused(refusals: Refusals, host: str) -> None:
+def test_a_host_that_is_not_public_is_refused(refusals: RefusalProbe, host: str) -> None:
     assert refused(refusals, url=f"http://{host}/{CANARY}") == (422, "webhook.url")
 
 
 @pytest.mark.parametrize("url", MALFORMED)
-def test_a_malformed_url_is_refused(refusals: Refusals, url: str) -> None:
+def test_a_malformed_url_is_refused(refusals: RefusalProbe, url: str) -> None:
     assert refused(refusals, url=url)[0] == 422
 
 
 @pytest.mark.parametrize("secret", SECRETS)
-def test_a_secret_that_cannot_sign_is_refused(refusals: Refusals, secret: str) -> None:
+def test_a_secret_that_cannot_sign_is_refused(refusals: RefusalProbe, secret: str) -> None:
     assert refused(refusals, secret=secret)[0] == 422
 
 
@@ -160,7 +160,7 @@ def test_a_secret_that_cannot_sign_is_refused(refusals: Refusals, secret: str) -
         ({CANARY: 1}, "request"),
     ],
 )
-def test_a_bad_field_is_refused(refusals: Refusals, fields: dict[str, object], field: str) -> None:
+def test_a_bad_field_is_refused(refusals: RefusalProbe, fields: dict[str, object], field: str) -> None:
     assert refused(refusals, **fields) == (422, field)
 
 
@@ -168,7 +168,7 @@ def test_a_bad_field_is_refused(refusals: Refusals, fields: dict[str, object], f
     ("content", "status"),
     [(b"", 400), (b"{", 400), (b"[]", 400), (b'{"url":"\\ud800"}', 400), (b'{"url":NaN}', 400), (b" " * 70_000, 413)],
 )
-def test_what_is_no_json_object_is_refused(refusals: Refusals, content: bytes, status: int) -> None:
+def test_what_is_no_json_object_is_refused(refusals: RefusalProbe, content: bytes, status: int) -> None:
     headers = {"content-type": "application/json"}
     assert refusals.of("POST", PATH, content=content, headers=headers)["status"] == status
 

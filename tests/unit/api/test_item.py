@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic_core import from_json, to_json
 
-from api.intake.counting import Target
+from api.intake.counting import ItemTarget
 from api.jobs.item_reader import ItemReader
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import KINDS
@@ -52,7 +52,7 @@ def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
 def reader(catalog: Catalog, name: str) -> ItemReader:
     kind = KINDS[name]
     params = kind.params_type.model_validate(PARAMS.get(name, {}))
-    return ItemReader(Target(kind, catalog.models["echo"], params), LIMITS)
+    return ItemReader(ItemTarget(kind, catalog.models["echo"], params), LIMITS)
 
 
 def agree(catalog: Catalog, name: str, raw: Any) -> None:

@@ -6,7 +6,7 @@ from worker.engine.openai.concurrency import Concurrency
 def answer(concurrency: Concurrency, rounds: int, seconds: float = 1.0, n_tokens: int = 10) -> None:
     for _ in range(rounds):
         for _ in range(max(8, concurrency.limit)):
-            concurrency.answered(seconds, n_tokens)
+            concurrency.record_answer(seconds, n_tokens)
 
 
 def test_it_grows_by_one_a_round_while_latency_holds_and_no_further_than_allowed() -> None:
@@ -38,8 +38,8 @@ def test_a_long_answer_is_not_a_slow_one_and_a_round_may_hold_both() -> None:
     answer(concurrency, 1, seconds=50.0, n_tokens=500)
     assert concurrency.limit == 6
     for _ in range(4):
-        concurrency.answered(50.0, 500)
-        concurrency.answered(0.5, 0)
+        concurrency.record_answer(50.0, 500)
+        concurrency.record_answer(0.5, 0)
     assert concurrency.limit == 7
 
 
@@ -48,16 +48,16 @@ def test_a_refusal_halves_it_and_those_of_the_same_round_say_nothing_new() -> No
     answer(concurrency, 16)
     assert concurrency.limit == 20
     for _ in range(20):
-        concurrency.refused(began_at=5.0, now=10.0)
+        concurrency.record_refusal(began_at=5.0, now=10.0)
     assert concurrency.limit == 10
-    concurrency.refused(began_at=11.0, now=12.0)
+    concurrency.record_refusal(began_at=11.0, now=12.0)
     assert concurrency.limit == 5
 
 
 def test_one_request_at_a_time_is_always_allowed() -> None:
     concurrency = Concurrency(64)
     for second in range(20):
-        concurrency.refused(began_at=second, now=second)
+        concurrency.record_refusal(began_at=second, now=second)
     assert concurrency.limit == 1
     answer(concurrency, 1)
     assert concurrency.limit == 2
@@ -66,6 +66,6 @@ def test_one_request_at_a_time_is_always_allowed() -> None:
 def test_after_a_refusal_it_is_measured_anew_what_is_slow() -> None:
     concurrency = Concurrency(64)
     answer(concurrency, 2)
-    concurrency.refused(began_at=1.0, now=2.0)
+    concurrency.record_refusal(began_at=1.0, now=2.0)
     answer(concurrency, 1, seconds=5.0)
     assert concurrency.limit == 4

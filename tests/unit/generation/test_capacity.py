@@ -13,13 +13,13 @@ def test_limits_hold_but_for_one_that_is_alone_and_everybody_has_a_turn(
     rows: int, tokens: int, lengths: list[int], random: Random
 ) -> None:
     room, waiting, left = Capacity(rows, tokens), list(enumerate(lengths)), []
-    while waiting or room.in_hand:
-        while room.is_wide and waiting and room.admit(*waiting[0]):
+    while waiting or room.admitted:
+        while room.can_admit_group and waiting and room.admit(*waiting[0]):
             waiting.pop(0)
-        assert room.in_hand, "or it would wait for ever"
-        assert len(room.in_hand) <= rows
-        assert sum(room.in_hand.values()) <= tokens or len(room.in_hand) == 1
-        number = random.choice(list(room.in_hand))
+        assert room.admitted, "or it would wait for ever"
+        assert len(room.admitted) <= rows
+        assert sum(room.admitted.values()) <= tokens or len(room.admitted) == 1
+        number = random.choice(list(room.admitted))
         room.leave(number)
         left.append(number)
     assert sorted(left) == list(range(len(lengths)))
@@ -28,9 +28,9 @@ def test_limits_hold_but_for_one_that_is_alone_and_everybody_has_a_turn(
 def test_others_join_once_an_eighth_is_free() -> None:
     room = Capacity(rows=16, tokens=160)
     assert all(room.admit(number, 10) for number in range(16))
-    is_wide = [room.is_wide]
+    can_admit_group = [room.can_admit_group]
     for number in (3, 7):
         room.leave(number)
-        is_wide.append(room.is_wide)
-    assert is_wide == [False, False, True]
+        can_admit_group.append(room.can_admit_group)
+    assert can_admit_group == [False, False, True]
     assert [room.admit(16, 30), room.admit(16, 20)] == [False, True]

@@ -56,8 +56,8 @@ def test_what_does_not_fit_is_counted_with_its_beams(model: LoadedModel, params:
     runner = batch.BatchRunner(Watchdog(Shutdown()))
     runner.take(work, model, range(11), runner.attempt(work, model, range(11)))
     assert model.batch_tokens == left
-    assert sum(len(done.results) for done in work.whole()) == 11
-    assert work.open_shards == []
+    assert sum(len(done.results) for done in work.take_finished()) == 11
+    assert work.unfinished_shards == []
 
 
 def test_a_batch_never_has_more_tokens_than_its_engine_has_room_for(model: LoadedModel) -> None:

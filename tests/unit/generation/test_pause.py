@@ -44,6 +44,6 @@ def test_pauses_in_a_row_grow_to_a_minute_and_a_batch_that_ran_ends_the_row(
         model.pause(0)
         pauses.append(model.pause_seconds)
     assert pauses == [1, 2, 4, 8, 16, 32, 60, 60]
-    model.took(1, 1)
+    model.record_batch(1, 1)
     model.pause(0)
     assert model.pause_seconds == 1

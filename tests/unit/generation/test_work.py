@@ -53,7 +53,7 @@ def answer(work: Work, indexes: Sequence[int], model: KindModel) -> None:
 
 
 def lines(work: Work) -> list[dict[str, Any]]:
-    found = [from_json(result.line) for done in work.whole() for result in done.results]
+    found = [from_json(result.line) for done in work.take_finished() for result in done.results]
     return sorted(found, key=lambda line: int(line["index"]))
 
 
@@ -69,14 +69,14 @@ def test_answers_find_their_items_in_whatever_order_they_come(model: KindModel) 
 def test_a_shard_is_given_out_once_and_only_when_whole(model: KindModel) -> None:
     work = Work(claim(["a", "b", "c", "d"]), model)
     answer(work, [0, 2, 3], model)
-    assert [done.shard_id for done in work.whole()] == [1]
-    assert work.whole() == []
-    assert work.open_shards == [0]
+    assert [done.shard_id for done in work.take_finished()] == [1]
+    assert work.take_finished() == []
+    assert work.unfinished_shards == [0]
     work.fail(1, "engine_error")
-    [last] = work.whole()
+    [last] = work.take_finished()
     assert [result.status for result in last.results] == [ResultStatus.SUCCEEDED, ResultStatus.FAILED]
     assert last.n_failed == 1
-    assert work.open_shards == []
+    assert work.unfinished_shards == []
 
 
 def test_a_shard_says_what_it_cost(model: KindModel) -> None:
@@ -84,7 +84,7 @@ def test_a_shard_says_what_it_cost(model: KindModel) -> None:
     for batch, computed in (([0, 1, 2], [10, 10, 10]), ([3], [6]), ([3], [6])):  # the last twice: first it failed
         work.charge(batch, computed)
     answer(work, range(4), model)
-    first, second = work.whole()
+    first, second = work.take_finished()
     assert (first.n_padded, first.n_output) == (20, 14)
     assert (second.n_padded, second.n_output) == (10 + 6 + 6, 12)
     assert [first.n_batches, second.n_batches] == pytest.approx([2 / 3, 1 / 3 + 2])
@@ -132,7 +132,7 @@ def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: KindModel
     [request] = [work.request(0)]
     bare = request.tokens[:3]
     work.answer(list(completions(EchoEngine(model.spec), [type(request)(0, bare, 10)])))
-    assert work.whole() == []
+    assert work.take_finished() == []
     assert len(work.pieces) == 3
     answer(work, [1, 2], model)
     assert [line["output"]["text"] for line in lines(work)] == ["ba {name} dc"]
@@ -146,7 +146,7 @@ def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Kin
     work = Work(claim(["same", "other", "same", "same"]), model)
     assert len(work.pieces) == 2
     answer(work, [0, 1], model)
-    done = work.whole()
+    done = work.take_finished()
     found = numbered(done)
     assert [found[index]["output"]["text"] for index in range(4)] == ["emas", "rehto", "emas", "emas"]
     assert [found[index]["id"] for index in range(4)] == [f"id-{index}" for index in range(4)]
@@ -160,7 +160,7 @@ def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Ki
     answer(first, [0, 1], model)
     again = Work(claim(["other", "same"]), model, known=cache)
     assert again.pieces == []
-    assert [each.n_deduplicated for each in again.whole()] == [2]
+    assert [each.n_deduplicated for each in again.take_finished()] == [2]
     theirs = claim(["other", "same"])
     theirs.jobs[JOB] = replace(theirs.jobs[JOB], tenant_id=UUID(int=2))
     assert len(Work(theirs, model, known=cache).pieces) == 2
@@ -197,7 +197,7 @@ def test_who_would_have_shared_a_failed_computation_runs_alone(model: KindModel)
     work.fail(0, "engine_error")
     assert len(work.pieces) == 3
     answer(work, [1, 2], model)
-    [done] = work.whole()
+    [done] = work.take_finished()
     assert {index: line["status"] for index, line in numbered([done]).items()} == {
         0: "failed", 1: "succeeded", 2: "succeeded"
     }  # fmt: skip
@@ -218,7 +218,7 @@ def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(
     work = Work(claim(["a"], params={"score": score}), model)
     assert work.request(0).is_scored is score
     work.answer([Completion(0, (4,), FinishReason.STOP, log_probability=-0.5)])
-    output = numbered(work.whole())[0]["output"]
+    output = numbered(work.take_finished())[0]["output"]
     assert output.get("score") == (-0.5 if score else None)
     assert ("score" in output) is score
 

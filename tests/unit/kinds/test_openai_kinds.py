@@ -54,7 +54,7 @@ def work(model: KindModel, kind: str, bodies: Sequence[dict[str, Any]], labels: 
 
 
 def lines(done: Work) -> list[dict[str, Any]]:
-    [settlement] = done.whole()
+    [settlement] = done.take_finished()
     return [from_json(result.line) for result in sorted(settlement.results, key=lambda result: int(result.index))]
 
 

@@ -1,20 +1,20 @@
-"""How many requests a server gets at once: a few more while it keeps up, half as many as soon as it refuses.
+"""Limits the concurrent requests to a server: grows slowly while it keeps up, and halves as soon as it refuses one.
 
 Additive increase, multiplicative decrease, as in TCP (Chiu and Jain 1989). Pure: knows neither a clock nor a server.
 """
 
-#: Requests at once at the start.
+#: Concurrent requests at the start.
 _FIRST = 4
 
-#: Growth stops once a token takes this many times as long as at best: more requests would only wait at the server.
+#: The limit stops growing once a token takes this many times its best time: more requests would wait at the server.
 _SLOWER = 2.0
 
-#: The fewest answers whose times are averaged, because tokens of short answers take longer than those of long ones.
+#: The least number of answers in an average, because the time per token differs between short and long answers.
 _MIN_ROUND = 8
 
 
 class Concurrency:
-    """Between 1 and ``maximum`` requests at once."""
+    """The limit of concurrent requests, between 1 and ``maximum``."""
 
     def __init__(self, maximum: int) -> None:
         self._maximum = maximum
@@ -27,8 +27,8 @@ class Concurrency:
         self._n_answers = self._n_tokens = 0
         self._seconds = 0.0
 
-    def answered(self, seconds: float, n_tokens: int) -> None:
-        """Notes an answer of so many tokens. The limit grows by one with each round of ``limit`` answers."""
+    def record_answer(self, seconds: float, n_tokens: int) -> None:
+        """Records an answer of ``n_tokens``. The limit grows by one with each round of ``limit`` answers."""
         self._n_answers += 1
         self._n_tokens += 1 + n_tokens  # reading the prompt is work too
         self._seconds += seconds
@@ -40,8 +40,8 @@ class Concurrency:
         if pace <= _SLOWER * self._best:
             self.limit = min(self._maximum, self.limit + 1)
 
-    def refused(self, began_at: float, now: float) -> None:
-        """Halves the limit, because the server refused a request; one sent before the last halving changes nothing."""
+    def record_refusal(self, began_at: float, now: float) -> None:
+        """Halves the limit because the server refused a request, unless that was sent before the last halving."""
         if began_at < self._halved_at:
             return
         self._halved_at = now

@@ -1,4 +1,4 @@
-"""The engine ``openai``: sends requests to a server, many at once, and returns answers in the order they come back."""
+"""The engine ``openai``: sends a batch's requests to a server, concurrently, and returns answers as they arrive."""
 
 import asyncio
 import logging
@@ -57,8 +57,8 @@ class OpenAIEngine:
         if unable := [kind for kind, each in spec.kind_options.items() if each.answer_form is AnswerForm.LABELS]:
             raise ConfigurationError(f"model {spec.name}: {unable[0]} needs a classifier, which no such server has")
         if 3 * options.timeout_seconds >= settings.get().hang_seconds:
-            # A request with all its attempts takes up to twice the timeout, and the watchdog ends a batch that finishes
-            # none for hang_seconds.
+            # A request with all its attempts takes up to twice the timeout. The watchdog kills a batch that finishes no
+            # request for hang_seconds.
             raise ConfigurationError(
                 f"model {spec.name}: server.timeout_seconds must be less than a third of LENGTHWISE_HANG_SECONDS"
             )
@@ -71,34 +71,34 @@ class OpenAIEngine:
         return self._capabilities
 
     def start(self) -> PlainBatch:
-        """Starts a batch, which sends the server as many requests at once as it can take.
+        """Starts a batch, which sends the server as many concurrent requests as it can take.
 
-        A step waits for the next answer. Whether an answer depends on its neighbours is up to the server. Raises
-        ``EngineUnavailable`` at once if the server would answer no request now, and ``EngineError`` at the end if it
-        did not answer some.
+        A step waits for the next answer. Whether an answer depends on its neighbours is up to the server. A step raises
+        ``EngineUnavailable`` as soon as the server can answer no request, and ``EngineError`` at the end if some
+        requests were not answered.
         """
         return PlainBatch(self._run)
 
     def _run(self, requests: Sequence[Request]) -> Steps:
         refuse_unreadable(requests, self._capabilities.context)
         refuse_beams(requests, "the engine openai")
-        asked = [request for request in requests if self._limit(request) > 0]
+        unanswered = [request for request in requests if self._limit(request) > 0]
         yield [Completion(request.id, (), FinishReason.LENGTH) for request in requests if self._limit(request) <= 0]
-        if asked:
-            yield from self._ask(asked)
+        if unanswered:
+            yield from self._send(unanswered)
 
     def _limit(self, request: Request) -> int:
         return limit_of_continuation(request, self._capabilities.context)
 
-    def _ask(self, requests: Sequence[Request]) -> Steps:
+    def _send(self, requests: Sequence[Request]) -> Steps:
         answers = self._answers(requests)
 
-        async def following() -> Completion | None:
+        async def next_answer() -> Completion | None:
             return await anext(answers, None)
 
         with asyncio.Runner() as runner:
             try:
-                while (completion := runner.run(following())) is not None:
+                while (completion := runner.run(next_answer())) is not None:
                     yield [completion]
             finally:
                 runner.run(answers.aclose())
@@ -107,8 +107,8 @@ class OpenAIEngine:
         failures: list[str] = []
         answered_at = time.monotonic()
         async with self._server.connections() as connections:
-            asks = [lambda request=request: self._complete(connections, request) for request in requests]
-            async with aclosing(self._queue.answers(asks)) as answers:
+            sends = [lambda request=request: self._complete(connections, request) for request in requests]
+            async with aclosing(self._queue.answers(sends)) as answers:
                 async for answer in answers:
                     if isinstance(answer, Completion):
                         answered_at = time.monotonic()
@@ -118,7 +118,7 @@ class OpenAIEngine:
                     else:
                         failures.append(str(answer))
                         if time.monotonic() > answered_at + self._timeout_seconds:
-                            break  # end the batch before the watchdog does; the rest is retried in smaller batches
+                            break  # before the watchdog kills the batch; the worker retries the rest in smaller ones
         if failures:
             raise EngineError(f"{len(failures)} requests or more were not answered; the first one: {failures[0]}")
 

@@ -1,4 +1,4 @@
-"""One attempt to have a server answer, and what came of it. Errors and logs hold neither bodies nor the key."""
+"""Sends one request to the server, once, and classifies failures. Errors and logs hold neither bodies nor the key."""
 
 import asyncio
 import logging
@@ -20,9 +20,9 @@ _PROBE_SECONDS = 5.0
 
 _OVERLOADED = {429, 503}
 #: The proxy in front of the server cannot reach it.
-_NOBODY = {502, 504}
+_UNREACHABLE = {502, 504}
 #: The server failed this time; the next attempt may succeed.
-_PASSING = {408, 425, 500}
+_TEMPORARY = {408, 425, 500}
 #: The address, the model's name or the key is wrong.
 _MISCONFIGURED = {301, 302, 303, 307, 308, 401, 403, 404}
 
@@ -32,31 +32,31 @@ class Blame(Enum):
     SERVER = "server"
     #: Other requests may succeed.
     REQUEST = "request"
-    #: Unknown until the server is asked: a connection breaks if the server ends, or if one request is too much for it.
+    #: Either of them. A connection breaks if the server has ended, and also if this request was too much for it.
     UNKNOWN = "unknown"
 
 
 class AttemptFailed(Exception):
-    """An attempt without an answer. ``may_pass`` says whether a further attempt may succeed."""
+    """An attempt without an answer. ``may_pass``: whether a further attempt may succeed."""
 
     def __init__(
         self, message: str, blame: Blame, *, may_pass: bool = True, is_overload: bool = False, retry_after: float = 0
     ) -> None:
         super().__init__(message)
         self.blame, self.may_pass = blame, may_pass
-        #: The server is overloaded, and asks for a pause of ``retry_after`` seconds.
+        #: Whether the server is overloaded, and for how many seconds it asks for a pause.
         self.is_overload, self.retry_after = is_overload, retry_after
 
 
 class Server:
-    """The server's address and key."""
+    """A server, by its address and key."""
 
     def __init__(self, options: ServerOptions, key: str | None) -> None:
         self._options = options
         self._headers = httpx.Headers(
             {"authorization": f"Bearer {key}"} if key else {}
         )  # the repr of httpx.Headers hides the key
-        # The system's authorities and those of SSL_CERT_FILE. Reading them takes longer than connecting: once only.
+        # The certificate authorities of the system and of SSL_CERT_FILE. Reading them takes longer than connecting.
         self._tls = ssl.create_default_context()
 
     def connections(self) -> httpx.AsyncClient:
@@ -67,7 +67,7 @@ class Server:
             verify=self._tls,
             timeout=httpx.Timeout(self._options.timeout_seconds, connect=_CONNECT_SECONDS, pool=None),
             limits=httpx.Limits(max_connections=None),
-            trust_env=False,  # the environment's proxy is for the web, not for one's own server
+            trust_env=False,  # the environment's proxy is for the internet, and this server may be local
         )
 
     async def complete(self, connections: httpx.AsyncClient, body: dict[str, Any]) -> Any:
@@ -85,13 +85,13 @@ class Server:
         return _read(answer)
 
     async def is_there(self, connections: httpx.AsyncClient) -> bool:
-        """Whether the server itself answers, rather than a proxy in front of it."""
+        """Whether the server itself answers, and not only a proxy in front of it."""
         try:
             async with asyncio.timeout(_PROBE_SECONDS):
                 answer = await connections.get("models")
         except (TimeoutError, httpx.HTTPError):
             return False
-        return answer.status_code not in _OVERLOADED | _NOBODY
+        return answer.status_code not in _OVERLOADED | _UNREACHABLE
 
 
 def _read(answer: httpx.Response) -> Any:
@@ -100,12 +100,12 @@ def _read(answer: httpx.Response) -> Any:
     if status in _OVERLOADED:
         seconds = parse_retry_after(answer.headers.raw) or 0.0
         raise AttemptFailed(said, Blame.SERVER, is_overload=True, retry_after=seconds)
-    if status in _NOBODY:
+    if status in _UNREACHABLE:
         raise AttemptFailed(said, Blame.SERVER)
     if status in _MISCONFIGURED:
         raise AttemptFailed(f"{said}: see the model's url, model and key_variable", Blame.SERVER, may_pass=False)
     if status != httpx.codes.OK:
-        raise AttemptFailed(said, Blame.REQUEST, may_pass=status in _PASSING)
+        raise AttemptFailed(said, Blame.REQUEST, may_pass=status in _TEMPORARY)
     try:
         return answer.json()
     except ValueError:

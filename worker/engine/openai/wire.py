@@ -1,4 +1,4 @@
-"""Turns requests into bodies of ``/completions``, and its answers into completions. Knows nothing of connections."""
+"""Converts requests to bodies of ``/completions``, and its answers to completions. Knows nothing of connections."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,7 @@ _REASONS = {"stop": FinishReason.STOP, "length": FinishReason.LENGTH}
 
 
 class CompletionsWire:
-    """The format for one model. Errors are ``EngineError``, whose messages hold neither text nor ids."""
+    """The conversions for one model. Raises ``EngineError``, whose message holds neither text nor ids."""
 
     def __init__(self, spec: ModelSpec, server: ServerOptions) -> None:
         self._server = server
@@ -23,10 +23,10 @@ class CompletionsWire:
         self._texts = PromptTexts(spec) if server.prompt == "text" else None
 
     def body(self, request: Request, prompt: Sequence[int], max_tokens: int) -> dict[str, Any]:
-        """Returns the JSON of one request; ``prompt`` holds all ids that the model reads."""
+        """Returns the JSON of one request. ``prompt`` holds all ids that the model reads."""
         body: dict[str, Any] = {
             "model": self._server.model,
-            "prompt": list(prompt) if self._texts is None else self._texts.of(prompt),
+            "prompt": list(prompt) if self._texts is None else self._texts.decode(prompt),
             "max_tokens": max_tokens,
             "temperature": request.sampling.temperature,
         }
@@ -41,14 +41,14 @@ class CompletionsWire:
         return body
 
     def completion(self, request: Request, answer: Any) -> Completion:
-        """Reads the JSON of a 200. The ids are the server's own if it returns them, else those of its text."""
+        """Converts the JSON of a 200. Uses the server's token ids if it returns them, and else tokenizes its text."""
         try:
             choice = answer["choices"][0]
             text, reason, ids = choice["text"], choice["finish_reason"], choice.get("token_ids")
         except (LookupError, TypeError, AttributeError):
             raise EngineError("the server's answer is no completion") from None
         if not isinstance(text, str) or not isinstance(reason, str) or reason not in _REASONS:
-            raise EngineError("the server's answer has no text, or ended for no reason of ours")
+            raise EngineError("the server's answer has no text, or an unknown finish_reason")
         if self._server.returns_token_ids and ids is None:
             raise EngineError("the server's answer has no token_ids: set returns_token_ids = false")
         kept = min((text.find(stop) for stop in request.stop if stop in text), default=len(text))
@@ -66,7 +66,7 @@ class CompletionsWire:
 
 
 class PromptTexts:
-    """Prompts as text for servers that take no ids. Their tokenizer must turn the text into the same ids as ours."""
+    """Converts prompts to text, for servers that take no ids. Their tokenizer must give the same ids as ours."""
 
     def __init__(self, spec: ModelSpec) -> None:
         self._tokenizer: Any = Tokenizer.from_file(str(spec.folder / "tokenizer.json"))
@@ -74,13 +74,14 @@ class PromptTexts:
         self._controls = {token for token, content in added.items() if content.special}
         self._frame = self._tokenizer.encode("").ids
 
-    def of(self, ids: Sequence[int]) -> str:
-        """Returns the prompt's text. Raises ``EngineError`` if the server would read words in it as control tokens."""
-        head = len(self._frame)
-        own = ids[head:] if head and list(ids[:head]) == self._frame else ids  # the server adds these itself
+    def decode(self, ids: Sequence[int]) -> str:
+        """Returns the prompt's text. Raises ``EngineError`` if the server would read a part of it as control tokens."""
+        # The server adds the frame itself.
+        n_frame = len(self._frame)
+        own = ids[n_frame:] if n_frame and list(ids[:n_frame]) == self._frame else ids
         text: str = self._tokenizer.decode(list(own), skip_special_tokens=False)
         if self._controls_in(self._tokenizer.encode(text, add_special_tokens=False).ids) != self._controls_in(own):
-            raise EngineError("a prompt holds the text of a control token: such a server would obey it")
+            raise EngineError("a prompt holds the text of a control token, which the server would obey")
         return text
 
     def _controls_in(self, ids: Sequence[int]) -> list[int]:

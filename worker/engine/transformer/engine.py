@@ -1,4 +1,4 @@
-"""The engine that ships: transformers' own modules, our attention, caches, linear layers and decoding loop."""
+"""The engine ``torch`` on one device: transformers' modules with our attention, KV caches, layers and decoding loop."""
 
 import logging
 from collections.abc import Sequence
@@ -37,10 +37,9 @@ from worker.engine.transformer.attention.graph import CaptureContext
 from worker.engine.transformer.attention.prefix_cache import PrefixCache
 from worker.engine.transformer.decode import (
     beam_decoding,
-    classifier,
     decoder_only,
-    embedder,
     encoder_decoder,
+    encoder_only,
     fallback,
 )
 from worker.engine.transformer.decode.beam import BeamSearch
@@ -54,7 +53,7 @@ log = logging.getLogger(__name__)
 
 
 class TorchEngine:
-    """One loaded model. Only one thread may use it at a time; it computes with all of torch's threads."""
+    """One loaded model. Only one thread may use it at a time; it computes on all of torch's threads."""
 
     def __init__(
         self, model: Any, folder: Path, capabilities: Capabilities, fits: bool, *, can_capture: bool = True
@@ -69,46 +68,48 @@ class TorchEngine:
 
     @classmethod
     def load(cls, spec: ModelSpec, mesh: DeviceMesh | None = None) -> Self:
-        """Loads the model once; with a ``mesh``, this process's part of it.
+        """Loads the model once; with a ``mesh``, only this process's part of it.
 
-        Raises ``ConfigurationError`` if its files differ from their manifest, have an unsupported format, or are an
-        embedder's although the model serves another kind, or the other way round. Raises ``EngineError`` if the weights
-        are not the ones that ``config.json`` describes.
+        Raises ``ConfigurationError`` if its files differ from their manifest or have an unsupported format, or if it
+        cannot serve one of its kinds: only embedders give vectors, and they give nothing else. Raises ``EngineError``
+        if the weights do not fit ``config.json``.
         """
         attention.register()
-        kind = loading.architecture(spec)
-        _refuse_others(spec, kind)
-        fits = families.fits(spec.config, kind)
-        where = precision.device(spec.device)
-        if where.type == "cpu":
+        architecture = loading.architecture(spec)
+        _refuse_unservable_kinds(spec, architecture)
+        fits = families.fits(spec.config, architecture)
+        device = precision.device(spec.device)
+        if device.type == "cpu":
             memory.retain_freed_memory()
-        quantization = precision.supported_precision(spec.quantization, where, fits)
+        quantization = precision.supported_precision(spec.quantization, device, fits)
         dtype = torch.bfloat16 if quantization == "bf16" else torch.float32
         model = loading.load_model(spec, dtype, attention.NAME if fits else None)
         if mesh is None:
-            precision.apply(model, quantization, where, kind)
+            precision.apply(model, quantization, device, architecture)
         else:
-            precision.shard(model, where, mesh)
-        labels = classifier.labels(model.config) if kind is Architecture.CLASSIFIER else ()
-        is_packed = fits and kind in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
-        is_continuous = is_packed and kind is Architecture.DECODER_ONLY
-        capabilities = Capabilities(kind, spec.context, str(where), quantization, labels, is_packed, is_continuous)
+            precision.shard(model, device, mesh)
+        labels = encoder_only.labels(model.config) if architecture is Architecture.CLASSIFIER else ()
+        is_packed = fits and architecture in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
+        is_continuous = is_packed and architecture is Architecture.DECODER_ONLY
+        capabilities = Capabilities(
+            architecture, spec.context, str(device), quantization, labels, is_packed, is_continuous
+        )
         engine = cls(model, spec.folder, capabilities, fits, can_capture=mesh is None)
         if is_packed:
-            engine._limit_batches(spec, where)
+            engine._limit_batches(spec, device)
         return engine
 
     @torch.inference_mode()
-    def _limit_batches(self, spec: ModelSpec, where: torch.device) -> None:
-        """Limits batches to the free memory. Reading a single token shows how much a token's keys and values take."""
+    def _limit_batches(self, spec: ModelSpec, device: torch.device) -> None:
+        """Limits batches to the free memory. Reads a single token to see how much memory its keys and values take."""
         probe = self.stepper([[0]])
         probe.start()
-        limit = memory.batch_tokens(probe.token_bytes, where)
+        limit = memory.batch_tokens(probe.token_bytes, device)
         self._capabilities = replace(self._capabilities, batch_tokens=limit)
         if limit is not None and limit < spec.batch_tokens:
             log.warning(
                 "model %s: batches of %d tokens instead of %d, because %s has no memory for more",
-                *(spec.name, limit, spec.batch_tokens, where),
+                *(spec.name, limit, spec.batch_tokens, device),
             )
 
     def capabilities(self) -> Capabilities:
@@ -117,17 +118,18 @@ class TorchEngine:
     def start(self) -> EngineBatch:
         """Starts a batch: a continuous one for a decoder-only model that ``fits``, else a plain one.
 
-        The requests of a plain batch are padded together, so they should be of like length. A step reads what was added
-        and writes a token for each request; classifiers, embedders and models that do not fit do everything in one.
+        Requests of a plain batch should have similar lengths, because they may be padded to the longest. A step reads
+        the requests that were added, and writes a token for each request. Classifiers, embedders and models that do not
+        fit run the whole batch in one step.
 
         In int8, and in fp32 on our own kernels, a request's answer has the same bits in any batch, provided that the
-        model's widths are multiples of 32 × torch's threads: torch computes activations such as GELU in vectors, and
-        the remainder at the end of a thread's share with a different formula. In bf16, and in fp32 without kernels,
+        model's widths are multiples of 32 × torch's threads. At other widths, torch computes the last few numbers of a
+        thread's share of an activation such as GELU with a different formula. In bf16, and in fp32 without our kernels,
         answers may differ in their last bits.
 
-        A completion that a stop string ended holds the tokens up to the one that completed the string: the caller trims
-        the text. After a batch only its shared prompt prefix stays in memory (``prefixes``). Messages of errors hold
-        neither text nor ids.
+        If a stop string ends an answer, its completion holds the tokens up to the one that completed the string; the
+        caller trims the text. After a batch, only its shared prompt prefix stays in memory (``prefix_cache``). Errors
+        contain neither text nor ids.
         """
         return ContinuousTorchBatch(self) if self._capabilities.is_continuous else PlainBatch(self._run)
 
@@ -142,24 +144,24 @@ class TorchEngine:
         if not self.fits or self._capabilities.architecture is not Architecture.ENCODER_DECODER:
             refuse_beams(requests, "this architecture")
         refuse_mixed_beams(requests)
-        batch = sorted(requests, key=lambda request: len(self.read_first(request)))
+        batch = sorted(requests, key=lambda request: len(self.input_tokens(request)))
         if self._capabilities.architecture is Architecture.EMBEDDER:
-            yield embedder.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
+            yield encoder_only.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
         elif self._capabilities.architecture is Architecture.CLASSIFIER:
-            yield classifier.classify(self.model, batch, self.vocabulary, self.fits)
+            yield encoder_only.classify(self.model, batch, self.vocabulary, self.fits)
         else:
             yield from self._write([self._running(request) for request in batch])
 
     def _write(self, rows: Sequence[RunningSequence]) -> Steps:
         yield [row.completion() for row in rows if not row.is_live]
         live = sorted((row for row in rows if row.is_live), key=lambda row: row.request.beams)
-        for beams, alike in groupby(live, key=lambda row: row.request.beams):
-            same = list(alike)
-            yield from self._search(same) if beams > 1 else self._decode_plain(same)
+        for beams, group in groupby(live, key=lambda row: row.request.beams):
+            same_beams = list(group)
+            yield from self._search(same_beams) if beams > 1 else self._decode_plain(same_beams)
 
     def _decode_plain(self, rows: Sequence[RunningSequence]) -> Steps:
         if not self.fits:
-            yield fallback.generate(self.model, [self.read_first(row.request) for row in rows], rows, self.vocabulary)
+            yield fallback.generate(self.model, [self.input_tokens(row.request) for row in rows], rows, self.vocabulary)
             return
         loop = self.decode_loop()
         loop.add(rows)
@@ -167,37 +169,37 @@ class TorchEngine:
             yield loop.step()
 
     def _search(self, rows: Sequence[RunningSequence]) -> Steps:
-        """Requests of as many beams each."""
+        """Runs the beam searches of rows that all have the same number of beams."""
         stepper = encoder_decoder.EncoderDecoderStepper(
             self.model, [row.request.tokens for row in rows], self.vocabulary
         )
-        searches = {row.request.id: self._search_of(row.request, row.limit) for row in rows}
+        searches = {row.request.id: self._new_search(row.request, row.limit) for row in rows}
         scored = {row.request.id for row in rows if row.request.is_scored}
         loop = beam_decoding.BeamLoop(stepper, searches, self.vocabulary, self._rules)
         while not loop.is_done:
             yield [found if found.id in scored else found._replace(log_probability=None) for found in loop.step()]
 
-    def _search_of(self, request: Request, limit: int) -> BeamSearch:
+    def _new_search(self, request: Request, limit: int) -> BeamSearch:
         return BeamSearch(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
 
     def decode_loop(self) -> DecodeLoop:
-        """An empty one; only if the model ``fits``."""
-        return DecodeLoop(lambda rows: self.stepper([self.read_first(row.request) for row in rows]), self.vocabulary)
+        """An empty decoding loop. Only for models that fit (``families.fits``)."""
+        return DecodeLoop(lambda rows: self.stepper([self.input_tokens(row.request) for row in rows]), self.vocabulary)
 
     def rows(self, requests: Sequence[Request]) -> list[RunningSequence]:
-        """What ``decode_loop`` takes of a decoder-only model's requests. Raises ``EngineError``."""
+        """The rows that ``decode_loop`` takes, for requests to a decoder-only model. Raises ``EngineError``."""
         refuse_unreadable(requests, self._capabilities.context)
         refuse_beams(requests, "this architecture")
-        return [self._running(request) for request in sorted(requests, key=lambda each: len(self.read_first(each)))]
+        return [self._running(request) for request in sorted(requests, key=lambda each: len(self.input_tokens(each)))]
 
     def stepper(self, inputs: Sequence[Sequence[int]]) -> Stepper:
-        """A batch of what ``read_first`` returned, sorted by length; only if the model ``fits``."""
+        """A stepper for inputs as ``input_tokens`` returns them, sorted by length. Only for models that fit."""
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
             return encoder_decoder.EncoderDecoderStepper(self.model, inputs, self.vocabulary, self._capture)
         return decoder_only.DecoderOnlyStepper(self.model, inputs, self._prefixes, self._capture)
 
-    def read_first(self, request: Request) -> Sequence[int]:
-        """What is read before the first step. For a decoder-only model the ``decoder_prefix`` is part of it."""
+    def input_tokens(self, request: Request) -> Sequence[int]:
+        """The ids that the model reads before it writes. For a decoder-only model they include ``decoder_prefix``."""
         if self._capabilities.architecture is Architecture.DECODER_ONLY:
             return [*request.tokens, *request.decoder_prefix]
         return request.tokens
@@ -219,8 +221,8 @@ class TorchEngine:
         return lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=False))
 
 
-def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
-    """Only an embedder gives vectors, and it gives nothing else."""
+def _refuse_unservable_kinds(spec: ModelSpec, architecture: Architecture) -> None:
+    """Raises ``ConfigurationError`` if a kind wants vectors from another model than an embedder, or text from one."""
     embeds = architecture is Architecture.EMBEDDER
     wanted = {kind: options.answer_form is AnswerForm.VECTOR for kind, options in spec.kind_options.items()}
     if unable := [kind for kind, wants_vector in wanted.items() if wants_vector is not embeds]:
@@ -228,7 +230,7 @@ def _refuse_others(spec: ModelSpec, architecture: Architecture) -> None:
 
 
 def _translated(error: Exception) -> EngineError:
-    """torch's errors as ours, which name nothing of the requests."""
+    """Converts an error of torch to ours, whose message holds nothing of the requests."""
     if isinstance(error, EngineError):
         return error
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):

@@ -1,6 +1,6 @@
-"""Checks on this processor that the C kernels compute what they should, before any model uses them.
+"""Checks on this processor that the C kernels compute correctly, before any model uses them.
 
-The kernels have branches for several processors. Tests elsewhere have run only the branches of their own machine, so
+The kernels have branches for several processors. Tests on another machine ran only the branches of its processor. So
 each process compares every kernel with torch on a small sample. ``precision`` calls this when it loads a model.
 """
 
@@ -20,8 +20,8 @@ from worker.engine.transformer.native.tokens import native_argmax, rotated, stor
 
 log = logging.getLogger(__name__)
 
-#: Allowed error relative to the largest value, for int8 and for fp32. int8's own error stays below the first; a wrong
-#: sum is far above it.
+#: Allowed error relative to the largest value, for int8 and for fp32. int8's own error stays below the first; the
+#: error of a wrong sum is far above it.
 _INT8_TOLERANCE, _TOLERANCE = 0.05, 1e-4
 #: 37 rows fill the largest tiles and leave a rest; 90 inputs and 70 outputs do not fill their last vector.
 _ROWS, _INPUTS, _OUTPUTS = 37, 90, 70
@@ -88,8 +88,8 @@ def _is_attention_right(random: torch.Generator) -> bool:
     keys, values = fp16.float()
     query = torch.randn(sum(_LENGTHS), _HEADS, _SIZE, generator=random)
     expected = torch.cat([
-        _attended(asked, *(part[start * _SHARED :][: length * _SHARED] for part in (keys, values)))
-        for asked, start, length in zip(query.split_with_sizes(_LENGTHS), starts, _LENGTHS, strict=True)
+        _attended(queries, *(part[start * _SHARED :][: length * _SHARED] for part in (keys, values)))
+        for queries, start, length in zip(query.split_with_sizes(_LENGTHS), starts, _LENGTHS, strict=True)
     ])  # fmt: skip
     ends = torch.tensor(_LENGTHS).cumsum(0) - 1
     return all(

@@ -42,13 +42,13 @@ def device(name: str) -> torch.device:
     return torch.device(name)
 
 
-def supported_precision(asked: Precision, where: torch.device, fits: bool) -> Precision:
-    """The precision asked for, or the nearest that this machine and model support; a change is logged as a warning.
+def supported_precision(requested: Precision, where: torch.device, fits: bool) -> Precision:
+    """The requested precision, or the nearest one that machine and model support; then it logs a warning.
 
     ``fits``: whether the architecture runs on our own attention.
     """
-    if asked != "int8":
-        return asked
+    if requested != "int8":
+        return requested
     if where.type != "cpu":
         log.warning("int8 runs on the CPU only: this model runs in bf16 on %s", where.type)
         return "bf16"
@@ -92,7 +92,7 @@ def apply(model: Any, precision: Precision, where: torch.device, architecture: A
 
 
 def shard(model: Any, where: torch.device, mesh: DeviceMesh) -> None:
-    """Keeps this process's shard of each layer, by transformers' tensor-parallel plan, and moves it to the device.
+    """Keeps this process's part of each layer, by transformers' tensor-parallel plan, and moves it to the device.
 
     On a CPU in fp32 this checks the C kernels, which attention then uses. Raises ``ConfigurationError`` where
     transformers has no such plan for the model, or is too old for one.

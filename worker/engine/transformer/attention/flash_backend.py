@@ -14,14 +14,14 @@ import torch
 from worker.engine.transformer.attention.interface import AttentionCall
 
 _TYPES = (torch.bfloat16, torch.float16)
-_LARGEST_HEAD = 256
+_MAX_HEAD_SIZE = 256
 
 
 def serves(call: AttentionCall) -> bool:
     """Whether the kernel can run this call: 16-bit numbers, no bias, no soft cap, on a GPU that has it."""
     query, size = call.query, call.query.shape[-1]
     is_plain = call.bias is None and call.softcap is None and size == call.value.shape[-1]
-    fits = query.dtype in _TYPES and is_plain and size % 8 == 0 and size <= _LARGEST_HEAD
+    fits = query.dtype in _TYPES and is_plain and size % 8 == 0 and size <= _MAX_HEAD_SIZE
     return fits and query.is_cuda and _has_kernel(query.device)
 
 
@@ -36,7 +36,7 @@ class FlashRowLayout:
 
     def __init__(self, starts: Sequence[int], capacities: Sequence[int], device: torch.device) -> None:
         self._starts, self._capacities = torch.tensor([starts, capacities], device=device, dtype=torch.int32)
-        self._largest = max(capacities)
+        self._max_capacity = max(capacities)
         self._heads: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
 
     def attend(self, call: AttentionCall, query: torch.Tensor, shared: int, lengths: torch.Tensor) -> torch.Tensor:
@@ -48,7 +48,7 @@ class FlashRowLayout:
         key_starts, query_starts = self.decode_starts(shared)
         by_head = query.reshape(rows * shared, heads // shared, size)
         seen = lengths[:, None].expand(-1, shared).flatten()
-        return _flash(call, by_head, query_starts, key_starts, seen, 1, self._largest).view(rows, heads, size)
+        return _flash(call, by_head, query_starts, key_starts, seen, 1, self._max_capacity).view(rows, heads, size)
 
     def attend_prompts(
         self,
@@ -74,7 +74,7 @@ class FlashRowLayout:
             _with_end(self._key_starts(shared).flatten(), 0),
             lengths.repeat(shared),
             longest,
-            self._largest,
+            self._max_capacity,
         )
         return out.view(shared, tokens, heads // shared, size).transpose(0, 1).reshape(tokens, heads, size)
 
@@ -116,15 +116,14 @@ def _flash(
     query_starts: torch.Tensor,
     key_starts: torch.Tensor,
     lengths: torch.Tensor,
-    most_queries: int,
-    most_keys: int,
+    max_queries: int,
+    max_keys: int,
     is_causal: bool = True,
 ) -> torch.Tensor:
     """Calls the kernel: ``query`` ``[queries, heads, size]`` → the same shape.
 
     Sequence n has the queries from ``query_starts[n]`` to ``query_starts[n + 1]``, and ``lengths[n]`` keys from
-    ``key_starts[n]`` on.
-    ``most_queries`` and ``most_keys`` bound the queries and keys of a sequence.
+    ``key_starts[n]`` on. No sequence has more than ``max_queries`` queries and ``max_keys`` keys.
     """
     key, value = ((part[:, None] if part.ndim == 2 else part) for part in (call.key, call.value))
     out: torch.Tensor = _kernel()(
@@ -133,8 +132,8 @@ def _flash(
         value,
         query_starts.int(),
         key_starts.int(),
-        most_queries,
-        most_keys,
+        max_queries,
+        max_keys,
         0.0,
         is_causal,
         False,

@@ -1,4 +1,4 @@
-"""Beam search of one request: its running hypotheses, the best finished ones, and the test whether the search is over.
+"""Beam search of one request: its running hypotheses, its best finished ones, and when the search ends.
 
 The rules are those of transformers' ``generate``. Knows scores and ids, and nothing of the model or of other requests.
 """
@@ -15,9 +15,9 @@ class BeamRules:
 
     #: A hypothesis ranks by its sum of log-probabilities / (its number of ids, with the end token) ** this.
     length_penalty: float = 1.0
-    #: When the search is over, once as many hypotheses have finished as there are beams. At once (``True``), or as soon
-    #: as the best running hypothesis ranks no higher than the worst finished one, at its present length (``False``) or
-    #: at any length it may still reach (``"never"``).
+    #: When the search ends, once as many hypotheses have finished as there are beams. ``True``: at once. ``False``: as
+    #: soon as the best running hypothesis, at its present length, ranks no higher than the worst finished one.
+    #: ``"never"``: as soon as that holds at every length that it may still reach.
     early_stopping: bool | Literal["never"] = False
     #: Whether probabilities are renormalized over the ids that may be written.
     is_renormalized: bool = False
@@ -76,15 +76,16 @@ class BeamSearch:
         self._n_forced += 1
 
     def take(self, candidates: Sequence[Candidate]) -> None:
-        """Continues with the best of the ``candidates``, which come sorted, the best first: ``candidates_per_step`` of
-        them, or all that exist.
+        """Continues with the best candidates.
+
+        ``candidates`` are sorted, best first: ``candidates_per_step`` of them, or all if there are fewer.
         """
         self._n_written += 1
         running: list[Hypothesis] = []
         for rank, (score, parent, token) in enumerate(candidates[: candidates_per_step(self.beams, len(self._ends))]):
             before = self.running[parent].tokens
             if token in self._ends or self._n_written == self._limit:
-                # Candidates beyond the first ``beams`` only replace those that finish. They may not finish themselves.
+                # Candidates after the first ``beams`` only replace ones that finish. They must not finish themselves.
                 if rank < self.beams:
                     self._end(score, before, token)
             elif len(running) < self.beams:
@@ -114,10 +115,10 @@ class BeamSearch:
             return False
         early = self._rules.early_stopping
         is_any_length = early == "never" and self._rules.length_penalty > 0
-        most = self._worth(running[0].score, self._limit if is_any_length else self._n_written)
-        return early is True or most <= self._ended[-1].worth
+        best_possible = self._worth(running[0].score, self._limit if is_any_length else self._n_written)
+        return early is True or best_possible <= self._ended[-1].worth
 
 
 def candidates_per_step(beams: int, n_ends: int) -> int:
-    """How many candidates a step needs so that ``beams`` of them continue, however many end. ``n_ends``: end tokens."""
+    """How many candidates a step needs so that ``beams`` of them can go on. ``n_ends``: the number of end tokens."""
     return max(2, 1 + n_ends) * beams

@@ -1,4 +1,4 @@
-"""Runs a batch of beam searches step by step. Each hypothesis is a row; those of a request are side by side."""
+"""Runs a batch of beam searches step by step. Each hypothesis is a row; the rows of a request are adjacent."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -13,15 +13,15 @@ from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 
 class BeamStepper(Stepper, Protocol):
-    """One whose ``keep`` may also repeat rows."""
+    """A stepper for beam search. Its ``keep`` accepts the same row more than once."""
 
     def reorder(self, rows: Sequence[int]) -> None:
-        """Replaces what each row has written by what the given row has; both read the same source."""
+        """Gives each row the written tokens of the named row, which must have the same source."""
         ...
 
 
 class BeamLoop:
-    """Beam searches by their requests' ids, in the order of the stepper's rows; each has as many beams."""
+    """Beam searches of equal width, by the ids of their requests, in the order of the stepper's rows."""
 
     def __init__(
         self, stepper: BeamStepper, searches: Mapping[int, BeamSearch], vocabulary: Vocabulary, rules: BeamRules
@@ -35,22 +35,22 @@ class BeamLoop:
 
     @torch.inference_mode()
     def step(self) -> list[Completion]:
-        """Adds a token to every hypothesis; returns the answers that this finishes."""
+        """Adds a token to every hypothesis. Returns the completions of searches that finished."""
         logits = self.stepper.start() if self._tokens is None else self.stepper.step(self._tokens)
         counts = [len(each.running) for each in self.searches.values()]
         self._choose(logits, counts)
-        self._go_on(counts, logits.device)
+        self._update_rows(counts, logits.device)
         finished = [_completion(number, each) for number, each in self.searches.items() if not each.running]
         self.searches = {number: each for number, each in self.searches.items() if each.running}
         return finished
 
     def _choose(self, logits: torch.Tensor, counts: Sequence[int]) -> None:
         searches = self.searches.values()
-        known = [hypothesis.score for each in searches for hypothesis in each.running]
-        likely = self._log_probabilities(logits)
+        scores = [hypothesis.score for each in searches for hypothesis in each.running]
+        log_probabilities = self._log_probabilities(logits)
         wanted = max(candidates_per_step(each.beams, len(self.vocabulary.ends)) for each in searches)
-        best, ids = likely.topk(min(wanted, likely.shape[1]))
-        best += torch.tensor(known, dtype=best.dtype, device=best.device)[:, None]
+        best, ids = log_probabilities.topk(min(wanted, log_probabilities.shape[1]))
+        best += torch.tensor(scores, dtype=best.dtype, device=best.device)[:, None]
         rows = zip(best.tolist(), ids.tolist(), strict=True)
         for each, count in zip(searches, counts, strict=True):
             own = [next(rows) for _ in range(count)]
@@ -61,12 +61,12 @@ class BeamLoop:
 
     def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Returns ``[rows, vocabulary]``, −∞ for ids that must never be written."""
-        likely = torch.log_softmax(logits.float(), dim=1)
-        suppress(likely, self.vocabulary)
-        return torch.log_softmax(likely, dim=1) if self.rules.is_renormalized else likely
+        log_probabilities = torch.log_softmax(logits.float(), dim=1)
+        suppress(log_probabilities, self.vocabulary)
+        return torch.log_softmax(log_probabilities, dim=1) if self.rules.is_renormalized else log_probabilities
 
-    def _go_on(self, counts: Sequence[int], device: torch.device) -> None:
-        """Moves rows to their hypotheses' new places, and drops those of finished searches."""
+    def _update_rows(self, counts: Sequence[int], device: torch.device) -> None:
+        """Reorders the stepper's rows after the hypotheses, and drops the rows of finished searches."""
         rows: list[int] = []
         tokens: list[int] = []
         first = 0

@@ -1,7 +1,7 @@
-"""Architectures that our steppers do not support: transformers' ``generate`` on a padded batch, with our rules inside.
+"""Runs architectures that our steppers do not support by transformers' ``generate``, on a padded batch.
 
-It is slower, and an answer may differ with its neighbours in the last bits. Limits, stop strings, prefixes and sampling
-work as in our own decoding loop.
+This is slower, and the last bits of an answer may depend on its batch. Limits, stop strings, prefixes and sampling work
+as in our own decoding loop.
 """
 
 # mypy: allow-untyped-calls
@@ -22,14 +22,14 @@ from worker.engine.transformer.decode.vocabulary import Vocabulary
 def generate(
     model: Any, inputs: Sequence[Sequence[int]], rows: Sequence[RunningSequence], vocabulary: Vocabulary
 ) -> list[Completion]:
-    """Runs the whole batch; returns the completions in the order in which they finished."""
+    """Runs the batch to its end. Returns the completions in the order in which they finished."""
     finished: list[RunningSequence] = []
     _run(model, inputs, _Rules(rows, vocabulary, finished), max(row.steps for row in rows))
     return [row.completion() for row in finished]
 
 
 class _Rules:
-    """Both hooks of transformers: picks each row's token from its logits, and says which rows have ended."""
+    """The two hooks for transformers: ``pick`` chooses each row's token, ``ended`` says which rows have finished."""
 
     def __init__(
         self, rows: Sequence[RunningSequence], vocabulary: Vocabulary, finished: list[RunningSequence]
@@ -40,8 +40,8 @@ class _Rules:
         chosen = choose(scores, self.rows, self.vocabulary)
         pairs = zip(self.rows, chosen, strict=True)
         self.finished += [row for row, token in pairs if row.is_live and row.take(token)]
-        only = torch.full_like(scores, -torch.inf)
-        return only.scatter_(1, torch.tensor(chosen, device=scores.device)[:, None], 0)
+        forced = torch.full_like(scores, -torch.inf)
+        return forced.scatter_(1, torch.tensor(chosen, device=scores.device)[:, None], 0)
 
     def ended(self, ids: torch.Tensor, _: torch.Tensor, **__: Any) -> torch.Tensor:
         return torch.tensor([not row.is_live for row in self.rows], device=ids.device)
@@ -51,19 +51,19 @@ class _Rules:
 def _run(model: Any, inputs: Sequence[Sequence[int]], rules: _Rules, steps: int) -> None:
     width, vocabulary = max(len(tokens) for tokens in inputs), rules.vocabulary
     padding = [[0] * (width - len(tokens)) for tokens in inputs]
-    at_the_end = model.config.is_encoder_decoder
+    pads_right = model.config.is_encoder_decoder
     pairs = list(zip(inputs, padding, strict=True))
     pad = [[vocabulary.pad] * len(gap) for gap in padding]
-    ids = [[*tokens, *gap] if at_the_end else [*gap, *tokens] for tokens, gap in zip(inputs, pad, strict=True)]
-    seen = [[1] * len(tokens) + gap if at_the_end else gap + [1] * len(tokens) for tokens, gap in pairs]
+    ids = [[*tokens, *gap] if pads_right else [*gap, *tokens] for tokens, gap in zip(inputs, pad, strict=True)]
+    mask = [[1] * len(tokens) + gap if pads_right else gap + [1] * len(tokens) for tokens, gap in pairs]
     model.generate(
         torch.tensor(ids, device=model.device),
-        attention_mask=torch.tensor(seen, device=model.device),
+        attention_mask=torch.tensor(mask, device=model.device),
         generation_config=GenerationConfig(
             max_new_tokens=steps,
             do_sample=False,
             pad_token_id=vocabulary.pad,
-            decoder_start_token_id=vocabulary.start if at_the_end else None,
+            decoder_start_token_id=vocabulary.start if pads_right else None,
         ),
         logits_processor=LogitsProcessorList([rules.pick]),
         stopping_criteria=StoppingCriteriaList([rules.ended]),

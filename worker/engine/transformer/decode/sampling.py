@@ -39,7 +39,7 @@ def _score(logits: torch.Tensor, rows: Sequence[RunningSequence], chosen: Sequen
     scored = [row for row, running in enumerate(rows) if running.is_scored]
     if not scored:
         return
-    # Row by row, as in the classifier: computed for all rows at once, a row's last bits would depend on the others.
+    # Row by row: if all rows were computed together, a row's last bits would depend on the others.
     found = [logits[row, chosen[row]].float() - logits[row].float().logsumexp(0) for row in scored]
     for row, log_probability in zip(scored, torch.stack(found).tolist(), strict=True):
         rows[row].log_probability += log_probability
@@ -51,8 +51,8 @@ def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:
     ``point``, from 0 to 1, says where in the cumulative distribution the draw falls.
     """
     scores = logits.float() / sampling.temperature
-    kept = min(sampling.top_k or len(scores), len(scores))
-    values, ids = torch.topk(scores, kept)
+    n_kept = min(sampling.top_k or len(scores), len(scores))
+    values, ids = torch.topk(scores, n_kept)
     shares = torch.softmax(values, dim=0).double()
     if sampling.top_p < 1:
         # A token stays if the likelier ones before it have not reached top_p together.
@@ -61,4 +61,4 @@ def draw(logits: torch.Tensor, sampling: Sampling, point: float) -> int:
         shares = shares * (before < sampling.top_p)
     reached = shares.cumsum(0)
     place = int(torch.searchsorted(reached, point * reached[-1], right=True))
-    return int(ids[min(place, kept - 1)])
+    return int(ids[min(place, n_kept - 1)])

@@ -1,4 +1,4 @@
-"""One request while it is decoded: what it has written, and why it ends."""
+"""The state of one request while it is decoded: its tokens so far, and why it finished."""
 
 from collections.abc import Callable, Sequence
 from random import Random
@@ -6,19 +6,19 @@ from random import Random
 from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
-#: Turns token ids into text, special tokens included.
+#: Converts token ids to text, special tokens included.
 Detokenizer = Callable[[Sequence[int]], str]
 
-#: Tokens that are turned into text to find a stop string, beyond one for each of its bytes: a token may be a part of a
-#: character, or stand for no text at all.
+#: To find a stop string, one token for each of its bytes and this many more are converted to text. The margin is needed
+#: because a token may be a part of a character, or have no text.
 _TAIL_MARGIN = 8
 
 
 class RunningSequence:
     """A request and its growing answer of at most ``limit`` tokens.
 
-    The ids of ``forced`` are written first; they count neither for the limit nor as a part of the answer. ``decode``
-    turns ids into text, and is needed for stop strings alone.
+    The ids of ``forced`` are written first. They do not count towards the limit, and are no part of the answer. Only
+    stop strings need ``decode``.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class RunningSequence:
         self.limit = limit
         self._ends = vocabulary.ends
         self._decode = decode
-        #: The most steps that this request can take.
+        #: The most steps that this request may take.
         self.steps = len(self._forced) + limit
         self._tail = max((len(text.encode()) for text in request.stop), default=0) + _TAIL_MARGIN
 
@@ -57,7 +57,7 @@ class RunningSequence:
         return self.request.is_scored and self.is_live and not self._forced
 
     def take(self, token: int) -> bool:
-        """Adds the next id; returns whether the answer ends with it."""
+        """Adds the next id. Returns whether the request has finished."""
         if self._forced:
             self._forced.pop()
         elif token in self._ends:
@@ -71,8 +71,8 @@ class RunningSequence:
         return not self.is_live
 
     def completion(self) -> Completion:
-        """The completion of a request that has ended."""
-        assert self.finish_reason is not None  # noqa: S101 — only finished requests are asked
+        """The completion. Call it once the request has finished."""
+        assert self.finish_reason is not None  # noqa: S101 — callers ensure it
         score = self.log_probability if self.request.is_scored else None
         return Completion(self.request.id, tuple(self._tokens), self.finish_reason, log_probability=score)
 

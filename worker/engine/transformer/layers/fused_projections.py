@@ -26,7 +26,7 @@ _CROSS_ATTENTION = ("encoder_attn", "EncDecAttention")
 
 
 class FusedProjections(nn.Module):
-    """Several linear layers as one, ``whole``, whose output is split into theirs.
+    """Several linear layers computed as one, ``linear``, whose output is split into theirs.
 
     Outputs are kept until each layer has fetched its own.
     """
@@ -34,8 +34,8 @@ class FusedProjections(nn.Module):
     def __init__(self, parts: Sequence[nn.Linear]) -> None:
         super().__init__()
         self.sizes = [part.out_features for part in parts]
-        self.whole: nn.Module = concatenated_linear(parts)
-        #: The last input, and the outputs that nobody has fetched yet, by the number of their layer. A list, because
+        self.linear: nn.Module = concatenated_linear(parts)
+        #: The last input, and the outputs that have not been fetched yet, by the number of their layer. A list, because
         #: setting an attribute of a module costs more than everything else here.
         self._kept: list[Any] = [None, {}]
 
@@ -43,7 +43,7 @@ class FusedProjections(nn.Module):
         """The output of one layer, ``[..., in] → [..., out]``. Computes all layers unless this input's are at hand."""
         kept = self._kept
         if kept[0] is not x or number not in kept[1]:
-            kept[:] = x, dict(enumerate(self.whole(x).split_with_sizes(self.sizes, dim=-1)))
+            kept[:] = x, dict(enumerate(self.linear(x).split_with_sizes(self.sizes, dim=-1)))
         output: torch.Tensor = kept[1].pop(number)
         if not kept[1]:
             kept[0] = None
@@ -76,7 +76,7 @@ def fuse_projections(model: nn.Module) -> None:
 
 def _fuse(module: nn.Module, names: Sequence[str], linears: Sequence[nn.Linear]) -> None:
     fused = FusedProjections(linears)
-    module.add_module(f"joined_{names[0]}", fused)
+    module.add_module(f"fused_{names[0]}", fused)
     for number, name in enumerate(names):
         setattr(module, name, ProjectionSlice(fused, number))
 
@@ -86,9 +86,9 @@ def concatenated_linear(parts: Sequence[nn.Linear]) -> nn.Linear:
     has_bias = any(part.bias is not None for part in parts)
     first = parts[0].weight
     outputs = sum(part.out_features for part in parts)
-    whole = nn.Linear(parts[0].in_features, outputs, bias=has_bias, device="meta", dtype=first.dtype)
-    whole.weight = nn.Parameter(torch.cat([part.weight.detach() for part in parts]), requires_grad=False)
+    fused = nn.Linear(parts[0].in_features, outputs, bias=has_bias, device="meta", dtype=first.dtype)
+    fused.weight = nn.Parameter(torch.cat([part.weight.detach() for part in parts]), requires_grad=False)
     if has_bias:
         biases = [first.new_zeros(part.out_features) if part.bias is None else part.bias.detach() for part in parts]
-        whole.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
-    return whole
+        fused.bias = nn.Parameter(torch.cat(biases), requires_grad=False)
+    return fused

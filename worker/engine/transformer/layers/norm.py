@@ -38,14 +38,14 @@ def fuse_norms(model: nn.Module, rms: RmsNormMaker | None, layer: LayerNormMaker
         bias = getattr(module, "bias", None)
         # Gemma stores its weights as differences from 1.
         for own in (weight, 1 + weight):
-            made = _made(own, bias, epsilon, rms, layer)
-            exact = _made(own.float(), bias, epsilon, rms, layer)
+            made = _make_norm(own, bias, epsilon, rms, layer)
+            exact = _make_norm(own.float(), bias, epsilon, rms, layer)
             if made is not None and exact is not None and are_equivalent(deepcopy(module).float(), exact, len(weight)):
                 model.set_submodule(path, made)
                 break
 
 
-def _made(
+def _make_norm(
     weight: torch.Tensor,
     bias: torch.Tensor | None,
     epsilon: float,

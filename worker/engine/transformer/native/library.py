@@ -1,4 +1,4 @@
-"""Compiles the C kernels once for this machine's processor, loads them, and hands them out after their check.
+"""Compiles the C kernels once for this machine's processor, loads them, and provides them after their check.
 
 The check itself lives above this module (``kernel_check``): the loader of a model runs it and sets the verdict here.
 Until then, and after a failed check, ``usable_kernels`` returns ``None`` and everything runs on torch.
@@ -42,7 +42,7 @@ def verdict() -> bool | None:
 
 
 def set_verdict(is_approved: bool | None) -> None:
-    """Says whether ``usable_kernels`` may hand out the kernels. ``kernel_check.check_kernels`` calls this."""
+    """Sets whether ``usable_kernels`` may return the kernels. ``kernel_check.check_kernels`` calls this."""
     global _is_approved
     _is_approved = is_approved
 
@@ -53,7 +53,7 @@ def usable_kernels() -> ctypes.CDLL | None:
 
 
 def kernels() -> ctypes.CDLL:
-    """The compiled kernels: for code that has asked ``usable_kernels`` or ``serves`` before, and for the check."""
+    """The compiled kernels, for the check, and for code that has called ``usable_kernels`` or ``serves`` before."""
     found = compiled_kernels()
     assert found is not None  # noqa: S101 — callers test for kernels first
     return found
@@ -86,7 +86,7 @@ def compiled_kernels() -> ctypes.CDLL | None:
 
 
 def _declared(kernels: ctypes.CDLL) -> ctypes.CDLL:
-    """Declares each function's argument types, so that ctypes passes 64-bit numbers whole."""
+    """Declares each function's argument types, so that ctypes does not cut 64-bit numbers to 32 bits."""
     pointer, count, number = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
     signatures = {
         "lengthwise_linear": [pointer, pointer, pointer, pointer, count, number],

@@ -1,7 +1,7 @@
 """int8 and fp32 linear layers on our own C kernels: a row's answer has the same bits in any batch.
 
-One call does the whole layer. In int8 that is an activation where one is wanted, quantizing the input, the product, and
-scaling its sums.
+One call does the whole layer. In int8 it applies the activation if there is one, quantizes the input, computes the
+product, and scales its sums.
 """
 
 import ctypes
@@ -117,8 +117,8 @@ def _in_panels(weight: torch.Tensor, columns: int, depth: int = 1) -> torch.Tens
     A tile of ``columns`` outputs then reads its weights as one run of memory.
     """
     outputs, inputs = weight.shape
-    whole = nn.functional.pad(weight, (0, -inputs % depth, 0, -outputs % columns))
-    return _PAGES.hold(whole.view(-1, columns, whole.shape[1] // depth, depth).permute(0, 2, 1, 3))
+    padded = nn.functional.pad(weight, (0, -inputs % depth, 0, -outputs % columns))
+    return _PAGES.hold(padded.view(-1, columns, padded.shape[1] // depth, depth).permute(0, 2, 1, 3))
 
 
 def _padded(values: torch.Tensor, columns: int) -> torch.Tensor:

@@ -39,8 +39,8 @@ def clamped_to(states: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
     """The numbers as ``dtype``, clamped to its range, which is what ``store_kv`` does too."""
     if states.dtype == dtype:
         return states
-    most = torch.finfo(dtype).max
-    return states.clamp(-most, most).to(dtype)
+    largest = torch.finfo(dtype).max
+    return states.clamp(-largest, largest).to(dtype)
 
 
 def store_kv(

@@ -1,1 +1,1 @@
-"""A model split over several devices."""
+"""Tensor parallelism: a model split over several devices, with a process for each."""

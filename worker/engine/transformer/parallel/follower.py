@@ -1,7 +1,7 @@
-"""A process that holds its part of each model, and mirrors what the first process does with its own part.
+"""A process that holds its part of each model, and repeats with it what the first process does with its own part.
 
-It is started as ``python -m worker.engine.transformer.parallel.follower FD``. Commands come over the pipe ``FD``; the
-process ends when the pipe is closed.
+It is started as ``python -m worker.engine.transformer.parallel.follower FD``, where ``FD`` is the file descriptor of a
+pipe. It receives commands over the pipe, and ends when the pipe is closed.
 """
 
 import os
@@ -36,14 +36,18 @@ _POLL_SECONDS = 0.5
 
 @dataclass(slots=True)
 class FollowedBatch:
+    """This process's part of a batch."""
+
     batch: EngineBatch
-    #: The name of the error that closed it.
+    #: The class name of the error that closed it; None if there was none.
     error: str | None = None
 
 
 class Follower:
-    def __init__(self, pipe: "Connection[Any, Any]", place: Rank, mesh: DeviceMesh) -> None:
-        self._pipe, self._place, self._mesh = pipe, place, mesh
+    """Carries out the commands of the first process on this process's models and batches."""
+
+    def __init__(self, pipe: "Connection[Any, Any]", rank: Rank, mesh: DeviceMesh) -> None:
+        self._pipe, self._rank, self._mesh = pipe, rank, mesh
         self._engines: dict[int, TorchEngine] = {}
         self._batches: dict[int, FollowedBatch] = {}
 
@@ -63,10 +67,10 @@ class Follower:
                 self._pipe.send(self._batches.pop(number).error)
 
     def _load(self, model: int, spec: ModelSpec) -> int | str | None:
-        own = spec.model_copy(update={"device": self._place.devices[self._place.rank]})
+        own = spec.model_copy(update={"device": self._rank.devices[self._rank.rank]})
         try:
             self._engines[model] = TorchEngine.load(own, self._mesh)
-        except Exception as error:  # the first process says what it was
+        except Exception as error:  # the first process reports it
             return type(error).__name__
         return self._engines[model].capabilities().batch_tokens
 
@@ -79,9 +83,9 @@ class Follower:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this process with its parent, even inside a collective that the others would never join.
+    """Ends this process when its parent ends, even if it waits in a collective that the others will never join.
 
-    The kernel's own signal (PR_SET_PDEATHSIG) comes when the parent's *thread* ends, which may be too early.
+    Linux's own signal (PR_SET_PDEATHSIG) comes when the parent's *thread* ends, which may be too early.
     """
     while os.getppid() == parent:
         time.sleep(_POLL_SECONDS)
@@ -90,13 +94,13 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     Thread(target=_end_with, args=[os.getppid()], daemon=True).start()
-    # A terminal sends these to all processes at once, but the first one decides when to stop.
+    # A terminal sends these signals to all processes, but the first process decides when to stop.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     settings.get().limit_threads()
     with Connection(int(sys.argv[1])) as pipe:
-        place: Rank = pipe.recv()
-        follower = Follower(pipe, place, place.join())
+        rank: Rank = pipe.recv()
+        follower = Follower(pipe, rank, rank.join())
         try:
             while True:
                 follower.follow(pipe.recv())

@@ -1,4 +1,4 @@
-"""Models too large for one device: transformers' tensor parallelism splits each layer over several."""
+"""The engine ``torch``: on one device, or on several if the model is too large for one (tensor parallelism)."""
 
 import logging
 import weakref
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 
 class Torch:
-    """The engine ``torch``, on one device or split over several."""
+    """The entry point of the engine ``torch``: picks the engine for the number of devices."""
 
     @staticmethod
     def load(spec: ModelSpec) -> Engine:
@@ -54,18 +54,18 @@ class Torch:
 
 
 class ShardedEngine:
-    """One loaded model with a part on each device. Every device but the first has a process of its own.
+    """A loaded model with a part on each device. Every device but the first has a follower process.
 
-    Answers are those of the whole model except for the last bits, because sums are made in parts.
+    Answers equal those of the unsplit model except for the last bits, because sums are added in another order.
     """
 
     def __init__(self, spec: ModelSpec, devices: Sequence[str]) -> None:
         _refuse_indivisible(spec, len(devices))
         self._spec, self._devices = spec, devices
         if spec.quantization == "int8":
-            whole = "bf16" if devices[0].startswith("cuda") else "none"
-            log.info("model %s: int8 needs a single CPU, so its parts run in %s", spec.name, whole)
-            self._spec = spec.model_copy(update={"quantization": whole})
+            precision = "bf16" if devices[0].startswith("cuda") else "none"
+            log.info("model %s: int8 needs a single CPU, so its parts run in %s", spec.name, precision)
+            self._spec = spec.model_copy(update={"quantization": precision})
         self._load()
 
     @classmethod
@@ -79,12 +79,12 @@ class ShardedEngine:
     def _load(self) -> None:
         self._ranks = rank_group(self._devices)
         self._number = self._ranks.new_number()
-        self._ranks.tell(LoadCommand(self._number, self._spec))
+        self._ranks.send(LoadCommand(self._number, self._spec))
         try:
             first = self._spec.model_copy(update={"device": self._devices[0]})
             self._engine = TorchEngine.load(first, self._ranks.mesh)
         finally:
-            answers = self._ranks.answers(patience=None)
+            answers = self._ranks.answers(timeout=None)
         if answers is None or any(isinstance(answer, str) for answer in answers):
             self._ranks.close()
             raise EngineError(f"model {self._spec.name}: not every part of it could be loaded: {answers}")
@@ -104,7 +104,7 @@ class ShardedEngine:
 
         Raises ``EngineUnavailable`` if a process has ended and the model cannot be loaded again.
         """
-        if not self._ranks.is_open:
+        if not self._ranks.is_alive:
             self._reload()
         return ShardedBatch(self._spec.name, self._engine, self._ranks, self._number)
 
@@ -116,10 +116,10 @@ class ShardedEngine:
 
 
 class ShardedBatch:
-    """A batch that all processes run in step: whatever is done with it here is mirrored to the followers.
+    """A batch that all processes run together: this one sends the followers every call as a command.
 
-    Its methods raise ``EngineUnavailable`` if a follower has ended or fell out of step; the model is then loaded again
-    at the next start.
+    Its methods raise ``EngineUnavailable`` if a follower has ended or is out of step. The next ``start`` then loads the
+    model again.
     """
 
     def __init__(self, name: str, engine: TorchEngine, ranks: RankGroup, model: int) -> None:
@@ -129,7 +129,7 @@ class ShardedBatch:
         self._abandon = weakref.finalize(self, ranks.abandoned.append, self._number)
         self._abandon.atexit = False
         with self._in_step():
-            ranks.tell(StartCommand(model, self._number))
+            ranks.send(StartCommand(model, self._number))
 
     @property
     def is_done(self) -> bool:
@@ -139,7 +139,7 @@ class ShardedBatch:
         """See ``EngineBatch.add``."""
         with self._in_step():
             if not self._is_closed:
-                self._ranks.tell(AddCommand(self._number, list(requests)))
+                self._ranks.send(AddCommand(self._number, list(requests)))
             self._batch.add(requests)
 
     def step(self) -> Sequence[Completion]:
@@ -147,7 +147,7 @@ class ShardedBatch:
         if self._batch.is_done:
             return ()
         with self._in_step():
-            self._ranks.tell(StepCommand(self._number))
+            self._ranks.send(StepCommand(self._number))
             return self._batch.step()
 
     def close(self) -> None:
@@ -156,26 +156,26 @@ class ShardedBatch:
 
     @contextmanager
     def _in_step(self) -> Iterator[None]:
-        """After an error all processes close the batch for the same reason, or they all start again."""
+        """Handles an error: either all processes closed the batch with the same error, or all of them are ended."""
         try:
             yield
         except OutOfMemoryError:
             self._close(OutOfMemoryError.__name__)
-            raise  # whatever became of the others, the caller must know that it was memory
+            raise  # even if the followers ended: the caller must shrink its batches
         except (EngineError, OSError) as error:
             if self._close(type(error).__name__):
                 raise
             raise EngineUnavailable("a process that holds a part of the model ended or fell behind", 1) from None
 
     def _close(self, reason: str | None) -> bool:
-        """Whether all followers closed the batch for the same reason: the name of an error, or None."""
+        """Closes the batch everywhere. Returns whether all followers had the same error, by its class name, or none."""
         if self._is_closed:
             return True
         self._is_closed = True
         self._abandon.detach()
         self._batch.close()
         with suppress(OSError):
-            self._ranks.tell(CloseCommand(self._number))
+            self._ranks.send(CloseCommand(self._number))
             answers = self._ranks.answers()
             if answers is not None and all(answer == reason for answer in answers):
                 return True
@@ -186,8 +186,8 @@ class ShardedBatch:
 
 def _drop(ranks: RankGroup, number: int) -> None:
     with suppress(OSError):  # the processes have ended
-        if ranks.is_open:
-            ranks.tell(DropCommand(number))
+        if ranks.is_alive:
+            ranks.send(DropCommand(number))
 
 
 def _refuse_indivisible(spec: ModelSpec, n_devices: int) -> None:

@@ -60,7 +60,7 @@ def _row(engine: TorchEngine, request: Request, answer: Completion) -> _ForcedRo
     before = list(request.decoder_prefix) if is_pair else []
     end = [min(engine.vocabulary.ends)] if answer.finish_reason is FinishReason.STOP and not request.stop else []
     written = [*answer.tokens, *end]
-    return _ForcedRow(engine.read_first(request), before + written if written else [], len(before))
+    return _ForcedRow(engine.input_tokens(request), before + written if written else [], len(before))
 
 
 def _is_same(engine: TorchEngine, expected: int, token: int) -> bool:

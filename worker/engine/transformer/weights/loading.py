@@ -42,7 +42,7 @@ def architecture(spec: ModelSpec) -> Architecture:
 
 
 def _is_bare(spec: ModelSpec) -> bool:
-    """Whether it is an encoder without a task head, and so embeds texts. A bare encoder–decoder does not count."""
+    """Whether the model is an encoder without a task head, and so an embedder. A bare encoder–decoder is none."""
     bare = MODEL_MAPPING_NAMES.get(str(spec.config.get("model_type")), ())
     return not spec.config.get("is_encoder_decoder") and _class_name(spec) in (
         (bare,) if isinstance(bare, str) else bare

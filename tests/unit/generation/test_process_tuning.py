@@ -6,7 +6,7 @@ from weakref import ref
 
 import pytest
 
-from worker.generation.gc_tuning import collect_seldom
+from worker.generation.process_tuning import reduce_garbage_collection
 
 
 class Cycle:
@@ -27,9 +27,9 @@ def _as_before() -> Iterator[None]:
 def test_what_was_spared_and_then_dropped_is_freed_the_next_time() -> None:
     cycle = Cycle()
     spared = ref(cycle)
-    collect_seldom()
+    reduce_garbage_collection()
     del cycle
     gc.collect()
     assert spared() is not None
-    collect_seldom()
+    reduce_garbage_collection()
     assert spared() is None
