@@ -2,31 +2,31 @@
 
 from pathlib import Path
 
-SHOUT = '''
-"""Shouting: a text becomes upper case."""
+SING = '''
+"""Singing: a text becomes upper case."""
 
 from lengthwise.kinds.kind import JobParams, Prompt, TextItem
 from lengthwise.kinds.native import CommandOption, NativeKind
 from lengthwise.models.catalog import KindOptions
 
 
-class ShoutOptions(KindOptions):
+class SingOptions(KindOptions):
     mark: str = "!"
 
 
-class ShoutParams(JobParams):
+class SingParams(JobParams):
     mood: str | None = None
 
 
-class ShoutItem(TextItem):
+class SingItem(TextItem):
     pass
 
 
-class ShoutKind(NativeKind):
-    name = "shout"
-    params_type = ShoutParams
-    item_type = ShoutItem
-    options_type = ShoutOptions
+class SingKind(NativeKind):
+    name = "sing"
+    params_type = SingParams
+    item_type = SingItem
+    options_type = SingOptions
     summary = "says a text in upper case"
     example = {"mood": "glad", "items": ["hello"]}
     command_options = (CommandOption("--mood", "mood", "what stands behind each text."),)
@@ -36,13 +36,13 @@ class ShoutKind(NativeKind):
         return [[Prompt(ids, model.spec.max_new_tokens)] for ids in encoded]
 
     def output(self, model, params, item, answers, attempt):
-        mark = model.spec.options_of(self.name, ShoutOptions()).mark
+        mark = model.spec.options_of(self.name, SingOptions()).mark
         return {"text": answers[0].text.upper() + mark + (params.mood or "")}
 '''
 
 
-def write_kind(folder: Path, source: str = SHOUT, *, name: str = "shout", package: str = "shouting") -> Path:
-    """Writes a module ``PACKAGE`` and what an installer leaves beside it: an entry point to its ``ShoutKind``.
+def write_kind(folder: Path, source: str = SING, *, name: str = "sing", package: str = "singing") -> Path:
+    """Writes a module ``PACKAGE`` and what an installer leaves beside it: an entry point to its ``SingKind``.
 
     ``folder`` is then to be put on the search path.
     """
@@ -50,5 +50,5 @@ def write_kind(folder: Path, source: str = SHOUT, *, name: str = "shout", packag
     metadata.mkdir(parents=True)
     (folder / f"{package}.py").write_text(source)
     (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
-    (metadata / "entry_points.txt").write_text(f"[lengthwise.kinds]\n{name} = {package}:ShoutKind\n")
+    (metadata / "entry_points.txt").write_text(f"[lengthwise.kinds]\n{name} = {package}:SingKind\n")
     return folder

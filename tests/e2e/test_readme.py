@@ -77,6 +77,6 @@ def test_the_result_shown_in_the_readme_has_the_form_of_a_result() -> None:
 
 
 def test_every_file_the_documentation_links_to_exists() -> None:
-    for page in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")):
+    for page in (*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")):
         for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", page.read_text("utf-8")):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"

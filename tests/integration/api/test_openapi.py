@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from lengthwise.key import Scope
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.openai import ENDPOINTS
+from lengthwise.models.catalog import Catalog
 
 #: What a request with a key may be answered with, whatever it asks for, and the operations that take no key.
 OF_KEYS = {"401", "403", "429", "503"}
@@ -75,7 +76,8 @@ CHATML = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 @pytest.fixture
 def every_kind(catalog: Path) -> None:
     """The echoing model serves every kind."""
-    catalog.write_text(catalog.read_text() + "[models.echo.moderate]\n[models.echo.chat]\n[models.echo.embed]\n")
+    missing = KINDS.keys() - Catalog.read(catalog).models["echo"].kinds
+    catalog.write_text(catalog.read_text() + "".join(f"[models.echo.{name}]\n" for name in sorted(missing)))
     (catalog.parent / "echo" / "chat_template.jinja").write_text(CHATML)
 
 

@@ -22,7 +22,7 @@ def running(servers: real.Urls) -> Iterator[dict[str, str]]:
     """The variables of ``lengthwise up`` with such a package beside it, and of commands that call it."""
     with real.reachable_folder() as folder, servers.fresh_database() as database:
         models = write_catalog(folder)
-        models.write_text(models.read_text() + '[models.echo.shout]\nmark = "?"\n')
+        models.write_text(models.read_text() + '[models.echo.sing]\nmark = "?"\n')
         environment = {
             **caller.VARIABLES,
             "PYTHONPATH": str(write_kind(folder / "site")),
@@ -47,7 +47,7 @@ def test_a_job_of_it_runs_from_the_command_line_to_its_results(running: dict[str
     (tmp_path / "in.txt").write_text("abc\nde fg\n")
     out = tmp_path / "out.ndjson"
     ran = lengthwise(
-        running, "submit", str(tmp_path / "in.txt"), "--kind", "shout", "--mood", " so glad", "-o", str(out)
+        running, "submit", str(tmp_path / "in.txt"), "--kind", "sing", "--mood", " so glad", "-o", str(out)
     )
     assert ran.returncode == 0, ran.stderr
     lines = [json.loads(line) for line in out.read_text().splitlines()]
@@ -57,24 +57,24 @@ def test_a_job_of_it_runs_from_the_command_line_to_its_results(running: dict[str
 
 def test_the_command_line_explains_it(running: dict[str, str]) -> None:
     explained = lengthwise(running, "submit", "--help").stdout
-    assert "shout says a text in upper case" in explained
-    assert "Of shout: what stands behind each text." in explained
+    assert "sing says a text in upper case" in explained
+    assert "Of sing: what stands behind each text." in explained
     assert "Of translate: the texts' language." in explained
 
 
 def test_the_api_documents_it_and_takes_its_example(running: dict[str, str]) -> None:
     with httpx.Client(base_url=running["LENGTHWISE_URL"], headers=caller.bearer()) as client:
         document: dict[str, Any] = client.get("/openapi.json").json()
-        form = document["components"]["schemas"]["ShoutJob"]
+        form = document["components"]["schemas"]["SingJob"]
         assert {"kind", "items", "mood", "priority"} <= form["properties"].keys()
         content = document["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
-        assert {"$ref": "#/components/schemas/ShoutJob"} in content["schema"]["oneOf"]
-        example = content["examples"]["shout"]["value"]
-        assert example == {"kind": "shout", "mood": "glad", "items": ["hello"]}
+        assert {"$ref": "#/components/schemas/SingJob"} in content["schema"]["oneOf"]
+        example = content["examples"]["sing"]["value"]
+        assert example == {"kind": "sing", "mood": "glad", "items": ["hello"]}
         job = client.post("/v1/jobs", json=example).json()
         client.get(job["links"]["self"], params={"wait": 30})
         results = client.get(job["links"]["results"]).json()
         assert results["output"] == {"text": "OLLEH?glad"}
-        refused = client.post("/v1/jobs", json={"kind": "shout", "loudness": 1, "items": ["a"]})
+        refused = client.post("/v1/jobs", json={"kind": "sing", "loudness": 1, "items": ["a"]})
         assert (refused.status_code, "mood" in refused.json()["detail"]) == (422, True)
-        assert client.get("/v1/models").json()["data"][0]["kinds"] == ["translate", "generate", "shout"]
+        assert client.get("/v1/models").json()["data"][0]["kinds"] == ["translate", "generate", "sing"]

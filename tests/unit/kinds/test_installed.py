@@ -8,7 +8,7 @@ import pytest
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import KINDS, named
 from lengthwise.models.catalog import Catalog
-from tests.kind_package import SHOUT, write_kind
+from tests.kind_package import SING, write_kind
 
 OWN = ["chat", "embed", "generate", "moderate", "translate"]
 
@@ -30,35 +30,35 @@ def table(folder: Path, lines: str) -> Path:
 def test_our_own_are_registered_as_others_are() -> None:
     assert list(KINDS) == OWN == list(KINDS.usable())
     assert all(named(name) is KINDS[name] for name in OWN)
-    assert "shout" not in KINDS
+    assert "sing" not in KINDS
     assert named("chat.completions").name == "chat.completions"
 
 
 def test_one_of_another_package_is_there_with_its_options(outside: Path, tmp_path: Path) -> None:
-    write_kind(outside, package="shout_whole")
-    assert sorted([*OWN, "shout"]) == list(KINDS.usable())
-    assert KINDS["shout"].summary == "says a text in upper case"
-    spec = Catalog.read(table(tmp_path, '[models.m.shout]\nmark = "?"\n')).models["m"]
-    assert spec.kinds == ("shout",)
-    assert spec.kind_options["shout"].model_dump() == {"mark": "?"}
-    with pytest.raises(ConfigurationError, match=r"models\.m\.shout\.mark: "):
-        Catalog.read(table(tmp_path, "[models.m.shout]\nmark = 1\n"))
-    with pytest.raises(ConfigurationError, match=r"models\.m\.whisper: .*kinds: chat, embed, .*shout, translate"):
+    write_kind(outside, package="sing_whole")
+    assert sorted([*OWN, "sing"]) == list(KINDS.usable())
+    assert KINDS["sing"].summary == "says a text in upper case"
+    spec = Catalog.read(table(tmp_path, '[models.m.sing]\nmark = "?"\n')).models["m"]
+    assert spec.kinds == ("sing",)
+    assert spec.kind_options["sing"].model_dump() == {"mark": "?"}
+    with pytest.raises(ConfigurationError, match=r"models\.m\.sing\.mark: "):
+        Catalog.read(table(tmp_path, "[models.m.sing]\nmark = 1\n"))
+    with pytest.raises(ConfigurationError, match=r"models\.m\.whisper: .*kinds: chat, embed, .*sing, translate"):
         Catalog.read(table(tmp_path, "[models.m.whisper]\n"))
 
 
 @pytest.mark.parametrize(
     ("package", "name", "source", "reason"),
     [
-        ("shout_needs", "shout", "import no_such_library", "No module named 'no_such_library'"),
-        ("shout_raises", "shout", "1 / 0", "ZeroDivisionError"),
-        ("shout_absent", "shout", "", "has no attribute 'ShoutKind'"),
-        ("shout_other", "shout", "ShoutKind = 5", "is no subclass of lengthwise.kinds.native.NativeKind"),
-        ("shout_mute", "shout", SHOUT.replace("    summary =", "    said ="), "does not define summary"),
-        ("shout_renamed", "cry", SHOUT, "calls itself 'shout'"),
-        ("shout_abstract", "shout", SHOUT.replace("def output", "def out"), "cannot be made"),
-        ("shout_setting", "server", SHOUT.replace('"shout"', '"server"'), "no setting of a model"),
-        ("shout_loud", "Shout", SHOUT.replace('"shout"', '"Shout"'), "short lowercase word"),
+        ("sing_needs", "sing", "import no_such_library", "No module named 'no_such_library'"),
+        ("sing_raises", "sing", "1 / 0", "ZeroDivisionError"),
+        ("sing_absent", "sing", "", "has no attribute 'SingKind'"),
+        ("sing_other", "sing", "SingKind = 5", "is no subclass of lengthwise.kinds.native.NativeKind"),
+        ("sing_mute", "sing", SING.replace("    summary =", "    said ="), "does not define summary"),
+        ("sing_renamed", "cry", SING, "calls itself 'sing'"),
+        ("sing_abstract", "sing", SING.replace("def output", "def out"), "cannot be made"),
+        ("sing_setting", "server", SING.replace('"sing"', '"server"'), "no setting of a model"),
+        ("sing_loud", "Sing", SING.replace('"sing"', '"Sing"'), "short lowercase word"),
     ],
 )
 def test_a_broken_one_fails_by_its_name_and_the_others_work(
@@ -75,14 +75,14 @@ def test_a_broken_one_fails_by_its_name_and_the_others_work(
 
 
 def test_a_model_that_names_a_broken_one_says_so(outside: Path, tmp_path: Path) -> None:
-    write_kind(outside, "import no_such_library", package="shout_named")
-    with pytest.raises(ConfigurationError, match=r"models\.m\.shout: .*'shout' of the package shout_named cannot be"):
-        Catalog.read(table(tmp_path, "[models.m.shout]\n"))
+    write_kind(outside, "import no_such_library", package="sing_named")
+    with pytest.raises(ConfigurationError, match=r"models\.m\.sing: .*'sing' of the package sing_named cannot be"):
+        Catalog.read(table(tmp_path, "[models.m.sing]\n"))
 
 
 def test_two_packages_with_one_name_are_both_named(outside: Path) -> None:
-    for package in ("shout_first", "shout_second"):
+    for package in ("sing_first", "sing_second"):
         write_kind(outside, package=package)
-    with pytest.raises(ConfigurationError, match=r"several packages offer 'shout': .*shout_first.*"):
-        KINDS["shout"]
+    with pytest.raises(ConfigurationError, match=r"several packages offer 'sing': .*sing_first.*"):
+        KINDS["sing"]
     assert KINDS["generate"].name == "generate"

@@ -23,13 +23,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
     folder: Path = tmp_path_factory.mktemp("models")
     demo, echo = Catalog.read(DEMO_CATALOG).models, Catalog.read(write_catalog(folder)).models["echo"]
     (echo.folder / "chat_template.jinja").write_text(CHATML)
-    return {
-        "translate": demo["demo-translate"],
-        "moderate": demo["demo-moderate"],
-        "chat": echo,
-        "generate": echo,
-        "embed": echo,
-    }
+    return dict.fromkeys(KINDS, echo) | {"translate": demo["demo-translate"], "moderate": demo["demo-moderate"]}
 
 
 @settings(max_examples=60, deadline=None)
