@@ -55,7 +55,7 @@ that are about a second old, so a limit may be overrun a little. A job that arri
 #: Each router and the form of its errors, in the order of the documentation.
 ROUTERS = (
     (problem.details, [jobs.router, retry.router, installation.router]),
-    (openai_error.tell, [models.router, files.router, batches.router, sync_endpoints.router]),
+    (openai_error.from_problem, [models.router, files.router, batches.router, sync_endpoints.router]),
     (problem.details, [webhooks.router, delivery.router, keys.router, tenants.router, usage.router]),
 )
 

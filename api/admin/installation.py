@@ -42,7 +42,7 @@ def readyz(request: Request) -> dict[str, str]:
     return {"status": "ready"}
 
 
-@router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.OF_KEYS)
+@router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.KEY_ERRORS)
 def models(request: Request, _: Reader) -> ModelList:
     """The models of ``models.toml`` that this machine has. While that file is not valid, those it named last."""
     return _list(of(request))
@@ -52,7 +52,7 @@ def models(request: Request, _: Reader) -> ModelList:
     "/v1/models/reload",
     tags=["models"],
     response_model=ModelList,
-    responses=document.OF_KEYS | _NOT_RELOADED,
+    responses=document.KEY_ERRORS | _NOT_RELOADED,
 )
 def reload(request: Request, _: Admin) -> ModelList:
     """Reads ``models.toml`` at once and says what is in force.

@@ -21,7 +21,7 @@ from lengthwise.errors import NotFound
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import key as ledger
 
-router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.OF_KEYS)
+router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.KEY_ERRORS)
 
 ScopeName = Literal["submit", "read", "webhooks", "admin"]
 #: Ten years. A key that should live longer needs no expiry.
@@ -79,10 +79,10 @@ _EXAMPLE = {"name": "shop", "scopes": ["submit", "read"], "expires_in_seconds": 
 async def create_key(request: Request, tenant: Admin) -> CreatedKey:
     """Makes a key. Only this answer shows it."""
     wanted = await json_body.read(request, NewKey)
-    return await run_in_threadpool(_create, of(request), named(tenant, wanted.tenant), wanted)
+    return await run_in_threadpool(_create, of(request), resolve_tenant(tenant, wanted.tenant), wanted)
 
 
-def named(tenant: UUID, wanted: str | None) -> UUID:
+def resolve_tenant(tenant: UUID, wanted: str | None) -> UUID:
     """The tenant that an admin of ``tenant`` names. Only the first tenant may name another. Raises ``NotFound``."""
     found = tenant if wanted is None else identifier(wanted, "tenant")
     if found != tenant and tenant != DEFAULT:
@@ -139,7 +139,7 @@ def list_keys(
     of_tenant: Annotated[str | None, Query(alias="tenant", description="As in making a key.")] = None,
 ) -> KeyList:
     """The newest first; ``after`` is the id of the last one seen."""
-    owner = named(tenant, of_tenant)
+    owner = resolve_tenant(tenant, of_tenant)
     seen = None if after is None else identifier(after, "key")
     with translated(), of(request).database.begin() as connection:
         if seen is not None:

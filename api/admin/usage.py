@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 
 from api.access.auth import AccessState, Admin, Reader, of
-from api.admin.keys import named
+from api.admin.keys import resolve_tenant
 from api.http import document
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, Unavailable
@@ -17,7 +17,7 @@ from lengthwise.key import INSTALLATION
 from lengthwise.ledger.accounts import tenant as tenants
 from lengthwise.ledger.accounts import usage as ledger
 
-router = APIRouter(prefix="/v1", tags=["usage"], responses=document.OF_KEYS | document.problems(422))
+router = APIRouter(prefix="/v1", tags=["usage"], responses=document.KEY_ERRORS | document.problems(422))
 
 _MOST_DAYS = 366
 _Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\d$", description="UTC, included.", examples=["2031-01-31"])]
@@ -47,7 +47,7 @@ def usage(request: Request, tenant: Reader, first: _From = None, to: _Day = None
 @router.get("/tenants/{tenant_id}/usage", response_model=UsageList, responses=document.missing("tenant"))
 def usage_of_tenant(request: Request, tenant: Admin, tenant_id: str, first: _From = None, to: _Day = None) -> UsageList:
     """The same for one tenant. Admins of the first tenant may name any."""
-    state, found = of(request), named(tenant, tenant_id)
+    state, found = of(request), resolve_tenant(tenant, tenant_id)
     with translated(), state.database.begin() as connection:
         tenants.find(connection, found)
     return _usage(state, found, first, to)

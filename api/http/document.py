@@ -93,7 +93,7 @@ def _problem(status: int | str, meaning: tuple[str, str, str, dict[str, Any]] | 
 
 
 #: The ``responses`` of a router whose requests carry a key.
-OF_KEYS: dict[int | str, dict[str, Any]] = {
+KEY_ERRORS: dict[int | str, dict[str, Any]] = {
     401: _problem(401),
     403: _problem(403),
     429: _problem(

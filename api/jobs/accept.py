@@ -29,7 +29,7 @@ from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
 #: Gives a job's items, in the transaction that writes them.
-Source = Callable[[Connection], Iterable[Any]]
+ReadItems = Callable[[Connection], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def accept(
     state: JobsState,
     tenant: UUID,
     order: Order,
-    source: Source,
+    source: ReadItems,
     named: IdempotencyKey | None = None,
     retry_of: UUID | None = None,
 ) -> AcceptedJob:

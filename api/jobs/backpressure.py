@@ -38,10 +38,10 @@ async def measure(state: JobsState) -> None:
 def _look_for_room(state: JobsState, tenant: UUID) -> None:
     """A first check, before the body is read. Writing the job checks again."""
     with translated(), state.database.begin() as connection:
-        require_room(connection, tenant)
+        require_open_job_slot(connection, tenant)
 
 
-def require_room(connection: Connection, tenant: UUID) -> None:
+def require_open_job_slot(connection: Connection, tenant: UUID) -> None:
     """Raises ``TooBusy`` while the tenant has as many open jobs as the caller may have."""
     most = caller.max_open_jobs()
     if most is not None:

@@ -121,7 +121,7 @@ class CompletionListener:
         if self._listener is None:
             return
         try:
-            ended = set(self._listener.heard())
+            ended = set(self._listener.take_ended())
         except OperationalError:
             self._has_come.set()  # the next query fails too, and connects again
             return

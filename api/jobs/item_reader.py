@@ -37,11 +37,11 @@ class ItemReader:
         Raises ``InvalidInput``, which names the first item that is wrong.
         """
         try:
-            return self.together(raws)
+            return self.read_many(raws)
         except (ValueError, InvalidInput):
-            return [self.alone(raw, index) for index, raw in enumerate(raws, first)]
+            return [self.read_one(raw, index) for index, raw in enumerate(raws, first)]
 
-    def together(self, raws: Sequence[Any]) -> list[CheckedItem]:
+    def read_many(self, raws: Sequence[Any]) -> list[CheckedItem]:
         """``read`` for many items at once. Its error does not say which item is wrong."""
         validator = _item_or_text(self._kind.item_type).validator
         if isinstance(raws[0], bytes):
@@ -66,7 +66,7 @@ class ItemReader:
         self._note_ids([item.id for item in items if item.id is not None])
         return checked
 
-    def alone(self, raw: Any, index: int) -> CheckedItem:
+    def read_one(self, raw: Any, index: int) -> CheckedItem:
         """``read`` for one item. The error names its index, the field and the reason."""
         at = f"items[{index}]"
         value = body.parse(raw, at, index) if isinstance(raw, bytes) else raw

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Reader, Submitter
 from api.http import body
-from api.http.document import OF_KEYS, problems
+from api.http.document import KEY_ERRORS, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as forms
@@ -28,7 +28,7 @@ from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.webhooks import delivery_log
 
 log = logging.getLogger(__name__)
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=OF_KEYS)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=KEY_ERRORS)
 
 
 async def waited(

@@ -34,7 +34,7 @@ from lengthwise.ledger.openai import file as files
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
-router = APIRouter(prefix="/v1/batches", tags=["OpenAI: batches"], responses=document.OF_KEYS)
+router = APIRouter(prefix="/v1/batches", tags=["OpenAI: batches"], responses=document.KEY_ERRORS)
 
 _WINDOW = re.compile(r"([1-9]\d{0,8})([mhd])", re.ASCII)
 _UNIT_SECONDS = {"m": 60, "h": 3600, "d": 86_400}
@@ -84,7 +84,7 @@ def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_ret
         wanted = _wanted(body.parse(data))
         new = _new(wanted, state.settings, tenant, key, request_hash)
         _require_file(connection, new)
-        backpressure.require_room(connection, tenant)
+        backpressure.require_open_job_slot(connection, tenant)
         ledger.insert(connection, new)
         created = view.batch(ledger.find(connection, new.id, tenant))
     webhook = None

@@ -51,7 +51,7 @@ def _error(status: int | str) -> dict[str, Any]:
 
 
 #: The ``responses`` of a router whose requests carry a key.
-OF_KEYS = errors(401, 403, 429, 503)
+KEY_ERRORS = errors(401, 403, 429, 503)
 
 UPLOAD = {
     "requestBody": {
@@ -101,7 +101,7 @@ def body(schema: str, example: dict[str, Any]) -> dict[str, Any]:
 CREATE = body("NewBatch", _BATCH_EXAMPLE)
 
 
-def question(kind: LineKind) -> dict[str, Any]:
+def request_body(kind: LineKind) -> dict[str, Any]:
     """The body of a request of its own."""
     return body(_form(kind).__name__, kind.example)
 

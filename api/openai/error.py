@@ -10,7 +10,7 @@ _TYPES = {401: "authentication_error", 403: "permission_error", 429: "rate_limit
 _CODES = {401: "invalid_api_key", 413: "request_too_large", 429: "rate_limit_exceeded"}
 
 
-def tell(problem: Problem) -> JSONResponse:
+def from_problem(problem: Problem) -> JSONResponse:
     """The form of every error of OpenAI's surface."""
     return answer(problem.status, problem.detail, problem.field, problem.code, problem.headers)
 

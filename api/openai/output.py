@@ -34,7 +34,7 @@ def find(connection: Connection, state: JobsState, tenant: UUID, name: FileId) -
     return _sized(connection, state, batch, unsized)
 
 
-def whole(connection: Connection, state: JobsState, tenant: UUID, listed: FileRow) -> FileRow:
+def complete(connection: Connection, state: JobsState, tenant: UUID, listed: FileRow) -> FileRow:
     """A file from a list with all that ``find`` says of it."""
     if not listed.part:
         return listed

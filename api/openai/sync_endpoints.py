@@ -30,7 +30,7 @@ from lengthwise.ledger.jobs import cancel, results
 from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.states import Priority
 
-router = APIRouter(tags=["OpenAI: one request"], responses=document.OF_KEYS)
+router = APIRouter(tags=["OpenAI: one request"], responses=document.KEY_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +147,6 @@ for _path, _kind in ENDPOINTS.items():
         summary=f"One of {_kind.name}",
         description="Answers one request when it has run. Its body is that of a batch's line. If the caller "
         "disconnects, the request is cancelled.",
-        openapi_extra=document.question(_kind),
+        openapi_extra=document.request_body(_kind),
         responses=document.ANSWERS[_kind.name] | document.errors(400, 404, 413, 429, 504, 507),
     )

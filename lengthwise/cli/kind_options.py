@@ -37,7 +37,7 @@ class SubmitCommand(TyperCommand):
         return _made(self._kinds)
 
 
-def given(ctx: typer.Context) -> dict[str, str]:
+def option_values(ctx: typer.Context) -> dict[str, str]:
     """What was given by these options, by the name of the kind's parameter."""
     found: dict[str, str] = ctx.meta.get(_META, {})
     return found

@@ -63,7 +63,7 @@ def submit(
             deadline=deadline,
             webhook=webhook,
             idempotency_key=idempotency_key,
-            **_params(param or [], kind_options.given(ctx)),
+            **_params(param or [], kind_options.option_values(ctx)),
         )
         if wait or out is not None:
             follow(job, out, as_json)

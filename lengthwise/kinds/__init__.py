@@ -59,7 +59,7 @@ class InstalledKinds(Mapping[str, NativeKind]):
 KINDS = InstalledKinds()
 
 
-def named(name: str) -> Kind:
+def find(name: str) -> Kind:
     """A native kind, or that of the lines of one of OpenAI's endpoints. Raises ``ConfigurationError``, ``KeyError``."""
     from lengthwise.kinds import openai  # its JSON schemas are slow to import, and the command line needs none
 

@@ -51,7 +51,7 @@ def test_native_paths_and_those_of_nobody_are_told_of_as_problem_details(forms: 
 
 @pytest.mark.parametrize("path", OPENAI)
 def test_openai_paths_and_all_below_them_are_told_of_in_its_form(forms: ErrorForms, path: str) -> None:
-    assert forms.of(path) is error.tell
+    assert forms.of(path) is error.from_problem
 
 
 def test_a_router_below_another_one_has_its_own_form() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.kinds import KINDS, named
+from lengthwise.kinds import KINDS, find
 from lengthwise.models.catalog import Catalog
 from tests.kind_package import SING, write_kind
 
@@ -29,9 +29,9 @@ def table(folder: Path, lines: str) -> Path:
 
 def test_our_own_are_registered_as_others_are() -> None:
     assert list(KINDS) == OWN == list(KINDS.usable())
-    assert all(named(name) is KINDS[name] for name in OWN)
+    assert all(find(name) is KINDS[name] for name in OWN)
     assert "sing" not in KINDS
-    assert named("chat.completions").name == "chat.completions"
+    assert find("chat.completions").name == "chat.completions"
 
 
 def test_one_of_another_package_is_there_with_its_options(outside: Path, tmp_path: Path) -> None:

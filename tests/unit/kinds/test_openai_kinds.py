@@ -122,7 +122,7 @@ def test_what_a_format_takes(model: KindModel, form: dict[str, Any], text: str, 
 def test_a_schema_is_refused_that_is_none_or_leads_elsewhere(schema: dict[str, Any]) -> None:
     body = chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
     with pytest.raises(ValidationError):
-        kinds.named("chat.completions").item_type.model_validate({"id": "a", "request": "b", "body": body})
+        kinds.find("chat.completions").item_type.model_validate({"id": "a", "request": "b", "body": body})
 
 
 def test_openais_types_take_our_answers(model: KindModel) -> None:
@@ -170,7 +170,7 @@ def test_a_moderation_names_all_of_openais_categories(model: KindModel) -> None:
 
 
 def test_what_never_ran_says_why(model: KindModel) -> None:
-    kind = kinds.named("chat.completions")
+    kind = kinds.find("chat.completions")
     item = kind.item_type.model_validate({"id": 'a"b', "request": "c", "body": chat()})
     for status, code in ((ResultStatus.CANCELLED, "batch_cancelled"), (ResultStatus.EXPIRED, "batch_expired")):
         line = from_json(kind.failed(0, item, status, status))
