@@ -55,7 +55,7 @@ that are about a second old, so a limit may be overrun a little. A job that arri
 #: Each router and the form of its errors, in the order of the documentation.
 ROUTERS = (
     (problem.details, [jobs.router, retry.router, installation.router]),
-    (openai_error.tell, [models.router, files.router, batches.router, sync_endpoints.router]),
+    (openai_error.from_problem, [models.router, files.router, batches.router, sync_endpoints.router]),
     (problem.details, [webhooks.router, delivery.router, keys.router, tenants.router, usage.router]),
 )
 
@@ -65,10 +65,10 @@ class SharedState(AccessState, JobsState):
     """What the requests of this process share."""
 
 
-def create_app(given: Settings | None = None) -> FastAPI:
+def create_app(override: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
-    current = given or settings.get()
-    current.require_redis_url()  # bells are rung after a commit, which is too late to find that no broker is set
+    current = override or settings.get()
+    current.require_redis_url()  # checked now, because a missing broker would otherwise be found only after a commit
     shared = _shared(current)
 
     @asynccontextmanager

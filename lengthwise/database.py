@@ -58,11 +58,11 @@ class Database:
         self.engine.dispose()
 
 
-def unheard(bell: Bell) -> None:
+def ring_nothing(bell: Bell) -> None:
     """Rings nothing: the sweep finds the work. For processes that have no broker."""
 
 
-def connect(url: str, connections: int = 10, *, pings: bool = True, ring: Ring = unheard) -> Database:
+def connect(url: str, connections: int = 10, *, pings: bool = True, ring: Ring = ring_nothing) -> Database:
     """A pool of connections. Notices a server that hangs within seconds rather than minutes.
 
     ``pings`` tests each connection before it is used, for callers that cannot try again. ``ring`` rings the bells of
@@ -90,7 +90,7 @@ def connect(url: str, connections: int = 10, *, pings: bool = True, ring: Ring =
 
 
 #: Rings the bells of ``engine()``.
-_worker_ring: Ring = unheard
+_worker_ring: Ring = ring_nothing
 
 
 def ring_with(ring: Ring) -> None:

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import DEFAULT, Admin
-from api.admin.keys import named
+from api.admin.keys import resolve_tenant
 from api.http import document, json_body
 from api.state import State, of
 from lengthwise.database import translated
@@ -17,7 +17,7 @@ from lengthwise.errors import Forbidden, InvalidInput
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import tenant as ledger
 
-router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.OF_KEYS)
+router = APIRouter(prefix="/v1/tenants", tags=["tenants"], responses=document.KEY_ERRORS)
 
 _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
@@ -25,9 +25,9 @@ _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 class TenantLimits(RequestPart):
     """What may be changed. Null means the limit of the settings."""
 
-    weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, beside the others'.")
+    weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, relative to other tenants.")
     max_pending_tokens: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
-        default=None, description="Input tokens it may have waiting or running."
+        default=None, description="Input tokens that may wait or run."
     )
     max_requests_per_minute: _Limit | None = None
     max_open_jobs: _Limit | None = None
@@ -108,7 +108,7 @@ def list_tenants(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> TenantList:
     """The newest first; ``after`` is the id of the last one seen. Other tenants than the first see only themselves."""
-    seen = None if after is None else named(tenant, after)
+    seen = None if after is None else resolve_tenant(tenant, after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
             ledger.find(connection, seen)
@@ -123,7 +123,7 @@ def list_tenants(
 def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
     """Its weight and its own limits."""
     with translated(), of(request).database.begin() as connection:
-        return _shown(ledger.find(connection, named(tenant, tenant_id)))
+        return _shown(ledger.find(connection, resolve_tenant(tenant, tenant_id)))
 
 
 @router.patch(
@@ -134,7 +134,7 @@ def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
 )
 async def change_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
     """Changes the fields that are named, in every process within two seconds. Null restores the settings' limit."""
-    wanted_id = named(tenant, tenant_id)  # first the 404 of another's tenant, then the 403 of one's own
+    wanted_id = resolve_tenant(tenant, tenant_id)  # another's tenant is a 404, one's own a 403
     _require_operator(tenant)
     wanted = await json_body.read(request, TenantChange)
     changes = wanted.model_dump(exclude_unset=True)

@@ -97,6 +97,6 @@ def text(kind: str, page: ResultPage) -> bytes:
 
 def dropped(kind: str, row: ResultRow) -> bytes:
     """The line of an item that never ran."""
-    known = kinds.named(kind)
+    known = kinds.find(kind)
     item = known.item_type.model_validate_json(row.payload or b"{}")
     return known.failed(row.index, item, row.status, ResultStatus(row.status))

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 from sqlalchemy import Connection
 
 from api.access.auth import Submitter
-from api.http.document import OF_KEYS, problems
+from api.http.document import KEY_ERRORS, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, idempotency
 from api.jobs.accept import AcceptedJob
@@ -26,7 +26,7 @@ from lengthwise.ledger.jobs.idempotency import HEADER
 from lengthwise.ledger.jobs.retry import FailedJob
 from lengthwise.states import Priority
 
-router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=OF_KEYS)
+router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=KEY_ERRORS)
 
 
 @router.post(

@@ -24,7 +24,7 @@ from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import file_list
 from lengthwise.ledger.openai.file_list import FileCursor
 
-router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.OF_KEYS)
+router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=document.KEY_ERRORS)
 _MEDIA_TYPE = "application/jsonl"
 
 
@@ -64,7 +64,7 @@ def listed(
         found = file_list.page(
             connection, tenant, purpose=purpose, after=place, limit=limit + 1, is_ascending=order == "asc"
         )
-        data = [view.file(output.whole(connection, state, tenant, each)) for each in found[:limit]]
+        data = [view.file(output.complete(connection, state, tenant, each)) for each in found[:limit]]
     ids = [each.id for each in data]
     return FileList(
         data=data, first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None, has_more=len(found) > limit

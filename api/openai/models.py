@@ -9,7 +9,7 @@ from api.openai import document
 from api.state import of
 from lengthwise.errors import UnknownName
 
-router = APIRouter(prefix="/v1/models", tags=["models"], responses=document.OF_KEYS)
+router = APIRouter(prefix="/v1/models", tags=["models"], responses=document.KEY_ERRORS)
 
 
 @router.get("/{name:path}", response_model=Model, responses=document.errors(404))

@@ -27,13 +27,13 @@ from lengthwise.states import Priority
 
 log = logging.getLogger(__name__)
 
-#: Errors of lines that are kept. One more entry says how many others there were.
-MOST_ERRORS = 1000
-#: Payloads of a chunk, in bytes, that a submission holds in memory.
+#: At most this many errors of lines are kept. One more entry says how many others there were.
+MAX_ERRORS = 1000
+#: Bytes of payloads in one chunk, which a submission holds in memory.
 _CHUNK_BYTES = 32 * 2**20
 #: The pause before another try, if the process died or failed for a reason outside of the file. It doubles each time.
 _PAUSE_SECONDS = 10.0
-_MOST_ATTEMPTS = 5
+_MAX_ATTEMPTS = 5
 
 
 def validate(state: JobsState, waiting: WaitingBatch, is_stopping: Callable[[], bool] = lambda: False) -> None:
@@ -45,7 +45,7 @@ def validate(state: JobsState, waiting: WaitingBatch, is_stopping: Callable[[], 
         is_mine = ledger.begin(connection, waiting.id, _PAUSE_SECONDS * 2**waiting.attempts)
     if not is_mine:
         return
-    if waiting.attempts >= _MOST_ATTEMPTS:
+    if waiting.attempts >= _MAX_ATTEMPTS:
         _fail(state, waiting, [LineError("server_error", "the file could not be read in several attempts").shown(None)])
         return
     try:
@@ -72,7 +72,7 @@ class _Refused(Exception):
 
 
 class _LineErrors:
-    """The errors of a file's lines. All are counted, and the first ``MOST_ERRORS`` are kept."""
+    """The errors of a file's lines. All are counted, and the first ``MAX_ERRORS`` are kept."""
 
     def __init__(self) -> None:
         self._noted: list[tuple[float, LineError]] = []
@@ -88,15 +88,15 @@ class _LineErrors:
     def note(self, error: LineError, number: int | None) -> None:
         """Adds the error of a line, by its number, or of the whole file."""
         self._n += 1
-        if len(self._noted) < MOST_ERRORS:
+        if len(self._noted) < MAX_ERRORS:
             self._noted.append((inf if number is None else number, error))
 
     def shown(self) -> list[dict[str, object]]:
         """The entries of ``errors.data``, in the order of the lines."""
         in_order = sorted(self._noted, key=lambda noted: noted[0])
         found = [error.shown(None if number == inf else int(number)) for number, error in in_order]
-        if self._n > MOST_ERRORS:
-            message = f"and {self._n - MOST_ERRORS} more lines: the first {MOST_ERRORS} are named"
+        if self._n > MAX_ERRORS:
+            message = f"and {self._n - MAX_ERRORS} more lines: the first {MAX_ERRORS} are named"
             found.append(LineError("invalid_request", message).shown(None))
         return found
 
@@ -144,12 +144,12 @@ class _Validation:
 
     def _requests(self, connection: Connection) -> Iterator[tuple[int, CheckedRequest]]:
         """Reads every line, and collects the errors of those that are wrong."""
-        most, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
+        max_lines, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
         n_lines = 0
         for number, raw in split(_blocks(connection, self._waiting.input_file_id), limit):
             n_lines += 1
-            if n_lines > most:
-                self._errors.note(LineError("too_many_tasks", f"a file may have at most {most} requests"), None)
+            if n_lines > max_lines:
+                self._errors.note(LineError("too_many_tasks", f"a file may have at most {max_lines} requests"), None)
                 break
             try:
                 if raw is None:

@@ -13,7 +13,7 @@ from api.state import of
 from lengthwise.database import translated
 from lengthwise.ledger.webhooks import delivery_log
 
-router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.OF_KEYS)
+router = APIRouter(prefix="/v1/deliveries", tags=["webhooks"], responses=document.KEY_ERRORS)
 
 
 def _id(delivery_id: str) -> UUID:

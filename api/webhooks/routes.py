@@ -28,7 +28,7 @@ from lengthwise.ledger.webhooks import endpoint as ledger
 from lengthwise.webhooks import condition, subscription, target
 from lengthwise.webhooks.secret import check_secret
 
-router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.OF_KEYS)
+router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.KEY_ERRORS)
 
 _WHAT = "webhook endpoint"
 _EXAMPLE = {"url": "https://example.com/hooks/lengthwise", "events": ["job.results"], "filter": "flagged == true"}

@@ -53,7 +53,7 @@ class JobEndListener:
     def _on_notify(self, notified: psycopg.Notify) -> None:
         self._heard.append(UUID(notified.payload))
 
-    def heard(self) -> list[UUID]:
+    def take_ended(self) -> list[UUID]:
         """The jobs that ended since the last call. Does not wait. Raises ``psycopg.OperationalError``."""
         self._pgconn.consume_input()
         while (notified := self._pgconn.notifies()) is not None:

@@ -48,7 +48,7 @@ def test_a_batch_that_a_process_left_behind_is_taken_up(
 
 
 def test_a_batch_that_can_never_be_validated_fails(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "_MOST_ATTEMPTS", 0)
+    monkeypatch.setattr(validation, "_MAX_ATTEMPTS", 0)
     batch = validated(sdk, created(sdk, jsonl(LINES)))
     assert batch.status == "failed"
     assert batch.errors and batch.errors.data
@@ -100,7 +100,7 @@ def test_a_batch_whose_window_ends_is_expired_and_conserved(sdk: OpenAI, run_wor
 
 
 def test_too_many_lines_and_too_many_errors_are_bounded(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "MOST_ERRORS", 3)
+    monkeypatch.setattr(validation, "MAX_ERRORS", 3)
     batch = validated(sdk, created(sdk, b"{}\n" * 10))
     assert batch.errors and batch.errors.data
     assert [error.line for error in batch.errors.data] == [1, 2, 3, None]

@@ -107,14 +107,14 @@ def test_each_role_declares_what_it_imports(extra: str) -> None:
     assert found - has == set()
 
 
-def test_nothing_is_declared_that_no_role_imports() -> None:
+def test_every_declared_dependency_is_imported_by_its_role() -> None:
     asked = {name for extra in ROLES for name in declared(extra)}
     found = {package_of(module) for roots, _ in ROLES.values() for module in imported(roots)}
     assert asked - found - set(UNSEEN) == set()
     assert set(UNSEEN) <= asked
 
 
-def test_an_extra_has_those_that_it_includes() -> None:
+def test_an_extra_includes_the_dependencies_of_the_extras_it_names() -> None:
     assert declared("server") < declared("api")
     assert declared("server") < declared("worker")
     assert declared("api") | declared("worker") < declared("local")
@@ -159,7 +159,7 @@ assert ran.exit_code == 3, (ran.output, ran.exception)
 """
 
 
-def test_the_client_and_every_help_need_the_base_alone() -> None:
+def test_the_client_and_every_help_text_need_only_the_base_package() -> None:
     base = set(closure(declared("")))
     known = packages().items()
     refused = {module for module, names in known if not base.intersection(map(canonicalize_name, names))}
@@ -182,7 +182,7 @@ def test_the_client_and_every_help_need_the_base_alone() -> None:
         ("results some-id -o out.parquet", "parquet"),
     ],
 )
-def test_a_command_says_in_one_line_what_to_install(
+def test_a_command_says_in_one_line_which_extra_to_install(
     arguments: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(extras, "_has", lambda name: canonicalize_name(name) in declared(""))

@@ -280,7 +280,7 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
     for shard_id, same in of_shard.items():
         claimed = claim.jobs[claim.shards[shard_id].job_id]
         if claimed.id not in jobs:
-            kind = kinds.named(claimed.kind)
+            kind = kinds.find(claimed.kind)
             jobs[claimed.id] = JobInHand(kind, kind.params_type.model_validate(claimed.params)), []
         job, entries = jobs[claimed.id]
         shard = ShardInHand(shard_id, job, len(same))
@@ -293,4 +293,4 @@ def _entries(claim: Claim) -> Iterable[tuple[ClaimedJob, JobInHand, list[Entry]]
 @cache
 def _item_list(kind: str) -> TypeAdapter[list[JobItem]]:
     """Parses many items in one call, which takes a third of the time of one by one."""
-    return TypeAdapter(list[kinds.named(kind).item_type])  # type: ignore[arg-type, misc]
+    return TypeAdapter(list[kinds.find(kind).item_type])  # type: ignore[arg-type, misc]

@@ -133,7 +133,7 @@ def test_jobs_at_the_same_moment_are_no_more_than_the_limit(
 ) -> None:
     """As if none of them had been there when each of them was let in to be read."""
     key = limited(client, max_open_jobs=3)
-    monkeypatch.setattr("api.jobs.backpressure._look_for_room", lambda *_: None)
+    monkeypatch.setattr("api.jobs.backpressure._check_open_jobs", lambda *_: None)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: keys.ask(client, key, "POST", json=JOB), range(8)))
     assert sorted(answer.status_code for answer in answers) == [202] * 3 + [429] * 5

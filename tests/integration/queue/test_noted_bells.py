@@ -43,7 +43,7 @@ def rung() -> Iterator[list[Bell]]:
     found: list[Bell] = []
     database.ring_with(found.append)
     yield found
-    database.ring_with(database.unheard)
+    database.ring_with(database.ring_nothing)
 
 
 def settle_last() -> None:
@@ -181,7 +181,7 @@ def test_a_ring_that_fails_does_not_undo_what_is_committed(caplog: pytest.LogCap
     try:
         job = ledger.submit(["x"])
     finally:
-        database.ring_with(database.unheard)
+        database.ring_with(database.ring_nothing)
     assert ledger.state(job) == "open"
     assert "the generate bell was not rung" in caplog.text
     assert "CaNaRy" not in caplog.text
@@ -283,5 +283,5 @@ def test_a_worker_rings_by_celery(heard: list[Bell]) -> None:
         reload(import_module("worker.app"))
         ledger.submit(["x"])
     finally:
-        database.ring_with(database.unheard)
+        database.ring_with(database.ring_nothing)
     assert heard == [Bell("generate", (POOL,))]

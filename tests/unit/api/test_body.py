@@ -44,7 +44,7 @@ def test_lines_are_the_same_however_they_are_cut_into_blocks(data: bytes, block:
     assert too_long == expected_too_long
 
 
-def test_a_line_without_end_is_refused_before_it_is_held() -> None:
+def test_an_endless_line_is_refused_before_it_fills_memory() -> None:
     class Endless(BytesIO):
         given = 0
 

@@ -62,7 +62,7 @@ def stub(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> Names:
     return names
 
 
-def test_a_name_that_turns_to_loopback_after_its_check_is_still_dialled_where_it_was_checked(
+def test_a_name_that_later_resolves_to_loopback_is_dialled_at_the_checked_address(
     monkeypatch: pytest.MonkeyPatch, receiver: socket.socket
 ) -> None:
     names = stub(monkeypatch, ["8.8.8.8"], ["127.0.0.1"])
@@ -77,7 +77,9 @@ def test_a_name_that_turns_to_loopback_after_its_check_is_still_dialled_where_it
 
 
 @pytest.mark.parametrize("answer", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["8.8.8.8", "::ffff:127.0.0.1"]])
-def test_nothing_is_dialled_when_one_answer_is_bad(monkeypatch: pytest.MonkeyPatch, answer: list[str]) -> None:
+def test_nothing_is_dialled_if_one_of_the_addresses_is_forbidden(
+    monkeypatch: pytest.MonkeyPatch, answer: list[str]
+) -> None:
     stub(monkeypatch, answer)
     dials = Dials(monkeypatch)
     with pytest.raises(ForbiddenAddress):
@@ -86,12 +88,12 @@ def test_nothing_is_dialled_when_one_answer_is_bad(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("host", ["0x7f.1", "2130706433", "017700000001", "127.1", "localhost"])
-def test_a_notation_that_reached_the_real_resolver_would_still_be_refused(host: str) -> None:
+def test_an_odd_notation_of_loopback_is_refused_with_the_real_resolver_too(host: str) -> None:
     with pytest.raises((ForbiddenAddress, Unresolvable)):
         GuardedBackend().connect_tcp(host, 80, timeout=5)
 
 
-def test_the_next_address_is_dialled_when_one_refuses(monkeypatch: pytest.MonkeyPatch, receiver: socket.socket) -> None:
+def test_if_one_address_refuses_the_next_is_dialled(monkeypatch: pytest.MonkeyPatch, receiver: socket.socket) -> None:
     # The receiver listens on 127.0.0.1 alone; the other loopback addresses refuse.
     names = stub(monkeypatch, ["127.0.0.2", "127.0.0.3", "127.0.0.1"])
     stream = GuardedBackend(LOOPBACK).connect_tcp("receiver.example", port_of(receiver), timeout=5)
@@ -100,7 +102,7 @@ def test_the_next_address_is_dialled_when_one_refuses(monkeypatch: pytest.Monkey
     assert names.asked == 1
 
 
-def test_the_last_refusal_is_the_failure_when_all_refuse(
+def test_if_all_addresses_refuse_the_last_refusal_is_raised(
     monkeypatch: pytest.MonkeyPatch, receiver: socket.socket
 ) -> None:
     stub(monkeypatch, ["127.0.0.2", "127.0.0.3"])
@@ -125,7 +127,7 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeypatch: 
         assert time.monotonic() - begun < 10
 
 
-def test_a_deadline_that_is_past_dials_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_dialled_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     names = stub(monkeypatch, ["127.0.0.1"])
     with pytest.raises(httpcore.ConnectTimeout):
         GuardedBackend(LOOPBACK, Deadline(time.monotonic() - 1)).connect_tcp("receiver.example", 80, timeout=5)

@@ -24,7 +24,7 @@ def _as_before() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
-def test_what_was_spared_and_then_dropped_is_freed_the_next_time() -> None:
+def test_objects_dropped_after_a_freeze_are_freed_at_the_next_one() -> None:
     cycle = Cycle()
     spared = ref(cycle)
     collect_seldom()

@@ -73,7 +73,7 @@ def said(**more: Any) -> dict[str, Any]:
          "invalid_request", "response_format.json_schema.schema"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_by_its_place(catalog: Catalog, given: Any, code: str, param: str | None) -> None:
+def test_an_error_names_the_field_that_is_wrong(catalog: Catalog, given: Any, code: str, param: str | None) -> None:
     reader = LineReader("/v1/chat/completions", catalog, Settings())
     with pytest.raises(LineError) as mistake:
         reader.read(json.dumps(given).encode())
@@ -89,11 +89,11 @@ def test_what_is_wrong_is_named_by_its_place(catalog: Catalog, given: Any, code:
         {"response_format": {"type": "text"}},
     ],
 )
-def test_what_asks_for_nothing_is_taken(catalog: Catalog, more: dict[str, Any]) -> None:
+def test_an_unsupported_field_is_accepted_if_its_value_changes_nothing(catalog: Catalog, more: dict[str, Any]) -> None:
     LineReader("/v1/chat/completions", catalog, Settings()).read(json.dumps(said(**more)).encode())
 
 
-def test_a_moderation_need_not_name_its_model(catalog: Catalog) -> None:
+def test_a_moderation_may_leave_out_its_model(catalog: Catalog) -> None:
     reader = LineReader("/v1/moderations", catalog, Settings())
     request = reader.read(json.dumps(line(url="/v1/moderations", body={"input": "x"})).encode())
     assert request.spec.name == "echo"

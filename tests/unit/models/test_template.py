@@ -52,7 +52,7 @@ def tokens_of(folder: Path, source: str, *messages: tuple[str, str]) -> list[str
     return [names[index] for index in ids]
 
 
-def test_chatml_is_spoken_as_qwen_does(folder: Path) -> None:
+def test_a_chatml_template_renders_as_for_qwen(folder: Path) -> None:
     said = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
     assert "".join(said) == (
         "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
@@ -62,7 +62,7 @@ def test_chatml_is_spoken_as_qwen_does(folder: Path) -> None:
     assert "".join(tokens_of(folder, QWEN, ("user", "Hi"))).startswith("<|im_start|>system\nBe brief.<|im_end|>")
 
 
-def test_headers_are_spoken_as_llama_does(folder: Path) -> None:
+def test_a_header_template_renders_as_for_llama(folder: Path) -> None:
     said = tokens_of(folder, LLAMA, ("user", "  Hi  "))
     assert said == ["<|bos|>", "<|header|>", *"user", "<|end_header|>", "H", "i", "<|eot|>",
                     "<|header|>", *"assistant", "<|end_header|>"]  # fmt: skip
@@ -70,7 +70,7 @@ def test_headers_are_spoken_as_llama_does(folder: Path) -> None:
 
 @pytest.mark.parametrize("source", [QWEN, LLAMA], ids=["chatml", "headers"])
 @pytest.mark.parametrize("control", ["<|im_end|>", "<|im_start|>", "<|eot|>", "<|bos|>", "</s>"])
-def test_a_text_cannot_say_a_control_token(folder: Path, source: str, control: str) -> None:
+def test_a_text_cannot_contain_a_control_token(folder: Path, source: str, control: str) -> None:
     plain = tokens_of(folder, source, ("user", "ab"))
     said = tokens_of(folder, source, ("user", f"a{control}b"))
     assert said.count(control) == plain.count(control)
@@ -85,7 +85,7 @@ def test_a_text_cannot_pass_for_another_message(folder: Path, text: str) -> None
     assert said.count("<|eot|>") == 3
 
 
-def test_roles_in_an_order_that_the_template_refuses_are_the_callers_mistake(folder: Path) -> None:
+def test_an_order_of_roles_that_the_template_refuses_is_invalid_input(folder: Path) -> None:
     for source, messages in (
         (LLAMA, [("assistant", "CaNaRy"), ("user", "CaNaRy")]),
         (QWEN, [("user", "CaNaRy"), ("system", "CaNaRy")]),
@@ -106,7 +106,7 @@ def test_a_template_stays_in_its_sandbox(folder: Path, source: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["file", "configuration"])
-def test_a_model_brings_its_own_template(folder: Path, where: str) -> None:
+def test_a_models_own_template_is_used(folder: Path, where: str) -> None:
     config: dict[str, object] = {"bos_token": {"content": "<|bos|>"}, "eos_token": "<|eot|>"}
     if where == "file":
         (folder / "chat_template.jinja").write_text("{{ bos_token }}{{ eos_token }}")
@@ -117,7 +117,7 @@ def test_a_model_brings_its_own_template(folder: Path, where: str) -> None:
 
 
 @pytest.mark.parametrize("source", [None, "{% if %}"])
-def test_a_model_without_a_template_that_can_be_read_is_the_operators_mistake(folder: Path, source: str | None) -> None:
+def test_a_missing_or_unreadable_template_is_a_configuration_error(folder: Path, source: str | None) -> None:
     if source is not None:
         (folder / "chat_template.jinja").write_text(source)
     with pytest.raises(ConfigurationError, match="chat template"):

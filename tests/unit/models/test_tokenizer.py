@@ -38,7 +38,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
     name=st.sampled_from(sorted(KINDS)),
     retry=st.booleans(),
 )
-def test_prompts_are_as_long_whoever_tokenizes(
+def test_both_tokenizers_count_the_same_lengths(
     specs: dict[str, ModelSpec], texts: list[str], name: str, retry: bool
 ) -> None:
     kind, spec = KINDS[name], specs[name]
@@ -52,7 +52,7 @@ def test_prompts_are_as_long_whoever_tokenizes(
     assert shape(tokenizer.load_counting(spec)) == shape(tokenizer.load(spec))
 
 
-def test_texts_are_tokenized_alike_however_many_they_are(specs: dict[str, ModelSpec]) -> None:
+def test_texts_are_tokenized_the_same_alone_or_together(specs: dict[str, ModelSpec]) -> None:
     loaded = tokenizer.load(specs["generate"])
     texts = ["x" * (number % 7) for number in range(1000)]
     assert loaded.encode(texts) == [loaded.encode([text])[0] for text in texts]
