@@ -1,4 +1,4 @@
-"""Documentation that must not fall behind the code."""
+"""Documentation that must match the code."""
 
 from pathlib import Path
 

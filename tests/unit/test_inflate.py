@@ -1,4 +1,4 @@
-"""Compressed bodies: whatever they are cut into, and whatever hides in them."""
+"""Compressed bodies, cut into any chunks and with any content."""
 
 import gzip
 import random
@@ -14,7 +14,7 @@ from lengthwise.inflate import Inflater
 
 PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.compress}
 BOTH = pytest.mark.parametrize("encoding", PACK)
-#: A piece that comes out at once, where a whole bomb would be hundreds.
+#: The limit of one decompressed piece; the whole bomb is hundreds of times larger.
 MOST_BYTES = 17 * 2**20
 
 

@@ -1,4 +1,4 @@
-"""A key's form, and how it is read from a request: strictly, and the same however it is wrong."""
+"""The form of a key, and how strictly it is read from a request."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""Bells: what they say, and that nobody is held up or hurt by a broker that is away."""
+"""Bells: their configuration, and that a broker that is away delays and fails no caller."""
 
 import socket
 import time
@@ -24,7 +24,7 @@ def forget() -> Iterator[None]:
 
 @pytest.fixture
 def hole() -> Iterator[int]:
-    """A port at which connections are taken and nothing is ever said."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -80,7 +80,7 @@ def test_a_missing_broker_url_is_an_error(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_ringing_app_has_the_brokers_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Celery hides it in a copy of its configuration."""
+    """Celery replaces the password in a copy of its configuration."""
     monkeypatch.setenv("LENGTHWISE_REDIS_URL", "redis://:pa55word@broker.example/0")
     settings.get.cache_clear()
     queue.forget()

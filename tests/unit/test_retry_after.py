@@ -1,4 +1,4 @@
-"""How long a server asks to be left alone."""
+"""Reading the header Retry-After."""
 
 from email.utils import formatdate
 

@@ -1,4 +1,4 @@
-"""What each role needs installed: ``pip install lengthwise`` is the client and its commands, the rest is in extras."""
+"""The dependencies of each role: ``pip install lengthwise`` is the client and its commands, the rest are extras."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ from tests.fakes import write_catalog
 
 OURS = ("lengthwise", "api", "worker", "migrations")
 
-#: The modules of each extra, which they and the extras beside them must cover; "" is the base package.
+#: The modules of each extra, and the extras that must cover their imports; "" is the base package.
 ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "": (("lengthwise.client", "lengthwise.cli"), ()),
     "server": (("lengthwise.ledger", "lengthwise.kinds", "lengthwise.migrate", "migrations", "worker.app",
@@ -32,10 +32,10 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ctranslate2": (("worker.engine.ctranslate2",), ()),
 }  # fmt: skip
 
-#: Imported by us and declared by another: the first cannot be had without the second.
+#: Packages that we import and that another declared package always brings.
 THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub": "tokenizers"}
 
-#: Declared, and imported by none of our modules.
+#: Packages that are declared although none of our modules imports them.
 UNSEEN = {
     "httptools": "uvicorn",
     "uvloop": "uvicorn",
@@ -48,7 +48,7 @@ UNSEEN = {
 
 
 def declared(extra: str) -> set[str]:
-    """The packages that the wheel's metadata asks for under an extra, without those of the base."""
+    """The packages that the wheel's metadata declares for an extra, without those of the base."""
     found = map(Requirement, requires("lengthwise") or [])
     return {
         canonicalize_name(each.name)
@@ -67,12 +67,12 @@ LATER = {
 
 @cache
 def graph(*, is_base: bool = False) -> grimp.ImportGraph:
-    """Every import of ours, those within functions too, but for the base package's those of ``LATER``."""
+    """All our imports, those within functions included; for the base package, without those in ``LATER``."""
     built = grimp.build_graph(*OURS, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
-    # What asks for its extra before it imports anything, and so needs nothing when it is imported.
+    # Commands that check for their extra before they import anything, and so need nothing when imported.
     built.remove_module("lengthwise.cli.server")
     built.remove_import(importer="lengthwise.cli.models", imported="lengthwise.settings")
-    # What is loaded by name, and has an extra or a user of its own.
+    # Modules that are loaded by name, and have their own extra or user.
     built.remove_module("worker.engine.conformance")
     for importer, imported in LATER.items() if is_base else ():
         built.remove_import(importer=importer, imported=imported)
@@ -80,7 +80,7 @@ def graph(*, is_base: bool = False) -> grimp.ImportGraph:
 
 
 def imported(roots: tuple[str, ...], *, is_base: bool = False) -> set[str]:
-    """The packages of others that these modules import, and all that they import of ours."""
+    """The outside packages that these modules import, also through other modules of ours."""
     imports = graph(is_base=is_base)
     found = {module for root in roots for module in imports.find_upstream_modules(root, as_package=True)}
     return {name.split(".")[0] for name in found} - set(OURS) - set(sys.stdlib_module_names)
@@ -123,7 +123,7 @@ def test_an_extra_includes_the_dependencies_of_the_extras_it_names() -> None:
 
 
 def closure(names: set[str]) -> Iterator[str]:
-    """These packages and all that they need."""
+    """These packages and all their dependencies."""
     seen, waiting = set[str](), list(names)
     while waiting:
         name = waiting.pop()

@@ -1,4 +1,4 @@
-"""Secrets as they are stored: sealed under a master key, and bound to their place."""
+"""Secrets as they are stored: sealed under a master key, and bound to their row and column."""
 
 import base64
 

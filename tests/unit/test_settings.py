@@ -1,4 +1,4 @@
-"""The settings: read from the environment, typed, and wrong ones named without their value."""
+"""The settings: read from the environment and typed. An error names the variable and not its value."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network

@@ -1,4 +1,4 @@
-"""An error is told in the form of the router that its path belongs to, whether that has such a path or not."""
+"""An error has the form of the router to which its path belongs, even if the router does not have that path."""
 
 import pytest
 from fastapi import APIRouter

@@ -1,4 +1,4 @@
-"""The keyring's memory: what the database is asked, and for how long its answer stands."""
+"""The keyring's cache: which queries it makes, and how long an answer is valid."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,14 +20,14 @@ PEPPER = "p" * 24
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, to be set."""
+    """The current time, which a test may change."""
     now = [0.0]
     monkeypatch.setattr("api.access.keyring.time.monotonic", lambda: now[0])
     return now
 
 
 class RecordingKeyring(Keyring):
-    """Remembers what it would have asked the database, which knows ``known``."""
+    """Records its queries. The database in the background has the keys ``known``."""
 
     def __init__(self, *known: GeneratedKey) -> None:
         super().__init__(None, Settings(admin_key=None, key_pepper=PEPPER))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""CSV and Parquet become items: any text comes through, and what is not strict is refused by its row."""
+"""CSV and Parquet become items: any text survives, and an error names the row that is not strict."""
 
 import csv
 import io
@@ -37,7 +37,7 @@ def expected(rows: list[tuple[str, str, str]]) -> list[Any]:
 @given(rows=ROWS, end=st.sampled_from(["\n", "\r\n"]), mark=st.sampled_from(["", "\ufeff"]), quote=st.booleans())
 def test_any_text_survives_csv(rows: list[tuple[str, str, str]], end: str, mark: str, quote: bool) -> None:
     out = io.StringIO(newline="")
-    # With LF alone for an end, Python's writer leaves a CR without quotes.
+    # If lines end in LF alone, Python's writer does not quote a CR.
     is_quoted = quote or end == "\n"
     writer = csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL)
     writer.writerows([HEADER, *rows])

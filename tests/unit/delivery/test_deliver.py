@@ -1,4 +1,4 @@
-"""Where an attempt's outcome leaves a delivery."""
+"""The next step of a delivery after each outcome of an attempt."""
 
 import pytest
 

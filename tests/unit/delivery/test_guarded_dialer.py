@@ -1,4 +1,4 @@
-"""Dialling: one look-up, every answer checked, and only checked addresses reached. Sockets are loopback's."""
+"""Dialling: one lookup, every address checked, and only checked addresses dialled. All sockets are on loopback."""
 
 import contextlib
 import socket
@@ -18,20 +18,20 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 class Names:
-    """A resolver at the process's edge: each look-up takes the next answer; the last one stays."""
+    """A fake resolver: each lookup takes the next answer, and the last one again."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
-        self.asked = 0
+        self.n_lookups = 0
 
     def getaddrinfo(self, _host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
-        self.asked += 1
+        self.n_lookups += 1
         found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
 
 class Dials:
-    """Records what is dialled; an address that is not loopback's is dialled at loopback instead."""
+    """Records the dialled addresses. An address outside of loopback is dialled on loopback instead."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.addresses: list[str] = []
@@ -69,11 +69,11 @@ def test_a_name_that_later_resolves_to_loopback_is_dialled_at_the_checked_addres
     dials = Dials(monkeypatch)
     GuardedBackend().connect_tcp("rebinding.example", port_of(receiver), timeout=5).close()
     assert dials.addresses == ["8.8.8.8"]
-    assert names.asked == 1
+    assert names.n_lookups == 1
     with pytest.raises(ForbiddenAddress):
         GuardedBackend().connect_tcp("rebinding.example", port_of(receiver), timeout=5)
     assert dials.addresses == ["8.8.8.8"]
-    assert names.asked == 2
+    assert names.n_lookups == 2
 
 
 @pytest.mark.parametrize("answer", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["8.8.8.8", "::ffff:127.0.0.1"]])
@@ -99,7 +99,7 @@ def test_if_one_address_refuses_the_next_is_dialled(monkeypatch: pytest.MonkeyPa
     stream = GuardedBackend(LOOPBACK).connect_tcp("receiver.example", port_of(receiver), timeout=5)
     assert stream.get_extra_info("socket").getpeername()[0] == "127.0.0.1"
     stream.close()
-    assert names.asked == 1
+    assert names.n_lookups == 1
 
 
 def test_if_all_addresses_refuse_the_last_refusal_is_raised(
@@ -112,7 +112,7 @@ def test_if_all_addresses_refuse_the_last_refusal_is_raised(
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as stack:
-        # A full backlog answers no further connection, which is what a black hole looks like from here.
+        # A listener with a full backlog accepts no further connection, like an address that swallows packets.
         hole = stack.enter_context(socket.create_server(("127.0.0.2", 0), backlog=0))
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
@@ -131,7 +131,7 @@ def test_nothing_is_dialled_after_the_deadline(monkeypatch: pytest.MonkeyPatch) 
     names = stub(monkeypatch, ["127.0.0.1"])
     with pytest.raises(httpcore.ConnectTimeout):
         GuardedBackend(LOOPBACK, Deadline(time.monotonic() - 1)).connect_tcp("receiver.example", 80, timeout=5)
-    assert names.asked == 0
+    assert names.n_lookups == 0
 
 
 def test_a_unix_socket_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""When a webhook that failed is tried again."""
+"""When a failed webhook is retried."""
 
 from itertools import count
 from random import Random

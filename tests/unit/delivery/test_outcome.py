@@ -1,4 +1,4 @@
-"""What an attempt came to, read from a stranger's bytes."""
+"""The outcome of an attempt, made from untrusted bytes."""
 
 import pytest
 from hypothesis import given

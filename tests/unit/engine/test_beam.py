@@ -1,4 +1,4 @@
-"""The bookkeeping of a beam search, beside a plain one and beside trying everything."""
+"""Beam search, compared with a plain reference and with an exhaustive search."""
 
 from itertools import product
 from math import inf
@@ -20,7 +20,7 @@ END = 0
 
 
 class SeededModel:
-    """Log-probabilities of the next id as a pure function of those before; a sum of probabilities needs no 1 here."""
+    """Log-probabilities of the next id, a pure function of the ids before. The probabilities need not sum to 1."""
 
     def __init__(self, seed: int, vocabulary: int) -> None:
         self.seed, self.vocabulary = seed, vocabulary
@@ -51,7 +51,7 @@ def searched(
 
 
 def every_answer(model: SeededModel, limit: int) -> list[tuple[int, ...]]:
-    """All that ends within the limit, and all that is cut there."""
+    """Every answer that ends within the limit or is cut at it."""
     others = range(1, model.vocabulary)
     ended = [(*ids, END) for length in range(limit) for ids in product(others, repeat=length)]
     return ended + list(product(others, repeat=limit))
@@ -71,7 +71,7 @@ def test_with_enough_beams_the_best_of_all_answers_is_found(model: SeededModel, 
 
 
 def reference(model: SeededModel, beams: int, limit: int, rules: BeamRules) -> tuple[int, ...]:
-    """The same search without any bookkeeping but lists: every step scores whole sequences anew."""
+    """The same search with plain lists: every step scores whole sequences from scratch."""
     live: list[tuple[int, ...]] = [()]
     done: list[tuple[int, ...]] = []
 

@@ -1,4 +1,4 @@
-"""How many requests a server is given at once."""
+"""How many concurrent requests a server gets."""
 
 from worker.engine.openai.concurrency import Concurrency
 

@@ -1,4 +1,4 @@
-"""Room in a batch that others join: its limits are kept whoever comes and goes, and nobody waits for ever."""
+"""The capacity of a continuous batch: its limits always hold, and no request waits for ever."""
 
 from random import Random
 

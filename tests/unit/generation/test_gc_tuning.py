@@ -1,4 +1,4 @@
-"""The collector is told to spare what lives long, until that is dropped."""
+"""The garbage collector skips long-lived objects until they are dropped."""
 
 import gc
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from worker.generation.gc_tuning import collect_seldom
 
 
 class Cycle:
-    """Something that only the collector frees."""
+    """A reference cycle, which only the garbage collector frees."""
 
     def __init__(self) -> None:
         self.own = self

@@ -1,4 +1,4 @@
-"""How much a loaded model is given at once."""
+"""How much a loaded model gets in one batch."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ TRANSLATE = {"source": "en", "target": "de"}
 
 
 class Small(EchoEngine):
-    """Has room for ``most`` rows, a beam being one: eleven do not fit, nor twice five."""
+    """Holds at most ``most`` rows, and each beam is a row: neither eleven nor twice five fit."""
 
     most = 8
 

@@ -1,4 +1,4 @@
-"""How long a model is left alone whose engine stands on something that is away."""
+"""How long a model is paused whose engine depends on a server that is away."""
 
 import time
 from pathlib import Path

@@ -26,7 +26,7 @@ def padded(batches: list[list[int]], lengths: list[int]) -> int:
 
 
 def arrival(lengths: list[int], tokens: int, rows: int) -> list[list[int]]:
-    """The batches of arrival order under the same limits."""
+    """The batches in order of arrival, within the same limits."""
     batches: list[list[int]] = []
     for index, length in enumerate(lengths):
         batch = batches[-1] if batches else []
@@ -121,7 +121,7 @@ def test_the_baseline_is_what_batches_in_order_of_arrival_would_compute(
 
 
 def test_mixed_lengths_need_a_fraction_of_the_padding_of_arrival_order() -> None:
-    """Not so for every input: of twenty 1s and then one 10, arrival order may pad less, though in no fewer batches."""
+    """Not true of every input: for twenty 1s and then one 10, arrival order may pad less in as many batches."""
     random = Random(1)
     for _ in range(20):
         lengths = [max(1, round(random.lognormvariate(3.2, 0.9))) for _ in range(2000)]

@@ -1,4 +1,4 @@
-"""The watchdog's eyes: what it takes for an engine that hangs. That it bites is shown on real workers."""
+"""What the watchdog takes for a hanging engine. Tests with real workers show that it kills one."""
 
 import os
 import time

@@ -1,4 +1,4 @@
-"""A claim in hand: requests, answers, and shards that become whole."""
+"""The work on a claim: requests, answers, and shards that are completed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -81,7 +81,11 @@ def test_a_shard_is_returned_once_and_only_when_it_is_complete(model: KindModel)
 
 def test_a_settlement_states_what_its_shard_cost(model: KindModel) -> None:
     work = Work(claim(["a" * 10, "b" * 4, "c" * 6, "d" * 6]), model)
-    for batch, computed in (([0, 1, 2], [10, 10, 10]), ([3], [6]), ([3], [6])):  # the last twice: first it failed
+    for batch, computed in (
+        ([0, 1, 2], [10, 10, 10]),
+        ([3], [6]),
+        ([3], [6]),
+    ):  # the last one twice, because it failed first
         work.charge(batch, computed)
     answer(work, range(4), model)
     first, second = work.whole()

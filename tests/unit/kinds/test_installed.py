@@ -1,4 +1,4 @@
-"""Kinds of other packages: found by their entry points, and a broken one hinders no other."""
+"""Kinds of other packages are found by their entry points, and a broken one does not affect the others."""
 
 import logging
 from pathlib import Path

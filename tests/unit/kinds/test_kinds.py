@@ -1,4 +1,4 @@
-"""The kinds: which prompts an item becomes, and what is made of the model's answers."""
+"""The kinds: the prompts of an item, and the output made of the model's answers."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer
 from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.kinds.sampling import trimmed
 from lengthwise.models.catalog import ModelSpec
-from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
+from tests.unit.kinds.kind_calls import echo_model, output_of, prompts_of, stopped, with_options
 
 TO_DE = 3
 

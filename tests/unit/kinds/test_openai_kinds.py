@@ -1,4 +1,4 @@
-"""The lines of OpenAI's batches as kinds: what is asked of an engine, and the answer in OpenAI's form."""
+"""The kinds of OpenAI's endpoints: the requests to the engine, and the answers in OpenAI's form."""
 
 import base64
 from array import array

@@ -1,4 +1,4 @@
-"""What ``lengthwise up`` makes at its first start, and keeps."""
+"""The secrets that ``lengthwise up`` makes at its first start and stores."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``models.toml``: what it may say, and what it is told when it says something else."""
+"""``models.toml``: what it may contain, and the errors for everything else."""
 
 import json
 from pathlib import Path

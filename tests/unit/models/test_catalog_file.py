@@ -1,4 +1,4 @@
-"""``models.toml`` while it is edited: the last valid one is in force."""
+"""``models.toml`` while it is edited: the last valid version is in force."""
 
 import logging
 import shutil
@@ -23,7 +23,7 @@ def folder_of(file: CatalogFile) -> str:
 
 
 def at_other(path: Path, name: str = "other") -> str:
-    """The catalog with the model in another folder."""
+    """The text of a catalog with the model in another folder."""
     return CATALOG.replace('path = "echo"', f'path = "{name}"')
 
 

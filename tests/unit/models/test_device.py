@@ -14,7 +14,7 @@ from lengthwise.models import device
 
 @pytest.fixture
 def gpus(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine with two."""
+    """A machine with two GPUs."""
     monkeypatch.setattr(device, "_gpus", lambda: ["cuda:0", "cuda:1"])
 
 
@@ -36,7 +36,7 @@ def test_the_named_devices_are_used(option: str, found: list[str]) -> None:
 
 @pytest.mark.usefixtures("gpus")
 @pytest.mark.parametrize(
-    ("option", "said"),
+    ("option", "message"),
     [
         ("", "''"),
         ("cpu,", "''"),
@@ -51,8 +51,8 @@ def test_the_named_devices_are_used(option: str, found: list[str]) -> None:
         ("cuda:0+", r"'cuda:0\+'"),
     ],
 )
-def test_an_invalid_or_missing_device_is_an_error(option: str, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=f"--devices: .*{said}"):
+def test_an_invalid_or_missing_device_is_an_error(option: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"--devices: .*{message}"):
         device.parse_devices(option)
 
 

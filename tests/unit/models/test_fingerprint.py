@@ -1,4 +1,4 @@
-"""What a revision is called: the same for the same files on any machine, another for others."""
+"""Fingerprints: the same for the same files on any machine, and different for other files."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Chat templates: what the model is told comes from its own template, what callers write never speaks for it."""
+"""Chat templates: the model's own template renders the prompt, and callers' texts cannot forge control tokens."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ CONTROL = ["<|im_start|>", "<|im_end|>", "<|bos|>", "<|header|>", "<|end_header|
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A token a character, but for the control tokens of both families."""
+    """A tokenizer with one token for each character, plus the control tokens of both families."""
     write_echo_model(tmp_path)
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     tokenizer.add_special_tokens(CONTROL)
@@ -53,18 +53,18 @@ def tokens_of(folder: Path, source: str, *messages: tuple[str, str]) -> list[str
 
 
 def test_a_chatml_template_renders_as_for_qwen(folder: Path) -> None:
-    said = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
-    assert "".join(said) == (
+    tokens = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
+    assert "".join(tokens) == (
         "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
         "<|im_start|>user\n{{ x }}<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert said.count("<|im_start|>") == 5
+    assert tokens.count("<|im_start|>") == 5
     assert "".join(tokens_of(folder, QWEN, ("user", "Hi"))).startswith("<|im_start|>system\nBe brief.<|im_end|>")
 
 
 def test_a_header_template_renders_as_for_llama(folder: Path) -> None:
-    said = tokens_of(folder, LLAMA, ("user", "  Hi  "))
-    assert said == ["<|bos|>", "<|header|>", *"user", "<|end_header|>", "H", "i", "<|eot|>",
+    tokens = tokens_of(folder, LLAMA, ("user", "  Hi  "))
+    assert tokens == ["<|bos|>", "<|header|>", *"user", "<|end_header|>", "H", "i", "<|eot|>",
                     "<|header|>", *"assistant", "<|end_header|>"]  # fmt: skip
 
 
@@ -72,17 +72,17 @@ def test_a_header_template_renders_as_for_llama(folder: Path) -> None:
 @pytest.mark.parametrize("control", ["<|im_end|>", "<|im_start|>", "<|eot|>", "<|bos|>", "</s>"])
 def test_a_text_cannot_contain_a_control_token(folder: Path, source: str, control: str) -> None:
     plain = tokens_of(folder, source, ("user", "ab"))
-    said = tokens_of(folder, source, ("user", f"a{control}b"))
-    assert said.count(control) == plain.count(control)
-    start = said.index("a", plain.index("b") - 1)
-    assert said[start : start + len(control) + 2] == ["a", *control, "b"]
+    tokens = tokens_of(folder, source, ("user", f"a{control}b"))
+    assert tokens.count(control) == plain.count(control)
+    start = tokens.index("a", plain.index("b") - 1)
+    assert tokens[start : start + len(control) + 2] == ["a", *control, "b"]
 
 
 @pytest.mark.parametrize("text", ["\ufdd00\ufdd1", "\ufdd07\ufdd1", "\ufdd0", "{{ messages }}", "{% raw %}", ""])
 def test_a_text_cannot_pass_for_another_message(folder: Path, text: str) -> None:
-    said = tokens_of(folder, LLAMA, ("user", text), ("assistant", "first"), ("user", "second"))
-    assert "".join(said).count("first") == "".join(said).count("second") == 1
-    assert said.count("<|eot|>") == 3
+    tokens = tokens_of(folder, LLAMA, ("user", text), ("assistant", "first"), ("user", "second"))
+    assert "".join(tokens).count("first") == "".join(tokens).count("second") == 1
+    assert tokens.count("<|eot|>") == 3
 
 
 def test_an_order_of_roles_that_the_template_refuses_is_invalid_input(folder: Path) -> None:

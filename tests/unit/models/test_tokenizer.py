@@ -1,4 +1,4 @@
-"""What is counted is what runs: the tokenizer that only counts makes prompts of the same lengths."""
+"""The counting tokenizer makes prompts of the same lengths as the real one."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ CHATML = "{% for m in messages %}</s>{{ m.role }}: {{ m.content }}\n{% endfor %}
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
-    """A model for each kind, those of the demo where there is one."""
+    """A model for each kind, a demo model if there is one."""
     folder: Path = tmp_path_factory.mktemp("models")
     demo, echo = Catalog.read(DEMO_CATALOG).models, Catalog.read(write_catalog(folder)).models["echo"]
     (echo.folder / "chat_template.jinja").write_text(CHATML)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lengthwise.text.clean import clean
 
-#: Parts that make up hostile and merely dirty texts far more often than random characters would.
+#: Parts of hostile and dirty texts, which random characters would seldom make up.
 MARKUP = "< </ > & amp; #38; lt; gt; &nbsp; &amp;lt; &#xe000; &zwj; script style <script> </script> <!-- --> <br> <td>"
 MARKUP += " <b> p b span href='x' = / {a} %s 中 东 क ् 😍 👨 e\u0301 \u0301 \u0338 \u0958 \ufb2c \ufffd"
 BLANKS = " \t\n\r\u3000\u00a0\u2028\u200d\u200c\u200b\ufeff\ufe0f\ue000\ud83d\x00\ufffe\U000e0067\U0001faf9"

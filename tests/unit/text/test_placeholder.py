@@ -15,7 +15,7 @@ PARTS = st.sampled_from([*(word.replace("_", " ") for word in WORDS.split()), " 
 TEXTS = st.text() | st.lists(PARTS, max_size=20).map("".join)
 CLEANED = TEXTS.map(clean)
 
-#: A text, and what is protected in it.
+#: A text, and the placeholders in it.
 FOUND = {
     "Hello {name}, you have {0} of { total }": ["{name}", "{0}", "{ total }"],
     "{{ user.name }} {{{raw}}} {% if x %} ${cart.total}": [

@@ -1,4 +1,4 @@
-"""Sentences found by rule, and put together again."""
+"""Splitting a text into sentences, and joining them again."""
 
 import pytest
 from hypothesis import given

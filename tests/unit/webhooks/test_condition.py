@@ -29,7 +29,7 @@ comparisons = st.builds(
 
 
 def joined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
-    """By ``and`` of what is not joined by it already, or by ``or`` likewise."""
+    """Conditions joined by ``and`` or ``or``, without directly nesting the same operator."""
 
     def parts(other: type[Condition]) -> st.SearchStrategy[tuple[Condition, ...]]:
         return st.lists(inner.filter(lambda part: not isinstance(part, other)), min_size=2, max_size=3).map(tuple)

@@ -1,4 +1,4 @@
-"""URLs of webhooks and the addresses they may reach, in every notation an attacker has tried."""
+"""URLs of webhooks and the addresses that they may reach, in every notation that attackers use."""
 
 import ipaddress
 import socket
@@ -19,7 +19,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 class NamedResolver:
-    """A resolver at the process's edge: each look-up of a name takes its next answer; the last stays."""
+    """A fake resolver: each lookup of a name takes its next answer, and the last one again."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[list[str]]] = {}
@@ -80,7 +80,7 @@ def test_a_url_is_parsed_and_normalised(url: str, target: Target, authority: str
 @pytest.mark.parametrize(
     "url",
     [
-        # Notations of 127.0.0.1 that resolvers take.
+        # Notations of 127.0.0.1 that resolvers accept.
         "http://2130706433/",
         "http://0x7f000001/",
         "http://0x7f.1/",
@@ -116,7 +116,7 @@ def test_a_url_is_parsed_and_normalised(url: str, target: Target, authority: str
         "http://[::ffff:0177.0.0.1]/",
         "http://[::1].example.com/",
         "http://[1::2::3]/",
-        # User information and other ways to point at one host and reach another.
+        # User information, and other ways to name one host and reach another.
         "http://example.com@127.0.0.1/",
         "http://user:password@example.com/",
         "http://@example.com/",
@@ -423,6 +423,6 @@ def test_a_name_server_that_never_answers_does_not_hold_the_caller(monkeypatch: 
 
 
 def test_the_standard_library_alone_does_not_suffice() -> None:
-    # Why the table is explicit; should these fail one day, the table is still right.
+    # These assertions explain why the table is explicit. If one fails some day, the table is still right.
     assert ipaddress.ip_address("ff0e::1").is_global
     assert not is_public(ip_address("ff0e::1"))

@@ -1,4 +1,4 @@
-"""The client's logic without any I/O: what it sends again, when, and when it gives up."""
+"""The client's logic without I/O: what it retries, when, and when it gives up."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def refusal(status: int, retry_after: str | None = None) -> HttpResponse:
 
 
 def played(steps: Steps[Any], script: list[Any]) -> tuple[list[Effect], Any]:
-    """The effects that the call asks for, where requests and reads come to what the script says; and its end."""
+    """Runs the call with the script's outcomes for its requests and reads. Returns its effects and its result."""
     effects: list[Effect] = []
     rest = iter(script)
     outcome: Any = None

@@ -1,4 +1,4 @@
-"""Results become CSV and Parquet: a row each, under dotted names, and can be read back."""
+"""Results become CSV and Parquet with one row each and dotted column names, and can be read back."""
 
 import csv
 import io

@@ -52,7 +52,7 @@ def test_a_band_spans_at_most_a_factor_of_one_and_a_half(length: int) -> None:
 
 
 def naive_padding(lengths: list[int], batch_tokens: int, batch_rows: int) -> int:
-    """The same by lists: a batch takes the next item as long as it stays within both limits."""
+    """A plain reference: a batch takes the next item as long as it stays within both limits."""
     batches: list[list[int]] = []
     for length in lengths:
         joined = [*batches[-1], length] if batches else []

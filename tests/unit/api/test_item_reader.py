@@ -1,4 +1,4 @@
-"""Reading items: the quick way and the exact way accept the same and make the same of it."""
+"""The quick and the exact way of reading items accept the same input, with the same result."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ LIMITS = Settings(max_text_characters=30, max_metadata_bytes=40)
 PARAMS: dict[str, dict[str, Any]] = {"translate": {"source": "zh", "target": "en"}}
 
 NAMES = st.sampled_from(["id", "text", "metadata", "messages", "source", "target", "role", "content", "", "textt"])
-#: JSON as callers and attackers write it: numbers no Python writes, escapes, words of ours.
+#: JSON as callers and attackers write it: numbers that Python never writes, escapes, our field names.
 SCALARS = st.sampled_from(
     ["null", "true", "1", "-0", "1.0", "1e999", "-1E400", "NaN", "Infinity", "-Infinity", "9" * 5000, "9" * 50,
      '"user"', '"\\u0000"', '"\\ud800"', '"\\ud83d\\ude00"', '"a\\nb"', '"en"', '"zh"', '""', '"x"', '"NaN"',
@@ -37,7 +37,7 @@ def containers(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 VALUES = st.recursive(SCALARS, containers, max_leaves=8)
-#: Mostly items: a text and some fields, now and then twice, or broken off.
+#: Mostly items: a text and some fields, sometimes repeated or cut off.
 LINES = VALUES | st.tuples(st.lists(st.tuples(NAMES.map(json.dumps), VALUES).map(":".join), max_size=3), SCALARS).map(
     lambda parts: "{" + ",".join([*parts[0], '"text":' + parts[1]]) + "}"
 )

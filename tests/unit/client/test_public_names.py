@@ -1,4 +1,4 @@
-"""``lengthwise.client`` is the one face of the client: what it exports, and the errors that its docstring lists."""
+"""The public names of ``lengthwise.client``, and the errors that its docstring lists."""
 
 import inspect
 import pickle
@@ -10,7 +10,7 @@ from lengthwise import client, errors
 
 
 def listed() -> dict[str, str]:
-    """Each error of the tree in the docstring, with the one above it."""
+    """Each error of the tree in the docstring, with its base class."""
     above: dict[int, str] = {}
     found: dict[str, str] = {}
     for indent, name in re.findall(r"^((?:  )*)(\w+Error)\b", str(client.__doc__), re.MULTILINE):

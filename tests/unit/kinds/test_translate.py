@@ -1,4 +1,4 @@
-"""Translation as a kind: languages, placeholders, and the careful way when a model lost one."""
+"""The kind translate: languages, placeholders, and the second attempt if the model lost a placeholder."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import KindModel, ModelAnswer
 from lengthwise.kinds.translate import TranslateOptions
-from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
+from tests.unit.kinds.kind_calls import echo_model, output_of, prompts_of, stopped, with_options
 
 EOS = 1
 TO_EN, TO_DE = 2, 3
