@@ -65,10 +65,10 @@ class SharedState(AccessState, JobsState):
     """What the requests of this process share."""
 
 
-def create_app(given: Settings | None = None) -> FastAPI:
+def create_app(override: Settings | None = None) -> FastAPI:
     """The application for these settings, or for those of the environment. Raises ``ConfigurationError``."""
-    current = given or settings.get()
-    current.require_redis_url()  # bells are rung after a commit, which is too late to find that no broker is set
+    current = override or settings.get()
+    current.require_redis_url()  # checked now, because a missing broker would otherwise be found only after a commit
     shared = _shared(current)
 
     @asynccontextmanager

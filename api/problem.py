@@ -1,4 +1,4 @@
-"""Every error as RFC 9457 problem details, or in the form of its router. None of them echoes what was sent."""
+"""Answers every error with RFC 9457 problem details, or in the form of its router. No error repeats what was sent."""
 
 import logging
 import traceback
@@ -97,7 +97,7 @@ class ErrorForms:
 
 
 def invalid(error: ValidationError, at: str = "", index: int | None = None) -> InvalidInput:
-    """Pydantic's first complaint, with its path under ``at`` and without the value."""
+    """Pydantic's first error, with its path below ``at`` and without the value."""
     first = error.errors(include_input=False, include_url=False)[0]
     return InvalidInput(message(first), path(at, first["loc"]), index)
 
@@ -127,13 +127,13 @@ class Shield:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         has_started = False
-        named = f"req_{uuid4().hex}"
+        request_id = f"req_{uuid4().hex}"
 
         async def watched(message: Message) -> None:
             nonlocal has_started
             has_started = True
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = named
+                MutableHeaders(scope=message)["x-request-id"] = request_id
             await send(message)
 
         try:
@@ -144,7 +144,9 @@ class Shield:
             if scope["type"] != "http":
                 raise
             where = "".join(traceback.format_tb(error.__traceback__, limit=-8))
-            log.error("%s: unexpected %s%s\n%s", named, type(error).__name__, " while answering" * has_started, where)
+            log.error(
+                "%s: unexpected %s%s\n%s", request_id, type(error).__name__, " while answering" * has_started, where
+            )
             if not has_started:  # otherwise the server closes the connection, which breaks the answer off
                 mistake = Problem(500, "internal error", "this is a mistake of ours")
                 await self._forms.of(scope["path"])(mistake)(scope, receive, watched)
@@ -181,12 +183,12 @@ def _bad_parameter(error: RequestValidationError) -> Problem:
     return Problem(422, "invalid input", first["msg"], path("", first["loc"][1:]))
 
 
-def _of_the_framework(error: HTTPException) -> Problem:
+def _http_exception(error: HTTPException) -> Problem:
     title = HTTPStatus(error.status_code).phrase.lower()
     return Problem(error.status_code, title, str(error.detail), headers=error.headers)
 
 
-def _later(error: TooBusy | Unavailable) -> Mapping[str, str]:
+def _retry_headers(error: TooBusy | Unavailable) -> Mapping[str, str]:
     return {"Retry-After": str(error.retry_after)}
 
 
@@ -197,9 +199,11 @@ _PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     Forbidden: lambda error: Problem(403, "forbidden", str(error)),
     NotFound: lambda error: Problem(404, "not found", str(error)),
     Conflict: lambda error: Problem(409, "conflict", str(error)),
-    TooBusy: lambda error: Problem(429, "too busy", str(error), headers=_later(error)),
-    Unavailable: lambda error: Problem(507 if error.full else 503, "unavailable", str(error), headers=_later(error)),
+    TooBusy: lambda error: Problem(429, "too busy", str(error), headers=_retry_headers(error)),
+    Unavailable: lambda error: Problem(
+        507 if error.full else 503, "unavailable", str(error), headers=_retry_headers(error)
+    ),
     ConfigurationError: _misconfigured,
     RequestValidationError: _bad_parameter,
-    HTTPException: _of_the_framework,
+    HTTPException: _http_exception,
 }

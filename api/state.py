@@ -1,4 +1,4 @@
-"""What the requests of a process share. A room that shares more adds it in a state of its own, built on this one."""
+"""What the requests of a process share. A package that shares more has a subclass of ``State`` for it."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class State:
 
     @property
     def catalog(self) -> Catalog:
-        """The models in force now: a request asks once."""
+        """The models in force now. Call it once for each request: the next call may give other models."""
         return self.models.catalog()
 
 

@@ -49,7 +49,7 @@ class NotedBells:
 def note(connection: Connection, task: str, *arguments: str, times: int = 1) -> None:
     """Has the connection's transaction ring once it has committed.
 
-    Raises ``LookupError`` on a connection whose transaction was not begun by ``Database.begin``: nobody would ring.
+    Raises ``LookupError`` unless ``Database.begin`` began the transaction: otherwise its bells would never ring.
     """
     _of(connection).add(Bell(task, arguments, times))
 

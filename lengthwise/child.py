@@ -122,13 +122,13 @@ class Child:
 
 def stop(children: Iterable[Child], grace: float, is_hurried: Callable[[], bool] = lambda: False) -> None:
     """Asks all to stop, waits for ``grace`` seconds or until ``is_hurried``, then kills those that still run."""
-    asked = [child for child in children if child.is_running]
-    for child in asked:
+    running = [child for child in children if child.is_running]
+    for child in running:
         child.ask_to_stop()
     deadline = time.monotonic() + grace
-    while any(child.is_running for child in asked) and time.monotonic() < deadline and not is_hurried():
+    while any(child.is_running for child in running) and time.monotonic() < deadline and not is_hurried():
         time.sleep(0.02)
-    for child in asked:
+    for child in running:
         child.kill()
 
 

@@ -54,7 +54,7 @@ class Database:
                 log.warning("the %s bell was not rung; the sweep will ring it: %s", bell.task, type(error).__name__)
 
     def dispose(self) -> None:
-        """Closes the connections that nobody uses."""
+        """Closes the idle connections."""
         self.engine.dispose()
 
 

@@ -120,7 +120,7 @@ def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:
 
 
 def ring_bell(bell: Bell) -> None:
-    """Rings what a transaction noted, once it has committed: what ``lengthwise.database`` is given for that."""
+    """Rings one bell of a committed transaction. ``lengthwise.database`` calls this for each bell that was noted."""
     ring(bell.task, bell.arguments, times=bell.times)
 
 

@@ -1,4 +1,4 @@
-"""Reads the header Retry-After of an answer (RFC 9110 §10.2.3). Knows nothing of who asked or who answered."""
+"""Reads the header Retry-After of an answer (RFC 9110 §10.2.3), for deliveries and for engines on servers."""
 
 import re
 import time

@@ -27,7 +27,7 @@ DEFAULT = OPERATOR
 
 @dataclass(frozen=True, kw_only=True)
 class AccessState(State):
-    """What the check of keys shares."""
+    """What requests share to check their keys."""
 
     keyring: Keyring
     rate_limits: RateLimits

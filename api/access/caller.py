@@ -1,4 +1,4 @@
-"""Who asks: the key that came with a request, checked, and what it may do."""
+"""The caller of a request: its key, once that was checked, and what the key may do."""
 
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from lengthwise.key import Scope
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """A key that was let in. Limits are None where there are none."""
+    """An admitted key. A limit is None if there is none."""
 
     key_id: UUID
     tenant_id: UUID
@@ -21,7 +21,7 @@ class Caller:
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
-#: Of the request that this task or thread answers: every way in which a job is made knows whose key made it.
+#: The caller of the request that this task or thread answers, so that every job records the key that made it.
 _current: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
@@ -30,12 +30,12 @@ def set_current(caller: Caller) -> None:
 
 
 def key_id() -> UUID | None:
-    """Of the key that asks; None outside of a request."""
-    asking = _current.get()
-    return asking.key_id if asking else None
+    """The id of the caller's key; None outside of a request."""
+    caller = _current.get()
+    return caller.key_id if caller else None
 
 
 def max_open_jobs() -> int | None:
-    """The limit of who asks; None where there is none, and outside of a request."""
-    asking = _current.get()
-    return asking.max_open_jobs if asking else None
+    """The caller's limit; None if there is none, and outside of a request."""
+    caller = _current.get()
+    return caller.max_open_jobs if caller else None

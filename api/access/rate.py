@@ -41,14 +41,14 @@ class RateLimits:
         limit = caller.max_requests_per_minute
         if limit is None:
             return
-        taken = self._remembered(caller.tenant_id)
-        if taken is None:
-            taken = await run_in_threadpool(self._take, caller.tenant_id, limit)
-        setattr(request.state, _STATE, _headers(taken, limit))
-        if not taken.is_allowed:
+        decision = self._remembered(caller.tenant_id)
+        if decision is None:
+            decision = await run_in_threadpool(self._take, caller.tenant_id, limit)
+        setattr(request.state, _STATE, _headers(decision, limit))
+        if not decision.is_allowed:
             now = time.monotonic()
-            self._refused[caller.tenant_id] = _RefusedTenant(now + taken.wait, now + taken.full_in)
-            wait = max(1, math.ceil(taken.wait))
+            self._refused[caller.tenant_id] = _RefusedTenant(now + decision.wait, now + decision.full_in)
+            wait = max(1, math.ceil(decision.wait))
             raise TooBusy(f"your requests are more than {limit} a minute, which is the limit", retry_after=wait)
 
     def _remembered(self, tenant: UUID) -> RateDecision | None:
@@ -66,9 +66,9 @@ class RateLimits:
             return rate.take_request(connection, tenant, limit)
 
 
-def _headers(taken: RateDecision, limit: int) -> list[tuple[bytes, bytes]]:
-    stands = f'"requests";r={taken.left};t={math.ceil(taken.full_in)}'
-    return [(b"ratelimit-policy", f'"requests";q={limit};w=60'.encode()), (b"ratelimit", stands.encode())]
+def _headers(decision: RateDecision, limit: int) -> list[tuple[bytes, bytes]]:
+    state = f'"requests";r={decision.left};t={math.ceil(decision.full_in)}'
+    return [(b"ratelimit-policy", f'"requests";q={limit};w=60'.encode()), (b"ratelimit", state.encode())]
 
 
 class RateHeaders:

@@ -23,7 +23,7 @@ _PAUSE_SECONDS = 2.0
 
 
 class RequestCounter:
-    """One event loop counts. Any thread may write."""
+    """Only one event loop may call ``count``. Any thread may call ``write``."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -36,7 +36,7 @@ class RequestCounter:
         with self._changing:
             self._counts[caller.tenant_id, caller.key_id] += 1
         if self._writing is None:
-            self._writing = asyncio.create_task(self._write_on())
+            self._writing = asyncio.create_task(self._keep_writing())
 
     async def close(self) -> None:
         """Writes the remaining counts."""
@@ -44,7 +44,7 @@ class RequestCounter:
         if self._writing is not None:
             await self._writing
 
-    async def _write_on(self) -> None:
+    async def _keep_writing(self) -> None:
         try:
             while self._counts:
                 with suppress(TimeoutError):

@@ -26,13 +26,13 @@ _NOT_RELOADED = document.conflict(
 
 @router.get("/healthz", tags=["health"], responses=document.problems())
 def healthz() -> dict[str, str]:
-    """The process answers. It says nothing of the servers that it needs."""
+    """The process answers. This does not check the servers that it needs."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", tags=["health"], responses=document.problems(503))
 def readyz(request: Request) -> dict[str, str]:
-    """Postgres answers and is migrated. Redis is not asked: jobs are taken without it."""
+    """Postgres answers and is migrated. Redis is not checked: jobs are accepted without it."""
     try:
         with translated(), of(request).database.begin() as connection:
             for table in metadata.sorted_tables:
@@ -44,7 +44,7 @@ def readyz(request: Request) -> dict[str, str]:
 
 @router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.KEY_ERRORS)
 def models(request: Request, _: Reader) -> ModelList:
-    """The models of ``models.toml`` that this machine has. While that file is not valid, those it named last."""
+    """The models of ``models.toml`` that this machine has; while that file is not valid, of its last valid version."""
     return _list(of(request))
 
 
@@ -57,7 +57,8 @@ def models(request: Request, _: Reader) -> ModelList:
 def reload(request: Request, _: Admin) -> ModelList:
     """Reads ``models.toml`` at once and says what is in force.
 
-    Every process of the API and every worker looks by itself within a second; this tells whether they will take it.
+    Every process of the API and every worker reads the file by itself within a second. The answer says whether it is
+    valid.
     """
     state = of(request)
     if not state.models.look():

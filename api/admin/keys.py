@@ -25,14 +25,14 @@ router = APIRouter(prefix="/v1/keys", tags=["keys"], responses=document.KEY_ERRO
 
 ScopeName = Literal["submit", "read", "webhooks", "admin"]
 #: Ten years. A key that should live longer needs no expiry.
-_LONGEST_SECONDS = 10 * 366 * 86_400
+_MAX_EXPIRY_SECONDS = 10 * 366 * 86_400
 
 
 class NewKey(RequestPart):
     name: Text = Field(min_length=1, max_length=200)
     scopes: list[ScopeName] = Field(min_length=1, max_length=4)
     expires_in_seconds: int | None = Field(
-        default=None, ge=1, le=_LONGEST_SECONDS, description="Without it the key lives until it is revoked."
+        default=None, ge=1, le=_MAX_EXPIRY_SECONDS, description="Without it the key lives until it is revoked."
     )
     tenant: Annotated[Text, Field(max_length=64)] | None = Field(
         default=None, description="The id of another tenant; the first tenant's admin may name one."
@@ -41,7 +41,7 @@ class NewKey(RequestPart):
 
 class KeyRotation(RequestPart):
     overlap_seconds: int = Field(
-        default=86_400, ge=0, le=90 * 86_400, description="How long the old key goes on, at most."
+        default=86_400, ge=0, le=90 * 86_400, description="How long the old key stays valid, at most."
     )
 
 
@@ -57,7 +57,7 @@ class Key(BaseModel):
 
 
 class CreatedKey(Key):
-    key: str = Field(description="Shown here, and nowhere else.")
+    key: str = Field(description="Only this answer shows it.")
 
 
 class KeyList(BaseModel):
@@ -90,32 +90,32 @@ def resolve_tenant(tenant: UUID, wanted: str | None) -> UUID:
     return found
 
 
-def _reach(tenant: UUID) -> UUID | None:
+def _managed_tenant(tenant: UUID) -> UUID | None:
     """The tenant whose keys an admin of this tenant manages; None for all tenants."""
     return None if tenant == DEFAULT else tenant
 
 
 def _create(state: State, tenant: UUID, wanted: NewKey) -> CreatedKey:
-    made = keys.new_key()
+    generated = keys.new_key()
     with translated(), state.database.begin() as connection:
         row = ledger.add(
             connection,
             tenant,
-            made.id,
-            _digest(state, made),
+            generated.id,
+            _digest(state, generated),
             name=wanted.name,
             scopes=set(wanted.scopes),
             expires_in=wanted.expires_in_seconds,
         )
-    return _created(row, made)
+    return _created(row, generated)
 
 
-def _digest(state: State, made: keys.GeneratedKey) -> bytes:
-    return keys.digest(made.text, state.settings.require_key_pepper())
+def _digest(state: State, generated: keys.GeneratedKey) -> bytes:
+    return keys.digest(generated.text, state.settings.require_key_pepper())
 
 
-def _created(row: ledger.KeyRow, made: keys.GeneratedKey) -> CreatedKey:
-    return CreatedKey(**dict(_shown(row)), key=made.text)
+def _created(row: ledger.KeyRow, generated: keys.GeneratedKey) -> CreatedKey:
+    return CreatedKey(**dict(_shown(row)), key=generated.text)
 
 
 def _shown(row: ledger.KeyRow) -> Key:
@@ -136,7 +136,7 @@ def list_keys(
     tenant: Admin,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
-    of_tenant: Annotated[str | None, Query(alias="tenant", description="As in making a key.")] = None,
+    of_tenant: Annotated[str | None, Query(alias="tenant", description="As for a new key.")] = None,
 ) -> KeyList:
     """The newest first; ``after`` is the id of the last one seen."""
     owner = resolve_tenant(tenant, of_tenant)
@@ -152,7 +152,7 @@ def list_keys(
 def show_key(request: Request, tenant: Admin, key_id: str) -> Key:
     """Everything but the key itself, which is not stored."""
     with translated(), of(request).database.begin() as connection:
-        return _shown(ledger.find(connection, identifier(key_id, "key"), _reach(tenant)))
+        return _shown(ledger.find(connection, identifier(key_id, "key"), _managed_tenant(tenant)))
 
 
 @router.post(
@@ -171,14 +171,16 @@ async def rotate_key(request: Request, tenant: Admin, key_id: str) -> CreatedKey
 
 
 def _rotate(state: State, tenant: UUID, key_id: UUID, overlap: int) -> CreatedKey:
-    made = keys.new_key()
+    generated = keys.new_key()
     with translated(), state.database.begin() as connection:
-        row = ledger.rotate(connection, key_id, _reach(tenant), made.id, _digest(state, made), overlap=overlap)
-    return _created(row, made)
+        row = ledger.rotate(
+            connection, key_id, _managed_tenant(tenant), generated.id, _digest(state, generated), overlap=overlap
+        )
+    return _created(row, generated)
 
 
 @router.post("/{key_id}/revoke", response_model=Key, responses=document.missing("key") | document.problems(507))
 def revoke_key(request: Request, tenant: Admin, key_id: str) -> Key:
     """Revokes the key for good. Every process of the API refuses it within a second."""
     with translated(), of(request).database.begin() as connection:
-        return _shown(ledger.revoke(connection, identifier(key_id, "key"), _reach(tenant)))
+        return _shown(ledger.revoke(connection, identifier(key_id, "key"), _managed_tenant(tenant)))

@@ -25,9 +25,9 @@ _Limit = Annotated[int, Field(ge=1, le=2**31 - 1)]
 class TenantLimits(RequestPart):
     """What may be changed. Null means the limit of the settings."""
 
-    weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, beside the others'.")
+    weight: float = Field(default=1, ge=0.001, le=1000, description="Its share of the work, relative to other tenants.")
     max_pending_tokens: Annotated[int, Field(ge=0, le=2**63 - 1)] | None = Field(
-        default=None, description="Input tokens it may have waiting or running."
+        default=None, description="Input tokens that may wait or run."
     )
     max_requests_per_minute: _Limit | None = None
     max_open_jobs: _Limit | None = None
@@ -134,7 +134,7 @@ def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
 )
 async def change_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
     """Changes the fields that are named, in every process within two seconds. Null restores the settings' limit."""
-    wanted_id = resolve_tenant(tenant, tenant_id)  # first the 404 of another's tenant, then the 403 of one's own
+    wanted_id = resolve_tenant(tenant, tenant_id)  # another's tenant is a 404, one's own a 403
     _require_operator(tenant)
     wanted = await json_body.read(request, TenantChange)
     changes = wanted.model_dump(exclude_unset=True)

@@ -19,7 +19,7 @@ from lengthwise.ledger.accounts import usage as ledger
 
 router = APIRouter(prefix="/v1", tags=["usage"], responses=document.KEY_ERRORS | document.problems(422))
 
-_MOST_DAYS = 366
+_MAX_DAYS = 366
 _Day = Annotated[str | None, Query(pattern=r"^\d{4}-\d\d-\d\d$", description="UTC, included.", examples=["2031-01-31"])]
 _From = Annotated[_Day, Query(alias="from")]
 
@@ -40,7 +40,7 @@ class UsageList(BaseModel):
 
 @router.get("/usage", response_model=UsageList)
 def usage(request: Request, tenant: Reader, first: _From = None, to: _Day = None) -> UsageList:
-    """By day and key: the last 30 days unless others are named, at most a year."""
+    """By day and key: the last 30 days, unless the request names others; at most a year."""
     return _usage(of(request), tenant, first, to)
 
 
@@ -56,8 +56,8 @@ def usage_of_tenant(request: Request, tenant: Admin, tenant_id: str, first: _Fro
 def _usage(state: AccessState, tenant: UUID, first: str | None, to: str | None) -> UsageList:
     last_day = _day(to, "to") or datetime.now(UTC).date()
     first_day = _day(first, "from") or last_day - timedelta(days=min(29, (last_day - date.min).days))
-    if not 0 <= (last_day - first_day).days < _MOST_DAYS:
-        raise InvalidInput(f"must be a day up to the last one, and {_MOST_DAYS} days before it at most", "from")
+    if not 0 <= (last_day - first_day).days < _MAX_DAYS:
+        raise InvalidInput(f"must be a day up to the last one, and {_MAX_DAYS} days before it at most", "from")
     with suppress(Unavailable):  # if Postgres takes no writes, the answer has the counts that were written last
         state.request_counter.write()
     with translated(), state.database.begin() as connection:

@@ -44,7 +44,7 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         {"field": "items[3].text", "index": 3},
     ),
     415: (
-        "A format or an encoding that is not read here; Accept-Encoding names the encodings that are",
+        "A format or an encoding that is not supported; Accept-Encoding names the supported encodings",
         "unsupported media type",
         "a body is sent as it is, or in one of these encodings: gzip, zstd",
         {},
@@ -56,12 +56,12 @@ _MEANINGS: dict[int | str, tuple[str, str, str, dict[str, Any]]] = {
         {"field": "items[3]", "index": 3},
     ),
     429: (
-        "As much waits as may wait: try again after Retry-After seconds",
+        "Too much work waits: try again after Retry-After seconds",
         "too busy",
         "your jobs have 1000000000 or more tokens waiting, which is the limit",
         {},
     ),
-    503: ("A server is away: try again after Retry-After seconds", "unavailable", "the database is away", {}),
+    503: ("A server cannot be reached: try again after Retry-After seconds", "unavailable", "the database is away", {}),
     507: ("There is no room: try again after Retry-After seconds", "unavailable", "the database is full", {}),
     "default": ("Any other error", "internal error", "this is a mistake of ours", {}),
 }
@@ -111,7 +111,7 @@ KEY_ERRORS: dict[int | str, dict[str, Any]] = {
 
 
 def missing(what: str) -> dict[int | str, dict[str, Any]]:
-    """The 404 of a thing that is not a job."""
+    """A 404 that names what is missing, for routes of other things than jobs."""
     return {404: _problem(404, (f"There is no such {what}", "not found", f"there is no such {what}", {}))}
 
 

@@ -11,7 +11,7 @@ from api.problem import invalid
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.kinds.kind import RequestPart
 
-_MOST_BYTES = 2**16
+_MAX_BYTES = 2**16
 
 Form = TypeVar("Form", bound=RequestPart)
 
@@ -27,8 +27,8 @@ async def read(request: Request, form: type[Form], *, may_be_empty: bool = False
     data = bytearray()
     async for chunk in request.stream():
         data += chunk
-        if len(data) > _MOST_BYTES:
-            raise TooLarge(f"a body may have at most {_MOST_BYTES} bytes", "body")
+        if len(data) > _MAX_BYTES:
+            raise TooLarge(f"a body may have at most {_MAX_BYTES} bytes", "body")
     if not data and may_be_empty:
         return form()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":

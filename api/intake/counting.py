@@ -21,7 +21,7 @@ _PORTION_BYTES = 2**20
 
 
 class CheckedItem(NamedTuple):
-    """One item and the JSON that is stored of it."""
+    """One item, and the JSON that is stored for it."""
 
     item: JobItem
     payload: bytes
@@ -29,7 +29,7 @@ class CheckedItem(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ItemTarget:
-    """Which model is asked, and for what."""
+    """What a request asks for: the kind, the model and the parameters."""
 
     kind: Kind
     spec: ModelSpec
@@ -40,7 +40,7 @@ class ItemTarget:
 class Portion:
     """Checked items for one target, in the caller's order.
 
-    ``places`` says where each stands in what was sent: its index, or the number of its line.
+    ``places`` holds each item's place in the request: its index, or the number of its line.
     """
 
     target: ItemTarget
@@ -63,7 +63,7 @@ Refuse = Callable[[int, InvalidInput], None]
 
 
 def in_portions(raws: Iterable[Raw], n_bytes: Callable[[Raw], int]) -> Iterator[list[Raw]]:
-    """What was sent, in portions that are small by number and by size; ``n_bytes`` gives the size of one."""
+    """Splits what was sent into portions, limited by number and by size. ``n_bytes`` gives the size of one."""
     found: list[Raw] = []
     size = 0
     for raw in raws:
@@ -79,7 +79,7 @@ def in_portions(raws: Iterable[Raw], n_bytes: Callable[[Raw], int]) -> Iterator[
 def counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
     """The portion's items with their lengths, without those that were refused.
 
-    Texts that all items share count for each of them, so a portion may be cut into smaller parts here.
+    A text that all items share counts once for each item. So a portion may be cut into smaller parts here.
     """
     shared = sum(len(text) for text in portion.target.params.shared_texts())
     start, size = 0, 0
@@ -104,33 +104,33 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
         for at in range(len(items)):
             yield from _counted(portion.part(at, at + 1), refuse)
         return
-    wants = _wants(target, items)
-    distinct = set(wants)
-    all_fit = _fit(chain.from_iterable(prompts), spec.context, max(least for _, least in distinct))
+    requirements = _requirements(target, items)
+    distinct = set(requirements)
+    all_fit = _fit(chain.from_iterable(prompts), spec.context, max(min_answer for _, min_answer in distinct))
     found = []
-    rows = zip(portion.places, portion.checked, prompts, wants, strict=True)
-    for place, (item, payload), each, (pool, least) in rows:
+    rows = zip(portion.places, portion.checked, prompts, requirements, strict=True)
+    for place, (item, payload), each, (pool, min_answer) in rows:
         lengths = [len(prompt.tokens) for prompt in each]
-        refusal = None if all_fit or _fit(each, spec.context, least) else kind.failed(place, item, "too_long")
+        refusal = None if all_fit or _fit(each, spec.context, min_answer) else kind.failed(place, item, "too_long")
         found.append(NewItem(sum(lengths) or 1, payload, refusal, lengths, pool))
     yield CountedPortion(found, {pool for pool, _ in distinct})
 
 
 #: The pool of an item, and the fewest tokens that its model must be able to write.
-_Want = tuple[str, int]
+_Requirement = tuple[str, int]
 
 
-def _wants(target: ItemTarget, items: Sequence[JobItem]) -> list[_Want]:
+def _requirements(target: ItemTarget, items: Sequence[JobItem]) -> list[_Requirement]:
     kind, spec, params = target.kind, target.spec, target.params
     if kind.decodes_per_item:
-        return [_want(spec, kind.decoding(spec, params, item, 0)) for item in items]
-    return [_want(spec, kind.decoding(spec, params, items[0], 0))] * len(items)
+        return [_requirement(spec, kind.decoding(spec, params, item, 0)) for item in items]
+    return [_requirement(spec, kind.decoding(spec, params, items[0], 0))] * len(items)
 
 
-def _want(spec: ModelSpec, decoding: Decoding) -> _Want:
+def _requirement(spec: ModelSpec, decoding: Decoding) -> _Requirement:
     return pools.name(spec.name, decoding), int(decoding.max_new_tokens > 0)
 
 
-def _fit(prompts: Iterable[Prompt], most: int, least: int) -> bool:
-    """Whether each prompt has at most ``most`` tokens and leaves room for ``least`` tokens of an answer."""
-    return all(len(tokens) <= most and room >= least for tokens, room, _ in prompts)
+def _fit(prompts: Iterable[Prompt], max_tokens: int, min_answer: int) -> bool:
+    """Whether each prompt has at most ``max_tokens`` tokens and allows an answer of ``min_answer`` tokens."""
+    return all(len(tokens) <= max_tokens and max_new >= min_answer for tokens, max_new, _ in prompts)

@@ -18,12 +18,12 @@ from lengthwise.models.catalog import ModelSpec
 from lengthwise.settings import Settings
 from lengthwise.sharding import ArrivalOrder
 
-#: Stands for the model of a job whose items name several.
+#: The ``model`` of a job whose items name several models.
 SEVERAL = "several"
 
 
 class Refusals(Protocol):
-    """Reports wrong items: the first alone, or all of them."""
+    """Collects wrong items: only the first one, or all of them."""
 
     def add(self, place: int, error: InvalidInput) -> None:
         """Notes a wrong item by its place in what was sent. It may raise; then nothing more is read."""

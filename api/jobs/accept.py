@@ -28,13 +28,13 @@ from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
-#: Gives a job's items, in the transaction that writes them.
+#: Reads a job's items, in the transaction that writes them.
 ReadItems = Callable[[Connection], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
 class AcceptedJob:
-    """A job that this request made or, with ``is_replay``, that the same request made before."""
+    """A job that this request made. With ``is_replay`` an earlier, identical request made it."""
 
     figures: JobFigures
     webhook_secret: str | None
@@ -71,11 +71,11 @@ def accept(
     state: JobsState,
     tenant: UUID,
     order: Order,
-    source: ReadItems,
+    read_items: ReadItems,
     named: IdempotencyKey | None = None,
     retry_of: UUID | None = None,
 ) -> AcceptedJob:
-    """Writes the job, or finds the one that the same request made meanwhile.
+    """Writes the job, or finds the one that an identical request made meanwhile.
 
     Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``.
     """
@@ -87,7 +87,7 @@ def accept(
                     if made := _replay(connection, tenant, named):
                         return made
                 job = _job(order, tenant, named, retry_of)
-                _write(connection, job, order, source(connection), state.settings)
+                _write(connection, job, order, read_items(connection), state.settings)
                 figures = job_figures.read(connection, job.id, tenant)
         except UniqueViolation as error:
             if error.diag.constraint_name != idempotency.INDEX:
@@ -138,13 +138,13 @@ def _write(connection: Connection, job: NewJob, order: Order, raws: Iterable[Any
 
 def _portions(order: Order, raws: Iterable[Any], current: Settings) -> Iterator[Portion]:
     """Items are JSON values, or lines of NDJSON."""
-    reader, source = ItemReader(order.target, current), iter(raws)
+    reader, remaining = ItemReader(order.target, current), iter(raws)
     n_items = 0
-    for portion in in_portions(islice(source, current.max_items), getsizeof):
+    for portion in in_portions(islice(remaining, current.max_items), getsizeof):
         checked = reader.read(portion, n_items)
         yield Portion(order.target, checked, range(n_items, n_items + len(checked)))
         n_items += len(checked)
     if n_items == 0:
         raise InvalidInput("a job has at least one item", "items")
-    if n_items == current.max_items and any(True for _ in source):
+    if n_items == current.max_items and any(True for _ in remaining):
         raise TooLarge(f"a job may have at most {current.max_items} items", "items")

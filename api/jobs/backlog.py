@@ -91,7 +91,7 @@ class Backlog:
     def _require(self, whose: str, tokens: int, limit: int) -> None:
         if tokens < limit:
             return
-        least, most = _WAIT_SECONDS
+        shortest, longest = _WAIT_SECONDS
         seconds = (tokens - limit) / self._rate if self._rate > 0 else 0
-        wait = math.ceil(min(max(seconds, least), most))
+        wait = math.ceil(min(max(seconds, shortest), longest))
         raise TooBusy(f"{whose} {limit} or more tokens waiting, which is the limit", retry_after=wait)

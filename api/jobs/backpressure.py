@@ -17,13 +17,13 @@ from lengthwise.ledger.queue import pending
 
 
 async def admit(request: Request, tenant: Submitter, key: Key) -> None:
-    """Raises ``TooBusy``, unless a request under this key was taken before: repeating that adds no work."""
+    """Raises ``TooBusy``, unless this key was used before: repeating that request adds no work."""
     state = of(request)
     await measure(state)
     try:
         state.backlog.check(tenant)
         if caller.max_open_jobs() is not None:
-            await run_in_threadpool(_look_for_room, state, tenant)
+            await run_in_threadpool(_check_open_jobs, state, tenant)
     except TooBusy:
         if key is None or not await run_in_threadpool(_was_taken, state, tenant, key):
             raise
@@ -35,7 +35,7 @@ async def measure(state: JobsState) -> None:
         await run_in_threadpool(state.backlog.measure)
 
 
-def _look_for_room(state: JobsState, tenant: UUID) -> None:
+def _check_open_jobs(state: JobsState, tenant: UUID) -> None:
     """A first check, before the body is read. Writing the job checks again."""
     with translated(), state.database.begin() as connection:
         require_open_job_slot(connection, tenant)
@@ -43,9 +43,9 @@ def _look_for_room(state: JobsState, tenant: UUID) -> None:
 
 def require_open_job_slot(connection: Connection, tenant: UUID) -> None:
     """Raises ``TooBusy`` while the tenant has as many open jobs as the caller may have."""
-    most = caller.max_open_jobs()
-    if most is not None:
-        pending.check_open_job_limit(connection, tenant, most)
+    limit = caller.max_open_jobs()
+    if limit is not None:
+        pending.check_open_job_limit(connection, tenant, limit)
 
 
 def _was_taken(state: JobsState, tenant: UUID, key: str) -> bool:

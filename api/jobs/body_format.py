@@ -47,7 +47,7 @@ class BodyDescription:
 
     @property
     def name(self) -> bytes:
-        """Tells requests with the same body apart."""
+        """Part of the request's hash: the same body in another format is another request."""
         return self.format.name.lower().encode() + b"\n" + (b"" if self.header is None else self.header + b"\n")
 
 
@@ -56,28 +56,28 @@ _JobHeader = Annotated[
     Header(
         alias=HEADER_NAME,
         description="The job without its items, as JSON in UTF-8: for CSV and Parquet, whose columns it names too, and "
-        "for NDJSON of nothing but items.",
+        "for NDJSON whose lines are all items.",
         examples=['{"kind":"translate","source":"zh","target":"en","text_column":"title"}'],
     ),
 ]
 
 
-async def _described(request: Request, given: _JobHeader = None) -> BodyDescription:
+async def _described(request: Request, header: _JobHeader = None) -> BodyDescription:
     """Reads the headers. An unknown content type is a 415."""
-    named = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     try:
-        body_format = _ALIASES.get(named) or BodyFormat(named)
+        body_format = _ALIASES.get(content_type) or BodyFormat(content_type)
     except ValueError:
         raise HTTPException(415, f"the content type is one of these: {', '.join(BodyFormat)}") from None
     if body_format is BodyFormat.PARQUET:
         _require_parquet()
     if len(request.headers.getlist(HEADER_NAME)) > 1:
         raise InvalidInput("is given more than once", HEADER_NAME)
-    if given is None and body_format in (BodyFormat.CSV, BodyFormat.PARQUET):
+    if header is None and body_format in (BodyFormat.CSV, BodyFormat.PARQUET):
         raise InvalidInput("is missing: it has the job without its items, as JSON", HEADER_NAME)
-    if given is not None and body_format is BodyFormat.JSON:
+    if header is not None and body_format is BodyFormat.JSON:
         raise InvalidInput("goes with NDJSON, CSV and Parquet; a JSON body is the job itself", HEADER_NAME)
-    return BodyDescription(body_format, None if given is None else given.encode("latin-1"))
+    return BodyDescription(body_format, None if header is None else header.encode("latin-1"))
 
 
 DescribedBody = Annotated[BodyDescription, Depends(_described)]
@@ -112,14 +112,14 @@ def _json(file: IO[bytes]) -> tuple[Any, Iterator[Any]]:
 
 
 def _ndjson(sent: BodyDescription, file: IO[bytes], max_line_bytes: int) -> tuple[Any, Iterator[Any]]:
-    source = body.lines(file, max_line_bytes)
-    first = next(source, None) if sent.header is None else sent.header
+    lines = body.lines(file, max_line_bytes)
+    first = next(lines, None) if sent.header is None else sent.header
     if first is None:
         raise InvalidInput("an NDJSON body's first line is the job", "body")
     header = body.parse(first, "body" if sent.header is None else HEADER_NAME)
     if isinstance(header, dict) and "items" in header:
         raise InvalidInput("the items of an NDJSON body are its further lines", "items")
-    return header, source
+    return header, lines
 
 
 def _columns(header: Any) -> TableColumns:

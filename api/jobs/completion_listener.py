@@ -36,17 +36,17 @@ class CompletionListener:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiters: set[_Waiter] = set()
-        self._has_come = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
         self._listener: JobEndListener | None = None
 
     async def wait(self, job_id: UUID, tenant: UUID, seconds: float) -> None:
-        """Waits until the tenant has no such open job, for at most so many seconds."""
+        """Waits until the job has ended or is not the tenant's, for at most ``seconds``."""
         waiter = _Waiter(job_id, tenant)
         self._waiters.add(waiter)
-        self._has_come.set()
+        self._wake_up.set()
         if self._watch is None:
-            self._watch = asyncio.create_task(self._look_on())
+            self._watch = asyncio.create_task(self._keep_watching())
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):
@@ -57,32 +57,32 @@ class CompletionListener:
     async def close(self) -> None:
         """Ends the watch and gives its connection back. Call it before the pool is closed."""
         self._waiters.clear()
-        self._has_come.set()
+        self._wake_up.set()
         if self._watch is not None:
             await self._watch
 
-    async def _look_on(self) -> None:
+    async def _keep_watching(self) -> None:
         try:
             while self._waiters:
-                self._has_come.clear()
-                asked = list(self._waiters)
+                self._wake_up.clear()
+                waiting = list(self._waiters)
                 try:
-                    is_open = await run_in_threadpool(self._open_of, [waiter.job_id for waiter in asked])
+                    open_jobs = await run_in_threadpool(self._tenants_of_open, [waiter.job_id for waiter in waiting])
                 except Unavailable as error:
                     log.warning("could not query which jobs have ended: %s", error)
                 else:
-                    for waiter in asked:
-                        if is_open.get(waiter.job_id) != waiter.tenant:
+                    for waiter in waiting:
+                        if open_jobs.get(waiter.job_id) != waiter.tenant:
                             waiter.is_over.set()
                 await self._listen()
                 if not self._waiters and self._listener is not None:
-                    kept, self._listener = self._listener, None
-                    await run_in_threadpool(kept.close)
+                    idle, self._listener = self._listener, None
+                    await run_in_threadpool(idle.close)
         finally:  # after an error the next request begins another watch
             self._watch = None
             self._drop()
 
-    def _open_of(self, job_ids: list[UUID]) -> dict[UUID, UUID]:
+    def _tenants_of_open(self, job_ids: list[UUID]) -> dict[UUID, UUID]:
         try:
             with translated():
                 if self._listener is None:
@@ -102,28 +102,28 @@ class CompletionListener:
         loop = asyncio.get_running_loop()
         socket = None if self._listener is None else self._listener.socket
         if socket is not None:
-            loop.add_reader(socket, self._hear)
-            self._hear()  # notifications that arrived with the answer of the query
+            loop.add_reader(socket, self._read_notifications)
+            self._read_notifications()  # notifications that arrived with the answer of the query
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_seconds()):
-                    await self._has_come.wait()
+                    await self._wake_up.wait()
         finally:
             if socket is not None:
                 loop.remove_reader(socket)
 
     def _pause_seconds(self) -> float:
-        least, most = _PAUSE_SECONDS
+        shortest, longest = _PAUSE_SECONDS
         youngest = max((waiter.since for waiter in self._waiters), default=0.0)
-        return min(most, max(least, _SHARE * (time.monotonic() - youngest)))
+        return min(longest, max(shortest, _SHARE * (time.monotonic() - youngest)))
 
-    def _hear(self) -> None:
+    def _read_notifications(self) -> None:
         if self._listener is None:
             return
         try:
             ended = set(self._listener.take_ended())
         except OperationalError:
-            self._has_come.set()  # the next query fails too, and connects again
+            self._wake_up.set()  # the next query fails too, and connects again
             return
         for waiter in self._waiters:
             if waiter.job_id in ended:

@@ -25,9 +25,9 @@ class ItemReader:
     """Checks the items of one job. A raw item is a line of bytes that is still to be parsed, or a JSON value."""
 
     def __init__(self, target: ItemTarget, current: Settings) -> None:
-        self._kind, self._spec, self._params, self._current = target.kind, target.spec, target.params, current
+        self._kind, self._spec, self._params, self._settings = target.kind, target.spec, target.params, current
         self._fields = self._kind.item_type.model_fields.keys()
-        #: If a payload has at most so many bytes, neither its text nor its metadata is over its limit.
+        #: If a payload has at most this many bytes, its text and its metadata are within their limits.
         self._short = min(current.max_text_characters, current.max_metadata_bytes)
         self._ids: set[bytes] = set()
 
@@ -85,15 +85,15 @@ class ItemReader:
         return CheckedItem(item, _payload(item))
 
     def _check_sizes(self, item: JobItem) -> None:
-        most, most_bytes = self._current.max_text_characters, self._current.max_metadata_bytes
-        if sum(len(text) for text in item.texts()) > most:
+        max_characters, max_bytes = self._settings.max_text_characters, self._settings.max_metadata_bytes
+        if sum(len(text) for text in item.texts()) > max_characters:
             name = "text" if "text" in item.model_fields_set else "messages"
-            raise TooLarge(f"may have at most {most} characters", name)
-        if item.metadata is not None and len(to_json(item.metadata)) > most_bytes:
-            raise TooLarge(f"may have at most {most_bytes} bytes as JSON", "metadata")
+            raise TooLarge(f"may have at most {max_characters} characters", name)
+        if item.metadata is not None and len(to_json(item.metadata)) > max_bytes:
+            raise TooLarge(f"may have at most {max_bytes} bytes as JSON", "metadata")
 
     def _note_ids(self, ids: Sequence[str]) -> None:
-        """Raises ``InvalidInput`` if one of them was seen before; then none of them counts as seen."""
+        """Raises ``InvalidInput`` if one of them was seen before. Then none of them is added."""
         keys = set(map(_key, ids))
         if len(keys) < len(ids) or not keys.isdisjoint(self._ids):
             raise InvalidInput("another item of this job has the same id", "id")

@@ -45,7 +45,7 @@ def _rows(table: Any, names: list[str], places: RowLayout, current: Settings) ->
 
 
 def _check_groups(metadata: Any, current: Settings) -> None:
-    """Refuses a file that says itself that it is too large. The rows are counted again while they are read."""
+    """Refuses a file whose own metadata says that it is too large. The rows are counted again while they are read."""
     sizes = (metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
     if sum(sizes) > current.max_body_bytes:
         raise TooLarge(f"a body may have at most {current.max_body_bytes} bytes", "body")

@@ -13,7 +13,7 @@ from api.http import body
 from api.http.document import KEY_ERRORS, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
-from api.jobs import body_format as forms
+from api.jobs import body_format as formats
 from api.jobs.accept import AcceptedJob
 from api.jobs.body_format import BodyDescription, DescribedBody
 from api.jobs.download import ResultFormat
@@ -69,10 +69,10 @@ def _submit(
     state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None
 ) -> AcceptedJob:
     named = idempotency.of_body(key, sent.name, file) if key else None
-    # Before the job is checked: a deadline that was valid when it was first sent may be over by now.
+    # The job is checked only after this: a deadline that was valid when it was first sent may have passed by now.
     if named and (replay := accept.replay(state, tenant, named)):
         return replay
-    header, items = forms.parts(sent, file, state.settings)
+    header, items = formats.parts(sent, file, state.settings)
     order = read_order(header, state.catalog, state.settings)
     return accept.accept(state, tenant, order, lambda _: items, named=named)
 

@@ -16,7 +16,7 @@ StateName = Literal["queued", "running", "completed", "cancelled", "expired"]
 
 
 class Webhook(RequestPart):
-    """The receiver of a job's end. Its requests are signed by the rules of Standard Webhooks."""
+    """A URL that is called when the job has ended. The request is signed as Standard Webhooks says."""
 
     url: Text = Field(max_length=2000, examples=["https://example.com/hooks/lengthwise"])
     secret: Annotated[Text, Field(max_length=128)] | None = Field(
@@ -38,7 +38,7 @@ Time = Annotated[AwareDatetime, Field(strict=False), BeforeValidator(_dated)]
 
 
 class JobHeader(RequestPart):
-    """What every job says, besides the parameters of its kind and its items."""
+    """The fields of every job, besides its items and the parameters of its kind."""
 
     kind: Text = Field(max_length=40)
     model: Annotated[Text, Field(max_length=200)] | None = Field(

@@ -1,1 +1,1 @@
-"""OpenAI's surface: files, batches, and the same questions one at a time, all of them jobs like any other."""
+"""OpenAI's API: files, batches, and single requests that wait for their answer. Each is an ordinary job inside."""

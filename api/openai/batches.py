@@ -74,12 +74,12 @@ def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_ret
         if key is not None and (made := ledger.find_by_idempotency_key(connection, tenant, key)):
             if made.request_hash != request_hash:
                 raise InvalidInput("another request was sent under this key", naming.HEADER)
-            if again := _again(connection, tenant, made.id):
-                return again
+            if existing := _existing(connection, tenant, made.id):
+                return existing
         if key is None and is_retry:
-            lately = ledger.find_recent_duplicate(connection, tenant, request_hash, _RETRY_SECONDS)
-            if lately is not None and (again := _again(connection, tenant, lately)):
-                return again
+            recent = ledger.find_recent_duplicate(connection, tenant, request_hash, _RETRY_SECONDS)
+            if recent is not None and (existing := _existing(connection, tenant, recent)):
+                return existing
         state.backlog.check(tenant)
         wanted = _wanted(body.parse(data))
         new = _new(wanted, state.settings, tenant, key, request_hash)
@@ -93,7 +93,7 @@ def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_ret
     return CreatedBatch(**dict(created), webhook=webhook)
 
 
-def _again(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch | None:
+def _existing(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch | None:
     """The batch that the same request made before; None if it has been deleted."""
     try:
         return CreatedBatch(**dict(view.batch(ledger.find(connection, made, tenant))))

@@ -8,7 +8,7 @@ from api.openai.schema import ErrorAnswer, NewBatch
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineKind
 
-#: An example's message, type, param and code, and what the status means.
+#: By status: what it means, then the message, type, param and code of an example.
 _MEANINGS: dict[int | str, tuple[str, str, str, str | None, str | None]] = {
     400: ("The request is wrong", "must be batch", "invalid_request_error", "purpose", None),
     401: ("No key, or one that is unknown, wrong, expired or revoked",
@@ -20,10 +20,11 @@ _MEANINGS: dict[int | str, tuple[str, str, str, str | None, str | None]] = {
     413: ("The body is over its limit", "may have at most 209715200 bytes", "invalid_request_error", "file",
           "request_too_large"),
     415: ("Neither JSON nor a form", "the content type is application/json", "invalid_request_error", None, None),
-    429: ("As much waits as may wait: try again after Retry-After seconds",
+    429: ("Too much work waits: try again after Retry-After seconds",
           "all jobs together have 2000000000 or more tokens waiting, which is the limit", "rate_limit_error", None,
           "rate_limit_exceeded"),
-    503: ("A server is away: try again after Retry-After seconds", "the database is away", "server_error", None, None),
+    503: ("A server cannot be reached: try again after Retry-After seconds", "the database is away", "server_error",
+          None, None),
     504: ("There was no answer in time, and the request was cancelled", "there was no answer within 60 seconds",
           "server_error", None, "timeout"),
     507: ("There is no room: try again after Retry-After seconds", "the database is full", "server_error", None, None),
@@ -79,7 +80,7 @@ UPLOAD = {
 
 CONTENT: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "The file's bytes; of a batch's output one line a request",
+        "description": "The file's bytes. The output of a batch has one line for each request",
         "content": {"application/jsonl": {"schema": {"type": "string"}}},
     }
 }
@@ -102,7 +103,7 @@ CREATE = body("NewBatch", _BATCH_EXAMPLE)
 
 
 def request_body(kind: LineKind) -> dict[str, Any]:
-    """The body of a request of its own."""
+    """The ``openapi_extra`` of the route that answers one request of this kind."""
     return body(_form(kind).__name__, kind.example)
 
 

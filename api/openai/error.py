@@ -1,4 +1,4 @@
-"""OpenAI's form of an error, which its SDKs read code, param and type from."""
+"""Errors in OpenAI's form. Its SDKs read their code, param and type."""
 
 from collections.abc import Mapping
 
@@ -11,14 +11,14 @@ _CODES = {401: "invalid_api_key", 413: "request_too_large", 429: "rate_limit_exc
 
 
 def from_problem(problem: Problem) -> JSONResponse:
-    """The form of every error of OpenAI's surface."""
+    """The answer to a request on a path of OpenAI's API that failed."""
     return answer(problem.status, problem.detail, problem.field, problem.code, problem.headers)
 
 
 def answer(
     status: int, message: str, param: str | None, code: str | None, headers: Mapping[str, str] | None = None
 ) -> JSONResponse:
-    """What cannot be processed is a 400 here, and an unknown model a 404: SDKs type errors by their status."""
+    """An error in OpenAI's form. SDKs choose the exception by its status: 422 becomes 400, an unknown model 404."""
     if code == "model_not_found":
         status = 404
     if status == 422:
@@ -29,6 +29,6 @@ def answer(
         "param": param,
         "code": code or _CODES.get(status),
     }
-    # The SDK would send the same again twice, to the same end.
+    # Without this header the SDK would repeat the request twice, in vain.
     stop = {"x-should-retry": "false"} if status == 409 else {}
     return JSONResponse({"error": shown}, status, {**stop, **(headers or {})})

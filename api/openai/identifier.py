@@ -22,7 +22,7 @@ class FileId(NamedTuple):
 
 
 def batch_id(text: str) -> UUID:
-    """Raises ``NotFound`` for a text that cannot be a batch's id, too."""
+    """Raises ``NotFound`` for a text that cannot be a batch's id."""
     found = _BATCH.fullmatch(text)
     if found is None:
         raise NotFound("there is no such batch")

@@ -24,7 +24,7 @@ _FIELDS = ("custom_id", "method", "url", "body")
 #: Pydantic's names for the branches of a union, such as ``constrained-str``, ``list[TextPart]`` and ``TextPart``.
 _BRANCH = re.compile(r"[A-Z]\w*|.*[-\[].*|str", re.DOTALL)
 _PARAMS = LineParams()
-#: Below these fields pydantic names the branch by the value of its ``type``.
+#: Below these fields pydantic names the branch of a union by the value of its ``type``.
 _TAGGED = ("response_format", "format")
 
 
@@ -90,7 +90,7 @@ class LineReader:
 
     def __init__(self, endpoint: str, catalog: Catalog, current: Settings) -> None:
         self._endpoint = endpoint
-        self._asker = BodyReader(ENDPOINTS[endpoint], catalog, current)
+        self._bodies = BodyReader(ENDPOINTS[endpoint], catalog, current)
         self._seen: set[bytes] = set()
 
     def read(self, raw: bytes) -> CheckedRequest:
@@ -104,16 +104,16 @@ class LineReader:
         custom_id = line.get("custom_id")
         if not isinstance(custom_id, str) or not custom_id:
             raise LineError("invalid_request", "must be a string that is not empty", "custom_id")
-        self._note(custom_id)
+        self._add_id(custom_id)
         if not line.keys() <= set(_FIELDS):
             raise LineError("invalid_request", f"has an unknown field; known here: {', '.join(_FIELDS)}")
         if line.get("method") != "POST":
             raise LineError("invalid_request", "must be POST", "method")
         if line.get("url") != self._endpoint:
             raise LineError("url_mismatch", "must be the batch's endpoint", "url")
-        return self._asker.request(custom_id, line.get("body"))
+        return self._bodies.request(custom_id, line.get("body"))
 
-    def _note(self, custom_id: str) -> None:
+    def _add_id(self, custom_id: str) -> None:
         key = hashlib.blake2b(custom_id.encode(), digest_size=16).digest()
         if key in self._seen:
             raise LineError("duplicate_custom_id", "another line before has the same", "custom_id")
@@ -123,7 +123,7 @@ class LineReader:
 def _line_error(error: ValidationError) -> LineError:
     details = error.errors(include_input=False, include_url=False)
     first = details[0]
-    # Every branch of a union complains. The complaint with the longest path is about the branch that was meant.
+    # Every branch of a union reports an error. The one with the longest path is about the branch that was meant.
     place = _place(first)
     meant = max((each for each in details if _place(each)[: len(place)] == place), key=lambda each: len(_place(each)))
     field = meant.get("ctx", {}).get("field") if meant["type"] == "unsupported" else None

@@ -35,7 +35,7 @@ def find(connection: Connection, state: JobsState, tenant: UUID, name: FileId) -
 
 
 def complete(connection: Connection, state: JobsState, tenant: UUID, listed: FileRow) -> FileRow:
-    """A file from a list with all that ``find`` says of it."""
+    """A file from a list, completed with the size and the expiry that ``find`` gives."""
     if not listed.part:
         return listed
     return _sized(connection, state, batches.find(connection, listed.id, tenant), listed)
@@ -47,12 +47,12 @@ def _batch(connection: Connection, state: JobsState, tenant: UUID, name: FileId)
         batch = batches.find(connection, name.id, tenant)
     except NotFound:
         batch = None
-    if batch is None or not _is_there(batch, name.part, state.settings.retention_seconds):
+    if batch is None or not _exists(batch, name.part, state.settings.retention_seconds):
         raise NotFound("there is no such file")
     return batch
 
 
-def _is_there(batch: BatchRow, part: int, retention_seconds: int) -> bool:
+def _exists(batch: BatchRow, part: int, retention_seconds: int) -> bool:
     expires_at = view.expires_at(batch, retention_seconds)
     if expires_at is not None and expires_at <= datetime.now(UTC):
         return False
@@ -67,7 +67,7 @@ def _sized(connection: Connection, state: JobsState, batch: BatchRow, file: File
 
 
 def _dropped_bytes(connection: Connection, batch: BatchRow) -> int:
-    """Of the lines of items that never ran: counted once, since they are written nowhere."""
+    """The bytes of the lines of items that never ran. These lines are not stored, so they are made and counted once."""
     if not batch.n_dropped:
         return 0
     if batch.dropped_bytes is not None:
@@ -83,7 +83,7 @@ def _dropped_bytes(connection: Connection, batch: BatchRow) -> int:
 
 
 def lines(state: JobsState, tenant: UUID, name: FileId) -> Iterator[bytes]:
-    """The file by the page, each with a connection that is held for that page alone. Raises ``NotFound`` at once."""
+    """The file, page by page. A connection is held for one page at a time. Raises ``NotFound`` at once."""
     with translated(), state.database.begin() as connection:
         batch = _batch(connection, state, tenant, name)
     return _lines(state, batch, name.part)

@@ -34,14 +34,14 @@ router = APIRouter(tags=["OpenAI: one request"], responses=document.KEY_ERRORS)
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """A request that was taken. If it cannot run, ``refusal`` is its answer and there is no job."""
+class _SubmittedRequest:
+    """A request as a job. If it cannot run, ``refusal`` is its answer and there is no job."""
 
     job_id: UUID
     refusal: bytes | None
 
 
-def _ask(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
+def _submit(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _SubmittedRequest:
     """Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``."""
     state.backlog.check(tenant)
     current = state.settings
@@ -67,13 +67,13 @@ def _ask(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _Asked:
         deadline_at=datetime.now(UTC) + timedelta(seconds=current.answer_seconds),
     )
     if item.refusal is not None:
-        return _Asked(job.id, item.refusal)
+        return _SubmittedRequest(job.id, item.refusal)
     with translated(), state.database.begin() as connection:
         intake = Intake(connection, job, current, current.chunk_items)
         intake.add(request.spec, sent)
         intake.finish()
     state.backlog.add(tenant, item.n_tokens)
-    return _Asked(job.id, None)
+    return _SubmittedRequest(job.id, None)
 
 
 def _refuse(_: int, error: InvalidInput) -> None:
@@ -95,7 +95,7 @@ async def _wait(request: Request, tenant: UUID, job_id: UUID) -> None:
     """Waits until the job has ended, the time is over, or the caller has disconnected."""
     state = of(request)
     ending = asyncio.create_task(state.completions.wait(job_id, tenant, state.settings.answer_seconds))
-    leaving = asyncio.create_task(_gone(request))
+    leaving = asyncio.create_task(_disconnected(request))
     try:
         await asyncio.wait({ending, leaving}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -105,7 +105,7 @@ async def _wait(request: Request, tenant: UUID, job_id: UUID) -> None:
                 await task
 
 
-async def _gone(request: Request) -> None:
+async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
@@ -115,13 +115,13 @@ async def _answer(request: Request, tenant: UUID, kind: LineKind) -> JSONRespons
     await backpressure.measure(state)
     async with body.spooled(request, state.settings.max_json_bytes) as file:
         data = await run_in_threadpool(file.read)
-    asked = await run_in_threadpool(_ask, state, tenant, kind, data)
-    line = asked.refusal
+    submitted = await run_in_threadpool(_submit, state, tenant, kind, data)
+    line = submitted.refusal
     if line is None:
-        await _wait(request, tenant, asked.job_id)
-        line = await run_in_threadpool(_result, state, asked.job_id)
+        await _wait(request, tenant, submitted.job_id)
+        line = await run_in_threadpool(_result, state, submitted.job_id)
     if line is None:
-        await run_in_threadpool(_cancel, state, tenant, asked.job_id)
+        await run_in_threadpool(_cancel, state, tenant, submitted.job_id)
         seconds = state.settings.answer_seconds
         message = f"there was no answer within {seconds:g} seconds; a batch waits for as long as it takes"
         # A retry would not be answered sooner, and the queue would hold three requests instead of one.
@@ -131,10 +131,10 @@ async def _answer(request: Request, tenant: UUID, kind: LineKind) -> JSONRespons
 
 
 def _route(kind: LineKind) -> Callable[[Request, UUID], Awaitable[JSONResponse]]:
-    async def ask(request: Request, tenant: Submitter) -> JSONResponse:
+    async def answer(request: Request, tenant: Submitter) -> JSONResponse:
         return await _answer(request, tenant, kind)
 
-    return ask
+    return answer
 
 
 for _path, _kind in ENDPOINTS.items():
@@ -145,7 +145,7 @@ for _path, _kind in ENDPOINTS.items():
         response_class=JSONResponse,
         name=f"ask {_kind.name}",
         summary=f"One of {_kind.name}",
-        description="Answers one request when it has run. Its body is that of a batch's line. If the caller "
+        description="Runs one request and answers it. Its body is the same as in a line of a batch. If the caller "
         "disconnects, the request is cancelled.",
         openapi_extra=document.request_body(_kind),
         responses=document.ANSWERS[_kind.name] | document.errors(400, 404, 413, 429, 504, 507),

@@ -13,9 +13,9 @@ from lengthwise.ledger.openai.file import CHUNK_BYTES
 
 #: Bytes that a form may have besides its file.
 FORM_BYTES = 2**16
-_MOST_PARTS = 16
-_MOST_HEADER_BYTES = 2**13
-_MOST_VALUE_BYTES = 2**10
+_MAX_PARTS = 16
+_MAX_HEADER_BYTES = 2**13
+_MAX_VALUE_BYTES = 2**10
 _BLOCK = 2**18
 #: OpenAI's bounds of ``expires_after[seconds]``.
 _KEEP_SECONDS = (3600, 2_592_000)
@@ -58,10 +58,10 @@ class Upload:
         if pending:
             yield bytes(pending)
 
-    def keep_seconds(self, otherwise: int) -> int:
-        """How long the caller wants to keep the file, in seconds; ``otherwise`` if it does not say."""
+    def keep_seconds(self, default: int) -> int:
+        """How long the caller wants to keep the file, in seconds; ``default`` if it does not say."""
         seconds = self._fields.get("expires_after[seconds]")
-        return otherwise if seconds is None else int(seconds)
+        return default if seconds is None else int(seconds)
 
     @property
     def purpose(self) -> str:
@@ -75,9 +75,11 @@ class Upload:
         if self._fields.get("expires_after[anchor]", "created_at") != "created_at":
             raise InvalidInput("must be created_at", "expires_after[anchor]")
         seconds = self._fields.get("expires_after[seconds]", "3600")
-        least, most = _KEEP_SECONDS
-        if not (seconds.isascii() and seconds.isdecimal() and len(seconds) < 10 and least <= int(seconds) <= most):
-            raise InvalidInput(f"must be a whole number from {least} to {most}", "expires_after[seconds]")
+        shortest, longest = _KEEP_SECONDS
+        if not (
+            seconds.isascii() and seconds.isdecimal() and len(seconds) < 10 and shortest <= int(seconds) <= longest
+        ):
+            raise InvalidInput(f"must be a whole number from {shortest} to {longest}", "expires_after[seconds]")
 
     def _boundary(self) -> bytes:
         _, options = parse_options_header(self.content_type)
@@ -100,8 +102,8 @@ class Upload:
 
     def _begin(self) -> None:
         self._n_parts += 1
-        if self._n_parts > _MOST_PARTS:
-            raise InvalidInput(f"a form may have at most {_MOST_PARTS} parts", "body")
+        if self._n_parts > _MAX_PARTS:
+            raise InvalidInput(f"a form may have at most {_MAX_PARTS} parts", "body")
         self._header, self._disposition, self._n_headers = b"", b"", 0
         self._value = bytearray()
 
@@ -115,7 +117,7 @@ class Upload:
 
     def _count_header(self, n_bytes: int) -> None:
         self._n_headers += n_bytes
-        if self._n_headers > _MOST_HEADER_BYTES:
+        if self._n_headers > _MAX_HEADER_BYTES:
             raise InvalidInput("a part's headers are too long", "body")
 
     def _end_header(self) -> None:
@@ -141,7 +143,7 @@ class Upload:
             self._pending += memoryview(data)[start:end]
         else:
             self._value += data[start:end]
-            if len(self._value) > _MOST_VALUE_BYTES:
+            if len(self._value) > _MAX_VALUE_BYTES:
                 raise InvalidInput("a field of the form is too long", "body")
 
     def _end(self) -> None:

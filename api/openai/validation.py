@@ -27,9 +27,9 @@ from lengthwise.states import Priority
 
 log = logging.getLogger(__name__)
 
-#: Errors of lines that are kept. One more entry says how many others there were.
+#: At most this many errors of lines are kept. One more entry says how many others there were.
 MAX_ERRORS = 1000
-#: Payloads of a chunk, in bytes, that a submission holds in memory.
+#: Bytes of payloads in one chunk, which a submission holds in memory.
 _CHUNK_BYTES = 32 * 2**20
 #: The pause before another try, if the process died or failed for a reason outside of the file. It doubles each time.
 _PAUSE_SECONDS = 10.0
@@ -144,12 +144,12 @@ class _Validation:
 
     def _requests(self, connection: Connection) -> Iterator[tuple[int, CheckedRequest]]:
         """Reads every line, and collects the errors of those that are wrong."""
-        most, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
+        max_lines, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
         n_lines = 0
         for number, raw in split(_blocks(connection, self._waiting.input_file_id), limit):
             n_lines += 1
-            if n_lines > most:
-                self._errors.note(LineError("too_many_tasks", f"a file may have at most {most} requests"), None)
+            if n_lines > max_lines:
+                self._errors.note(LineError("too_many_tasks", f"a file may have at most {max_lines} requests"), None)
                 break
             try:
                 if raw is None:

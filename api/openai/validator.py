@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 #: How often a process looks for batches that another process left behind.
 _LOOK_SECONDS = 5.0
 #: Batches that one process validates at a time, so that a small one need not wait for a large one.
-_AT_ONCE = 2
+_MAX_CONCURRENT = 2
 
 
 class BatchValidator:
@@ -28,17 +28,17 @@ class BatchValidator:
 
     def __init__(self, state: JobsState) -> None:
         self._state = state
-        self._has_come = asyncio.Event()
+        self._wake_up = asyncio.Event()
         self._running: dict[UUID, asyncio.Task[None]] = {}
         self._watch: asyncio.Task[None] | None = None
         self._is_stopping = Event()
 
     def start(self) -> None:
-        self._watch = asyncio.create_task(self._look_on())
+        self._watch = asyncio.create_task(self._keep_watching())
 
     def wake(self) -> None:
         """Looks for batches at once."""
-        self._has_come.set()
+        self._wake_up.set()
 
     async def close(self) -> None:
         """Stops. Validations under way are rolled back and left to another process."""
@@ -49,17 +49,17 @@ class BatchValidator:
                 await self._watch
         await asyncio.gather(*self._running.values())
 
-    async def _look_on(self) -> None:
+    async def _keep_watching(self) -> None:
         while True:
-            self._has_come.clear()
+            self._wake_up.clear()
             for waiting in await run_in_threadpool(self._waiting):
-                if len(self._running) == _AT_ONCE:
+                if len(self._running) == _MAX_CONCURRENT:
                     break
                 if waiting.id not in self._running:
                     self._running[waiting.id] = asyncio.create_task(self._run(waiting))
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
-                    await self._has_come.wait()
+                    await self._wake_up.wait()
 
     def _waiting(self) -> list[WaitingBatch]:
         try:

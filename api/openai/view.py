@@ -79,7 +79,7 @@ def output_name(found: files.FileRow) -> str:
 
 
 def expires_at(figures: ledger.BatchRow, retention_seconds: int) -> datetime | None:
-    """When an ended batch's files are forgotten."""
+    """When the files of an ended batch expire; None while it runs."""
     if figures.finished_at is None:
         return None
     return figures.finished_at + timedelta(seconds=min(figures.output_seconds or retention_seconds, retention_seconds))

@@ -1,4 +1,4 @@
-"""Requests for which the client has no methods: keys, tenants and webhook endpoints. Answers stay plain JSON."""
+"""Requests for which the client has no methods: keys, tenants and webhook endpoints. Answers are plain JSON."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,9 +51,9 @@ class ApiSession:
             wanted["after"] = page["data"][-1]["id"]
 
 
-def segment(given: str) -> str:
+def segment(text: str) -> str:
     """An id as one segment of a path. Other characters are dropped: a slash would lead to another path."""
-    return "".join(character for character in given if character.isalnum() or character == "-") or "-"
+    return "".join(character for character in text if character.isalnum() or character == "-") or "-"
 
 
 def _end(message: str) -> NoReturn:

@@ -81,7 +81,7 @@ def print_json(value: Any) -> None:
 
 @contextmanager
 def connected(url: str, key: str | None, retry_seconds: float = RETRY_SECONDS) -> Iterator[Client]:
-    """A client. An error of it ends the command with one line that says what to do next, and with its exit code."""
+    """A client. If it raises an error, the command ends with one line that says what to do, and with an exit code."""
     try:
         with Client(url, key or local_key(url), retry_seconds=retry_seconds) as client:
             yield client
@@ -97,7 +97,7 @@ def connected(url: str, key: str | None, retry_seconds: float = RETRY_SECONDS) -
 
 
 def local_key(url: str, file: Path = KEY_FILE) -> str | None:
-    """The key that ``lengthwise up`` keeps in ``file``. Only an API on this machine is sent it."""
+    """The key that ``lengthwise up`` keeps in ``file``; None if there is none, or the API is elsewhere."""
     if not _is_loopback(url):
         return None
     try:

@@ -34,18 +34,18 @@ class SubmitCommand(TyperCommand):
 
     @cached_property
     def _options(self) -> list[Any]:
-        return _made(self._kinds)
+        return _make_options(self._kinds)
 
 
 def option_values(ctx: typer.Context) -> dict[str, str]:
-    """What was given by these options, by the name of the kind's parameter."""
+    """The values of these options on the command line, by the kind's parameter."""
     found: dict[str, str] = ctx.meta.get(_META, {})
     return found
 
 
-def _made(kinds: "dict[str, NativeKind]") -> list[Any]:
-    """Typer makes options of a function's signature: this one is never called. If two kinds declare the same option,
-    it sets the parameter of the first.
+def _make_options(kinds: "dict[str, NativeKind]") -> list[Any]:
+    """Typer makes options from the signature of a function, which is never called. If two kinds declare the same
+    option, it sets the parameter of the first kind.
     """
     params: dict[str, str] = {}
     helps: dict[str, list[str]] = {}

@@ -1,7 +1,8 @@
 """The commands that run an installation: ``up``, ``api``, ``worker`` and ``migrate``. Each needs an extra.
 
-The client's package has no web framework, no database and no Celery. So each command asks ``extras`` first, and imports
-what it runs only then. ``api`` and ``worker`` are other floors: this one finds them by name, to run them.
+The client's package has no web framework, no database and no Celery. So each command first checks its
+extra, and only then imports what it runs. ``api`` and ``worker`` are imported by name, since this package must not
+depend on them.
 """
 
 import os

@@ -80,10 +80,10 @@ def _submitted(client: Client, file: str, *, file_format: FileFormat | None, **o
     return client.submit_file(file, file_format=file_format, **options)
 
 
-def _params(given: list[str], options: dict[str, str]) -> dict[str, Any]:
+def _params(pairs: list[str], options: dict[str, str]) -> dict[str, Any]:
     """A value that is not JSON is taken as text. Raises ``ConfigurationError``."""
     found: dict[str, Any] = dict(options)
-    for each in given:
+    for each in pairs:
         name, equals, value = each.partition("=")
         if not equals or not name.isidentifier():
             raise ConfigurationError("--param must be NAME=VALUE, such as temperature=0.7")

@@ -53,10 +53,10 @@ def set_limits(
 
 
 def _limits(weight: float | None, tokens: str | None, requests: str | None, jobs: str | None) -> dict[str, Any]:
-    """The limits that were given, as fields of the API."""
+    """The limits on the command line, as fields of the API."""
     found: dict[str, Any] = {} if weight is None else {"weight": weight}
-    given = {"max_pending_tokens": tokens, "max_requests_per_minute": requests, "max_open_jobs": jobs}
-    for name, text in given.items():
+    limits = {"max_pending_tokens": tokens, "max_requests_per_minute": requests, "max_open_jobs": jobs}
+    for name, text in limits.items():
         if text is not None:
             found[name] = _number(text, name)
     return found

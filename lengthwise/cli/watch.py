@@ -5,7 +5,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressC
 from lengthwise.cli import connection
 from lengthwise.client import Job
 
-#: How long a request waits for the job's end: short while a bar is shown, long where nothing is.
+#: How long one request waits for the job's end: short with a progress bar, long without.
 _SECONDS = 0.5
 _QUIET_SECONDS = 30.0
 

@@ -108,12 +108,12 @@ def wait(job_id: str, seconds: float | None, budget: RetryBudget) -> Steps[JobIn
     """The job once it has ended. Raises ``WaitTimeoutError`` after ``seconds``."""
     left = float("inf") if seconds is None else seconds
     while True:
-        asked = min(left, _WAIT_SECONDS)
-        info = yield from get(job_id, budget, asked)
+        request_wait = min(left, _WAIT_SECONDS)
+        info = yield from get(job_id, budget, request_wait)
         if info.has_ended:
             return info
         budget.renew()
-        left -= asked
+        left -= request_wait
         if left <= 0:
             raise WaitTimeoutError("the job has not ended yet; it goes on")
 

@@ -1,4 +1,4 @@
-"""The logic of reading results: each one once, also while the job runs, and on from where a download broke. No I/O."""
+"""The logic of reading results: each once, also while the job runs, continuing where a download broke. No I/O."""
 
 import re
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def results(job_id: str, after: int, follow: bool, budget: RetryBudget, parse: C
     last known state.
     """
     seen = SeenResults(after)
-    least, most = _WAIT_SECONDS
+    shortest, longest = _WAIT_SECONDS
     wait = 0.0
     while True:
         query: dict[str, str | int | float] = {"after": seen.after, "wait": wait}
@@ -77,7 +77,7 @@ def results(job_id: str, after: int, follow: bool, budget: RetryBudget, parse: C
         state = answer.headers.get(STATE_HEADER, "")
         if state in ENDED or not follow:
             return state
-        wait = min(most, max(least, n_known * _SECONDS_PER_KNOWN, 0 if n_given else 2 * wait))
+        wait = min(longest, max(shortest, n_known * _SECONDS_PER_KNOWN, 0 if n_given else 2 * wait))
 
 
 def _index(line: bytes) -> int:

@@ -8,7 +8,7 @@ from lengthwise.client._error import RefusedError, UnreachableError
 TRANSIENT_STATUSES = frozenset({429, 502, 503, 504, 507})
 
 _FIRST_SECONDS = 0.25
-_MOST_SECONDS = 15.0
+_MAX_SECONDS = 15.0
 
 
 class RetryBudget:
@@ -27,12 +27,12 @@ class RetryBudget:
 
         Raises ``error`` if a retry is pointless or the budget is spent.
         """
-        asked = error.retry_after if isinstance(error, RefusedError) else None
+        retry_after = error.retry_after if isinstance(error, RefusedError) else None
         if isinstance(error, RefusedError) and error.status not in TRANSIENT_STATUSES:
             raise error
-        pause = max(self._next * random.uniform(0.5, 1), asked or 0)  # noqa: S311 — callers must not return in step
+        pause = max(self._next * random.uniform(0.5, 1), retry_after or 0)  # noqa: S311 — callers must not return in step
         if self._waited + pause > self._seconds:
             raise error
         self._waited += pause
-        self._next = min(2 * self._next, _MOST_SECONDS)
+        self._next = min(2 * self._next, _MAX_SECONDS)
         return pause

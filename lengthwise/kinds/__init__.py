@@ -1,6 +1,6 @@
 """The kinds of job, by name. A new kind is one module and one line: its entry point in the group ``lengthwise.kinds``.
 
-The line stands in ``pyproject.toml``, ours or another package's.
+The line is in the ``pyproject.toml`` of this package or of another one.
 """
 
 import logging
@@ -19,14 +19,14 @@ log = logging.getLogger(__name__)
 
 #: Short enough for a job's ``kind``, and fit for a TOML key and the name of a schema.
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
-#: What each kind must say of itself. Its methods are inherited, or abstract.
+#: What each kind must define. All its methods are inherited or abstract.
 _DECLARED = ("name", "item_type", "summary", "example")
 
 
 class InstalledKinds(Mapping[str, NativeKind]):
     """The kinds that a native job may name. Each is loaded when it is first looked up.
 
-    Looking up a kind that cannot be used raises ``ConfigurationError``, and hinders no other.
+    Looking up a kind that cannot be loaded raises ``ConfigurationError``. The other kinds still work.
     """
 
     def __getitem__(self, name: str) -> NativeKind:
@@ -42,7 +42,7 @@ class InstalledKinds(Mapping[str, NativeKind]):
         return len(self._names())
 
     def usable(self) -> dict[str, NativeKind]:
-        """All that can be loaded. The log says why the others cannot."""
+        """All kinds that can be loaded. The log says why the others cannot."""
         found = {}
         for name in self:
             try:
@@ -60,7 +60,7 @@ KINDS = InstalledKinds()
 
 
 def find(name: str) -> Kind:
-    """A native kind, or that of the lines of one of OpenAI's endpoints. Raises ``ConfigurationError``, ``KeyError``."""
+    """A native kind, or that of an OpenAI endpoint. Raises ``KeyError``; ``ConfigurationError`` if it is broken."""
     from lengthwise.kinds import openai  # its JSON schemas are slow to import, and the command line needs none
 
     return openai.BY_NAME.get(name) or KINDS[name]
@@ -68,7 +68,7 @@ def find(name: str) -> Kind:
 
 @cache
 def _kind(name: str, offered: Any) -> NativeKind:
-    """Makes the kind of the class that is offered by this name. Raises ``ConfigurationError`` if it is none."""
+    """An instance of the class ``offered`` by this name. Raises ``ConfigurationError`` if that is not a kind."""
     if not _NAME.fullmatch(name) or name in catalog.SETTINGS:
         raise _refusal(name, "is no name for a kind: it must be a short lowercase word, and no setting of a model")
     if not isinstance(offered, type) or not issubclass(offered, NativeKind):

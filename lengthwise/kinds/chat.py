@@ -36,7 +36,7 @@ class ChatItem(kind.JobItem):
     messages: list[Message] | None = Field(default=None, min_length=1, max_length=256)
 
     @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
+    def _has_text_or_messages(self) -> Self:
         if (self.text is None) == (self.messages is None):
             raise ValueError("has either text or messages")
         return self
@@ -61,8 +61,8 @@ class ChatKind(SampledKind):
     ) -> list[list[Prompt]]:
         from lengthwise.models import template  # Jinja is not installed where only the command line is
 
-        spoken = template.load(model.spec.folder)
-        encoded = (template.encode(spoken, model.tokenizer, _messages(params, item)) for item in items)
+        chat_template = template.load(model.spec.folder)
+        encoded = (template.encode(chat_template, model.tokenizer, _messages(params, item)) for item in items)
         return single_prompts(model.spec, params, encoded)
 
     def output(

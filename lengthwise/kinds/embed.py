@@ -15,8 +15,7 @@ from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
 class EmbedOptions(KindOptions):
     answer_form: ClassVar[AnswerForm] = AnswerForm.VECTOR
 
-    #: What is put before each text, by names of which a job may choose one (``query``, ``passage``); the first is the
-    #: default.
+    #: What is put before each text. A job chooses one by its name (``query``, ``passage``); the first is the default.
     prefix: dict[str, str] = Field(default={})
 
     @classmethod
@@ -27,7 +26,7 @@ class EmbedOptions(KindOptions):
 class EmbedParams(kind.JobParams):
     prefix: Annotated[kind.Text, Field(min_length=1, max_length=40)] | None = Field(
         default=None,
-        description="Which of the model's prefixes stands before each text, such as query; the first without one.",
+        description="The name of the prefix to put before each text, such as query. Without it, the model's first one.",
         examples=["query"],
     )
 

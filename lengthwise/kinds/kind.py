@@ -128,7 +128,7 @@ class ModelAnswer(NamedTuple):
     #: The number of generated tokens.
     n_tokens: int = 0
     vector: tuple[float, ...] = ()
-    #: None unless it was asked for and the engine knows it.
+    #: None if it was not requested, or the engine does not know it.
     log_probability: float | None = None
 
 
@@ -151,7 +151,7 @@ class ScoringParams(JobParams):
 
 @dataclass(frozen=True, slots=True)
 class KindModel:
-    """A model as kinds see it: what ``models.toml`` says of it, and its tokenizer."""
+    """A model as kinds see it: its entry in ``models.toml``, and its tokenizer."""
 
     spec: ModelSpec
     tokenizer: "ModelTokenizer"
@@ -160,15 +160,15 @@ class KindModel:
 class Kind(Protocol):
     """A kind of job. ``params`` and ``item`` are always of its own ``params_type`` and ``item_type``.
 
-    ``attempt`` is 0 when an item is first asked, and one more each time that ``output`` could not use the answers.
+    ``attempt`` is 0 when an item first runs, and grows by one each time that ``output`` could not use the answers.
     """
 
     name: ClassVar[str]
     params_type: ClassVar[type[JobParams]]
     item_type: ClassVar[type[JobItem]]
-    #: Whether items of one job may differ in ``decoding``. If not, it is asked once, for any item, and shared.
+    #: Whether items of one job may differ in ``decoding``. If not, it is called once, for any item.
     decodes_per_item: ClassVar[bool]
-    #: How often an item is asked at most, and the error code of an item that still has no output then.
+    #: How often an item runs at most, and the error code of an item that still has no output then.
     max_attempts: ClassVar[int]
     exhausted_error: ClassVar[str]
 
@@ -189,7 +189,7 @@ class Kind(Protocol):
         ...
 
     def prompts(self, model: KindModel, params: Any, items: Sequence[Any], attempt: int) -> list[list[Prompt]]:
-        """The prompts of each item: mostly one, none if its output needs no model.
+        """The prompts of each item: mostly one; none if its output needs no model.
 
         Raises ``InvalidInput`` if the model's chat template refuses an item.
         """
@@ -198,7 +198,7 @@ class Kind(Protocol):
     def output(
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
-        """The item's output; None if the answers cannot be used, and the item is to be asked again.
+        """The item's output; None if the answers cannot be used, so that the item must run again.
 
         There is one answer for each prompt that ``prompts`` gave for this item and ``attempt``, in the same order.
         """

@@ -15,9 +15,9 @@ from lengthwise.text.clean import clean
 class ModerateOptions(KindOptions):
     answer_form: ClassVar[AnswerForm] = AnswerForm.LABELS
 
-    #: A category is set at or above this probability.
+    #: A category is true at this probability or above.
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    #: Labels that mean nothing is wrong, and are not categories.
+    #: Labels that say that nothing is wrong. They are not categories.
     harmless: tuple[str, ...] = ()
 
     @classmethod
@@ -26,7 +26,12 @@ class ModerateOptions(KindOptions):
 
 
 class ModerateParams(kind.JobParams):
-    threshold: float | None = Field(default=None, gt=0, lt=1, description="Instead of the model's own.")
+    threshold: float | None = Field(
+        default=None,
+        gt=0,
+        lt=1,
+        description="The probability from which a category is true, instead of the model's own.",
+    )
 
 
 class ModerateItem(kind.TextItem):

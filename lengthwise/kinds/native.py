@@ -19,9 +19,9 @@ class CommandOption(NamedTuple):
 
 
 class NativeKind(ABC):
-    """A kind of ``POST /v1/jobs``: ``lengthwise.kinds.kind.Kind``, and what the API and the command line say of it.
+    """A kind of ``POST /v1/jobs``: ``lengthwise.kinds.kind.Kind``, and what the API and the command line show of it.
 
-    The fields of ``params_type`` stand beside those of every job in a request, so they need other names than
+    In a request the fields of ``params_type`` are beside those of every job. So they need other names than
     ``kind``, ``model``, ``priority`` and the rest of ``api.jobs.schema.JobHeader``.
     """
 

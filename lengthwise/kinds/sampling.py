@@ -37,8 +37,8 @@ class SampledKind(NativeKind):
 
 def single_prompts(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
     """One prompt for each sequence. The answer may fill what the sequence leaves of the context."""
-    most, context = _limit(spec, params), spec.context
-    return [[Prompt(ids, min(most, context - len(ids)))] for ids in sequences]
+    max_new_tokens, context = _limit(spec, params), spec.context
+    return [[Prompt(ids, min(max_new_tokens, context - len(ids)))] for ids in sequences]
 
 
 def _limit(spec: ModelSpec, params: SamplingParams) -> int:

@@ -20,17 +20,20 @@ Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
 
 class TranslateOptions(KindOptions):
-    #: (source, target) language pairs, in ISO 639-1 codes; the codes jobs use.
+    """How a translation model is prompted."""
+
+    #: (source, target) language pairs in ISO 639-1 codes, which jobs use.
     pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
-    #: The model's own names of those languages where they differ, such as NLLB's ``zho_Hans``.
+    #: The model's own names of these languages, if they differ, such as NLLB's ``zho_Hans``.
     codes: dict[str, str] = Field(default={})
-    #: Special tokens before the text and those the answer is forced to begin with; ``{source}`` and ``{target}``
-    #: stand for the model's language names.
+    #: Special tokens before the text, and those with which the answer is forced to begin. ``{source}`` and ``{target}``
+    #: stand for the model's names of the languages.
     source_prefix: str = ""
     target_prefix: str = ""
-    #: What the model was trained on. ``sentence``: a text is translated sentence by sentence. ``text``: in one piece.
+    #: What the model was trained on. With ``sentence`` a text is translated sentence by sentence, with ``text`` whole.
     unit: Literal["sentence", "text"] = "sentence"
-    #: ``copy``: trained to carry U+E000, U+E001, … through unchanged. ``split``: translate around the placeholders.
+    #: ``copy``: the model was trained to copy U+E000, U+E001, … unchanged. ``split``: texts are translated in pieces
+    #: between the placeholders.
     placeholders: Literal["copy", "split"] = "split"
 
     @field_validator("source_prefix", "target_prefix")
@@ -47,14 +50,18 @@ class TranslateOptions(KindOptions):
 
 
 class TranslateParams(kind.ScoringParams):
-    source: Language | None = Field(default=None, description="The texts' language, unless an item names its own.")
-    target: Language | None = Field(default=None, description="The language to translate into, likewise.")
+    source: Language | None = Field(
+        default=None, description="The language of the texts, unless an item names its own."
+    )
+    target: Language | None = Field(
+        default=None, description="The language to translate into, unless an item names its own."
+    )
     beams: int = Field(
         default=1,
         ge=1,
         le=8,
-        description="Hypotheses that beam search goes on with: more mostly find likelier translations, and take up to "
-        "about as many times as long. 1 is greedy.",
+        description="Hypotheses that beam search keeps. More of them mostly find likelier translations, and take up to "
+        "about that many times as long. 1 is greedy.",
     )
 
 
@@ -173,7 +180,7 @@ def _kept_or_units(
     return _units(options, piece.text, language) if piece.is_text else [piece]
 
 
-#: Of a model that ``models.toml`` does not name, while it is prepared.
+#: Used while a model is prepared that ``models.toml`` does not name.
 _NO_OPTIONS = TranslateOptions(pairs=(("", ""),))
 
 

@@ -102,7 +102,7 @@ def worker_is_ready(child: Child) -> Callable[[], bool]:
 def api_is_ready(host: str, port: int) -> Callable[[], bool]:
     """A check whether ``/readyz`` answers 200."""
 
-    def asked() -> bool:
+    def answers() -> bool:
         connection = http.client.HTTPConnection(host, port, timeout=2)
         try:
             connection.request("GET", "/readyz")
@@ -112,4 +112,4 @@ def api_is_ready(host: str, port: int) -> Callable[[], bool]:
         finally:
             connection.close()
 
-    return asked
+    return answers

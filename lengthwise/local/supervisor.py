@@ -23,7 +23,7 @@ Say = Callable[[str], None]
 
 
 class StopRequested(BaseException):
-    """A signal asked to stop. It is no ``Exception``, so that no handler on the way takes it for a failure."""
+    """A signal requested a stop. Not an ``Exception``, so that no handler takes it for a failure."""
 
 
 @dataclass

@@ -31,9 +31,9 @@ def parse_devices(option: str) -> list[str]:
         own = split_shared(each)
         if len(set(own)) < len(own) and own[0] != "cpu":
             raise ConfigurationError(f"--devices: {each!r} names a device twice")
-    asked = [device for each in wanted for device in split_shared(each)]
-    known = ["cpu"] if set(asked) == {"cpu"} else ["cpu", *_gpus()]
-    for device in asked:
+    devices = [device for each in wanted for device in split_shared(each)]
+    known = ["cpu"] if set(devices) == {"cpu"} else ["cpu", *_gpus()]
+    for device in devices:
         if device not in known:
             raise ConfigurationError(f"--devices: this machine has no {device}, only {', '.join(known)}")
     return wanted

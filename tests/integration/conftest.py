@@ -1,4 +1,4 @@
-"""The API and a worker in this process, on the suite's servers and an echoing model."""
+"""The API and a worker in this process, with the suite's servers and an echo model."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,14 +25,14 @@ Engine = TypeVar("Engine", bound=WatchedEngine)
 
 
 class EngineInstaller(Protocol):
-    """Has the worker's model run by an engine of the test's own, made of the model's spec."""
+    """Makes the worker run its model on an engine that the test makes from the model's spec."""
 
     def __call__(self, make: Callable[[ModelSpec], Engine]) -> Engine: ...
 
 
 @pytest.fixture
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A ``models.toml`` of one echoing model, named by the settings."""
+    """A ``models.toml`` with one echo model, which the settings name."""
     path = write_catalog(tmp_path)
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     settings.get.cache_clear()
@@ -41,46 +41,46 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def worker(catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> Worker:
-    """A worker that has loaded nothing yet, and whose bells nobody hears."""
+    """A worker that has loaded nothing yet, and whose bells are not rung."""
     monkeypatch.setattr(queue, "ring", lambda *_: True)
     return Worker()
 
 
 @pytest.fixture
-def give(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> EngineInstaller:
-    def given(make: Callable[[ModelSpec], Engine]) -> Engine:
+def install_engine(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> EngineInstaller:
+    def install(make: Callable[[ModelSpec], Engine]) -> Engine:
         spec = worker.models.spec("echo")
         assert spec is not None
         engine = make(spec)
         monkeypatch.setattr(registry, "load", lambda _: engine)
         return engine
 
-    return given
+    return install
 
 
 @pytest.fixture
 def client(catalog: Path, installed: settings.Settings) -> Iterator[TestClient]:
-    """The API as a caller sees it: what the server would answer, whatever was raised."""
+    """The API as a caller sees it: an unexpected error is an answer and is not raised in the test."""
     with caller.calling(create_app(), raise_server_exceptions=False) as made:
         yield made
 
 
 @pytest.fixture
 def reachable(installed: settings.Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Webhooks may go to this machine."""
+    """Allows webhooks to this machine."""
     monkeypatch.setenv("LENGTHWISE_WEBHOOK_ALLOWED_NETWORKS", "127.0.0.0/8")
     settings.get.cache_clear()
 
 
 @pytest.fixture
 def deliver(reachable: None) -> Callable[[], None]:
-    """The task of a new worker for deliveries, which may be called from several threads."""
+    """The delivery task of a new worker. Several threads may call it."""
     return Worker().deliver
 
 
 @pytest.fixture
 def api_key() -> str:
-    """What a caller of ``client`` sends in its Authorization header: the installation's own key."""
+    """The admin key, which ``client`` sends in its Authorization header."""
     return caller.KEY
 
 
@@ -98,7 +98,7 @@ def run_worker(catalog: Path, installed: settings.Settings) -> RunWorker:
 
 @pytest.fixture(scope="module")
 def strict(servers: real.Urls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """One API for a module of requests that are refused, with limits that are quick to exceed."""
+    """One API for a module whose requests are refused, with small limits."""
     limits = {
         "max_json_bytes": 30_000,
         "max_body_bytes": 40_000,
@@ -114,7 +114,7 @@ def strict(servers: real.Urls, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @contextmanager
 def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestClient]:
-    """``client`` for as long as a module's tests like, under settings of their own."""
+    """A ``client`` with its own settings, for the duration of the block."""
     with servers.fresh_database() as url, pytest.MonkeyPatch.context() as patch:
         named = {"database_url": url, "redis_url": servers.redis, "models": write_catalog(folder)}
         for name, value in {**named, "master_key": real.MASTER_KEY, **knobs}.items():
@@ -127,14 +127,14 @@ def serving(servers: real.Urls, folder: Path, **knobs: object) -> Iterator[TestC
 
 
 def submit(client: TestClient, items: list[Any], kind: str = "generate", **more: Any) -> dict[str, Any]:
-    """A job that is taken, as the API answers for it."""
+    """Submits a job and returns the API's answer."""
     answer = client.post("/v1/jobs", json={"kind": kind, "items": items, **more})
     assert answer.status_code == 202, answer.text
     taken: dict[str, Any] = answer.json()
     return taken
 
 
-def look(client: TestClient, job_id: str) -> dict[str, Any]:
+def read_job(client: TestClient, job_id: str) -> dict[str, Any]:
     answer = client.get(f"/v1/jobs/{job_id}")
     assert answer.status_code == 200, answer.text
     job: dict[str, Any] = answer.json()

@@ -1,4 +1,4 @@
-"""What every refusal has in common, whatever was sent."""
+"""Checks that every refusal must pass, whatever was sent."""
 
 import logging
 from typing import Any
@@ -8,10 +8,10 @@ from starlette.testclient import TestClient
 
 from lengthwise.tables import metadata
 
-#: Stands in everything that hostile requests carry; no answer and no log may hold it.
+#: Part of every hostile request. No answer and no log may contain it.
 CANARY = "CaNaRy"
 
-#: Rows of any request, not of what it asked for.
+#: Tables that any request may write to, a refused one too.
 _OF_REQUESTS = {"rates", "usage"}
 _COUNTED = sorted(metadata.tables.keys() - _OF_REQUESTS)
 _ROWS = " UNION ALL ".join(f"SELECT '{name}' AS name, count(*) AS n FROM {name}" for name in _COUNTED)  # noqa: S608
@@ -24,7 +24,7 @@ def rows(client: TestClient) -> dict[str, int]:
 
 
 class RefusalProbe:
-    """Sends requests, and requires of each that it is refused cleanly."""
+    """Sends requests, and checks that each is refused cleanly."""
 
     def __init__(self, client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
         self._client = client
@@ -32,7 +32,7 @@ class RefusalProbe:
         caplog.set_level(logging.DEBUG)
 
     def of(self, method: str, path: str, **request: Any) -> dict[str, Any]:
-        """The problem that the request is answered with; nothing is written, echoed or logged."""
+        """The problem details of the answer. Checks that nothing is written, repeated or logged."""
         before = rows(self._client)
         answer = self._client.request(method, path, follow_redirects=False, **request)
         assert 400 <= answer.status_code < 500, answer.text

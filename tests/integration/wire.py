@@ -17,7 +17,7 @@ _BLOCK = 4096
 
 @contextmanager
 def over_http(app: ASGIApp) -> Iterator[str]:
-    """A real server, where it matters how a connection ends."""
+    """Runs the app on a real server, for tests in which connections break."""
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -32,7 +32,7 @@ def over_http(app: ASGIApp) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class Cut:
-    """A connection is reset once so many bytes went from the caller to the API, or back."""
+    """Resets a connection after this many bytes from the caller to the API, or back."""
 
     n_bytes: int
     is_answer: bool
@@ -40,7 +40,7 @@ class Cut:
 
 @contextmanager
 def cutting(url: str, cuts: Sequence[Cut]) -> Iterator[str]:
-    """The URL of a proxy that cuts each of the first connections in turn, and lets the others be."""
+    """The URL of a proxy that applies one cut to each of the first connections, and forwards the others."""
     host, port = url.removeprefix("http://").split(":")
     left = list(cuts)
     stopped = threading.Event()
@@ -81,7 +81,7 @@ def _serve(caller: socket.socket, upstream: tuple[str, int], cut: Cut | None) ->
 
 
 def _forward(source: socket.socket, sink: socket.socket, limit: int | None, caller: socket.socket) -> None:
-    """Until the source ends, or the limit is reached: then the caller is reset."""
+    """Forwards until the source ends. At the limit it resets the caller's connection."""
     n_left = limit
     with suppress(OSError):
         while data := source.recv(_BLOCK if n_left is None else max(1, min(_BLOCK, n_left))):

@@ -1,4 +1,4 @@
-"""Batches as a caller makes them with the SDK, and the checks that every answer has to pass."""
+"""Makes batches with the SDK as a caller does, and checks every answer."""
 
 import json
 import time
@@ -38,7 +38,7 @@ def created(sdk: OpenAI, content: bytes, endpoint: Any = "/v1/chat/completions",
 
 
 def validated(sdk: OpenAI, batch: Batch) -> Batch:
-    """Once its file was read."""
+    """The batch once its file was read."""
     for _ in range(600):
         batch = checked(sdk.batches.retrieve(batch.id))
         if batch.status != "validating":
@@ -48,14 +48,14 @@ def validated(sdk: OpenAI, batch: Batch) -> Batch:
 
 
 def run(sdk: OpenAI, content: bytes, run_worker: Callable[[], None], **more: Any) -> Batch:
-    """A batch whose work is done."""
+    """Creates a batch and runs it to its end."""
     batch = validated(sdk, created(sdk, content, **more))
     run_worker()
     return checked(sdk.batches.retrieve(batch.id))
 
 
 def rows(sdk: OpenAI, file_id: str | None) -> list[Line]:
-    """The lines of a batch's file, of which there is none without an id."""
+    """The lines of a batch's file; none if there is no id."""
     if file_id is None:
         return []
     content = sdk.files.content(file_id).read()
@@ -66,7 +66,7 @@ def rows(sdk: OpenAI, file_id: str | None) -> list[Line]:
 
 
 def conserved(sdk: OpenAI, batch: Batch, custom_ids: Sequence[str]) -> tuple[dict[str, Line], dict[str, Line]]:
-    """The output and the errors of an ended batch by custom_id: each line exactly once, and the counts are theirs."""
+    """An ended batch's outputs and errors by custom_id. Checks that each line occurs once and the counts match."""
     assert batch.status in ENDED
     output, errors = rows(sdk, batch.output_file_id), rows(sdk, batch.error_file_id)
     assert sorted(row["custom_id"] for row in output + errors) == sorted(custom_ids)
@@ -90,7 +90,7 @@ _USED = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 def checked(batch: Batch) -> Batch:
-    """The SDK reads answers without checking them; this does, by its own types."""
+    """Validates an answer by the SDK's own types, which the SDK itself does not do."""
     Batch.model_validate_json(batch.model_dump_json(), strict=True)
     assert batch.output_file_id != ""
     assert batch.error_file_id != ""

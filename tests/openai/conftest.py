@@ -1,4 +1,4 @@
-"""The unmodified SDK against a real server: uvicorn in a thread of this process, on the suite's own databases."""
+"""The unmodified SDK against a real server: uvicorn in a thread of this process, with the suite's databases."""
 
 import socket
 import threading
@@ -36,7 +36,7 @@ max_new_tokens = 8
 
 @pytest.fixture
 def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Two echoing models; a chat is answered by its contents, reversed."""
+    """Two echo models. A chat is answered with its own content, reversed."""
     for name in ("echo", "other"):
         folder = write_echo_model(tmp_path / name)
         (folder / "chat_template.jinja").write_text(CHATML)
@@ -49,7 +49,7 @@ def catalog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @contextmanager
 def served() -> Iterator[str]:
-    """The API at a URL, for as long as the block lasts."""
+    """Serves the API at a URL for the duration of the block."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(uvicorn.Config(create_app(), log_level="warning", timeout_graceful_shutdown=5))
@@ -71,14 +71,14 @@ def url(catalog: Path, installed: settings.Settings) -> Iterator[str]:
 
 @pytest.fixture
 def sdk(url: str, api_key: str) -> Iterator[OpenAI]:
-    """As a caller makes it, but for the time that it would wait between its tries."""
+    """An ordinary SDK client, except that it does not wait between retries."""
     with OpenAI(base_url=f"{url}/v1", api_key=api_key, max_retries=0) as client:
         yield client
 
 
 @contextmanager
 def working(run_worker: RunWorker) -> Iterator[None]:
-    """A worker that looks for work until the end of the block."""
+    """A worker that runs all work until the end of the block."""
     is_over = threading.Event()
 
     def work() -> None:

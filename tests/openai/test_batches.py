@@ -33,7 +33,9 @@ def test_a_batch_runs_from_upload_to_download(sdk: OpenAI, run_worker: RunWorker
     assert (body["object"], body["model"]) == ("chat.completion", "echo")
 
 
-def test_a_file_may_name_several_models_and_each_line_is_decoded_as_it_says(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_a_file_may_name_several_models_and_each_line_has_its_own_parameters(
+    sdk: OpenAI, run_worker: RunWorker
+) -> None:
     lines = [
         chat_line("a", "abcdefghijklmn", "echo"),
         chat_line("b", "abcdefghijklmn", "other"),
@@ -81,13 +83,13 @@ def test_every_bad_line_is_named(sdk: OpenAI) -> None:
     assert conserved(sdk, batch, []) == ({}, {})
 
 
-def test_a_file_without_a_request_fails(sdk: OpenAI) -> None:
+def test_a_batch_of_an_empty_file_fails(sdk: OpenAI) -> None:
     batch = validated(sdk, created(sdk, b"\n \n"))
     assert batch.errors and batch.errors.data
     assert [error.code for error in batch.errors.data] == ["empty_file"]
 
 
-def test_a_batch_is_cancelled_and_conserved(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_a_cancelled_batch_has_every_line_accounted_for(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = validated(sdk, created(sdk, jsonl(LINES)))
     marked = checked(sdk.batches.cancel(batch.id))
     assert marked.status == "cancelling"
@@ -108,7 +110,7 @@ def test_an_ended_batch_cannot_be_cancelled(sdk: OpenAI, run_worker: RunWorker) 
     assert refused.value.response.headers["x-should-retry"] == "false"
 
 
-def test_a_request_that_is_too_long_is_an_error_of_its_own(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_a_request_that_is_too_long_has_its_own_error(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = run(sdk, jsonl([*LINES, chat_line("long", "x" * 600)]), run_worker)
     output, errors = conserved(sdk, batch, [*IDS, "long"])
     assert errors["long"]["response"]["status_code"] == 400
@@ -116,13 +118,13 @@ def test_a_request_that_is_too_long_is_an_error_of_its_own(sdk: OpenAI, run_work
     assert set(output) == set(IDS)
 
 
-def test_a_batch_of_which_nothing_can_run_completes_with_errors_alone(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_a_batch_whose_requests_all_fail_early_completes_with_errors_only(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = validated(sdk, created(sdk, jsonl([chat_line("long", "x" * 600)])))
     assert (batch.status, batch.output_file_id) == ("completed", None)
     conserved(sdk, batch, ["long"])
 
 
-def test_what_a_request_cannot_name_is_refused_before_a_batch_is_made(sdk: OpenAI) -> None:
+def test_an_invalid_batch_request_is_refused_before_a_batch_is_made(sdk: OpenAI) -> None:
     file = uploaded(sdk, jsonl(LINES))
     good: dict[str, Any] = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
     for name, value in (
@@ -141,13 +143,13 @@ def test_what_a_request_cannot_name_is_refused_before_a_batch_is_made(sdk: OpenA
 
 
 @pytest.mark.parametrize("call", ["retrieve", "cancel"])
-def test_a_batch_that_is_not_there_is_a_404(sdk: OpenAI, call: str) -> None:
+def test_an_unknown_batch_is_a_404(sdk: OpenAI, call: str) -> None:
     for name in ("batch_00000000000000000000000000000000", "nonsense"):
         with pytest.raises(NotFoundError):
             getattr(sdk.batches, call)(name)
 
 
-def test_extensions_stand_beside_openais_own_fields(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_extensions_are_accepted_beside_openais_own_fields(sdk: OpenAI, run_worker: RunWorker) -> None:
     extra = {"priority": "background", "deduplicate": False, "deadline": "2031-01-31T12:00:00Z"}
     batch = created(sdk, jsonl(LINES), extra_body=extra | {"webhook": {"url": "https://8.8.8.8/hook"}})
     assert batch.model_extra
@@ -155,7 +157,7 @@ def test_extensions_stand_beside_openais_own_fields(sdk: OpenAI, run_worker: Run
     assert validated(sdk, batch).status == "in_progress"
 
 
-def test_lists_are_paged_to_their_end(sdk: OpenAI) -> None:
+def test_batches_are_listed_over_all_pages(sdk: OpenAI) -> None:
     file = uploaded(sdk, jsonl(LINES))
     asked: dict[str, Any] = {"endpoint": "/v1/chat/completions", "completion_window": "1h"}
     made = [sdk.batches.create(input_file_id=file.id, **asked).id for _ in range(7)]
@@ -165,7 +167,7 @@ def test_lists_are_paged_to_their_end(sdk: OpenAI) -> None:
     assert sdk.batches.list(limit=7).has_more is False
 
 
-def test_the_output_is_read_while_the_batch_runs(
+def test_the_output_can_be_read_while_the_batch_runs(
     sdk: OpenAI, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs(monkeypatch, slice_seconds=1000)

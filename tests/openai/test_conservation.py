@@ -1,4 +1,4 @@
-"""Whatever lines a file has: the bad ones are named, all of them, or each of the good ones has its one row."""
+"""For any lines of a file: either all bad lines are named, or each good line has exactly one result."""
 
 import json
 import time
@@ -55,7 +55,7 @@ def ids_in(client: TestClient, file_id: str | None) -> list[str]:
     bad=st.lists(st.tuples(st.integers(0, 20), BAD), max_size=3),
     ending=st.sampled_from(["run", "cancel", "expire"]),
 )
-def test_every_line_is_one_row_or_every_bad_line_is_named(
+def test_every_line_has_one_result_or_every_bad_line_is_named(
     client: TestClient, run_worker: RunWorker, good: list[dict[str, Any]], bad: list[tuple[int, bytes]], ending: str
 ) -> None:
     lines = [json.dumps(line).encode() for line in good]
@@ -64,7 +64,7 @@ def test_every_line_is_one_row_or_every_bad_line_is_named(
         lines.insert(place, line)
         is_bad.insert(place, True)
     batch = upload(client, b"\n".join(lines))
-    # The second of two that name no model there is has another's custom_id: bad too, and named once.
+    # The second line with an unknown model also repeats a custom_id. It is named once.
     assert [error["line"] for error in (batch["errors"] or {"data": []})["data"]] == [
         number for number, wrong in enumerate(is_bad, 1) if wrong
     ]

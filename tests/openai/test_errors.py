@@ -1,4 +1,4 @@
-"""Every error of these paths has OpenAI's form, the framework's own included, so that the SDK types it."""
+"""Every error of these paths has OpenAI's form, errors of the framework included, so that the SDK recognises it."""
 
 import httpx
 import pytest
@@ -47,7 +47,7 @@ MESSAGES = [{"role": "user", "content": "x"}]
         ("POST", f"/v1/embeddings/{CANARY}", {}, 404),
     ],
 )  # fmt: skip
-def test_errors_have_openais_form_and_repeat_nothing(
+def test_errors_have_openais_form_and_do_not_repeat_the_request(
     url: str, api_key: str, method: str, path: str, more: dict[str, object], status: int
 ) -> None:
     headers = {"authorization": f"Bearer {api_key}"}
@@ -81,7 +81,7 @@ def test_native_paths_keep_problem_details_and_every_answer_has_a_request_id(url
     ],
     ids=["busy", "away", "full", "conflict", "mistake", "database"],
 )
-def test_the_sdk_types_what_goes_wrong(
+def test_the_sdk_raises_its_own_exception_types(
     sdk: OpenAI, monkeypatch: pytest.MonkeyPatch, raised: Exception, typed: type[APIStatusError], retry: str | None
 ) -> None:
     def fails(*_: object) -> None:
@@ -97,7 +97,7 @@ def test_the_sdk_types_what_goes_wrong(
     assert "CaNaRy" not in seen.value.response.text
 
 
-def test_a_file_over_its_limit_is_refused_as_soon_as_that_is_seen(
+def test_a_file_over_its_limit_is_refused(
     catalog: object, installed: object, api_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs(monkeypatch, max_file_bytes=1000)

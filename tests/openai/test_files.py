@@ -15,7 +15,7 @@ from tests.workers import sweep
 LINES = jsonl([chat_line(f"line-{number}", "text") for number in range(3)])
 
 
-def test_a_file_comes_back_as_it_was_sent(sdk: OpenAI) -> None:
+def test_a_file_comes_back_unchanged(sdk: OpenAI) -> None:
     content = LINES * 20_000  # several chunks
     file = uploaded(sdk, content, "lines.jsonl")
     assert (file.bytes, file.filename, file.purpose, file.status) == (len(content), "lines.jsonl", "batch", "processed")
@@ -25,7 +25,7 @@ def test_a_file_comes_back_as_it_was_sent(sdk: OpenAI) -> None:
 
 
 def test_the_parts_of_a_form_may_come_in_either_order(url: str, api_key: str) -> None:
-    """Python's SDK sends the purpose first, JavaScript's the file."""
+    """The Python SDK sends the purpose first, the JavaScript SDK the file."""
     boundary = "x" * 30
     file = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.jsonl"\r\n\r\nabc\r\n\n\r\n'
     purpose = f'--{boundary}\r\nContent-Disposition: form-data; name="purpose"\r\n\r\nbatch\r\n'
@@ -43,7 +43,7 @@ def test_the_parts_of_a_form_may_come_in_either_order(url: str, api_key: str) ->
         assert sql("SELECT count(*) FROM file_chunks") == before
 
 
-def test_a_file_expires_when_its_caller_said(sdk: OpenAI) -> None:
+def test_a_file_expires_when_its_caller_wanted(sdk: OpenAI) -> None:
     later = {"anchor": "created_at", "seconds": 7200}
     file = sdk.files.create(file=("a", LINES), purpose="batch", expires_after=later)  # type: ignore[arg-type]
     assert file.expires_at == file.created_at + 7200
@@ -55,7 +55,7 @@ def test_a_file_expires_when_its_caller_said(sdk: OpenAI) -> None:
     assert sql("SELECT count(*) FROM files UNION ALL SELECT count(*) FROM file_chunks") == [(0,), (0,)]
 
 
-def test_a_deleted_file_is_gone_and_its_batch_is_not(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_deleting_a_file_keeps_its_batch(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = run(sdk, LINES, run_worker)
     deleted = sdk.files.delete(batch.input_file_id)
     assert (deleted.id, deleted.deleted, deleted.object) == (batch.input_file_id, True, "file")
@@ -70,7 +70,7 @@ def test_a_deleted_file_is_gone_and_its_batch_is_not(sdk: OpenAI, run_worker: Ru
     assert sdk.files.content(str(batch.output_file_id)).read().count(b"\n") == 3
 
 
-def test_a_batchs_output_is_deleted_with_what_is_written_of_it(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_deleting_a_batchs_output_deletes_its_results(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = run(sdk, LINES, run_worker)
     output = str(batch.output_file_id)
     assert sdk.files.delete(output).deleted
@@ -80,14 +80,14 @@ def test_a_batchs_output_is_deleted_with_what_is_written_of_it(sdk: OpenAI, run_
     assert sdk.batches.retrieve(batch.id).request_counts == batch.request_counts
 
 
-def test_the_output_of_a_batch_that_runs_is_not_deleted(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_the_output_of_a_running_batch_cannot_be_deleted(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = run(sdk, LINES, run_worker)
     sql("UPDATE jobs SET state = 'open', finished_at = NULL")
     with pytest.raises(ConflictError):
         sdk.files.delete(str(batch.output_file_id))
 
 
-def test_lists_hold_uploads_and_outputs_and_are_paged_to_their_end(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_lists_hold_uploads_and_outputs_on_all_pages(sdk: OpenAI, run_worker: RunWorker) -> None:
     batches = [run(sdk, LINES, run_worker) for _ in range(2)]
     ended = created(sdk, LINES)
     inputs = [*(batch.input_file_id for batch in batches), ended.input_file_id]
@@ -101,7 +101,7 @@ def test_lists_hold_uploads_and_outputs_and_are_paged_to_their_end(sdk: OpenAI, 
     assert all(listed[name] == sdk.files.retrieve(name) for name in every)
 
 
-def test_content_is_given_to_who_accepts_binary(sdk: OpenAI, tmp_path: Path) -> None:
+def test_content_is_served_to_clients_that_accept_binary(sdk: OpenAI, tmp_path: Path) -> None:
     file = uploaded(sdk, LINES)
     with sdk.files.with_streaming_response.content(file.id) as answer:
         answer.stream_to_file(tmp_path / "out.jsonl")

@@ -1,4 +1,4 @@
-"""Answers that were lost: the unmodified SDK sends again, and there is one batch."""
+"""If an answer is lost, the unmodified SDK sends the request again, and there is still one batch."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ ASKED: dict[str, Any] = {"endpoint": "/v1/chat/completions", "completion_window"
 
 
 class Losing(httpx.BaseTransport):
-    """Loses the first answers to each request that creates a batch, behind the server's back."""
+    """Drops the first answers to requests that create a batch. The server does not notice."""
 
     def __init__(self, losses: int) -> None:
         self._losses = losses
@@ -47,14 +47,14 @@ def n_batches() -> int:
     return found
 
 
-def test_a_batch_whose_answer_was_lost_twice_is_made_once(losing: OpenAI) -> None:
+def test_a_batch_whose_answer_was_lost_twice_is_created_once(losing: OpenAI) -> None:
     file = uploaded(losing, LINES)
     batch = losing.batches.create(input_file_id=file.id, **ASKED)
     assert n_batches() == 1
     assert validated(losing, batch).status == "in_progress"
 
 
-def test_who_asks_twice_gets_two(sdk: OpenAI) -> None:
+def test_two_separate_requests_make_two_batches(sdk: OpenAI) -> None:
     file = uploaded(sdk, LINES)
     first, second = (sdk.batches.create(input_file_id=file.id, **ASKED) for _ in range(2))
     assert first.id != second.id
@@ -68,7 +68,7 @@ def test_who_asks_twice_gets_two(sdk: OpenAI) -> None:
     assert other.metadata == {"a": "b"}
 
 
-def test_a_request_that_its_caller_named_makes_one_batch(sdk: OpenAI) -> None:
+def test_requests_with_one_idempotency_key_make_one_batch(sdk: OpenAI) -> None:
     file = uploaded(sdk, LINES)
     named = {"Idempotency-Key": "mine"}
     first, second = (sdk.batches.create(input_file_id=file.id, **ASKED, extra_headers=named) for _ in range(2))
@@ -78,7 +78,7 @@ def test_a_request_that_its_caller_named_makes_one_batch(sdk: OpenAI) -> None:
     assert n_batches() == 1
 
 
-def test_what_was_deleted_is_made_anew_under_its_name(sdk: OpenAI) -> None:
+def test_after_a_deletion_the_same_key_makes_a_new_batch(sdk: OpenAI) -> None:
     file = uploaded(sdk, LINES)
     named = {"Idempotency-Key": "mine"}
     first = validated(sdk, sdk.batches.create(input_file_id=file.id, **ASKED, extra_headers=named))

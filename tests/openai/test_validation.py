@@ -1,4 +1,4 @@
-"""Validation behind the requests: what a process leaves behind another one takes up, and nothing is half written."""
+"""Validation in the background: another process takes over abandoned batches, and nothing is half written."""
 
 import threading
 from typing import Any
@@ -25,10 +25,10 @@ def written() -> list[int]:
     return [sql(f"SELECT count(*) FROM {table}")[0][0] for table in ("jobs", "shards", "items")]  # noqa: S608
 
 
-def test_a_batch_that_a_process_left_behind_is_taken_up(
+def test_a_batch_that_a_dead_process_left_is_validated_by_another(
     catalog: object, installed: object, api_key: str, monkeypatch: pytest.MonkeyPatch, run_worker: RunWorker
 ) -> None:
-    """The process dies when all is written but the commit."""
+    """The process dies when everything is written but not committed."""
 
     def dies(*_: object) -> bool:
         raise SystemError("gone")
@@ -47,7 +47,7 @@ def test_a_batch_that_a_process_left_behind_is_taken_up(
         conserved(sdk, sdk.batches.retrieve(batch.id), IDS)
 
 
-def test_a_batch_that_can_never_be_validated_fails(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_batch_fails_after_too_many_validation_attempts(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "_MAX_ATTEMPTS", 0)
     batch = validated(sdk, created(sdk, jsonl(LINES)))
     assert batch.status == "failed"
@@ -55,7 +55,7 @@ def test_a_batch_that_can_never_be_validated_fails(sdk: OpenAI, monkeypatch: pyt
     assert [error.code for error in batch.errors.data] == ["server_error"]
 
 
-def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_nothing(
+def test_a_batch_that_is_cancelled_during_validation_leaves_nothing(
     sdk: OpenAI, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     may_go_on, is_reading = threading.Event(), threading.Event()
@@ -78,7 +78,7 @@ def test_a_batch_that_is_cancelled_while_it_is_validated_leaves_nothing(
     assert (cancelled.status, conserved(sdk, cancelled, [])) == ("cancelled", ({}, {}))
 
 
-def test_a_cancellation_that_broke_off_is_finished_by_the_sweep(sdk: OpenAI) -> None:
+def test_the_sweep_finishes_an_interrupted_cancellation(sdk: OpenAI) -> None:
     batch = validated(sdk, created(sdk, jsonl(LINES)))
     sql("UPDATE batches SET cancelling_at = now() WHERE id = :id", id=batch_id(batch.id))
     assert sdk.batches.retrieve(batch.id).status == "cancelling"
@@ -88,7 +88,7 @@ def test_a_cancellation_that_broke_off_is_finished_by_the_sweep(sdk: OpenAI) -> 
     conserved(sdk, batch, IDS)
 
 
-def test_a_batch_whose_window_ends_is_expired_and_conserved(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_a_batch_whose_window_ends_expires_with_every_line_accounted_for(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = run(sdk, jsonl(LINES), lambda: None)
     sql("UPDATE jobs SET deadline_at = now()")
     sweep()
@@ -99,7 +99,7 @@ def test_a_batch_whose_window_ends_is_expired_and_conserved(sdk: OpenAI, run_wor
     assert {row["error"]["code"] for row in errors.values()} == {"batch_expired"}
 
 
-def test_too_many_lines_and_too_many_errors_are_bounded(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_numbers_of_lines_and_of_listed_errors_are_limited(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(validation, "MAX_ERRORS", 3)
     batch = validated(sdk, created(sdk, b"{}\n" * 10))
     assert batch.errors and batch.errors.data
@@ -107,7 +107,7 @@ def test_too_many_lines_and_too_many_errors_are_bounded(sdk: OpenAI, monkeypatch
     assert str(batch.errors.data[3].message).startswith("and 7 more")
 
 
-def test_a_file_of_more_requests_than_it_may_have_fails(
+def test_a_batch_of_a_file_with_too_many_requests_fails(
     catalog: object, installed: object, api_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs(monkeypatch, max_batch_lines=199, max_line_bytes=1000)
@@ -121,7 +121,7 @@ def test_a_file_of_more_requests_than_it_may_have_fails(
     ]
 
 
-def test_batches_are_forgotten_with_their_jobs_and_without(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_batches_with_and_without_a_job_are_deleted_after_their_retention(sdk: OpenAI, run_worker: RunWorker) -> None:
     run(sdk, jsonl(LINES), run_worker)
     validated(sdk, created(sdk, b"{}"))
     sql("UPDATE jobs SET finished_at = now() - interval '1 year'")
@@ -133,7 +133,9 @@ def test_batches_are_forgotten_with_their_jobs_and_without(sdk: OpenAI, run_work
     assert sql("SELECT count(*) FROM batches") == [(0,)]
 
 
-def test_an_attempt_is_not_counted_while_another_process_is_at_it(sdk: OpenAI, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_attempt_does_not_count_while_another_process_validates(
+    sdk: OpenAI, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(validation, "validate", lambda *_: None)
     monkeypatch.setattr("api.openai.validator.validate", lambda *_: None)
     batch = batch_id(created(sdk, jsonl(LINES)).id)

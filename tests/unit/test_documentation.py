@@ -1,4 +1,4 @@
-"""Documentation that must not fall behind the code."""
+"""Documentation that must match the code."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_every_error_code_is_documented() -> None:
     assert [code for code in ERRORS if f"`{code}`" not in pages] == []
 
 
-def test_the_table_of_families_is_that_of_the_engine() -> None:
+def test_the_documented_table_of_families_matches_the_engine() -> None:
     page = (ROOT / "docs" / "models.md").read_text("utf-8")
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.endswith("yes |")]
     documented = {runs_as: set(types.split("`")[1::2]) for _, types, runs_as, *_ in rows if types != "all others"}
@@ -31,7 +31,7 @@ def test_the_table_of_families_is_that_of_the_engine() -> None:
     }
 
 
-def test_every_decision_has_its_summary_in_one_line() -> None:
+def test_every_decision_record_has_a_one_line_summary() -> None:
     for page in (ROOT / "docs" / "decisions").glob("*.md"):
         title, blank, summary, end, *_ = page.read_text("utf-8").splitlines()
         assert title.startswith(f"# {int(page.name[:4])}. "), page.name

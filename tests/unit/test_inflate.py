@@ -1,4 +1,4 @@
-"""Compressed bodies: whatever they are cut into, and whatever hides in them."""
+"""Compressed bodies, cut into any chunks and with any content."""
 
 import gzip
 import random
@@ -14,7 +14,7 @@ from lengthwise.inflate import Inflater
 
 PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.compress}
 BOTH = pytest.mark.parametrize("encoding", PACK)
-#: A piece that comes out at once, where a whole bomb would be hundreds.
+#: The limit of one decompressed piece; the whole bomb is hundreds of times larger.
 MOST_BYTES = 17 * 2**20
 
 
@@ -44,7 +44,7 @@ def test_a_body_that_ends_too_early_is_not_valid(encoding: str) -> None:
 
 @BOTH
 @pytest.mark.parametrize("content", [b"CaNaRy, and not compressed", b"\x00" * 600])
-def test_a_body_that_is_something_else_is_not_valid(encoding: str, content: bytes) -> None:
+def test_a_body_in_another_encoding_is_not_valid(encoding: str, content: bytes) -> None:
     for sent in (content, PACK[encoding](b"abc") + content):
         with pytest.raises(InvalidInput, match=f"^not valid {encoding}$") as refused:
             unpacked(encoding, sent)
@@ -64,7 +64,7 @@ def test_a_damaged_body_is_read_or_refused(encoding: str, content: bytes, at: in
 
 
 @BOTH
-def test_a_bomb_comes_out_in_pieces(encoding: str) -> None:
+def test_a_decompression_bomb_is_unpacked_in_small_pieces(encoding: str) -> None:
     bomb = PACK[encoding](bytes(2**28))
     assert len(bomb) < 2**19
     pieces = [len(piece) for piece in Inflater(encoding).feed(bomb)]

@@ -1,4 +1,4 @@
-"""A key's form, and how it is read from a request: strictly, and the same however it is wrong."""
+"""The form of a key, and how strictly it is read from a request."""
 
 import re
 
@@ -19,12 +19,12 @@ def test_a_key_has_its_public_id_and_a_secret() -> None:
 
 
 @given(token=VISIBLE, scheme=st.sampled_from(["Bearer", "bearer", "BEARER"]), blanks=st.integers(1, 5))
-def test_whatever_token_is_sent_as_it_should_be_is_read_whole(token: str, scheme: str, blanks: int) -> None:
+def test_any_well_formed_bearer_token_is_read_completely(token: str, scheme: str, blanks: int) -> None:
     assert keys.parse_bearer([scheme + " " * blanks + token]) == token
 
 
 @given(value=st.text(max_size=80) | st.from_regex(r"(?i)bearer.*", fullmatch=True))
-def test_what_is_read_is_one_token_behind_the_scheme_and_nothing_else_is(value: str) -> None:
+def test_only_one_token_after_the_bearer_scheme_is_read(value: str) -> None:
     token = keys.parse_bearer([value])
     parts = value.split(" ")
     is_right = (
@@ -38,12 +38,12 @@ def test_what_is_read_is_one_token_behind_the_scheme_and_nothing_else_is(value: 
 
 
 @given(token=VISIBLE, number=st.integers(0, 4).filter(lambda number: number != 1))
-def test_no_header_and_more_than_one_are_none(token: str, number: int) -> None:
+def test_no_header_or_several_headers_give_no_token(token: str, number: int) -> None:
     assert keys.parse_bearer([f"Bearer {token}"] * number) is None
 
 
 @given(text=st.text(max_size=100) | st.from_regex(r"lw_[0-9a-fA-F]{30,34}_[0-9A-Za-z_]{40,46}"))
-def test_an_id_is_read_from_a_key_alone(text: str) -> None:
+def test_only_a_key_has_an_id(text: str) -> None:
     is_key = re.fullmatch(r"lw_[0-9a-f]{32}_[0-9A-Za-z]{43}", text, re.ASCII)
     found = keys.parse_id(text)
     assert (found is not None) is (is_key is not None)
@@ -51,7 +51,7 @@ def test_an_id_is_read_from_a_key_alone(text: str) -> None:
 
 
 @given(one=VISIBLE, other=VISIBLE, pepper=VISIBLE)
-def test_a_digest_is_of_one_key_under_one_pepper(one: str, other: str, pepper: str) -> None:
+def test_a_digest_depends_on_the_key_and_the_pepper(one: str, other: str, pepper: str) -> None:
     digest = keys.digest(one, pepper)
     assert len(digest) == 32
     assert keys.digests_match(digest, keys.digest(one, pepper))

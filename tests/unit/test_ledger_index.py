@@ -1,4 +1,4 @@
-"""The ledger's index, which its package's docstring is, names every module of the ledger, and no other."""
+"""The docstring of the ledger's package is its index. It names every module of the ledger, and no other."""
 
 import re
 from pathlib import Path

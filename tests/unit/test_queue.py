@@ -1,4 +1,4 @@
-"""Bells: what they say, and that nobody is held up or hurt by a broker that is away."""
+"""Bells: their configuration, and that a broker that is away delays and fails no caller."""
 
 import socket
 import time
@@ -24,7 +24,7 @@ def forget() -> Iterator[None]:
 
 @pytest.fixture
 def hole() -> Iterator[int]:
-    """A port at which connections are taken and nothing is ever said."""
+    """A port that accepts connections and never answers."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield server.getsockname()[1]
 
@@ -44,7 +44,7 @@ def test_a_half_open_broker_neither_stalls_a_worker_nor_costs_a_message(monkeypa
     assert options["health_check_interval"] == 3
 
 
-def test_messages_are_taken_one_at_a_time_for_good_and_without_a_result(
+def test_messages_are_taken_one_at_a_time_and_have_no_result(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     knobs(monkeypatch, redis_url="redis://127.0.0.1:1/0")
@@ -59,7 +59,7 @@ def test_messages_are_taken_one_at_a_time_for_good_and_without_a_result(
 
 @pytest.mark.parametrize("scheme", ["redis", "amqp"])
 @pytest.mark.parametrize("place", ["hole", "refusing"])
-def test_a_bell_for_a_broker_that_is_away_is_logged_and_over_soon(
+def test_ringing_a_broker_that_is_away_is_logged_and_ends_soon(
     scheme: str, place: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ) -> None:
     knobs(monkeypatch, redis_url=f"{scheme}://127.0.0.1:{request.getfixturevalue(place)}//")
@@ -72,15 +72,15 @@ def test_a_bell_for_a_broker_that_is_away_is_logged_and_over_soon(
     ]
 
 
-def test_a_missing_broker_url_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_broker_url_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LENGTHWISE_REDIS_URL", raising=False)
     settings.get.cache_clear()
     with pytest.raises(ConfigurationError, match="LENGTHWISE_REDIS_URL"):
         queue.ring(queue.DELIVER)
 
 
-def test_who_rings_knows_the_brokers_password(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Celery hides it in a copy of its configuration."""
+def test_the_ringing_app_has_the_brokers_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery replaces the password in a copy of its configuration."""
     monkeypatch.setenv("LENGTHWISE_REDIS_URL", "redis://:pa55word@broker.example/0")
     settings.get.cache_clear()
     queue.forget()

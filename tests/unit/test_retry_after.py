@@ -1,4 +1,4 @@
-"""How long a server asks to be left alone."""
+"""Reading the header Retry-After."""
 
 from email.utils import formatdate
 
@@ -42,7 +42,7 @@ def test_retry_after_is_seconds_or_a_date_and_at_most_a_day(value: bytes, second
     assert retry_after(value) == seconds
 
 
-def test_without_the_header_there_is_no_wish() -> None:
+def test_without_the_header_retry_after_is_none() -> None:
     assert parse_retry_after([(b"content-type", b"text/plain")], NOW) is None
 
 

@@ -1,4 +1,4 @@
-"""What each role needs installed: ``pip install lengthwise`` is the client and its commands, the rest is in extras."""
+"""The dependencies of each role: ``pip install lengthwise`` is the client and its commands, the rest are extras."""
 
 import re
 import subprocess
@@ -20,7 +20,7 @@ from tests.fakes import write_catalog
 
 OURS = ("lengthwise", "api", "worker", "migrations")
 
-#: The modules of each extra, which they and the extras beside them must cover; "" is the base package.
+#: The modules of each extra, and the extras that must cover their imports; "" is the base package.
 ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "": (("lengthwise.client", "lengthwise.cli"), ()),
     "server": (("lengthwise.ledger", "lengthwise.kinds", "lengthwise.migrate", "migrations", "worker.app",
@@ -32,10 +32,10 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "ctranslate2": (("worker.engine.ctranslate2",), ()),
 }  # fmt: skip
 
-#: Imported by us and declared by another: the first cannot be had without the second.
+#: Packages that we import and that another declared package always brings.
 THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub": "tokenizers"}
 
-#: Declared, and imported by none of our modules.
+#: Packages that are declared although none of our modules imports them.
 UNSEEN = {
     "httptools": "uvicorn",
     "uvloop": "uvicorn",
@@ -48,7 +48,7 @@ UNSEEN = {
 
 
 def declared(extra: str) -> set[str]:
-    """The packages that the wheel's metadata asks for under an extra, without those of the base."""
+    """The packages that the wheel's metadata declares for an extra, without those of the base."""
     found = map(Requirement, requires("lengthwise") or [])
     return {
         canonicalize_name(each.name)
@@ -67,12 +67,12 @@ LATER = {
 
 @cache
 def graph(*, is_base: bool = False) -> grimp.ImportGraph:
-    """Every import of ours, those within functions too, but for the base package's those of ``LATER``."""
+    """All our imports, those within functions included; for the base package, without those in ``LATER``."""
     built = grimp.build_graph(*OURS, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None)
-    # What asks for its extra before it imports anything, and so needs nothing when it is imported.
+    # Commands that check for their extra before they import anything, and so need nothing when imported.
     built.remove_module("lengthwise.cli.server")
     built.remove_import(importer="lengthwise.cli.models", imported="lengthwise.settings")
-    # What is loaded by name, and has an extra or a user of its own.
+    # Modules that are loaded by name, and have their own extra or user.
     built.remove_module("worker.engine.conformance")
     for importer, imported in LATER.items() if is_base else ():
         built.remove_import(importer=importer, imported=imported)
@@ -80,7 +80,7 @@ def graph(*, is_base: bool = False) -> grimp.ImportGraph:
 
 
 def imported(roots: tuple[str, ...], *, is_base: bool = False) -> set[str]:
-    """The packages of others that these modules import, and all that they import of ours."""
+    """The outside packages that these modules import, also through other modules of ours."""
     imports = graph(is_base=is_base)
     found = {module for root in roots for module in imports.find_upstream_modules(root, as_package=True)}
     return {name.split(".")[0] for name in found} - set(OURS) - set(sys.stdlib_module_names)
@@ -107,14 +107,14 @@ def test_each_role_declares_what_it_imports(extra: str) -> None:
     assert found - has == set()
 
 
-def test_nothing_is_declared_that_no_role_imports() -> None:
+def test_every_declared_dependency_is_imported_by_its_role() -> None:
     asked = {name for extra in ROLES for name in declared(extra)}
     found = {package_of(module) for roots, _ in ROLES.values() for module in imported(roots)}
     assert asked - found - set(UNSEEN) == set()
     assert set(UNSEEN) <= asked
 
 
-def test_an_extra_has_those_that_it_includes() -> None:
+def test_an_extra_includes_the_dependencies_of_the_extras_it_names() -> None:
     assert declared("server") < declared("api")
     assert declared("server") < declared("worker")
     assert declared("api") | declared("worker") < declared("local")
@@ -123,7 +123,7 @@ def test_an_extra_has_those_that_it_includes() -> None:
 
 
 def closure(names: set[str]) -> Iterator[str]:
-    """These packages and all that they need."""
+    """These packages and all their dependencies."""
     seen, waiting = set[str](), list(names)
     while waiting:
         name = waiting.pop()
@@ -159,7 +159,7 @@ assert ran.exit_code == 3, (ran.output, ran.exception)
 """
 
 
-def test_the_client_and_every_help_need_the_base_alone() -> None:
+def test_the_client_and_every_help_text_need_only_the_base_package() -> None:
     base = set(closure(declared("")))
     known = packages().items()
     refused = {module for module, names in known if not base.intersection(map(canonicalize_name, names))}
@@ -182,7 +182,7 @@ def test_the_client_and_every_help_need_the_base_alone() -> None:
         ("results some-id -o out.parquet", "parquet"),
     ],
 )
-def test_a_command_says_in_one_line_what_to_install(
+def test_a_command_says_in_one_line_which_extra_to_install(
     arguments: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(extras, "_has", lambda name: canonicalize_name(name) in declared(""))

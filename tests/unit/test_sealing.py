@@ -1,4 +1,4 @@
-"""Secrets as they are stored: sealed under a master key, and bound to their place."""
+"""Secrets as they are stored: sealed under a master key, and bound to their row and column."""
 
 import base64
 
@@ -16,13 +16,13 @@ secrets = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
 
 
 @given(secrets, st.text(st.characters(exclude_categories=["Cs"]), max_size=80))
-def test_what_is_sealed_opens_again_at_its_place(secret: str, place: str) -> None:
+def test_a_sealed_secret_opens_at_its_own_place(secret: str, place: str) -> None:
     sealed = MasterKeys([FIRST]).seal(secret, place)
     assert sealed.startswith("sealed:")
     assert MasterKeys([FIRST]).open(sealed, place) == secret
 
 
-def test_no_two_sealings_are_alike() -> None:
+def test_no_two_sealed_texts_are_equal() -> None:
     assert len({MasterKeys([FIRST]).seal("whsec_x", "a") for _ in range(100)}) == 100
 
 
@@ -51,7 +51,7 @@ def test_the_first_key_seals_and_every_one_opens() -> None:
         MasterKeys([FIRST]).open(new, "a")
 
 
-def test_a_secret_of_before_is_read_as_it_is() -> None:
+def test_a_secret_from_before_sealing_is_read_unchanged() -> None:
     assert MasterKeys([]).open("whsec_plain", "a") == "whsec_plain"
 
 

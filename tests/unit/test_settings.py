@@ -1,4 +1,4 @@
-"""The settings: read from the environment, typed, and wrong ones named without their value."""
+"""The settings: read from the environment and typed. An error names the variable and not its value."""
 
 from collections.abc import Iterator
 from ipaddress import ip_network
@@ -33,7 +33,9 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8"),
     ],
 )
-def test_a_wrong_value_is_named_and_not_shown(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_the_error_names_the_wrong_variable_and_not_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
     monkeypatch.setenv(f"LENGTHWISE_{name}", value)
     with pytest.raises(ConfigurationError) as caught:
         settings.get()
@@ -58,7 +60,7 @@ def test_networks_are_separated_by_commas(
     assert settings.get().webhook_allowed_networks == networks
 
 
-def test_a_server_that_is_not_named_is_asked_for() -> None:
+def test_a_missing_server_url_is_an_error() -> None:
     current = settings.get()
     with pytest.raises(ConfigurationError, match="LENGTHWISE_DATABASE_URL is not set"):
         current.require_database_url()
@@ -66,21 +68,21 @@ def test_a_server_that_is_not_named_is_asked_for() -> None:
         current.require_redis_url()
 
 
-def test_named_servers_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_configured_servers_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENGTHWISE_DATABASE_URL", "postgresql://here/x")
     monkeypatch.setenv("lengthwise_redis_url", "redis://here/0")
     assert settings.get().require_database_url() == "postgresql://here/x"
     assert settings.get().require_redis_url() == "redis://here/0"
 
 
-def test_what_is_not_ours_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_variables_of_other_programs_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENGTHWISE_NO_SUCH_KNOB", "1")
     monkeypatch.setenv("PORT", "1")
     assert settings.get().port == 8000
     assert settings.get() is settings.get()
 
 
-def test_settings_agree_with_each_other() -> None:
+def test_default_settings_are_consistent() -> None:
     current = settings.get()
     assert 2 * current.heartbeat_seconds < current.lease_seconds, "one heartbeat may be lost"
     assert current.sweep_seconds < current.lease_seconds

@@ -1,7 +1,7 @@
 """The body of a line: the fields of OpenAI's API that are supported here, and clear errors for those that are not.
 
-An unsupported field is refused by its name, never ignored. It is accepted if its value asks for nothing: ``n`` of 1, a
-penalty of 0, any null.
+An unsupported field is refused by its name, never ignored. It is accepted if its value changes nothing: ``n`` of 1,
+a penalty of 0, any null.
 """
 
 from typing import Annotated, Any, ClassVar, Literal
@@ -12,14 +12,14 @@ from pydantic_core import PydanticCustomError
 from lengthwise.kinds.kind import Decoding, RequestPart, StrictModel, Text, unknown_field
 from lengthwise.models.catalog import ModelSpec
 
-#: What callers tell OpenAI about themselves or their account. It changes no answer, and is ignored.
-_ABOUT_THE_CALLER = frozenset(
+#: Fields about the caller or its account. They change no answer, and are ignored.
+_CALLER_FIELDS = frozenset(
     {"user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"}
 )
 
 
 class LineBody(StrictModel):
-    """``neutral`` are unsupported fields of OpenAI's API, each with the values that ask for nothing."""
+    """``neutral`` lists unsupported fields of OpenAI's API, each with the values that change nothing."""
 
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {}
 
@@ -27,7 +27,7 @@ class LineBody(StrictModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _asks_for_what_there_is(cls, value: Any) -> Any:
+    def _has_supported_fields(cls, value: Any) -> Any:
         if not isinstance(value, dict):
             return value
         kept = {}
@@ -38,7 +38,7 @@ class LineBody(StrictModel):
             elif name in cls.neutral:
                 if not _is_one_of(given, cls.neutral[name]):
                     raise unsupported(name, _allowed(cls.neutral[name]))
-            elif name not in _ABOUT_THE_CALLER:
+            elif name not in _CALLER_FIELDS:
                 raise ValueError(unknown_field(cls.model_fields))
         return kept
 

@@ -32,7 +32,7 @@ class ChatMessage(RequestPart):
 
     @model_validator(mode="before")
     @classmethod
-    def _says_a_text(cls, value: Any) -> Any:
+    def _has_only_text(cls, value: Any) -> Any:
         if isinstance(value, dict):
             for name in ("tool_calls", "tool_call_id", "function_call", "audio", "refusal"):
                 if value.get(name):
@@ -121,7 +121,8 @@ class ChatCompletionsKind(ConversationKind):
         self, model: KindModel, params: LineParams, items: Sequence[ChatCompletionItem], attempt: int
     ) -> list[list[Prompt]]:
         return [
-            [conversation_prompt(model, _said(item.body), token_limit(model.spec, item.body.limit()))] for item in items
+            [conversation_prompt(model, _template_messages(item.body), token_limit(model.spec, item.body.limit()))]
+            for item in items
         ]
 
     def output(
@@ -153,10 +154,10 @@ def conversation_prompt(model: KindModel, messages: Sequence[dict[str, str]], li
     return Prompt(ids, min(limit, model.spec.context - len(ids)))
 
 
-def _said(body: ChatCompletionBody) -> list[dict[str, str]]:
+def _template_messages(body: ChatCompletionBody) -> list[dict[str, str]]:
     """The messages as templates read them, with the instruction that the answer's format needs."""
-    said = [template_message(each.role, each.content) for each in body.messages]
-    return schema.with_instruction(body.response_format, said)
+    messages = [template_message(each.role, each.content) for each in body.messages]
+    return schema.with_instruction(body.response_format, messages)
 
 
 def template_message(role: str, content: str | list[TextPart]) -> dict[str, str]:

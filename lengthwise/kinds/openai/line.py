@@ -32,11 +32,11 @@ class LineItem(kind.JobItem, Generic[B]):
 
 
 class LineParams(kind.JobParams):
-    """None: each line has parameters of its own."""
+    """A batch has no parameters: each line has its own."""
 
 
-#: HTTP status and error code of failures that the request is to blame for. All others are 500.
-_CALLERS = {
+#: HTTP status and error code of failures that the request itself causes. All others are 500.
+_REQUEST_ERRORS = {
     "too_long": (400, "context_length_exceeded"),
     "schema_not_met": (422, "schema_not_met"),
 }
@@ -54,7 +54,7 @@ class LineKind(ABC):
     path: ClassVar[str]
     #: The native kind that a model must serve.
     serves_as: ClassVar[str]
-    #: Whether a request without ``model`` is asked of the first model that serves the endpoint.
+    #: Whether a request may leave out ``model``. Then the first model that serves the endpoint answers it.
     model_is_optional: ClassVar[bool] = False
     #: A request and its answer, for the API's documentation.
     example: ClassVar[dict[str, Any]]
@@ -98,7 +98,7 @@ class LineKind(ABC):
         if status in _NEVER_RUN:
             named, message = _NEVER_RUN[status]
             return _line(item, b'"response":null,"error":%b' % to_json({"code": named, "message": message}))
-        number, named = _CALLERS.get(code, (500, code))
+        number, named = _REQUEST_ERRORS.get(code, (500, code))
         error = {
             "message": ERRORS[code],
             "type": "invalid_request_error" if number < 500 else "server_error",

@@ -66,14 +66,14 @@ class ResponseBody(SampledBody):
         given = self.text.format if self.text else None
         return schema.JsonSchemaFormat.of(given) if isinstance(given, InlineSchemaFormat) else given
 
-    def said(self) -> list[dict[str, str]]:
-        said = [{"role": "system", "content": self.instructions}] if self.instructions else []
+    def messages(self) -> list[dict[str, str]]:
+        messages = [{"role": "system", "content": self.instructions}] if self.instructions else []
         if isinstance(self.input, str):
-            return [*said, {"role": "user", "content": self.input}]
-        return said + [template_message(each.role, each.content) for each in self.input]
+            return [*messages, {"role": "user", "content": self.input}]
+        return messages + [template_message(each.role, each.content) for each in self.input]
 
     def texts(self) -> list[str]:
-        return [each["content"] for each in self.said()] + schema.instruction_texts(self.form)
+        return [each["content"] for each in self.messages()] + schema.instruction_texts(self.form)
 
 
 class ResponseItem(LineItem[ResponseBody]):
@@ -92,8 +92,8 @@ class ResponsesKind(ConversationKind):
     ) -> list[list[Prompt]]:
         found = []
         for item in items:
-            said = schema.with_instruction(item.body.form, item.body.said())
-            found.append([conversation_prompt(model, said, token_limit(model.spec, item.body.limit()))])
+            messages = schema.with_instruction(item.body.form, item.body.messages())
+            found.append([conversation_prompt(model, messages, token_limit(model.spec, item.body.limit()))])
         return found
 
     def output(

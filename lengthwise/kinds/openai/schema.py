@@ -1,4 +1,4 @@
-"""Structured output: an answer is checked against the schema that its line gives, and asked for again if it fails.
+"""Structured output: an answer is checked against the schema in its line, and generated again if it does not match.
 
 The prompt quotes the schema, since the engine cannot force an answer to follow it.
 """
@@ -15,9 +15,9 @@ from pydantic_core import from_json, to_json
 
 from lengthwise.kinds.kind import Decoding, RequestPart, Text, finite
 
-#: How often a line is asked before it ends as an error.
+#: How often a line runs before it ends as an error.
 MAX_ATTEMPTS = 3
-#: The temperature of later attempts: the likeliest answer would be the same again.
+#: The temperature of later attempts. Without one, the answer would be the same again.
 _TEMPERATURE = 0.7
 _MAX_SCHEMA_BYTES = 64 * 2**10
 
@@ -81,7 +81,7 @@ def _references(value: Any) -> list[str]:
 
 @lru_cache(256)
 def _validator(written: bytes) -> Any:
-    """A schema comes from a stranger: it is given no network, and patterns that take linear time."""
+    """The schema is untrusted: it may not use the network, and its patterns must match in linear time."""
     options = jsonschema_rs.RegexOptions()
     return jsonschema_rs.Draft202012Validator(json.loads(written), pattern_options=options, retriever=_refuse)
 
@@ -95,14 +95,14 @@ def instruction_texts(form: ResponseFormat | None) -> list[str]:
     return [_instruction(form)] if _instruction(form) else []
 
 
-def with_instruction(form: ResponseFormat | None, said: Sequence[dict[str, str]]) -> list[dict[str, str]]:
+def with_instruction(form: ResponseFormat | None, messages: Sequence[dict[str, str]]) -> list[dict[str, str]]:
     """The messages, with the format's instruction at the end of the system message."""
     instruction = _instruction(form)
     if not instruction:
-        return list(said)
-    if said and said[0]["role"] == "system":
-        return [said[0] | {"content": f"{said[0]['content']}\n\n{instruction}"}, *said[1:]]
-    return [{"role": "system", "content": instruction}, *said]
+        return list(messages)
+    if messages and messages[0]["role"] == "system":
+        return [messages[0] | {"content": f"{messages[0]['content']}\n\n{instruction}"}, *messages[1:]]
+    return [{"role": "system", "content": instruction}, *messages]
 
 
 def _instruction(form: ResponseFormat | None) -> str:
@@ -128,7 +128,7 @@ def is_met(form: ResponseFormat | None, text: str) -> bool:
 
 
 def decoding_of_attempt(decoding: Decoding, attempt: int) -> Decoding:
-    """The line's own decoding at first; then with another seed, and warm enough to give another answer."""
+    """The line's own decoding at first; then another seed, and a temperature that gives other answers."""
     if not attempt:
         return decoding
     return replace(decoding, temperature=max(decoding.temperature, _TEMPERATURE), seed=decoding.seed + attempt)

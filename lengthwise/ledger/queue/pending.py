@@ -24,14 +24,14 @@ def sum_by_tenant(connection: Connection) -> dict[UUID, PendingTokens]:
     return {tenant: PendingTokens(tokens, limit) for tenant, tokens, limit in cursor.fetchall()}
 
 
-def check_open_job_limit(connection: Connection, tenant_id: UUID, most: int) -> None:
-    """Raises ``TooBusy`` if the tenant has ``most`` open jobs or more."""
-    found = database.cursor(connection).execute(_N_OPEN, {"tenant": tenant_id, "most": most}).fetchone()
-    if found and found[0] >= most:
-        raise TooBusy(f"you have {most} or more open jobs, which is the limit", retry_after=_JOB_SECONDS)
+def check_open_job_limit(connection: Connection, tenant_id: UUID, limit: int) -> None:
+    """Raises ``TooBusy`` if the tenant has ``limit`` open jobs or more."""
+    found = database.cursor(connection).execute(_N_OPEN, {"tenant": tenant_id, "most": limit}).fetchone()
+    if found and found[0] >= limit:
+        raise TooBusy(f"you have {limit} or more open jobs, which is the limit", retry_after=_JOB_SECONDS)
 
 
-#: The pause that a caller at its limit of open jobs is told: by then a job may have ended.
+#: The Retry-After for a tenant at its limit of open jobs: by then a job may have ended.
 _JOB_SECONDS = 5
 
 _N_OPEN = """

@@ -1,4 +1,4 @@
-"""Keys and tenants of a test's own, made as an operator makes them."""
+"""Makes keys and tenants for tests, as an operator does."""
 
 from typing import Any
 from uuid import UUID
@@ -17,7 +17,7 @@ def new_tenant(client: TestClient, name: str = "stranger", **limits: Any) -> str
 
 
 def new_key(client: TestClient, *scopes: str, **more: Any) -> dict[str, Any]:
-    """A key as the API shows it once."""
+    """Creates a key and returns the API's answer, the only one that shows it."""
     answer = client.post("/v1/keys", json={"name": "a key", "scopes": list(scopes), **more})
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
@@ -26,5 +26,5 @@ def new_key(client: TestClient, *scopes: str, **more: Any) -> dict[str, Any]:
 
 
 def ask(client: TestClient, key: str, method: str = "GET", path: str = "/v1/jobs", **more: Any) -> httpx2.Response:
-    """A request under this key."""
+    """Sends a request with this key."""
     return client.request(method, path, headers=bearer(key), **more)

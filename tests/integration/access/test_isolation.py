@@ -1,4 +1,4 @@
-"""What is another tenant's is not there: on every route that there is, by the documentation."""
+"""Another tenant's things are invisible, on every route in the OpenAPI document."""
 
 import re
 from typing import Any
@@ -6,29 +6,29 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.integration import things
+from tests.integration import route_examples
 from tests.integration.access import keys
 from tests.integration.conftest import RunWorker
 from tests.ledger import DEFAULT
 
-#: Not a tenant's: models are everybody's.
+#: Models belong to no tenant.
 SHARED = {"get /v1/models/{name}"}
 
-#: Parameters of queries that name something of a tenant's.
+#: Query parameters that name something of a tenant.
 NAMING = ("after", "tenant")
 
 
 @pytest.fixture
 def strangers_key(client: TestClient) -> str:
-    """Of another tenant, for whatever can be done with one."""
+    """An admin key of another tenant."""
     key: str = keys.new_key(client, "admin", tenant=keys.new_tenant(client))["key"]
     return key
 
 
 @pytest.fixture
 def ids(client: TestClient, run_worker: RunWorker) -> dict[str, str]:
-    """Something of ours for each parameter of a path."""
-    found = things.made(client)
+    """An id of our own tenant for each path parameter."""
+    found = route_examples.create_ids(client)
     run_worker()
     return found
 
@@ -38,15 +38,15 @@ def routes(client: TestClient) -> dict[str, dict[str, Any]]:
     return {f"{method} {path}": found for path, each in paths.items() for method, found in each.items()}
 
 
-def test_on_every_route_anothers_id_is_a_404_and_ones_own_is_not(
+def test_every_route_answers_404_for_another_tenants_id_only(
     client: TestClient, strangers_key: str, ids: dict[str, str]
 ) -> None:
     named = {route: re.findall(r"{(\w+)", route) for route in routes(client) if route not in SHARED}
     assert {name for names in named.values() for name in names} <= ids.keys(), "a new kind of id needs one of ours here"
-    # What ends something comes last, or later routes would not find it.
+    # Routes that end something come last; otherwise later routes would not find it.
     for route in sorted(filter(named.get, named), key=lambda route: (route.startswith("delete"), "revoke" in route)):
         method, path = route.format(**ids).split()
-        more = things.BODIES.get(route, {})
+        more = route_examples.BODIES.get(route, {})
         refused = keys.ask(client, strangers_key, method, path, **more)
         assert refused.status_code == 404, route
         answer = refused.json()
@@ -54,7 +54,7 @@ def test_on_every_route_anothers_id_is_a_404_and_ones_own_is_not(
         assert client.request(method, path, **more).status_code != 404, route
 
 
-def test_on_every_list_anothers_id_is_no_place_to_go_on_from(
+def test_no_list_continues_after_another_tenants_id(
     client: TestClient, strangers_key: str, ids: dict[str, str]
 ) -> None:
     of_path = {
@@ -75,7 +75,7 @@ def test_on_every_list_anothers_id_is_no_place_to_go_on_from(
                 assert client.request(method, path, params={name: value}).status_code == 200, route
 
 
-def test_a_list_has_what_is_ones_own(client: TestClient, strangers_key: str, ids: dict[str, str]) -> None:
+def test_a_list_shows_only_the_callers_own_rows(client: TestClient, strangers_key: str, ids: dict[str, str]) -> None:
     theirs = {path: keys.ask(client, strangers_key, path=path).json()["data"] for path in
               ("/v1/jobs", "/v1/keys", "/v1/tenants")}  # fmt: skip
     assert theirs["/v1/jobs"] == []
@@ -87,7 +87,7 @@ def test_a_list_has_what_is_ones_own(client: TestClient, strangers_key: str, ids
     assert [each["name"] for each in client.get("/v1/tenants").json()["data"]] == ["stranger", "default"]
 
 
-def test_another_tenants_admin_manages_its_own_keys_and_no_tenants(client: TestClient, strangers_key: str) -> None:
+def test_an_admin_of_another_tenant_manages_its_own_keys_and_no_tenants(client: TestClient, strangers_key: str) -> None:
     made = keys.ask(client, strangers_key, "POST", "/v1/keys", json={"name": "a", "scopes": ["read"]})
     assert made.status_code == 201
     own = made.json()["tenant"]
@@ -102,7 +102,7 @@ def test_another_tenants_admin_manages_its_own_keys_and_no_tenants(client: TestC
     assert client.patch(f"/v1/tenants/{own}", json=limits).json() | limits == client.get(f"/v1/tenants/{own}").json()
 
 
-def test_a_strangers_job_is_the_strangers(client: TestClient, strangers_key: str) -> None:
+def test_a_job_belongs_to_the_tenant_of_its_key(client: TestClient, strangers_key: str) -> None:
     body = {"kind": "generate", "items": ["abc"]}
     job = keys.ask(client, strangers_key, "POST", "/v1/jobs", json=body).json()
     assert keys.ask(client, strangers_key, path=job["links"]["self"]).status_code == 200

@@ -17,14 +17,14 @@ from tests.caller import KEY
 from tests.integration.access import keys
 from tests.servers import wait_until
 
-#: Typer brings a Result of its own or takes click's, as its version has it.
+#: Depending on its version, Typer has its own Result or uses click's.
 Result = Any
 Run = Callable[..., Result]
 
 
 @pytest.fixture
 def run(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
-    """Runs a command as it is typed in a folder where ``lengthwise up`` has its data."""
+    """Runs commands in a folder where ``lengthwise up`` has its data."""
     server = uvicorn.Server(uvicorn.Config(client.app, port=0, log_config=None, lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -42,7 +42,7 @@ def run(client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         thread.join(20)
 
 
-def of(ran: Result) -> Any:
+def read_output(ran: Result) -> Any:
     assert ran.exit_code == 0, ran.output
     return json.loads(ran.stdout)
 
@@ -52,10 +52,10 @@ def test_a_key_is_made_listed_rotated_and_revoked(run: Run, client: TestClient) 
     key = made.stdout.strip()
     assert keys.ask(client, key).status_code == 200
     assert key not in made.stderr
-    (listed,) = of(run("keys", "list", "--json"))
+    (listed,) = read_output(run("keys", "list", "--json"))
     assert (listed["name"], listed["scopes"]) == ("shop", ["read", "submit"])
     assert listed["id"].replace("-", "") in key
-    rotated = of(run("keys", "rotate", listed["id"], "--overlap", "1h", "--json"))
+    rotated = read_output(run("keys", "rotate", listed["id"], "--overlap", "1h", "--json"))
     for each in (key, rotated["key"]):
         assert keys.ask(client, each).status_code == 200
     assert run("keys", "revoke", rotated["id"]).exit_code == 0
@@ -65,26 +65,26 @@ def test_a_key_is_made_listed_rotated_and_revoked(run: Run, client: TestClient) 
     assert key not in table
 
 
-def test_a_tenant_is_made_and_its_limits_are_set_and_taken_away(run: Run, client: TestClient) -> None:
+def test_a_tenant_is_made_and_its_limits_are_set_and_removed(run: Run, client: TestClient) -> None:
     tenant = run("tenants", "create", "shop", "--weight", "2", "--max-open-jobs", "5").stdout.strip()
-    assert of(run("tenants", "set", tenant, "--max-open-jobs", "none", "--max-pending-tokens", "7", "--json")) == (
-        client.get(f"/v1/tenants/{tenant}").json()
-    )
-    shown = {each["name"]: each for each in of(run("tenants", "list", "--json"))}
+    assert read_output(
+        run("tenants", "set", tenant, "--max-open-jobs", "none", "--max-pending-tokens", "7", "--json")
+    ) == (client.get(f"/v1/tenants/{tenant}").json())
+    shown = {each["name"]: each for each in read_output(run("tenants", "list", "--json"))}
     assert (shown["shop"]["weight"], shown["shop"]["max_open_jobs"], shown["shop"]["max_pending_tokens"]) == (
         2,
         None,
         7,
     )
-    made = of(run("keys", "create", "theirs", "--tenant", tenant, "--json"))
+    made = read_output(run("keys", "create", "theirs", "--tenant", tenant, "--json"))
     assert made["tenant"] == tenant
-    assert [key["id"] for key in of(run("keys", "list", "--tenant", tenant, "--json"))] == [made["id"]]
+    assert [key["id"] for key in read_output(run("keys", "list", "--tenant", tenant, "--json"))] == [made["id"]]
     assert "shop" in run("tenants", "list").stdout
 
 
 def test_a_long_list_is_read_to_its_end(run: Run, client: TestClient) -> None:
     made = [keys.new_key(client, "read")["id"] for _ in range(101)]
-    assert [key["id"] for key in of(run("keys", "list", "--json"))] == made[::-1]
+    assert [key["id"] for key in read_output(run("keys", "list", "--json"))] == made[::-1]
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_a_long_list_is_read_to_its_end(run: Run, client: TestClient) -> None:
         (("tenants", "create", "default"), "409: another tenant has this name"),
     ],
 )
-def test_what_goes_wrong_is_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
+def test_an_error_is_one_line(run: Run, arguments: tuple[str, ...], words: str) -> None:
     ran = run(*arguments)
     said = str(ran.exception) if isinstance(ran.exception, LengthwiseError) else ran.stderr.removeprefix("lengthwise: ")
     assert said.startswith(words)

@@ -1,4 +1,4 @@
-"""Keys: who is let in, for how long, and to what."""
+"""API keys: which are valid, for how long, and for what."""
 
 import json
 import logging
@@ -23,7 +23,7 @@ from tests.servers import wait_until
 
 @pytest.fixture
 def other(client: TestClient, installed: Settings) -> Iterator[TestClient]:
-    """Another process's API, on the same servers."""
+    """A second API process on the same servers."""
     with calling(create_app()) as made:
         yield made
 
@@ -46,7 +46,7 @@ WRONG = [
 ]
 
 
-def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(client: TestClient) -> None:
+def test_every_invalid_key_gets_the_same_answer(client: TestClient) -> None:
     good = keys.new_key(client, "read")
     expired, revoked = keys.new_key(client, "read"), keys.new_key(client, "read")
     sql("UPDATE keys SET expires_at = now() - interval '1 second' WHERE id = :id", id=expired["id"])
@@ -67,7 +67,7 @@ def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(client: TestClient)
     assert keys.ask(client, good["key"]).status_code == 200
 
 
-def test_a_key_is_shown_once_and_only_its_hash_is_kept(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_key_is_shown_once_and_only_its_hash_is_stored(client: TestClient, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     made = keys.new_key(client, "read", "submit", expires_in_seconds=60)
     secret = made["key"].rpartition("_")[2]
@@ -86,8 +86,8 @@ def test_a_key_is_shown_once_and_only_its_hash_is_kept(client: TestClient, caplo
 
 
 @pytest.mark.parametrize("scope", list(Scope))
-def test_a_key_may_do_what_its_scopes_say_on_every_route_and_nothing_else(client: TestClient, scope: str) -> None:
-    """Every route's own scope is in its documentation, which is made of what is checked."""
+def test_on_every_route_a_key_may_do_only_what_its_scopes_allow(client: TestClient, scope: str) -> None:
+    """The OpenAPI document states each route's scope. It is generated from the dependency that checks the scope."""
     key = keys.new_key(client, scope)["key"]
     paths = client.get("/openapi.json").json()["paths"]
     for path, operations in paths.items():
@@ -107,7 +107,7 @@ SCOPES = {"get /v1/jobs": "read", "post /v1/jobs": "submit", "delete /v1/jobs/{j
           "post /v1/tenants": "admin"}  # fmt: skip
 
 
-def test_the_scopes_of_routes_are_these(client: TestClient) -> None:
+def test_each_route_requires_its_documented_scope(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     found: dict[str, Any] = {
         name: paths[name.split()[1]][name.split()[0]]["security"] for name in SCOPES
@@ -115,14 +115,14 @@ def test_the_scopes_of_routes_are_these(client: TestClient) -> None:
     assert found == {name: [{"key": [scope]}] for name, scope in SCOPES.items()}
 
 
-def test_health_and_the_documentation_want_no_key(client: TestClient) -> None:
+def test_health_and_the_documentation_need_no_key(client: TestClient) -> None:
     del client.headers["Authorization"]
     for path in ("/healthz", "/readyz", "/openapi.json", "/docs"):
         assert client.get(path).status_code == 200
 
 
-def test_a_revoked_key_is_out_within_a_second_in_every_process(client: TestClient, other: TestClient) -> None:
-    """A second by what is believed without asking: a busy machine may take longer to answer."""
+def test_a_revoked_key_is_refused_within_a_second_in_every_process(client: TestClient, other: TestClient) -> None:
+    """The bound is on the cache's lifetime: on a busy machine the answer itself may take longer."""
     made = keys.new_key(client, "read")
     for process in (client, other):
         assert keys.ask(process, made["key"]).status_code == 200
@@ -131,10 +131,10 @@ def test_a_revoked_key_is_out_within_a_second_in_every_process(client: TestClien
     for process in (client, other):
         wait_until(lambda process=process: keys.ask(process, made["key"]).status_code == 401, patience=10)
     assert client.post(f"/v1/keys/{made['id']}/revoke").json() == revoked
-    assert keyring._BELIEVED_SECONDS < 1
+    assert keyring._CACHE_SECONDS < 1
 
 
-def test_of_a_rotated_key_both_go_on_for_the_overlap_and_then_the_new_one(client: TestClient) -> None:
+def test_both_keys_are_valid_during_a_rotations_overlap_and_then_only_the_new_one(client: TestClient) -> None:
     old = keys.new_key(client, "read", expires_in_seconds=1000)
     new = client.post(f"/v1/keys/{old['id']}/rotate", json={"overlap_seconds": 100}).json()
     assert (new["name"], new["scopes"], new["tenant"]) == (old["name"], old["scopes"], old["tenant"])
@@ -149,7 +149,7 @@ def test_of_a_rotated_key_both_go_on_for_the_overlap_and_then_the_new_one(client
     assert client.post(f"/v1/keys/{old['id']}/rotate").status_code == 409
 
 
-def test_a_rotation_without_a_body_overlaps_by_a_day_and_prolongs_nothing(client: TestClient) -> None:
+def test_a_rotation_without_a_body_overlaps_by_a_day_and_does_not_extend_the_old_key(client: TestClient) -> None:
     forever, soon = keys.new_key(client, "read"), keys.new_key(client, "read", expires_in_seconds=100)
     for key in (forever, soon):
         assert client.post(f"/v1/keys/{key['id']}/rotate").status_code == 201
@@ -158,7 +158,7 @@ def test_a_rotation_without_a_body_overlaps_by_a_day_and_prolongs_nothing(client
     assert left[soon["id"]] <= 100
 
 
-def test_a_key_lets_in_until_it_expires(client: TestClient) -> None:
+def test_a_key_is_valid_until_it_expires(client: TestClient) -> None:
     made = keys.new_key(client, "read", expires_in_seconds=1)
     wait_until(lambda: keys.ask(client, made["key"]).status_code == 401, patience=5)
 
@@ -189,7 +189,7 @@ def test_keys_are_paged_newest_first(client: TestClient) -> None:
         ({"name": "a", "scopes": ["read"], "CaNaRy": 1}, "request"),
     ],
 )
-def test_a_key_that_cannot_be_made_is_refused_by_its_field(client: TestClient, body: Any, field: str) -> None:
+def test_an_invalid_new_key_is_refused_and_the_field_named(client: TestClient, body: Any, field: str) -> None:
     content = json.dumps(body).replace("Infinity", "1e999")
     answer = client.post("/v1/keys", content=content, headers={"content-type": "application/json"})
     assert (answer.status_code, answer.json()["field"]) == (422, field)
@@ -197,7 +197,7 @@ def test_a_key_that_cannot_be_made_is_refused_by_its_field(client: TestClient, b
     assert sql("SELECT count(*) FROM keys") == [(0,)]
 
 
-def test_nobody_without_a_key_has_a_body_read(client: TestClient) -> None:
+def test_a_body_is_not_read_without_a_valid_key(client: TestClient) -> None:
     for path in ("/v1/jobs", "/v1/keys", "/v1/tenants"):
         answer = client.post(path, content=b"{", headers={"Authorization": "Bearer none"})
         assert answer.status_code == 401

@@ -1,4 +1,4 @@
-"""A tenant's limits on requests and on open jobs, and what it is told of them."""
+"""A tenant's limits on requests and open jobs, and how answers state them."""
 
 import re
 from collections.abc import Iterator
@@ -30,34 +30,34 @@ def limited(client: TestClient, **limits: Any) -> str:
 
 @pytest.fixture
 def other(client: TestClient, installed: Settings) -> Iterator[TestClient]:
-    """Another process's API, on the same servers."""
+    """A second API process on the same servers."""
     with calling(create_app()) as made:
         yield made
 
 
-def stands(answer: httpx2.Response) -> tuple[int, int]:
-    """What is left, and seconds until all is there again, as the headers say."""
+def read_headers(answer: httpx2.Response) -> tuple[int, int]:
+    """The requests left, and the seconds until the full quota is available, as the headers say."""
     found = re.fullmatch(r'"requests";r=(\d+);t=(\d+)', answer.headers["ratelimit"])
     assert found
     return int(found[1]), int(found[2])
 
 
-def test_requests_beyond_the_limit_are_refused_in_whatever_process_and_told_when(
+def test_every_process_refuses_requests_beyond_the_limit_and_says_when_to_retry(
     client: TestClient, other: TestClient
 ) -> None:
     key = limited(client, max_requests_per_minute=3)
     answers = [keys.ask(process, key) for process in (client, other, client, other, client)]
     assert [answer.status_code for answer in answers] == [200, 200, 200, 429, 429]
-    assert [stands(answer)[0] for answer in answers] == [2, 1, 0, 0, 0]
+    assert [read_headers(answer)[0] for answer in answers] == [2, 1, 0, 0, 0]
     for answer in answers:
         assert answer.headers["ratelimit-policy"] == '"requests";q=3;w=60'
-        assert 0 < stands(answer)[1] <= 60
+        assert 0 < read_headers(answer)[1] <= 60
     for refused in answers[3:]:
         assert 0 < int(refused.headers["retry-after"]) <= 20
         assert "which is the limit" in refused.json()["detail"]
 
 
-def test_there_is_room_again_as_the_bucket_fills(client: TestClient) -> None:
+def test_requests_are_allowed_again_as_the_bucket_refills(client: TestClient) -> None:
     key = limited(client, max_requests_per_minute=2)
     assert [keys.ask(client, key).status_code for _ in range(3)] == [200, 200, 429]
     sql("UPDATE rates SET full_at = full_at - interval '30 seconds'")
@@ -65,23 +65,23 @@ def test_there_is_room_again_as_the_bucket_fills(client: TestClient) -> None:
     assert [keys.ask(client, key).status_code for _ in range(2)] == [200, 429]
 
 
-def test_every_answer_says_where_its_caller_stands_errors_and_downloads_too(client: TestClient) -> None:
+def test_every_answer_has_rate_limit_headers_errors_and_downloads_included(client: TestClient) -> None:
     key = limited(client, max_requests_per_minute=10)
     job = keys.ask(client, key, "POST", json=JOB).json()
     left = [
-        stands(keys.ask(client, key, path=path))[0]
+        read_headers(keys.ask(client, key, path=path))[0]
         for path in (job["links"]["results"], "/v1/jobs/none", "/v1/jobs?limit=0", "/v1/keys", "/v1/models")
     ]
     assert all(each < 10 for each in left)
 
 
-def test_who_has_no_limit_is_told_of_none(client: TestClient) -> None:
+def test_without_a_limit_there_are_no_rate_limit_headers(client: TestClient) -> None:
     key = limited(client)
     assert "ratelimit" not in keys.ask(client, key).headers
     assert "ratelimit" not in client.get("/v1/jobs").headers
 
 
-def test_the_settings_limit_is_for_tenants_that_have_none_and_not_for_the_installations_own_key(
+def test_the_default_limit_is_for_tenants_without_their_own_and_not_for_the_admin_key(
     catalog: object, installed: Settings
 ) -> None:
     strict = installed.model_copy(update={"max_requests_per_minute": 1, "max_open_jobs": 1})
@@ -94,7 +94,7 @@ def test_the_settings_limit_is_for_tenants_that_have_none_and_not_for_the_instal
         assert client.post("/v1/jobs", json=JOB).status_code == 202
 
 
-def test_many_at_once_take_no_more_than_there_is(installed: Settings) -> None:
+def test_concurrent_requests_do_not_exceed_the_limit(installed: Settings) -> None:
     def take(_: int) -> bool:
         with database.engine().begin() as connection:
             return rate.take_request(connection, DEFAULT, 10).is_allowed
@@ -104,18 +104,18 @@ def test_many_at_once_take_no_more_than_there_is(installed: Settings) -> None:
 
 
 @pytest.mark.parametrize("per_minute", [1, 7, 60, 100_000])
-def test_what_is_left_counts_down_to_nothing(installed: Settings, per_minute: int) -> None:
+def test_the_remaining_requests_count_down_to_zero(installed: Settings, per_minute: int) -> None:
     with database.engine().begin() as connection:
         taken = rate.take_request(connection, DEFAULT, per_minute)
         assert (taken.is_allowed, taken.left) == (True, per_minute - 1)
         assert 0 < taken.full_in <= 60 / per_minute
         connection.exec_driver_sql("UPDATE rates SET full_at = now() + interval '1 minute'")
         refused = rate.take_request(connection, DEFAULT, per_minute)
-        # A statement is as long ago as it is: so much of the bucket has filled meanwhile.
+        # The bucket refills between the statements, so their timing is taken into account.
         assert refused.is_allowed is (refused.full_in < 60 and per_minute == 100_000)
 
 
-def test_more_open_jobs_than_the_limit_are_refused_and_there_is_room_once_one_has_ended(
+def test_jobs_beyond_the_limit_of_open_jobs_are_refused_until_one_has_ended(
     client: TestClient, other: TestClient, run_worker: RunWorker
 ) -> None:
     key = limited(client, max_open_jobs=2)
@@ -128,19 +128,19 @@ def test_more_open_jobs_than_the_limit_are_refused_and_there_is_room_once_one_ha
     assert keys.ask(client, key, "POST", json=JOB).status_code == 202
 
 
-def test_jobs_at_the_same_moment_are_no_more_than_the_limit(
+def test_concurrent_submissions_do_not_exceed_the_limit_of_open_jobs(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As if none of them had been there when each of them was let in to be read."""
+    """The first check is disabled, as if all requests had passed it at the same moment."""
     key = limited(client, max_open_jobs=3)
-    monkeypatch.setattr("api.jobs.backpressure._look_for_room", lambda *_: None)
+    monkeypatch.setattr("api.jobs.backpressure._check_open_jobs", lambda *_: None)
     with ThreadPoolExecutor(8) as threads:
         answers = list(threads.map(lambda _: keys.ask(client, key, "POST", json=JOB), range(8)))
     assert sorted(answer.status_code for answer in answers) == [202] * 3 + [429] * 5
     assert sql("SELECT count(*) FROM jobs") == [(3,)]
 
 
-def test_a_request_that_was_taken_is_answered_though_enough_jobs_are_open(client: TestClient) -> None:
+def test_a_repeated_request_is_answered_even_at_the_limit_of_open_jobs(client: TestClient) -> None:
     key = limited(client, max_open_jobs=1)
     headers = {"Authorization": f"Bearer {key}", "Idempotency-Key": "a"}
     first, again = (client.post("/v1/jobs", json=JOB, headers=headers) for _ in range(2))

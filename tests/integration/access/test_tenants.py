@@ -20,7 +20,7 @@ def test_a_change_leaves_what_it_does_not_name(client: TestClient) -> None:
     assert client.patch(path, json={"name": "shop"}).json() == changed | {"name": "shop"}
 
 
-def test_a_name_is_one_tenants(client: TestClient) -> None:
+def test_two_tenants_cannot_have_the_same_name(client: TestClient) -> None:
     keys.new_tenant(client, "shop")
     assert client.post("/v1/tenants", json={"name": "shop"}).status_code == 409
     assert client.patch(f"/v1/tenants/{DEFAULT}", json={"name": "shop"}).status_code == 409
@@ -37,9 +37,7 @@ def test_a_name_is_one_tenants(client: TestClient) -> None:
         ({"name": "a", "max_pending_tokens": 2**63}, "max_pending_tokens"),
     ],
 )
-def test_a_tenant_that_cannot_be_made_is_refused_by_its_field(
-    client: TestClient, body: dict[str, Any], field: str
-) -> None:
+def test_an_invalid_tenant_is_refused_and_the_field_named(client: TestClient, body: dict[str, Any], field: str) -> None:
     answer = client.post("/v1/tenants", json=body)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert "CaNaRy" not in answer.text

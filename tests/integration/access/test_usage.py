@@ -1,4 +1,4 @@
-"""What each key did on each day: requests, and what was done of its jobs, counted once whatever their end."""
+"""Usage by key and day: requests, and the work of jobs, which is counted once however they end."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -9,7 +9,7 @@ from starlette.testclient import TestClient
 
 from lengthwise.settings import Settings
 from tests.integration.access import keys
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.ledger import DEFAULT, put, sql, take_all
 from tests.servers import wait_until
 from tests.workers import sweep
@@ -25,14 +25,14 @@ def usage(client: TestClient, **params: str) -> list[dict[str, Any]]:
     return found
 
 
-def done(client: TestClient, key: str | None = None) -> dict[str, int]:
-    """Of this key, or of the installation's own."""
+def work_done(client: TestClient, key: str | None = None) -> dict[str, int]:
+    """The usage of this key, or of the admin key of the settings."""
     found = [row for row in usage(client) if row["key"] == key]
     return {name: sum(row[name] for row in found) for name in DONE}
 
 
 def expected(jobs: list[dict[str, Any]]) -> dict[str, int]:
-    """By what the jobs themselves say."""
+    """The usage that the jobs' own figures add up to."""
     items = sum(job["counts"]["succeeded"] + job["counts"]["failed"] for job in jobs)
     return {"items": items} | {name: sum(job["usage"][name] for job in jobs) for name in DONE[1:]}
 
@@ -41,7 +41,7 @@ def test_requests_are_counted_by_their_key_and_day(client: TestClient) -> None:
     made = keys.new_key(client, "read")
     for _ in range(3):
         keys.ask(client, made["key"])
-    keys.ask(client, made["key"], "POST")  # let in, and then refused for its scope
+    keys.ask(client, made["key"], "POST")  # admitted, and then refused because of its scope
     client.get("/v1/jobs", headers={"Authorization": "Bearer none"})
     rows = {row["key"]: row for row in usage(client)}
     assert rows[made["id"]]["requests"] == 4
@@ -49,13 +49,13 @@ def test_requests_are_counted_by_their_key_and_day(client: TestClient) -> None:
     assert {row["day"] for row in rows.values()} <= {f"{datetime.now(UTC).date() - timedelta(n)}" for n in (0, 1)}
 
 
-def test_requests_are_written_though_nobody_asks_for_them(client: TestClient) -> None:
+def test_request_counts_are_written_without_a_query(client: TestClient) -> None:
     client.get("/v1/jobs")
     wait_until(lambda: sql("SELECT sum(requests) FROM usage") == [(1,)], patience=20)
 
 
 @pytest.mark.parametrize("how", ["completed", "cancelled", "deleted", "expired"])
-def test_a_job_counts_once_by_what_was_done_of_it(
+def test_a_job_is_counted_once_by_the_work_that_was_done(
     client: TestClient, installed: Settings, run_worker: RunWorker, how: str
 ) -> None:
     made = keys.new_key(client, "submit", "read")
@@ -64,9 +64,9 @@ def test_a_job_counts_once_by_what_was_done_of_it(
     first, *_ = take_all(job_pool(job))
     assert len(first.items) < 3
     put(first)
-    so_far = look(client, job["id"])
+    so_far = read_job(client, job["id"])
     sweep()
-    assert done(client, made["id"]) == NOTHING, "an open job counts for nothing yet"
+    assert work_done(client, made["id"]) == NOTHING, "an open job counts for nothing yet"
     ending: dict[str, Callable[[], object]] = {
         "completed": run_worker,
         "cancelled": lambda: client.post(job["links"]["cancel"]),
@@ -77,10 +77,10 @@ def test_a_job_counts_once_by_what_was_done_of_it(
     ending[how]()
     sweep()
     sweep()
-    ended = look(client, job["id"]) if how != "deleted" else so_far
+    ended = read_job(client, job["id"]) if how != "deleted" else so_far
     assert expected([ended])["items"] == (3 if how == "completed" else len(first.items)) > 0
-    assert done(client, made["id"]) == expected([ended])
-    assert done(client) == NOTHING
+    assert work_done(client, made["id"]) == expected([ended])
+    assert work_done(client) == NOTHING
     if how == "deleted":
         assert sql("SELECT count(*) FROM jobs") == sql("SELECT count(*) FROM shards") == [(0,)]
 
@@ -90,7 +90,7 @@ def job_pool(job: dict[str, Any]) -> str:
     return pool
 
 
-def test_many_jobs_of_two_keys_are_each_keys_own(client: TestClient, run_worker: RunWorker) -> None:
+def test_the_jobs_of_two_keys_are_counted_separately(client: TestClient, run_worker: RunWorker) -> None:
     made = keys.new_key(client, "submit", "read")
     own = [submit(client, ["abc"] * number) for number in range(1, 70)]
     theirs = [
@@ -98,20 +98,20 @@ def test_many_jobs_of_two_keys_are_each_keys_own(client: TestClient, run_worker:
     ]
     run_worker()
     sweep()
-    assert done(client) == expected([look(client, job["id"]) for job in own])
-    assert done(client, made["id"]) == expected([look(client, job["id"]) for job in theirs])
+    assert work_done(client) == expected([read_job(client, job["id"]) for job in own])
+    assert work_done(client, made["id"]) == expected([read_job(client, job["id"]) for job in theirs])
     assert sql("SELECT count(*) FROM jobs WHERE usage_due") == [(0,)]
 
 
-def test_what_was_taken_by_the_release_before_counts_for_no_key(client: TestClient, run_worker: RunWorker) -> None:
+def test_a_job_of_the_previous_release_counts_for_no_key(client: TestClient, run_worker: RunWorker) -> None:
     submit(client, ["abc"])
     sql("UPDATE jobs SET key_id = NULL, usage_due = false")
     run_worker()
     sweep()
-    assert done(client) == NOTHING
+    assert work_done(client) == NOTHING
 
 
-def test_days_are_chosen_and_tenants_have_their_own(client: TestClient) -> None:
+def test_usage_is_by_tenant_and_by_the_chosen_days(client: TestClient) -> None:
     stranger = keys.new_tenant(client)
     admin = keys.new_key(client, "admin", tenant=stranger)
     for day in ("2031-01-30", "2031-01-31", "2031-02-01"):
@@ -137,7 +137,7 @@ def test_days_are_chosen_and_tenants_have_their_own(client: TestClient) -> None:
         ({"from": "0000-01-01"}, "from"),
     ],
 )
-def test_days_that_are_none_or_too_many_are_refused(client: TestClient, params: dict[str, str], field: str) -> None:
+def test_invalid_days_and_too_many_days_are_refused(client: TestClient, params: dict[str, str], field: str) -> None:
     answer = client.get("/v1/usage", params=params)
     assert (answer.status_code, answer.json()["field"]) == (422, field)
     assert "CaNaRy" not in answer.text

@@ -1,4 +1,4 @@
-"""Bodies that are not what they say, too large, or not to be read at all: a 4xx, no row, no echo."""
+"""Bodies that are malformed, too large or unreadable: a 4xx that writes no row and repeats nothing."""
 
 import gzip
 import json
@@ -63,7 +63,7 @@ NOT_JSON = {
 
 
 @pytest.mark.parametrize("content", NOT_JSON.values(), ids=NOT_JSON.keys())
-def test_what_is_not_a_json_object_is_a_400(refusals: RefusalProbe, content: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_a_400(refusals: RefusalProbe, content: bytes) -> None:
     assert refusals.of_job(content) == (400, "body", None)
 
 
@@ -123,7 +123,7 @@ def test_a_body_over_its_limit_is_a_413(refusals: RefusalProbe, form: str, limit
 
 
 @pytest.mark.parametrize("length", ["30001", "9" * 19])
-def test_a_body_is_refused_by_its_announced_length(refusals: RefusalProbe, length: str) -> None:
+def test_a_body_is_refused_by_its_content_length(refusals: RefusalProbe, length: str) -> None:
     headers = {"content-type": "application/json", "content-length": length}
     assert refusals.of("POST", "/v1/jobs", content=WHOLE, headers=headers)["status"] == 413
 
@@ -146,7 +146,7 @@ def test_another_content_type_is_a_415(refusals: RefusalProbe, headers: dict[str
 
 
 @pytest.mark.parametrize("form", ["Application/JSON", "application/json; charset=utf-8", NDJSON])
-def test_the_limits_themselves_are_within(strict: TestClient, form: str) -> None:
+def test_a_body_exactly_at_the_limits_is_accepted(strict: TestClient, form: str) -> None:
     before = rows(strict)
     if form == NDJSON:
         longest = json.dumps("x" * 2_000).encode() + b" " * (5_000 - 2_002)

@@ -1,4 +1,4 @@
-"""Fields that are wrong: a 422 that names them, no row, no echo. Bad paths, methods and query parameters likewise."""
+"""Wrong fields: a 422 that names them, writes no row and repeats nothing; also bad paths, methods and parameters."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -19,7 +19,7 @@ TRANSLATE = {"kind": "translate", "source": "zh", "target": "en"}
 
 
 def each(name: str, *values: Any) -> list[tuple[dict[str, Any], str]]:
-    """A good job changed in this one field, and the field that is complained of."""
+    """A valid job with this one field changed, and the field that the error names."""
     return [({name: value}, name) for value in values]
 
 
@@ -67,7 +67,7 @@ ITEMS: list[tuple[Any, str]] = [
 
 
 def shown(value: Any) -> str:
-    """A test's name for a value. Times are masked: every process of the suite must give its tests the same names."""
+    """A value in a test's id. Times are masked, because every process of the suite must name its tests alike."""
     return re.sub(r"\d{4}-\d\d-\d\dT[^']*|\d{10}[.\d]*", "time", repr(value))[:40].replace("\x00", "0")
 
 
@@ -108,7 +108,9 @@ def test_an_items_wrong_language_is_named(refusals: RefusalProbe, item: dict[str
 @pytest.mark.parametrize(
     ("given", "missing"), [({}, "source"), ({"source": "zh"}, "target"), ({"target": "en"}, "source")]
 )
-def test_a_language_that_nobody_names_is_missing(refusals: RefusalProbe, given: dict[str, str], missing: str) -> None:
+def test_a_language_that_neither_job_nor_item_names_is_an_error(
+    refusals: RefusalProbe, given: dict[str, str], missing: str
+) -> None:
     job = {"kind": "translate", **given, "items": [{"text": CANARY}]}
     assert refusals.of_job(job) == (422, f"items[0].{missing}", 0)
 
@@ -126,12 +128,12 @@ def test_a_text_over_the_limit_of_characters_is_a_413(refusals: RefusalProbe) ->
     assert refusals.of_job({"kind": "generate", "items": [{"text": "x", "metadata": {CANARY: "x" * 90}}]})[0] == 413
 
 
-def test_a_lone_text_over_the_models_context_is_a_422(refusals: RefusalProbe) -> None:
+def test_a_single_text_longer_than_the_models_context_is_a_422(refusals: RefusalProbe) -> None:
     assert refusals.of_job({"kind": "generate", "items": [CANARY * 100]}) == (422, "items[0]", 0)
     assert refusals.of_job({"kind": "generate", "items": ["x" * 512]}) == (422, "items[0]", 0)
 
 
-def test_one_of_many_over_the_context_leaves_its_neighbours(strict: TestClient) -> None:
+def test_one_of_many_texts_that_is_too_long_fails_alone(strict: TestClient) -> None:
     job = submit(strict, ["x", "x" * 512, "x"])
     assert (job["counts"]["failed"], job["counts"]["pending"]) == (1, 2)
 
@@ -155,7 +157,7 @@ def test_a_bad_limit_is_named(refusals: RefusalProbe, query: str) -> None:
 
 
 @pytest.mark.parametrize("after", ["", CANARY, "%00", "5", "00000000-0000-0000-0000-000000000001"])
-def test_a_page_after_no_job_is_a_404(refusals: RefusalProbe, after: str) -> None:
+def test_a_page_after_an_unknown_job_is_a_404(refusals: RefusalProbe, after: str) -> None:
     assert refusals.of("GET", f"/v1/jobs?after={after}")["status"] == 404
 
 

@@ -1,4 +1,4 @@
-"""Webhooks that must not be dialled, and secrets that cannot sign: refused at submission, unseen in the answer."""
+"""Forbidden webhook URLs and unusable secrets are refused at submission, and the answer does not repeat them."""
 
 import pytest
 
@@ -58,6 +58,6 @@ def test_a_secret_that_cannot_sign_is_refused(refusals: RefusalProbe, secret: st
         ({"url": "https://8.8.8.8/", CANARY: 1}, "webhook"),
     ],
 )
-def test_what_is_no_webhook_is_refused(refusals: RefusalProbe, given: object, field: str) -> None:
+def test_an_invalid_webhook_is_refused(refusals: RefusalProbe, given: object, field: str) -> None:
     job = {"kind": "generate", "items": [CANARY], "webhook": given}
     assert refusals.of_job(job) == (422, field, None)

@@ -1,4 +1,4 @@
-"""Whatever bytes arrive, submission answers as documented: never a 5xx, never a row of a job that was refused."""
+"""Submission answers any bytes as documented: never with a 5xx, and a refused job never leaves a row."""
 
 import json
 from collections.abc import Callable
@@ -10,12 +10,12 @@ from starlette.testclient import TestClient
 
 from tests.integration.refusal import rows
 
-#: POST /v1/jobs answers nothing else, with every server in its place.
+#: The only statuses of POST /v1/jobs while all servers are available.
 DOCUMENTED = {202, 400, 413, 415, 422}
 
 FORMS = st.sampled_from(["application/json", "application/x-ndjson"])
 
-#: Words that requests are made of, so that chance finds its way past the first check.
+#: Words of valid requests, so that random input gets past the first check.
 WORDS = st.sampled_from(
     ["kind", "items", "text", "id", "metadata", "model", "source", "target", "webhook", "url", "secret", "priority",
      "deadline", "stop", "seed", "generate", "translate", "echo", "zh", "en", "normal", "https://8.8.8.8/", "\x00", ""]
@@ -61,7 +61,7 @@ def post(client: TestClient, content: bytes, form: str) -> None:
 
 @st.composite
 def mutated(draw: st.DrawFn) -> Any:
-    """A good request with one value, somewhere in it, put for another, left out or put twice."""
+    """A valid request in which one value is replaced, left out or repeated."""
     request = json.loads(json.dumps(draw(st.sampled_from(GOOD))))
     place: Any = request
     while True:
@@ -82,7 +82,7 @@ def mutated(draw: st.DrawFn) -> Any:
 
 
 def as_lines(request: Any) -> bytes:
-    """The same request as NDJSON, as far as it has a head and items."""
+    """The same request as NDJSON, as far as it has a header and items."""
     if not isinstance(request, dict) or not isinstance(request.get("items"), list):
         return json.dumps(request).encode()
     head = {name: value for name, value in request.items() if name != "items"}
@@ -91,19 +91,19 @@ def as_lines(request: Any) -> bytes:
 
 @examples
 @given(content=st.binary(max_size=200), form=FORMS)
-def test_any_bytes_are_answered(strict: TestClient, content: bytes, form: str) -> None:
+def test_any_bytes_get_an_answer(strict: TestClient, content: bytes, form: str) -> None:
     post(strict, content, form)
 
 
 @examples
 @given(value=VALUES, form=FORMS)
-def test_any_json_is_answered(strict: TestClient, value: Any, form: str) -> None:
+def test_any_json_gets_an_answer(strict: TestClient, value: Any, form: str) -> None:
     post(strict, json.dumps(value).encode(), form)
 
 
 @examples
 @given(request=mutated(), as_ndjson=st.booleans())
-def test_any_mistake_in_a_good_request_is_answered(strict: TestClient, request: Any, as_ndjson: bool) -> None:
+def test_any_mistake_in_a_valid_request_gets_an_answer(strict: TestClient, request: Any, as_ndjson: bool) -> None:
     if as_ndjson:
         post(strict, as_lines(request), "application/x-ndjson")
     else:
@@ -112,7 +112,7 @@ def test_any_mistake_in_a_good_request_is_answered(strict: TestClient, request: 
 
 @examples
 @given(request=st.sampled_from(GOOD), data=st.data())
-def test_any_damaged_byte_is_answered(strict: TestClient, request: Any, data: st.DataObject) -> None:
+def test_any_damaged_byte_gets_an_answer(strict: TestClient, request: Any, data: st.DataObject) -> None:
     content = bytearray(json.dumps(request, ensure_ascii=False).encode())
     for _ in range(data.draw(st.integers(1, 3))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))

@@ -1,4 +1,4 @@
-"""What the API says of its models while ``models.toml`` is edited."""
+"""The API's list of models while ``models.toml`` is edited."""
 
 from pathlib import Path
 
@@ -12,12 +12,12 @@ from tests.ledger import knobs
 
 @pytest.fixture
 def _seldom(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An API that never looks by itself."""
+    """An API that never reloads the file by itself."""
     knobs(monkeypatch, models_seconds=600)
 
 
 @pytest.mark.usefixtures("_seldom")
-def test_a_reload_says_what_is_in_force_from_now_on(catalog: Path, client: TestClient) -> None:
+def test_a_reload_returns_the_models_now_in_force(catalog: Path, client: TestClient) -> None:
     before = client.get("/v1/models").json()
     assert before["is_current"]
     write_echo_model(catalog.parent / "second")
@@ -29,9 +29,7 @@ def test_a_reload_says_what_is_in_force_from_now_on(catalog: Path, client: TestC
 
 
 @pytest.mark.usefixtures("_seldom")
-def test_a_reload_of_what_is_not_valid_is_refused_and_jobs_are_taken_as_before(
-    catalog: Path, client: TestClient
-) -> None:
+def test_an_invalid_reload_is_refused_and_jobs_are_accepted_as_before(catalog: Path, client: TestClient) -> None:
     before = client.get("/v1/models").json()
     catalog.write_text("[models")
     refused = client.post("/v1/models/reload")
@@ -41,7 +39,7 @@ def test_a_reload_of_what_is_not_valid_is_refused_and_jobs_are_taken_as_before(
     submit(client, ["abc"])
 
 
-def test_the_api_looks_by_itself(
+def test_the_api_reloads_the_file_by_itself(
     catalog: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     knobs(monkeypatch, models_seconds=1e-9)

@@ -1,4 +1,4 @@
-"""The OpenAPI document: whole, true of what the API does, and its examples are taken."""
+"""The OpenAPI document is complete, matches what the API does, and its examples are accepted."""
 
 import json
 import re
@@ -14,11 +14,11 @@ from lengthwise.kinds import KINDS
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.models.catalog import Catalog
 
-#: What a request with a key may be answered with, whatever it asks for, and the operations that take no key.
+#: Statuses that any operation with a key may answer, and the operations that need no key.
 OF_KEYS = {"401", "403", "429", "503"}
 WITHOUT_KEY = {"get /healthz", "get /readyz"}
 
-#: What else each operation may answer, as the other tests of this folder see it; ``default`` is every other error.
+#: The other statuses of each operation, as the tests in this folder see them; ``default`` is every other error.
 STATUSES = {
     "post /v1/jobs": "202 400 413 415 422 429 503 507 default",
     "get /v1/jobs": "200 404 422 503 default",
@@ -75,7 +75,7 @@ CHATML = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
 @pytest.fixture
 def every_kind(catalog: Path) -> None:
-    """The echoing model serves every kind."""
+    """Makes the echo model serve every kind."""
     missing = KINDS.keys() - Catalog.read(catalog).models["echo"].kinds
     catalog.write_text(catalog.read_text() + "".join(f"[models.echo.{name}]\n" for name in sorted(missing)))
     (catalog.parent / "echo" / "chat_template.jinja").write_text(CHATML)
@@ -99,13 +99,13 @@ def operations(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     return {f"{method} {path}": found for path, each in document["paths"].items() for method, found in each.items()}
 
 
-def test_every_reference_leads_somewhere_and_every_schema_is_used(document: dict[str, Any]) -> None:
+def test_every_reference_resolves_and_every_schema_is_used(document: dict[str, Any]) -> None:
     references = {part["$ref"] for part in parts(document) if "$ref" in part}
     assert references == {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
     assert not any("__" in reference for reference in references), "a module's path is nobody's business"
 
 
-def test_the_document_is_openapi(document: dict[str, Any]) -> None:
+def test_the_document_is_valid_openapi(document: dict[str, Any]) -> None:
     assert document["openapi"].startswith("3.1.")
     assert {"title", "version", "summary", "description", "license"} <= document["info"].keys()
     identifiers = [operation["operationId"] for operation in operations(document).values()]
@@ -117,7 +117,7 @@ def test_the_document_is_openapi(document: dict[str, Any]) -> None:
         assert declared == set(re.findall(r"{(\w+)}", name))
 
 
-def test_each_operation_names_the_statuses_it_answers(document: dict[str, Any]) -> None:
+def test_each_operation_documents_its_statuses(document: dict[str, Any]) -> None:
     named = {name: set(operation["responses"]) for name, operation in operations(document).items()}
     expected = {name: set(statuses.split()) for name, statuses in STATUSES.items()}
     assert named == {
@@ -125,7 +125,7 @@ def test_each_operation_names_the_statuses_it_answers(document: dict[str, Any]) 
     }
 
 
-def test_every_operation_but_those_of_health_wants_a_key_of_one_scope(document: dict[str, Any]) -> None:
+def test_every_operation_except_health_needs_a_key_of_one_scope(document: dict[str, Any]) -> None:
     scheme = document["components"]["securitySchemes"]["key"]
     assert (scheme["type"], scheme["scheme"]) == ("http", "bearer")
     for name, operation in operations(document).items():
@@ -151,7 +151,7 @@ def test_every_error_is_a_problem_with_an_example_of_its_own(document: dict[str,
             assert ("headers" in response) is (status in ("401", "429", "503", "507")), name
 
 
-def test_every_error_of_the_openai_surface_has_its_form_and_an_example(document: dict[str, Any]) -> None:
+def test_every_error_of_openai_routes_has_openais_form_and_an_example(document: dict[str, Any]) -> None:
     schema = document["components"]["schemas"]["OpenAIError"]
     for name, operation in operations(document).items():
         if not name.partition(" ")[2].startswith(OPENAI):
@@ -166,7 +166,7 @@ def test_every_error_of_the_openai_surface_has_its_form_and_an_example(document:
             assert ("headers" in response) is (status in ("401", "429", "503", "507")), name
 
 
-def test_the_examples_of_a_job_are_taken(document: dict[str, Any], client: TestClient) -> None:
+def test_the_documented_example_jobs_are_accepted(document: dict[str, Any], client: TestClient) -> None:
     forms = operations(document)["post /v1/jobs"]["requestBody"]["content"]
     examples = forms["application/json"]["examples"]
     assert examples.keys() == KINDS.keys()
@@ -177,7 +177,7 @@ def test_the_examples_of_a_job_are_taken(document: dict[str, Any], client: TestC
     assert answer.status_code == 202
 
 
-def test_the_form_of_a_job_names_every_field_there_is(document: dict[str, Any], client: TestClient) -> None:
+def test_the_schema_of_a_job_has_every_field(document: dict[str, Any], client: TestClient) -> None:
     schemas = document["components"]["schemas"]
     for name in KINDS:
         form = schemas[f"{name.capitalize()}Job"]
@@ -201,7 +201,7 @@ def test_an_answer_has_the_documented_fields(document: dict[str, Any], client: T
     assert models["data"][0].keys() == schemas["Model"]["properties"].keys()
 
 
-def test_the_example_of_results_is_a_line_as_they_are(document: dict[str, Any]) -> None:
+def test_the_example_of_results_is_a_valid_result_line(document: dict[str, Any]) -> None:
     response = operations(document)["get /v1/jobs/{job_id}/results"]["responses"]["200"]
     line = json.loads(response["content"]["application/x-ndjson"]["example"])
     assert line.keys() == {"index", "id", "status", "output", "usage", "model_revision"}

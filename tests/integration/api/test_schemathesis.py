@@ -1,4 +1,4 @@
-"""Requests that the OpenAPI document itself suggests, one by one and in sequences: answered as it says, never a 5xx."""
+"""Requests generated from the OpenAPI document, single and in sequences, are answered as it says, never with a 5xx."""
 
 from contextlib import suppress
 from typing import Any
@@ -15,7 +15,7 @@ from starlette.testclient import TestClient
 
 from tests.caller import bearer
 
-#: Few enough that the whole takes some minutes.
+#: Few enough examples for a run of some minutes.
 FEW = settings(
     max_examples=15,
     stateful_step_count=6,
@@ -25,12 +25,12 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-#: No schema can say which language pairs there are, or that a host must be public.
+#: A schema cannot express which language pairs exist, or that a host must be public.
 UNSAYABLE = "positive_data_acceptance"
 
 
 class InstallationKey:
-    """The installation's own, by which the checks of authentication tell it from what they made up themselves."""
+    """The admin key, as an authentication that schemathesis can tell from keys that it invented itself."""
 
     def get(self, case: Case[Any], context: Any) -> dict[str, str]:
         return bearer()
@@ -41,7 +41,7 @@ class InstallationKey:
 
 @pytest.fixture
 def document(client: TestClient) -> BaseSchema:
-    """Asked under the key."""
+    """The document, requested with the key."""
     config = SchemathesisConfig()
     config.projects.default.checks.update(excluded_check_names=[UNSAYABLE])
     found: BaseSchema = schemathesis.openapi.from_asgi("/openapi.json", client.app, config=config)
@@ -65,6 +65,6 @@ def test_each_operation_answers_as_documented(document: BaseSchema) -> None:
 
 
 def test_sequences_of_operations_answer_as_documented(document: BaseSchema) -> None:
-    # What the API answered, new ids each time, is in what is drawn next: Hypothesis may find it cannot draw it again.
+    # Later draws contain the API's answers, which have new ids each time, so Hypothesis may fail to repeat them.
     with suppress(FlakyStrategyDefinition):
         document.as_state_machine().run(settings=FEW)

@@ -1,4 +1,4 @@
-"""The client against the real API: what it takes, gives back and raises."""
+"""The client against the real API: what it accepts, returns and raises."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -36,7 +36,9 @@ def n_jobs() -> int:
     return found
 
 
-def test_three_lines_translate(url: str, run_worker: RunWorker, api_key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_three_lines_of_code_translate(
+    url: str, run_worker: RunWorker, api_key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LENGTHWISE_URL", url)
     monkeypatch.setenv("LENGTHWISE_API_KEY", api_key)
     with Client() as client:
@@ -47,7 +49,7 @@ def test_three_lines_translate(url: str, run_worker: RunWorker, api_key: str, mo
 
 @pytest.mark.usefixtures("small_chunks")
 class TestJobResults:
-    def test_of_an_ended_job_they_come_in_order_with_what_belongs_to_them(
+    def test_results_of_an_ended_job_come_in_order_with_ids_and_metadata(
         self, lengthwise: Client, run_worker: RunWorker
     ) -> None:
         items = ({"id": text, "text": text, "metadata": {"at": at}} for at, text in enumerate(TEXTS))
@@ -60,7 +62,7 @@ class TestJobResults:
         assert [result.text for result in found] == [text[::-1] for text in TEXTS]
         assert [result.index for result in job.results(after=200)] == list(range(201, N_ITEMS))
 
-    def test_while_the_job_runs_each_comes_once(
+    def test_each_result_of_a_running_job_comes_once(
         self, lengthwise: Client, client: TestClient, run_worker: RunWorker
     ) -> None:
         job = lengthwise.submit(TEXTS, kind="generate")
@@ -75,7 +77,7 @@ class TestJobResults:
         assert sorted(result.index for result in found) == list(range(N_ITEMS))
         assert {result.index: result.text for result in found} == {at: text[::-1] for at, text in enumerate(TEXTS)}
 
-    def test_an_iteration_that_ends_early_leaves_nothing_open(self, lengthwise: Client, run_worker: RunWorker) -> None:
+    def test_an_iteration_that_ends_early_closes_its_response(self, lengthwise: Client, run_worker: RunWorker) -> None:
         job = lengthwise.submit(TEXTS, kind="generate")
         run_worker()
         iterating = job.results()
@@ -84,7 +86,7 @@ class TestJobResults:
         assert len(list(job.results())) == N_ITEMS
 
 
-def test_items_that_raise_send_nothing(lengthwise: Client) -> None:
+def test_an_iterable_that_raises_sends_nothing(lengthwise: Client) -> None:
     def items() -> Iterator[str]:
         yield "abc"
         raise KeyError("their own")
@@ -99,7 +101,7 @@ def test_items_that_raise_send_nothing(lengthwise: Client) -> None:
     assert n_jobs() == 0
 
 
-def test_a_refusal_says_what_the_problem_says(lengthwise: Client) -> None:
+def test_an_error_has_the_fields_of_the_problem_details(lengthwise: Client) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
         lengthwise.submit(["abc", ""], kind="generate")
     assert isinstance(refused.value, _error.InvalidInputError)
@@ -109,7 +111,7 @@ def test_a_refusal_says_what_the_problem_says(lengthwise: Client) -> None:
         lengthwise.submit(["x" * 100_001], kind="generate")
 
 
-def test_a_job_that_is_not_there_or_not_in_this_state(lengthwise: Client) -> None:
+def test_a_missing_job_and_a_wrong_state_have_their_own_errors(lengthwise: Client) -> None:
     job = lengthwise.submit(["abc"], kind="generate")
     with pytest.raises(errors.Conflict):
         job.retry()
@@ -125,7 +127,7 @@ def test_a_job_that_is_not_there_or_not_in_this_state(lengthwise: Client) -> Non
             call()
 
 
-def test_failed_items_are_run_again_as_a_job_of_their_own(lengthwise: Client, run_worker: RunWorker) -> None:
+def test_failed_items_are_retried_as_a_new_job(lengthwise: Client, run_worker: RunWorker) -> None:
     job = lengthwise.submit(["x" * 600, "abc"], kind="generate")
     run_worker()
     assert job.wait().counts.failed == 1
@@ -134,14 +136,14 @@ def test_failed_items_are_run_again_as_a_job_of_their_own(lengthwise: Client, ru
     assert lengthwise.models()[0].id == "echo"
 
 
-def test_jobs_are_listed_over_pages(lengthwise: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_listed_over_several_pages(lengthwise: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lengthwise.client._call._PAGE_JOBS", 3)
     made = [lengthwise.submit([str(at)], kind="generate").id for at in range(9)]
     assert [job.id for job in lengthwise.jobs()] == made[::-1]
     assert [job.id for job in lengthwise.jobs(limit=2)] == made[:-3:-1]
 
 
-def test_a_key_of_ones_own_makes_one_job_of_two_calls(lengthwise: Client) -> None:
+def test_two_calls_with_one_idempotency_key_make_one_job(lengthwise: Client) -> None:
     first, again = (lengthwise.submit(["abc"], kind="generate", idempotency_key="mine") for _ in range(2))
     assert first.id == again.id
     assert lengthwise.submit(["abc"], kind="generate").id != first.id
@@ -173,7 +175,7 @@ def test_the_async_client_does_the_same(url: str, api_key: str, run_worker: RunW
 
 
 @pytest.mark.parametrize("given", [{"base_url": "ftp://x"}, {"base_url": "no url"}, {"api_key": "a\nb"}])
-def test_an_address_that_cannot_be_is_said_without_it(given: dict[str, Any]) -> None:
+def test_the_error_for_an_invalid_url_does_not_repeat_it(given: dict[str, Any]) -> None:
     with pytest.raises(errors.ConfigurationError) as refused:
         Client(**given)
     assert not any(value in str(refused.value) for value in given.values())

@@ -1,4 +1,4 @@
-"""The client over connections that are cut at seeded points: nothing is lost, nothing is there twice."""
+"""The client over connections that are cut at seeded points: nothing is lost or repeated."""
 
 import asyncio
 import random
@@ -17,7 +17,7 @@ from tests.integration.wire import Cut, cutting
 __all__ = ["url"]
 
 N_ITEMS = 400
-#: They do not compress, so that there are bytes to cut between.
+#: Random letters, which do not compress, so that there are enough bytes to cut.
 TEXTS = [random.Random(at).randbytes(50).hex() for at in range(N_ITEMS)]
 
 
@@ -28,13 +28,13 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def cuts(seed: int) -> Iterator[Cut]:
-    """Some early, in the head of a request or an answer, some late."""
+    """Some cuts are early, within the headers of a request or an answer, and some are late."""
     chosen = random.Random(seed)
     for _ in range(6):
         yield Cut(chosen.choice([1, 100, 600, 5_000, chosen.randrange(30_000)]), is_answer=chosen.random() < 0.6)
 
 
-def test_nothing_is_lost_or_doubled(url: str, api_key: str, run_worker: RunWorker) -> None:
+def test_a_flaky_connection_loses_and_repeats_nothing(url: str, api_key: str, run_worker: RunWorker) -> None:
     for seed in range(10):
         with cutting(url, list(cuts(seed))) as flaky, Client(flaky, api_key) as client:
             job = client.submit(TEXTS, kind="generate")
@@ -45,7 +45,9 @@ def test_nothing_is_lost_or_doubled(url: str, api_key: str, run_worker: RunWorke
 
 
 @pytest.mark.parametrize("seed", [10, 11])
-def test_nor_by_the_async_client(url: str, api_key: str, run_worker: RunWorker, seed: int) -> None:
+def test_a_flaky_connection_loses_and_repeats_nothing_for_the_async_client(
+    url: str, api_key: str, run_worker: RunWorker, seed: int
+) -> None:
     async def run(flaky: str) -> list[tuple[int, str | None]]:
         async with AsyncClient(flaky, api_key) as client:
             job = await client.submit(TEXTS, kind="generate")
@@ -57,7 +59,7 @@ def test_nor_by_the_async_client(url: str, api_key: str, run_worker: RunWorker, 
     assert n_jobs() == 1
 
 
-def test_a_download_goes_on_where_it_broke(url: str, api_key: str, run_worker: RunWorker) -> None:
+def test_a_broken_download_continues_where_it_broke(url: str, api_key: str, run_worker: RunWorker) -> None:
     with Client(url, api_key) as steady:
         job = steady.submit(TEXTS, kind="generate")
         run_worker()
@@ -66,7 +68,7 @@ def test_a_download_goes_on_where_it_broke(url: str, api_key: str, run_worker: R
     assert found == list(range(N_ITEMS))
 
 
-def test_a_delete_whose_answer_was_lost_is_done(url: str, api_key: str) -> None:
+def test_a_delete_whose_answer_was_lost_succeeds(url: str, api_key: str) -> None:
     with Client(url, api_key) as steady:
         job = steady.submit(["abc"], kind="generate")
     with cutting(url, [Cut(1, True)]) as flaky, Client(flaky, api_key) as client:
@@ -76,7 +78,7 @@ def test_a_delete_whose_answer_was_lost_is_done(url: str, api_key: str) -> None:
         steady.job(job.id)
 
 
-def test_a_server_that_stays_away_is_unreachable(client: TestClient) -> None:
+def test_a_server_that_stays_away_raises_unreachable(client: TestClient) -> None:
     with (
         Client("http://127.0.0.1:9", retry_seconds=0.1) as nobody,
         pytest.raises(UnreachableError, match="ConnectError"),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner, Result
 from lengthwise.cli import connection, watch
 from lengthwise.cli.main import app
 from tests.integration.client.test_client import url
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.wire import Cut, cutting
 
 __all__ = ["url"]
@@ -32,7 +32,7 @@ def here(url: str, api_key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.fixture
 def working(run_worker: RunWorker) -> Iterator[None]:
-    """A worker that runs what comes, until the test ends."""
+    """A worker that runs all jobs until the test ends."""
     stopped = threading.Event()
 
     def work() -> None:
@@ -65,7 +65,7 @@ FILES = {
 
 @pytest.mark.usefixtures("working")
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_of_any_form_is_submitted_and_its_results_written(here: Path, name: str) -> None:
+def test_a_file_of_any_format_is_submitted_and_its_results_are_written(here: Path, name: str) -> None:
     (here / name).write_bytes(FILES[name])
     columns = ["--column", "title", "--id-column", "sku", "--metadata-column", "price"] if "csv" in name else []
     ran = run("submit", name, "--kind", "generate", *columns, "-o", "out.ndjson", "--json")
@@ -83,7 +83,7 @@ def test_a_file_of_any_form_is_submitted_and_its_results_written(here: Path, nam
 
 
 @pytest.mark.usefixtures("working")
-def test_results_take_the_form_of_the_suffix(here: Path) -> None:
+def test_results_have_the_format_of_the_suffix(here: Path) -> None:
     job_id = run("submit", "-", "--kind", "generate", "--wait", input=FILES["in.ndjson"]).stdout.strip()
     for name in ("out.txt", "out.csv", "out.parquet", "out.jsonl.gz", "out.csv.zst"):
         run("results", job_id, "-o", name)
@@ -93,19 +93,19 @@ def test_results_take_the_form_of_the_suffix(here: Path) -> None:
     assert gzip.decompress((here / "out.jsonl.gz").read_bytes()).decode() == run("results", job_id).stdout
 
 
-def test_without_wait_the_id_is_what_stdout_says(here: Path, client: TestClient) -> None:
+def test_without_wait_stdout_is_the_jobs_id(here: Path, client: TestClient) -> None:
     (here / "in.txt").write_text("我吃了\n\n一个苹果")
     options = ["--kind", "translate", "--from", "zh", "--to", "en", "--priority", "background", "-p", "beams=2"]
     ran = run("submit", "in.txt", *options, "--deadline", "2099-01-01", code=3)
     assert "deadline" in ran.stderr
     ran = run("submit", "in.txt", *options, "--idempotency-key", "mine")
-    job = look(client, ran.stdout.strip())
+    job = read_job(client, ran.stdout.strip())
     assert (job["priority"], job["counts"]["total"]) == ("background", 2)
     assert job["params"] == {"source": "zh", "target": "en", "beams": 2, "score": False}
     assert run("submit", "in.txt", *options, "--idempotency-key", "mine").stdout == ran.stdout
 
 
-def test_items_that_failed_are_exit_code_1(client: TestClient, run_worker: RunWorker, here: Path) -> None:
+def test_failed_items_give_exit_code_1(client: TestClient, run_worker: RunWorker, here: Path) -> None:
     job = submit(client, ["x" * 600, "abc"])
     run_worker()
     for command in (["results", job["id"]], ["results", job["id"], "-o", "out.txt"], ["status", job["id"], "--watch"]):
@@ -114,7 +114,7 @@ def test_items_that_failed_are_exit_code_1(client: TestClient, run_worker: RunWo
     assert "1 failed" in run("status", job["id"]).stdout
 
 
-def test_jobs_are_looked_at_and_ended(client: TestClient) -> None:
+def test_jobs_are_listed_shown_cancelled_and_deleted(client: TestClient) -> None:
     job = submit(client, TEXTS)["id"]
     assert json.loads(run("jobs", "--json").stdout)[0]["id"] == job
     assert job in run("jobs").stdout
@@ -127,7 +127,7 @@ def test_jobs_are_looked_at_and_ended(client: TestClient) -> None:
     assert "zh→en" in run("models").stdout
 
 
-def test_mistakes_are_told_apart_from_refusals(here: Path) -> None:
+def test_mistakes_and_refusals_have_different_exit_codes(here: Path) -> None:
     (here / "in.doc").write_text("x")
     for arguments, said in {
         ("submit", "nowhere.txt", "--kind", "generate"): "nowhere.txt cannot be read",
@@ -143,7 +143,7 @@ def test_mistakes_are_told_apart_from_refusals(here: Path) -> None:
     assert "lengthwise up" in run("jobs", "--url", "http://127.0.0.1:9", code=3).stderr
 
 
-def test_ctrl_c_says_how_to_come_back(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_says_how_to_wait_again(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
@@ -154,7 +154,7 @@ def test_ctrl_c_says_how_to_come_back(client: TestClient, monkeypatch: pytest.Mo
     assert job["state"] == "queued"
 
 
-def test_a_download_that_broke_is_taken_up(
+def test_an_interrupted_download_is_resumed(
     client: TestClient, run_worker: RunWorker, here: Path, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.jobs.download._PAGE", 20)
@@ -173,21 +173,21 @@ def test_a_download_that_broke_is_taken_up(
         assert ran.exit_code == 3
         assert not (here / "out.ndjson").exists()
         part = (here / "out.ndjson.part").read_text()
-        (here / "out.ndjson.part").write_text(part + '{"index":')  # as if the disk had been cut as well
+        (here / "out.ndjson.part").write_text(part + '{"index":')  # as if the file had been truncated, too
         n_tries += 1
     assert n_tries > 1
     assert (here / "out.ndjson").read_text() == whole
     assert not (here / "out.ndjson.part").exists()
 
 
-def test_a_job_that_runs_gives_what_is_there_and_says_so(client: TestClient, here: Path) -> None:
+def test_a_running_job_gives_its_results_so_far_and_says_so(client: TestClient, here: Path) -> None:
     job = submit(client, ["x" * 600, "abc"])["id"]  # the first has failed already
     ran = run("results", job, "-o", "out.csv", code=1)
     assert "1 are still to come" in ran.stderr
     assert (here / "out.csv").read_text().count("\n") == 2
 
 
-def test_a_key_file_is_for_this_machine_alone(here: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_key_file_is_used_only_for_this_machine(here: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LENGTHWISE_API_KEY")
     (here / ".lengthwise").mkdir()
     (here / ".lengthwise" / "admin.key").write_text("lw-test\n")

@@ -1,4 +1,4 @@
-"""The example's receiver, on its own server: genuine pages of flagged results are filed once, nothing else is."""
+"""The example's receiver on its own server files each signed page of flagged results once, and nothing else."""
 
 import json
 import threading
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("reachable")
 
 @contextmanager
 def listening(client: TestClient, queue: Path) -> Iterator[str]:
-    """The example's server, registered as it registers itself; the URL at which it listens."""
+    """Starts and registers the example's server as the example does. Yields its URL."""
     secret: list[str] = []
     with server(("127.0.0.1", 0), secret, ReviewQueue(queue)) as receiver:
         thread = threading.Thread(target=receiver.serve_forever)
@@ -52,7 +52,7 @@ def settle_comments(count: int) -> None:
             settle(connection, claimed.token, [Settlement(shard, results, 1, 1, 1.0)])
 
 
-def test_what_is_flagged_is_filed_once(client: TestClient, tmp_path: Path, deliver: Callable[[], None]) -> None:
+def test_each_flagged_comment_is_filed_once(client: TestClient, tmp_path: Path, deliver: Callable[[], None]) -> None:
     queue = tmp_path / "review.ndjson"
     with listening(client, queue) as url:
         assert httpx.post(url, content=b"{}").status_code == 400, "what nobody signed is not filed"

@@ -16,7 +16,7 @@ URL = "https://8.8.8.8/hook"
 
 @pytest.fixture
 def connected(client: TestClient, monkeypatch: pytest.MonkeyPatch, api_key: str) -> TestClient:
-    """Every httpx client of the command line speaks to ``client``'s API, and its key is seen there."""
+    """Every httpx client of the command line talks to ``client``'s API, with the admin key."""
 
     class Connected:
         def __init__(self, *, base_url: str, headers: dict[str, str], timeout: float) -> None:
@@ -27,7 +27,7 @@ def connected(client: TestClient, monkeypatch: pytest.MonkeyPatch, api_key: str)
             return self
 
         def __exit__(self, *_: object) -> None:
-            """Nothing to close: the API outlives it."""
+            """Closes nothing, because the API is still used."""
 
         def request(self, method: str, path: str, **more: Any) -> Any:
             return client.request(method, path, headers=self._headers, **more)
@@ -44,7 +44,7 @@ def run(*arguments: str, code: int = 0) -> str:
     return ran.stdout if code == 0 else ran.stderr
 
 
-def test_an_endpoint_is_kept_from_its_creation_to_its_end(connected: TestClient) -> None:
+def test_an_endpoint_is_created_listed_rotated_and_deleted(connected: TestClient) -> None:
     made = json.loads(run("create", URL, "--event", "job.results", "--filter", "flagged == true", "--json"))
     assert made["secret"].startswith("whsec_")
     assert URL in run("list")
@@ -63,13 +63,13 @@ def test_an_endpoint_is_kept_from_its_creation_to_its_end(connected: TestClient)
     assert json.loads(run("list", "--json")) == []
 
 
-def test_what_the_server_refuses_is_one_line_and_an_exit_code(connected: TestClient) -> None:
+def test_a_refusal_is_one_line_and_an_exit_code(connected: TestClient) -> None:
     assert "events: has an unknown event" in run("create", URL, "--event", "nothing", code=3)
     assert "there is no such webhook endpoint" in run("rotate", "nothing", code=3)
     assert "there is no such webhook endpoint" in run("delete", "../jobs/x", code=3)
 
 
-def test_a_server_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_for_a_server_that_is_away_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LENGTHWISE_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("LENGTHWISE_API_KEY", "lw_unused")
     assert "is it running?" in run("list", code=3)

@@ -1,4 +1,4 @@
-"""A batch that others join while it runs: what waits takes the place of what ends, and each item ends once."""
+"""Continuous batching: waiting requests replace finished ones, and each item ends once."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -51,12 +51,12 @@ def failing(error: Exception) -> Callable[[], object]:
 
 
 def sizes(engine: WatchedContinuousEngine) -> list[list[int]]:
-    """Of each batch, how many requests came in each portion."""
+    """For each batch, how many requests were added at a time."""
     return [[len(portion) for portion in batch] for batch in engine.started]
 
 
-def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: EngineInstaller, worker: Worker) -> None:
-    engine = give(WatchedContinuousEngine)
+def test_jobs_share_a_batch_and_all_results_are_correct(install_engine: EngineInstaller, worker: Worker) -> None:
+    engine = install_engine(WatchedContinuousEngine)
     sent = [texts(count, count) for count in (300, 1, 150)]
     jobs = [submit(each) for each in sent]
     worker.generate(POOL)
@@ -67,12 +67,14 @@ def test_jobs_join_each_others_batch_and_all_of_it_comes_right(give: EngineInsta
     assert 451 / len(engine.portions) >= 5, "rows wait until their way in pays"
 
 
-def test_what_comes_while_a_batch_runs_joins_it(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_new_work_joins_a_running_batch(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     monkeypatch.setattr(continuous_batch, "_PAUSE_SECONDS", 0)
     later: list[Any] = []
-    engine = give(partial(WatchedContinuousEngine, between=once(20, lambda: later.append(submit(["later"] * 3)))))
+    engine = install_engine(
+        partial(WatchedContinuousEngine, between=once(20, lambda: later.append(submit(["later"] * 3))))
+    )
     first = submit(["a" * 100])
     worker.generate(POOL)
     assert is_echoed(later[0], ["later"] * 3)
@@ -81,10 +83,10 @@ def test_what_comes_while_a_batch_runs_joins_it(
     assert engine.most_rows == 2
 
 
-def test_a_batch_holds_no_more_tokens_than_the_model_says(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_a_batch_holds_at_most_the_models_batch_tokens(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
-    engine = give(WatchedContinuousEngine)
+    engine = install_engine(WatchedContinuousEngine)
     monkeypatch.setattr(worker.models.get("echo"), "batch_tokens", 220)
     sent = [*texts(200), "x" * 250]
     job = submit(sent)
@@ -95,8 +97,8 @@ def test_a_batch_holds_no_more_tokens_than_the_model_says(
     assert tokens[-2] <= 220
 
 
-def test_what_somebody_waits_for_runs_between_two_steps(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_interactive_work_runs_between_two_steps(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
     monkeypatch.setattr(pipelines, "_LOOK_SECONDS", 0)
@@ -109,11 +111,11 @@ def test_what_somebody_waits_for_runs_between_two_steps(
     between = once(10, ask)
 
     def watched(rows: int) -> None:
-        if rows == 2:  # the batch of the job, not the urgent one's own
+        if rows == 2:  # the batch of the job, not the one of the urgent job
             answered.append(bool(urgent) and state(urgent[0]) == "completed")
         between(rows)
 
-    engine = give(partial(WatchedContinuousEngine, between=watched))
+    engine = install_engine(partial(WatchedContinuousEngine, between=watched))
     job = submit(["a" * 100, "b" * 100])
     worker.generate(POOL)
     assert answered.index(True) == 10, "before the next step"
@@ -121,8 +123,8 @@ def test_what_somebody_waits_for_runs_between_two_steps(
     assert is_echoed(job, ["a" * 100, "b" * 100])
 
 
-def test_what_somebody_waits_for_is_written_before_the_next_step(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_interactive_results_are_written_before_the_next_step(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     monkeypatch.setattr(pipelines, "_SETTLE_SECONDS", 600)
     whole_at: list[int] = []
@@ -130,7 +132,7 @@ def test_what_somebody_waits_for_is_written_before_the_next_step(
     def between(rows: int) -> None:
         whole_at.append(state(urgent) == "completed")
 
-    engine = give(partial(WatchedContinuousEngine, between=between))
+    engine = install_engine(partial(WatchedContinuousEngine, between=between))
     job = submit(["later" * 2])
     urgent = submit(["urgent"], priority=Priority.INTERACTIVE)
     worker.generate(POOL)
@@ -140,10 +142,10 @@ def test_what_somebody_waits_for_is_written_before_the_next_step(
 
 
 @pytest.mark.parametrize("error", [EngineError("it broke"), OutOfMemoryError("too large")], ids=["broken", "memory"])
-def test_what_a_failure_leaves_runs_again_and_the_rest_goes_on(
-    give: EngineInstaller, error: EngineError, worker: Worker
+def test_items_of_a_failed_step_run_again_and_the_others_continue(
+    install_engine: EngineInstaller, error: EngineError, worker: Worker
 ) -> None:
-    engine = give(partial(WatchedContinuousEngine, between=once(30, failing(error))))
+    engine = install_engine(partial(WatchedContinuousEngine, between=once(30, failing(error))))
     sent = texts(500)
     job = submit(sent)
     worker.generate(POOL)
@@ -154,7 +156,7 @@ def test_what_a_failure_leaves_runs_again_and_the_rest_goes_on(
     assert len(first) + sum(map(len, rest)) > 2
 
 
-def test_an_item_that_fails_alone_too_is_the_only_one(give: EngineInstaller, worker: Worker) -> None:
+def test_only_the_item_that_also_fails_alone_fails(install_engine: EngineInstaller, worker: Worker) -> None:
     def refuse(requests: Sequence[Request]) -> None:
         if any(len(request.tokens) == 33 for request in requests):
             raise EngineError("a request of that length")
@@ -164,7 +166,7 @@ def test_an_item_that_fails_alone_too_is_the_only_one(give: EngineInstaller, wor
             refuse(requests)
             super().check(requests)
 
-    give(Picky)
+    install_engine(Picky)
     sent = [each for each in texts(200) if len(each) != 33]
     sent.insert(100, "x" * 33)
     job = submit(sent)
@@ -173,11 +175,11 @@ def test_an_item_that_fails_alone_too_is_the_only_one(give: EngineInstaller, wor
     assert counts(job)["failed"] == 1
 
 
-def test_what_the_engine_forgets_is_run_again(give: EngineInstaller, worker: Worker) -> None:
+def test_requests_that_the_engine_forgets_run_again(install_engine: EngineInstaller, worker: Worker) -> None:
     forgotten: list[Completion] = []
 
     class SilentBatch(ContinuousEcho):
-        """Forgets the answers of the first batch that have eight tokens."""
+        """Drops the answers of eight tokens in its first batch."""
 
         def step(self) -> Sequence[Completion]:
             finished = super().step()
@@ -191,7 +193,7 @@ def test_what_the_engine_forgets_is_run_again(give: EngineInstaller, worker: Wor
             super().start()
             return SilentBatch(self)
 
-    engine = give(Silent)
+    engine = install_engine(Silent)
     sent = texts(100)
     assert any(len(each) == 8 for each in sent)
     job = submit(sent)
@@ -199,11 +201,11 @@ def test_what_the_engine_forgets_is_run_again(give: EngineInstaller, worker: Wor
     assert is_echoed(job, sent)
 
 
-def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(
-    give: EngineInstaller, worker: Worker
+def test_while_an_engine_is_away_its_work_waits_and_finished_answers_stay(
+    install_engine: EngineInstaller, worker: Worker
 ) -> None:
     away = EngineUnavailable("away", retry_after=600)
-    give(partial(WatchedContinuousEngine, between=once(50, failing(away))))
+    install_engine(partial(WatchedContinuousEngine, between=once(50, failing(away))))
     sent = texts(64)
     job = submit(sent, shard_items=1)
     worker.generate(POOL)
@@ -212,10 +214,10 @@ def test_while_an_engine_is_away_its_work_waits_and_what_was_answered_stays(
     assert sql("SELECT DISTINCT state, deaths FROM shards WHERE state <> 'done'") == [("ready", 0)]
 
 
-def test_a_worker_that_is_told_to_stop_lets_nothing_join_and_gives_back_the_rest(
-    give: EngineInstaller, worker: Worker
+def test_a_stopping_worker_admits_nothing_and_gives_the_rest_back(
+    install_engine: EngineInstaller, worker: Worker
 ) -> None:
-    engine = give(partial(WatchedContinuousEngine, between=once(5, worker.shutdown.begin)))
+    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, worker.shutdown.begin)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     worker.generate(POOL)
     assert [len(portion) for portion in engine.portions] == [64]
@@ -223,15 +225,15 @@ def test_a_worker_that_is_told_to_stop_lets_nothing_join_and_gives_back_the_rest
     assert set(sql("SELECT state, deaths FROM shards")) == {("done", 1), ("ready", 0)}
 
 
-def test_a_cancelled_job_lets_nothing_join_any_more(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_items_of_a_cancelled_job_do_not_join_the_batch(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def stop() -> None:
         with database.engine().begin() as connection:
             cancel.cancel(connection, job, DEFAULT)
 
     monkeypatch.setattr(lease, "_CHECK_SECONDS", 0)
-    engine = give(partial(WatchedContinuousEngine, between=once(5, stop)))
+    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, stop)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     worker.generate(POOL)
     assert [len(portion) for portion in engine.portions] == [64]
@@ -239,13 +241,13 @@ def test_a_cancelled_job_lets_nothing_join_any_more(
 
 
 def test_a_database_that_is_away_between_two_steps_loses_nothing(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def is_away(*_: Any) -> None:
         raise Unavailable("the database is away")
 
     claim_more = worker.generator.claimer.claim_more
-    give(WatchedContinuousEngine)
+    install_engine(WatchedContinuousEngine)
     sent = texts(200)
     job = submit(sent)
     monkeypatch.setattr(worker.generator.claimer, "claim_more", is_away)
@@ -258,10 +260,10 @@ def test_a_database_that_is_away_between_two_steps_loses_nothing(
 
 
 @pytest.mark.parametrize("why", ["another pool's turn", "a new revision", "it remembers enough", "its time is over"])
-def test_a_batch_runs_what_it_holds_and_takes_in_no_more(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, why: str, worker: Worker
+def test_a_draining_batch_finishes_its_requests_and_admits_no_more(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, why: str, worker: Worker
 ) -> None:
-    engine = give(WatchedContinuousEngine)
+    engine = install_engine(WatchedContinuousEngine)
     match why:
         case "it remembers enough":
             monkeypatch.setattr(continuous_batch, "_MAX_PIECES", 64)
@@ -280,15 +282,15 @@ def test_a_batch_runs_what_it_holds_and_takes_in_no_more(
     assert len(engine.started) > 2
 
 
-def test_a_suspect_that_is_first_waits_for_the_batch_in_hand_alone_and_joins_nobody(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_a_suspect_waits_for_the_running_batch_and_joins_none(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def come() -> None:
         submit(["a suspect"])
         sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
 
     monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
-    engine = give(partial(WatchedContinuousEngine, between=once(5, come)))
+    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, come)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     worker.generate(POOL)
     assert counts(job)["succeeded"] == 200

@@ -1,4 +1,4 @@
-"""The generation task in this process: whatever the engine does, each item ends once and as it should."""
+"""The generation task in this process: whatever the engine does, each item ends once, with the right result."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -49,7 +49,7 @@ def fails_alone(job: UUID, sent: Sequence[str], index: int, code: str) -> bool:
     return is_failed and all(line["output"]["text"] == sent[place][::-1] for place, line in found.items())
 
 
-def test_thousands_of_items_of_many_jobs_all_come_right(worker: Worker) -> None:
+def test_thousands_of_items_of_many_jobs_all_have_correct_results(worker: Worker) -> None:
     sent = [texts(count, seed) for seed, count in enumerate([1500, 1, 700, 300, 64])]
     jobs = [submit(each, tenant=tenant) for each, tenant in zip(sent, [DEFAULT, new_tenant()] * 3, strict=False)]
     worker.generate(POOL)
@@ -59,9 +59,9 @@ def test_thousands_of_items_of_many_jobs_all_come_right(worker: Worker) -> None:
 
 
 def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones(
-    give: EngineInstaller, worker: Worker
+    install_engine: EngineInstaller, worker: Worker
 ) -> None:
-    engine = give(partial(fakes.SmallEngine, padded=1000))
+    engine = install_engine(partial(fakes.SmallEngine, padded=1000))
     sent = texts(1000)
     job = submit(sent)
     worker.generate(POOL)
@@ -69,16 +69,16 @@ def test_out_of_memory_splits_batches_until_they_fit_and_then_plans_smaller_ones
     assert 0 < engine.n_failures < len(engine.batches)
 
 
-def test_an_item_that_does_not_fit_alone_is_the_only_one_to_fail(give: EngineInstaller, worker: Worker) -> None:
-    give(partial(fakes.SmallEngine, padded=150))
+def test_only_the_item_that_does_not_fit_by_itself_fails(install_engine: EngineInstaller, worker: Worker) -> None:
+    install_engine(partial(fakes.SmallEngine, padded=150))
     sent = [*texts(200, longest=100), "x" * 200]
     job = submit(sent)
     worker.generate(POOL)
     assert fails_alone(job, sent, 200, "out_of_memory")
 
 
-def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: EngineInstaller, worker: Worker) -> None:
-    give(partial(fakes.PickyEngine, length=33))
+def test_a_poison_item_fails_alone_and_its_neighbours_succeed(install_engine: EngineInstaller, worker: Worker) -> None:
+    install_engine(partial(fakes.PickyEngine, length=33))
     sent = [text for text in texts(400) if len(text) != 33]
     sent.insert(100, "x" * 33)
     job = submit(sent)
@@ -88,15 +88,15 @@ def test_a_poison_item_ends_as_its_own_error_and_its_neighbours_are_fine(give: E
     assert state(job) == "completed"
 
 
-def test_what_an_engine_leaves_unanswered_is_run_again(give: EngineInstaller, worker: Worker) -> None:
-    give(fakes.SilentEngine)
+def test_items_that_an_engine_leaves_unanswered_run_again(install_engine: EngineInstaller, worker: Worker) -> None:
+    install_engine(fakes.SilentEngine)
     sent = texts(100)
     job = submit(sent)
     worker.generate(POOL)
     assert is_echoed(job, sent)
 
 
-def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(
+def test_a_model_that_cannot_be_loaded_is_retried_and_then_its_items_fail(
     monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     tried = []
@@ -115,13 +115,13 @@ def test_a_model_that_cannot_be_loaded_is_put_off_and_at_last_said(
         sql("UPDATE shards SET not_before = now()")
     assert {line["error"]["code"] for line in outputs(job).values()} == {"model_unavailable"}
     assert counts(job)["failed"] == 300
-    assert len(tried) == 1  # a load may read gigabytes: it is not tried for every claim
+    assert len(tried) == 1  # loading may read gigabytes, so it is not tried for every claim
 
 
-def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(
-    give: EngineInstaller, worker: Worker
+def test_while_an_engines_server_is_away_its_work_waits_without_losing_attempts(
+    install_engine: EngineInstaller, worker: Worker
 ) -> None:
-    engine = give(fakes.AwayEngine)
+    engine = install_engine(fakes.AwayEngine)
     sent = texts(1000)
     job = submit(sent)
     worker.generate(POOL)
@@ -137,10 +137,10 @@ def test_while_an_engines_server_is_away_its_work_waits_and_nothing_is_charged(
     assert is_echoed(job, sent)
 
 
-def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(
-    give: EngineInstaller, worker: Worker
+def test_work_claimed_before_its_engine_became_unavailable_does_not_run(
+    install_engine: EngineInstaller, worker: Worker
 ) -> None:
-    engine = give(fakes.WatchedEngine)
+    engine = install_engine(fakes.WatchedEngine)
     job = submit(texts(100))
     current = worker.generator.rotation(POOL)
     with worker.generator.pipeline(current) as pipeline:
@@ -153,7 +153,7 @@ def test_what_was_claimed_before_its_engine_became_unavailable_is_not_run(
     assert sql("SELECT DISTINCT state, attempts, deaths FROM shards") == [("ready", 0, 0)]
 
 
-def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
+def test_a_model_that_is_available_again_is_loaded(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     sent = texts(10)
     job = submit(sent, pool="elsewhere:test")
     worker.generate("elsewhere:test")
@@ -164,11 +164,13 @@ def test_a_model_that_is_there_again_is_loaded(monkeypatch: pytest.MonkeyPatch, 
     assert is_echoed(job, sent)
 
 
-def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: EngineInstaller, worker: Worker) -> None:
+def test_a_text_that_lost_marks_is_translated_around_its_placeholders(
+    install_engine: EngineInstaller, worker: Worker
+) -> None:
     spec = worker.models.spec("echo")
     assert spec is not None
     marks = frozenset(tokenizer.load(spec).encode(["".join(map(chr, range(0xE000, 0xE008)))])[0])
-    give(partial(fakes.ForgetfulEngine, marks=marks))
+    install_engine(partial(fakes.ForgetfulEngine, marks=marks))
     job = submit(["abc {name} def", "plain"], kind="translate", params={"source": "en", "target": "de"})
     worker.generate(POOL)
     found = outputs(job)
@@ -178,20 +180,20 @@ def test_lost_marks_are_made_good_by_translating_around_the_placeholders(give: E
 
 @pytest.fixture
 def _slow_claims(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
-    """Each claim is of several batches, however slow they are."""
+    """Each claim holds several batches, however slow they are."""
     monkeypatch.setattr(worker.models, "batches_in", lambda *_: 4)
 
 
 @pytest.mark.usefixtures("_slow_claims")
 def test_a_cancelled_job_stops_within_one_batch(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def stop(_: Sequence[Request]) -> None:
         with database.engine().begin() as connection:
             cancel.cancel(connection, job, DEFAULT)
 
     monkeypatch.setattr(lease, "_CHECK_SECONDS", 0)
-    engine = give(partial(fakes.WatchedEngine, before=stop))
+    engine = install_engine(partial(fakes.WatchedEngine, before=stop))
     job = submit(["x" * 100 + str(number) for number in range(200)])
     worker.generate(POOL)
     assert len(engine.batches) == 1
@@ -200,8 +202,8 @@ def test_a_cancelled_job_stops_within_one_batch(
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_heartbeat_too_notices_what_was_taken(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_a_heartbeat_notices_lost_shards_too(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     lost = Semaphore(0)
 
@@ -215,13 +217,13 @@ def test_a_heartbeat_too_notices_what_was_taken(
         with database.engine().begin() as connection:
             cancel.cancel(connection, job, DEFAULT)
         assert lost.acquire(timeout=60)
-        assert lost.acquire(timeout=60)  # by the second time the first is known to the worker
+        assert lost.acquire(timeout=60)  # at the second heartbeat the worker knows the result of the first
 
     real_heartbeat = leases.heartbeat
     monkeypatch.setattr(leases, "heartbeat", beat)
     monkeypatch.setattr(lease, "_CHECK_SECONDS", 600)
     knobs(monkeypatch, heartbeat_seconds=0.05)
-    engine = give(partial(fakes.WatchedEngine, before=stop))
+    engine = install_engine(partial(fakes.WatchedEngine, before=stop))
     job = submit(["x" * 100 + str(number) for number in range(200)])
     worker.generate(POOL)
     assert len(engine.batches) == 1
@@ -229,22 +231,22 @@ def test_a_heartbeat_too_notices_what_was_taken(
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_when_the_grace_is_over_what_is_in_hand_is_given_back_unharmed(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_after_the_grace_period_running_work_is_given_back_without_a_charge(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def dawdle(_: Sequence[Request]) -> None:
         worker.shutdown.begin()
         wait_until(lambda: sql("SELECT DISTINCT state, deaths FROM shards") == [("ready", 0)])
 
     knobs(monkeypatch, heartbeat_seconds=0.05, grace_seconds=0.01)
-    give(partial(fakes.WatchedEngine, before=dawdle))
+    install_engine(partial(fakes.WatchedEngine, before=dawdle))
     job = submit(["x" * 100 + str(number) for number in range(200)])
     worker.generate(POOL)
     assert counts(job)["pending"] == 200
 
 
-def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(
-    give: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+def test_the_worker_switches_to_more_urgent_work_in_another_pool(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     other = "echo:other"
 
@@ -254,7 +256,7 @@ def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(
 
     monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
     urgent: list[UUID] = []
-    engine = give(partial(fakes.WatchedEngine, before=interrupt))
+    engine = install_engine(partial(fakes.WatchedEngine, before=interrupt))
     submit(texts(3000), priority=Priority.BACKGROUND)
     worker.generate(POOL)
     assert [line["output"]["text"] for line in outputs(urgent[0]).values()] == ["tnegru"]
@@ -262,14 +264,14 @@ def test_the_worker_turns_to_what_is_more_urgent_in_another_pool(
     assert sizes.index(1) < len(sizes) - 5, "long before the rest of the other pool was done"
 
 
-def test_a_worker_whose_pool_is_empty_goes_on_with_the_others(worker: Worker) -> None:
+def test_a_worker_whose_pool_is_empty_continues_with_other_pools(worker: Worker) -> None:
     job = submit(texts(10), pool="echo:other")
     worker.generate(POOL)
     assert state(job) == "completed"
 
 
-def test_texts_that_repeat_are_computed_once(give: EngineInstaller, worker: Worker) -> None:
-    engine = give(fakes.WatchedEngine)
+def test_repeated_texts_are_computed_once(install_engine: EngineInstaller, worker: Worker) -> None:
+    engine = install_engine(fakes.WatchedEngine)
     sent = [f"text number {number % 50}" for number in range(3000)]
     job = submit(sent)
     worker.generate(POOL)
@@ -279,10 +281,10 @@ def test_texts_that_repeat_are_computed_once(give: EngineInstaller, worker: Work
 
 
 @pytest.mark.usefixtures("_slow_claims")
-def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_back(
-    give: EngineInstaller, worker: Worker
+def test_a_stopping_worker_finishes_its_batch_and_gives_the_rest_back(
+    install_engine: EngineInstaller, worker: Worker
 ) -> None:
-    engine = give(partial(fakes.WatchedEngine, before=lambda _: worker.shutdown.begin()))
+    engine = install_engine(partial(fakes.WatchedEngine, before=lambda _: worker.shutdown.begin()))
     job = submit(["x" * 60 + str(number) for number in range(1000, 2000)])
     worker.generate(POOL)
     assert len(engine.batches) == 1
@@ -290,7 +292,7 @@ def test_a_worker_that_is_told_to_stop_finishes_its_batch_and_gives_the_rest_bac
     assert set(sql("SELECT state, deaths FROM shards")) == {("done", 1), ("ready", 0)}
 
 
-def test_a_worker_that_is_stopping_claims_nothing(worker: Worker) -> None:
+def test_a_stopping_worker_claims_nothing(worker: Worker) -> None:
     job = submit(texts(10))
     worker.shutdown.begin()
     worker.generate(POOL)
@@ -298,7 +300,7 @@ def test_a_worker_that_is_stopping_claims_nothing(worker: Worker) -> None:
     assert sql("SELECT DISTINCT deaths FROM shards") == [(0,)]
 
 
-def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
+def test_a_slice_ends_in_time_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     rung: list[Any] = []
     monkeypatch.setattr(queue, "ring", lambda *bell: rung.append(bell))
     knobs(monkeypatch, slice_seconds=0.000001)
@@ -312,9 +314,7 @@ def test_a_slice_ends_and_rings_for_the_rest(monkeypatch: pytest.MonkeyPatch, wo
     assert is_echoed(job, sent)
 
 
-def test_a_settlement_that_the_database_cannot_take_is_tried_again(
-    monkeypatch: pytest.MonkeyPatch, worker: Worker
-) -> None:
+def test_a_settlement_is_retried_if_the_database_is_away(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     refused: list[int] = []
 
     def settle(connection: Connection, *args: Any) -> frozenset[int]:
@@ -332,7 +332,7 @@ def test_a_settlement_that_the_database_cannot_take_is_tried_again(
     assert is_echoed(job, sent)
 
 
-def test_beams_of_an_engine_that_has_none_are_each_items_own_error(worker: Worker) -> None:
+def test_beam_search_on_an_engine_without_it_fails_each_item(worker: Worker) -> None:
     job = submit(["abc", "de"], kind="translate", params={"source": "en", "target": "de", "beams": 2})
     worker.generate(POOL)
     assert {index: line["error"]["code"] for index, line in outputs(job).items()} == dict.fromkeys(

@@ -1,4 +1,4 @@
-"""A model's new revision, named while a worker runs: nothing is lost or doubled, and each result says who made it."""
+"""A new revision of a model while a worker runs: nothing is lost or repeated, and each result names its revision."""
 
 import logging
 import time
@@ -24,16 +24,16 @@ SENT = [f"{number} " + "x" * (number % 90) for number in range(1500)]
 
 
 class Revisions:
-    """The engines that the worker was given, by the revision that each of them runs."""
+    """The engines that the worker loaded, by revision."""
 
     def __init__(self) -> None:
         self.alive: dict[str, ref[WatchedEngine]] = {}
-        #: Of each batch, who ran it.
+        #: The revision that ran each batch.
         self.ran: list[str] = []
         #: Called with the number of each batch, from 0 on, while it runs.
         self.before: Callable[[int], None] = lambda _: None
         self.broken: set[str] = set()
-        #: Those that were still there when the next one was loaded.
+        #: The revisions that were still loaded when the next one was loaded.
         self.beside: list[set[str]] = []
 
     def load(self, spec: ModelSpec) -> WatchedEngine:
@@ -54,9 +54,9 @@ class Revisions:
 
 @pytest.fixture
 def revisions(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
-    """An installation that looks at its catalog all the time, and begins with the revision ``first``."""
+    """An installation that checks its catalog all the time, and starts with the revision ``first``."""
     knobs(monkeypatch, models_seconds=1e-9)
-    name(catalog, "first")
+    set_revision(catalog, "first")
     made = Revisions()
     monkeypatch.setattr(registry, "load", made.load)
     return made
@@ -65,8 +65,8 @@ def revisions(catalog: Path, monkeypatch: pytest.MonkeyPatch) -> Revisions:
 _inodes = count()
 
 
-def name(catalog: Path, revision: str, more: str = "") -> None:
-    """Has the catalog name this revision, in a folder of its own; written beside and moved, as deployments do."""
+def set_revision(catalog: Path, revision: str, more: str = "") -> None:
+    """Makes the catalog name this revision, in its own folder. The file is replaced atomically, as deployments do."""
     write_echo_model(catalog.parent / revision)
     beside = catalog.with_suffix(f".{next(_inodes)}")
     beside.write_text(CATALOG.replace('path = "echo"', f'path = "{revision}"\nrevision = "{revision}"') + more)
@@ -74,7 +74,7 @@ def name(catalog: Path, revision: str, more: str = "") -> None:
 
 
 def makers(job: Any) -> list[str]:
-    """The revision that made each result, in the items' order; each item is there once, and right."""
+    """The revision that made each result, in item order. Checks that each item has one result, the right one."""
     found = outputs(job)
     assert {index: line["output"]["text"] for index, line in found.items()} == {
         index: text[::-1] for index, text in enumerate(SENT)
@@ -82,12 +82,12 @@ def makers(job: Any) -> list[str]:
     return [found[index]["model_revision"] for index in range(len(SENT))]
 
 
-def test_a_job_that_straddles_the_switch_has_every_item_once_by_the_old_or_the_new(
+def test_a_job_during_a_reload_has_each_item_once_by_the_old_or_the_new_revision(
     revisions: Revisions, catalog: Path, worker: Worker
 ) -> None:
     def switch(number: int) -> None:
         if number == 5:
-            name(catalog, "second")
+            set_revision(catalog, "second")
 
     revisions.before = switch
     job = submit(SENT)
@@ -99,13 +99,13 @@ def test_a_job_that_straddles_the_switch_has_every_item_once_by_the_old_or_the_n
     assert revisions.living() == {"second"}
 
 
-def test_what_is_claimed_ahead_is_done_by_whom_it_was_claimed_for(
+def test_items_claimed_ahead_run_on_the_revision_they_were_claimed_for(
     revisions: Revisions, catalog: Path, worker: Worker
 ) -> None:
     def switch(number: int) -> None:
         time.sleep(0.02)  # slow enough to be worth claiming ahead
         if number == 5:
-            name(catalog, "second")
+            set_revision(catalog, "second")
 
     revisions.before = switch
     job = submit(SENT)
@@ -116,13 +116,13 @@ def test_what_is_claimed_ahead_is_done_by_whom_it_was_claimed_for(
     assert revisions.living() == {"second"}
 
 
-def test_where_one_model_is_all_that_fits_the_old_one_is_gone_before_the_new_one_comes(
+def test_if_only_one_model_fits_the_old_one_is_unloaded_first(
     revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     def switch(number: int) -> None:
         time.sleep(0.006)
         if number == 5:
-            name(catalog, "second")
+            set_revision(catalog, "second")
 
     knobs(monkeypatch, loaded_models=1)
     revisions.before = switch
@@ -133,7 +133,7 @@ def test_where_one_model_is_all_that_fits_the_old_one_is_gone_before_the_new_one
 
 
 @pytest.mark.parametrize("loaded_models", [1, 2])
-def test_a_revision_that_cannot_be_loaded_leaves_the_old_one_at_work(
+def test_the_old_revision_stays_if_the_new_one_cannot_be_loaded(
     revisions: Revisions,
     catalog: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -143,7 +143,7 @@ def test_a_revision_that_cannot_be_loaded_leaves_the_old_one_at_work(
 ) -> None:
     knobs(monkeypatch, loaded_models=loaded_models)
     revisions.broken = {"second"}
-    revisions.before = lambda number: name(catalog, "second") if number == 5 else None
+    revisions.before = lambda number: set_revision(catalog, "second") if number == 5 else None
     job = submit(SENT)
     with caplog.at_level(logging.ERROR):
         worker.generate(POOL)
@@ -159,7 +159,7 @@ def test_a_revision_that_cannot_be_loaded_leaves_the_old_one_at_work(
     assert set(makers(again)) == {"second"}
 
 
-def test_a_catalog_that_is_not_valid_leaves_the_old_one_at_work(
+def test_the_old_revision_stays_if_the_catalog_is_not_valid(
     revisions: Revisions, catalog: Path, worker: Worker
 ) -> None:
     def spoil(number: int) -> None:
@@ -172,34 +172,36 @@ def test_a_catalog_that_is_not_valid_leaves_the_old_one_at_work(
     assert set(makers(job)) == {"first"}
 
 
-def test_the_old_one_is_fallen_back_to_after_it_made_room_for_another(
+def test_an_unloaded_old_revision_is_loaded_again_if_the_new_one_fails(
     revisions: Revisions, catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     knobs(monkeypatch, loaded_models=1)
     other = CATALOG.replace("models.echo", "models.other")
-    name(catalog, "first", other)
+    set_revision(catalog, "first", other)
     assert worker.models.get("echo").spec.made_by == "first"
     revisions.broken = {"second"}
-    name(catalog, "second", other)
+    set_revision(catalog, "second", other)
     assert worker.models.get("other").spec.name == "other"
     assert not worker.models.is_loaded("echo")
     assert worker.models.get("echo").spec.made_by == "first"
 
 
-def test_what_an_old_revision_answered_is_asked_again(revisions: Revisions, catalog: Path, worker: Worker) -> None:
+def test_answers_of_an_old_revision_are_not_reused(revisions: Revisions, catalog: Path, worker: Worker) -> None:
     first = submit(["the same"])
     worker.generate(POOL)
     again = submit(["the same"])
     worker.generate(POOL)
     assert revisions.ran == ["first"]
-    name(catalog, "second")
+    set_revision(catalog, "second")
     renewed = submit(["the same"])
     worker.generate(POOL)
     assert revisions.ran == ["first", "second"]
     assert [outputs(job)[0]["model_revision"] for job in (first, again, renewed)] == ["first", "first", "second"]
 
 
-def test_a_model_that_is_no_longer_named_is_dropped(revisions: Revisions, catalog: Path, worker: Worker) -> None:
+def test_a_model_that_the_catalog_no_longer_lists_is_unloaded(
+    revisions: Revisions, catalog: Path, worker: Worker
+) -> None:
     worker.models.get("echo")
     catalog.write_text(catalog.read_text().replace("models.echo", "models.renamed"))
     worker.reload.run()
@@ -207,18 +209,18 @@ def test_a_model_that_is_no_longer_named_is_dropped(revisions: Revisions, catalo
     assert not worker.reload.is_due()
 
 
-def test_an_edit_that_concerns_no_loaded_model_loads_nothing(
-    revisions: Revisions, catalog: Path, worker: Worker
-) -> None:
+def test_an_edit_of_other_models_reloads_nothing(revisions: Revisions, catalog: Path, worker: Worker) -> None:
     worker.models.get("echo")
-    name(catalog, "first", CATALOG.replace("models.echo", "models.other"))
+    set_revision(catalog, "first", CATALOG.replace("models.echo", "models.other"))
     assert worker.reload.is_due()
     worker.reload.run()
     assert len(revisions.beside) == 1
     assert worker.models.names() == ["echo", "other"]
 
 
-def test_auto_is_the_device_of_the_worker(catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
+def test_the_device_auto_means_the_workers_device(
+    catalog: Path, monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
     def load(spec: ModelSpec) -> WatchedEngine:
         devices.append(spec.device)
         return WatchedEngine(spec)

@@ -1,4 +1,4 @@
-"""Claims, and the pipeline that makes them ahead and settles behind: no lease outlives the work on what it holds."""
+"""The pipeline, which claims ahead and settles behind: no lease outlives the work on its shards."""
 
 from threading import Event
 from threading import enumerate as living_threads
@@ -31,15 +31,17 @@ def leases_alive() -> int:
 
 
 def next_of(pipeline: Pipeline, priority: Priority = Priority.NORMAL) -> PreparedClaim:
-    """A claim of one new item, whose engine is worth settling behind."""
-    submit([priority.name], priority=priority)  # texts of their own, or the memory would answer
+    """A claim of one new item, with an engine slow enough for settling behind."""
+    submit([priority.name], priority=priority)  # different texts, because the answer cache would answer repeated ones
     prepared = pipeline.next()
     assert prepared is not None
     prepared.model.engine_seconds = 1
     return prepared
 
 
-def test_a_settlement_that_failed_keeps_no_later_claim_alive(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
+def test_after_a_failed_settlement_no_later_claim_keeps_its_lease(
+    monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
     monkeypatch.setattr(settlement, "write", is_away)
     with pytest.raises(Unavailable), worker.generator.pipeline(worker.generator.rotation(POOL)) as pipeline:
         for _ in range(5):
@@ -47,7 +49,7 @@ def test_a_settlement_that_failed_keeps_no_later_claim_alive(monkeypatch: pytest
     assert leases_alive() == 0
 
 
-def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
+def test_after_a_failed_settlement_no_suspect_keeps_its_lease(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     with worker.generator.pipeline(worker.generator.rotation(POOL)) as pipeline:
         first = next_of(pipeline)
         submit(["a suspect"])
@@ -60,7 +62,7 @@ def test_a_settlement_that_failed_keeps_no_suspect_alive(monkeypatch: pytest.Mon
     assert sql("SELECT state, deaths FROM shards ORDER BY deaths") == [("ready", 0), ("ready", 1)]
 
 
-def test_what_somebody_waits_for_runs_between_two_batches_of_what_was_claimed_before(
+def test_interactive_work_runs_between_two_batches_of_an_earlier_claim(
     monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
@@ -84,7 +86,7 @@ def test_what_somebody_waits_for_runs_between_two_batches_of_what_was_claimed_be
     assert leases_alive() == 0
 
 
-def test_nothing_more_urgent_is_begun_while_a_suspect_is_in_hand(
+def test_no_urgent_work_starts_while_the_worker_holds_a_suspect(
     monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
     monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
@@ -98,7 +100,7 @@ def test_nothing_more_urgent_is_begun_while_a_suspect_is_in_hand(
         claiming.give_back(suspect)
 
 
-def test_a_claim_that_somebody_waits_for_is_a_batch_and_no_more() -> None:
+def test_an_interactive_claim_is_at_most_one_batch() -> None:
     submit(["urgent"], priority=Priority.INTERACTIVE)
     for _ in range(10):
         submit(["later"] * 20)
@@ -106,7 +108,7 @@ def test_a_claim_that_somebody_waits_for_is_a_batch_and_no_more() -> None:
     assert len(claimed.items) == 61
 
 
-def test_a_database_that_is_away_keeps_nothing_in_hand_from_running(
+def test_claimed_work_runs_although_the_database_is_away(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, worker: Worker
 ) -> None:
     with worker.generator.pipeline(worker.generator.rotation(POOL)) as pipeline:
@@ -118,7 +120,7 @@ def test_a_database_that_is_away_keeps_nothing_in_hand_from_running(
     assert "the database is away" in caplog.text
 
 
-def test_what_somebody_waits_for_is_written_before_anything_else_is_begun(worker: Worker) -> None:
+def test_interactive_results_are_written_before_anything_else_starts(worker: Worker) -> None:
     is_free, taken, runner = Event(), [], worker.generator.runner
     with worker.generator.pipeline(worker.generator.rotation(POOL)) as pipeline:
         pipeline._threads[1].submit(is_free.wait, 30)
@@ -137,10 +139,8 @@ def test_what_somebody_waits_for_is_written_before_anything_else_is_begun(worker
     assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
 
 
-def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(
-    monkeypatch: pytest.MonkeyPatch, worker: Worker
-) -> None:
-    """Or it would be renewed for ever, and its items be nobody's."""
+def test_a_lease_ends_even_if_its_shards_cannot_be_given_back(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
+    """Otherwise the lease would be renewed for ever, and nobody could run its items."""
 
     submit(["abc"] * 10)
     prepared = worker.generator.claimer.prepare(worker.generator.rotation(POOL))
@@ -152,7 +152,7 @@ def test_a_lease_ends_though_what_it_holds_cannot_be_given_back(
 
 
 @pytest.mark.timeout(60)
-def test_pools_in_which_suspects_alone_wait_are_left_to_who_holds_nothing(worker: Worker) -> None:
+def test_a_pool_of_suspects_alone_is_left_to_a_worker_that_holds_nothing(worker: Worker) -> None:
     submit(["abc"])
     submit(["abc"], pool="echo:other")
     sql("UPDATE shards SET deaths = 1")
@@ -161,10 +161,8 @@ def test_pools_in_which_suspects_alone_wait_are_left_to_who_holds_nothing(worker
     assert sql("SELECT DISTINCT state FROM shards") == [("done",)]
 
 
-def test_a_suspect_is_not_passed_over_for_as_long_as_something_else_waits(
-    monkeypatch: pytest.MonkeyPatch, worker: Worker
-) -> None:
-    """Claims ahead leave it out; it has its turn, alone, as soon as it is the first."""
+def test_a_suspect_is_not_passed_over_while_other_work_waits(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
+    """Claims ahead leave it out. It runs, alone, as soon as it is the first."""
     monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
     suspect = submit(["abc"])
     submit(["abc"] * 100)

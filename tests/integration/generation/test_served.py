@@ -1,4 +1,4 @@
-"""A job whose model runs on another server: what that server does, the job outlives."""
+"""A job whose model runs on another server survives whatever that server does."""
 
 from pathlib import Path
 from random import Random
@@ -31,8 +31,8 @@ def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(queue, "_FIRST_PAUSE_SECONDS", 0.01)
 
 
-def name(server: CompletionServer, catalog: Path) -> None:
-    """Has the catalog name a model of this server."""
+def set_model(server: CompletionServer, catalog: Path) -> None:
+    """Makes the catalog name a model of this server."""
     served(catalog.parent / "served", server)
     catalog.write_text(CATALOG.format(url=server.url, model=MODEL))
 
@@ -43,9 +43,9 @@ def prompts(count: int) -> list[list[int]]:
 
 
 @pytest.mark.usefixtures("worker")
-def test_a_job_goes_on_when_its_server_is_back(catalog: Path, worker: Worker) -> None:
+def test_a_job_continues_when_its_server_is_back(catalog: Path, worker: Worker) -> None:
     with completion_server() as server:
-        name(server, catalog)
+        set_model(server, catalog)
     sent = prompts(100)
     job = submit([tiny.text(tokens) for tokens in sent], pool=POOL)
     worker.generate(POOL)
@@ -63,9 +63,9 @@ def test_a_job_goes_on_when_its_server_is_back(catalog: Path, worker: Worker) ->
 
 
 @pytest.mark.usefixtures("worker")
-def test_an_item_that_the_server_refuses_is_the_only_one_to_fail(catalog: Path, worker: Worker) -> None:
+def test_only_the_item_that_the_server_refuses_fails(catalog: Path, worker: Worker) -> None:
     with completion_server() as server:
-        name(server, catalog)
+        set_model(server, catalog)
         server.poisonous, server.poison = 110, ServerFault(422)
         sent = [*prompts(60), [5, 110, 6]]
         job = submit([tiny.text(tokens) for tokens in sent], pool=POOL)

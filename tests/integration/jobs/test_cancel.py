@@ -64,7 +64,7 @@ def n_rows(job: UUID) -> int:
     )
 
 
-def test_what_is_held_when_a_job_is_cancelled_is_refused_and_what_is_done_stays() -> None:
+def test_cancelling_refuses_running_shards_and_keeps_finished_results() -> None:
     job = submit(["x" * 10] * 30, shard_items=10, webhook=HOOK)
     done, held = must_take(items=10), must_take(items=10)
     put(done)
@@ -106,7 +106,7 @@ def test_another_tenants_job_is_not_found(end: Callable[[UUID, UUID], object]) -
     assert state(job) == "open"
 
 
-def test_a_deadline_ends_the_jobs_that_are_past_it_and_no_others() -> None:
+def test_only_jobs_past_their_deadline_expire() -> None:
     now = datetime.now(UTC)
     overdue = [submit(["x"] * 3, deadline_at=now - timedelta(seconds=1), webhook=HOOK) for _ in range(3)]
     others = [submit(["x"], deadline_at=now + timedelta(hours=1)), submit(["x"])]
@@ -122,7 +122,7 @@ def test_a_deadline_ends_the_jobs_that_are_past_it_and_no_others() -> None:
     assert all(outputs(job) == {} for job in overdue)
 
 
-def test_a_job_deleted_while_it_is_held_leaves_nothing_behind() -> None:
+def test_a_job_that_is_deleted_while_it_runs_leaves_nothing_behind() -> None:
     job = submit(["x" * 10] * 30, shard_items=10, webhook=HOOK)
     put(must_take(items=10))
     held = must_take()
@@ -135,7 +135,7 @@ def test_a_job_deleted_while_it_is_held_leaves_nothing_behind() -> None:
 
 
 @pytest.mark.parametrize("end", [stop, delete])
-def test_an_end_and_settlements_at_the_same_instant_do_not_fail_each_other(end: Callable[[UUID], object]) -> None:
+def test_a_cancellation_and_concurrent_settlements_do_not_fail_each_other(end: Callable[[UUID], object]) -> None:
     at_once = Barrier(4)
 
     def together(action: Callable[[], object]) -> None:
@@ -170,7 +170,7 @@ def beat(token: UUID, shard_ids: list[int]) -> None:
         heartbeat(connection, token, shard_ids, lease_seconds=60)
 
 
-def test_two_sweeps_end_overdue_jobs_once() -> None:
+def test_two_sweeps_expire_overdue_jobs_once() -> None:
     at_once = Barrier(3)
 
     def mend(_: int) -> None:

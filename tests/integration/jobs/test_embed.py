@@ -23,7 +23,7 @@ prefix = { query = "", passage = "w007 " }
 
 @pytest.fixture
 def embedding(catalog: Path) -> Any:
-    """The model as transformers has it; the catalog names it beside the echoing one."""
+    """The model in transformers. The catalog names it beside the echo model."""
     (catalog.parent / "tiny").mkdir()
     model = tiny.write("embed-bert", catalog.parent / "tiny")
     catalog.write_text(catalog.read_text() + CATALOG)
@@ -49,7 +49,7 @@ def test_texts_become_vectors_in_their_order(embedding: Any, client: TestClient,
     assert torch.allclose(torch.tensor(alone), torch.tensor(found[:3]), rtol=0, atol=1e-5)
 
 
-def test_a_prefix_is_read_with_each_text(embedding: Any, client: TestClient, run_worker: RunWorker) -> None:
+def test_the_model_reads_the_prefix_before_each_text(embedding: Any, client: TestClient, run_worker: RunWorker) -> None:
     [query] = embeddings(client, run_worker, ["w005 "], prefix="query")
     [passage] = embeddings(client, run_worker, ["w005 "], prefix="passage")
     assert query != passage

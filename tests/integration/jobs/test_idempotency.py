@@ -31,7 +31,9 @@ def n_jobs() -> int:
     return found
 
 
-def test_a_request_sent_again_is_answered_with_its_job_as_it_is_now(client: TestClient, run_worker: RunWorker) -> None:
+def test_a_repeated_request_is_answered_with_the_current_state_of_its_job(
+    client: TestClient, run_worker: RunWorker
+) -> None:
     first = post(client, "a")
     run_worker()
     again = post(client, "a")
@@ -44,14 +46,14 @@ def test_a_request_sent_again_is_answered_with_its_job_as_it_is_now(client: Test
     assert n_jobs() == 1
 
 
-def test_the_webhooks_secret_is_shown_again_since_the_first_answer_may_be_lost(client: TestClient) -> None:
+def test_a_repeated_request_shows_the_webhooks_secret_again(client: TestClient) -> None:
     job = JOB | {"webhook": {"url": "https://8.8.8.8/"}}
     first, again = post(client, "a", json=job), post(client, "a", json=job)
     assert first.json()["webhook"]["secret"].startswith("whsec_")
     assert again.json()["webhook"] == first.json()["webhook"]
 
 
-def test_what_was_right_when_it_was_sent_first_is_not_judged_again(client: TestClient) -> None:
+def test_a_repeated_request_is_not_validated_again(client: TestClient) -> None:
     deadline = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     first = post(client, "a", json=JOB | {"deadline": deadline})
     later = datetime.fromisoformat(deadline) + timedelta(milliseconds=50) - datetime.now(UTC)
@@ -77,7 +79,7 @@ def test_another_body_under_the_same_key_is_refused(client: TestClient, other: d
     assert n_jobs() == 2
 
 
-def test_the_form_is_told_by_what_it_means(client: TestClient) -> None:
+def test_two_names_of_one_content_type_are_the_same_request(client: TestClient) -> None:
     first = post(client, "a", content=NDJSON, headers={"content-type": "application/x-ndjson"})
     again = post(client, "a", content=NDJSON, headers={"content-type": "application/jsonl; charset=utf-8"})
     assert again.json()["id"] == first.json()["id"]
@@ -93,26 +95,26 @@ def test_without_a_key_every_request_makes_a_job(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "CaNaRy y", "CaNaRy\x7f", "CaNaRyé".encode("latin-1")])
-def test_a_key_that_is_none_is_refused_by_the_headers_name(client: TestClient, key: Any) -> None:
+def test_an_invalid_key_is_refused_and_the_header_named(client: TestClient, key: Any) -> None:
     refused = client.post("/v1/jobs", json=JOB, headers={"Idempotency-Key": key})
     assert (refused.status_code, refused.json()["field"]) == (422, "Idempotency-Key")
     assert "CaNaRy" not in refused.text
     assert n_jobs() == 0
 
 
-def test_two_keys_are_none(client: TestClient) -> None:
+def test_two_idempotency_keys_are_refused(client: TestClient) -> None:
     headers = [("Idempotency-Key", "a"), ("Idempotency-Key", "b")]
     refused = client.post("/v1/jobs", json=JOB, headers=headers)
     assert (refused.status_code, refused.json()["field"]) == (422, "Idempotency-Key")
 
 
-def test_every_visible_character_may_stand_in_a_key(client: TestClient) -> None:
+def test_a_key_may_have_any_visible_character(client: TestClient) -> None:
     key = "".join(map(chr, range(0x21, 0x7F)))
     assert post(client, key).json()["id"] == post(client, key).json()["id"]
     assert post(client, "x" * 255).status_code == 202
 
 
-def test_tenants_have_keys_of_their_own(client: TestClient) -> None:
+def test_two_tenants_may_use_the_same_key(client: TestClient) -> None:
     first = post(client, "a").json()["id"]
     stranger = uuid4()
     sql("INSERT INTO tenants (id, name) VALUES (:id, 'stranger')", id=stranger)
@@ -145,7 +147,7 @@ def test_requests_at_the_same_instant_make_one_job(client: TestClient) -> None:
     assert n_jobs() == 1
 
 
-def test_a_request_that_waits_for_another_is_told_to_come_again(
+def test_a_request_that_waits_too_long_for_another_is_a_503(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(idempotency, "_WAIT_SECONDS", 0.05)
@@ -159,8 +161,8 @@ def test_a_request_that_waits_for_another_is_told_to_come_again(
     assert post(client, "a").status_code == 202
 
 
-def test_the_index_is_the_last_guard(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A job that came by a way without the lock, between this request's look and its writing."""
+def test_the_unique_index_prevents_a_second_job(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other job is written without the lock, after this request looked for one and before it writes its own."""
     made = post(client, "a").json()["id"]
     real = idempotency.find
     looks = iter([False, False])
@@ -170,7 +172,7 @@ def test_the_index_is_the_last_guard(client: TestClient, monkeypatch: pytest.Mon
     assert n_jobs() == 1
 
 
-def test_a_lock_is_waited_for_no_longer_than_a_caller_should_and_other_locks_as_ever(client: TestClient) -> None:
+def test_only_the_wait_for_the_idempotency_lock_is_limited(client: TestClient) -> None:
     with database.engine().begin() as connection:
         before = connection.execute(text("SHOW lock_timeout")).scalar_one()
         idempotency.lock(connection, auth.DEFAULT, "a")

@@ -1,4 +1,4 @@
-"""Jobs after their submission: listed, looked at, cancelled, deleted; and nobody else's."""
+"""Jobs after their submission: listed, shown, cancelled and deleted, by their own tenant only."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from lengthwise import database
 from lengthwise.errors import NotFound
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.jobs import cancel
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.workers import sweep
 
 OF_A_JOB = ("jobs", "items", "shards", "results", "deliveries")
@@ -24,7 +24,7 @@ def rows(table: str) -> int:
 
 
 def ended(client: TestClient, run_worker: RunWorker, how: str) -> dict[str, Any]:
-    """A job of each end."""
+    """A job that ended in this way."""
     deadline = (datetime.now(UTC) + timedelta(days=1)).isoformat()
     job = submit(client, ["abc", "de"], deadline=deadline, webhook={"url": "http://8.8.8.8/"})
     if how == "completed":
@@ -35,7 +35,7 @@ def ended(client: TestClient, run_worker: RunWorker, how: str) -> dict[str, Any]
         with database.engine().begin() as connection:
             connection.exec_driver_sql("UPDATE jobs SET deadline_at = now() - interval '1 second'")
         sweep()
-    return look(client, job["id"])
+    return read_job(client, job["id"])
 
 
 @pytest.mark.parametrize("how", ["completed", "cancelled", "expired"])
@@ -49,11 +49,11 @@ def test_an_ended_job_never_changes(client: TestClient, run_worker: RunWorker, h
 
     with database.engine().begin() as connection:
         connection.exec_driver_sql("UPDATE jobs SET deadline_at = now() - interval '1 second'")
-    shown = look(client, job["id"])
+    shown = read_job(client, job["id"])
     sweep()
     run_worker()
     assert client.post(job["links"]["cancel"]).json() == shown
-    assert look(client, job["id"]) == shown
+    assert read_job(client, job["id"]) == shown
     assert rows("deliveries") == 1, "an end is announced once"
 
 
@@ -72,11 +72,11 @@ def test_a_deleted_job_leaves_nothing(client: TestClient, run_worker: RunWorker,
     assert {table: rows(table) for table in OF_A_JOB} == dict.fromkeys(OF_A_JOB, 0)
 
 
-def test_deleting_a_job_leaves_its_neighbour(client: TestClient, run_worker: RunWorker) -> None:
+def test_deleting_a_job_leaves_other_jobs_alone(client: TestClient, run_worker: RunWorker) -> None:
     first, second = submit(client, ["abc"]), submit(client, ["abc"])
     client.delete(first["links"]["self"])
     run_worker()
-    assert look(client, second["id"])["counts"]["succeeded"] == 1
+    assert read_job(client, second["id"])["counts"]["succeeded"] == 1
 
 
 def test_the_list_is_paged_newest_first(client: TestClient) -> None:
@@ -94,17 +94,17 @@ def test_the_list_is_paged_newest_first(client: TestClient) -> None:
     whole = client.get("/v1/jobs").json()
     assert [job["id"] for job in whole["data"]] == seen
     assert whole["has_more"] is False
-    assert whole["data"][0] == look(client, seen[0]) | {"items_per_second": 0.0}
+    assert whole["data"][0] == read_job(client, seen[0]) | {"items_per_second": 0.0}
 
 
-def test_a_page_behind_a_deleted_job_is_refused_rather_than_empty(client: TestClient) -> None:
+def test_a_page_after_a_deleted_job_is_a_404(client: TestClient) -> None:
     first, second = submit(client, ["abc"]), submit(client, ["abc"])
     client.delete(second["links"]["self"])
     assert client.get("/v1/jobs", params={"after": second["id"]}).status_code == 404
     assert client.get("/v1/jobs", params={"after": first["id"]}).json()["data"] == []
 
 
-def test_another_tenants_job_is_not_there(client: TestClient) -> None:
+def test_another_tenants_job_is_a_404(client: TestClient) -> None:
     job = submit(client, ["abc"])
     stranger = uuid4()
     with database.engine().begin() as connection:
@@ -122,7 +122,7 @@ def test_another_tenants_job_is_not_there(client: TestClient) -> None:
     assert client.get("/v1/jobs", params={"after": job["id"]}).status_code == 404
     assert client.get("/v1/jobs").json()["data"] == []
     client.app.dependency_overrides.clear()  # type: ignore[attr-defined]
-    assert look(client, job["id"])["state"] == "queued"
+    assert read_job(client, job["id"])["state"] == "queued"
 
 
 def test_figures_follow_the_work(client: TestClient, run_worker: RunWorker) -> None:
@@ -133,7 +133,7 @@ def test_figures_follow_the_work(client: TestClient, run_worker: RunWorker) -> N
         None,
     )
     run_worker()
-    done = look(client, job["id"])
+    done = read_job(client, job["id"])
     assert done["state"] == "completed"
     assert done["usage"] == {"input_tokens": 103, "output_tokens": 103}
     assert done["counts"] | {"succeeded": 2, "failed": 1, "pending": 0} == done["counts"]
@@ -155,16 +155,16 @@ def test_a_delivery_is_listed_without_its_secret(client: TestClient, run_worker:
 
 
 @pytest.mark.parametrize(("wish", "shared"), [({}, 2), ({"deduplicate": True}, 2), ({"deduplicate": False}, 0)])
-def test_items_answered_by_anothers_computation_are_counted(
+def test_items_answered_by_another_items_computation_are_counted(
     client: TestClient, run_worker: RunWorker, wish: dict[str, Any], shared: int
 ) -> None:
     job = submit(client, ["abc", "abc", "d", "abc"], **wish)
     assert (job["deduplicate"], job["engine"]["deduplicated"]) == (wish.get("deduplicate", True), 0)
     run_worker()
-    done = look(client, job["id"])
+    done = read_job(client, job["id"])
     assert (done["counts"]["succeeded"], done["engine"]["deduplicated"]) == (4, shared)
 
 
-def test_a_wish_that_is_no_boolean_is_refused(client: TestClient) -> None:
+def test_a_deduplicate_that_is_not_a_boolean_is_refused(client: TestClient) -> None:
     refused = client.post("/v1/jobs", json={"kind": "generate", "items": ["abc"], "deduplicate": "no"})
     assert (refused.status_code, refused.json()["field"]) == (422, "deduplicate")

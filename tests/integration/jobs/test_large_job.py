@@ -1,4 +1,4 @@
-"""A large job is read, checked and written while it arrives: memory follows the chunk, not the job."""
+"""A large job is read, checked and written while it arrives: memory depends on the chunk, not on the job."""
 
 import json
 import os
@@ -12,7 +12,7 @@ N_ITEMS = 30_000
 #: A job's bytes are mostly metadata, so that counting tokens takes no time.
 METADATA = {"x": "x" * 1_000}
 
-#: In a process of its own, so that its peak is this job's; a small job first, for what is loaded once.
+#: Runs in its own process, to measure this job's peak memory; a small job first loads what is loaded once.
 PROGRAM = """
 import resource, sys
 from api.app import create_app

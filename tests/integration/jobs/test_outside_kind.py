@@ -1,4 +1,4 @@
-"""A kind of another package, from the command line to its results: in processes that find it on their search path."""
+"""A kind of another package, from the command line to its results, in processes that find it on their search path."""
 
 import json
 import os
@@ -19,7 +19,7 @@ from tests.kind_package import write_kind
 
 @pytest.fixture(scope="module")
 def running(servers: real.Urls) -> Iterator[dict[str, str]]:
-    """The variables of ``lengthwise up`` with such a package beside it, and of commands that call it."""
+    """Starts ``lengthwise up`` with such a package. Yields the environment for it and for commands that call it."""
     with real.reachable_folder() as folder, servers.fresh_database() as database:
         models = write_catalog(folder)
         models.write_text(models.read_text() + '[models.echo.sing]\nmark = "?"\n')
@@ -43,7 +43,9 @@ def lengthwise(environment: Mapping[str, str], *arguments: str) -> subprocess.Co
     )
 
 
-def test_a_job_of_it_runs_from_the_command_line_to_its_results(running: dict[str, str], tmp_path: Path) -> None:
+def test_a_job_of_an_outside_kind_runs_from_the_command_line_to_its_results(
+    running: dict[str, str], tmp_path: Path
+) -> None:
     (tmp_path / "in.txt").write_text("abc\nde fg\n")
     out = tmp_path / "out.ndjson"
     ran = lengthwise(
@@ -55,14 +57,14 @@ def test_a_job_of_it_runs_from_the_command_line_to_its_results(running: dict[str
     assert [line["status"] for line in lines] == ["succeeded", "succeeded"]
 
 
-def test_the_command_line_explains_it(running: dict[str, str]) -> None:
+def test_the_command_line_explains_an_outside_kind(running: dict[str, str]) -> None:
     explained = lengthwise(running, "submit", "--help").stdout
     assert "sing says a text in upper case" in explained
     assert "Of sing: what stands behind each text." in explained
     assert "Of translate: the texts' language." in explained
 
 
-def test_the_api_documents_it_and_takes_its_example(running: dict[str, str]) -> None:
+def test_the_api_documents_an_outside_kind_and_accepts_its_example(running: dict[str, str]) -> None:
     with httpx.Client(base_url=running["LENGTHWISE_URL"], headers=caller.bearer()) as client:
         document: dict[str, Any] = client.get("/openapi.json").json()
         form = document["components"]["schemas"]["SingJob"]

@@ -1,4 +1,4 @@
-"""Results: in the caller's order, each once, whatever the job has come to."""
+"""Results come in the caller's order, each once, whatever state the job is in."""
 
 import json
 from typing import Any
@@ -9,12 +9,12 @@ from starlette.testclient import TestClient
 
 from lengthwise import database, settings
 from tests.caller import bearer
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.wire import over_http
 from worker.process import Worker
 
 N_ITEMS = 300
-#: Lengths in no order, so that chunks are sorted, shards are cut and the arrival order is another.
+#: Unsorted lengths, so that sorting changes the order and chunks are cut into shards.
 TEXTS = [f"{index:03}" + "x" * (index * 37 % 101) for index in range(N_ITEMS)]
 
 
@@ -34,12 +34,12 @@ def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 def download(client: TestClient, job_id: str, after: int = -1) -> list[dict[str, Any]]:
     answer = client.get(f"/v1/jobs/{job_id}/results", params={"after": after})
     assert answer.headers["content-type"] == "application/x-ndjson"
-    assert answer.headers["lengthwise-job-state"] == look(client, job_id)["state"]
+    assert answer.headers["lengthwise-job-state"] == read_job(client, job_id)["state"]
     return [json.loads(line) for line in answer.text.splitlines()]
 
 
 def work_a_little(client: TestClient, job_id: str) -> None:
-    """One claim's worth."""
+    """Runs one claim."""
     with database.engine().begin() as connection:
         found = connection.exec_driver_sql("SELECT pool FROM shards WHERE job_id = %s LIMIT 1", (job_id,))
         pool = found.scalar_one()
@@ -62,21 +62,21 @@ class TestOverManyChunks:
         assert all(line["usage"]["input_tokens"] == len(text) for line, text in zip(lines, TEXTS, strict=True))
 
     @pytest.mark.parametrize("step", [1, 50, 64, 299])
-    def test_a_broken_download_goes_on_where_it_ended(
+    def test_a_broken_download_continues_where_it_ended(
         self, client: TestClient, run_worker: RunWorker, step: int
     ) -> None:
         job = submit(client, TEXTS[: 3 if step == 1 else N_ITEMS])
         run_worker()
         seen: list[int] = []
         while lines := download(client, job["id"], seen[-1] if seen else -1):
-            seen += [line["index"] for line in lines[:step]]  # the rest of it broke off
+            seen += [line["index"] for line in lines[:step]]  # the rest was cut off
         assert seen == list(range(job["counts"]["total"]))
 
-    def test_a_running_job_gives_what_is_there(self, client: TestClient, run_worker: RunWorker) -> None:
+    def test_a_running_job_gives_the_results_so_far(self, client: TestClient, run_worker: RunWorker) -> None:
         job = submit(client, TEXTS)
         assert download(client, job["id"]) == []
         work_a_little(client, job["id"])
-        counts = look(client, job["id"])["counts"]
+        counts = read_job(client, job["id"])["counts"]
         early = download(client, job["id"])
         assert 0 < len(early) == counts["succeeded"] == N_ITEMS - counts["pending"] < N_ITEMS
         assert [line["index"] for line in early] == sorted({line["index"] for line in early})
@@ -100,9 +100,7 @@ class TestOverManyChunks:
         assert (counts["succeeded"] > 0) is has_begun
         assert [line["index"] for line in download(client, job["id"], 150)] == list(range(151, N_ITEMS))
 
-    def test_items_that_are_too_long_end_as_errors_of_their_own(
-        self, client: TestClient, run_worker: RunWorker
-    ) -> None:
+    def test_items_that_are_too_long_have_their_own_errors(self, client: TestClient, run_worker: RunWorker) -> None:
         texts = ["x" * 600 if index % 10 == 3 else text for index, text in enumerate(TEXTS)]
         job = submit(client, [{"id": str(index), "text": text} for index, text in enumerate(texts)])
         assert job["counts"] | {"pending": 270, "failed": 30} == job["counts"]
@@ -115,16 +113,16 @@ class TestOverManyChunks:
                 assert (line["status"], line["error"]["code"]) == ("failed", "too_long")
             else:
                 assert line["output"]["text"] == text[::-1]
-        assert look(client, job["id"])["state"] == "completed"
+        assert read_job(client, job["id"])["state"] == "completed"
 
 
-def test_after_the_last_item_there_is_nothing(client: TestClient, run_worker: RunWorker) -> None:
+def test_a_page_after_the_last_item_is_empty(client: TestClient, run_worker: RunWorker) -> None:
     job = submit(client, ["abc"])
     run_worker()
     assert download(client, job["id"], 0) == download(client, job["id"], 2**31 - 1) == []
 
 
-def test_an_answer_that_breaks_is_seen_to_break(
+def test_a_client_notices_a_download_that_breaks(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("api.jobs.download._PAGE", 1)

@@ -1,4 +1,4 @@
-"""Jobs are forgotten: out of sight at once, and their rows in small portions, by however many sweeps."""
+"""Deleted jobs are hidden at once, and any number of sweeps remove their rows in small portions."""
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from starlette.testclient import TestClient
 from lengthwise import database
 from lengthwise.errors import NotFound
 from lengthwise.ledger.jobs import results, retention
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.ledger import figures, knobs, must_take, put, sql, take_all
 from tests.ledger import submit as write
 from tests.workers import sweep
@@ -51,16 +51,16 @@ def age(job: UUID, seconds: int) -> None:
     sql("UPDATE jobs SET finished_at = now() - make_interval(secs => :age) WHERE id = :job", age=seconds, job=job)
 
 
-def test_an_ended_job_says_when_it_is_forgotten(client: TestClient, run_worker: RunWorker) -> None:
+def test_an_ended_job_says_when_it_will_be_deleted(client: TestClient, run_worker: RunWorker) -> None:
     job = submit(client, ["abc"])
     assert job["expires_at"] is None
     run_worker()
-    shown = look(client, job["id"])
+    shown = read_job(client, job["id"])
     kept = datetime.fromisoformat(shown["expires_at"]) - datetime.fromisoformat(shown["finished_at"])
     assert kept == timedelta(days=30)
 
 
-def test_a_job_past_its_retention_is_forgotten_with_everything_of_it(
+def test_a_job_past_its_retention_is_deleted_with_all_its_rows(
     client: TestClient, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs(monkeypatch, retention_seconds=60)
@@ -84,7 +84,7 @@ def test_a_job_past_its_retention_is_forgotten_with_everything_of_it(
 
 
 @pytest.mark.usefixtures("installed")
-def test_an_open_job_is_never_forgotten() -> None:
+def test_an_open_job_is_never_deleted() -> None:
     job = write(["abc"])
     must_take()
     assert expire(1) == 0
@@ -92,7 +92,7 @@ def test_an_open_job_is_never_forgotten() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_transaction_removes_no_more_than_its_portion_and_the_next_goes_on_there() -> None:
+def test_each_transaction_removes_one_portion_and_the_next_continues_there() -> None:
     job, other = ended(95, shard_items=10, webhook=HOOK), ended(20)
     age(job, 100)
     assert expire(50) == 1
@@ -113,7 +113,7 @@ def test_a_transaction_removes_no_more_than_its_portion_and_the_next_goes_on_the
 
 
 @pytest.mark.usefixtures("installed")
-def test_many_small_jobs_go_in_one_transaction() -> None:
+def test_many_small_jobs_are_removed_in_one_transaction() -> None:
     jobs = [ended(2) for _ in range(12)]
     for job in jobs:
         age(job, 100)
@@ -125,7 +125,7 @@ def test_many_small_jobs_go_in_one_transaction() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_sweep_leaves_to_another_what_that_has_in_hand() -> None:
+def test_a_sweep_skips_a_job_that_another_one_holds() -> None:
     first, second = ended(10), ended(10)
     for job in (first, second):
         age(job, 100)
@@ -144,7 +144,7 @@ def test_a_sweep_leaves_to_another_what_that_has_in_hand() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_sweeps_at_once_remove_everything_once() -> None:
+def test_concurrent_sweeps_remove_everything_once() -> None:
     jobs = [ended(30, shard_items=4) for _ in range(6)]
     for job in jobs:
         age(job, 100)
@@ -168,7 +168,7 @@ def test_sweeps_at_once_remove_everything_once() -> None:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_sweep_stops_when_its_time_is_up_and_the_next_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sweep_stops_when_its_time_is_up_and_the_next_one_continues(monkeypatch: pytest.MonkeyPatch) -> None:
     job = ended(50)
     age(job, 40 * 86_400)
     monkeypatch.setattr(sweeps, "_PURGE_SHARE", 0.0)
@@ -183,7 +183,7 @@ def test_a_sweep_stops_when_its_time_is_up_and_the_next_one_goes_on(monkeypatch:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_download_breaks_off_rather_than_leave_gaps_where_a_job_is_deleted() -> None:
+def test_a_download_of_a_deleted_job_breaks_off_and_leaves_no_gaps() -> None:
     job = ended(30, chunk_items=10)
     with database.engine().begin() as connection:
         page = results.read_page(connection, job, after=-1, limit=100, chunk_items=10, n_items=30)

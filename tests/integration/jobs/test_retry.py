@@ -1,4 +1,4 @@
-"""Failed items run again as a job of their own; the job that they failed in never changes."""
+"""Failed items run again as a new job; the job in which they failed never changes."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from lengthwise.ledger.jobs.retry import lock_failed_job as failed_of
 from lengthwise.ledger.jobs.retry import read_failed_payloads
 from lengthwise.ledger.webhooks import sealed_secret
 from tests import ledger
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.ledger import sql
 from tests.workers import sweep
 
@@ -31,7 +31,7 @@ def results(client: TestClient, job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def fail(job: dict[str, Any], *indexes: int) -> None:
-    """Makes these items of an ended job failed ones, as settling them so would have."""
+    """Turns these items of an ended job into failed ones, as if they had been settled so."""
     sql(
         "UPDATE results SET status = 'failed' WHERE job_id = :job AND index = ANY(:indexes)",
         job=UUID(job["id"]), indexes=list(indexes),
@@ -45,7 +45,7 @@ def fail(job: dict[str, Any], *indexes: int) -> None:
     )
 
 
-def test_the_failed_items_and_no_others_run_again_in_their_order(client: TestClient, run_worker: RunWorker) -> None:
+def test_only_the_failed_items_run_again_and_keep_their_order(client: TestClient, run_worker: RunWorker) -> None:
     wishes = {"kind": "translate", "source": "zh", "target": "en", "priority": "background"}
     items = [{"id": f"i{n}", "text": "x" * (30 - n), "metadata": {"n": n, "none": None}} for n in range(20)]
     deadline = (datetime.now(UTC) + timedelta(days=1)).isoformat()
@@ -53,7 +53,7 @@ def test_the_failed_items_and_no_others_run_again_in_their_order(client: TestCli
     job = submit(client, items, **wishes, webhook=hook, deduplicate=False, deadline=deadline)
     run_worker()
     fail(job, 3, 17, 4)
-    before = look(client, job["id"])
+    before = read_job(client, job["id"])
 
     answer = retry(client, job)
     made = answer.json()
@@ -72,19 +72,19 @@ def test_the_failed_items_and_no_others_run_again_in_their_order(client: TestCli
         (2, "i17", 17),
     ]
     assert [line["metadata"]["none"] for line in found] == [None] * 3
-    assert look(client, made["id"])["counts"]["succeeded"] == 3
-    assert look(client, job["id"]) == before, "an ended job never changes"
+    assert read_job(client, made["id"])["counts"]["succeeded"] == 3
+    assert read_job(client, job["id"]) == before, "an ended job never changes"
     [(stored,)] = sql("SELECT webhook_secret FROM jobs WHERE id = :job", job=UUID(made["id"]))
     assert sealed_secret.unseal_for_job(UUID(made["id"]), stored) == hook["secret"]
     assert ledger.n_deliveries(UUID(made["id"])) == 1
 
 
-def test_a_job_that_is_no_retry_says_so(client: TestClient) -> None:
+def test_a_job_that_is_not_a_retry_has_no_retry_of(client: TestClient) -> None:
     job = submit(client, ["abc"])
     assert (job["retry_of"], job["deduplicate"]) == (None, True)
 
 
-def test_a_job_that_runs_or_failed_in_nothing_cannot_be_retried(client: TestClient, run_worker: RunWorker) -> None:
+def test_a_job_that_runs_or_has_no_failed_item_cannot_be_retried(client: TestClient, run_worker: RunWorker) -> None:
     job = submit(client, ["abc", TOO_LONG])
     assert (retry(client, job).status_code, retry(client, job).json()["detail"]) == (409, "the job has not ended")
     whole = submit(client, ["abc"])
@@ -99,9 +99,7 @@ def test_a_job_that_runs_or_failed_in_nothing_cannot_be_retried(client: TestClie
     assert len(client.get("/v1/jobs").json()["data"]) == 3
 
 
-def test_items_that_can_still_not_run_are_a_conflict_and_not_the_requests_mistake(
-    client: TestClient, run_worker: RunWorker
-) -> None:
+def test_a_retry_of_items_that_still_cannot_run_is_a_conflict(client: TestClient, run_worker: RunWorker) -> None:
     job = submit(client, ["abc", TOO_LONG])
     run_worker()
     refused = retry(client, job)
@@ -110,7 +108,7 @@ def test_items_that_can_still_not_run_are_a_conflict_and_not_the_requests_mistak
     assert "field" not in refused.json()
 
 
-def test_items_of_a_model_that_is_gone_are_a_conflict(
+def test_a_retry_for_a_model_that_is_gone_is_a_conflict(
     client: TestClient, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = submit(client, ["abc"])
@@ -120,7 +118,7 @@ def test_items_of_a_model_that_is_gone_are_a_conflict(
     assert retry(client, job).status_code == 409
 
 
-def test_another_tenants_job_is_not_there(client: TestClient, run_worker: RunWorker) -> None:
+def test_another_tenants_job_is_a_404(client: TestClient, run_worker: RunWorker) -> None:
     job = submit(client, ["abc", TOO_LONG])
     run_worker()
     client.app.dependency_overrides[auth.current] = uuid4  # type: ignore[attr-defined]
@@ -129,7 +127,7 @@ def test_another_tenants_job_is_not_there(client: TestClient, run_worker: RunWor
     assert client.post("/v1/jobs/none/retry").status_code == 404
 
 
-def test_a_retry_sent_again_makes_one_job(client: TestClient, run_worker: RunWorker) -> None:
+def test_a_repeated_retry_request_makes_one_job(client: TestClient, run_worker: RunWorker) -> None:
     job = submit(client, ["abc", "de"])
     run_worker()
     fail(job, 1)
@@ -161,7 +159,7 @@ def test_a_retry_can_be_retried(client: TestClient, run_worker: RunWorker) -> No
 def test_many_failed_items_over_many_chunks_keep_their_order(client: TestClient, run_worker: RunWorker) -> None:
     texts = [f"{n:04}" + "x" * (n * 7919 % 40) for n in range(2_500)]
     job: dict[str, Any] = {"id": str(ledger.submit(texts, chunk_items=100, shard_items=8))}
-    job["links"] = look(client, job["id"])["links"]
+    job["links"] = read_job(client, job["id"])["links"]
     for claimed in ledger.take_all():
         ledger.put(claimed)
     failed = [n for n in range(2_500) if n % 3 and n // 100 % 2]
@@ -171,7 +169,9 @@ def test_many_failed_items_over_many_chunks_keep_their_order(client: TestClient,
     assert [line["output"]["text"][::-1] for line in results(client, made)] == [texts[n] for n in failed]
 
 
-def test_a_job_that_is_deleted_while_it_is_retried_is_retried_whole(client: TestClient, run_worker: RunWorker) -> None:
+def test_a_job_that_is_deleted_during_its_retry_is_retried_completely(
+    client: TestClient, run_worker: RunWorker
+) -> None:
     job = submit(client, ["abc", "de"])
     run_worker()
     fail(job, 0, 1)

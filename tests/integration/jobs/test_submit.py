@@ -1,4 +1,4 @@
-"""Submission: what callers may send, what they are told, and what survives servers that are away."""
+"""Submission: what callers may send, what is answered, and what happens while servers are away."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -11,9 +11,9 @@ from api.app import create_app
 from lengthwise import database, queue, settings
 from lengthwise.settings import Settings
 from tests.caller import calling
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 
-#: Nothing listens there.
+#: A port at which nothing listens.
 DEAD = "127.0.0.1:1"
 
 
@@ -55,10 +55,10 @@ def test_each_item_may_name_its_own_languages(client: TestClient, run_worker: Ru
     run_worker()
     lines = results(client, job["id"])
     assert [line["output"]["text"] for line in lines] == ["cba", "dcba", "ba"]
-    assert look(client, job["id"])["counts"]["succeeded"] == 3
+    assert read_job(client, job["id"])["counts"]["succeeded"] == 3
 
 
-def test_ids_and_metadata_come_back_untouched(client: TestClient, run_worker: RunWorker) -> None:
+def test_ids_and_metadata_come_back_unchanged(client: TestClient, run_worker: RunWorker) -> None:
     metadata = {"null": None, "big": 10**30, "deep": [[[{"é\x00": 0.1}]]], "": "😀", "true": True}
     job = submit(client, [{"id": '我 / "1"', "text": "abc", "metadata": metadata}, {"text": "d", "metadata": {}}, "e"])
     run_worker()
@@ -69,7 +69,7 @@ def test_ids_and_metadata_come_back_untouched(client: TestClient, run_worker: Ru
     assert "metadata" not in third
 
 
-def test_metadata_may_be_as_deep_as_json_may(client: TestClient, run_worker: RunWorker) -> None:
+def test_metadata_may_be_nested_as_deep_as_json(client: TestClient, run_worker: RunWorker) -> None:
     deep: Any = "x"
     for _ in range(190):
         deep = [deep]
@@ -79,15 +79,15 @@ def test_metadata_may_be_as_deep_as_json_may(client: TestClient, run_worker: Run
 
 
 @pytest.mark.parametrize("name", ["interactive", "normal", "background"])
-def test_a_priority_and_a_deadline_are_kept(client: TestClient, name: str) -> None:
+def test_a_priority_and_a_deadline_are_stored(client: TestClient, name: str) -> None:
     deadline = (datetime.now(UTC) + timedelta(hours=1)).replace(microsecond=0)
     job = submit(client, ["abc"], priority=name, deadline=deadline.isoformat())
-    shown = look(client, job["id"])
+    shown = read_job(client, job["id"])
     assert shown["priority"] == name
     assert datetime.fromisoformat(shown["deadline_at"]) == deadline
 
 
-def test_a_model_may_be_named(client: TestClient) -> None:
+def test_a_job_may_name_its_model(client: TestClient) -> None:
     known = client.get("/v1/models").json()["data"]
     assert [(model["id"], model["kinds"]) for model in known] == [("echo", ["translate", "generate"])]
     assert known[0]["languages"] == [["zh", "en"], ["en", "de"]]
@@ -102,7 +102,7 @@ def test_a_webhooks_secret_is_shown_once(client: TestClient) -> None:
     assert made["webhook"]["secret"].startswith("whsec_")
     assert given["webhook"] == {"url": url, "secret": "whsec_" + "A" * 43 + "="}
     for job in (made, given):
-        assert look(client, job["id"])["webhook"] == {"url": url}
+        assert read_job(client, job["id"])["webhook"] == {"url": url}
         pages = [job["links"]["self"], job["links"]["deliveries"], job["links"]["results"], "/v1/jobs"]
         assert not any("whsec_" in client.get(page).text for page in pages)
         assert "whsec_" not in client.post(job["links"]["cancel"]).text
@@ -114,12 +114,12 @@ def test_a_text_of_placeholders_alone_needs_no_model(client: TestClient, run_wor
     assert [line["status"] for line in results(client, job["id"])] == ["succeeded", "succeeded"]
 
 
-def test_health_and_readiness_are_two_things(client: TestClient) -> None:
+def test_health_and_readiness_differ(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
     assert client.get("/readyz").json() == {"status": "ready"}
 
 
-def test_without_postgres_the_api_says_when_to_come_again(catalog: object, installed: Settings) -> None:
+def test_without_postgres_the_api_answers_with_retry_after(catalog: object, installed: Settings) -> None:
     dead = installed.model_copy(update={"database_url": f"postgresql://nobody@{DEAD}/none"})
     with calling(create_app(dead), raise_server_exceptions=False) as client:
         paths = ["/readyz", "/v1/jobs", "/v1/jobs/00000000-0000-0000-0000-000000000001/results"]
@@ -139,13 +139,13 @@ def test_an_unmigrated_database_is_not_ready(client: TestClient) -> None:
     assert client.get("/readyz").status_code == 503
 
 
-def test_without_redis_a_job_is_taken_and_no_text_is_logged(
+def test_without_redis_a_job_is_accepted_and_no_text_is_logged(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("LENGTHWISE_REDIS_URL", f"redis://{DEAD}/0")
     settings.get.cache_clear()
     queue.forget()
     job = submit(client, ["Canary"])
-    assert look(client, job["id"])["state"] == "queued"
+    assert read_job(client, job["id"])["state"] == "queued"
     assert "lengthwise.queue" in {record.name for record in caplog.records}, "a bell was rung"
     assert "Canary" not in caplog.text

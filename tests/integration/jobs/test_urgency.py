@@ -1,4 +1,4 @@
-"""Deadlines: what they near is raised to a more urgent queue, and takes its turn there."""
+"""A job whose deadline nears moves to a more urgent queue, and is served fairly there."""
 
 from uuid import UUID
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("installed")
 
 
 def with_time_left(job: UUID, share: float) -> None:
-    """Of ten hours between the job's submission and its deadline, this share is left."""
+    """Sets the job's times: ten hours from submission to deadline, of which this share is left."""
     sql(
         "UPDATE jobs SET deadline_at = now() + make_interval(hours => 10) * :share,"
         " created_at = now() - make_interval(hours => 10) * (1 - :share) WHERE id = :job",
@@ -43,7 +43,7 @@ def priorities(job: UUID) -> set[int]:
     ],
     ids=lambda value: value.name if isinstance(value, Priority) else str(value),
 )
-def test_urgency_grows_as_the_time_runs_out(own: Priority, share: float, then: Priority) -> None:
+def test_the_priority_rises_as_the_deadline_nears(own: Priority, share: float, then: Priority) -> None:
     job = submit(["x" * 10] * 5, priority=own, shard_items=2)
     with_time_left(job, share)
     assert raised() == (own != then)
@@ -52,12 +52,12 @@ def test_urgency_grows_as_the_time_runs_out(own: Priority, share: float, then: P
     assert sql("SELECT priority FROM jobs") == [(own,)], "what the caller asked for is still what the job says"
 
 
-def test_a_job_without_a_deadline_stays_where_it_is() -> None:
+def test_a_job_without_a_deadline_keeps_its_priority() -> None:
     submit(["x" * 10], priority=Priority.BACKGROUND)
     assert raised() == 0
 
 
-def test_what_was_raised_comes_before_what_was_not() -> None:
+def test_a_raised_job_runs_before_one_that_was_not_raised() -> None:
     submit(["x" * 10] * 100, shard_items=10)
     late = submit(["x" * 10] * 20, priority=Priority.BACKGROUND, shard_items=10)
     with_time_left(late, 0.1)
@@ -65,7 +65,7 @@ def test_what_was_raised_comes_before_what_was_not() -> None:
     assert jobs_in(must_take(items=20)) == [late] * 20
 
 
-def test_in_its_new_queue_it_is_served_in_turn_with_the_others_there() -> None:
+def test_a_raised_job_shares_its_new_queue_fairly() -> None:
     other = submit(["x" * 10] * 100, tenant=new_tenant(), shard_items=10)
     late = submit(["x" * 10] * 100, priority=Priority.BACKGROUND, shard_items=10)
     with_time_left(late, 0.4)
@@ -75,7 +75,7 @@ def test_in_its_new_queue_it_is_served_in_turn_with_the_others_there() -> None:
     assert first.count(other) == 10 - first.count(late)
 
 
-def test_a_leased_shard_is_raised_for_the_case_that_it_comes_back() -> None:
+def test_a_leased_shard_is_raised_in_case_it_comes_back() -> None:
     late = submit(["x" * 10], priority=Priority.BACKGROUND)
     held = must_take()
     with_time_left(late, 0.1)

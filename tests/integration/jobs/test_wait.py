@@ -1,4 +1,4 @@
-"""A request that waits for its job's end is answered soon after it, and never much later than it wanted to wait."""
+"""A request that waits for its job's end is answered soon after it, and never much later than its own limit."""
 
 import threading
 import time
@@ -17,11 +17,11 @@ from lengthwise import database
 from lengthwise.ledger.job_end import JobEndListener
 from lengthwise.settings import Settings
 from tests.caller import calling
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.ledger import new_tenant, sql
 from tests.servers import wait_until
 
-#: Waited for where something else must happen first.
+#: Seconds of a wait that something else must end first.
 LONG = 30
 
 
@@ -36,7 +36,7 @@ def open_job(client: TestClient) -> str:
     return str(submit(client, ["one", "two"])["id"])
 
 
-def test_the_results_are_all_there_when_their_request_returns(
+def test_all_results_exist_when_the_waiting_request_returns(
     client: TestClient, open_job: str, run_worker: RunWorker
 ) -> None:
     timer = in_a_moment(run_worker)
@@ -46,7 +46,7 @@ def test_the_results_are_all_there_when_their_request_returns(
     assert len(answer.text.splitlines()) == 2
 
 
-def test_an_end_is_told_and_need_not_be_asked_for(
+def test_a_notification_ends_the_wait_without_a_query(
     client: TestClient, open_job: str, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(completion_listener, "_PAUSE_SECONDS", (LONG, LONG))
@@ -58,7 +58,7 @@ def test_an_end_is_told_and_need_not_be_asked_for(
 
 
 @pytest.mark.parametrize(("method", "path", "status"), [("POST", "/cancel", 200), ("DELETE", "", 404)])
-def test_who_waits_is_told_that_there_is_nothing_to_wait_for(
+def test_a_wait_ends_when_its_job_is_cancelled_or_deleted(
     client: TestClient, open_job: str, monkeypatch: pytest.MonkeyPatch, method: str, path: str, status: int
 ) -> None:
     monkeypatch.setattr(completion_listener, "_PAUSE_SECONDS", (LONG, LONG))
@@ -71,7 +71,7 @@ def test_who_waits_is_told_that_there_is_nothing_to_wait_for(
     assert time.monotonic() - began < LONG
 
 
-def test_a_watch_that_broke_is_begun_anew_by_who_waits_next(
+def test_after_an_error_the_next_waiting_request_starts_another_watch(
     client: TestClient, open_job: str, run_worker: RunWorker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def break_off(*_: object) -> None:
@@ -87,8 +87,8 @@ def test_a_watch_that_broke_is_begun_anew_by_who_waits_next(
     assert time.monotonic() - began < LONG
 
 
-def test_what_nobody_tells_is_asked_for(client: TestClient, open_job: str) -> None:
-    """As behind a pooler that gives each transaction another session."""
+def test_a_wait_ends_without_a_notification_too(client: TestClient, open_job: str) -> None:
+    """The update sends no notification, as behind a pooler that gives each transaction another session."""
     timer = in_a_moment(lambda: sql("UPDATE jobs SET state = 'cancelled', finished_at = now()"))
     assert client.get(f"/v1/jobs/{open_job}", params={"wait": LONG}).json()["state"] == "cancelled"
     timer.join()
@@ -101,13 +101,13 @@ def test_a_job_that_has_ended_is_not_waited_for(client: TestClient, open_job: st
     assert time.monotonic() - began < LONG
 
 
-def test_who_has_waited_long_enough_sees_what_is_there(client: TestClient, open_job: str) -> None:
+def test_after_the_wait_the_results_so_far_are_answered(client: TestClient, open_job: str) -> None:
     answer = client.get(f"/v1/jobs/{open_job}/results", params={"wait": 0.2})
     assert (answer.status_code, answer.text) == (200, "")
     assert answer.headers["lengthwise-job-state"] == "queued"
 
 
-def test_many_wait_at_once_and_each_for_its_own_job(client: TestClient, run_worker: RunWorker) -> None:
+def test_many_requests_wait_at_once_each_for_its_own_job(client: TestClient, run_worker: RunWorker) -> None:
     jobs = [str(submit(client, [f"{number}"])["id"]) for number in range(20)]
     open_forever = str(submit(client, ["later"])["id"])
     sql("UPDATE shards SET not_before = now() + interval '1 hour' WHERE job_id = :job", job=open_forever)
@@ -120,7 +120,7 @@ def test_many_wait_at_once_and_each_for_its_own_job(client: TestClient, run_work
         assert late.result().json()["state"] == "queued"
 
 
-def test_another_tenants_job_and_one_that_is_not_there_are_404_at_once(client: TestClient, open_job: str) -> None:
+def test_another_tenants_job_and_a_missing_one_are_404_without_a_wait(client: TestClient, open_job: str) -> None:
     sql("UPDATE jobs SET tenant_id = :other", other=new_tenant())
     began = time.monotonic()
     for job in (open_job, str(uuid4()), "nonsense"):
@@ -129,12 +129,12 @@ def test_another_tenants_job_and_one_that_is_not_there_are_404_at_once(client: T
 
 
 @pytest.mark.parametrize("wait", ["-1", "61", "nan", "inf", "soon"])
-def test_a_wait_that_is_no_time_is_a_422(client: TestClient, open_job: str, wait: str) -> None:
+def test_an_invalid_wait_is_a_422(client: TestClient, open_job: str, wait: str) -> None:
     answer = client.get(f"/v1/jobs/{open_job}", params={"wait": wait})
     assert (answer.status_code, answer.json()["field"]) == (422, "wait")
 
 
-def test_nothing_of_a_wait_is_left_when_the_api_has_ended(catalog: Path, installed: Settings) -> None:
+def test_no_listening_connection_is_left_when_the_api_has_ended(catalog: Path, installed: Settings) -> None:
     with calling(create_app(installed)) as client:
         job_id = submit(client, ["one"])["id"]
         client.get(f"/v1/jobs/{job_id}", params={"wait": 0.05})
@@ -158,4 +158,4 @@ def test_a_database_that_is_away_for_a_moment_ends_no_wait(
     timer = in_a_moment(interrupt)
     assert client.get(f"/v1/jobs/{open_job}", params={"wait": LONG}).json()["state"] == "completed"
     timer.join()
-    assert look(client, open_job)["state"] == "completed"
+    assert read_job(client, open_job)["state"] == "completed"

@@ -62,7 +62,7 @@ def test_data_survives_kill_9_of_postgres(folder: Path) -> None:
         assert _recall(servers.database_url) == 42
 
 
-def test_a_dead_servers_pid_that_is_another_programs_by_now_does_not_stop_it(folder: Path) -> None:
+def test_a_stale_pid_file_of_a_reused_process_id_does_not_prevent_a_start(folder: Path) -> None:
     with Servers(folder / "data", durable=False):
         lines = (folder / "data" / "postgres" / "postmaster.pid").read_text().splitlines()
     pid_file = folder / "data" / "postgres" / "postmaster.pid"
@@ -71,7 +71,7 @@ def test_a_dead_servers_pid_that_is_another_programs_by_now_does_not_stop_it(fol
         assert servers.database_url
 
 
-def test_a_second_start_on_a_folder_in_use_is_refused_and_the_first_runs_on(folder: Path) -> None:
+def test_a_second_start_on_the_same_folder_is_refused_and_the_first_continues(folder: Path) -> None:
     with Servers(folder / "data", durable=False) as servers:
         with pytest.raises(ConfigurationError, match="in use by another lengthwise"):
             Servers(folder / "data", durable=False).start()
@@ -80,7 +80,7 @@ def test_a_second_start_on_a_folder_in_use_is_refused_and_the_first_runs_on(fold
             assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_nothing_is_left_running_and_no_socket_is_left(folder: Path) -> None:
+def test_no_process_and_no_socket_is_left(folder: Path) -> None:
     with Servers(folder / "data", durable=False) as servers:
         assert servers.database_url
         sockets = Path(servers.database_url.rsplit("host=", 1)[1])
@@ -89,19 +89,19 @@ def test_nothing_is_left_running_and_no_socket_is_left(folder: Path) -> None:
     assert not sockets.exists()
 
 
-def test_a_folder_whose_path_is_too_long_for_a_socket_is_fine(folder: Path) -> None:
+def test_a_folder_with_a_path_too_long_for_a_socket_works(folder: Path) -> None:
     deep = folder / ("d" * 60) / ("e" * 60)
     with Servers(deep, durable=False) as servers:
         assert servers.database_url
 
 
-def test_servers_whose_urls_are_given_are_not_started(folder: Path) -> None:
+def test_servers_with_configured_urls_are_not_started(folder: Path) -> None:
     with Servers(folder / "data", database_url="postgresql://elsewhere/db", redis_url="redis://elsewhere") as servers:
         assert servers.children == []
         assert servers.database_url == "postgresql://elsewhere/db"
 
 
-def test_a_folder_that_cannot_be_made_is_named(folder: Path) -> None:
+def test_the_error_names_a_folder_that_cannot_be_made(folder: Path) -> None:
     (folder / "file").write_text("")
     with pytest.raises(ConfigurationError, match=r"cannot write in .*--data"):
         Servers(folder / "file" / "data").start()

@@ -1,4 +1,4 @@
-"""The suite's own servers: each test has a migrated database and an empty broker to itself."""
+"""The suite's own servers: each test has its own migrated database and an empty broker."""
 
 import psycopg
 import pytest
@@ -8,7 +8,7 @@ from tests.servers import redis_client
 
 
 @pytest.mark.parametrize("turn", [1, 2])
-def test_a_test_sees_nothing_of_the_one_before(database_url: str, redis_url: str, turn: int) -> None:
+def test_each_test_starts_with_an_empty_database(database_url: str, redis_url: str, turn: int) -> None:
     with psycopg.connect(database_url) as connection, redis_client(redis_url) as client:
         connection.execute("CREATE TABLE of_this_test ()")
         assert connection.execute("SELECT count(*) FROM jobs").fetchone() == (0,)

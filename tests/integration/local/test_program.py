@@ -1,4 +1,4 @@
-"""What `lengthwise up` waits for, held to what the processes say."""
+"""The log line that `lengthwise up` waits for is one that the worker writes."""
 
 import logging
 

@@ -1,4 +1,4 @@
-"""Children and their supervisor, shown with small shell commands."""
+"""Child processes and their supervisor, tested with small shell commands."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ Run = Callable[[str], Child]
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """Starts a shell script; its name for ``ps`` is the test's folder."""
+    """Starts shell scripts. Their name in ``ps`` is the test's folder."""
 
     def started(script: str) -> Child:
         child = Child(Program("script", ["sh", "-c", script, str(tmp_path)]), tmp_path / "script.log")
@@ -29,10 +29,10 @@ def run(tmp_path: Path) -> Run:
 
 
 def _ignore(line: str) -> None:
-    """Says nothing."""
+    """Ignores the message."""
 
 
-def test_what_a_dead_child_left_in_its_group_is_killed(run: Run, tmp_path: Path) -> None:
+def test_processes_that_a_dead_child_left_are_killed(run: Run, tmp_path: Path) -> None:
     child = run(f'sh -c "sleep 60; : {tmp_path}" & exit 3')
     wait_until(lambda: child.exit_code() is not None)
     assert child.exit_code() == 3
@@ -47,7 +47,7 @@ def test_a_child_that_ignores_sigterm_is_killed_when_its_grace_is_over(run: Run)
     assert child.exit_code() == -signal.SIGKILL
 
 
-def test_a_second_signal_hastens(run: Run) -> None:
+def test_a_second_signal_shortens_the_grace(run: Run) -> None:
     child = run('trap "" TERM; echo on; while true; do sleep 0.1; done')
     wait_until(lambda: child.output() == "on\n")
     with Supervisor(_ignore) as supervisor:
@@ -66,7 +66,7 @@ def test_a_signal_ends_a_wait_for_something_that_is_not_ready(run: Run) -> None:
         supervisor.stop([child], grace=5)
 
 
-def test_a_child_that_dies_before_it_is_ready_is_told_with_its_last_words(run: Run) -> None:
+def test_the_error_for_a_child_that_dies_early_has_its_last_output(run: Run) -> None:
     child = run("echo no such model; exit 2")
     with Supervisor(_ignore) as supervisor, pytest.raises(ConfigurationError, match=r"code 2.*\n  no such model"):
         supervisor.wait_ready(child, lambda: False)

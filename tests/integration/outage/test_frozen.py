@@ -1,4 +1,4 @@
-"""A process that freezes in the middle of a transaction keeps its locks, until a sweep ends its session."""
+"""A process that freezes within a transaction keeps its locks until a sweep ends its session."""
 
 import time
 from collections.abc import Callable
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.usefixtures("installed", "redis_url")
 
 
 def claims(connection: Connection) -> None:
-    """Takes shards, which nobody else sees as taken yet."""
+    """Has claimed shards in a transaction that is not committed."""
     limits = claim.ClaimLimits(tokens=10**9, items=10**6)
     assert claim.claim(connection, POOL, uuid4(), limits, lease_seconds=60)
 
 
 def settles(connection: Connection) -> None:
-    """Has locked what it settles, and is in the middle of sending it."""
+    """Has locked the shards that it settles, and is in the middle of a COPY."""
     connection.execute(text("SELECT FROM shards FOR UPDATE"))
     connection.connection.driver_connection.pgconn.exec_(binary_copy.COPY_RESULTS.encode())  # type: ignore[union-attr]
 
@@ -33,14 +33,14 @@ def ends_a_job(connection: Connection) -> None:
 
 
 def never_reads(connection: Connection) -> None:
-    """Asked for more than the network holds, and takes none of it."""
+    """Has requested more rows than the network buffers, and reads none of them."""
     connection.execute(text("SELECT FROM shards FOR UPDATE"))
     raw = connection.connection.driver_connection
     raw.pgconn.send_query(b"SELECT repeat('x', 1000000) FROM generate_series(1, 200)")  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("step", [claims, settles, ends_a_job, never_reads])
-def test_what_a_frozen_process_locked_comes_back(step: Callable[[Connection], None]) -> None:
+def test_the_locks_of_a_frozen_process_are_released(step: Callable[[Connection], None]) -> None:
     submit(["text"] * 10)
     frozen = database.engine().connect()
     try:
@@ -58,8 +58,8 @@ def test_what_a_frozen_process_locked_comes_back(step: Callable[[Connection], No
         frozen.invalidate()
 
 
-def test_who_works_or_rests_is_left_alone() -> None:
-    """However long: a statement that computes, and a session between two transactions."""
+def test_working_and_idle_sessions_are_not_ended() -> None:
+    """A long statement and a session between two transactions are not frozen, however long they take."""
     with database.engine().connect() as working, database.engine().connect() as resting:
         resting.execute(text("SELECT 1"))
         resting.rollback()
@@ -71,7 +71,7 @@ def test_who_works_or_rests_is_left_alone() -> None:
         working.invalidate()
 
 
-def test_another_programs_sessions_are_left_alone(database_url: str) -> None:
+def test_sessions_of_other_programs_are_not_ended(database_url: str) -> None:
     engine = database.connect(database_url)
     with engine.connect() as foreign:
         foreign.execute(text("SET application_name = 'psql'"))
@@ -81,10 +81,10 @@ def test_another_programs_sessions_are_left_alone(database_url: str) -> None:
     engine.dispose()
 
 
-def test_a_sweep_does_not_wait_for_a_lock_but_for_its_next_turn(
+def test_a_sweep_skips_a_locked_row_until_its_next_run(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Or the sweep that is to end a frozen session would itself be what waits for it."""
+    """Otherwise the sweep that should end a frozen session would itself wait for that session's lock."""
     knobs(monkeypatch, lease_seconds=600)
     job = submit(["text"])
     must_take()

@@ -21,11 +21,11 @@ from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.settings import Settings
 from tests import servers as real
 from tests.caller import calling
-from tests.integration import things
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration import route_examples
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.ledger import DEFAULT, sql
 
-#: Every route that asks Postgres; a job's own is among them with ``{job_id}``.
+#: Every route that queries Postgres, those of a job with ``{job_id}``.
 READS = [
     "/readyz",
     "/v1/jobs",
@@ -71,7 +71,7 @@ WRITES = [
     ("DELETE", "/v1/files/{file}"),
 ]
 ROUTES = [*(("GET", path) for path in READS), *WRITES]
-#: The synchronous door, which makes a job as POST /v1/jobs does, and what no database is asked for.
+#: The synchronous endpoints, which make jobs as POST /v1/jobs does, and routes that query no database.
 OTHERS = {
     *(("POST", path) for path in ENDPOINTS),
     ("GET", "/healthz"),
@@ -79,7 +79,7 @@ OTHERS = {
     ("GET", "/v1/models/{name}"),
     ("POST", "/v1/models/reload"),
 }
-#: Of things that may not be there, where nothing can be made.
+#: Ids for routes of things that this test cannot create; they need not exist.
 NOWHERE = dict.fromkeys(("job_id", "key_id", "endpoint_id", "delivery_id"), str(UUID(int=7))) | {
     "tenant_id": str(DEFAULT),
     "file": f"file-{7:032x}",
@@ -89,7 +89,7 @@ NOWHERE = dict.fromkeys(("job_id", "key_id", "endpoint_id", "delivery_id"), str(
 
 def ask(client: TestClient, method: str, path: str, ids: Mapping[str, str], key: str | None = None) -> httpx2.Response:
     headers = {} if key is None else {"Idempotency-Key": key}
-    more = dict(things.BODIES.get(f"{method.lower()} {path}", {}))
+    more = dict(route_examples.BODIES.get(f"{method.lower()} {path}", {}))
     if path == "/v1/batches" and method == "POST":
         more = {"json": {"input_file_id": ids["file"], "endpoint": "/v1/completions", "completion_window": "24h"}}
     return client.request(method, path.format(**ids), headers=headers, **more)
@@ -102,13 +102,13 @@ def assert_come_again(answer: httpx2.Response, status: int) -> None:
     assert "CaNaRy" not in answer.text
 
 
-def test_no_route_is_forgotten_here(client: TestClient) -> None:
+def test_every_route_is_covered_here(client: TestClient) -> None:
     paths = client.get("/openapi.json").json()["paths"]
     known = {(method.upper(), path) for path, operations in paths.items() for method in operations}
     assert known == {*ROUTES, *OTHERS}
 
 
-def test_without_postgres_every_route_says_when_to_come_again(catalog: object, installed: Settings) -> None:
+def test_without_postgres_every_route_answers_with_retry_after(catalog: object, installed: Settings) -> None:
     dead = installed.model_copy(update={"database_url": "postgresql://nobody@127.0.0.1:1/none"})
     with calling(create_app(dead), raise_server_exceptions=False) as client:
         for method, path in ROUTES:
@@ -119,7 +119,7 @@ def test_without_postgres_every_route_says_when_to_come_again(catalog: object, i
 
 @contextmanager
 def every_session_ends_at_statement(client: TestClient, n: int) -> Iterator[None]:
-    """Postgres ends the API's session as it asks for the n-th time, as a restart would."""
+    """Postgres ends the API's session at its n-th statement, as a restart would."""
     engine = client.app.state.shared.database.engine  # type: ignore[attr-defined]
     left = [n]
 
@@ -147,7 +147,7 @@ def every_session_ends_at_statement(client: TestClient, n: int) -> Iterator[None
 def test_a_postgres_that_restarts_at_any_moment_of_a_request_is_a_503(
     client: TestClient, run_worker: RunWorker, method: str, path: str
 ) -> None:
-    ids = things.made(client)
+    ids = route_examples.create_ids(client)
     run_worker()
     statuses = set()
     for n in range(1, 14):
@@ -167,7 +167,7 @@ def test_a_session_that_was_lost_is_replaced_for_the_next_request(client: TestCl
     job = submit(client, ["abc"])
     with every_session_ends_at_statement(client, 1):
         assert ask(client, "GET", "/v1/jobs/{job_id}", {"job_id": job["id"]}).status_code == 503
-    assert look(client, job["id"])["state"] == "queued"
+    assert read_job(client, job["id"])["state"] == "queued"
 
 
 FULL = """
@@ -177,9 +177,7 @@ $$BEGIN RAISE EXCEPTION 'could not extend file: CaNaRy' USING ERRCODE = '53100';
 
 
 @pytest.mark.parametrize("table", ["items", "shards", "results", "turns", "jobs", "deliveries"])
-def test_whichever_table_finds_no_room_the_answer_is_a_507(
-    client: TestClient, run_worker: RunWorker, table: str
-) -> None:
+def test_a_full_table_of_any_kind_is_a_507(client: TestClient, run_worker: RunWorker, table: str) -> None:
     job = submit(client, ["abc"], webhook={"url": "https://8.8.8.8/"})
     sql(FULL)
     sql(f"CREATE TRIGGER no_room BEFORE INSERT OR UPDATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION no_room()")
@@ -200,8 +198,8 @@ def test_whichever_table_finds_no_room_the_answer_is_a_507(
 
 
 def test_a_postgres_that_became_read_only_is_a_503(client: TestClient) -> None:
-    """What a caller sees of a failover, until the API reaches the new primary."""
-    ids = things.made(client)
+    """A failover as a caller sees it, until the API reaches the new primary."""
+    ids = route_examples.create_ids(client)
     name = sql("SELECT current_database()")[0][0]
     sql(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
     database.shut(client.app.state.shared.database)  # type: ignore[attr-defined]
@@ -214,7 +212,7 @@ def test_a_postgres_that_became_read_only_is_a_503(client: TestClient) -> None:
 
 @pytest.fixture
 def small_disk(servers: real.Urls) -> Iterator[Path]:
-    """A disk of its own, of 48 MiB, that the suite's Postgres can write to."""
+    """A separate disk of 48 MiB to which the suite's Postgres can write."""
     if os.geteuid() != 0 or real.DATABASE_VARIABLE in os.environ:
         pytest.skip("needs root, to mount a small disk, and an embedded Postgres, to use it")
     with real.reachable_folder() as folder, ExitStack() as stack:
@@ -231,7 +229,7 @@ def small_disk(servers: real.Urls) -> Iterator[Path]:
 
 @pytest.fixture
 def on_small_disk(servers: real.Urls, small_disk: Path, installed: Settings) -> Iterator[None]:
-    """The test's database is moved to the small disk, and back."""
+    """Moves the test's database to the small disk, and back afterwards."""
     url = make_url(installed.require_database_url()).set(drivername="postgresql")
     name, server = url.database, url.set(database="postgres").render_as_string(hide_password=False)
 
@@ -251,7 +249,7 @@ def on_small_disk(servers: real.Urls, small_disk: Path, installed: Settings) -> 
 
 
 @pytest.mark.usefixtures("on_small_disk")
-def test_a_disk_that_is_really_full_is_a_507_and_what_there_was_stays_readable(
+def test_a_really_full_disk_is_a_507_and_existing_data_stays_readable(
     client: TestClient, run_worker: RunWorker
 ) -> None:
     first = submit(client, ["abc", "x" * 600], webhook={"url": "https://8.8.8.8/"})

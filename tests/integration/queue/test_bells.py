@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("catalog", "installed")
 
 
 def waiting(redis_url: str, name: str) -> list[dict[str, Any]]:
-    """The messages on the broker that nobody took yet."""
+    """The messages that wait on the broker."""
     with redis_client(redis_url) as client:
         return [json.loads(message) for message in client.lrange(name, 0, -1)]
 
@@ -40,7 +40,7 @@ def test_one_submission_wakes_a_bounded_number_of_workers(redis_url: str) -> Non
     assert len(waiting(redis_url, "generate")) == queue.MAX_BELLS
 
 
-def test_a_sweep_rings_once_for_each_pool_that_waits_and_for_deliveries(redis_url: str) -> None:
+def test_a_sweep_rings_once_for_each_waiting_pool_and_for_deliveries(redis_url: str) -> None:
     for pool in ("echo:a", "echo:b"):
         submit(["x"] * 200, pool=pool)
     submit(["x"], pool="echo:later")
@@ -51,7 +51,7 @@ def test_a_sweep_rings_once_for_each_pool_that_waits_and_for_deliveries(redis_ur
     assert waiting(redis_url, "deliver") == []
 
 
-def test_a_bell_finds_the_broker_again_after_it_was_emptied(redis_url: str) -> None:
+def test_ringing_works_after_the_broker_was_flushed(redis_url: str) -> None:
     assert queue.ring(queue.GENERATE, [POOL])
     with redis_client(redis_url) as client:
         client.flushdb()
@@ -70,7 +70,7 @@ def running(catalog: Path, installed: Settings, monkeypatch: pytest.MonkeyPatch,
 
 
 @pytest.mark.usefixtures("running")
-def test_a_worker_drains_what_was_rung_and_a_lost_bell_is_made_good_by_the_sweep(redis_url: str) -> None:
+def test_a_worker_drains_the_pools_that_rang_and_the_sweep_replaces_a_lost_bell(redis_url: str) -> None:
     texts = [f"text {number}" for number in range(500)]
     job = submit(texts)
     assert queue.ring(queue.GENERATE, [POOL])
@@ -104,7 +104,7 @@ GARBAGE = [
 
 
 @pytest.mark.usefixtures("running")
-def test_garbage_on_the_broker_is_dropped_and_what_follows_is_heard(redis_url: str) -> None:
+def test_garbage_on_the_broker_is_dropped_and_later_bells_arrive(redis_url: str) -> None:
     with redis_client(redis_url) as client:
         for junk in GARBAGE:
             client.lpush("generate", junk)
@@ -115,7 +115,7 @@ def test_garbage_on_the_broker_is_dropped_and_what_follows_is_heard(redis_url: s
 
 
 @pytest.mark.usefixtures("running")
-def test_a_bell_that_was_heard_leaves_nothing_on_the_broker(redis_url: str) -> None:
+def test_a_received_bell_leaves_nothing_on_the_broker(redis_url: str) -> None:
     job = submit(["text"])
     with redis_client(redis_url) as client:
         client.config_resetstat()

@@ -1,4 +1,4 @@
-"""What is asked of a broker, whichever it is: Redis always, RabbitMQ where ``LENGTHWISE_TEST_AMQP_URL`` names one."""
+"""What every broker must do: Redis always, RabbitMQ too if ``LENGTHWISE_TEST_AMQP_URL`` names one."""
 
 import os
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def broker(
 
 
 @pytest.mark.usefixtures("broker")
-def test_bells_wait_for_a_worker_which_does_all_that_waits(tmp_path: Path) -> None:
+def test_bells_wait_for_a_worker_that_then_runs_all_work(tmp_path: Path) -> None:
     texts = [f"text {number}" for number in range(500)]
     rung, silent = submit(texts), submit(["never rung"], pool="echo:other")
     assert queue.ring(queue.GENERATE, [POOL], times=3)
@@ -50,14 +50,14 @@ def test_bells_wait_for_a_worker_which_does_all_that_waits(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("broker")
-def test_a_sweep_rings_no_more_while_enough_bells_wait() -> None:
+def test_a_sweep_does_not_ring_while_enough_bells_wait() -> None:
     submit(["x"])
     for _ in range(queue.MAX_BELLS + 3):
         sweep()
     wait_until(lambda: queue.count_bells(queue.GENERATE) == queue.MAX_BELLS)
 
 
-def test_a_broker_that_is_away_has_no_bells_and_hurts_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_broker_that_is_away_counts_no_bells_and_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     for url in ("redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"):
         monkeypatch.setenv(REDIS_VARIABLE, url)
         settings.get.cache_clear()
@@ -68,8 +68,8 @@ def test_a_broker_that_is_away_has_no_bells_and_hurts_nobody(monkeypatch: pytest
     queue.forget()
 
 
-def answering(count: int) -> int:
-    """So many of the connections that ring, used at once, reach the broker."""
+def count_answering(count: int) -> int:
+    """Uses ``count`` ringing connections at once. Returns how many of them reach the broker."""
     connections = queue._ringing().pool
     n_answering = 0
     for connection in [connections.acquire() for _ in range(count)]:
@@ -79,9 +79,7 @@ def answering(count: int) -> int:
     return n_answering
 
 
-def test_once_a_connection_was_found_dead_no_later_ring_waits_for_another_of_its_age(
-    servers: Urls, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_after_one_dead_connection_later_rings_use_fresh_ones(servers: Urls, monkeypatch: pytest.MonkeyPatch) -> None:
     path, _, number = servers.redis.removeprefix("redis+socket://").partition("?virtual_host=")
     if not number:
         pytest.skip("needs an embedded Redis, whose socket can be cut off")
@@ -89,11 +87,11 @@ def test_once_a_connection_was_found_dead_no_later_ring_waits_for_another_of_its
         monkeypatch.setenv(REDIS_VARIABLE, f"redis://127.0.0.1:{proxy.port}/{number}")
         settings.get.cache_clear()
         queue.forget()
-        assert answering(3) == 3
+        assert count_answering(3) == 3
         proxy.switch(Mode.HALF_OPEN)
         proxy.switch(Mode.PASS)
         assert queue.ring(queue.GENERATE, [POOL]) is False
         assert queue.ring(queue.GENERATE, [POOL])
-        assert answering(3) == 3
+        assert count_answering(3) == 3
     settings.get.cache_clear()
     queue.forget()

@@ -1,4 +1,4 @@
-"""Claims: which shards, in which order, under which budget, and what becomes of them while they are held."""
+"""Claims: which shards they take, in which order, within which limits, and what happens to held shards."""
 
 from concurrent.futures import ThreadPoolExecutor
 from math import ceil, log2
@@ -33,7 +33,7 @@ def deaths_in(claimed: claims.Claim) -> set[int]:
 
 
 def jobs_in_order() -> list[UUID]:
-    """The jobs of the claims that follow each other, settled one by one."""
+    """The jobs of consecutive claims, each of which is settled before the next."""
     order = []
     while claimed := take(items=1):
         order += jobs_in(claimed)
@@ -41,7 +41,7 @@ def jobs_in_order() -> list[UUID]:
     return order
 
 
-def test_a_claim_is_of_one_bucket_across_jobs_and_tenants() -> None:
+def test_a_claim_takes_one_bucket_across_jobs_and_tenants() -> None:
     jobs = {submit(["x" * 10] * 3 + ["x" * 100] * 2, tenant=tenant) for tenant in (DEFAULT, new_tenant())}
     first, second = must_take(), must_take()
     assert take() is None
@@ -50,7 +50,7 @@ def test_a_claim_is_of_one_bucket_across_jobs_and_tenants() -> None:
     assert [item.n_tokens for item in second.items] == [100] * 4
 
 
-def test_items_come_whole() -> None:
+def test_a_claim_has_complete_items() -> None:
     texts = [f"item {number}" + "x" * (number % 40) for number in range(300)]
     job = submit(texts, params={"top_k": 3}, shard_items=7, chunk_items=100)
     seen: dict[int, claims.ClaimedItem] = {}
@@ -64,12 +64,12 @@ def test_items_come_whole() -> None:
     assert all(seen[index].n_tokens == len(text) for index, text in enumerate(texts))
 
 
-def test_the_most_urgent_comes_first_whenever_it_came() -> None:
+def test_the_most_urgent_shard_is_claimed_first() -> None:
     later = [submit(["x" * 10], priority=priority) for priority in reversed(Priority)]
     assert jobs_in_order() == later[::-1]
 
 
-def test_a_claim_has_at_most_its_tokens_and_its_items_but_one_shard_in_any_case() -> None:
+def test_a_claim_stays_within_its_limits_but_has_at_least_one_shard() -> None:
     submit(["x" * 10] * 100, shard_items=10)
     assert len(must_take(tokens=299).items) == 20
     assert len(must_take(items=20).items) == 20
@@ -82,7 +82,7 @@ def test_many_tiny_jobs_fill_one_claim() -> None:
     assert set(jobs_in(must_take(items=256))) == jobs
 
 
-def test_what_another_worker_is_claiming_is_not_waited_for() -> None:
+def test_a_claim_does_not_wait_for_shards_that_another_worker_locks() -> None:
     submit(["x" * 10] * 20, shard_items=10)
     with database.engine().begin() as first, database.engine().begin() as second:
         mine, yours, nobodys = (
@@ -95,7 +95,7 @@ def test_what_another_worker_is_claiming_is_not_waited_for() -> None:
         assert set(mine.shard_ids).isdisjoint(yours.shard_ids)
 
 
-def test_claims_at_once_never_share_a_shard_and_leave_none() -> None:
+def test_concurrent_claims_share_no_shard_and_leave_none() -> None:
     submit(["x" * 10] * 4000, shard_items=4)
     with ThreadPoolExecutor(6) as pool:
         taken = [claimed for each in pool.map(lambda _: take_all(items=20), range(6)) for claimed in each]
@@ -104,7 +104,7 @@ def test_claims_at_once_never_share_a_shard_and_leave_none() -> None:
     assert sum(len(claimed.items) for claimed in taken) == 4000
 
 
-def test_what_is_put_off_waits_for_its_time_and_is_charged() -> None:
+def test_a_delayed_shard_waits_and_loses_an_attempt() -> None:
     submit(["x" * 10] * 3)
     claimed = must_take()
     with database.engine().begin() as connection:
@@ -115,7 +115,7 @@ def test_what_is_put_off_waits_for_its_time_and_is_charged() -> None:
     assert (again.attempts, again.deaths) == (1, 1)
 
 
-def test_what_is_given_back_is_claimable_at_once_and_not_charged() -> None:
+def test_a_released_shard_is_claimable_at_once_and_loses_no_attempt() -> None:
     submit(["x" * 10] * 3)
     claimed = must_take()
     with database.engine().begin() as connection:
@@ -124,7 +124,7 @@ def test_what_is_given_back_is_claimable_at_once_and_not_charged() -> None:
     assert deaths_in(must_take()) == {1}
 
 
-def test_only_its_holder_gives_a_shard_back() -> None:
+def test_only_the_holder_of_a_shard_can_give_it_back() -> None:
     submit(["x" * 10])
     claimed = must_take()
     with database.engine().begin() as connection:
@@ -133,7 +133,7 @@ def test_only_its_holder_gives_a_shard_back() -> None:
     assert take() is None
 
 
-def test_a_heartbeat_renews_the_lease_and_tells_what_was_taken() -> None:
+def test_a_heartbeat_renews_leases_and_reports_lost_shards() -> None:
     submit(["x" * 10] * 30, shard_items=10)
     claimed = must_take(lease_seconds=1)
     done, taken, held = claimed.shard_ids
@@ -146,13 +146,13 @@ def test_a_heartbeat_renews_the_lease_and_tells_what_was_taken() -> None:
 
 
 def die() -> None:
-    """Every worker dies, and the sweep finds out."""
+    """Every worker dies, and the sweep expires its leases."""
     let_leases_run_out()
     with database.engine().begin() as connection:
         sweep.expire_leases(connection, max_deaths=3)
 
 
-def test_what_a_worker_died_over_is_cut_in_two_and_taken_alone() -> None:
+def test_a_shard_whose_worker_died_is_halved_and_claimed_alone() -> None:
     submit(["x" * 10] * 7 + ["x" * 9], shard_items=8)
     submit(["x" * 10])
     must_take(items=8)
@@ -164,8 +164,8 @@ def test_what_a_worker_died_over_is_cut_in_two_and_taken_alone() -> None:
 
 
 @pytest.mark.parametrize("n_items", [64, 60, 5, 1])
-def test_a_poison_item_stands_alone_and_is_condemned_within_log2_and_one_deaths(n_items: int) -> None:
-    """Whatever holds the poison dies; the others are settled by whoever claims them."""
+def test_a_poison_item_is_isolated_and_condemned_after_at_most_log2_plus_one_deaths(n_items: int) -> None:
+    """A worker that holds the poison item dies; all other shards are settled."""
     poison = n_items // 3
     submit(["x" * 10] * n_items)
     n_deaths = 0
@@ -183,7 +183,7 @@ def test_a_poison_item_stands_alone_and_is_condemned_within_log2_and_one_deaths(
     assert len(sql("SELECT FROM results")) == n_items - 1
 
 
-def test_an_innocent_item_survives_the_deaths_of_others_beside_it() -> None:
+def test_an_innocent_item_survives_the_deaths_that_its_neighbours_cause() -> None:
     submit(["x" * 10])
     for deaths in (1, 2):
         assert deaths_in(must_take()) == {deaths}
@@ -201,12 +201,12 @@ def test_a_batch_of_few_rows_is_filled_from_the_neighbouring_buckets_the_nearest
     assert [item.n_tokens for item in must_take(items=64, batch_items=4).items] == [14, 30, 30, 30]
 
 
-def test_what_is_far_longer_fills_nobodys_batch() -> None:
+def test_much_longer_shards_do_not_fill_a_batch() -> None:
     submit(["x" * 10] * 2 + ["x" * 100] * 3)
     assert [len(claimed.items) for claimed in take_all(items=64, batch_items=4)] == [2, 3]
 
 
-def test_a_claim_is_topped_up_with_what_came_meanwhile() -> None:
+def test_a_claim_is_topped_up_with_shards_that_became_ready_meanwhile() -> None:
     submit(["x" * 10] * 2)
     limits = claims.ClaimLimits(tokens=4096, items=64, batch_items=64)
     claimed = must_take(items=64, batch_items=64, tokens=4096)
@@ -221,7 +221,7 @@ def test_a_claim_is_topped_up_with_what_came_meanwhile() -> None:
     assert len(sql("SELECT FROM results")) == 5
 
 
-def test_who_holds_something_else_passes_over_what_a_worker_died_over() -> None:
+def test_a_worker_that_holds_other_work_passes_over_suspects() -> None:
     submit(["x" * 10] * 8, shard_items=4)
     must_take(items=4)
     die()

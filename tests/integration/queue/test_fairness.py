@@ -1,4 +1,4 @@
-"""Fairness: whose shard comes next, among tenants with little and with much to do."""
+"""Fair queueing: which tenant's shard is claimed next, with small and large jobs."""
 
 from uuid import UUID
 
@@ -30,13 +30,13 @@ def test_hundreds_of_tiny_jobs_do_not_starve_another_tenant() -> None:
     assert set(theirs) < set(order(first=22))
 
 
-def test_a_tenant_of_twice_the_weight_is_served_twice_as_much() -> None:
+def test_a_tenant_of_twice_the_weight_gets_twice_the_work() -> None:
     heavy = submit(["x" * 10] * 400, tenant=new_tenant(weight=2), shard_items=10)
     submit(["x" * 10] * 400, tenant=new_tenant(weight=1), shard_items=10)
     assert sum(job == heavy for job in order(first=30)) in range(18, 23)
 
 
-def test_a_tenant_that_was_idle_has_saved_nothing_up() -> None:
+def test_an_idle_tenant_saves_up_no_credit() -> None:
     idle = new_tenant()
     submit(["x" * 10], tenant=idle)
     busy = submit(["x" * 10] * 1000, shard_items=10)
@@ -50,7 +50,7 @@ def test_a_tenant_that_was_idle_has_saved_nothing_up() -> None:
     [("echo:other", Priority.NORMAL), ("echo:test", Priority.INTERACTIVE)],
     ids=["pool", "priority"],
 )
-def test_work_in_another_queue_is_not_held_against_a_tenant(pool: str, priority: Priority) -> None:
+def test_work_in_another_queue_does_not_count_against_a_tenant(pool: str, priority: Priority) -> None:
     other = new_tenant()
     submit(["x" * 10] * 1000, shard_items=10)
     submit(["x" * 10] * 1000, shard_items=10, pool=pool, priority=priority)

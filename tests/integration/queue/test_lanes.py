@@ -1,4 +1,4 @@
-"""A receiver that is slow or dead delays nobody else, and is not asked by many at once."""
+"""A slow or dead receiver delays no other receiver, and does not get many attempts at once."""
 
 import threading
 from collections.abc import Callable
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("reachable")
 
 
 class Held:
-    """A receiver on threads that answers nobody until it is told to; it counts those that wait for it."""
+    """A receiver that holds all requests until it is released, and counts those that wait."""
 
     def __init__(self, stack: ExitStack) -> None:
         self.n_waiting, self.most = 0, 0
@@ -49,7 +49,7 @@ def send(client: TestClient, endpoint: dict[str, Any], times: int) -> None:
         assert client.post(f"{PATH}/{endpoint['id']}/test").status_code == 202
 
 
-def test_what_waits_for_a_slow_receiver_is_in_nobody_elses_way(client: TestClient, deliver: Callable[[], None]) -> None:
+def test_deliveries_to_a_slow_receiver_delay_no_others(client: TestClient, deliver: Callable[[], None]) -> None:
     script = Answers(status(200))
     with ExitStack() as stack:
         held = Held(stack)
@@ -59,7 +59,7 @@ def test_what_waits_for_a_slow_receiver_is_in_nobody_elses_way(client: TestClien
         drainer = stack.enter_context(ThreadPoolExecutor(1)).submit(deliver)
         wait_until(lambda: held.n_waiting == 8)
         send(client, quick_endpoint, 5)
-        deliver()  # the bell: who drains already looks again
+        deliver()  # the bell: a worker that drains already looks again
         wait_until(lambda: len(script.received) == 5)
         assert held.n_waiting == 8, "and nothing more is sent to the slow one meanwhile"
         held.may_answer.set()
@@ -69,9 +69,7 @@ def test_what_waits_for_a_slow_receiver_is_in_nobody_elses_way(client: TestClien
         assert {each["state"] for each in deliveries(client, endpoint)} == {"delivered"}
 
 
-def test_a_jobs_own_webhooks_wait_for_those_of_the_same_host_alone(
-    client: TestClient, deliver: Callable[[], None]
-) -> None:
+def test_a_jobs_own_webhooks_wait_only_for_the_same_host(client: TestClient, deliver: Callable[[], None]) -> None:
     script = Answers(status(200))
     with ExitStack() as stack:
         held = Held(stack)
@@ -88,7 +86,7 @@ def test_a_jobs_own_webhooks_wait_for_those_of_the_same_host_alone(
     assert sql("SELECT DISTINCT state FROM deliveries") == [("delivered",)]
 
 
-def test_a_receiver_that_failed_is_asked_by_one_at_a_time(client: TestClient, deliver: Callable[[], None]) -> None:
+def test_a_failing_receiver_gets_one_attempt_at_a_time(client: TestClient, deliver: Callable[[], None]) -> None:
     with ExitStack() as stack:
         held = Held(stack)
         slow = stack.enter_context(ScriptedReceiver(held))
@@ -105,7 +103,7 @@ def test_a_receiver_that_failed_is_asked_by_one_at_a_time(client: TestClient, de
     assert {each["state"] for each in deliveries(client, endpoint)} == {"delivered"}
 
 
-def test_no_more_attempts_run_than_there_are_threads(
+def test_at_most_as_many_attempts_run_as_there_are_threads(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, deliver: Callable[[], None]
 ) -> None:
     knobs(monkeypatch, webhook_concurrency=3)
@@ -122,9 +120,7 @@ def test_no_more_attempts_run_than_there_are_threads(
     assert {each["state"] for each in deliveries(client, endpoint)} == {"delivered"}
 
 
-def test_a_hostile_receiver_leaves_an_endpoints_delivery_to_be_tried_again(
-    client: TestClient, deliver: Callable[[], None]
-) -> None:
+def test_a_delivery_to_a_hostile_receiver_is_retried(client: TestClient, deliver: Callable[[], None]) -> None:
     def reset(connection: socket) -> None:
         read_request(connection)
 

@@ -1,4 +1,4 @@
-"""The ledger against a model of itself: whatever the steps and their order, every item ends exactly once."""
+"""The ledger compared with a model of itself: in any order of steps, every item ends exactly once."""
 
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -34,14 +34,14 @@ class ExpectedJob:
     texts: list[str]
     state: str = "open"
     failed: set[int] = field(default_factory=set)
-    #: Whose line each index has.
+    #: The shard whose settlement wrote each index.
     results: dict[int, bytes] = field(default_factory=dict)
 
 
 @dataclass
 class ExpectedShard:
     job: UUID
-    #: In the order of their positions.
+    #: Indexes, in order of position.
     indexes: list[int]
     deaths: int = 0
     attempts: int = 0
@@ -55,7 +55,7 @@ class Ledger(RuleBasedStateMachine):
         sql("TRUNCATE jobs, items, shards, results, deliveries, turns CASCADE")
         self.jobs: dict[UUID, ExpectedJob] = {}
         self.claims: list[Claim] = []
-        #: Those that were claimed once, by their id; and those that the sweep cut off and nobody has claimed yet.
+        #: Shards that were claimed before, by id; and halves that the sweep cut off and that were not claimed yet.
         self.shards: dict[int, ExpectedShard] = {}
         self.halves: list[ExpectedShard] = []
 
@@ -63,7 +63,7 @@ class Ledger(RuleBasedStateMachine):
         return {shard for shard in claimed.shards if self.shards[shard].holder == claimed.token}
 
     def known(self, id_: int, job: UUID, indexes: list[int]) -> ExpectedShard:
-        """What is known of a shard that was just claimed: where it is new, it may be a half that was cut off."""
+        """The model's entry of a shard that was just claimed. A new one may be a half that the sweep cut off."""
         if id_ in self.shards:
             return self.shards[id_]
         for half in self.halves:

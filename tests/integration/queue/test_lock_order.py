@@ -1,4 +1,4 @@
-"""Steps that meet on the same shards wait for each other in one order: none is ever a deadlock's victim."""
+"""Steps that meet on the same shards lock them in one order, so none fails because of a deadlock."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("installed")
 
 Step = Callable[[Connection, Claim], object]
 
-#: What may happen to the shards of a claim, told in descending order where the step is told at all.
+#: The steps that lock a claim's shards. Those that get ids get them in descending order.
 STEPS: dict[str, Step] = {
     "settle": lambda connection, held: settle(connection, held.token, settlements(held, descending(held))),
     "heartbeat": lambda connection, held: heartbeat(connection, held.token, descending(held), lease_seconds=60),
@@ -49,8 +49,8 @@ def take_step(step: str, held: Claim) -> None:
 
 
 @pytest.mark.parametrize("steps", list(combinations_with_replacement(STEPS, 2)), ids="-".join)
-def test_two_steps_that_wait_for_the_same_shard_both_go_on(steps: tuple[str, str]) -> None:
-    """With the middle shard locked, steps in opposite orders would hold each an end, and each want the other's."""
+def test_two_steps_that_wait_for_the_same_shard_both_finish(steps: tuple[str, str]) -> None:
+    """The middle shard is locked. Steps in opposite orders would each hold one end and wait for the other."""
     job = submit(["x" * 10] * 9, shard_items=1)
     sql("UPDATE jobs SET deadline_at = now() - interval '1 second' WHERE id = :job", job=job)
     held = must_take()

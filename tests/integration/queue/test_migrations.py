@@ -35,12 +35,12 @@ def n_tables(database_url: str) -> int:
     return int(row[0])
 
 
-def test_alembic_check_finds_the_migrations_and_the_tables_alike(database_url: str) -> None:
+def test_the_migrations_match_the_tables(database_url: str) -> None:
     checked = alembic(database_url, "check")
     assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
-def test_the_history_can_be_walked_back_and_forth(database_url: str) -> None:
+def test_every_migration_can_be_reverted_and_repeated(database_url: str) -> None:
     before = n_tables(database_url)
     down = alembic(database_url, "downgrade", "base")
     assert down.returncode == 0, down.stderr
@@ -60,8 +60,8 @@ VALUES (%s, 'echo:test', 0, 0, 1, 1, 1, 0, 'ready')
 """
 
 
-def test_the_release_before_works_on_while_it_is_migrated_and_afterwards(database_url: str) -> None:
-    """Its statements as they were, from three sessions, one of them slow; none fails, and none waits for long."""
+def test_the_previous_release_works_during_and_after_the_migration(database_url: str) -> None:
+    """Runs the previous release's statements in three sessions, one of them slow. None fails or waits for long."""
     assert alembic(database_url, "downgrade", "0001").returncode == 0
     url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
     is_over = Event()

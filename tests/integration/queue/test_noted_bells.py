@@ -1,4 +1,4 @@
-"""Bells are rung by the transaction: whatever makes work ready rings once it is committed, and nothing else does."""
+"""The transaction rings its bells: work that becomes ready rings after the commit, and nothing else rings."""
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -39,7 +39,7 @@ class RolledBack(Exception):
 
 @pytest.fixture
 def rung() -> Iterator[list[Bell]]:
-    """The bells of ``database.engine()``."""
+    """The bells that ``database.engine()`` rang."""
     found: list[Bell] = []
     database.ring_with(found.append)
     yield found
@@ -91,7 +91,7 @@ ENDINGS: list[Callable[[], None]] = [
 
 
 @pytest.mark.parametrize("end", ENDINGS)
-def test_what_ends_a_job_with_a_webhook_rings_for_its_delivery(end: Callable[[], None], rung: list[Bell]) -> None:
+def test_ending_a_job_with_a_webhook_rings_for_its_delivery(end: Callable[[], None], rung: list[Bell]) -> None:
     ledger.submit(["x"] * 10, webhook=HOOK)
     rung.clear()
     end()
@@ -99,7 +99,7 @@ def test_what_ends_a_job_with_a_webhook_rings_for_its_delivery(end: Callable[[],
 
 
 @pytest.mark.parametrize("end", [settle_last, expire, cancel_job, complete_what_was_missed])
-def test_what_ends_a_job_that_nobody_listens_for_rings_nothing(end: Callable[[], None], rung: list[Bell]) -> None:
+def test_ending_a_job_without_receivers_rings_nothing(end: Callable[[], None], rung: list[Bell]) -> None:
     ledger.submit(["x"] * 10)
     rung.clear()
     end()
@@ -165,7 +165,7 @@ def test_a_bell_is_rung_after_the_commit_with_the_connection_back_in_its_pool(da
     database.shut(pool)
 
 
-def test_a_bell_that_is_noted_often_is_rung_once_and_as_loud_as_ever(rung: list[Bell]) -> None:
+def test_a_bell_that_is_noted_repeatedly_is_rung_once_with_its_largest_times(rung: list[Bell]) -> None:
     with database.engine().begin() as connection:
         for times in (1, 5, 2):
             bells.note(connection, bells.GENERATE, POOL, times=times)
@@ -187,7 +187,7 @@ def test_a_ring_that_fails_does_not_undo_what_is_committed(caplog: pytest.LogCap
     assert "CaNaRy" not in caplog.text
 
 
-def test_a_connection_that_nobody_rings_for_takes_no_note() -> None:
+def test_a_connection_outside_database_begin_accepts_no_bell() -> None:
     def note(connection: Connection) -> None:
         bells.note(connection, bells.DELIVER)
 
@@ -196,12 +196,12 @@ def test_a_connection_that_nobody_rings_for_takes_no_note() -> None:
     with database.engine().begin() as connection:
         note(connection)
     with database.engine().connect() as connection, pytest.raises(LookupError):
-        note(connection)  # the one before, from the pool
+        note(connection)  # the connection used before, from the pool
 
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[Bell]:
-    """The bells of the API."""
+    """The bells that the API rang."""
     found: list[Bell] = []
 
     def ring(name: str, arguments: tuple[str, ...] = (), times: int = 1) -> bool:
@@ -255,7 +255,7 @@ def test_each_request_that_makes_work_ready_rings(client: TestClient, heard: lis
     assert rang() == []
 
 
-def test_a_synchronous_request_that_is_given_up_rings_for_the_webhook_of_its_end(
+def test_a_synchronous_request_that_times_out_rings_for_its_webhook(
     catalog: Path, heard: list[Bell], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs(monkeypatch, answer_seconds=0.1)

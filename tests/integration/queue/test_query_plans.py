@@ -1,4 +1,4 @@
-"""Guards against the plan traps: with a million items each query still reads what it needs, by its index."""
+"""Query plans: with a million items each query still reads only what it needs, by index."""
 
 import re
 from collections.abc import Iterator
@@ -83,7 +83,7 @@ def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 @pytest.fixture(autouse=True, params=["custom", "generic"])
 def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Plans made for the values at hand, and those that Postgres keeps for a statement that is prepared."""
+    """Runs each test with custom plans, and with the generic plans that Postgres keeps for prepared statements."""
     monkeypatch.setattr(MODE, "name", request.param)
 
 
@@ -92,9 +92,9 @@ class MODE:
 
 
 def explain(statement: str, **params: Any) -> list[dict[str, Any]]:
-    """The nodes of the plan as it ran; what it changed is rolled back. No large table may be read whole.
+    """The nodes of the executed plan; its changes are rolled back. Fails if a large table is read completely.
 
-    The plans of ``deliveries`` and ``pushes`` are seen in ``test_webhook_plans``: here they are empty.
+    Plans for ``deliveries`` and ``pushes``, which are empty here, are tested in ``test_webhook_plans``.
     """
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)[sb]", statement)))
     numbered = re.sub(r"%\((\w+)\)[sb]", lambda found: f"${names.index(found[1]) + 1}", statement)
@@ -119,7 +119,7 @@ def indexes(nodes: list[dict[str, Any]]) -> set[str]:
 
 
 def rows_read(nodes: list[dict[str, Any]]) -> float:
-    """Rows that came out of tables, and those that were read there in vain."""
+    """Rows that were read from tables, including those that were filtered out."""
     read: float = sum(
         (node["Actual Rows"] + node.get("Rows Removed by Filter", 0)) * node["Actual Loops"]
         for node in nodes
@@ -139,7 +139,7 @@ def ids(state: str, count: int = 8) -> list[int]:
         return [row[0] for row in connection.execute(statement, {"state": state, "job": JOB, "count": count})]
 
 
-def test_a_claim_reads_the_heads_of_two_indexes() -> None:
+def test_a_claim_reads_the_start_of_two_indexes() -> None:
     nodes = explain(claim._CLAIM, pool="echo:1", token=NOBODY, **CLAIMED)
     assert {"shards_head_idx", "shards_bucket_idx"} <= indexes(nodes)
     assert not [node for node in nodes if "Sort" in node["Node Type"]]
@@ -147,7 +147,7 @@ def test_a_claim_reads_the_heads_of_two_indexes() -> None:
     assert nodes[0]["Actual Rows"] == 64
 
 
-def test_a_thin_claim_reads_the_heads_of_the_neighbouring_buckets() -> None:
+def test_a_small_claim_reads_the_start_of_the_neighbouring_buckets() -> None:
     nodes = explain(claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, **NEAR)
     assert indexes(nodes) == {"shards_bucket_idx", "shards_pkey"}
     assert rows_read(nodes) < 5 * 60 + 200
@@ -171,14 +171,14 @@ def test_items_are_read_as_one_range_for_each_shard() -> None:
     ],
     ids=["heartbeat", "release", "delay", "check"],
 )
-def test_what_a_holder_does_is_done_by_the_shards_ids(statement: str, more: dict[str, float]) -> None:
+def test_heartbeats_and_releases_find_shards_by_id(statement: str, more: dict[str, float]) -> None:
     nodes = explain(statement, ids=ids("leased"), token=HOLDER, **more)
     assert indexes(nodes) == {"shards_pkey"}
     assert rows_read(nodes) <= 16 + 8
     assert not [node for node in nodes if node["Node Type"] == "Hash Join"]
 
 
-def test_a_settlement_reads_its_shards_by_their_ids() -> None:
+def test_a_settlement_finds_its_shards_by_id() -> None:
     held = ids("leased")
     nodes = explain(
         settle._FENCE,
@@ -193,13 +193,13 @@ def test_a_settlement_reads_its_shards_by_their_ids() -> None:
 
 
 @pytest.mark.parametrize("statement", [settle._LOCK_NEARLY_DONE, settle._COMPLETE])
-def test_a_jobs_end_is_seen_without_reading_its_shards(statement: str) -> None:
+def test_the_end_of_a_job_is_found_without_reading_its_shards(statement: str) -> None:
     nodes = explain(statement, jobs=[JOB], state="completed")
     assert rows_read(nodes) <= N_JOBS + 2
     assert blocks(nodes) < 100
 
 
-def test_leases_that_ran_out_are_found_by_their_time() -> None:
+def test_expired_leases_are_found_by_time() -> None:
     for statement in (sweep._EXPIRE_LEASES, claim._CLAIM_CONDEMNED):
         nodes = explain(statement, max_deaths=3, token=NOBODY, lease=30.0)
         assert "shards_leased_idx" in indexes(nodes)
@@ -212,7 +212,7 @@ def release_after(shard_ids: list[int], hours: int) -> None:
         connection.execute(statement, {"ids": shard_ids, "h": hours})
 
 
-def test_leases_that_ran_out_are_cut_in_two_by_their_own_items() -> None:
+def test_halving_an_expired_shard_reads_only_its_own_items() -> None:
     some = ids("leased", 40)
     with database.engine().begin() as connection:
         connection.execute(
@@ -227,7 +227,7 @@ def test_leases_that_ran_out_are_cut_in_two_by_their_own_items() -> None:
     assert rows_read(nodes) < 40 * 8
 
 
-def test_raising_a_jobs_urgency_reads_its_own_open_shards() -> None:
+def test_raising_a_jobs_priority_reads_its_own_open_shards() -> None:
     assert rows_read(explain(urgency._DUE)) <= N_JOBS
     assert rows_read(explain(urgency._LOCK, job=JOB)) < 3 * 3_500
     nodes = explain(urgency._MOVE, job=JOB, pool="echo:a", priority=0, start=0.0, weight=1.0)
@@ -235,7 +235,7 @@ def test_raising_a_jobs_urgency_reads_its_own_open_shards() -> None:
     assert rows_read(nodes) < 3 * 3_500
 
 
-def test_a_sweep_reads_little_while_nothing_is_wrong() -> None:
+def test_a_sweep_reads_little_if_nothing_is_wrong() -> None:
     assert rows_read(explain(sweep._FINISHED_JOBS)) <= 2 * N_JOBS
     assert rows_read(explain(sweep._WAITING_POOLS)) <= 20
     assert rows_read(explain(sweep._DELIVERIES_DUE)) == 0
@@ -254,38 +254,38 @@ def test_a_jobs_figures_read_its_own_shards() -> None:
     assert rows_read(nodes) <= 15_000 + N_JOBS
 
 
-def test_a_page_of_jobs_sums_up_no_more_than_its_own() -> None:
+def test_a_page_of_jobs_reads_only_the_shards_of_its_jobs() -> None:
     nodes = explain(job_figures._FIGURES.format(where=job_figures._PAGE), tenant=UUID(int=1), after=None, limit=2)
     assert rows_read(nodes) <= 2 * 15_000 + N_JOBS
 
 
 @pytest.mark.parametrize("after", [-1, 4_999])
-def test_a_page_of_results_reads_no_more_than_itself(after: int) -> None:
+def test_a_page_of_results_reads_only_its_own_rows(after: int) -> None:
     nodes = explain(results._RESULTS, job=JOB, after=after, start=0, end=10_000, limit=1_000)
     assert {"results_pkey", "shards_job_id_lo_key"} <= indexes(nodes)
     assert rows_read(nodes) <= 1_000 + 2_500
 
 
-def test_a_turn_in_the_queue_is_found_by_its_head() -> None:
+def test_the_start_tag_is_read_from_the_first_shard_of_the_queue() -> None:
     nodes = explain(fair_queue._FAIR_START, pool="echo:1", priority=1, tenant_id=UUID(int=1))
     assert "shards_head_idx" in indexes(nodes)
     assert rows_read(nodes) <= 3
 
 
-def test_what_waits_is_summed_without_reading_what_is_done() -> None:
+def test_open_work_is_summed_without_reading_finished_shards() -> None:
     nodes = explain(pending._BY_TENANT)
     assert "shards_open_idx" in indexes(nodes)
     assert {"jobs_open_idx", "jobs_tenant_open_idx"} & indexes(nodes)
     assert rows_read(nodes) <= 33_000 + N_JOBS + 10
 
 
-def test_open_jobs_of_a_tenant_are_counted_by_its_own_and_no_further_than_the_limit() -> None:
+def test_counting_a_tenants_open_jobs_reads_only_its_own_up_to_the_limit() -> None:
     nodes = explain(pending._N_OPEN, tenant=UUID(int=1), most=7)
     assert indexes(nodes) <= {"jobs_tenant_open_idx", "jobs_open_idx"}
     assert rows_read(nodes) <= 3 * 7
 
 
-def test_jobs_that_are_still_to_be_counted_are_found_among_all_that_have_ended() -> None:
+def test_ended_jobs_whose_usage_is_due_are_found_by_index() -> None:
     with database.engine().begin() as connection:
         ended = "UPDATE jobs SET usage_due = true, key_id = tenant_id WHERE idempotency_key IN ('key 77', 'key 777')"
         connection.execute(text(ended))
@@ -294,20 +294,20 @@ def test_jobs_that_are_still_to_be_counted_are_found_among_all_that_have_ended()
     assert rows_read(nodes) <= 30
 
 
-def test_a_named_request_is_found_by_its_name() -> None:
+def test_a_request_is_found_by_its_idempotency_key() -> None:
     nodes = explain(idempotency._FIND, tenant=UUID(int=1), key="key 7")
     assert indexes(nodes) == {"jobs_idempotency_key_idx"}
     assert rows_read(nodes) == 1
 
 
-def test_jobs_past_their_retention_are_found_by_their_end() -> None:
+def test_jobs_past_their_retention_are_found_by_end_time() -> None:
     nodes = explain(retention._EXPIRE, retention=86_400, limit=100)
     assert "jobs_finished_idx" in indexes(nodes)
     assert rows_read(nodes) <= 100 + 100 + 100
     assert rows_read(explain(retention._EXPIRE, retention=86_400 * 365, limit=100)) == 0
 
 
-def test_deleted_jobs_are_found_by_their_index() -> None:
+def test_deleted_jobs_are_found_by_index() -> None:
     nodes = explain(retention._TAKE, limit=100)
     assert indexes(nodes) == {"jobs_deleted_idx"}
     assert rows_read(nodes) <= 200
@@ -315,7 +315,7 @@ def test_deleted_jobs_are_found_by_their_index() -> None:
 
 @pytest.mark.parametrize("jobs", [[JOB], [JOB] * 100], ids=["a large job", "many small ones"])
 @pytest.mark.parametrize("statement", retention._REMOVE, ids=["results", "items", "shards"])
-def test_a_portion_is_removed_by_the_range_of_its_key(statement: str, jobs: list[UUID]) -> None:
+def test_a_portion_is_removed_by_a_range_of_the_primary_key(statement: str, jobs: list[UUID]) -> None:
     n_items = 5_000 // len(jobs)
     starts = [n * n_items for n in range(len(jobs))]
     nodes = explain(statement, jobs=jobs, starts=starts, ends=[start + n_items for start in starts])
@@ -324,13 +324,13 @@ def test_a_portion_is_removed_by_the_range_of_its_key(statement: str, jobs: list
     assert rows_read(nodes) <= 2 * 5_000 + 2 * len(jobs)
 
 
-def test_what_is_left_of_a_purged_job_is_touched_by_its_id() -> None:
+def test_the_remaining_rows_of_a_purged_job_are_found_by_id() -> None:
     assert indexes(explain(retention._KEEP_COUNT, jobs=[JOB], starts=[1], ends=[2])) == {"jobs_pkey"}
     for statement in retention._FORGET:
         assert rows_read(explain(statement, jobs=[JOB])) <= 1
 
 
-def test_failed_items_are_looked_for_in_shards_that_have_some() -> None:
+def test_failed_items_are_searched_only_in_shards_with_failures() -> None:
     with database.engine().begin() as connection:
         failing = text("UPDATE shards SET n_failed = 1 WHERE job_id = :job AND lo IN (400, 4000)")
         connection.execute(failing, {"job": JOB})
@@ -339,7 +339,7 @@ def test_failed_items_are_looked_for_in_shards_that_have_some() -> None:
     assert rows_read(nodes) <= 2_500 + 2 * 4 + 2 * 4
 
 
-def test_failed_items_are_fetched_by_their_places() -> None:
+def test_failed_items_are_fetched_by_primary_key() -> None:
     nodes = explain(retry._PAYLOADS, job=JOB, places=list(range(0, 10_000, 10)))
     assert indexes(nodes) == {"items_pkey"}
     assert rows_read(nodes) <= 1_000

@@ -1,4 +1,4 @@
-"""Settlements: behind the fence of a lease, once, whole, and the last one ends its job."""
+"""Settlements are written behind the fence of a lease, once and completely, and the last one ends its job."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -48,18 +48,18 @@ def pending(job: object, settled: int, total: int = 30) -> dict[str, int]:
 
 
 def taken_back() -> None:
-    """The leases of all claims run out, and the sweep makes their shards ready."""
+    """Expires the leases of all claims, and lets the sweep make their shards ready."""
     let_leases_run_out()
     with database.engine().begin() as connection:
         assert sweep.expire_leases(connection, max_deaths=3) > 0
 
 
-def test_a_worker_back_from_the_dead_writes_nothing() -> None:
+def test_a_worker_whose_lease_was_lost_writes_nothing() -> None:
     job = submit(["x" * 10] * 30)
     dead = must_take()
     taken_back()
     assert put(dead).shard_ids == frozenset()
-    both = take_all()  # what a worker died over was cut in two, and each half is taken alone
+    both = take_all()  # a shard whose worker died was halved, and each half is claimed alone
     assert put(dead).shard_ids == frozenset()
     assert counts(job)["pending"] == 30
     assert outputs(job) == {}
@@ -69,7 +69,7 @@ def test_a_worker_back_from_the_dead_writes_nothing() -> None:
     assert len(outputs(job)) == 30
 
 
-def test_a_lease_that_ran_out_but_was_not_swept_still_settles() -> None:
+def test_an_expired_lease_that_was_not_swept_still_settles() -> None:
     job = submit(["x" * 10] * 30)
     late = must_take()
     let_leases_run_out()
@@ -95,7 +95,7 @@ def test_a_claim_that_was_partly_lost_writes_what_it_still_holds() -> None:
     assert counts(job) == pending(job, 20)
 
 
-def test_counts_conserve_at_every_step() -> None:
+def test_the_counts_of_items_add_up_after_every_step() -> None:
     job = submit(["x" * 10] * 30, shard_items=10, refused=[3, 4])
     assert counts(job) == pending(job, 0) | {"pending": 28, "failed": 2}
     first = must_take(items=10)
@@ -111,7 +111,7 @@ def test_counts_conserve_at_every_step() -> None:
     assert set(outputs(job)) == set(range(30))
 
 
-def test_figures_are_the_sums_of_what_was_settled() -> None:
+def test_the_jobs_figures_are_the_sums_of_its_settlements() -> None:
     job = submit(["x" * 10] * 20 + ["x" * 20] * 10, shard_items=10)
     for _ in range(3):
         put(must_take(items=10))
@@ -135,7 +135,7 @@ def test_the_last_shard_ends_the_job_and_writes_its_delivery() -> None:
     }  # fmt: skip
 
 
-def test_a_rolled_back_end_leaves_neither_results_nor_a_delivery() -> None:
+def test_a_rollback_leaves_neither_results_nor_a_delivery() -> None:
     job = submit(["x" * 10] * 3, webhook=HOOK)
     claimed = must_take()
     with pytest.raises(Dropped), database.engine().begin() as connection:
@@ -147,7 +147,7 @@ def test_a_rolled_back_end_leaves_neither_results_nor_a_delivery() -> None:
     assert (state(job), n_deliveries(job), len(outputs(job))) == ("completed", 1, 3)
 
 
-def test_an_end_that_two_settlements_both_missed_is_made_good() -> None:
+def test_a_job_end_that_two_settlements_both_missed_is_found_by_the_sweep() -> None:
     job = submit(["x" * 10] * 3, webhook=HOOK)
     claimed = must_take()
     put(claimed)
@@ -161,12 +161,12 @@ def test_an_end_that_two_settlements_both_missed_is_made_good() -> None:
 
 
 @pytest.fixture(scope="module")
-def two() -> Iterator[ThreadPoolExecutor]:
+def two_threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(2) as made:
         yield made
 
 
-def test_the_last_two_shards_settled_at_the_same_instant_end_the_job_once(two: ThreadPoolExecutor) -> None:
+def test_the_last_two_shards_settled_at_the_same_instant_end_the_job_once(two_threads: ThreadPoolExecutor) -> None:
     at_once = Barrier(2)
 
     def finish(claimed: Claim) -> bool:
@@ -177,5 +177,5 @@ def test_the_last_two_shards_settled_at_the_same_instant_end_the_job_once(two: T
         job = submit(["x" * 10] * 8, shard_items=4, webhook=HOOK)
         last = [must_take(items=4), must_take(items=4)]
         assert take() is None
-        assert sorted(two.map(finish, last)) == [False, True]
+        assert sorted(two_threads.map(finish, last)) == [False, True]
         assert (state(job), n_deliveries(job), len(outputs(job))) == ("completed", 1, 8)

@@ -1,4 +1,4 @@
-"""Guards against plan traps of webhooks: with many deliveries each query still reads what it needs, by its index."""
+"""Query plans of webhooks: with many deliveries each query still reads only what it needs, by index."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -54,14 +54,14 @@ def filled(servers: real.Urls) -> Iterator[None]:
         yield
 
 
-def test_a_claim_reads_the_head_of_each_lane() -> None:
+def test_a_claim_reads_the_start_of_each_lane() -> None:
     nodes = explain(delivery._CLAIM_DUE, token=TENANT, limit=64, lane_limit=8, hold=30.0)
     assert {"deliveries_lane_idx", "deliveries_pkey"} <= indexes(nodes)
     assert nodes[0]["Actual Rows"] == 64
     assert rows_read(nodes) < N_LANES * (8 + 3) + 6 * 64
 
 
-def test_a_claim_reads_little_where_nothing_is_due() -> None:
+def test_a_claim_reads_little_if_nothing_is_due() -> None:
     with database.engine().begin() as connection:
         connection.execute(text("UPDATE deliveries SET next_attempt_at = next_attempt_at + interval '1 day'"))
     nodes = explain(delivery._CLAIM_DUE, token=TENANT, limit=64, lane_limit=8, hold=30.0)
@@ -80,14 +80,14 @@ def test_the_end_of_a_job_reads_its_tenants_endpoints() -> None:
 
 
 @pytest.mark.parametrize("tenant", [TENANT, UUID(int=77)])
-def test_who_follows_a_new_job_is_found_by_its_tenant(tenant: UUID) -> None:
+def test_the_followers_of_a_new_job_are_found_by_tenant(tenant: UUID) -> None:
     nodes = explain(push.FOLLOWERS, tenant=tenant)
     assert indexes(nodes) == {"webhook_endpoints_tenant_id_created_at_id_idx"}
     assert rows_read(nodes) <= 4
     assert f"EXISTS ({push.FOLLOWERS})" in submit._INSERT_SHARDS
 
 
-def test_notes_are_taken_from_their_head() -> None:
+def test_pushes_are_taken_from_the_start_of_their_index() -> None:
     nodes = explain(push._TAKE, limit=64)
     assert indexes(nodes) == {"pushes_pkey"}
     assert rows_read(nodes) <= 3 * 64
@@ -100,7 +100,7 @@ def test_a_shards_results_are_read_by_their_keys() -> None:
     assert indexes(explain(push._FOLLOWING, jobs=[UUID(int=9)])) <= {"jobs_pkey", "webhook_endpoints_pkey"}
 
 
-def test_what_is_recorded_is_found_by_its_id() -> None:
+def test_recording_an_attempt_finds_its_delivery_by_id() -> None:
     values = {"started_at": datetime.now(UTC), "seconds": 1.0, "status": 200, "error": "", "response": ""}
     nodes = explain(delivery._RECORD, id=TENANT, token=TENANT, state="delivered", next=0.0, **values)
     assert indexes(nodes) <= {"deliveries_pkey", "deliveries_held_idx"}, "few are held at a time"
@@ -118,13 +118,13 @@ def test_an_endpoints_deliveries_are_read_a_page_at_a_time() -> None:
     assert "deliveries_endpoint_id_idx" in indexes(explain(delivery.FAIL_PENDING, endpoint=ENDPOINT))
 
 
-def test_secrets_that_are_not_under_the_first_key_are_found_by_their_index() -> None:
+def test_secrets_under_older_master_keys_are_found_by_index() -> None:
     nodes = explain(sealed_secret._JOBS.format(table="jobs"), keys=["", "11111111"], limit=1000)
     assert "jobs_sealed_idx" in indexes(nodes)
     assert rows_read(nodes) <= 4
 
 
-def test_test_events_past_their_retention_are_found_by_their_age() -> None:
+def test_test_events_past_their_retention_are_found_by_age() -> None:
     nodes = explain(retention._FORGET_JOBLESS, retention=3600, limit=100)
     assert "deliveries_jobless_idx" in indexes(nodes)
     assert rows_read(nodes) == 0

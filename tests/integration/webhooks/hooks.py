@@ -1,4 +1,4 @@
-"""Endpoints and their receivers, for tests that deliver to loopback."""
+"""Webhook endpoints and receivers, for tests that deliver to loopback."""
 
 import base64
 from collections.abc import Callable
@@ -22,7 +22,7 @@ def status(code: int, more: bytes = b"") -> bytes:
 
 
 class Answers:
-    """A receiver's script: one answer after the other, the last one for ever; it keeps what it was sent."""
+    """A receiver's script: one answer after the other, then the last one again. It keeps the requests."""
 
     def __init__(self, *answers: bytes, before: Callable[[], None] = lambda: None) -> None:
         self._answers = list(answers)
@@ -37,7 +37,7 @@ class Answers:
 
 
 def register(client: TestClient, url: str, *events: str, **more: Any) -> dict[str, Any]:
-    """An endpoint, as the API answers for it, its secret included."""
+    """Registers an endpoint and returns the API's answer, with its secret."""
     answer = client.post(PATH, json={"url": url, "events": list(events) or ["job.*"], **more})
     assert answer.status_code == 201, answer.text
     made: dict[str, Any] = answer.json()
@@ -62,7 +62,7 @@ def make_due() -> None:
 
 
 def is_signed_by(public_key: str, headers: dict[str, str], body: bytes) -> bool:
-    """Whether one of the signatures is this ed25519 key's, as Standard Webhooks has it."""
+    """Whether one of the signatures is by this ed25519 key, in the form of Standard Webhooks."""
     key = Ed25519PublicKey.from_public_bytes(base64.b64decode(public_key.removeprefix("whpk_")))
     content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
     for signature in headers["webhook-signature"].split():
@@ -75,5 +75,5 @@ def is_signed_by(public_key: str, headers: dict[str, str], body: bytes) -> bool:
 
 
 def id_of(delivery: dict[str, Any]) -> str:
-    """Its webhook-id."""
+    """The delivery's webhook-id."""
     return f"msg_{UUID(delivery['id']).hex}"

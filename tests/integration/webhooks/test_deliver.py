@@ -25,13 +25,13 @@ pytestmark = pytest.mark.usefixtures("reachable")
 
 
 def ended(url: str) -> UUID:
-    """A job that has just ended and whose end is to be told to ``url``."""
+    """A job that has just ended, with a webhook to ``url``."""
     job = submit(["x"], webhook=(url, SECRET))
     put(must_take())
     return job
 
 
-def of(job: UUID) -> dict[str, Any]:
+def delivery_of(job: UUID) -> dict[str, Any]:
     """The job's delivery with its attempts."""
     with database.engine().begin() as connection:
         [found] = delivery_log.list_for_job(connection, job)
@@ -47,21 +47,21 @@ def test_an_event_arrives_and_verifies(deliver: Callable[[], None]) -> None:
     event = Webhook(SECRET).verify(body, headers)
     assert (event["type"], event["data"]["id"]) == ("job.completed", str(job))
     assert event["data"]["counts"]["succeeded"] == 1
-    found = of(job)
+    found = delivery_of(job)
     assert (found["state"], found["next_attempt_at"]) == ("delivered", None)
     assert found["finished_at"] is not None
     assert [(each["n"], each["status"], each["error"]) for each in found["attempts"]] == [(1, 200, None)]
     assert sql("SELECT response FROM attempts") == [("ok",)]
 
 
-def test_a_failed_attempt_is_repeated_later_under_the_same_id(deliver: Callable[[], None]) -> None:
+def test_a_failed_attempt_is_retried_under_the_same_id(deliver: Callable[[], None]) -> None:
     script = Answers(status(500), status(503), status(204))
     with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
         for n in (1, 2):
             deliver()
             assert len(script.received) == n
-            found = of(job)
+            found = delivery_of(job)
             assert (found["state"], found["finished_at"]) == ("pending", None)
             [(seconds,)] = sql("SELECT extract(epoch FROM next_attempt_at - now())::float8 FROM deliveries")
             assert 0.5 * DELAYS[n - 1] - 2 < seconds < 1.3 * DELAYS[n - 1]
@@ -72,30 +72,30 @@ def test_a_failed_attempt_is_repeated_later_under_the_same_id(deliver: Callable[
     assert len({headers["webhook-id"] for headers, _ in script.received}) == 1
     for headers, body in script.received:
         Webhook(SECRET).verify(body, headers)
-    assert [(each["n"], each["status"]) for each in of(job)["attempts"]] == [(1, 500), (2, 503), (3, 204)]
-    assert of(job)["state"] == "delivered"
+    assert [(each["n"], each["status"]) for each in delivery_of(job)["attempts"]] == [(1, 500), (2, 503), (3, 204)]
+    assert delivery_of(job)["state"] == "delivered"
 
 
-def test_a_receiver_that_is_gone_is_asked_once(deliver: Callable[[], None]) -> None:
+def test_a_receiver_that_answers_410_gets_one_attempt(deliver: Callable[[], None]) -> None:
     with ScriptedReceiver(Answers(status(410))) as receiver:
         job = ended(receiver.url())
         deliver()
         make_due()
         deliver()
         assert receiver.connections == 1
-    assert (of(job)["state"], len(of(job)["attempts"])) == ("failed", 1)
+    assert (delivery_of(job)["state"], len(delivery_of(job)["attempts"])) == ("failed", 1)
 
 
-def test_a_schedule_that_ran_out_is_a_failure(deliver: Callable[[], None]) -> None:
+def test_a_delivery_whose_schedule_ran_out_has_failed(deliver: Callable[[], None]) -> None:
     with ScriptedReceiver(Answers(status(500))) as receiver:
         job = ended(receiver.url())
         sql("UPDATE deliveries SET attempts = :done", done=len(DELAYS) - 1)
         deliver()
-        assert of(job)["state"] == "pending"
+        assert delivery_of(job)["state"] == "pending"
         make_due()
         deliver()
-    assert of(job)["state"] == "failed"
-    assert [each["n"] for each in of(job)["attempts"]] == [len(DELAYS), len(DELAYS) + 1]
+    assert delivery_of(job)["state"] == "failed"
+    assert [each["n"] for each in delivery_of(job)["attempts"]] == [len(DELAYS), len(DELAYS) + 1]
 
 
 def test_a_redirect_is_not_followed(deliver: Callable[[], None]) -> None:
@@ -104,8 +104,8 @@ def test_a_redirect_is_not_followed(deliver: Callable[[], None]) -> None:
             job = ended(receiver.url())
             deliver()
         assert inside.connections == 0
-    assert of(job)["state"] == "pending"
-    assert [(each["status"], each["error"]) for each in of(job)["attempts"]] == [(302, "redirect")]
+    assert delivery_of(job)["state"] == "pending"
+    assert [(each["status"], each["error"]) for each in delivery_of(job)["attempts"]] == [(302, "redirect")]
 
 
 def test_a_forbidden_address_is_recorded_and_not_dialled(
@@ -116,26 +116,28 @@ def test_a_forbidden_address_is_recorded_and_not_dialled(
         job = ended(receiver.url())
         deliver()
         assert receiver.connections == 0
-    assert of(job)["state"] == "pending"
-    assert [(each["status"], each["error"]) for each in of(job)["attempts"]] == [(None, "forbidden_address")]
+    assert delivery_of(job)["state"] == "pending"
+    assert [(each["status"], each["error"]) for each in delivery_of(job)["attempts"]] == [(None, "forbidden_address")]
 
 
 @pytest.fixture
-def four() -> Iterator[ThreadPoolExecutor]:
+def four_threads() -> Iterator[ThreadPoolExecutor]:
     with ThreadPoolExecutor(4) as made:
         yield made
 
 
-def test_deliverers_at_once_send_each_delivery_once(four: ThreadPoolExecutor, deliver: Callable[[], None]) -> None:
+def test_concurrent_deliverers_send_each_delivery_once(
+    four_threads: ThreadPoolExecutor, deliver: Callable[[], None]
+) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:
         jobs = [ended(receiver.url()) for _ in range(20)]
-        list(four.map(lambda _: deliver(), range(4)))
+        list(four_threads.map(lambda _: deliver(), range(4)))
     assert len({headers["webhook-id"] for headers, _ in script.received}) == len(script.received) == 20
-    assert {of(job)["state"] for job in jobs} == {"delivered"}
+    assert {delivery_of(job)["state"] for job in jobs} == {"delivered"}
 
 
-def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused(deliver: Callable[[], None]) -> None:
+def test_a_dead_deliverers_deliveries_are_due_again_and_its_record_is_refused(deliver: Callable[[], None]) -> None:
     script = Answers(status(200))
     with ScriptedReceiver(script) as receiver:
         job = ended(receiver.url())
@@ -151,10 +153,10 @@ def test_what_a_dead_deliverer_held_is_due_again_and_its_record_is_refused(deliv
     late = delivery.DeliveryAttempt(started_at, seconds, 500, None, "")
     with database.engine().begin() as connection:
         assert not delivery.record(connection, held, token, late, DeliveryState.PENDING, 5.0, 1e9)
-    assert (of(job)["state"], len(of(job)["attempts"])) == ("delivered", 1)
+    assert (delivery_of(job)["state"], len(delivery_of(job)["attempts"])) == ("delivered", 1)
 
 
-def test_a_deliverer_that_is_stopping_takes_nothing() -> None:
+def test_a_stopping_deliverer_claims_nothing() -> None:
     worker = Worker()
     worker.shutdown.begin()
     with ScriptedReceiver(answering(status(200))) as receiver:

@@ -1,4 +1,4 @@
-"""What endpoints are told and how it is signed, disabling those that fail, sending again."""
+"""Deliveries to endpoints: contents, signatures, disabling of failing endpoints, resending."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -48,7 +48,7 @@ def types(script: Answers) -> list[str]:
 
 
 def end_jobs(client: TestClient, run_worker: RunWorker) -> None:
-    """One job that is completed and one that is cancelled."""
+    """Completes one job and cancels another."""
     submit(client, ["abc"])
     run_worker()
     client.post(submit(client, ["abc"])["links"]["cancel"])
@@ -63,7 +63,7 @@ def end_jobs(client: TestClient, run_worker: RunWorker) -> None:
         (["batch.*"], []),
     ],
 )
-def test_an_endpoint_is_told_of_what_it_subscribed_to(
+def test_an_endpoint_gets_the_events_it_subscribed_to(
     client: TestClient,
     run_worker: RunWorker,
     script: Answers,
@@ -82,7 +82,7 @@ def test_an_endpoint_is_told_of_what_it_subscribed_to(
     assert {each["state"] for each in deliveries(client, endpoint)} <= {"delivered"}
 
 
-def test_a_jobs_own_webhook_and_endpoints_are_told_alike(
+def test_a_jobs_own_webhook_and_endpoints_get_the_same_event(
     client: TestClient, run_worker: RunWorker, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
 ) -> None:
     register(client, receiver.url("/one"), "job.completed")
@@ -144,7 +144,9 @@ def send_one(client: TestClient, endpoint: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def test_a_410_disables_the_endpoint_and_keeps_what_waited(client: TestClient, deliver: Callable[[], None]) -> None:
+def test_a_410_disables_the_endpoint_and_keeps_its_pending_deliveries(
+    client: TestClient, deliver: Callable[[], None]
+) -> None:
     script = Answers(status(503), status(410), status(200))
     with ScriptedReceiver(script) as receiver:
         endpoint = register(client, receiver.url())
@@ -190,7 +192,7 @@ def test_an_endpoint_that_fails_for_days_is_disabled_and_can_be_replayed(
     assert shown(client, endpoint)["failing_since"] is None
 
 
-def test_one_success_ends_the_time_of_failure(client: TestClient, deliver: Callable[[], None]) -> None:
+def test_one_success_resets_the_time_of_failure(client: TestClient, deliver: Callable[[], None]) -> None:
     with ScriptedReceiver(Answers(status(500), status(200))) as receiver:
         endpoint = register(client, receiver.url())
         send_one(client, endpoint)
@@ -200,7 +202,7 @@ def test_one_success_ends_the_time_of_failure(client: TestClient, deliver: Calla
     assert shown(client, endpoint)["failing_since"] is None
 
 
-def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(
+def test_a_resent_delivery_keeps_its_id_and_restarts_its_schedule(
     client: TestClient, deliver: Callable[[], None]
 ) -> None:
     script = Answers(status(200), status(500))
@@ -218,7 +220,7 @@ def test_a_delivery_that_is_resent_keeps_its_id_and_begins_its_schedule_anew(
     assert found["attempts"][1]["response"] == "ok"
 
 
-def test_a_replay_sends_what_was_written_since(
+def test_a_replay_sends_the_deliveries_written_since_a_time(
     client: TestClient, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
 ) -> None:
     endpoint = register(client, receiver.url())
@@ -236,7 +238,7 @@ def test_a_replay_sends_what_was_written_since(
     assert (got[0], sorted(got[1:])) == (id_of(sent[1]), sorted(map(id_of, sent[1:])))
 
 
-def test_what_waits_goes_to_the_new_url(
+def test_pending_deliveries_go_to_the_new_url(
     client: TestClient, script: Answers, receiver: ScriptedReceiver, deliver: Callable[[], None]
 ) -> None:
     with ScriptedReceiver(Answers(status(500))) as old:
@@ -250,7 +252,7 @@ def test_what_waits_goes_to_the_new_url(
     assert deliveries(client, endpoint)[0]["url"] == receiver.url("/new")
 
 
-def test_a_missing_master_key_sends_nothing_and_charges_nothing(
+def test_without_its_master_key_nothing_is_sent_and_no_attempt_counts(
     client: TestClient,
     script: Answers,
     receiver: ScriptedReceiver,
@@ -269,7 +271,7 @@ def test_a_missing_master_key_sends_nothing_and_charges_nothing(
     assert len(script.received) == 1
 
 
-def test_what_was_written_as_its_endpoint_went_is_dropped_and_as_it_was_disabled_kept(
+def test_deliveries_to_an_endpoint_being_deleted_are_dropped_and_to_one_being_disabled_kept(
     client: TestClient, deliver: Callable[[], None]
 ) -> None:
     with ScriptedReceiver(Answers(status(200))) as receiver:

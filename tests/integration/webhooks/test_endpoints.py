@@ -1,4 +1,4 @@
-"""Webhook endpoints over HTTP: registered, looked at, changed, rotated, deleted; nothing bad is taken."""
+"""Webhook endpoints over HTTP: registered, shown, changed, rotated, deleted; invalid input is refused."""
 
 from typing import Any
 from uuid import UUID, uuid4
@@ -20,7 +20,7 @@ __all__ = ["refusals"]
 URL = "https://8.8.8.8/hook"
 
 
-def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(client: TestClient) -> None:
+def test_an_endpoints_secret_is_shown_once(client: TestClient) -> None:
     made = register(client, URL, "job.completed", "batch.*", description="ours")
     assert made["secret"].startswith("whsec_")
     assert made["public_key"].startswith("whpk_")
@@ -31,7 +31,7 @@ def test_an_endpoint_is_made_with_a_secret_that_is_shown_once(client: TestClient
     assert client.get(PATH).json() == {"object": "list", "data": [again], "has_more": False}
 
 
-def test_neither_its_secret_nor_its_key_stands_in_the_database_as_it_is(client: TestClient) -> None:
+def test_the_database_holds_neither_the_secret_nor_the_key_in_plain_text(client: TestClient) -> None:
     given = "whsec_" + "A" * 43 + "="
     register(client, URL, secret=given)
     [(secret, key)] = sql("SELECT secret, signing_key FROM webhook_endpoints")
@@ -49,7 +49,7 @@ def test_the_list_is_paged_newest_first(client: TestClient) -> None:
     assert client.get(PATH, params={"after": str(uuid4())}).status_code == 404
 
 
-def test_what_is_given_is_changed_and_the_rest_stays(client: TestClient) -> None:
+def test_a_change_keeps_the_fields_that_it_leaves_out(client: TestClient) -> None:
     made = register(client, URL, "job.results", filter="flagged == true")
     before = shown(client, made)
     after = client.patch(f"{PATH}/{made['id']}", json={"description": "new", "events": ["job.*"]}).json()
@@ -71,13 +71,13 @@ def test_a_deleted_endpoint_is_gone(client: TestClient) -> None:
     assert sql("SELECT count(*) FROM deliveries") == [(0,)]
 
 
-def test_there_is_a_limit_to_a_tenants_endpoints(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_tenants_endpoints_are_limited(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(50):
         register(client, f"{URL}/{n}")
     assert client.post(PATH, json={"url": URL, "events": ["job.*"]}).status_code == 409
 
 
-def test_another_tenants_endpoint_is_not_there(client: TestClient) -> None:
+def test_another_tenants_endpoint_is_a_404(client: TestClient) -> None:
     made = register(client, URL)
     sent = client.post(f"{PATH}/{made['id']}/test").json()
     mine, stranger = UUID(made["id"]), uuid4()
@@ -99,7 +99,7 @@ def test_another_tenants_endpoint_is_not_there(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("what", ["not-an-id", str(uuid4())], ids=["no id", "an unknown id"])
-def test_what_is_not_there_is_a_404(client: TestClient, what: str) -> None:
+def test_an_unknown_endpoint_is_a_404(client: TestClient, what: str) -> None:
     asked = [
         client.get(f"{PATH}/{what}"),
         client.patch(f"{PATH}/{what}", json={"enabled": True}),
@@ -114,7 +114,7 @@ def test_what_is_not_there_is_a_404(client: TestClient, what: str) -> None:
     assert [answer.status_code for answer in asked] == [404] * len(asked)
 
 
-def test_without_a_master_key_no_secret_is_taken(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_master_key_no_secret_is_accepted(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     knobs(monkeypatch, master_key="")
     assert client.post(PATH, json={"url": URL, "events": ["job.*"]}).status_code == 503
     job = {"kind": "generate", "items": ["x"], "webhook": {"url": URL}}
@@ -168,13 +168,13 @@ def test_a_bad_field_is_refused(refusals: RefusalProbe, fields: dict[str, object
     ("content", "status"),
     [(b"", 400), (b"{", 400), (b"[]", 400), (b'{"url":"\\ud800"}', 400), (b'{"url":NaN}', 400), (b" " * 70_000, 413)],
 )
-def test_what_is_no_json_object_is_refused(refusals: RefusalProbe, content: bytes, status: int) -> None:
+def test_a_body_that_is_not_a_json_object_is_refused(refusals: RefusalProbe, content: bytes, status: int) -> None:
     headers = {"content-type": "application/json"}
     assert refusals.of("POST", PATH, content=content, headers=headers)["status"] == status
 
 
 @pytest.mark.parametrize("since", [CANARY, 5, "2026-01-01", "2026-01-01T00:00:00", None])
-def test_a_replay_is_since_a_time_with_its_zone(client: TestClient, since: object) -> None:
+def test_a_replay_needs_a_time_with_its_zone(client: TestClient, since: object) -> None:
     path = f"{PATH}/{register(client, URL)['id']}/replay"
     answer = client.post(path, json={"since": since})
     assert (answer.status_code, answer.json()["field"]) == (422, "since")

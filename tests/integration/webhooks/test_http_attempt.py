@@ -1,4 +1,4 @@
-"""One attempt against real receivers on loopback, most of them hostile. None may raise, none may hold the worker."""
+"""One attempt against real receivers on loopback, most of them hostile. None may raise or hold the worker."""
 
 import contextlib
 import logging
@@ -23,7 +23,7 @@ from worker.delivery.signing import new_secret, sign
 
 LOOPBACK = (ip_network("127.0.0.0/8"),)
 BODY = b'{"id":"evt_1"}'
-#: Far above any attempt here, far below a receiver that succeeds in holding one.
+#: Far longer than any attempt here, and far shorter than a receiver could hold one.
 GENEROUS_SECONDS = 20.0
 
 Script = Callable[[socket.socket], None]
@@ -62,7 +62,7 @@ class ScriptedReceiver:
                 continue
             self.connections += 1
             connection.settimeout(GENEROUS_SECONDS)
-            # The other side hanging up is how most of these end.
+            # Most scripts end because the other side closes the connection.
             with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
                 stack.enter_context(connection)
                 if self._tls:
@@ -101,7 +101,7 @@ def endless(start: bytes, more: bytes, pause: float = 0.0) -> Script:
 
 
 def silence(connection: socket.socket) -> None:
-    """Reads whatever comes and says nothing, until the other side hangs up."""
+    """Reads everything and answers nothing, until the other side closes the connection."""
     while connection.recv(65536):
         pass
 
@@ -113,7 +113,7 @@ def attempt(url: str, body: bytes = BODY, timeout: float = GENEROUS_SECONDS, **o
     return outcome
 
 
-def test_a_signed_webhook_arrives_whole_and_verifies() -> None:
+def test_a_signed_webhook_arrives_complete_and_verifies() -> None:
     requests: list[tuple[bytes, dict[str, str], bytes]] = []
 
     def script(connection: socket.socket) -> None:
@@ -134,14 +134,14 @@ def test_a_signed_webhook_arrives_whole_and_verifies() -> None:
     assert Webhook(secret).verify(body, received) == {"id": "evt_1"}
 
 
-def test_the_answers_status_and_first_words_are_kept() -> None:
+def test_the_answers_status_and_first_characters_are_stored() -> None:
     with ScriptedReceiver(answering(b"HTTP/1.1 500 Oops\r\nContent-Length: 6\r\n\r\nbad\x00\xff!")) as receiver:
         outcome = attempt(receiver.url())
     assert (outcome.status, outcome.error, outcome.delivered) == (500, None, False)
     assert outcome.response_excerpt == "bad\ufffd\ufffd!"
 
 
-def test_a_410_is_gone() -> None:
+def test_a_410_means_gone() -> None:
     with ScriptedReceiver(answering(b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n")) as receiver:
         outcome = attempt(receiver.url())
     assert outcome.gone
@@ -168,13 +168,13 @@ def test_a_redirect_is_a_failure_and_its_target_gets_no_request(status: int) -> 
         assert inside.connections == 0
 
 
-def test_a_refused_connection_is_said() -> None:
+def test_a_refused_connection_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     assert attempt(f"http://127.0.0.1:{port}/").error == "connect_refused"
 
 
-def test_a_reset_is_said() -> None:
+def test_a_reset_connection_is_reported() -> None:
     def script(connection: socket.socket) -> None:
         read_request(connection)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -195,13 +195,13 @@ def test_a_reset_is_said() -> None:
         b"HTTP/1.1 200",
     ],
 )
-def test_garbage_instead_of_http_is_said(answer: bytes) -> None:
+def test_garbage_instead_of_http_is_reported(answer: bytes) -> None:
     with ScriptedReceiver(answering(answer)) as receiver:
         outcome = attempt(receiver.url())
     assert (outcome.status, outcome.error) == (None, "protocol")
 
 
-def test_an_unasked_upgrade_is_no_delivery() -> None:
+def test_an_unexpected_upgrade_is_not_a_delivery() -> None:
     with ScriptedReceiver(
         answering(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
     ) as receiver:
@@ -217,7 +217,7 @@ def test_an_unasked_upgrade_is_no_delivery() -> None:
     ],
     ids=["one long header", "many headers", "many interim answers"],
 )
-def test_a_flood_before_the_status_is_cut_off_by_its_size(start: bytes, more: bytes) -> None:
+def test_a_flood_of_bytes_before_the_status_is_cut_off(start: bytes, more: bytes) -> None:
     with ScriptedReceiver(endless(start, more)) as receiver:
         assert attempt(receiver.url()).error == "protocol"
 
@@ -231,7 +231,7 @@ def test_a_flood_before_the_status_is_cut_off_by_its_size(start: bytes, more: by
     ],
     ids=["silence", "a header a byte at a time", "interim answers"],
 )
-def test_a_receiver_that_drips_does_not_hold_the_attempt(script: Script) -> None:
+def test_a_receiver_that_answers_byte_by_byte_does_not_hold_the_attempt(script: Script) -> None:
     with ScriptedReceiver(script) as receiver:
         outcome = attempt(receiver.url(), timeout=0.5)
     assert (outcome.status, outcome.error) == (None, "timeout")
@@ -249,7 +249,7 @@ def test_a_receiver_that_never_reads_does_not_hold_the_attempt() -> None:
     assert outcome.error == "timeout"
 
 
-def test_a_body_that_drips_after_a_200_is_a_delivery_and_does_not_hold_the_attempt() -> None:
+def test_a_slow_body_after_a_200_is_a_delivery_and_does_not_hold_the_attempt() -> None:
     with ScriptedReceiver(
         endless(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nok", b".", pause=0.02)
     ) as receiver:
@@ -258,14 +258,14 @@ def test_a_body_that_drips_after_a_200_is_a_delivery_and_does_not_hold_the_attem
     assert outcome.response_excerpt.startswith("ok")
 
 
-def test_a_body_without_an_end_is_cut_off_after_its_first_words() -> None:
+def test_an_endless_body_is_cut_off_after_its_first_characters() -> None:
     with ScriptedReceiver(endless(b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 65536)) as receiver:
         outcome = attempt(receiver.url())
     assert outcome.delivered
     assert outcome.response_excerpt == "x" * 512
 
 
-def test_a_body_of_ten_megabytes_is_not_read_whole() -> None:
+def test_a_body_of_ten_megabytes_is_not_read_completely() -> None:
     size = 10_000_000
     answer = b"HTTP/1.1 500 Oops\r\nContent-Length: %d\r\n\r\n%b" % (size, b"x" * size)
     with ScriptedReceiver(answering(answer)) as receiver:
@@ -297,7 +297,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 def tls_receiver(
     certificate: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[ScriptedReceiver, list[str | None]]]:
-    """A receiver with that certificate, to which every name leads, and the names it was asked for."""
+    """A receiver with that certificate, to which every name resolves, and the names that clients asked for."""
     asked: list[str | None] = []
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate)
@@ -311,7 +311,7 @@ def tls_receiver(
         yield receiver, asked
 
 
-def test_tls_asks_for_and_checks_the_hosts_name_though_an_address_is_dialled(
+def test_tls_uses_and_checks_the_host_name_although_an_address_is_dialled(
     tls_receiver: tuple[ScriptedReceiver, list[str | None]], certificate: tuple[Path, Path]
 ) -> None:
     receiver, asked = tls_receiver
@@ -327,7 +327,7 @@ def test_a_self_signed_certificate_is_refused(tls_receiver: tuple[ScriptedReceiv
     assert (outcome.status, outcome.error) == (None, "tls")
 
 
-def test_plain_http_where_tls_was_asked_for_is_said() -> None:
+def test_plain_http_instead_of_tls_is_reported() -> None:
     def script(connection: socket.socket) -> None:
         connection.recv(65536)
         connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
@@ -350,11 +350,11 @@ def test_a_private_address_is_never_dialled() -> None:
 
 
 @pytest.mark.parametrize("url", ["", "ftp://127.0.0.1/", "http://0x7f.1/", "http://a@127.0.0.1/", "http://[::1"])
-def test_a_bad_url_is_an_outcome(url: str) -> None:
+def test_a_bad_url_is_reported_as_an_outcome(url: str) -> None:
     assert attempt(url).error == "invalid_url"
 
 
-def test_a_name_without_an_address_is_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_name_without_an_address_is_reported_as_an_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
     def getaddrinfo(*_: object, **__: object) -> list[object]:
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -362,7 +362,7 @@ def test_a_name_without_an_address_is_an_outcome(monkeypatch: pytest.MonkeyPatch
     assert attempt("https://receiver.example/").error == "unresolvable"
 
 
-def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxy_variables_of_the_environment_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     answer = answering(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
     with ScriptedReceiver(answer) as proxy, ScriptedReceiver(answer) as receiver:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
@@ -371,7 +371,7 @@ def test_no_proxy_is_taken_from_the_environment(monkeypatch: pytest.MonkeyPatch)
         assert (proxy.connections, receiver.connections) == (0, 1)
 
 
-def test_neither_url_nor_headers_nor_answer_reach_the_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_shows_neither_url_nor_headers_nor_answer(caplog: pytest.LogCaptureFixture) -> None:
     answer = b"HTTP/1.1 500 secret\r\nX-Secret: secret\r\nContent-Length: 6\r\n\r\nsecret"
     with caplog.at_level(logging.DEBUG), ScriptedReceiver(answering(answer)) as receiver:
         outcome = post(receiver.url("/secret"), b"secret", {"webhook-signature": "v1,secret"}, allowed=LOOPBACK)

@@ -41,7 +41,7 @@ def indexes(endpoint: dict[str, Any]) -> list[int]:
 
 
 def settle_all(padding: int = 0) -> None:
-    """Claims and settles everything, a claim at a time; the output of item n says n."""
+    """Claims and settles everything, one claim at a time. The output of item n contains n."""
     while claimed := ledger.take(items=50):
         settlements = []
         for shard in claimed.shard_ids:
@@ -54,7 +54,7 @@ def settle_all(padding: int = 0) -> None:
             assert settle(connection, claimed.token, settlements)
 
 
-def test_each_result_is_in_one_page_as_it_is_downloaded(client: TestClient, run_worker: RunWorker) -> None:
+def test_each_result_is_pushed_in_one_page_as_in_a_download(client: TestClient, run_worker: RunWorker) -> None:
     endpoint = register(client, URL, "job.results")
     job = submit(client, [{"id": f"c-{n}", "text": "x" * (n % 40 + 1), "metadata": {"n": n}} for n in range(300)])
     run_worker()
@@ -100,7 +100,7 @@ def test_results_are_pushed_in_the_order_in_which_they_settled(client: TestClien
     ]
 
 
-def test_a_filter_leaves_out_what_does_not_hold_and_what_failed(client: TestClient) -> None:
+def test_a_filter_leaves_out_results_that_do_not_match_or_failed(client: TestClient) -> None:
     some = register(client, URL, "job.results", filter="n >= 3 and n < 5 or n == 7")
     none = register(client, URL, "job.results", filter="n == 100")
     every = register(client, URL, "job.results")
@@ -112,7 +112,7 @@ def test_a_filter_leaves_out_what_does_not_hold_and_what_failed(client: TestClie
     assert sorted(indexes(every)) == list(range(10)), "an item that was refused at submission has its result too"
 
 
-def test_who_subscribes_later_or_to_something_else_gets_nothing(client: TestClient) -> None:
+def test_an_endpoint_that_subscribes_later_or_to_other_events_gets_nothing(client: TestClient) -> None:
     other = register(client, URL, "job.completed")
     ledger.submit(["x"] * 3)
     later = register(client, URL, "job.results")
@@ -122,7 +122,7 @@ def test_who_subscribes_later_or_to_something_else_gets_nothing(client: TestClie
     assert (pages(other), pages(later)) == ([], [])
 
 
-def test_who_unsubscribed_or_is_gone_gets_no_more_and_who_is_disabled_gets_it_kept(client: TestClient) -> None:
+def test_unsubscribed_and_deleted_endpoints_get_no_more_and_disabled_ones_keep_deliveries(client: TestClient) -> None:
     unsubscribed, gone, disabled = (register(client, URL, "job.results") for _ in range(3))
     ledger.submit(["x"] * 3)
     client.patch(f"{PATH}/{unsubscribed['id']}", json={"events": ["job.completed"]})
@@ -148,7 +148,7 @@ def test_a_settlement_whose_lease_was_lost_pushes_nothing(client: TestClient) ->
     assert sorted(indexes(endpoint)) == list(range(8)), "shards that were cut in two are followed as well"
 
 
-def test_pushers_at_once_push_each_result_once(client: TestClient) -> None:
+def test_concurrent_pushers_push_each_result_once(client: TestClient) -> None:
     endpoint = register(client, URL, "job.results")
     ledger.submit(["x"] * 400, shard_items=4)
     settle_all()
@@ -158,7 +158,7 @@ def test_pushers_at_once_push_each_result_once(client: TestClient) -> None:
 
 
 @pytest.mark.parametrize("how", ["before", "after"])
-def test_a_deleted_job_takes_its_pages_with_it(client: TestClient, how: str) -> None:
+def test_deleting_a_job_deletes_its_pages(client: TestClient, how: str) -> None:
     register(client, URL, "job.results")
     job = ledger.submit(["x"] * 3)
     settle_all()

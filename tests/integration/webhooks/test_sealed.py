@@ -1,4 +1,4 @@
-"""Secrets in the database: none as it is, those of before still read, and all moved to a new master key."""
+"""Secrets in the database: none in plain text, old ones still readable, and all resealed under a new master key."""
 
 import base64
 from collections.abc import Callable
@@ -29,22 +29,22 @@ def reseal() -> int:
 
 
 def stored() -> list[str]:
-    """Every secret there is, as its row holds it."""
+    """Every secret as its row stores it."""
     columns = "unnest(ARRAY[secret, signing_key, old_secret, old_signing_key])"
     rows = sql(f"SELECT webhook_secret FROM jobs UNION ALL SELECT {columns} FROM webhook_endpoints")  # noqa: S608
     return [row for (row,) in rows if row is not None]
 
 
-def some(client: TestClient) -> dict[str, Any]:
-    """A job with a secret of its own, and an endpoint that was rotated."""
+def make_secrets(client: TestClient) -> dict[str, Any]:
+    """Makes a job with its own secret, and an endpoint with rotated secrets."""
     submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})
     endpoint = register(client, "https://8.8.8.8/", secret=SECRET)
     rotated: dict[str, Any] = client.post(f"{PATH}/{endpoint['id']}/rotate").json()
     return rotated
 
 
-def test_no_table_holds_a_secret_as_it_is(client: TestClient) -> None:
-    some(client)
+def test_no_table_holds_a_secret_in_plain_text(client: TestClient) -> None:
+    make_secrets(client)
     assert len(stored()) == 5
     assert all(each.startswith("sealed:") for each in stored())
     client.post(submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})["links"]["cancel"])
@@ -52,7 +52,7 @@ def test_no_table_holds_a_secret_as_it_is(client: TestClient) -> None:
     assert "whsec_" not in dump
 
 
-def test_a_secret_of_before_signs_and_is_sealed_by_the_sweep(
+def test_an_unsealed_secret_signs_and_is_sealed_by_the_sweep(
     client: TestClient, run_worker: RunWorker, deliver: Callable[[], None]
 ) -> None:
     script = Answers(status(200))
@@ -70,7 +70,7 @@ def test_a_secret_of_before_signs_and_is_sealed_by_the_sweep(
     assert all(each.startswith("sealed:") for each in stored())
 
 
-def test_what_code_of_before_copied_into_a_delivery_is_forgotten(client: TestClient) -> None:
+def test_secrets_that_older_versions_copied_into_deliveries_are_removed(client: TestClient) -> None:
     job = submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})
     client.post(job["links"]["cancel"])
     sql("UPDATE deliveries SET secrets = ARRAY[:secret]", secret=SECRET)
@@ -79,8 +79,8 @@ def test_what_code_of_before_copied_into_a_delivery_is_forgotten(client: TestCli
     assert sql("SELECT secrets FROM deliveries") == [([],)]
 
 
-def test_a_master_key_is_rotated_while_all_runs(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    endpoint = some(client)
+def test_a_master_key_is_rotated_while_the_system_runs(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    endpoint = make_secrets(client)
     knobs(monkeypatch, master_key=f"{NEW_KEY},{MASTER_KEY}")
     later = submit(client, ["abc"], webhook={"url": "https://8.8.8.8/", "secret": SECRET})
     assert reseal() == 5
@@ -97,8 +97,8 @@ def test_a_master_key_is_rotated_while_all_runs(client: TestClient, monkeypatch:
     assert sealed_secret.unseal_for_endpoint(owner, "secret", old) == SECRET
 
 
-def test_a_secret_that_signs_no_more_is_removed(client: TestClient) -> None:
-    some(client)
+def test_a_secret_that_no_longer_signs_is_removed(client: TestClient) -> None:
+    make_secrets(client)
     for seconds, left in ((60, 5), (-1, 3)):
         sql("UPDATE webhook_endpoints SET old_until = now() + make_interval(secs => :s)", s=seconds)
         with database.engine().begin() as connection:

@@ -1,4 +1,4 @@
-"""The lines of an NDJSON body, read by the block."""
+"""The lines of an NDJSON body, which is read in blocks."""
 
 from io import BytesIO
 
@@ -13,7 +13,7 @@ LIMIT = 9
 
 
 def read(data: bytes, block: int) -> tuple[list[bytes], str | None]:
-    """The lines before the first that is too long, and the name of that one."""
+    """The lines before the first that is too long, and the name of that line."""
     found = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(body, "_BLOCK", block)
@@ -39,12 +39,12 @@ def naive(data: bytes) -> tuple[list[bytes], str | None]:
        block=st.integers(1, 40))  # fmt: skip
 def test_lines_are_the_same_however_they_are_cut_into_blocks(data: bytes, block: int) -> None:
     (found, too_long), (expected, expected_too_long) = read(data, block), naive(data)
-    # Of carriage returns before a newline only some are kept: they are blanks.
+    # Only some of the carriage returns before a newline are kept; they count as blanks.
     assert [line.rstrip(b"\r") for line in found] == [line.rstrip(b"\r") for line in expected]
     assert too_long == expected_too_long
 
 
-def test_a_line_without_end_is_refused_before_it_is_held() -> None:
+def test_an_endless_line_is_refused_before_it_fills_memory() -> None:
     class Endless(BytesIO):
         given = 0
 

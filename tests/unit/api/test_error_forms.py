@@ -1,4 +1,4 @@
-"""An error is told in the form of the router that its path belongs to, whether that has such a path or not."""
+"""An error has the form of the router to which its path belongs, even if the router does not have that path."""
 
 import pytest
 from fastapi import APIRouter
@@ -45,12 +45,12 @@ def forms() -> ErrorForms:
 
 
 @pytest.mark.parametrize("path", NATIVE)
-def test_native_paths_and_those_of_nobody_are_told_of_as_problem_details(forms: ErrorForms, path: str) -> None:
+def test_errors_of_native_and_unknown_paths_are_problem_details(forms: ErrorForms, path: str) -> None:
     assert forms.of(path) is problem.details
 
 
 @pytest.mark.parametrize("path", OPENAI)
-def test_openai_paths_and_all_below_them_are_told_of_in_its_form(forms: ErrorForms, path: str) -> None:
+def test_errors_of_openai_paths_have_openais_form(forms: ErrorForms, path: str) -> None:
     assert forms.of(path) is error.from_problem
 
 

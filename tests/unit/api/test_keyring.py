@@ -1,4 +1,4 @@
-"""The keyring's memory: what the database is asked, and for how long its answer stands."""
+"""The keyring's cache: which queries it makes, and how long an answer is valid."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,14 +20,14 @@ PEPPER = "p" * 24
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time, to be set."""
+    """The current time, which a test may change."""
     now = [0.0]
     monkeypatch.setattr("api.access.keyring.time.monotonic", lambda: now[0])
     return now
 
 
 class RecordingKeyring(Keyring):
-    """Remembers what it would have asked the database, which knows ``known``."""
+    """Records its queries. The database in the background has the keys ``known``."""
 
     def __init__(self, *known: GeneratedKey) -> None:
         super().__init__(None, Settings(admin_key=None, key_pepper=PEPPER))  # type: ignore[arg-type]
@@ -56,7 +56,7 @@ def run(act: Callable[[], Any]) -> Any:
     return asyncio.run(act())
 
 
-def test_an_answer_is_believed_for_less_than_a_second_whether_it_knew_the_key_or_not(clock: list[float]) -> None:
+def test_known_and_unknown_keys_are_cached_for_less_than_a_second(clock: list[float]) -> None:
     known, unknown = keys.new_key(), keys.new_key()
     ring = RecordingKeyring(known)
 
@@ -72,7 +72,7 @@ def test_an_answer_is_believed_for_less_than_a_second_whether_it_knew_the_key_or
     run(act)
 
 
-def test_guesses_at_the_same_time_share_a_query(clock: list[float]) -> None:
+def test_concurrent_guesses_share_a_query(clock: list[float]) -> None:
     ring = RecordingKeyring()
 
     async def act() -> None:
@@ -83,22 +83,24 @@ def test_guesses_at_the_same_time_share_a_query(clock: list[float]) -> None:
     run(act)
 
 
-def test_only_so_many_are_remembered_and_the_latest_are(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keyring, "_REMEMBERED", 10)
+def test_a_limited_number_of_keys_is_cached_and_the_latest_stay(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keyring, "_MAX_CACHED", 10)
     ring, known = RecordingKeyring(), keys.new_key()
     ring.known[known.id] = ring._credential(known)
 
     async def act() -> None:
         await asyncio.gather(*(lets_in(ring, keys.new_key()) for _ in range(50)))
         assert await lets_in(ring, known)
-        assert len(ring._seen) == 10
+        assert len(ring._known) == 10
         assert await lets_in(ring, known)
         assert len(ring.queries) == 2
 
     run(act)
 
 
-def test_a_database_that_is_away_lets_nobody_in_and_is_asked_again(clock: list[float]) -> None:
+def test_no_key_is_admitted_while_the_database_is_away_and_the_next_request_queries_again(clock: list[float]) -> None:
     known = keys.new_key()
     ring = RecordingKeyring(known)
     ring.is_away = True
@@ -112,7 +114,7 @@ def test_a_database_that_is_away_lets_nobody_in_and_is_asked_again(clock: list[f
     run(act)
 
 
-def test_who_stops_waiting_takes_nobody_elses_answer_away(clock: list[float]) -> None:
+def test_a_request_that_stops_waiting_does_not_cancel_the_answer_of_others(clock: list[float]) -> None:
     known = keys.new_key()
     ring = RecordingKeyring(known)
 
@@ -126,7 +128,7 @@ def test_who_stops_waiting_takes_nobody_elses_answer_away(clock: list[float]) ->
     run(act)
 
 
-def test_without_a_key_of_its_own_nothing_is_one() -> None:
+def test_without_an_admin_key_no_token_is_the_admin_key() -> None:
     async def act() -> None:
         with pytest.raises(Unauthorized):
             await RecordingKeyring().admit(["Bearer " + "\x00" * 32])

@@ -1,4 +1,4 @@
-"""CSV and Parquet become items: any text comes through, and what is not strict is refused by its row."""
+"""CSV and Parquet become items: any text survives, and an error names the row that is not strict."""
 
 import csv
 import io
@@ -35,9 +35,9 @@ def expected(rows: list[tuple[str, str, str]]) -> list[Any]:
 
 @patient
 @given(rows=ROWS, end=st.sampled_from(["\n", "\r\n"]), mark=st.sampled_from(["", "\ufeff"]), quote=st.booleans())
-def test_any_text_comes_through_csv(rows: list[tuple[str, str, str]], end: str, mark: str, quote: bool) -> None:
+def test_any_text_survives_csv(rows: list[tuple[str, str, str]], end: str, mark: str, quote: bool) -> None:
     out = io.StringIO(newline="")
-    # With LF alone for an end, Python's writer leaves a CR without quotes.
+    # If lines end in LF alone, Python's writer does not quote a CR.
     is_quoted = quote or end == "\n"
     writer = csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL if is_quoted else csv.QUOTE_MINIMAL)
     writer.writerows([HEADER, *rows])
@@ -47,7 +47,7 @@ def test_any_text_comes_through_csv(rows: list[tuple[str, str, str]], end: str, 
 
 @patient
 @given(rows=ROWS)
-def test_any_text_comes_through_parquet(rows: list[tuple[str, str, str]]) -> None:
+def test_any_text_survives_parquet(rows: list[tuple[str, str, str]]) -> None:
     columns = [pa.array([row[at] for row in rows], pa.string()) for at in range(3)]
     file = io.BytesIO()
     pq.write_table(pa.table(columns, HEADER), file, row_group_size=3)
@@ -87,7 +87,7 @@ def test_a_row_over_its_limit_is_too_large(row: bytes) -> None:
     assert refused.value.field == "row 3"
 
 
-def test_a_value_that_json_has_not_is_the_nearest_that_it_has() -> None:
+def test_a_value_that_json_lacks_becomes_the_nearest_one() -> None:
     file = io.BytesIO()
     pq.write_table(pa.table({"text": ["a"], "id": [7], "f": [float("nan")], "b": [b"\xff"], "n": [None]}), file)
     columns = TableColumns(metadata_columns=["f", "b", "n"])
@@ -117,12 +117,12 @@ def test_damaged_parquet_is_read_or_refused(data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"PAR1" + b"x" * 99 + b"PAR1", WHOLE[:-5], WHOLE[:60], b"a,b\r\n"])
-def test_what_is_no_parquet_is_refused(content: bytes) -> None:
+def test_a_file_that_is_not_parquet_is_refused(content: bytes) -> None:
     with pytest.raises(InvalidInput, match="not valid Parquet"):
         list(parquet_items.items(io.BytesIO(content), TableColumns(), SETTINGS))
 
 
-def test_little_parquet_that_becomes_much_is_too_large() -> None:
+def test_a_small_parquet_file_that_expands_too_much_is_too_large() -> None:
     bomb = written({"text": ["x" * 150] * 10_000})
     assert len(bomb) < 20_000
     with pytest.raises(TooLarge):

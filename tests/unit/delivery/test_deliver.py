@@ -1,4 +1,4 @@
-"""Where an attempt's outcome leaves a delivery."""
+"""The next step of a delivery after each outcome of an attempt."""
 
 import pytest
 
@@ -10,12 +10,12 @@ LAST = len(DELAYS) + 1
 
 
 @pytest.mark.parametrize("attempt", [1, LAST])
-def test_an_answer_of_2xx_is_a_delivery(attempt: int) -> None:
+def test_a_2xx_answer_ends_the_delivery_as_delivered(attempt: int) -> None:
     assert next_step(attempt, AttemptOutcome(status=299)) == (DeliveryState.DELIVERED, None)
 
 
 @pytest.mark.parametrize("attempt", [1, LAST])
-def test_a_410_ends_it_whatever_it_asks_for(attempt: int) -> None:
+def test_a_410_ends_the_delivery_despite_retry_after(attempt: int) -> None:
     assert next_step(attempt, AttemptOutcome(status=410, retry_after=60)) == (DeliveryState.FAILED, None)
 
 
@@ -28,7 +28,7 @@ def test_a_410_ends_it_whatever_it_asks_for(attempt: int) -> None:
         AttemptOutcome(status=400),
     ],
 )
-def test_any_other_outcome_is_tried_again_until_the_schedule_runs_out(outcome: AttemptOutcome) -> None:
+def test_any_other_outcome_is_retried_until_the_schedule_runs_out(outcome: AttemptOutcome) -> None:
     for attempt, delay in enumerate(DELAYS, 1):
         state, seconds = next_step(attempt, outcome)
         assert state is DeliveryState.PENDING
@@ -37,7 +37,7 @@ def test_any_other_outcome_is_tried_again_until_the_schedule_runs_out(outcome: A
     assert next_step(LAST, outcome) == (DeliveryState.FAILED, None)
 
 
-def test_a_receiver_is_left_alone_for_as_long_as_it_asks() -> None:
+def test_a_delivery_waits_as_long_as_retry_after_asks() -> None:
     state, seconds = next_step(1, AttemptOutcome(status=429, retry_after=500))
     assert state is DeliveryState.PENDING
     assert seconds == 500

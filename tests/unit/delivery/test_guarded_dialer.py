@@ -1,4 +1,4 @@
-"""Dialling: one look-up, every answer checked, and only checked addresses reached. Sockets are loopback's."""
+"""Dialling: one lookup, every address checked, and only checked addresses dialled. All sockets are on loopback."""
 
 import contextlib
 import socket
@@ -18,20 +18,20 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 class Names:
-    """A resolver at the process's edge: each look-up takes the next answer; the last one stays."""
+    """A fake resolver: each lookup takes the next answer, and the last one again."""
 
     def __init__(self, *answers: list[str]) -> None:
         self._answers = list(answers)
-        self.asked = 0
+        self.n_lookups = 0
 
     def getaddrinfo(self, _host: str, port: int, **_: object) -> list[tuple[Any, ...]]:
-        self.asked += 1
+        self.n_lookups += 1
         found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in found]
 
 
 class Dials:
-    """Records what is dialled; an address that is not loopback's is dialled at loopback instead."""
+    """Records the dialled addresses. An address outside of loopback is dialled on loopback instead."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.addresses: list[str] = []
@@ -62,22 +62,24 @@ def stub(monkeypatch: pytest.MonkeyPatch, *answers: list[str]) -> Names:
     return names
 
 
-def test_a_name_that_turns_to_loopback_after_its_check_is_still_dialled_where_it_was_checked(
+def test_a_name_that_later_resolves_to_loopback_is_dialled_at_the_checked_address(
     monkeypatch: pytest.MonkeyPatch, receiver: socket.socket
 ) -> None:
     names = stub(monkeypatch, ["8.8.8.8"], ["127.0.0.1"])
     dials = Dials(monkeypatch)
     GuardedBackend().connect_tcp("rebinding.example", port_of(receiver), timeout=5).close()
     assert dials.addresses == ["8.8.8.8"]
-    assert names.asked == 1
+    assert names.n_lookups == 1
     with pytest.raises(ForbiddenAddress):
         GuardedBackend().connect_tcp("rebinding.example", port_of(receiver), timeout=5)
     assert dials.addresses == ["8.8.8.8"]
-    assert names.asked == 2
+    assert names.n_lookups == 2
 
 
 @pytest.mark.parametrize("answer", [["127.0.0.1"], ["8.8.8.8", "127.0.0.1"], ["8.8.8.8", "::ffff:127.0.0.1"]])
-def test_nothing_is_dialled_when_one_answer_is_bad(monkeypatch: pytest.MonkeyPatch, answer: list[str]) -> None:
+def test_nothing_is_dialled_if_one_of_the_addresses_is_forbidden(
+    monkeypatch: pytest.MonkeyPatch, answer: list[str]
+) -> None:
     stub(monkeypatch, answer)
     dials = Dials(monkeypatch)
     with pytest.raises(ForbiddenAddress):
@@ -86,21 +88,21 @@ def test_nothing_is_dialled_when_one_answer_is_bad(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("host", ["0x7f.1", "2130706433", "017700000001", "127.1", "localhost"])
-def test_a_notation_that_reached_the_real_resolver_would_still_be_refused(host: str) -> None:
+def test_an_odd_notation_of_loopback_is_refused_with_the_real_resolver_too(host: str) -> None:
     with pytest.raises((ForbiddenAddress, Unresolvable)):
         GuardedBackend().connect_tcp(host, 80, timeout=5)
 
 
-def test_the_next_address_is_dialled_when_one_refuses(monkeypatch: pytest.MonkeyPatch, receiver: socket.socket) -> None:
+def test_if_one_address_refuses_the_next_is_dialled(monkeypatch: pytest.MonkeyPatch, receiver: socket.socket) -> None:
     # The receiver listens on 127.0.0.1 alone; the other loopback addresses refuse.
     names = stub(monkeypatch, ["127.0.0.2", "127.0.0.3", "127.0.0.1"])
     stream = GuardedBackend(LOOPBACK).connect_tcp("receiver.example", port_of(receiver), timeout=5)
     assert stream.get_extra_info("socket").getpeername()[0] == "127.0.0.1"
     stream.close()
-    assert names.asked == 1
+    assert names.n_lookups == 1
 
 
-def test_the_last_refusal_is_the_failure_when_all_refuse(
+def test_if_all_addresses_refuse_the_last_refusal_is_raised(
     monkeypatch: pytest.MonkeyPatch, receiver: socket.socket
 ) -> None:
     stub(monkeypatch, ["127.0.0.2", "127.0.0.3"])
@@ -110,7 +112,7 @@ def test_the_last_refusal_is_the_failure_when_all_refuse(
 
 def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     with contextlib.ExitStack() as stack:
-        # A full backlog answers no further connection, which is what a black hole looks like from here.
+        # A listener with a full backlog accepts no further connection, like an address that swallows packets.
         hole = stack.enter_context(socket.create_server(("127.0.0.2", 0), backlog=0))
         for _ in range(4):
             filler = stack.enter_context(socket.socket())
@@ -125,11 +127,11 @@ def test_an_address_that_swallows_packets_leaves_time_for_the_next(monkeypatch: 
         assert time.monotonic() - begun < 10
 
 
-def test_a_deadline_that_is_past_dials_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_dialled_after_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     names = stub(monkeypatch, ["127.0.0.1"])
     with pytest.raises(httpcore.ConnectTimeout):
         GuardedBackend(LOOPBACK, Deadline(time.monotonic() - 1)).connect_tcp("receiver.example", 80, timeout=5)
-    assert names.asked == 0
+    assert names.n_lookups == 0
 
 
 def test_a_unix_socket_is_refused() -> None:

@@ -1,4 +1,4 @@
-"""When a webhook that failed is tried again."""
+"""When a failed webhook is retried."""
 
 from itertools import count
 from random import Random
@@ -32,23 +32,23 @@ def test_the_retries_span_about_76_hours() -> None:
 
 
 @given(st.randoms(use_true_random=False))
-def test_each_delay_is_within_a_fifth_of_its_place_in_the_schedule(rng: Random) -> None:
+def test_each_delay_is_within_a_fifth_of_the_schedule(rng: Random) -> None:
     for delay, middle in zip(schedule(rng), DELAYS, strict=True):
         assert 0.8 * middle <= delay <= 1.2 * middle
 
 
-def test_two_deliveries_that_failed_together_do_not_come_back_together() -> None:
+def test_two_deliveries_that_failed_together_are_not_retried_together() -> None:
     assert len({next_delay(1, None, Random(seed)) for seed in range(100)}) > 90
 
 
 @given(st.integers(1, len(DELAYS)), st.floats(0, 1e9), st.randoms(use_true_random=False))
-def test_the_receivers_wish_is_granted_up_to_a_day(attempt: int, wish: float, rng: Random) -> None:
+def test_retry_after_is_respected_up_to_a_day(attempt: int, wish: float, rng: Random) -> None:
     delay = next_delay(attempt, wish, rng)
     assert delay is not None
     assert min(wish, 86_400) <= delay <= max(1.2 * DELAYS[attempt - 1], min(wish, 86_400))
 
 
-def test_a_wish_does_not_revive_a_schedule_that_ran_out() -> None:
+def test_retry_after_does_not_extend_a_schedule_that_ran_out() -> None:
     assert next_delay(len(DELAYS) + 1, 60, Random(1)) is None
 
 

@@ -1,4 +1,4 @@
-"""What an attempt came to, read from a stranger's bytes."""
+"""The outcome of an attempt, made from untrusted bytes."""
 
 import pytest
 from hypothesis import given
@@ -20,7 +20,7 @@ def test_plain_text_is_kept_as_it_is() -> None:
     assert excerpt("näh\n\t".encode() * 3) == "näh\n\t" * 3
 
 
-def test_the_head_is_not_in_a_repr() -> None:
+def test_the_repr_does_not_show_the_response() -> None:
     assert "secret" not in repr(AttemptOutcome(500, response_excerpt="secret"))
 
 

@@ -1,4 +1,4 @@
-"""The bookkeeping of a beam search, beside a plain one and beside trying everything."""
+"""Beam search, compared with a plain reference and with an exhaustive search."""
 
 from itertools import product
 from math import inf
@@ -20,7 +20,7 @@ END = 0
 
 
 class SeededModel:
-    """Log-probabilities of the next id as a pure function of those before; a sum of probabilities needs no 1 here."""
+    """Log-probabilities of the next id, a pure function of the ids before. The probabilities need not sum to 1."""
 
     def __init__(self, seed: int, vocabulary: int) -> None:
         self.seed, self.vocabulary = seed, vocabulary
@@ -51,7 +51,7 @@ def searched(
 
 
 def every_answer(model: SeededModel, limit: int) -> list[tuple[int, ...]]:
-    """All that ends within the limit, and all that is cut there."""
+    """Every answer that ends within the limit or is cut at it."""
     others = range(1, model.vocabulary)
     ended = [(*ids, END) for length in range(limit) for ids in product(others, repeat=length)]
     return ended + list(product(others, repeat=limit))
@@ -62,9 +62,7 @@ PENALTIES = st.sampled_from([-1.0, 0.0, 0.5, 1.0, 2.0])
 
 
 @given(MODELS, st.integers(1, 4), PENALTIES)
-def test_with_beams_for_everything_the_best_of_all_answers_is_found(
-    model: SeededModel, limit: int, penalty: float
-) -> None:
+def test_with_enough_beams_the_best_of_all_answers_is_found(model: SeededModel, limit: int, penalty: float) -> None:
     beams = model.vocabulary**limit
     best = searched(model, beams, limit, BeamRules(penalty, "never"))
     worth = max(model.score(tokens) / len(tokens) ** penalty for tokens in every_answer(model, limit))
@@ -73,7 +71,7 @@ def test_with_beams_for_everything_the_best_of_all_answers_is_found(
 
 
 def reference(model: SeededModel, beams: int, limit: int, rules: BeamRules) -> tuple[int, ...]:
-    """The same search without any bookkeeping but lists: every step scores whole sequences anew."""
+    """The same search with plain lists: every step scores whole sequences from scratch."""
     live: list[tuple[int, ...]] = [()]
     done: list[tuple[int, ...]] = []
 
@@ -96,7 +94,7 @@ def reference(model: SeededModel, beams: int, limit: int, rules: BeamRules) -> t
 
 
 @given(MODELS, st.integers(1, 4), st.integers(1, 9), PENALTIES, st.sampled_from([True, False, "never"]))
-def test_a_search_is_the_plain_one(
+def test_the_search_agrees_with_a_plain_reference_search(
     model: SeededModel, beams: int, limit: int, penalty: float, early: bool | str
 ) -> None:
     rules = BeamRules(penalty, early)  # type: ignore[arg-type] # the three that there are
@@ -105,7 +103,7 @@ def test_a_search_is_the_plain_one(
 
 
 @given(MODELS, st.integers(1, 4), st.integers(1, 6), st.lists(st.integers(1, 3), max_size=3))
-def test_a_prefix_is_written_first_and_is_not_part_of_the_answer(
+def test_a_forced_prefix_comes_first_and_is_not_part_of_the_answer(
     model: SeededModel, beams: int, limit: int, prefix: list[int]
 ) -> None:
     best = searched(model, beams, limit, BeamRules(length_penalty=0.0), tuple(prefix))
@@ -126,7 +124,7 @@ def test_the_length_counts_the_prefix_and_the_end() -> None:
     assert search.best == FinishedHypothesis(-2.0, -6.0, (3,), is_cut=False)
 
 
-def test_what_ends_further_back_than_there_are_beams_is_too_bad() -> None:
+def test_a_candidate_that_ends_ranked_below_the_beams_is_dropped() -> None:
     search = BeamSearch(2, 5, {END}, BeamRules())
     search.take([Candidate(-1.0, 0, 3), Candidate(-2.0, 0, 4), Candidate(-3.0, 0, END), Candidate(-4.0, 0, 5)])
     assert [each.token for each in search.running] == [3, 4]
@@ -135,11 +133,11 @@ def test_what_ends_further_back_than_there_are_beams_is_too_bad() -> None:
 
 
 @pytest.mark.parametrize(("n_ends", "n"), [(0, 8), (1, 8), (2, 12)])
-def test_a_step_needs_so_many_candidates_that_beams_are_left_however_many_end(n_ends: int, n: int) -> None:
+def test_a_step_has_enough_candidates_to_keep_all_beams_however_many_end(n_ends: int, n: int) -> None:
     assert candidates_per_step(4, n_ends) == n
 
 
-def test_fewer_candidates_than_wanted_are_all_there_are() -> None:
+def test_if_there_are_fewer_candidates_all_are_taken() -> None:
     search = BeamSearch(8, 5, {END}, BeamRules())
     search.take([Candidate(-1.0, 0, 3)])
     search.take([Candidate(-inf, 0, END)])

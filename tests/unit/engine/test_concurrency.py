@@ -1,4 +1,4 @@
-"""How many requests a server is given at once."""
+"""How many concurrent requests a server gets."""
 
 from worker.engine.openai.concurrency import Concurrency
 
@@ -9,7 +9,7 @@ def answer(concurrency: Concurrency, rounds: int, seconds: float = 1.0, n_tokens
             concurrency.record_answer(seconds, n_tokens)
 
 
-def test_it_grows_by_one_a_round_while_latency_holds_and_no_further_than_allowed() -> None:
+def test_it_grows_by_one_each_round_up_to_the_limit_while_latency_is_stable() -> None:
     concurrency = Concurrency(12)
     limits = []
     for _ in range(10):
@@ -18,11 +18,11 @@ def test_it_grows_by_one_a_round_while_latency_holds_and_no_further_than_allowed
     assert limits == [4, 5, 6, 7, 8, 9, 10, 11, 12, 12]
 
 
-def test_it_begins_with_no_more_than_allowed() -> None:
+def test_it_starts_within_the_limit() -> None:
     assert Concurrency(1).limit == 1
 
 
-def test_it_does_not_grow_while_tokens_take_longer_than_they_did() -> None:
+def test_it_does_not_grow_while_tokens_take_longer_than_before() -> None:
     concurrency = Concurrency(64)
     answer(concurrency, 2)
     assert concurrency.limit == 6
@@ -32,7 +32,7 @@ def test_it_does_not_grow_while_tokens_take_longer_than_they_did() -> None:
     assert concurrency.limit == 7
 
 
-def test_a_long_answer_is_not_a_slow_one_and_a_round_may_hold_both() -> None:
+def test_a_long_answer_does_not_count_as_slow() -> None:
     concurrency = Concurrency(64)
     answer(concurrency, 1)
     answer(concurrency, 1, seconds=50.0, n_tokens=500)
@@ -43,7 +43,7 @@ def test_a_long_answer_is_not_a_slow_one_and_a_round_may_hold_both() -> None:
     assert concurrency.limit == 7
 
 
-def test_a_refusal_halves_it_and_those_of_the_same_round_say_nothing_new() -> None:
+def test_a_refusal_halves_it_once_per_round() -> None:
     concurrency = Concurrency(64)
     answer(concurrency, 16)
     assert concurrency.limit == 20
@@ -63,7 +63,7 @@ def test_one_request_at_a_time_is_always_allowed() -> None:
     assert concurrency.limit == 2
 
 
-def test_after_a_refusal_it_is_measured_anew_what_is_slow() -> None:
+def test_after_a_refusal_the_latency_baseline_is_measured_again() -> None:
     concurrency = Concurrency(64)
     answer(concurrency, 2)
     concurrency.record_refusal(began_at=1.0, now=2.0)

@@ -1,4 +1,4 @@
-"""Room in a batch that others join: its limits are kept whoever comes and goes, and nobody waits for ever."""
+"""The capacity of a continuous batch: its limits always hold, and no request waits for ever."""
 
 from random import Random
 
@@ -9,7 +9,7 @@ from worker.generation.capacity import Capacity
 
 
 @given(st.integers(1, 20), st.integers(1, 200), st.lists(st.integers(1, 300), max_size=60), st.randoms())
-def test_limits_hold_but_for_one_that_is_alone_and_everybody_has_a_turn(
+def test_the_limits_hold_except_for_a_lone_request_and_every_request_runs(
     rows: int, tokens: int, lengths: list[int], random: Random
 ) -> None:
     room, waiting, left = Capacity(rows, tokens), list(enumerate(lengths)), []
@@ -25,7 +25,7 @@ def test_limits_hold_but_for_one_that_is_alone_and_everybody_has_a_turn(
     assert sorted(left) == list(range(len(lengths)))
 
 
-def test_others_join_once_an_eighth_is_free() -> None:
+def test_requests_join_once_an_eighth_of_the_capacity_is_free() -> None:
     room = Capacity(rows=16, tokens=160)
     assert all(room.admit(number, 10) for number in range(16))
     can_admit_group = [room.can_admit_group]

@@ -1,4 +1,4 @@
-"""How much a loaded model is given at once."""
+"""How much a loaded model gets in one batch."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -25,7 +25,7 @@ TRANSLATE = {"source": "en", "target": "de"}
 
 
 class Small(EchoEngine):
-    """Has room for ``most`` rows, a beam being one: eleven do not fit, nor twice five."""
+    """Holds at most ``most`` rows, and each beam is a row: neither eleven nor twice five fit."""
 
     most = 8
 
@@ -44,13 +44,15 @@ def model(tmp_path: Path) -> LoadedModel:
 
 
 @pytest.mark.parametrize(("beams", "length", "rows"), [(1, 10, 12), (4, 10, 3), (8, 10, 1), (4, 25, 2), (8, 60, 1)])
-def test_each_beam_counts_as_a_row_of_its_own(model: LoadedModel, beams: int, length: int, rows: int) -> None:
+def test_each_beam_counts_as_a_row(model: LoadedModel, beams: int, length: int, rows: int) -> None:
     batches = model.plan([length] * 12, beams)
     assert [len(batch) for batch in batches] == [rows] * (12 // rows)
 
 
 @pytest.mark.parametrize(("params", "left"), [({}, 11 * 11 // 2), ({"beams": 2}, 2 * 5 * 11 // 2)])
-def test_what_does_not_fit_is_counted_with_its_beams(model: LoadedModel, params: dict[str, Any], left: int) -> None:
+def test_a_batch_that_does_not_fit_is_counted_with_its_beams(
+    model: LoadedModel, params: dict[str, Any], left: int
+) -> None:
     work = Work(claim([letter * 9 for letter in "abcdefghijk"], "translate", TRANSLATE | params), model.model)
     assert set(work.lengths(range(11))) == {11}
     runner = batch.BatchRunner(Watchdog(Shutdown()))
@@ -60,7 +62,7 @@ def test_what_does_not_fit_is_counted_with_its_beams(model: LoadedModel, params:
     assert work.unfinished_shards == []
 
 
-def test_a_batch_never_has_more_tokens_than_its_engine_has_room_for(model: LoadedModel) -> None:
+def test_a_batch_never_has_more_tokens_than_its_engine_can_hold(model: LoadedModel) -> None:
     roomy = replace(model.capabilities, batch_tokens=1000)
     small = replace(model.capabilities, batch_tokens=50)
     for capabilities, most in ((roomy, 200), (small, 50)):

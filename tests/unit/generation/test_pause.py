@@ -1,4 +1,4 @@
-"""How long a model is left alone whose engine stands on something that is away."""
+"""How long a model is paused whose engine depends on a server that is away."""
 
 import time
 from pathlib import Path
@@ -27,7 +27,7 @@ def model(tmp_path: Path) -> LoadedModel:
     return LoadedModel(spec, KindModel(spec, tokenizer.load(spec)), engine, engine.capabilities())
 
 
-def test_a_model_runs_until_it_is_paused_and_after_its_pause(model: LoadedModel, clock: list[float]) -> None:
+def test_a_model_runs_before_and_after_its_pause(model: LoadedModel, clock: list[float]) -> None:
     assert model.pause_seconds == 0
     model.pause(30)
     clock[0] += 20
@@ -36,9 +36,7 @@ def test_a_model_runs_until_it_is_paused_and_after_its_pause(model: LoadedModel,
     assert model.pause_seconds == 0
 
 
-def test_pauses_in_a_row_grow_to_a_minute_and_a_batch_that_ran_ends_the_row(
-    model: LoadedModel, clock: list[float]
-) -> None:
+def test_consecutive_pauses_grow_to_a_minute_until_a_batch_runs(model: LoadedModel, clock: list[float]) -> None:
     pauses = []
     for _ in range(8):
         model.pause(0)

@@ -26,7 +26,7 @@ def padded(batches: list[list[int]], lengths: list[int]) -> int:
 
 
 def arrival(lengths: list[int], tokens: int, rows: int) -> list[list[int]]:
-    """The batches of arrival order under the same limits."""
+    """The batches in order of arrival, within the same limits."""
     batches: list[list[int]] = []
     for index, length in enumerate(lengths):
         batch = batches[-1] if batches else []
@@ -45,7 +45,7 @@ def test_every_request_is_in_exactly_one_batch(cut: Cut, lengths: list[int], tok
 
 
 @given(LENGTHS, TOKENS, ROWS, FEW)
-def test_no_batch_is_over_its_budgets_but_a_request_that_is_so_alone(
+def test_no_batch_exceeds_its_budgets_unless_a_single_request_does(
     lengths: list[int], tokens: int, rows: int, few: int
 ) -> None:
     for batch in plan(lengths, tokens, rows, few):
@@ -66,7 +66,7 @@ def test_packed_batches_are_as_full_as_their_order_allows(lengths: list[int], to
 
 @pytest.mark.parametrize("cut", [plan, pack])
 @given(LENGTHS, TOKENS, ROWS)
-def test_the_longest_come_first_throughout(cut: Cut, lengths: list[int], tokens: int, rows: int) -> None:
+def test_requests_are_ordered_longest_first(cut: Cut, lengths: list[int], tokens: int, rows: int) -> None:
     order = [lengths[index] for batch in cut(lengths, tokens, rows) for index in batch]
     assert order == sorted(lengths, reverse=True)
 
@@ -85,7 +85,7 @@ def test_rows_that_are_mostly_padding_are_few(lengths: list[int], tokens: int, r
 
 
 @given(LENGTHS, TOKENS, ROWS, FEW)
-def test_a_narrow_batch_of_few_rows_is_only_what_another_had_no_room_for(
+def test_a_small_batch_holds_only_what_did_not_fit_another(
     lengths: list[int], tokens: int, rows: int, few: int
 ) -> None:
     batches = plan(lengths, tokens, rows, few)
@@ -107,19 +107,21 @@ MIXED = [40] * 20 + [10] * 3
         (replace(ENGINE, architecture=Architecture.DECODER_ONLY, is_packed=True), 1),
     ],
 )
-def test_few_short_rows_have_a_batch_of_their_own_where_that_costs_no_steps(engine: Capabilities, batches: int) -> None:
+def test_a_few_short_rows_get_their_own_batch_if_that_costs_no_steps(engine: Capabilities, batches: int) -> None:
     assert len(planner(engine)(MIXED, 4096, 64)) == batches
 
 
 @given(LENGTHS, TOKENS, ROWS)
-def test_the_figure_to_beat_is_what_arrival_order_would_compute(lengths: list[int], tokens: int, rows: int) -> None:
+def test_the_baseline_is_what_batches_in_order_of_arrival_would_compute(
+    lengths: list[int], tokens: int, rows: int
+) -> None:
     order = ArrivalOrder(tokens, rows)
     order.add(lengths)
     assert order.padded == padded(arrival(lengths, tokens, rows), lengths)
 
 
-def test_on_mixed_lengths_padding_is_a_fraction_of_arrival_orders() -> None:
-    """Not so for every input: of twenty 1s and then one 10, arrival order may pad less, though in no fewer batches."""
+def test_mixed_lengths_need_a_fraction_of_the_padding_of_arrival_order() -> None:
+    """Not true of every input: for twenty 1s and then one 10, arrival order may pad less in as many batches."""
     random = Random(1)
     for _ in range(20):
         lengths = [max(1, round(random.lognormvariate(3.2, 0.9))) for _ in range(2000)]

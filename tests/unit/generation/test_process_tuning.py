@@ -1,4 +1,4 @@
-"""The collector is told to spare what lives long, until that is dropped."""
+"""The garbage collector skips long-lived objects until they are dropped."""
 
 import gc
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from worker.generation.process_tuning import reduce_garbage_collection
 
 
 class Cycle:
-    """Something that only the collector frees."""
+    """A reference cycle, which only the garbage collector frees."""
 
     def __init__(self) -> None:
         self.own = self
@@ -24,7 +24,7 @@ def _as_before() -> Iterator[None]:
     gc.set_threshold(*thresholds)
 
 
-def test_what_was_spared_and_then_dropped_is_freed_the_next_time() -> None:
+def test_objects_dropped_after_a_freeze_are_freed_at_the_next_one() -> None:
     cycle = Cycle()
     spared = ref(cycle)
     reduce_garbage_collection()

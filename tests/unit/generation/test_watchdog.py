@@ -1,4 +1,4 @@
-"""The watchdog's eyes: what it takes for an engine that hangs. That it bites is shown on real workers."""
+"""What the watchdog takes for a hanging engine. Tests with real workers show that it kills one."""
 
 import os
 import time
@@ -14,28 +14,28 @@ def watchdog() -> Watchdog:
     return Watchdog(Shutdown())
 
 
-def test_an_engine_that_rests_is_never_stalled(watchdog: Watchdog) -> None:
+def test_an_idle_engine_is_never_stalled(watchdog: Watchdog) -> None:
     with watchdog.watched():
         pass
     time.sleep(0.01)
     assert watchdog.stalled(0.001) is None
 
 
-def test_an_engine_that_gets_nowhere_is_stalled_and_known_by_its_process(watchdog: Watchdog) -> None:
+def test_an_engine_without_progress_is_stalled_and_its_process_is_known(watchdog: Watchdog) -> None:
     with watchdog.watched():
         time.sleep(0.02)
         assert watchdog.stalled(0.01) == os.getpid()
         assert watchdog.stalled(60) is None
 
 
-def test_each_completion_counts_as_getting_on(watchdog: Watchdog) -> None:
+def test_each_completion_counts_as_progress(watchdog: Watchdog) -> None:
     with watchdog.watched() as progress:
         time.sleep(0.02)
         progress()
         assert watchdog.stalled(0.015) is None
 
 
-def test_a_batch_that_fails_is_at_rest(watchdog: Watchdog) -> None:
+def test_after_a_batch_failed_the_engine_is_idle(watchdog: Watchdog) -> None:
     try:
         with watchdog.watched():
             raise ValueError

@@ -1,4 +1,4 @@
-"""A claim in hand: requests, answers, and shards that become whole."""
+"""The work on a claim: requests, answers, and shards that are completed."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -57,7 +57,7 @@ def lines(work: Work) -> list[dict[str, Any]]:
     return sorted(found, key=lambda line: int(line["index"]))
 
 
-def test_answers_find_their_items_in_whatever_order_they_come(model: KindModel) -> None:
+def test_answers_reach_their_items_in_any_order(model: KindModel) -> None:
     texts = [f"text {number}" for number in range(20)]
     work = Work(claim(texts), model)
     answer(work, Random(3).sample(range(20), 20), model)
@@ -66,7 +66,7 @@ def test_answers_find_their_items_in_whatever_order_they_come(model: KindModel) 
     }
 
 
-def test_a_shard_is_given_out_once_and_only_when_whole(model: KindModel) -> None:
+def test_a_shard_is_returned_once_and_only_when_it_is_complete(model: KindModel) -> None:
     work = Work(claim(["a", "b", "c", "d"]), model)
     answer(work, [0, 2, 3], model)
     assert [done.shard_id for done in work.take_finished()] == [1]
@@ -79,9 +79,13 @@ def test_a_shard_is_given_out_once_and_only_when_whole(model: KindModel) -> None
     assert work.unfinished_shards == []
 
 
-def test_a_shard_says_what_it_cost(model: KindModel) -> None:
+def test_a_settlement_states_what_its_shard_cost(model: KindModel) -> None:
     work = Work(claim(["a" * 10, "b" * 4, "c" * 6, "d" * 6]), model)
-    for batch, computed in (([0, 1, 2], [10, 10, 10]), ([3], [6]), ([3], [6])):  # the last twice: first it failed
+    for batch, computed in (
+        ([0, 1, 2], [10, 10, 10]),
+        ([3], [6]),
+        ([3], [6]),
+    ):  # the last one twice, because it failed first
         work.charge(batch, computed)
     answer(work, range(4), model)
     first, second = work.take_finished()
@@ -90,7 +94,7 @@ def test_a_shard_says_what_it_cost(model: KindModel) -> None:
     assert [first.n_batches, second.n_batches] == pytest.approx([2 / 3, 1 / 3 + 2])
 
 
-def test_a_line_says_what_its_item_used(model: KindModel) -> None:
+def test_a_result_line_states_the_tokens_of_its_item(model: KindModel) -> None:
     work = Work(claim(["abc", "defgh"], params={"max_new_tokens": 4}), model)
     answer(work, [1, 0], model)
     assert [line["usage"] for line in lines(work)] == [
@@ -99,14 +103,14 @@ def test_a_line_says_what_its_item_used(model: KindModel) -> None:
     ]
 
 
-def test_an_items_draw_is_its_own(model: KindModel) -> None:
+def test_each_item_is_sampled_with_its_own_seed(model: KindModel) -> None:
     work = Work(claim(["a", "b"], params={"seed": 5, "temperature": 0.5, "stop": ["z"]}), model)
     requests = [work.request(index) for index in range(2)]
     assert [request.sampling.seed for request in requests] == [5, 6]
     assert {(request.sampling.temperature, request.stop) for request in requests} == {(0.5, ("z",))}
 
 
-def test_a_searched_translation_takes_a_row_for_each_beam(model: KindModel) -> None:
+def test_beam_search_takes_a_row_for_each_beam(model: KindModel) -> None:
     params = {"source": "en", "target": "de"}
     for more, beams in (({}, 1), ({"beams": 4}, 4)):
         work = Work(claim(["a", "b"], "translate", params | more), model)
@@ -127,7 +131,7 @@ def splitting(model: KindModel) -> Any:
     return model.spec.model_copy(update={"kind_options": {"translate": options}})
 
 
-def test_an_answer_that_lost_its_marks_is_tried_the_careful_way(model: KindModel) -> None:
+def test_an_answer_that_lost_its_marks_is_translated_again_around_the_placeholders(model: KindModel) -> None:
     work = Work(claim(["ab {name} cd"], "translate", {"source": "en", "target": "de"}), model)
     [request] = [work.request(0)]
     bare = request.tokens[:3]
@@ -142,7 +146,7 @@ def numbered(done: Sequence[Settlement]) -> dict[int, Any]:
     return {result.index: from_json(result.line) for each in done for result in each.results}
 
 
-def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: KindModel) -> None:
+def test_identical_items_are_computed_once_and_each_has_its_own_line(model: KindModel) -> None:
     work = Work(claim(["same", "other", "same", "same"]), model)
     assert len(work.pieces) == 2
     answer(work, [0, 1], model)
@@ -154,7 +158,7 @@ def test_identical_items_are_computed_once_and_each_gets_its_own_line(model: Kin
     assert {each.shard_id: each.n_deduplicated for each in done} == {0: 0, 1: 2}
 
 
-def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: KindModel) -> None:
+def test_an_answer_is_cached_beyond_its_claim_for_its_tenant_alone(model: KindModel) -> None:
     cache = AnswerCache()
     first = Work(claim(["same", "other"]), model, known=cache)
     answer(first, [0, 1], model)
@@ -167,13 +171,13 @@ def test_an_answer_is_remembered_beyond_its_claim_for_its_tenant_alone(model: Ki
 
 
 @pytest.mark.parametrize("params", [{"stop": ["e"]}, {"score": True}, {"max_new_tokens": 2}])
-def test_an_answer_is_not_remembered_for_who_asks_otherwise(model: KindModel, params: dict[str, Any]) -> None:
+def test_a_cached_answer_is_not_used_for_other_parameters(model: KindModel, params: dict[str, Any]) -> None:
     cache = AnswerCache()
     answer(Work(claim(["same"]), model, known=cache), [0], model)
     assert len(Work(claim(["same"], params=params), model, known=cache).pieces) == 1
 
 
-def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: KindModel) -> None:
+def test_each_job_of_a_claim_is_decoded_with_its_own_parameters(model: KindModel) -> None:
     first, second = claim(["a"], params={"stop": ["x"]}), claim(["b"], params={"temperature": 0.5, "seed": 3})
     other = UUID(int=8)
     job = replace(second.jobs[JOB], id=other)
@@ -185,14 +189,16 @@ def test_jobs_of_one_claim_are_each_decoded_as_they_say(model: KindModel) -> Non
 
 
 @pytest.mark.parametrize("params", [{"temperature": 0.5}, {}], ids=["drawn", "switched off"])
-def test_what_is_drawn_or_not_to_be_shared_is_computed_each_time(model: KindModel, params: dict[str, Any]) -> None:
+def test_sampled_items_and_those_that_must_not_be_shared_are_always_computed(
+    model: KindModel, params: dict[str, Any]
+) -> None:
     claimed = claim(["same"] * 4, params=params)
     if not params:
         claimed.jobs[JOB] = replace(claimed.jobs[JOB], deduplicate=False)
     assert len(Work(claimed, model).pieces) == 4
 
 
-def test_who_would_have_shared_a_failed_computation_runs_alone(model: KindModel) -> None:
+def test_items_that_shared_a_failed_computation_run_by_themselves(model: KindModel) -> None:
     work = Work(claim(["same"] * 3, per=3), model)
     work.fail(0, "engine_error")
     assert len(work.pieces) == 3
@@ -214,7 +220,7 @@ def test_a_refused_claim_is_settled_without_a_model() -> None:
 
 
 @pytest.mark.parametrize("score", [True, False])
-def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(model: KindModel, score: bool) -> None:
+def test_only_a_job_that_asks_for_scores_gets_the_answers_probability(model: KindModel, score: bool) -> None:
     work = Work(claim(["a"], params={"score": score}), model)
     assert work.request(0).is_scored is score
     work.answer([Completion(0, (4,), FinishReason.STOP, log_probability=-0.5)])
@@ -223,7 +229,7 @@ def test_an_answers_probability_is_asked_for_by_its_job_alone_and_comes_with_it(
     assert ("score" in output) is score
 
 
-def test_the_memory_of_answers_counts_their_vectors() -> None:
+def test_the_answer_cache_counts_the_size_of_vectors() -> None:
     cache = AnswerCache(max_bytes=32 * 1000)
     for key in (b"a", b"b", b"c"):
         cache.put(key, ModelAnswer("", "vector", vector=(0.5,) * 400))

@@ -1,4 +1,4 @@
-"""Kinds of other packages: found by their entry points, and a broken one hinders no other."""
+"""Kinds of other packages are found by their entry points, and a broken one does not affect the others."""
 
 import logging
 from pathlib import Path
@@ -27,14 +27,14 @@ def table(folder: Path, lines: str) -> Path:
     return path
 
 
-def test_our_own_are_registered_as_others_are() -> None:
+def test_our_own_kinds_are_registered_by_entry_points_like_others() -> None:
     assert list(KINDS) == OWN == list(KINDS.usable())
     assert all(find(name) is KINDS[name] for name in OWN)
     assert "sing" not in KINDS
     assert find("chat.completions").name == "chat.completions"
 
 
-def test_one_of_another_package_is_there_with_its_options(outside: Path, tmp_path: Path) -> None:
+def test_a_kind_of_another_package_is_found_with_its_options(outside: Path, tmp_path: Path) -> None:
     write_kind(outside, package="sing_whole")
     assert sorted([*OWN, "sing"]) == list(KINDS.usable())
     assert KINDS["sing"].summary == "says a text in upper case"
@@ -61,7 +61,7 @@ def test_one_of_another_package_is_there_with_its_options(outside: Path, tmp_pat
         ("sing_loud", "Sing", SING.replace('"sing"', '"Sing"'), "short lowercase word"),
     ],
 )
-def test_a_broken_one_fails_by_its_name_and_the_others_work(
+def test_a_broken_kind_fails_by_name_and_the_others_work(
     outside: Path, caplog: pytest.LogCaptureFixture, package: str, name: str, source: str, reason: str
 ) -> None:
     write_kind(outside, source, name=name, package=package)
@@ -74,13 +74,13 @@ def test_a_broken_one_fails_by_its_name_and_the_others_work(
     assert reason in caplog.text
 
 
-def test_a_model_that_names_a_broken_one_says_so(outside: Path, tmp_path: Path) -> None:
+def test_a_model_that_names_a_broken_kind_is_refused(outside: Path, tmp_path: Path) -> None:
     write_kind(outside, "import no_such_library", package="sing_named")
     with pytest.raises(ConfigurationError, match=r"models\.m\.sing: .*'sing' of the package sing_named cannot be"):
         Catalog.read(table(tmp_path, "[models.m.sing]\n"))
 
 
-def test_two_packages_with_one_name_are_both_named(outside: Path) -> None:
+def test_the_error_names_both_packages_that_offer_the_same_kind(outside: Path) -> None:
     for package in ("sing_first", "sing_second"):
         write_kind(outside, package=package)
     with pytest.raises(ConfigurationError, match=r"several packages offer 'sing': .*sing_first.*"):

@@ -1,4 +1,4 @@
-"""The kinds: which prompts an item becomes, and what is made of the model's answers."""
+"""The kinds: the prompts of an item, and the output made of the model's answers."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer
 from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.kinds.sampling import trimmed
 from lengthwise.models.catalog import ModelSpec
-from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
+from tests.unit.kinds.kind_calls import echo_model, output_of, prompts_of, stopped, with_options
 
 TO_DE = 3
 
@@ -33,7 +33,7 @@ class TestModerate:
         assert found is not None
         return found
 
-    def test_a_category_is_set_at_the_models_threshold(self, model: KindModel) -> None:
+    def test_a_category_is_true_from_the_models_threshold(self, model: KindModel) -> None:
         assert self.output(model) == {
             "flagged": True,
             "categories": {"hate": False, "spam": True},
@@ -44,11 +44,11 @@ class TestModerate:
         assert self.output(model, threshold=0.6)["flagged"] is False
         assert self.output(model, threshold=0.4)["categories"] == {"hate": True, "spam": True}
 
-    def test_the_score_that_is_shown_decides(self, model: KindModel) -> None:
+    def test_the_rounded_score_decides(self, model: KindModel) -> None:
         found = self.output(model, threshold=0.40001)
         assert (found["scores"]["hate"], found["categories"]["hate"]) == (0.4, False)
 
-    def test_nothing_is_written_and_tags_are_not_read(self, model: KindModel) -> None:
+    def test_a_moderation_generates_nothing_and_drops_tags(self, model: KindModel) -> None:
         [prompt] = prompts_of(model, "moderate", {"text": "<b>bad</b>"})
         assert prompt.max_new_tokens == 0
         assert model.tokenizer.decode_batch([prompt.tokens])[0] == "bad"
@@ -66,7 +66,7 @@ class TestGenerate:
         ("length", "params", "room"),
         [(3, {}, 509), (3, {"max_new_tokens": 5}, 5), (510, {"max_new_tokens": 5}, 2), (512, {}, 0), (600, {}, -88)],
     )
-    def test_an_answer_has_the_room_that_the_context_leaves(
+    def test_an_answer_may_fill_the_rest_of_the_context(
         self, model: KindModel, length: int, params: dict[str, int], room: int
     ) -> None:
         [prompt] = prompts_of(model, "generate", {"text": "x" * length}, params)
@@ -81,7 +81,7 @@ class TestChat:
             ({"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]}, ["a", "b"]),
         ],
     )
-    def test_an_item_is_a_text_or_messages(self, item: dict[str, Any], texts: list[str]) -> None:
+    def test_an_item_may_be_a_text_or_messages(self, item: dict[str, Any], texts: list[str]) -> None:
         assert KINDS["chat"].item_type.model_validate(item).texts() == texts
 
     @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ class TestChat:
         with pytest.raises(ValidationError):
             KINDS["chat"].item_type.model_validate(item)
 
-    def test_a_system_message_comes_first_and_the_answer_is_the_assistants(self, model: KindModel) -> None:
+    def test_the_system_message_comes_first_and_the_answer_has_the_role_assistant(self, model: KindModel) -> None:
         (model.spec.folder / "chat_template.jinja").write_text(
             "{% for m in messages %}[{{ m.role }}:{{ m.content }}]{% endfor %}"
         )
@@ -119,7 +119,7 @@ def test_an_answer_ends_before_the_first_stop_string(stop: tuple[str, ...], left
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_kind_is_found_by_its_name_and_its_parameters_survive_storage(name: str, model: KindModel) -> None:
+def test_a_kind_is_found_by_name_and_its_parameters_survive_storage(name: str, model: KindModel) -> None:
     kind = KINDS[name]
     params = kind.params_type()
     assert kind.name == name
@@ -127,7 +127,7 @@ def test_a_kind_is_found_by_its_name_and_its_parameters_survive_storage(name: st
     assert isinstance(kind.decoding(model.spec, params, None, 0), Decoding)
 
 
-def test_no_job_writes_more_than_the_model_may(model: KindModel) -> None:
+def test_no_job_generates_more_tokens_than_the_models_limit(model: KindModel) -> None:
     spec: ModelSpec = model.spec.model_copy(update={"max_new_tokens": 7})
     for name, given, most in (("generate", 100, 7), ("chat", 3, 3)):
         params = KINDS[name].params_type.model_validate({"max_new_tokens": given})
@@ -145,19 +145,19 @@ class TestEmbed:
             (E5, {"prefix": "passage"}, "p: a </s> b"),
         ],
     )
-    def test_a_text_is_read_as_it_is_behind_the_prefix_that_is_chosen(
+    def test_a_text_is_not_changed_and_follows_the_chosen_prefix(
         self, model: KindModel, options: EmbedOptions, params: dict[str, str], text: str
     ) -> None:
         [prompt] = prompts_of(with_options(model, embed=options), "embed", {"text": "a </s> b"}, params)
         assert (prompt.max_new_tokens, prompt.tokens) == (0, model.tokenizer.encode([text], framed=True)[0])
 
-    def test_a_model_serves_the_prefixes_it_has(self, model: KindModel) -> None:
+    def test_a_model_serves_only_its_own_prefixes(self, model: KindModel) -> None:
         spec, embed = with_options(model, embed=self.E5).spec, KINDS["embed"]
         served = [embed.serves(spec, embed.params_type.model_validate({"prefix": name})) for name in ("query", "x")]
         assert served == [True, False]
         assert "known here: query, passage" in str(embed.unserved_error([spec]))
 
-    def test_a_prefix_that_has_gone_since_is_an_error(self, model: KindModel) -> None:
+    def test_a_prefix_that_was_removed_meanwhile_is_an_error(self, model: KindModel) -> None:
         with pytest.raises(ConfigurationError, match="prefix"):
             prompts_of(with_options(model, embed=self.E5), "embed", {"text": "a"}, {"prefix": "x"})
 
@@ -174,7 +174,7 @@ class TestEmbed:
         ("translate", {"text": "a"}, {"source": "zh", "target": "en"}),
     ],
 )
-def test_an_answer_is_scored_where_that_is_asked_for(
+def test_an_answer_has_a_score_if_the_job_asks_for_it(
     name: str, item: dict[str, Any], params: dict[str, Any], model: KindModel
 ) -> None:
     (model.spec.folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
@@ -195,7 +195,7 @@ def test_an_answer_is_scored_where_that_is_asked_for(
     assert output(None, score=True)["score"] is None
 
 
-def test_the_score_of_a_translation_is_that_of_all_its_sentences(model: KindModel) -> None:
+def test_the_score_of_a_translation_is_the_sum_over_its_sentences(model: KindModel) -> None:
     answers = [stopped(text)._replace(log_probability=score) for text, score in (("a.", -1.5), ("b.", -0.25))]
     params = {"source": "en", "target": "de", "score": True}
     found = output_of(model, "translate", {"text": "One here. Two there."}, answers, params)

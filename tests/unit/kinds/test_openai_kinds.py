@@ -1,4 +1,4 @@
-"""The lines of OpenAI's batches as kinds: what is asked of an engine, and the answer in OpenAI's form."""
+"""The kinds of OpenAI's endpoints: the requests to the engine, and the answers in OpenAI's form."""
 
 import base64
 from array import array
@@ -66,7 +66,7 @@ def chat(**more: Any) -> dict[str, Any]:
     return {"model": "echo", "messages": SAID, **more}
 
 
-def test_each_line_is_decoded_as_it_says(model: KindModel) -> None:
+def test_each_line_is_decoded_with_its_own_parameters(model: KindModel) -> None:
     bodies = [chat(), chat(stop="c", max_tokens=2), chat(temperature=0.5, top_p=0.9, seed=3), chat(temperature=0.5)]
     asked = [work(model, "chat.completions", bodies).request(index) for index in range(4)]
     assert [(each.stop, each.max_new_tokens) for each in asked] == [((), 509), (("c",), 2), ((), 509), ((), 509)]
@@ -75,7 +75,7 @@ def test_each_line_is_decoded_as_it_says(model: KindModel) -> None:
     assert asked[3].sampling.seed == work(model, "chat.completions", bodies).request(3).sampling.seed, "begun anew"
 
 
-def test_an_answer_of_no_use_is_asked_for_again_some_times_and_then_fails(model: KindModel) -> None:
+def test_an_answer_that_misses_its_schema_is_retried_and_then_fails(model: KindModel) -> None:
     doing = work(model, "chat.completions", [chat(response_format=FORMAT)] * 2)
     assert len(doing.pieces) == 1, "alike, and nothing is drawn: asked once"
     asked = doing.request(0)
@@ -104,7 +104,9 @@ def test_an_answer_of_no_use_is_asked_for_again_some_times_and_then_fails(model:
         (FORMAT, '{"a": 1}}', False),
     ],
 )
-def test_what_a_format_takes(model: KindModel, form: dict[str, Any], text: str, is_met: bool) -> None:
+def test_a_format_accepts_only_answers_that_follow_it(
+    model: KindModel, form: dict[str, Any], text: str, is_met: bool
+) -> None:
     doing = work(model, "chat.completions", [chat(response_format=form)])
     doing.answer([Completion(0, ids(model, text), FinishReason.STOP)])
     assert (len(doing.pieces) == 1) is is_met
@@ -119,13 +121,13 @@ def test_what_a_format_takes(model: KindModel, form: dict[str, Any], text: str, 
         {"allOf": [{"$ref": "file:///etc/passwd"}]},
     ],
 )
-def test_a_schema_is_refused_that_is_none_or_leads_elsewhere(schema: dict[str, Any]) -> None:
+def test_an_invalid_schema_or_one_with_outside_references_is_refused(schema: dict[str, Any]) -> None:
     body = chat(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": schema}})
     with pytest.raises(ValidationError):
         kinds.find("chat.completions").item_type.model_validate({"id": "a", "request": "b", "body": body})
 
 
-def test_openais_types_take_our_answers(model: KindModel) -> None:
+def test_the_openai_sdks_types_accept_our_answers(model: KindModel) -> None:
     doing = work(model, "chat.completions", [chat(), chat(max_tokens=1)])
     doing.answer([Completion(0, ids(model, "cba"), FinishReason.STOP), Completion(1, (9,), FinishReason.LENGTH)])
     for line, reason in zip(lines(doing), ("stop", "length"), strict=True):
@@ -138,7 +140,7 @@ def test_openais_types_take_our_answers(model: KindModel) -> None:
     assert response.output_text == "{}"
 
 
-def test_texts_become_vectors_in_either_form(model: KindModel) -> None:
+def test_texts_become_vectors_as_numbers_or_base64(model: KindModel) -> None:
     doing = work(
         model,
         "embeddings",
@@ -169,7 +171,7 @@ def test_a_moderation_names_all_of_openais_categories(model: KindModel) -> None:
     assert answer.results[0].flagged
 
 
-def test_what_never_ran_says_why(model: KindModel) -> None:
+def test_the_line_of_an_item_that_never_ran_says_why(model: KindModel) -> None:
     kind = kinds.find("chat.completions")
     item = kind.item_type.model_validate({"id": 'a"b', "request": "c", "body": chat()})
     for status, code in ((ResultStatus.CANCELLED, "batch_cancelled"), (ResultStatus.EXPIRED, "batch_expired")):

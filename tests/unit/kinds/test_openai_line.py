@@ -1,4 +1,4 @@
-"""Lines of a batch's file: whatever is wrong is found, line by line, and nothing of it is repeated."""
+"""Lines of a batch's file: every mistake is found, and no error repeats the line."""
 
 import json
 from pathlib import Path
@@ -41,12 +41,12 @@ def line(**more: Any) -> dict[str, Any]:
     return {"custom_id": "a", "method": "POST", "url": "/v1/chat/completions", "body": body, **more}
 
 
-def said(**more: Any) -> dict[str, Any]:
+def chat_line(**more: Any) -> dict[str, Any]:
     return line(body=line()["body"] | more)
 
 
 @pytest.mark.parametrize(
-    ("given", "code", "param"),
+    ("line_object", "code", "param"),
     [
         (line(custom_id=None), "invalid_request", "custom_id"),
         (line(custom_id="x" * 600), "invalid_request", "custom_id"),
@@ -55,28 +55,30 @@ def said(**more: Any) -> dict[str, Any]:
         (line(url="CaNaRy"), "url_mismatch", "url"),
         (line(body="CaNaRy"), "invalid_request", "body"),
         (line(body={}), "invalid_request", "model"),
-        (said(model="CaNaRy"), "model_not_found", "model"),
-        (said(CaNaRy=1), "invalid_request", "body"),
-        (said(messages=[{"role": "CaNaRy", "content": "x"}]), "invalid_request", "messages[0].role"),
-        (said(messages=[{"role": "user", "content": 7}]), "invalid_request", "messages[0].content"),
-        (said(messages=[{"role": "user", "content": [{"type": "CaNaRy"}]}]), "invalid_request",
+        (chat_line(model="CaNaRy"), "model_not_found", "model"),
+        (chat_line(CaNaRy=1), "invalid_request", "body"),
+        (chat_line(messages=[{"role": "CaNaRy", "content": "x"}]), "invalid_request", "messages[0].role"),
+        (chat_line(messages=[{"role": "user", "content": 7}]), "invalid_request", "messages[0].content"),
+        (chat_line(messages=[{"role": "user", "content": [{"type": "CaNaRy"}]}]), "invalid_request",
          "messages[0].content[0].type"),
-        (said(messages=[{"role": "user", "content": "x", "tool_calls": [1]}]), "invalid_request",
+        (chat_line(messages=[{"role": "user", "content": "x", "tool_calls": [1]}]), "invalid_request",
          "messages[0].tool_calls"),
-        (said(stream=True), "invalid_request", "stream"),
-        (said(n=2), "invalid_request", "n"),
-        (said(tools=[{"type": "function"}]), "invalid_request", "tools"),
-        (said(temperature=3), "invalid_request", "temperature"),
-        (said(stop=["", "a"]), "invalid_request", "stop[0]"),
-        (said(response_format={"type": "CaNaRy"}), "invalid_request", "response_format"),
-        (said(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 1}}}),
+        (chat_line(stream=True), "invalid_request", "stream"),
+        (chat_line(n=2), "invalid_request", "n"),
+        (chat_line(tools=[{"type": "function"}]), "invalid_request", "tools"),
+        (chat_line(temperature=3), "invalid_request", "temperature"),
+        (chat_line(stop=["", "a"]), "invalid_request", "stop[0]"),
+        (chat_line(response_format={"type": "CaNaRy"}), "invalid_request", "response_format"),
+        (chat_line(response_format={"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": 1}}}),
          "invalid_request", "response_format.json_schema.schema"),
     ],
 )  # fmt: skip
-def test_what_is_wrong_is_named_by_its_place(catalog: Catalog, given: Any, code: str, param: str | None) -> None:
+def test_an_error_names_the_field_that_is_wrong(
+    catalog: Catalog, line_object: Any, code: str, param: str | None
+) -> None:
     reader = LineReader("/v1/chat/completions", catalog, Settings())
     with pytest.raises(LineError) as mistake:
-        reader.read(json.dumps(given).encode())
+        reader.read(json.dumps(line_object).encode())
     assert (mistake.value.code, mistake.value.param) == (code, param)
     assert "canary" not in f"{mistake.value} {mistake.value.param}".lower()
 
@@ -89,11 +91,11 @@ def test_what_is_wrong_is_named_by_its_place(catalog: Catalog, given: Any, code:
         {"response_format": {"type": "text"}},
     ],
 )
-def test_what_asks_for_nothing_is_taken(catalog: Catalog, more: dict[str, Any]) -> None:
-    LineReader("/v1/chat/completions", catalog, Settings()).read(json.dumps(said(**more)).encode())
+def test_an_unsupported_field_is_accepted_if_its_value_changes_nothing(catalog: Catalog, more: dict[str, Any]) -> None:
+    LineReader("/v1/chat/completions", catalog, Settings()).read(json.dumps(chat_line(**more)).encode())
 
 
-def test_a_moderation_need_not_name_its_model(catalog: Catalog) -> None:
+def test_a_moderation_may_leave_out_its_model(catalog: Catalog) -> None:
     reader = LineReader("/v1/moderations", catalog, Settings())
     request = reader.read(json.dumps(line(url="/v1/moderations", body={"input": "x"})).encode())
     assert request.spec.name == "echo"

@@ -1,4 +1,4 @@
-"""What ``lengthwise up`` makes at its first start, and keeps."""
+"""The secrets that ``lengthwise up`` makes at its first start and stores."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def bare() -> Settings:
     return Settings(admin_key=None, key_pepper=None, master_key=())
 
 
-def test_all_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Settings, tmp_path: Path) -> None:
+def test_secrets_are_made_once_readable_by_one_user_and_the_key_is_printed_once(bare: Settings, tmp_path: Path) -> None:
     said: list[str] = []
     first, second = (secrets_on_disk.load_or_create(bare, tmp_path, said.append) for _ in range(2))
     assert first == second
@@ -39,25 +39,25 @@ def test_all_are_made_once_kept_for_one_user_and_the_key_is_said_once(bare: Sett
     )  # as the API will read them
 
 
-def test_what_the_settings_name_is_neither_made_nor_kept(bare: Settings, tmp_path: Path) -> None:
+def test_a_secret_of_the_settings_is_neither_made_nor_stored(bare: Settings, tmp_path: Path) -> None:
     given = {"admin_key": SecretStr("x" * 24), "key_pepper": SecretStr("y" * 24), "master_key": (SecretStr("z"),)}
     named = bare.model_copy(update=given)
     assert secrets_on_disk.load_or_create(named, tmp_path, pytest.fail) == {}
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_a_start_that_was_broken_off_left_is_not_taken_for_a_key(bare: Settings, tmp_path: Path) -> None:
+def test_a_file_left_by_an_interrupted_start_is_not_used_as_a_key(bare: Settings, tmp_path: Path) -> None:
     (tmp_path / "key.pepper.new").write_text("ha")
     assert len(secrets_on_disk.load_or_create(bare, tmp_path, lambda _: None)["LENGTHWISE_KEY_PEPPER"]) == 64
 
 
-def test_a_folder_that_cannot_be_written_is_named(bare: Settings, tmp_path: Path) -> None:
+def test_the_error_names_a_folder_that_cannot_be_written(bare: Settings, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot keep key\.pepper in "):
         secrets_on_disk.load_or_create(bare, tmp_path / "none", lambda _: None)
 
 
 @pytest.mark.parametrize("value", ["short", "with a blank in the midst of it", "ü" * 30, "x" * 513])
-def test_a_secret_that_is_none_is_refused_and_not_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_stored_secret_is_refused_and_not_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ValueError, match="24 to 512 visible") as caught:
         Settings(admin_key=SecretStr(value))
     assert value not in str(caught.value)

@@ -1,4 +1,4 @@
-"""``models.toml``: what it may say, and what it is told when it says something else."""
+"""``models.toml``: what it may contain, and the errors for everything else."""
 
 import json
 from pathlib import Path
@@ -36,13 +36,13 @@ def test_the_echo_catalog_serves_its_kinds(tmp_path: Path) -> None:
     assert translate.pairs == (("zh", "en"), ("en", "de"))
 
 
-def test_a_model_may_be_a_servers(tmp_path: Path) -> None:
+def test_a_model_may_run_on_a_server(tmp_path: Path) -> None:
     server = read(tmp_path, GOOD + SERVER + 'key_variable = "GPU_KEY"\n').models["m"].server
     assert server is not None
     assert (server.url, server.model, server.key_variable) == ("http://gpu:8000/v1", "served", "GPU_KEY")
 
 
-def test_the_shipped_catalog_is_good() -> None:
+def test_the_shipped_catalog_is_valid() -> None:
     assert {kind for spec in Catalog.read(DEMO_CATALOG).models.values() for kind in spec.kinds} >= {
         "translate",
         "moderate",
@@ -85,7 +85,7 @@ def test_the_shipped_catalog_is_good() -> None:
         (GOOD + '[models.m.server]\nurl = "http://gpu/v1"\n', "server.model"),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, named: str) -> None:
+def test_an_error_names_what_is_wrong(tmp_path: Path, text: str | bytes, named: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read(tmp_path, text)
     assert str(tmp_path / "models.toml") in str(caught.value)
@@ -93,7 +93,7 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str | bytes, named: str) -
     assert "secret" not in str(caught.value)
 
 
-def test_a_catalog_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_for_a_missing_catalog_names_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"none\.toml"):
         Catalog.read(tmp_path / "none.toml")
 
@@ -111,7 +111,7 @@ def test_a_catalog_that_is_not_there_is_named(tmp_path: Path) -> None:
         ({}, 100, 100),
     ],
 )
-def test_the_context_is_the_models_or_less(
+def test_the_context_is_the_models_own_or_a_smaller_setting(
     tmp_path: Path, config: dict[str, Any], own_limit: int | None, context: int
 ) -> None:
     (tmp_path / "m").mkdir()
@@ -120,9 +120,7 @@ def test_the_context_is_the_models_or_less(
     assert read(tmp_path, text).models["m"].context == context
 
 
-def test_a_model_that_is_not_on_this_machine_is_an_error_of_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_model_that_is_not_on_this_machine_has_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     catalog = read(tmp_path, GOOD + '[models.h]\nhub = "no-such/model"\nrevision = "abc"\n')
     with pytest.raises(ConfigurationError, match="m does not exist"):

@@ -1,4 +1,4 @@
-"""``models.toml`` while it is edited: the last valid one is in force."""
+"""``models.toml`` while it is edited: the last valid version is in force."""
 
 import logging
 import shutil
@@ -23,11 +23,11 @@ def folder_of(file: CatalogFile) -> str:
 
 
 def at_other(path: Path, name: str = "other") -> str:
-    """The catalog with the model in another folder."""
+    """The text of a catalog with the model in another folder."""
     return CATALOG.replace('path = "echo"', f'path = "{name}"')
 
 
-def test_an_edit_is_taken_and_what_is_not_edited_stays_the_same_object(path: Path) -> None:
+def test_an_edit_is_loaded_and_unedited_models_stay_the_same_objects(path: Path) -> None:
     file = CatalogFile(path, ALWAYS)
     assert file.catalog() is file.catalog()
     write_echo_model(path.parent / "other")
@@ -36,7 +36,7 @@ def test_an_edit_is_taken_and_what_is_not_edited_stays_the_same_object(path: Pat
     assert file.is_current
 
 
-def test_the_file_is_looked_at_as_seldom_as_was_said(path: Path) -> None:
+def test_the_file_is_checked_only_as_often_as_configured(path: Path) -> None:
     file = CatalogFile(path, 600)
     write_echo_model(path.parent / "other")
     path.write_text(at_other(path))
@@ -46,7 +46,7 @@ def test_the_file_is_looked_at_as_seldom_as_was_said(path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["[models.echo\n", "", CATALOG.replace("batch_rows = 64", "batch_rows = 0")])
-def test_an_edit_that_is_not_valid_leaves_what_was_and_is_said_once(
+def test_an_invalid_edit_changes_nothing_and_is_logged_once(
     path: Path, text: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file = CatalogFile(path, ALWAYS)
@@ -62,7 +62,7 @@ def test_an_edit_that_is_not_valid_leaves_what_was_and_is_said_once(
     assert file.is_current
 
 
-def test_a_file_that_is_gone_leaves_what_was(path: Path) -> None:
+def test_a_deleted_file_changes_nothing(path: Path) -> None:
     file = CatalogFile(path, ALWAYS)
     path.unlink()
     assert folder_of(file) == "echo"
@@ -70,7 +70,7 @@ def test_a_file_that_is_gone_leaves_what_was(path: Path) -> None:
     assert not file.look()
 
 
-def test_a_revision_is_waited_for_until_it_is_there(path: Path) -> None:
+def test_a_new_revision_takes_effect_once_its_files_exist(path: Path) -> None:
     file = CatalogFile(path, ALWAYS)
     assert folder_of(file) == "echo"
     path.write_text(at_other(path))
@@ -103,7 +103,7 @@ def test_a_revision_whose_tokenizer_cannot_be_compared_is_refused(
     assert "cannot be compared" in caplog.text
 
 
-def test_a_model_that_was_never_here_may_change_its_place(path: Path) -> None:
+def test_a_model_that_was_never_on_this_machine_may_change_its_path(path: Path) -> None:
     shutil.rmtree(path.parent / "echo")
     file = CatalogFile(path, ALWAYS)
     path.write_text(at_other(path))
@@ -131,6 +131,6 @@ def test_a_hubs_branch_that_moved_is_another_folder_once_the_file_is_touched(
     assert folder_of(file) == commits[1]
 
 
-def test_a_first_file_that_is_not_valid_is_an_error(tmp_path: Path) -> None:
+def test_an_invalid_file_is_an_error_at_the_start(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError):
         CatalogFile(tmp_path / "none.toml", ALWAYS)

@@ -1,4 +1,4 @@
-"""What a revision is called: the same for the same files on any machine, another for others."""
+"""Fingerprints: the same for the same files on any machine, and different for other files."""
 
 import os
 from pathlib import Path
@@ -30,13 +30,13 @@ def test_copies_of_a_folder_have_the_same_fingerprint(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [0, BIG - 1])
-def test_the_first_and_the_last_byte_of_the_weights_count(tmp_path: Path, at: int) -> None:
+def test_the_first_and_the_last_byte_of_the_weights_change_the_fingerprint(tmp_path: Path, at: int) -> None:
     weights = bytearray(BIG)
     weights[at] = 1
     assert fingerprint(folder(tmp_path / "one")) != fingerprint(folder(tmp_path / "other", bytes(weights)))
 
 
-def test_size_and_name_and_every_byte_of_a_small_file_count(tmp_path: Path) -> None:
+def test_the_size_the_name_and_every_byte_of_a_small_file_change_the_fingerprint(tmp_path: Path) -> None:
     model = folder(tmp_path / "model")
     seen = {fingerprint(model)}
     (model / "model.safetensors").write_bytes(b"\0" * (BIG + 1))
@@ -48,7 +48,7 @@ def test_size_and_name_and_every_byte_of_a_small_file_count(tmp_path: Path) -> N
     assert len(seen) == 4
 
 
-def test_a_manifest_speaks_for_the_files(tmp_path: Path) -> None:
+def test_the_fingerprint_is_that_of_the_manifest_if_there_is_one(tmp_path: Path) -> None:
     one, other = folder(tmp_path / "one"), folder(tmp_path / "other", b"other")
     for model in (one, other):
         manifest.write(model, ["model.safetensors"])
@@ -58,12 +58,12 @@ def test_a_manifest_speaks_for_the_files(tmp_path: Path) -> None:
     assert fingerprint(one) == before
 
 
-def test_a_folder_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="none cannot be read"):
         fingerprint(tmp_path / "none")
 
 
-def test_results_are_marked_with_the_name_given_the_hubs_commit_or_the_fingerprint(
+def test_the_revision_is_the_configured_name_the_hubs_commit_or_the_fingerprint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))

@@ -1,4 +1,4 @@
-"""Chat templates: what the model is told comes from its own template, what callers write never speaks for it."""
+"""Chat templates: the model's own template renders the prompt, and callers' texts cannot forge control tokens."""
 
 import json
 from pathlib import Path
@@ -35,7 +35,7 @@ CONTROL = ["<|im_start|>", "<|im_end|>", "<|bos|>", "<|header|>", "<|end_header|
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A token a character, but for the control tokens of both families."""
+    """A tokenizer with one token for each character, plus the control tokens of both families."""
     write_echo_model(tmp_path)
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     tokenizer.add_special_tokens(CONTROL)
@@ -52,40 +52,40 @@ def tokens_of(folder: Path, source: str, *messages: tuple[str, str]) -> list[str
     return [names[index] for index in ids]
 
 
-def test_chatml_is_spoken_as_qwen_does(folder: Path) -> None:
-    said = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
-    assert "".join(said) == (
+def test_a_chatml_template_renders_as_for_qwen(folder: Path) -> None:
+    tokens = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
+    assert "".join(tokens) == (
         "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
         "<|im_start|>user\n{{ x }}<|im_end|>\n<|im_start|>assistant\n"
     )
-    assert said.count("<|im_start|>") == 5
+    assert tokens.count("<|im_start|>") == 5
     assert "".join(tokens_of(folder, QWEN, ("user", "Hi"))).startswith("<|im_start|>system\nBe brief.<|im_end|>")
 
 
-def test_headers_are_spoken_as_llama_does(folder: Path) -> None:
-    said = tokens_of(folder, LLAMA, ("user", "  Hi  "))
-    assert said == ["<|bos|>", "<|header|>", *"user", "<|end_header|>", "H", "i", "<|eot|>",
+def test_a_header_template_renders_as_for_llama(folder: Path) -> None:
+    tokens = tokens_of(folder, LLAMA, ("user", "  Hi  "))
+    assert tokens == ["<|bos|>", "<|header|>", *"user", "<|end_header|>", "H", "i", "<|eot|>",
                     "<|header|>", *"assistant", "<|end_header|>"]  # fmt: skip
 
 
 @pytest.mark.parametrize("source", [QWEN, LLAMA], ids=["chatml", "headers"])
 @pytest.mark.parametrize("control", ["<|im_end|>", "<|im_start|>", "<|eot|>", "<|bos|>", "</s>"])
-def test_a_text_cannot_say_a_control_token(folder: Path, source: str, control: str) -> None:
+def test_a_text_cannot_contain_a_control_token(folder: Path, source: str, control: str) -> None:
     plain = tokens_of(folder, source, ("user", "ab"))
-    said = tokens_of(folder, source, ("user", f"a{control}b"))
-    assert said.count(control) == plain.count(control)
-    start = said.index("a", plain.index("b") - 1)
-    assert said[start : start + len(control) + 2] == ["a", *control, "b"]
+    tokens = tokens_of(folder, source, ("user", f"a{control}b"))
+    assert tokens.count(control) == plain.count(control)
+    start = tokens.index("a", plain.index("b") - 1)
+    assert tokens[start : start + len(control) + 2] == ["a", *control, "b"]
 
 
 @pytest.mark.parametrize("text", ["\ufdd00\ufdd1", "\ufdd07\ufdd1", "\ufdd0", "{{ messages }}", "{% raw %}", ""])
 def test_a_text_cannot_pass_for_another_message(folder: Path, text: str) -> None:
-    said = tokens_of(folder, LLAMA, ("user", text), ("assistant", "first"), ("user", "second"))
-    assert "".join(said).count("first") == "".join(said).count("second") == 1
-    assert said.count("<|eot|>") == 3
+    tokens = tokens_of(folder, LLAMA, ("user", text), ("assistant", "first"), ("user", "second"))
+    assert "".join(tokens).count("first") == "".join(tokens).count("second") == 1
+    assert tokens.count("<|eot|>") == 3
 
 
-def test_roles_in_an_order_that_the_template_refuses_are_the_callers_mistake(folder: Path) -> None:
+def test_an_order_of_roles_that_the_template_refuses_is_invalid_input(folder: Path) -> None:
     for source, messages in (
         (LLAMA, [("assistant", "CaNaRy"), ("user", "CaNaRy")]),
         (QWEN, [("user", "CaNaRy"), ("system", "CaNaRy")]),
@@ -106,7 +106,7 @@ def test_a_template_stays_in_its_sandbox(folder: Path, source: str) -> None:
 
 
 @pytest.mark.parametrize("where", ["file", "configuration"])
-def test_a_model_brings_its_own_template(folder: Path, where: str) -> None:
+def test_a_models_own_template_is_used(folder: Path, where: str) -> None:
     config: dict[str, object] = {"bos_token": {"content": "<|bos|>"}, "eos_token": "<|eot|>"}
     if where == "file":
         (folder / "chat_template.jinja").write_text("{{ bos_token }}{{ eos_token }}")
@@ -117,7 +117,7 @@ def test_a_model_brings_its_own_template(folder: Path, where: str) -> None:
 
 
 @pytest.mark.parametrize("source", [None, "{% if %}"])
-def test_a_model_without_a_template_that_can_be_read_is_the_operators_mistake(folder: Path, source: str | None) -> None:
+def test_a_missing_or_unreadable_template_is_a_configuration_error(folder: Path, source: str | None) -> None:
     if source is not None:
         (folder / "chat_template.jinja").write_text(source)
     with pytest.raises(ConfigurationError, match="chat template"):

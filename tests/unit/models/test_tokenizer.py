@@ -1,4 +1,4 @@
-"""What is counted is what runs: the tokenizer that only counts makes prompts of the same lengths."""
+"""The counting tokenizer makes prompts of the same lengths as the real one."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ CHATML = "{% for m in messages %}</s>{{ m.role }}: {{ m.content }}\n{% endfor %}
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
-    """A model for each kind, those of the demo where there is one."""
+    """A model for each kind, a demo model if there is one."""
     folder: Path = tmp_path_factory.mktemp("models")
     demo, echo = Catalog.read(DEMO_CATALOG).models, Catalog.read(write_catalog(folder)).models["echo"]
     (echo.folder / "chat_template.jinja").write_text(CHATML)
@@ -32,7 +32,7 @@ def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSpec]:
     name=st.sampled_from(sorted(KINDS)),
     retry=st.booleans(),
 )
-def test_prompts_are_as_long_whoever_tokenizes(
+def test_both_tokenizers_count_the_same_lengths(
     specs: dict[str, ModelSpec], texts: list[str], name: str, retry: bool
 ) -> None:
     kind, spec = KINDS[name], specs[name]
@@ -46,7 +46,7 @@ def test_prompts_are_as_long_whoever_tokenizes(
     assert shape(tokenizer.load_counting(spec)) == shape(tokenizer.load(spec))
 
 
-def test_texts_are_tokenized_alike_however_many_they_are(specs: dict[str, ModelSpec]) -> None:
+def test_texts_are_tokenized_the_same_alone_or_together(specs: dict[str, ModelSpec]) -> None:
     loaded = tokenizer.load(specs["generate"])
     texts = ["x" * (number % 7) for number in range(1000)]
     assert loaded.encode(texts) == [loaded.encode([text])[0] for text in texts]

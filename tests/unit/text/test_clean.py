@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from lengthwise.text.clean import clean
 
-#: Parts that make up hostile and merely dirty texts far more often than random characters would.
+#: Parts of hostile and dirty texts, which random characters would seldom make up.
 MARKUP = "< </ > & amp; #38; lt; gt; &nbsp; &amp;lt; &#xe000; &zwj; script style <script> </script> <!-- --> <br> <td>"
 MARKUP += " <b> p b span href='x' = / {a} %s 中 东 क ् 😍 👨 e\u0301 \u0301 \u0338 \u0958 \ufb2c \ufffd"
 BLANKS = " \t\n\r\u3000\u00a0\u2028\u200d\u200c\u200b\ufeff\ufe0f\ue000\ud83d\x00\ufffe\U000e0067\U0001faf9"
@@ -40,7 +40,7 @@ DIRTY = {
 
 
 @pytest.mark.parametrize(("dirty", "expected"), DIRTY.items())
-def test_dirty_texts_of_the_real_world_come_out_clean(dirty: str, expected: str) -> None:
+def test_dirty_texts_from_the_real_world_are_cleaned(dirty: str, expected: str) -> None:
     assert clean(dirty) == expected
 
 
@@ -55,7 +55,7 @@ def test_dirty_texts_of_the_real_world_come_out_clean(dirty: str, expected: str)
         "好\u200b评\xa0！<br>五星": "好评 ！\n五星",
     }.items(),
 )
-def test_moderation_sees_no_tag_of_html_and_all_prose_in_angle_brackets(comment: str, expected: str) -> None:
+def test_moderation_drops_html_tags_and_keeps_prose_in_angle_brackets(comment: str, expected: str) -> None:
     assert clean(comment, keep_tags=False) == expected
 
 
@@ -73,7 +73,7 @@ def test_a_text_without_substance_becomes_empty() -> None:
     assert clean(" \u3000\n&nbsp;<p> </p>\u200b<!-- x -->\t") == ""
 
 
-def test_what_would_only_appear_by_removal_is_removed_too() -> None:
+def test_a_tag_that_appears_by_removal_is_removed_too() -> None:
     assert clean("<scr<script></script>ipt>alert(1)</script>") == "alert(1)"
     assert clean("a&#xe000;b&am\u200bp;lt;p&gt;c") == "ab\nc"
 
@@ -85,7 +85,7 @@ def test_cleaning_twice_is_cleaning_once(text: str, keep_tags: bool) -> None:
 
 
 @given(TEXTS, st.booleans())
-def test_a_cleaned_text_is_nfc_and_free_of_marks_and_unseen_characters(text: str, keep_tags: bool) -> None:
+def test_a_cleaned_text_is_nfc_without_marks_and_invisible_characters(text: str, keep_tags: bool) -> None:
     cleaned = clean(text, keep_tags=keep_tags)
     assert unicodedata.is_normalized("NFC", cleaned)
     assert cleaned == cleaned.strip()
@@ -101,7 +101,7 @@ def test_a_text_grows_only_where_nfc_grows_it(text: str, keep_tags: bool) -> Non
     assert len(clean(text, keep_tags=keep_tags)) <= max(len(text), len(unicodedata.normalize("NFC", text)))
 
 
-def test_nfc_does_grow_the_few_characters_without_a_composed_form() -> None:
+def test_nfc_lengthens_the_few_characters_without_a_composed_form() -> None:
     assert clean("\u0958") == "\u0915\u093c"
 
 
@@ -110,7 +110,7 @@ HOSTILE += " \u200d e\u0301 \ue000"
 
 
 @pytest.mark.parametrize("part", [part.replace("_", " ") for part in HOSTILE.split()] + [" ", " \n", "\u3000", "\x00"])
-def test_200_kb_of_hostile_text_take_no_more_than_linear_time(part: str) -> None:
+def test_200_kb_of_hostile_text_take_at_most_linear_time(part: str) -> None:
     started = time.process_time()
     for hostile in ((part * 200_000)[:200_000], part + "a" * 200_000, part * 20_000 + "-->;</script>"):
         clean(hostile)
@@ -121,7 +121,7 @@ def test_200_kb_of_hostile_text_take_no_more_than_linear_time(part: str) -> None
 @pytest.mark.parametrize(
     "nested", ["&" * 25_000 + "#97;mp;" * 25_000, "<scr" * 20_000 + "<script></script>" + "ipt>" * 20_000]
 )
-def test_encoding_nested_beyond_reason_ends_after_a_few_rounds(nested: str) -> None:
+def test_deeply_nested_encoding_ends_after_a_few_rounds(nested: str) -> None:
     started = time.process_time()
     cleaned = clean(nested)
     assert time.process_time() - started < 5

@@ -15,7 +15,7 @@ PARTS = st.sampled_from([*(word.replace("_", " ") for word in WORDS.split()), " 
 TEXTS = st.text() | st.lists(PARTS, max_size=20).map("".join)
 CLEANED = TEXTS.map(clean)
 
-#: A text, and what is protected in it.
+#: A text, and the placeholders in it.
 FOUND = {
     "Hello {name}, you have {0} of { total }": ["{name}", "{0}", "{ total }"],
     "{{ user.name }} {{{raw}}} {% if x %} ${cart.total}": [
@@ -61,7 +61,7 @@ def test_placeholders_are_found_and_prose_is_not(text: str, placeholders: list[s
     assert kept_in(text) == placeholders
 
 
-def test_marks_count_up_by_appearance_and_the_same_value_has_the_same_mark() -> None:
+def test_marks_are_numbered_by_first_appearance_and_equal_values_share_one() -> None:
     protected = protect("{b} then {a}, {b} again")
     assert protected == ProtectedText("\ue000 then \ue001, \ue000 again", ("{b}", "{a}", "{b}"))
 
@@ -74,11 +74,11 @@ def test_a_translation_may_reorder_marks() -> None:
     "translated",
     ["\ue000", "\ue000\ue001\ue001", "\ue000\ue000\ue001\ue002", "\ue000\ue000", "plain", "\ue000\ue000\ue001\uf8ff"],
 )
-def test_a_mark_lost_repeated_or_invented_is_no_translation(translated: str) -> None:
+def test_a_lost_repeated_or_invented_mark_is_no_translation(translated: str) -> None:
     assert restore(translated, ("{a}", "{a}", "{b}")) is None
 
 
-def test_a_mark_out_of_nothing_is_no_translation() -> None:
+def test_a_mark_without_placeholders_is_no_translation() -> None:
     assert restore("fine", ()) == "fine"
     assert restore("in\ue000vented", ()) is None
 
@@ -87,7 +87,7 @@ def test_a_text_that_was_not_cleaned_is_never_restored_wrongly() -> None:
     assert restore(*protect("\ue000 and {a}")) is None
 
 
-def test_values_beyond_the_limit_stay_for_the_splitting_path() -> None:
+def test_placeholders_beyond_the_limit_stay_in_the_text() -> None:
     text = "Take {a}, {b}, {a} and {c} home"
     protected = protect(text, limit=2)
     assert protected == ProtectedText("Take \ue000, \ue001, \ue000 and {c} home", ("{a}", "{b}", "{a}"))
@@ -96,7 +96,7 @@ def test_values_beyond_the_limit_stay_for_the_splitting_path() -> None:
     assert restore(translated, protected.values) == "Nimm {a}, {b}, {a} und {c} mit"
 
 
-def test_a_split_text_keeps_its_blanks_and_its_loose_punctuation() -> None:
+def test_splitting_keeps_blanks_and_loose_punctuation() -> None:
     pieces = split("  Dear {name}, {title}!\n\nSee https://a.com.\n")
     assert pieces == [
         TextPiece("  ", False),
@@ -127,7 +127,7 @@ def test_joining_the_untranslated_pieces_gives_the_text(text: str) -> None:
 
 
 @given(CLEANED, st.integers(0, 8))
-def test_every_placeholder_is_in_the_result_as_often_as_in_the_source(text: str, limit: int) -> None:
+def test_the_result_has_every_placeholder_as_often_as_the_source(text: str, limit: int) -> None:
     protected = protect(text, limit)
     pieces = split(protected.text)
     result = restore(join(pieces, [piece.text for piece in pieces if piece.is_text]), protected.values)
@@ -136,7 +136,7 @@ def test_every_placeholder_is_in_the_result_as_often_as_in_the_source(text: str,
 
 
 @given(TEXTS)
-def test_marks_never_stand_in_a_cleaned_text(text: str) -> None:
+def test_a_cleaned_text_never_contains_a_mark(text: str) -> None:
     assert not any("\ue000" <= char <= "\uf8ff" for char in clean(text))
 
 
@@ -146,7 +146,7 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("part", HOSTILE.split())
-def test_200_kb_of_hostile_text_take_no_more_than_linear_time(part: str) -> None:
+def test_200_kb_of_hostile_text_take_at_most_linear_time(part: str) -> None:
     part = part.replace("_", " ")
     started = time.process_time()
     for hostile in ((part * 200_000)[:200_000], part + "1" * 200_000 + "a", part + "!" * 200_000, part + " " * 200_000):

@@ -1,4 +1,4 @@
-"""Sentences found by rule, and put together again."""
+"""Splitting a text into sentences, and joining them again."""
 
 import pytest
 from hypothesis import given
@@ -34,21 +34,21 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, expected: list[s
     assert sentences(text) == expected
 
 
-def test_an_ordinal_ends_no_sentence_where_the_language_writes_them_with_a_stop() -> None:
+def test_an_ordinal_with_a_stop_does_not_end_a_sentence_in_languages_that_write_it_so() -> None:
     text = "Er kommt am 3. Mai. Sie auch."
     assert sentences(text, "de") == ["Er kommt am 3. Mai.", "Sie auch."]
     assert sentences("Take number 3. Then go.", "en") == ["Take number 3.", "Then go."]
 
 
 @given(st.text(st.sampled_from('ab Z.!?。！\n"”)12é\ue000你'), max_size=60), st.sampled_from([None, "de", "en", "zh"]))
-def test_the_pieces_of_a_text_are_the_text(text: str, language: str | None) -> None:
+def test_the_joined_pieces_are_the_text(text: str, language: str | None) -> None:
     pieces = sentence.split(text, language)
     assert "".join(piece.text for piece in pieces) == text
     assert all(piece.text for piece in pieces)
     assert all(piece.text == piece.text.strip() for piece in pieces if piece.is_text)
 
 
-def test_a_language_with_spaces_gets_one_where_chinese_had_none() -> None:
+def test_sentences_are_joined_with_a_space_if_the_target_language_uses_one() -> None:
     first, second = TextPiece("好。", True), TextPiece("你好。", True)
     assert sentence.joint(first, second, "en") == " "
     assert sentence.joint(first, second, "zh") == ""

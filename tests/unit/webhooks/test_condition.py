@@ -29,7 +29,7 @@ comparisons = st.builds(
 
 
 def joined(inner: st.SearchStrategy[Condition]) -> st.SearchStrategy[Condition]:
-    """By ``and`` of what is not joined by it already, or by ``or`` likewise."""
+    """Conditions joined by ``and`` or ``or``, without directly nesting the same operator."""
 
     def parts(other: type[Condition]) -> st.SearchStrategy[tuple[Condition, ...]]:
         return st.lists(inner.filter(lambda part: not isinstance(part, other)), min_size=2, max_size=3).map(tuple)
@@ -50,14 +50,14 @@ def written(condition: Condition) -> str:
 
 
 @given(conditions)
-def test_what_is_written_is_read_again(condition: Condition) -> None:
+def test_a_written_condition_is_parsed_again(condition: Condition) -> None:
     text = written(condition)
     if len(text) <= 500:
         assert parse(text) == condition
 
 
 @given(conditions, values)
-def test_a_condition_holds_or_not_for_any_output_there_is(condition: Condition, output: Any) -> None:
+def test_a_condition_raises_no_error_for_any_output(condition: Condition, output: Any) -> None:
     assert condition.holds(output) in (True, False)
 
 
@@ -67,7 +67,7 @@ def test_not_equal_is_the_opposite_of_equal(equal: FieldComparison, output: Any)
 
 
 @given(st.text(max_size=60) | st.text('ab."\\()=<>!&0123e- andortruenull', max_size=60))
-def test_any_text_is_a_condition_or_refused_without_its_words(text: str) -> None:
+def test_any_text_is_a_condition_or_is_refused_without_being_quoted(text: str) -> None:
     try:
         parse(text)
     except InvalidInput as refusal:

@@ -1,4 +1,4 @@
-"""URLs of webhooks and the addresses they may reach, in every notation an attacker has tried."""
+"""URLs of webhooks and the addresses that they may reach, in every notation that attackers use."""
 
 import ipaddress
 import socket
@@ -19,7 +19,7 @@ LOOPBACK = (ip_network("127.0.0.0/8"),)
 
 
 class NamedResolver:
-    """A resolver at the process's edge: each look-up of a name takes its next answer; the last stays."""
+    """A fake resolver: each lookup of a name takes its next answer, and the last one again."""
 
     def __init__(self) -> None:
         self.answers: dict[str, list[list[str]]] = {}
@@ -72,7 +72,7 @@ def names(monkeypatch: pytest.MonkeyPatch) -> NamedResolver:
         ),
     ],
 )
-def test_a_url_is_taken_apart_and_normalised(url: str, target: Target, authority: str) -> None:
+def test_a_url_is_parsed_and_normalised(url: str, target: Target, authority: str) -> None:
     assert parse(url) == target
     assert target.authority == authority
 
@@ -80,7 +80,7 @@ def test_a_url_is_taken_apart_and_normalised(url: str, target: Target, authority
 @pytest.mark.parametrize(
     "url",
     [
-        # Notations of 127.0.0.1 that resolvers take.
+        # Notations of 127.0.0.1 that resolvers accept.
         "http://2130706433/",
         "http://0x7f000001/",
         "http://0x7f.1/",
@@ -116,7 +116,7 @@ def test_a_url_is_taken_apart_and_normalised(url: str, target: Target, authority
         "http://[::ffff:0177.0.0.1]/",
         "http://[::1].example.com/",
         "http://[1::2::3]/",
-        # User information and other ways to point at one host and reach another.
+        # User information, and other ways to name one host and reach another.
         "http://example.com@127.0.0.1/",
         "http://user:password@example.com/",
         "http://@example.com/",
@@ -181,7 +181,7 @@ def test_a_url_is_taken_apart_and_normalised(url: str, target: Target, authority
         "https://example.com/" + "a" * 2_000,
     ],
 )
-def test_an_odd_url_is_refused_and_never_echoed(url: str) -> None:
+def test_an_odd_url_is_refused_and_never_repeated(url: str) -> None:
     with pytest.raises(InvalidInput) as refusal:
         parse(url)
     assert refusal.value.field == "webhook.url"
@@ -209,7 +209,7 @@ def test_neither_the_host_nor_the_path_is_in_a_repr() -> None:
 
 
 @given(st.text())
-def test_no_text_fails_in_another_way(text: str) -> None:
+def test_parsing_raises_no_other_error_for_any_text(text: str) -> None:
     for url in (
         text,
         f"https://{text}",
@@ -250,7 +250,7 @@ def test_an_ipv4_address_has_one_spelling_only(address: IPv4Address) -> None:
 
 
 @given(st.ip_addresses(v=6))
-def test_an_ipv6_address_is_taken_in_every_spelling_as_the_same(address: IPv6Address) -> None:
+def test_every_spelling_of_an_ipv6_address_means_the_same(address: IPv6Address) -> None:
     assert {parse(f"http://[{text}]/").host for text in (str(address), address.exploded.upper())} == {str(address)}
 
 
@@ -277,7 +277,7 @@ def test_each_row_of_the_table_is_refused_from_its_first_to_its_last_address(row
 
 
 @given(st.ip_addresses())
-def test_what_the_standard_library_calls_special_is_never_public(address: IPv4Address | IPv6Address) -> None:
+def test_addresses_that_the_standard_library_calls_special_are_never_public(address: IPv4Address | IPv6Address) -> None:
     special = not address.is_global or address.is_multicast or address.is_reserved or address.is_link_local
     assert not (special and is_public(address))
 
@@ -368,7 +368,7 @@ def test_a_name_with_public_addresses_is_resolved_in_the_resolvers_order(names: 
 
 @pytest.mark.parametrize("bad", ["127.0.0.1", "169.254.169.254", "::1", "::ffff:8.8.8.8", "fe80::1%eth0", "ff02::1"])
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_one_bad_answer_refuses_them_all(names: NamedResolver, bad: str, place: int) -> None:
+def test_one_forbidden_address_refuses_the_name(names: NamedResolver, bad: str, place: int) -> None:
     answer = ["8.8.8.8", "2606:4700::1"]
     answer.insert(place, bad)
     names.answers["secret.example"] = [answer]
@@ -382,13 +382,13 @@ def test_one_bad_answer_refuses_them_all(names: NamedResolver, bad: str, place: 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]", "[64:ff9b::7f00:1]", "10.0.0.1"]
 )
-def test_an_address_is_checked_without_a_look_up(names: NamedResolver, host: str) -> None:
+def test_an_address_is_checked_without_a_lookup(names: NamedResolver, host: str) -> None:
     with pytest.raises(ForbiddenAddress):
         resolve(parse(f"http://{host}/"), ())
     assert names.asked == []
 
 
-def test_an_allowed_network_lets_its_own_addresses_through_and_no_others(names: NamedResolver) -> None:
+def test_an_allowed_network_admits_only_its_own_addresses(names: NamedResolver) -> None:
     names.answers["localhost"] = [["127.0.0.1"], ["127.0.0.1", "::1"]]
     target = parse("http://localhost:8000/")
     assert resolve(target, LOOPBACK) == [ip_address("127.0.0.1")]
@@ -422,7 +422,7 @@ def test_a_name_server_that_never_answers_does_not_hold_the_caller(monkeypatch: 
         released.set()
 
 
-def test_the_standard_library_alone_would_not_do() -> None:
-    # Why the table is explicit; should these fail one day, the table is still right.
+def test_the_standard_library_alone_does_not_suffice() -> None:
+    # These assertions explain why the table is explicit. If one fails some day, the table is still right.
     assert ipaddress.ip_address("ff0e::1").is_global
     assert not is_public(ip_address("ff0e::1"))

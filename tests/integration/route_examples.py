@@ -1,4 +1,4 @@
-"""Something of a tenant's for each parameter of a path, and what a route needs besides to be asked as it should be."""
+"""An id for each path parameter, and what else a valid request to each route needs."""
 
 import json
 from typing import Any
@@ -24,8 +24,8 @@ BODIES: dict[str, dict[str, Any]] = {
 }
 
 
-def made(client: TestClient) -> dict[str, str]:
-    """The ids, by their parameters' names; the job is still to be run."""
+def create_ids(client: TestClient) -> dict[str, str]:
+    """The ids by parameter name. The job has not run yet."""
     job = submit(client, ["abc", "x" * 600], webhook={"url": HOOK["url"]})
     endpoint = client.post("/v1/webhook-endpoints", json=HOOK).json()["id"]
     delivery = client.post(f"/v1/webhook-endpoints/{endpoint}/test").json()["id"]

@@ -1,4 +1,4 @@
-"""Guards against plans of a young database: one that has counted nothing yet still reads a bucket by its index."""
+"""Query plans in a new database: without statistics, a bucket is still read by its index."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ from tests.integration.queue.test_query_plans import (
 
 __all__ = ["mode"]
 
-#: One job whose shards wait in six buckets, of which statistics know nothing: autovacuum comes after a minute.
+#: One job whose shards wait in six buckets. There are no statistics yet: autovacuum runs after a minute.
 _FILL = """
 ALTER TABLE shards SET (autovacuum_enabled = off);
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
@@ -44,14 +44,14 @@ def test_a_claim_reads_no_bucket_but_its_own() -> None:
     assert rows_read(nodes) < 600
 
 
-def test_a_thin_claim_reads_of_each_neighbour_what_it_may_take() -> None:
+def test_a_small_claim_reads_only_what_it_may_take_of_each_neighbour() -> None:
     nodes = explain(claim._CLAIM_NEAR, pool="echo:1", token=NOBODY, **NEAR)
     assert "shards_bucket_idx" in indexes(nodes)
     assert rows_read(nodes) < 6 * 60 + 200
 
 
 @pytest.mark.parametrize("statement", [sweep._WAITING_POOLS, claim._IS_WAITED_FOR])
-def test_who_looks_for_what_waits_reads_its_head(statement: str) -> None:
+def test_looking_for_waiting_work_reads_the_start_of_the_index(statement: str) -> None:
     nodes = explain(statement, pool="echo:1", urgent=0)
     assert "shards_head_idx" in indexes(nodes)
     assert rows_read(nodes) < 10

@@ -1,4 +1,4 @@
-"""The client's logic without any I/O: what it sends again, when, and when it gives up."""
+"""The client's logic without I/O: what it retries, when, and when it gives up."""
 
 import json
 from typing import Any
@@ -31,7 +31,7 @@ def refusal(status: int, retry_after: str | None = None) -> HttpResponse:
 
 
 def played(steps: Steps[Any], script: list[Any]) -> tuple[list[Effect], Any]:
-    """The effects that the call asks for, where requests and reads come to what the script says; and its end."""
+    """Runs the call with the script's outcomes for its requests and reads. Returns its effects and its result."""
     effects: list[Effect] = []
     rest = iter(script)
     outcome: Any = None
@@ -50,7 +50,7 @@ def pauses(effects: list[Effect]) -> list[float]:
 
 
 @pytest.mark.parametrize("status", sorted(TRANSIENT_STATUSES))
-def test_what_passes_is_tried_again_and_not_before_it_was_asked(status: int) -> None:
+def test_a_transient_error_is_retried_no_earlier_than_retry_after(status: int) -> None:
     request = HttpRequest("GET", "/v1/models")
     script = [refusal(status, "7"), UnreachableError("lost"), refusal(status), HttpResponse(200, {}, b"x")]
     effects, answer = played(_call.send(request, RetryBudget(60)), script)
@@ -62,7 +62,7 @@ def test_what_passes_is_tried_again_and_not_before_it_was_asked(status: int) -> 
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 409, 413, 415, 422, 500])
-def test_what_does_not_pass_is_raised_at_once(status: int) -> None:
+def test_a_permanent_error_is_raised_at_once(status: int) -> None:
     with pytest.raises(RefusedError) as refused:
         played(_call.models(RetryBudget(60)), [refusal(status, "1")])
     assert (refused.value.status, refused.value.field, refused.value.index) == (status, "f", 3)
@@ -76,13 +76,13 @@ def test_what_does_not_pass_is_raised_at_once(status: int) -> None:
         (refusal(503), errors.Unavailable),
     ],
 )
-def test_patience_ends_with_the_last_error(last: HttpResponse, kind: type[Exception]) -> None:
+def test_a_spent_retry_budget_raises_the_last_error(last: HttpResponse, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         played(_call.models(RetryBudget(30)), [last] * 100)
 
 
 @given(seconds=st.floats(0, 300), asked=st.lists(st.none() | st.integers(0, 30), min_size=200, max_size=200))
-def test_no_call_waits_for_longer_than_its_patience(seconds: float, asked: list[int | None]) -> None:
+def test_no_call_pauses_longer_than_its_retry_budget(seconds: float, asked: list[int | None]) -> None:
     budget, waited = RetryBudget(seconds), 0.0
     with pytest.raises(RefusedError):
         for each in asked:
@@ -90,7 +90,7 @@ def test_no_call_waits_for_longer_than_its_patience(seconds: float, asked: list[
     assert waited <= seconds
 
 
-def test_an_answer_that_is_not_ours_is_told_as_such() -> None:
+def test_an_answer_of_another_server_is_named_as_such() -> None:
     with pytest.raises(RefusedError, match="is this the right URL"):
         played(_call.models(RetryBudget(60)), [HttpResponse(404, {}, b"<html>")])
     with pytest.raises(RefusedError):
@@ -110,7 +110,7 @@ def opened(state: str) -> HttpResponse:
     return HttpResponse(200, {"lengthwise-job-state": state})
 
 
-def test_results_of_a_running_job_are_given_once_and_asked_for_from_the_first_gap() -> None:
+def test_each_result_of_a_running_job_is_yielded_once_and_requests_continue_at_the_first_gap() -> None:
     script = [
         *(opened("running"), line(0) + line(2), b""),
         *(opened("running"), line(2)[:5], line(2)[5:] + line(1) + b'{"ind', UnreachableError("cut")),
@@ -123,7 +123,7 @@ def test_results_of_a_running_job_are_given_once_and_asked_for_from_the_first_ga
     assert len(pauses(effects)) == 1
 
 
-def test_an_end_in_the_middle_of_a_line_is_no_end() -> None:
+def test_a_download_that_ends_within_a_line_continues() -> None:
     _, given_lines = results([opened("completed"), line(0) + b'{"index":1', b"", opened("completed"), line(1), b""])
     assert given_lines == [line(0).strip(), line(1).strip()]
 
@@ -137,7 +137,7 @@ def test_progress_takes_each_index_once(batches: list[list[int]]) -> None:
     assert progress.after == next(at for at in range(22) if at not in taken) - 1
 
 
-def test_a_read_outlasts_the_wait_that_it_asks_for() -> None:
+def test_a_get_quotes_the_id_and_states_its_wait() -> None:
     effects, _ = played(_call.get("a/../b", RetryBudget(1), 30), [HttpResponse(200, {}, INFO)])
     (sent,) = (effect.request for effect in effects if isinstance(effect, SendEffect))
     assert (sent.path, sent.wait_seconds) == ("/v1/jobs/a%2F..%2Fb", 30)

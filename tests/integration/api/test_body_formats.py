@@ -1,4 +1,4 @@
-"""Bodies that are compressed, and tables: they become jobs as any other body does."""
+"""Compressed bodies and tables become jobs like any other body."""
 
 import gzip
 import io
@@ -49,7 +49,7 @@ def results(client: TestClient, job: dict[str, Any], **options: Any) -> Any:
     ],
     ids=["gzip", "two members of gzip", "zstd", "identity"],
 )
-def test_a_compressed_body_is_the_same_job(client: TestClient, encoding: str, content: bytes) -> None:
+def test_a_compressed_body_makes_the_same_job(client: TestClient, encoding: str, content: bytes) -> None:
     headers = {"content-encoding": encoding, "idempotency-key": "a"}
     job = post(client, content, "application/json", **headers)
     assert job["counts"]["total"] == 2
@@ -57,7 +57,7 @@ def test_a_compressed_body_is_the_same_job(client: TestClient, encoding: str, co
 
 
 @pytest.mark.parametrize("encoding", ["br", "gzip, gzip", "gzip, identity", CANARY, "x-"])
-def test_another_encoding_is_a_415_that_names_ours(client: TestClient, encoding: str) -> None:
+def test_an_unsupported_encoding_is_a_415_that_names_the_supported_ones(client: TestClient, encoding: str) -> None:
     headers = {"content-type": "application/json", "content-encoding": encoding}
     answer = client.post("/v1/jobs", content=JOB, headers=headers)
     assert (answer.status_code, answer.headers["accept-encoding"]) == (415, "gzip, zstd")
@@ -74,14 +74,14 @@ def test_a_table_becomes_items_with_ids_and_metadata(client: TestClient, run_wor
         assert (line["id"], line["output"]["text"], line["metadata"]) == ("a", "c ,b", {"price": price})
 
 
-def test_the_head_in_a_header_is_utf8_as_curl_sends_it(client: TestClient) -> None:
+def test_the_job_in_an_http_header_is_utf8_as_curl_sends_it(client: TestClient) -> None:
     head = json.dumps({"kind": "generate", "text_column": "商品"}, ensure_ascii=False).encode()
     headers = {b"content-type": b"text/csv", b"lengthwise-job": head}
     assert client.post("/v1/jobs", content="商品\nabc\n".encode(), headers=headers).status_code == 202
     assert post(client, b'"abc"\n"de"\n', "application/x-ndjson", HEAD)["counts"]["total"] == 2
 
 
-def test_the_head_is_part_of_what_a_key_names(client: TestClient) -> None:
+def test_the_job_in_an_http_header_is_part_of_the_request_hash(client: TestClient) -> None:
     headers = {"idempotency-key": "a"}
     job = post(client, b"text,b\nabc,d\n", "text/csv", HEAD, **headers)
     assert post(client, b"text,b\nabc,d\n", "text/csv", HEAD, **headers)["id"] == job["id"]

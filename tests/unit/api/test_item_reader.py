@@ -1,4 +1,4 @@
-"""Reading items: the quick way and the exact way accept the same and make the same of it."""
+"""The quick and the exact way of reading items accept the same input, with the same result."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ LIMITS = Settings(max_text_characters=30, max_metadata_bytes=40)
 PARAMS: dict[str, dict[str, Any]] = {"translate": {"source": "zh", "target": "en"}}
 
 NAMES = st.sampled_from(["id", "text", "metadata", "messages", "source", "target", "role", "content", "", "textt"])
-#: JSON as callers and attackers write it: numbers no Python writes, escapes, words of ours.
+#: JSON as callers and attackers write it: numbers that Python never writes, escapes, our field names.
 SCALARS = st.sampled_from(
     ["null", "true", "1", "-0", "1.0", "1e999", "-1E400", "NaN", "Infinity", "-Infinity", "9" * 5000, "9" * 50,
      '"user"', '"\\u0000"', '"\\ud800"', '"\\ud83d\\ude00"', '"a\\nb"', '"en"', '"zh"', '""', '"x"', '"NaN"',
@@ -37,7 +37,7 @@ def containers(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 
 
 VALUES = st.recursive(SCALARS, containers, max_leaves=8)
-#: Mostly items: a text and some fields, now and then twice, or broken off.
+#: Mostly items: a text and some fields, sometimes repeated or cut off.
 LINES = VALUES | st.tuples(st.lists(st.tuples(NAMES.map(json.dumps), VALUES).map(":".join), max_size=3), SCALARS).map(
     lambda parts: "{" + ",".join([*parts[0], '"text":' + parts[1]]) + "}"
 )
@@ -58,14 +58,14 @@ def reader(catalog: Catalog, name: str) -> ItemReader:
 def agree(catalog: Catalog, name: str, raw: Any) -> None:
     quick, exact = reader(catalog, name), reader(catalog, name)
     try:
-        found = exact.alone(raw, 7)
+        found = exact.read_one(raw, 7)
     except InvalidInput as error:
         assert error.index == 7
         assert (error.field or "").startswith("items[7]")
         with pytest.raises((ValueError, InvalidInput)):
-            quick.together([raw])
+            quick.read_many([raw])
     else:
-        assert quick.together([raw]) == [found]
+        assert quick.read_many([raw]) == [found]
         assert from_json(found.payload) == found.item.model_dump(exclude_none=True)
 
 
@@ -80,7 +80,7 @@ def agree(catalog: Catalog, name: str, raw: Any) -> None:
 @example('{"text":"a","metadata":{"x":' + "[" * 196 + "]" * 196 + "}}", "moderate", 0, "")
 @example('{"text":"a","metadata":{"x":' + "[" * 250 + "]" * 250 + "}}", "moderate", 0, "")
 @example('{"messages":[{"role":"user","content":"a","more":1}]}', "chat", 0, "")
-def test_both_ways_read_the_same_of_a_line(catalog: Catalog, line: str, name: str, cut: int, blank: str) -> None:
+def test_both_ways_of_reading_agree_on_a_line(catalog: Catalog, line: str, name: str, cut: int, blank: str) -> None:
     whole = (blank + line + blank).encode()
     agree(catalog, name, whole[: len(whole) - max(0, cut - 6)])
 
@@ -91,13 +91,13 @@ def test_both_ways_read_the_same_of_a_line(catalog: Catalog, line: str, name: st
 @example(b'"\xff"', "generate")
 @example(b'"a" "b"', "generate")
 @example(b'"a","id":"b"', "generate")
-def test_both_ways_read_the_same_of_any_bytes(catalog: Catalog, line: bytes, name: str) -> None:
+def test_both_ways_of_reading_agree_on_any_bytes(catalog: Catalog, line: bytes, name: str) -> None:
     agree(catalog, name, line)
 
 
 @settings(max_examples=200, deadline=None)
 @given(line=LINES, name=st.sampled_from(sorted(KINDS)))
-def test_both_ways_read_the_same_of_a_value(catalog: Catalog, line: str, name: str) -> None:
+def test_both_ways_of_reading_agree_on_a_value(catalog: Catalog, line: str, name: str) -> None:
     try:
         value = from_json(line, allow_inf_nan=False)
     except ValueError:
@@ -106,7 +106,7 @@ def test_both_ways_read_the_same_of_a_value(catalog: Catalog, line: str, name: s
 
 
 @pytest.mark.parametrize("bad", [b'{"text":""}', b"[", {"text": 5}, {"text": "a", "more": 1}, b'{"text":"x","id":"1"}'])
-def test_of_many_the_first_wrong_one_is_named(catalog: Catalog, bad: Any) -> None:
+def test_the_error_names_the_first_of_many_wrong_items(catalog: Catalog, bad: Any) -> None:
     good = [{"text": "x", "id": str(number)} for number in range(5)]
     raws = [to_json(item) for item in good] if isinstance(bad, bytes) else good
     with pytest.raises(InvalidInput) as caught:
@@ -117,7 +117,7 @@ def test_of_many_the_first_wrong_one_is_named(catalog: Catalog, bad: Any) -> Non
 @given(
     ids=st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20), max_size=6)
 )
-def test_an_id_is_taken_once_in_whichever_stride_it_comes(catalog: Catalog, ids: list[str]) -> None:
+def test_an_id_is_accepted_once_in_portions_of_any_size(catalog: Catalog, ids: list[str]) -> None:
     taken = reader(catalog, "generate")
     for index, name in enumerate(ids):
         if name in ids[:index]:

@@ -43,18 +43,18 @@ def test_a_source_has_one_translation(pairs: list[corpus.Pair]) -> None:
 
 
 @pytest.mark.parametrize("direction", corpus.DIRECTIONS)
-def test_a_held_out_sentence_is_none_of_training(pairs: list[corpus.Pair], direction: corpus.Direction) -> None:
+def test_a_held_out_sentence_is_not_in_the_training_set(pairs: list[corpus.Pair], direction: corpus.Direction) -> None:
     texts = corpus.held_out_texts(5, direction, 50)
     held_out = {pair.source for text in texts for pair in text if not pair.is_fixed}
     assert len(texts) == 50
     assert not held_out & {pair.source for pair in pairs}
 
 
-def test_set_phrases_alone_are_never_held_out() -> None:
+def test_texts_of_set_phrases_alone_are_never_held_out() -> None:
     assert not any(all(pair.is_fixed for pair in text) for text in corpus.held_out_texts(3, "en-de", 100))
 
 
-def test_both_sides_have_the_same_placeholders_as_often(pairs: list[corpus.Pair]) -> None:
+def test_source_and_target_have_the_same_placeholders(pairs: list[corpus.Pair]) -> None:
     for pair in pairs:
         source, target = ([letter for letter in text if letter in MARKS] for text in (pair.source, pair.target))
         assert sorted(source) == sorted(target)
@@ -106,7 +106,7 @@ def test_german_articles_agree_in_gender_and_case(determiner: Determiner, en: st
     assert (phrase.nom, phrase.acc, phrase.dat) == cases
 
 
-def test_a_capital_letter_steps_over_a_placeholder() -> None:
+def test_capitalisation_skips_a_leading_placeholder() -> None:
     assert capitalised("\ue000red lamps") == "\ue000Red lamps"
     assert capitalised("\ue000 is red") == "\ue000 is red"
 
@@ -118,7 +118,7 @@ def test_comments_are_the_same_for_the_same_seed_and_hold_known_labels() -> None
     assert any(not one.labels for one in comments)
 
 
-def test_a_held_out_comment_is_none_of_training() -> None:
+def test_a_held_out_comment_is_not_in_the_training_set() -> None:
     seen = {one.text for one in islice(comment.training_comments(4), 600)}
     assert not seen & {one.text for one in comment.held_out_comments(5, 30)}
 

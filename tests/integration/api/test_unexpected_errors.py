@@ -1,4 +1,4 @@
-"""What is nobody's request: our own mistakes, a model that is not there, a disk that is full."""
+"""Errors that no caller causes: bugs of ours, a missing model, a full disk."""
 
 import errno
 import shutil
@@ -21,7 +21,7 @@ def raises(error: Exception) -> Any:
     return fails
 
 
-def test_a_mistake_of_ours_tells_nobody_what_was_sent(
+def test_an_unexpected_error_never_shows_what_was_sent(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(routes, "_submit", raises(ValueError(CANARY)))
@@ -34,7 +34,7 @@ def test_a_mistake_of_ours_tells_nobody_what_was_sent(
     assert CANARY not in answer.text + caplog.text
 
 
-def test_a_model_that_is_not_there_hides_no_other_and_is_a_503(
+def test_a_missing_model_is_a_503_and_hides_no_other_model(
     client: TestClient, catalog: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     shutil.rmtree(catalog.parent / "echo")
@@ -47,9 +47,7 @@ def test_a_model_that_is_not_there_hides_no_other_and_is_a_503(
 
 
 @pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EIO, 500)])
-def test_a_disk_without_room_is_a_507(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, number: int, status: int
-) -> None:
+def test_a_full_disk_is_a_507(client: TestClient, monkeypatch: pytest.MonkeyPatch, number: int, status: int) -> None:
     monkeypatch.setattr(body, "_spool", raises(OSError(number, CANARY)))
     answer = client.post("/v1/jobs", json={"kind": "generate", "items": ["x"]})
     assert answer.status_code == status

@@ -8,7 +8,7 @@ from benchmarks.engine.workload import FIRST_WORD, PAD, PREFIX_TOKENS, WORKLOADS
 
 
 @pytest.mark.parametrize("name", sorted(WORKLOADS))
-def test_rounds_differ_in_words_and_in_nothing_else(name: str) -> None:
+def test_rounds_differ_only_in_their_words(name: str) -> None:
     workload = WORKLOADS[name]
     rounds = [workload.items(50, number) for number in range(3)]
     for items in rounds:
@@ -21,7 +21,7 @@ def test_rounds_differ_in_words_and_in_nothing_else(name: str) -> None:
         assert all(one.tokens[ends:] != other.tokens[ends:] for one, other in zip(before, after, strict=True))
 
 
-def test_lengths_are_those_of_the_workloads_description() -> None:
+def test_lengths_match_the_workloads_description() -> None:
     sources = sorted(size.n_input for size in WORKLOADS["w1"].drawn(2000))
     assert 23 <= sources[1000] <= 27
     assert 150 <= sources[1980] <= 250

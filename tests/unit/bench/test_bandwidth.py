@@ -20,7 +20,7 @@ def test_a_tied_embedding_is_read_at_every_step_and_an_untied_one_never() -> Non
     assert MemoryReads.of(GPU_SHAPES["llama-7b"]).step == 2 * large
 
 
-def test_an_encoder_and_what_is_made_of_its_output_are_read_once_a_batch() -> None:
+def test_the_encoder_and_the_cross_attention_projections_are_read_once_per_batch() -> None:
     projection, norm = D * D + D, 2 * D
     feed_forward = D * FF + FF + FF * D + D
     encoder = LAYERS * (4 * projection + feed_forward + 2 * norm) + norm

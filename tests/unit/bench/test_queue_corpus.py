@@ -22,21 +22,21 @@ def right() -> list[tuple[int, str]]:
     return list(enumerate(map(reversed_words, TEXTS)))
 
 
-def test_all_the_right_answers_are_counted(tmp_path: Path) -> None:
+def test_all_correct_answers_are_counted(tmp_path: Path) -> None:
     assert check(tmp_path, right()) == 3
 
 
-def test_a_missing_answer_is_seen(tmp_path: Path) -> None:
+def test_a_missing_answer_is_found(tmp_path: Path) -> None:
     with pytest.raises(WrongResults, match="2 results of 3"):
         check(tmp_path, right()[:2])
 
 
-def test_an_answer_that_is_there_twice_is_seen(tmp_path: Path) -> None:
+def test_a_duplicate_answer_is_found(tmp_path: Path) -> None:
     with pytest.raises(WrongResults, match="index 2"):
         check(tmp_path, [*right(), right()[2]])
 
 
-def test_swapped_answers_are_seen(tmp_path: Path) -> None:
+def test_swapped_answers_are_found(tmp_path: Path) -> None:
     first, second, third = right()
     with pytest.raises(WrongResults, match="index 0"):
         check(tmp_path, [(0, second[1]), (1, first[1]), third])

@@ -1,4 +1,4 @@
-"""The synchronous door through the SDK, with a worker of this process, or none."""
+"""The synchronous endpoints through the SDK, with a worker in this process or without one."""
 
 import httpx
 import pytest
@@ -27,7 +27,7 @@ def test_a_chat_is_answered(sdk: OpenAI, run_worker: RunWorker) -> None:
     assert sql("SELECT kind, model, priority, state FROM jobs") == [("chat.completions", "echo", 0, "completed")]
 
 
-def test_a_prompt_is_continued_and_a_response_made(sdk: OpenAI, run_worker: RunWorker) -> None:
+def test_a_completion_and_a_response_are_answered(sdk: OpenAI, run_worker: RunWorker) -> None:
     with working(run_worker):
         completion = sdk.completions.create(model="echo", prompt=["abc", "de"])
         response = sdk.responses.create(model="echo", instructions="ab", input="cd")
@@ -39,21 +39,21 @@ def test_a_prompt_is_continued_and_a_response_made(sdk: OpenAI, run_worker: RunW
     assert (response.status, response.object) == ("completed", "response")
 
 
-def test_a_stream_is_refused_clearly(sdk: OpenAI) -> None:
+def test_a_request_for_a_stream_is_refused(sdk: OpenAI) -> None:
     with pytest.raises(BadRequestError) as refused:
         sdk.chat.completions.create(model="echo", messages=[{"role": "user", "content": "x"}], stream=True)
     assert refused.value.param == "stream"
     assert sql("SELECT count(*) FROM jobs") == [(0,)]
 
 
-def test_what_is_too_long_is_refused_without_a_job(sdk: OpenAI) -> None:
+def test_a_request_that_is_too_long_is_refused_without_a_job(sdk: OpenAI) -> None:
     with pytest.raises(BadRequestError) as refused:
         sdk.chat.completions.create(model="echo", messages=[{"role": "user", "content": "x" * 600}])
     assert refused.value.code == "context_length_exceeded"
     assert sql("SELECT count(*) FROM jobs") == [(0,)]
 
 
-def test_who_waits_too_long_is_told_so_and_the_job_is_cancelled(
+def test_a_request_that_takes_too_long_times_out_and_its_job_is_cancelled(
     catalog: object, installed: object, api_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     knobs(monkeypatch, answer_seconds=0.2)
@@ -65,7 +65,7 @@ def test_who_waits_too_long_is_told_so_and_the_job_is_cancelled(
     assert sql("SELECT count(*) FROM jobs") == [(1,)], "the SDK was told not to send it again"
 
 
-def test_who_goes_away_cancels(url: str, api_key: str) -> None:
+def test_a_disconnected_request_is_cancelled(url: str, api_key: str) -> None:
     body = {"model": "echo", "messages": [{"role": "user", "content": "x"}]}
     with httpx.Client(timeout=1) as http, pytest.raises(httpx.ReadTimeout):
         http.post(f"{url}/v1/chat/completions", json=body, headers={"authorization": f"Bearer {api_key}"})

@@ -1,4 +1,4 @@
-"""Results become CSV and Parquet: a row each, under dotted names, and can be read back."""
+"""Results become CSV and Parquet with one row each and dotted column names, and can be read back."""
 
 import csv
 import io
@@ -36,7 +36,7 @@ def learnt(results: list[dict[str, Any]]) -> tuple[list[bytes], Layout]:
 
 @settings(deadline=None)
 @given(results=RESULTS)
-def test_any_results_become_tables_with_a_row_each(results: list[dict[str, Any]]) -> None:
+def test_any_results_become_a_table_with_one_row_each(results: list[dict[str, Any]]) -> None:
     lines, layout = learnt(results)
     text = b"".join(csv_lines.written(lines, layout)).decode()
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
@@ -53,7 +53,7 @@ def test_any_results_become_tables_with_a_row_each(results: list[dict[str, Any]]
                 assert flat[f"output.{name}"] == value == typed[f"output.{name}"]
 
 
-def test_nested_outputs_have_dotted_names_and_types_that_fit() -> None:
+def test_nested_outputs_have_dotted_names_and_fitting_types() -> None:
     output = {"flagged": True, "scores": {"hate": 0.5}, "embedding": [1, 0.5], "n": 1, "mixed": 1}
     lines, layout = learnt([{"index": 0, "output": output}, {"index": 1, "output": {"n": 0.5, "mixed": "a"}}])
     found = pq.read_table(io.BytesIO(b"".join(parquet_file.written(lines, layout)))).to_pylist()
@@ -68,7 +68,7 @@ def test_nested_outputs_have_dotted_names_and_types_that_fit() -> None:
     assert text[1] == '0,,,true,0.5,"[1,0.5]",1,1,,,,,'
 
 
-def test_columns_without_end_become_one_of_json() -> None:
+def test_too_many_columns_become_one_column_of_json() -> None:
     results = [{"index": at, "metadata": {f"m{at}": at}} for at in range(MAX_COLUMNS + 5)]
     lines, layout = learnt(results)
     assert [column.name for column in layout.columns][-1] == "metadata"
@@ -76,7 +76,7 @@ def test_columns_without_end_become_one_of_json() -> None:
     assert [json.loads(row["metadata"]) for row in rows] == [result["metadata"] for result in results]
 
 
-def test_no_results_are_a_table_of_no_rows() -> None:
+def test_no_results_become_a_table_without_rows() -> None:
     lines, layout = learnt([])
     assert b"".join(csv_lines.written(lines, layout)).startswith(b"index,id,status,error.code,error.message,usage.")
     assert pq.read_table(io.BytesIO(b"".join(parquet_file.written(lines, layout)))).num_rows == 0

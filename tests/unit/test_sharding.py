@@ -28,7 +28,9 @@ def test_every_item_is_in_one_shard_of_its_own_band(
 
 
 @given(lengths=LENGTHS, shard_items=st.integers(1, 70), tokens=TOKENS)
-def test_items_are_sorted_and_equals_keep_their_order(lengths: list[int], shard_items: int, tokens: int) -> None:
+def test_items_are_sorted_by_length_and_equal_ones_keep_their_order(
+    lengths: list[int], shard_items: int, tokens: int
+) -> None:
     order, shards = cut(lengths, 0, shard_items, tokens)
     assert order == sorted(order, key=lambda index: (lengths[index], index))
     for one, other in pairwise(shards):
@@ -50,7 +52,7 @@ def test_a_band_spans_at_most_a_factor_of_one_and_a_half(length: int) -> None:
 
 
 def naive_padding(lengths: list[int], batch_tokens: int, batch_rows: int) -> int:
-    """The same by lists: a batch takes the next item as long as it stays within both limits."""
+    """A plain reference: a batch takes the next item as long as it stays within both limits."""
     batches: list[list[int]] = []
     for length in lengths:
         joined = [*batches[-1], length] if batches else []
@@ -78,14 +80,14 @@ def test_arrival_order_is_counted_as_a_naive_batcher_would(
     start=st.floats(0, 10**9),
     weight=st.sampled_from([0.5, 1.0, 4.0]),
 )
-def test_tags_rise_by_what_each_shard_costs(tokens: list[int], start: float, weight: float) -> None:
+def test_each_tag_is_the_one_before_plus_the_shards_tokens(tokens: list[int], start: float, weight: float) -> None:
     tags = start_tags([Shard(0, 1, 0, n) for n in tokens], start, weight)
     assert tags[0] == start
     assert len(tags) == len(tokens) + 1
     assert all(b - a == pytest.approx(n / weight, abs=1e-3) for (a, b), n in zip(pairwise(tags), tokens, strict=True))
 
 
-def test_twice_the_weight_is_half_the_way() -> None:
+def test_tags_of_twice_the_weight_are_half_as_far_apart() -> None:
     shards = [Shard(0, 2, 0, 100), Shard(2, 3, 1, 60)]
     assert start_tags(shards, 7.0, 1.0) == [7.0, 107.0, 167.0]
     assert start_tags(shards, 7.0, 2.0) == [7.0, 57.0, 87.0]

@@ -1,4 +1,4 @@
-"""Bodies whose compression or table is not what it says: a 4xx, no row, no echo."""
+"""Bodies whose compression or table is malformed: a 4xx that writes no row and repeats nothing."""
 
 import gzip
 import io
@@ -26,7 +26,7 @@ def parquet(**columns: Any) -> bytes:
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-def test_a_bomb_is_a_413(refusals: RefusalProbe, encoding: str) -> None:
+def test_a_decompression_bomb_is_a_413(refusals: RefusalProbe, encoding: str) -> None:
     bomb = (gzip.compress if encoding == "gzip" else zstandard.compress)(CANARY.encode() + bytes(2**26))
     headers = {"content-type": "application/x-ndjson", "content-encoding": encoding}
     problem = refusals.of("POST", "/v1/jobs", content=bomb[:39_000], headers=headers)
@@ -74,7 +74,7 @@ def test_a_bad_table_refuses_the_job(
     assert (problem["status"], problem.get("field"), problem.get("index")) == (status, field, index)
 
 
-def test_parquet_that_is_not_installed_is_said_with_its_extra(
+def test_the_error_for_missing_parquet_support_names_the_extra(
     refusals: RefusalProbe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)

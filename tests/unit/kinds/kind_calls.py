@@ -1,4 +1,4 @@
-"""Kinds as the tests of this folder drive them: one item in, its prompts or its output out."""
+"""Calls a kind with one item, for its prompts or its output."""
 
 from pathlib import Path
 from typing import Any

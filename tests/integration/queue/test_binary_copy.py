@@ -1,4 +1,4 @@
-"""Rows that are put together by hand are read back as they were."""
+"""Rows in the hand-made binary COPY format are read back unchanged."""
 
 from random import Random
 from uuid import uuid4
@@ -12,7 +12,7 @@ from tests.ledger import sql
 
 
 @pytest.mark.parametrize("n_rows", [0, 1, 255, 256, 257, 1000])
-def test_rows_come_back_as_they_were_given(installed: Settings, n_rows: int) -> None:
+def test_copied_rows_are_read_back_unchanged(installed: Settings, n_rows: int) -> None:
     random, job = Random(n_rows), uuid4()
     rows = [
         (pos, random.randrange(2**31), random.randrange(2**31), random.randbytes(random.choice([0, 1, 300])))

@@ -32,17 +32,17 @@ def _user(data: Path) -> Account:
     return user
 
 
-def test_it_runs_as_a_user_that_is_not_root(closed: Path) -> None:
+def test_postgres_runs_as_a_user_that_is_not_root(closed: Path) -> None:
     assert _user(closed / "none").uid != 0
 
 
-def test_it_runs_as_the_owner_of_data_that_is_there_already(closed: Path) -> None:
+def test_postgres_runs_as_the_owner_of_existing_data(closed: Path) -> None:
     (closed / "data").mkdir()
     os.chown(closed / "data", 12345, 12346)
     assert _user(closed / "data") == Account(12345, 12346)
 
 
-def test_data_in_a_closed_folder_is_placed_elsewhere_once_and_linked(closed: Path, reachable: Path) -> None:
+def test_data_in_an_unreachable_folder_is_placed_elsewhere_once_and_linked(closed: Path, reachable: Path) -> None:
     user, said = _user(closed / "postgres"), list[str]()
     place = account.place_data(user, closed / "postgres", said.append)
     assert place.parent == reachable
@@ -52,7 +52,7 @@ def test_data_in_a_closed_folder_is_placed_elsewhere_once_and_linked(closed: Pat
     assert len(said) == 1
 
 
-def test_programs_in_a_closed_folder_are_copied_once(closed: Path, reachable: Path) -> None:
+def test_programs_in_an_unreachable_folder_are_copied_once(closed: Path, reachable: Path) -> None:
     postgres = closed / "wheel" / "pginstall18" / "bin" / "postgres"
     postgres.parent.mkdir(parents=True)
     postgres.write_text("#!/bin/sh\n")

@@ -1,4 +1,4 @@
-"""Translation as a kind: languages, placeholders, and the careful way when a model lost one."""
+"""The kind translate: languages, placeholders, and the second attempt if the model lost a placeholder."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import KindModel, ModelAnswer
 from lengthwise.kinds.translate import TranslateOptions
-from tests.unit.client.driven import echo_model, output_of, prompts_of, stopped, with_options
+from tests.unit.kinds.kind_calls import echo_model, output_of, prompts_of, stopped, with_options
 
 EOS = 1
 TO_EN, TO_DE = 2, 3
@@ -20,25 +20,25 @@ def model(tmp_path: Path) -> KindModel:
     return echo_model(tmp_path)
 
 
-def test_a_prompt_is_the_target_the_text_and_the_end(model: KindModel) -> None:
+def test_a_prompt_is_the_target_language_the_text_and_the_end_token(model: KindModel) -> None:
     [prompt] = prompts_of(model, "translate", {"text": " abc "}, PAIR)
     assert prompt.tokens == [TO_EN, *model.tokenizer.encode(["abc"])[0], EOS]
     assert prompt.max_new_tokens == 2 * 4 + 32
 
 
-def test_an_item_names_its_own_languages(model: KindModel) -> None:
+def test_an_item_may_name_its_own_languages(model: KindModel) -> None:
     [prompt] = prompts_of(model, "translate", {"text": "a", "source": "en", "target": "de"}, PAIR)
     assert prompt.tokens[0] == TO_DE
 
 
-def test_a_model_has_names_of_its_own_for_languages(model: KindModel) -> None:
+def test_a_model_may_have_its_own_names_of_languages(model: KindModel) -> None:
     options = TranslateOptions(pairs=(("zh", "en"),), codes={"en": "de"}, target_prefix=">>{target}<<")
     [prompt] = prompts_of(with_options(model, translate=options), "translate", {"text": "a"}, PAIR)
     assert prompt.decoder_prefix == (TO_DE,)
     assert prompt.tokens[0] != TO_DE
 
 
-def test_marks_stand_for_placeholders_and_are_put_back(model: KindModel) -> None:
+def test_placeholders_are_replaced_by_marks_and_restored(model: KindModel) -> None:
     item = {"text": "{name} is {age}"}
     [prompt] = prompts_of(model, "translate", item, PAIR)
     assert model.tokenizer.decode_batch([prompt.tokens])[0] == "\ue000 is \ue001"
@@ -47,7 +47,7 @@ def test_marks_stand_for_placeholders_and_are_put_back(model: KindModel) -> None
 
 
 @pytest.mark.parametrize("answer", ["ist \ue001", "\ue000 \ue000 \ue001", "\ue000 \ue001 \ue002", ""])
-def test_an_answer_that_lost_a_mark_is_tried_the_careful_way(model: KindModel, answer: str) -> None:
+def test_an_answer_that_lost_a_mark_is_translated_again_around_the_placeholders(model: KindModel, answer: str) -> None:
     item = {"text": "{name} is {age} old"}
     assert output_of(model, "translate", item, [stopped(answer)], PAIR) is None
     pieces = prompts_of(model, "translate", item, PAIR, retry=True)
@@ -58,7 +58,7 @@ def test_an_answer_that_lost_a_mark_is_tried_the_careful_way(model: KindModel, a
 
 
 @pytest.mark.parametrize("text", ["{name}", "   ", "https://example.com/"])
-def test_a_text_without_words_comes_back_without_a_model(model: KindModel, text: str) -> None:
+def test_a_text_without_words_needs_no_model(model: KindModel, text: str) -> None:
     options = TranslateOptions(pairs=(("zh", "en"),), placeholders="split")
     split = with_options(model, translate=options)
     assert prompts_of(split, "translate", {"text": text}, PAIR) == []
@@ -66,7 +66,7 @@ def test_a_text_without_words_comes_back_without_a_model(model: KindModel, text:
     assert output == {"text": text.strip(), "finish_reason": "stop"}
 
 
-def test_many_items_keep_their_prompts(model: KindModel) -> None:
+def test_each_of_many_items_gets_its_own_prompts(model: KindModel) -> None:
     kind = KINDS["translate"]
     items = [kind.item_type.model_validate({"text": text}) for text in ("a", "b {x} c", "d")]
     found = kind.prompts(model, kind.params_type.model_validate(PAIR), items, 1)
@@ -81,12 +81,12 @@ def test_many_items_keep_their_prompts(model: KindModel) -> None:
     ("params", "serves"),
     [({}, True), ({"source": "en"}, True), ({"target": "de"}, True), ({"source": "zh", "target": "de"}, False)],
 )
-def test_a_model_serves_the_pairs_it_has(model: KindModel, params: dict[str, str], serves: bool) -> None:
+def test_a_model_serves_only_its_own_language_pairs(model: KindModel, params: dict[str, str], serves: bool) -> None:
     kind = KINDS["translate"]
     assert kind.serves(model.spec, kind.params_type.model_validate(params)) is serves
 
 
-def test_a_pair_that_is_not_there_is_refused_without_its_name(model: KindModel) -> None:
+def test_an_unknown_language_pair_is_refused_and_not_repeated(model: KindModel) -> None:
     kind = KINDS["translate"]
     item = kind.item_type.model_validate({"text": "a", "source": "CaNaRy"})
     with pytest.raises(UnknownName, match="zh→en, en→de") as caught:

@@ -24,7 +24,7 @@ def sample(folder: Path, *lines: Any, model: str = "demo-translate") -> Sample:
 HEAD = {"kind": "translate", "source": "zh", "target": "en"}
 
 
-def test_a_first_line_with_a_kind_holds_the_parameters(tmp_path: Path) -> None:
+def test_a_first_line_that_names_a_kind_holds_the_parameters(tmp_path: Path) -> None:
     found = sample(tmp_path, HEAD, {"id": "a", "text": "你好。"}, '"谢谢。你好。"', "")
     assert (found.kind, found.n_items, found.item_of) == ("translate", 2, [0, 1, 1])
     assert [request.id for request in found.requests] == [0, 1, 2]
@@ -32,18 +32,18 @@ def test_a_first_line_with_a_kind_holds_the_parameters(tmp_path: Path) -> None:
     assert all(request.sampling == GREEDY and request.max_new_tokens > 0 for request in found.requests)
 
 
-def test_without_one_items_say_all_themselves(tmp_path: Path) -> None:
+def test_without_parameters_each_item_names_its_own(tmp_path: Path) -> None:
     item = {"text": "你好。", "source": "zh", "target": "en"}
     assert sample(tmp_path, item).requests == sample(tmp_path, HEAD, '"你好。"').requests
 
 
-def test_a_classifier_has_the_threshold_of_the_parameters_or_its_own(tmp_path: Path) -> None:
+def test_a_classifier_uses_the_threshold_of_the_parameters_or_its_own(tmp_path: Path) -> None:
     assert sample(tmp_path, {"text": "Hello."}, model="demo-moderate").threshold == 0.5
     head = {"kind": "moderate", "threshold": 0.25}
     assert sample(tmp_path, head, {"text": "Hello."}, model="demo-moderate").threshold == 0.25
 
 
-def test_a_model_that_no_catalog_lists_is_spoken_to_by_its_architecture(tmp_path: Path) -> None:
+def test_a_model_in_no_catalog_gets_the_kind_of_its_architecture(tmp_path: Path) -> None:
     spec = ModelSpec(name="unlisted", path=MODELS["demo-translate"].folder)
     path = tmp_path / "sample.ndjson"
     path.write_text('{"text": "你好。"}\n{"text": "谢谢。", "source": "zh", "target": "en"}\n', "utf-8")
@@ -51,7 +51,7 @@ def test_a_model_that_no_catalog_lists_is_spoken_to_by_its_architecture(tmp_path
     assert (found.kind, found.n_items, len(found.requests)) == ("translate", 2, 2)
 
 
-def test_an_embedders_sample_is_refused_for_nothing_compares_its_vectors(tmp_path: Path) -> None:
+def test_a_sample_for_embeddings_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "sample.ndjson"
     path.write_text('{"text": "Hello."}', "utf-8")
     with pytest.raises(ConfigurationError, match="vectors are not compared"):
@@ -81,7 +81,7 @@ def test_an_embedders_sample_is_refused_for_nothing_compares_its_vectors(tmp_pat
         (("", ""), "holds no items"),
     ],
 )
-def test_a_line_that_is_wrong_is_named_but_not_shown(lines: tuple[Any, ...], message: str, tmp_path: Path) -> None:
+def test_a_wrong_line_is_named_and_not_shown(lines: tuple[Any, ...], message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as raised:
         sample(tmp_path, *lines)
     assert message in str(raised.value)

@@ -1,4 +1,4 @@
-"""Results in the form and the encoding that their caller wants."""
+"""Results in the format and the encoding that the caller asks for."""
 
 import csv
 import io
@@ -12,8 +12,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from tests.caller import bearer
-from tests.integration.api.test_forms import PARQUET, results
-from tests.integration.conftest import RunWorker, look, submit
+from tests.integration.api.test_body_formats import PARQUET, results
+from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.jobs.test_results import TEXTS, small_chunks, work_a_little
 from tests.integration.wire import over_http
 
@@ -31,7 +31,7 @@ class TestResultForms:
         [("gzip", "gzip"), ("zstd, gzip", "zstd"), ("gzip, zstd;q=0.5", "gzip"), ("*", "zstd"), ("br, x-gzip", "gzip"),
          ("identity", None), ("gzip;q=0, br", None), ("gzip;q=x", None), ("", None)],
     )  # fmt: skip
-    def test_they_come_in_the_encoding_that_is_accepted(
+    def test_results_have_the_encoding_that_is_accepted(
         self, client: TestClient, run_worker: RunWorker, accept: str, encoding: str | None
     ) -> None:
         job = submit(client, TEXTS)
@@ -43,7 +43,7 @@ class TestResultForms:
         assert [json.loads(line)["output"]["text"] for line in answer.text.splitlines()] == [t[::-1] for t in TEXTS]
 
     @pytest.mark.parametrize("encoding", ["gzip", "zstd"])
-    def test_a_page_can_be_read_when_it_has_come(
+    def test_each_page_can_be_decompressed_as_soon_as_it_arrives(
         self, client: TestClient, run_worker: RunWorker, encoding: str
     ) -> None:
         job = submit(client, TEXTS)
@@ -59,7 +59,9 @@ class TestResultForms:
         assert len(parts) > 3
 
     @pytest.mark.parametrize("ask", [{"params": {"format": "csv"}}, {"headers": {"accept": "text/csv"}}])
-    def test_csv_has_a_row_a_result(self, client: TestClient, run_worker: RunWorker, ask: dict[str, Any]) -> None:
+    def test_csv_has_one_row_for_each_result(
+        self, client: TestClient, run_worker: RunWorker, ask: dict[str, Any]
+    ) -> None:
         texts = ["x" * 600, *TEXTS]
         job = submit(client, [{"id": f"n{at}", "text": text, "metadata": {"at": at}} for at, text in enumerate(texts)])
         run_worker()
@@ -73,7 +75,7 @@ class TestResultForms:
         assert [row["output.text"] for row in rows[1:]] == [text[::-1] for text in TEXTS]
         assert len(list(csv.reader(results(client, job, params={"format": "csv", "after": 200}).iter_lines()))) == 101
 
-    def test_parquet_has_types(self, client: TestClient, run_worker: RunWorker) -> None:
+    def test_parquet_has_typed_columns(self, client: TestClient, run_worker: RunWorker) -> None:
         job = submit(client, TEXTS)
         run_worker()
         answer = results(client, job, headers={"accept": f"{PARQUET}, */*;q=0.1", "accept-encoding": "gzip"})
@@ -85,17 +87,17 @@ class TestResultForms:
         assert table.schema.field("usage.input_tokens").type == pa.int64()
 
     @pytest.mark.parametrize("accept", ["*/*", "application/json", "text/html", "text/csv;q=0.1, */*", "nonsense;;q"])
-    def test_ndjson_is_what_everything_else_means(self, client: TestClient, accept: str) -> None:
+    def test_any_other_accept_header_means_ndjson(self, client: TestClient, accept: str) -> None:
         job = submit(client, ["abc"])
         assert results(client, job, headers={"accept": accept}).headers["content-type"] == "application/x-ndjson"
         assert client.get(job["links"]["results"], params={"format": "xml"}).status_code == 422
 
-    def test_a_job_that_runs_is_a_table_of_what_is_there(self, client: TestClient) -> None:
+    def test_a_running_job_gives_a_table_of_the_results_so_far(self, client: TestClient) -> None:
         job = submit(client, TEXTS)
         for form in ("csv", "parquet"):
             assert n_rows(results(client, job, params={"format": form}), form) == 0
         work_a_little(client, job["id"])
-        n_done = look(client, job["id"])["counts"]["succeeded"]
+        n_done = read_job(client, job["id"])["counts"]["succeeded"]
         assert 0 < n_done < len(TEXTS)
         client.post(job["links"]["cancel"])
         for form in ("csv", "parquet"):
