@@ -234,7 +234,7 @@ def on_small_disk(servers: real.Urls, small_disk: Path, installed: Settings) -> 
     name, server = url.database, url.set(database="postgres").render_as_string(hide_password=False)
 
     def administer(*statements: str) -> None:
-        database.shut(database.engine())
+        database.engine().dispose()
         with psycopg.connect(server, autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement.encode())
