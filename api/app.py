@@ -128,5 +128,6 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         )
         forms = [*JOB_FORMS.values(), *openai_document.FORMS]
         schema["components"]["schemas"] |= {"Problem": document.PROBLEM_SCHEMA, **document.schemas(forms)}
+        openai_document.complete_examples(schema)
         app.openapi_schema = schema
     return app.openapi_schema

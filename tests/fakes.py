@@ -178,6 +178,18 @@ class AwayEngine(WatchedEngine):
             raise EngineUnavailable("the server is away", retry_after=600)
 
 
+class MisnumberingEngine(WatchedEngine):
+    """Answers with ids that were not asked, or, if ``twice``, with each id twice."""
+
+    def __init__(self, spec: ModelSpec, *, twice: bool) -> None:
+        super().__init__(spec)
+        self._twice = twice
+
+    def run(self, requests: Sequence[Request]) -> Steps:
+        for finished in super().run(requests):
+            yield [*finished, *finished] if self._twice else [each._replace(id=-1 - each.id) for each in finished]
+
+
 class SilentEngine(WatchedEngine):
     """Says nothing about the last request of a batch, unless that stands alone."""
 

@@ -1,5 +1,6 @@
 """Reads a job's header, which holds for all of its items. It is checked before the first item is read."""
 
+import logging
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -8,15 +9,17 @@ from typing import Any
 from pydantic import ValidationError
 
 from api.intake.counting import ItemTarget
-from api.jobs.schema import JobHeader, Webhook
+from api.jobs.schema import JOB_FORMS, JobHeader, Webhook
 from api.problem import invalid
 from lengthwise import kinds
-from lengthwise.errors import InvalidInput
+from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.kind import JobParams, Kind, unknown, unknown_field
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.settings import Settings
 from lengthwise.webhooks import target
 from lengthwise.webhooks.secret import check_secret, new_secret
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +40,7 @@ def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
         header = JobHeader.model_validate(named)
     except ValidationError as error:
         raise invalid(error) from None
-    kind = kinds.KINDS.get(header.kind)
-    if kind is None:
-        raise unknown("kind", list(kinds.KINDS), "kind")
+    kind = _find_kind(header.kind)
     rest = {name: given[name] for name in given if name not in named}
     if not rest.keys() <= kind.params_type.model_fields.keys():
         raise InvalidInput(unknown_field([*JobHeader.model_fields, *kind.params_type.model_fields, "items"]), "job")
@@ -50,6 +51,17 @@ def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
     _check_deadline(header, current)
     spec = _choose(header, kind, params, catalog)
     return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current))
+
+
+def _find_kind(name: str) -> Kind:
+    try:
+        kind = kinds.KINDS.get(name)
+    except ConfigurationError as error:
+        log.error("%s", error)
+        raise InvalidInput("this kind is installed but cannot be loaded; the API's log says why", "kind") from None
+    if kind is None:
+        raise unknown("kind", list(JOB_FORMS), "kind")
+    return kind
 
 
 def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) -> ModelSpec:

@@ -51,6 +51,15 @@ def _error(status: int | str) -> dict[str, Any]:
     return answer
 
 
+def complete_examples(schema: dict[str, Any]) -> None:
+    """Puts the nulls back into the examples of errors: FastAPI drops them, but ``ErrorAnswer`` requires the fields."""
+    operations = [operation for path in schema["paths"].values() for operation in path.values()]
+    for answer in (answer for operation in operations for answer in operation["responses"].values()):
+        error = answer.get("content", {}).get("application/json", {}).get("example", {}).get("error")
+        if error is not None:
+            error |= {"param": error.get("param"), "code": error.get("code")}
+
+
 #: The ``responses`` of a router whose requests carry a key.
 KEY_ERRORS = errors(401, 403, 429, 503)
 

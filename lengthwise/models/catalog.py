@@ -234,9 +234,11 @@ def _spec(name: str, table: Any, path: Path) -> ModelSpec:
 
 def _options(kind: str, table: Any, place: str) -> KindOptions:
     """Raises ``ConfigurationError`` if there is no such kind, if it cannot be loaded, or if its table is wrong."""
-    if kind not in entry_points.names(entry_points.KINDS) or not isinstance(table, dict):
+    if kind not in entry_points.names(entry_points.KINDS):
         kinds = ", ".join(entry_points.names(entry_points.KINDS)) or "none: is lengthwise installed?"
         raise ConfigurationError(f"{place}: is no setting of a model and no table of a kind; kinds: {kinds}")
+    if not isinstance(table, dict):
+        raise ConfigurationError(f"{place}: must be a table")
     try:
         options_type = entry_points.load(entry_points.KINDS, kind).options_type
     except ConfigurationError as error:

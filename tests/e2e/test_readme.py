@@ -20,6 +20,7 @@ ELSEWHERE = {
     "make test": "this very run",
     ".venv/bin/lengthwise up": "the stack that the commands below talk to",
     'export AUTH="authorization: Bearer $(cat .lengthwise/admin.key)"': "here, with the key of that stack",
+    "export LENGTHWISE_API_KEY=$(cat .lengthwise/admin.key)": "here, with the key of that stack",
     'curl -s -X POST http://127.0.0.1:8000/v1/jobs/$JOB/retry -H "$AUTH"': "test_retry, with items that failed",
     "docker compose up": "make test-compose",
     "export LENGTHWISE_DATABASE_URL=postgresql://user:password@host/lengthwise": "test_parts, with servers of its own",

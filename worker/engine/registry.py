@@ -9,12 +9,14 @@ from worker.engine.protocol import Engine
 GROUP = "lengthwise.engines"
 
 _HINT = "install the extra that docs/backends.md names"
+_OUTDATED = "it was written for another version of worker.engine.protocol"
 
 
 def load(spec: ModelSpec) -> Engine:
     """Loads ``spec`` with the backend that it names.
 
-    Raises ``ConfigurationError`` if no such backend is installed, or a package that it needs is missing.
+    Raises ``ConfigurationError`` if no such backend is installed, a package that it needs is missing, or its engines do
+    not start batches.
     """
     known = {point.name: point for point in entry_points(group=GROUP)}
     if spec.engine not in known:
@@ -24,4 +26,7 @@ def load(spec: ModelSpec) -> Engine:
         backend: type[Engine] = known[spec.engine].load()
     except ModuleNotFoundError as error:
         raise ConfigurationError(f"model {spec.name}: the engine {spec.engine!r} needs {error.name}: {_HINT}") from None
-    return backend.load(spec)
+    engine = backend.load(spec)
+    if not callable(getattr(engine, "start", None)):
+        raise ConfigurationError(f"model {spec.name}: the engine {spec.engine!r} has no method start: {_OUTDATED}")
+    return engine

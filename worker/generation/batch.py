@@ -3,7 +3,7 @@
 import logging
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
@@ -27,6 +27,13 @@ class BatchOutcome:
     ended_at: float
 
 
+def require_known(finished: Sequence[Completion], unanswered: Container[int]) -> None:
+    """Raises ``EngineError`` if one of these answers no request, or one that is answered already."""
+    ids = {completion.id for completion in finished}
+    if len(ids) < len(finished) or any(number not in unanswered for number in ids):
+        raise EngineError("the engine answered a request twice, or one that it was not given")
+
+
 class BatchRunner:
     """Runs pieces of work as engine batches. All pieces of a batch are added at its start."""
 
@@ -37,16 +44,20 @@ class BatchRunner:
         """Runs one engine batch to its end. ``take`` then stores its answers."""
         began_at, completions = time.monotonic(), list[Completion]()
         work.charge(batch, model.computed(work.lengths(batch)))
+        unanswered = set(batch)
         error: EngineError | EngineUnavailable | None = None
         try:
             with self.watchdog.watched() as progress, closing(model.engine.start()) as running:
                 running.add([work.request(index) for index in batch])
                 while not running.is_done:
-                    completions += running.step()
+                    finished = running.step()
+                    require_known(finished, unanswered)
+                    unanswered.difference_update(completion.id for completion in finished)
+                    completions += finished
                     progress()
         except (EngineError, EngineUnavailable) as raised:
             error = raised
-        if error is None and len(completions) < len(batch):
+        if error is None and unanswered:
             error = EngineError("the engine left requests unanswered")
         return BatchOutcome(completions, error, began_at, time.monotonic())
 

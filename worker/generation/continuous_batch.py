@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from lengthwise import settings
 from worker.engine.protocol import Completion, EngineBatch, EngineError, Request
-from worker.generation.batch import BatchRunner
+from worker.generation.batch import BatchRunner, require_known
 from worker.generation.capacity import Capacity
 from worker.generation.claiming import PreparedClaim
 from worker.generation.pipeline import Pipeline
@@ -70,12 +70,18 @@ class ContinuousBatch:
         """Takes one step of the engine. Raises ``EngineUnavailable``."""
         if self._batch is None or self.is_over:
             return
-        self._answers = self._attempt(self._batch.step) or ()
+        self._answers = self._attempt(self._stepped) or ()
         for completion in self._answers:
             self._capacity.leave(completion.id)
         if self._batch is not None and self._batch.is_done and self._capacity.admitted:
             self.take()
             self._run_again(EngineError("the engine left requests unanswered"), is_alone=False)
+
+    def _stepped(self) -> Sequence[Completion]:
+        assert self._batch is not None  # noqa: S101 — ``step`` has looked
+        finished = self._batch.step()
+        require_known(finished, self._capacity.admitted)
+        return finished
 
     def close(self) -> None:
         """Frees the memory that the engine holds for the batch."""

@@ -96,6 +96,17 @@ def test_items_that_an_engine_leaves_unanswered_run_again(install_engine: Engine
     assert is_echoed(job, sent)
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_answers_that_no_request_asked_for_are_the_engines_error(
+    install_engine: EngineInstaller, worker: Worker, twice: bool
+) -> None:
+    install_engine(partial(fakes.MisnumberingEngine, twice=twice))
+    job = submit(texts(5))
+    worker.generate(POOL)
+    assert {line["error"]["code"] for line in outputs(job).values()} == {"engine_error"}
+    assert counts(job)["failed"] == 5
+
+
 def test_a_model_that_cannot_be_loaded_is_retried_and_then_its_items_fail(
     monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from lengthwise.errors import ConfigurationError
+from api.jobs.order import read_order
+from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import KINDS, find
 from lengthwise.models.catalog import Catalog
+from lengthwise.settings import Settings
 from tests.kind_package import SING, write_kind
 
 OWN = ["chat", "embed", "generate", "moderate", "translate"]
@@ -78,6 +80,23 @@ def test_a_model_that_names_a_broken_kind_is_refused(outside: Path, tmp_path: Pa
     write_kind(outside, "import no_such_library", package="sing_named")
     with pytest.raises(ConfigurationError, match=r"models\.m\.sing: .*'sing' of the package sing_named cannot be"):
         Catalog.read(table(tmp_path, "[models.m.sing]\n"))
+
+
+def test_a_job_of_a_broken_kind_is_refused_for_good(
+    outside: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_kind(outside, "import no_such_library", package="sing_refused")
+    catalog = Catalog.read(table(tmp_path, "[models.m.generate]\n"))
+    with pytest.raises(InvalidInput, match="installed but cannot be loaded"):
+        read_order({"kind": "sing"}, catalog, Settings())
+    assert "no_such_library" in caplog.text
+    with pytest.raises(InvalidInput, match=r"known here: chat, embed, generate, moderate, translate$"):
+        read_order({"kind": "hum"}, catalog, Settings())
+
+
+def test_a_kind_that_is_no_table_says_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"models\.m\.chat: must be a table$"):
+        Catalog.read(table(tmp_path, "chat = 5\n"))
 
 
 def test_the_error_names_both_packages_that_offer_the_same_kind(outside: Path) -> None:
