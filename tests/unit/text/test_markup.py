@@ -1,0 +1,41 @@
+"""Reading a text as HTML, token by token."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lengthwise.text.markup import TokenKind, tokens
+
+_PIECES = ["<p>", "</p>", "<script>", "</script>", "<style>", "<!--", "-->", "&amp;", "&#x41;", "&#65", "&copy=1", "a"]
+_PIECES += ["<b x='", '<b x="', "'", '"', ">", "<", "/", "<textarea>", "</textarea>", "<svg>", "<![CDATA[", "]]>", "é"]
+_PIECES += ["<plaintext>", "<title>", "\r\n", "\r", "\n", "<?php", "?>", "<!DOCTYPE html>", "\x85", "\x00", "😀", "&"]
+markup = st.lists(st.sampled_from(_PIECES) | st.characters(codec="utf-8"), max_size=30).map("".join)
+
+
+@given(markup)
+def test_no_character_is_lost(text: str) -> None:
+    assert "".join(token.raw for token in tokens(text)) == text
+
+
+def test_tags_attributes_references_and_comments_are_told_apart() -> None:
+    found = tokens("<p class='x' hidden>a &lt; b<!-- c --></p><br/>")
+    assert [(token.kind, token.text or token.name) for token in found] == [
+        (TokenKind.START_TAG, "p"),
+        (TokenKind.TEXT, "a "),
+        (TokenKind.REFERENCE, "<"),
+        (TokenKind.TEXT, " b"),
+        (TokenKind.COMMENT, " c "),
+        (TokenKind.END_TAG, "p"),
+        (TokenKind.START_TAG, "br"),
+    ]
+    assert found[0].attributes == (("class", "x"), ("hidden", ""))
+
+
+def test_a_tag_that_is_not_closed_is_named_and_kept() -> None:
+    assert [(token.kind, token.raw) for token in tokens("a <b x='1")] == [
+        (TokenKind.TEXT, "a "),
+        (TokenKind.UNFINISHED, "<b x='1"),
+    ]
+
+
+def test_a_smaller_sign_before_a_blank_is_text() -> None:
+    assert [token.kind for token in tokens("a < b and 1 <2")] == [TokenKind.TEXT]
