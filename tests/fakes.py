@@ -62,6 +62,18 @@ def write_catalog(folder: Path, **config: float) -> Path:
     return path
 
 
+def write_identity_model(folder: Path) -> Path:
+    """A model folder for the engine ``echo`` that answers each text with itself: a token for each byte of UTF-8."""
+    folder.mkdir(parents=True, exist_ok=True)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 512, "reverses": False}))
+    return folder
+
+
 class WatchedEngine(EchoEngine):
     """Echoes; ``before`` is called with each batch and may raise. ``batches`` are those it began."""
 
