@@ -26,6 +26,10 @@ class MarkedText(NamedTuple):
     ends: frozenset[int]
 
 
+def languages() -> list[str]:
+    return sorted(path.stem for path in _GOLD.glob("*.txt"))
+
+
 def marked_texts(language: str) -> list[MarkedText]:
     lines = (_GOLD / f"{language}.txt").read_text("utf-8").splitlines()
     return [marked_text(line) for line in lines]
@@ -71,8 +75,8 @@ SPLITTERS: dict[str, Splitter] = {"sentencex alone": library_alone, "lengthwise"
 
 def main() -> None:
     print("| language | " + " | ".join(f"{name}: F1 | µs" for name in SPLITTERS) + " |")
-    for path in sorted(_GOLD.glob("*.txt")):
-        language, texts = path.stem, marked_texts(path.stem)
+    for language in languages():
+        texts = marked_texts(language)
         cells = [
             f"{f1(texts, language, split):.3f} | {microseconds(texts, language, split):.1f}"
             for split in SPLITTERS.values()

@@ -1,41 +1,40 @@
 """Finds the sentences of a text, for models that were trained on one sentence at a time.
 
 ``sentencex`` knows the abbreviations of some thirty languages, and which language is like which. Here is what it
-lacks: a sentence ends only at a stop of Unicode, and not where an ``abbreviation`` or what follows speaks against it.
+lacks: a sentence ends only at a stop of Unicode's, and not where ``stop.joins``; a newline always ends one.
 This is cautious, since two sentences together are translated better than half a sentence. Pure, linear in the text's
 length; knows nothing of models.
 
 Characters of the private use area stand for placeholders and tags. They are never seen as letters.
 """
 
+import math
 import re
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import regex
 import sentencex
 
-from lengthwise.text import abbreviation
+from lengthwise.text import stop
 from lengthwise.text.placeholder import TextPiece
 
 _MARK = "\ue000-\uf8ff"
 _NEWLINE = "\n\r\v\f\x85\u2028\u2029"
-#: All stops of the Basic Multilingual Plane, such as ``.``, ``。``, ``؟`` and ``።``; and those of them that end a sentence
-#: even if no blank follows.
+#: All stops of the Basic Multilingual Plane, such as ``.``, ``。``, ``؟`` and ``።``; and those of them that end a
+#: sentence even if no blank follows.
 _STOPS = re.escape("".join(regex.findall(r"\p{Sentence_Terminal}", "".join(map(chr, range(0x10000))))) + "…‥")
 _WIDE = re.sub(r"\\?[.!?…‥]", "", _STOPS)
-#: Closing quotes and brackets, which may follow the last stop of a sentence. Straight and curly quotes both open and
-#: close.
-_CLOSERS = "\"'”’»›“«‹」』】〉》）)\\]］}"
-_OPENERS = "\"'“‘„‚«»‹›「『【〈《"
-#: The blanks that French writes before a closing quote.
-_NARROW = " \u00a0\u202f"
 #: Scripts that write no blank between two sentences, whatever the stop.
 _UNSPACED = "\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+#: Stops that sentencex does not know, such as Khmer's.
+_UNKNOWN = {char for char in _WIDE if len(sentencex.segment("en", f"ab{char} Cd")) == 1}
 #: What stands at the end of a sentence: one or several stops, and what closes after them. Another stop must not follow.
 #: The pattern begins with one class, for speed, at the first of several stops, and never goes back: it is linear.
 _END = (
-    rf"(?<![{_STOPS}][{_STOPS}])(?:[{_STOPS}]*+(?:(?<=[{_WIDE}])(?<!\d．(?=\d))[{_CLOSERS}]*+"
-    rf"|[{_CLOSERS}{_MARK}]*+(?:[{_NARROW}][»›])?(?=\s))"
+    rf"(?<![{_STOPS}][{_STOPS}])(?:[{_STOPS}]*+(?:(?<=[{_WIDE}])(?<!\d．(?=\d))[{stop.CLOSERS}]*+"
+    rf"|[{stop.CLOSERS}{_MARK}]*+(?:[{stop.NARROW}][»›])?(?=\s))"
     rf"|(?<=[{_UNSPACED}].)[.!?]*+(?=[{_MARK}]*+[{_UNSPACED}]))(?=\s*+[^\s{_STOPS}])"
 )
 _CANDIDATE = re.compile(f"[{_STOPS}]{_END}")
@@ -45,12 +44,22 @@ _LINE_END = re.compile(rf"[{_NEWLINE}]\s*+")
 #: A mark belongs to the sentence before it only if nothing follows it. Otherwise it begins the next one.
 _AFTER = re.compile(rf"(?:[{_MARK}]++(?=\s|$))?\s*+")
 _MARKED = re.compile(rf"[{_MARK}]")
-_FIRST = re.compile(r"\W{0,16}+(\w)")
 _LETTER = re.compile(r"[^\W\d_]")
+#: Where a text may be cut, from the best place to the last resort: clauses, words, characters as a reader sees them;
+#: and how far from an even cut, in parts of a piece. A character that combines with the blank before it stays with it.
+_WHOLE = r"(?!\p{Grapheme_Cluster_Break=Extend}|\p{Grapheme_Cluster_Break=SpacingMark}|\p{Grapheme_Cluster_Break=ZWJ})"
+_CUTS = (
+    (
+        regex.compile(
+            rf"(?:[{_STOPS},;:،؛–—)\]][{stop.CLOSERS}]*+\s++|[{_WIDE}，、；：][{stop.CLOSERS}]*+\s*+){_WHOLE}"
+        ),
+        0.4,
+    ),
+    (regex.compile(rf"\s++{_WHOLE}"), 0.75),
+    (regex.compile(r"\X"), math.inf),
+)
 #: sentencex is quadratic on some texts, so it sees so many characters at a time, with some before and after them.
 _WINDOW, _MARGIN = 2_000, 200
-#: Characters before a stop in which its word stands.
-_REACH = 24
 #: How the languages are called whose texts are mostly in a script, for texts of an unknown language.
 _LANGUAGE_OF_SCRIPT = (
     ("ru", "\u0400-\u052f"),
@@ -80,8 +89,9 @@ def ends(text: str, language: str | None) -> list[int]:
 
 
 def _line_ends(text: str) -> Iterator[int]:
-    for newline in _LINE_END.finditer(text):
-        if newline.end() < len(text) and not text[: newline.start()].isspace() and newline.start():
+    begin = len(text) - len(text.lstrip())
+    for newline in _LINE_END.finditer(text, begin):
+        if newline.end() < len(text):
             yield newline.end()
     yield len(text)
 
@@ -94,8 +104,8 @@ def _inner_ends(text: str, start: int, end: int, language: str) -> list[int]:
     if ends and len(plain) < len(line):
         places = [place for place, char in enumerate(line) if not "\ue000" <= char <= "\uf8ff"]
         ends = [places[end - 1] + 1 for end in ends]
-    whole = (_AFTER.match(line, end).end() for end in ends)
-    return [start + end for end in whole if end < len(line)]
+    blanks = filter(None, (_AFTER.match(line, end) for end in ends))
+    return [start + blank.end() for blank in blanks if blank.end() < len(line)]
 
 
 def _plain_ends(line: str, language: str) -> Iterator[int]:
@@ -106,9 +116,8 @@ def _plain_ends(line: str, language: str) -> Iterator[int]:
     known = _known_ends(line, language)
     start = 0
     for candidate in candidates:
-        before = line[max(start, candidate.start() - _REACH) : candidate.start()]
-        is_known = candidate.end() in known or abbreviation.is_address(before)  # sentencex takes "www.x.it." for "it."
-        if is_known and not _joins(line, start, candidate, before, language):
+        is_known = candidate.end() in known or candidate[0][0] in _UNKNOWN
+        if not stop.joins(line, start, candidate, is_known, language):
             yield candidate.end()
             start = candidate.end()
 
@@ -125,23 +134,6 @@ def _known_ends(line: str, language: str) -> set[int]:
             if start < end <= start + _WINDOW:
                 found.add(end)
     return found
-
-
-def _joins(line: str, start: int, found: re.Match[str], before: str, language: str) -> bool:
-    """Whether what stands around a stop speaks against the end of the sentence that begins at ``start``."""
-    stop = found[0].rstrip(_CLOSERS + _NARROW)
-    first = _FIRST.match(line, found.end())
-    follower = first[1] if first else ""
-    is_caseless = follower.isalpha() and follower.lower() == follower.upper()
-    if is_caseless and found[0][-1] in _CLOSERS and line[start : start + 8].lstrip()[:1] in _OPENERS:
-        return True  # a quote, and who said it
-    if stop[-1] not in ".!?…‥":
-        return False
-    if follower.islower():
-        return True
-    if stop == ".":
-        return abbreviation.joins(before, first, language)
-    return is_caseless and stop[-1] not in "!?"
 
 
 def _primary(language: str | None) -> str:
@@ -170,6 +162,49 @@ def split(text: str, language: str | None = None) -> list[TextPiece]:
         pieces.append(TextPiece(after, False))
         start = end
     return [piece for piece in pieces if piece.text]
+
+
+def cut(text: str, limit: int, count: Callable[[list[str]], list[int]]) -> list[int]:
+    """Where to cut a text so that no piece has more than ``limit`` tokens; increasing, the last one is ``len(text)``.
+
+    The pieces are few and about equally long. They end after a stop or a clause, else after a word, else after a
+    character as a reader sees it; one that has more tokens than the limit stays whole. ``count`` gives the tokens of
+    each of some texts. It is called about log(pieces) times, each time for at most the whole text.
+    """
+    done: list[int] = []
+    spans = [(0, len(text))]
+    while spans:
+        divided = []
+        for (start, end), tokens in zip(spans, count([text[start:end] for start, end in spans]), strict=True):
+            parts = _divided(text, start, end, -(-tokens // limit)) if tokens > limit else []
+            if len(parts) > 1:
+                divided += parts
+            else:
+                done.append(end)
+        spans = divided
+    return sorted(done)
+
+
+def _divided(text: str, start: int, end: int, n_parts: int) -> list[tuple[int, int]]:
+    """The spans of about ``n_parts`` parts of about the same length. A single one if there is nowhere to cut."""
+    size = (end - start) / n_parts
+    places = [start + size * part for part in range(1, n_parts)]
+    cuts = {start, end}
+    for pattern, reach in _CUTS:
+        found = [match.end() for match in pattern.finditer(text, start, end)]
+        nearest = {place: _nearest(found, place) for place in places}
+        good = {place: cut for place, cut in nearest.items() if abs(cut - place) <= size * reach}
+        cuts.update(good.values())
+        places = [place for place in places if place not in good]
+        if not places:
+            break
+    return list(pairwise(sorted(cuts)))
+
+
+def _nearest(places: list[int], place: float) -> int:
+    """The one of the sorted ``places`` that is nearest to ``place``; -1 if there is none."""
+    index = bisect_left(places, place)
+    return min(places[max(0, index - 1) : index + 1], key=lambda each: abs(each - place), default=-1)
 
 
 def joint(before: TextPiece, after: TextPiece, language: str | None) -> str:

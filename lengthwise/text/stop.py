@@ -1,6 +1,6 @@
-"""Tells whether a full stop belongs to the word before it: abbreviations that sentencex lacks, initials and ordinals.
+"""Tells whether a stop ends no sentence, by what stands around it: abbreviations, initials, ordinals, small letters.
 
-Pure; ``sentence`` is its only caller.
+It has what sentencex lacks, and joins more than sentencex would. Pure; ``sentence`` is its only caller.
 """
 
 import re
@@ -38,25 +38,55 @@ _CALENDAR = re.compile(
 )
 
 
-def is_address(before: str) -> bool:
-    """Whether ``before`` ends with an address, whose end (``.fr``, ``.it``) may look like an abbreviation."""
+#: Closing quotes and brackets, which may follow the last stop of a sentence. Some quotes both open and close.
+CLOSERS = "\"'”’»›“«‹」』】〉》）)\\]］}"
+_OPENERS = "\"'“‘„‚«»‹›「『【〈《"
+#: The blanks that French writes before a closing quote.
+NARROW = " \u00a0\u202f"
+_FIRST = re.compile(r"\W{0,16}+(\w)")
+#: Characters before a stop in which its word stands.
+_REACH = 24
+
+
+def joins(line: str, start: int, found: re.Match[str], is_known: bool, language: str) -> bool:
+    """Whether the stop ``found``, with what closes after it, ends no sentence, if that began at ``start``.
+
+    ``is_known`` says whether sentencex ends a sentence here.
+    """
+    stop = found[0].rstrip(CLOSERS + NARROW)
+    before = line[max(start, found.start() - _REACH) : found.start()]
+    if not is_known and not _is_address(before):
+        return True
+    first = _FIRST.match(line, found.end())
+    follower = first[1] if first else ""
+    is_caseless = follower.isalpha() and follower.lower() == follower.upper()
+    if is_caseless and found[0][-1] in CLOSERS and line[start : start + 8].lstrip()[:1] in _OPENERS:
+        return True  # a quote, and who said it
+    if stop[-1] not in ".!?…‥":
+        return False
+    if follower.islower():
+        return True
+    if stop == ".":
+        return _belongs_to_word(before, first, language)
+    return is_caseless and stop[-1] not in "!?"
+
+
+def _is_address(before: str) -> bool:
+    """Whether the last word is an address. sentencex takes the end of ``www.example.it.`` for an abbreviation."""
     word = before.rsplit(maxsplit=1)[-1:]
     return bool(word) and ("@" in word[0] or "www." in word[0])
 
 
-def joins(before: str, first: re.Match[str] | None, language: str) -> bool:
-    """Whether a full stop after ``before`` ends no sentence. ``first`` finds the first letter or digit after it.
-
-    ``before`` begins with the sentence, or is its last characters.
-    """
-    if is_address(before):
+def _belongs_to_word(before: str, first: re.Match[str] | None, language: str) -> bool:
+    """Whether a full stop belongs to the word before it. ``first`` finds the first letter or digit after it."""
+    if _is_address(before):
         return False
     last = _LAST_WORD.fullmatch(before)
     word, part = (last["word"], last["part"]) if last else ("", "")
     if part.isdigit():
         is_list_item = before.strip() == part
         return len(part) <= 2 and (is_list_item or language in _ORDINAL_LANGUAGES)
-    if first and first[1].isdigit() and part.isalpha() and len(part) <= 4:
+    if first and first[1].isdigit() and part.isalpha() and len(part) <= 3:
         return True
     if part.lower() in _KNOWN.get(language, _COMMON):
         return True
