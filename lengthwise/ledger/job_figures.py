@@ -88,6 +88,11 @@ def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int
     return _figures(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
+def submitted_as(connection: Connection, tenant_id: UUID, idempotency_key: str) -> list[JobFigures]:
+    """The job that a request with this key made, if any."""
+    return _figures(connection, _SUBMITTED_AS, {"tenant": tenant_id, "key": idempotency_key})
+
+
 def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[JobFigures]:
     cursor = database.cursor(connection, rows=kwargs_row(_job_figures))
     return cursor.execute(_FIGURES.format(where=where), params).fetchall()
@@ -127,6 +132,10 @@ FROM jobs CROSS JOIN LATERAL (
 
 _ONE = """
 WHERE jobs.id = %(job)s AND (%(tenant)s::uuid IS NULL OR jobs.tenant_id = %(tenant)s) AND jobs.deleted_at IS NULL
+"""
+
+_SUBMITTED_AS = """
+WHERE jobs.tenant_id = %(tenant)s AND jobs.idempotency_key = %(key)s AND jobs.deleted_at IS NULL
 """
 
 _PAGE = """
