@@ -115,6 +115,10 @@ class Job(BaseModel):
     deduplicate: bool
     state: StateName
     counts: Counts
+    warnings: dict[str, int] = Field(
+        description="Items that succeeded with a warning, by its code. An item with several counts for each.",
+        examples=[{"copied": 3, "blank": 10}],
+    )
     items_per_second: float = Field(description="Over the last minute. For an ended job, over its whole time.")
     estimated_end_at: datetime | None
     created_at: datetime

@@ -42,6 +42,8 @@ class JobInfo(_Resource):
     priority: Priority
     state: State
     counts: ItemCounts
+    #: Items that succeeded with a warning, by its code. An item with several counts for each.
+    warnings: dict[str, int] = {}
     items_per_second: float
     estimated_end_at: datetime | None
     created_at: datetime
@@ -71,6 +73,8 @@ class Result(_Resource):
     id: str | None = None
     output: dict[str, Any] | None = None
     error: ItemError | None = None
+    #: Why the output may be poor, as codes such as "copied".
+    warnings: list[str] = []
     usage: dict[str, int] | None = None
     model_revision: str | None = None
     metadata: dict[str, Any] | None = None

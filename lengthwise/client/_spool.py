@@ -8,6 +8,7 @@ from typing import Any, Self
 import zstandard
 from pydantic_core import PydanticSerializationError, to_json
 
+from lengthwise.client import _given_items
 from lengthwise.errors import InvalidInput
 
 _MEMORY_BYTES = 2**20
@@ -32,9 +33,10 @@ class Spool:
     def add(self, items: Iterable[Item]) -> None:
         """Writes each item as a line of NDJSON.
 
-        Raises ``InvalidInput`` for an item that JSON cannot express, and ``TypeError`` for one of another type.
+        Raises ``InvalidInput`` for an item that JSON cannot express, and ``TypeError`` for one of another type, or if
+        ``items`` is no series of items.
         """
-        for item in items:
+        for item in _given_items.iterate(items):
             self.write(_line(item, self.n_items))
             self.n_items += 1
 
@@ -59,9 +61,8 @@ class Spool:
 
 
 def _line(item: Item, index: int) -> bytes:
-    if not isinstance(item, (str, Mapping)):
-        raise TypeError(f"items[{index}] is neither a str nor a mapping but {type(item).__name__}")
+    found = item if isinstance(item, str) else _given_items.plain(item, index)
     try:
-        return to_json(item if isinstance(item, str) else dict(item)) + b"\n"
+        return to_json(found if isinstance(found, str) else dict(found)) + b"\n"
     except (PydanticSerializationError, ValueError):
         raise InvalidInput("cannot be written as JSON", f"items[{index}]", index) from None

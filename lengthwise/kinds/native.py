@@ -71,6 +71,11 @@ class NativeKind(ABC):
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None: ...
 
+    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+        """Only that the item is blank."""
+        texts = item.texts()
+        return ("blank",) if texts and not any(map(str.strip, texts)) else ()
+
     def label_threshold(self, spec: ModelSpec, params: Any) -> float:
         """The probability from which a label counts, if the answers are labels."""
         return 0.5

@@ -1,15 +1,15 @@
-"""Conditions on a result's output, such as ``flagged == true and scores.violence >= 0.5``. They select what is pushed.
+"""Conditions on a result, such as ``flagged == true and scores.violence >= 0.5``. They select what is pushed.
 
     condition   = choice { "or" choice }
     choice      = term { "and" term }
     term        = path operator literal | "(" condition ")"
     path        = name { "." name }       a name is of letters, digits, _ and -, or anything as a JSON string
-    operator    = "==" | "!=" | "<" | "<=" | ">" | ">="
+    operator    = "==" | "!=" | "<" | "<=" | ">" | ">=" | "has"
     literal     = a JSON string, number, true, false or null
 
 A missing value counts as null. Only two numbers, or two strings, can be less or greater than each other. Values of
-different types are never equal. Pure, and without eval: a parsed condition is data, and is evaluated in time linear in
-its length.
+different types are never equal. A list has the values in it, and nothing else has any. Pure, and without eval: a parsed
+condition is data, and is evaluated in time linear in its length.
 """
 
 import operator
@@ -56,8 +56,9 @@ class FieldComparison:
             return (
                 kind in ("number", "string") and _kind(value) == kind and _ORDERED[self.operator](value, self.literal)
             )
-        is_equal = _kind(value) == _kind(self.literal) and bool(value == self.literal)
-        return is_equal == (self.operator == "==")
+        if self.operator == "has":
+            return isinstance(value, list) and any(_are_equal(each, self.literal) for each in value)
+        return _are_equal(value, self.literal) == (self.operator == "==")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,10 @@ def _at(output: Any, path: tuple[str, ...]) -> Any:
     for name in path:
         output = output.get(name) if isinstance(output, dict) else None
     return output
+
+
+def _are_equal(value: Any, literal: str | float | bool | None) -> bool:
+    return _kind(value) == _kind(literal) and bool(value == literal)
 
 
 def _kind(value: Any) -> str:
@@ -159,9 +164,9 @@ class _Reader:
                 raise self.refusal("')'")
             return inner
         path = self._path()
-        compared = self._take("operator")
+        compared = self._take("operator") or self._take("name", "has")
         if compared is None:
-            raise self.refusal("one of == != < <= > >=")
+            raise self.refusal("one of == != < <= > >= has")
         return FieldComparison(path, compared, self._literal())
 
     def _path(self) -> tuple[str, ...]:

@@ -23,7 +23,7 @@ literals = (
 comparisons = st.builds(
     FieldComparison,
     st.lists(names, min_size=1, max_size=3).map(tuple),
-    st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "has"]),
     literals,
 )
 
@@ -80,6 +80,8 @@ OUTPUT = {
     "label": "b",
     "count": 1,
     "none": None,
+    "warnings": ["copied", "length"],
+    "mixed": [1, True, None, ["x"]],
 }
 
 
@@ -108,6 +110,25 @@ OUTPUT = {
         ("flagged == true or missing == 1 and missing == 1", True),
         ('"flagged" == true', True),
         ("flagged <= true", False),
+        ('warnings has "copied"', True),
+        ('warnings has "length" and flagged == true', True),
+        ('warnings has "blank"', False),
+        ('warnings has "cop"', False),
+        ("warnings has null", False),
+        ("warnings != null", True),
+        ("warnings == null", False),
+        ('warnings == "copied"', False),
+        ('missing has "copied"', False),
+        ("missing has null", False),
+        ('label has "b"', False),
+        ("scores has 0.7", False),
+        ("mixed has 1", True),
+        ("mixed has 2", False),
+        ("mixed has true", True),
+        ("mixed has false", False),
+        ("mixed has null", True),
+        ('mixed has "x"', False),
+        ('"has" != true', True),
     ],
 )
 def test_a_condition_means_what_its_grammar_says(text: str, holds: bool) -> None:
@@ -121,6 +142,11 @@ def test_a_condition_means_what_its_grammar_says(text: str, holds: bool) -> None
         "flagged",
         "flagged =",
         "flagged = true",
+        "warnings has",
+        "warnings has copied",
+        "warnings has == true",
+        "has",
+        'warnings Has "copied"',
         "flagged == True",
         "flagged == flagged",
         "true == flagged ==",
