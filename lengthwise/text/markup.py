@@ -72,7 +72,7 @@ def _token(token: Any, raw: str) -> MarkupToken:
 
 
 class _Places:
-    """Finds each token's characters in the text. HTML reads ``\\r\\n`` and ``\\r`` as one newline, and ignores ``</>``."""
+    """Finds each token's characters. HTML reads ``\\r\\n`` and ``\\r`` as one newline, and ignores ``</>``."""
 
     def __init__(self, text: str) -> None:
         self._text, self._at = text, 0
