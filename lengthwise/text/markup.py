@@ -59,7 +59,7 @@ def tokens(text: str) -> list[MarkupToken]:
     for token in found:
         if ignored := places.before(token):
             made.append(MarkupToken(TokenKind.COMMENT, ignored))
-        made.append(_token(token, places.take(token)))
+        made += _divided(_token(token, places.take(token)))
     if rest := places.rest():
         made.append(MarkupToken(TokenKind.UNFINISHED, rest))
     return made
@@ -69,6 +69,14 @@ def _token(token: Any, raw: str) -> MarkupToken:
     kind = _KINDS.get(token.type, TokenKind.DECLARATION)
     attributes = tuple((name, value or "") for name, value in token.attrs or ())
     return MarkupToken(kind, raw, token.data or "", token.tag or "", attributes)
+
+
+def _divided(token: MarkupToken) -> list[MarkupToken]:
+    """A reference without its semicolon, apart from the letters after it: ``&copyright`` is ``©`` and ``right``."""
+    if token.kind is not TokenKind.REFERENCE or token.raw.endswith(";") or not (rest := token.text[1:]):
+        return [token]
+    at = len(token.raw) - len(rest)
+    return [MarkupToken(TokenKind.REFERENCE, token.raw[:at], token.text[:1]), MarkupToken(TokenKind.TEXT, rest, rest)]
 
 
 class _Places:

@@ -60,3 +60,13 @@ def test_a_tag_is_cut_out_whole(text: str) -> None:
         if token.kind in (TokenKind.START_TAG, TokenKind.END_TAG):
             assert token.raw.startswith("<")
             assert token.raw.endswith(">")
+
+
+def test_letters_after_a_reference_without_semicolon_are_text() -> None:
+    assert [(token.kind, token.raw, token.text) for token in tokens("&copyright &amp;x")] == [
+        (TokenKind.REFERENCE, "&copy", "©"),
+        (TokenKind.TEXT, "right", "right"),
+        (TokenKind.TEXT, " ", " "),
+        (TokenKind.REFERENCE, "&amp;", "&"),
+        (TokenKind.TEXT, "x", "x"),
+    ]
