@@ -82,7 +82,7 @@ class JobItem(StrictModel):
 class TextItem(JobItem):
     """An item that is one text."""
 
-    text: Text = Field(min_length=1)
+    text: Text
 
     def texts(self) -> list[str]:
         return [self.text]

@@ -215,3 +215,8 @@ def joint(before: TextPiece, after: TextPiece, language: str | None) -> str:
 def fitting(blank: str, language: str | None) -> str:
     """The blank between two sentences as the translation's language writes it."""
     return "" if blank == " " and _primary(language) in _SPACELESS_LANGUAGES else blank
+
+
+def has_blanks(language: str | None) -> bool:
+    """Whether the language writes a blank between two sentences."""
+    return _primary(language) not in _SPACELESS_LANGUAGES

@@ -129,4 +129,3 @@ class ContinuousEcho:
         self._is_closed = True
         self._requests.clear()
         self._n_left.clear()
-
