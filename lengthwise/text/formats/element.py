@@ -7,10 +7,11 @@ def _names(names: str) -> frozenset[str]:
 
 #: A passage ends where one of these begins or ends. Form controls are among them: their words stand by themselves.
 BLOCK = _names(
-    "address article aside base blockquote body br button caption center col colgroup datalist dd details dialog dir"
-    " div dl dt fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr html"
-    " input legend li link listing main menu meta nav noframes noscript ol optgroup option p plaintext pre search"
-    " section select summary table tbody td template textarea tfoot th thead title tr ul xmp"
+    "address article aside base blockquote body br button caption center col colgroup datalist dd details dialog"
+    " dir div dl dt fieldset figcaption figure footer form frame frameset h1 h2 h3 h4 h5 h6 head header hgroup hr"
+    " html iframe input legend li link listing main menu meta nav noframes noscript ol optgroup option p plaintext"
+    " pre script search section select style summary table tbody td template textarea tfoot th thead title tr ul"
+    " xmp"
 )
 #: One of these makes a text one of blocks. A line break does not: it stands in lines that are otherwise plain.
 LAYOUT = BLOCK - {"br"}
@@ -37,10 +38,10 @@ BOOLEAN = _names(
 
 _CELL = _names("td th p")
 _ROW = _CELL | {"tr"}
-_INLINE_CONTROLS = _names("br button input select textarea option optgroup")
+_WITHIN_PARAGRAPH = _names("br button iframe input select textarea option optgroup script style")
 #: What an element ends by its start, if that has no end tag.
 ENDS = (
-    {name: _names("p") for name in BLOCK - _INLINE_CONTROLS}
+    {name: _names("p") for name in BLOCK - _WITHIN_PARAGRAPH}
     | {"li": _names("li p"), "dt": _names("dt dd p"), "dd": _names("dt dd p")}
     | {"td": _CELL, "th": _CELL, "tr": _ROW, "option": _names("option"), "optgroup": _names("option")}
     | {name: _ROW | {"tbody", "thead", "tfoot"} for name in ("tbody", "thead", "tfoot")}

@@ -18,6 +18,9 @@ _PARSER = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table").disable(
 _LINE_END = re.compile(r"\r\n?|\n")
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?=[\w.-]++[ \t]*[:=])[\s\S]*?\n\1[ \t]*(?:\r?\n|\Z)")
 
+#: What begins the first line of a paragraph and is not of its words: the box of a task, or the mark of a footnote.
+_LEAD = re.compile(r"\[[ xX]\](?=\s)|\[\^[^\s\[\]]{1,100}+\]:(?=\s)")
+
 
 def read(text: str) -> Document:
     """The passages of a Markdown text, and what is kept between them.
@@ -114,6 +117,8 @@ class _MarkdownReader:
                 if place >= 0 and line.startswith(words, place):
                     lines.append((start + place, start + place + len(words)))
                     break
+        if lines and (lead := _LEAD.match(self._text, *lines[0])):
+            lines[0] = lead.end(), lines[0][1]
         return Inset(self._text, lines) if lines else None
 
     def _passage(self, inset: Inset, escapes: Mapping[str, str], begins_line: bool) -> None:

@@ -31,8 +31,6 @@ _TOKEN = re.compile(
     r"|(?P<hard>\\\n|[\v\f\x1c-\x1e\x85\u2028\u2029])"
     r"|(?P<soft>\n)"
 )
-#: The box of a task.
-_BOX = re.compile(r"\[[ xX]\](?=\s)")
 _TITLE = r"\"(?:[^\"\\]|\\.)*+\"|'(?:[^'\\]|\\.)*+'|\((?:[^()\\]|\\.)*+\)"
 _TARGET = re.compile(
     r"\(\s*+(?:<(?:[^<>\n\\]|\\.)*+>|(?:[^\s()<\\]|\\[\S ])(?:[^\s()\\]|\\\S|\((?:[^\s()\\]|\\\S)*+\))*+)?+"
@@ -57,8 +55,6 @@ def stretches(content: str, labels: Container[str]) -> list[Stretch]:
     """All that is not plain in ``content``, in order. ``labels`` are those of the text's link definitions."""
     scanner = _Scanner(content, labels)
     at = 0
-    if box := _BOX.match(content):
-        at = scanner.add(Stretch(0, box.end()))
     while found := _TOKEN.search(content, at):
         at = scanner.take(found)
     return scanner.found

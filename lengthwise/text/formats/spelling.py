@@ -72,7 +72,7 @@ class MarkdownSpelling(Spelling):
 
     def __init__(self, pieces: list[Piece], escapes: Mapping[str, str], begins_line: bool) -> None:
         super().__init__(pieces, escapes)
-        self._begins_line = begins_line and not any(_BLOCK_START.match(text) for _, text in pieces)
+        self._begins_line = begins_line and not any(raw == text and _BLOCK_START.match(raw) for raw, text in pieces)
 
     def encode(self, words: str) -> str:
         encoded = super().encode(_LINE_ENDS.sub(" ", words))
