@@ -1,5 +1,8 @@
 """Links, addresses, paths and codes: what is no word, though it begins with a letter or a slash."""
 
+import re
+from functools import cache
+
 import regex
 
 from lengthwise.text.protection.convention import Convention
@@ -16,7 +19,7 @@ _SPACED = rf"[{_WORD}--[{_SCRIPTS}]]"
 _STEP = (
     rf"(?:{_SPACED}++|(?<!{_SPACED}){_DENSE}++|[/=&#_~+-]++|\\++(?=[A-Za-z0-9_])"
     rf"|[.,;:!?'*%$@|]++(?=[{_SPACED}/=&#_~+-]|\{{[^{{}}\s]*+\}})|\.(?={_DENSE})"
-    r"|\((?:[^()\s<>\"]++)\)|\[(?!/)[^\[\]\s<>\"]*+\]|\$?\{{1,3}[^{}\s<>\"]++\}{1,3})"
+    r"|\((?:[^(){}\s<>\"]|\{[^{}\s]*+\})++\)|\[(?!/)[^\[\]{}\s<>\"]*+\]|\$?\{{1,3}[^{}\s<>\"]++\}{1,3})"
 )
 _NOT_IN_WORD = r"(?<![A-Za-z0-9])"
 
@@ -48,6 +51,14 @@ _PATTERNS = (
 )
 
 
+#: What every match contains, and where the text that may be one ends.
+SIGN = re.compile(
+    r"[:@./\\-](?:(?<=:)[/\\A-Za-z+\d?]|(?<=[@\\])|(?<=[wW]\.)|(?<![A-Za-z0-9]/)(?<=/)[^\s/]|(?<=[A-Z]-)[A-Z0-9])"
+)
+BLANK = re.compile(r"(?<!\\Program)(?<!\\Program Files)\s")
+
+
+@cache
 def pattern(conventions: frozenset[Convention]) -> "regex.Pattern[str] | None":
     """Finds what these conventions say. None if they say nothing here."""
     chosen = [source for convention, source in _PATTERNS if convention in conventions]
