@@ -9,19 +9,22 @@ import re
 _EVERYWHERE = "art ca dr inc incl ltd max min mr mrs ms nr prof st tel vs"
 _OF_LANGUAGE = {
     "ar": "أ د م هـ",
-    "de": "abb abs abt allg anm bd bspw dipl fa fn ggf inkl jh kap mind mwst ing str vgl zzgl",
+    "de": "abb abs abt allg anh anm bd bspw dipl fa fn ggf inkl jh kap mind mwst ing str vgl zzgl",
     "en": "approx excl",
-    "es": "aprox máx mín",
-    "fr": "chap env éd mgr réf tél",
+    "es": "aprox cnel gral máx mín",
+    "fr": "chap env éd mlle réf tél",
     "hi": "डॉ श्री रु प्रो पं स्व",
     "it": "avv dott ing mo pag ra sig",
-    "pl": "al dr godz hab im inż ks maks mgr np ok pl pw św ul zob",
-    "pt": "aprox av cap eng exmo ltda máx mín pág profa séc",
-    "ru": "акад им макс мин напр проф",
-    "tr": "apt av bkz bul cad doç mah maks örn sn sok şti",
+    "pl": "al gen godz hab im inż maks np ok os św tzw ul zob",
+    "pt": "aprox av cap cel eng exmo ltda máx mín pág proc profa séc",
+    "ru": "акад ген им макс мин напр полк проф",
+    "tr": "alb apt av bkz bul cad doç gen mah maks örn sn sok şti",
 }
 _COMMON = frozenset(_EVERYWHERE.split())
 _KNOWN = {language: _COMMON | frozenset(words.split()) for language, words in _OF_LANGUAGE.items()}
+#: A short word without a vowel, such as "Mgr" or "стр", is an abbreviation; not so in languages that have such words.
+_NO_VOWEL = re.compile(r"(?:(?![aeiouyäöüáàâãéèêëíìîïóòôõúùûýąęœæøåıаеёиоуыэюяіїє])[a-zß-žа-я]){2,5}", re.IGNORECASE)
+_SYLLABIC_CONSONANTS = frozenset({"cs", "hr", "mk", "sh", "sk", "sl", "sr"})
 #: Languages that write "the 3rd" as "3.", also before a capital.
 _ORDINAL_LANGUAGES = frozenset(
     {"cs", "da", "de", "et", "fi", "hr", "hu", "lv", "nb", "nn", "no", "sk", "sl", "sr", "tr"}
@@ -43,9 +46,13 @@ CLOSERS = "\"'”’»›“«‹」』】〉》）)\\]］}"
 _OPENERS = "\"'“‘„‚«»‹›「『【〈《"
 #: The blanks that French writes before a closing quote.
 NARROW = " \u00a0\u202f"
+#: A quote after these is all that was said: its end is that of the sentence.
+_BEFORE_SPEECH = (":", "：", ",", "，", "、")
 _FIRST = re.compile(r"\W{0,16}+(\w)")
 #: Characters before a stop in which its word stands.
 _REACH = 24
+#: Characters before the end of a quote in which its beginning is sought.
+_QUOTE_REACH = 200
 
 
 def joins(line: str, start: int, found: re.Match[str], is_known: bool, language: str) -> bool:
@@ -60,8 +67,12 @@ def joins(line: str, start: int, found: re.Match[str], is_known: bool, language:
     first = _FIRST.match(line, found.end())
     follower = first[1] if first else ""
     is_caseless = follower.isalpha() and follower.lower() == follower.upper()
-    if is_caseless and found[0][-1] in CLOSERS and line[start : start + 8].lstrip()[:1] in _OPENERS:
-        return True  # a quote, and who said it
+    if (
+        is_caseless
+        and found[0][-1] in CLOSERS
+        and _is_embedded(line[max(start, found.start() - _QUOTE_REACH) : found.start()])
+    ):
+        return True
     if stop[-1] not in ".!?…‥":
         return False
     if follower.islower():
@@ -69,6 +80,12 @@ def joins(line: str, start: int, found: re.Match[str], is_known: bool, language:
     if stop == ".":
         return _belongs_to_word(before, first, language)
     return is_caseless and stop[-1] not in "!?"
+
+
+def _is_embedded(before: str) -> bool:
+    """Whether a quote that ends after ``before`` is a part of the sentence, as in ``“来吗？”她问。``"""
+    opener = max(before.rfind(char) for char in _OPENERS)
+    return opener >= 0 and not before[:opener].rstrip().endswith(_BEFORE_SPEECH)
 
 
 def _is_address(before: str) -> bool:
@@ -86,10 +103,12 @@ def _belongs_to_word(before: str, first: re.Match[str] | None, language: str) ->
     if part.isdigit():
         is_list_item = before.strip() == part
         return len(part) <= 2 and (is_list_item or language in _ORDINAL_LANGUAGES)
-    if first and first[1].isdigit() and part.isalpha() and len(part) <= 3:
+    if first and first[1].isdigit() and 0 < len(part) <= 3:
         return True
     if part.lower() in _KNOWN.get(language, _COMMON):
         return True
+    if _NO_VOWEL.fullmatch(part) and not part.isupper() and language not in _SYLLABIC_CONSONANTS:
+        return not before[: -len(part)].rstrip()[-1:].isdigit()  # in "80 kg." it is a unit
     if language == "en":  # sentencex knows more of English: it tells "vitamin C." from an initial
         return word in ("a.m", "p.m") and first is not None and bool(_CALENDAR.match(first.string, first.start(1)))
     return len(part) == 1 and part.isalpha() and (part != word or not part.islower())
