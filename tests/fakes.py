@@ -39,6 +39,13 @@ def write_echo_model(folder: Path, **config: float) -> Path:
     return folder
 
 
+def write_config(folder: Path, architecture: str, **config: object) -> Path:
+    """A model folder as the API reads it, whose ``config.json`` names this class of transformers. It has no weights."""
+    write_echo_model(folder)
+    (folder / "config.json").write_text(json.dumps({"architectures": [architecture]} | config))
+    return folder
+
+
 CATALOG = """
 [models.echo]
 path = "echo"

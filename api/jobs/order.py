@@ -15,6 +15,7 @@ from lengthwise import kinds
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.kind import JobParams, Kind, unknown, unknown_field
 from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.usable import check, unusable
 from lengthwise.settings import Settings
 from lengthwise.webhooks import target
 from lengthwise.webhooks.secret import check_secret, new_secret
@@ -32,7 +33,9 @@ class Order:
 
 
 def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
-    """Checks everything of a job but its items. Raises ``InvalidInput``; resolves the webhook's host."""
+    """Checks everything of a job but its items. Raises ``InvalidInput`` or ``ModelUnusable``; resolves the webhook's
+    host.
+    """
     if not isinstance(given, dict):
         raise InvalidInput("a job is a JSON object", "body")
     named = {name: given[name] for name in JobHeader.model_fields if name in given}
@@ -49,7 +52,7 @@ def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
     except ValidationError as error:
         raise invalid(error) from None
     _check_deadline(header, current)
-    spec = _choose(header, kind, params, catalog)
+    spec = _choose(header, kind, params, catalog, current)
     return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current))
 
 
@@ -64,7 +67,8 @@ def _find_kind(name: str) -> Kind:
     return kind
 
 
-def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) -> ModelSpec:
+def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog, current: Settings) -> ModelSpec:
+    """The model that the header names, or the first usable one that serves the job. Raises ``ModelUnusable``."""
     serving = catalog.serving(kind.name)
     if header.model is not None:
         serving = [spec for spec in serving if spec.name == header.model]
@@ -75,7 +79,10 @@ def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) 
     fitting = [spec for spec in serving if kind.serves(spec, params)]
     if not fitting:
         raise kind.unserved_error(serving)
-    return fitting[0]
+    is_local = current.has_local_workers
+    chosen = next((spec for spec in fitting if unusable(spec, is_local=is_local) is None), fitting[0])
+    check(chosen, is_local=is_local)
+    return chosen
 
 
 def _check_deadline(header: JobHeader, current: Settings) -> None:

@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Reader, Submitter
 from api.http import body
-from api.http.document import KEY_ERRORS, problems
+from api.http.document import KEY_ERRORS, UNUSABLE, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as formats
@@ -48,7 +48,7 @@ async def waited(
     status_code=202,
     response_model=CreatedJob,
     openapi_extra=document.SUBMIT,
-    responses=document.ACCEPTED | problems(400, 413, 415, 422, 429, 507),
+    responses=document.ACCEPTED | UNUSABLE | problems(400, 413, 415, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
 async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedBody, response: Response) -> CreatedJob:

@@ -89,8 +89,13 @@ class Result(_Resource):
 
 class ModelInfo(_Resource):
     id: str
-    revision: str
+    #: None if the model's files are missing; so is ``context``.
+    revision: str | None
     kinds: list[str]
     quantization: str
-    context: int
+    context: int | None
     languages: list[tuple[str, str]]
+    #: Whether jobs may name it. If not, ``reason`` says why, and ``remedy`` what mends it.
+    usable: bool = True
+    reason: str | None = None
+    remedy: str | None = None

@@ -15,6 +15,7 @@ class ChatOptions(KindOptions):
     """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
 
     may_sample: ClassVar[bool] = True
+    needs_chat_template: ClassVar[bool] = True
 
 
 class Message(kind.RequestPart):

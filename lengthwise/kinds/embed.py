@@ -40,6 +40,7 @@ class EmbedKind(NativeKind):
     params_type: ClassVar[type[kind.JobParams]] = EmbedParams
     item_type: ClassVar[type[kind.JobItem]] = EmbedItem
     options_type: ClassVar[type[KindOptions]] = EmbedOptions
+    usual_architecture: ClassVar[str | None] = "embedder"
     summary: ClassVar[str] = "makes a vector of a text"
     example: ClassVar[dict[str, Any]] = {"items": ["What a lovely lamp!"]}
 

@@ -12,6 +12,7 @@ from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import CommandOption, NativeKind
+from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import KindOptions, ModelSpec
 from lengthwise.text import protection, sentence
 from lengthwise.text.formats import TextFormat
@@ -29,6 +30,9 @@ Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
 class TranslateOptions(KindOptions):
     """How a translation model is prompted."""
+
+    #: A decoder-only model would continue the text instead.
+    architectures: ClassVar[frozenset[Architecture] | None] = frozenset({Architecture.ENCODER_DECODER})
 
     #: (source, target) language pairs in ISO 639-1 codes, which jobs use.
     pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
