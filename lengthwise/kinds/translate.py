@@ -1,6 +1,6 @@
 """Translation: one language into another, sentence by sentence, placeholders kept intact."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -13,6 +13,7 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import CommandOption, NativeKind
 from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.result_field import FieldPath
 from lengthwise.text import placeholder, sentence
 from lengthwise.text.clean import clean
 
@@ -130,6 +131,9 @@ class TranslateKind(NativeKind):
         if text is None:
             return None
         return {"text": text, "finish_reason": "length" if cut else "stop"} | params.scored(answers)
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        return [("text",), ("finish_reason",), ("score",)]
 
 
 @dataclass(frozen=True, slots=True)
