@@ -58,7 +58,7 @@ def _leads_to(path: FieldPath, known: FieldPath) -> bool:
 
 def advice(path: FieldPath, known: Collection[FieldPath]) -> str:
     """Which fields were probably meant instead of this path, as a filter writes them."""
-    shown = sorted(map(_written, known))
+    shown = sorted(map(_written, known), key=lambda name: (name.count("."), name))
     if near := get_close_matches(_written(path), shown, _LISTED):
         return f"did you mean {' or '.join(near)}?"
     return f"known are {', '.join(shown[:_SHOWN])}" + (" and more" if len(shown) > _SHOWN else "")
