@@ -104,7 +104,7 @@ def parts(sent: BodyDescription, file: IO[bytes], current: Settings) -> tuple[An
 
 
 def _json(file: IO[bytes]) -> tuple[Any, Iterator[Any]]:
-    header = body.parse(file.read())
+    header = body.parse_whole(file.read())
     items = header.pop("items", []) if isinstance(header, dict) else []
     if not isinstance(items, list):
         raise InvalidInput("items is a list", "items")

@@ -1,16 +1,18 @@
 """Moderation: which categories a comment falls into, by a classifier's own probabilities."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
+from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import NativeKind
 from lengthwise.models.catalog import AnswerForm, KindOptions, LabelObjection, ModelSpec
 from lengthwise.models.labels import Labels, listed
+from lengthwise.result_field import ANY, FieldPath
 from lengthwise.text.clean import clean
 
 
@@ -125,3 +127,20 @@ class ModerateKind(NativeKind):
 
     def label_threshold(self, spec: ModelSpec, params: ModerateParams) -> float:
         return params.threshold or ModerateOptions.of(spec).threshold
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        labels = _labels(specs)
+        return [("flagged",), *((part, label) for part in ("categories", "scores") for label in labels)]
+
+
+def _labels(specs: Sequence[ModelSpec]) -> set[str]:
+    """The labels of these models but for the harmless ones; any, if one of the models does not name its labels."""
+    found = set()
+    for spec in specs:
+        try:
+            named = spec.config.get("id2label")
+        except ConfigurationError:  # its folder is missing
+            named = None
+        labels = set(map(str, named.values())) if isinstance(named, dict) else {ANY}
+        found |= labels - set(ModerateOptions.of(spec).harmless)
+    return found or {ANY}

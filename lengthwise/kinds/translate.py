@@ -1,6 +1,6 @@
 """Translation: one language into another, sentence by sentence, placeholders kept intact."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -14,6 +14,7 @@ from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import CommandOption, NativeKind
 from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.result_field import FieldPath
 from lengthwise.text import protection, sentence
 from lengthwise.text.formats import TextFormat
 from lengthwise.text.layout.fill import filled, sentences
@@ -149,6 +150,9 @@ class TranslateKind(NativeKind):
             return None
         cut = any(answer.finish_reason == "length" for answer in answers)
         return {"text": text, "finish_reason": "length" if cut else "stop"} | params.scored(answers)
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        return [("text",), ("finish_reason",), ("score",)]
 
 
 def _pieces(model: KindModel, params: TranslateParams, item: TranslateItem, attempt: int) -> Pieces:
