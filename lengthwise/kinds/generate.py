@@ -27,7 +27,7 @@ class GenerateParams(SamplingParams):
 
 
 class GenerateItem(kind.TextItem):
-    text: kind.Text = Field(min_length=1, description="The prompt.")
+    text: kind.Text = Field(description="The prompt.")
 
 
 class GenerateKind(SampledKind):
