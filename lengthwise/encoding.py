@@ -33,9 +33,9 @@ def name_of(data: bytes) -> str | None:
     """The name of what these bytes are, such as ``UTF-16``, ``gzip`` or ``Windows-1252 or Latin-1``.
 
     None if they are UTF-8, with or without a mark; a character that is cut off at the end does not count. The start of
-    a file is enough: a few hundred bytes, better some thousand.
+    a file is enough: a few thousand bytes.
     """
-    return signature(data) or _legacy(data[:_LOOK_BYTES])
+    return signature(data) or _legacy(data)
 
 
 def signature(start: bytes) -> str | None:
@@ -52,7 +52,7 @@ def _wide(data: bytes) -> str | None:
     if _is_utf_32(data):
         return "UTF-32"
     # A zero byte may be half of an ideographic space. Where the text has few of them, it must not read as UTF-8.
-    is_wide = n_zeros >= _MANY_ZEROS * len(data) or not _is_utf_8(data)
+    is_wide = n_zeros >= _MANY_ZEROS * len(data) or _first_wrong(data) is not None
     return "UTF-16" if is_wide and any(_decodes(data, name) for name in ("utf-16-le", "utf-16-be")) else None
 
 
@@ -72,15 +72,21 @@ def _decodes(data: bytes, encoding: str) -> bool:
     return "\0" not in text
 
 
-def _is_utf_8(data: bytes) -> bool:
-    return _decodes(data.replace(b"\0", b""), "utf-8")
+def _first_wrong(data: bytes) -> int | None:
+    """The position of the first byte that UTF-8 cannot have there."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
 
 
 def _legacy(data: bytes) -> str | None:
     """In Western encodings of one byte a character, most bytes outside of ASCII are letters that stand alone in it."""
-    if _is_utf_8(data):
+    start = _first_wrong(data)
+    if start is None:
         return None
-    runs = data.translate(_BLANK_ASCII).split()
+    runs = data[start : start + _LOOK_BYTES].translate(_BLANK_ASCII).split()
     n_western = sum(len(run) == 1 and run in _WESTERN for run in runs)
     return "Windows-1252 or Latin-1" if 2 * n_western > len(runs) else "in another encoding than UTF-8"
 

@@ -118,7 +118,7 @@ def parts(sent: BodyDescription, file: IO[bytes], current: Settings) -> SentJob:
 
 
 def _json(file: IO[bytes]) -> SentJob:
-    header = body.parse(file.read())
+    header = body.parse_whole(file.read())
     items = header.pop("items", []) if isinstance(header, dict) else []
     if not isinstance(items, list):
         raise InvalidInput("items is a list", "items")

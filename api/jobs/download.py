@@ -16,7 +16,7 @@ from api.jobs.body_format import BodyFormat
 from api.jobs.state import JobsState
 from api.jobs.tables import result_table
 from api.jobs.tables.result_table import KeptRows
-from lengthwise import kinds
+from lengthwise import json_line, kinds
 from lengthwise.database import pipelined, translated
 from lengthwise.formats.source import RowBlock, SourceTable
 from lengthwise.ledger import job_figures
@@ -108,8 +108,8 @@ def following(state: JobsState, kind: str, read: Read, after: int | None) -> Ite
 
 
 def text(kind: str, page: ResultPage) -> bytes:
-    """All lines of a page, joined."""
-    return b"".join([row.line or dropped(kind, row) for row in page.rows])
+    """All lines of a page, joined. Workers escape new lines; older ones may be in the ledger as they were written."""
+    return json_line.escaped(b"".join([row.line or dropped(kind, row) for row in page.rows]))
 
 
 def dropped(kind: str, row: ResultRow) -> bytes:

@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 from api import problem
 from api.http import body
 from api.intake.counting import CheckedItem, ItemTarget, Portion, in_portions
+from lengthwise import encoding
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams
@@ -96,7 +97,7 @@ class LineReader:
     def read(self, raw: bytes) -> CheckedRequest:
         """Raises ``LineError``."""
         try:
-            line = body.parse(raw)
+            line = body.parse(raw, "line")
         except InvalidInput as error:
             raise LineError("invalid_json_line", str(error)) from None
         if not isinstance(line, dict):
@@ -156,6 +157,7 @@ def portions(kind: LineKind, requests: Iterable[tuple[int, CheckedRequest]]) -> 
 def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:
     """The lines that are not blank, with their numbers from 1; None in place of a line of more than ``limit`` bytes.
 
+    Byte order marks are skipped: files that were joined have one where each begins.
     At most one line is held in memory. A line that is too long is held up to the limit and one block.
     """
     rest, number, is_skipping = b"", 1, False
@@ -180,5 +182,7 @@ def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | No
 def _line(number: int, line: bytes | None, limit: int) -> Iterator[tuple[int, bytes | None]]:
     if line is None or len(line) > limit:
         yield number, None
-    elif line and not line.isspace():
+        return
+    line = line.removeprefix(encoding.MARK)
+    if line and not line.isspace():
         yield number, line

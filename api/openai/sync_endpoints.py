@@ -46,7 +46,7 @@ def _submit(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _Sub
     state.backlog.check(tenant)
     current = state.settings
     try:
-        request = BodyReader(kind, state.catalog, current).request("request", body.parse(data))
+        request = BodyReader(kind, state.catalog, current).request("request", body.parse_whole(data))
     except LineError as error:
         form = UnknownName if error.code == "model_not_found" else InvalidInput
         raise form(str(error), error.param) from None

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 import httpx
 import typer
 from pydantic import BaseModel
-from pydantic_core import to_json
 from rich.console import Console
 
+from lengthwise import json_line
 from lengthwise.client import (
     KEY_VARIABLE,
     URL_VARIABLE,
@@ -76,7 +76,7 @@ def console(*, err: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Prints one line of JSON on stdout, with all fields that the API sent."""
-    typer.echo(to_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value).decode())
+    typer.echo(json_line.written(value.model_dump(mode="json") if isinstance(value, BaseModel) else value), nl=False)
 
 
 @contextmanager

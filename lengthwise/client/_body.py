@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from lengthwise import json_line
 from lengthwise.client._call import JobOptions
 from lengthwise.client._spool import Spool
 from lengthwise.errors import ConfigurationError
@@ -28,7 +29,7 @@ class ColumnNames:
 
 def write_options(spool: Spool, options: JobOptions) -> None:
     """Writes the options as the first line of NDJSON."""
-    spool.write(options.to_json() + b"\n")
+    spool.write(json_line.escaped(options.to_json()) + b"\n")
 
 
 def write_file(

@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import zstandard
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
+from lengthwise import json_line
 from lengthwise.errors import InvalidInput
 
 _MEMORY_BYTES = 2**20
@@ -62,6 +63,6 @@ def _line(item: Item, index: int) -> bytes:
     if not isinstance(item, (str, Mapping)):
         raise TypeError(f"items[{index}] is neither a str nor a mapping but {type(item).__name__}")
     try:
-        return to_json(item if isinstance(item, str) else dict(item)) + b"\n"
+        return json_line.written(item if isinstance(item, str) else dict(item))
     except (PydanticSerializationError, ValueError):
         raise InvalidInput("cannot be written as JSON", f"items[{index}]", index) from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lengthwise import encoding
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import JobItem, KindModel
@@ -73,10 +74,13 @@ def _lines(path: Path) -> list[tuple[int, Any]]:
     """The lines that are not empty: their numbers and their JSON values."""
     found = []
     try:
-        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
+        data = path.read_bytes()
+        for number, line in enumerate(data.decode("utf-8-sig").split("\n"), 1):
             if line.strip():
                 found.append((number, json.loads(line)))
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is {encoding.name_of(data)}: write it in UTF-8") from None
+    except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
     except (ValueError, RecursionError):
         raise ConfigurationError(f"{path}: line {number} is not JSON") from None

@@ -92,5 +92,5 @@ def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be read \\(FileNotFoundError\\)"):
         read(tmp_path / "none.ndjson", MODELS["demo-translate"], Architecture.ENCODER_DECODER)
     (tmp_path / "latin").write_bytes(b'{"text": "\xe4"}')
-    with pytest.raises(ConfigurationError, match="cannot be read \\(UnicodeDecodeError\\)"):
+    with pytest.raises(ConfigurationError, match="is Windows-1252 or Latin-1: write it in UTF-8"):
         read(tmp_path / "latin", MODELS["demo-translate"], Architecture.ENCODER_DECODER)
