@@ -74,10 +74,8 @@ def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> Acc
         raise Conflict(f"the failed items cannot be taken again: {error}") from None
 
 
-def _keep_rows(
-    connection: Connection, job_id: UUID, of: SourceTable, rows: list[int], first: int, keep: Keep
-) -> int:
-    """Hands over these rows of the first job's table, as the new job's rows from ``first`` on. Returns where they end."""
+def _keep_rows(connection: Connection, job_id: UUID, of: SourceTable, rows: list[int], first: int, keep: Keep) -> int:
+    """Hands over these rows of the first job's table, as the new job's from ``first`` on. Returns the next number."""
     blocks = source.read(connection, job_id, rows[0], rows[-1] + 1)
     for places, content in picked(of.format, map(RowBlock._make, blocks), rows):
         keep(RowBlock(first, len(places), content))

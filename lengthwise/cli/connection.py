@@ -51,6 +51,9 @@ Key = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
+OnlyResults = Annotated[
+    bool, typer.Option("--only-results", help="In OUT as a table: leave out the columns of the table that was sent.")
+]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 
 _ADVICE: dict[type[ClientError], str] = {

@@ -10,9 +10,16 @@ from lengthwise.cli import output
 from lengthwise.client import ConfigurationError, Job
 
 
-def download(job: Job, out: Path, on_result: Callable[[], None] = lambda: None) -> None:
-    """Writes ``out``: all results if the job has ended, else those that exist now. Raises ``ConfigurationError``."""
-    output.check(out)
+def download(job: Job, out: Path, on_result: Callable[[], None] = lambda: None, *, only_results: bool = False) -> None:
+    """Writes ``out``: all results if the job has ended, else those that exist now. Raises ``ConfigurationError``.
+
+    The columns of the job's own table come back with its results, unless ``only_results``.
+    """
+    file_format = output.check(out)
+    if job.info.table is not None and not only_results and file_format in ("csv", "tsv", "parquet"):
+        delimiter = output.DELIMITERS.get(file_format, ",")
+        output.write_parts(job.table("parquet" if file_format == "parquet" else "csv", delimiter=delimiter), out)
+        return
     part = out.with_name(f"{out.name}.part")
     try:
         with part.open("a+b") as file:

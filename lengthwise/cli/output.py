@@ -15,6 +15,9 @@ from lengthwise.formats import file as files
 from lengthwise.formats.file import FileFormat
 from lengthwise.formats.layout import Layout
 
+#: What separates the columns of a text format.
+DELIMITERS: dict[FileFormat, str] = {"csv": ",", "tsv": "\t"}
+
 
 def check(out: Path) -> FileFormat:
     """The format of this file. Raises ``ConfigurationError`` if it cannot be written here."""
@@ -27,13 +30,17 @@ def check(out: Path) -> FileFormat:
 
 
 def write(source: IO[bytes], out: Path) -> None:
-    """Writes the lines of ``source`` from its current position. ``out`` is replaced only when all of it is written."""
-    file_format, start = check(out), source.tell()
+    """Writes the lines of ``source`` from its current position, in the format of ``out``."""
+    write_parts(_blocks(source, source.tell(), check(out)), out)
+
+
+def write_parts(parts: Iterable[bytes], out: Path) -> None:
+    """Writes these bytes. ``out`` is replaced only when all of it is written. Raises ``ConfigurationError``."""
     unfinished = out.with_name(f"{out.name}.writing")
     try:
         with files.open_to_write(unfinished, named=out) as sink:
-            for block in _blocks(source, start, file_format):
-                sink.write(block)
+            for part in parts:
+                sink.write(part)
         unfinished.replace(out)
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written: {os.strerror(error.errno or 0)}") from None
@@ -50,8 +57,8 @@ def _blocks(source: IO[bytes], start: int, file_format: FileFormat) -> Iterable[
     for line in source:
         layout.see(from_json(line))
     source.seek(start)
-    if file_format == "csv":
-        return csv_lines.written(source, layout)
+    if file_format in DELIMITERS:
+        return csv_lines.written(source, layout, DELIMITERS[file_format])
     blocks: Iterable[bytes] = import_module("lengthwise.formats.parquet_file").written(source, layout)
     return blocks
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lengthwise.cli import connection, output, watch
-from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, say
+from lengthwise.cli.connection import AsJson, JobId, Key, OnlyResults, Url, connected, say
 from lengthwise.cli.download import download
 from lengthwise.cli.submit import follow
 from lengthwise.client import DEFAULT_URL
@@ -20,6 +20,7 @@ def results(
         typer.Option("-o", "--out", help="File to write, in the format of its suffix; default: stdout."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
+    only_results: OnlyResults = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -30,7 +31,7 @@ def results(
             output.check(out)
         job = client.job(job_id)
         if wait and out is not None:
-            follow(job, out, as_json)
+            follow(job, out, as_json, only_results)
         if wait:
             watch.until_ended(job)
         if out is None:
@@ -38,7 +39,7 @@ def results(
                 sys.stdout.buffer.write(line + b"\n")
             sys.stdout.buffer.flush()
         else:
-            download(job, out)
+            download(job, out, only_results=only_results)
             if as_json:
                 connection.print_json(job.info)
         say(watch.summary(job) + (f"; results in {out}" if out else ""))

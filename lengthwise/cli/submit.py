@@ -8,7 +8,7 @@ import typer
 from pydantic_core import from_json
 
 from lengthwise.cli import connection, kind_options, output, watch
-from lengthwise.cli.connection import AsJson, Key, Url, connected, say
+from lengthwise.cli.connection import AsJson, Key, OnlyResults, Url, connected, say
 from lengthwise.cli.download import download
 from lengthwise.client import DEFAULT_URL, Client, ColumnNames, ConfigurationError, FileFormat, Job, Priority
 from lengthwise.formats.file import FORMATS
@@ -25,12 +25,21 @@ def submit(
     priority: Annotated[Priority | None, typer.Option(help="Priority among jobs.")] = None,
     deadline: Annotated[str | None, typer.Option(help="When unfinished items expire: 2031-01-31T12:00:00Z.")] = None,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="URL to notify when the job has ended.")] = None,
-    column: Annotated[str | None, typer.Option(help="CSV, Parquet: column of the texts; text by default.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", "--text-column", help="CSV, Parquet: column of texts; repeatable; default: text."),
+    ] = None,
     id_column: Annotated[
         str | None, typer.Option(help="CSV, Parquet: column of the ids; id by default, if it exists.")
     ] = None,
     metadata_column: Annotated[
-        list[str] | None, typer.Option(help="CSV, Parquet: column to return with each result; repeatable.")
+        list[str] | None, typer.Option(help="CSV, Parquet: column that NDJSON has with each result; repeatable.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="CSV: what separates the columns; ; or tab; default: found in the first row.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="CSV, text: encoding of the file, such as windows-1252; default: utf-8.")
     ] = None,
     file_format: Annotated[
         FileFormat | None,
@@ -44,6 +53,7 @@ def submit(
         Path | None,
         typer.Option("-o", "--out", help="Wait, and write the results in the format of this suffix."),
     ] = None,
+    only_results: OnlyResults = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -52,21 +62,26 @@ def submit(
     with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
         if out is not None:
             output.check(out)
+        params = _params(param or [], kind_options.option_values(ctx))
         job = _submitted(
             client,
             file,
             file_format=file_format,
-            columns=ColumnNames(column, id_column, metadata_column or ()),
+            columns=ColumnNames(
+                column, id_column, metadata_column or (), _targets(params), delimiter=delimiter, encoding=encoding
+            ),
             kind=kind,
             model=model,
             priority=priority,
             deadline=deadline,
             webhook=webhook,
             idempotency_key=idempotency_key,
-            **_params(param or [], kind_options.option_values(ctx)),
+            **params,
         )
+        if job.info.table is not None and job.info.table.format == "csv":
+            say(f"columns separated by {job.info.table.delimiter!r}, {(job.info.table.encoding or '').upper()}")
         if wait or out is not None:
-            follow(job, out, as_json)
+            follow(job, out, as_json, only_results)
         elif as_json:
             connection.print_json(job.info)
         else:
@@ -94,7 +109,13 @@ def _params(pairs: list[str], options: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def follow(job: Job, out: Path | None, as_json: bool) -> None:
+def _targets(params: dict[str, Any]) -> list[str]:
+    """Several languages in --to, such as de,fr, are the targets of a table."""
+    named = params.get("target")
+    return params.pop("target").split(",") if isinstance(named, str) and "," in named else []
+
+
+def follow(job: Job, out: Path | None, as_json: bool, only_results: bool = False) -> None:
     """Waits until the job has ended, writes its results to ``out``, and exits with the code that says how it went."""
     try:
         watch.until_ended(job)
@@ -104,7 +125,7 @@ def follow(job: Job, out: Path | None, as_json: bool) -> None:
         say(f"or cancel it with `lengthwise cancel {job.id}`")
         raise typer.Exit(connection.INTERRUPTED) from None
     if out is not None:
-        download(job, out)
+        download(job, out, only_results=only_results)
     say(watch.summary(job) + (f"; results in {out}" if out else ""))
     if as_json:
         connection.print_json(job.info)

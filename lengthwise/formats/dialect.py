@@ -1,8 +1,7 @@
 """How a CSV file is written: what separates its columns, and its encoding."""
 
 import codecs
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Iterable, Iterator
 
 #: What may separate the columns if the caller does not say it.
 DELIMITERS = (",", ";", "\t", "|")
@@ -10,7 +9,6 @@ _NAMES = {"tab": "\t", "\\t": "\t"}
 #: Python's encodings of texts that are no encodings of files.
 _NO_FILES = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}
 
-_BLOCK_BYTES = 2**16
 #: Stands for bytes that are no characters. No text that was decoded strictly holds it.
 _UNREADABLE = "\udfff"
 _HANDLER = "lengthwise.unreadable"
@@ -21,7 +19,7 @@ def delimiter(given: str) -> str:
     """The character that separates columns; ``tab`` and ``\\t`` name the tab. Raises ``ValueError``."""
     found = _NAMES.get(given, given)
     if len(found) != 1 or found in '"\r\n\0\ufeff' or "\ud800" <= found <= "\udfff":
-        raise ValueError('must be one character, such as ; or tab, and neither a quote nor the end of a line')
+        raise ValueError("must be one character, such as ; or tab, and neither a quote nor the end of a line")
     return found
 
 
@@ -37,27 +35,29 @@ def encoding(given: str) -> str:
     return found.name
 
 
-def lines(file: IO[bytes], named: str, limit: int) -> Iterator[str]:
-    """The lines with their ends, without a byte order mark. A line may end at ``limit`` characters too.
+def lines(parts: Iterable[bytes], named: str, limit: int | None = None) -> Iterator[str]:
+    """The lines with their ends, without a byte order mark. A line that is longer than ``limit`` may be cut.
 
-    Bytes that are no characters of the encoding become a mark that ``is_readable`` finds.
+    Raises ``UnicodeError`` in place of a line with bytes that are no characters of the encoding.
     """
     decoder = codecs.getincrementaldecoder(named)(_HANDLER)
     rest, is_first = "", True
-    while block := file.read(_BLOCK_BYTES):
-        text = decoder.decode(block)
+    for part in parts:
+        text = decoder.decode(part)
         if is_first and text:
             text, is_first = text.removeprefix("\ufeff"), False
         *whole, rest = (rest + text).split("\n")
         for line in whole:
-            yield line + "\n"
-        if len(rest) > limit:
-            yield rest
+            yield _readable(line) + "\n"
+        if limit is not None and len(rest) > limit:
+            yield _readable(rest)
             rest = ""
     rest += decoder.decode(b"", True)
     if rest:
-        yield rest
+        yield _readable(rest)
 
 
-def is_readable(line: str) -> bool:
-    return line.isascii() or _UNREADABLE not in line
+def _readable(line: str) -> str:
+    if not line.isascii() and _UNREADABLE in line:
+        raise UnicodeError("bytes that are no characters")
+    return line

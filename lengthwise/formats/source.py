@@ -1,7 +1,7 @@
 """The rows of a table as it was sent, so that they can come back beside the results.
 
-They are kept in blocks, compressed with zstd: rows of CSV as JSON, rows of Parquet in Arrow's stream format, which keeps
-every type. A block is read by the module of its format.
+They are kept in blocks, compressed with zstd: rows of CSV as JSON, and rows of Parquet in Arrow's stream format, which
+keeps every type. Only the latter need pyarrow.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -28,7 +28,7 @@ class SourceTable(NamedTuple):
     format: SourceFormat
     columns: list[str]
     text_columns: list[str]
-    targets: list[str] = []
+    targets: Sequence[str] = ()
     #: Of CSV.
     delimiter: str | None = None
     encoding: str | None = None

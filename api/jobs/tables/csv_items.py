@@ -2,14 +2,22 @@
 
 import csv
 from collections.abc import Iterator
+from functools import partial
 from typing import IO
 
+from api.http import body
 from api.jobs.tables.table_row import RowLayout, TableColumns
+from lengthwise import encoding
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.formats import dialect
 from lengthwise.formats.dialect import DELIMITERS
 from lengthwise.formats.source import BLOCK_BYTES, BLOCK_ROWS, CsvBlocks, Keep, RowBlock
 from lengthwise.settings import Settings
+
+#: The start of the file that is looked at to name its encoding.
+_LOOK_BYTES = 2**16
+#: Bytes that are read at a time.
+_BLOCK_BYTES = 2**16
 
 
 class CsvTable:
@@ -23,6 +31,8 @@ class CsvTable:
         csv.field_size_limit(max(csv.field_size_limit(), current.max_line_bytes))
         self._file, self._limit = file, current.max_line_bytes
         self._encoding = columns.encoding or "utf-8"
+        if self._encoding == "utf-8" and encoding.signature(file.read(_LOOK_BYTES)):
+            raise self._wrong_encoding(1)
         self._delimiter = columns.delimiter or self._found_delimiter(columns)
         self._rows, self._lines = self._opened(self._delimiter)
         self._header = self._next() or []
@@ -74,10 +84,19 @@ class CsvTable:
             raise InvalidInput("has more or fewer fields than the first row", f"row {self._lines.row}", index)
         return row[:width] + [""] * (width - len(row))
 
+    def _wrong_encoding(self, row: int) -> InvalidInput:
+        """The error for bytes that are no characters. It says what the file looks like."""
+        self._file.seek(0)
+        said = body.not_utf_8(self._file.read(_LOOK_BYTES)) if self._encoding == "utf-8" else None
+        reason = said or f"is not {self._encoding.upper()}"
+        return InvalidInput(f"{reason}, or name the table's encoding", f"row {row}")
+
     def _next(self) -> list[str] | None:
         self._lines.begin()
         try:
             return next(self._rows, None)
+        except UnicodeError:
+            raise self._wrong_encoding(self._lines.row) from None
         except csv.Error:
             reason = "not valid CSV: a quote or a line's end stands where none may"
             raise InvalidInput(reason, f"row {self._lines.row}") from None
@@ -108,11 +127,11 @@ class _KeptRows:
 class _Lines:
     """The file's lines as text, with their line ends. ``row`` counts rows, which may have several lines."""
 
-    def __init__(self, file: IO[bytes], encoding: str, limit: int) -> None:
+    def __init__(self, file: IO[bytes], named: str, limit: int) -> None:
         self.row = 0
         #: Bytes of the current row in UTF-8.
         self.size = 0
-        self._lines, self._encoding, self._limit = dialect.lines(file, encoding, limit), encoding, limit
+        self._lines, self._limit = dialect.lines(iter(partial(file.read, _BLOCK_BYTES), b""), named, limit), limit
 
     def begin(self) -> None:
         """Counts a row that begins."""
@@ -124,8 +143,6 @@ class _Lines:
 
     def __next__(self) -> str:
         line = next(self._lines)
-        if not dialect.is_readable(line):
-            raise InvalidInput(f"is not {self._encoding.upper()}; encoding names another one", f"row {self.row}")
         self.size += len(line) if line.isascii() else len(line.encode())
         if self.size > self._limit:
             raise TooLarge(f"a row may have at most {self._limit} bytes", f"row {self.row}")

@@ -56,8 +56,19 @@ def written(
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
             raise Unavailable("there is no room for this table", retry_after=60, full=True) from None
-        table = _table(lines, layout, body_format, delimiter, kept and kept.table, _blocks(blocks), open_files.pop_all())
-        return chain([next(table)], table)  # the generator has begun, so its end closes the files
+        source = kept.table if kept else None
+        if body_format is BodyFormat.CSV:
+            table = csv_lines.written(lines, layout, delimiter, source, _blocks(blocks))
+        else:
+            parquet = import_module("lengthwise.formats.parquet_file")
+            table = parquet.written(lines, layout, source, _blocks(blocks))
+        parts = _with(open_files.pop_all(), table)
+        return chain([next(parts)], parts)  # the generator has begun, so its end closes the files
+
+
+def _with(open_files: ExitStack, parts: Iterator[bytes]) -> Iterator[bytes]:
+    with open_files:
+        yield from parts
 
 
 def _learn(pages: Iterable[bytes], layout: TableLayout, lines: IO[bytes], kept: "_BlockFile | None") -> None:
@@ -96,20 +107,3 @@ def _blocks(file: IO[bytes]) -> Iterator[RowBlock]:
     while head := file.readline():
         first, n_rows, size = map(int, head.split())
         yield RowBlock(first, n_rows, file.read(size))
-
-
-def _table(
-    lines: IO[bytes],
-    layout: TableLayout,
-    body_format: BodyFormat,
-    delimiter: str,
-    source: SourceTable | None,
-    blocks: Iterator[RowBlock],
-    open_files: ExitStack,
-) -> Iterator[bytes]:
-    with open_files:
-        if body_format is BodyFormat.CSV:
-            yield from csv_lines.written(lines, layout, delimiter, source, blocks)
-        else:
-            parquet = import_module("lengthwise.formats.parquet_file")
-            yield from parquet.written(lines, layout, source, blocks)

@@ -106,8 +106,8 @@ class RowLayout:
             return [_json(found)]
         more = ({"id": own_id} if own_id else {}) | ({"values": metadata} if metadata else {})
         cells = []
-        for (column, text), target in product(zip(self.texts, texts, strict=True), self.targets or [None]):
-            aimed = {} if target is None else {"target": target}
+        for (column, text), target in product(zip(self.texts, texts, strict=True), self.targets or [""]):
+            aimed = {"target": target} if target else {}
             which = {"row": number, "column": column, **aimed, **more}
             cells.append(_json({"text": text or "", **aimed, "metadata": which}))
         return cells
