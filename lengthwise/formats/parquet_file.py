@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from lengthwise.formats.layout import Column, ColumnType, Row, TableLayout
 from lengthwise.formats.source import RowBlock, SourceTable, blocks_of
+from lengthwise.formats.source_parquet import rows_at
 
 #: A row group is held in memory. It ends at so many rows or bytes of JSON.
 _GROUP_ROWS = 10_000
@@ -88,7 +89,7 @@ class _ArrowRows:
                 continue
             beyond = bisect_left(numbers, end, taken)
             places = [number - self._first for number in numbers[taken:beyond]]
-            parts.append(self._rows.take(pa.array(places, pa.int32())))
+            parts.append(rows_at(self._rows, places))
             taken = beyond
         return pa.concat_tables(parts).unify_dictionaries()
 
