@@ -13,6 +13,7 @@ from api.jobs.schema import JOB_FORMS, JobHeader, Webhook
 from api.problem import invalid
 from lengthwise import kinds
 from lengthwise.errors import ConfigurationError, InvalidInput
+from lengthwise.formats.source import SourceTable
 from lengthwise.kinds.kind import JobParams, Kind, unknown, unknown_field
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.usable import check, unusable
@@ -30,9 +31,11 @@ class Order:
     header: JobHeader
     target: ItemTarget
     webhook_secret: str | None
+    #: The table of which the items are rows.
+    source: SourceTable | None = None
 
 
-def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
+def read_order(given: Any, catalog: Catalog, current: Settings, source: SourceTable | None = None) -> Order:
     """Checks everything of a job but its items. Raises ``InvalidInput`` or ``ModelUnusable``; resolves the webhook's
     host.
     """
@@ -52,8 +55,19 @@ def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
     except ValidationError as error:
         raise invalid(error) from None
     _check_deadline(header, current)
-    spec = _choose(header, kind, params, catalog, current)
-    return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current))
+    spec = _choose(header, kind, _aimed(kind, params, source), catalog, current)
+    return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current), source)
+
+
+def _aimed(kind: Kind, params: JobParams, source: SourceTable | None) -> list[JobParams]:
+    """The parameters that the model must serve: these, or those of each target."""
+    if source is None or not source.targets:
+        return [params]
+    if "target" not in kind.item_type.model_fields:
+        raise InvalidInput("this kind has no targets", "targets")
+    if getattr(params, "target", None) is not None:
+        raise InvalidInput("names target or targets, and not both", "targets")
+    return [params.model_copy(update={"target": target}) for target in source.targets]
 
 
 def _find_kind(name: str) -> Kind:
@@ -67,7 +81,7 @@ def _find_kind(name: str) -> Kind:
     return kind
 
 
-def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog, current: Settings) -> ModelSpec:
+def _choose(header: JobHeader, kind: Kind, aimed: list[JobParams], catalog: Catalog, current: Settings) -> ModelSpec:
     """The model that the header names, or the first usable one that serves the job. Raises ``ModelUnusable``."""
     serving = catalog.serving(kind.name)
     if header.model is not None:
@@ -76,7 +90,7 @@ def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog, 
             raise unknown("model for this kind", [spec.name for spec in catalog.serving(kind.name)], "model")
     if not serving:
         raise unknown("model for this kind", [], "kind")
-    fitting = [spec for spec in serving if kind.serves(spec, params)]
+    fitting = [spec for spec in serving if all(kind.serves(spec, params) for params in aimed)]
     if not fitting:
         raise kind.unserved_error(serving)
     is_local = current.has_local_workers

@@ -59,7 +59,7 @@ class JobHeader(RequestPart):
 def _form(name: str, kind: NativeKind) -> type[BaseModel]:
     fields: dict[str, Any] = {
         "kind": (Literal[name], ...),
-        "items": (list[Annotated[str, Field(min_length=1)] | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
+        "items": (list[str | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
     }
     return create_model(f"{name.capitalize()}Job", __base__=(JobHeader, kind.params_type), **fields)
 
@@ -105,6 +105,16 @@ class NewWebhook(ShownWebhook):
     secret: str = Field(description="Shown only here, and to the same request when it is repeated.")
 
 
+class JobTable(BaseModel):
+    """How the table was read that the job was sent as."""
+
+    format: Literal["csv", "parquet"]
+    delimiter: str | None = Field(description="Of CSV: what separates its columns.")
+    encoding: str | None = Field(description="Of CSV.")
+    text_columns: list[str]
+    targets: list[str] = Field(description="If there are any, each text became an item for each of them.")
+
+
 class Job(BaseModel):
     id: str
     object: Literal["job"] = "job"
@@ -126,6 +136,7 @@ class Job(BaseModel):
     deadline_at: datetime | None
     expires_at: datetime | None = Field(description="When an ended job is deleted with its texts and results.")
     retry_of: str | None = Field(description="The job whose failed items these are.")
+    table: JobTable | None = Field(description="Null if the job was not sent as a table.")
     webhook: ShownWebhook | None
     usage: dict[str, int]
     engine: EngineFigures

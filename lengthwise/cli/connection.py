@@ -59,6 +59,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for 
 FailOnWarnings = Annotated[
     bool, typer.Option("--fail-on-warnings", help=f"Exit with {WARNED} if results have warnings.")
 ]
+OnlyResults = Annotated[
+    bool, typer.Option("--only-results", help="In OUT as a table: leave out the columns of the table that was sent.")
+]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 
 _ADVICE: dict[type[ClientError], str] = {

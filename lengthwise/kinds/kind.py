@@ -82,6 +82,7 @@ class JobItem(StrictModel):
 class TextItem(JobItem):
     """An item that is one text."""
 
+    #: It may be blank.
     text: Text
 
     def texts(self) -> list[str]:

@@ -6,7 +6,6 @@ writes the pages, again in one transaction. So each endpoint gets each result on
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg.rows import class_row
