@@ -56,7 +56,7 @@ def _item_advice(item: Any) -> str:
         return ': a missing value; leave such items out, or fill them, as in df["text"].fillna("")'
     if isinstance(item, (bytes, bytearray)):
         return ": decode it first"
-    if isinstance(item, (list, tuple, dict)):
+    if hasattr(item, "__len__"):
         return ""
     return ": convert it first, as in submit(map(str, items))"
 
