@@ -17,7 +17,8 @@ _DIGITS = re.compile(r"\d+")
 _GREATEST_IN_WORDS = 12
 #: Units with which a number has other zeros: 350,000 is 35万, and 2,000,000 is 2 Millionen.
 _MAGNITUDE = re.compile(
-    r"\d ?[万萬億亿千百兆만억조천]|\d ?(?:m[iı]l[ijy]|mio|mln|mld|mrd|mil\b|bill?i|bn\b|thousand|tausend|tys|lakh|crore)"
+    r"\d ?[万萬億亿千百兆만억조천]"
+    r"|\d ?(?:m[iı]l(?!es?\b|k)|mio|mln|mld|mrd|bill?i|bn\b|thousand|tausend|tys|lakh|crore)"
     r"|млн|млрд|милли|тыс|مليون|مليار|ألف|लाख|करोड़|हज़ार|ล้าน",
     re.IGNORECASE,
 )
@@ -82,6 +83,13 @@ class _OtherForms:
             for n in range(2, _MOST_GROUPS + 1)
             for start in range(len(groups) - n + 1)
         }
+        self._within = {
+            group[start : start + n]
+            for group in groups
+            if len(group) >= 5
+            for n in (2, 3, 4)
+            for start in range(len(group) - n + 1)
+        }
         self._rounded = {digits.rstrip("0") for digits in [*groups, *(each.digits for each in _numbers(translation))]}
         self._has_magnitude = bool(_MAGNITUDE.search(source) or _MAGNITUDE.search(translation))
         self._has_half_day = bool(_HALF_DAY.search(source) or _HALF_DAY.search(translation))
@@ -94,6 +102,7 @@ class _OtherForms:
         return (
             all(self._groups[group] >= n for group in groups)  # 17.30 and 17:30
             or digits in self._joined  # 1 000 000
+            or digits in self._within  # 030 12 34 56 and 030 123456
             or (self._has_magnitude and digits.rstrip("0") in self._rounded)
             or (self._has_half_day and _is_hour_or_minute(groups))
             or (len(digits) == 2 and self._is_numeral(int(digits)))
