@@ -12,8 +12,9 @@ import regex
 
 from lengthwise.text.traced import TracedText
 
-#: Finds what needs folding in a text of printable ASCII characters and newlines without double blanks.
-_NOISE = re.compile(r"[\n<&](?:(?<= \n)|(?<=\n)(?: |\n\n)|(?<=[<&]))")
+#: Finds blanks to fold, markup and links in a text of printable characters and newlines without double blanks. The
+#: pattern begins with one character class, to which the regex engine skips at full speed.
+_NOISE = re.compile(r"[\n<&:](?:(?<= \n)|(?<=\n)(?: |\n\n)|(?<=<)[!/?A-Za-z]|(?<=&)[#A-Za-z]|(?<=:)//)")
 _BLANKS = re.compile(r"[ \t\n]{2,}")
 _RETURNS = re.compile("\r\n?")
 _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
@@ -36,16 +37,43 @@ _GUISE = regex.compile(
 )
 
 
+#: Characters seen so far that stay as they are and do not combine with others, and those that do so beside ideographs.
+#: The sets grow as texts come.
+_ordinary: set[str] = set()
+_ordinary_in_cjk: set[str] = set()
+
+
 def is_plain(text: str) -> bool:
-    """Whether a text is ASCII that ``fold`` keeps as it is, and has no markup. It is quick, and most texts are."""
+    """Whether ``fold`` keeps a text as it is, and it has neither markup nor links. It is quick, and most texts are."""
     return (
-        text.isascii()
-        and (text.isprintable() or text.replace("\n", "").isprintable())
+        (_is_printable_ascii(text) if text.isascii() else _is_ordinary(text))
         and text[:1] not in (" ", "\n")
         and text[-1:] not in (" ", "\n")
         and "  " not in text
         and _NOISE.search(text) is None
     )
+
+
+def _is_printable_ascii(text: str) -> bool:
+    return text.isprintable() or text.replace("\n", "").isprintable()
+
+
+def _is_ordinary(text: str) -> bool:
+    if not _stays(text):
+        new = {char for char in set(text) if char != "\t" and _plain(char) == char and not _combines(char)}
+        _ordinary.update(new)
+        _ordinary_in_cjk.update(new, filter(_is_wide_mark, text))
+        if not _stays(text):
+            return False
+    return unicodedata.is_normalized("NFC", text)
+
+
+def _stays(text: str) -> bool:
+    return _ordinary.issuperset(text) or (_ordinary_in_cjk.issuperset(text) and _CJK.search(text) is not None)
+
+
+def _combines(char: str) -> bool:
+    return unicodedata.category(char).startswith("M")
 
 
 def fold(text: TracedText) -> TracedText:
@@ -79,6 +107,7 @@ def _composed(text: TracedText) -> TracedText:
     return text.sub(_UNCOMPOSED, lambda _: "") if is_obscured else text
 
 
+@cache
 def _is_wide_mark(char: str) -> bool:
     """Whether it is fullwidth punctuation, which is the usual one in Chinese and Japanese."""
     return "\uff01" <= char <= "\uff65" and not char.isalnum()

@@ -3,6 +3,7 @@
 Words of one script stay, and so do words that truly mix scripts. Pure, and linear in the text's length.
 """
 
+import re
 from collections.abc import Iterable
 from functools import cache
 
@@ -11,6 +12,7 @@ import regex
 from lengthwise.text.traced import TracedText
 
 _WORD = regex.compile(r"\p{L}[\p{L}\p{M}]*")
+_LATIN_LETTER = re.compile("[A-Za-z\xaa\xba\xc0-\u02b8\u1d00-\u1dbf\u1e00-\u1eff\u2c60-\u2c7f\ua722-\ua7ff]")
 #: A Latin abbreviation with an ending of another script is a word of that language, such as ``SMSка``.
 _ABBREVIATION = regex.compile(r"[A-Z]{2,}(?:(?!\p{Latin})\p{Ll})+")
 #: In shorter words Greek letters are units and variables, such as ``kΩ``.
@@ -18,9 +20,26 @@ _SHORTEST_WORD = 3
 _LATIN, _NO_SCRIPT = "LATIN", ("COMMON", "INHERITED", "Unknown")
 
 
+#: Letters seen so far that neither look like a Latin one nor belong to a script with capitals, but for Latin itself.
+_innocent: set[str] = set()
+
+
+def is_plain(text: str) -> bool:
+    """Whether ``unmasked`` surely keeps a text as it is. It is quick."""
+    if _innocent.issuperset(text) or _LATIN_LETTER.search(text) is None:
+        return True
+    _innocent.update(filter(_is_innocent, set(text)))
+    return _innocent.issuperset(text)
+
+
+def _is_innocent(char: str) -> bool:
+    is_cased = char.lower() != char.upper()
+    return not char.isalpha() or _script(char) == _LATIN or not (is_cased or _latin_by_case(char))
+
+
 def unmasked(text: TracedText) -> TracedText:
     """``text`` with each word in the letters of one script, as far as its letters look like those."""
-    if text.text.isascii():
+    if is_plain(text.text):
         return text
     letters = {char for char in set(text.text) if char.isalpha()}
     used = _scripts(letters)

@@ -40,8 +40,8 @@ def view(text: TracedText) -> MarkupView:
     for token in markup.tokens(text.text):
         raw = text.slice(at, at + len(token.raw))
         at += len(token.raw)
-        if token.kind in (TokenKind.TEXT, TokenKind.REFERENCE):
-            read = raw if token.text == token.raw else raw.made(token.text, 0, len(token.raw))
+        if token.kind in (TokenKind.TEXT, TokenKind.REFERENCE) or not token.raw.strip("</"):
+            read = raw if token.text in (token.raw, "") else raw.made(token.text, 0, len(token.raw))
             if unseen:
                 hidden.append(read)
             else:

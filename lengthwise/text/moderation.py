@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
+from lengthwise.text import lookalike
 from lengthwise.text.fold import fold, is_plain
-from lengthwise.text.lookalike import unmasked
 from lengthwise.text.markup_view import view
 from lengthwise.text.traced import TracedText, joined
 
@@ -31,24 +31,24 @@ class _Unread(NamedTuple):
     is_hidden: bool
 
 
-def segments(text: str, *, is_traced: bool = False) -> list[TracedText]:
-    """The segments of ``text``, what a reader sees first. None is blank, so a blank text has none.
+def segments(text: str) -> list[str]:
+    """The segments of ``text``, what a reader sees first. None is blank, so a blank text has none."""
+    if is_plain(text) and (text.isascii() or lookalike.is_plain(text)):
+        return [text] if text else []
+    return [segment.text for segment in _Reader(TracedText(text)).segments()]
 
-    ``is_traced``: with the places in ``text`` from which they come, which takes longer.
-    """
-    origin = TracedText.of(text) if is_traced else TracedText(text)
-    if is_plain(text) and not _has_encoded_link(text):
-        return [origin] if text else []
-    reader = _Reader()
-    reader.read(origin)
-    return reader.segments(origin)
+
+def traced_segments(text: str) -> list[TracedText]:
+    """The same, with the places in ``text`` from which they come. It takes longer."""
+    return _Reader(TracedText.of(text)).segments()
 
 
 class _Reader:
     """Reads a text, and what it finds in it, until nothing is left to read."""
 
-    def __init__(self) -> None:
-        self._unread: deque[_Unread] = deque()
+    def __init__(self, text: TracedText) -> None:
+        self._whole = text
+        self._unread = deque([_Unread(text, _ROUNDS, is_hidden=False)])
         self._late: list[_Unread] = []
         self._n_views = 0
         self._known: set[str] = set()
@@ -57,15 +57,25 @@ class _Reader:
         #: Hidden texts of one word, such as the name of a class.
         self._words: dict[str, TracedText] = {}
 
-    def read(self, text: TracedText) -> None:
-        self._unread.append(_Unread(text, _ROUNDS, is_hidden=False))
+    def segments(self) -> list[TracedText]:
+        self._read_all()
+        hidden = [text for text in self._hidden.values() if text.text not in self._seen]
+        words = [text for text in self._words.values() if text.text not in self._seen]
+        found = [*self._seen.values(), *hidden[:_MAX_HIDDEN]]
+        if further := hidden[_MAX_HIDDEN:]:
+            found.append(joined("\n", further, self._whole))
+        if words:
+            found.append(joined(" ", words, self._whole))
+        return found
+
+    def _read_all(self) -> None:
         while self._unread:
             while self._unread:
                 self._read(self._unread.popleft())
             if self._late:
                 late, self._late = self._late, []
                 rounds = max(each.rounds for each in late)
-                self._view(_Unread(joined("\n", [each.text for each in late], text), rounds, is_hidden=True))
+                self._view(_Unread(joined("\n", [each.text for each in late], self._whole), rounds, is_hidden=True))
 
     def _read(self, unread: _Unread) -> None:
         unread = unread._replace(text=fold(unread.text))
@@ -101,24 +111,10 @@ class _Reader:
         self._add(text, is_hidden)
 
     def _add(self, text: TracedText, is_hidden: bool) -> None:
-        text = unmasked(text)
+        text = lookalike.unmasked(text)
         is_word = is_hidden and " " not in text.text and "\n" not in text.text
         found = self._words if is_word else self._hidden if is_hidden else self._seen
         found.setdefault(text.text, text)
-
-    def segments(self, origin: TracedText) -> list[TracedText]:
-        hidden = [text for text in self._hidden.values() if text.text not in self._seen]
-        words = [text for text in self._words.values() if text.text not in self._seen]
-        found = [*self._seen.values(), *hidden[:_MAX_HIDDEN]]
-        if further := hidden[_MAX_HIDDEN:]:
-            found.append(joined("\n", further, origin))
-        if words:
-            found.append(joined(" ", words, origin))
-        return found
-
-
-def _has_encoded_link(text: str) -> bool:
-    return "://" in text and ("%" in text or "+" in text)
 
 
 def _linked(text: TracedText, is_hidden: bool) -> Iterable[TracedText]:
