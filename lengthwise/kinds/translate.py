@@ -15,7 +15,7 @@ from lengthwise.kinds.native import CommandOption, NativeKind
 from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import KindOptions, ModelSpec
 from lengthwise.result_field import FieldPath
-from lengthwise.text import protection, sentence
+from lengthwise.text import protection, quality, sentence
 from lengthwise.text.formats import TextFormat
 from lengthwise.text.layout.fill import filled, sentences
 from lengthwise.text.layout.layout import LayoutRules, Pieces, lay_out
@@ -153,6 +153,12 @@ class TranslateKind(NativeKind):
 
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
         return [("text",), ("finish_reason",), ("score",)]
+
+    def warnings(
+        self, model: KindModel, params: TranslateParams, item: TranslateItem, output: dict[str, Any]
+    ) -> Sequence[str]:
+        blank = super().warnings(model, params, item, output)
+        return blank or quality.doubts(item.text, output["text"], *_pair(params, item))
 
 
 def _pieces(model: KindModel, params: TranslateParams, item: TranslateItem, attempt: int) -> Pieces:
