@@ -28,11 +28,12 @@ class Doubt(StrEnum):
     BLANK = "blank"
 
 
-#: Begins what is no word: tags, URLs, placeholders, entities.
-_TRIGGER = re.compile(r"[<@{%&$\\]|://|www\.")
+#: Begins what is no word: tags, URLs, placeholders, entities, options of commands.
+_TRIGGER = re.compile(r"[<@{%&$\\]|--|://|www\.")
 _NO_WORDS = re.compile(
-    r"<[^<>]{1,500}+>|(?:\w{1,10}+://|www\.)[^\s<>\"'「」（）]*+|[\w.+-]{1,64}+@[\w-]++(?:\.[\w-]++)*+"
+    r"<[/!]?[A-Za-z][^<>]{0,500}+>|(?:\w{1,10}+://|www\.)[^\s<>\"'「」（）]*+|[\w.+-]{1,64}+@[\w-]++(?:\.[\w-]++)*+"
     r"|\$?\{[^{}]{0,200}+\}|%[-+#0-9.$]{0,8}+(?:\(\w{1,64}+\))?[a-zA-Z@%]|&#?\w{1,32}+;|\$\w{1,64}+|\\[a-zA-Z]"
+    r"|--[A-Za-z][\w-]*+"
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _TOKEN = re.compile(r"\w+")
@@ -49,6 +50,8 @@ _DENSE = re.compile("[\u3400-\u9fff\U00020000-\U0003ffff]")
 _SYLLABIC = re.compile("[\u3040-\u30ff\uac00-\ud7af]")
 #: A translation may be so many times longer or shorter than its source, apart from so many letters.
 _RATIO, _SLACK = 3, 25
+#: Fewer letters say nothing: (C) may become ©.
+_FEW_LETTERS = 4
 #: So many repeats that cover so many words, or so many characters within a word, are no style.
 _REPEATS, _REPEATED_WORDS, _REPEATED_CHARACTERS = 4, 5, 12
 _LONGEST_UNIT = 10
@@ -61,9 +64,12 @@ def doubts(source: str, translation: str, source_language: str | None, target_la
     Languages are codes of ISO 639 or BCP 47. Tags, URLs and placeholders are not looked at. A source without a word
     gives no doubt.
     """
+    is_empty = not translation.strip()
     source, translation = _words_of(source), _words_of(translation)
     if not _WORD.search(source):
         return []
+    if is_empty:
+        return [Doubt.LENGTH]
     found = []
     if _is_copied(source, translation, source_language, target_language):
         found.append(Doubt.COPIED)
@@ -108,9 +114,10 @@ def _is_in_wrong_script(source: str, translation: str, language: str | None) -> 
     if not foreign:
         return False
     names = {word for word in _WORD.findall(source) if not word.islower() and word.lower() != word.upper()}
+    names.update(word for token in source.split() if "_" in token for word in _WORD.findall(token))
     words = [word for word in foreign if word not in names]
     n_letters = sum(map(len, words)) * (2 if words and words[0].lower() == words[0].upper() else 1)
-    return n_letters >= 4 and script.n_words(words) > script.n_words(script.own_words(translation, language))
+    return n_letters >= _FEW_LETTERS and script.n_words(words) > script.n_words(script.own_words(translation, language))
 
 
 def _repeats(source: str, translation: str) -> bool:
@@ -122,11 +129,13 @@ def _repeats_of_words(text: str, least: int) -> int:
     """How often up to ten words come in a row that is at least ``least`` words long; 1 if they come once."""
     words = _TOKEN.findall(text.casefold())
     repeats = 1
-    if len(words) - len(set(words)) >= min(least - 1, 4) > 0 or least == 1:
-        for size in range(1, min(_LONGEST_UNIT, len(words) // 2) + 1):
-            same = bytes(map(eq, words[size:], words))
-            n = len(max(same.split(b"\0"), key=len)) // size + 1
-            repeats = max(repeats, n if n * size >= least else 1)
+    if len(words) - len(set(words)) < least - 1:
+        return repeats
+    for size in range(1, min(_LONGEST_UNIT, len(words) // 2) + 1):
+        same = bytes(map(eq, words[size:], words))
+        n = len(max(same.split(b"\0"), key=len)) // size + 1
+        if n * size >= least:
+            repeats = max(repeats, n)
     return repeats
 
 
@@ -139,7 +148,7 @@ def _repeats_of_characters(text: str, least: int) -> int:
 
 def _has_wrong_length(source: str, translation: str) -> bool:
     if not _WORD.search(translation):
-        return True
+        return len("".join(_WORD.findall(source))) >= _FEW_LETTERS
     before, after = _weight(source), _weight(translation)
     return before > _RATIO * after + _SLACK or after > _RATIO * before + _SLACK
 

@@ -1,7 +1,7 @@
 """Finds the sentences of a text, for models that were trained on one sentence at a time.
 
 ``sentencex`` knows the abbreviations of some thirty languages, and which language is like which. Here is what it
-lacks: a sentence ends only at a stop of Unicode's, and not where ``stop.joins``; a newline always ends one.
+lacks: a sentence ends only at one of Unicode's stops, and not where ``stop.joins`` says so; a newline always ends one.
 This is cautious, since two sentences together are translated better than half a sentence. Pure, linear in the text's
 length; knows nothing of models.
 
@@ -17,8 +17,7 @@ from itertools import pairwise
 import regex
 import sentencex
 
-from lengthwise.text import stop
-from lengthwise.text.placeholder import TextPiece
+from lengthwise.text import script, stop
 
 _MARK = "\ue000-\uf8ff"
 _NEWLINE = "\n\r\v\f\x85\u2028\u2029"
@@ -30,11 +29,12 @@ _WIDE = re.sub(r"\\?[.!?…‥]", "", _STOPS)
 _UNSPACED = "\u2e80-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 #: Stops that sentencex does not know, such as Khmer's.
 _UNKNOWN = {char for char in _WIDE if len(sentencex.segment("en", f"ab{char} Cd")) == 1}
+_CLOSERS = re.escape(stop.CLOSERS)
 #: What stands at the end of a sentence: one or several stops, and what closes after them. Another stop must not follow.
 #: The pattern begins with one class, for speed, at the first of several stops, and never goes back: it is linear.
 _END = (
-    rf"(?<![{_STOPS}][{_STOPS}])(?:[{_STOPS}]*+(?:(?<=[{_WIDE}])(?<!\d．(?=\d))[{stop.CLOSERS}]*+"
-    rf"|[{stop.CLOSERS}{_MARK}]*+(?:[{stop.NARROW}][»›])?(?=\s))"
+    rf"(?<![{_STOPS}][{_STOPS}])(?:[{_STOPS}]*+(?:(?<=[{_WIDE}])(?<!\d．(?=\d))[{_CLOSERS}]*+"
+    rf"|[{_CLOSERS}{_MARK}]*+(?:[{stop.NARROW}][»›])?(?=\s))"
     rf"|(?<=[{_UNSPACED}].)[.!?]*+(?=[{_MARK}]*+[{_UNSPACED}]))(?=\s*+[^\s{_STOPS}])"
 )
 _CANDIDATE = re.compile(f"[{_STOPS}]{_END}")
@@ -50,9 +50,7 @@ _LETTER = re.compile(r"[^\W\d_]")
 _WHOLE = r"(?!\p{Grapheme_Cluster_Break=Extend}|\p{Grapheme_Cluster_Break=SpacingMark}|\p{Grapheme_Cluster_Break=ZWJ})"
 _CUTS = (
     (
-        regex.compile(
-            rf"(?:[{_STOPS},;:،؛–—)\]][{stop.CLOSERS}]*+\s++|[{_WIDE}，、；：][{stop.CLOSERS}]*+\s*+){_WHOLE}"
-        ),
+        regex.compile(rf"(?:[{_STOPS},;:،؛–—)\]][{_CLOSERS}]*+\s++|[{_WIDE}，、；：][{_CLOSERS}]*+\s*+){_WHOLE}"),
         0.4,
     ),
     (regex.compile(rf"\s++{_WHOLE}"), 0.75),
@@ -60,7 +58,7 @@ _CUTS = (
 )
 #: sentencex is quadratic on some texts, so it sees so many characters at a time, with some before and after them.
 _WINDOW, _MARGIN = 2_000, 200
-#: How the languages are called whose texts are mostly in a script, for texts of an unknown language.
+#: The language whose rules are used for texts of an unknown language, by script.
 _LANGUAGE_OF_SCRIPT = (
     ("ru", "\u0400-\u052f"),
     ("el", "\u0370-\u03ff"),
@@ -74,11 +72,11 @@ def ends(text: str, language: str | None) -> list[int]:
     """Where the sentences of a text end, in characters, increasing; the last one is ``len(text)``.
 
     The blanks after a sentence belong to it, and those before the first one to the first. ``language`` is a code of
-    ISO 639-1 or BCP 47; if it is None, the script decides.
+    ISO 639-1 or BCP 47; if it is None, the script decides. A lone surrogate raises ``UnicodeEncodeError``.
     """
     if not _ANY_END.search(text):
         return [len(text)]
-    code = _primary(language) or _guess(text)
+    code = script.primary(language) or _guess(text)
     found = []
     start = 0
     for end in _line_ends(text):
@@ -136,32 +134,10 @@ def _known_ends(line: str, language: str) -> set[int]:
     return found
 
 
-def _primary(language: str | None) -> str:
-    return re.split("[-_]", language, maxsplit=1)[0].lower() if language else ""
-
-
 def _guess(text: str) -> str:
-    counts = {language: len(re.findall(f"[{script}]", text)) for language, script in _LANGUAGE_OF_SCRIPT}
+    counts = {language: len(re.findall(f"[{letters}]", text)) for language, letters in _LANGUAGE_OF_SCRIPT}
     language = max(counts, key=counts.__getitem__)
     return language if counts[language] > len(text) // 4 else "en"
-
-
-def split(text: str, language: str | None = None) -> list[TextPiece]:
-    """The sentences of a text, and the blanks between them. Their texts, joined, are ``text``.
-
-    A piece without a letter, such as a number on a line of its own, is kept and not translated.
-    """
-    pieces: list[TextPiece] = []
-    start = 0
-    for end in ends(text, language):
-        sentence = text[start:end]
-        core = sentence.strip()
-        before, core, after = sentence.partition(core) if core else (sentence, "", "")
-        pieces.append(TextPiece(before, False))
-        pieces.append(TextPiece(core, _LETTER.search(core) is not None))
-        pieces.append(TextPiece(after, False))
-        start = end
-    return [piece for piece in pieces if piece.text]
 
 
 def cut(text: str, limit: int, count: Callable[[list[str]], list[int]]) -> list[int]:
@@ -207,16 +183,6 @@ def _nearest(places: list[int], place: float) -> int:
     return min(places[max(0, index - 1) : index + 1], key=lambda each: abs(each - place), default=-1)
 
 
-def joint(before: TextPiece, after: TextPiece, language: str | None) -> str:
-    """What to put between two sentences: a space if only the translation's language writes one there, else nothing."""
-    return " " if before.is_text and after.is_text and _primary(language) not in _SPACELESS_LANGUAGES else ""
-
-
-def fitting(blank: str, language: str | None) -> str:
-    """The blank between two sentences as the translation's language writes it."""
-    return "" if blank == " " and _primary(language) in _SPACELESS_LANGUAGES else blank
-
-
 def has_blanks(language: str | None) -> bool:
     """Whether the language writes a blank between two sentences."""
-    return _primary(language) not in _SPACELESS_LANGUAGES
+    return script.primary(language) not in _SPACELESS_LANGUAGES

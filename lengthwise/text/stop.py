@@ -39,10 +39,8 @@ _CALENDAR = re.compile(
     r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|[A-Z]{2,4}\b|(?:Jan|Febr)uary|March|April|May|June|July|August"
     r"|(?:Septem|Octo|Novem|Decem)ber"
 )
-
-
 #: Closing quotes and brackets, which may follow the last stop of a sentence. Some quotes both open and close.
-CLOSERS = "\"'”’»›“«‹」』】〉》）)\\]］}"
+CLOSERS = "\"'”’»›“«‹」』】〉》）)]］}"
 _OPENERS = "\"'“‘„‚«»‹›「『【〈《"
 #: The blanks that French writes before a closing quote.
 NARROW = " \u00a0\u202f"

@@ -1,4 +1,4 @@
-"""Splitting a text into sentences, and joining them again."""
+"""Finding the sentences of a text, and cutting those that are too long."""
 
 from itertools import pairwise
 
@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lengthwise.text import sentence
-from lengthwise.text.placeholder import TextPiece
 
 #: ``|`` stands where a sentence ends within a text.
 MARKED = [
@@ -98,9 +97,6 @@ def test_the_sentences_cover_the_text(text: str, language: str | None) -> None:
     ends = sentence.ends(text, language)
     assert ends[-1] == len(text)
     assert all(start < end for start, end in pairwise(ends))
-    pieces = sentence.split(text, language)
-    assert "".join(piece.text for piece in pieces) == text
-    assert all(piece.text == piece.text.strip() for piece in pieces if piece.is_text)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
@@ -166,14 +162,9 @@ def test_the_pieces_are_few(unit: str) -> None:
     assert len(pieces) <= 2 * len(text) / 100
 
 
-def test_sentences_are_joined_with_a_space_if_the_target_language_uses_one() -> None:
-    first, second = TextPiece("好。", True), TextPiece("你好。", True)
-    assert sentence.joint(first, second, "en") == " "
-    assert sentence.joint(first, second, "zh") == ""
-    assert sentence.joint(first, second, "zh-Hant") == ""
-    assert sentence.joint(first, TextPiece("\n", False), "en") == ""
-    assert sentence.fitting(" ", "zh") == ""
-    assert sentence.fitting("\n", "zh") == "\n"
+@pytest.mark.parametrize(("language", "has_blanks"), [("en", True), ("zh", False), ("zh-Hant", False), (None, True)])
+def test_some_languages_write_no_blank_between_sentences(language: str | None, has_blanks: bool) -> None:
+    assert sentence.has_blanks(language) is has_blanks
 
 
 @pytest.mark.parametrize("part", [".", "。", "a.", " A.", "\n", "?!", "“", "“a. ", "。”", "a\n", ".\ue000 ", "'", "« "])

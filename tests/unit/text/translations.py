@@ -65,6 +65,11 @@ GOOD: list[Pair] = [
     ("sr-Latn", "sr-Cyrl", "Dobar dan, kako ste?", "Добар дан, како сте?"),
     ("en", "de", "%d files in {0}: ${total} &amp; more", "%d Dateien in {0}: ${total} &amp; mehr"),
     ("en", "de", "12345", "12345"),
+    ("en", "zh", "(C)", "©"),
+    ("en", "ko", "FILE", "<파일>"),
+    ("en", "nl", "_Paper source:", "Papier_bron:"),
+    ("en", "zh", "cannot use --target-directory twice", "无法两次使用 --target-directory"),
+    ("en", "ru", "initialize_job_control: line discipline", "initialize_job_control: дисциплина строки"),
     ("en", "de", "There are 2,000,000 people.", "Es gibt 2 Millionen Menschen."),
     ("en", "fr", "About 1.5 million of 20,000,000.", "Environ 1,5 million sur 20 millions."),
     ("ru", "en", "Тогда жило 350 тыс. человек.", "350,000 people lived there then."),
@@ -148,6 +153,7 @@ LENGTH: list[Pair] = [
     ("en", target, source, translation)
     for target in ("de", "zh", "ru")
     for source, translation in [
+        ("No", " "),
         ("Hello", ""), ("Where are you?", "..."), (_LONG, "a"), (_LONG, "好"), (_LONG, "Да"), ("Yes", _LONG),
         ("Hello", "委员会星期一开会，决定新建筑最早明年完工，所有成员都同意了这个决定，并且签了字。"),
     ]
