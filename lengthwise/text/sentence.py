@@ -44,7 +44,6 @@ _LINE_END = re.compile(rf"[{_NEWLINE}]\s*+")
 #: A mark belongs to the sentence before it only if nothing follows it. Otherwise it begins the next one.
 _AFTER = re.compile(rf"(?:[{_MARK}]++(?=\s|$))?\s*+")
 _MARKED = re.compile(rf"[{_MARK}]")
-_LETTER = re.compile(r"[^\W\d_]")
 #: Where a text may be cut, from the best place to the last resort: clauses, words, characters as a reader sees them;
 #: and how far from an even cut, in parts of a piece. A character that combines with the blank before it stays with it.
 _WHOLE = r"(?!\p{Grapheme_Cluster_Break=Extend}|\p{Grapheme_Cluster_Break=SpacingMark}|\p{Grapheme_Cluster_Break=ZWJ})"
