@@ -33,15 +33,17 @@ _BRACES = (
     rf"\{{ ?{_NAME}{_FORMAT} ?\}}",
 )
 
-#: A tag or a placeholder in prose such as ``<your name>``. It ends at the first ``>`` outside of quoted values.
-_TAG = r"""</?[^\W\d_](?:[^<>="']|=\s*+(?:"[^"]{0,4000}+"|'[^']{0,4000}+')|[="']){0,4000}+>"""
+#: It ends at the first ``>`` outside of quoted values.
+_ATTRIBUTES = r"""(?:[^<>="']|=\s*+(?:"[^"]{0,4000}+"|'[^']{0,4000}+')|[="']){0,4000}+>"""
 _TAGS = (
     r"<!--(?:[^<-]|-(?!->)|<(?!!--))*+-->",
     r"<!\[CDATA\[(?:[^\]<]|\](?!\]>)|<(?!!\[))*+\]\]>",
     r"<![A-Za-z][^<>]*+>",
     r"</?\d++ ?/?>",  # of React components
     r"<[@#:!][^<>\s]++>",  # mentions in chats
-    _TAG,
+    r"</?[^\W\d_][^\s<>\"'=]*+ ?/?>",
+    rf"<[^\W\d_](?=[^<>]*+=){_ATTRIBUTES}",
+    rf"(?<!\w)</?[^\W\d_]{_ATTRIBUTES}",  # a placeholder in prose such as <your name>, but no tag is in "a<b and c>d"
 )
 
 BRACKET: tuple[Rule, ...] = (

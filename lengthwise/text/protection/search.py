@@ -89,11 +89,15 @@ def _part(run: Run, span: Span, context: Context) -> Kept | Choice:
 
 
 def _spans(text: str, context: Context) -> Iterator[Span]:
-    """The placeholders in order. Of those that overlap, the one that begins first counts."""
-    waiting = [(finder, finder.search(0)) for finder in finders(text, context)]
-    while found := [span for _, span in waiting if span]:
-        first = min(found, key=lambda span: span.start)
-        yield first
-        waiting = [
-            (finder, finder.search(first.end) if span.start < first.end else span) for finder, span in waiting if span
-        ]
+    """The placeholders in order. Those that overlap, such as ``www.a.com&nbsp;``, are kept together as one.
+
+    No finder reads a character again that it had read in a placeholder, so this is linear.
+    """
+    found = [(finder, finder.search(0)) for finder in finders(text, context)]
+    while spans := [span for _, span in found if span]:
+        first = min(spans, key=lambda span: span.start)
+        end = first.end
+        while overlapping := [span.end for _, span in found if span and span.start < end]:
+            end = max(end, *overlapping)
+            found = [(finder, finder.search(end) if span and span.start < end else span) for finder, span in found]
+        yield first if end == first.end else Span(first.start, end)
