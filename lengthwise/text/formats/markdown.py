@@ -16,6 +16,7 @@ from lengthwise.text.part import Document, Kept, Part
 
 _PARSER = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table").disable("inline")
 _LINE_END = re.compile(r"\r\n?|\n")
+_HARD_BREAK = re.compile(r"[^\S\r\n]*(?<=  )[\r\n]")
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?=[\w.-]++[ \t]*[:=])[\s\S]*?\n\1[ \t]*(?:\r?\n|\Z)")
 
 #: What begins the first line of a paragraph and is not of its words: the box of a task, or the mark of a footnote.
@@ -150,7 +151,7 @@ def _inline(inset: Inset, labels: Container[str]) -> tuple[list[Part], list[Piec
     for found in markdown_inline.stretches(inset.content, labels):
         add_plain(found.start)
         raw, at = inset.raw(found.start, found.end), found.end
-        if found.text is None or (found.text == " " and raw.startswith("  ")):
+        if found.text is None or (found.text == " " and _HARD_BREAK.match(raw)):
             end_run()
             parts.append(Kept(raw))
             has_code |= found.is_code

@@ -62,7 +62,7 @@ def of_html(pieces: list[Piece]) -> Spelling:
 
 #: What would begin a block at the start of a line: an item, a heading, a quote, a fence, or the line below a heading.
 _BLOCK_START = re.compile(
-    r"(\s*+\d{0,9}+)(?=(?<=\d)[.)](?:\s|\Z)|(?<!\d)(?:[-+](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|-++\s*+\Z|=++\s*+\Z))"
+    r"(\s*+\d{0,9}+)(?=(?<=\d)[.)](?:\s|\Z)|(?<!\d)(?:[-+*](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|```|-++\s*+\Z|=++\s*+\Z))"
 )
 _LINE_ENDS = re.compile(r"[ \t]*+[\r\n]\s*+")
 
@@ -72,7 +72,7 @@ class MarkdownSpelling(Spelling):
 
     def __init__(self, pieces: list[Piece], escapes: Mapping[str, str], begins_line: bool) -> None:
         super().__init__(pieces, escapes)
-        self._begins_line = begins_line and not any(raw == text and _BLOCK_START.match(raw) for raw, text in pieces)
+        self._begins_line = begins_line
 
     def encode(self, words: str) -> str:
         encoded = super().encode(_LINE_ENDS.sub(" ", words))

@@ -114,7 +114,7 @@ def test_words_are_written_as_the_source_writes_them(text: str, words: str, writ
     assert passage.encode(words) == written
 
 
-def seen(text: str) -> list[tuple[str, ...]]:
+def shown_by_browsers(text: str) -> list[tuple[str, ...]]:
     """What a browser makes of ``text``, but for white space and invisible characters."""
     found: list[tuple[str, ...]] = []
     for token in tokens(text):
@@ -124,12 +124,12 @@ def seen(text: str) -> list[tuple[str, ...]]:
             found[-1] = ("words", found[-1][1] + token.text)
         else:
             found.append(("words", token.text))
-    return [(kind, " ".join(_UNSEEN.sub("", raw).split())) for kind, raw in found]
+    return [(kind, seen) for kind, raw in found if (seen := " ".join(_UNSEEN.sub("", raw).split()))]
 
 
 @given(html_texts)
 def test_the_words_written_back_are_the_same_page(text: str) -> None:
-    assert seen(translated(text, TextFormat.HTML, str)) == seen(text)
+    assert shown_by_browsers(translated(text, TextFormat.HTML, str)) == shown_by_browsers(text)
 
 
 @given(html_texts, st.sampled_from(["", "x", "<b>", "</p>", "<!--", "&lt;p&gt;", "a < b", "]]>", '"', "' onclick='"]))

@@ -106,11 +106,12 @@ def test_words_are_written_so_that_none_becomes_a_mark(text: str, words: str, wr
 
 
 def page(text: str) -> list[str]:
-    """What a reader sees of ``text``, but for white space and invisible characters."""
-    return re.sub("[\u00ad\u200b\ufeff]", "", _PAGE.render(text)).split()
+    """What a browser shows of ``text``, but for white space."""
+    rendered: str = _PAGE.render(text)
+    return rendered.split()
 
 
-@given(markdown_texts)
+@given(markdown_texts.map(lambda text: re.sub("[\u00ad\u200b\ufeff]", "", text)))
 def test_the_words_written_back_are_the_same_page(text: str) -> None:
     assume(not re.search(r"<h\d>[^<]*\|", _PAGE.render(text)))  # written in one line, it may be the head of a table
     assert page(translated(text, TextFormat.MARKDOWN, str)) == page(text)
