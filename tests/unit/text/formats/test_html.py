@@ -79,6 +79,8 @@ _UNSEEN = re.compile("[\u00ad\u200b\ufeff]")
         ("One <b>x</b>\n\n  Two\n", "«One ‹<b>›x‹</b>›»\n\n  «Two»\n"),
         ("- one &amp; two\n- three", "- «one & two»\n- «three»"),
         ("<p>a\u2028b</p>", "<p>«a»\u2028«b»</p>"),
+        ("{n, plural,\n other {# &amp; files}}", "«{n, plural,»\n «other {# & files}}»"),
+        ("&eacute; {n, plural,\n other {# files}}\nb", "«é {n, plural,\n other {# files}}»\n«b»"),
         # malformed
         ("a <b x='1", "«a» <b x='1"),
         ("</p>a</div>b</b>", "</p>«a»</div>«b»</b>"),

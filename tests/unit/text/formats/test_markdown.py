@@ -66,6 +66,8 @@ _PAGE = MarkdownIt("commonmark").enable("table")
         ("Press <kbd>Ctrl</kbd> or <br> that", "«Press ‹<kbd>Ctrl</kbd>› or ‹<br>› that»"),
         ("Show &lt;b&gt; and \\<i\\>", "«Show ‹&lt;b&gt;› and ‹\\<i\\>›»"),
         ("> <div>a</div>\n\nb", "> <div>a</div>\n\n«b»"),
+        ("> " * 90 + "a", "> " * 90 + "«a»"),
+        ("> " * 100 + "a", "«" + "> " * 100 + "a»"),
         # the rest
         ("---\ntitle: x\n---\nHello", "---\ntitle: x\n---\n«Hello»"),
         ("---\nHello\n---\n", "---\n«Hello»\n---\n"),
@@ -95,6 +97,8 @@ def test_words_are_passages_and_marks_are_kept(text: str, read_as: str) -> None:
         ("Text", "# a", "\\# a"),
         ("Text", "> a", "\\> a"),
         ("Text", "---", "\\---"),
+        ("Text ` x", "```", "\\```"),
+        ("a \\< b", "<p>", "&lt;p>"),
         ("Text", "-5 °C and #1", "-5 °C and #1"),
         ("|x|\n|-|\n", "a|b", "a\\|b"),
         ("C:\\dir x", "D:\\dir \\*", "D:\\dir \\\\\\*"),

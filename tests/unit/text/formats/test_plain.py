@@ -43,6 +43,16 @@ from tests.unit.text.formats.reading import passages, shown, texts, translated
         ("我吃了。\u3000\n", "«我吃了。»\u3000\n"),
         ("a\u00a0b\u00a0", "«a\u00a0b»\u00a0"),
         ("* * *", "* * *"),
+        (
+            "{n, plural,\n  one {# file}\n  other {# files}\n}\nText",
+            "«{n, plural,\n  one {# file}\n  other {# files}\n}»\n«Text»",
+        ),
+        (
+            "Hi\nYou: {g, select,\n\tother {a {b, plural,\nother {c}}}} d\te\nf",
+            "«Hi»\n«You: {g, select,\n\tother {a {b, plural,\nother {c}}}} d\te»\n«f»",
+        ),
+        ("{n, plural,\n one {# file}\n", "«{n, plural,»\n «one {# file}»\n"),
+        ("{\n  a: b,\n}", "{\n  «a: b,»\n}"),
         ("– a — b", "– «a — b»"),
     ],
 )
