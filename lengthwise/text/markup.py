@@ -47,11 +47,14 @@ _KINDS = {
     TokenType.COMMENT: TokenKind.COMMENT,
 }
 
+#: ``</>`` is nothing to a browser, and the tokenizer gives no token for it. It gives one for this comment, as long.
+_NOTHING = "<!>"
+
 
 def tokens(text: str) -> list[MarkupToken]:
     """The tokens of ``text``. Raises nothing, whatever the text is."""
     reader = Tokenizer(resolve_references=False, capture_source=True)
-    found = list(reader.feed(text))
+    found = list(reader.feed(text.replace("</>", _NOTHING)))
     reader.close()
     found += list(reader)
     places = _Places(text)

@@ -8,6 +8,7 @@
       document          makes passages: cuts off blanks and list markers, keeps what has no letter
       visible           the words as a model reads them, without what nobody sees
       spelling          writes a translation in the source's format, so that nothing in it becomes markup
+      message           finds messages with branches, which may have several lines
       escaped           finds tags that a text shows to its readers
 
 Pure. Knows nothing of languages, placeholders or models, and expects a text in NFC without control characters; any

@@ -80,10 +80,17 @@ def _is_worded(run: Run) -> bool:
 def _trimmed(parts: Sequence[Part]) -> tuple[str, list[Part], str]:
     """The blanks at the start, the parts without blanks at their ends, and the blanks at the end."""
     inner, before, after = list(parts), "", ""
-    if isinstance(first := inner[0], Run) and first.text[:1].isspace():
+    if isinstance(first := inner[0], Run):
         cut = len(first.text) - len(first.text.lstrip())
-        before, inner[0] = first.slice(0, cut).raw, first.slice(cut, len(first.text))
+        start = first.starts[cut] if first.starts else cut  # also after a byte order mark, which the words are without
+        before, inner[0] = first.raw[:start], _from(first, cut, start)
     if isinstance(last := inner[-1], Run) and last.text[-1:].isspace():
         cut = len(last.text.rstrip())
         inner[-1], after = last.slice(0, cut), last.slice(cut, len(last.text)).raw
     return before, inner, after
+
+
+def _from(run: Run, cut: int, start: int) -> Run:
+    """The run from ``text[cut]`` on, which is ``raw[start]``."""
+    starts = run.starts and [place - start for place in run.starts[cut:]]
+    return Run(run.raw[start:], run.text[cut:], starts)

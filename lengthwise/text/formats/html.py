@@ -2,9 +2,11 @@
 
 import re
 import unicodedata
+from bisect import bisect
 
 from lengthwise.text.formats import element, escaped, spelling
 from lengthwise.text.formats.document import BULLET, Builder
+from lengthwise.text.formats.message import messages
 from lengthwise.text.formats.open_element import OpenElements
 from lengthwise.text.formats.visible import Piece, joined
 from lengthwise.text.markup import MarkupToken, TokenKind, tokens
@@ -67,13 +69,14 @@ class _HtmlReader:
     def _take_words(self, raw: str) -> None:
         shows_lines = not self._has_blocks or self._open.is_preformatted
         at = 0
-        for space in (_SEEN_SPACE if shows_lines else _SPACE).finditer(raw):
-            self._add(Piece(raw[at : space.start()], raw[at : space.start()]))
-            if shows_lines or not _FLOWING.issuperset(space[0]) or len(_LINE_END.findall(space[0])) > 1:
-                self._break(space[0])
+        for start, end in _spaces(raw, shows_lines):
+            space = raw[start:end]
+            self._add(Piece(raw[at:start], raw[at:start]))
+            if shows_lines or not _FLOWING.issuperset(space) or len(_LINE_END.findall(space)) > 1:
+                self._break(space)
             else:
-                self._add(Piece(space[0], " "))
-            at = space.end()
+                self._add(Piece(space, " "))
+            at = end
         self._add(Piece(raw[at:], raw[at:]))
 
     def _add(self, piece: Piece) -> None:
@@ -110,6 +113,18 @@ class _HtmlReader:
         if isinstance(first := self._parts[0], Run) and (bullet := BULLET.match(first.text)):
             self._document.keep(first.slice(0, bullet.end()).raw)
             self._parts[0] = first.slice(bullet.end(), len(first.text))
+
+
+def _spaces(raw: str, shows_lines: bool) -> list[tuple[int, int]]:
+    """Where white space begins and ends that is more than one blank. Where lines are seen, messages are left whole."""
+    if not shows_lines:
+        return [found.span() for found in _SPACE.finditer(raw)]
+    inner = messages(raw)
+    ends = [end for _, end in inner]
+    spans = [found.span() for found in _SEEN_SPACE.finditer(raw)]
+    if not inner:
+        return spans
+    return [span for span in spans if (at := bisect(ends, span[0])) == len(ends) or span[0] < inner[at][0]]
 
 
 def _is_control(text: str) -> bool:

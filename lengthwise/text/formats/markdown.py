@@ -8,14 +8,17 @@ from typing import Any
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from lengthwise.text.formats import escaped, html, markdown_inline
+from lengthwise.text.formats import escaped, html, markdown_inline, plain
 from lengthwise.text.formats.document import Builder
 from lengthwise.text.formats.spelling import CELL_ESCAPES, MARKDOWN_ESCAPES, MarkdownSpelling
 from lengthwise.text.formats.visible import Piece, joined
 from lengthwise.text.part import Document, Kept, Part
 
-_PARSER = MarkdownIt("commonmark", {"maxNesting": 100}).enable("table").disable("inline")
+#: Deeper quotes and lists are not read by the parser.
+_NESTING = 100
+_PARSER = MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table").disable("inline")
 _LINE_END = re.compile(r"\r\n?|\n")
+_HARD_BREAK = re.compile(r"[^\S\r\n]*(?<=  )[\r\n]")
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?=[\w.-]++[ \t]*[:=])[\s\S]*?\n\1[ \t]*(?:\r?\n|\Z)")
 
 #: What begins the first line of a paragraph and is not of its words: the box of a task, or the mark of a footnote.
@@ -25,10 +28,13 @@ _LEAD = re.compile(r"\[[ xX]\](?=\s)|\[\^[^\s\[\]]{1,100}+\]:(?=\s)")
 def read(text: str) -> Document:
     """The passages of a Markdown text, and what is kept between them.
 
-    A paragraph is one passage even if it has several lines. An HTML block is read as HTML.
+    A paragraph is one passage even if it has several lines. An HTML block is read as HTML. A text that is nested too
+    deep is read as plain text.
     """
     front = _FRONT_MATTER.match(text)
     reader = _MarkdownReader(text, front.end() if front else 0)
+    if any(token.level >= _NESTING - 2 for token in reader.blocks):
+        return plain.read(text)
     previous = None
     for token in reader.blocks:
         reader.take(token, previous)
@@ -150,7 +156,7 @@ def _inline(inset: Inset, labels: Container[str]) -> tuple[list[Part], list[Piec
     for found in markdown_inline.stretches(inset.content, labels):
         add_plain(found.start)
         raw, at = inset.raw(found.start, found.end), found.end
-        if found.text is None or (found.text == " " and raw.startswith("  ")):
+        if found.text is None or (found.text == " " and _HARD_BREAK.match(raw)):
             end_run()
             parts.append(Kept(raw))
             has_code |= found.is_code

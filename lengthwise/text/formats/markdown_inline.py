@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Container
 from dataclasses import dataclass
 
-from markdown_it.common.utils import normalizeReference
+from markdown_it.common.utils import isMdAsciiPunct, isPunctChar, isWhiteSpace, normalizeReference
 
 from lengthwise.text.formats import element
 
@@ -180,15 +180,14 @@ def _decoded(reference: str) -> str | None:
 def _flanks(content: str, start: int, end: int) -> tuple[bool, bool]:
     """Whether a run of marks can begin emphasis, and whether it can end it, by CommonMark's rules."""
     before, after = content[start - 1 : start] or " ", content[end : end + 1] or " "
-    begins_word = not after.isspace() and (not _is_punctuation(after) or before.isspace() or _is_punctuation(before))
-    ends_word = not before.isspace() and (not _is_punctuation(before) or after.isspace() or _is_punctuation(after))
+    is_after_blank, is_before_blank = isWhiteSpace(ord(before)), isWhiteSpace(ord(after))
+    is_after_mark, is_before_mark = _is_punctuation(before), _is_punctuation(after)
+    can_open = not is_before_blank and (not is_before_mark or is_after_blank or is_after_mark)
+    can_close = not is_after_blank and (not is_after_mark or is_before_blank or is_before_mark)
     if content[start] != "_":
-        return begins_word, ends_word
-    return (
-        begins_word and (not ends_word or _is_punctuation(before)),
-        ends_word and (not begins_word or _is_punctuation(after)),
-    )
+        return can_open, can_close
+    return can_open and (not can_close or is_after_mark), can_close and (not can_open or is_before_mark)
 
 
 def _is_punctuation(char: str) -> bool:
-    return unicodedata.category(char)[0] in "PS"
+    return isMdAsciiPunct(ord(char)) or isPunctChar(char)

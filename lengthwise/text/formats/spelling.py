@@ -28,7 +28,7 @@ class Spelling:
             if raw == text:
                 plain.update(text)
             elif len(text) == 1 and text != " ":
-                written.setdefault(text, raw if raw[0] == "\\" or raw[-1] == ";" else f"{raw};")
+                written.setdefault(text, _whole(raw))
         own = {char: raw for char, raw in written.items() if char in escapes or char not in plain}
         bare = {char for char in escapes if char in plain and char not in written}
         if "&" not in escapes:  # Markdown has bare ampersands everywhere
@@ -51,6 +51,13 @@ class Spelling:
         return (part[0] if is_safe else part[0].translate(self._safe_table)) + part[1:].translate(self._safe_table)
 
 
+def _whole(raw: str) -> str:
+    """How a character is written again: as before, but safe whatever follows, and whatever reads it."""
+    if raw == "\\<":
+        return "&lt;"
+    return raw if raw[0] == "\\" or raw[-1] == ";" else f"{raw};"
+
+
 _PLAIN_HTML = Spelling([], HTML_ESCAPES)
 
 
@@ -62,7 +69,7 @@ def of_html(pieces: list[Piece]) -> Spelling:
 
 #: What would begin a block at the start of a line: an item, a heading, a quote, a fence, or the line below a heading.
 _BLOCK_START = re.compile(
-    r"(\s*+\d{0,9}+)(?=(?<=\d)[.)](?:\s|\Z)|(?<!\d)(?:[-+](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|-++\s*+\Z|=++\s*+\Z))"
+    r"(\s*+\d{0,9}+)(?=(?<=\d)[.)](?:\s|\Z)|(?<!\d)(?:[-+*](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|`{3,}+[^`]*+\Z|-++\s*+\Z|=++\s*+\Z))"
 )
 _LINE_ENDS = re.compile(r"[ \t]*+[\r\n]\s*+")
 
@@ -72,7 +79,7 @@ class MarkdownSpelling(Spelling):
 
     def __init__(self, pieces: list[Piece], escapes: Mapping[str, str], begins_line: bool) -> None:
         super().__init__(pieces, escapes)
-        self._begins_line = begins_line and not any(raw == text and _BLOCK_START.match(raw) for raw, text in pieces)
+        self._begins_line = begins_line
 
     def encode(self, words: str) -> str:
         encoded = super().encode(_LINE_ENDS.sub(" ", words))

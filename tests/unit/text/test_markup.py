@@ -7,13 +7,36 @@ from lengthwise.text.markup import TokenKind, tokens
 
 _PIECES = ["<p>", "</p>", "<script>", "</script>", "<style>", "<!--", "-->", "&amp;", "&#x41;", "&#65", "&copy=1", "a"]
 _PIECES += ["<b x='", '<b x="', "'", '"', ">", "<", "/", "<textarea>", "</textarea>", "<svg>", "<![CDATA[", "]]>", "é"]
-_PIECES += ["<plaintext>", "<title>", "\r\n", "\r", "\n", "<?php", "?>", "<!DOCTYPE html>", "\x85", "\x00", "😀", "&"]
+_PIECES += [
+    "<plaintext>",
+    "<title>",
+    "\r\n",
+    "\r",
+    "\n",
+    "<?php",
+    "?>",
+    "<!DOCTYPE html>",
+    "</>",
+    "\x85",
+    "\x00",
+    "😀",
+    "&",
+]
 markup = st.lists(st.sampled_from(_PIECES) | st.characters(codec="utf-8"), max_size=30).map("".join)
 
 
 @given(markup)
 def test_no_character_is_lost(text: str) -> None:
     assert "".join(token.raw for token in tokens(text)) == text
+
+
+@given(markup.filter(lambda text: not set(text) & {"\r", "\0"}))
+def test_each_token_has_its_own_characters(text: str) -> None:
+    for token in tokens(text):
+        if token.kind is TokenKind.TEXT:
+            assert token.text.replace("<!>", "</>") == token.raw.replace("<!>", "</>")
+        elif token.kind is not TokenKind.UNFINISHED:
+            assert token.raw[0] in "<&"
 
 
 def test_tags_attributes_references_and_comments_are_told_apart() -> None:

@@ -37,12 +37,22 @@ from tests.unit.text.formats.reading import passages, shown, texts, translated
         ("---\n12\nText", "---\n12\n«Text»"),
         ("a <b>c</b> &amp; {d}", "«a <b>c</b> &amp; {d}»"),
         ("super\u00adstruc\u200bture", "«superstructure»"),
-        ("\ufeffText", "«Text»"),
+        ("\ufeffText", "\ufeff«Text»"),
         ("می\u200cخواهم", "«می\u200cخواهم»"),
         ("Family 👨\u200d👩\u200d👧 ❤\ufe0f 🏴\U000e0067\U000e0062\U000e007f", None),
         ("我吃了。\u3000\n", "«我吃了。»\u3000\n"),
         ("a\u00a0b\u00a0", "«a\u00a0b»\u00a0"),
         ("* * *", "* * *"),
+        (
+            "{n, plural,\n  one {# file}\n  other {# files}\n}\nText",
+            "«{n, plural,\n  one {# file}\n  other {# files}\n}»\n«Text»",
+        ),
+        (
+            "Hi\nYou: {g, select,\n\tother {a {b, plural,\nother {c}}}} d\te\nf",
+            "«Hi»\n«You: {g, select,\n\tother {a {b, plural,\nother {c}}}} d\te»\n«f»",
+        ),
+        ("{n, plural,\n one {# file}\n", "«{n, plural,»\n «one {# file}»\n"),
+        ("{\n  a: b,\n}", "{\n  «a: b,»\n}"),
         ("– a — b", "– «a — b»"),
     ],
 )
