@@ -16,6 +16,7 @@ from api.jobs.body_format import BodyFormat
 from api.jobs.state import JobsState
 from lengthwise import kinds
 from lengthwise.database import pipelined, translated
+from lengthwise.kinds import result_line
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import results
@@ -43,6 +44,8 @@ def answer(state: JobsState, tenant: UUID, job_id: UUID, after: int, wanted: Res
         [text(figures.kind, page)],
         following(state, figures.kind, partial(_page, figures), page.next_after),
     )
+    if state.settings.score_digits is not None:
+        parts = map(partial(result_line.rounded, digits=state.settings.score_digits), parts)
     is_whole = page.next_after is None
     if wanted.format is not BodyFormat.NDJSON:
         with translated():
