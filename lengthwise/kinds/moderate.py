@@ -9,11 +9,11 @@ from pydantic import Field
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.moderation import greatest, text_prompts, text_spans
 from lengthwise.kinds.native import NativeKind
 from lengthwise.models.catalog import AnswerForm, KindOptions, LabelObjection, ModelSpec
 from lengthwise.models.labels import Labels, listed
 from lengthwise.result_field import ANY, FieldPath
-from lengthwise.text.clean import clean
 
 
 class ModerateOptions(KindOptions):
@@ -110,20 +110,20 @@ class ModerateKind(NativeKind):
     def prompts(
         self, model: KindModel, params: ModerateParams, items: Sequence[ModerateItem], attempt: int
     ) -> list[list[Prompt]]:
-        texts = [clean(item.text, keep_tags=False) for item in items]
-        return [[Prompt(ids, max_new_tokens=0)] for ids in model.tokenizer.encode(texts, framed=True)]
+        return text_prompts(model, [item.text for item in items])
 
     def output(
         self, model: KindModel, params: ModerateParams, item: ModerateItem, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
         harmless, threshold = ModerateOptions.of(model.spec).harmless, self.label_threshold(model.spec, params)
-        scores = {
-            label: round(score, 4)
-            for label, score in zip(answers[0].labels, answers[0].scores, strict=True)
-            if label not in harmless
-        }
+        found = {label: best for label, best in greatest(answers).items() if label not in harmless}
+        scores = {label: score for label, (score, _) in found.items()}
         categories = {label: score >= threshold for label, score in scores.items()}
-        return {"flagged": any(categories.values()), "categories": categories, "scores": scores}
+        output = {"flagged": any(categories.values()), "categories": categories, "scores": scores}
+        if len(answers) > 1:
+            spans = text_spans(model, item.text)
+            output["spans"] = {label: spans[place] for label, (_, place) in found.items()}
+        return output
 
     def label_threshold(self, spec: ModelSpec, params: ModerateParams) -> float:
         return params.threshold or ModerateOptions.of(spec).threshold

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from lengthwise import json_line
 from lengthwise.states import ResultStatus
@@ -65,3 +65,20 @@ def _line(index: int, item: "JobItem", body: bytes) -> bytes:
     own = b"" if item.id is None else b'"id":%b,' % to_json(item.id)
     metadata = b"" if item.metadata is None else b',"metadata":%b' % to_json(item.metadata)
     return json_line.escaped(b'{"index":%d,%b%b%b}\n' % (index, own, body, metadata))
+
+
+def rounded(lines: bytes, digits: int) -> bytes:
+    """Result lines with the numbers of ``output.scores`` rounded to so many decimal places."""
+    return b"".join([_rounded(line, digits) for line in lines.splitlines(keepends=True)])
+
+
+def _rounded(line: bytes, digits: int) -> bytes:
+    if b'"scores":{' not in line:
+        return line
+    output = from_json(line).get("output")
+    scores = output.get("scores") if isinstance(output, dict) else None
+    if not isinstance(scores, dict):
+        return line
+    short = {name: round(score, digits) if isinstance(score, float) else score for name, score in scores.items()}
+    # Only the output is written anew, so that metadata stays as it is.
+    return line.replace(b'"output":' + to_json(output), b'"output":' + to_json(output | {"scores": short}), 1)

@@ -153,7 +153,7 @@ def _undisguised(char: str) -> str:
     if form.startswith("<") and form != "<fraction>":
         return plain if _has_word(plain) else char
     if found := _GUISE.fullmatch(unicodedata.name(char, "")):
-        return found["symbol"] or found["small"].lower()
+        return str(found["symbol"] or found["small"].lower())
     return char
 
 

@@ -29,9 +29,11 @@ class TracedText(NamedTuple):
         return cls(text, array("L", range(len(text))), array("L", range(1, len(text) + 1)))
 
     def span(self, start: int, end: int) -> tuple[int, int]:
-        """The place of ``text[start:end]``, which is not empty, in the text that was traced."""
+        """The place of ``text[start:end]`` in the text that was traced. At least one character is taken."""
         if self.starts is None or self.ends is None:
             raise ValueError("this text is not traced")
+        start = min(start, len(self.text) - 1)
+        end = max(end, start + 1)
         return min(self.starts[start:end]), max(self.ends[start:end])
 
     def slice(self, start: int, end: int) -> "TracedText":
@@ -54,7 +56,8 @@ class TracedText(NamedTuple):
         """The text with each match of ``pattern`` replaced."""
         if self.starts is None:
             return TracedText(pattern.sub(replace, self.text))
-        parts, at = [], 0
+        parts: list[TracedText] = []
+        at = 0
         for found in pattern.finditer(self.text):
             new = replace(found)
             if new != found[0]:

@@ -64,7 +64,7 @@ def _forward(model: Any, sequences: Sequence[Sequence[int]], pad: int, fits: boo
 def _scores(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> list[list[float]]:
     logits = _forward(model, [request.tokens for request in requests], vocabulary.pad, fits).logits
     # Row by row: over a whole batch, torch computes the last few numbers with a different exponential function.
-    return [_probabilities(row, model.config).tolist() for row in logits.float().cpu()]
+    return decimals(torch.stack([_probabilities(row, model.config) for row in logits.float().cpu()]))
 
 
 def _probabilities(logits: torch.Tensor, config: Any) -> torch.Tensor:
