@@ -46,9 +46,11 @@ def lines(parts: Iterable[bytes], named: str, limit: int | None = None) -> Itera
         text = decoder.decode(part)
         if is_first and text:
             text, is_first = text.removeprefix("\ufeff"), False
-        *whole, rest = (rest + text).split("\n")
+        joined = rest + text
+        is_readable = joined.isascii() or _UNREADABLE not in joined
+        *whole, rest = joined.split("\n")
         for line in whole:
-            yield _readable(line) + "\n"
+            yield (line if is_readable else _readable(line)) + "\n"
         if limit is not None and len(rest) > limit:
             yield _readable(rest)
             rest = ""
@@ -58,6 +60,6 @@ def lines(parts: Iterable[bytes], named: str, limit: int | None = None) -> Itera
 
 
 def _readable(line: str) -> str:
-    if not line.isascii() and _UNREADABLE in line:
+    if _UNREADABLE in line:
         raise UnicodeError("bytes that are no characters")
     return line

@@ -63,11 +63,11 @@ class CsvTable:
     def items(self, keep: Keep) -> Iterator[bytes]:
         """The items of all rows, which go to ``keep`` as well. A row whose fields are all empty is left out."""
         kept, layout, index, number = _KeptRows(keep), self._layout, 0, 0
-        texts, id_at, metadata = list(layout.texts.values()), layout.id, layout.metadata
+        width, texts, id_at, metadata = len(self._header), list(layout.texts.values()), layout.id, layout.metadata
         while (row := self._next()) is not None:
             if not any(row) and len(row) != 1:
                 continue  # a blank line, or separators alone
-            if len(row) != len(self._header):
+            if len(row) != width:
                 row = self._fitted(row, index)
             named = {name: row[at] for name, at in metadata.items()} if metadata else None
             found = layout.items(number, [row[at] for at in texts], None if id_at is None else row[id_at], named)
@@ -92,7 +92,8 @@ class CsvTable:
         return InvalidInput(f"{reason}, or name the table's encoding", f"row {row}")
 
     def _next(self) -> list[str] | None:
-        self._lines.begin()
+        self._lines.row += 1
+        self._lines.size = 0
         try:
             return next(self._rows, None)
         except UnicodeError:
@@ -125,25 +126,16 @@ class _KeptRows:
 
 
 class _Lines:
-    """The file's lines as text, with their line ends. ``row`` counts rows, which may have several lines."""
+    """The file's lines as text, with their line ends. Who reads rows, which may have several lines, counts them."""
 
     def __init__(self, file: IO[bytes], named: str, limit: int) -> None:
-        self.row = 0
-        #: Bytes of the current row in UTF-8.
-        self.size = 0
-        self._lines, self._limit = dialect.lines(iter(partial(file.read, _BLOCK_BYTES), b""), named, limit), limit
+        self._parts, self._named, self._limit = iter(partial(file.read, _BLOCK_BYTES), b""), named, limit
+        #: The number of the current row, and its bytes in UTF-8 so far.
+        self.row = self.size = 0
 
-    def begin(self) -> None:
-        """Counts a row that begins."""
-        self.row += 1
-        self.size = 0
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines)
-        self.size += len(line) if line.isascii() else len(line.encode())
-        if self.size > self._limit:
-            raise TooLarge(f"a row may have at most {self._limit} bytes", f"row {self.row}")
-        return line
+    def __iter__(self) -> Iterator[str]:
+        for line in dialect.lines(self._parts, self._named, self._limit):
+            self.size += len(line) if line.isascii() else len(line.encode())
+            if self.size > self._limit:
+                raise TooLarge(f"a row may have at most {self._limit} bytes", f"row {self.row}")
+            yield line

@@ -57,8 +57,9 @@ class ParquetTable:
             size += batch.nbytes
             if size > self._settings.max_body_bytes:
                 raise TooLarge(f"a body may have at most {self._settings.max_body_bytes} bytes", "body")
-            for at, row in enumerate(self._rows(batch, number)):
-                found = self._items(batch, at, number, index, row)
+            self._check_rows(batch, number)
+            for row in self._rows(batch, number):
+                found = self._items(number, index, row)
                 yield from found
                 number += 1
                 index += len(found)
@@ -74,15 +75,23 @@ class ParquetTable:
         metadata = (dict(zip(layout.metadata, each, strict=True)) for each in zip(*values, strict=True))
         return zip(texts, ids, metadata if values else [None] * batch.num_rows, strict=True)
 
-    def _items(self, batch: Any, at: int, number: int, index: int, row: tuple[Any, ...]) -> list[bytes]:
+    def _check_rows(self, batch: Any, number: int) -> None:
+        if batch.nbytes > self._settings.max_line_bytes:
+            for at in range(batch.num_rows):
+                self._check_row(batch.slice(at, 1).nbytes, number + at)
+
+    def _check_row(self, size: int, number: int) -> None:
         limit = self._settings.max_line_bytes
+        if size > limit:
+            first_item = number * self.source.n_cells
+            raise TooLarge(f"a row may have at most {limit} bytes", f"row {number + 1}", first_item)
+
+    def _items(self, number: int, index: int, row: tuple[Any, ...]) -> list[bytes]:
         try:
             found = self._layout.items(number, *row)
         except (ValueError, TypeError, RecursionError):
             raise InvalidInput("has a value that JSON has not", f"row {number + 1}", index) from None
-        is_long = batch.nbytes > limit and batch.slice(at, 1).nbytes > limit
-        if is_long or max(map(len, found)) > limit:
-            raise TooLarge(f"a row may have at most {limit} bytes", f"row {number + 1}", index)
+        self._check_row(max(map(len, found)), number)
         return found
 
 
