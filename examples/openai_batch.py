@@ -26,7 +26,7 @@ _POLL_SECONDS = 0.5
 
 def write_requests(comments: Path, model: str, file: IO[bytes]) -> None:
     """Writes one request per comment, in the format of OpenAI's batches."""
-    with comments.open(encoding="utf-8") as source:
+    with comments.open(encoding="utf-8-sig") as source:
         for comment in map(json.loads, source):
             body = {"model": model, "input": comment["text"]}
             request = {"custom_id": comment["id"], "method": "POST", "url": "/v1/moderations", "body": body}

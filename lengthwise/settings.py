@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     models: Path = DEMO_CATALOG
     #: How often the API and the workers check whether the file ``models`` has changed.
     models_seconds: Annotated[float, Field(gt=0)] = 1
+    #: Whether generation workers run on the API's machine, in its environment. Then jobs for a model whose engine or
+    #: weights are not there are refused. ``lengthwise up`` sets it.
+    has_local_workers: bool = False
     #: Where a generation worker runs models whose ``device`` is auto. Several devices joined by + share each model.
     device: Annotated[str, Field(pattern=rf"^(auto|cuda|{DEVICES})$")] = "auto"
 

@@ -12,6 +12,7 @@ from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 
+from lengthwise import encoding
 from lengthwise.errors import InvalidInput, TooLarge, Unavailable
 from lengthwise.inflate import ENCODINGS, Inflater
 
@@ -86,7 +87,12 @@ def _check(size: int, limit: int) -> None:
         raise TooLarge(f"a body may have at most {limit} bytes", "body")
 
 
-def parse(data: bytes, what: str = "body", index: int | None = None) -> Any:
+def parse_whole(data: bytes) -> Any:
+    """A body that is one JSON value, perhaps after a byte order mark. Strict, as ``parse``. Raises ``InvalidInput``."""
+    return parse(data.removeprefix(encoding.MARK), "body")
+
+
+def parse(data: bytes, what: str, index: int | None = None) -> Any:
     """Strict JSON: UTF-8, no lone surrogates, no NaN or Infinity, at most 200 levels deep. Raises ``InvalidInput``.
 
     If a name occurs twice in an object, the last value counts. 1e999 is read as infinity, which the fields refuse.
@@ -95,7 +101,16 @@ def parse(data: bytes, what: str = "body", index: int | None = None) -> Any:
         return from_json(data, allow_inf_nan=False, cache_strings="none")
     except ValueError as error:
         # The parser's message names a position and never repeats the text.
-        raise InvalidInput(f"not valid JSON: {_position(str(error))}", what, index) from None
+        message = not_utf_8(data) or f"not valid JSON: {_position(str(error))}"
+        raise InvalidInput(message, what, index) from None
+
+
+def not_utf_8(data: bytes) -> str | None:
+    """What to say of bytes that should be UTF-8: what they are, and what to send. None if they may be UTF-8."""
+    found = encoding.name_of(data)
+    if found in ENCODINGS:
+        return f"this is {found}: send it unpacked, or with the header content-encoding: {found}"
+    return found and f"this is {found}: send UTF-8"
 
 
 def _position(message: str) -> str:
@@ -104,7 +119,10 @@ def _position(message: str) -> str:
 
 
 def lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
-    """The lines that are not blank. Raises ``TooLarge`` for a line of more than ``limit`` bytes."""
+    """The lines that are not blank, without byte order marks: files that were joined have one where each begins.
+
+    Raises ``TooLarge`` for a line of more than ``limit`` bytes.
+    """
     rest, number = b"", 0
     while block := file.read(_BLOCK):
         *whole, rest = (rest + block).split(b"\n")
@@ -121,6 +139,8 @@ def _filled(found: list[bytes], number: int, limit: int) -> Iterator[bytes]:
     for at, line in enumerate(found, number):
         if len(line) > limit:
             _check_line(line, at, limit)
+        if line.startswith(encoding.MARK):
+            line = line[len(encoding.MARK) :]
         if line and not line.isspace():
             yield line
 

@@ -33,7 +33,7 @@ async def read(request: Request, form: type[Form], *, may_be_empty: bool = False
         return form()
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise HTTPException(415, "the content type is application/json")
-    value = body.parse(bytes(data))
+    value = body.parse_whole(bytes(data))
     if not isinstance(value, dict):
         raise InvalidInput("the body is a JSON object", "body")
     try:

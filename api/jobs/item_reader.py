@@ -49,7 +49,7 @@ class ItemReader:
             # Pydantic overlooks these numbers if the name before them occurs again in the same object.
             if b"NaN" in joined or b"Infinity" in joined:
                 for raw in raws:
-                    body.parse(raw)
+                    body.parse(raw, "items")
             found = list(map(validator.validate_json, raws))
         elif all(raw.keys() <= self._fields for raw in raws if isinstance(raw, dict)):
             found = list(map(validator.validate_python, raws))

@@ -81,7 +81,7 @@ def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_ret
             if recent is not None and (existing := _existing(connection, tenant, recent)):
                 return existing
         state.backlog.check(tenant)
-        wanted = _wanted(body.parse(data))
+        wanted = _wanted(body.parse_whole(data))
         new = _new(wanted, state.settings, tenant, key, request_hash)
         _require_file(connection, new)
         backpressure.require_open_job_slot(connection, tenant)

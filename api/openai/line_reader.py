@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -14,10 +14,12 @@ from pydantic_core import ErrorDetails
 from api import problem
 from api.http import body
 from api.intake.counting import CheckedItem, ItemTarget, Portion, in_portions
-from lengthwise.errors import InvalidInput
+from lengthwise import encoding
+from lengthwise.errors import InvalidInput, ModelUnusable
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams
 from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.usable import unusable
 from lengthwise.settings import Settings
 
 _FIELDS = ("custom_id", "method", "url", "body")
@@ -55,6 +57,7 @@ class BodyReader:
     kind: LineKind
     catalog: Catalog
     current: Settings
+    _found: dict[str, ModelUnusable | None] = field(default_factory=dict)
 
     def request(self, custom_id: str, given: Any) -> CheckedRequest:
         """Raises ``LineError``."""
@@ -71,6 +74,8 @@ class BodyReader:
         spec = self.catalog.models.get(item.body.model)
         if spec is None or self.kind.serves_as not in spec.kinds:
             raise LineError("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
+        if (found := self._unusable(spec)) is not None:
+            raise LineError("model_unusable", str(found), "model") from found
         if sum(map(len, item.texts())) > self.current.max_text_characters:
             most = self.current.max_text_characters
             raise LineError("invalid_request", f"the texts may have at most {most} characters", "body")
@@ -78,7 +83,15 @@ class BodyReader:
         return CheckedRequest(spec, CheckedItem(item, payload))
 
     def _default(self) -> str | None:
-        return next((spec.name for spec in self.catalog.serving(self.kind.serves_as)), None)
+        serving = self.catalog.serving(self.kind.serves_as)
+        usable = (spec for spec in serving if self._unusable(spec) is None)
+        return next((spec.name for spec in (*usable, *serving)), None)
+
+    def _unusable(self, spec: ModelSpec) -> ModelUnusable | None:
+        """Looked up once: a file of many lines is read against one state of the models."""
+        if spec.name not in self._found:
+            self._found[spec.name] = unusable(spec, is_local=self.current.has_local_workers)
+        return self._found[spec.name]
 
     def _known(self) -> str:
         names = [spec.name for spec in self.catalog.serving(self.kind.serves_as)]
@@ -96,7 +109,7 @@ class LineReader:
     def read(self, raw: bytes) -> CheckedRequest:
         """Raises ``LineError``."""
         try:
-            line = body.parse(raw)
+            line = body.parse(raw, "line")
         except InvalidInput as error:
             raise LineError("invalid_json_line", str(error)) from None
         if not isinstance(line, dict):
@@ -156,6 +169,7 @@ def portions(kind: LineKind, requests: Iterable[tuple[int, CheckedRequest]]) -> 
 def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | None]]:
     """The lines that are not blank, with their numbers from 1; None in place of a line of more than ``limit`` bytes.
 
+    Byte order marks are skipped: files that were joined have one where each begins.
     At most one line is held in memory. A line that is too long is held up to the limit and one block.
     """
     rest, number, is_skipping = b"", 1, False
@@ -180,5 +194,7 @@ def split(blocks: Iterable[bytes], limit: int) -> Iterator[tuple[int, bytes | No
 def _line(number: int, line: bytes | None, limit: int) -> Iterator[tuple[int, bytes | None]]:
     if line is None or len(line) > limit:
         yield number, None
-    elif line and not line.isspace():
+        return
+    line = line.removeprefix(encoding.MARK)
+    if line and not line.isspace():
         yield number, line

@@ -8,6 +8,7 @@ from typing import IO, Any
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
+from lengthwise import encoding
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.ledger.openai.file import CHUNK_BYTES
 
@@ -39,6 +40,7 @@ class Upload:
     _has_file: bool = False
     _is_file: bool = False
     _is_over: bool = False
+    _is_begun: bool = False
 
     def chunks(self, source: IO[bytes]) -> Iterator[bytes]:
         """Raises ``InvalidInput``, and ``TooLarge`` for a file of more than ``max_bytes``."""
@@ -50,13 +52,20 @@ class Upload:
             except MultipartParseError:
                 raise InvalidInput("not a valid multipart form", "body") from None
             while len(pending) >= CHUNK_BYTES:
-                yield bytes(pending[:CHUNK_BYTES])
+                yield self._looked_at(bytes(pending[:CHUNK_BYTES]))
                 del pending[:CHUNK_BYTES]
         if not self._is_over:
             raise InvalidInput("the multipart form has no end", "body")
         self._check()
         if pending:
-            yield bytes(pending)
+            yield self._looked_at(bytes(pending))
+
+    def _looked_at(self, chunk: bytes) -> bytes:
+        """The chunk. The first is checked: its lines are read later, but no line of such a file could be."""
+        if not self._is_begun and (found := encoding.signature(chunk)):
+            raise InvalidInput(f"this is {found}: upload lines of JSON in UTF-8, not compressed", "file")
+        self._is_begun = True
+        return chunk
 
     def keep_seconds(self, default: int) -> int:
         """How long the caller wants to keep the file, in seconds; ``default`` if it does not say."""

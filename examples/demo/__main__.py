@@ -27,7 +27,7 @@ Item = dict[str, Any]
 
 
 def read(name: str, **languages: str) -> list[Item]:
-    lines = (EXAMPLES / name).read_text("utf-8").splitlines()
+    lines = (EXAMPLES / name).read_bytes().splitlines()
     return [json.loads(line) | languages for line in lines]
 
 
@@ -36,7 +36,7 @@ def submit(client: httpx.Client, header: dict[str, Any], items: list[Item]) -> s
 
     def body() -> Iterator[bytes]:
         for line in [header, *items]:
-            yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
+            yield json.dumps(line).encode() + b"\n"
 
     answer = client.post("/v1/jobs", content=body(), headers={"content-type": "application/x-ndjson"})
     answer.raise_for_status()

@@ -12,9 +12,9 @@ from uuid import uuid4
 import httpx
 import typer
 from pydantic import BaseModel
-from pydantic_core import to_json
 from rich.console import Console
 
+from lengthwise import json_line
 from lengthwise.cli import interrupt
 from lengthwise.client import (
     KEY_VARIABLE,
@@ -59,6 +59,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for 
 FailOnWarnings = Annotated[
     bool, typer.Option("--fail-on-warnings", help=f"Exit with {WARNED} if results have warnings.")
 ]
+OnlyResults = Annotated[
+    bool, typer.Option("--only-results", help="In OUT as a table: leave out the columns of the table that was sent.")
+]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="Id of the job.")]
 
 _ADVICE: dict[type[ClientError], str] = {
@@ -84,7 +87,7 @@ def console(*, err: bool = False) -> Console:
 
 def print_json(value: Any) -> None:
     """Prints one line of JSON on stdout, with all fields that the API sent."""
-    typer.echo(to_json(value.model_dump(mode="json") if isinstance(value, BaseModel) else value).decode())
+    typer.echo(json_line.written(value.model_dump(mode="json") if isinstance(value, BaseModel) else value), nl=False)
 
 
 def open_client(

@@ -31,12 +31,23 @@ def check(out: Path | None, *, force: bool, source: str | None = None) -> None:
         raise ConfigurationError(f"{part} is needed for the download, and holds something else; move it away")
 
 
-def download(job: Job, out: Path, *, force: bool, on_result: Callable[[], None] = lambda: None) -> None:
-    """Writes ``out``: all results if the job has ended, else those that exist now. Raises ``ConfigurationError``."""
+def download(
+    job: Job, out: Path, *, force: bool, only_results: bool = False, on_result: Callable[[], None] = lambda: None
+) -> None:
+    """Writes ``out``: all results if the job has ended, else those that exist now. Raises ``ConfigurationError``.
+
+    The columns of the job's own table come back with its results, unless ``only_results``.
+    """
     if str(out) == STREAM:
         for line in job.lines(follow=False):
             sys.stdout.buffer.write(line + b"\n")
         sys.stdout.buffer.flush()
+        return
+    file_format = output.check(out, force=force)
+    if job.info.table is not None and not only_results and file_format in ("csv", "tsv", "parquet"):
+        delimiter = output.DELIMITERS.get(file_format, ",")
+        parts = job.table("parquet" if file_format == "parquet" else "csv", delimiter=delimiter)
+        output.write_parts(parts, out, force=force)
         return
     check(out, force=force)
     part = _part(out)

@@ -23,6 +23,7 @@ class Ending:
     out: Path | None
     force: bool
     fail_on_warnings: bool
+    only_results: bool
     as_json: bool
 
     def wait(self) -> None:
@@ -36,7 +37,7 @@ class Ending:
         if out is not None:
             again = f"go on with `lengthwise results {job.id}{self._options}`"
             with interrupt.explained(f"the job {job.id} keeps its results: {again}"):
-                download(job, out, force=self.force)
+                download(job, out, force=self.force, only_results=self.only_results)
         is_stream = out is None or str(out) == STREAM
         say(watch.summary(job) + ("" if is_stream else f"; results in {out}"))
         for line in watch.warning_lines(job):
@@ -54,4 +55,5 @@ class Ending:
         """The options of ``lengthwise results`` that write the same file."""
         if self.out is None or str(self.out) == STREAM:
             return ""
-        return f" -o {shlex.quote(str(self.out))}" + (" --force" if self.force else "")
+        options = {" --force": self.force, " --only-results": self.only_results}
+        return f" -o {shlex.quote(str(self.out))}" + "".join(option for option, is_on in options.items() if is_on)

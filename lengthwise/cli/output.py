@@ -16,6 +16,9 @@ from lengthwise.formats import file as files
 from lengthwise.formats.file import FileFormat
 from lengthwise.formats.layout import Layout
 
+#: What separates the columns of a text format.
+DELIMITERS: dict[FileFormat, str] = {"csv": ",", "tsv": "\t"}
+
 
 def check(out: Path, *, force: bool) -> FileFormat:
     """The file's format. Raises ``ConfigurationError`` if it cannot be written, or exists and must not be replaced."""
@@ -33,16 +36,21 @@ def check(out: Path, *, force: bool) -> FileFormat:
 
 
 def write(source: IO[bytes], out: Path, *, force: bool) -> None:
-    """Writes the lines of ``source`` from its current position. ``out`` is replaced only when all of it is written.
+    """Writes the lines of ``source`` from its current position, in the format of ``out``."""
+    write_parts(_blocks(source, source.tell(), files.format_of(out)), out, force=force)
+
+
+def write_parts(parts: Iterable[bytes], out: Path, *, force: bool) -> None:
+    """Writes these bytes. ``out`` is replaced only when all of it is written. Raises ``ConfigurationError``.
 
     If ``out`` is a symbolic link, the file to which it leads is written.
     """
-    file_format, start, real = files.format_of(out), source.tell(), out.resolve()
+    real = out.resolve()
     unfinished = real.with_name(f".{real.name}.{os.getpid()}.writing")
     try:
         with files.open_to_write(unfinished, named=out) as sink:
-            for block in _blocks(source, start, file_format):
-                sink.write(block)
+            for part in parts:
+                sink.write(part)
         check(out, force=force)  # it may exist by now
         if real.exists():
             shutil.copymode(real, unfinished)
@@ -62,8 +70,8 @@ def _blocks(source: IO[bytes], start: int, file_format: FileFormat) -> Iterable[
     for line in source:
         layout.see(from_json(line))
     source.seek(start)
-    if file_format == "csv":
-        return csv_lines.written(source, layout)
+    if file_format in DELIMITERS:
+        return csv_lines.written(source, layout, DELIMITERS[file_format])
     blocks: Iterable[bytes] = import_module("lengthwise.formats.parquet_file").written(source, layout)
     return blocks
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lengthwise.cli import connection, download
-from lengthwise.cli.connection import AsJson, FailOnWarnings, JobId, Key, Url, connected
+from lengthwise.cli.connection import AsJson, FailOnWarnings, JobId, Key, OnlyResults, Url, connected
 from lengthwise.cli.ending import Ending, Force
 from lengthwise.client import DEFAULT_URL
 
@@ -20,6 +20,7 @@ def results(
     force: Force = False,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     fail_on_warnings: FailOnWarnings = False,
+    only_results: OnlyResults = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
@@ -28,7 +29,8 @@ def results(
     with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
         download.check(out, force=force)
         job = client.job(job_id)
-        ending = Ending(job, out or Path(download.STREAM), force, fail_on_warnings, as_json and out is not None)
+        as_json = as_json and out is not None
+        ending = Ending(job, out or Path(download.STREAM), force, fail_on_warnings, only_results, as_json)
         if wait:
             ending.wait()
         ending.finish()

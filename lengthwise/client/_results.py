@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
@@ -78,6 +78,24 @@ def results(job_id: str, after: int, follow: bool, budget: RetryBudget, parse: C
         if state in ENDED or not follow:
             return state
         wait = min(longest, max(shortest, n_known * _SECONDS_PER_KNOWN, 0 if n_given else 2 * wait))
+
+
+def table(
+    job_id: str, file_format: Literal["csv", "parquet"], delimiter: str, only_results: bool, budget: RetryBudget
+) -> Steps[None]:
+    """Yields the parts of the table of results. Only its beginning is tried again. Raises ``UnreachableError``."""
+    query: dict[str, str | int | float] = {"format": file_format, "columns": "results" if only_results else "all"}
+    request = HttpRequest("GET", f"{_call.job_path(job_id)}/results", query | {"delimiter": delimiter})
+    while True:
+        try:
+            answer: HttpResponse = yield OpenEffect(request)
+            if answer.status >= 300:
+                raise _call.to_error(answer)
+            break
+        except (RefusedError, UnreachableError) as error:
+            yield budget.pause_after(error)
+    while chunk := (yield ReadEffect()):
+        yield YieldEffect([chunk])
 
 
 def _index(line: bytes) -> int:

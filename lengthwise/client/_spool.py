@@ -6,8 +6,9 @@ from types import TracebackType
 from typing import Any, Self
 
 import zstandard
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError
 
+from lengthwise import json_line
 from lengthwise.client import _given_items
 from lengthwise.errors import InvalidInput
 
@@ -63,6 +64,6 @@ class Spool:
 def _line(item: Item, index: int) -> bytes:
     found = item if isinstance(item, str) else _given_items.plain(item, index)
     try:
-        return to_json(found if isinstance(found, str) else dict(found)) + b"\n"
+        return json_line.written(found if isinstance(found, str) else dict(found))
     except (PydanticSerializationError, ValueError):
         raise InvalidInput("cannot be written as JSON", f"items[{index}]", index) from None

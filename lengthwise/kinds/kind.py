@@ -82,7 +82,8 @@ class JobItem(StrictModel):
 class TextItem(JobItem):
     """An item that is one text."""
 
-    text: Text = Field(min_length=1)
+    #: It may be blank.
+    text: Text
 
     def texts(self) -> list[str]:
         return [self.text]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
+from lengthwise import json_line
 from lengthwise.states import ResultStatus
 
 if TYPE_CHECKING:  # kinds import this module to write their lines
@@ -63,4 +64,4 @@ def _line(index: int, item: "JobItem", body: bytes) -> bytes:
     """Joins finished parts. There are many lines, and building an object for each costs more."""
     own = b"" if item.id is None else b'"id":%b,' % to_json(item.id)
     metadata = b"" if item.metadata is None else b',"metadata":%b' % to_json(item.metadata)
-    return b'{"index":%d,%b%b%b}\n' % (index, own, body, metadata)
+    return json_line.escaped(b'{"index":%d,%b%b%b}\n' % (index, own, body, metadata))

@@ -58,6 +58,8 @@ jobs = Table(
     Column("idempotency_key", Text),
     Column("request_hash", LargeBinary),
     Column("retry_of", Uuid),  # the job whose failed items these are
+    # What the table was of which its items are rows: its columns, and how they were read. Its rows are source blocks.
+    Column("source", JSONB),
     # The priority to which its shards were raised as the deadline neared. NULL while they have the job's own.
     Column("urgency", SmallInteger),
     Column("key_id", Uuid),  # the API key that made it
@@ -100,6 +102,16 @@ items = Table(
     Column("index", Integer, nullable=False),  # in the caller's order
     Column("n_tokens", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+)
+
+# The rows of a job that was sent as a table, as they were, in compressed blocks.
+source_blocks = Table(
+    "source_blocks",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("first", Integer, primary_key=True),  # the number of the block's first row
+    Column("n_rows", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
 )
 
 shards = Table(

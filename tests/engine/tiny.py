@@ -189,8 +189,20 @@ def text(tokens: Sequence[int]) -> str:
     return "".join(f"w{token:03d} " for token in tokens)
 
 
+#: The tables of kinds that need something in them. The labels of tiny classifiers have no names.
+_TABLES: dict[str, dict[str, Any]] = {"moderate": {"harmless": ["LABEL_0"]}, "translate": {"pairs": [["zh", "en"]]}}
+
+
 def spec(folder: Path, quantization: str = "none", kind: str = "generate") -> ModelSpec:
-    return ModelSpec.from_table("tiny", {"path": folder, "quantization": quantization, "device": "cpu", kind: {}})
+    table = {"path": folder, "quantization": quantization, "device": "cpu", kind: _TABLES.get(kind, {})}
+    return ModelSpec.from_table("tiny", table)
+
+
+def usual_kind(name: str) -> str:
+    """A kind that a model of this name in ``EVERY`` serves."""
+    if name in EMBEDDERS | UNFITTING_EMBEDDERS:
+        return "embed"
+    return "moderate" if name in CLASSIFIERS | UNFITTING_CLASSIFIERS else "generate"
 
 
 def load(folder: Path, quantization: str = "none", kind: str = "generate") -> TorchEngine:

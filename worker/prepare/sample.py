@@ -8,20 +8,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lengthwise import encoding
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import JobItem, KindModel
 from lengthwise.kinds.native import NativeKind
 from lengthwise.models import tokenizer
-from lengthwise.models.catalog import AnswerForm, ModelSpec
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Request
-
-#: For models that ``models.toml`` does not name: the form of an architecture's answers, and whether jobs may sample.
-_ABILITIES = {
-    Architecture.CLASSIFIER: (AnswerForm.LABELS, False),
-    Architecture.ENCODER_DECODER: (AnswerForm.TEXT, False),
-    Architecture.DECODER_ONLY: (AnswerForm.TEXT, True),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +30,8 @@ class Sample:
     item_of: list[int]
     #: A classifier's label counts from this probability on.
     threshold: float
+    #: A classifier's labels that the kind does not show.
+    ignored_labels: frozenset[str]
 
 
 def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
@@ -43,8 +39,6 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
 
     Raises ``ConfigurationError`` with the number of the first wrong line, but never with its content.
     """
-    if architecture is Architecture.EMBEDDER:
-        raise ConfigurationError("--sample: vectors are not compared here: prepare an embedder without one")
     lines = _lines(path)
     header = lines.pop(0)[1] if lines and isinstance(lines[0][1], dict) and "kind" in lines[0][1] else {}
     kind = _kind(header, spec, architecture, path)
@@ -66,17 +60,22 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
         Request(number, tokens, limit, stop, decoder_prefix=prefix)
         for number, (tokens, limit, prefix) in enumerate(flat)
     ]
-    return Sample(kind.name, len(items), requests, owners, kind.label_threshold(spec, params))
+    options = spec.kind_options.get(kind.name)
+    ignored = frozenset(options.ignored_labels) if options else frozenset[str]()
+    return Sample(kind.name, len(items), requests, owners, kind.label_threshold(spec, params), ignored)
 
 
 def _lines(path: Path) -> list[tuple[int, Any]]:
     """The lines that are not empty: their numbers and their JSON values."""
     found = []
     try:
-        for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
+        data = path.read_bytes()
+        for number, line in enumerate(data.decode("utf-8-sig").split("\n"), 1):
             if line.strip():
                 found.append((number, json.loads(line)))
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{path} is {encoding.name_of(data)}: write it in UTF-8") from None
+    except OSError as error:
         raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
     except (ValueError, RecursionError):
         raise ConfigurationError(f"{path}: line {number} is not JSON") from None
@@ -84,20 +83,16 @@ def _lines(path: Path) -> list[tuple[int, Any]]:
 
 
 def _kind(header: dict[str, Any], spec: ModelSpec, architecture: Architecture, path: Path) -> NativeKind:
-    possible = spec.kinds or _fitting(architecture)
+    possible = spec.kinds or fitting_kinds(architecture)
     name = header.get("kind", possible[0])
     if name not in possible:
         raise ConfigurationError(f"{path}: line 1 names a kind that the model does not serve: {', '.join(possible)}")
     return KINDS[name]
 
 
-def _fitting(architecture: Architecture) -> list[str]:
+def fitting_kinds(architecture: Architecture) -> list[str]:
     """The kinds that a model of this architecture could serve, its usual kind first."""
-    possible = {
-        name: kind
-        for name, kind in KINDS.usable().items()
-        if (kind.options_type.answer_form, kind.options_type.may_sample) == _ABILITIES[architecture]
-    }
+    possible = {name: kind for name, kind in KINDS.usable().items() if architecture in kind.options_type.needed()}
     return sorted(possible, key=lambda name: possible[name].usual_architecture != architecture.value)
 
 

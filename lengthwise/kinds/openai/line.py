@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Generic, TypeVar
 from pydantic import Field
 from pydantic_core import to_json
 
+from lengthwise import json_line
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt, Text, unknown
@@ -125,7 +126,9 @@ class LineKind(ABC):
 
 
 def _line(item: LineItem[Any], rest: bytes) -> bytes:
-    return b'{"id":"batch_req_%b","custom_id":%b,%b}\n' % (item.request.encode(), to_json(item.id), rest)
+    return json_line.escaped(
+        b'{"id":"batch_req_%b","custom_id":%b,%b}\n' % (item.request.encode(), to_json(item.id), rest)
+    )
 
 
 def _response(item: LineItem[Any], status: int, body: dict[str, Any]) -> bytes:

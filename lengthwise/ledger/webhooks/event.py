@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
-from lengthwise import bells, database
+from lengthwise import bells, database, json_line
 from lengthwise.kinds import openai
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
@@ -96,7 +96,7 @@ def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: st
             "lane": to.lane,
             "url": to.url,
             "event": name,
-            "body": envelope % (delivery_id.hex.encode(), made_at, to_json(name), data),
+            "body": json_line.escaped(envelope % (delivery_id.hex.encode(), made_at, to_json(name), data)),
             "state": DeliveryState.PENDING if to.is_enabled else DeliveryState.FAILED,
         },
     )

@@ -6,7 +6,6 @@ writes the pages, again in one transaction. So each endpoint gets each result on
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID, uuid4
 
 from psycopg.rows import class_row
@@ -16,7 +15,7 @@ from sqlalchemy import Connection
 from lengthwise import bells, database
 from lengthwise.ledger.webhooks import event
 from lengthwise.webhooks import condition
-from lengthwise.webhooks.condition import Condition
+from lengthwise.webhooks.comparison import Condition
 from lengthwise.webhooks.subscription import RESULTS, includes
 
 #: One event holds at most so many results and bytes. A single result that is larger has an event of its own.
@@ -77,20 +76,14 @@ def write_pages(connection: Connection, *, shards: int) -> int:
         following = followers.get(job_id, [])
         conditions = [follower.condition() for follower in following]
         for line in _lines(connection, job_id, lo, hi) if following else ():
-            output = _fields(from_json(line)) if any(conditions) else None
+            result = from_json(line) if any(conditions) else None
             for follower, wanted in zip(following, conditions, strict=True):
-                if wanted is None or (output is not None and wanted.holds(output)):
+                if wanted is None or wanted.holds(result):
                     _add(connection, follower, line)
     for following in followers.values():
         for follower in following:
             _close(connection, follower)
     return len(taken)
-
-
-def _fields(result: dict[str, Any]) -> dict[str, Any] | None:
-    """What a condition reads: the fields of the output, and the result's warnings."""
-    output = result.get("output")
-    return None if output is None else output | {"warnings": result.get("warnings")}
 
 
 def _followers(connection: Connection, job_ids: list[UUID]) -> dict[UUID, list[_Follower]]:

@@ -57,6 +57,7 @@ CSV = 'sku,title,price\r\n1,abc,3\r\n2,de fg,4\r\n3,"x, ""y""; \'z\'",5\r\n'
 FILES = {
     "in.txt": "\n".join(TEXTS).encode(),
     "in.ndjson": b"".join(json.dumps({"text": text}).encode() + b"\n" for text in TEXTS),
+    "in.jsonl": b"\xef\xbb\xbf" + b"".join(json.dumps(text).encode() + b"\r\n" for text in TEXTS),
     "in.jsonl.gz": gzip.compress(b"".join(json.dumps(text).encode() + b"\n" for text in TEXTS)),
     "in.csv": CSV.encode(),
     "in.csv.zst": zstandard.compress(b"\xef\xbb\xbf" + CSV.encode()),

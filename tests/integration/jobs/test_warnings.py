@@ -96,10 +96,10 @@ def test_the_event_of_a_jobs_end_has_its_warnings(client: TestClient, run_worker
     [
         ("warnings != null", [1, 2, 3, 4]),
         ("warnings == null", [0, 5]),
-        ('warnings has "copied"', [1, 2, 4]),
-        ('warnings has "length" or warnings has "blank"', [2, 3]),
-        ('warnings has "copied" and finish_reason == "stop"', [1, 2, 4]),
-        ('warnings has "repeats"', []),
+        ('"copied" in warnings', [1, 2, 4]),
+        ('"length" in warnings or "blank" in warnings', [2, 3]),
+        ('"copied" in warnings and finish_reason == "stop"', [1, 2, 4]),
+        ('"repeats" in warnings', []),
     ],
 )
 def test_a_filter_selects_results_by_their_warnings(

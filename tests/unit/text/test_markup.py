@@ -39,3 +39,34 @@ def test_a_tag_that_is_not_closed_is_named_and_kept() -> None:
 
 def test_a_smaller_sign_before_a_blank_is_text() -> None:
     assert [token.kind for token in tokens("a < b and 1 <2")] == [TokenKind.TEXT]
+
+
+def test_an_end_tag_without_a_name_shifts_no_other_token() -> None:
+    found = tokens("</>a</>b<i x='</>'></></i>c</>")
+    assert [(token.kind, token.raw) for token in found] == [
+        (TokenKind.COMMENT, "</>"),
+        (TokenKind.TEXT, "a</>b"),
+        (TokenKind.START_TAG, "<i x='</>'>"),
+        (TokenKind.COMMENT, "</>"),
+        (TokenKind.END_TAG, "</i>"),
+        (TokenKind.TEXT, "c"),
+        (TokenKind.UNFINISHED, "</>"),
+    ]
+
+
+@given(markup)
+def test_a_tag_is_cut_out_whole(text: str) -> None:
+    for token in tokens(text):
+        if token.kind in (TokenKind.START_TAG, TokenKind.END_TAG):
+            assert token.raw.startswith("<")
+            assert token.raw.endswith(">")
+
+
+def test_letters_after_a_reference_without_semicolon_are_text() -> None:
+    assert [(token.kind, token.raw, token.text) for token in tokens("&copyright &amp;x")] == [
+        (TokenKind.REFERENCE, "&copy", "©"),
+        (TokenKind.TEXT, "right", "right"),
+        (TokenKind.TEXT, " ", " "),
+        (TokenKind.REFERENCE, "&amp;", "&"),
+        (TokenKind.TEXT, "x", "x"),
+    ]
