@@ -30,7 +30,7 @@ def check(
         if architecture not in options.needed():
             raise _wrong_architecture(spec, what, architecture, kind, options)
         if options.may_sample and not may_sample:
-            reason = f"{what} cannot serve {kind}: it serves kinds whose answers are text and never sampled"
+            reason = f"{what} cannot serve {kind}: it serves kinds that never sample, such as translate"
             raise ModelUnusable(spec.name, "wrong_engine", reason, _another(spec, kind, "another engine"))
         if options.answer_form is AnswerForm.LABELS and labels is not None and (found := options.objection(labels)):
             remedy = _another(spec, kind, "another model")

@@ -102,7 +102,10 @@ def _read(folder: Path) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in this form")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

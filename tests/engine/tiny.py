@@ -20,10 +20,11 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers.utils import logging as transformers_logging
 
-from lengthwise.models import manifest
+from lengthwise.errors import ConfigurationError
+from lengthwise.models import architecture, manifest
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.completions import completions
-from worker.engine.protocol import Request
+from worker.engine.protocol import Architecture, Request
 from worker.engine.transformer.engine import TorchEngine
 
 #: Untyped, because transformers' constructors have incomplete annotations.
@@ -193,19 +194,22 @@ def text(tokens: Sequence[int]) -> str:
 _TABLES: dict[str, dict[str, Any]] = {"moderate": {"harmless": ["LABEL_0"]}, "translate": {"pairs": [["zh", "en"]]}}
 
 
-def spec(folder: Path, quantization: str = "none", kind: str = "generate") -> ModelSpec:
+def spec(folder: Path, quantization: str = "none", kind: str | None = None) -> ModelSpec:
+    """The model with a table for ``kind``, or else for one that it can serve."""
+    kind = kind or _usual_kind(folder)
     table = {"path": folder, "quantization": quantization, "device": "cpu", kind: _TABLES.get(kind, {})}
     return ModelSpec.from_table("tiny", table)
 
 
-def usual_kind(name: str) -> str:
-    """A kind that a model of this name in ``EVERY`` serves."""
-    if name in EMBEDDERS | UNFITTING_EMBEDDERS:
-        return "embed"
-    return "moderate" if name in CLASSIFIERS | UNFITTING_CLASSIFIERS else "generate"
+def _usual_kind(folder: Path) -> str:
+    try:
+        found = architecture.read(json.loads((folder / "config.json").read_bytes()), folder)
+    except ConfigurationError:
+        return "generate"
+    return {Architecture.CLASSIFIER: "moderate", Architecture.EMBEDDER: "embed"}.get(found, "generate")
 
 
-def load(folder: Path, quantization: str = "none", kind: str = "generate") -> TorchEngine:
+def load(folder: Path, quantization: str = "none", kind: str | None = None) -> TorchEngine:
     return TorchEngine.load(spec(folder, quantization, kind))
 
 
