@@ -9,73 +9,28 @@ from hypothesis import strategies as st
 from lengthwise.text.part import Branch, Choice, Kept, Part, Run
 from lengthwise.text.protection import ALL, OPTIONAL, Convention, counts, find
 
-PLACEHOLDERS = [
-    "%s",
-    "%d",
-    "%1$s",
-    "%(name)s",
-    "%@",
-    "%%",
-    "%-5.2f",
-    "%1",
-    "%n",
-    "%#@files@",
-    "%Y-%m-%d",
-    "%{name}",
-    "%<name>s",
-    "#{name}",
-    "{}",
-    "{0}",
-    "{0:N2}",
-    "{name}",
-    "{user['x']}",
-    "{x!r:>10}",
-    "{{x}}",
-    "{{{raw}}}",
-    "{%if%}",
-    "<%=x%>",
-    "<?php?>",
-    "${x}",
-    "$name",
-    "$t(key)",
-    "[[x]]",
-    "[USER_NAME]",
-    "@@name@@",
-    "__NAME__",
-    "%name%",
-    ":name",
-    ":smile:",
-    "\\n",
-    "\\u00e9",
-    "{\\an8}",
-    "https://a.com/x?y=1",
-    "HTTP://b.de/ü",
-    "www.a.com/{id}",
-    "me@x.com",
-    "müller@bücher.de",
-    "@handle",
-    "SKU-12345",
-    "/etc/fstab",
-    "C:\\dir\\x",
-    "--help",
-    "-v",
-    "<b>",
-    "</b>",
-    "<br/>",
-    "&nbsp;",
-    "{n,number}",
-    "\ue000",
-    "https://ja.org/東京",
-]
-FRAGMENTS = (
-    "{ } { { } % %% %d % % d 5 $ # < > / - -- : :: @ [ [[ ] ]] ( ) \\ _ __ & ; ' '' \" = , plural select one other "
-)
-FRAGMENTS += "{n,plural, {n,select,a{ one{ }} # =0 http:// www. a@b. .c a.b C:\\ 用户 é ü क् 한 \u200d 👍🏽 🇩🇪 🏴 \ue000 AB-1234 <!-- --> %}"
+#: What is kept, what may be a part of it, and what no search may take long for.
+_PLACEHOLDERS = r"""
+%s %d %1$s %(name)s %@ %% %-5.2f %.2f %,d %1 %n %#@files@ %Y-%m-%d %{name} %<name>s #{name} {} {0} {0:N2} {name}
+{user['x']} {x!r:>10} {{x}} {{{raw}}} {%if%} <%=x%> <?php?> ${x} $name $t(key) [[x]] [USER_NAME] @@name@@ __NAME__
+%name% :name :smile: \n \u00e9 {\an8} https://a.com/x?y=1 HTTP://b.de/ü www.a.com/{id} me@x.com müller@bücher.de
+@handle SKU-12345 /etc/fstab C:\dir\x --help -v <b> </b> <br/> &nbsp; {n,number} https://ja.org/東京
+"""
+_FRAGMENTS = r"""
+{ } { { } % %% %d % % d 5 $ # < > / - -- : :: @ [ [[ ] ]] ( ) \ _ __ & ; ' '' " = , plural select one other {n,plural,
+{n,select,a{ one{ }} # =0 http:// www. a@b. .c a.b C:\ 用户 é ü क् 한 👍🏽 🇩🇪 🏴 AB-1234 <!-- --> %} <a b= tel: 7 ~ ./
+"""
+_HOSTILE = r"""
+< { % {{ ${ {a, {a} {% {# {{{ %1 %( %-+ %% %< %a_ a@ @a a@b. 用@用. :a :a: http:// http://! www. www.! AB- AB-1 <a='
+<!-- <% <? </a $t( $a[ [[ [% [a_ @@a __A_ \ C:\ /a /etc/ ~/ ./ -- --a=. --a=C:\& & &a '{ '' a://( a://x %dThttp://! %Y-
+{a,plural, {a,plural,one{ {a,select,x{}} a://[{x,plural,] 🏴 👨‍👩 🇩🇪 a A - . "<a'" <a="
+"""
+PLACEHOLDERS = [*_PLACEHOLDERS.split(), "\ue000"]
+FRAGMENTS = [*_FRAGMENTS.split(), " ", "\n", "\ue000"]
+HOSTILE = [*_HOSTILE.split(), "\ue000"]
 
 words = st.text(st.characters(categories=["L"]) | st.sampled_from(" .,!?’“"), min_size=1).map(lambda text: f"a{text}a")
-texts = st.text() | st.lists(st.sampled_from([*FRAGMENTS.split(), " ", "\n"]) | st.characters(), max_size=40).map(
-    "".join
-)
+texts = st.text() | st.lists(st.sampled_from(FRAGMENTS) | st.characters(), max_size=40).map("".join)
 conventions = st.just(ALL) | st.just(ALL | OPTIONAL) | st.frozensets(st.sampled_from(Convention))
 
 
@@ -122,10 +77,10 @@ def test_letters_and_punctuation_are_one_run(text: str, chosen: frozenset[Conven
     assert find(Run.plain(text), chosen) == [Run.plain(text)] or chosen & OPTIONAL
 
 
-@given(texts)
-def test_no_text_is_passed_over_without_a_search(text: str) -> None:
-    """A text that holds a placeholder for sure is cut like one where it must be found out first."""
-    assert counts(f"{text} {{x}}", ALL) - counts(text, ALL) <= Counter({"{x}": 1}) or "{" in text or "<" in text
+@given(st.lists(st.sampled_from([*PLACEHOLDERS, *FRAGMENTS]), max_size=3).map("".join))
+def test_the_quick_look_at_a_text_misses_no_placeholder(text: str) -> None:
+    if not counts(text, ALL):  # with emoji, no text is passed over
+        assert not any(key.isascii() for key in counts(text, ALL | OPTIONAL))
 
 
 @given(texts, conventions)
@@ -134,18 +89,7 @@ def test_no_private_character_reaches_a_model(text: str, chosen: frozenset[Conve
         assert not any("\ue000" <= char <= "\uf8ff" or char >= "\U000f0000" for char in run.text)
 
 
-HOSTILE = (
-    "< { % {{ ${ {a, {a} {% {# {{{ %1 %( %-+ %% %< %a_ a@ @a a@b. 用@用. :a :a: http:// http://! www. www.! AB- AB-1 "
-)
-HOSTILE += (
-    "<a=' <a=\" <!-- <% <? </a $t( $a[ [[ [% [a_ @@a __A_ \\ C:\\ /a /etc/ ~/ ./ -- --a=. --a=C:\\& & &a '{ '' a://( "
-)
-HOSTILE += (
-    "a://x %dThttp://! %Y- {a,plural, {a,plural,one{ {a,select,x{}} a://[{x,plural,] 🏴 👨‍👩 🇩🇪 \ue000 a A - . \"<a'"
-)
-
-
-@pytest.mark.parametrize("part", HOSTILE.split())
+@pytest.mark.parametrize("part", HOSTILE)
 def test_long_repetitive_texts_come_to_an_end(part: str) -> None:
     for hostile in ((part * 50_000)[:50_000], part + "1" * 50_000 + "a", part + "!" * 50_000, (part + " ") * 10_000):
         parts = find(Run.plain(hostile), ALL | OPTIONAL)
