@@ -19,7 +19,7 @@ _ANGLED_TEMPLATES = (
 _ARGUMENT = r"\{\s*+[\w.-]++\s*+,\s*+(?:number|date|time|duration|ordinal|spellout|list)\s*+(?:,[^{}]*+)?\}"
 
 _KEY = r"\[[^\[\]{}\n]*+\]"
-_NAME = rf"(?:[#/+@$^&-] ?)?(?:[\w.$@-]|{_KEY}|\([^(){{}}\n]*+\))++"
+_NAME = rf"[#/+^&]?(?:[\w.$@-]|{_KEY}|\([^(){{}}\n]*+\))++"
 #: What may follow a name: a conversion and a format without blanks, a filter, or .NET's and Python's formats with them.
 _FORMAT = (
     r"(?:,-?\d++(?::[^{}\n]*+)?"

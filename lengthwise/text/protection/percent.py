@@ -18,7 +18,7 @@ _UNIT_OF_LONG = r"(?=(?:[mun]?s|min|sec|[kKMGT]i?[bB]?|px|[hdx])(?![A-Za-z]))"
 _WITH_UNIT = r"(?<!\d )%[sdiufxceg](?=[A-Z]|(?:[a-z]{1,2}|min|sec)(?![A-Za-z]))"
 
 #: A conversion of a date, what stands between two, and the one by which a date differs from printf.
-_END = r"(?:(?![A-Za-z])|(?=[hT]%)|Z(?![A-Za-z]))"
+_END = r"(?:(?![A-Za-z0-9])|(?=[hT]%)|Z(?![A-Za-z]))"
 _DATE = rf"%[-_0^#EO]?[A-Za-z]{_END}"
 _ONLY_DATE = rf"%[-_0^#EO]?[YymBbhHIMjAFTRDZzklPUVWwC]{_END}"
 _BETWEEN = r"[ \-/:.,hT年月日時时分秒년월일시]{0,3}"

@@ -13,6 +13,6 @@ class Rule(NamedTuple):
     """
 
     convention: Convention
-    #: The characters that a match may begin with.
+    #: The character that a match begins with.
     first: str
     pattern: str
