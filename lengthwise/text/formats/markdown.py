@@ -95,11 +95,10 @@ class _MarkdownReader:
             self._keep_until(start)
             self._document.extend(html.read(self._text[start:end]))
             self._at = end
-        elif token.type == "inline" and token.map and previous:
-            if inset := self._inset(token, previous):
-                self._keep_until(inset.start)
-                self._passage(inset, previous)
-                self._at = inset.end
+        elif token.type == "inline" and token.map and previous and (inset := self._inset(token, previous)):
+            self._keep_until(inset.start)
+            self._passage(inset, previous)
+            self._at = inset.end
 
     def _keep_until(self, place: int) -> None:
         self._document.keep(self._text[self._at : place])
