@@ -17,6 +17,7 @@ from lengthwise.text.part import Document, Kept, Part
 #: Deeper quotes and lists are not read by the parser.
 _NESTING = 100
 _PARSER = MarkdownIt("commonmark", {"maxNesting": _NESTING}).enable("table").disable("inline")
+_CELLS = ("th_open", "td_open")
 _LINE_END = re.compile(r"\r\n?|\n")
 _HARD_BREAK = re.compile(r"[^\S\r\n]*(?<=  )[\r\n]")
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?=[\w.-]++[ \t]*[:=])[\s\S]*?\n\1[ \t]*(?:\r?\n|\Z)")
@@ -94,43 +95,46 @@ class _MarkdownReader:
             self._keep_until(start)
             self._document.extend(html.read(self._text[start:end]))
             self._at = end
-        elif token.type == "inline" and token.map and previous:
-            is_cell = previous.type in ("th_open", "td_open")
-            begins_line = not is_cell and not previous.markup.startswith("#")
-            if inset := self._inset(token, previous, is_cell):
-                self._keep_until(inset.start)
-                self._passage(inset, CELL_ESCAPES if is_cell else MARKDOWN_ESCAPES, begins_line)
-                self._at = inset.end
+        elif token.type == "inline" and token.map and previous and (inset := self._inset(token, previous)):
+            self._keep_until(inset.start)
+            self._passage(inset, previous)
+            self._at = inset.end
 
     def _keep_until(self, place: int) -> None:
         self._document.keep(self._text[self._at : place])
 
-    def _inset(self, token: Token, opened: Token, is_cell: bool) -> Inset | None:
+    def _inset(self, token: Token, opened: Token) -> Inset | None:
         """Where the words of ``token`` are. None if it has none, as an empty cell."""
+        content = token.content.replace("|", "\\|") if opened.type in _CELLS else token.content
         numbers = iter(range(*(token.map or (0, 0))))
         lines: list[tuple[int, int]] = []
-        for words in filter(None, (line.strip() for line in token.content.split("\n"))):
+        for words in filter(None, (line.strip(" \t") for line in content.split("\n"))):
             for number in numbers:
                 start = max(self._lines[number][0], self._at)
                 line = self._text[start : self._lines[number][1]].replace("\0", "\ufffd")
-                if is_cell:
-                    words = words.replace("|", "\\|")
-                    place = line.find(words)
-                elif opened.markup.startswith("#"):
-                    place = line.find(words, line.find("#") + len(opened.markup))
-                else:
-                    place = len(line.rstrip()) - len(words)
-                if place >= 0 and line.startswith(words, place):
+                if (place := _place(line, words, opened)) >= 0:
                     lines.append((start + place, start + place + len(words)))
                     break
         if lines and (lead := _LEAD.match(self._text, *lines[0])):
             lines[0] = lead.end(), lines[0][1]
         return Inset(self._text, lines) if lines else None
 
-    def _passage(self, inset: Inset, escapes: Mapping[str, str], begins_line: bool) -> None:
+    def _passage(self, inset: Inset, opened: Token) -> None:
         parts, pieces, has_code = _inline(inset, self._labels)
-        encode = MarkdownSpelling(pieces, escapes, begins_line).encode
+        is_cell = opened.type in _CELLS
+        begins_line = not is_cell and not opened.markup.startswith("#")
+        encode = MarkdownSpelling(pieces, CELL_ESCAPES if is_cell else MARKDOWN_ESCAPES, begins_line).encode
         self._document.passage(parts, encode, has_code=has_code)
+
+
+def _place(line: str, words: str, opened: Token) -> int:
+    """Where ``words`` are in their line, by the block that was ``opened``. Negative if they are not there."""
+    if opened.type in _CELLS:
+        return line.find(words)
+    if opened.markup.startswith("#"):
+        return line.find(words, line.find("#") + len(opened.markup))
+    place = line.rfind(words)
+    return -1 if line[place + len(words) :].strip() else place
 
 
 def _inline(inset: Inset, labels: Container[str]) -> tuple[list[Part], list[Piece], bool]:
