@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from sys import getsizeof
 from typing import Any
@@ -20,16 +21,17 @@ from api.jobs.schema import CreatedJob, Job, NewWebhook
 from api.jobs.state import JobsState
 from lengthwise.database import translated
 from lengthwise.errors import InvalidInput, TooLarge, Unavailable
+from lengthwise.formats.source import Keep
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
-from lengthwise.ledger.jobs import idempotency
+from lengthwise.ledger.jobs import idempotency, source
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
-#: Reads a job's items, in the transaction that writes them.
-ReadItems = Callable[[Connection], Iterable[Any]]
+#: Reads a job's items, in the transaction that writes them. The rows of a table go to the second argument as well.
+ReadItems = Callable[[Connection, Keep], Iterable[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def accept(
                     if made := _replay(connection, tenant, named):
                         return made
                 job = _job(order, tenant, named, retry_of)
-                _write(connection, job, order, read_items(connection), state.settings)
+                items = read_items(connection, partial(source.add, connection, job.id))
+                _write(connection, job, order, items, state.settings)
                 figures = job_figures.read(connection, job.id, tenant)
         except UniqueViolation as error:
             if error.diag.constraint_name != idempotency.INDEX:
@@ -124,6 +127,7 @@ def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUI
         retry_of=retry_of,
         key_id=caller.key_id(),
         max_open_jobs=caller.max_open_jobs(),
+        source=order.source and order.source._asdict(),
     )
 
 

@@ -4,21 +4,22 @@ A JSON body holds the job's header itself; an NDJSON body has it on its first li
 may hold it instead: then each line of NDJSON is an item. CSV and Parquet always need the HTTP header.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import import_module
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, NamedTuple
 
 from fastapi import Depends, Header, Request
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from api.http import body
-from api.jobs import csv_items
-from api.jobs.table_row import TableColumns
+from api.jobs.tables.csv_items import CsvTable
+from api.jobs.tables.table_row import TableColumns
 from api.problem import invalid
 from lengthwise.errors import InvalidInput
+from lengthwise.formats.source import Keep, SourceTable
 from lengthwise.settings import Settings
 
 HEADER_NAME = "lengthwise-job"
@@ -90,28 +91,41 @@ def _require_parquet() -> None:
         raise HTTPException(415, "Parquet is not installed here: pip install 'lengthwise[parquet]'") from None
 
 
-def parts(sent: BodyDescription, file: IO[bytes], current: Settings) -> tuple[Any, Iterator[Any]]:
-    """The job's header and its items: values of a JSON body, or lines of JSON that are still to be parsed."""
+class SentJob(NamedTuple):
+    """A job as it was sent.
+
+    ``items`` gives values of a JSON body, or lines of JSON that are still to be parsed. The rows of a table, which has
+    a ``source``, go to its argument as well, in blocks.
+    """
+
+    header: Any
+    items: Callable[[Keep], Iterator[Any]]
+    source: SourceTable | None = None
+
+
+def parts(sent: BodyDescription, file: IO[bytes], current: Settings) -> SentJob:
+    """Reads the header, and of a table its columns."""
     if sent.format is BodyFormat.JSON:
         return _json(file)
     if sent.format is BodyFormat.NDJSON:
         return _ndjson(sent, file, current.max_line_bytes)
     header = body.parse(sent.header or b"", HEADER_NAME)
     columns = _columns(header)
-    if sent.format is BodyFormat.CSV:
-        return header, csv_items.of_csv(file, columns, current)
-    return header, import_module("api.jobs.parquet_items").items(file, columns, current)
+    is_csv = sent.format is BodyFormat.CSV
+    table_type = CsvTable if is_csv else import_module("api.jobs.tables.parquet_items").ParquetTable
+    table = table_type(file, columns, current)
+    return SentJob(header, table.items, table.source)
 
 
-def _json(file: IO[bytes]) -> tuple[Any, Iterator[Any]]:
+def _json(file: IO[bytes]) -> SentJob:
     header = body.parse_whole(file.read())
     items = header.pop("items", []) if isinstance(header, dict) else []
     if not isinstance(items, list):
         raise InvalidInput("items is a list", "items")
-    return header, iter(items)
+    return SentJob(header, lambda _: iter(items))
 
 
-def _ndjson(sent: BodyDescription, file: IO[bytes], max_line_bytes: int) -> tuple[Any, Iterator[Any]]:
+def _ndjson(sent: BodyDescription, file: IO[bytes], max_line_bytes: int) -> SentJob:
     lines = body.lines(file, max_line_bytes)
     first = next(lines, None) if sent.header is None else sent.header
     if first is None:
@@ -119,7 +133,7 @@ def _ndjson(sent: BodyDescription, file: IO[bytes], max_line_bytes: int) -> tupl
     header = body.parse(first, "body" if sent.header is None else HEADER_NAME)
     if isinstance(header, dict) and "items" in header:
         raise InvalidInput("the items of an NDJSON body are its further lines", "items")
-    return header, lines
+    return SentJob(header, lambda _: lines)
 
 
 def _columns(header: Any) -> TableColumns:

@@ -11,14 +11,18 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import Connection
 
 from api.http import compression
-from api.jobs import result_table, view
+from api.jobs import view
 from api.jobs.body_format import BodyFormat
 from api.jobs.state import JobsState
+from api.jobs.tables import result_table
+from api.jobs.tables.result_table import KeptRows
 from lengthwise import json_line, kinds
 from lengthwise.database import pipelined, translated
+from lengthwise.formats.source import RowBlock, SourceTable
+from lengthwise.kinds import result_line
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
-from lengthwise.ledger.jobs import results
+from lengthwise.ledger.jobs import results, source
 from lengthwise.ledger.jobs.results import ResultPage, ResultRow
 from lengthwise.states import ResultStatus
 
@@ -27,10 +31,12 @@ _PAGE = 1000
 
 @dataclass(frozen=True, slots=True)
 class ResultFormat:
-    """The format and encoding of a download."""
+    """The format and encoding of a download. ``has_rows`` asks for the columns of the job's own table too."""
 
     format: BodyFormat = BodyFormat.NDJSON
     encoding: str | None = None
+    has_rows: bool = True
+    delimiter: str = ","
 
 
 def answer(state: JobsState, tenant: UUID, job_id: UUID, after: int, wanted: ResultFormat) -> Response:
@@ -43,10 +49,13 @@ def answer(state: JobsState, tenant: UUID, job_id: UUID, after: int, wanted: Res
         [text(figures.kind, page)],
         following(state, figures.kind, partial(_page, figures), page.next_after),
     )
+    if state.settings.score_digits is not None:
+        parts = map(partial(result_line.rounded, digits=state.settings.score_digits), parts)
     is_whole = page.next_after is None
     if wanted.format is not BodyFormat.NDJSON:
         with translated():
-            parts = result_table.written(parts, wanted.format)
+            kept = _kept(state, figures) if wanted.has_rows else None
+            parts = result_table.written(parts, wanted.format, wanted.delimiter, kept)
     if wanted.format is not BodyFormat.PARQUET and wanted.encoding and not (is_whole and len(page.rows) < _FEW_ROWS):
         parts = compression.compressed(parts, wanted.encoding)
         headers["content-encoding"] = wanted.encoding
@@ -61,6 +70,17 @@ _FEW_ROWS = 8
 
 def _media_type(body_format: BodyFormat) -> str:
     return "text/csv; charset=utf-8; header=present" if body_format is BodyFormat.CSV else body_format
+
+
+def _kept(state: JobsState, figures: JobFigures) -> KeptRows | None:
+    if figures.source is None:
+        return None
+
+    def read(start: int, end: int) -> Iterator[RowBlock]:
+        with state.database.connect() as connection:
+            return map(RowBlock._make, source.read(connection, figures.id, start, end))
+
+    return KeptRows(SourceTable(**figures.source), read)
 
 
 def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:

@@ -4,9 +4,11 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Request
 
-from api.jobs import result_table
 from api.jobs.body_format import BodyFormat
 from api.jobs.download import ResultFormat
+from api.jobs.tables import result_table
+from lengthwise.errors import InvalidInput
+from lengthwise.formats import dialect
 
 #: If the caller has no preference, the first of them is taken.
 _ENCODINGS = ("zstd", "gzip")
@@ -19,11 +21,23 @@ async def wanted(
         Literal["ndjson", "csv", "parquet"] | None,
         Query(alias="format", description="Takes the place of Accept. NDJSON if neither is given."),
     ] = None,
+    columns: Annotated[
+        Literal["all", "results"],
+        Query(description="Of a job that was sent as a table: all columns, or only those of the results."),
+    ] = "all",
+    delimiter: Annotated[str, Query(max_length=3, description="Of CSV: one character, or tab.")] = ",",
 ) -> ResultFormat:
     """The format of the results. Raises ``InvalidInput`` if this installation cannot write it."""
     body_format = BodyFormat[named.upper()] if named else _format(request)
     result_table.check(body_format, "format" if named else "accept")
-    return ResultFormat(body_format, _encoding(request))
+    return ResultFormat(body_format, _encoding(request), columns == "all", _delimiter(delimiter))
+
+
+def _delimiter(given: str) -> str:
+    try:
+        return dialect.delimiter(given)
+    except ValueError as error:
+        raise InvalidInput(str(error), "delimiter") from None
 
 
 def _encoding(request: Request) -> str | None:

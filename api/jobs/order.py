@@ -13,8 +13,10 @@ from api.jobs.schema import JOB_FORMS, JobHeader, Webhook
 from api.problem import invalid
 from lengthwise import kinds
 from lengthwise.errors import ConfigurationError, InvalidInput
+from lengthwise.formats.source import SourceTable
 from lengthwise.kinds.kind import JobParams, Kind, unknown, unknown_field
 from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.usable import check, unusable
 from lengthwise.settings import Settings
 from lengthwise.webhooks import target
 from lengthwise.webhooks.secret import check_secret, new_secret
@@ -29,10 +31,14 @@ class Order:
     header: JobHeader
     target: ItemTarget
     webhook_secret: str | None
+    #: The table of which the items are rows.
+    source: SourceTable | None = None
 
 
-def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
-    """Checks everything of a job but its items. Raises ``InvalidInput``; resolves the webhook's host."""
+def read_order(given: Any, catalog: Catalog, current: Settings, source: SourceTable | None = None) -> Order:
+    """Checks everything of a job but its items. Raises ``InvalidInput`` or ``ModelUnusable``; resolves the webhook's
+    host.
+    """
     if not isinstance(given, dict):
         raise InvalidInput("a job is a JSON object", "body")
     named = {name: given[name] for name in JobHeader.model_fields if name in given}
@@ -49,8 +55,19 @@ def read_order(given: Any, catalog: Catalog, current: Settings) -> Order:
     except ValidationError as error:
         raise invalid(error) from None
     _check_deadline(header, current)
-    spec = _choose(header, kind, params, catalog)
-    return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current))
+    spec = _choose(header, kind, _aimed(kind, params, source), catalog, current)
+    return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current), source)
+
+
+def _aimed(kind: Kind, params: JobParams, source: SourceTable | None) -> list[JobParams]:
+    """The parameters that the model must serve: these, or those of each target."""
+    if source is None or not source.targets:
+        return [params]
+    if "target" not in kind.item_type.model_fields:
+        raise InvalidInput("this kind has no targets", "targets")
+    if getattr(params, "target", None) is not None:
+        raise InvalidInput("names target or targets, and not both", "targets")
+    return [params.model_copy(update={"target": target}) for target in source.targets]
 
 
 def _find_kind(name: str) -> Kind:
@@ -64,7 +81,8 @@ def _find_kind(name: str) -> Kind:
     return kind
 
 
-def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) -> ModelSpec:
+def _choose(header: JobHeader, kind: Kind, aimed: list[JobParams], catalog: Catalog, current: Settings) -> ModelSpec:
+    """The model that the header names, or the first usable one that serves the job. Raises ``ModelUnusable``."""
     serving = catalog.serving(kind.name)
     if header.model is not None:
         serving = [spec for spec in serving if spec.name == header.model]
@@ -72,10 +90,13 @@ def _choose(header: JobHeader, kind: Kind, params: JobParams, catalog: Catalog) 
             raise unknown("model for this kind", [spec.name for spec in catalog.serving(kind.name)], "model")
     if not serving:
         raise unknown("model for this kind", [], "kind")
-    fitting = [spec for spec in serving if kind.serves(spec, params)]
+    fitting = [spec for spec in serving if all(kind.serves(spec, params) for params in aimed)]
     if not fitting:
         raise kind.unserved_error(serving)
-    return fitting[0]
+    is_local = current.has_local_workers
+    chosen = next((spec for spec in fitting if unusable(spec, is_local=is_local) is None), fitting[0])
+    check(chosen, is_local=is_local)
+    return chosen
 
 
 def _check_deadline(header: JobHeader, current: Settings) -> None:

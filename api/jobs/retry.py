@@ -21,7 +21,9 @@ from api.jobs.state import JobsState, of
 from api.jobs.view import PRIORITY_NAMES
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput
+from lengthwise.formats.source import Keep, RowBlock, SourceTable, picked
 from lengthwise.ledger.jobs import retry as ledger
+from lengthwise.ledger.jobs import source
 from lengthwise.ledger.jobs.idempotency import HEADER
 from lengthwise.ledger.jobs.retry import FailedJob
 from lengthwise.states import Priority
@@ -54,12 +56,17 @@ def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> Acc
     with translated(), state.database.begin() as connection:
         failed = ledger.lock_failed_job(connection, job_id, tenant)
 
-    def items(connection: Connection) -> Iterator[Any]:
+    def items(connection: Connection, keep: Keep) -> Iterator[Any]:
         ledger.lock_failed_job(connection, job_id, tenant)  # keeps the job's rows until the transaction ends
-        return map(from_json, ledger.read_failed_payloads(connection, failed))
+        n_rows = 0
+        for portion in ledger.read_failed_items(connection, failed):
+            if order.source is not None and portion:
+                n_rows = _keep_rows(connection, job_id, order.source, [item.index for item in portion], n_rows, keep)
+            yield from (from_json(item.payload) for item in portion)
 
     try:
-        return accept.accept(state, tenant, _order(failed, state), items, named, retry_of=job_id)
+        order = _order(failed, state)
+        return accept.accept(state, tenant, order, items, named, retry_of=job_id)
     except InvalidInput as error:
         if error.field == HEADER:
             raise
@@ -67,8 +74,20 @@ def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> Acc
         raise Conflict(f"the failed items cannot be taken again: {error}") from None
 
 
+def _keep_rows(connection: Connection, job_id: UUID, of: SourceTable, rows: list[int], first: int, keep: Keep) -> int:
+    """Hands over these rows of the first job's table, as the new job's from ``first`` on. Returns the next number."""
+    blocks = source.read(connection, job_id, rows[0], rows[-1] + 1)
+    for places, content in picked(of.format, map(RowBlock._make, blocks), rows):
+        keep(RowBlock(first, len(places), content))
+        first += len(places)
+    return first
+
+
 def _order(failed: FailedJob, state: JobsState) -> Order:
-    """The first job's order. The webhook's host is not resolved again here: each delivery does that."""
+    """The first job's order. The webhook's host is not resolved again here: each delivery does that.
+
+    The failed items of a row with several items are no table any more. Their metadata says where they stood.
+    """
     header = {
         "kind": failed.kind,
         "model": failed.model,
@@ -79,4 +98,6 @@ def _order(failed: FailedJob, state: JobsState) -> Order:
     order = read_order(header, state.catalog, state.settings)
     webhook = Webhook(url=failed.webhook_url) if failed.webhook_url else None
     renewed = order.header.model_copy(update={"webhook": webhook})
-    return replace(order, header=renewed, webhook_secret=failed.webhook_secret)
+    table = SourceTable(**failed.source) if failed.source else None
+    kept = table if table is not None and table.is_plain else None
+    return replace(order, header=renewed, webhook_secret=failed.webhook_secret, source=kept)

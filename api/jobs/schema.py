@@ -59,7 +59,7 @@ class JobHeader(RequestPart):
 def _form(name: str, kind: NativeKind) -> type[BaseModel]:
     fields: dict[str, Any] = {
         "kind": (Literal[name], ...),
-        "items": (list[Annotated[str, Field(min_length=1)] | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
+        "items": (list[str | kind.item_type], Field(min_length=1)),  # type: ignore[name-defined]
     }
     return create_model(f"{name.capitalize()}Job", __base__=(JobHeader, kind.params_type), **fields)
 
@@ -105,6 +105,16 @@ class NewWebhook(ShownWebhook):
     secret: str = Field(description="Shown only here, and to the same request when it is repeated.")
 
 
+class JobTable(BaseModel):
+    """How the table was read that the job was sent as."""
+
+    format: Literal["csv", "parquet"]
+    delimiter: str | None = Field(description="Of CSV: what separates its columns.")
+    encoding: str | None = Field(description="Of CSV.")
+    text_columns: list[str]
+    targets: list[str] = Field(description="If there are any, each text became an item for each of them.")
+
+
 class Job(BaseModel):
     id: str
     object: Literal["job"] = "job"
@@ -115,6 +125,10 @@ class Job(BaseModel):
     deduplicate: bool
     state: StateName
     counts: Counts
+    warnings: dict[str, int] = Field(
+        description="Items that succeeded with a warning, by its code. An item with several counts for each.",
+        examples=[{"copied": 3, "blank": 10}],
+    )
     items_per_second: float = Field(description="Over the last minute. For an ended job, over its whole time.")
     estimated_end_at: datetime | None
     created_at: datetime
@@ -122,6 +136,7 @@ class Job(BaseModel):
     deadline_at: datetime | None
     expires_at: datetime | None = Field(description="When an ended job is deleted with its texts and results.")
     retry_of: str | None = Field(description="The job whose failed items these are.")
+    table: JobTable | None = Field(description="Null if the job was not sent as a table.")
     webhook: ShownWebhook | None
     usage: dict[str, int]
     engine: EngineFigures
@@ -168,15 +183,18 @@ class DeliveryList(BaseModel):
 class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
-    created: int = Field(description="When its files were written, in Unix seconds.")
+    created: int = Field(description="When its files were written, in Unix seconds; 0 if they are missing.")
     owned_by: str = Field(description="The engine that runs it. The name is that of OpenAI's list.")
-    revision: str = Field(description="The model_revision of its results.")
+    revision: str | None = Field(description="The model_revision of its results; null if its files are missing.")
     kinds: list[str]
     quantization: str
-    context: int = Field(description="The longest input, in tokens.")
+    context: int | None = Field(description="The longest input, in tokens; null if its files are missing.")
     languages: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
         description="Pairs of source and target, for a translation model."
     )
+    usable: bool = Field(description="Whether jobs may name it. If not, they are refused with reason and remedy.")
+    reason: str | None = Field(description="Why it cannot be served; null if it is usable.")
+    remedy: str | None = Field(description="The command that mends it, or what to do; null if it is usable.")
 
 
 class ModelList(BaseModel):

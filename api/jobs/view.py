@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from api.jobs.schema import Counts, EngineFigures, Job, Links, PriorityName, ShownWebhook, StateName
+from api.jobs.schema import Counts, EngineFigures, Job, JobTable, Links, PriorityName, ShownWebhook, StateName
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.states import JobState, Priority
 
@@ -31,6 +31,7 @@ def job(figures: JobFigures, retention_seconds: int) -> Job:
         deduplicate=figures.deduplicate,
         state=state(figures),
         counts=counts,
+        warnings=figures.n_warned,
         items_per_second=round(figures.items_per_second, 2),
         estimated_end_at=_estimated_end(figures, counts.pending),
         created_at=figures.created_at,
@@ -38,6 +39,7 @@ def job(figures: JobFigures, retention_seconds: int) -> Job:
         deadline_at=figures.deadline_at,
         expires_at=figures.finished_at and figures.finished_at + timedelta(seconds=retention_seconds),
         retry_of=str(figures.retry_of) if figures.retry_of else None,
+        table=JobTable(**figures.source) if figures.source else None,
         webhook=ShownWebhook(url=figures.webhook_url) if figures.webhook_url else None,
         usage={"input_tokens": figures.n_input, "output_tokens": figures.n_output},
         engine=_engine(figures),

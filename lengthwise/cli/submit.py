@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import from_json
 
-from lengthwise.cli import connection, kind_options, output, watch
-from lengthwise.cli.connection import AsJson, Key, Url, connected, say
-from lengthwise.cli.download import download
+from lengthwise.cli import connection, download, kind_options
+from lengthwise.cli.connection import AsJson, FailOnWarnings, Key, OnlyResults, Url, say, submitting
+from lengthwise.cli.ending import Ending, Force
 from lengthwise.client import DEFAULT_URL, Client, ColumnNames, ConfigurationError, FileFormat, Job, Priority
 from lengthwise.formats.file import FORMATS
 
@@ -25,12 +25,21 @@ def submit(
     priority: Annotated[Priority | None, typer.Option(help="Priority among jobs.")] = None,
     deadline: Annotated[str | None, typer.Option(help="When unfinished items expire: 2031-01-31T12:00:00Z.")] = None,
     webhook: Annotated[str | None, typer.Option(metavar="URL", help="URL to notify when the job has ended.")] = None,
-    column: Annotated[str | None, typer.Option(help="CSV, Parquet: column of the texts; text by default.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", "--text-column", help="CSV, Parquet: column of texts; repeatable; default: text."),
+    ] = None,
     id_column: Annotated[
         str | None, typer.Option(help="CSV, Parquet: column of the ids; id by default, if it exists.")
     ] = None,
     metadata_column: Annotated[
-        list[str] | None, typer.Option(help="CSV, Parquet: column to return with each result; repeatable.")
+        list[str] | None, typer.Option(help="CSV, Parquet: column that NDJSON has with each result; repeatable.")
+    ] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="CSV: what separates the columns; ; or tab; default: found in the first row.")
+    ] = None,
+    encoding: Annotated[
+        str | None, typer.Option(help="CSV, text: encoding of the file, such as windows-1252; default: utf-8.")
     ] = None,
     file_format: Annotated[
         FileFormat | None,
@@ -42,32 +51,41 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Wait, and write the results in the format of this suffix."),
+        typer.Option("-o", "--out", help="Wait, and write the results in the format of this suffix; -: stdout."),
     ] = None,
+    force: Force = False,
+    fail_on_warnings: FailOnWarnings = False,
+    only_results: OnlyResults = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
     """Submit the items of a file as a job. Print its id, or wait and write its results."""
-    with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
-        if out is not None:
-            output.check(out)
+    with submitting(url, key, connection.LONG_RETRY_SECONDS, idempotency_key) as (client, name):
+        download.check(out, force=force, source=file)
+        params = _params(param or [], kind_options.option_values(ctx))
         job = _submitted(
             client,
             file,
             file_format=file_format,
-            columns=ColumnNames(column, id_column, metadata_column or ()),
+            columns=ColumnNames(
+                column, id_column, metadata_column or (), _targets(params), delimiter=delimiter, encoding=encoding
+            ),
             kind=kind,
             model=model,
             priority=priority,
             deadline=deadline,
             webhook=webhook,
-            idempotency_key=idempotency_key,
-            **_params(param or [], kind_options.option_values(ctx)),
+            idempotency_key=name,
+            **params,
         )
-        if wait or out is not None:
-            follow(job, out, as_json)
-        elif as_json:
+        if job.info.table is not None and job.info.table.format == "csv":
+            say(f"columns separated by {job.info.table.delimiter!r}, {(job.info.table.encoding or '').upper()}")
+        if wait or fail_on_warnings or out is not None:
+            ending = Ending(job, out, force, fail_on_warnings, only_results, as_json)
+            ending.wait()
+            ending.finish()
+        if as_json:
             connection.print_json(job.info)
         else:
             typer.echo(job.id)
@@ -94,20 +112,7 @@ def _params(pairs: list[str], options: dict[str, str]) -> dict[str, Any]:
     return found
 
 
-def follow(job: Job, out: Path | None, as_json: bool) -> None:
-    """Waits until the job has ended, writes its results to ``out``, and exits with the code that says how it went."""
-    try:
-        watch.until_ended(job)
-    except KeyboardInterrupt:
-        more = f" -o {out}" if out else ""
-        say(f"\nthe job goes on: wait for it again with `lengthwise results {job.id} --wait{more}`,")
-        say(f"or cancel it with `lengthwise cancel {job.id}`")
-        raise typer.Exit(connection.INTERRUPTED) from None
-    if out is not None:
-        download(job, out)
-    say(watch.summary(job) + (f"; results in {out}" if out else ""))
-    if as_json:
-        connection.print_json(job.info)
-    elif out is None:
-        typer.echo(job.id)
-    raise typer.Exit(watch.exit_code(job))
+def _targets(params: dict[str, Any]) -> list[str]:
+    """Several languages in --to, such as de,fr, are the targets of a table."""
+    named = params.get("target")
+    return params.pop("target").split(",") if isinstance(named, str) and "," in named else []

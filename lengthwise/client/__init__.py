@@ -40,7 +40,17 @@ from lengthwise.client._error import (
     WaitTimeoutError,
 )
 from lengthwise.client._job import Job
-from lengthwise.client._resource import ItemCounts, ItemError, JobInfo, JobWebhook, ModelInfo, Priority, Result, State
+from lengthwise.client._resource import (
+    ItemCounts,
+    ItemError,
+    JobInfo,
+    JobWebhook,
+    ModelInfo,
+    Priority,
+    Result,
+    State,
+    TableInfo,
+)
 from lengthwise.client._spool import Item
 from lengthwise.errors import ConfigurationError, LengthwiseError
 from lengthwise.formats.file import FileFormat
@@ -72,6 +82,7 @@ __all__ = [
     "RefusedError",
     "Result",
     "State",
+    "TableInfo",
     "TooBusyError",
     "TooLargeError",
     "UnavailableError",

@@ -1,7 +1,7 @@
 """``AsyncJob``: one job at the API, for programs with an event loop."""
 
 from collections.abc import AsyncGenerator
-from typing import Any
+from typing import Any, Literal
 
 from lengthwise.client import _call, _results
 from lengthwise.client._async_transport import AsyncTransport
@@ -32,6 +32,13 @@ class AsyncJob(BaseJob):
 
     def lines(self, after: int = -1, *, follow: bool = True) -> AsyncGenerator[bytes, None]:
         return self._transport.iterate(self._results(after, follow, bytes))
+
+    def table(
+        self, file_format: Literal["csv", "parquet"], *, delimiter: str = ",", only_results: bool = False
+    ) -> AsyncGenerator[bytes, None]:
+        """As ``Job.table``, for ``async for``."""
+        budget = RetryBudget(self._retry_seconds)
+        return self._transport.iterate(_results.table(self.id, file_format, delimiter, only_results, budget))
 
     def _results(self, after: int, follow: bool, parse: Any) -> Any:
         return _results.results(self.id, after, follow, RetryBudget(self._retry_seconds), parse)

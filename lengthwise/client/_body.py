@@ -1,7 +1,7 @@
 """Writes the body of a submission: the job's options, if the format has a place for them, and the items."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -9,6 +9,7 @@ from lengthwise import json_line
 from lengthwise.client._call import JobOptions
 from lengthwise.client._spool import Spool
 from lengthwise.errors import ConfigurationError
+from lengthwise.formats import dialect
 from lengthwise.formats import file as files
 from lengthwise.formats.file import CONTENT_TYPES, FileFormat
 
@@ -17,14 +18,32 @@ NDJSON = CONTENT_TYPES["ndjson"]
 
 @dataclass(frozen=True, slots=True)
 class ColumnNames:
-    """The columns of a table: of the texts, of the ids, and of the metadata that comes back with each result."""
+    """The columns of a table: of the texts, of the ids, and of the metadata that NDJSON has with each result.
 
-    text: str | None = None
+    With several columns of texts, or several ``targets``, each row becomes an item for each of them.
+    """
+
+    text: str | Sequence[str] | None = None
     id: str | None = None
     metadata: Sequence[str] = ()
+    targets: Sequence[str] = ()
+    #: Of CSV. Without it, the server finds it in the first row.
+    delimiter: str | None = None
+    #: Of CSV and of text files; UTF-8 if it is not given.
+    encoding: str | None = None
 
     def json(self) -> dict[str, object]:
-        return {"text_column": self.text, "id_column": self.id, "metadata_columns": list(self.metadata) or None}
+        """The fields of the job's header."""
+        texts = [self.text] if isinstance(self.text, str) else list(self.text or ())
+        return {
+            "text_column": texts[0] if len(texts) == 1 else None,
+            "text_columns": texts if len(texts) > 1 else None,
+            "id_column": self.id,
+            "metadata_columns": list(self.metadata) or None,
+            "targets": list(self.targets) or None,
+            "delimiter": self.delimiter,
+            "encoding": self.encoding,
+        }
 
 
 def write_options(spool: Spool, options: JobOptions) -> None:
@@ -54,13 +73,31 @@ def write_file(
 def _write(
     spool: Spool, blocks: Iterable[bytes], file_format: FileFormat, options: JobOptions, columns: ColumnNames
 ) -> tuple[str, bytes | None]:
-    is_table = file_format in ("csv", "parquet")
+    is_table = file_format in ("csv", "tsv", "parquet")
+    if file_format == "tsv":
+        columns = replace(columns, delimiter=columns.delimiter or "\t")
     if not is_table:
+        _check_untabled(file_format, columns)
         write_options(spool, options)
     if file_format == "txt":
-        spool.add(files.text_lines(blocks))
+        spool.add(files.text_lines(blocks, _encoding(columns)))
     else:
         for block in blocks:
             spool.write(block)
     spool.finish()
     return CONTENT_TYPES[file_format], options.to_json(**columns.json()) if is_table else None
+
+
+def _check_untabled(file_format: FileFormat, columns: ColumnNames) -> None:
+    """Nothing that was asked for is passed over. Raises ``ConfigurationError``."""
+    if columns.targets or columns.delimiter is not None:
+        raise ConfigurationError("several targets and a delimiter go with tables: CSV, and for targets Parquet too")
+    if columns.encoding is not None and file_format != "txt":
+        raise ConfigurationError("an encoding goes with CSV and text files; JSON is always UTF-8")
+
+
+def _encoding(columns: ColumnNames) -> str:
+    try:
+        return dialect.encoding(columns.encoding or "utf-8")
+    except ValueError as error:
+        raise ConfigurationError(f"the encoding {error}") from None

@@ -11,7 +11,7 @@ from uuid import uuid4
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from lengthwise.client._effect import HttpRequest, HttpResponse, PauseEffect, SendEffect, Steps, YieldEffect
+from lengthwise.client._effect import HttpRequest, HttpResponse, SendEffect, Steps, YieldEffect
 from lengthwise.client._error import NotFoundError, RefusedError, UnreachableError, WaitTimeoutError, refusal
 from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
@@ -68,7 +68,7 @@ def send(request: HttpRequest, budget: RetryBudget) -> Steps[HttpResponse]:
             if answer.status < 300:
                 return answer
             error = to_error(answer)
-        yield PauseEffect(budget.pause_after(error))
+        yield budget.pause_after(error)
 
 
 def to_error(answer: HttpResponse) -> RefusedError:
@@ -146,15 +146,16 @@ def delete(job_id: str, budget: RetryBudget) -> Steps[None]:
             error = to_error(answer)
             if was_lost and isinstance(error, NotFoundError):
                 return
-        yield PauseEffect(budget.pause_after(error))
+        yield budget.pause_after(error)
 
 
-def jobs(limit: int | None, budget: RetryBudget) -> Steps[None]:
-    """Yields jobs page by page, the newest first."""
+def jobs(limit: int | None, key: str | None, budget: RetryBudget) -> Steps[None]:
+    """Yields jobs page by page, the newest first; with ``key``, only the one that was submitted under it."""
+    named = {} if key is None else {"idempotency_key": key}
     after: str | None = None
     left = limit
     while left is None or left > 0:
-        query: dict[str, str | int | float] = {"limit": min(left or _PAGE_JOBS, _PAGE_JOBS)}
+        query: dict[str, str | int | float] = {"limit": min(left or _PAGE_JOBS, _PAGE_JOBS), **named}
         answer = yield from send(HttpRequest("GET", "/v1/jobs", query | ({"after": after} if after else {})), budget)
         page = from_json(answer.content)
         found = [JobInfo.model_validate(each) for each in page["data"]]

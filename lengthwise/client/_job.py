@@ -1,7 +1,7 @@
 """``Job``: one job at the API, for programs that block."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 from lengthwise.client import _call, _results
 from lengthwise.client._resource import ItemCounts, JobInfo, Result, State
@@ -26,6 +26,10 @@ class BaseJob:
     @property
     def counts(self) -> ItemCounts:
         return self.info.counts
+
+    @property
+    def warnings(self) -> dict[str, int]:
+        return self.info.warnings
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id}, {self.state}, {self.counts.pending} of {self.counts.total} pending)"
@@ -60,6 +64,16 @@ class Job(BaseJob):
     def lines(self, after: int = -1, *, follow: bool = True) -> Iterator[bytes]:
         """As ``results``, but each as the line of JSON that the API sent, without its newline."""
         return self._transport.iterate(self._results(after, follow, bytes))
+
+    def table(
+        self, file_format: Literal["csv", "parquet"], *, delimiter: str = ",", only_results: bool = False
+    ) -> Iterator[bytes]:
+        """The table of the results, in parts: the columns of the job's own table, if it had one, and the new ones.
+
+        ``delimiter`` is of CSV. A download that breaks raises ``UnreachableError``, and begins anew.
+        """
+        budget = RetryBudget(self._retry_seconds)
+        return self._transport.iterate(_results.table(self.id, file_format, delimiter, only_results, budget))
 
     def _results(self, after: int, follow: bool, parse: Any) -> Any:
         return _results.results(self.id, after, follow, RetryBudget(self._retry_seconds), parse)

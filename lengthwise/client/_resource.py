@@ -32,6 +32,17 @@ class JobWebhook(_Resource):
     secret: str | None = None
 
 
+class TableInfo(_Resource):
+    """How the server read the table that was submitted."""
+
+    format: Literal["csv", "parquet"]
+    #: Of CSV: what separates its columns, and its encoding.
+    delimiter: str | None
+    encoding: str | None
+    text_columns: list[str]
+    targets: list[str]
+
+
 class JobInfo(_Resource):
     """A job as it was when the API answered."""
 
@@ -42,6 +53,8 @@ class JobInfo(_Resource):
     priority: Priority
     state: State
     counts: ItemCounts
+    #: Items that succeeded with a warning, by its code. An item with several counts for each.
+    warnings: dict[str, int] = {}
     items_per_second: float
     estimated_end_at: datetime | None
     created_at: datetime
@@ -49,6 +62,8 @@ class JobInfo(_Resource):
     deadline_at: datetime | None
     expires_at: datetime | None
     retry_of: str | None
+    #: None if the job was not submitted as a table.
+    table: TableInfo | None = None
     webhook: JobWebhook | None
     usage: dict[str, int]
     engine: dict[str, float]
@@ -71,6 +86,8 @@ class Result(_Resource):
     id: str | None = None
     output: dict[str, Any] | None = None
     error: ItemError | None = None
+    #: Why the output may be poor, as codes such as "copied".
+    warnings: list[str] = []
     usage: dict[str, int] | None = None
     model_revision: str | None = None
     metadata: dict[str, Any] | None = None
@@ -85,8 +102,13 @@ class Result(_Resource):
 
 class ModelInfo(_Resource):
     id: str
-    revision: str
+    #: None if the model's files are missing; so is ``context``.
+    revision: str | None
     kinds: list[str]
     quantization: str
-    context: int
+    context: int | None
     languages: list[tuple[str, str]]
+    #: Whether jobs may name it. If not, ``reason`` says why, and ``remedy`` what mends it.
+    usable: bool = True
+    reason: str | None = None
+    remedy: str | None = None

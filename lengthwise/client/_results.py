@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from pydantic_core import from_json
 
 from lengthwise.client import _call
-from lengthwise.client._effect import HttpRequest, HttpResponse, OpenEffect, PauseEffect, ReadEffect, Steps, YieldEffect
+from lengthwise.client._effect import HttpRequest, HttpResponse, OpenEffect, ReadEffect, Steps, YieldEffect
 from lengthwise.client._error import RefusedError, UnreachableError
 from lengthwise.client._resource import ENDED
 from lengthwise.client._retry_budget import RetryBudget
@@ -71,13 +71,31 @@ def results(job_id: str, after: int, follow: bool, budget: RetryBudget, parse: C
             if rest:
                 raise UnreachableError("the results broke off in the middle of a line")
         except (RefusedError, UnreachableError) as error:
-            yield PauseEffect(budget.pause_after(error))
+            yield budget.pause_after(error)
             continue
         budget.renew()
         state = answer.headers.get(STATE_HEADER, "")
         if state in ENDED or not follow:
             return state
         wait = min(longest, max(shortest, n_known * _SECONDS_PER_KNOWN, 0 if n_given else 2 * wait))
+
+
+def table(
+    job_id: str, file_format: Literal["csv", "parquet"], delimiter: str, only_results: bool, budget: RetryBudget
+) -> Steps[None]:
+    """Yields the parts of the table of results. Only its beginning is tried again. Raises ``UnreachableError``."""
+    query: dict[str, str | int | float] = {"format": file_format, "columns": "results" if only_results else "all"}
+    request = HttpRequest("GET", f"{_call.job_path(job_id)}/results", query | {"delimiter": delimiter})
+    while True:
+        try:
+            answer: HttpResponse = yield OpenEffect(request)
+            if answer.status >= 300:
+                raise _call.to_error(answer)
+            break
+        except (RefusedError, UnreachableError) as error:
+            yield budget.pause_after(error)
+    while chunk := (yield ReadEffect()):
+        yield YieldEffect([chunk])
 
 
 def _index(line: bytes) -> int:

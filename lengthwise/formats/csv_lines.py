@@ -6,22 +6,50 @@ from io import StringIO
 from itertools import islice
 from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
-from lengthwise.formats.layout import Layout
+from lengthwise.formats.layout import TableLayout
+from lengthwise.formats.source import RowBlock, SourceTable, blocks_of
 
 _BLOCK_ROWS = 200
 
 
-def written(lines: Iterable[bytes], layout: Layout) -> Iterator[bytes]:
+def written(
+    lines: Iterable[bytes], layout: TableLayout, delimiter: str = ",", source: SourceTable | None = None,
+    blocks: Iterable[RowBlock] = (),
+) -> Iterator[bytes]:  # fmt: skip
     """Converts lines of JSON to CSV. Yields the header row, then blocks of rows.
 
     A string is written as it is; numbers, true, false and lists as JSON. A value that is null or missing is empty.
+    With ``source``, the columns of that table come first; ``blocks`` are its rows, in order.
     """
-    yield _text([[column.name for column in layout.columns]])
-    rows = layout.rows(map(from_json, lines))
-    while block := list(islice(rows, _BLOCK_ROWS)):
-        yield _text([_cell(value) for value in row] for row in block)
+    names = [column.name for column in layout.columns]
+    rows = layout.rows(lines)
+    if source is None:
+        yield _text([names], delimiter)
+        found: Iterator[list[str]] = ([_cell(value) for value in row.values] for row in rows)
+    else:
+        yield _text([source.columns + names], delimiter)
+        kept = _TextRows(source, blocks)
+        found = (kept.row(row.number) + [_cell(value) for value in row.values] for row in rows)
+    while block := list(islice(found, _BLOCK_ROWS)):
+        yield _text(block, delimiter)
+
+
+class _TextRows:
+    """The rows of a table by their numbers, which must be asked for in order."""
+
+    def __init__(self, source: SourceTable, blocks: Iterable[RowBlock]) -> None:
+        self._source, self._blocks = source, iter(blocks)
+        self._rows: list[list[str]] = []
+        self._first = 0
+
+    def row(self, number: int) -> list[str]:
+        while number >= self._first + len(self._rows):
+            block = next(self._blocks)
+            self._first = block.first
+            self._rows = blocks_of(self._source.format).texts(block.content, self._source.text_columns)
+        return self._rows[number - self._first]
 
 
 def _cell(value: Any) -> str:
@@ -30,7 +58,7 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else to_json(value).decode()
 
 
-def _text(rows: Iterable[list[str]]) -> bytes:
+def _text(rows: Iterable[list[str]], delimiter: str) -> bytes:
     out = StringIO(newline="")
-    csv.writer(out).writerows(rows)
+    csv.writer(out, delimiter=delimiter).writerows(rows)
     return out.getvalue().encode()

@@ -8,14 +8,16 @@ from typing import IO, Literal, cast
 import zstandard
 
 from lengthwise.errors import ConfigurationError, InvalidInput
+from lengthwise.formats import dialect
 from lengthwise.inflate import Inflater
 
-FileFormat = Literal["ndjson", "csv", "parquet", "txt"]
+FileFormat = Literal["ndjson", "csv", "tsv", "parquet", "txt"]
 
 FORMATS: dict[str, FileFormat] = {
     ".ndjson": "ndjson",
     ".jsonl": "ndjson",
     ".csv": "csv",
+    ".tsv": "tsv",
     ".parquet": "parquet",
     ".txt": "txt",
 }
@@ -23,6 +25,7 @@ CONTENT_TYPES: dict[FileFormat, str] = {
     "ndjson": "application/x-ndjson",
     "txt": "application/x-ndjson",
     "csv": "text/csv",
+    "tsv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
 }
 
@@ -83,20 +86,12 @@ def decompressed(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
         raise ConfigurationError(f"the file cannot be read: {error.strerror}") from None
 
 
-def text_lines(parts: Iterable[bytes]) -> Iterator[str]:
-    """The lines of a text file that are not blank, without their newlines. Raises ``ConfigurationError``."""
-    for number, line in enumerate(_lines(parts), 1):
-        try:
-            text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r")
-        except UnicodeDecodeError:
-            raise ConfigurationError(f"line {number} of the file is not UTF-8") from None
-        if text and not text.isspace():
-            yield text
-
-
-def _lines(parts: Iterable[bytes]) -> Iterator[bytes]:
-    rest = b""
-    for part in parts:
-        *whole, rest = (rest + part).split(b"\n")
-        yield from whole
-    yield rest
+def text_lines(parts: Iterable[bytes], named: str = "utf-8") -> Iterator[str]:
+    """The lines of a text file, blank ones too, without their newlines. Raises ``ConfigurationError``."""
+    number = 0
+    try:
+        for line in dialect.lines(parts, named):
+            number += 1
+            yield line.removesuffix("\n").rstrip("\r")
+    except UnicodeError:
+        raise ConfigurationError(f"line {number + 1} of the file is not {named.upper()}") from None

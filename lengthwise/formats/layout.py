@@ -4,14 +4,14 @@ The columns are known only after every result was seen. So results are read twic
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 #: The order of the columns, by the first part of their names. Those in ``_ALWAYS`` exist even if no result has them.
-_TOP = ("index", "id", "status", "output", "error", "usage", "model_revision", "metadata")
+_TOP = ("index", "id", "status", "output", "warnings", "error", "usage", "model_revision", "metadata")
 #: If one top-level name has more columns than this, it becomes a single column of JSON.
 MAX_COLUMNS = 200
 
@@ -32,6 +32,7 @@ _ALWAYS = {
     "index": ColumnType.INTEGER,
     "id": ColumnType.TEXT,
     "status": ColumnType.TEXT,
+    "warnings": ColumnType.TEXT,
     "error.code": ColumnType.TEXT,
     "error.message": ColumnType.TEXT,
     "usage.input_tokens": ColumnType.INTEGER,
@@ -47,17 +48,44 @@ class Column(NamedTuple):
     type: ColumnType
 
 
-class Layout:
-    """Learns the columns from results, then converts each result to a row."""
+class Row(NamedTuple):
+    """One row of the table. ``number`` counts the rows that were asked for, ``n_bytes`` is the size of its results."""
 
-    def __init__(self) -> None:
-        self._types: dict[str, ColumnType | None] = dict(_ALWAYS)
-        self._widths: Counter[str] = Counter(name.partition(".")[0] for name in _ALWAYS)
+    number: int
+    values: list[Any]
+    n_bytes: int
+
+
+class TableLayout(Protocol):
+    """Learns the columns from results, then converts lines of results to rows."""
+
+    def see(self, result: dict[str, Any]) -> None:
+        """Adds the columns of one result."""
+        ...
+
+    @property
+    def columns(self) -> list[Column]:
+        """The columns that were seen, in their order in the table."""
+        ...
+
+    def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        """The rows, with their values in the order of ``columns``."""
+        ...
+
+
+class Layout:
+    """A table with one row for each result. Values of the names in ``without`` are left out."""
+
+    def __init__(self, without: frozenset[str] = frozenset()) -> None:
+        self._without = without
+        always = {name: kind for name, kind in _ALWAYS.items() if name not in without}
+        self._types: dict[str, ColumnType | None] = dict(always)
+        self._widths: Counter[str] = Counter(name.partition(".")[0] for name in always)
         self._collapsed: set[str] = set()
 
     def see(self, result: dict[str, Any]) -> None:
         """Adds the columns of one result."""
-        for name, value in _leaves(result):
+        for name, value in _leaves(self._wanted(result)):
             top = name.partition(".")[0]
             if top in self._collapsed:
                 continue
@@ -83,12 +111,20 @@ class Layout:
             found, key=lambda column: _rank(column.name)
         )  # a stable sort: columns of one rank stay in the order in which they were seen
 
-    def rows(self, results: Iterator[dict[str, Any]]) -> Iterator[list[Any]]:
-        """The values of each result in the order of ``columns``."""
+    def rows(self, lines: Iterable[bytes]) -> Iterator[Row]:
+        """One row for each line."""
         columns = self.columns
-        for result in results:
-            values = dict(self._values(result))
-            yield [_fitting(values.get(column.name), column.type) for column in columns]
+        for line in lines:
+            result = from_json(line)
+            yield Row(result["index"], self.values(result, columns), len(line))
+
+    def values(self, result: dict[str, Any], columns: list[Column]) -> list[Any]:
+        """The values of one result; ``columns`` are those of this layout."""
+        values = dict(self._values(self._wanted(result)))
+        return [_fitting(values.get(column.name), column.type) for column in columns]
+
+    def _wanted(self, result: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in result.items() if name not in self._without}
 
     def _values(self, result: dict[str, Any]) -> Iterator[tuple[str, Any]]:
         for name in self._collapsed & result.keys():

@@ -1,14 +1,16 @@
 """Results as Parquet, written while they are read. Import it only if pyarrow is installed."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from io import RawIOBase
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic_core import from_json
 
-from lengthwise.formats.layout import Column, ColumnType, Layout
+from lengthwise.formats.layout import Column, ColumnType, Row, TableLayout
+from lengthwise.formats.source import RowBlock, SourceTable, blocks_of
+from lengthwise.formats.source_parquet import rows_at
 
 #: A row group is held in memory. It ends at so many rows or bytes of JSON.
 _GROUP_ROWS = 10_000
@@ -41,26 +43,63 @@ class _Sink(RawIOBase):
         return taken
 
 
-def written(lines: Iterable[bytes], layout: Layout) -> Iterator[bytes]:
-    """Converts lines of JSON to Parquet, compressed with zstd. Yields one row group at a time."""
+def written(
+    lines: Iterable[bytes], layout: TableLayout, source: SourceTable | None = None, blocks: Iterable[RowBlock] = ()
+) -> Iterator[bytes]:
+    """Converts lines of JSON to Parquet, compressed with zstd. Yields one row group at a time.
+
+    With ``source``, the columns of that table come first, in their types; ``blocks`` are its rows, in order. There is
+    at least one.
+    """
     columns, sink = layout.columns, _Sink()
     schema = pa.schema([(column.name, _TYPES[column.type]) for column in columns])
+    kept = None if source is None else _ArrowRows(source, blocks)
+    if kept is not None:
+        schema = pa.schema([*kept.schema, *schema])
     writer = pq.ParquetWriter(sink, schema, compression="zstd")
     try:
-        for group in _groups(lines):
-            writer.write_table(_table(layout, columns, schema, group))
+        for group in _groups(layout.rows(lines)):
+            before = [] if kept is None else kept.rows([row.number for row in group]).columns
+            writer.write_table(pa.table([*before, *_arrays(columns, group)], schema))
             yield sink.take()
     finally:
         writer.close()
     yield sink.take()
 
 
-def _groups(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
-    group: list[bytes] = []
+class _ArrowRows:
+    """The rows of a table by their numbers, which must be asked for in order."""
+
+    def __init__(self, source: SourceTable, blocks: Iterable[RowBlock]) -> None:
+        self._source, self._blocks = source, iter(blocks)
+        self._next()
+        self.schema = self._rows.schema
+
+    def _next(self) -> None:
+        block = next(self._blocks)
+        self._first = block.first
+        self._rows = blocks_of(self._source.format).arrow(block.content, self._source.columns)
+
+    def rows(self, numbers: list[int]) -> Any:
+        parts, taken = [self._rows.slice(0, 0)], 0
+        while taken < len(numbers):
+            end = self._first + self._rows.num_rows
+            if numbers[taken] >= end:
+                self._next()
+                continue
+            beyond = bisect_left(numbers, end, taken)
+            places = [number - self._first for number in numbers[taken:beyond]]
+            parts.append(rows_at(self._rows, places))
+            taken = beyond
+        return pa.concat_tables(parts).unify_dictionaries()
+
+
+def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    group: list[Row] = []
     size = 0
-    for line in lines:
-        group.append(line)
-        size += len(line)
+    for row in rows:
+        group.append(row)
+        size += row.n_bytes
         if len(group) == _GROUP_ROWS or size >= _GROUP_BYTES:
             yield group
             group, size = [], 0
@@ -68,12 +107,6 @@ def _groups(lines: Iterable[bytes]) -> Iterator[list[bytes]]:
         yield group
 
 
-def _table(layout: Layout, columns: list[Column], schema: Any, group: list[bytes]) -> Any:
-    rows = list(layout.rows(map(from_json, group)))
-    return pa.table(
-        [
-            pa.array(values, _TYPES[column.type])
-            for values, column in zip(zip(*rows, strict=True), columns, strict=True)
-        ],
-        schema,
-    )
+def _arrays(columns: list[Column], group: list[Row]) -> list[Any]:
+    values = zip(*(row.values for row in group), strict=True)
+    return [pa.array(each, _TYPES[column.type]) for each, column in zip(values, columns, strict=True)]

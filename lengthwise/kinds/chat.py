@@ -16,6 +16,7 @@ class ChatOptions(KindOptions):
     """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
 
     may_sample: ClassVar[bool] = True
+    needs_chat_template: ClassVar[bool] = True
 
 
 class Message(kind.RequestPart):
@@ -33,7 +34,7 @@ class ChatParams(SamplingParams):
 
 
 class ChatItem(kind.JobItem):
-    text: Annotated[kind.Text, Field(min_length=1)] | None = Field(default=None, description="One user message.")
+    text: kind.Text | None = Field(default=None, description="One user message. It may be blank.")
     messages: list[Message] | None = Field(default=None, min_length=1, max_length=256)
 
     @model_validator(mode="after")
@@ -63,7 +64,10 @@ class ChatKind(SampledKind):
         from lengthwise.models import template  # Jinja is not installed where only the command line is
 
         chat_template = template.load(model.spec.folder)
-        encoded = (template.encode(chat_template, model.tokenizer, _messages(params, item)) for item in items)
+        encoded = (
+            [] if item.text == "" else template.encode(chat_template, model.tokenizer, _messages(params, item))
+            for item in items
+        )
         return single_prompts(model.spec, params, encoded)
 
     def output(
@@ -74,6 +78,8 @@ class ChatKind(SampledKind):
         answers: Sequence[ModelAnswer],
         attempt: int,
     ) -> dict[str, Any] | None:
+        if not answers:  # an empty text asks nothing
+            return {"message": {"role": "assistant", "content": ""}, "finish_reason": "stop"} | params.scored(answers)
         message = {"role": "assistant", "content": trimmed(answers[0].text, params.stop)}
         return {"message": message, "finish_reason": answers[0].finish_reason} | params.scored(answers)
 

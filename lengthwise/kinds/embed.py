@@ -41,6 +41,7 @@ class EmbedKind(NativeKind):
     params_type: ClassVar[type[kind.JobParams]] = EmbedParams
     item_type: ClassVar[type[kind.JobItem]] = EmbedItem
     options_type: ClassVar[type[KindOptions]] = EmbedOptions
+    usual_architecture: ClassVar[str | None] = "embedder"
     summary: ClassVar[str] = "makes a vector of a text"
     example: ClassVar[dict[str, Any]] = {"items": ["What a lovely lamp!"]}
 
@@ -53,15 +54,18 @@ class EmbedKind(NativeKind):
     def prompts(
         self, model: KindModel, params: EmbedParams, items: Sequence[EmbedItem], attempt: int
     ) -> list[list[Prompt]]:
-        """Does not clean the texts: their vectors are compared with vectors that other programs made."""
+        """Does not clean the texts: their vectors are compared with vectors that other programs made.
+
+        An empty text has the tokens around it, and so a vector too, if its tokenizer puts any there.
+        """
         before = _prefix(model.spec, params)
         encoded = model.tokenizer.encode([before + item.text for item in items], framed=True)
-        return [[Prompt(ids, max_new_tokens=0)] for ids in encoded]
+        return [[Prompt(ids, max_new_tokens=0)] if ids else [] for ids in encoded]
 
     def output(
         self, model: KindModel, params: EmbedParams, item: EmbedItem, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
-        return {"embedding": answers[0].vector}
+        return {"embedding": answers[0].vector if answers else None}
 
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
         return [("embedding",)]

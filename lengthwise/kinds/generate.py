@@ -28,7 +28,7 @@ class GenerateParams(SamplingParams):
 
 
 class GenerateItem(kind.TextItem):
-    text: kind.Text = Field(min_length=1, description="The prompt.")
+    text: kind.Text = Field(description="The prompt.")
 
 
 class GenerateKind(SampledKind):
@@ -43,13 +43,17 @@ class GenerateKind(SampledKind):
     def prompts(
         self, model: KindModel, params: GenerateParams, items: Sequence[GenerateItem], attempt: int
     ) -> list[list[Prompt]]:
+        """An empty text has no prompt, and its answer is empty."""
         before = model.tokenizer.special(GenerateOptions.of(model.spec).prefix)
         encoded = model.tokenizer.encode([item.text for item in items], framed=not before)
-        return single_prompts(model.spec, params, (before + ids for ids in encoded) if before else encoded)
+        asked = (before + ids if item.text else [] for item, ids in zip(items, encoded, strict=True))
+        return single_prompts(model.spec, params, asked)
 
     def output(
         self, model: KindModel, params: GenerateParams, item: GenerateItem, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
+        if not answers:
+            return {"text": "", "finish_reason": "stop"} | params.scored(answers)
         text = trimmed(answers[0].text, params.stop)
         return {"text": text, "finish_reason": answers[0].finish_reason} | params.scored(answers)
 

@@ -82,7 +82,8 @@ class JobItem(StrictModel):
 class TextItem(JobItem):
     """An item that is one text."""
 
-    text: Text = Field(min_length=1)
+    #: It may be blank.
+    text: Text
 
     def texts(self) -> list[str]:
         return [self.text]
@@ -204,8 +205,20 @@ class Kind(Protocol):
         """
         ...
 
+    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+        """Why the output may be poor, although it can be used: codes of ``lengthwise.kinds.result_line.WARNINGS``."""
+        ...
+
     def succeeded(
-        self, index: int, item: Any, output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
+        self,
+        index: int,
+        item: Any,
+        output: dict[str, Any],
+        n_input: int,
+        n_output: int,
+        made_by: bytes,
+        warnings: Sequence[str] = (),
+        /,
     ) -> bytes:
         """The result line of an item with its output. ``made_by`` is the model's revision, as JSON."""
         ...

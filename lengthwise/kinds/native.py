@@ -72,6 +72,11 @@ class NativeKind(ABC):
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None: ...
 
+    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+        """Only that the item is blank."""
+        texts = item.texts()
+        return ("blank",) if texts and not any(map(str.strip, texts)) else ()
+
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
         """The fields of the outputs of these models, of which filters of webhooks may name each.
 

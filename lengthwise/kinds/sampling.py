@@ -36,9 +36,9 @@ class SampledKind(NativeKind):
 
 
 def single_prompts(spec: ModelSpec, params: SamplingParams, sequences: Iterable[list[int]]) -> list[list[Prompt]]:
-    """One prompt for each sequence. The answer may fill what the sequence leaves of the context."""
+    """One prompt for each sequence, none for one without tokens. The answer may fill what is left of the context."""
     max_new_tokens, context = _limit(spec, params), spec.context
-    return [[Prompt(ids, min(max_new_tokens, context - len(ids)))] for ids in sequences]
+    return [[Prompt(ids, min(max_new_tokens, context - len(ids)))] if ids else [] for ids in sequences]
 
 
 def _limit(spec: ModelSpec, params: SamplingParams) -> int:

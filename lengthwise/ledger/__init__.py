@@ -9,6 +9,7 @@
       submit            writes a job with its items and shards while they arrive
       idempotency       finds the job that an earlier request with the same idempotency key made
       results           reads results in the caller's order
+      source            the rows of a job that was sent as a table
       cancel            cancels, expires and deletes jobs
       retry             reads the failed items of an ended job
       retention         hides jobs past their retention, and removes the rows of hidden ones

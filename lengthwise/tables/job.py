@@ -58,6 +58,8 @@ jobs = Table(
     Column("idempotency_key", Text),
     Column("request_hash", LargeBinary),
     Column("retry_of", Uuid),  # the job whose failed items these are
+    # What the table was of which its items are rows: its columns, and how they were read. Its rows are source blocks.
+    Column("source", JSONB),
     # The priority to which its shards were raised as the deadline neared. NULL while they have the job's own.
     Column("urgency", SmallInteger),
     Column("key_id", Uuid),  # the API key that made it
@@ -102,6 +104,16 @@ items = Table(
     Column("payload", LargeBinary, nullable=False),
 )
 
+# The rows of a job that was sent as a table, as they were, in compressed blocks.
+source_blocks = Table(
+    "source_blocks",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("first", Integer, primary_key=True),  # the number of the block's first row
+    Column("n_rows", Integer, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+)
+
 shards = Table(
     "shards",
     metadata,
@@ -136,6 +148,8 @@ shards = Table(
     Column("used_output", BigInteger, nullable=False, server_default="0"),
     Column("n_bytes", BigInteger, nullable=False, server_default="0"),
     Column("n_failed_bytes", BigInteger, nullable=False, server_default="0"),
+    # Items with warnings, by their code; NULL if there are none, so that most settlements write nothing here.
+    Column("n_warned", JSONB),
     # Whether its results are pushed. It is stored here so that settling a shard that nobody follows needs no query.
     Column("is_followed", Boolean, nullable=False, server_default=text("false")),
     # Every shard meets the condition hi > lo, but only queries for the first shard of a queue state it. Without it the

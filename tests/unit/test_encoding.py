@@ -42,7 +42,7 @@ WIDE = [
     for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 ]
 FORMATS = [
-    (gzip.compress(ENGLISH.encode()), "gzip"),
+    (gzip.compress(ENGLISH.encode(), mtime=0), "gzip"),
     (zstandard.compress(ENGLISH.encode()), "zstd"),
     (bz2.compress(ENGLISH.encode()), "bzip2"),
     (lzma.compress(ENGLISH.encode()), "xz"),

@@ -109,7 +109,7 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
     WHERE {table}.job_id = part.job_id AND {table}.{column} >= part.first AND {table}.{column} < part.beyond OFFSET 0
   ) found))
 """  # noqa: S608 - built from constants, like the next one
-    for table, column in (("results", "index"), ("items", "pos"), ("shards", "lo"))
+    for table, column in (("results", "index"), ("items", "pos"), ("shards", "lo"), ("source_blocks", "first"))
 )
 
 _KEEP_COUNT = f"UPDATE jobs SET n_items = part.first FROM {_PARTS} WHERE jobs.id = part.job_id AND part.first > 0"  # noqa: S608

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -32,6 +32,7 @@ class FailedJob:
     webhook_url: str | None
     webhook_secret: str | None
     n_failed: int
+    source: dict[str, Any] | None
 
 
 def lock_failed_job(connection: Connection, job_id: UUID, tenant_id: UUID) -> FailedJob:
@@ -52,21 +53,28 @@ def lock_failed_job(connection: Connection, job_id: UUID, tenant_id: UUID) -> Fa
     return replace(found, webhook_secret=sealed_secret.unseal_for_job(job_id, found.webhook_secret))
 
 
-def read_failed_payloads(connection: Connection, job: FailedJob) -> Iterator[bytes]:
-    """The failed items as they were stored, in the caller's order, read in portions."""
+class FailedItem(NamedTuple):
+    """A failed item as it was stored."""
+
+    index: int  # type: ignore[assignment]  # hides the method of tuples, which is not used here
+    payload: bytes
+
+
+def read_failed_items(connection: Connection, job: FailedJob) -> Iterator[list[FailedItem]]:
+    """The failed items in the caller's order, in portions."""
     cursor = database.cursor(connection, binary=True)
     for start in range(0, job.n_items, job.chunk_items):
         cursor.execute(_PLACES, {"job": job.id, "start": start, "end": start + job.chunk_items})
         places = [row[0] for row in cursor.fetchall()]
         for first in range(0, len(places), _STRIDE):
             cursor.execute(_PAYLOADS, {"job": job.id, "places": places[first : first + _STRIDE]})
-            yield from (row[0] for row in cursor.fetchall())
+            yield list(map(FailedItem._make, cursor.fetchall()))
 
 
 # FOR KEY SHARE lets another transaction delete the job, but not remove its rows.
 _FAILED = """
 SELECT id, kind, model, params, priority, state, n_items, chunk_items, deduplicate, webhook_url, webhook_secret,
-       (SELECT coalesce(sum(n_failed), 0)::int FROM shards WHERE job_id = %(job)s) AS n_failed
+       (SELECT coalesce(sum(n_failed), 0)::int FROM shards WHERE job_id = %(job)s) AS n_failed, source
 FROM jobs WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
 FOR KEY SHARE OF jobs
 """
@@ -85,4 +93,4 @@ WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s
 ORDER BY item.index
 """
 
-_PAYLOADS = "SELECT payload FROM items WHERE job_id = %(job)s AND pos = ANY(%(places)s) ORDER BY index"
+_PAYLOADS = "SELECT index, payload FROM items WHERE job_id = %(job)s AND pos = ANY(%(places)s) ORDER BY index"

@@ -42,6 +42,8 @@ class NewJob:
     #: The API key that made it, and how many jobs its tenant may have open at a time.
     key_id: UUID | None = None
     max_open_jobs: int | None = None
+    #: What the table was of which its items are rows (``lengthwise.formats.source.SourceTable``).
+    source: dict[str, Any] | None = None
 
 
 class NewItem(NamedTuple):
@@ -232,6 +234,7 @@ class Submission:
                 "hash": job.named and job.named.request_hash,
                 "retry_of": job.retry_of,
                 "key_id": job.key_id,
+                "source": job.source and Jsonb(job.source),
             },
         )
 
@@ -268,9 +271,9 @@ FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s:
 _INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of, key_id, usage_due, followers)
+                  retry_of, key_id, usage_due, followers, source)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
         %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
         %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
-        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'))
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s)
 """  # noqa: S608

@@ -55,13 +55,13 @@ BAD = {
     "columns of NDJSON": ("application/x-ndjson", '{"kind":"generate","text_column":"a"}', b'"a"', 422, "job", None),
     "rows that are none": ("text/csv", HEADED, b"text\r\n", 422, "items", None),
     "nothing": ("text/csv", HEADED, b"", 400, "body", None),
-    "an empty text": ("text/csv", HEADED, b'text\r\nabc\r\n""\r\n', 422, "items[1].text", 1),
     "NUL": ("text/csv", HEADED, b"text\r\nCaNaRy\x00\r\n", 422, "items[0].text", 0),
     "a field that is huge": ("text/csv", HEADED, b'text\r\n"' + b"x" * 6_000 + b'"', 413, "row 2", None),
     "an id twice": ("text/csv", HEADED, b"id,text\r\nCaNaRy,a\r\nCaNaRy,b\r\n", 422, "items[1].id", 1),
     "no Parquet": (PARQUET, HEADED, b"PAR1CaNaRyPAR1", 400, "body", None),
-    "no text": (PARQUET, HEADED, parquet(text=[None]), 422, "items[0].text", 0),
-    "numbers for texts": (PARQUET, HEADED, parquet(text=[1]), 422, "items[0].text", 0),
+    "no text": (PARQUET, HEADED, parquet(a=[None]), 422, "text_column", None),
+    "numbers for texts": (PARQUET, HEADED, parquet(text=[1]), 422, "text_column", None),
+    "bytes for texts": (PARQUET, HEADED, parquet(text=[b"a", b"CaNaRy\xff"]), 422, "row 2", None),
 }  # fmt: skip
 
 

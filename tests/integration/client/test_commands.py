@@ -101,7 +101,7 @@ def test_without_wait_stdout_is_the_jobs_id(here: Path, client: TestClient) -> N
     assert "deadline" in ran.stderr
     ran = run("submit", "in.txt", *options, "--idempotency-key", "mine")
     job = read_job(client, ran.stdout.strip())
-    assert (job["priority"], job["counts"]["total"]) == ("background", 2)
+    assert (job["priority"], job["counts"]["total"]) == ("background", 3)
     assert job["params"] == {"source": "zh", "target": "en", "beams": 2, "score": False}
     assert run("submit", "in.txt", *options, "--idempotency-key", "mine").stdout == ran.stdout
 

@@ -205,8 +205,8 @@ class Ledger(RuleBasedStateMachine):
                 with pytest.raises(Conflict):
                     retry.lock_failed_job(connection, id_, DEFAULT)
                 return
-            again = list(retry.read_failed_payloads(connection, retry.lock_failed_job(connection, id_, DEFAULT)))
-        texts = [from_json(payload)["text"] for payload in again]
+            again = list(retry.read_failed_items(connection, retry.lock_failed_job(connection, id_, DEFAULT)))
+        texts = [from_json(item.payload)["text"] for portion in again for item in portion]
         assert texts == [job.texts[index] for index in sorted(job.failed)]
         self.submit_texts(texts, per=2, hook=False)
 

@@ -187,6 +187,7 @@ def test_a_settlement_finds_its_shards_by_id() -> None:
         **{name: [1] * 8 for name in ("failed", "output", "padded", "deduplicated", "used_input", "used_output")},
         **{name: [1] * 8 for name in ("bytes", "failed_bytes")},
         batches=[1.0] * 8,
+        warned=[None] * 8,
     )
     assert indexes(nodes) == {"shards_pkey"}
     assert rows_read(nodes) < 200  # the arrays and the fence are read too

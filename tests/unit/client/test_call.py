@@ -86,7 +86,7 @@ def test_no_call_pauses_longer_than_its_retry_budget(seconds: float, asked: list
     budget, waited = RetryBudget(seconds), 0.0
     with pytest.raises(RefusedError):
         for each in asked:
-            waited += budget.pause_after(_call.to_error(refusal(503, None if each is None else str(each))))
+            waited += budget.pause_after(_call.to_error(refusal(503, None if each is None else str(each)))).seconds
     assert waited <= seconds
 
 
