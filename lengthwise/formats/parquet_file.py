@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lengthwise.formats.layout import Column, ColumnType, Row, TableLayout
-from lengthwise.formats.source import RowBlock, SourceTable, blocks_of
-from lengthwise.formats.source_parquet import rows_at
+from lengthwise.formats.source import RowBlock, SourceTable
+from lengthwise.formats.source_parquet import rows_at, table_of
 
 #: A row group is held in memory. It ends at so many rows or bytes of JSON.
 _GROUP_ROWS = 10_000
@@ -78,7 +78,7 @@ class _ArrowRows:
     def _next(self) -> None:
         block = next(self._blocks)
         self._first = block.first
-        self._rows = blocks_of(self._source.format).arrow(block.content, self._source.columns)
+        self._rows = table_of(self._source, block.content)
 
     def rows(self, numbers: list[int]) -> Any:
         parts, taken = [self._rows.slice(0, 0)], 0

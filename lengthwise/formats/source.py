@@ -7,7 +7,7 @@ keeps every type. Only the latter need pyarrow.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import product
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import zstandard
 from pydantic_core import from_json, to_json
@@ -69,10 +69,6 @@ class BlockFormat(Protocol):
         """Each row's values as CSV shows them."""
         ...
 
-    def arrow(self, content: bytes, names: Sequence[str]) -> Any:
-        """The rows as a ``pyarrow.Table``."""
-        ...
-
     def taken(self, content: bytes, places: Sequence[int]) -> bytes:
         """A block of these rows alone; ``places`` count from the block's first row."""
         ...
@@ -87,12 +83,6 @@ class CsvBlocks:
     def texts(self, content: bytes, text_columns: Sequence[str] = ()) -> list[list[str]]:
         found: list[list[str]] = from_json(zstandard.decompress(content), cache_strings="none")
         return found
-
-    def arrow(self, content: bytes, names: Sequence[str]) -> Any:
-        import pyarrow as pa
-
-        columns = zip(*self.texts(content), strict=True)
-        return pa.table([pa.array(column, pa.string()) for column in columns], list(names))
 
     def taken(self, content: bytes, places: Sequence[int]) -> bytes:
         rows = self.texts(content)

@@ -6,6 +6,8 @@ from typing import Any
 import pyarrow as pa
 from pydantic_core import to_json
 
+from lengthwise.formats.source import CsvBlocks, SourceTable
+
 _COMPRESSED = pa.ipc.IpcWriteOptions(compression="zstd")
 _BINARY = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_binary_view, pa.types.is_fixed_size_binary)
 _STRING = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
@@ -22,18 +24,27 @@ class ParquetBlocks:
         return packed
 
     def texts(self, content: bytes, text_columns: Sequence[str]) -> list[list[str]]:
-        table = self.arrow(content)
+        table = _unpacked(content)
         columns = [
             _shown(column.combine_chunks(), name in text_columns)
             for name, column in zip(table.column_names, table.columns, strict=True)
         ]
         return [list(row) for row in zip(*columns, strict=True)]
 
-    def arrow(self, content: bytes, names: Sequence[str] = ()) -> Any:
-        return pa.ipc.open_stream(content).read_all()
-
     def taken(self, content: bytes, places: Sequence[int]) -> bytes:
-        return self.packed(rows_at(self.arrow(content), places))
+        return self.packed(rows_at(_unpacked(content), places))
+
+
+def _unpacked(content: bytes) -> Any:
+    return pa.ipc.open_stream(content).read_all()
+
+
+def table_of(source: SourceTable, content: bytes) -> Any:
+    """A block's rows as a ``pyarrow.Table``. The values of CSV are strings."""
+    if source.format == "parquet":
+        return _unpacked(content)
+    columns = zip(*CsvBlocks().texts(content), strict=True)
+    return pa.table([pa.array(column, pa.string()) for column in columns], source.columns)
 
 
 def rows_at(table: Any, places: Sequence[int]) -> Any:

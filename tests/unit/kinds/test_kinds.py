@@ -73,6 +73,30 @@ class TestGenerate:
         assert (len(prompt.tokens), prompt.max_new_tokens) == (length, room)
 
 
+class TestBlankTexts:
+    @pytest.mark.parametrize(
+        ("kind", "output"),
+        [
+            ("generate", {"text": "", "finish_reason": "stop"}),
+            ("chat", {"message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}),
+            ("embed", {"embedding": None}),
+        ],
+    )
+    def test_an_empty_text_needs_no_model(self, model: KindModel, kind: str, output: dict[str, Any]) -> None:
+        (model.spec.folder / "chat_template.jinja").write_text("{{ messages[0].content }}")
+        assert prompts_of(model, kind, {"text": ""}) == []
+        assert output_of(model, kind, {"text": ""}, []) == output
+
+    def test_a_blank_prompt_is_a_prompt(self, model: KindModel) -> None:
+        [prompt] = prompts_of(model, "generate", {"text": " "})
+        assert len(prompt.tokens) == 1
+
+    def test_an_empty_text_with_a_prefix_is_embedded(self, model: KindModel) -> None:
+        prefixed = with_options(model, embed=EmbedOptions(prefix={"query": "q: "}))
+        [prompt] = prompts_of(prefixed, "embed", {"text": ""})
+        assert len(prompt.tokens) == 3
+
+
 class TestChat:
     @pytest.mark.parametrize(
         ("item", "texts"),
