@@ -1,6 +1,7 @@
 """The logic of every call except reading results: what is sent, what is retried, and what the answers mean. No I/O."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from lengthwise.client._error import NotFoundError, RefusedError, UnreachableErr
 from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Spool
+from lengthwise.errors import ConfigurationError
 
 #: How long one request waits at the server for the end of a job.
 _WAIT_SECONDS = 30.0
@@ -83,13 +85,22 @@ def submit(
         "content-type": content_type,
         "content-encoding": "zstd",
         "content-length": str(spool.size),
-        "idempotency-key": key or uuid4().hex,
+        "idempotency-key": _idempotency_key(key),
     }
     if options is not None:
         headers["lengthwise-job"] = _ascii(options)
     request = HttpRequest("POST", "/v1/jobs", headers=headers, body=spool, wait_seconds=_SUBMIT_SECONDS)
     answer = yield from send(request, budget)
     return JobInfo.model_validate_json(answer.content)
+
+
+def _idempotency_key(key: str | None) -> str:
+    """The caller's key, or a new one. Raises ``ConfigurationError`` if it cannot stand in a header."""
+    if key is None:
+        return uuid4().hex
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise ConfigurationError("an idempotency key must have 1 to 255 visible ASCII characters")
+    return key
 
 
 def _ascii(options: bytes) -> str:
@@ -125,7 +136,7 @@ def cancel(job_id: str, budget: RetryBudget) -> Steps[JobInfo]:
 
 def retry(job_id: str, key: str | None, budget: RetryBudget) -> Steps[JobInfo]:
     """The new job, made of the failed items."""
-    headers = {"idempotency-key": key or uuid4().hex}
+    headers = {"idempotency-key": _idempotency_key(key)}
     answer = yield from send(HttpRequest("POST", f"{job_path(job_id)}/retry", headers=headers), budget)
     return JobInfo.model_validate_json(answer.content)
 

@@ -234,8 +234,10 @@ class Work:
     def _line(self, item: WorkItem, output: dict[str, Any]) -> bytes:
         """The result line of an item that succeeded. Counts its warnings."""
         shard, kind = item.shard, item.shard.job.kind
-        warnings = tuple(dict.fromkeys(kind.warnings(self._model, shard.job.params, item.job_item, output)))
-        shard.n_warned.update(warnings)
+        warnings = kind.warnings(self._model, shard.job.params, item.job_item, output)
+        if warnings:
+            warnings = tuple(dict.fromkeys(warnings))
+            shard.n_warned.update(warnings)
         return kind.succeeded(item.index, item.job_item, output, item.n_input, item.n_output, self._made_by, warnings)
 
     def _end(self, item: WorkItem, status: ResultStatus, line: bytes) -> None:
