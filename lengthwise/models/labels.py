@@ -87,8 +87,8 @@ def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
     table = config.get("id2label")
     if not table:
         count = config.get("num_labels")
-        is_count = isinstance(count, int) and 0 < count < _MOST
-        return tuple(f"LABEL_{number}" for number in range(count if is_count else 2))
+        n_labels = count if isinstance(count, int) and 0 < count < _MOST else 2
+        return tuple(f"LABEL_{number}" for number in range(n_labels))
     try:
         return tuple(str(label) for _, label in sorted((int(number), label) for number, label in table.items()))
     except (AttributeError, TypeError, ValueError, OverflowError):
