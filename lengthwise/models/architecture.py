@@ -89,5 +89,5 @@ def _refuse_unlike_embedders(config: Mapping[str, Any], name: str, has_pooling: 
         raise ConfigurationError(
             f"{name} is an encoder–decoder without its last layer, which neither writes nor embeds"
         )
-    if config.get("model_type") in DECODERS and not has_pooling:
+    if str(config.get("model_type")) in DECODERS and not has_pooling:
         raise ConfigurationError(f"{name} is a decoder, and without {pooling.MODULES} nothing says how it is pooled")

@@ -26,7 +26,7 @@ DEMO_CATALOG = Path(__file__).parents[1] / "demo" / "models.toml"
 
 
 #: Values of ``model_type`` whose positions are counted from the padding token's id plus one.
-_PADDED_POSITIONS = frozenset({"camembert", "roberta", "xlm-roberta"})
+_PADDED_POSITIONS = ("camembert", "roberta", "xlm-roberta")
 
 
 class Table(BaseModel):
@@ -239,10 +239,14 @@ class ModelSpec(Table):
 
     @property
     def context(self) -> int:
-        """The longest input in tokens."""
-        own = int(self.config.get("max_position_embeddings") or self.config.get("n_positions") or 512)
-        if self.config.get("model_type") in _PADDED_POSITIONS:
-            own -= int(self.config.get("pad_token_id") or 0) + 1
+        """The longest input in tokens. Raises ``ConfigurationError`` if ``config.json`` gives no number."""
+        config = self.config
+        try:
+            own = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
+            if config.get("model_type") in _PADDED_POSITIONS:
+                own -= int(config.get("pad_token_id") or 0) + 1
+        except (TypeError, ValueError, OverflowError):
+            raise ConfigurationError(f"model {self.name}: its config.json gives no valid length of inputs") from None
         return min(own, self.max_input_tokens or own)
 
 

@@ -77,8 +77,10 @@ def _folder(spec: ModelSpec) -> Path:
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     try:
-        return json_file.read_json(folder / "config.json", dict)
-    except ConfigurationError:
+        found = json_file.read_json(folder / "config.json", dict)
+        _ = spec.context  # a number, if the file is right
+        return found
+    except (ConfigurationError, RecursionError):
         reason = "its folder has no config.json that can be read"
         raise ModelUnusable(spec.name, "config_unreadable", reason, _fetch_again(spec)) from None
 

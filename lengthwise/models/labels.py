@@ -8,6 +8,8 @@ from lengthwise.errors import ConfigurationError
 
 #: transformers' names for labels that nobody named.
 _UNNAMED = re.compile(r"LABEL_\d+", re.IGNORECASE)
+#: More labels than any classifier has.
+_MOST = 100_000
 _MARKS = re.compile(r"[\s_\-/.,']+")
 
 #: Labels that say that nothing is wrong, in lower case and without marks.
@@ -84,11 +86,12 @@ def listed(names: Sequence[str]) -> str:
 def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
     table = config.get("id2label")
     if not table:
-        count = config.get("num_labels", 2)
-        return tuple(f"LABEL_{number}" for number in range(count if isinstance(count, int) else 2))
+        count = config.get("num_labels")
+        n_labels = count if isinstance(count, int) and 0 < count < _MOST else 2
+        return tuple(f"LABEL_{number}" for number in range(n_labels))
     try:
         return tuple(str(label) for _, label in sorted((int(number), label) for number, label in table.items()))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         raise ConfigurationError("its config.json has no valid id2label") from None
 
 

@@ -163,7 +163,21 @@ UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
 UNFITTING_EMBEDDERS: dict[str, Callable[[], Any]] = {
     "embed-mpnet": lambda: hub.MPNetModel(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER))
 }
-EVERY = GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS | UNFITTING_EMBEDDERS
+#: Published as fill-mask models; with the files of sentence-transformers they are embedders.
+MASKED: dict[str, Callable[[], Any]] = {
+    "masked-roberta": lambda: hub.RobertaForMaskedLM(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "masked-mpnet": lambda: hub.MPNetForMaskedLM(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER)),
+}
+#: They serve no kind, or another one than their family.
+USELESS: dict[str, Callable[[], Any]] = {
+    "token-bert": lambda: hub.BertForTokenClassification(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
+    "question-bert": lambda: hub.BertForQuestionAnswering(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
+    "bare-llama": lambda: hub.LlamaModel(hub.LlamaConfig(**_IDS, **_DECODER)),
+    "bare-bart": lambda: hub.BartModel(hub.BartConfig(**_IDS, **_SEQ2SEQ)),
+}
+EVERY = (
+    GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS | UNFITTING_EMBEDDERS | MASKED | USELESS
+)
 
 
 def write(kind: str, folder: Path) -> Any:

@@ -38,7 +38,6 @@ def with_kind(spec: ModelSpec) -> ModelSpec:
     Raises ``ModelUnusable`` if serving would refuse the model.
     """
     if not spec.kinds:
-        # What it is comes first: without a kind, nothing is wrong with an architecture but that none can serve it.
         usable.check(spec, is_local=True)
         architecture = loading.architecture(spec)
         name = fitting_kinds(architecture)[0]

@@ -9,9 +9,12 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from tests.fakes import CATALOG, write_config, write_echo_model
-from tests.integration.conftest import submit
+from tests import ledger
+from tests.fakes import CATALOG, write_config
+from tests.integration.conftest import RunWorker, submit
 from tests.ledger import knobs, sql
+from worker.generation import models
+from worker.process import Worker
 
 THREAT = "I will find you and kill you"
 LABELS = {"0": "O", "1": "B-PER"}
@@ -141,14 +144,42 @@ def test_a_job_that_names_no_model_gets_one_that_can_be_served(serve: Serve, cli
     assert native(client, model="mine").status_code == 409
 
 
-def test_a_failed_job_of_a_model_that_spoiled_is_not_retried(client: TestClient, catalog: Path) -> None:
-    job = submit(client, ["abc"])
-    sql("UPDATE items SET payload = payload")
-    client.post(job["links"]["cancel"])
-    shutil.rmtree(catalog.parent / "echo")
+def test_a_failed_item_is_not_retried_on_a_model_that_spoiled(
+    client: TestClient, catalog: Path, run_worker: RunWorker
+) -> None:
+    job = submit(client, ["abc", "x" * 600])
+    run_worker()
+    (catalog.parent / "echo" / "tokenizer.json").rename(catalog.parent / "kept.json")
     answer = client.post(job["links"]["retry"])
-    assert answer.status_code == 409
-    write_echo_model(catalog.parent / "echo")
+    assert (answer.status_code, answer.json()["title"]) == (409, "model unusable")
+    (catalog.parent / "kept.json").rename(catalog.parent / "echo" / "tokenizer.json")
+    again = client.post(job["links"]["retry"])
+    assert (again.status_code, again.json()["title"]) != (409, "model unusable")
+
+
+def test_a_queued_job_of_a_model_that_spoiled_ends_by_name(
+    worker: Worker, catalog: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    knobs(monkeypatch, max_attempts=1)
+    job = ledger.submit(["abc"])
+    (catalog.parent / "echo" / "tokenizer.json").unlink()
+    worker.generate(ledger.POOL)
+    assert {line["error"]["code"] for line in ledger.outputs(job).values()} == {"model_unavailable"}
+    assert "model echo cannot be served: tokenizer.json does not exist" in caplog.text
+
+
+def test_a_worker_loads_a_model_once_it_is_mended(
+    worker: Worker, catalog: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(models, "_FAILURE_SECONDS", 0)
+    config = catalog.parent / "echo" / "config.json"
+    right = config.read_text()
+    config.write_text(right.replace("512", '"many"'))
+    spec = worker.models.spec("echo")
+    assert spec is not None
+    assert not worker.models.load(spec)
+    config.write_text(right)
+    assert worker.models.load(spec)
 
 
 def test_where_workers_run_beside_the_api_weights_must_be_there(

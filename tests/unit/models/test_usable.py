@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from lengthwise.errors import ModelUnusable
+from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.models import architecture
 from lengthwise.models.catalog import DEMO_CATALOG, Catalog, ModelSpec
+from lengthwise.models.labels import Labels
 from lengthwise.models.usable import CODES, check, unusable
 from tests.fakes import write_config, write_echo_model
 from worker.engine.protocol import Architecture
@@ -315,6 +319,53 @@ def test_what_is_mended_in_the_folder_is_usable_at_once(tmp_path: Path) -> None:
     found = unusable(served)
     assert found is not None
     assert "names no architecture" in found.reason
+
+
+_LABEL = st.sampled_from(["toxic", "neutral", "hate", "OK", "LABEL_0", "male", "entailment", "not_toxic", "Neutral"])
+
+
+@given(
+    labels=st.lists(_LABEL, min_size=1, max_size=5, unique=True),
+    harmless=st.lists(_LABEL, max_size=3, unique=True),
+    are_exclusive=st.booleans(),
+)
+def test_what_is_served_can_flag_some_texts_and_not_others(
+    labels: list[str], harmless: list[str], are_exclusive: bool
+) -> None:
+    found = Labels(tuple(labels), are_exclusive and len(labels) > 1)
+    if ModerateOptions(harmless=tuple(harmless)).objection(found) is None:
+        assert set(harmless) < set(labels)
+        assert harmless or not found.are_exclusive
+    proposed = ModerateOptions().proposed(found)
+    assert set(proposed.harmless) <= set(labels)
+    assert not {"toxic", "hate"} & set(proposed.harmless)
+
+
+_VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=5,
+)
+_KEYS = (
+    *("architectures", "model_type", "id2label", "num_labels", "problem_type", "is_encoder_decoder", "auto_map"),
+    *("max_position_embeddings", "n_positions", "pad_token_id", "image_size"),
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_echo_model(tmp_path_factory.mktemp("m"))
+
+
+@given(
+    config=st.dictionaries(st.sampled_from(_KEYS), _VALUE),
+    name=st.none() | st.sampled_from(sorted(CLASSES)),
+    kind=st.sampled_from(sorted(TABLES)),
+)
+def test_no_file_of_a_model_breaks_the_check(config: dict[str, Any], name: str | None, kind: str, folder: Path) -> None:
+    (folder / "config.json").write_text(json.dumps(config | ({"architectures": [name]} if name else {})))
+    found = unusable(spec(folder, kind))
+    assert found is None or found.code in CODES
 
 
 def test_every_code_is_documented() -> None:
