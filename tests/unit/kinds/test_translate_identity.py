@@ -155,8 +155,8 @@ def test_whatever_a_model_answers_all_but_the_words_stays(text, format_, model) 
 
 
 def _characters(text: str) -> str:
-    """All that is seen of a text. A translation may write blanks and references in its own way."""
-    unseen = r"[⟦⟧\s\p{Default_Ignorable_Code_Point}]"
+    """All that is seen of a text. A translation may write blanks, references and Markdown's escapes in its own way."""
+    unseen = r"[⟦⟧\s\\\p{Default_Ignorable_Code_Point}]"
     seen: str = regex.sub(unseen, "", html.unescape(html.unescape(regex.sub(unseen, "", text))))
     return seen
 
