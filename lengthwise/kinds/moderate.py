@@ -130,7 +130,7 @@ class ModerateKind(NativeKind):
 
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
         labels = _labels(specs)
-        return [("flagged",), *((part, label) for part in ("categories", "scores") for label in labels)]
+        return [("flagged",), *((part, label) for part in ("categories", "scores", "spans") for label in labels)]
 
 
 def _labels(specs: Sequence[ModelSpec]) -> set[str]:

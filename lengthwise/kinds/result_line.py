@@ -68,7 +68,7 @@ def _line(index: int, item: "JobItem", body: bytes) -> bytes:
 
 
 def rounded(lines: bytes, digits: int) -> bytes:
-    """Result lines with the numbers of ``output.scores`` rounded to so many decimal places."""
+    """Result lines, escaped, with the numbers of ``output.scores`` rounded to so many decimal places."""
     return b"".join([_rounded(line, digits) for line in lines.splitlines(keepends=True)])
 
 
@@ -81,4 +81,8 @@ def _rounded(line: bytes, digits: int) -> bytes:
         return line
     short = {name: round(score, digits) if isinstance(score, float) else score for name, score in scores.items()}
     # Only the output is written anew, so that metadata stays as it is.
-    return line.replace(b'"output":' + to_json(output), b'"output":' + to_json(output | {"scores": short}), 1)
+    return line.replace(_output(output), _output(output | {"scores": short}), 1)
+
+
+def _output(output: dict[str, Any]) -> bytes:
+    return b'"output":' + json_line.escaped(to_json(output))

@@ -42,14 +42,14 @@ def parse(text: str, known: Collection[FieldPath] | None = None) -> Condition:
     """
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(f"may have at most {MAX_CHARACTERS} characters", FIELD)
-    reader = _Reader(text, known)
+    reader = _ConditionParser(text, known)
     found = reader.condition(0)
     if not reader.is_at_end:
         raise reader.refusal("'and', 'or' or the end")
     return found
 
 
-class _Reader:
+class _ConditionParser:
     """A recursive-descent parser that looks one token ahead."""
 
     def __init__(self, text: str, known: Collection[FieldPath] | None) -> None:
