@@ -59,3 +59,8 @@ _SVG_OWN += (
 _SVG_OWN += " text-anchor transform viewbox x x1 x2 xlink:href xml:lang xml:space y y1 y2"
 
 ATTRIBUTES = frozenset(f"{_GLOBAL} {_OWN} {_SVG_OWN}".split())
+
+_LINK_TYPES = "alternate author bookmark canonical external help icon license modulepreload next nofollow noopener"
+_LINK_TYPES += " noreferrer opener prev preload search sponsored stylesheet tag ugc"
+#: Words that HTML itself gives a meaning as the value of ``rel`` and ``target``.
+KEYWORDS = frozenset(f"{_LINK_TYPES} _blank _parent _self _top".split())

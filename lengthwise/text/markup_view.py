@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lengthwise.text import markup
-from lengthwise.text.html_names import ATTRIBUTES, GAPS, UNSEEN
+from lengthwise.text.html_names import ATTRIBUTES, GAPS, KEYWORDS, UNSEEN
 from lengthwise.text.markup import MarkupToken, TokenKind
 from lengthwise.text.traced import TracedText, joined
 
@@ -75,7 +75,7 @@ def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[Trace
 
 def _attributes(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:
     for name, value in token.attributes:
-        if value:
+        if value and not (name in ("rel", "target") and KEYWORDS.issuperset(value.lower().split())):
             yield _within(raw, value)
             if name not in ATTRIBUTES:
                 yield _within(raw, name)
