@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 
 from lengthwise.text.part import Document, Kept, Part, Passage, Run
 
+#: Icons of some font. Marks of placeholders are such characters too, and no text may bring its own.
+_PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]+")
 _LETTER = re.compile(r"[^\W\d_]")
 #: What begins an item of a list. It may not be all of a line.
 BULLET = re.compile(r"(?:[-*+•‣⁃◦▪●○■□–—]\s++)+")
@@ -19,21 +21,19 @@ class Builder:
         self._kept: list[str] = []
 
     def keep(self, raw: str) -> None:
+        """Keeps ``raw`` between passages."""
         if raw:
             self._kept.append(raw)
 
-    def add(self, passage: Passage) -> None:
-        self._flush()
-        self._document.append(passage)
-
     def extend(self, document: Document) -> None:
+        """Adds what another reader made of a stretch of the text."""
         for part in document:
             if isinstance(part, Kept):
                 self.keep(part.raw)
             else:
-                self.add(part)
+                self._add(part)
 
-    def passage(self, parts: Sequence[Part], encode: Callable[[str], str] = str, *, has_code: bool = True) -> None:
+    def passage(self, parts: Sequence[Part], encode: Callable[[str], str] = str, *, has_code: bool = False) -> None:
         """Adds the parts as a passage. Blanks at its ends are kept outside it, and so is all that has no letter.
 
         Without code among the parts, the tags around a single run are kept outside too, as those of ``<b>Sale</b>``.
@@ -41,20 +41,40 @@ class Builder:
         if not any(isinstance(part, Run) and _LETTER.search(part.text) for part in parts):
             self.keep("".join(part.raw for part in parts))
             return
+        parts = list(chain.from_iterable(map(_without_private, parts)))
         first, last = _ends(parts, has_code)
         before, inner, after = _trimmed(parts[first : last + 1])
         self.keep("".join(part.raw for part in parts[:first]) + before)
-        self.add(Passage(tuple(_merged(inner)), encode))
+        self._add(Passage(tuple(_merged(inner)), encode))
         self.keep(after + "".join(part.raw for part in parts[last + 1 :]))
 
     def end(self) -> Document:
         self._flush()
         return self._document
 
+    def _add(self, passage: Passage) -> None:
+        self._flush()
+        self._document.append(passage)
+
     def _flush(self) -> None:
         if self._kept:
             self._document.append(Kept("".join(self._kept)))
             self._kept = []
+
+
+def _without_private(part: Part) -> Iterator[Part]:
+    """The part, with the private use characters of its words kept."""
+    if not isinstance(part, Run) or part.text.isascii():
+        yield part
+        return
+    at = 0
+    for icons in _PRIVATE.finditer(part.text):
+        if icons.start() > at:
+            yield part.slice(at, icons.start())
+        yield Kept(part.slice(*icons.span()).raw)
+        at = icons.end()
+    if at < len(part.text) or not at:
+        yield part.slice(at, len(part.text)) if at else part
 
 
 def _ends(parts: Sequence[Part], has_code: bool) -> tuple[int, int]:

@@ -10,7 +10,9 @@ HTML_ESCAPES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 MARKDOWN_ESCAPES = {char: f"\\{char}" for char in "\\`*_[]"} | {"<": "&lt;"}
 CELL_ESCAPES = MARKDOWN_ESCAPES | {"|": "\\|"}
 
-#: Where it depends on what follows whether a bare character is safe.
+#: Whether one of these is safe if it is bare depends on what follows.
+_CONTEXTUAL = frozenset("&<\\")
+#: Where it is safe, or may be.
 _CONTEXT = re.compile(r"(&#?\w*+;?|<(?=[\s\d=-])|\\(?=[^!-/:-@\[-`{-~\n]))")
 
 
@@ -33,22 +35,22 @@ class Spelling:
         bare = {char for char in escapes if char in plain and char not in written}
         if "&" not in escapes:  # Markdown has bare ampersands everywhere
             own, bare = {"&": "&amp;"} | own, bare if "&" in written else bare | {"&"}
-        self._table = str.maketrans({**escapes, **own})
-        self._safe_table = {code: to for code, to in self._table.items() if chr(code) not in bare - set("&<\\")}
-        self._bare = "".join(bare & set("&<\\"))
+        table = {char: to for char, to in {**escapes, **own}.items() if char not in bare - _CONTEXTUAL}
+        self._table = str.maketrans(table)
+        self._bare = bare & _CONTEXTUAL
 
     def encode(self, words: str) -> str:
         """``words`` in the source's format. What comes out has no live tag, whatever the words are."""
         if not self._bare:
-            return words.translate(self._safe_table)
+            return words.translate(self._table)
         return "".join(
-            self._bare_or_escaped(part) if index % 2 else part.translate(self._safe_table)
+            self._bare_or_escaped(part) if index % 2 else part.translate(self._table)
             for index, part in enumerate(_CONTEXT.split(words))
         )
 
     def _bare_or_escaped(self, part: str) -> str:
         is_safe = part[0] in self._bare and (part[0] != "&" or html.unescape(part) == part)
-        return (part[0] if is_safe else part[0].translate(self._safe_table)) + part[1:].translate(self._safe_table)
+        return (part[0] if is_safe else part[0].translate(self._table)) + part[1:].translate(self._table)
 
 
 def _whole(raw: str) -> str:
@@ -69,7 +71,9 @@ def of_html(pieces: list[Piece]) -> Spelling:
 
 #: What would begin a block at the start of a line: an item, a heading, a quote, a fence, or the line below a heading.
 _BLOCK_START = re.compile(
-    r"(\s*+\d{0,9}+)(?=(?<=\d)[.)](?:\s|\Z)|(?<!\d)(?:[-+*](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|`{3,}+[^`]*+\Z|-++\s*+\Z|=++\s*+\Z))"
+    r"(\s*+\d{0,9}+)(?="
+    r"(?<=\d)[.)](?:\s|\Z)"
+    r"|(?<!\d)(?:[-+*](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|`{3,}+[^`]*+\Z|-++\s*+\Z|=++\s*+\Z))"
 )
 _LINE_ENDS = re.compile(r"[ \t]*+[\r\n]\s*+")
 
@@ -84,4 +88,8 @@ class MarkdownSpelling(Spelling):
     def encode(self, words: str) -> str:
         encoded = super().encode(_LINE_ENDS.sub(" ", words))
         start = _BLOCK_START.match(encoded) if self._begins_line else None
-        return f"{start[1]}\\{encoded[start.end() :]}" if start else encoded
+        if not start:
+            return encoded
+        rest = encoded[start.end() :]
+        ticks = len(rest) - len(rest.lstrip("`"))  # all are escaped, since some of them may begin a code span
+        return start[1] + "\\`" * ticks + rest[ticks:] if ticks else f"{start[1]}\\{rest}"

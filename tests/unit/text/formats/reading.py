@@ -17,7 +17,7 @@ _MARKDOWN += ["](", ")", "![", "[x](y)", "[ref]: /u 'T'\n", "[ref]", "][ref]", "
 _MARKDOWN += ["\\*", "\\|", "---", "===", "  \n", "\\\n", "<http://a.b>", "<kbd>", "</kbd>", "<div>", "</div>", "---\n"]
 _MARKDOWN += ["a: b\n", "\n\n"]
 _BOTH = ["a", "word", "é", "苹果", " ", "   ", "\n", "\r\n", "\r", "\u0085", "\u2028", "\u000b", "\u00ad", "\u200b"]
-_BOTH += ["\u200d", "😀", "\ufeff", "\u00a0", "\u3000", "A. ", "1", "\u0000"]
+_BOTH += ["\u200d", "😀", "\ufeff", "\u00a0", "\u3000", "A. ", "1", "\u0000", "\ue000"]
 
 html_texts = st.lists(st.sampled_from(_HTML + _BOTH), max_size=25).map("".join)
 markdown_texts = st.lists(st.sampled_from(_MARKDOWN + _BOTH), max_size=25).map("".join)

@@ -97,7 +97,7 @@ def test_words_are_passages_and_marks_are_kept(text: str, read_as: str) -> None:
         ("Text", "# a", "\\# a"),
         ("Text", "> a", "\\> a"),
         ("Text", "---", "\\---"),
-        ("Text ` x", "```", "\\```"),
+        ("Text ` x", "```", "\\`\\`\\`"),
         ("a \\< b", "<p>", "&lt;p>"),
         ("Text", "-5 °C and #1", "-5 °C and #1"),
         ("|x|\n|-|\n", "a|b", "a\\|b"),

@@ -43,6 +43,8 @@ from tests.unit.text.formats.reading import passages, shown, texts, translated
         ("我吃了。\u3000\n", "«我吃了。»\u3000\n"),
         ("a\u00a0b\u00a0", "«a\u00a0b»\u00a0"),
         ("* * *", "* * *"),
+        ("\ue000 Home\uf015\U000f0001 x", "«‹\ue000› Home‹\uf015\U000f0001› x»"),
+        ("\ue000 Home", "\ue000 «Home»"),
         (
             "{n, plural,\n  one {# file}\n  other {# files}\n}\nText",
             "«{n, plural,\n  one {# file}\n  other {# files}\n}»\n«Text»",

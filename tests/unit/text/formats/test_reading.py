@@ -45,8 +45,8 @@ def test_slices_of_a_run_cover_its_raw(text: str, format_: TextFormat, data: st.
 
 
 @given(texts, formats)
-def test_a_model_sees_no_invisible_characters(text: str, format_: TextFormat) -> None:
-    assert all(not set(run.text) & set("\u00ad\u200b\ufeff\u2060") for run in runs(text, format_))
+def test_a_model_sees_no_invisible_and_no_private_characters(text: str, format_: TextFormat) -> None:
+    assert all(not set(run.text) & set("\u00ad\u200b\ufeff\u2060\ue000") for run in runs(text, format_))
 
 
 @given(texts, st.sampled_from([TextFormat.HTML, TextFormat.MARKDOWN]), texts | st.sampled_from(["<b>", "a <b", "&lt;"]))
