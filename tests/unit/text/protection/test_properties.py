@@ -91,6 +91,6 @@ def test_no_private_character_reaches_a_model(text: str, chosen: frozenset[Conve
 
 @pytest.mark.parametrize("part", HOSTILE)
 def test_long_repetitive_texts_come_to_an_end(part: str) -> None:
-    for hostile in ((part * 50_000)[:50_000], part + "1" * 50_000 + "a", part + "!" * 50_000, (part + " ") * 10_000):
+    for hostile in ((part * 10_000)[:10_000], part + "1" * 10_000 + "a", part + "!" * 10_000, (part + " ") * 2_000):
         parts = find(Run.plain(hostile), ALL | OPTIONAL)
         assert sum(len(each.raw) for each in parts) == len(hostile)
