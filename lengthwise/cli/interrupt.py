@@ -1,4 +1,7 @@
-"""Ctrl-C and SIGTERM: the command says whether a job exists, and how to go on, and ends with the signal's exit code."""
+"""Ctrl-C and SIGTERM: the command says whether a job exists, and how to go on, and ends with the signal's exit code.
+
+If the server goes away, the command says the same.
+"""
 
 import shlex
 import signal
@@ -11,7 +14,15 @@ from typing import NoReturn
 
 import typer
 
-from lengthwise.client import Client, ClientError, Job
+from lengthwise.client import (
+    Client,
+    ClientError,
+    ConfigurationError,
+    Job,
+    TooBusyError,
+    UnavailableError,
+    UnreachableError,
+)
 
 #: Exit codes, as shells number them: of Ctrl-C and of SIGTERM.
 INTERRUPTED = 128 + signal.SIGINT
@@ -21,6 +32,9 @@ TERMINATED = 128 + signal.SIGTERM
 #: be reading what it was sent.
 _TRIES = 3
 _PAUSE_SECONDS = 0.5
+
+#: The server is away, or had no room. What it did with the last request is not known, or may be asked for again.
+_LOST = (UnreachableError, UnavailableError, TooBusyError)
 
 
 class Terminated(KeyboardInterrupt):
@@ -51,12 +65,15 @@ def _end(stop: KeyboardInterrupt) -> NoReturn:
 
 @contextmanager
 def explained(*lines: str) -> Iterator[None]:
-    """As ``catching``, and prints these lines on stderr."""
+    """As ``catching``, and prints these lines on stderr. So does an error after which the command can be repeated."""
     try:
         yield
     except KeyboardInterrupt as stop:
         _say("", *lines)
         _end(stop)
+    except (*_LOST, ConfigurationError):
+        _say(*lines)
+        raise
 
 
 @contextmanager
@@ -73,11 +90,13 @@ def while_submitting(ask: Callable[[], Client], key: str, was_sent: Callable[[],
         else:
             _say("", "nothing was sent, so there is no job")
         _end(stop)
+    except _LOST:
+        _say(f"whether there is a job is not known: {_later(key)} says so")
+        raise
 
 
 def _tell_of(ask: Callable[[], Client], key: str) -> None:
-    later = f"`lengthwise jobs --idempotency-key {shlex.quote(key)}`"
-    _say("", f"asking the API whether there is a job (later, {later} says so)")
+    _say("", f"asking the API whether there is a job (later, {_later(key)} says so)")
     try:
         with ask() as client:
             job = _find(client, key)
@@ -88,6 +107,10 @@ def _tell_of(ask: Callable[[], Client], key: str) -> None:
         _say("there is no job, unless the API had everything and has not stored it yet")
     else:
         _say(*following(job.id))
+
+
+def _later(key: str) -> str:
+    return f"`lengthwise jobs --idempotency-key {shlex.quote(key)}`"
 
 
 def _find(client: Client, key: str) -> Job | None:

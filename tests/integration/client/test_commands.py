@@ -172,6 +172,7 @@ def test_an_interrupted_download_is_resumed(
         if ran.exit_code == 0:
             break
         assert ran.exit_code == 3
+        assert f"the job {job} keeps its results" in ran.stderr
         assert not (here / "out.ndjson").exists()
         part = (here / "out.ndjson.part").read_text()
         (here / "out.ndjson.part").write_text(part + '{"index":')  # as if the file had been truncated, too

@@ -15,7 +15,11 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from typer.testing import CliRunner
 
+from lengthwise.cli import connection, watch
+from lengthwise.cli.main import app
+from lengthwise.client._error import refusal
 from tests.integration.client.test_client import n_jobs
 from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.wire import over_http
@@ -338,3 +342,27 @@ def test_other_commands_say_that_they_retry_too(start: Any) -> None:
     assert stderr.count("trying again for up to 3 s") == 1
     assert stderr.rstrip().endswith("name another")
     assert process.returncode == 3
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_stays_away_leaves_the_id_or_the_key_of_the_job(
+    url: str, client: TestClient, monkeypatch: pytest.MonkeyPatch, api_key: str, status: int
+) -> None:
+    """In this process, with shorter retries than a user has."""
+    monkeypatch.setattr(connection, "LONG_RETRY_SECONDS", 0.5)
+    monkeypatch.setattr(connection, "ASK_SECONDS", 0.5)
+    monkeypatch.setenv("LENGTHWISE_API_KEY", api_key)
+    submitted = ["submit", "-", "--kind", "generate", "--wait"]
+    lost = CliRunner().invoke(app, [*submitted, "--url", "http://127.0.0.1:9"], input=b'"abc"')
+    assert lost.exit_code == 3
+    assert (
+        f"whether there is a job is not known: `lengthwise jobs --idempotency-key {key_in(lost.stderr)}`" in lost.stderr
+    )
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise refusal(status, None, b'{"title":"away"}')
+
+    monkeypatch.setattr(watch, "until_ended", refuse)
+    away = CliRunner().invoke(app, [*submitted, "--url", url], input=b'"abc"')
+    assert away.exit_code == 3
+    assert f"the job {only_job(client)['id']} goes on" in away.stderr

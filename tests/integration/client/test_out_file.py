@@ -186,7 +186,9 @@ def test_an_error_while_out_is_written_leaves_what_was_there(
 
     monkeypatch.setattr(csv_lines, "written", breaking)
     force = ["--force"] if exists else []
-    assert "No space left" in run("results", job, "-o", "out.csv", *force, code=2).stderr
+    ran = run("results", job, "-o", "out.csv", *force, code=2)
+    assert "No space left" in ran.stderr
+    assert f"lengthwise results {job} -o out.csv" in ran.stderr, "the job and how to go on"
     found = {path.name: path.read_text() for path in here.iterdir()}
     assert found.pop("out.csv.part").startswith('{"job":')
     assert found == ({"out.csv": "mine\n"} if exists else {})
