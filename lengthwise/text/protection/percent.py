@@ -10,11 +10,12 @@ _WIDTH = rf"{_NUMBER}(?:\.{_NUMBER})?"
 _LENGTH = r"(?:hh?|ll?|[zjtLq]|I64|I32)"
 _TYPE = r"(?:[tT][A-Za-z](?![A-Za-z])|[sSdDiuUoOxXfFeEgGaAcCpnmbBqvtTwr@])"
 _CONVERSION = f"{_FLAGS}{_WIDTH}{_LENGTH}?{_TYPE}"
+#: Other letters are an ending in most texts, as in ``%só``.
 _END_OF_WORD = r"(?![A-Za-z])"
 #: In "50%discount" there is none, but in ``%1%2`` there are two, and one in the octal ``0%o``.
 _NOT_AFTER_DIGIT = r"(?:(?<!\d)|(?<=(?<![\d.,])0)|(?<=%\d)|(?<=%\d\d)|(?<=%L\d))"
-#: A unit follows the type in ``%dkg`` and ``%dGiB``. In "the %discount" and in "20 %ige" there is no type.
-_UNIT_OF_LONG = r"(?=(?:[mun]?s|min|sec|[kKMGT]i?[bB]?|px|[hdx])(?![A-Za-z]))"
+#: A unit follows the type in ``%dkg``, ``%3ud`` and ``%dGiB``. In "the %discount" and in "20 %ige" there is no type.
+_UNIT = r"(?=(?:[mun]?s|min|sec|[kKMGT]i?[bB]?|px|[hdx])(?![A-Za-z]))"
 _WITH_UNIT = r"(?<!\d )%[sdiufxceg](?=[A-Z]|(?:[a-z]{1,2}|min|sec)(?![A-Za-z]))"
 
 #: A conversion of a date, what stands between two, and the one by which a date differs from printf.
@@ -30,8 +31,8 @@ _PRINTF = (
     r"%%",
     r"%\d{1,2}!\w++!",  # Windows' FormatMessage
     rf"{_NOT_AFTER_DIGIT}%(?=[-+#,']*+(?:0|\*|\d\d|\d?\.[\d*])|[-+#,']++\d){_CONVERSION}",
-    rf"{_NOT_AFTER_DIGIT}%\d*+{_LENGTH}[diouxXfFeEgGsc](?:{_END_OF_WORD}|{_UNIT_OF_LONG})",
-    rf"{_NOT_AFTER_DIGIT}%{_CONVERSION}{_END_OF_WORD}",
+    rf"{_NOT_AFTER_DIGIT}%(?:\d*+(?:ll?|z)|\d++)[diuxXfg]{_UNIT}",
+    rf"{_NOT_AFTER_DIGIT}%(?!-[A-Za-z]){_CONVERSION}{_END_OF_WORD}",
     rf"{_NOT_AFTER_DIGIT}%L?[1-9]\d?+(?!\d)(?:%(?![\dLA-Za-z%]))?",  # Qt, and Boost with its second sign
     _NOT_AFTER_DIGIT + _WITH_UNIT,
 )

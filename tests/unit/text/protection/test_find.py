@@ -12,7 +12,7 @@ KEPT = r"""
 ⟦%s⟧ ⟦%d⟧ ⟦%-5.2f⟧ ⟦%1$s⟧ ⟦%@⟧ ⟦%n⟧ ⟦%%⟧ ⟦%ld⟧ ⟦%zu⟧ ⟦%#x⟧ ⟦%5d⟧ ⟦%02d⟧ ⟦%.*f⟧ ⟦%m⟧ ⟦%I64d⟧ ⟦%'lu⟧
 ⟦%(name)s⟧ has ⟦%(count)d⟧, ⟦%2$#@files@⟧ and ⟦%#@files@⟧
 Hello ⟦%1⟧. ⟦%L1⟧, ⟦%1⟧⟦%2⟧ and ⟦%1⟧MB
-⟦%d⟧kg, ⟦%.2f⟧ms, ⟦%d⟧GiB, ⟦%ld⟧ms, ⟦%d⟧x⟦%d⟧, ⟦%s⟧-ban, ⟦%d⟧件, ⟦%s⟧'nin
+⟦%d⟧kg, ⟦%.2f⟧ms, ⟦%d⟧GiB, ⟦%ld⟧ms, ⟦%3u⟧d, ⟦%d⟧x⟦%d⟧, ⟦%s⟧-ban, ⟦%d⟧件, ⟦%s⟧'nin
 50⟦%%⟧ of ⟦%d⟧⟦%%⟧, ⟦%d⟧/⟦%d⟧, ⟦%s⟧⟦%s⟧, 5 ⟦%s⟧
 ⟦%1$tB⟧, ⟦%1!s!⟧ and ⟦%1%⟧
 on ⟦%Y-%m-%d⟧, in ⟦%B⟧ or at ⟦%Y-%m-%d %H:%M⟧
@@ -48,7 +48,8 @@ a⟦&nbsp;⟧b ⟦&#160;⟧ ⟦&#xA0;⟧ ⟦&brandShortName;⟧
 
 #: Texts in which nothing is to be kept.
 PROSE = r"""
-50% off|100 % sicher|5 % de|100%|the %discount|50%discount|20 %ige Lösung|at 5%-7%, 60%.|10:30|Ratio 3:4, ch. 3:16
+50% off|100 % sicher|5 % de|100%|the %discount|50%discount|Invalid %-encoding|20 %ige Lösung|at 5%-7%, 60%.
+10:30|Ratio 3:4, ch. 3:16
 note:name|std::string|http is a protocol|://|http://|www is old|x y z|C:|a.b|U.S.|e.g.|#1|#hashtag|C# and C++|$5
 US$ 5|5$ or 10$|A$AP Rocky|{|}|{see the manual}|{note: read it}|{Berlin, Germany}|a_b|snake_case, __ and _x_
 he/she, and/or, km/h, N/A, 1/2|he /she|I <3 you|x < 5 and y > 3|a<b and c>d|1 <2|AT&T|R&D; and|&|[sic] and [s]he
