@@ -105,7 +105,9 @@ def test_both_ways_of_reading_agree_on_a_value(catalog: Catalog, line: str, name
     agree(catalog, name, value)
 
 
-@pytest.mark.parametrize("bad", [b'{"text":null}', b"[", {"text": 5}, {"text": "a", "more": 1}, b'{"text":"x","id":"1"}'])
+@pytest.mark.parametrize(
+    "bad", [b'{"text":null}', b"[", {"text": 5}, {"text": "a", "more": 1}, b'{"text":"x","id":"1"}']
+)
 def test_the_error_names_the_first_of_many_wrong_items(catalog: Catalog, bad: Any) -> None:
     good = [{"text": "x", "id": str(number)} for number in range(5)]
     raws = [to_json(item) for item in good] if isinstance(bad, bytes) else good
