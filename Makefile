@@ -97,7 +97,10 @@ bench-gpu: ARGS :=
 bench-gpu: $(INSTALLED) ## Measure the engine against transformers on a GPU in bf16 (ARGS="--size 7b"; on a CPU: ARGS=--tiny)
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)
 
+bench-sentences: $(INSTALLED) ## Measure how well the ends of sentences are found in 13 languages (seconds)
+	@$(BIN)/python -m benchmarks.sentences
+
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu clean
+.PHONY: help install demo up lint test faults test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences clean

@@ -24,6 +24,7 @@ from lengthwise.errors import (
     Conflict,
     Forbidden,
     InvalidInput,
+    ModelUnusable,
     NotFound,
     TooBusy,
     TooLarge,
@@ -178,6 +179,10 @@ def _misconfigured(error: ConfigurationError) -> Problem:
     return Problem(503, "unavailable", detail, headers={"Retry-After": "60"})
 
 
+def _model_unusable(error: ModelUnusable) -> Problem:
+    return Problem(409, "model unusable", str(error), "model", code="model_unusable")
+
+
 def _bad_parameter(error: RequestValidationError) -> Problem:
     first = error.errors()[0]
     return Problem(422, "invalid input", first["msg"], path("", first["loc"][1:]))
@@ -203,6 +208,7 @@ _PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     Unavailable: lambda error: Problem(
         507 if error.full else 503, "unavailable", str(error), headers=_retry_headers(error)
     ),
+    ModelUnusable: _model_unusable,
     ConfigurationError: _misconfigured,
     RequestValidationError: _bad_parameter,
     HTTPException: _http_exception,

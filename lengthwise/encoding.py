@@ -25,8 +25,10 @@ _SIGNATURES = {
     b"ARROW1": "Arrow",
     b"%PDF-": "PDF",
 }
-#: From this share of zero bytes on, a text is UTF-16 or UTF-32. ASCII has a half in UTF-16, three quarters in UTF-32.
-_MANY_ZEROS = 0.25
+#: From this share of control bytes on, a text with zero bytes is UTF-16. Half of the bytes of ASCII are zero there, and
+#: nearly half of those of Cyrillic are 4.
+_MANY_CONTROLS = 0.25
+_CONTROLS = bytes(set(range(0x20)) - set(b"\n\r"))
 
 
 def name_of(data: bytes) -> str | None:
@@ -46,13 +48,13 @@ def signature(start: bytes) -> str | None:
 
 def _wide(data: bytes) -> str | None:
     """UTF-16 or UTF-32 without a mark. No text in UTF-8 has zero bytes."""
-    n_zeros = data.count(0)
-    if not n_zeros:
+    if 0 not in data:
         return None
     if _is_utf_32(data):
         return "UTF-32"
-    # A zero byte may be half of an ideographic space. Where the text has few of them, it must not read as UTF-8.
-    is_wide = n_zeros >= _MANY_ZEROS * len(data) or _first_wrong(data) is not None
+    # A zero byte may be half of an ideographic space. Where the text has few control bytes, it must not read as UTF-8.
+    n_controls = len(data) - len(data.translate(None, _CONTROLS))
+    is_wide = n_controls >= _MANY_CONTROLS * len(data) or _first_wrong(data) is not None
     return "UTF-16" if is_wide and any(_decodes(data, name) for name in ("utf-16-le", "utf-16-be")) else None
 
 

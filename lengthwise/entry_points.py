@@ -12,6 +12,8 @@ from lengthwise.errors import ConfigurationError
 
 #: Kinds of job: subclasses of ``lengthwise.kinds.native.NativeKind``.
 KINDS = "lengthwise.kinds"
+#: Backends: classes with the methods of ``worker.engine.protocol.Engine``.
+ENGINES = "lengthwise.engines"
 
 
 def names(group: str) -> list[str]:

@@ -2,6 +2,7 @@
 
     LengthwiseError
       ConfigurationError     the operator must correct a setting or a file
+        ModelUnusable        a model of models.toml cannot be served (409)
       InvalidInput           the caller must change the request      (4xx; names the field, never its text)
         TooLarge             it must be smaller                      (413)
         UnknownName          its model, kind or language is unknown  (422)
@@ -22,6 +23,20 @@ class LengthwiseError(Exception):
 
 class ConfigurationError(LengthwiseError):
     """A setting or a file of the installation is wrong."""
+
+
+class ModelUnusable(ConfigurationError):
+    """A model of ``models.toml`` cannot be served. Callers see all of it, so it names no path of a machine.
+
+    ``code`` is one of ``lengthwise.models.usable.CODES``; ``remedy`` is the command that mends it, or what to do.
+    """
+
+    def __init__(self, model: str, code: str, reason: str, remedy: str) -> None:
+        super().__init__(f"model {model} cannot be served: {reason}. To mend it: {remedy}")
+        self.model = model
+        self.code = code
+        self.reason = reason
+        self.remedy = remedy
 
 
 class InvalidInput(LengthwiseError):

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     models: Path = DEMO_CATALOG
     #: How often the API and the workers check whether the file ``models`` has changed.
     models_seconds: Annotated[float, Field(gt=0)] = 1
+    #: Whether generation workers run on the API's machine, in its environment. Then jobs for a model whose engine or
+    #: weights are not there are refused. ``lengthwise up`` sets it.
+    has_local_workers: bool = False
     #: Where a generation worker runs models whose ``device`` is auto. Several devices joined by + share each model.
     device: Annotated[str, Field(pattern=rf"^(auto|cuda|{DEVICES})$")] = "auto"
 
@@ -81,6 +84,9 @@ class Settings(BaseSettings):
     max_items: Annotated[int, Field(ge=1)] = 1_000_000
     #: Characters of one text, before it is cleaned and its tokens are counted.
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
+    #: Decimal places of the scores in results that are downloaded. If it is not set, they are shown as the model gave
+    #: them. Stored scores are never rounded.
+    score_digits: Annotated[int, Field(ge=0, le=9)] | None = None
     #: One item's metadata as JSON. It is stored twice, with the item and with its result.
     max_metadata_bytes: Annotated[int, Field(ge=2)] = 16 * 2**10
     #: One file of the OpenAI-compatible surface, and the requests in it.

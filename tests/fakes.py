@@ -39,6 +39,13 @@ def write_echo_model(folder: Path, **config: float) -> Path:
     return folder
 
 
+def write_config(folder: Path, architecture: str, **config: object) -> Path:
+    """A model folder as the API reads it, whose ``config.json`` names this class of transformers. It has no weights."""
+    write_echo_model(folder)
+    (folder / "config.json").write_text(json.dumps({"architectures": [architecture]} | config))
+    return folder
+
+
 CATALOG = """
 [models.echo]
 path = "echo"
@@ -60,6 +67,18 @@ def write_catalog(folder: Path, **config: float) -> Path:
     path = folder / "models.toml"
     path.write_text(CATALOG)
     return path
+
+
+def write_identity_model(folder: Path) -> Path:
+    """A model folder for the engine ``echo`` that answers each text with itself: a token for each byte of UTF-8."""
+    folder.mkdir(parents=True, exist_ok=True)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    tokenizer = Tokenizer(models.BPE({token: index for index, token in enumerate(alphabet)}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "config.json").write_text(json.dumps({"max_position_embeddings": 512, "reverses": False}))
+    return folder
 
 
 class WatchedEngine(EchoEngine):

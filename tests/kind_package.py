@@ -38,6 +38,9 @@ class SingKind(NativeKind):
     def output(self, model, params, item, answers, attempt):
         mark = model.spec.options_of(self.name, SingOptions()).mark
         return {"text": answers[0].text.upper() + mark + (params.mood or "")}
+
+    def warnings(self, model, params, item, output):
+        return ("loud",) if item.text.isupper() else super().warnings(model, params, item, output)
 '''
 
 

@@ -1,6 +1,6 @@
 """Drives the ledger by hand: submits, claims and settles jobs of the echo model, each step in its own transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from uuid import UUID, uuid4
@@ -122,7 +122,10 @@ def line(index: int, claimed: Claim | None = None) -> bytes:
 
 
 def settlements(
-    claimed: Claim, shard_ids: Iterable[int] | None = None, status: ResultStatus = ResultStatus.SUCCEEDED
+    claimed: Claim,
+    shard_ids: Iterable[int] | None = None,
+    status: ResultStatus = ResultStatus.SUCCEEDED,
+    n_warned: Mapping[str, int] | None = None,
 ) -> list[Settlement]:
     """Builds settlements with a result for each item of these shards, by default of all the claim's shards."""
     return [
@@ -136,6 +139,7 @@ def settlements(
             n_output=1,
             n_padded=1,
             n_batches=1.0,
+            n_warned=n_warned or {},
         )
         for shard in (claimed.shard_ids if shard_ids is None else shard_ids)
     ]

@@ -6,12 +6,13 @@ only texts that the models get right are kept. ``training.evaluate`` measures th
 
 import json
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
 import torch
 
-from lengthwise.text.sentence import split
+from lengthwise.text.sentence import ends
 from training import moderate, translate
 from training.comment import draw_comment
 from training.corpus import MARKER, PLACEHOLDERS, Direction, directed, draw_text, joined
@@ -69,7 +70,7 @@ def draw_translations(direction: Direction, wanted: int, seed: int) -> list[str]
 def is_split_well(sentences: list[str], language: str) -> bool:
     """Whether the worker splits the joined text into exactly these sentences."""
     marked = MARKER.sub(PLACEHOLDERS[0], joined(sentences, language))
-    found = [piece.text for piece in split(marked, language) if piece.is_text]
+    found = [marked[start:end].strip() for start, end in pairwise([0, *ends(marked, language)])]
     return found == [MARKER.sub(PLACEHOLDERS[0], sentence) for sentence in sentences]
 
 

@@ -44,7 +44,10 @@ def readyz(request: Request) -> dict[str, str]:
 
 @router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.KEY_ERRORS)
 def models(request: Request, _: Reader) -> ModelList:
-    """The models of ``models.toml`` that this machine has; while that file is not valid, of its last valid version."""
+    """The models of ``models.toml``; while that file is not valid, of its last valid version.
+
+    The list includes models that cannot be served now: ``usable`` is false, and ``reason`` and ``remedy`` say more.
+    """
     return _list(of(request))
 
 
@@ -67,18 +70,14 @@ def reload(request: Request, _: Admin) -> ModelList:
 
 
 def _list(state: State) -> ModelList:
-    shown = [shown_model(spec) for spec in state.catalog.models.values()]
-    return ModelList(data=[model for model in shown if model is not None], is_current=state.models.is_current)
+    shown = [shown_model(state, spec) for spec in state.catalog.models.values()]
+    return ModelList(data=shown, is_current=state.models.is_current)
 
 
-def shown_model(spec: ModelSpec) -> Model | None:
-    """A model as callers see it; None where its folder is missing, which the log says."""
-    try:
-        context, revision = spec.context, spec.made_by
-        created = int((spec.folder / "config.json").stat().st_mtime)
-    except ConfigurationError as error:  # a missing model hides none of the others
-        log.error("%s", error)
-        return None
+def shown_model(state: State, spec: ModelSpec) -> Model:
+    """A model as callers see it. Of an unusable one, the files may be missing."""
+    found = state.unusable(spec)
+    revision, context, created = _figures(spec)
     return Model(
         id=spec.name,
         created=created,
@@ -88,4 +87,15 @@ def shown_model(spec: ModelSpec) -> Model | None:
         quantization=spec.quantization,
         context=context,
         languages=[list(pair) for options in spec.kind_options.values() for pair in options.language_pairs()],
+        usable=found is None,
+        reason=found.reason if found else None,
+        remedy=found.remedy if found else None,
     )
+
+
+def _figures(spec: ModelSpec) -> tuple[str | None, int | None, int]:
+    """The revision, the context, and when the files were written."""
+    try:
+        return spec.made_by, spec.context, int((spec.folder / "config.json").stat().st_mtime)
+    except (ConfigurationError, OSError):
+        return None, None, 0

@@ -120,6 +120,20 @@ def conflict(description: str, detail: str) -> dict[int | str, dict[str, Any]]:
     return {409: _problem(409, (description, "conflict", detail, {}))}
 
 
+#: The 409 of a request for a model that cannot be served.
+UNUSABLE: dict[int | str, dict[str, Any]] = {
+    409: _problem(
+        409,
+        (
+            "The model cannot be served now: the detail says why, and what mends it",
+            "model unusable",
+            "model qwen cannot be served: it is not on this machine. To mend it: hf download a/qwen --revision main",
+            {"field": "model"},
+        ),
+    )
+}
+
+
 def schemas(forms: Iterable[type[BaseModel]]) -> dict[str, Any]:
     """The schemas of these forms by name."""
     _, found = models_json_schema([(form, "validation") for form in forms], ref_template="#/components/schemas/{model}")

@@ -4,6 +4,7 @@ from typing import Any
 
 from api.jobs.schema import JOB_FORMS
 from lengthwise.kinds import KINDS
+from lengthwise.kinds.result_line import WARNINGS
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {
     202: {
@@ -19,13 +20,16 @@ ACCEPTED: dict[int | str, dict[str, Any]] = {
 }
 
 _CSV_RESULTS_EXAMPLE = (
-    "index,id,status,output.text,output.finish_reason,error.code,error.message,usage.input_tokens,usage.output_tokens,"
-    "model_revision\r\n0,a,succeeded,I ate an apple.,stop,,,10,6,2026-11\r\n"
+    "index,id,status,output.text,output.finish_reason,warnings,error.code,error.message,usage.input_tokens,"
+    "usage.output_tokens,model_revision\r\n0,a,succeeded,I ate an apple.,stop,,,,10,6,2026-11\r\n"
 )
+
+_WARNINGS = ", ".join(f"`{code}` ({meaning})" for code, meaning in WARNINGS.items())
 
 RESULTS: dict[int | str, dict[str, Any]] = {
     200: {
-        "description": "One JSON object a line, or a table with one row for each result",
+        "description": "One JSON object a line, or a table with one row for each result. A result whose output may be "
+        f"poor has `warnings`, a list of these codes: {_WARNINGS}.",
         "headers": {
             "lengthwise-job-state": {
                 "schema": {"type": "string"},

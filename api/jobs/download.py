@@ -19,6 +19,7 @@ from api.jobs.tables.result_table import KeptRows
 from lengthwise import json_line, kinds
 from lengthwise.database import pipelined, translated
 from lengthwise.formats.source import RowBlock, SourceTable
+from lengthwise.kinds import result_line
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import results, source
@@ -48,6 +49,8 @@ def answer(state: JobsState, tenant: UUID, job_id: UUID, after: int, wanted: Res
         [text(figures.kind, page)],
         following(state, figures.kind, partial(_page, figures), page.next_after),
     )
+    if state.settings.score_digits is not None:
+        parts = map(partial(result_line.rounded, digits=state.settings.score_digits), parts)
     is_whole = page.next_after is None
     if wanted.format is not BodyFormat.NDJSON:
         with translated():

@@ -1,21 +1,20 @@
 """The Idempotency-Key: the caller's name for a request, so that it can be sent again if its answer is lost."""
 
 import hashlib
-from typing import IO, Annotated
+from typing import IO, Annotated, Any
 from uuid import UUID
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 
 from lengthwise.errors import InvalidInput
 from lengthwise.ledger.jobs.idempotency import HEADER, IdempotencyKey
 
+_FORM: dict[str, Any] = {"min_length": 1, "max_length": 255, "pattern": r"^[\x21-\x7e]+$"}
 _Given = Annotated[
     str | None,
     Header(
         alias=HEADER,
-        min_length=1,
-        max_length=255,
-        pattern=r"^[\x21-\x7e]+$",
+        **_FORM,
         description="Your own name for this request. Sent again under it, the request is answered with the same job.",
     ),
 ]
@@ -27,6 +26,8 @@ async def _key(request: Request, given: _Given = None) -> str | None:
     return given
 
 
+#: The same as a parameter that looks up the job.
+Sought = Annotated[str | None, Query(**_FORM, description=f"Only the job that a request with this {HEADER} made.")]
 Key = Annotated[str | None, Depends(_key)]
 
 

@@ -16,6 +16,7 @@ from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.formats.source import SourceTable
 from lengthwise.kinds.kind import JobParams, Kind, unknown, unknown_field
 from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.usable import check, unusable
 from lengthwise.settings import Settings
 from lengthwise.webhooks import target
 from lengthwise.webhooks.secret import check_secret, new_secret
@@ -35,7 +36,9 @@ class Order:
 
 
 def read_order(given: Any, catalog: Catalog, current: Settings, source: SourceTable | None = None) -> Order:
-    """Checks everything of a job but its items. Raises ``InvalidInput``; resolves the webhook's host."""
+    """Checks everything of a job but its items. Raises ``InvalidInput`` or ``ModelUnusable``; resolves the webhook's
+    host.
+    """
     if not isinstance(given, dict):
         raise InvalidInput("a job is a JSON object", "body")
     named = {name: given[name] for name in JobHeader.model_fields if name in given}
@@ -52,7 +55,7 @@ def read_order(given: Any, catalog: Catalog, current: Settings, source: SourceTa
     except ValidationError as error:
         raise invalid(error) from None
     _check_deadline(header, current)
-    spec = _choose(header, kind, _aimed(kind, params, source), catalog)
+    spec = _choose(header, kind, _aimed(kind, params, source), catalog, current)
     return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current), source)
 
 
@@ -78,7 +81,8 @@ def _find_kind(name: str) -> Kind:
     return kind
 
 
-def _choose(header: JobHeader, kind: Kind, aimed: list[JobParams], catalog: Catalog) -> ModelSpec:
+def _choose(header: JobHeader, kind: Kind, aimed: list[JobParams], catalog: Catalog, current: Settings) -> ModelSpec:
+    """The model that the header names, or the first usable one that serves the job. Raises ``ModelUnusable``."""
     serving = catalog.serving(kind.name)
     if header.model is not None:
         serving = [spec for spec in serving if spec.name == header.model]
@@ -89,7 +93,10 @@ def _choose(header: JobHeader, kind: Kind, aimed: list[JobParams], catalog: Cata
     fitting = [spec for spec in serving if all(kind.serves(spec, params) for params in aimed)]
     if not fitting:
         raise kind.unserved_error(serving)
-    return fitting[0]
+    is_local = current.has_local_workers
+    chosen = next((spec for spec in fitting if unusable(spec, is_local=is_local) is None), fitting[0])
+    check(chosen, is_local=is_local)
+    return chosen
 
 
 def _check_deadline(header: JobHeader, current: Settings) -> None:

@@ -10,14 +10,14 @@ from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Reader, Submitter
 from api.http import body
-from api.http.document import KEY_ERRORS, problems
+from api.http.document import KEY_ERRORS, UNUSABLE, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as formats
 from api.jobs.accept import AcceptedJob
 from api.jobs.body_format import BodyDescription, DescribedBody
 from api.jobs.download import ResultFormat
-from api.jobs.idempotency import Key
+from api.jobs.idempotency import Key, Sought
 from api.jobs.order import read_order
 from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
 from api.jobs.state import JobsState, of
@@ -25,6 +25,7 @@ from lengthwise.database import translated
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import cancel
+from lengthwise.ledger.jobs import idempotency as keys
 from lengthwise.ledger.webhooks import delivery_log
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ async def waited(
     status_code=202,
     response_model=CreatedJob,
     openapi_extra=document.SUBMIT,
-    responses=document.ACCEPTED | problems(400, 413, 415, 422, 429, 507),
+    responses=document.ACCEPTED | UNUSABLE | problems(400, 413, 415, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
 async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedBody, response: Response) -> CreatedJob:
@@ -84,13 +85,22 @@ def jobs(
     tenant: Reader,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    idempotency_key: Sought = None,
 ) -> JobList:
-    """The newest first; ``after`` is the id of the last one seen."""
+    """The newest first; ``after`` is the id of the last one seen.
+
+    With ``idempotency_key``, the answer waits a moment for a request with this key that is being processed, and is 503
+    if that takes longer.
+    """
     seen = None if after is None else identifier(after)
     with translated(), of(request).database.begin() as connection:
         if seen is not None:
             job_figures.read(connection, seen, tenant)  # otherwise the list would seem to end after a deleted job
-        found = job_figures.page(connection, tenant, seen, limit + 1)
+        if idempotency_key is None:
+            found = job_figures.page(connection, tenant, seen, limit + 1)
+        else:
+            keys.lock(connection, tenant, idempotency_key)
+            found = job_figures.submitted_as(connection, tenant, idempotency_key) if seen is None else []
     kept = of(request).settings.retention_seconds
     return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
 

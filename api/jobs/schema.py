@@ -125,6 +125,10 @@ class Job(BaseModel):
     deduplicate: bool
     state: StateName
     counts: Counts
+    warnings: dict[str, int] = Field(
+        description="Items that succeeded with a warning, by its code. An item with several counts for each.",
+        examples=[{"copied": 3, "blank": 10}],
+    )
     items_per_second: float = Field(description="Over the last minute. For an ended job, over its whole time.")
     estimated_end_at: datetime | None
     created_at: datetime
@@ -179,15 +183,18 @@ class DeliveryList(BaseModel):
 class Model(BaseModel):
     id: str
     object: Literal["model"] = "model"
-    created: int = Field(description="When its files were written, in Unix seconds.")
+    created: int = Field(description="When its files were written, in Unix seconds; 0 if they are missing.")
     owned_by: str = Field(description="The engine that runs it. The name is that of OpenAI's list.")
-    revision: str = Field(description="The model_revision of its results.")
+    revision: str | None = Field(description="The model_revision of its results; null if its files are missing.")
     kinds: list[str]
     quantization: str
-    context: int = Field(description="The longest input, in tokens.")
+    context: int | None = Field(description="The longest input, in tokens; null if its files are missing.")
     languages: list[Annotated[list[str], Field(min_length=2, max_length=2)]] = Field(
         description="Pairs of source and target, for a translation model."
     )
+    usable: bool = Field(description="Whether jobs may name it. If not, they are refused with reason and remedy.")
+    reason: str | None = Field(description="Why it cannot be served; null if it is usable.")
+    remedy: str | None = Field(description="The command that mends it, or what to do; null if it is usable.")
 
 
 class ModelList(BaseModel):

@@ -31,6 +31,7 @@ def job(figures: JobFigures, retention_seconds: int) -> Job:
         deduplicate=figures.deduplicate,
         state=state(figures),
         counts=counts,
+        warnings=figures.n_warned,
         items_per_second=round(figures.items_per_second, 2),
         estimated_end_at=_estimated_end(figures, counts.pending),
         created_at=figures.created_at,

@@ -56,15 +56,25 @@ def listed(
     order: Literal["asc", "desc"] = "desc",
     purpose: Annotated[str | None, Query(max_length=40)] = None,
 ) -> FileList:
-    """Uploaded files and those of batches, the newest first; ``after`` is the id of the last one seen."""
+    """Uploaded files and those of batches, the newest first; ``after`` is the id of the last one seen.
+
+    Files are listed for the purposes ``batch`` and ``batch_output``. There are none of another purpose.
+    """
     state = of(request)
     with translated(), state.database.begin() as connection:
         seen = None if after is None else output.find(connection, state, tenant, file_id(after))
         place = None if seen is None else FileCursor(seen.created_at, seen.id, seen.part)
         found = file_list.page(
-            connection, tenant, purpose=purpose, after=place, limit=limit + 1, is_ascending=order == "asc"
+            connection,
+            tenant,
+            purpose=purpose,
+            after=place,
+            limit=limit + 1,
+            retention_seconds=state.settings.retention_seconds,
+            is_ascending=order == "asc",
         )
-        data = [view.file(output.complete(connection, state, tenant, each)) for each in found[:limit]]
+        shown = output.sized(connection, found[:limit])
+    data = [view.file(each) for each in shown]
     ids = [each.id for each in data]
     return FileList(
         data=data, first_id=ids[0] if ids else None, last_id=ids[-1] if ids else None, has_more=len(found) > limit

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any, NamedTuple
 from uuid import uuid4
@@ -15,10 +15,11 @@ from api import problem
 from api.http import body
 from api.intake.counting import CheckedItem, ItemTarget, Portion, in_portions
 from lengthwise import encoding
-from lengthwise.errors import InvalidInput
+from lengthwise.errors import InvalidInput, ModelUnusable
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams
 from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.usable import unusable
 from lengthwise.settings import Settings
 
 _FIELDS = ("custom_id", "method", "url", "body")
@@ -56,6 +57,7 @@ class BodyReader:
     kind: LineKind
     catalog: Catalog
     current: Settings
+    _found: dict[str, ModelUnusable | None] = field(default_factory=dict)
 
     def request(self, custom_id: str, given: Any) -> CheckedRequest:
         """Raises ``LineError``."""
@@ -72,6 +74,8 @@ class BodyReader:
         spec = self.catalog.models.get(item.body.model)
         if spec is None or self.kind.serves_as not in spec.kinds:
             raise LineError("model_not_found", f"no such model for this endpoint; {self._known()}", "model")
+        if (found := self._unusable(spec)) is not None:
+            raise LineError("model_unusable", str(found), "model") from found
         if sum(map(len, item.texts())) > self.current.max_text_characters:
             most = self.current.max_text_characters
             raise LineError("invalid_request", f"the texts may have at most {most} characters", "body")
@@ -79,7 +83,15 @@ class BodyReader:
         return CheckedRequest(spec, CheckedItem(item, payload))
 
     def _default(self) -> str | None:
-        return next((spec.name for spec in self.catalog.serving(self.kind.serves_as)), None)
+        serving = self.catalog.serving(self.kind.serves_as)
+        usable = (spec for spec in serving if self._unusable(spec) is None)
+        return next((spec.name for spec in (*usable, *serving)), None)
+
+    def _unusable(self, spec: ModelSpec) -> ModelUnusable | None:
+        """Looked up once: a file of many lines is read against one state of the models."""
+        if spec.name not in self._found:
+            self._found[spec.name] = unusable(spec, is_local=self.current.has_local_workers)
+        return self._found[spec.name]
 
     def _known(self) -> str:
         names = [spec.name for spec in self.catalog.serving(self.kind.serves_as)]

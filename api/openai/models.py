@@ -15,9 +15,9 @@ router = APIRouter(prefix="/v1/models", tags=["models"], responses=document.KEY_
 @router.get("/{name:path}", response_model=Model, responses=document.errors(404))
 def model(request: Request, _: Reader, name: str) -> Model:
     """One model, by its name."""
-    catalog = of(request).catalog
+    state = of(request)
+    catalog = state.catalog
     spec = catalog.models.get(name)
-    shown = shown_model(spec) if spec else None
-    if shown is None:
+    if spec is None:
         raise UnknownName(f"no such model; known here: {', '.join(catalog.models)}", "model")
-    return shown
+    return shown_model(state, spec)

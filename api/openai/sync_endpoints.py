@@ -23,7 +23,7 @@ from api.openai import document
 from api.openai import error as errors
 from api.openai.line_reader import BodyReader, LineError, portions
 from lengthwise.database import translated
-from lengthwise.errors import InvalidInput, UnknownName
+from lengthwise.errors import InvalidInput, ModelUnusable, UnknownName
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineKind
 from lengthwise.ledger.jobs import cancel, results
@@ -42,12 +42,14 @@ class _SubmittedRequest:
 
 
 def _submit(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _SubmittedRequest:
-    """Raises ``InvalidInput``, ``TooBusy`` and ``Unavailable``."""
+    """Raises ``InvalidInput``, ``ModelUnusable``, ``TooBusy`` and ``Unavailable``."""
     state.backlog.check(tenant)
     current = state.settings
     try:
         request = BodyReader(kind, state.catalog, current).request("request", body.parse_whole(data))
     except LineError as error:
+        if isinstance(error.__cause__, ModelUnusable):
+            raise error.__cause__.with_traceback(None) from None
         form = UnknownName if error.code == "model_not_found" else InvalidInput
         raise form(str(error), error.param) from None
     [portion] = portions(kind, [(0, request)])
@@ -148,5 +150,5 @@ for _path, _kind in ENDPOINTS.items():
         description="Runs one request and answers it. Its body is the same as in a line of a batch. If the caller "
         "disconnects, the request is cancelled.",
         openapi_extra=document.request_body(_kind),
-        responses=document.ANSWERS[_kind.name] | document.errors(400, 404, 413, 429, 504, 507),
+        responses=document.ANSWERS[_kind.name] | document.errors(400, 404, 409, 413, 429, 504, 507),
     )

@@ -1,6 +1,6 @@
 """Batches and files as OpenAI's SDKs read them. All times are Unix seconds."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from api.openai.identifier import batch_name, file_name
 from api.openai.schema import Batch, BatchErrors, File, RequestCounts, StatusName, Usage
@@ -76,13 +76,6 @@ def file(found: files.FileRow) -> File:
 
 def output_name(found: files.FileRow) -> str:
     return f"{batch_name(found.id)}_{'error' if found.part == 2 else 'output'}.jsonl"
-
-
-def expires_at(figures: ledger.BatchRow, retention_seconds: int) -> datetime | None:
-    """When the files of an ended batch expire; None while it runs."""
-    if figures.finished_at is None:
-        return None
-    return figures.finished_at + timedelta(seconds=min(figures.output_seconds or retention_seconds, retention_seconds))
 
 
 def _seconds(at: datetime | None) -> int | None:

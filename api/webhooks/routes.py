@@ -23,6 +23,7 @@ from api.webhooks.schema import (
     SecretRotation,
 )
 from lengthwise.database import translated
+from lengthwise.kinds import result_fields
 from lengthwise.ledger.webhooks import delivery_log
 from lengthwise.ledger.webhooks import endpoint as ledger
 from lengthwise.webhooks import condition, subscription, target
@@ -68,7 +69,7 @@ def _check(state: State, url: str | None, events: list[str] | None, wanted: str 
     if events is not None:
         subscription.check(events)
     if wanted is not None:
-        condition.parse(wanted)
+        condition.parse(wanted, result_fields.known(state.catalog))
     if secret is not None:
         check_secret(secret)
     if url is not None:

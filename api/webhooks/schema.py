@@ -20,7 +20,7 @@ _Filter = Annotated[
     Text,
     Field(
         max_length=500,
-        description="Which results job.results contains: a condition on a result's output.",
+        description="Which results job.results contains: a condition on their fields, such as those of the output.",
         examples=["flagged == true"],
     ),
 ]

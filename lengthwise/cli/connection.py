@@ -2,10 +2,12 @@
 
 import ipaddress
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Annotated, Any
+from uuid import uuid4
 
 import httpx
 import typer
@@ -13,6 +15,7 @@ from pydantic import BaseModel
 from rich.console import Console
 
 from lengthwise import json_line
+from lengthwise.cli import interrupt
 from lengthwise.client import (
     KEY_VARIABLE,
     URL_VARIABLE,
@@ -33,8 +36,8 @@ ITEMS_FAILED = 1
 MISUSED = 2
 #: The server refused, or there is no answer from it.
 REFUSED = 3
-#: Ctrl-C, as shells number it.
-INTERRUPTED = 130
+#: All items succeeded, but some results have warnings, and --fail-on-warnings was given.
+WARNED = 4
 
 #: Where ``lengthwise up`` keeps the admin key that it made.
 KEY_FILE = Path(".lengthwise/admin.key")
@@ -42,6 +45,8 @@ KEY_FILE = Path(".lengthwise/admin.key")
 #: Seconds of retries while a server is away. A command that waits for a job retries longer: the job goes on meanwhile.
 RETRY_SECONDS = 3.0
 LONG_RETRY_SECONDS = 120.0
+#: And of the question whether a job exists, after the command was interrupted: it includes one longer Retry-After.
+ASK_SECONDS = 8.0
 
 Url = Annotated[str, typer.Option("--url", envvar=URL_VARIABLE, help="URL of the API.", metavar="URL")]
 Key = Annotated[
@@ -51,6 +56,9 @@ Key = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, for programs.")]
+FailOnWarnings = Annotated[
+    bool, typer.Option("--fail-on-warnings", help=f"Exit with {WARNED} if results have warnings.")
+]
 OnlyResults = Annotated[
     bool, typer.Option("--only-results", help="In OUT as a table: leave out the columns of the table that was sent.")
 ]
@@ -82,11 +90,32 @@ def print_json(value: Any) -> None:
     typer.echo(json_line.written(value.model_dump(mode="json") if isinstance(value, BaseModel) else value), nl=False)
 
 
+def open_client(
+    url: str, key: str | None, retry_seconds: float, on_request: Callable[[httpx.Request], None] | None = None
+) -> Client:
+    """A client that says on stderr when it begins to retry. ``on_request`` is told of each request before it is sent.
+
+    Raises ``ConfigurationError``.
+    """
+
+    def say_retry(error: ClientError, left_seconds: float) -> None:
+        if left_seconds == retry_seconds:  # the first pause of a series
+            say(f"lengthwise: {error}; trying again for up to {left_seconds:.0f} s")
+
+    http = httpx.Client(event_hooks={"request": [on_request] if on_request else []})
+    return Client(url, key or local_key(url), retry_seconds=retry_seconds, http=http, on_retry=say_retry)
+
+
 @contextmanager
-def connected(url: str, key: str | None, retry_seconds: float = RETRY_SECONDS) -> Iterator[Client]:
+def connected(
+    url: str,
+    key: str | None,
+    retry_seconds: float = RETRY_SECONDS,
+    on_request: Callable[[httpx.Request], None] | None = None,
+) -> Iterator[Client]:
     """A client. If it raises an error, the command ends with one line that says what to do, and with an exit code."""
     try:
-        with Client(url, key or local_key(url), retry_seconds=retry_seconds) as client:
+        with interrupt.catching(), open_client(url, key, retry_seconds, on_request) as client:
             yield client
     except ClientError as error:
         advice = next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)
@@ -95,8 +124,26 @@ def connected(url: str, key: str | None, retry_seconds: float = RETRY_SECONDS) -
     except ConfigurationError as error:
         say(f"lengthwise: {error}")
         raise typer.Exit(MISUSED) from None
-    except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def submitting(
+    url: str, key: str | None, retry_seconds: float = RETRY_SECONDS, idempotency_key: str | None = None
+) -> Iterator[tuple[Client, str]]:
+    """As ``connected``, for one submission under the idempotency key that is yielded too.
+
+    If it is interrupted, the command says whether there is a job.
+    """
+    name, sent = idempotency_key or uuid4().hex, Event()
+
+    def ask() -> Client:
+        return open_client(url, key, ASK_SECONDS)
+
+    with (
+        connected(url, key, retry_seconds, on_request=lambda _: sent.set()) as client,
+        interrupt.while_submitting(ask, name, sent.is_set),
+    ):
+        yield client, name
 
 
 def local_key(url: str, file: Path = KEY_FILE) -> str | None:

@@ -15,18 +15,23 @@ app = typer.Typer(help="Prepare models for serving.", no_args_is_help=True)
 
 
 def models(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """List the models that a job may use."""
+    """List the models, and say what is wrong with those that cannot be served."""
     with connected(url, key) as client:
         found = client.models()
     if as_json:
         print_json([model.model_dump(mode="json") for model in found])
         return
-    table = Table("model", "kinds", "languages", "context", "quantization", "revision", box=None)
+    table = Table("model", "usable", "kinds", "languages", "context", "quantization", "revision", box=None)
     for model in found:
         pairs = ", ".join(f"{source}→{target}" for source, target in model.languages)
-        row = (model.id, ", ".join(model.kinds), pairs, str(model.context), model.quantization, model.revision)
-        table.add_row(*row)
+        usable, context = "yes" if model.usable else "no", "" if model.context is None else str(model.context)
+        kinds = ", ".join(model.kinds)
+        table.add_row(model.id, usable, kinds, pairs, context, model.quantization, model.revision or "")
     console().print(table)
+    for model in found:
+        if not model.usable:
+            line = f"\n{model.id} cannot be served: {model.reason}.\nTo mend it: {model.remedy}"
+            console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.callback()

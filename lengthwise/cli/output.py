@@ -1,6 +1,7 @@
 """Writes results to a file in the format of its suffix, from the lines of JSON that were downloaded."""
 
 import os
+import shutil
 from collections.abc import Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -19,29 +20,41 @@ from lengthwise.formats.layout import Layout
 DELIMITERS: dict[FileFormat, str] = {"csv": ",", "tsv": "\t"}
 
 
-def check(out: Path) -> FileFormat:
-    """The format of this file. Raises ``ConfigurationError`` if it cannot be written here."""
+def check(out: Path, *, force: bool) -> FileFormat:
+    """The file's format. Raises ``ConfigurationError`` if it cannot be written, or exists and must not be replaced."""
     file_format = files.format_of(out)
     if file_format == "parquet":
         extras.require("parquet")
     if not out.parent.is_dir():
         raise ConfigurationError(f"{out.parent} is not a folder")
+    if out.exists():
+        if not out.is_file():
+            raise ConfigurationError(f"{out} exists and is not a file; name another one")
+        if not force:
+            raise ConfigurationError(f"{out} exists; name another file, or replace it with --force")
     return file_format
 
 
-def write(source: IO[bytes], out: Path) -> None:
+def write(source: IO[bytes], out: Path, *, force: bool) -> None:
     """Writes the lines of ``source`` from its current position, in the format of ``out``."""
-    write_parts(_blocks(source, source.tell(), check(out)), out)
+    write_parts(_blocks(source, source.tell(), files.format_of(out)), out, force=force)
 
 
-def write_parts(parts: Iterable[bytes], out: Path) -> None:
-    """Writes these bytes. ``out`` is replaced only when all of it is written. Raises ``ConfigurationError``."""
-    unfinished = out.with_name(f"{out.name}.writing")
+def write_parts(parts: Iterable[bytes], out: Path, *, force: bool) -> None:
+    """Writes these bytes. ``out`` is replaced only when all of it is written. Raises ``ConfigurationError``.
+
+    If ``out`` is a symbolic link, the file to which it leads is written.
+    """
+    real = out.resolve()
+    unfinished = real.with_name(f".{real.name}.{os.getpid()}.writing")
     try:
         with files.open_to_write(unfinished, named=out) as sink:
             for part in parts:
                 sink.write(part)
-        unfinished.replace(out)
+        check(out, force=force)  # it may exist by now
+        if real.exists():
+            shutil.copymode(real, unfinished)
+        unfinished.replace(real)
     except OSError as error:
         raise ConfigurationError(f"{out} cannot be written: {os.strerror(error.errno or 0)}") from None
     finally:

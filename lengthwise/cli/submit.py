@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 from pydantic_core import from_json
 
-from lengthwise.cli import connection, kind_options, output, watch
-from lengthwise.cli.connection import AsJson, Key, OnlyResults, Url, connected, say
-from lengthwise.cli.download import download
+from lengthwise.cli import connection, download, kind_options
+from lengthwise.cli.connection import AsJson, FailOnWarnings, Key, OnlyResults, Url, say, submitting
+from lengthwise.cli.ending import Ending, Force
 from lengthwise.client import DEFAULT_URL, Client, ColumnNames, ConfigurationError, FileFormat, Job, Priority
 from lengthwise.formats.file import FORMATS
 
@@ -51,17 +51,18 @@ def submit(
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     out: Annotated[
         Path | None,
-        typer.Option("-o", "--out", help="Wait, and write the results in the format of this suffix."),
+        typer.Option("-o", "--out", help="Wait, and write the results in the format of this suffix; -: stdout."),
     ] = None,
+    force: Force = False,
+    fail_on_warnings: FailOnWarnings = False,
     only_results: OnlyResults = False,
     as_json: AsJson = False,
     url: Url = DEFAULT_URL,
     key: Key = None,
 ) -> None:
     """Submit the items of a file as a job. Print its id, or wait and write its results."""
-    with connected(url, key, connection.LONG_RETRY_SECONDS) as client:
-        if out is not None:
-            output.check(out)
+    with submitting(url, key, connection.LONG_RETRY_SECONDS, idempotency_key) as (client, name):
+        download.check(out, force=force, source=file)
         params = _params(param or [], kind_options.option_values(ctx))
         job = _submitted(
             client,
@@ -75,14 +76,16 @@ def submit(
             priority=priority,
             deadline=deadline,
             webhook=webhook,
-            idempotency_key=idempotency_key,
+            idempotency_key=name,
             **params,
         )
         if job.info.table is not None and job.info.table.format == "csv":
             say(f"columns separated by {job.info.table.delimiter!r}, {(job.info.table.encoding or '').upper()}")
-        if wait or out is not None:
-            follow(job, out, as_json, only_results)
-        elif as_json:
+        if wait or fail_on_warnings or out is not None:
+            ending = Ending(job, out, force, fail_on_warnings, only_results, as_json)
+            ending.wait()
+            ending.finish()
+        if as_json:
             connection.print_json(job.info)
         else:
             typer.echo(job.id)
@@ -113,22 +116,3 @@ def _targets(params: dict[str, Any]) -> list[str]:
     """Several languages in --to, such as de,fr, are the targets of a table."""
     named = params.get("target")
     return params.pop("target").split(",") if isinstance(named, str) and "," in named else []
-
-
-def follow(job: Job, out: Path | None, as_json: bool, only_results: bool = False) -> None:
-    """Waits until the job has ended, writes its results to ``out``, and exits with the code that says how it went."""
-    try:
-        watch.until_ended(job)
-    except KeyboardInterrupt:
-        more = f" -o {out}" if out else ""
-        say(f"\nthe job goes on: wait for it again with `lengthwise results {job.id} --wait{more}`,")
-        say(f"or cancel it with `lengthwise cancel {job.id}`")
-        raise typer.Exit(connection.INTERRUPTED) from None
-    if out is not None:
-        download(job, out, only_results=only_results)
-    say(watch.summary(job) + (f"; results in {out}" if out else ""))
-    if as_json:
-        connection.print_json(job.info)
-    elif out is None:
-        typer.echo(job.id)
-    raise typer.Exit(watch.exit_code(job))

@@ -1,5 +1,7 @@
 """Follows a job until it has ended, with a progress bar on a terminal and silently elsewhere."""
 
+from collections.abc import Iterator
+
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from lengthwise.cli import connection
@@ -40,7 +42,32 @@ def summary(job: Job) -> str:
     return f"job {job.id} {job.state}: {', '.join(parts)}"
 
 
-def exit_code(job: Job) -> int:
-    """0 if no item failed, was cancelled or expired."""
+def warnings(job: Job) -> str:
+    """The items that have warnings, by code, the most frequent first; empty if there are none."""
+    return ", ".join(f"{number} {code}" for code, number in _by_frequency(job))
+
+
+def warning_lines(job: Job) -> Iterator[str]:
+    """A line for each warning, with what it means and what to do."""
+    if job.warnings:
+        from lengthwise.kinds.result_line import WARNINGS  # loads the kinds, which most commands do not need
+
+        for code, number in _by_frequency(job):
+            yield f"warning: {number} {code}" + (f": {WARNINGS[code]}" if code in WARNINGS else "")
+
+
+def _by_frequency(job: Job) -> list[tuple[str, int]]:
+    return sorted(job.warnings.items(), key=lambda counted: (-counted[1], counted[0]))
+
+
+def exit_code(job: Job, *, fail_on_warnings: bool = False) -> int:
+    """0 if no item failed, was cancelled or expired, nor, with ``fail_on_warnings``, has a warning."""
     counts = job.counts
-    return connection.ITEMS_FAILED if counts.failed + counts.cancelled + counts.expired else 0
+    if counts.failed + counts.cancelled + counts.expired:
+        return connection.ITEMS_FAILED
+    if fail_on_warnings and job.warnings:
+        connection.say(
+            f"lengthwise: there are results with warnings ({warnings(job)}), and --fail-on-warnings is given"
+        )
+        return connection.WARNED
+    return 0

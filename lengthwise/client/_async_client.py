@@ -15,6 +15,7 @@ from lengthwise.client._async_job import AsyncJob
 from lengthwise.client._async_transport import AsyncTransport
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
+from lengthwise.client._effect import OnRetry
 from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
@@ -31,8 +32,9 @@ class AsyncClient:
         *,
         retry_seconds: float = 60,
         http: httpx.AsyncClient | None = None,
+        on_retry: OnRetry | None = None,
     ) -> None:
-        self._transport = AsyncTransport(Address.of(base_url, api_key), http)
+        self._transport = AsyncTransport(Address.of(base_url, api_key), http, on_retry)
         self._retry_seconds = retry_seconds
 
     async def submit(
@@ -90,9 +92,12 @@ class AsyncClient:
         """Raises ``NotFoundError``."""
         return self._job(await self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds))))
 
-    async def jobs(self, limit: int | None = None) -> AsyncGenerator[AsyncJob, None]:
-        """The newest first: all of them, or ``limit``."""
-        async for info in self._transport.iterate(_call.jobs(limit, RetryBudget(self._retry_seconds))):
+    async def jobs(
+        self, limit: int | None = None, *, idempotency_key: str | None = None
+    ) -> AsyncGenerator[AsyncJob, None]:
+        """As ``Client.jobs``."""
+        found = self._transport.iterate(_call.jobs(limit, idempotency_key, RetryBudget(self._retry_seconds)))
+        async for info in found:
             yield self._job(info)
 
     def _job(self, info: JobInfo) -> AsyncJob:

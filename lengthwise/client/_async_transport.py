@@ -11,6 +11,7 @@ from lengthwise.client._effect import (
     Effect,
     HttpRequest,
     HttpResponse,
+    OnRetry,
     OpenEffect,
     PauseEffect,
     ReadEffect,
@@ -26,13 +27,14 @@ T = TypeVar("T")
 class AsyncTransport:
     """Tasks may share it: each call has its own open response."""
 
-    def __init__(self, where: Address, http: httpx.AsyncClient | None = None) -> None:
+    def __init__(self, where: Address, http: httpx.AsyncClient | None = None, on_retry: OnRetry | None = None) -> None:
         self._where = where
+        self._on_retry = on_retry
         self._http = http or httpx.AsyncClient()
 
     async def run(self, steps: Steps[T]) -> T:
         """The result of a call that yields no values."""
-        state = _AsyncCallState(steps, self._http, self._where)
+        state = _AsyncCallState(steps, self._http, self._where, self._on_retry)
         try:
             while state.effect is not None:
                 await state.advance()
@@ -43,7 +45,7 @@ class AsyncTransport:
 
     async def iterate(self, steps: Steps[Any]) -> AsyncGenerator[Any, None]:
         """The values that a call yields. Closing the iterator early closes the open response."""
-        state = _AsyncCallState(steps, self._http, self._where)
+        state = _AsyncCallState(steps, self._http, self._where, self._on_retry)
         try:
             while (effect := state.effect) is not None:
                 if isinstance(effect, YieldEffect):
@@ -60,8 +62,8 @@ class AsyncTransport:
 class _AsyncCallState:
     """The state of one call: the effect that it waits for, and its open response."""
 
-    def __init__(self, steps: Steps[Any], http: httpx.AsyncClient, where: Address) -> None:
-        self._steps, self._http, self._where = steps, http, where
+    def __init__(self, steps: Steps[Any], http: httpx.AsyncClient, where: Address, on_retry: OnRetry | None) -> None:
+        self._steps, self._http, self._where, self._on_retry = steps, http, where, on_retry
         self._response: httpx.Response | None = None
         self._chunks: AsyncIterator[bytes] | None = None
         #: ``None`` once the call has ended; ``result`` is then its result.
@@ -86,8 +88,10 @@ class _AsyncCallState:
 
     async def _do(self, effect: Effect | None) -> Any:
         match effect:
-            case PauseEffect(seconds):
+            case PauseEffect(seconds, error, left_seconds):
                 await self._close_response()
+                if self._on_retry is not None:
+                    self._on_retry(error, left_seconds)
                 await asyncio.sleep(seconds)
             case OpenEffect(request) | SendEffect(request):
                 return await self._answer(request, is_whole=isinstance(effect, SendEffect))

@@ -1,6 +1,7 @@
 """The logic of every call except reading results: what is sent, what is retried, and what the answers mean. No I/O."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,11 +12,12 @@ from uuid import uuid4
 from pydantic import TypeAdapter
 from pydantic_core import from_json, to_json
 
-from lengthwise.client._effect import HttpRequest, HttpResponse, PauseEffect, SendEffect, Steps, YieldEffect
+from lengthwise.client._effect import HttpRequest, HttpResponse, SendEffect, Steps, YieldEffect
 from lengthwise.client._error import NotFoundError, RefusedError, UnreachableError, WaitTimeoutError, refusal
 from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Spool
+from lengthwise.errors import ConfigurationError
 
 #: How long one request waits at the server for the end of a job.
 _WAIT_SECONDS = 30.0
@@ -68,7 +70,7 @@ def send(request: HttpRequest, budget: RetryBudget) -> Steps[HttpResponse]:
             if answer.status < 300:
                 return answer
             error = to_error(answer)
-        yield PauseEffect(budget.pause_after(error))
+        yield budget.pause_after(error)
 
 
 def to_error(answer: HttpResponse) -> RefusedError:
@@ -83,13 +85,22 @@ def submit(
         "content-type": content_type,
         "content-encoding": "zstd",
         "content-length": str(spool.size),
-        "idempotency-key": key or uuid4().hex,
+        "idempotency-key": _idempotency_key(key),
     }
     if options is not None:
         headers["lengthwise-job"] = _ascii(options)
     request = HttpRequest("POST", "/v1/jobs", headers=headers, body=spool, wait_seconds=_SUBMIT_SECONDS)
     answer = yield from send(request, budget)
     return JobInfo.model_validate_json(answer.content)
+
+
+def _idempotency_key(key: str | None) -> str:
+    """The caller's key, or a new one. Raises ``ConfigurationError`` if it cannot stand in a header."""
+    if key is None:
+        return uuid4().hex
+    if not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
+        raise ConfigurationError("an idempotency key must have 1 to 255 visible ASCII characters")
+    return key
 
 
 def _ascii(options: bytes) -> str:
@@ -125,7 +136,7 @@ def cancel(job_id: str, budget: RetryBudget) -> Steps[JobInfo]:
 
 def retry(job_id: str, key: str | None, budget: RetryBudget) -> Steps[JobInfo]:
     """The new job, made of the failed items."""
-    headers = {"idempotency-key": key or uuid4().hex}
+    headers = {"idempotency-key": _idempotency_key(key)}
     answer = yield from send(HttpRequest("POST", f"{job_path(job_id)}/retry", headers=headers), budget)
     return JobInfo.model_validate_json(answer.content)
 
@@ -146,15 +157,16 @@ def delete(job_id: str, budget: RetryBudget) -> Steps[None]:
             error = to_error(answer)
             if was_lost and isinstance(error, NotFoundError):
                 return
-        yield PauseEffect(budget.pause_after(error))
+        yield budget.pause_after(error)
 
 
-def jobs(limit: int | None, budget: RetryBudget) -> Steps[None]:
-    """Yields jobs page by page, the newest first."""
+def jobs(limit: int | None, key: str | None, budget: RetryBudget) -> Steps[None]:
+    """Yields jobs page by page, the newest first; with ``key``, only the one that was submitted under it."""
+    named = {} if key is None else {"idempotency_key": key}
     after: str | None = None
     left = limit
     while left is None or left > 0:
-        query: dict[str, str | int | float] = {"limit": min(left or _PAGE_JOBS, _PAGE_JOBS)}
+        query: dict[str, str | int | float] = {"limit": min(left or _PAGE_JOBS, _PAGE_JOBS), **named}
         answer = yield from send(HttpRequest("GET", "/v1/jobs", query | ({"after": after} if after else {})), budget)
         page = from_json(answer.content)
         found = [JobInfo.model_validate(each) for each in page["data"]]

@@ -13,6 +13,7 @@ from lengthwise.client import _body, _call
 from lengthwise.client._address import Address
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
+from lengthwise.client._effect import OnRetry
 from lengthwise.client._job import Job
 from lengthwise.client._resource import JobInfo, ModelInfo, Priority
 from lengthwise.client._retry_budget import RetryBudget
@@ -27,6 +28,7 @@ class Client:
     A call is repeated when its connection fails or the answer is 429, 502, 503, 504 or 507: with growing pauses, never
     before Retry-After, and for at most ``retry_seconds`` of pauses. No repetition makes a second job. The errors are
     listed in ``lengthwise.client``. ``http`` is an ``httpx.Client`` of your own, for proxies or certificates.
+    ``on_retry`` is called before each pause, with the error and the most seconds that the call still pauses.
     """
 
     def __init__(
@@ -36,9 +38,10 @@ class Client:
         *,
         retry_seconds: float = 60,
         http: httpx.Client | None = None,
+        on_retry: OnRetry | None = None,
     ) -> None:
         """Raises ``ConfigurationError`` if the URL or the key is not well formed."""
-        self._transport = BlockingTransport(Address.of(base_url, api_key), http)
+        self._transport = BlockingTransport(Address.of(base_url, api_key), http, on_retry)
         self._retry_seconds = retry_seconds
 
     def submit(
@@ -55,6 +58,9 @@ class Client:
         **params: Any,
     ) -> Job:
         """Submits texts, or mappings with ``text``, ``id`` and ``metadata``. ``params`` are the kind's parameters.
+
+        ``items`` may be a column of pandas, polars, NumPy or Arrow. Raises ``TypeError``, which says what to give
+        instead, for a single text, a whole table, and an item that is missing or no text.
 
         The items are first written one by one to a compressed temporary file: if the iterable raises, nothing is sent.
         The same ``idempotency_key`` gives the same job, from another process too.
@@ -97,9 +103,9 @@ class Client:
         """Raises ``NotFoundError``."""
         return self._job(self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds))))
 
-    def jobs(self, limit: int | None = None) -> Iterator[Job]:
-        """The newest first: all of them, or ``limit``."""
-        found = self._transport.iterate(_call.jobs(limit, RetryBudget(self._retry_seconds)))
+    def jobs(self, limit: int | None = None, *, idempotency_key: str | None = None) -> Iterator[Job]:
+        """The newest first: all of them, or ``limit``. With ``idempotency_key`` only the job that has it, if any."""
+        found = self._transport.iterate(_call.jobs(limit, idempotency_key, RetryBudget(self._retry_seconds)))
         return (self._job(info) for info in islice(found, limit))
 
     def _job(self, info: JobInfo) -> Job:

@@ -4,10 +4,11 @@ The logic of a call is a generator of effects. The transport sends back the outc
 result of the call.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from lengthwise.client._error import ClientError
 from lengthwise.client._spool import Spool
 
 T = TypeVar("T")
@@ -53,7 +54,11 @@ class ReadEffect:
 
 @dataclass(frozen=True, slots=True)
 class PauseEffect:
+    """A pause before a retry, because of ``error``; all pauses from here on take at most ``left_seconds``."""
+
     seconds: float
+    error: ClientError
+    left_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,5 +68,7 @@ class YieldEffect:
     values: list[Any]
 
 
+#: Is told of a pause before it begins.
+OnRetry = Callable[[ClientError, float], None]
 Effect = SendEffect | OpenEffect | ReadEffect | PauseEffect | YieldEffect
 Steps = Generator[Effect, Any, T]

@@ -27,6 +27,10 @@ class BaseJob:
     def counts(self) -> ItemCounts:
         return self.info.counts
 
+    @property
+    def warnings(self) -> dict[str, int]:
+        return self.info.warnings
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.id}, {self.state}, {self.counts.pending} of {self.counts.total} pending)"
 

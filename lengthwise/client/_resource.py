@@ -53,6 +53,8 @@ class JobInfo(_Resource):
     priority: Priority
     state: State
     counts: ItemCounts
+    #: Items that succeeded with a warning, by its code. An item with several counts for each.
+    warnings: dict[str, int] = {}
     items_per_second: float
     estimated_end_at: datetime | None
     created_at: datetime
@@ -84,6 +86,8 @@ class Result(_Resource):
     id: str | None = None
     output: dict[str, Any] | None = None
     error: ItemError | None = None
+    #: Why the output may be poor, as codes such as "copied".
+    warnings: list[str] = []
     usage: dict[str, int] | None = None
     model_revision: str | None = None
     metadata: dict[str, Any] | None = None
@@ -98,8 +102,13 @@ class Result(_Resource):
 
 class ModelInfo(_Resource):
     id: str
-    revision: str
+    #: None if the model's files are missing; so is ``context``.
+    revision: str | None
     kinds: list[str]
     quantization: str
-    context: int
+    context: int | None
     languages: list[tuple[str, str]]
+    #: Whether jobs may name it. If not, ``reason`` says why, and ``remedy`` what mends it.
+    usable: bool = True
+    reason: str | None = None
+    remedy: str | None = None

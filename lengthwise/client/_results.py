@@ -7,7 +7,7 @@ from typing import Any, Literal
 from pydantic_core import from_json
 
 from lengthwise.client import _call
-from lengthwise.client._effect import HttpRequest, HttpResponse, OpenEffect, PauseEffect, ReadEffect, Steps, YieldEffect
+from lengthwise.client._effect import HttpRequest, HttpResponse, OpenEffect, ReadEffect, Steps, YieldEffect
 from lengthwise.client._error import RefusedError, UnreachableError
 from lengthwise.client._resource import ENDED
 from lengthwise.client._retry_budget import RetryBudget
@@ -71,7 +71,7 @@ def results(job_id: str, after: int, follow: bool, budget: RetryBudget, parse: C
             if rest:
                 raise UnreachableError("the results broke off in the middle of a line")
         except (RefusedError, UnreachableError) as error:
-            yield PauseEffect(budget.pause_after(error))
+            yield budget.pause_after(error)
             continue
         budget.renew()
         state = answer.headers.get(STATE_HEADER, "")
@@ -93,7 +93,7 @@ def table(
                 raise _call.to_error(answer)
             break
         except (RefusedError, UnreachableError) as error:
-            yield PauseEffect(budget.pause_after(error))
+            yield budget.pause_after(error)
     while chunk := (yield ReadEffect()):
         yield YieldEffect([chunk])
 

@@ -2,6 +2,7 @@
 
 import random
 
+from lengthwise.client._effect import PauseEffect
 from lengthwise.client._error import RefusedError, UnreachableError
 
 #: Too much work waits; the server or what it depends on is away; a disk is full. Later the answer may differ.
@@ -22,8 +23,8 @@ class RetryBudget:
         self._waited = 0.0
         self._next = _FIRST_SECONDS
 
-    def pause_after(self, error: RefusedError | UnreachableError) -> float:
-        """Seconds to pause before the next try: longer each time, and at least Retry-After.
+    def pause_after(self, error: RefusedError | UnreachableError) -> PauseEffect:
+        """The pause before the next try: longer each time, and at least Retry-After.
 
         Raises ``error`` if a retry is pointless or the budget is spent.
         """
@@ -33,6 +34,7 @@ class RetryBudget:
         pause = max(self._next * random.uniform(0.5, 1), retry_after or 0)  # noqa: S311 — callers must not return in step
         if self._waited + pause > self._seconds:
             raise error
+        effect = PauseEffect(pause, error, self._seconds - self._waited)
         self._waited += pause
         self._next = min(2 * self._next, _MAX_SECONDS)
-        return pause
+        return effect

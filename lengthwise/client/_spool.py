@@ -9,6 +9,7 @@ import zstandard
 from pydantic_core import PydanticSerializationError
 
 from lengthwise import json_line
+from lengthwise.client import _given_items
 from lengthwise.errors import InvalidInput
 
 _MEMORY_BYTES = 2**20
@@ -33,9 +34,10 @@ class Spool:
     def add(self, items: Iterable[Item]) -> None:
         """Writes each item as a line of NDJSON.
 
-        Raises ``InvalidInput`` for an item that JSON cannot express, and ``TypeError`` for one of another type.
+        Raises ``InvalidInput`` for an item that JSON cannot express, and ``TypeError`` for one of another type, or if
+        ``items`` is no series of items.
         """
-        for item in items:
+        for item in _given_items.iterate(items):
             self.write(_line(item, self.n_items))
             self.n_items += 1
 
@@ -60,9 +62,8 @@ class Spool:
 
 
 def _line(item: Item, index: int) -> bytes:
-    if not isinstance(item, (str, Mapping)):
-        raise TypeError(f"items[{index}] is neither a str nor a mapping but {type(item).__name__}")
+    found = item if isinstance(item, str) else _given_items.plain(item, index)
     try:
-        return json_line.written(item if isinstance(item, str) else dict(item))
+        return json_line.written(found if isinstance(found, str) else dict(found))
     except (PydanticSerializationError, ValueError):
         raise InvalidInput("cannot be written as JSON", f"items[{index}]", index) from None

@@ -11,6 +11,7 @@ from lengthwise.client._effect import (
     Effect,
     HttpRequest,
     HttpResponse,
+    OnRetry,
     OpenEffect,
     PauseEffect,
     ReadEffect,
@@ -25,8 +26,9 @@ T = TypeVar("T")
 class BlockingTransport:
     """Threads may share it: each call has its own open response."""
 
-    def __init__(self, where: Address, http: httpx.Client | None = None) -> None:
+    def __init__(self, where: Address, http: httpx.Client | None = None, on_retry: OnRetry | None = None) -> None:
         self._where = where
+        self._on_retry = on_retry
         self._http = http or httpx.Client()
 
     def run(self, steps: Steps[T]) -> T:
@@ -41,7 +43,7 @@ class BlockingTransport:
 
     def iterate(self, steps: Steps[T]) -> Generator[Any, None, T]:
         """The values that a call yields. Closing the iterator early closes the open response."""
-        state = _CallState(self._http, self._where)
+        state = _CallState(self._http, self._where, self._on_retry)
         try:
             effect = next(steps)
             while True:
@@ -67,15 +69,17 @@ class BlockingTransport:
 class _CallState:
     """The state of one call: its open response."""
 
-    def __init__(self, http: httpx.Client, where: Address) -> None:
-        self._http, self._where = http, where
+    def __init__(self, http: httpx.Client, where: Address, on_retry: OnRetry | None) -> None:
+        self._http, self._where, self._on_retry = http, where, on_retry
         self._response: httpx.Response | None = None
         self._chunks: Iterator[bytes] = iter(())
 
     def do(self, effect: Effect) -> Any:
         match effect:
-            case PauseEffect(seconds):
+            case PauseEffect(seconds, error, left_seconds):
                 self.close()
+                if self._on_retry is not None:
+                    self._on_retry(error, left_seconds)
                 time.sleep(seconds)
             case OpenEffect(request) | SendEffect(request):
                 return self._answer(request, is_whole=isinstance(effect, SendEffect))

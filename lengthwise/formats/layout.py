@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from pydantic_core import from_json, to_json
 
 #: The order of the columns, by the first part of their names. Those in ``_ALWAYS`` exist even if no result has them.
-_TOP = ("index", "id", "status", "output", "error", "usage", "model_revision", "metadata")
+_TOP = ("index", "id", "status", "output", "warnings", "error", "usage", "model_revision", "metadata")
 #: If one top-level name has more columns than this, it becomes a single column of JSON.
 MAX_COLUMNS = 200
 
@@ -32,6 +32,7 @@ _ALWAYS = {
     "index": ColumnType.INTEGER,
     "id": ColumnType.TEXT,
     "status": ColumnType.TEXT,
+    "warnings": ColumnType.TEXT,
     "error.code": ColumnType.TEXT,
     "error.message": ColumnType.TEXT,
     "usage.input_tokens": ColumnType.INTEGER,

@@ -1,6 +1,6 @@
 """Chat: messages, rendered by the model's own template, answered."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
@@ -8,13 +8,15 @@ from pydantic import Field, model_validator
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
-from lengthwise.models.catalog import KindOptions
+from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.result_field import FieldPath
 
 
 class ChatOptions(KindOptions):
     """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
 
     may_sample: ClassVar[bool] = True
+    needs_chat_template: ClassVar[bool] = True
 
 
 class Message(kind.RequestPart):
@@ -80,6 +82,9 @@ class ChatKind(SampledKind):
             return {"message": {"role": "assistant", "content": ""}, "finish_reason": "stop"} | params.scored(answers)
         message = {"role": "assistant", "content": trimmed(answers[0].text, params.stop)}
         return {"message": message, "finish_reason": answers[0].finish_reason} | params.scored(answers)
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        return [("message", "role"), ("message", "content"), ("finish_reason",), ("score",)]
 
 
 def _messages(params: ChatParams, item: ChatItem) -> list[dict[str, str]]:

@@ -1,6 +1,6 @@
 """Embedding: a text becomes a vector."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -10,6 +10,7 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import NativeKind
 from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
+from lengthwise.result_field import FieldPath
 
 
 class EmbedOptions(KindOptions):
@@ -40,6 +41,7 @@ class EmbedKind(NativeKind):
     params_type: ClassVar[type[kind.JobParams]] = EmbedParams
     item_type: ClassVar[type[kind.JobItem]] = EmbedItem
     options_type: ClassVar[type[KindOptions]] = EmbedOptions
+    usual_architecture: ClassVar[str | None] = "embedder"
     summary: ClassVar[str] = "makes a vector of a text"
     example: ClassVar[dict[str, Any]] = {"items": ["What a lovely lamp!"]}
 
@@ -64,6 +66,9 @@ class EmbedKind(NativeKind):
         self, model: KindModel, params: EmbedParams, item: EmbedItem, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None:
         return {"embedding": answers[0].vector if answers else None}
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        return [("embedding",)]
 
 
 def _prefix(spec: ModelSpec, params: EmbedParams) -> str:

@@ -1,6 +1,6 @@
 """Generation: a prompt, continued."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -9,6 +9,7 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
 from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.result_field import FieldPath
 
 
 class GenerateOptions(KindOptions):
@@ -55,3 +56,6 @@ class GenerateKind(SampledKind):
             return {"text": "", "finish_reason": "stop"} | params.scored(answers)
         text = trimmed(answers[0].text, params.stop)
         return {"text": text, "finish_reason": answers[0].finish_reason} | params.scored(answers)
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        return [("text",), ("finish_reason",), ("score",)]

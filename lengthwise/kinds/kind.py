@@ -205,8 +205,20 @@ class Kind(Protocol):
         """
         ...
 
+    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+        """Why the output may be poor, although it can be used: codes of ``lengthwise.kinds.result_line.WARNINGS``."""
+        ...
+
     def succeeded(
-        self, index: int, item: Any, output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
+        self,
+        index: int,
+        item: Any,
+        output: dict[str, Any],
+        n_input: int,
+        n_output: int,
+        made_by: bytes,
+        warnings: Sequence[str] = (),
+        /,
     ) -> bytes:
         """The result line of an item with its output. ``made_by`` is the model's revision, as JSON."""
         ...

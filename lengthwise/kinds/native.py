@@ -1,13 +1,14 @@
 """What the kinds of native jobs have in common. A new kind is a subclass of ``NativeKind``."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import result_line
 from lengthwise.kinds.kind import Decoding, JobItem, JobParams, KindModel, ModelAnswer, Prompt, unknown
 from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
+from lengthwise.result_field import FieldPath
 
 
 class CommandOption(NamedTuple):
@@ -70,6 +71,18 @@ class NativeKind(ABC):
     def output(
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None: ...
+
+    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+        """Only that the item is blank."""
+        texts = item.texts()
+        return ("blank",) if texts and not any(map(str.strip, texts)) else ()
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        """The fields of the outputs of these models, of which filters of webhooks may name each.
+
+        None if they are not declared: then a filter may name any.
+        """
+        return None
 
     def label_threshold(self, spec: ModelSpec, params: Any) -> float:
         """The probability from which a label counts, if the answers are labels."""

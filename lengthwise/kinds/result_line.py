@@ -1,8 +1,9 @@
 """The result line of an item: one JSON object with its index, its id, and its output or error."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from lengthwise import json_line
 from lengthwise.states import ResultStatus
@@ -23,13 +24,34 @@ ERRORS = {
     "expired": "the job's deadline passed before this item ran",
 }
 
+#: Why an output may be poor although the item succeeded, and what to do about it. A kind of another package may have
+#: further codes.
+WARNINGS = {
+    "blank": "the text is blank, and so is its result; remove such items if they were not meant",
+    "copied": "the translation is the source's own text; check the language pair, or try another model",
+    "wrong_script": "the translation is not in the script of its language; check the target, or try another model",
+    "repeats": "the translation repeats itself without end; shorten the text, or try another model",
+    "length": "the translation is far shorter or longer than its source; compare the two",
+    "numbers_lost": "the translation lacks numbers of its source; compare the two",
+}
+
 
 def succeeded(
-    index: int, item: "JobItem", output: dict[str, Any], n_input: int, n_output: int, made_by: bytes
+    index: int,
+    item: "JobItem",
+    output: dict[str, Any],
+    n_input: int,
+    n_output: int,
+    made_by: bytes,
+    warnings: Sequence[str] = (),
 ) -> bytes:
-    """The line of an item with its output. ``made_by`` is the model's revision, as JSON."""
-    used = b'"status":"succeeded","output":%b,"usage":{"input_tokens":%d,"output_tokens":%d},"model_revision":%b'
-    return _line(index, item, used % (to_json(output), n_input, n_output, made_by))
+    """The line of an item with its output. ``made_by`` is the model's revision, as JSON.
+
+    A line without warnings has no such member: most lines have none, and each byte counts a million times.
+    """
+    used = b'"status":"succeeded","output":%b%b,"usage":{"input_tokens":%d,"output_tokens":%d},"model_revision":%b'
+    doubts = b',"warnings":%b' % to_json(warnings) if warnings else b""
+    return _line(index, item, used % (to_json(output), doubts, n_input, n_output, made_by))
 
 
 def failed(index: int, item: "JobItem", code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:
@@ -43,3 +65,24 @@ def _line(index: int, item: "JobItem", body: bytes) -> bytes:
     own = b"" if item.id is None else b'"id":%b,' % to_json(item.id)
     metadata = b"" if item.metadata is None else b',"metadata":%b' % to_json(item.metadata)
     return json_line.escaped(b'{"index":%d,%b%b%b}\n' % (index, own, body, metadata))
+
+
+def rounded(lines: bytes, digits: int) -> bytes:
+    """Result lines, escaped, with the numbers of ``output.scores`` rounded to so many decimal places."""
+    return b"".join([_rounded(line, digits) for line in lines.splitlines(keepends=True)])
+
+
+def _rounded(line: bytes, digits: int) -> bytes:
+    if b'"scores":{' not in line:
+        return line
+    output = from_json(line).get("output")
+    scores = output.get("scores") if isinstance(output, dict) else None
+    if not isinstance(scores, dict):
+        return line
+    short = {name: round(score, digits) if isinstance(score, float) else score for name, score in scores.items()}
+    # Only the output is written anew, so that metadata stays as it is.
+    return line.replace(_output(output), _output(output | {"scores": short}), 1)
+
+
+def _output(output: dict[str, Any]) -> bytes:
+    return b'"output":' + json_line.escaped(to_json(output))

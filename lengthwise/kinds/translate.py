@@ -1,6 +1,6 @@
 """Translation: one language into another, sentence by sentence, placeholders kept intact."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
@@ -12,15 +12,28 @@ from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import CommandOption, NativeKind
+from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import KindOptions, ModelSpec
-from lengthwise.text import placeholder, sentence
-from lengthwise.text.clean import clean
+from lengthwise.result_field import FieldPath
+from lengthwise.text import protection, quality, sentence
+from lengthwise.text.formats import TextFormat
+from lengthwise.text.layout.fill import filled, sentences
+from lengthwise.text.layout.layout import LayoutRules, Pieces, lay_out
+from lengthwise.text.normal import normal
+from lengthwise.text.protection import Convention
+
+#: The most different marks that a model of ours learned to copy.
+N_MARKS = 8
+_CONVENTIONS = tuple(convention.value for convention in Convention)
 
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
 
 class TranslateOptions(KindOptions):
     """How a translation model is prompted."""
+
+    #: A decoder-only model would continue the text instead.
+    architectures: ClassVar[frozenset[Architecture] | None] = frozenset({Architecture.ENCODER_DECODER})
 
     #: (source, target) language pairs in ISO 639-1 codes, which jobs use.
     pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
@@ -30,7 +43,7 @@ class TranslateOptions(KindOptions):
     #: stand for the model's names of the languages.
     source_prefix: str = ""
     target_prefix: str = ""
-    #: What the model was trained on. With ``sentence`` a text is translated sentence by sentence, with ``text`` whole.
+    #: What the model was trained on. With ``sentence`` it reads sentences, with ``text`` whole lines or paragraphs.
     unit: Literal["sentence", "text"] = "sentence"
     #: ``copy``: the model was trained to copy U+E000, U+E001, … unchanged. ``split``: texts are translated in pieces
     #: between the placeholders.
@@ -62,6 +75,12 @@ class TranslateParams(kind.ScoringParams):
         le=8,
         description="Hypotheses that beam search keeps. More of them mostly find likelier translations, and take up to "
         "about that many times as long. 1 is greedy.",
+    )
+    format: Literal["text", "html", "markdown"] | None = Field(
+        default=None, description="What the texts are, so that their markup is kept. Otherwise each text tells."
+    )
+    placeholders: Annotated[list[Literal[*_CONVENTIONS]], Field(max_length=len(_CONVENTIONS))] | None = Field(  # type: ignore[valid-type]
+        default=None, description="The conventions whose placeholders are kept. All but `emoji` by default."
     )
 
 
@@ -107,13 +126,14 @@ class TranslateKind(NativeKind):
     def prompts(
         self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], attempt: int
     ) -> list[list[Prompt]]:
-        texts = [_Layout.of(model.spec, params, item, attempt).texts for item in items]
+        pieces = [_pieces(model, params, item, attempt) for item in items]
+        texts = [[each.text for each in sentences(laid_out)] for laid_out in pieces]
         ids = iter(model.tokenizer.encode(list(chain.from_iterable(texts))))
         frame_of = cache(partial(_Frame.of, model))
         found = []
         for item, each in zip(items, texts, strict=True):
-            frame = frame_of(_pair(params, item))
-            found.append([frame.prompt(next(ids)) for _ in each])
+            frame = frame_of(_pair(params, item)) if each else None
+            found.append([frame.prompt(next(ids)) for _ in each] if frame else [])
         return found
 
     def output(
@@ -124,60 +144,74 @@ class TranslateKind(NativeKind):
         answers: Sequence[ModelAnswer],
         attempt: int,
     ) -> dict[str, Any] | None:
-        layout = _Layout.of(model.spec, params, item, attempt)
-        text = layout.filled([answer.text for answer in answers], _pair(params, item)[1])
-        cut = any(answer.finish_reason == "length" for answer in answers)
-        if text is None:
+        pieces, conventions = _pieces(model, params, item, attempt), _conventions(params, attempt)
+        text = filled(pieces, [answer.text for answer in answers], _pair(params, item)[1], conventions)
+        if text is None or (attempt == 0 and _lost_emoji(item.text, text)):
             return None
+        cut = any(answer.finish_reason == "length" for answer in answers)
         return {"text": text, "finish_reason": "length" if cut else "stop"} | params.scored(answers)
+
+    def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
+        return [("text",), ("finish_reason",), ("score",)]
+
+    def warnings(
+        self, model: KindModel, params: TranslateParams, item: TranslateItem, output: dict[str, Any]
+    ) -> Sequence[str]:
+        blank = super().warnings(model, params, item, output)
+        return blank or quality.doubts(item.text, output["text"], *_pair(params, item))
+
+
+def _pieces(model: KindModel, params: TranslateParams, item: TranslateItem, attempt: int) -> Pieces:
+    """The text's sentences, with marks for what is kept in them, and all else.
+
+    The text is cut around its placeholders instead if the model cannot copy marks, or lost one in its first attempt.
+    """
+    options, pair = _options(model.spec), _pair(params, item)
+    rules = LayoutRules(
+        _conventions(params, attempt),
+        pair[0],
+        None if params.format is None else TextFormat(params.format),
+        is_by_sentence=options.unit == "sentence",
+        n_marks=N_MARKS if options.placeholders == "copy" and attempt == 0 else 0,
+        limit=_Limit(model, pair),
+    )
+    return lay_out(normal(item.text), rules)
 
 
 @dataclass(frozen=True, slots=True)
-class _Layout:
-    """A text in pieces: sentences to translate, and what stays as it is. ``values`` replace the marks in the end."""
+class _Limit:
+    """How long a model reads, without the tokens that go around each sentence of a language pair."""
 
-    pieces: list[placeholder.TextPiece]
-    values: tuple[str, ...]
+    model: KindModel
+    pair: tuple[str | None, str | None]
 
-    @classmethod
-    def of(cls, spec: ModelSpec, params: TranslateParams, item: TranslateItem, attempt: int) -> "_Layout":
-        """Puts a mark in place of each placeholder. Splits the text around them instead if the model cannot carry
-        marks, if it lost one in its first attempt, or if there are more placeholders than marks.
-        """
-        options, text = _options(spec), clean(item.text, keep_tags=True)
-        language = _pair(params, item)[0]
-        if not attempt and options.placeholders == "copy":
-            protected = placeholder.protect(text)
-            if len(protected.values) < placeholder.LIMIT or not placeholder.protect(protected.text).values:
-                return cls(_units(options, protected.text, language), protected.values)
-        pieces = placeholder.split(text)
-        return cls([unit for piece in pieces for unit in _kept_or_units(options, piece, language)], ())
+    def allows(self, text: str) -> bool:
+        # Few tokenizers make two tokens of a byte, and few models need half of their context for a language's name.
+        most = self.model.spec.context // 4
+        return 4 * len(text) <= most or len(text.encode()) <= most or self._count([text])[0] <= self._max_tokens()
 
-    @property
-    def texts(self) -> list[str]:
-        return [piece.text for piece in self.pieces if piece.is_text]
+    def cut(self, text: str) -> Sequence[int]:
+        return sentence.cut(text, self._max_tokens(), self._count)
 
-    def filled(self, translations: Sequence[str], language: str | None) -> str | None:
-        """The whole text, translated; None if the model lost, repeated or invented a mark."""
-        rest, parts = iter(translations), []
-        for index, piece in enumerate(self.pieces):
-            if index:
-                parts.append(sentence.joint(self.pieces[index - 1], piece, language))
-            parts.append(next(rest).strip() if piece.is_text else sentence.fitting(piece.text, language))
-        return placeholder.restore("".join(parts), self.values)
+    def _max_tokens(self) -> int:
+        frame = _Frame.of(self.model, self.pair)
+        return max(1, self.model.spec.context - len(frame.before) - len(frame.after))
+
+    def _count(self, texts: list[str]) -> list[int]:
+        return [len(ids) for ids in self.model.tokenizer.encode(texts)]
 
 
-def _units(options: TranslateOptions, text: str, language: str | None) -> list[placeholder.TextPiece]:
-    """The sentences of a text, or the text itself for models that read whole texts. Without a word, none is text."""
-    pieces = sentence.split(text, language)
-    is_whole = options.unit == "text" and any(piece.is_text for piece in pieces)
-    return [placeholder.TextPiece(text, True)] if is_whole else pieces
+def _conventions(params: TranslateParams, attempt: int) -> frozenset[Convention]:
+    """Emoji are words to a model that knows them. The second attempt keeps them, since others lose them."""
+    if params.placeholders is None and attempt == 0:
+        return protection.ALL
+    wanted = protection.ALL if params.placeholders is None else frozenset(map(Convention, params.placeholders))
+    return wanted | {Convention.EMOJI} if attempt else wanted
 
 
-def _kept_or_units(
-    options: TranslateOptions, piece: placeholder.TextPiece, language: str | None
-) -> list[placeholder.TextPiece]:
-    return _units(options, piece.text, language) if piece.is_text else [piece]
+def _lost_emoji(source: str, translation: str) -> bool:
+    emoji = frozenset({Convention.EMOJI})
+    return not source.isascii() and bool(protection.counts(source, emoji) - protection.counts(translation, emoji))
 
 
 #: Used while a model is prepared that ``models.toml`` does not name.

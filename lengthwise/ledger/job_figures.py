@@ -52,6 +52,8 @@ class JobFigures:
     n_batches: float
     #: Items that were answered by the computation of an identical item.
     n_deduplicated: int
+    #: Items that succeeded with a warning, by its code. An item with several counts for each.
+    n_warned: dict[str, int]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -88,6 +90,11 @@ def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int
     return _figures(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
+def submitted_as(connection: Connection, tenant_id: UUID, idempotency_key: str) -> list[JobFigures]:
+    """The job that a request with this key made, if any."""
+    return _figures(connection, _SUBMITTED_AS, {"tenant": tenant_id, "key": idempotency_key})
+
+
 def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[JobFigures]:
     cursor = database.cursor(connection, rows=kwargs_row(_job_figures))
     return cursor.execute(_FIGURES.format(where=where), params).fetchall()
@@ -97,7 +104,7 @@ def _job_figures(state: str, **columns: Any) -> JobFigures:
     return JobFigures(state=JobState(state), **columns)
 
 
-# One pass over the job's shards by their unique index on (job_id, lo).
+# One pass over the job's shards by their unique index on (job_id, lo), and a second one only if any has warnings.
 _FIGURES = """
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
@@ -113,7 +120,13 @@ FROM jobs CROSS JOIN LATERAL (
          coalesce(sum(n_output), 0)::bigint AS n_output,
          coalesce(sum(n_padded), 0)::bigint AS n_padded,
          coalesce(sum(n_batches), 0)::float8 AS n_batches,
-         coalesce(sum(n_deduplicated), 0)::int AS n_deduplicated
+         coalesce(sum(n_deduplicated), 0)::int AS n_deduplicated,
+         CASE WHEN bool_or(n_warned IS NOT NULL) THEN (
+           SELECT jsonb_object_agg(code, n)
+           FROM (SELECT code, sum(n::int)::int AS n
+                 FROM shards warned CROSS JOIN LATERAL jsonb_each_text(warned.n_warned) AS each (code, n)
+                 WHERE warned.job_id = jobs.id GROUP BY code) warning
+         ) ELSE '{{}}' END AS n_warned
   FROM shards WHERE shards.job_id = jobs.id
 ) sums
 {where}
@@ -121,6 +134,10 @@ FROM jobs CROSS JOIN LATERAL (
 
 _ONE = """
 WHERE jobs.id = %(job)s AND (%(tenant)s::uuid IS NULL OR jobs.tenant_id = %(tenant)s) AND jobs.deleted_at IS NULL
+"""
+
+_SUBMITTED_AS = """
+WHERE jobs.tenant_id = %(tenant)s AND jobs.idempotency_key = %(key)s AND jobs.deleted_at IS NULL
 """
 
 _PAGE = """

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from lengthwise import migrate
 from lengthwise.child import Child, Program
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.local import program, secrets_on_disk
 from lengthwise.local.embedded import Servers
 from lengthwise.local.supervisor import StopRequested, Supervisor
+from lengthwise.models.catalog import Catalog
+from lengthwise.models.usable import unusable
 from lengthwise.settings import Settings
 
 #: A file in the data folder while the system runs. It says how to reach the servers, and holds the secrets.
@@ -29,9 +31,11 @@ Say = Callable[[str], None]
 def run(settings: Settings, data: Path, host: str, port: int, workers: int, say: Say, ready: Say) -> None:
     """Runs everything. Calls ``ready`` with the API's URL once jobs can be submitted and run.
 
-    Returns when a signal has stopped everything. Raises ``ConfigurationError`` if something cannot start.
+    Says which models cannot be served. Returns when a signal has stopped everything. Raises ``ConfigurationError`` if
+    something cannot start, or if no model can be served.
     """
     port = _free_port(host, port)
+    _unusable_models(settings, workers)
     with Supervisor(say) as supervisor:
         servers = Servers(
             data,
@@ -64,7 +68,7 @@ def _serve(
     migrate.upgrade(database_url)
     urls = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
     secrets = secrets_on_disk.load_or_create(settings, servers.data, say)
-    environment = {**os.environ, **urls}
+    environment = {**os.environ, **urls} | ({"LENGTHWISE_HAS_LOCAL_WORKERS": "true"} if workers else {})
     _write_environment(servers.data / ENVIRONMENT_FILE, urls | secrets)
 
     def child(started: Program) -> Child:
@@ -82,6 +86,8 @@ def _serve(
         for worker in worker_children:
             supervisor.wait_ready(worker, program.worker_is_ready(worker))
         say(f"api and workers ready, {time.monotonic() - began:.1f} s")
+        for found in _unusable_models(settings, workers):
+            say(str(found))
         ready(f"http://{f'[{reachable}]' if ':' in reachable else reachable}:{port}")
         supervisor.watch([*servers.children, *worker_children, api])
         supervisor.run()
@@ -90,6 +96,15 @@ def _serve(
         supervisor.stop([api], API_GRACE_SECONDS)
         supervisor.stop(worker_children, settings.grace_seconds + WORKER_SLACK_SECONDS)
         (servers.data / ENVIRONMENT_FILE).unlink(missing_ok=True)
+
+
+def _unusable_models(settings: Settings, workers: int) -> list[ModelUnusable]:
+    """Why models of ``models.toml`` cannot be served. Raises ``ConfigurationError`` if none of them can."""
+    models = Catalog.read(settings.models).models.values()
+    found = [each for spec in models if (each := unusable(spec, is_local=workers > 0)) is not None]
+    if len(found) == len(models):
+        raise ConfigurationError("no model can be served\n" + "\n".join(map(str, found)))
+    return found
 
 
 def _write_environment(path: Path, named: dict[str, str]) -> None:

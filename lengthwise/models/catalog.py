@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
@@ -17,14 +17,16 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import json_file
+from lengthwise.models.architecture import Architecture
 from lengthwise.models.fingerprint import fingerprint
+from lengthwise.models.labels import Labels
 
 #: The catalog that ships with the package: the two demo models.
 DEMO_CATALOG = Path(__file__).parents[1] / "demo" / "models.toml"
 
 
 #: Values of ``model_type`` whose positions are counted from the padding token's id plus one.
-_PADDED_POSITIONS = frozenset({"camembert", "roberta", "xlm-roberta"})
+_PADDED_POSITIONS = ("camembert", "roberta", "xlm-roberta")
 
 
 class Table(BaseModel):
@@ -42,16 +44,57 @@ class AnswerForm(StrEnum):
     VECTOR = "vector"
 
 
+#: The architectures that give each form of answer.
+_GIVING = {
+    AnswerForm.TEXT: frozenset({Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY}),
+    AnswerForm.LABELS: frozenset({Architecture.CLASSIFIER}),
+    AnswerForm.VECTOR: frozenset({Architecture.EMBEDDER}),
+}
+
+
+class LabelObjection(NamedTuple):
+    """Why a kind cannot use a classifier's labels, and the line for the kind's table in ``models.toml`` that mends it.
+
+    ``line`` is None if no setting mends it.
+    """
+
+    code: str
+    reason: str
+    line: str | None
+
+
 class KindOptions(Table):
     """The table of one kind of job under a model: how this model is spoken to for it.
 
-    Each kind has a subclass of its own. Engines read from it what the model must be able to do, and so need to know no
-    kind by its name.
+    Each kind has a subclass of its own, which declares what a model needs to serve it. Engines and checks read that
+    here, and so need to know no kind by its name.
     """
 
     answer_form: ClassVar[AnswerForm] = AnswerForm.TEXT
     #: Whether jobs may ask for sampling and stop strings.
     may_sample: ClassVar[bool] = False
+    #: Whether the model's folder must have a chat template.
+    needs_chat_template: ClassVar[bool] = False
+    #: The architectures that can serve it; None: all that give its form of answer.
+    architectures: ClassVar[frozenset[Architecture] | None] = None
+
+    @classmethod
+    def needed(cls) -> frozenset[Architecture]:
+        """The architectures that can serve it."""
+        return _GIVING[cls.answer_form] if cls.architectures is None else cls.architectures
+
+    def proposed(self, labels: Labels) -> Self:
+        """This table with what a classifier's labels suggest, for one that ``models.toml`` does not name."""
+        return self
+
+    def objection(self, labels: Labels) -> LabelObjection | None:
+        """Why the kind cannot use a classifier with these labels, if it cannot."""
+        return None
+
+    @property
+    def ignored_labels(self) -> Sequence[str]:
+        """The labels whose scores the kind does not show."""
+        return ()
 
     def language_pairs(self) -> Sequence[tuple[str, str]]:
         """The (source, target) languages between which the model translates, if that is what the kind does."""
@@ -185,12 +228,25 @@ class ModelSpec(Table):
         except ConfigurationError as error:
             raise ConfigurationError(f"model {self.name}: {error}") from None
 
+    def forget(self) -> None:
+        """Forgets what it read of the model's files, so that it reads them again: they may have been mended.
+
+        A branch of the hub stays at its snapshot.
+        """
+        has_folder = "folder" in self.__dict__ and self.folder.is_dir()
+        for name in ("made_by", "config") if has_folder else ("made_by", "config", "folder"):
+            self.__dict__.pop(name, None)
+
     @property
     def context(self) -> int:
-        """The longest input in tokens."""
-        own = int(self.config.get("max_position_embeddings") or self.config.get("n_positions") or 512)
-        if self.config.get("model_type") in _PADDED_POSITIONS:
-            own -= int(self.config.get("pad_token_id") or 0) + 1
+        """The longest input in tokens. Raises ``ConfigurationError`` if ``config.json`` gives no number."""
+        config = self.config
+        try:
+            own = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
+            if config.get("model_type") in _PADDED_POSITIONS:
+                own -= int(config.get("pad_token_id") or 0) + 1
+        except (TypeError, ValueError, OverflowError):
+            raise ConfigurationError(f"model {self.name}: its config.json gives no valid length of inputs") from None
         return min(own, self.max_input_tokens or own)
 
 

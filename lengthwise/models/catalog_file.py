@@ -11,10 +11,13 @@ from threading import Lock
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.usable import unusable
 
 log = logging.getLogger(__name__)
 
 _TOKENIZER = "tokenizer.json"
+#: Why a model that ran before may be unusable now: items that were counted for it may wait.
+_DAMAGED = frozenset({"tokenizer_missing", "config_unreadable", "weights_missing", "template_missing"})
 
 
 class CatalogFile:
@@ -73,10 +76,10 @@ def _check_succession(old: ModelSpec, new: ModelSpec) -> None:
 
     Raises ``ConfigurationError`` if its tokenizer differs.
     """
-    try:
-        before = old.folder
-    except ConfigurationError:  # the old revision never ran here
+    found = unusable(old)
+    if found is not None and found.code not in _DAMAGED:  # the old revision never ran here
         return
+    before = old.folder
     if new.folder == before:
         return
     try:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import Tokenizer
 
@@ -13,6 +13,16 @@ from lengthwise.models.catalog import ModelSpec
 
 #: Texts that are tokenized at a time: few enough that what the library allocates fits a core's cache.
 _STRIDE = 64
+#: Windows of a long text overlap by this part, so that a passage which is shorter than that is whole in one of them.
+_OVERLAP = 1 / 4
+
+
+class TokenWindow(NamedTuple):
+    """The ids of a part of a text, with what frames an input, and the characters from ``start`` to ``end``."""
+
+    ids: list[int]
+    start: int
+    end: int
 
 
 class ModelTokenizer:
@@ -29,7 +39,32 @@ class ModelTokenizer:
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text. ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
-        return [encoding.ids for encoding in self._encodings(texts, framed)]
+        return [self._ids(encoding) for encoding in self._encodings(texts, framed)]
+
+    def windows(self, texts: Sequence[str], size: int) -> list[list[TokenWindow]]:
+        """Each text framed, as one window, or as several that overlap if it has more than ``size`` tokens."""
+        return [
+            [TokenWindow(self._ids(encoding), 0, len(text))] if len(encoding) <= size else self._cut(text, size)
+            for text, encoding in zip(texts, self._encodings(texts, framed=True), strict=True)
+        ]
+
+    def _cut(self, text: str, size: int) -> list[TokenWindow]:
+        encoding = self._plain.encode(text)
+        ids, places = self._ids(encoding), encoding.offsets
+        is_frame = encoding.special_tokens_mask
+        first, end = is_frame.index(0), len(ids) - is_frame[::-1].index(0)
+        room = max(1, size - first - (len(ids) - end))
+        overlap = int(room * _OVERLAP)
+        windows = []
+        for start in range(first, max(first + 1, end - overlap), room - overlap):
+            stop = min(start + room, end)
+            framed = [*ids[:first], *ids[start:stop], *ids[end:]]
+            windows.append(TokenWindow(framed, places[start][0], places[stop - 1][1]))
+        return windows
+
+    def _ids(self, encoding: Any) -> list[int]:
+        ids: list[int] = encoding.ids
+        return ids
 
     def _encodings(self, texts: Sequence[str], framed: bool) -> Iterator[Any]:
         for start in range(0, len(texts), _STRIDE):
@@ -59,15 +94,18 @@ class ModelTokenizer:
 class CountingTokenizer(ModelTokenizer):
     """A tokenizer for callers that need only lengths. It returns the right number of ids, all of them zero."""
 
-    def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
-        return [[0] * len(encoding) for encoding in self._encodings(texts, framed)]
+    def _ids(self, encoding: Any) -> list[int]:
+        return [0] * len(encoding)
 
 
 def _read(folder: Path) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in this form")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises nothing narrower
+        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer

@@ -148,6 +148,8 @@ shards = Table(
     Column("used_output", BigInteger, nullable=False, server_default="0"),
     Column("n_bytes", BigInteger, nullable=False, server_default="0"),
     Column("n_failed_bytes", BigInteger, nullable=False, server_default="0"),
+    # Items with warnings, by their code; NULL if there are none, so that most settlements write nothing here.
+    Column("n_warned", JSONB),
     # Whether its results are pushed. It is stored here so that settling a shard that nobody follows needs no query.
     Column("is_followed", Boolean, nullable=False, server_default=text("false")),
     # Every shard meets the condition hi > lo, but only queries for the first shard of a queue state it. Without it the

@@ -12,6 +12,8 @@ class Kept(NamedTuple):
     """What stays in the translation as it is: a tag, a placeholder, a code span, a blank line."""
 
     raw: str
+    #: Whether it is part of the source's format, such as a tag, whose order among others matters.
+    is_markup: bool = False
 
 
 class Run(NamedTuple):

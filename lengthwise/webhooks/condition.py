@@ -1,26 +1,26 @@
-"""Conditions on a result's output, such as ``flagged == true and scores.violence >= 0.5``. They select what is pushed.
+"""Reads conditions on a result, such as ``flagged == true and scores.violence >= 0.5``. They select what is pushed.
 
     condition   = choice { "or" choice }
     choice      = term { "and" term }
-    term        = path operator literal | "(" condition ")"
+    term        = path operator literal | literal "in" path | "(" condition ")"
     path        = name { "." name }       a name is of letters, digits, _ and -, or anything as a JSON string
     operator    = "==" | "!=" | "<" | "<=" | ">" | ">="
     literal     = a JSON string, number, true, false or null
 
-A missing value counts as null. Only two numbers, or two strings, can be less or greater than each other. Values of
-different types are never equal. Pure, and without eval: a parsed condition is data, and is evaluated in time linear in
-its length.
+A path begins at the result's output, unless its first name is that of a result's own field, such as ``error``. What a
+condition means is in ``lengthwise.webhooks.comparison``.
 """
 
-import operator
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from pydantic_core import from_json
 
+from lengthwise import result_field
 from lengthwise.errors import InvalidInput
+from lengthwise.result_field import FieldPath
+from lengthwise.webhooks.comparison import AllOf, AnyOf, Condition, FieldComparison
 
 MAX_CHARACTERS = 500
 MAX_DEPTH = 10
@@ -32,92 +32,28 @@ _TOKEN = re.compile(
     |(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|(?P<operator>==|!=|<=|>=|<|>)|(?P<mark>[().]))""",
     re.VERBOSE | re.ASCII,
 )
-_ORDERED: dict[str, Callable[[Any, Any], bool]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
 _WORDS = {"true": True, "false": False, "null": None}
 
 
-@dataclass(frozen=True, slots=True)
-class FieldComparison:
-    """Compares the value at ``path`` with a literal."""
+def parse(text: str, known: Collection[FieldPath] | None = None) -> Condition:
+    """Parses a condition, whose paths must lead to ``known`` fields, if these are given.
 
-    path: tuple[str, ...]
-    operator: str
-    literal: str | float | bool | None
-
-    def holds(self, output: Any) -> bool:
-        value = _at(output, self.path)
-        if self.operator in _ORDERED:
-            kind = _kind(self.literal)
-            return (
-                kind in ("number", "string") and _kind(value) == kind and _ORDERED[self.operator](value, self.literal)
-            )
-        is_equal = _kind(value) == _kind(self.literal) and bool(value == self.literal)
-        return is_equal == (self.operator == "==")
-
-
-@dataclass(frozen=True, slots=True)
-class AllOf:
-    """Holds if every part holds."""
-
-    parts: tuple["Condition", ...]
-
-    def holds(self, output: Any) -> bool:
-        return all(part.holds(output) for part in self.parts)
-
-
-@dataclass(frozen=True, slots=True)
-class AnyOf:
-    """Holds if at least one part holds."""
-
-    parts: tuple["Condition", ...]
-
-    def holds(self, output: Any) -> bool:
-        return any(part.holds(output) for part in self.parts)
-
-
-Condition = FieldComparison | AllOf | AnyOf
-
-
-def parse(text: str) -> Condition:
-    """Parses a condition. Raises ``InvalidInput``, which says where ``text`` is wrong but does not quote it."""
+    Raises ``InvalidInput``, which says where ``text`` is wrong but does not quote it.
+    """
     if len(text) > MAX_CHARACTERS:
         raise InvalidInput(f"may have at most {MAX_CHARACTERS} characters", FIELD)
-    reader = _Reader(text)
+    reader = _ConditionParser(text, known)
     found = reader.condition(0)
     if not reader.is_at_end:
         raise reader.refusal("'and', 'or' or the end")
     return found
 
 
-def _at(output: Any, path: tuple[str, ...]) -> Any:
-    for name in path:
-        output = output.get(name) if isinstance(output, dict) else None
-    return output
-
-
-def _kind(value: Any) -> str:
-    match value:
-        case bool():
-            return "boolean"
-        case int() | float():
-            return "number"
-        case str():
-            return "string"
-        case None:
-            return "null"
-        case _:
-            return "other"
-
-
-class _Reader:
+class _ConditionParser:
     """A recursive-descent parser that looks one token ahead."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, known: Collection[FieldPath] | None) -> None:
+        self._known = known
         self._tokens = list(_tokens(text))
         self._next = 0
 
@@ -158,17 +94,26 @@ class _Reader:
             if not self._take("mark", ")"):
                 raise self.refusal("')'")
             return inner
+        if [token[:2] for token in self._tokens[self._next + 1 : self._next + 2]] == [("name", "in")]:
+            literal = self._literal()
+            self._take("name", "in")
+            return FieldComparison(self._path(), "in", literal)
         path = self._path()
         compared = self._take("operator")
         if compared is None:
             raise self.refusal("one of == != < <= > >=")
         return FieldComparison(path, compared, self._literal())
 
-    def _path(self) -> tuple[str, ...]:
+    def _path(self) -> FieldPath:
+        start = self._next
         names = [self._name()]
         while self._take("mark", "."):
             names.append(self._name())
-        return tuple(names)
+        path = result_field.from_result(tuple(names))
+        if self._known is not None and not result_field.is_known(path, self._known):
+            at, advice = self._tokens[start][2] + 1, result_field.advice(path, self._known)
+            raise InvalidInput(f"names a field that no result has, at character {at}; {advice}", FIELD)
+        return path
 
     def _name(self) -> str:
         if (quoted := self._take("string")) is not None:

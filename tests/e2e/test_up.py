@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from tests.caller import bearer
+from tests.fakes import write_catalog, write_config
 from tests.servers import (
     DATABASE_VARIABLE,
     OF_AN_INSTALLATION,
@@ -146,3 +147,39 @@ def _lengthwise(*arguments: str) -> subprocess.CompletedProcess[str]:
     bare = {name: value for name, value in os.environ.items() if name not in OF_AN_INSTALLATION}
     command = [sys.executable, "-P", "-m", "lengthwise", *arguments]
     return subprocess.run(command, env=bare, capture_output=True, text=True, timeout=60, check=False)
+
+
+def _catalog(folder: Path) -> Path:
+    """Two models, of which the second has no folder."""
+    path = write_catalog(folder)
+    path.write_text(path.read_text() + '[models.gone]\npath = "gone"\n[models.gone.moderate]\n')
+    return path
+
+
+def test_it_says_which_model_cannot_be_served_and_a_job_for_it_is_refused_at_once(data: Path, tmp_path: Path) -> None:
+    path = _catalog(tmp_path / "models")
+    (tmp_path / "in.txt").write_text("I will find you\n")
+    with up(data, environment={"LENGTHWISE_MODELS": str(path)}) as running:
+        url, key = running.wait_ready(), running.key()
+        said = "model gone cannot be served: the folder that models.toml names does not exist"
+        assert running.progress.read_text().count(said) == 1
+        server = ("--url", url, "--key", key)
+        refused = _lengthwise("submit", str(tmp_path / "in.txt"), "--kind", "moderate", *server)
+        assert (refused.returncode, said in refused.stderr) == (3, True)
+        listed = _lengthwise("models", *server).stdout
+        assert "gone cannot be served: the folder that models.toml names does not exist" in listed
+        assert "To mend it: copy the model's folder there" in listed
+        write_config(path.parent / "gone", "BertForSequenceClassification", id2label={"0": "hate"})
+        weights = _lengthwise("submit", str(tmp_path / "in.txt"), "--kind", "moderate", *server)
+        assert "no model.safetensors" in weights.stderr
+
+
+def test_without_a_model_that_can_be_served_it_does_not_start(data: Path, tmp_path: Path) -> None:
+    path = _catalog(tmp_path / "models")
+    (path.parent / "echo" / "tokenizer.json").unlink()
+    running = Up(data, environment={"LENGTHWISE_MODELS": str(path)})
+    assert running.process.wait(60) == 2
+    said = running.progress.read_text()
+    assert said.startswith("lengthwise: no model can be served\nmodel echo cannot be served: ")
+    assert "\nmodel gone cannot be served: " in said
+    assert not data.exists()

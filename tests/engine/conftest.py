@@ -54,7 +54,7 @@ def load(written: Written) -> Load:
 
     @cache
     def load_once(kind: str, quantization: str) -> TorchEngine:
-        return tiny.load(written(kind)[1], quantization, "embed" if kind.startswith("embed-") else "generate")
+        return tiny.load(written(kind)[1], quantization)
 
     return load_once
 

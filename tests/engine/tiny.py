@@ -20,10 +20,11 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Split
 from transformers.utils import logging as transformers_logging
 
-from lengthwise.models import manifest
+from lengthwise.errors import ConfigurationError
+from lengthwise.models import architecture, manifest
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.completions import completions
-from worker.engine.protocol import Request
+from worker.engine.protocol import Architecture, Request
 from worker.engine.transformer.engine import TorchEngine
 
 #: Untyped, because transformers' constructors have incomplete annotations.
@@ -162,7 +163,21 @@ UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
 UNFITTING_EMBEDDERS: dict[str, Callable[[], Any]] = {
     "embed-mpnet": lambda: hub.MPNetModel(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER))
 }
-EVERY = GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS | UNFITTING_EMBEDDERS
+#: Published as fill-mask models; with the files of sentence-transformers they are embedders.
+MASKED: dict[str, Callable[[], Any]] = {
+    "masked-roberta": lambda: hub.RobertaForMaskedLM(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
+    "masked-mpnet": lambda: hub.MPNetForMaskedLM(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER)),
+}
+#: They serve no kind, or another one than their family.
+USELESS: dict[str, Callable[[], Any]] = {
+    "token-bert": lambda: hub.BertForTokenClassification(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
+    "question-bert": lambda: hub.BertForQuestionAnswering(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
+    "bare-llama": lambda: hub.LlamaModel(hub.LlamaConfig(**_IDS, **_DECODER)),
+    "bare-bart": lambda: hub.BartModel(hub.BartConfig(**_IDS, **_SEQ2SEQ)),
+}
+EVERY = (
+    GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS | UNFITTING_EMBEDDERS | MASKED | USELESS
+)
 
 
 def write(kind: str, folder: Path) -> Any:
@@ -189,11 +204,26 @@ def text(tokens: Sequence[int]) -> str:
     return "".join(f"w{token:03d} " for token in tokens)
 
 
-def spec(folder: Path, quantization: str = "none", kind: str = "generate") -> ModelSpec:
-    return ModelSpec.from_table("tiny", {"path": folder, "quantization": quantization, "device": "cpu", kind: {}})
+#: The tables of kinds that need something in them. The labels of tiny classifiers have no names.
+_TABLES: dict[str, dict[str, Any]] = {"moderate": {"harmless": ["LABEL_0"]}, "translate": {"pairs": [["zh", "en"]]}}
 
 
-def load(folder: Path, quantization: str = "none", kind: str = "generate") -> TorchEngine:
+def spec(folder: Path, quantization: str = "none", kind: str | None = None) -> ModelSpec:
+    """The model with a table for ``kind``, or else for one that it can serve."""
+    kind = kind or _usual_kind(folder)
+    table = {"path": folder, "quantization": quantization, "device": "cpu", kind: _TABLES.get(kind, {})}
+    return ModelSpec.from_table("tiny", table)
+
+
+def _usual_kind(folder: Path) -> str:
+    try:
+        found = architecture.read(json.loads((folder / "config.json").read_bytes()), folder)
+    except ConfigurationError:
+        return "generate"
+    return {Architecture.CLASSIFIER: "moderate", Architecture.EMBEDDER: "embed"}.get(found, "generate")
+
+
+def load(folder: Path, quantization: str = "none", kind: str | None = None) -> TorchEngine:
     return TorchEngine.load(spec(folder, quantization, kind))
 
 

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from lengthwise.kinds.result_line import ERRORS
+from lengthwise.kinds.result_line import ERRORS, WARNINGS
 from lengthwise.settings import Settings
+from lengthwise.text.quality import Doubt
 from worker.engine.transformer.weights.families import FITTING
 
 ROOT = Path(__file__).parents[2]
@@ -18,6 +19,12 @@ def test_every_setting_is_documented() -> None:
 def test_every_error_code_is_documented() -> None:
     pages = (ROOT / "README.md").read_text("utf-8") + (ROOT / "docs" / "openai.md").read_text("utf-8")
     assert [code for code in ERRORS if f"`{code}`" not in pages] == []
+
+
+def test_every_warning_code_is_documented() -> None:
+    page = (ROOT / "README.md").read_text("utf-8")
+    assert [code for code in WARNINGS if f"| `{code}` |" not in page] == []
+    assert WARNINGS.keys() == set(Doubt)
 
 
 def test_the_documented_table_of_families_matches_the_engine() -> None:

@@ -21,6 +21,7 @@ CHINESE = "标题,文本\r\n1,我吃了一个苹果　今天天气很好。\r\n"
 JAPANESE = "題名,本文\n1,私はりんごを食べました。\n"
 KOREAN = "제목,본문\n1,나는 사과를 먹었다.\n"
 RUSSIAN = "Привет, мир, я съел яблоко\n"
+OTHERS = ("Καλημέρα κόσμε\n", "مرحبا بالعالم\n", "नमस्ते, दुनिया\n", "שלום עולם\n", "สวัสดี ชาวโลก\n")
 
 
 def zipped() -> bytes:
@@ -38,11 +39,11 @@ def parquet() -> bytes:
 
 WIDE = [
     (text.encode(name), name[:6].upper())
-    for text in (WESTERN, ENGLISH, CHINESE, JAPANESE, KOREAN, RUSSIAN)
+    for text in (WESTERN, ENGLISH, CHINESE, JAPANESE, KOREAN, RUSSIAN, *OTHERS)
     for name in ("utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be")
 ]
 FORMATS = [
-    (gzip.compress(ENGLISH.encode()), "gzip"),
+    (gzip.compress(ENGLISH.encode(), mtime=0), "gzip"),
     (zstandard.compress(ENGLISH.encode()), "zstd"),
     (bz2.compress(ENGLISH.encode()), "bzip2"),
     (lzma.compress(ENGLISH.encode()), "xz"),

@@ -52,3 +52,12 @@ def test_a_result_line_is_one_line_wherever_a_separator_stands(separator: str) -
         [found] = [json.loads(each) for each in line.decode().splitlines()]
         assert (found["id"], found["metadata"]) == (text, {text: {text: [text]}})
         assert found.get("output", {}).get("text", text) == text
+
+
+@pytest.mark.parametrize("separator", SEPARATORS)
+def test_scores_are_rounded_in_lines_that_are_escaped(separator: str) -> None:
+    text = f"a{separator}b"
+    output = {"text": text, "scores": {text: 0.123456}}
+    line = result_line.succeeded(3, TextItem(id=text, text=text), output, 1, 2, b'"r"')
+    [found] = [json.loads(each) for each in result_line.rounded(line, 2).decode().splitlines()]
+    assert found["output"] == {"text": text, "scores": {text: 0.12}}

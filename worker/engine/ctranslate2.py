@@ -12,8 +12,8 @@ from typing import Any, Self
 import ctranslate2
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import json_file, manifest
-from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
+from lengthwise.models import fitting, json_file, manifest
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
     Architecture,
@@ -33,13 +33,6 @@ log = logging.getLogger(__name__)
 FOLDER = "ctranslate2"
 
 _COMPUTE_TYPES = {"int8": "int8", "bf16": "bfloat16", "none": "float32"}
-
-
-_ABLE = "it serves kinds whose answers are text and never sampled, such as translate"
-
-
-def _can_serve(options: KindOptions) -> bool:
-    return options.answer_form is AnswerForm.TEXT and not options.may_sample
 
 
 class CTranslate2Engine:
@@ -63,10 +56,9 @@ class CTranslate2Engine:
         Raises ``ConfigurationError`` if that is missing, does not match its manifest or cannot be read, if the device
         does not support the quantization, or if the model has a kind that this engine cannot serve.
         """
-        unable = [kind for kind, options in spec.kind_options.items() if not _can_serve(options)]
-        if unable or not spec.kind_options:
-            kinds = ", ".join(unable) or "a model without a kind"
-            raise ConfigurationError(f"model {spec.name}: the engine ctranslate2 cannot serve {kinds}: {_ABLE}")
+        if not spec.kind_options:
+            raise ConfigurationError(f"model {spec.name}: the engine ctranslate2 cannot serve a model without a kind")
+        fitting.check(spec, "the engine ctranslate2", Architecture.ENCODER_DECODER, may_sample=False)
         folder = spec.folder / FOLDER
         if not (folder / "model.bin").is_file():
             raise ConfigurationError(

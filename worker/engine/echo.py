@@ -1,8 +1,11 @@
 """An engine without a model: each answer is its input, reversed.
 
 It is for trying an installation, and for measuring everything but the engine. An answer depends on its input alone, so
-swapped or lost answers are noticed. The model's ``config.json`` may set ``seconds_per_batch``, the time that a batch
-takes; it is 0 by default. If it sets ``seconds_per_step``, batches are continuous and write a token per step.
+swapped or lost answers are noticed. The model's ``config.json`` may set
+
+- ``seconds_per_batch``: the time that a batch takes; 0 by default.
+- ``seconds_per_step``: then batches are continuous and write a token per step.
+- ``reverses``: if it is false, each answer is its input as it is. It shows what a job keeps of its texts.
 """
 
 import time
@@ -29,6 +32,7 @@ class EchoEngine:
         self._seconds_per_batch = float(spec.config.get("seconds_per_batch", 0))
         self._is_continuous = "seconds_per_step" in spec.config
         self._seconds_per_step = float(spec.config.get("seconds_per_step", 0))
+        self._reverses = bool(spec.config.get("reverses", True))
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
@@ -57,12 +61,21 @@ class EchoEngine:
         self.check(requests)
         if self._seconds_per_batch:
             time.sleep(self._seconds_per_batch)
-        yield list(map(_echo, requests))
+        yield list(map(self.echo, requests))
 
     def wait(self, n_requests: int) -> None:
         """Sleeps for the time of one step of a continuous batch."""
         if self._seconds_per_step:
             time.sleep(self._seconds_per_step)
+
+    def answer(self, request: Request) -> tuple[int, ...]:
+        tokens = reversed(request.tokens) if self._reverses else request.tokens
+        return tuple(tokens)[: request.max_new_tokens]
+
+    def echo(self, request: Request) -> Completion:
+        answer = self.answer(request)
+        is_complete = len(answer) == len(request.tokens)
+        return Completion(request.id, answer, FinishReason.STOP if is_complete else FinishReason.LENGTH)
 
 
 class ContinuousEcho:
@@ -94,7 +107,7 @@ class ContinuousEcho:
             self.close()
             raise
         self._requests |= {request.id: request for request in requests}
-        self._n_left |= {request.id: len(_answer(request)) for request in requests}
+        self._n_left |= {request.id: len(self._engine.answer(request)) for request in requests}
 
     def step(self) -> Sequence[Completion]:
         """See ``EngineBatch.step``."""
@@ -109,20 +122,10 @@ class ContinuousEcho:
         finished = [number for number, count in self._n_left.items() if count < 1]
         for number in finished:
             del self._n_left[number]
-        return [_echo(self._requests.pop(number)) for number in finished]
+        return [self._engine.echo(self._requests.pop(number)) for number in finished]
 
     def close(self) -> None:
         """See ``EngineBatch.close``."""
         self._is_closed = True
         self._requests.clear()
         self._n_left.clear()
-
-
-def _answer(request: Request) -> tuple[int, ...]:
-    return tuple(reversed(request.tokens))[: request.max_new_tokens]
-
-
-def _echo(request: Request) -> Completion:
-    answer = _answer(request)
-    is_complete = len(answer) == len(request.tokens)
-    return Completion(request.id, answer, FinishReason.STOP if is_complete else FinishReason.LENGTH)

@@ -9,18 +9,8 @@ from enum import StrEnum
 from typing import NamedTuple, Protocol, Self
 
 from lengthwise.errors import Unavailable
+from lengthwise.models.architecture import Architecture as Architecture  # part of this protocol
 from lengthwise.models.catalog import ModelSpec
-
-
-class Architecture(StrEnum):
-    #: A source is read once, a target is generated (Marian, NLLB, T5, BART).
-    ENCODER_DECODER = "encoder-decoder"
-    #: A prompt is continued (Llama, Qwen, Mistral).
-    DECODER_ONLY = "decoder-only"
-    #: One forward pass gives a score for each label.
-    CLASSIFIER = "classifier"
-    #: One forward pass gives a vector.
-    EMBEDDER = "embedder"
 
 
 class FinishReason(StrEnum):
@@ -86,6 +76,8 @@ class Capabilities:
     device: str
     quantization: str
     labels: tuple[str, ...] = ()
+    #: Whether exactly one label holds (a softmax), and not any number of them (sigmoids).
+    are_labels_exclusive: bool = False
     #: Whether inputs are not padded, so that inputs of different lengths run together at no extra cost.
     is_packed: bool = False
     #: Whether a batch takes further requests between its steps (continuous batching).

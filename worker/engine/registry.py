@@ -1,12 +1,11 @@
 """Finds the backend that a model names among the installed entry points of the group ``lengthwise.engines``."""
 
-from importlib.metadata import entry_points
-
+from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
+from lengthwise.models import fitting
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.labels import Labels
 from worker.engine.protocol import Engine
-
-GROUP = "lengthwise.engines"
 
 _HINT = "install the extra that docs/backends.md names"
 _OUTDATED = "it was written for another version of worker.engine.protocol"
@@ -15,18 +14,29 @@ _OUTDATED = "it was written for another version of worker.engine.protocol"
 def load(spec: ModelSpec) -> Engine:
     """Loads ``spec`` with the backend that it names.
 
-    Raises ``ConfigurationError`` if no such backend is installed, a package that it needs is missing, or its engines do
-    not start batches.
+    Raises ``ConfigurationError`` if no such backend is installed, a package that it needs is missing, its engines do
+    not start batches, or the loaded model cannot serve its kinds.
     """
-    known = {point.name: point for point in entry_points(group=GROUP)}
-    if spec.engine not in known:
-        names = ", ".join(sorted(known)) or "none: is lengthwise installed?"
-        raise ConfigurationError(f"model {spec.name}: there is no engine {spec.engine!r}; known engines: {names}")
-    try:
-        backend: type[Engine] = known[spec.engine].load()
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(f"model {spec.name}: the engine {spec.engine!r} needs {error.name}: {_HINT}") from None
-    engine = backend.load(spec)
+    engine = _backend(spec).load(spec)
     if not callable(getattr(engine, "start", None)):
         raise ConfigurationError(f"model {spec.name}: the engine {spec.engine!r} has no method start: {_OUTDATED}")
+    found = engine.capabilities()
+    labels = Labels(found.labels, found.are_labels_exclusive) if found.labels else None
+    fitting.check(spec, f"the engine {spec.engine}", found.architecture, labels)
     return engine
+
+
+def _backend(spec: ModelSpec) -> type[Engine]:
+    try:
+        backend: type[Engine] = entry_points.load(entry_points.ENGINES, spec.engine)
+    except KeyError:
+        names = ", ".join(entry_points.names(entry_points.ENGINES)) or "none: is lengthwise installed?"
+        raise ConfigurationError(
+            f"model {spec.name}: there is no engine {spec.engine!r}; known engines: {names}"
+        ) from None
+    except ConfigurationError as error:
+        if isinstance(missing := error.__cause__, ModuleNotFoundError):
+            needed = f"the engine {spec.engine!r} needs {missing.name}: {_HINT}"
+            raise ConfigurationError(f"model {spec.name}: {needed}") from None
+        raise ConfigurationError(f"model {spec.name}: {error}") from error.__cause__
+    return backend

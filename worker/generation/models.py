@@ -11,7 +11,7 @@ from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import KindModel
 from lengthwise.local.program import MODELS_LOADED
-from lengthwise.models import tokenizer
+from lengthwise.models import tokenizer, usable
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
 from worker.engine import registry
@@ -214,6 +214,7 @@ class LoadedModels:
 def _load_engine(wanted: ModelSpec) -> LoadedModel:
     current = settings.get()
     current.limit_threads()
+    usable.check(wanted, is_local=True)
     made_by = wanted.made_by  # read before the files, which may change meanwhile
     placed = wanted.model_copy(update={"device": current.device}) if wanted.device == "auto" else wanted
     engine = registry.load(placed)

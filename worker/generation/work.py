@@ -3,6 +3,7 @@
 Knows kinds and the ledger's records; knows nothing of the database, Celery or torch.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -52,6 +53,7 @@ class WorkShard:
     n_deduplicated: int = 0
     used_input: int = 0
     used_output: int = 0
+    n_warned: Counter[str] = field(default_factory=Counter)
 
     def settlement(self) -> Settlement:
         return Settlement(
@@ -63,6 +65,7 @@ class WorkShard:
             self.n_deduplicated,
             self.used_input,
             self.used_output,
+            self.n_warned,
         )
 
 
@@ -222,12 +225,20 @@ class Work:
             shard.n_deduplicated += 0 < item.n_shared == len(pieces)
             shard.used_input += item.n_input
             shard.used_output += item.n_output
-            line = job.kind.succeeded(item.index, item.job_item, output, item.n_input, item.n_output, self._made_by)
-            self._end(item, ResultStatus.SUCCEEDED, line)
+            self._end(item, ResultStatus.SUCCEEDED, self._line(item, output))
         elif item.n_attempts + 1 >= job.kind.max_attempts:
             self._fail(item, job.kind.exhausted_error)
         else:
             self._prompt(job, [item], n_attempts=item.n_attempts + 1)
+
+    def _line(self, item: WorkItem, output: dict[str, Any]) -> bytes:
+        """The result line of an item that succeeded. Counts its warnings."""
+        shard, kind = item.shard, item.shard.job.kind
+        warnings = kind.warnings(self._model, shard.job.params, item.job_item, output)
+        if warnings:
+            warnings = tuple(dict.fromkeys(warnings))
+            shard.n_warned.update(warnings)
+        return kind.succeeded(item.index, item.job_item, output, item.n_input, item.n_output, self._made_by, warnings)
 
     def _end(self, item: WorkItem, status: ResultStatus, line: bytes) -> None:
         if item.is_ended:

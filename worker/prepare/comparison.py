@@ -8,7 +8,7 @@ from lengthwise.models.catalog import ModelSpec
 from worker.engine.completions import completions
 from worker.engine.protocol import Architecture, Completion, Request
 from worker.engine.transformer.engine import TorchEngine
-from worker.engine.transformer.shrink.agreement import teacher_forced_agreement
+from worker.engine.transformer.shrink.agreement import teacher_forced_agreement, vector_agreement
 from worker.generation.plan import planner
 from worker.prepare.sample import Sample, batches
 
@@ -22,7 +22,7 @@ class Agreement:
 
     items: int
     #: Items with the same tokens in both answers; for a classifier, items with the same verdict on every label.
-    identical: float
+    identical: float | None = None
     #: Tokens that are equal at the same position of both answers, as a share of the longer answer.
     tokens: float | None = None
     #: Tokens of the original's answers that the prepared model would choose too, after the original's tokens before.
@@ -31,6 +31,11 @@ class Agreement:
     labels: float | None = None
     #: The largest difference between a classifier's two probabilities of a label.
     largest_difference: float | None = None
+    #: The mean and the least cosine between an embedder's two vectors of a text.
+    mean_cosine: float | None = None
+    least_cosine: float | None = None
+    #: Texts whose nearest other text of the sample is the same by both embedders' vectors.
+    neighbours: float | None = None
 
 
 @dataclass(slots=True)
@@ -61,8 +66,11 @@ def compare(before: Side, after: Side, spec: ModelSpec, sample: Sample, advance:
             for side in (before, after) if (round_number + number) % 2 == 0 else (after, before):
                 side.run(batch, round_number)
                 advance(len(batch))
-    if before.engine.capabilities().architecture is Architecture.CLASSIFIER:
+    architecture = before.engine.capabilities().architecture
+    if architecture is Architecture.CLASSIFIER:
         return _label_agreement(before, after, sample)
+    if architecture is Architecture.EMBEDDER:
+        return _vector_agreement(before, after, sample)
     return _token_agreement(before, after, sample, _forced_top1(before, after, cuts, advance))
 
 
@@ -72,18 +80,26 @@ def total(sample: Sample) -> int:
 
 
 def _label_agreement(before: Side, after: Side, sample: Sample) -> Agreement:
+    names = before.engine.capabilities().labels
+    shown = [place for place, name in enumerate(names) if name not in sample.ignored_labels]
     pairs = [_answers(before, after, request) for request in sample.requests]
-    same = [
-        [
-            (old >= sample.threshold) == (new >= sample.threshold)
-            for old, new in zip(one.scores, two.scores, strict=True)
-        ]
-        for one, two in pairs
-    ]
+    scores = [[(one.scores[place], two.scores[place]) for place in shown] for one, two in pairs]
+    same = [[(old >= sample.threshold) == (new >= sample.threshold) for old, new in item] for item in scores]
     labels = [each for item in same for each in item]
-    largest = max((abs(old - new) for one, two in pairs for old, new in zip(one.scores, two.scores, strict=True)))
+    largest = max(abs(old - new) for item in scores for old, new in item)
     identical = sum(map(all, same)) / sample.n_items
     return Agreement(sample.n_items, identical, labels=share(sum(labels), len(labels)), largest_difference=largest)
+
+
+def _vector_agreement(before: Side, after: Side, sample: Sample) -> Agreement:
+    one, two = ([side.answers[request.id].vector for request in sample.requests] for side in (before, after))
+    found = vector_agreement(one, two)
+    return Agreement(
+        sample.n_items,
+        mean_cosine=found.mean_cosine,
+        least_cosine=found.least_cosine,
+        neighbours=share(found.same_neighbours, found.total),
+    )
 
 
 def _token_agreement(before: Side, after: Side, sample: Sample, forced_top1: float | None) -> Agreement:

@@ -59,8 +59,11 @@ class Report:
         return table
 
 
-def entry(spec: ModelSpec, target: Path, quantization: str) -> str:
-    """The table for ``models.toml`` that adds the prepared model, with the options of its source."""
+def entry(spec: ModelSpec, target: Path, quantization: str, *, is_proposal: bool = False) -> str:
+    """The table for ``models.toml`` that adds the prepared model, with the options of its source.
+
+    ``is_proposal``: whether the tables of its kinds are only guessed from its files.
+    """
     options = spec.model_dump(
         exclude_defaults=True, exclude={"name", "path", "hub", "revision", "engine", "quantization"}
     )
@@ -68,6 +71,8 @@ def entry(spec: ModelSpec, target: Path, quantization: str) -> str:
     own = {"path": str(target), "quantization": quantization}
     lines = [f"[models.{name}]"]
     lines += _lines(own | {key: value for key, value in options.items() if not isinstance(value, dict)})
+    if spec.kinds and is_proposal:
+        lines.append("# Proposed from the model's files: compare it with the model's card.")
     for kind in spec.kinds:
         lines += [f"[models.{name}.{kind}]", *_lines(options["kind_options"][kind])]
     if not spec.kinds:
@@ -92,10 +97,13 @@ def _agreement(found: Agreement) -> list[tuple[str, str]]:
         "tokens at their place": found.tokens,
         "next token, teacher-forced": found.forced_top1,
         "labels": found.labels,
+        "same nearest neighbour": found.neighbours,
     }
     rows = [(name, f"{value:.2%}") for name, value in shares.items() if value is not None]
     if found.largest_difference is not None:
         rows.append(("largest difference of a probability", f"{found.largest_difference:.4f}"))
+    if found.mean_cosine is not None and found.least_cosine is not None:
+        rows += [("cosine, mean", f"{found.mean_cosine:.4f}"), ("cosine, least", f"{found.least_cosine:.4f}")]
     return rows
 
 

@@ -46,8 +46,9 @@ def run(
     if recipe.prunes and sample is None:
         raise ConfigurationError("--sample: pruning costs accuracy, which must be measured: name a file of items")
     _refuse_occupied(target)
-    spec = source.resolve(origin, revision)
-    tokenizer.load(spec)  # raises early if the model has no tokenizer
+    found = source.resolve(origin, revision)
+    spec = source.with_kind(found)
+    tokenizer.load(spec)  # raises early if it cannot be read
     items = None if sample is None else read(sample, spec, loading.architecture(spec))
     try:
         with _new_folder(target) as folder, _progress(console or Console(stderr=True)) as progress:
@@ -58,7 +59,7 @@ def run(
     out = Console()
     out.print(made.table())
     out.print("\nTo use it, add this to models.toml, and name that file in LENGTHWISE_MODELS:\n", highlight=False)
-    entry = report.entry(spec, target.resolve(), _arithmetic(spec, recipe.quantize))
+    entry = report.entry(spec, target.resolve(), _arithmetic(spec, recipe.quantize), is_proposal=not found.kinds)
     out.print(entry, highlight=False, markup=False, soft_wrap=True)
     return made
 

@@ -14,15 +14,8 @@ from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import JobItem, KindModel
 from lengthwise.kinds.native import NativeKind
 from lengthwise.models import tokenizer
-from lengthwise.models.catalog import AnswerForm, ModelSpec
+from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, Request
-
-#: For models that ``models.toml`` does not name: the form of an architecture's answers, and whether jobs may sample.
-_ABILITIES = {
-    Architecture.CLASSIFIER: (AnswerForm.LABELS, False),
-    Architecture.ENCODER_DECODER: (AnswerForm.TEXT, False),
-    Architecture.DECODER_ONLY: (AnswerForm.TEXT, True),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +30,8 @@ class Sample:
     item_of: list[int]
     #: A classifier's label counts from this probability on.
     threshold: float
+    #: A classifier's labels that the kind does not show.
+    ignored_labels: frozenset[str]
 
 
 def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
@@ -44,8 +39,6 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
 
     Raises ``ConfigurationError`` with the number of the first wrong line, but never with its content.
     """
-    if architecture is Architecture.EMBEDDER:
-        raise ConfigurationError("--sample: vectors are not compared here: prepare an embedder without one")
     lines = _lines(path)
     header = lines.pop(0)[1] if lines and isinstance(lines[0][1], dict) and "kind" in lines[0][1] else {}
     kind = _kind(header, spec, architecture, path)
@@ -67,7 +60,9 @@ def read(path: Path, spec: ModelSpec, architecture: Architecture) -> Sample:
         Request(number, tokens, limit, stop, decoder_prefix=prefix)
         for number, (tokens, limit, prefix) in enumerate(flat)
     ]
-    return Sample(kind.name, len(items), requests, owners, kind.label_threshold(spec, params))
+    options = spec.kind_options.get(kind.name)
+    ignored = frozenset(options.ignored_labels) if options else frozenset[str]()
+    return Sample(kind.name, len(items), requests, owners, kind.label_threshold(spec, params), ignored)
 
 
 def _lines(path: Path) -> list[tuple[int, Any]]:
@@ -88,20 +83,16 @@ def _lines(path: Path) -> list[tuple[int, Any]]:
 
 
 def _kind(header: dict[str, Any], spec: ModelSpec, architecture: Architecture, path: Path) -> NativeKind:
-    possible = spec.kinds or _fitting(architecture)
+    possible = spec.kinds or fitting_kinds(architecture)
     name = header.get("kind", possible[0])
     if name not in possible:
         raise ConfigurationError(f"{path}: line 1 names a kind that the model does not serve: {', '.join(possible)}")
     return KINDS[name]
 
 
-def _fitting(architecture: Architecture) -> list[str]:
+def fitting_kinds(architecture: Architecture) -> list[str]:
     """The kinds that a model of this architecture could serve, its usual kind first."""
-    possible = {
-        name: kind
-        for name, kind in KINDS.usable().items()
-        if (kind.options_type.answer_form, kind.options_type.may_sample) == _ABILITIES[architecture]
-    }
+    possible = {name: kind for name, kind in KINDS.usable().items() if architecture in kind.options_type.needed()}
     return sorted(possible, key=lambda name: possible[name].usual_architecture != architecture.value)
 
 

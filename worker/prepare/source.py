@@ -5,7 +5,13 @@ from pathlib import Path
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
-from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.kinds import KINDS
+from lengthwise.models import usable
+from lengthwise.models.catalog import Catalog, KindOptions, ModelSpec
+from lengthwise.models.labels import Labels
+from worker.engine.protocol import Architecture
+from worker.engine.transformer.weights import loading
+from worker.prepare.sample import fitting_kinds
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 
@@ -24,6 +30,29 @@ def resolve(source: str, revision: str | None) -> ModelSpec:
     # Compares paths and hub ids, because looking up the folder of a hub model may fail.
     listed = (known for known in catalog.models.values() if _is_same_model(known, spec, folder))
     return next(listed, spec)
+
+
+def with_kind(spec: ModelSpec) -> ModelSpec:
+    """``spec`` with a table for its usual kind, if ``models.toml`` gives it none and its files suffice for one.
+
+    Raises ``ModelUnusable`` if serving would refuse the model.
+    """
+    if not spec.kinds:
+        usable.check(spec, is_local=True)
+        architecture = loading.architecture(spec)
+        name = fitting_kinds(architecture)[0]
+        options_type = KINDS[name].options_type
+        if architecture is Architecture.CLASSIFIER:
+            labels = Labels.of(spec.config)
+            spec = _serving(spec, {name: options_type().proposed(labels)})
+        elif architecture is Architecture.EMBEDDER:
+            spec = _serving(spec, {name: options_type()})
+    usable.check(spec, is_local=True)
+    return spec
+
+
+def _serving(spec: ModelSpec, options: dict[str, KindOptions]) -> ModelSpec:
+    return spec.model_copy(update={"kind_options": options})
 
 
 def _spec_of(source: str, revision: str | None) -> ModelSpec:

@@ -87,8 +87,20 @@ class LineKind(ABC):
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None: ...
 
+    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+        """None: OpenAI's lines have no place for them."""
+        return ()
+
     def succeeded(
-        self, index: int, item: LineItem[Any], output: dict[str, Any], n_input: int, n_output: int, made_by: bytes, /
+        self,
+        index: int,
+        item: LineItem[Any],
+        output: dict[str, Any],
+        n_input: int,
+        n_output: int,
+        made_by: bytes,
+        warnings: Sequence[str] = (),
+        /,
     ) -> bytes:
         body = output | self.usage(n_input, n_output)
         return _line(item, b'"response":%b,"error":null' % _response(item, 200, body))

@@ -1,6 +1,7 @@
 """/v1/moderations: OpenAI's thirteen categories. A model scores those that one of its labels names."""
 
 from collections.abc import Sequence
+from itertools import chain, islice
 from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
@@ -8,9 +9,9 @@ from pydantic import Field
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, Text
 from lengthwise.kinds.moderate import ModerateOptions
+from lengthwise.kinds.moderation import greatest, text_prompts
 from lengthwise.kinds.openai.body import LineBody, TextPart, text_of
-from lengthwise.kinds.openai.line import LineItem, LineParams, ReadingKind, reading_prompts
-from lengthwise.text.clean import clean
+from lengthwise.kinds.openai.line import LineItem, LineParams, ReadingKind
 
 CATEGORIES = (
     "harassment",
@@ -67,7 +68,7 @@ class ModerationsKind(ReadingKind):
     def prompts(
         self, model: KindModel, params: LineParams, items: Sequence[ModerationItem], attempt: int
     ) -> list[list[Prompt]]:
-        return [reading_prompts(model, [clean(text, keep_tags=False) for text in item.texts()]) for item in items]
+        return [list(chain.from_iterable(text_prompts(model, item.texts()))) for item in items]
 
     def output(
         self,
@@ -78,18 +79,21 @@ class ModerationsKind(ReadingKind):
         attempt: int,
     ) -> dict[str, Any] | None:
         options = ModerateOptions.of(model.spec)
+        texts, rest = item.texts(), iter(answers)
+        # One text has all answers. Only for several it must be known how many each of them has.
+        counts = [len(answers)] if len(texts) == 1 else map(len, text_prompts(model, texts))
         return {
             "id": f"modr-{item.request}",
             "model": model.spec.name,
-            "results": [_result(answer, options) for answer in answers],
+            "results": [_result(list(islice(rest, count)), options) for count in counts],
         }
 
 
-def _result(answer: ModelAnswer, options: ModerateOptions) -> dict[str, Any]:
+def _result(answers: Sequence[ModelAnswer], options: ModerateOptions) -> dict[str, Any]:
     """``flagged`` counts every label of the model, also those that are none of OpenAI's categories."""
     own = [
         (_ALIASES.get(label.lower(), label.lower()), score)
-        for label, score in zip(answer.labels, answer.scores, strict=True)
+        for label, (score, _) in greatest(answers).items()
         if label not in options.harmless
     ]
     known = {name for name, _ in own}
@@ -100,6 +104,6 @@ def _result(answer: ModelAnswer, options: ModerateOptions) -> dict[str, Any]:
     return {
         "flagged": any(score >= options.threshold for _, score in own),
         "categories": {name: name in known and score >= options.threshold for name, score in scores.items()},
-        "category_scores": {name: round(score, 4) for name, score in scores.items()},
+        "category_scores": scores,
         "category_applied_input_types": {name: ["text"] if name in known else [] for name in CATEGORIES},
     }

@@ -1,6 +1,6 @@
 """A job's results in the caller's order, page by page, with the items that never ran among them."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
@@ -72,6 +72,16 @@ def read_page(
     return ResultPage(rows, last if last < n_items - 1 else None)
 
 
+def read_dropped(connection: Connection, job_ids: Sequence[UUID]) -> Iterator[tuple[UUID, str, ResultRow]]:
+    """The items of these jobs that never ran, each with its job and the job's kind, in one query.
+
+    The rows are read while they arrive: no other statement may run on the connection meanwhile.
+    """
+    cursor = database.cursor(connection, binary=True)
+    for job_id, kind, index, status, payload in cursor.stream(_DROPPED, {"jobs": list(job_ids)}):
+        yield job_id, kind, ResultRow(index, status, None, payload)
+
+
 _SETTLED = """
 SELECT index, status, result, NULL::bytea AS payload FROM results
 WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index LIMIT %(limit)s
@@ -90,6 +100,16 @@ FROM shards CROSS JOIN LATERAL (
 WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s
   AND shards.state IN ('cancelled', 'expired') AND item.index > %(after)s
 ORDER BY index LIMIT %(limit)s
+"""
+
+_DROPPED = """
+SELECT jobs.id, jobs.kind, item.index, shards.state, item.payload
+FROM jobs JOIN shards ON shards.job_id = jobs.id AND shards.state IN ('cancelled', 'expired')
+CROSS JOIN LATERAL (
+  SELECT index, payload FROM items
+  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+) item
+WHERE jobs.id = ANY(%(jobs)s)
 """
 
 _RESULTS = _AND_DROPPED.format(settled=_SETTLED)

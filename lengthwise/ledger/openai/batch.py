@@ -1,6 +1,6 @@
 """Batches of the OpenAI-compatible surface. Once a batch's file is read, a job of the same id holds its lines."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -57,7 +57,6 @@ class BatchRow:
     output_seconds: int | None
     output_deleted_at: datetime | None
     error_deleted_at: datetime | None
-    dropped_bytes: int | None
     #: The job: one of ``JobState``, and how many items it has in all, settled, failed, and never run.
     job_state: str | None
     kind: str | None
@@ -147,10 +146,10 @@ def find_half_cancelled(connection: Connection) -> Sequence[tuple[UUID, UUID]]:
     return cursor.fetchall()
 
 
-def record_dropped_bytes(connection: Connection, batch_id: UUID, n_bytes: int) -> None:
-    """Stores how many bytes the result lines of the items that never ran take, for a batch that has ended."""
-    statement = "UPDATE batches SET dropped_bytes = %(bytes)s WHERE id = %(batch)s"
-    database.cursor(connection).execute(statement, {"batch": batch_id, "bytes": n_bytes})
+def record_dropped_bytes(connection: Connection, n_bytes: Mapping[UUID, int]) -> None:
+    """Stores, for each of these batches, how many bytes the result lines of the items that never ran take."""
+    values = {"batches": list(n_bytes.keys()), "bytes": list(n_bytes.values())}
+    database.cursor(connection).execute(_RECORD_DROPPED, values)
 
 
 def delete_output(connection: Connection, batch_id: UUID, *, is_errors: bool) -> None:
@@ -179,7 +178,7 @@ _FIGURES = """
 SELECT batches.id, batches.tenant_id, batches.state, batches.input_file_id, batches.endpoint,
        batches.completion_window, batches.details, batches.model, batches.created_at, batches.deadline_at,
        batches.in_progress_at, batches.cancelling_at, coalesce(batches.finished_at, jobs.finished_at) AS finished_at,
-       batches.output_seconds, batches.output_deleted_at, batches.error_deleted_at, batches.dropped_bytes,
+       batches.output_seconds, batches.output_deleted_at, batches.error_deleted_at,
        jobs.state AS job_state, jobs.kind, coalesce(jobs.chunk_items, 1) AS chunk_items,
        coalesce(jobs.n_items, 0) AS n_items, sums.*
 FROM batches LEFT JOIN jobs ON jobs.id = batches.id CROSS JOIN LATERAL (
@@ -226,6 +225,11 @@ WHERE id = %(batch)s AND tenant_id = %(tenant)s AND cancelling_at IS NULL
 _HALF_CANCELLED = """
 SELECT batches.id, batches.tenant_id FROM batches JOIN jobs ON jobs.id = batches.id
 WHERE batches.cancelling_at > now() - interval '1 day' AND jobs.state = 'open' AND jobs.deleted_at IS NULL LIMIT 100
+"""
+
+_RECORD_DROPPED = """
+UPDATE batches SET dropped_bytes = counted.bytes
+FROM unnest(%(batches)s::uuid[], %(bytes)s::bigint[]) counted (id, bytes) WHERE batches.id = counted.id
 """
 
 _HIDE_OUTPUT = "UPDATE batches SET output_deleted_at = clock_timestamp() WHERE id = %(batch)s"

@@ -27,6 +27,8 @@ class FileRow:
     created_at: datetime
     expires_at: datetime | None
     n_lines: int = 0
+    #: Whether ``n_bytes`` lacks the lines of the items that never ran, because they are not counted yet.
+    lacks_dropped: bool = False
 
 
 @dataclass(frozen=True, slots=True)

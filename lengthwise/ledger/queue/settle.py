@@ -1,10 +1,11 @@
 """Writes results behind the fence of a lease, and ends a job with its last shard."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
 
+from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from lengthwise import database
@@ -39,6 +40,8 @@ class Settlement:
     #: items counts in full.
     used_input: int = 0
     used_output: int = 0
+    #: Items that succeeded with a warning, by its code.
+    n_warned: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def n_failed(self) -> int:
@@ -75,6 +78,7 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
             "used_output": [done.used_output for done in settlements],
             "bytes": [done.n_bytes for done in settlements],
             "failed_bytes": [done.n_failed_bytes for done in settlements],
+            "warned": [to_json(done.n_warned).decode() if done.n_warned else None for done in settlements],
         },
     )
     fenced = cursor.fetchall()
@@ -113,11 +117,12 @@ WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE)
 UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                   n_output = done.output, n_padded = done.padded, n_batches = done.batches,
                   n_deduplicated = done.deduplicated, used_input = done.used_input, used_output = done.used_output,
-                  n_bytes = done.bytes, n_failed_bytes = done.failed_bytes
+                  n_bytes = done.bytes, n_failed_bytes = done.failed_bytes,
+                  n_warned = done.warned::jsonb
 FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded)s::bigint[], %(batches)s::float8[],
             %(deduplicated)s::int[], %(used_input)s::bigint[], %(used_output)s::bigint[], %(bytes)s::bigint[],
-            %(failed_bytes)s::bigint[])
-  AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes)
+            %(failed_bytes)s::bigint[], %(warned)s::text[])
+  AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes, warned)
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
 RETURNING shards.id, shards.job_id, shards.is_followed, shards.lo, shards.hi
 """  # noqa: S608 - built from constants

@@ -46,7 +46,8 @@ def describe_end(job: JobFigures) -> tuple[str, dict[str, Any]]:
     """The name and the data of the event of a job's end. A batch of the OpenAI-compatible surface has OpenAI's form."""
     if job.kind in openai.BY_NAME:
         return f"batch.{job.state}", {"id": openai.batch_name(job.id)}
-    return f"job.{job.state}", {"id": str(job.id), "kind": job.kind, "state": job.state, "counts": job.counts}
+    data = {"id": str(job.id), "kind": job.kind, "state": job.state, "counts": job.counts, "warnings": job.n_warned}
+    return f"job.{job.state}", data
 
 
 def announce_end(connection: Connection, job_ids: Sequence[UUID]) -> None:

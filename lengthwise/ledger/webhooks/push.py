@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from lengthwise import bells, database
 from lengthwise.ledger.webhooks import event
 from lengthwise.webhooks import condition
-from lengthwise.webhooks.condition import Condition
+from lengthwise.webhooks.comparison import Condition
 from lengthwise.webhooks.subscription import RESULTS, includes
 
 #: One event holds at most so many results and bytes. A single result that is larger has an event of its own.
@@ -76,9 +76,9 @@ def write_pages(connection: Connection, *, shards: int) -> int:
         following = followers.get(job_id, [])
         conditions = [follower.condition() for follower in following]
         for line in _lines(connection, job_id, lo, hi) if following else ():
-            output = from_json(line).get("output") if any(conditions) else None
+            result = from_json(line) if any(conditions) else None
             for follower, wanted in zip(following, conditions, strict=True):
-                if wanted is None or (output is not None and wanted.holds(output)):
+                if wanted is None or wanted.holds(result):
                     _add(connection, follower, line)
     for following in followers.values():
         for follower in following:

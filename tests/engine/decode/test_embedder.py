@@ -8,12 +8,13 @@ from safetensors.torch import load_file, save_file
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import manifest
+from lengthwise.models.pooling import Pooling
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written, same_bits
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import Architecture, Completion, FinishReason
 from worker.engine.transformer.decode.encoder_only import decimals
-from worker.engine.transformer.weights.pooling import Pooling
+from worker.engine.transformer.weights.pooling import pooled
 
 KINDS = sorted(tiny.EMBEDDERS)
 
@@ -97,9 +98,9 @@ def test_an_empty_batch_has_no_vectors(load: Load) -> None:
 
 def test_a_pooled_vector_is_of_its_own_tokens() -> None:
     hidden = torch.tensor([[3.0, 0.0], [5.0, 8.0]])
-    assert Pooling().pooled(hidden).tolist() == [4.0, 4.0]
-    assert Pooling("cls").pooled(hidden).tolist() == [3.0, 0.0]
-    assert Pooling("cls", normalizes=True).pooled(hidden).tolist() == [1.0, 0.0]
+    assert pooled(hidden, Pooling()).tolist() == [4.0, 4.0]
+    assert pooled(hidden, Pooling("cls")).tolist() == [3.0, 0.0]
+    assert pooled(hidden, Pooling("cls", normalizes=True)).tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import manifest
 from lengthwise.models.catalog import ModelSpec
@@ -116,6 +117,7 @@ def test_an_unknown_engine_is_refused_with_the_known_ones() -> None:
 
 
 def test_an_engine_whose_extra_is_missing_is_refused_with_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(entry_points, "_load", entry_points._load.__wrapped__)  # which keeps what it has loaded
     monkeypatch.setitem(sys.modules, "ctranslate2", None)
     monkeypatch.delitem(sys.modules, "worker.engine.ctranslate2", raising=False)
     spec = ModelSpec.model_validate({"name": "tiny", "path": ".", "engine": "ctranslate2"})

@@ -44,6 +44,7 @@ def test_the_api_reloads_the_file_by_itself(
 ) -> None:
     knobs(monkeypatch, models_seconds=1e-9)
     client: TestClient = request.getfixturevalue("client")
-    assert client.post("/v1/jobs", json={"kind": "moderate", "items": ["abc"]}).status_code == 422
-    catalog.write_text(CATALOG + "[models.echo.moderate]\n")
-    submit(client, ["abc"], kind="moderate")
+    assert client.post("/v1/jobs", json={"kind": "chat", "items": [{"text": "abc"}]}).status_code == 422
+    (catalog.parent / "echo" / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    catalog.write_text(CATALOG + "[models.echo.chat]\n")
+    submit(client, [{"text": "abc"}], kind="chat")

@@ -13,6 +13,7 @@ from lengthwise.key import Scope
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.models.catalog import Catalog
+from tests.fakes import write_config
 
 #: Statuses that any operation with a key may answer, and the operations that need no key.
 OF_KEYS = {"401", "403", "429", "503"}
@@ -20,7 +21,7 @@ WITHOUT_KEY = {"get /healthz", "get /readyz"}
 
 #: The other statuses of each operation, as the tests in this folder see them; ``default`` is every other error.
 STATUSES = {
-    "post /v1/jobs": "202 400 413 415 422 429 503 507 default",
+    "post /v1/jobs": "202 400 409 413 415 422 429 503 507 default",
     "get /v1/jobs": "200 404 422 503 default",
     "get /v1/jobs/{job_id}": "200 404 422 503 default",
     "delete /v1/jobs/{job_id}": "204 404 503 507 default",
@@ -62,7 +63,7 @@ STATUSES = {
     "get /v1/batches": "200 400 404 503 default",
     "get /v1/batches/{batch}": "200 404 503 default",
     "post /v1/batches/{batch}/cancel": "200 404 409 503 507 default",
-    **{f"post {path}": "200 400 404 413 429 503 504 507 default" for path in ENDPOINTS},
+    **{f"post {path}": "200 400 404 409 413 429 503 504 507 default" for path in ENDPOINTS},
     "get /healthz": "200 default",
     "get /readyz": "200 503 default",
 }
@@ -73,12 +74,25 @@ OPENAI = ("/v1/files", "/v1/batches", "/v1/models/{name}", *ENDPOINTS)
 CHATML = "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
 
 
+MORE_MODELS = """
+[models.echo.chat]
+[models.classifier]
+path = "classifier"
+[models.classifier.moderate]
+[models.embedder]
+path = "embedder"
+[models.embedder.embed]
+"""
+
+
 @pytest.fixture
 def every_kind(catalog: Path) -> None:
-    """Makes the echo model serve every kind."""
-    missing = KINDS.keys() - Catalog.read(catalog).models["echo"].kinds
-    catalog.write_text(catalog.read_text() + "".join(f"[models.echo.{name}]\n" for name in sorted(missing)))
+    """Makes the catalog's models serve every kind."""
     (catalog.parent / "echo" / "chat_template.jinja").write_text(CHATML)
+    write_config(catalog.parent / "classifier", "BertForSequenceClassification", id2label={"0": "hate"})
+    write_config(catalog.parent / "embedder", "BertModel", model_type="bert")
+    catalog.write_text(catalog.read_text() + MORE_MODELS)
+    assert KINDS.keys() == {kind for spec in Catalog.read(catalog).models.values() for kind in spec.kinds}
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Errors that no caller causes: bugs of ours, a missing model, a full disk."""
 
 import errno
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,15 +33,14 @@ def test_an_unexpected_error_never_shows_what_was_sent(
     assert CANARY not in answer.text + caplog.text
 
 
-def test_a_missing_model_is_a_503_and_hides_no_other_model(
+def test_a_tokenizer_that_cannot_be_read_is_a_503_that_names_no_file(
     client: TestClient, catalog: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    shutil.rmtree(catalog.parent / "echo")
-    assert client.get("/v1/models").json()["data"] == []
+    (catalog.parent / "echo" / "tokenizer.json").write_text("{")
     answer = client.post("/v1/jobs", json={"kind": "generate", "items": [CANARY]})
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
     assert str(catalog.parent) not in answer.text
-    assert "echo does not exist" in caplog.text
+    assert "tokenizer.json cannot be read" in caplog.text
     assert CANARY not in answer.text + caplog.text
 
 

@@ -103,7 +103,7 @@ def test_an_iterable_that_raises_sends_nothing(lengthwise: Client) -> None:
 
 def test_an_error_has_the_fields_of_the_problem_details(lengthwise: Client) -> None:
     with pytest.raises(errors.InvalidInput) as refused:
-        lengthwise.submit(["abc", "\0"], kind="generate")
+        lengthwise.submit(["abc", {"text": 7}], kind="generate")
     assert isinstance(refused.value, _error.InvalidInputError)
     assert (refused.value.status, refused.value.field, refused.value.index) == (422, "items[1].text", 1)
     assert str(refused.value) == f"422 invalid input: items[1].text: {refused.value.detail}"

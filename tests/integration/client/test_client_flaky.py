@@ -84,3 +84,25 @@ def test_a_server_that_stays_away_raises_unreachable(client: TestClient) -> None
         pytest.raises(UnreachableError, match="ConnectError"),
     ):
         nobody.models()
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_each_retry_is_told_before_its_pause(client: TestClient, is_async: bool) -> None:
+    told: list[tuple[str, float]] = []
+
+    def tell(error: Exception, left_seconds: float) -> None:
+        told.append((type(error).__name__, left_seconds))
+
+    async def ask() -> None:
+        async with AsyncClient("http://127.0.0.1:9", retry_seconds=0.1, on_retry=tell) as nobody:
+            await nobody.models()
+
+    with pytest.raises(UnreachableError):
+        if is_async:
+            asyncio.run(ask())
+        else:
+            Client("http://127.0.0.1:9", retry_seconds=0.1, on_retry=tell).models()
+    assert told[0] == ("UnreachableError", 0.1)
+    left = [seconds for _, seconds in told]
+    assert len(left) > 1
+    assert left == sorted(left, reverse=True)

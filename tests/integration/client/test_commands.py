@@ -57,6 +57,7 @@ CSV = 'sku,title,price\r\n1,abc,3\r\n2,de fg,4\r\n3,"x, ""y""; \'z\'",5\r\n'
 FILES = {
     "in.txt": "\n".join(TEXTS).encode(),
     "in.ndjson": b"".join(json.dumps({"text": text}).encode() + b"\n" for text in TEXTS),
+    "in.jsonl": b"\xef\xbb\xbf" + b"".join(json.dumps(text).encode() + b"\r\n" for text in TEXTS),
     "in.jsonl.gz": gzip.compress(b"".join(json.dumps(text).encode() + b"\n" for text in TEXTS)),
     "in.csv": CSV.encode(),
     "in.csv.zst": zstandard.compress(b"\xef\xbb\xbf" + CSV.encode()),
@@ -171,6 +172,7 @@ def test_an_interrupted_download_is_resumed(
         if ran.exit_code == 0:
             break
         assert ran.exit_code == 3
+        assert f"the job {job} keeps its results" in ran.stderr
         assert not (here / "out.ndjson").exists()
         part = (here / "out.ndjson.part").read_text()
         (here / "out.ndjson.part").write_text(part + '{"index":')  # as if the file had been truncated, too

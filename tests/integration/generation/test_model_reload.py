@@ -228,7 +228,7 @@ def test_the_device_auto_means_the_workers_device(
     devices: list[str] = []
     monkeypatch.setattr(registry, "load", load)
     knobs(monkeypatch, device="cuda:1")
-    own = '[models.own]\npath = "echo"\ndevice = "cpu"\n[models.own.generate]\n'
+    own = '[models.own]\npath = "echo"\nengine = "echo"\ndevice = "cpu"\n[models.own.generate]\n'
     catalog.write_text(CATALOG + own)
     worker.models.get("echo")
     worker.models.get("own")

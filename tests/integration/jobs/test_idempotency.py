@@ -177,3 +177,40 @@ def test_only_the_wait_for_the_idempotency_lock_is_limited(client: TestClient) -
         before = connection.execute(text("SHOW lock_timeout")).scalar_one()
         idempotency.lock(connection, auth.DEFAULT, "a")
         assert connection.execute(text("SHOW lock_timeout")).scalar_one() == before
+
+
+def listed(client: TestClient, key: str, **more: Any) -> list[str]:
+    answer = client.get("/v1/jobs", params={"idempotency_key": key, **more})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["has_more"] is False
+    return [job["id"] for job in answer.json()["data"]]
+
+
+def test_a_key_finds_its_job_of_its_own_tenant_until_the_job_is_deleted(client: TestClient) -> None:
+    made = post(client, "a").json()["id"]
+    other = post(client, "b").json()["id"]
+    assert (listed(client, "a"), listed(client, "b"), listed(client, "c")) == ([made], [other], [])
+    assert listed(client, "a", after=made) == [], "there is no further page"
+    sql("INSERT INTO tenants (id, name, weight) VALUES (:id, 'other', 1)", id=uuid4())
+    sql("UPDATE jobs SET tenant_id = (SELECT id FROM tenants WHERE name = 'other') WHERE id = :id", id=other)
+    assert listed(client, "b") == []
+    client.delete(f"/v1/jobs/{made}")
+    assert listed(client, "a") == []
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "\x00", "é"])
+def test_a_key_that_no_request_can_have_is_refused_unread(client: TestClient, key: str) -> None:
+    answer = client.get("/v1/jobs", params={"idempotency_key": key})
+    assert (answer.status_code, answer.json()["field"]) == (422, "idempotency_key")
+
+
+def test_the_question_for_a_keys_job_waits_for_a_request_that_is_being_processed(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(idempotency, "_WAIT_SECONDS", 0.05)
+    with database.engine().begin() as connection:
+        idempotency.lock(connection, auth.DEFAULT, "a")
+        waited = client.get("/v1/jobs", params={"idempotency_key": "a"})
+        assert listed(client, "b") == []
+    assert (waited.status_code, int(waited.headers["retry-after"]) > 0) == (503, True)
+    assert listed(client, "a") == []

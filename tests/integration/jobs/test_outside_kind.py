@@ -57,6 +57,22 @@ def test_a_job_of_an_outside_kind_runs_from_the_command_line_to_its_results(
     assert [line["status"] for line in lines] == ["succeeded", "succeeded"]
 
 
+def test_the_warnings_of_an_outside_kind_reach_the_results_the_job_and_the_exit_code(
+    running: dict[str, str], tmp_path: Path
+) -> None:
+    (tmp_path / "in.ndjson").write_text('"LOUD"\n"soft"\n" "\n"ALSO LOUD"\n')
+    out = tmp_path / "out.ndjson"
+    arguments = ["submit", str(tmp_path / "in.ndjson"), "--kind", "sing", "-o", str(out), "--json"]
+    ran = lengthwise(running, *arguments, "--fail-on-warnings")
+    assert ran.returncode == 4, ran.stderr
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [line.get("warnings") for line in lines] == [["loud"], None, ["blank"], ["loud"]]
+    assert json.loads(ran.stdout)["warnings"] == {"loud": 2, "blank": 1}
+    assert "2 loud\n" in ran.stderr
+    assert "1 blank: the text is blank" in ran.stderr
+    assert lengthwise(running, *arguments, "--force").returncode == 0
+
+
 def test_the_command_line_explains_an_outside_kind(running: dict[str, str]) -> None:
     explained = lengthwise(running, "submit", "--help").stdout
     assert "sing says a text in upper case" in explained

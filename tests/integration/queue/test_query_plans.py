@@ -44,6 +44,8 @@ SELECT lpad(to_hex(n), 32, '0')::uuid, row * 10, 10, '' FROM generate_series(1, 
 INSERT INTO results (job_id, index, status, result)
 SELECT lpad(to_hex(n), 32, '0')::uuid, index, 'succeeded', '{}'
 FROM generate_series(1, 20) n, generate_series(0, 49999) index;
+INSERT INTO source_blocks (job_id, first, n_rows, content)
+SELECT lpad(to_hex(n), 32, '0')::uuid, first, 10, '' FROM generate_series(1, 20) n, generate_series(0, 49999, 10) first;
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, idempotency_key, request_hash, finished_at, deleted_at)
 SELECT ('ffffffff-0000-0000-0000-' || lpad(to_hex(n), 12, '0'))::uuid, '00000000-0000-0000-0000-000000000001',
@@ -189,6 +191,7 @@ def test_a_settlement_finds_its_shards_by_id() -> None:
         **{name: [1] * 8 for name in ("failed", "output", "padded", "deduplicated", "used_input", "used_output")},
         **{name: [1] * 8 for name in ("bytes", "failed_bytes")},
         batches=[1.0] * 8,
+        warned=[None] * 8,
     )
     assert indexes(nodes) == {"shards_pkey"}
     assert rows_read(nodes) < 200  # the arrays and the fence are read too
@@ -302,6 +305,12 @@ def test_a_request_is_found_by_its_idempotency_key() -> None:
     assert rows_read(nodes) == 1
 
 
+def test_the_job_of_an_idempotency_key_is_found_without_reading_others() -> None:
+    nodes = explain(job_figures._FIGURES.format(where=job_figures._SUBMITTED_AS), tenant=UUID(int=1), key="key 7")
+    assert indexes(nodes) == {"jobs_idempotency_key_idx", "shards_job_id_lo_key"}
+    assert rows_read(nodes) <= 3
+
+
 def test_jobs_past_their_retention_are_found_by_end_time() -> None:
     nodes = explain(retention._EXPIRE, retention=86_400, limit=100)
     assert "jobs_finished_idx" in indexes(nodes)
@@ -316,7 +325,7 @@ def test_deleted_jobs_are_found_by_index() -> None:
 
 
 @pytest.mark.parametrize("jobs", [[JOB], [JOB] * 100], ids=["a large job", "many small ones"])
-@pytest.mark.parametrize("statement", retention._REMOVE, ids=["results", "items", "shards", "source_blocks"])
+@pytest.mark.parametrize("statement", retention._REMOVE, ids=["results", "items", "shards", "source blocks"])
 def test_a_portion_is_removed_by_a_range_of_the_primary_key(statement: str, jobs: list[UUID]) -> None:
     n_items = 5_000 // len(jobs)
     starts = [n * n_items for n in range(len(jobs))]

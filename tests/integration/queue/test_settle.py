@@ -131,7 +131,7 @@ def test_the_last_shard_ends_the_job_and_writes_its_delivery() -> None:
     [(url, secrets, event, due, body)] = sql("SELECT url, secrets, event, state, body FROM deliveries")
     assert (url, secrets, event, due) == (HOOK[0], [], "job.completed", "pending")
     assert from_json(body)["data"] == {
-        "id": str(job), "kind": "generate", "state": "completed", "counts": counts(job)
+        "id": str(job), "kind": "generate", "state": "completed", "counts": counts(job), "warnings": {}
     }  # fmt: skip
 
 

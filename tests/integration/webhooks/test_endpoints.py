@@ -154,6 +154,8 @@ def test_a_secret_that_cannot_sign_is_refused(refusals: RefusalProbe, secret: st
         ({"filter": CANARY}, "filter"),
         ({"filter": f"{CANARY} == {CANARY}"}, "filter"),
         ({"filter": "x" * 600}, "filter"),
+        ({"filter": f"flagged == true and {CANARY} == true"}, "filter"),
+        ({"filter": f'usage.{CANARY} == "{CANARY}"'}, "filter"),
         ({"description": "x" * 600}, "description"),
         ({"description": "\x00"}, "description"),
         ({"enabled": "yes"}, "enabled"),

@@ -41,13 +41,14 @@ def indexes(endpoint: dict[str, Any]) -> list[int]:
 
 
 def settle_all(padding: int = 0) -> None:
-    """Claims and settles everything, one claim at a time. The output of item n contains n."""
+    """Claims and settles everything, one claim at a time. The metadata of item n contains n."""
     while claimed := ledger.take(items=50):
         settlements = []
         for shard in claimed.shard_ids:
             results = []
             for item in (item for item in claimed.items if item.shard_id == shard):
-                line = {"index": item.index, "status": "succeeded", "output": {"x": "y" * padding, "n": item.index}}
+                line = {"index": item.index, "status": "succeeded", "output": {"text": "y" * padding}}
+                line |= {"metadata": {"n": item.index}, "warnings": ["copied"] if item.index % 2 else []}
                 results.append(ItemResult(item.index, ResultStatus.SUCCEEDED, to_json(line) + b"\n"))
             settlements.append(Settlement(shard, results, 1, 1, 1.0))
         with database.engine().begin() as connection:
@@ -100,15 +101,22 @@ def test_results_are_pushed_in_the_order_in_which_they_settled(client: TestClien
     ]
 
 
-def test_a_filter_leaves_out_results_that_do_not_match_or_failed(client: TestClient) -> None:
-    some = register(client, URL, "job.results", filter="n >= 3 and n < 5 or n == 7")
-    none = register(client, URL, "job.results", filter="n == 100")
+def test_a_filter_leaves_out_results_that_do_not_match(client: TestClient) -> None:
+    expected = {
+        "metadata.n >= 3 and metadata.n < 6 or metadata.n == 7": [3, 5, 7],
+        "metadata.n == 100": [],
+        "index < 3": [0, 1, 2],
+        'text != "a"': [0, 1, 2, 3, 5, 6, 7, 8, 9],
+        'status != "succeeded"': [4],
+        "output == null or index == 9": [4, 9],
+        '"copied" in warnings': [1, 3, 5, 7, 9],
+    }
+    filtered = {text: register(client, URL, "job.results", filter=text) for text in expected}
     every = register(client, URL, "job.results")
     ledger.submit(["x"] * 10, refused=[4])
     settle_all()
     write_pages()
-    assert sorted(indexes(some)) == [3, 7]
-    assert pages(none) == []
+    assert {text: sorted(indexes(endpoint)) for text, endpoint in filtered.items()} == expected
     assert sorted(indexes(every)) == list(range(10)), "an item that was refused at submission has its result too"
 
 

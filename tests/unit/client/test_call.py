@@ -86,7 +86,7 @@ def test_no_call_pauses_longer_than_its_retry_budget(seconds: float, asked: list
     budget, waited = RetryBudget(seconds), 0.0
     with pytest.raises(RefusedError):
         for each in asked:
-            waited += budget.pause_after(_call.to_error(refusal(503, None if each is None else str(each))))
+            waited += budget.pause_after(_call.to_error(refusal(503, None if each is None else str(each)))).seconds
     assert waited <= seconds
 
 
@@ -142,6 +142,21 @@ def test_a_get_quotes_the_id_and_states_its_wait() -> None:
     (sent,) = (effect.request for effect in effects if isinstance(effect, SendEffect))
     assert (sent.path, sent.wait_seconds) == ("/v1/jobs/a%2F..%2Fb", 30)
     assert not any(isinstance(effect, ReadEffect) for effect in effects)
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ключ", "x" * 256, "a\nb"])
+def test_an_idempotency_key_that_no_header_can_hold_is_refused_before_anything_is_sent(key: str) -> None:
+    with pytest.raises(errors.ConfigurationError, match="visible ASCII") as refused:
+        played(_call.retry("a", key, RetryBudget(1)), [])
+    assert not key or key not in str(refused.value)
+
+
+def test_a_pause_names_its_error_and_the_seconds_that_are_left() -> None:
+    script = [UnreachableError("lost"), refusal(503, "7"), HttpResponse(200, {}, b"x")]
+    effects, _ = played(_call.send(HttpRequest("GET", "/"), RetryBudget(60)), script)
+    first, second = (effect for effect in effects if isinstance(effect, PauseEffect))
+    assert (str(first.error), first.left_seconds) == ("lost", 60)
+    assert (type(second.error).__name__, second.left_seconds) == ("UnavailableError", 60 - first.seconds)
 
 
 INFO = json.dumps(

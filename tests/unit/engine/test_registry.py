@@ -1,9 +1,8 @@
 """Engines are found by the name that a model gives, and refused when they are loaded, not when they run."""
 
-from importlib.metadata import EntryPoint
-
 import pytest
 
+from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import ModelSpec
 from worker.engine import registry
@@ -24,9 +23,8 @@ class OutdatedEngine:
 
 
 def test_an_engine_that_starts_no_batches_is_refused_when_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    point = EntryPoint("old", f"{__name__}:OutdatedEngine", registry.GROUP)
-    monkeypatch.setattr(registry, "entry_points", lambda **_: [point])
     spec = ModelSpec.from_table("m", {"path": "m", "engine": "old", "generate": {}})
+    monkeypatch.setattr(entry_points, "load", lambda *_: OutdatedEngine)
     with pytest.raises(ConfigurationError, match="'old' has no method start: it was written for another version"):
         registry.load(spec)
 

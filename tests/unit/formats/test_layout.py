@@ -65,7 +65,7 @@ def test_nested_outputs_have_dotted_names_and_fitting_types() -> None:
          "output.mixed": "a"},
     ]  # fmt: skip
     text = b"".join(csv_lines.written(lines, layout)).decode().splitlines()
-    assert text[1] == '0,,,true,0.5,"[1,0.5]",1,1,,,,,'
+    assert text[1] == '0,,,true,0.5,"[1,0.5]",1,1,,,,,,'
 
 
 def test_too_many_columns_become_one_column_of_json() -> None:
@@ -78,5 +78,7 @@ def test_too_many_columns_become_one_column_of_json() -> None:
 
 def test_no_results_become_a_table_without_rows() -> None:
     lines, layout = learnt([])
-    assert b"".join(csv_lines.written(lines, layout)).startswith(b"index,id,status,error.code,error.message,usage.")
+    assert b"".join(csv_lines.written(lines, layout)).startswith(
+        b"index,id,status,warnings,error.code,error.message,usage."
+    )
     assert pq.read_table(io.BytesIO(b"".join(parquet_file.written(lines, layout)))).num_rows == 0

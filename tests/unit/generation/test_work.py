@@ -9,7 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 from pydantic_core import from_json, to_json
 
+from lengthwise import kinds
+from lengthwise.kinds.generate import GenerateKind
 from lengthwise.kinds.kind import KindModel, ModelAnswer
+from lengthwise.kinds.translate import TranslateKind
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
 from lengthwise.ledger.queue.settle import Settlement
 from lengthwise.models import tokenizer
@@ -217,6 +220,55 @@ def test_a_refused_claim_is_settled_without_a_model() -> None:
     assert [(line["index"], line["id"], line["error"]["code"]) for line in found] == [
         (index, f"id-{index}", "worker_lost") for index in range(3)
     ]
+
+
+def test_a_blank_item_has_a_warning_and_others_have_none(model: KindModel) -> None:
+    work = Work(claim([" ", "abc", " \n\t", "\u3000", "d", " e"]), model)
+    answer(work, range(len(work.pieces)), model)
+    done = work.take_finished()
+    found = numbered(done)
+    assert [found[index].get("warnings") for index in range(6)] == [["blank"], None, ["blank"], ["blank"], None, None]
+    assert "warnings" not in found[1], "a line without warnings has no byte of them"
+    assert {each.shard_id: each.n_warned for each in done} == {0: {"blank": 1}, 1: {"blank": 2}, 2: {}}
+
+
+def warning_of(*codes: str) -> Any:
+    return lambda *_: codes
+
+
+@pytest.mark.parametrize(
+    ("codes", "written"),
+    [(("copied",), ["copied"]), (("length", "copied"), ["length", "copied"]), (("repeats", "repeats"), ["repeats"])],
+)
+def test_each_warning_of_an_item_is_written_and_counted_once(
+    model: KindModel, monkeypatch: pytest.MonkeyPatch, codes: tuple[str, ...], written: list[str]
+) -> None:
+    monkeypatch.setattr(GenerateKind, "warnings", warning_of(*codes))
+    work = Work(claim(["same", "same", "other"], per=3), model)
+    answer(work, range(len(work.pieces)), model)
+    [done] = work.take_finished()
+    assert [line["warnings"] for line in numbered([done]).values()] == [written] * 3
+    assert done.n_warned == dict.fromkeys(written, 3)
+
+
+def test_an_item_that_fails_or_runs_again_has_no_warning_of_the_answer_that_was_dropped(
+    model: KindModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TranslateKind, "warnings", warning_of("copied"))
+    work = Work(claim(["ab {name} cd", "x"], "translate", {"source": "en", "target": "de"}), model)
+    [request] = [work.request(0)]
+    work.answer(list(completions(EchoEngine(model.spec), [type(request)(0, request.tokens[:3], 10)])))
+    assert work.take_finished() == []
+    work.fail(1, "engine_error")
+    answer(work, [2, 3], model)
+    [done] = work.take_finished()
+    assert (done.n_failed, done.n_warned) == (1, {"copied": 1})
+    assert "warnings" not in numbered([done])[1]
+
+
+def test_a_line_of_the_openai_surface_has_no_warnings(model: KindModel) -> None:
+    kind = kinds.find("completions")
+    assert kind.warnings(model, None, None, {}) == ()
 
 
 @pytest.mark.parametrize("score", [True, False])

@@ -1,8 +1,10 @@
 """Calls a kind with one item, for its prompts or its output."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lengthwise import result_field
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.models import tokenizer
@@ -37,9 +39,19 @@ def output_of(
     *,
     retry: bool = False,
 ) -> dict[str, Any] | None:
+    """The output, each field of which must be one that filters of webhooks may name."""
     found = KINDS[kind]
     checked = found.item_type.model_validate(item)
-    return found.output(model, found.params_type.model_validate(params or {}), checked, answers, int(retry))
+    output = found.output(model, found.params_type.model_validate(params or {}), checked, answers, int(retry))
+    declared = found.output_fields([model.spec])
+    assert declared is None or all(result_field.is_known(path, declared) for path in leaves(output or {}))
+    return output
+
+
+def leaves(value: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+    for name, inner in value.items():
+        below = list(leaves(inner)) if isinstance(inner, dict) else [()]
+        yield from ((name, *path) for path in below)
 
 
 def stopped(text: str) -> ModelAnswer:

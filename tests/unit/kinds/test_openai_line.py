@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from api.openai.line_reader import LineError, LineReader, split
 from lengthwise.models.catalog import Catalog
 from lengthwise.settings import Settings
-from tests.fakes import CATALOG, write_echo_model
+from tests.fakes import CATALOG, write_config, write_echo_model
 
 LIMIT = 40
 
@@ -19,8 +19,10 @@ LIMIT = 40
 @pytest.fixture(scope="module")
 def catalog(tmp_path_factory: pytest.TempPathFactory) -> Catalog:
     folder: Path = tmp_path_factory.mktemp("model")
-    write_echo_model(folder / "echo")
-    (folder / "models.toml").write_text(CATALOG + "[models.echo.chat]\n[models.echo.moderate]\n")
+    (write_echo_model(folder / "echo") / "chat_template.jinja").write_text("{{ messages[0].content }}")
+    write_config(folder / "classifier", "BertForSequenceClassification", id2label={"0": "hate"})
+    more = '[models.classifier]\npath = "classifier"\n[models.classifier.moderate]\n'
+    (folder / "models.toml").write_text(CATALOG + "[models.echo.chat]\n" + more)
     return Catalog.read(folder / "models.toml")
 
 
@@ -98,4 +100,4 @@ def test_an_unsupported_field_is_accepted_if_its_value_changes_nothing(catalog: 
 def test_a_moderation_may_leave_out_its_model(catalog: Catalog) -> None:
     reader = LineReader("/v1/moderations", catalog, Settings())
     request = reader.read(json.dumps(line(url="/v1/moderations", body={"input": "x"})).encode())
-    assert request.spec.name == "echo"
+    assert request.spec.name == "classifier"

@@ -8,7 +8,7 @@ import pytest
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog_file import CatalogFile
-from tests.fakes import CATALOG, write_catalog, write_echo_model
+from tests.fakes import CATALOG, write_catalog, write_config, write_echo_model
 
 ALWAYS = 1e-9
 
@@ -31,6 +31,17 @@ def test_an_edit_is_loaded_and_unedited_models_stay_the_same_objects(path: Path)
     file = CatalogFile(path, ALWAYS)
     assert file.catalog() is file.catalog()
     write_echo_model(path.parent / "other")
+    path.write_text(at_other(path))
+    assert folder_of(file) == "other"
+    assert file.is_current
+
+
+def test_a_model_that_could_never_be_served_may_be_replaced_by_any_other(path: Path) -> None:
+    write_config(path.parent / "echo", "BertForTokenClassification")
+    path.write_text(CATALOG.replace('engine = "echo"', ""))
+    file = CatalogFile(path, ALWAYS)
+    write_echo_model(path.parent / "other")
+    (path.parent / "other" / "tokenizer.json").write_text('{"another": 1}')
     path.write_text(at_other(path))
     assert folder_of(file) == "other"
     assert file.is_current

@@ -51,11 +51,19 @@ def test_a_model_in_no_catalog_gets_the_kind_of_its_architecture(tmp_path: Path)
     assert (found.kind, found.n_items, len(found.requests)) == ("translate", 2, 2)
 
 
-def test_a_sample_for_embeddings_is_refused(tmp_path: Path) -> None:
+def test_a_sample_for_an_embedder_needs_no_header(tmp_path: Path) -> None:
     path = tmp_path / "sample.ndjson"
     path.write_text('{"text": "Hello."}', "utf-8")
-    with pytest.raises(ConfigurationError, match="vectors are not compared"):
-        read(path, ModelSpec(name="unlisted", path=MODELS["demo-translate"].folder), Architecture.EMBEDDER)
+    found = read(path, ModelSpec(name="unlisted", path=MODELS["demo-translate"].folder), Architecture.EMBEDDER)
+    assert (found.kind, found.n_items) == ("embed", 1)
+
+
+def test_a_sample_knows_the_labels_that_are_not_shown(tmp_path: Path) -> None:
+    moderate = MODELS["demo-moderate"].kind_options["moderate"].model_copy(update={"harmless": ("spam",)})
+    spec = MODELS["demo-moderate"].model_copy(update={"kind_options": {"moderate": moderate}})
+    path = tmp_path / "sample.ndjson"
+    path.write_text('{"text": "Hello."}', "utf-8")
+    assert read(path, spec, Architecture.CLASSIFIER).ignored_labels == {"spam"}
 
 
 @pytest.mark.parametrize(

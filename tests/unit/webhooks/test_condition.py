@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from pydantic_core import to_json
 
 from lengthwise.errors import InvalidInput
-from lengthwise.webhooks.condition import AllOf, AnyOf, Condition, FieldComparison, parse
+from lengthwise.result_field import OF_RESULTS
+from lengthwise.webhooks.comparison import AllOf, AnyOf, Condition, FieldComparison
+from lengthwise.webhooks.condition import parse
 
 names = st.from_regex(r"[A-Za-z_][A-Za-z0-9_-]{0,8}", fullmatch=True) | st.text(
     st.characters(exclude_categories=["Cs"]), max_size=6
@@ -21,9 +23,10 @@ literals = (
     | st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 )
 comparisons = st.builds(
-    FieldComparison,
-    st.lists(names, min_size=1, max_size=3).map(tuple),
-    st.sampled_from(["==", "!=", "<", "<=", ">", ">="]),
+    lambda first, names, operator, literal: FieldComparison((first, *names), operator, literal),
+    st.just("output") | st.sampled_from(sorted(path[0] for path in OF_RESULTS)),
+    st.lists(names, min_size=1, max_size=3),
+    st.sampled_from(["==", "!=", "<", "<=", ">", ">=", "in"]),
     literals,
 )
 
@@ -41,10 +44,13 @@ conditions: st.SearchStrategy[Condition] = st.recursive(comparisons, joined, max
 values = st.recursive(literals, lambda inner: st.dictionaries(names, inner, max_size=3) | st.lists(inner), max_leaves=6)
 
 
+results = st.fixed_dictionaries({}, optional=dict.fromkeys(("output", "error", "metadata", "warnings"), values))
+
+
 def written(condition: Condition) -> str:
     if isinstance(condition, FieldComparison):
-        path = ".".join(to_json(name).decode() for name in condition.path)
-        return f"{path} {condition.operator} {to_json(condition.literal).decode()}"
+        path, literal = ".".join(to_json(name).decode() for name in condition.path), to_json(condition.literal).decode()
+        return f"{literal} in {path}" if condition.operator == "in" else f"{path} {condition.operator} {literal}"
     word = " and " if isinstance(condition, AllOf) else " or "
     return word.join(f"({written(part)})" for part in condition.parts)
 
@@ -56,14 +62,15 @@ def test_a_written_condition_is_parsed_again(condition: Condition) -> None:
         assert parse(text) == condition
 
 
-@given(conditions, values)
-def test_a_condition_raises_no_error_for_any_output(condition: Condition, output: Any) -> None:
-    assert condition.holds(output) in (True, False)
+@given(conditions, results)
+def test_a_condition_raises_no_error_for_any_result(condition: Condition, result: Any) -> None:
+    assert condition.holds(result) in (True, False)
 
 
-@given(comparisons.filter(lambda each: each.operator == "=="), values)
-def test_not_equal_is_the_opposite_of_equal(equal: FieldComparison, output: Any) -> None:
-    assert FieldComparison(equal.path, "!=", equal.literal).holds(output) is not equal.holds(output)
+@given(comparisons.filter(lambda each: each.operator == "=="), results)
+def test_not_equal_is_the_opposite_of_equal_if_there_is_an_output(equal: FieldComparison, result: Any) -> None:
+    result["output"] = result.get("output") or {}
+    assert FieldComparison(equal.path, "!=", equal.literal).holds(result) is not equal.holds(result)
 
 
 @given(st.text(max_size=60) | st.text('ab."\\()=<>!&0123e- andortruenull', max_size=60))
@@ -74,12 +81,22 @@ def test_any_text_is_a_condition_or_is_refused_without_being_quoted(text: str) -
         assert refusal.field == "filter"
 
 
-OUTPUT = {
-    "flagged": True,
-    "scores": {"violence": 0.7, "hate/threatening": 0.01},
-    "label": "b",
-    "count": 1,
-    "none": None,
+RESULT = {
+    "index": 7,
+    "id": "c-7",
+    "status": "succeeded",
+    "output": {
+        "flagged": True,
+        "scores": {"violence": 0.7, "hate/threatening": 0.01},
+        "label": "b",
+        "count": 1,
+        "none": None,
+        "in": 3,
+        "status": "inner",
+    },
+    "usage": {"input_tokens": 5},
+    "metadata": {"page": {"n": 2}, "tags": ["a", 1, None, True]},
+    "warnings": ["copied", "numbers_lost"],
 }
 
 
@@ -108,10 +125,59 @@ OUTPUT = {
         ("flagged == true or missing == 1 and missing == 1", True),
         ('"flagged" == true', True),
         ("flagged <= true", False),
+        ("output.flagged == true", True),
+        ('"output"."flagged" == true', True),
+        ('status == "succeeded"', True),
+        ('output.status == "inner"', True),
+        ("index >= 7 and usage.input_tokens < 6", True),
+        ("metadata.page.n == 2", True),
+        ("error != null", False),
+        ("output != null", True),
+        ('"copied" in warnings', True),
+        ('"copie" in warnings', False),
+        ("null in warnings", False),
+        ('"c" in id', False),
+        ('"violence" in scores', False),
+        ("1 in metadata.tags and true in metadata.tags and null in metadata.tags", True),
+        ("2 in metadata.tags", False),
+        ("in == 3", True),
+        ("3 in in or 3 == 3", None),
+        ("in in in", None),
+        ("flagged in warnings", None),
+        ('"copied" in', None),
+        ('"copied" in "warnings"', True),
     ],
 )
-def test_a_condition_means_what_its_grammar_says(text: str, holds: bool) -> None:
-    assert parse(text).holds(OUTPUT) is holds
+def test_a_condition_means_what_its_grammar_says(text: str, holds: bool | None) -> None:
+    if holds is None:
+        with pytest.raises(InvalidInput, match="cannot be read"):
+            parse(text)
+    else:
+        assert parse(text).holds(RESULT) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("flagged == true", False),
+        ("flagged != true", False),
+        ("flagged == null", False),
+        ("scores.violence < 1", False),
+        ('"x" in labels', False),
+        ("output == null", True),
+        ('error.code == "too_long"', True),
+        ('status == "failed" and error != null', True),
+        ('flagged == true or status == "failed"', True),
+        ('"copied" in warnings', False),
+        ("warnings == null", True),
+    ],
+)
+@pytest.mark.parametrize("output", [{}, {"output": None}])
+def test_a_result_without_output_meets_no_comparison_with_the_output(
+    text: str, holds: bool, output: dict[str, None]
+) -> None:
+    failed = {"index": 0, "status": "failed", "error": {"code": "too_long", "message": "…"}}
+    assert parse(text).holds(failed | output) is holds
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ import httpx
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
-from lengthwise.models.catalog import AnswerForm, ModelSpec, ServerOptions
+from lengthwise.models import fitting
+from lengthwise.models.catalog import ModelSpec, ServerOptions
 from worker.engine.openai.concurrency import Concurrency
 from worker.engine.openai.queue import RequestQueue
 from worker.engine.openai.server import AttemptFailed, Blame, Server
@@ -49,13 +50,13 @@ class OpenAIEngine:
     def load(cls, spec: ModelSpec) -> Self:
         """Reads the model's local files. The first request to the server is sent by the first batch.
 
-        Raises ``ConfigurationError`` if ``models.toml`` does not name the server, or the environment lacks its key.
+        Raises ``ConfigurationError`` if ``models.toml`` does not name the server, if the environment lacks its key, or
+        if the model has a kind that no decoder-only model serves.
         """
         options = spec.server
         if options is None:
             raise ConfigurationError(f"model {spec.name}: the engine openai needs a table models.{spec.name}.server")
-        if unable := [kind for kind, each in spec.kind_options.items() if each.answer_form is AnswerForm.LABELS]:
-            raise ConfigurationError(f"model {spec.name}: {unable[0]} needs a classifier, which no such server has")
+        fitting.check(spec, "the engine openai", Architecture.DECODER_ONLY)
         if 3 * options.timeout_seconds >= settings.get().hang_seconds:
             # A request with all its attempts takes up to twice the timeout. The watchdog kills a batch that finishes no
             # request for hang_seconds.

@@ -12,8 +12,11 @@ import torch
 from tokenizers import Tokenizer
 from torch.distributed.device_mesh import DeviceMesh
 
-from lengthwise.errors import ConfigurationError
-from lengthwise.models.catalog import AnswerForm, ModelSpec
+from lengthwise.models import fitting
+from lengthwise.models.architecture import class_name
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.labels import Labels
+from lengthwise.models.pooling import Pooling
 from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
     Architecture,
@@ -47,7 +50,6 @@ from worker.engine.transformer.decode.decoding import DecodeLoop, Stepper
 from worker.engine.transformer.decode.sequence import Detokenizer, RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 from worker.engine.transformer.weights import families, loading, memory
-from worker.engine.transformer.weights.pooling import Pooling
 
 log = logging.getLogger(__name__)
 
@@ -71,12 +73,12 @@ class TorchEngine:
         """Loads the model once; with a ``mesh``, only this process's part of it.
 
         Raises ``ConfigurationError`` if its files differ from their manifest or have an unsupported format, or if it
-        cannot serve one of its kinds: only embedders give vectors, and they give nothing else. Raises ``EngineError``
-        if the weights do not fit ``config.json``.
+        cannot serve one of its kinds. Raises ``EngineError`` if the weights do not fit ``config.json``.
         """
         attention.register()
         architecture = loading.architecture(spec)
-        _refuse_unservable_kinds(spec, architecture)
+        labels = Labels.of(spec.config) if architecture is Architecture.CLASSIFIER else None
+        fitting.check(spec, class_name(spec.config), architecture, labels)
         fits = families.fits(spec.config, architecture)
         device = precision.device(spec.device)
         if device.type == "cpu":
@@ -88,11 +90,17 @@ class TorchEngine:
             precision.apply(model, quantization, device, architecture)
         else:
             precision.shard(model, device, mesh)
-        labels = encoder_only.labels(model.config) if architecture is Architecture.CLASSIFIER else ()
         is_packed = fits and architecture in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY)
         is_continuous = is_packed and architecture is Architecture.DECODER_ONLY
         capabilities = Capabilities(
-            architecture, spec.context, str(device), quantization, labels, is_packed, is_continuous
+            architecture,
+            spec.context,
+            str(device),
+            quantization,
+            labels.names if labels else (),
+            labels is not None and labels.are_exclusive,
+            is_packed,
+            is_continuous,
         )
         engine = cls(model, spec.folder, capabilities, fits, can_capture=mesh is None)
         if is_packed:
@@ -219,14 +227,6 @@ class TorchEngine:
             raise EngineError("stop strings need the model's tokenizer.json")
         tokenizer = Tokenizer.from_file(str(path))
         return lambda tokens: str(tokenizer.decode(list(tokens), skip_special_tokens=False))
-
-
-def _refuse_unservable_kinds(spec: ModelSpec, architecture: Architecture) -> None:
-    """Raises ``ConfigurationError`` if a kind wants vectors from another model than an embedder, or text from one."""
-    embeds = architecture is Architecture.EMBEDDER
-    wanted = {kind: options.answer_form is AnswerForm.VECTOR for kind, options in spec.kind_options.items()}
-    if unable := [kind for kind, wants_vector in wanted.items() if wants_vector is not embeds]:
-        raise ConfigurationError(f"model {spec.name}: its architecture ({architecture}) cannot serve {unable[0]}")
 
 
 def _translated(error: Exception) -> EngineError:

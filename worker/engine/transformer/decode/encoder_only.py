@@ -8,18 +8,20 @@ from typing import Any
 
 import torch
 
+from lengthwise.models.labels import Labels
+from lengthwise.models.pooling import Pooling
 from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.transformer.attention.plans import PaddedPlan
 from worker.engine.transformer.decode.vocabulary import Vocabulary
-from worker.engine.transformer.weights.pooling import Pooling
+from worker.engine.transformer.weights.pooling import pooled
 
 #: Nine decimal digits identify every fp32 number, six are always exact.
 _MAX_DIGITS, _MIN_DIGITS = 9, 6
 
 
-def labels(config: Any) -> tuple[str, ...]:
+def labels_of(config: Any) -> Labels:
     """A classifier's labels, in the order of the model's outputs."""
-    return tuple(str(label) for _, label in sorted(config.id2label.items()))
+    return Labels.of({"id2label": config.id2label, "problem_type": config.problem_type})
 
 
 def classify(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> list[Completion]:
@@ -62,14 +64,11 @@ def _forward(model: Any, sequences: Sequence[Sequence[int]], pad: int, fits: boo
 def _scores(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool) -> list[list[float]]:
     logits = _forward(model, [request.tokens for request in requests], vocabulary.pad, fits).logits
     # Row by row: over a whole batch, torch computes the last few numbers with a different exponential function.
-    return [_probabilities(row, model.config).tolist() for row in logits.float().cpu()]
+    return decimals(torch.stack([_probabilities(row, model.config) for row in logits.float().cpu()]))
 
 
 def _probabilities(logits: torch.Tensor, config: Any) -> torch.Tensor:
-    # The softmax of a single label would always be 1.
-    if config.problem_type == "multi_label_classification" or config.num_labels == 1:
-        return torch.sigmoid(logits)
-    return torch.softmax(logits, dim=-1)
+    return torch.softmax(logits, dim=-1) if labels_of(config).are_exclusive else torch.sigmoid(logits)
 
 
 @torch.inference_mode()
@@ -78,7 +77,7 @@ def _vectors(
 ) -> torch.Tensor:
     hidden = _forward(model, [request.tokens for request in requests], vocabulary.pad, fits).last_hidden_state
     # Row by row, so that neither padding nor neighbours are part of a sum.
-    rows = [pooling.pooled(row[: len(request.tokens)]) for row, request in zip(hidden, requests, strict=True)]
+    rows = [pooled(row[: len(request.tokens)], pooling) for row, request in zip(hidden, requests, strict=True)]
     return torch.stack(rows).cpu()
 
 

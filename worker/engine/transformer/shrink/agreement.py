@@ -1,4 +1,4 @@
-"""Compares two models by teacher forcing: would one write, token by token, what the other wrote?"""
+"""Compares two models, by teacher forcing (would one write, token by token, what the other wrote?) or by vectors."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,11 +9,26 @@ from worker.engine.protocol import Architecture, Completion, FinishReason, Reque
 from worker.engine.transformer.decode.sampling import suppress
 from worker.engine.transformer.engine import TorchEngine
 
+#: Vectors that are compared with all others at a time.
+_STRIDE = 1024
+
 
 class TokenAgreement(NamedTuple):
     """Of the ``total`` tokens that one model wrote, the number for which the other would have written the same."""
 
     same: int
+    total: int
+
+
+class VectorAgreement(NamedTuple):
+    """How near the vectors of ``total`` texts are, and for how many texts the nearest other one is the same.
+
+    With fewer than two texts there are no neighbours, and ``total`` is 0.
+    """
+
+    mean_cosine: float
+    least_cosine: float
+    same_neighbours: int
     total: int
 
 
@@ -53,6 +68,24 @@ def teacher_forced_agreement(
             live = [live[place] for place in staying]
         scores = stepper.step(torch.tensor([row.written[step] for row in live], device=scores.device))
         step += 1
+
+
+def vector_agreement(before: Sequence[Sequence[float]], after: Sequence[Sequence[float]]) -> VectorAgreement:
+    """Compares two embedders' vectors, of one text at each place. Needs memory for a few thousand cosines a text."""
+    old, new = (torch.nn.functional.normalize(torch.tensor(each)) for each in (before, after))
+    cosines = (old * new).sum(dim=1)
+    same, total = 0, len(old) if len(old) > 1 else 0
+    for start in range(0, total, _STRIDE):
+        same += int((_nearest(old, start) == _nearest(new, start)).sum())
+    return VectorAgreement(float(cosines.mean()), float(cosines.min()), same, total)
+
+
+def _nearest(vectors: torch.Tensor, start: int) -> torch.Tensor:
+    """For each vector of one stride, the place of the nearest other one. The vectors have length 1."""
+    cosines = vectors[start : start + _STRIDE] @ vectors.T
+    rows = torch.arange(len(cosines))
+    cosines[rows, rows + start] = -2
+    return cosines.argmax(dim=1)
 
 
 def _row(engine: TorchEngine, request: Request, answer: Completion) -> _ForcedRow:

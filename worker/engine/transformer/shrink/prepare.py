@@ -7,13 +7,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lengthwise.models import manifest
+from lengthwise.models import manifest, pooling, weights
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.transformer.shrink import prune
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import save, save_int8
 
-WEIGHTS = "model.safetensors"
 #: The files that are copied beside the weights, if they exist.
 _COPIED = (
     "generation_config.json",
@@ -21,6 +20,11 @@ _COPIED = (
     "tokenizer_config.json",
     "special_tokens_map.json",
     "chat_template.jinja",
+    # Those of sentence-transformers: how an embedder's vectors are pooled.
+    *pooling.FILES,
+    "2_Normalize/config.json",
+    "sentence_bert_config.json",
+    "config_sentence_transformers.json",
     "LICENSE",
     "LICENSE.md",
     "LICENSE.txt",
@@ -58,16 +62,16 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     if recipe.sparsity:
         prune.layer_stacks(config)  # refuses unknown architectures: their matrices may be transposed
         state = prune.sparsify(state)
-    (save_int8 if recipe.quantize == "int8" else save)(state, folder / WEIGHTS)
+    (save_int8 if recipe.quantize == "int8" else save)(state, folder / weights.WEIGHTS)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     _copy(spec.folder, folder, _COPIED)
-    manifest.write(folder, sorted(path.name for path in folder.iterdir()))
+    manifest.write(folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
     return keep
 
 
 def weights_bytes(folder: Path) -> int:
     """The size of a model's weight files, in bytes."""
-    return sum(path.stat().st_size for path in loading.weight_files(folder))
+    return sum(path.stat().st_size for path in weights.weight_files(folder))
 
 
 def _with_layer_types(spec: ModelSpec) -> dict[str, Any]:
@@ -83,4 +87,5 @@ def _with_layer_types(spec: ModelSpec) -> dict[str, Any]:
 def _copy(source: Path, target: Path, names: Sequence[str]) -> None:
     for name in names:
         if (source / name).is_file():
+            (target / name).parent.mkdir(exist_ok=True)
             shutil.copyfile(source / name, target / name)

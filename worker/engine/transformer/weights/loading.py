@@ -4,7 +4,6 @@
 # transformers ships few annotations.
 
 import inspect
-import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -13,40 +12,42 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
-from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_MASKED_LM_MAPPING_NAMES,
+    MODEL_MAPPING_NAMES,
+)
 from transformers.utils import logging as transformers_logging
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import manifest
+from lengthwise.models import architecture as architectures
+from lengthwise.models import manifest, pooling, weights
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, EngineError
-from worker.engine.transformer.weights import pooling
 from worker.engine.transformer.weights.checkpoint import load_state
 
 log = logging.getLogger(__name__)
 
-_WEIGHTS = "model.safetensors"
-_INDEX = "model.safetensors.index.json"
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 #: The files that the engine reads beside the weights, if they exist.
-_BESIDE = ("config.json", "generation_config.json", "tokenizer.json", _INDEX, *pooling.FILES)
+_BESIDE = ("config.json", "generation_config.json", "tokenizer.json", weights.INDEX, *pooling.FILES)
 
 
 def architecture(spec: ModelSpec) -> Architecture:
-    """The kind of model that ``config.json`` describes."""
-    if _class_name(spec).endswith("ForSequenceClassification"):
-        return Architecture.CLASSIFIER
-    if _is_bare(spec):
-        return Architecture.EMBEDDER
-    return Architecture.ENCODER_DECODER if spec.config.get("is_encoder_decoder") else Architecture.DECODER_ONLY
+    """The kind of model that ``config.json`` describes. Raises ``ConfigurationError`` if it is none that runs."""
+    try:
+        found = architectures.read(spec.config, spec.folder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"model {spec.name}: {error}") from None
+    if found is Architecture.EMBEDDER and not (spec.folder / pooling.MODULES).is_file():
+        _refuse_decoder(spec)
+    return found
 
 
-def _is_bare(spec: ModelSpec) -> bool:
-    """Whether the model is an encoder without a task head, and so an embedder. A bare encoder–decoder is none."""
-    bare = MODEL_MAPPING_NAMES.get(str(spec.config.get("model_type")), ())
-    return not spec.config.get("is_encoder_decoder") and _class_name(spec) in (
-        (bare,) if isinstance(bare, str) else bare
-    )
+def _refuse_decoder(spec: ModelSpec) -> None:
+    """``lengthwise.models.architecture`` knows the common decoders alone, as it does without transformers."""
+    family = spec.config.get("model_type")
+    if family in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and family not in MODEL_FOR_MASKED_LM_MAPPING_NAMES:
+        raise ConfigurationError(f"model {spec.name}: a decoder without {pooling.MODULES} cannot serve as an embedder")
 
 
 def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str | None) -> Any:
@@ -71,41 +72,19 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     Raises ``ConfigurationError`` if something is wrong with the folder.
     """
     _refuse_foreign_code(spec)
-    weights = weight_files(spec.folder)
-    _verify(spec.folder, [path.name for path in weights])
+    files = weights.weight_files(spec.folder)
+    _verify(spec.folder, [path.name for path in files])
     try:
-        return load_state(weights)
+        return load_state(files)
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The safetensors files of a folder. Raises ``ConfigurationError`` if it has none, or pickled weights instead."""
-    if (folder / _WEIGHTS).is_file():
-        return [folder / _WEIGHTS]
-    if (folder / _INDEX).is_file():
-        return [folder / name for name in _shards(folder / _INDEX)]
-    if any(next(folder.glob(pattern), None) for pattern in _PICKLES):
-        raise ConfigurationError(f"{folder} holds pickled weights, which can run code: convert them to {_WEIGHTS}")
-    raise ConfigurationError(f"{folder} holds neither {_WEIGHTS} nor {_INDEX}")
-
-
-def _shards(index: Path) -> list[str]:
-    """The weight files that an index lists; each must be a safetensors file of the same folder."""
-    try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"{index} cannot be read ({type(error).__name__})") from None
-    if any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
-        raise ConfigurationError(f"{index} names a file that is not a safetensors file of its folder")
-    return names
-
-
-def _verify(folder: Path, weights: Iterable[str]) -> None:
+def _verify(folder: Path, names: Iterable[str]) -> None:
     if not (folder / manifest.MANIFEST).is_file():
         log.warning("%s has no %s: its files are loaded unchecked", folder, manifest.MANIFEST)
         return
-    manifest.verify(folder, [*(name for name in _BESIDE if (folder / name).is_file()), *weights])
+    manifest.verify(folder, [*(name for name in _BESIDE if (folder / name).is_file()), *names])
 
 
 def _refuse_foreign_code(spec: ModelSpec) -> None:
@@ -114,8 +93,12 @@ def _refuse_foreign_code(spec: ModelSpec) -> None:
 
 
 def _class_name(spec: ModelSpec) -> str:
-    names = spec.config.get("architectures") or [""]
-    return str(names[0])
+    """The class to load: that of ``config.json``, or the bare one for an embedder published with another head."""
+    name = architectures.class_name(spec.config)
+    if name.endswith("Model") or architecture(spec) is not Architecture.EMBEDDER:
+        return name
+    bare = MODEL_MAPPING_NAMES.get(str(spec.config.get("model_type")), "")
+    return bare if isinstance(bare, str) else bare[0]
 
 
 def _build(
@@ -134,10 +117,12 @@ def _build(
             "local_files_only": True,
             "use_safetensors": True,
         }
-        if _is_bare(spec) and "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
-            # BERT's pooler is not used for sentence vectors, and some folders lack its weights.
-            options["add_pooling_layer"] = False
-            state = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
+        if architecture(spec) is Architecture.EMBEDDER:
+            state = _without_head(state, kind.base_model_prefix)
+            if "add_pooling_layer" in inspect.signature(kind.__init__).parameters:
+                # BERT's pooler is not used for sentence vectors, and some folders lack its weights.
+                options["add_pooling_layer"] = False
+                state = {name: tensor for name, tensor in state.items() if not name.startswith("pooler.")}
         loaded: Any = kind.from_pretrained(None, config=config, state_dict=state, output_loading_info=True, **options)
     finally:
         if showing:
@@ -145,6 +130,12 @@ def _build(
     model, report = loaded
     _refuse_gaps(spec, report)
     return model.eval().requires_grad_(False)
+
+
+def _without_head(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
+    """The tensors of the bare model, if ``state`` is that of a model with a head around it."""
+    inner = {name.removeprefix(f"{prefix}."): each for name, each in state.items() if name.startswith(f"{prefix}.")}
+    return inner or state
 
 
 def _refuse_gaps(spec: ModelSpec, report: dict[str, Any]) -> None:

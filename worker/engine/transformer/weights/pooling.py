@@ -1,54 +1,11 @@
-"""Pooling: how the vectors of a text's tokens become one vector, as sentence-transformers' files in the folder say."""
-
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Self
+"""Pools the vectors of a text's tokens into one vector."""
 
 import torch
 
-from lengthwise.errors import ConfigurationError
-from lengthwise.models import json_file
-
-_MODULES, _POOLING = "modules.json", "1_Pooling/config.json"
-#: The files that this module reads, if they exist.
-FILES = (_MODULES, _POOLING)
-
-_FLAGS = {"pooling_mode_mean_tokens": "mean", "pooling_mode_cls_token": "cls"}
+from lengthwise.models.pooling import Pooling
 
 
-@dataclass(frozen=True, slots=True)
-class Pooling:
-    """``mean`` averages all tokens, special ones included; ``cls`` takes the first; ``normalizes`` to length 1."""
-
-    mode: str = "mean"
-    normalizes: bool = False
-
-    @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Reads the files; without them it is the mean. Raises ``ConfigurationError`` for unsupported settings."""
-        if not (folder / _MODULES).is_file():
-            return cls()
-        types = [_type(module) for module in json_file.read_json(folder / _MODULES, list)]
-        if types not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
-            raise ConfigurationError(f"{folder / _MODULES} asks for more than pooling and normalizing")
-        return cls(_mode(folder / _POOLING), types[-1] == "Normalize")
-
-    def pooled(self, hidden: torch.Tensor) -> torch.Tensor:
-        """Pools one text's vectors: ``[tokens, size]`` → ``[size]``, fp32."""
-        vector = hidden[0].float() if self.mode == "cls" else hidden.float().mean(dim=0)
-        return torch.nn.functional.normalize(vector, dim=0) if self.normalizes else vector
-
-
-def _type(module: Any) -> str:
-    """The last part of a module's type, such as ``Pooling``."""
-    return str(module.get("type")).rpartition(".")[2] if isinstance(module, dict) else ""
-
-
-def _mode(path: Path) -> str:
-    """The mode, which the file gives by name or as a flag. Raises ``ConfigurationError`` unless it is mean or cls."""
-    config = json_file.read_json(path, dict)
-    modes = [config["pooling_mode"]] if "pooling_mode" in config else []
-    modes += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
-    if len(modes) != 1 or modes[0] not in _FLAGS.values():
-        raise ConfigurationError(f"{path} asks for a pooling other than mean or cls")
-    return str(modes[0])
+def pooled(hidden: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+    """Pools one text's vectors: ``[tokens, size]`` → ``[size]``, fp32."""
+    vector = hidden[0].float() if pooling.mode == "cls" else hidden.float().mean(dim=0)
+    return torch.nn.functional.normalize(vector, dim=0) if pooling.normalizes else vector

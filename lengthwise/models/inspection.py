@@ -1,0 +1,187 @@
+"""Looks through a model's small files for what would keep an engine from serving it."""
+
+import importlib.util
+import os
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from lengthwise import entry_points
+from lengthwise.errors import ConfigurationError, ModelUnusable
+from lengthwise.models import architecture, fitting, json_file, weights
+from lengthwise.models.architecture import Architecture
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.labels import Labels
+from lengthwise.models.pooling import Pooling
+
+#: The packages that our own engines need.
+_PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
+#: All files that are looked at.
+FILES = (
+    *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
+    *("modules.json", "1_Pooling/config.json", weights.WEIGHTS, weights.INDEX, "ctranslate2/model.bin"),
+)
+
+
+class _Files(NamedTuple):
+    """A model's folder and its ``config.json``. ``is_local``: whether engine and weights must be on this machine."""
+
+    spec: ModelSpec
+    folder: Path
+    config: dict[str, Any]
+    is_local: bool
+
+    def refusal(self, code: str, reason: str, remedy: str) -> ModelUnusable:
+        return ModelUnusable(self.spec.name, code, reason, remedy)
+
+
+def inspect(spec: ModelSpec, is_local: bool) -> None:
+    """Raises ``ModelUnusable`` if the model cannot be served. ``is_local``: as in ``usable.unusable``."""
+    if is_local:
+        _check_engine(spec)
+    folder = _folder(spec)
+    files = _Files(spec, folder, _config(spec, folder), is_local)
+    if not (folder / "tokenizer.json").is_file():
+        reason = "tokenizer.json does not exist in its folder"
+        raise files.refusal("tokenizer_missing", reason, _convert(spec, "AutoTokenizer"))
+    if (of_engine := _CHECKS.get(spec.engine)) is not None:
+        of_engine(files)
+    if any(options.needs_chat_template for options in spec.kind_options.values()):
+        _check_template(files)
+
+
+def _check_engine(spec: ModelSpec) -> None:
+    known = entry_points.names(entry_points.ENGINES)
+    if spec.engine not in known:
+        reason = f"there is no engine {spec.engine!r}; known engines: {', '.join(known) or 'none'}"
+        remedy = "install the package of this engine, or name another engine in models.toml"
+        raise ModelUnusable(spec.name, "engine_missing", reason, remedy)
+    for package in _PACKAGES.get(spec.engine, ()):
+        if importlib.util.find_spec(package) is None:
+            extra = "worker" if spec.engine == "torch" else spec.engine
+            reason = f"the engine {spec.engine!r} needs {package}"
+            raise ModelUnusable(spec.name, "engine_missing", reason, f'pip install "lengthwise[{extra}]"')
+
+
+def _folder(spec: ModelSpec) -> Path:
+    try:
+        return spec.folder
+    except ConfigurationError:
+        if spec.hub is not None:
+            raise ModelUnusable(spec.name, "not_fetched", "it is not on this machine", _download(spec)) from None
+        reason = "the folder that models.toml names does not exist"
+        remedy = "copy the model's folder there, or correct path in models.toml"
+        raise ModelUnusable(spec.name, "folder_missing", reason, remedy) from None
+
+
+def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
+    try:
+        found = json_file.read_json(folder / "config.json", dict)
+        _ = spec.context  # a number, if the file is right
+        return found
+    except (ConfigurationError, RecursionError):
+        reason = "its folder has no config.json that can be read"
+        raise ModelUnusable(spec.name, "config_unreadable", reason, _fetch_again(spec)) from None
+
+
+def _check_template(files: _Files) -> None:
+    from lengthwise.models import template  # Jinja is not installed where only the command line is
+
+    try:
+        template.load(files.folder)
+    except (ConfigurationError, ValueError, OSError):
+        kinds = ", ".join(name for name, options in files.spec.kind_options.items() if options.needs_chat_template)
+        reason = f"its folder has no chat template that can be read, which {kinds} needs"
+        remedy = f"write chat_template.jinja into its folder, or serve generate instead of {kinds}"
+        raise files.refusal("template_missing", reason, remedy) from None
+
+
+def _check_torch(files: _Files) -> None:
+    spec, config = files.spec, files.config
+    if "auto_map" in config:
+        raise files.refusal("foreign_code", "its config.json asks for code of its own (auto_map)", _ANOTHER)
+    try:
+        found = architecture.read(config, files.folder)
+    except ConfigurationError as error:
+        reason = f"{error}, and cannot serve {', '.join(spec.kinds) or 'any kind'}"
+        raise files.refusal("wrong_architecture", reason, _ANOTHER) from None
+    fitting.check(spec, architecture.class_name(config), found, _labels(files, found))
+    if found is Architecture.EMBEDDER:
+        _check_pooling(files)
+    _check_weights(files)
+
+
+def _labels(files: _Files, found: Architecture) -> Labels | None:
+    if found is not Architecture.CLASSIFIER:
+        return None
+    try:
+        return Labels.of(files.config)
+    except ConfigurationError as error:
+        raise files.refusal("wrong_labels", str(error), _fetch_again(files.spec)) from None
+
+
+def _check_pooling(files: _Files) -> None:
+    try:
+        Pooling.read(files.folder)
+    except ConfigurationError:
+        reason = "its modules.json or 1_Pooling/config.json asks for more than the mean or the first token, normalized"
+        raise files.refusal("wrong_pooling", reason, _ANOTHER) from None
+
+
+def _check_weights(files: _Files) -> None:
+    if weights.has_safetensors(files.folder):
+        return
+    if weights.has_pickles(files.folder):
+        reason = f"its weights are pickled, which can run code, and its folder has no {weights.WEIGHTS}"
+        raise files.refusal("weights_pickled", reason, _convert(files.spec, architecture.class_name(files.config)))
+    if files.is_local:  # the API's machine needs no weights
+        reason = f"its folder has no {weights.WEIGHTS}"
+        raise files.refusal("weights_missing", reason, _fetch_again(files.spec))
+
+
+def _check_openai(files: _Files) -> None:
+    server = files.spec.server
+    if server is None:
+        remedy = f"write the table [models.{files.spec.name}.server] into models.toml"
+        raise files.refusal("server_missing", "the engine openai needs a server", remedy)
+    if files.is_local and server.key_variable and not os.environ.get(server.key_variable):
+        reason = f"the variable {server.key_variable} holds no key"
+        raise files.refusal("server_missing", reason, f"set {server.key_variable} where the workers run")
+    fitting.check(files.spec, "the engine openai", Architecture.DECODER_ONLY)
+
+
+def _check_ctranslate2(files: _Files) -> None:
+    fitting.check(files.spec, "the engine ctranslate2", Architecture.ENCODER_DECODER, may_sample=False)
+    if files.is_local and not (files.folder / "ctranslate2" / "model.bin").is_file():
+        remedy = "ct2-transformers-converter --model FOLDER --output_dir FOLDER/ctranslate2"
+        raise files.refusal("weights_missing", "its folder has no ctranslate2/model.bin", remedy)
+
+
+def _check_echo(files: _Files) -> None:
+    fitting.check(files.spec, "the engine echo", Architecture.ENCODER_DECODER)
+
+
+#: What is known of our own engines without loading them. Of other packages' engines, nothing is.
+_CHECKS: dict[str, Callable[[_Files], None]] = {
+    "torch": _check_torch,
+    "openai": _check_openai,
+    "ctranslate2": _check_ctranslate2,
+    "echo": _check_echo,
+}
+
+_ANOTHER = "name another model in models.toml"
+
+
+def _download(spec: ModelSpec) -> str:
+    return f"hf download {shlex.quote(str(spec.hub))} --revision {shlex.quote(str(spec.revision))}"
+
+
+def _fetch_again(spec: ModelSpec) -> str:
+    return _download(spec) if spec.hub is not None else "copy the model's files into its folder again"
+
+
+def _convert(spec: ModelSpec, loader: str) -> str:
+    """The command that writes what the folder lacks by one of transformers' classes."""
+    program = f"transformers.{loader}.from_pretrained('{spec.hub or 'FOLDER'}').save_pretrained('FOLDER')"
+    return f'python -c "import transformers; {program}"'

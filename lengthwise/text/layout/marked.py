@@ -1,0 +1,77 @@
+"""Parts as one text, in which a mark stands for each part that is no words."""
+
+import re
+from bisect import bisect_right
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+
+from lengthwise.text.part import Kept, Part, Run
+
+#: Marks are U+E000, U+E001, … in order of first appearance. The reader of placeholders keeps a text's own private use
+#: characters from models, so that none is confused with a mark.
+FIRST_MARK = 0xE000
+PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+class MarkedText:
+    """``text`` holds the words of all runs, and U+E000 for each other part."""
+
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self.parts = [_with_text(part) for part in parts if part.raw]
+        written = [part.text if isinstance(part, Run) else chr(FIRST_MARK) for part in self.parts]
+        self.text = "".join(written)
+        self._starts = list(accumulate(map(len, written), initial=0))
+
+    def cut(self, ends: Sequence[int]) -> list[list[Part]]:
+        """The parts, cut after these places of the text. The last place is the text's end."""
+        return [self._slice(start, end) for start, end in pairwise([0, *ends])]
+
+    def _slice(self, start: int, end: int) -> list[Part]:
+        found: list[Part] = []
+        for index in range(bisect_right(self._starts, start) - 1, len(self.parts)):
+            part, at = self.parts[index], self._starts[index]
+            if at >= end:
+                break
+            if isinstance(part, Run):
+                part = part.slice(max(0, start - at), min(end, self._starts[index + 1]) - at)
+            found.append(part)
+        return found
+
+
+def _with_text(part: Part) -> Part:
+    """A run of invisible characters alone is kept: no place in the text stands for it."""
+    return Kept(part.raw) if isinstance(part, Run) and not part.text else part
+
+
+def numbered(parts: Sequence[Part]) -> tuple[str, list[Part]]:
+    """The text with a mark of its own for each different part that is no words, and these parts by their marks."""
+    marks: dict[str, str] = {}
+    values: list[Part] = []
+    written = []
+    for part in parts:
+        if isinstance(part, Run):
+            written.append(part.text)
+            continue
+        if part.raw not in marks:
+            marks[part.raw] = chr(FIRST_MARK + len(marks))
+            values.append(part)
+        written.append(marks[part.raw])
+    return "".join(written), values
+
+
+def has_letter(text: str) -> bool:
+    return text[:1].isalpha() or _LETTER.search(text) is not None
+
+
+def has_words(parts: Sequence[Part]) -> bool:
+    return any(isinstance(part, Run) and has_letter(part.text) for part in parts)
+
+
+def raw_of(parts: Sequence[Part]) -> str:
+    return "".join(part.raw for part in parts)
+
+
+def is_markup(part: Part) -> bool:
+    """Whether its order among other markup matters, as that of tags does. Placeholders may change their order."""
+    return isinstance(part, Kept) and (part.is_markup or part.raw.startswith("<"))

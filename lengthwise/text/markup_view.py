@@ -1,0 +1,124 @@
+"""One look at a text as HTML: what its page shows, what its markup hides, and how it reads to who sees the tags."""
+
+import html
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from lengthwise.text import markup
+from lengthwise.text.html_names import ATTRIBUTES, GAPS, KEYWORDS, UNSEEN
+from lengthwise.text.markup import MarkupToken, TokenKind
+from lengthwise.text.traced import TracedText, joined
+
+_TAGS = (TokenKind.START_TAG, TokenKind.END_TAG)
+_SYNTAX = "<>/!?- \t\n"
+_NO_LETTERS = str.maketrans("", "", " \t\n\"'=/<>")
+_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+_CDATA = "[CDATA["
+#: What ends a tag or comment that the text leaves open.
+_ENDS = (">", "'>", '">', "-->")
+
+
+class MarkupView(NamedTuple):
+    """``page`` is the text of the page, ``hidden`` what it does not show.
+
+    ``as_written`` is the text with those tags that HTML does not know: it may never have been meant as HTML. None
+    without such tags.
+    """
+
+    page: TracedText
+    hidden: list[TracedText]
+    as_written: TracedText | None
+
+
+def view(text: TracedText) -> MarkupView:
+    """Reads ``text`` as HTML, once. It has no returns."""
+    page: list[TracedText] = []
+    written: list[TracedText] = []
+    hidden: list[TracedText] = []
+    unseen, has_odd, at = "", False, 0
+    for token in markup.tokens(text.text):
+        raw = text.slice(at, at + len(token.raw))
+        at += len(token.raw)
+        if token.kind in (TokenKind.TEXT, TokenKind.REFERENCE) or not token.raw.strip("</"):
+            read = raw if token.text in (token.raw, "") else raw.made(token.text, 0, len(token.raw))
+            if unseen:
+                hidden.append(read)
+            else:
+                page.append(read)
+                written.append(read)
+            continue
+        is_tag = token.kind in _TAGS
+        is_odd = token.kind is TokenKind.UNFINISHED or (is_tag and _is_odd(token))
+        hidden += _hidden(token, raw, is_odd)
+        if is_tag:
+            unseen = token.name if token.kind is TokenKind.START_TAG and token.name in UNSEEN else ""
+        gap = raw.made(GAPS.get(token.name, ""), 0, len(token.raw))
+        page.append(gap)
+        written.append(raw if is_odd else gap)
+        has_odd |= is_odd
+    return MarkupView(joined("", page, text), hidden, joined("", written, text) if has_odd else None)
+
+
+def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:
+    if token.kind is TokenKind.COMMENT:
+        content = token.text.removeprefix(_CDATA).removesuffix("]]") if token.text.startswith(_CDATA) else token.text
+        yield _within(raw, content)
+    elif token.kind is TokenKind.DECLARATION:
+        if raw.text.lower() != "<!doctype html>":
+            yield raw.stripped(_SYNTAX)
+    elif token.kind is TokenKind.UNFINISHED:
+        yield from _unfinished(raw)
+    else:
+        yield from _attributes(token, raw, is_odd)
+
+
+def _attributes(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:
+    for name, value in token.attributes:
+        if value and not (name in ("rel", "target") and KEYWORDS.issuperset(value.lower().split())):
+            yield _within(raw, value)
+            if name not in ATTRIBUTES:
+                yield _within(raw, name)
+    if is_odd:
+        yield raw.stripped(_SYNTAX)
+        if _has_unread(token):
+            for found in _QUOTED.finditer(raw.text):
+                yield raw.slice(*found.span(found.lastindex or 0))
+
+
+def _unfinished(raw: TracedText) -> Iterator[TracedText]:
+    """What is in a tag or comment without end, as if it ended with the text."""
+    yield raw.stripped(_SYNTAX)
+    for end in _ENDS:
+        tokens = markup.tokens(raw.text + end)
+        if tokens[-1].kind is not TokenKind.UNFINISHED:
+            for token in tokens:
+                yield from _hidden(token, raw, is_odd=True)
+            return
+
+
+def _within(raw: TracedText, content: str) -> TracedText:
+    """What a token says, at its place in the token, or in the whole of it if it is written in another way."""
+    at = raw.text.find(content)
+    return raw.slice(at, at + len(content)) if at >= 0 else raw.made(content, 0, len(raw.text))
+
+
+def _is_odd(token: MarkupToken) -> bool:
+    """Whether a tag may be words in angle brackets, or hides something from a browser too."""
+    if token.name not in GAPS:
+        return True
+    if not token.attributes:
+        return False
+    return any(not value and name not in ATTRIBUTES for name, value in token.attributes) or _has_unread(token)
+
+
+def _has_unread(token: MarkupToken) -> bool:
+    """Whether a tag has an attribute twice: a browser, and the tokenizer, read only the first of them."""
+    if not token.attributes:
+        return False
+    read = token.name + "".join(name + value for name, value in token.attributes)
+    return _n_letters(html.unescape(token.raw)) > _n_letters(read)
+
+
+def _n_letters(text: str) -> int:
+    return len(text.translate(_NO_LETTERS))

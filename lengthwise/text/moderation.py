@@ -1,0 +1,132 @@
+"""What a moderator must read of a text: what a reader of the page sees, and whatever hides in its markup.
+
+Each of these is a segment of its own, so that neither hides the other from a model. Nothing of a text is left out but
+the syntax of tags and attributes that HTML knows. Pure, and linear in the text's length.
+"""
+
+import re
+from collections import deque
+from collections.abc import Iterable
+from typing import NamedTuple
+from urllib.parse import unquote_plus
+
+from lengthwise.text import lookalike
+from lengthwise.text.fold import fold, is_plain
+from lengthwise.text.markup_view import view
+from lengthwise.text.traced import TracedText, joined
+
+#: Markup within markup, such as an escaped tag, is read so many times. After that it is a text like any other.
+_ROUNDS = 4
+#: Further hidden texts are joined, so that a text with many attributes does not become many prompts.
+_MAX_HIDDEN = 64
+#: Further texts with markup that were found in markup are joined and read together.
+_MAX_VIEWS = 256
+_WORD = re.compile(r"[^ \n\t]+")
+_URL_PARTS = re.compile(r"[^/?#&=;]+")
+
+
+class _Unread(NamedTuple):
+    text: TracedText
+    rounds: int
+    is_hidden: bool
+
+
+def segments(text: str) -> list[str]:
+    """The segments of ``text``, what a reader sees first. None is blank, so a blank text has none."""
+    if is_plain(text) and (text.isascii() or lookalike.is_plain(text)):
+        return [text] if text else []
+    return [segment.text for segment in _Reader(TracedText(text)).segments()]
+
+
+def traced_segments(text: str) -> list[TracedText]:
+    """The same, with the places in ``text`` from which they come. It takes longer."""
+    return _Reader(TracedText.of(text)).segments()
+
+
+class _Reader:
+    """Reads a text, and what it finds in it, until nothing is left to read."""
+
+    def __init__(self, text: TracedText) -> None:
+        self._whole = text
+        self._unread = deque([_Unread(text, _ROUNDS, is_hidden=False)])
+        self._late: list[_Unread] = []
+        self._n_views = 0
+        self._known: set[str] = set()
+        self._seen: dict[str, TracedText] = {}
+        self._hidden: dict[str, TracedText] = {}
+        #: Hidden texts of one word, such as the name of a class.
+        self._words: dict[str, TracedText] = {}
+
+    def segments(self) -> list[TracedText]:
+        self._read_all()
+        hidden = [text for text in self._hidden.values() if text.text not in self._seen]
+        words = [text for text in self._words.values() if text.text not in self._seen]
+        found = [*self._seen.values(), *hidden[:_MAX_HIDDEN]]
+        if further := hidden[_MAX_HIDDEN:]:
+            found.append(joined("\n", further, self._whole))
+        if words:
+            found.append(joined(" ", words, self._whole))
+        return found
+
+    def _read_all(self) -> None:
+        while self._unread:
+            while self._unread:
+                self._read(self._unread.popleft())
+            if self._late:
+                late, self._late = self._late, []
+                rounds = max(each.rounds for each in late)
+                self._view(_Unread(joined("\n", [each.text for each in late], self._whole), rounds, is_hidden=True))
+
+    def _read(self, unread: _Unread) -> None:
+        unread = unread._replace(text=fold(unread.text))
+        text = unread.text.text
+        if not text or (unread.is_hidden and text in self._known):
+            return
+        if unread.is_hidden:
+            self._known.add(text)
+        if not unread.rounds or ("<" not in text and "&" not in text):
+            self._finish(unread)
+        elif self._n_views < _MAX_VIEWS or not unread.is_hidden:
+            self._n_views += 1
+            self._view(unread)
+        else:
+            self._late.append(unread)
+
+    def _view(self, unread: _Unread) -> None:
+        """Reads a text as HTML. What it holds is still to be read, in one round less."""
+        text, rounds, is_hidden = unread
+        found = view(text)
+        self._unread += [_Unread(each, rounds - 1, True) for each in found.hidden]
+        if found.as_written is not None:
+            self._add(fold(found.as_written), is_hidden)
+        if found.page.text == text.text:
+            self._finish(unread)
+        else:
+            self._unread.append(_Unread(found.page, rounds - 1, is_hidden))
+
+    def _finish(self, unread: _Unread) -> None:
+        text, rounds, is_hidden = unread
+        if rounds:
+            self._unread += [_Unread(each, rounds - 1, True) for each in _linked(text, is_hidden)]
+        self._add(text, is_hidden)
+
+    def _add(self, text: TracedText, is_hidden: bool) -> None:
+        text = lookalike.unmasked(text)
+        is_word = is_hidden and " " not in text.text and "\n" not in text.text
+        found = self._words if is_word else self._hidden if is_hidden else self._seen
+        found.setdefault(text.text, text)
+
+
+def _linked(text: TracedText, is_hidden: bool) -> Iterable[TracedText]:
+    """What the links in a text say: the parts of their paths and queries that are percent- or plus-encoded."""
+    if "%" not in text.text and "+" not in text.text:
+        return
+    is_link = is_hidden and " " not in text.text and "\n" not in text.text
+    if not is_link and "://" not in text.text:
+        return
+    for word in _WORD.finditer(text.text):
+        if is_link or "://" in word[0]:
+            for part in _URL_PARTS.finditer(word[0]):
+                if "%" in part[0] or "+" in part[0]:
+                    start = word.start() + part.start()
+                    yield text.made(unquote_plus(part[0]), start, start + len(part[0]))
