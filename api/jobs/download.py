@@ -80,7 +80,9 @@ def _kept(state: JobsState, figures: JobFigures) -> KeptRows | None:
         with state.database.connect() as connection:
             return map(RowBlock._make, source.read(connection, figures.id, start, end))
 
-    return KeptRows(SourceTable(**figures.source), read)
+    with state.database.connect() as connection:
+        table = SourceTable(**source.read_table(connection, figures.id))
+    return KeptRows(table, read)
 
 
 def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage:

@@ -34,6 +34,7 @@ class JobFigures:
     webhook_url: str | None
     deduplicate: bool
     retry_of: UUID | None
+    #: How the table was read of which its items are rows, without its columns.
     source: dict[str, Any] | None
     #: Items that are settled, those of them that failed, and items that never ran because the job ended first.
     n_done: int
@@ -107,7 +108,7 @@ def _job_figures(state: str, **columns: Any) -> JobFigures:
 _FIGURES = """
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
-       jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source, sums.*
+       jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source - 'columns' AS source, sums.*
 FROM jobs CROSS JOIN LATERAL (
   SELECT coalesce(sum(hi - lo) FILTER (WHERE state = 'done'), 0)::int AS n_done,
          coalesce(sum(n_failed), 0)::int AS n_failed,

@@ -65,8 +65,8 @@ class CsvTable:
         kept, layout, index, number = _KeptRows(keep), self._layout, 0, 0
         width, texts, id_at, metadata = len(self._header), list(layout.texts.values()), layout.id, layout.metadata
         while (row := self._next()) is not None:
-            if not any(row) and len(row) != 1:
-                continue  # a blank line, or separators alone
+            if not any(row) and not len(row) == width == 1:
+                continue  # a blank line, or separators alone; in a table of one column, "" is a blank cell
             if len(row) != width:
                 row = self._fitted(row, index)
             named = {name: row[at] for name, at in metadata.items()} if metadata else None

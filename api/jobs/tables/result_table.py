@@ -12,7 +12,7 @@ from typing import IO
 from pydantic_core import from_json
 
 from api.jobs.body_format import BodyFormat
-from lengthwise.errors import InvalidInput, Unavailable
+from lengthwise.errors import InvalidInput, NotFound, Unavailable
 from lengthwise.formats import csv_lines
 from lengthwise.formats.cells import CellsLayout
 from lengthwise.formats.layout import Layout, TableLayout
@@ -96,7 +96,10 @@ class _BlockFile:
         row = index // self._kept.table.n_cells
         if row < self._end:
             return
-        for block in self._kept.read(row, row + 1):
+        blocks = list(self._kept.read(row, row + 1))
+        if not blocks:
+            raise NotFound("there is no such job")  # it was deleted meanwhile
+        for block in blocks:
             self._file.write(b"%d %d %d\n" % (block.first, block.n_rows, len(block.content)))
             self._file.write(block.content)
             self._end = block.first + block.n_rows

@@ -26,10 +26,10 @@ class TableColumns(RequestPart):
     """Which columns of a table are read, and how. The job's header names them, beside its own fields."""
 
     text_column: _Name | None = Field(default=None, description="The column of the texts, or else the column text.")
-    text_columns: list[_Name] = Field(default=[], max_length=50, description="Several columns of texts.")
+    text_columns: list[_Name] = Field(default=[], max_length=20, description="Several columns of texts.")
     id_column: _Name | None = Field(default=None, description="The column of the ids, or else the column id.")
     metadata_columns: list[_Name] = Field(default=[], max_length=200, description="Returned with each result.")
-    targets: list[_Target] = Field(default=[], max_length=50, description="Each text becomes an item for each of them.")
+    targets: list[_Target] = Field(default=[], max_length=20, description="Each text becomes an item for each of them.")
     delimiter: _Delimiter | None = Field(default=None, description="Of CSV; found in the first row if not given.")
     encoding: _Encoding | None = Field(default=None, description="Of CSV; UTF-8 if not given.")
 
@@ -69,6 +69,8 @@ class RowLayout:
         """Raises ``InvalidInput`` if a column is missing or occurs twice. It lists the columns that there are."""
         places: dict[str, list[int]] = {}
         for at, name in enumerate(header):
+            if "\0" in name:
+                raise InvalidInput("names a column with the character U+0000", "row 1")
             places.setdefault(name, []).append(at)
 
         def place(name: str, field: str) -> int:

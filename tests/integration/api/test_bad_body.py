@@ -93,7 +93,7 @@ BAD_LINES = {
     "a line too long": (lines(HEAD, "x", {"text": CANARY, "metadata": {"a": "x" * 5_000}}), 413, "line 3", None),
     "a head too long": (b" " * 5_001 + lines(HEAD, CANARY), 413, "line 1", None),
     "too many items": (lines(HEAD, *[CANARY] * 101), 413, "items", None),
-    "a late mistake": (lines(HEAD, *[CANARY] * 90, {"text": ""}), 422, "items[90].text", 90),
+    "a late mistake": (lines(HEAD, *[CANARY] * 90, {"text": None}), 422, "items[90].text", 90),
     "an id of another chunk": (
         lines(HEAD, *[{"text": "x", "id": f"{CANARY}{index % 80}"} for index in range(81)]),
         422,

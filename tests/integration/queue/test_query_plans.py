@@ -13,7 +13,7 @@ from sqlalchemy import text
 from lengthwise import database, settings
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.accounts import usage
-from lengthwise.ledger.jobs import cancel, idempotency, results, retention, retry
+from lengthwise.ledger.jobs import cancel, idempotency, results, retention, retry, source
 from lengthwise.ledger.queue import claim, fair_queue, lease, pending, settle, sweep, urgency
 from tests import servers as real
 from tests.conftest import forget
@@ -39,6 +39,8 @@ SELECT lpad(to_hex(1 + n / 15000), 32, '0')::uuid, 'echo:' || n % 3, n % 12, n %
 FROM generate_series(0, 299999) n;
 INSERT INTO items (job_id, pos, index, n_tokens, payload)
 SELECT lpad(to_hex(n), 32, '0')::uuid, pos, pos, 10, '{}' FROM generate_series(1, 20) n, generate_series(0, 49999) pos;
+INSERT INTO source_blocks (job_id, first, n_rows, content)
+SELECT lpad(to_hex(n), 32, '0')::uuid, row * 10, 10, '' FROM generate_series(1, 20) n, generate_series(0, 4999) row;
 INSERT INTO results (job_id, index, status, result)
 SELECT lpad(to_hex(n), 32, '0')::uuid, index, 'succeeded', '{}'
 FROM generate_series(1, 20) n, generate_series(0, 49999) index;
@@ -337,6 +339,12 @@ def test_the_remaining_rows_of_a_purged_job_are_found_by_id() -> None:
     assert indexes(explain(retention._KEEP_COUNT, jobs=[JOB], starts=[1], ends=[2])) == {"jobs_pkey"}
     for statement in retention._FORGET:
         assert rows_read(explain(statement, jobs=[JOB])) <= 1
+
+
+def test_the_rows_of_a_table_are_found_by_their_numbers() -> None:
+    nodes = explain(source._READ, job=JOB, start=25_005, end=25_031)
+    assert indexes(nodes) == {"source_blocks_pkey"}
+    assert rows_read(nodes) <= 4 + 1
 
 
 def test_failed_items_are_searched_only_in_shards_with_failures() -> None:

@@ -33,6 +33,8 @@ FROM_SPREADSHEETS: dict[str, tuple[bytes, list[Any], str]] = {
     "a separator at the rows' ends": (b"id;text\n1;What a lovely lamp!;;\n", [LAMP], ";"),
     "one column": (b"text\nWhat a lovely lamp!\n", [{"text": LAMP["text"]}], ","),
     "one column with a blank cell": (b'text\na\n""\nb\n', [{"text": "a"}, {"text": ""}, {"text": "b"}], ","),
+    "a row of one empty field": (b'id,text\n""\n1,What a lovely lamp!\n', [LAMP], ","),
+    "one column with rows of separators": (b"text\na\n,\n\n,,\n", [{"text": "a"}], ","),
     "blanks in a cell": (b'id,text\n1," "\n', [{"text": " ", "id": "1"}], ","),
     "a quoted newline": (b'id;text\n1;"a\r\nb;c"\n', [{"text": "a\r\nb;c", "id": "1"}], ";"),
     "a quoted header with a newline": (b'"te\nxt";text\na;b\n', [{"text": "b"}], ";"),
@@ -83,6 +85,7 @@ WRONG: dict[str, tuple[bytes, dict[str, str], str, str]] = {
     "a missing column of semicolons": (b"id;title\n1;a\n", {}, "text_column", "its columns: 'id', 'title'"),
     "a column twice": (b"text,text\n1,a\n", {}, "text_column", "twice; its columns: 'text', 'text'"),
     "another separator": (b"id;text\n1;a\n", {"delimiter": ","}, "text_column", "its columns: 'id;text'"),
+    "a name with U+0000": (b"id,text,a\0b\n", {}, "row 1", "U+0000"),
     "a long row": (b"id,text\n1,a,\n2,b,,c\n", {}, "row 3", "more or fewer fields"),
     "a short row": (b"id,text,more\n1,a\n", {}, "row 2", "more or fewer fields"),
 }  # fmt: skip

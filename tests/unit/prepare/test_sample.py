@@ -74,7 +74,7 @@ def test_a_sample_knows_the_labels_that_are_not_shown(tmp_path: Path) -> None:
         ((HEAD, "", 7), "line 3 is no item of translate"),
         ((HEAD, {"text": SECRET, SECRET: 1}), "line 2 is no item of translate: it has an unknown field"),
         ((HEAD, {"txt": SECRET}), "line 2 is no item of translate: it has an unknown field"),
-        ((HEAD, {"text": ""}), "line 2 is no item of translate: text: String should have at least 1 character"),
+        ((HEAD, {"text": 5}), "line 2 is no item of translate: text: Input should be a valid string"),
         ((HEAD, {"text": SECRET, "target": "fr"}), "line 2: unknown language pair; known here: zh→en, en→de"),
         (({"text": SECRET},), "line 1: neither the job nor this item names the language"),
         ((HEAD, {"text": f"{SECRET} " * 600}), "line 2 is empty or longer than the model reads"),
