@@ -68,7 +68,9 @@ def _unmasked(word: str, lent: frozenset[str]) -> str:
         is_latin = balance > 0 or (balance == 0 and all(map(_latin, others)))
     if is_latin:
         return "".join(_latin_by_case(char) or char for char in word)
-    return "".join(_in_script(char, other) or char for char in word) if is_other else word
+    if is_other:
+        return "".join(_in_script(char, other) if _script(char) == _LATIN else char for char in word)
+    return word
 
 
 @cache

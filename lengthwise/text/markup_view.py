@@ -14,7 +14,8 @@ _TAGS = (TokenKind.START_TAG, TokenKind.END_TAG)
 _SYNTAX = "<>/!?- \t\n"
 _NO_LETTERS = str.maketrans("", "", " \t\n\"'=/<>")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
-_CDATA = "[CDATA["
+#: The syntax in a comment that is a CDATA section, or a comment for certain browsers.
+_CONDITION = re.compile(r"\[(?:CDATA\[|if [^\]]*\]>)")
 #: What ends a tag or comment that the text leaves open.
 _ENDS = (">", "'>", '">', "-->")
 
@@ -62,8 +63,11 @@ def view(text: TracedText) -> MarkupView:
 
 def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:
     if token.kind is TokenKind.COMMENT:
-        content = token.text.removeprefix(_CDATA).removesuffix("]]") if token.text.startswith(_CDATA) else token.text
+        condition = _CONDITION.match(token.text)
+        content = token.text.removeprefix(condition[0]).removesuffix("]]") if condition else token.text
         yield _within(raw, content)
+        if condition and condition[0] != "[CDATA[":
+            yield _within(raw, condition[0])
     elif token.kind is TokenKind.DECLARATION:
         if raw.text.lower() != "<!doctype html>":
             yield raw.stripped(_SYNTAX)

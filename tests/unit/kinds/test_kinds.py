@@ -37,21 +37,48 @@ class TestModerate:
         assert self.output(model) == {
             "flagged": True,
             "categories": {"hate": False, "spam": True},
-            "scores": {"hate": 0.4, "spam": 0.5},
+            "scores": {"hate": 0.40004, "spam": 0.5},
         }
 
     def test_a_job_may_set_its_own_threshold(self, model: KindModel) -> None:
         assert self.output(model, threshold=0.6)["flagged"] is False
         assert self.output(model, threshold=0.4)["categories"] == {"hate": True, "spam": True}
 
-    def test_the_rounded_score_decides(self, model: KindModel) -> None:
-        found = self.output(model, threshold=0.40001)
-        assert (found["scores"]["hate"], found["categories"]["hate"]) == (0.4, False)
+    def test_the_unrounded_score_decides(self, model: KindModel) -> None:
+        assert self.output(model, threshold=0.40004)["categories"]["hate"] is True
+        assert self.output(model, threshold=0.40005)["categories"]["hate"] is False
 
     def test_a_moderation_generates_nothing_and_drops_tags(self, model: KindModel) -> None:
         [prompt] = prompts_of(model, "moderate", {"text": "<b>bad</b>"})
         assert prompt.max_new_tokens == 0
         assert model.tokenizer.decode_batch([prompt.tokens])[0] == "bad"
+
+    def test_each_category_has_its_greatest_score_and_where_it_was(self, model: KindModel) -> None:
+        item = {"text": "<img alt='you all'>abc"}
+        texts = [model.tokenizer.decode_batch([prompt.tokens])[0] for prompt in prompts_of(model, "moderate", item)]
+        assert texts == ["abc", "you all"]
+        answers = [ModelAnswer("", "label", ("hate", "spam"), scores) for scores in ((0.1, 0.7), (0.9, 0.7))]
+        assert output_of(model, "moderate", item, answers) == {
+            "flagged": True,
+            "categories": {"hate": True, "spam": True},
+            "scores": {"hate": 0.9, "spam": 0.7},
+            "spans": {"hate": (10, 17), "spam": (19, 22)},
+        }
+
+    def test_no_text_is_too_long_and_every_character_is_in_a_window(self, model: KindModel) -> None:
+        text = "abcdefghij" * 200
+        prompts = prompts_of(model, "moderate", {"text": text})
+        assert [len(prompt.tokens) for prompt in prompts] == [512, 512, 512, 512, 464]
+        answers = [
+            ModelAnswer("", "label", tuple("abcde"), tuple(float(label == place) for label in range(5)))
+            for place in range(5)
+        ]
+        found = output_of(model, "moderate", {"text": text}, answers)
+        assert found is not None
+        spans = {"a": (0, 512), "b": (384, 896), "c": (768, 1280), "d": (1152, 1664), "e": (1536, 2000)}
+        assert found["spans"] == spans
+        for prompt, (start, end) in zip(prompts, spans.values(), strict=True):
+            assert model.tokenizer.decode_batch([prompt.tokens])[0] == text[start:end]
 
 
 class TestGenerate:

@@ -1,5 +1,6 @@
 """The counting tokenizer makes prompts of the same lengths as the real one."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,3 +52,25 @@ def test_texts_are_tokenized_the_same_alone_or_together(specs: dict[str, ModelSp
     texts = ["x" * (number % 7) for number in range(1000)]
     assert loaded.encode(texts) == [loaded.encode([text])[0] for text in texts]
     assert list(map(len, loaded.encode(texts))) == list(map(len, texts))
+
+
+@settings(max_examples=40, deadline=None)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=200), max_size=4), size=st.integers(8, 40))
+def test_windows_cover_each_text_and_are_no_longer_than_the_model_reads(
+    specs: dict[str, ModelSpec], texts: list[str], size: int
+) -> None:
+    spec = specs["moderate"]
+    found = tokenizer.load(spec).windows(texts, size)
+    whole = tokenizer.load(spec).encode(texts, framed=True)
+    for windows, ids in zip(found, whole, strict=True):
+        first, last = ids[0], ids[-1]
+        assert all(len(window.ids) <= size and window.ids[0] == first and window.ids[-1] == last for window in windows)
+        assert windows[0].ids[:-1] == ids[: len(windows[0].ids) - 1]
+        assert windows[-1].ids[1:] == ids[len(ids) - len(windows[-1].ids) + 1 :]
+        for before, after in pairwise(windows):
+            overlap = int((size - 2) / 4)
+            assert before.ids[-1 - overlap : -1] == after.ids[1 : 1 + overlap]
+    counted = tokenizer.load_counting(spec).windows(texts, size)
+    assert [[len(window.ids) for window in each] for each in counted] == [
+        [len(window.ids) for window in each] for each in found
+    ]
