@@ -4,7 +4,6 @@ Pure, and linear in the text's length. Every text is HTML to this reader: whethe
 browsers decide it, so ``a < b`` holds no tag.
 """
 
-import re
 from enum import Enum, auto
 from typing import Any, NamedTuple
 
@@ -38,7 +37,6 @@ class MarkupToken(NamedTuple):
     attributes: tuple[tuple[str, str], ...] = ()
 
 
-_NEWLINE = re.compile(r"\r\n?|\n")
 _KINDS = {
     TokenType.TEXT: TokenKind.TEXT,
     TokenType.CHARACTER_REFERENCE: TokenKind.REFERENCE,
@@ -58,11 +56,9 @@ def tokens(text: str) -> list[MarkupToken]:
     reader.close()
     found += list(reader)
     places = _Places(text)
-    made: list[MarkupToken] = []
-    for token in found:
-        if ignored := places.before(token):
-            made.append(MarkupToken(TokenKind.COMMENT, ignored))
-        made += _divided(_token(token, places.take(token)))
+    made = [
+        each for token in found for each in _divided(_token(token, places.take(token.source or token.data or "")))
+    ]
     if rest := places.rest():
         made.append(MarkupToken(TokenKind.UNFINISHED, rest))
     return made
@@ -83,32 +79,20 @@ def _divided(token: MarkupToken) -> list[MarkupToken]:
 
 
 class _Places:
-    """Finds each token's characters. HTML reads ``\\r\\n`` and ``\\r`` as one newline, and ignores ``</>``."""
+    """Finds each token's characters in the text. HTML reads ``\\r\\n`` and ``\\r`` as one newline."""
 
     def __init__(self, text: str) -> None:
         self._text, self._at = text, 0
         self._has_returns = "\r" in text
-        self._ignores = "</>" in text
-        self._lines = [0, *(newline.end() for newline in _NEWLINE.finditer(text))] if self._ignores else []
 
-    def before(self, token: Any) -> str:
-        """What the reader ignored before this token."""
-        if not self._ignores:
-            return ""
-        start, self._at = self._at, self._lines[token.line - 1] + token.col
-        return self._text[start : self._at]
-
-    def take(self, token: Any) -> str:
-        start, read = self._at, token.source or token.data or ""
-        is_exact = not self._has_returns and (not self._ignores or token.source is not None)
-        self._at = start + len(read) if is_exact else self._end(read)
+    def take(self, read: str) -> str:
+        start = self._at
+        self._at = self._end(read) if self._has_returns else start + len(read)
         return self._text[start : self._at]
 
     def _end(self, read: str) -> int:
         at = self._at
-        for index, char in enumerate(read):
-            while self._text.startswith("</>", at) and not read.startswith("</>", index):
-                at += 3
+        for char in read:
             at += 2 if char == "\n" and self._text.startswith("\r\n", at) else 1
         return at
 

@@ -68,12 +68,14 @@ def test_an_end_tag_without_a_name_shifts_no_other_token() -> None:
     found = tokens("</>a</>b<i x='</>'></></i>c</>")
     assert [(token.kind, token.raw) for token in found] == [
         (TokenKind.COMMENT, "</>"),
-        (TokenKind.TEXT, "a</>b"),
+        (TokenKind.TEXT, "a"),
+        (TokenKind.COMMENT, "</>"),
+        (TokenKind.TEXT, "b"),
         (TokenKind.START_TAG, "<i x='</>'>"),
         (TokenKind.COMMENT, "</>"),
         (TokenKind.END_TAG, "</i>"),
         (TokenKind.TEXT, "c"),
-        (TokenKind.UNFINISHED, "</>"),
+        (TokenKind.COMMENT, "</>"),
     ]
 
 
