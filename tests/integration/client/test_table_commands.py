@@ -30,7 +30,7 @@ def test_a_text_file_and_its_results_match_line_for_line(here: Path) -> None:
     (here / "in.txt").write_bytes(b"I ate an apple.\n\nWe ate an apple.\n \nThey ate an apple.\n")
     expected = [".elppa na eta I", "", ".elppa na eta eW", "", ".elppa na eta yehT", ""]
     for kind in (["translate", "--from", "en", "--to", "de"], ["generate"]):
-        run("submit", "in.txt", "--kind", *kind, "-o", "out.txt")
+        run("submit", "in.txt", "--kind", *kind, "-o", "out.txt", "--force")
         assert [line.strip() for line in (here / "out.txt").read_text().split("\n")] == expected
 
 
@@ -86,7 +86,7 @@ def test_only_the_results_are_written_if_that_is_asked_for(here: Path) -> None:
     job_id = job.split('"')[3]
     run("results", job_id, "-o", "out.parquet")
     assert pq.read_table(here / "out.parquet").column_names[:3] == ["a", "text", "status"]
-    run("results", job_id, "-o", "out.parquet", "--only-results")
+    run("results", job_id, "-o", "out.parquet", "--only-results", "--force")
     assert pq.read_table(here / "out.parquet").column_names[:3] == ["index", "id", "status"]
     run("results", job_id, "-o", "out.tsv", "--only-results")
     assert table_of(here / "out.tsv", "\t")[0]["output.text"] == "cba"

@@ -39,8 +39,6 @@ SELECT lpad(to_hex(1 + n / 15000), 32, '0')::uuid, 'echo:' || n % 3, n % 12, n %
 FROM generate_series(0, 299999) n;
 INSERT INTO items (job_id, pos, index, n_tokens, payload)
 SELECT lpad(to_hex(n), 32, '0')::uuid, pos, pos, 10, '{}' FROM generate_series(1, 20) n, generate_series(0, 49999) pos;
-INSERT INTO source_blocks (job_id, first, n_rows, content)
-SELECT lpad(to_hex(n), 32, '0')::uuid, row * 10, 10, '' FROM generate_series(1, 20) n, generate_series(0, 4999) row;
 INSERT INTO results (job_id, index, status, result)
 SELECT lpad(to_hex(n), 32, '0')::uuid, index, 'succeeded', '{}'
 FROM generate_series(1, 20) n, generate_series(0, 49999) index;
