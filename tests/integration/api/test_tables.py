@@ -73,6 +73,8 @@ def test_every_column_of_a_csv_comes_back_before_the_new_ones(client: TestClient
     assert typed["price"].to_pylist() == ["1,50", ""]
     own = {"index", "id", "status", "output", "usage", "model_revision"}
     assert [line.keys() for line in lines(client, job)] == [own, own | {"warnings"}]
+    assert all("metadata" not in line for line in lines(client, job))
+    assert read_job(client, job["id"])["warnings"] == {"blank": 1}
 
 
 def test_the_types_of_parquet_come_back(client: TestClient, run_worker: RunWorker) -> None:
@@ -261,6 +263,7 @@ def test_blank_texts_succeed_with_blank_results(client: TestClient, run_worker: 
     assert [line["output"]["text"] for line in lines(client, job)] == ["", "", "cba"]
     assert {line["status"] for line in lines(client, job) + lines(client, translated)} == {"succeeded"}
     assert [line["output"]["text"].strip() for line in lines(client, translated)] == ["", "", "", "a"]
+    assert [read_job(client, each["id"])["warnings"]["blank"] for each in (job, translated)] == [2, 3]
 
 
 def test_a_large_table_is_kept_in_small_blocks() -> None:
