@@ -56,9 +56,7 @@ def tokens(text: str) -> list[MarkupToken]:
     reader.close()
     found += list(reader)
     places = _Places(text)
-    made = [
-        each for token in found for each in _divided(_token(token, places.take(token.source or token.data or "")))
-    ]
+    made = [each for token in found for each in _divided(_token(token, places.take(token.source or token.data or "")))]
     if rest := places.rest():
         made.append(MarkupToken(TokenKind.UNFINISHED, rest))
     return made

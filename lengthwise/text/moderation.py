@@ -35,15 +35,15 @@ def segments(text: str) -> list[str]:
     """The segments of ``text``, what a reader sees first. None is blank, so a blank text has none."""
     if is_plain(text) and (text.isascii() or lookalike.is_plain(text)):
         return [text] if text else []
-    return [segment.text for segment in _Reader(TracedText(text)).segments()]
+    return [segment.text for segment in _SegmentReader(TracedText(text)).segments()]
 
 
 def traced_segments(text: str) -> list[TracedText]:
     """The same, with the places in ``text`` from which they come. It takes longer."""
-    return _Reader(TracedText.of(text)).segments()
+    return _SegmentReader(TracedText.of(text)).segments()
 
 
-class _Reader:
+class _SegmentReader:
     """Reads a text, and what it finds in it, until nothing is left to read."""
 
     def __init__(self, text: TracedText) -> None:

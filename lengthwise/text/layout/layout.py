@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 
 from lengthwise.text import formats, protection, sentence
 from lengthwise.text.formats import TextFormat
+from lengthwise.text.layout import message
 from lengthwise.text.layout.marked import MarkedText, has_letter, has_words, numbered, raw_of
 from lengthwise.text.part import Branch, Choice, Kept, Part, Run
 from lengthwise.text.protection import Convention
@@ -74,7 +75,9 @@ def lay_out(text: str, rules: LayoutRules) -> Pieces:
             found.append(each.raw)
             continue
         parts = [part for piece in each.parts for part in _protected(piece, rules.conventions)]
-        found += _Passage(each.encode, rules).lay_out(parts)
+        has_branches = any(isinstance(part, Choice) for part in parts)
+        encode = message.encoder(each.encode) if has_branches else each.encode
+        found += _Passage(encode, rules).lay_out(parts)
     return [piece for piece in found if piece]
 
 

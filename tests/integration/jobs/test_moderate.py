@@ -15,7 +15,7 @@ from tests.integration.conftest import RunWorker, submit
 
 THREAT = "We should break the arm of all old people."
 HARMLESS = "Our shop is closed on Friday. Have a nice day! "
-ITEMS = [
+ITEMS: list[dict[str, Any]] = [
     {"id": "plain", "text": THREAT},
     {
         "id": "hidden",
@@ -49,7 +49,7 @@ def test_every_text_is_moderated_however_long_or_blank_it_is(results: dict[str, 
     )
     assert [results[name]["output"]["categories"]["hate"] for name in ("plain", "hidden", "long")] == [True] * 3
     assert results["hidden"]["output"]["scores"]["hate"] == results["plain"]["output"]["scores"]["hate"]
-    text = str(ITEMS[2]["text"])
+    text = ITEMS[2]["text"]
     start, end = results["long"]["output"]["spans"]["hate"]
     assert THREAT in text[start:end]
     assert end - start < len(text) / 20
@@ -75,4 +75,4 @@ class TestRounded:
         rows = list(csv.DictReader(io.StringIO(table, newline="")))
         assert all(len(row["output.scores.hate"]) <= len("0.12") for row in rows)
         start, end = json.loads(rows[1]["output.spans.hate"])
-        assert str(ITEMS[1]["text"])[start:end] == THREAT
+        assert ITEMS[1]["text"][start:end] == THREAT

@@ -1,0 +1,111 @@
+"""What a translation model reads of a text, and how its answers are put back."""
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.unit.kinds.identity import identity_model, sentences_read, translation
+
+COPIES = identity_model(placeholders="copy")
+SPLITS = identity_model(placeholders="split")
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("I ate an apple.", ["I ate an apple."]),
+        ("  I ate. He ate.\n\nDone", ["I ate.", "He ate.", "Done"]),
+        ("- a\n  - b\n    - c", ["a", "b", "c"]),
+        ("Name: ", ["Name:"]),
+        ("<p>I <b>ate</b>.</p><p>Yes</p>", ["I \ue000ate\ue001.", "Yes"]),
+        ("I ate.<br>He ate.", ["I ate.", "He ate."]),
+        ("Caf&eacute; &amp; bar", ["Café & bar"]),
+        ("Use &lt;p&gt; now", ["Use \ue000 now"]),
+        ("Donau\u00addampf &amp; more", ["Donaudampf & more"]),
+        ("Hello %{name}, I ate.", ["Hello \ue000, I ate."]),
+        ("{a} and {b} and {a}", ["\ue000 and \ue001 and \ue000"]),
+        ("{n, plural, one {# item} other {# items}}", ["\ue000 item", "\ue000 items"]),
+        ("You have {n, plural, one {# item} other {# items}}.", ["You have \ue000.", "\ue000 item", "\ue000 items"]),
+        ("```\nif x:\n    y = 1\n```", []),
+        ("Run `make` in [the shell](http://x.y/z) now", ["Run \ue000 in \ue001the shell\ue002 now"]),
+        ("\ue000 icon", ["icon"]),
+        ("12345 {x} 6.7", []),
+        ("", []),
+        (" \n\t ", []),
+        ("".join(f"{{p{number}}} is " for number in range(9)), ["is"] * 9),
+    ],
+)
+def test_a_model_that_copies_marks_reads_sentences(text: str, read: list[str]) -> None:
+    assert sentences_read(COPIES, text) == read
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("Hello %{name}, I ate.", ["Hello", ", I ate."]),
+        ("<p>I <b>ate</b> it.</p>", ["I", "ate", "it."]),
+        ("You have {n, plural, one {# item} other {# items}}.", ["You have", "item", "items"]),
+    ],
+)
+def test_another_model_reads_what_stands_between_placeholders(text: str, read: list[str]) -> None:
+    assert sentences_read(SPLITS, text) == read
+    assert sentences_read(COPIES, text, attempt=1) == read
+
+
+def answering(answers: dict[str, str]) -> Callable[[str], str]:
+    return lambda text: answers.get(text, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "answers", "expected"),
+    [
+        ("猫。犬。", {"猫。": "Cat.", "犬。": "Dog."}, "Cat. Dog."),
+        ("{a} is {b}", {"\ue000 is \ue001": "\ue001 ist \ue000"}, "{b} ist {a}"),
+        ("Caf&eacute; bar", {"Café bar": "<b>Café</b> & é"}, None),
+        ("Caf&eacute; &amp; bar", {"Café & bar": "1 < 2 & Café"}, "1 &lt; 2 &amp; Caf&eacute;"),
+        ("Go to {place}.", {"Go to \ue000.": "Geh zu."}, None),
+        ("Go to {place}.", {"Go to \ue000.": "Geh zu \ue000 \ue000."}, None),
+        ("Go to {place}.", {"Go to \ue000.": "Geh zu \ue000 {ort}."}, None),
+        ("Go home.", {"Go home.": "Geh %s heim."}, None),
+        ("Go home.", {"Go home.": "Geh \ue000heim\ue003."}, "Geh heim."),
+        ("<b>a</b> b <i>c</i> d", {"\ue000a\ue001 b \ue002c\ue003 d": "\ue002c\ue003 \ue000a\ue001"}, None),
+        ("{n, plural, other {by {x}}}", {"by \ue000": "l'\ue000"}, "{n, plural, other {l''{x}}}"),
+        ("{n, plural, other {by car}}", {"by car": "d'{auto"}, "{n, plural, other {d'''{'auto}}"),
+        ("I like 🍎 a lot", {"I like 🍎 a lot": "Ich mag das sehr"}, None),
+    ],
+)
+def test_answers_are_put_back_or_asked_for_again(text: str, answers: dict[str, str], expected: str | None) -> None:
+    source, target = ("ja", "en") if "猫" in text else ("en", "de")
+    assert translation(COPIES, text, answering(answers), source=source, target=target) == expected
+
+
+def test_emoji_that_a_model_loses_are_kept_in_the_second_attempt() -> None:
+    answer = answering({"I like 👩‍👩‍👧 a lot": "Ich mag das", "I like": "Ich mag", "a lot": "sehr"})
+    assert translation(COPIES, "I like 👩‍👩‍👧 a lot", answer) is None
+    assert translation(COPIES, "I like 👩‍👩‍👧 a lot", answer, attempt=1) == "Ich mag 👩‍👩‍👧 sehr"
+
+
+def test_blanks_between_sentences_follow_the_target_language() -> None:
+    answer = answering({"One.": "一。", "Two.": "二。"})
+    assert translation(COPIES, "One. Two.", answer, target="zh") == "一。二。"
+    assert translation(COPIES, "One.  Two.", answer, target="zh") == "一。  二。"
+    assert translation(COPIES, "One.\nTwo.", answer, target="zh") == "一。\n二。"
+
+
+def test_only_the_named_conventions_are_kept() -> None:
+    assert sentences_read(COPIES, "Hello {a} and %s", placeholders=["printf"]) == ["Hello {a} and \ue000"]
+    assert sentences_read(COPIES, "Hello {a} and %s", placeholders=[]) == ["Hello {a} and %s"]
+
+
+def test_the_format_of_a_job_is_that_of_its_texts() -> None:
+    assert sentences_read(COPIES, "a &amp; b", format="html") == ["a & b"]
+    assert sentences_read(COPIES, "a &amp; b", format="text") == ["a \ue000 b"]
+    assert sentences_read(COPIES, "a *b* c", format="markdown") == ["a \ue000b\ue000 c"]
+
+
+def test_a_sentence_that_is_too_long_is_read_in_parts_that_fit() -> None:
+    model = identity_model(placeholders="copy", context=40)
+    read = sentences_read(model, "and the lamp on the table, " * 20)
+    assert len(read) > 10
+    assert max(map(len, read)) <= 40
+    assert all(part.endswith(",") for part in read)
