@@ -129,7 +129,9 @@ def _plain(char: str) -> str:
         return ""
     if category == "Me" or char in _DRAWN or unicodedata.combining(char) == _OVERLAY:
         return ""
-    return char if char.isascii() else _undisguised(char)
+    if char.isascii() or (plain := _undisguised(unicodedata.normalize("NFC", char))) == char:
+        return char
+    return "".join(map(_plain, plain))  # a raised small capital is a small capital first
 
 
 def _is_newer(char: str) -> bool:
@@ -143,6 +145,8 @@ def _undisguised(char: str) -> str:
     All else stands in real texts as it is: dots such as …, accents such as ´, fractions, the letters of Thai, Armenian
     and Korean that Unicode calls compatible with two others.
     """
+    if len(char) > 1:  # NFC of a letter that is only written apart
+        return char
     form = unicodedata.decomposition(char).partition(" ")[0]
     plain = unicodedata.normalize("NFKC", char)
     if form == "<wide>" or form == "<narrow>":

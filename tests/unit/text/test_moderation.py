@@ -1,6 +1,7 @@
 """What a moderator must read of a text: hidden places, invisible and disguised characters, and texts that stay."""
 
 import html
+import unicodedata
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -124,6 +125,7 @@ DISGUISED = [
     ("ᴋɪʟʟ ʏᴏᴜ", "kill you"),
     ("ᵏⁱˡˡ ʸᵒᵘ", "kill you"),
     ("ﬁnd ⅰt, ſir", "find it, sir"),
+    ("\U000107b2ou", "you"),
     ("k̶i̶l̶l̶ y̲o̲u̲", "kill you"),
     ("k⃝i⃠ll", "kill"),
     ("k̴̡̛̙͓̈́̕i̸̛̪͔͐̚ͅl̵̫̈́̔͘͜l̶", "kill"),
@@ -271,3 +273,10 @@ def test_hostile_texts_have_few_segments_of_bounded_length(part: str) -> None:
     found = segments(text)
     assert len(found) < 100
     assert sum(map(len, found)) <= 8 * len(text)
+
+
+def test_folding_every_character_twice_is_folding_it_once() -> None:
+    for char in map(chr, range(0x20000)):
+        if unicodedata.normalize("NFKC", char) not in "<&%+":  # these are markup, so what they fold to is read as such
+            [once] = segments(f"a{char}b")
+            assert segments(once) == [once], hex(ord(char))
