@@ -31,7 +31,7 @@ class Spelling:
                 plain.update(text)
             elif len(text) == 1 and text != " ":
                 written.setdefault(text, _whole(raw))
-        own = {char: raw for char, raw in written.items() if char in escapes or char not in plain}
+        own = {char: raw for char, raw in written.items() if char not in plain or char in escapes or _is_mark(raw)}
         bare = {char for char in escapes if char in plain and char not in written}
         if "&" not in escapes:  # Markdown has bare ampersands everywhere
             own, bare = {"&": "&amp;"} | own, bare if "&" in written else bare | {"&"}
@@ -58,6 +58,11 @@ def _whole(raw: str) -> str:
     if raw == "\\<":
         return "&lt;"
     return raw if raw[0] == "\\" or raw[-1] == ";" else f"{raw};"
+
+
+def _is_mark(raw: str) -> bool:
+    """Whether it is a backslash before what may mean something in Markdown, as in ``\\!`` before a link."""
+    return raw[0] == "\\" and raw[1] not in ".,;:?|'\""
 
 
 _PLAIN_HTML = Spelling([], HTML_ESCAPES)
@@ -91,5 +96,5 @@ class MarkdownSpelling(Spelling):
         if not start:
             return encoded
         rest = encoded[start.end() :]
-        ticks = len(rest) - len(rest.lstrip("`"))  # all are escaped, since some of them may begin a code span
-        return start[1] + "\\`" * ticks + rest[ticks:] if ticks else f"{start[1]}\\{rest}"
+        ticks = len(rest) - len(rest.lstrip("`"))  # behind a backslash they could still end a code span
+        return start[1] + "&#96;" * ticks + rest[ticks:] if ticks else f"{start[1]}\\{rest}"

@@ -48,7 +48,7 @@ def _inner(passage: Passage) -> str:
 
 
 def translated(text: str, format_: TextFormat, translate: Callable[[str], str]) -> str:
-    """The text with the words of each run translated, and written in the text's format."""
+    """The text with the words of each run translated and written in its format. A run without a letter is kept."""
     return "".join(
         part.raw if isinstance(part, Kept) else "".join(_translated(part, translate)) for part in read(text, format_)
     )
@@ -56,4 +56,7 @@ def translated(text: str, format_: TextFormat, translate: Callable[[str], str]) 
 
 def _translated(passage: Passage, translate: Callable[[str], str]) -> Iterator[str]:
     for part in passage.parts:
-        yield passage.encode(translate(part.text)) if isinstance(part, Run) else part.raw
+        if isinstance(part, Run) and any(map(str.isalpha, part.text)):
+            yield passage.encode(translate(part.text))
+        else:
+            yield part.raw

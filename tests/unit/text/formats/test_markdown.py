@@ -96,8 +96,11 @@ def test_words_are_passages_and_marks_are_kept(text: str, read_as: str) -> None:
         ("Text", "- a", "\\- a"),
         ("Text", "# a", "\\# a"),
         ("Text", "> a", "\\> a"),
+        ("Hi! [x]\\(y)", "[x](y)!", "[x]\\(y)!"),
+        ("Oh! no\\!", "Oh!", "Oh\\!"),
+        ("1\\. x. y", "1. a.", "1\\. a."),
         ("Text", "---", "\\---"),
-        ("Text ` x", "```", "\\`\\`\\`"),
+        ("Text ` x", "```", "&#96;&#96;&#96;"),
         ("a \\< b", "<p>", "&lt;p>"),
         ("Text", "-5 °C and #1", "-5 °C and #1"),
         ("|x|\n|-|\n", "a|b", "a\\|b"),
@@ -115,9 +118,9 @@ def page(text: str) -> list[str]:
     return rendered.split()
 
 
-@given(markdown_texts.map(lambda text: re.sub("[\u00ad\u200b\ufeff]", "", text)))
+@given(markdown_texts.map(lambda text: re.sub("[\0\u00ad\u200b\ufeff]", "", text)))
 def test_the_words_written_back_are_the_same_page(text: str) -> None:
-    assume(not re.search(r"<h\d>[^<]*\|", _PAGE.render(text)))  # written in one line, it may be the head of a table
+    assume(not re.search(r"(?s)<h\d>.*\|", _PAGE.render(text)))  # written in one line, it may be the head of a table
     assert page(translated(text, TextFormat.MARKDOWN, str)) == page(text)
 
 
