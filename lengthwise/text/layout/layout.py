@@ -75,10 +75,15 @@ def lay_out(text: str, rules: LayoutRules) -> Pieces:
             found.append(each.raw)
             continue
         parts = [part for piece in each.parts for part in _protected(piece, rules.conventions)]
-        has_branches = any(isinstance(part, Choice) for part in parts)
-        encode = message.encoder(each.encode) if has_branches else each.encode
+        encode = message.encoder(each.encode) if _is_message(parts) else each.encode
         found += _Passage(encode, rules).lay_out(parts)
     return [piece for piece in found if piece]
+
+
+def _is_message(parts: Sequence[Part]) -> bool:
+    """Whether the parts are an ICU message. One in whose words braces stand is none, or a broken one."""
+    has_branches = any(isinstance(part, Choice) for part in parts)
+    return has_branches and not any(isinstance(part, Run) and ("{" in part.text or "}" in part.text) for part in parts)
 
 
 def _protected(part: Part, conventions: frozenset[Convention]) -> Sequence[Part]:
