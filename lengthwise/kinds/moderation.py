@@ -1,9 +1,11 @@
-"""What a model reads of each text to moderate, and what its answers say together."""
+"""What a model reads of each text to moderate, and what its answers say together.
+
+The reader of texts is imported late: the command line lists kinds where its packages are not installed.
+"""
 
 from collections.abc import Sequence
 
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
-from lengthwise.text import moderation
 
 Span = tuple[int, int]
 
@@ -13,7 +15,9 @@ def text_prompts(model: KindModel, texts: Sequence[str]) -> list[list[Prompt]]:
 
     A blank text has none.
     """
-    segments = [moderation.segments(text) for text in texts]
+    from lengthwise.text.moderation import segments as read
+
+    segments = [read(text) for text in texts]
     flat = [segment for each in segments for segment in each]
     windows = iter(model.tokenizer.windows(flat, model.spec.context))
     return [[Prompt(window.ids, max_new_tokens=0) for _ in each for window in next(windows)] for each in segments]
@@ -21,7 +25,9 @@ def text_prompts(model: KindModel, texts: Sequence[str]) -> list[list[Prompt]]:
 
 def text_spans(model: KindModel, text: str) -> list[Span]:
     """The characters of ``text`` that each of its prompts was made of."""
-    segments = moderation.traced_segments(text)
+    from lengthwise.text.moderation import traced_segments
+
+    segments = traced_segments(text)
     windows = model.tokenizer.windows([segment.text for segment in segments], model.spec.context)
     return [
         segment.span(window.start, window.end)

@@ -16,6 +16,8 @@ _NO_LETTERS = str.maketrans("", "", " \t\n\"'=/<>")
 _QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
 #: The syntax in a comment that is a CDATA section, or a comment for certain browsers.
 _CONDITION = re.compile(r"\[(?:CDATA\[|if [^\]]*\]>)")
+#: Further values of one tag are read together, since each is looked for in the whole tag.
+_MAX_CONTENTS = 64
 #: What ends a tag or comment that the text leaves open.
 _ENDS = (">", "'>", '">', "-->")
 
@@ -78,11 +80,14 @@ def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[Trace
 
 
 def _attributes(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:
+    contents: list[str] = []
     for name, value in token.attributes:
         if value and not (name in ("rel", "target") and KEYWORDS.issuperset(value.lower().split())):
-            yield _within(raw, value)
-            if name not in ATTRIBUTES:
-                yield _within(raw, name)
+            contents += [value] if name in ATTRIBUTES else [value, name]
+    for content in contents[:_MAX_CONTENTS]:
+        yield _within(raw, content)
+    if further := contents[_MAX_CONTENTS:]:
+        yield raw.made("\n".join(further), 0, len(raw.text))
     if is_odd:
         yield raw.stripped(_SYNTAX)
         if _has_unread(token):

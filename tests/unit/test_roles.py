@@ -61,6 +61,7 @@ def declared(extra: str) -> set[str]:
 LATER = {
     "lengthwise.kinds": "lengthwise.kinds.openai",
     "lengthwise.kinds.chat": "lengthwise.models.template",
+    "lengthwise.kinds.moderation": "lengthwise.text.moderation",
     "lengthwise.models.catalog": "huggingface_hub",
 }
 
@@ -154,6 +155,8 @@ from typer.main import get_command
 for path in [[], *([name] for name in get_command(app).commands)]:
     ran = CliRunner().invoke(app, [*path, "--help"])
     assert ran.exit_code == 0, (path, ran.output, ran.exception)
+from lengthwise.kinds import KINDS
+assert set(KINDS.usable()) == set(KINDS)
 ran = CliRunner().invoke(app, ["jobs", "--url", "http://127.0.0.1:9"])
 assert ran.exit_code == 3, (ran.output, ran.exception)
 """
