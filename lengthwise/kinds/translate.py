@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -15,15 +15,11 @@ from lengthwise.kinds.native import CommandOption, NativeKind
 from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import KindOptions, ModelSpec
 from lengthwise.result_field import FieldPath
-from lengthwise.text import protection, quality, sentence
-from lengthwise.text.formats import TextFormat
-from lengthwise.text.layout.fill import filled, sentences
-from lengthwise.text.layout.layout import LayoutRules, Pieces, lay_out
-from lengthwise.text.normal import normal
-from lengthwise.text.protection import Convention
+from lengthwise.text.convention import Convention
 
-#: The most different marks that a model of ours learned to copy.
-N_MARKS = 8
+if TYPE_CHECKING:
+    from lengthwise.kinds.translation import TextTranslation
+
 _CONVENTIONS = tuple(convention.value for convention in Convention)
 
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
@@ -126,8 +122,7 @@ class TranslateKind(NativeKind):
     def prompts(
         self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], attempt: int
     ) -> list[list[Prompt]]:
-        pieces = [_pieces(model, params, item, attempt) for item in items]
-        texts = [[each.text for each in sentences(laid_out)] for laid_out in pieces]
+        texts = [_translation(model, params, item, attempt).sentences() for item in items]
         ids = iter(model.tokenizer.encode(list(chain.from_iterable(texts))))
         frame_of = cache(partial(_Frame.of, model))
         found = []
@@ -144,9 +139,8 @@ class TranslateKind(NativeKind):
         answers: Sequence[ModelAnswer],
         attempt: int,
     ) -> dict[str, Any] | None:
-        pieces, conventions = _pieces(model, params, item, attempt), _conventions(params, attempt)
-        text = filled(pieces, [answer.text for answer in answers], _pair(params, item)[1], conventions)
-        if text is None or (attempt == 0 and _lost_emoji(item.text, text)):
+        text = _translation(model, params, item, attempt).filled([answer.text for answer in answers])
+        if text is None:
             return None
         cut = any(answer.finish_reason == "length" for answer in answers)
         return {"text": text, "finish_reason": "length" if cut else "stop"} | params.scored(answers)
@@ -157,61 +151,26 @@ class TranslateKind(NativeKind):
     def warnings(
         self, model: KindModel, params: TranslateParams, item: TranslateItem, output: dict[str, Any]
     ) -> Sequence[str]:
+        from lengthwise.kinds.translation import doubts
+
         blank = super().warnings(model, params, item, output)
-        return blank or quality.doubts(item.text, output["text"], *_pair(params, item))
+        return blank or doubts(item.text, output["text"], _pair(params, item))
 
 
-def _pieces(model: KindModel, params: TranslateParams, item: TranslateItem, attempt: int) -> Pieces:
-    """The text's sentences, with marks for what is kept in them, and all else.
+def _translation(model: KindModel, params: TranslateParams, item: TranslateItem, attempt: int) -> "TextTranslation":
+    from lengthwise.kinds.translation import ReadingLimit, TextTranslation
 
-    The text is cut around its placeholders instead if the model cannot copy marks, or lost one in its first attempt.
-    """
     options, pair = _options(model.spec), _pair(params, item)
-    rules = LayoutRules(
-        _conventions(params, attempt),
-        pair[0],
-        None if params.format is None else TextFormat(params.format),
+    return TextTranslation(
+        item.text,
+        *pair,
+        params.format,
+        params.placeholders,
         is_by_sentence=options.unit == "sentence",
-        n_marks=N_MARKS if options.placeholders == "copy" and attempt == 0 else 0,
-        limit=_Limit(model, pair),
+        copies_marks=options.placeholders == "copy",
+        is_first=attempt == 0,
+        limit=ReadingLimit(model, lambda: _Frame.of(model, pair).n_tokens),
     )
-    return lay_out(normal(item.text), rules)
-
-
-@dataclass(frozen=True, slots=True)
-class _Limit:
-    """How long a model reads, without the tokens that go around each sentence of a language pair."""
-
-    model: KindModel
-    pair: tuple[str | None, str | None]
-
-    def allows(self, text: str) -> bool:
-        # Few tokenizers make two tokens of a byte, and few models need half of their context for a language's name.
-        most = self.model.spec.context // 4
-        return 4 * len(text) <= most or len(text.encode()) <= most or self._count([text])[0] <= self._max_tokens()
-
-    def cut(self, text: str) -> Sequence[int]:
-        return sentence.cut(text, self._max_tokens(), self._count)
-
-    def _max_tokens(self) -> int:
-        frame = _Frame.of(self.model, self.pair)
-        return max(1, self.model.spec.context - len(frame.before) - len(frame.after))
-
-    def _count(self, texts: list[str]) -> list[int]:
-        return [len(ids) for ids in self.model.tokenizer.encode(texts)]
-
-
-def _conventions(params: TranslateParams, attempt: int) -> frozenset[Convention]:
-    """Emoji are words to a model that knows them. The second attempt keeps them, since others lose them."""
-    if params.placeholders is None and attempt == 0:
-        return protection.ALL
-    wanted = protection.ALL if params.placeholders is None else frozenset(map(Convention, params.placeholders))
-    return wanted | {Convention.EMOJI} if attempt else wanted
-
-
-def _lost_emoji(source: str, translation: str) -> bool:
-    emoji = frozenset({Convention.EMOJI})
-    return not source.isascii() and bool(protection.counts(source, emoji) - protection.counts(translation, emoji))
 
 
 #: Used while a model is prepared that ``models.toml`` does not name.
@@ -243,6 +202,10 @@ class _Frame:
         forced = tokenizer.special(options.target_prefix.format(source=source, target=target))
         after = [] if tokenizer.eos is None else [tokenizer.eos]
         return cls(before, after, tuple(forced), model.spec.max_new_tokens)
+
+    @property
+    def n_tokens(self) -> int:
+        return len(self.before) + len(self.after)
 
     def prompt(self, ids: list[int]) -> Prompt:
         tokens = self.before + ids

@@ -62,6 +62,7 @@ LATER = {
     "lengthwise.kinds": "lengthwise.kinds.openai",
     "lengthwise.kinds.chat": "lengthwise.models.template",
     "lengthwise.kinds.moderation": "lengthwise.text.moderation",
+    "lengthwise.kinds.translate": "lengthwise.kinds.translation",
     "lengthwise.models.catalog": "huggingface_hub",
 }
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lengthwise.text import protection, sentence
+from lengthwise.text.convention import Convention
 from lengthwise.text.layout.layout import Pieces, Sentence, Value
 from lengthwise.text.layout.marked import FIRST_MARK, PRIVATE, is_markup
-from lengthwise.text.protection import Convention
 
 _MARK = re.compile(f"({PRIVATE.pattern})")
 

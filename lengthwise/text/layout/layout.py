@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from lengthwise.text import formats, protection, sentence
+from lengthwise.text.convention import Convention
 from lengthwise.text.formats import TextFormat
 from lengthwise.text.layout import message
 from lengthwise.text.layout.marked import MarkedText, has_letter, has_words, numbered, raw_of
 from lengthwise.text.part import Branch, Choice, Kept, Part, Run
-from lengthwise.text.protection import Convention
 
 #: Writes translated words in the source's format.
 Encode = Callable[[str], str]

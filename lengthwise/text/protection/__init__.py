@@ -4,7 +4,7 @@ Pure, and linear in the text's length. Knows nothing of models, marks or formats
 shows each convention with examples.
 """
 
-from lengthwise.text.protection.convention import ALL, OPTIONAL, STRICT, Convention
+from lengthwise.text.convention import ALL, OPTIONAL, STRICT, Convention
 from lengthwise.text.protection.search import counts, find
 
 __all__ = ["ALL", "OPTIONAL", "STRICT", "Convention", "counts", "find"]

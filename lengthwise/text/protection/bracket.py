@@ -1,6 +1,6 @@
 """Placeholders in brackets and braces: of programs' formats, of templates, and markup in angle brackets."""
 
-from lengthwise.text.protection.convention import Convention
+from lengthwise.text.convention import Convention
 from lengthwise.text.protection.rule import Rule
 
 #: Templates may hold what ends them in part, such as ``%`` in ``<% a % b %>``, but no second beginning.

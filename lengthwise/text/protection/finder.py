@@ -6,9 +6,9 @@ from typing import NamedTuple, Protocol
 
 import regex
 
+from lengthwise.text.convention import Convention
 from lengthwise.text.protection import word
 from lengthwise.text.protection.bracket import BRACKET
-from lengthwise.text.protection.convention import Convention
 from lengthwise.text.protection.message import IN_BRANCH, IN_PLURAL, Outline, outline
 from lengthwise.text.protection.percent import PERCENT
 from lengthwise.text.protection.sigil import SIGIL

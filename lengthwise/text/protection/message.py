@@ -7,7 +7,7 @@ only; what stands in a branch is read by whom it concerns.
 import re
 from typing import NamedTuple
 
-from lengthwise.text.protection.convention import Convention
+from lengthwise.text.convention import Convention
 from lengthwise.text.protection.rule import Rule
 
 _HEADER = re.compile(

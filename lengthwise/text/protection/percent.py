@@ -1,6 +1,6 @@
 """Placeholders that begin with a percent sign: of printf and its relatives, of dates, of Ruby and of templates."""
 
-from lengthwise.text.protection.convention import Convention
+from lengthwise.text.convention import Convention
 from lengthwise.text.protection.rule import Rule
 
 #: Without the blank, which C allows as a flag: "5 % de" is prose.

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from lengthwise.text.protection.convention import Convention
+from lengthwise.text.convention import Convention
 
 
 class Rule(NamedTuple):

@@ -4,8 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from lengthwise.text.convention import Convention
 from lengthwise.text.part import Branch, Choice, Kept, Part, Run
-from lengthwise.text.protection.convention import Convention
 from lengthwise.text.protection.finder import PRIVATE, Context, Span, finders
 
 #: Messages that are nested deeper are kept as they are.

@@ -1,6 +1,6 @@
 """Placeholders that one character announces: ``$name``, ``#{name}``, ``:name``, ``@name``, ``--option``, ``\\n``."""
 
-from lengthwise.text.protection.convention import Convention
+from lengthwise.text.convention import Convention
 from lengthwise.text.protection.rule import Rule
 
 #: Chinese, Japanese and Korean words stand beside a placeholder without a blank, others do not.

@@ -5,7 +5,7 @@ from functools import cache
 
 import regex
 
-from lengthwise.text.protection.convention import Convention
+from lengthwise.text.convention import Convention
 
 #: Letters of scripts that put no blank between words (and Korean, whose endings follow directly). "请看https://a.com/x查看"
 #: has them after a URL, so they are part of it only after a delimiter, as in ``/wiki/北京``.
