@@ -39,8 +39,8 @@ class SingKind(NativeKind):
         mark = model.spec.options_of(self.name, SingOptions()).mark
         return {"text": answers[0].text.upper() + mark + (params.mood or "")}
 
-    def warnings(self, model, params, item, output):
-        return ("loud",) if item.text.isupper() else super().warnings(model, params, item, output)
+    def warnings(self, model, params, item, output, answers):
+        return ("loud",) if item.text.isupper() else super().warnings(model, params, item, output, answers)
 '''
 
 

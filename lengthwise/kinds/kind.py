@@ -205,8 +205,12 @@ class Kind(Protocol):
         """
         ...
 
-    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
-        """Why the output may be poor, although it can be used: codes of ``lengthwise.kinds.result_line.WARNINGS``."""
+    def warnings(
+        self, model: KindModel, params: Any, item: Any, output: dict[str, Any], answers: Sequence[ModelAnswer]
+    ) -> Sequence[str]:
+        """Why the output, made of these answers, may be poor although it can be used: codes of
+        ``lengthwise.kinds.result_line.WARNINGS``.
+        """
         ...
 
     def succeeded(

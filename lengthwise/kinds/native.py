@@ -72,7 +72,9 @@ class NativeKind(ABC):
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None: ...
 
-    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+    def warnings(
+        self, model: KindModel, params: Any, item: Any, output: dict[str, Any], answers: Sequence[ModelAnswer]
+    ) -> Sequence[str]:
         """Only that the item is blank."""
         texts = item.texts()
         return ("blank",) if texts and not any(map(str.strip, texts)) else ()

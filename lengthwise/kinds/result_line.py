@@ -33,6 +33,7 @@ WARNINGS = {
     "repeats": "the translation repeats itself without end; shorten the text, or try another model",
     "length": "the translation is far shorter or longer than its source; compare the two",
     "numbers_lost": "the translation lacks numbers of its source; compare the two",
+    "unsure": "the model gave its own translation little probability; try a model that knows such texts",
 }
 
 

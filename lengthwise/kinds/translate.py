@@ -45,6 +45,10 @@ class TranslateOptions(KindOptions):
     #: between the placeholders.
     placeholders: Literal["copy", "split"] = "split"
 
+    #: A translation is doubtful if the natural logarithm of its probability, per token, is less. Each answer is scored
+    #: then, which takes some time. None: translations are not doubted for this.
+    unsure_below: Annotated[float, Field(lt=0, allow_inf_nan=False)] | None = None
+
     @field_validator("source_prefix", "target_prefix")
     @classmethod
     def _holds_languages(cls, value: str) -> str:
@@ -117,7 +121,8 @@ class TranslateKind(NativeKind):
             raise kind.unknown("language pair", known, "target")
 
     def decoding(self, spec: ModelSpec, params: TranslateParams, item: TranslateItem, attempt: int) -> Decoding:
-        return Decoding(max_new_tokens=spec.max_new_tokens, score=params.score, beams=params.beams)
+        is_scored = params.score or _options(spec).unsure_below is not None
+        return Decoding(max_new_tokens=spec.max_new_tokens, score=is_scored, beams=params.beams)
 
     def prompts(
         self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], attempt: int
@@ -149,12 +154,19 @@ class TranslateKind(NativeKind):
         return [("text",), ("finish_reason",), ("score",)]
 
     def warnings(
-        self, model: KindModel, params: TranslateParams, item: TranslateItem, output: dict[str, Any]
+        self,
+        model: KindModel,
+        params: TranslateParams,
+        item: TranslateItem,
+        output: dict[str, Any],
+        answers: Sequence[ModelAnswer],
     ) -> Sequence[str]:
         from lengthwise.kinds.translation import doubts
 
-        blank = super().warnings(model, params, item, output)
-        return blank or doubts(item.text, output["text"], _pair(params, item))
+        if blank := super().warnings(model, params, item, output, answers):
+            return blank
+        found = doubts(item.text, output["text"], _pair(params, item))
+        return [*found, "unsure"] if _is_unsure(_options(model.spec), answers) else found
 
 
 def _translation(model: KindModel, params: TranslateParams, item: TranslateItem, attempt: int) -> "TextTranslation":
@@ -171,6 +183,15 @@ def _translation(model: KindModel, params: TranslateParams, item: TranslateItem,
         is_first=attempt == 0,
         limit=ReadingLimit(model, lambda: _Frame.of(model, pair).n_tokens),
     )
+
+
+def _is_unsure(options: TranslateOptions, answers: Sequence[ModelAnswer]) -> bool:
+    """Whether the model itself gave the translation little probability. Each answer has an end token, too."""
+    known = [answer for answer in answers if answer.log_probability is not None]
+    if options.unsure_below is None or not known:
+        return False
+    log_probability = sum(answer.log_probability or 0.0 for answer in known)
+    return log_probability < options.unsure_below * sum(answer.n_tokens + 1 for answer in known)
 
 
 #: Used while a model is prepared that ``models.toml`` does not name.

@@ -24,7 +24,9 @@ class Doubt(StrEnum):
     LENGTH = "length"
     #: A number of the source is missing.
     NUMBERS_LOST = "numbers_lost"
-    #: There was nothing to translate. ``doubts`` does not find this one.
+    #: The model gave its own translation little probability. ``doubts`` finds neither this one nor the next.
+    UNSURE = "unsure"
+    #: There was nothing to translate.
     BLANK = "blank"
 
 

@@ -5,7 +5,8 @@ lacks: a sentence ends only at one of Unicode's stops, and not where ``stop.join
 This is cautious, since two sentences together are translated better than half a sentence. Pure, linear in the text's
 length; knows nothing of models.
 
-Characters of the private use area stand for placeholders and tags. They are never seen as letters.
+U+E000 stands for a placeholder, which may be the first word of a sentence. Further characters of the private use area
+stand for tags. They are never seen as letters.
 """
 
 import math
@@ -44,6 +45,8 @@ _LINE_END = re.compile(rf"[{_NEWLINE}]\s*+")
 #: A mark belongs to the sentence before it only if nothing follows it. Otherwise it begins the next one.
 _AFTER = re.compile(rf"(?:[{_MARK}]++(?=\s|$))?\s*+")
 _MARKED = re.compile(rf"[{_MARK}]")
+#: A placeholder after a stop is read as a name: what follows in small letters does not continue the sentence.
+_FIRST_WORD = re.compile(rf"([{_STOPS}][{_CLOSERS}]*+\s++)\ue000(?!\w)")
 #: Where a text may be cut, from the best place to the last resort: clauses, words, characters as a reader sees them;
 #: and how far from an even cut, in parts of a piece. A character that combines with the blank before it stays with it.
 _WHOLE = r"(?!\p{Grapheme_Cluster_Break=Extend}|\p{Grapheme_Cluster_Break=SpacingMark}|\p{Grapheme_Cluster_Break=ZWJ})"
@@ -95,7 +98,7 @@ def _line_ends(text: str) -> Iterator[int]:
 
 def _inner_ends(text: str, start: int, end: int, language: str) -> list[int]:
     """The ends of sentences within a line, without that of the line."""
-    line = text[start:end]
+    line = _FIRST_WORD.sub(r"\1X", text[start:end])
     plain = _MARKED.sub("", line)
     ends = list(_plain_ends(plain, language))
     if ends and len(plain) < len(line):

@@ -225,16 +225,16 @@ class Work:
             shard.n_deduplicated += 0 < item.n_shared == len(pieces)
             shard.used_input += item.n_input
             shard.used_output += item.n_output
-            self._end(item, ResultStatus.SUCCEEDED, self._line(item, output))
+            self._end(item, ResultStatus.SUCCEEDED, self._line(item, output, answers))
         elif item.n_attempts + 1 >= job.kind.max_attempts:
             self._fail(item, job.kind.exhausted_error)
         else:
             self._prompt(job, [item], n_attempts=item.n_attempts + 1)
 
-    def _line(self, item: WorkItem, output: dict[str, Any]) -> bytes:
+    def _line(self, item: WorkItem, output: dict[str, Any], answers: Sequence[ModelAnswer]) -> bytes:
         """The result line of an item that succeeded. Counts its warnings."""
         shard, kind = item.shard, item.shard.job.kind
-        warnings = kind.warnings(self._model, shard.job.params, item.job_item, output)
+        warnings = kind.warnings(self._model, shard.job.params, item.job_item, output, answers)
         if warnings:
             warnings = tuple(dict.fromkeys(warnings))
             shard.n_warned.update(warnings)

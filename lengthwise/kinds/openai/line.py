@@ -87,7 +87,9 @@ class LineKind(ABC):
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
     ) -> dict[str, Any] | None: ...
 
-    def warnings(self, model: KindModel, params: Any, item: Any, output: dict[str, Any]) -> Sequence[str]:
+    def warnings(
+        self, model: KindModel, params: Any, item: Any, output: dict[str, Any], answers: Sequence[ModelAnswer]
+    ) -> Sequence[str]:
         """None: OpenAI's lines have no place for them."""
         return ()
 

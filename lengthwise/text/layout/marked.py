@@ -15,11 +15,11 @@ _LETTER = re.compile(r"[^\W\d_]")
 
 
 class MarkedText:
-    """``text`` holds the words of all runs, and U+E000 for each other part."""
+    """``text`` holds the words of all runs, U+E000 for each placeholder, and U+E001 for each part of the markup."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self.parts = [_with_text(part) for part in parts if part.raw]
-        written = [part.text if isinstance(part, Run) else chr(FIRST_MARK) for part in self.parts]
+        written = [part.text if isinstance(part, Run) else chr(FIRST_MARK + is_markup(part)) for part in self.parts]
         self.text = "".join(written)
         self._starts = list(accumulate(map(len, written), initial=0))
 

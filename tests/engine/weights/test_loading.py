@@ -25,7 +25,7 @@ def test_a_file_that_differs_from_the_manifest_is_refused_by_name(llama: Path, n
     content[-2] ^= 1
     (llama / name).write_bytes(content)
     with pytest.raises(ConfigurationError, match=name):
-        tiny.load(llama)
+        tiny.load(llama, kind="generate")
 
 
 def test_a_file_that_the_manifest_does_not_list_is_refused(llama: Path) -> None:

@@ -33,9 +33,11 @@ COUNTS = {"copied": 3, "length": 1, "blank": 1}
 def warning(monkeypatch: pytest.MonkeyPatch) -> None:
     usual = GenerateKind.warnings
 
-    def warnings(self: GenerateKind, model: Any, params: Any, item: TextItem, output: dict[str, Any]) -> Any:
+    def warnings(
+        self: GenerateKind, model: Any, params: Any, item: TextItem, output: dict[str, Any], answers: Any
+    ) -> Any:
         _, star, codes = item.text.partition("*")
-        return codes.split(",") if star else usual(self, model, params, item, output)
+        return codes.split(",") if star else usual(self, model, params, item, output, answers)
 
     monkeypatch.setattr(GenerateKind, "warnings", warnings)
 

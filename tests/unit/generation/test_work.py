@@ -289,7 +289,7 @@ def test_an_item_that_fails_or_runs_again_has_no_warning_of_the_answer_that_was_
 
 def test_a_line_of_the_openai_surface_has_no_warnings(model: KindModel) -> None:
     kind = kinds.find("completions")
-    assert kind.warnings(model, None, None, {}) == ()
+    assert kind.warnings(model, None, None, {}, []) == ()
 
 
 @pytest.mark.parametrize("score", [True, False])

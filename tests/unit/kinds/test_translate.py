@@ -95,3 +95,19 @@ def test_an_unknown_language_pair_is_refused_and_not_repeated(model: KindModel) 
     with pytest.raises(InvalidInput) as missing:
         kind.check(model.spec, kind.params_type.model_validate({}), item)
     assert missing.value.field == "target"
+
+
+@pytest.mark.parametrize(("log_probability", "warns"), [(-0.39, False), (-0.41, True), (None, False)])
+def test_a_translation_is_unsure_below_the_models_own_limit(
+    model: KindModel, log_probability: float | None, warns: bool
+) -> None:
+    """Three tokens and the end token: the limit is four times that of one."""
+    options = TranslateOptions(pairs=(("zh", "en"),), unsure_below=-0.1)
+    doubting = with_options(model, translate=options)
+    kind, params = KINDS["translate"], KINDS["translate"].params_type.model_validate(PAIR)
+    item = kind.item_type.model_validate({"text": "abc"})
+    answers = [ModelAnswer("xyz", "stop", n_tokens=3, log_probability=log_probability)]
+    assert kind.decoding(doubting.spec, params, item, 0).score
+    assert not kind.decoding(model.spec, params, item, 0).score
+    assert ("unsure" in kind.warnings(doubting, params, item, {"text": "xyz"}, answers)) is warns
+    assert "unsure" not in kind.warnings(model, params, item, {"text": "xyz"}, answers)

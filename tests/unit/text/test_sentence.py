@@ -18,6 +18,14 @@ MARKED = [
     ("zh", "我吃了一个苹果.|他走了."),
     ("de", "Art.-Nr. 4711, Tel. 030 12 34, max. 5 kg."),
     ("en", "The U.S. Army met Gen. Lee at 5 p.m. Monday."),
+    # a placeholder begins a sentence, a tag does not
+    ("en", "It is made in Germany. |\ue000 must study."),
+    ("en", "Our charger is new. |\ue000 is nicer. |It is cheap."),
+    ("en", "“It is new.” |\ue000 is nicer."),
+    ("en", "He said etc. \ue001and more."),
+    ("en", "It costs approx. \ue000 today."),
+    ("en", "I met Dr. \ue000 today."),
+    ("de", "Am 3. \ue000 war es kalt."),
     # stops of other scripts
     ("ur", "یہ ہے۔ |وہ ہے۔"),
     ("ar", "هل أنت متأكد؟ |نعم."),
