@@ -9,15 +9,16 @@ import re
 _EVERYWHERE = "art ca dr inc incl ltd max min mr mrs ms nr prof st tel vs"
 _OF_LANGUAGE = {
     "ar": "أ د م هـ",
-    "de": "abb abs abt allg anh anm bd bspw dipl fa fn ggf inkl jh kap mind mwst ing str vgl zzgl",
+    "de": "abb abs abt allg anh anm bd bspw dipl fa fn geb gest ggf inkl jh kap mind mwst ing str vgl zzgl",
     "en": "approx excl",
     "es": "aprox cnel gral máx mín",
-    "fr": "chap env éd mlle réf tél",
+    "fr": "chap env éd mlle mme mmes réf tél",
     "hi": "डॉ श्री रु प्रो पं स्व",
     "it": "avv dott ing mo pag ra sig",
     "pl": "al gen godz hab im inż maks np ok os św tzw ul zob",
     "pt": "aprox av cap cel eng exmo ltda máx mín pág proc profa séc",
     "ru": "акад ген им макс мин напр полк проф",
+    "vi": "bs gs pgs ths tp ts",
     "tr": "alb apt av bkz bul cad doç gen mah maks örn sn sok şti",
 }
 _COMMON = frozenset(_EVERYWHERE.split())
@@ -39,6 +40,9 @@ _CALENDAR = re.compile(
     r"(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day|[A-Z]{2,4}\b|(?:Jan|Febr)uary|March|April|May|June|July|August"
     r"|(?:Septem|Octo|Novem|Decem)ber"
 )
+#: A Roman number, which follows an abbreviation as in "vol. II". "I" alone is a word.
+_ROMAN = re.compile(r"[IVXLC]{2,}+(?![^\W_])")
+_DAY = re.compile(r"(?<!\d)[0-3]?\d\.?\s\Z")
 #: Closing quotes and brackets, which may follow the last stop of a sentence. Some quotes both open and close.
 CLOSERS = "\"'”’»›“«‹」』】〉》）)]］}"
 _OPENERS = "\"'“‘„‚«»‹›「『【〈《"
@@ -101,7 +105,7 @@ def _belongs_to_word(before: str, first: re.Match[str] | None, language: str) ->
     if part.isdigit():
         is_list_item = before.strip() == part
         return len(part) <= 2 and (is_list_item or language in _ORDINAL_LANGUAGES)
-    if first and first[1].isdigit() and 0 < len(part) <= 3:
+    if first and part and _is_counted(part, before[: -len(part)], first):
         return True
     if part.lower() in _KNOWN.get(language, _COMMON):
         return True
@@ -110,3 +114,10 @@ def _belongs_to_word(before: str, first: re.Match[str] | None, language: str) ->
     if language == "en":  # sentencex knows more of English: it tells "vitamin C." from an initial
         return word in ("a.m", "p.m") and first is not None and bool(_CALENDAR.match(first.string, first.start(1)))
     return len(part) == 1 and part.isalpha() and (part != word or not part.islower())
+
+
+def _is_counted(part: str, before: str, first: re.Match[str]) -> bool:
+    """Whether a number follows an abbreviation of what is counted: "No. 3", "vol. II", "3 janv. 2010"."""
+    if first[1].isdigit():
+        return len(part) <= 3 or (len(part) <= 5 and _DAY.search(before) is not None)
+    return len(part) <= 4 and _ROMAN.match(first.string, first.start(1)) is not None

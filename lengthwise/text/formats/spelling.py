@@ -74,11 +74,14 @@ def of_html(pieces: list[Piece]) -> Spelling:
     return _PLAIN_HTML if is_plain else Spelling(pieces, HTML_ESCAPES)
 
 
-#: What would begin a block at the start of a line: an item, a heading, a quote, a fence, or the line below a heading.
+#: A bracket that would end the text of a link, where brackets are written bare.
+_LINK_END = re.compile(r"(?<!\\)((?:\\\\)*+)\](?=[(\[])")
+#: What would begin a block at the start of a line: an item, a heading, a quote, a fence, the line below a heading, or
+#: the definition of a link.
 _BLOCK_START = re.compile(
     r"(\s*+\d{0,9}+)(?="
     r"(?<=\d)[.)](?:\s|\Z)"
-    r"|(?<!\d)(?:[-+*](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|`{3,}+[^`]*+\Z|-++\s*+\Z|=++\s*+\Z))"
+    r"|(?<!\d)(?:[-+*](?:\s|\Z)|#{1,6}(?:\s|\Z)|>|~~~|`{3,}+[^`]*+\Z|-++\s*+\Z|=++\s*+\Z|\[[^\[\]]*+\]:))"
 )
 _LINE_ENDS = re.compile(r"[ \t]*+[\r\n]\s*+")
 
@@ -91,7 +94,7 @@ class MarkdownSpelling(Spelling):
         self._begins_line = begins_line
 
     def encode(self, words: str) -> str:
-        encoded = super().encode(_LINE_ENDS.sub(" ", words))
+        encoded = _LINK_END.sub(r"\1\\]", super().encode(_LINE_ENDS.sub(" ", words)))
         start = _BLOCK_START.match(encoded) if self._begins_line else None
         if not start:
             return encoded

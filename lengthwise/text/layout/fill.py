@@ -8,9 +8,21 @@ from dataclasses import dataclass
 from lengthwise.text import protection, sentence
 from lengthwise.text.convention import Convention
 from lengthwise.text.layout.layout import Pieces, Sentence, Value
-from lengthwise.text.layout.marked import FIRST_MARK, PRIVATE, is_markup
+from lengthwise.text.layout.marked import FIRST_MARK, PRIVATE, is_markup, n_letters
+from lengthwise.text.normal import normal
 
 _MARK = re.compile(f"({PRIVATE.pattern})")
+#: Blanks that may hold a line end or a tab.
+_BLANKS = re.compile(r"\s{2,}|[^\S ]")
+_BREAKS = frozenset("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
+#: Words that end in one of these make another placeholder of the one that follows, as ``$`` before ``{name}``.
+_JOINS = re.compile(r"[%$#\\]\Z")
+#: Begins a placeholder or comment that may end anywhere after it. An ICU message has braces in apostrophes.
+_OPENS = re.compile(r"\{(?!')[^{}]*\Z|<!--")
+#: A tag that is not closed takes in the next one.
+_UNCLOSED = re.compile(r"<[A-Za-z/!?][^<>]*+(?=<)")
+#: An answer without a character is no translation of so many letters.
+_FEW_LETTERS = 4
 
 
 class MarksDiffer(Exception):
@@ -33,10 +45,25 @@ def filled(
 
     None if the placeholders and tags are not those of the source. ``conventions``: those that were protected.
     """
+    strict = conventions & protection.STRICT
     try:
-        return _Filling(iter(translations), language, conventions & protection.STRICT).join(pieces)
+        text = _Filling(iter(translations), language, strict).join(pieces)
     except MarksDiffer:
         return None
+    return None if any("<" in answer for answer in translations) and _has_more_tags(text, pieces, strict) else text
+
+
+def _has_more_tags(text: str, pieces: Pieces, strict: frozenset[Convention]) -> bool:
+    """Whether the words of a translation and what is kept after them make a tag together."""
+    tags = strict & {Convention.TAGS}
+    source = "".join(piece if isinstance(piece, str) else piece.raw for piece in pieces)
+    return bool(tags) and bool(
+        protection.counts(text, tags) - protection.counts(source, tags) or _n_unclosed(text) > _n_unclosed(source)
+    )
+
+
+def _n_unclosed(text: str) -> int:
+    return len(_UNCLOSED.findall(text, 0, text.rfind(">") + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +98,15 @@ class _Filling:
         values = [self._value(value) for value in piece.values]
         if answer == piece.text and values == [value.part.raw for value in piece.values]:
             return piece.raw
+        answer = _in_one_line(answer, piece.text)
         if not values:
-            return self._words(piece, PRIVATE.sub("", answer))  # a model that knows marks may invent some
+            words = PRIVATE.sub("", answer)  # a model that knows marks may invent some
+            return self._words(piece, words) if words or n_letters(piece.text) < _FEW_LETTERS else piece.raw
         if not _have_same_marks(piece, answer):
             raise MarksDiffer
         parts = _MARK.split(answer)
+        if any(map(_JOINS.search, parts[:-1:2])) and not any(map(_JOINS.search, _MARK.split(piece.text)[:-1:2])):
+            raise MarksDiffer
         parts[::2] = [self._words(piece, part) for part in parts[::2]]
         parts[1::2] = [values[ord(mark) - FIRST_MARK] for mark in parts[1::2]]
         return "".join(parts)
@@ -84,10 +115,20 @@ class _Filling:
         """Translated words in the source's format."""
         if protection.counts(words, self.strict):
             raise MarksDiffer
-        return piece.encode(words)
+        encoded = piece.encode(words)
+        if self.strict and _OPENS.search(encoded) and not _OPENS.search(piece.raw):
+            raise MarksDiffer
+        return encoded
 
     def _value(self, value: Value) -> str:
         return value.part.raw if value.pieces is None else self.join(value.pieces)
+
+
+def _in_one_line(answer: str, source: str) -> str:
+    """The answer without control characters, and without line ends or tabs if the source has none."""
+    if _BREAKS.isdisjoint(source):
+        answer = _BLANKS.sub(lambda found: found[0] if _BREAKS.isdisjoint(found[0]) else " ", answer)
+    return normal(answer).strip()
 
 
 def _are_sentences(pieces: Sequence[str | Sentence]) -> bool:

@@ -4,7 +4,7 @@ Pure, and linear in the text's length. Knows nothing of models but how many mark
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 from lengthwise.text import formats, protection, sentence
@@ -75,8 +75,10 @@ def lay_out(text: str, rules: LayoutRules) -> Pieces:
             found.append(each.raw)
             continue
         parts = [part for piece in each.parts for part in _protected(piece, rules.conventions)]
-        encode = message.encoder(each.encode) if _is_message(parts) else each.encode
-        found += _Passage(encode, rules).lay_out(parts)
+        passage = _Passage(each.encode, rules)
+        if _is_message(parts):
+            passage = _Passage(message.encoder(each.encode), rules, in_format=each.encode)
+        found += passage.lay_out(parts)
     return [piece for piece in found if piece]
 
 
@@ -96,6 +98,8 @@ def _protected(part: Part, conventions: frozenset[Convention]) -> Sequence[Part]
 class _Passage:
     encode: Encode
     rules: LayoutRules
+    #: What ``encode`` would be outside of an ICU message; None if the passage is none.
+    in_format: Encode | None = None
 
     def lay_out(self, parts: Sequence[Part]) -> Iterator[str | Sentence]:
         if len(parts) == 1 and isinstance(run := parts[0], Run) and run.starts is None:
@@ -170,9 +174,12 @@ class _Passage:
                 yield from self._trimmed([part], self._fitting)
 
     def _choice(self, choice: Choice) -> Iterator[str | Sentence]:
+        inner = self
+        if self.in_format:
+            inner = replace(self, encode=message.encoder(self.in_format, is_plural=message.is_plural(choice)))
         for part in choice.parts:
             if isinstance(part, Branch):
-                yield from self.lay_out(part.parts)
+                yield from inner.lay_out(part.parts)
             else:
                 yield part.raw
 

@@ -64,6 +64,10 @@ def has_letter(text: str) -> bool:
     return text[:1].isalpha() or _LETTER.search(text) is not None
 
 
+def n_letters(text: str) -> int:
+    return len(_LETTER.findall(text))
+
+
 def has_words(parts: Sequence[Part]) -> bool:
     return any(isinstance(part, Run) and has_letter(part.text) for part in parts)
 

@@ -3,22 +3,32 @@
 import re
 from collections.abc import Callable
 
-_BEFORE_BRACE = re.compile(r"(?<!')'(?=[{}])")
+from lengthwise.text.part import Choice
+
+_BEFORE_SIGN = re.compile(r"(?<!')'(?=[{}#])")
 _BRACES = re.compile(r"[{}]+")
+_SIGNS = re.compile(r"[{}#]+")
+_IS_PLURAL = re.compile(r"\{\s*+[\w.-]++\s*+,\s*+(?:plural|selectordinal)\s*+,")
 
 
-def encoder(encode: Callable[[str], str]) -> Callable[[str], str]:
-    """``encode`` for words that stand in a message.
+def encoder(encode: Callable[[str], str], *, is_plural: bool = False) -> Callable[[str], str]:
+    """``encode`` for words that stand in a message, or in a branch of a plural.
 
-    Braces are put into apostrophes. An apostrophe that would begin such a quote is doubled: ``l'`` before ``{name}`` is
-    written ``l''``.
+    Braces are put into apostrophes, and so is ``#`` in a plural, where it is the number. An apostrophe that would begin
+    such a quote is doubled: ``l'`` before ``{name}`` is written ``l''``.
     """
-    return lambda words: encode(_quoted(words))
+    signs = _SIGNS if is_plural else _BRACES
+    return lambda words: encode(_quoted(words, signs))
 
 
-def _quoted(words: str) -> str:
-    if "'" not in words and "{" not in words and "}" not in words:
+def is_plural(choice: Choice) -> bool:
+    """Whether ``#`` is the number in the branches of a message."""
+    return _IS_PLURAL.match(choice.raw) is not None
+
+
+def _quoted(words: str, signs: re.Pattern[str]) -> str:
+    if "'" not in words and not signs.search(words):
         return words
-    words = _BRACES.sub(lambda braces: f"'{braces[0]}'", _BEFORE_BRACE.sub("''", words))
-    ends_in_quote = (len(words) - len(words.rstrip("'"))) % 2 == 1 and not _BRACES.search(words[-2:])
+    words = signs.sub(lambda found: f"'{found[0]}'", _BEFORE_SIGN.sub("''", words))
+    ends_in_quote = (len(words) - len(words.rstrip("'"))) % 2 == 1 and not signs.search(words[-2:])
     return words + "'" if ends_in_quote else words

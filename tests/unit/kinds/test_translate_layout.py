@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
+from lengthwise.kinds.kind import KindModel
 from tests.unit.kinds.identity import identity_model, sentences_read, translation
 
 COPIES = identity_model(placeholders="copy")
@@ -71,12 +72,76 @@ def answering(answers: dict[str, str]) -> Callable[[str], str]:
         ("<b>a</b> b <i>c</i> d", {"\ue000a\ue001 b \ue002c\ue003 d": "\ue002c\ue003 \ue000a\ue001"}, None),
         ("{n, plural, other {by {x}}}", {"by \ue000": "l'\ue000"}, "{n, plural, other {l''{x}}}"),
         ("{n, plural, other {by car}}", {"by car": "d'{auto"}, "{n, plural, other {d'''{'auto}}"),
+        ("{n, plural, other {by car}}", {"by car": "Nr. #"}, "{n, plural, other {Nr. '#'}}"),
+        ("{n, plural, other {by car}}", {"by car": "#{"}, "{n, plural, other {'#{'}}"),
+        (
+            "{n, plural, other {{g, select, other {by car}}}}",
+            {"by car": "#"},
+            "{n, plural, other {{g, select, other {#}}}}",
+        ),
+        ("{g, select, other {by car}}", {"by car": "Nr. #"}, "{g, select, other {Nr. #}}"),
         ("I like 🍎 a lot", {"I like 🍎 a lot": "Ich mag das sehr"}, None),
     ],
 )
 def test_answers_are_put_back_or_asked_for_again(text: str, answers: dict[str, str], expected: str | None) -> None:
     source, target = ("ja", "en") if "猫" in text else ("en", "de")
     assert translation(COPIES, text, answering(answers), source=source, target=target) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("Welcome to <your name> here", "<b \ue000"),
+        ("Welcome to <your name> here", "x <img src=x onerror=alert(1) \ue000"),
+        ("Welcome to <your name> here", "<!-- \ue000"),
+        ("Go home.", "<!-- heim"),
+        ("Pay {price} now", "Zahle $\ue000"),
+        ("Pay {price} now", "Zahle %\ue000"),
+        ("Pay {price} now", "Zahle #\ue000"),
+        ("Pay {price} now", "Zahle {\ue000"),
+        ("Pay %s now", "Zahle \\\ue000"),
+    ],
+)
+def test_words_make_no_placeholder_or_tag_with_what_follows_them(text: str, answer: str) -> None:
+    assert translation(COPIES, text, lambda _: answer) is None
+
+
+def test_words_make_no_tag_with_a_tag_of_another_sentence() -> None:
+    assert translation(SPLITS, "One <your name>", lambda _: "<img src=x onerror=alert(1)") is None
+    assert translation(SPLITS, "One.\nTwo > one.", lambda text: "<img src=x" if text == "One." else text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["Pay {price}% now", "Pay ${price} now", "The price is %", "a <b", "{ is a brace", "5 > 3"]
+)
+def test_what_the_source_has_may_stand_in_the_translation(text: str) -> None:
+    assert translation(COPIES, text, str.swapcase) == text.swapcase().replace("{PRICE}", "{price}")
+
+
+@pytest.mark.parametrize("gap", ["\n", "\r\n", " \n\n ", "\t", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
+@pytest.mark.parametrize("format_", ["text", "html", "markdown"])
+def test_a_model_adds_no_line_and_no_column(gap: str, format_: str) -> None:
+    assert translation(COPIES, "One\n\nTwo", lambda _: f"{gap}a{gap}b{gap}", format=format_) == "a b\n\na b"
+
+
+def test_a_model_adds_no_control_character() -> None:
+    assert translation(COPIES, "Go home", lambda _: "Geh\x00 heim\x1b\x7f") == "Geh heim"
+
+
+def test_a_message_in_several_lines_keeps_them() -> None:
+    text = "{n, plural,\n  one {# day}\n  other {# days}\n}"
+    assert translation(COPIES, text, str.swapcase) == "{n, plural,\n  one {# DAY}\n  other {# DAYS}\n}"
+
+
+@pytest.mark.parametrize("model", [COPIES, SPLITS])
+def test_a_sentence_without_an_answer_stays_as_it_was(model: KindModel) -> None:
+    answer = answering({"It was good.": " ", "It was &good.": ""})
+    assert translation(model, "I ate. It was good.", answer) == "I ate. It was good."
+    assert translation(model, "<p>It was &amp;good.</p>", answer) == "<p>It was &amp;good.</p>"
+
+
+def test_a_small_word_may_have_no_translation() -> None:
+    assert translation(SPLITS, "{a} of {b}", lambda _: "") == "{a}  {b}"
 
 
 def test_emoji_that_a_model_loses_are_kept_in_the_second_attempt() -> None:

@@ -11,6 +11,12 @@ from lengthwise.text import sentence
 
 #: ``|`` stands where a sentence ends within a text.
 MARKED = [
+    ("fr", "Vu l'acte du 3 janv. 2010 de la cour. |Il vient."),
+    ("fr", "M. Dupont et Mme. Durand. |Voir t. II, p. 3."),
+    ("de", "Frau Kunz, geb. Lang, kam. |Siehe Bd. III und Kap. XIV dazu."),
+    ("en", "See vol. II of the book, and ch. IX. |I did. |I went."),
+    ("en", "The term ends 30 Sept. 2024 at noon. |We left. |2024 was good."),
+    ("vi", "TS. Nguyễn đến TP. Huế. |Rồi đi."),
     ("ru", "Пушкин родился в 1799 г. в Москве."),
     ("fr", "Il habite env. à Paris."),
     ("hi", "मैंने सेब खाया। |वह चला गया।"),
