@@ -36,7 +36,7 @@ class MarkupView(NamedTuple):
 
 
 def view(text: TracedText) -> MarkupView:
-    """Reads ``text`` as HTML, once. It has no returns."""
+    """Reads ``text``, which has been folded, as HTML, once."""
     page: list[TracedText] = []
     written: list[TracedText] = []
     hidden: list[TracedText] = []
@@ -56,19 +56,22 @@ def view(text: TracedText) -> MarkupView:
         is_odd = token.kind is TokenKind.UNFINISHED or (is_tag and _is_odd(token))
         hidden += _hidden(token, raw, is_odd)
         if is_tag:
-            if (
-                text_only
-                and "&" in (content := text.slice(text_only, at - len(token.raw))).text
-                and "<" in content.text
-            ):
-                hidden.append(content)
+            if text_only:
+                hidden += _with_references(text.slice(text_only, at - len(token.raw)))
             text_only = at if token.kind is TokenKind.START_TAG and token.name in TEXT_ONLY else 0
             unseen = token.name if token.kind is TokenKind.START_TAG and token.name in UNSEEN else ""
         gap = raw.made(GAPS.get(token.name, ""), 0, len(token.raw))
         page.append(gap)
         written.append(raw if is_odd else gap)
         has_odd |= is_odd
+    if text_only:
+        hidden += _with_references(text.slice(text_only, at))
     return MarkupView(joined("", page, text), hidden, joined("", written, text) if has_odd else None)
+
+
+def _with_references(content: TracedText) -> list[TracedText]:
+    """The content of an element of text only, if a tag in it reads otherwise once references are decoded."""
+    return [content] if "&" in content.text and "<" in content.text else []
 
 
 def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:

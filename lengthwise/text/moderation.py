@@ -10,7 +10,7 @@ from typing import NamedTuple
 from lengthwise.text import lookalike
 from lengthwise.text.fold import fold, is_plain
 from lengthwise.text.markup_view import view
-from lengthwise.text.passage import passages, without_links
+from lengthwise.text.passage import has_several_words, passages, without_links
 from lengthwise.text.traced import TracedText, joined
 
 #: Markup within markup, such as an escaped tag, is read so many times. After that it is a text like any other.
@@ -112,6 +112,6 @@ class _SegmentReader:
 
     def _add(self, text: TracedText, is_hidden: bool) -> None:
         text = lookalike.unmasked(text)
-        is_word = is_hidden and " " not in text.text
+        is_word = is_hidden and not has_several_words(text.text)
         found = self._words if is_word else self._hidden if is_hidden else self._seen
         found.setdefault(text.text, text)

@@ -20,6 +20,8 @@ _DATA = re.compile(r"data:[^,]*,", re.I)
 #: Words in a name or a link's path, such as ``how-to-boil-an-egg``. Fewer words are names of classes and the like.
 _SLUG = regex.compile(r"\p{L}+(?:[-_+.]+\p{L}+){3,}+[-_+.]*+")
 _SLUG_SIGNS = re.compile("[-_+.]+")
+#: Letters of scripts whose words have no blanks between them.
+_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}\p{Tibetan}]{2}")
 #: A string, or what stands behind the last quotation mark.
 _QUOTED = re.compile(r"\"([^\"]*)(?:\"|$)|'([^']*)(?:'|$)|`([^`]*)(?:`|$)|(?<=[\"'`])(\w[^\"'`]*)$")
 #: Signs around a hidden text that belong to the syntax in which it stands.
@@ -44,6 +46,10 @@ def passages(text: TracedText, is_hidden: bool) -> Iterator[TracedText]:
         yield from _groups(_LINK, text, first=2)
     if "]:" in text.text:
         yield from _groups(_DEFINITION, text)
+
+
+def has_several_words(text: str) -> bool:
+    return " " in text.strip() or _UNSPACED.search(text) is not None
 
 
 def without_links(text: TracedText) -> TracedText:
@@ -85,4 +91,4 @@ def _groups(pattern: re.Pattern[str], text: TracedText, first: int = 1) -> Itera
 
 
 def _several_words(texts: Iterable[TracedText]) -> Iterator[TracedText]:
-    return (text for text in texts if " " in text.text.strip())
+    return (text for text in texts if has_several_words(text.text))

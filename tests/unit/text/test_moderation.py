@@ -175,6 +175,7 @@ def test_keywords_of_html_are_no_texts() -> None:
 
 def test_a_text_area_is_read_with_and_without_its_references_decoded() -> None:
     assert "I don't know" in segments("<textarea><p title='I don&#39;t know'></textarea>")
+    assert "I don't know" in segments("<title><p title='I don&#39;t know'>")
     assert "I don't know" in segments("<textarea>&lt;p title=&quot;I don't know&quot;></textarea>")
 
 
@@ -257,6 +258,14 @@ REAL = [
     "a [b] c (d), 50 % off, 100%, #tag, C++ and a+b",
     "kΩ, TNFα, β-carotene, Δt",
 ]
+
+
+@pytest.mark.parametrize(
+    "sentence", ["我会找到你并伤害你。", "お前を見つけて傷つける", "ฉันจะตามหาเธอ", "ຂ້ອຍຈະຊອກຫາເຈົ້າ"]
+)
+def test_a_hidden_sentence_of_a_script_without_blanks_is_no_single_word(sentence: str) -> None:
+    assert sentence in segments(f"<a class=wide href=x.html title='{sentence}'>hi</a>")
+    assert sentence in segments(f"<a class=wide onclick=\"alert('{sentence}')\">hi</a>")
 
 
 def test_a_link_of_markdown_is_read_as_written_and_as_shown() -> None:
