@@ -12,11 +12,10 @@ import regex
 
 from lengthwise.text.traced import TracedText
 
-#: Finds blanks to fold, markup and links in a text of printable characters and newlines without double blanks. The
-#: pattern begins with one character class, to which the regex engine skips at full speed.
-_NOISE = re.compile(r"[\n<&:](?:(?<= \n)|(?<=\n)(?: |\n\n)|(?<=<)[!/?A-Za-z]|(?<=&)[#A-Za-z]|(?<=:)//)")
-_BLANKS = re.compile(r"[ \t\n]{2,}")
-_RETURNS = re.compile("\r\n?")
+#: Finds markup, links, code and percent-encoded characters. The pattern begins with one character class, to which the
+#: regex engine skips at full speed.
+_NOISE = re.compile(r"[<&:%\]`](?:(?<=<)[!/?A-Za-z]|(?<=&)[#A-Za-z]|(?<=:)//|(?<=%)[0-9A-Fa-f]{2}|(?<=\])[(:]|(?<=`))")
+_BLANKS = re.compile(" {2,}")
 _IGNORABLE = regex.compile(r"\p{Default_Ignorable_Code_Point}")
 #: A character that combines with its neighbours is one of these, or stands behind one of these.
 _RUN = re.compile(r"[\0-\x7f]?[^\0-\x7f]+")
@@ -46,21 +45,17 @@ _ordinary_in_cjk: set[str] = set()
 def is_plain(text: str) -> bool:
     """Whether ``fold`` keeps a text as it is, and it has neither markup nor links. It is quick, and most texts are."""
     return (
-        (_is_printable_ascii(text) if text.isascii() else _is_ordinary(text))
-        and text[:1] not in (" ", "\n")
-        and text[-1:] not in (" ", "\n")
+        (text.isprintable() if text.isascii() else _is_ordinary(text))
+        and text[:1] != " "
+        and text[-1:] != " "
         and "  " not in text
         and _NOISE.search(text) is None
     )
 
 
-def _is_printable_ascii(text: str) -> bool:
-    return text.isprintable() or text.replace("\n", "").isprintable()
-
-
 def _is_ordinary(text: str) -> bool:
     if not _stays(text):
-        new = {char for char in set(text) if char != "\t" and _plain(char) == char and not _combines(char)}
+        new = {char for char in set(text) if _plain(char) == char and not _combines(char)}
         _ordinary.update(new)
         _ordinary_in_cjk.update(new, filter(_is_wide_mark, text))
         if not _stays(text):
@@ -82,19 +77,14 @@ def fold(text: TracedText) -> TracedText:
         return text
     chars = set(text.text)
     table = {char: new for char in chars if (new := _plain(char)) != char}
-    if "\r" in chars:
-        table["\r"] = "\r"
     if any(map(_is_wide_mark, table)) and _CJK.search(text.text):
         table = {char: new for char, new in table.items() if not _is_wide_mark(char)}
     if table:
         odd = re.compile("[" + "".join(map(re.escape, table)) + "]")
         text = text.sub(odd, lambda found: table[found[0]])
-    if "\r" in chars:
-        text = text.sub(_RETURNS, lambda _: "\n")
     if not text.text.isascii():
         text = _composed(text)
-    text = text.sub(_BLANKS, lambda run: "\n" * min(run[0].count("\n"), 2) or " ")
-    return text.stripped(" \t\n")
+    return text.sub(_BLANKS, lambda _: " ").stripped(" ")
 
 
 def _composed(text: TracedText) -> TracedText:
@@ -116,10 +106,8 @@ def _is_wide_mark(char: str) -> bool:
 @cache
 def _plain(char: str) -> str:
     """What one character is to a reader."""
-    if char in "\n\t":
-        return char
-    if char in "\r\v\f\x85\u2028\u2029":
-        return "\n"
+    if char in "\n\t\r\v\f\x85\u2028\u2029":
+        return " "
     if _IGNORABLE.match(char) or char == "\ufffd":
         return ""
     category = unicodedata.category(char)

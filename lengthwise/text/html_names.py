@@ -21,12 +21,13 @@ _MATHML = (
 )
 _MATHML += " mroot mrow ms mspace msqrt mstyle msub msubsup msup mtable mtd mtext mtr munder munderover semantics"
 
-#: What stands between the words before and after a tag on the page: a line break, a blank, or nothing.
-GAPS = dict.fromkeys(f"{_INLINE} {_SVG} {_MATHML}".split(), "") | dict.fromkeys(_LINES.split(), "\n")
-GAPS |= {"td": " ", "th": " "}
+#: What stands between the words before and after a tag on the page: a blank (a line break is one too), or nothing.
+GAPS = dict.fromkeys(f"{_INLINE} {_SVG} {_MATHML}".split(), "") | dict.fromkeys(f"{_LINES} td th".split(), " ")
 
 #: Elements whose content is no text of the page.
 UNSEEN = frozenset({"script", "style"})
+#: Elements that hold no tags: ``<`` is a character of their text.
+TEXT_ONLY = frozenset({"textarea", "title"})
 
 _GLOBAL = "accesskey autocapitalize autocorrect autofocus class contenteditable dir draggable enterkeyhint exportparts"
 _GLOBAL += " hidden id inert inputmode is itemid itemprop itemref itemscope itemtype lang nonce part popover role slot"

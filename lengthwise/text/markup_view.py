@@ -6,18 +6,19 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from lengthwise.text import markup
-from lengthwise.text.html_names import ATTRIBUTES, GAPS, KEYWORDS, UNSEEN
+from lengthwise.text.html_names import ATTRIBUTES, GAPS, KEYWORDS, TEXT_ONLY, UNSEEN
 from lengthwise.text.markup import MarkupToken, TokenKind
 from lengthwise.text.traced import TracedText, joined
 
 _TAGS = (TokenKind.START_TAG, TokenKind.END_TAG)
-_SYNTAX = "<>/!?- \t\n"
-_NO_LETTERS = str.maketrans("", "", " \t\n\"'=/<>")
-_QUOTED = re.compile(r"\"([^\"]*)\"|'([^']*)'")
+_SYNTAX = "<>/!?- "
+#: An attribute's name and value in a tag, after the tag's name or another attribute.
+_ATTRIBUTE = re.compile(r"[ /]*+(=?[^ /=>]++) ?(?:= ?(?:\"([^\"]*+)|'([^']*+)|([^ >]*+))[\"']?)?")
+#: The name of a tag or declaration, and its end.
+_NAME = re.compile(r"[<!/?]++(?:[^ /?>]++[ /]++)?")
+_NO_LETTERS = str.maketrans("", "", " \"'=/<>")
 #: The syntax in a comment that is a CDATA section, or a comment for certain browsers.
-_CONDITION = re.compile(r"\[(?:CDATA\[|if [^\]]*\]>)")
-#: Further values of one tag are read together, since each is looked for in the whole tag.
-_MAX_CONTENTS = 64
+_CONDITION = re.compile(r"\[(?:CDATA\[|if [^\]]*\]>)", re.I)
 #: What ends a tag or comment that the text leaves open.
 _ENDS = (">", "'>", '">', "-->")
 
@@ -35,11 +36,11 @@ class MarkupView(NamedTuple):
 
 
 def view(text: TracedText) -> MarkupView:
-    """Reads ``text`` as HTML, once. It has no returns."""
+    """Reads ``text``, which has been folded, as HTML, once."""
     page: list[TracedText] = []
     written: list[TracedText] = []
     hidden: list[TracedText] = []
-    unseen, has_odd, at = "", False, 0
+    unseen, text_only, has_odd, at = "", 0, False, 0
     for token in markup.tokens(text.text):
         raw = text.slice(at, at + len(token.raw))
         at += len(token.raw)
@@ -55,12 +56,22 @@ def view(text: TracedText) -> MarkupView:
         is_odd = token.kind is TokenKind.UNFINISHED or (is_tag and _is_odd(token))
         hidden += _hidden(token, raw, is_odd)
         if is_tag:
+            if text_only:
+                hidden += _with_references(text.slice(text_only, at - len(token.raw)))
+            text_only = at if token.kind is TokenKind.START_TAG and token.name in TEXT_ONLY else 0
             unseen = token.name if token.kind is TokenKind.START_TAG and token.name in UNSEEN else ""
         gap = raw.made(GAPS.get(token.name, ""), 0, len(token.raw))
         page.append(gap)
         written.append(raw if is_odd else gap)
         has_odd |= is_odd
+    if text_only:
+        hidden += _with_references(text.slice(text_only, at))
     return MarkupView(joined("", page, text), hidden, joined("", written, text) if has_odd else None)
+
+
+def _with_references(content: TracedText) -> list[TracedText]:
+    """The content of an element of text only, if a tag in it reads otherwise once references are decoded."""
+    return [content] if "&" in content.text and "<" in content.text else []
 
 
 def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:
@@ -68,11 +79,11 @@ def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[Trace
         condition = _CONDITION.match(token.text)
         content = token.text.removeprefix(condition[0]).removesuffix("]]") if condition else token.text
         yield _within(raw, content)
-        if condition and condition[0] != "[CDATA[":
+        if condition and condition[0].upper() != "[CDATA[":
             yield _within(raw, condition[0])
     elif token.kind is TokenKind.DECLARATION:
         if raw.text.lower() != "<!doctype html>":
-            yield raw.stripped(_SYNTAX)
+            yield from _inner(raw)
     elif token.kind is TokenKind.UNFINISHED:
         yield from _unfinished(raw)
     else:
@@ -80,24 +91,21 @@ def _hidden(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[Trace
 
 
 def _attributes(token: MarkupToken, raw: TracedText, is_odd: bool) -> Iterator[TracedText]:
-    contents: list[str] = []
+    places = _ATTRIBUTE.finditer(raw.text, len(token.name) + 1) if token.attributes else iter(())
     for name, value in token.attributes:
+        # The tokenizer leaves out an attribute that it has read before.
+        place = next((each for each in places if each[1].lower() == name), None)
         if value and not (name in ("rel", "target") and KEYWORDS.issuperset(value.lower().split())):
-            contents += [value] if name in ATTRIBUTES else [value, name]
-    for content in contents[:_MAX_CONTENTS]:
-        yield _within(raw, content)
-    if further := contents[_MAX_CONTENTS:]:
-        yield raw.made("\n".join(further), 0, len(raw.text))
+            yield _at(raw, value, place and place.span(place.lastindex or 0))
+            if name not in ATTRIBUTES:
+                yield _at(raw, name, place and place.span(1))
     if is_odd:
-        yield raw.stripped(_SYNTAX)
-        if _has_unread(token):
-            for found in _QUOTED.finditer(raw.text):
-                yield raw.slice(*found.span(found.lastindex or 0))
+        yield from _inner(raw)
 
 
 def _unfinished(raw: TracedText) -> Iterator[TracedText]:
     """What is in a tag or comment without end, as if it ended with the text."""
-    yield raw.stripped(_SYNTAX)
+    yield from _inner(raw)
     for end in _ENDS:
         tokens = markup.tokens(raw.text + end)
         if tokens[-1].kind is not TokenKind.UNFINISHED:
@@ -106,10 +114,25 @@ def _unfinished(raw: TracedText) -> Iterator[TracedText]:
             return
 
 
+def _inner(raw: TracedText) -> Iterator[TracedText]:
+    """A tag without its brackets, and without its name if words follow it."""
+    yield raw.stripped(_SYNTAX)
+    if (name := _NAME.match(raw.text)) and " " in (rest := raw.slice(name.end(), len(raw.text)).stripped(_SYNTAX)).text:
+        yield rest
+
+
 def _within(raw: TracedText, content: str) -> TracedText:
     """What a token says, at its place in the token, or in the whole of it if it is written in another way."""
     at = raw.text.find(content)
     return raw.slice(at, at + len(content)) if at >= 0 else raw.made(content, 0, len(raw.text))
+
+
+def _at(raw: TracedText, content: str, span: tuple[int, int] | None) -> TracedText:
+    """The same, if its place is known."""
+    if span is None:
+        return raw.made(content, 0, len(raw.text))
+    found = raw.slice(*span)
+    return found if found.text == content else raw.made(content, *span)
 
 
 def _is_odd(token: MarkupToken) -> bool:

@@ -4,25 +4,21 @@ Each of these is a segment of its own, so that neither hides the other from a mo
 the syntax of tags and attributes that HTML knows. Pure, and linear in the text's length.
 """
 
-import re
 from collections import deque
-from collections.abc import Iterable
 from typing import NamedTuple
-from urllib.parse import unquote_plus
 
 from lengthwise.text import lookalike
 from lengthwise.text.fold import fold, is_plain
 from lengthwise.text.markup_view import view
+from lengthwise.text.passage import has_several_words, passages, without_links
 from lengthwise.text.traced import TracedText, joined
 
 #: Markup within markup, such as an escaped tag, is read so many times. After that it is a text like any other.
-_ROUNDS = 4
-#: Further hidden texts are joined, so that a text with many attributes does not become many prompts.
-_MAX_HIDDEN = 64
+_ROUNDS = 5
+#: Further hidden texts, the shortest, are joined: an item has at most about as many prompts as a long text has windows.
+_MAX_HIDDEN = 1024
 #: Further texts with markup that were found in markup are joined and read together.
-_MAX_VIEWS = 256
-_WORD = re.compile(r"[^ \n\t]+")
-_URL_PARTS = re.compile(r"[^/?#&=;]+")
+_MAX_VIEWS = 1024
 
 
 class _Unread(NamedTuple):
@@ -61,9 +57,11 @@ class _SegmentReader:
         self._read_all()
         hidden = [text for text in self._hidden.values() if text.text not in self._seen]
         words = [text for text in self._words.values() if text.text not in self._seen]
+        if len(hidden) > _MAX_HIDDEN:
+            hidden.sort(key=lambda text: -len(text.text))
         found = [*self._seen.values(), *hidden[:_MAX_HIDDEN]]
         if further := hidden[_MAX_HIDDEN:]:
-            found.append(joined("\n", further, self._whole))
+            found.append(joined(" ", further, self._whole))
         if words:
             found.append(joined(" ", words, self._whole))
         return found
@@ -75,7 +73,7 @@ class _SegmentReader:
             if self._late:
                 late, self._late = self._late, []
                 rounds = max(each.rounds for each in late)
-                self._view(_Unread(joined("\n", [each.text for each in late], self._whole), rounds, is_hidden=True))
+                self._view(_Unread(joined(" ", [each.text for each in late], self._whole), rounds, is_hidden=True))
 
     def _read(self, unread: _Unread) -> None:
         unread = unread._replace(text=fold(unread.text))
@@ -106,27 +104,14 @@ class _SegmentReader:
 
     def _finish(self, unread: _Unread) -> None:
         text, rounds, is_hidden = unread
-        if rounds:
-            self._unread += [_Unread(each, rounds - 1, True) for each in _linked(text, is_hidden)]
+        if rounds and text.text:
+            self._unread += [_Unread(each, rounds - 1, True) for each in passages(text, is_hidden)]
+            if (shown := without_links(text)).text != text.text:
+                self._unread.append(_Unread(shown, rounds - 1, is_hidden))
         self._add(text, is_hidden)
 
     def _add(self, text: TracedText, is_hidden: bool) -> None:
         text = lookalike.unmasked(text)
-        is_word = is_hidden and " " not in text.text and "\n" not in text.text
+        is_word = is_hidden and not has_several_words(text.text)
         found = self._words if is_word else self._hidden if is_hidden else self._seen
         found.setdefault(text.text, text)
-
-
-def _linked(text: TracedText, is_hidden: bool) -> Iterable[TracedText]:
-    """What the links in a text say: the parts of their paths and queries that are percent- or plus-encoded."""
-    if "%" not in text.text and "+" not in text.text:
-        return
-    is_link = is_hidden and " " not in text.text and "\n" not in text.text
-    if not is_link and "://" not in text.text:
-        return
-    for word in _WORD.finditer(text.text):
-        if is_link or "://" in word[0]:
-            for part in _URL_PARTS.finditer(word[0]):
-                if "%" in part[0] or "+" in part[0]:
-                    start = word.start() + part.start()
-                    yield text.made(unquote_plus(part[0]), start, start + len(part[0]))

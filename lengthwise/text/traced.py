@@ -65,6 +65,15 @@ class TracedText(NamedTuple):
                 at = found.end()
         return joined("", [*parts, self.slice(at, len(self.text))], self)
 
+    def kept(self, pattern: _Pattern, group: int) -> "TracedText":
+        """The text with only ``group`` of each match of ``pattern``."""
+        parts: list[TracedText] = []
+        at = 0
+        for found in pattern.finditer(self.text):
+            parts += self.slice(at, found.start()), self.slice(*found.span(group))
+            at = found.end()
+        return joined("", [*parts, self.slice(at, len(self.text))], self)
+
     def stripped(self, blanks: str) -> "TracedText":
         start = len(self.text) - len(self.text.lstrip(blanks))
         return self.slice(start, max(start, len(self.text.rstrip(blanks))))
