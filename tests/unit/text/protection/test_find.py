@@ -56,7 +56,8 @@ PROSE = r"""
 10:30|Ratio 3:4, ch. 3:16
 note:name|std::string|http is a protocol|://|http://|www is old|x y z|C:|a.b|U.S.|e.g.|#1|#hashtag|C# and C++|$5
 US$ 5|5$ or 10$|A$AP Rocky|{|}|{see the manual}|{note: read it}|{Berlin, Germany}|a_b|snake_case, __ and _x_
-he/she, and/or, km/h, N/A, 1/2|he /she|I <3 you|x < 5 and y > 3|a<b and c>d|1 <2|AT&T|R&D; and|&|[sic] and [s]he|[/]|[a b] and [x = y]
+he/she, and/or, km/h, N/A, 1/2|he /she|I <3 you|x < 5 and y > 3|a<b and c>d|1 <2|AT&T|R&D; and|&|[sic] and [s]he
+[/]|[a b] and [x = y]
 T-shirt, UTF-8, COVID-19|a -- b|word--word|3-4|@|2 @ 5 €|size@home|Ein- und Ausgabe|:) :D :-P|mailto:|%
 % and & and #|\|it's 'quoted' and "quoted"|…etc. /|--- ---|Tel: 030 123|¿100 %?
 """
