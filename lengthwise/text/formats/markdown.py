@@ -22,7 +22,9 @@ _LINE_END = re.compile(r"\r\n?|\n")
 _HARD_BREAK = re.compile(r"[^\S\r\n]*(?<=  )[\r\n]")
 _FRONT_MATTER = re.compile(r"(---|\+\+\+)[ \t]*\r?\n(?=[\w.-]++[ \t]*[:=])[\s\S]*?\n\1[ \t]*(?:\r?\n|\Z)")
 
-#: What begins the first line of a paragraph and is not of its words: the box of a task, or the mark of a footnote.
+#: What begins the first line of a paragraph and is not of its words: the kind of a quote, which is a line of its own;
+#: the box of a task, or the mark of a footnote.
+_ALERT = re.compile(r"\[![A-Za-z]{1,30}+\][ \t]*")
 _LEAD = re.compile(r"\[[ xX]\](?=\s)|\[\^[^\s\[\]]{1,100}+\]:(?=\s)")
 
 
@@ -115,6 +117,8 @@ class _MarkdownReader:
                 if (place := _place(line, words, opened)) >= 0:
                     lines.append((start + place, start + place + len(words)))
                     break
+        if lines and _ALERT.fullmatch(self._text, *lines[0]):
+            del lines[0]
         if lines and (lead := _LEAD.match(self._text, *lines[0])):
             lines[0] = lead.end(), lines[0][1]
         return Inset(self._text, lines) if lines else None

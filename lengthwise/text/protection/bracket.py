@@ -42,8 +42,15 @@ _TAGS = (
     r"</?\d++ ?/?>",  # of React components
     r"<[@#:!][^<>\s]++>",  # mentions in chats
     r"</?[^\W\d_][^\s<>\"'=]*+ ?/?>",
-    rf"<[^\W\d_](?=[^<>]*+=){_ATTRIBUTES}",
+    rf"<[^\W\d_](?=[^<>=]*+=){_ATTRIBUTES}",
     rf"(?<!\w)</?[^\W\d_]{_ATTRIBUTES}",  # a placeholder in prose such as <your name>, but no tag is in "a<b and c>d"
+)
+
+#: Of WordPress and forums: with attributes, with a value, or closing. ``[b]`` alone may be prose.
+_SHORTCODES = (
+    r"\[[A-Za-z][\w-]*+(?:\s++[\w-]++=(?:\"[^\"\[\]\n]*+\"|'[^'\[\]\n]*+'|\w++))++\s?/?\]",
+    r"\[[A-Za-z]++=[^\[\]\s]++\](?!\()",
+    r"\[/[A-Za-z][\w-]*+\](?!\()",
 )
 
 BRACKET: tuple[Rule, ...] = (
@@ -53,6 +60,7 @@ BRACKET: tuple[Rule, ...] = (
     *(Rule(Convention.BRACES, "{", pattern) for pattern in _BRACES),
     *(Rule(Convention.TEMPLATES, "<", pattern) for pattern in _ANGLED_TEMPLATES),
     *(Rule(Convention.TAGS, "<", pattern) for pattern in _TAGS),
+    *(Rule(Convention.DELIMITED, "[", pattern) for pattern in _SHORTCODES),
     Rule(Convention.DELIMITED, "[", r"\[\[[^\[\]\n]++\]\]"),
     Rule(Convention.DELIMITED, "[", r"\[%(?:[^%\[\]\n]|%(?!\]))++%\]"),
     Rule(Convention.DELIMITED, "[", r"\[[A-Za-z][A-Za-z0-9]*+(?:_[A-Za-z0-9]++)++\](?!\()"),

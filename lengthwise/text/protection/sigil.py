@@ -26,7 +26,12 @@ SIGIL: tuple[Rule, ...] = (
     # Not after the end of another placeholder: a Finnish "%s:n" or "{name}:n" has an ending there.
     Rule(Convention.COLON, ":", rf"{_NOT_IN_WORD}(?<![:;)}}\]>\"'%$@\\.&]):[A-Za-z][A-Za-z0-9_]++(?!:/)"),
     Rule(Convention.DELIMITED, "@", r"@@[A-Za-z_][\w.-]*+@@"),
-    Rule(Convention.HANDLES, "@", r"(?<![A-Za-z0-9_@])@[A-Za-z0-9_]++(?:@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++)?"),
+    Rule(
+        Convention.HANDLES,
+        "@",
+        r"(?<![A-Za-z0-9_@])@[A-Za-z0-9_]++"
+        r"(?:@[A-Za-z0-9-]++(?:\.[A-Za-z0-9-]++)++|/[A-Za-z0-9_]++(?:[.-][A-Za-z0-9_]++)*+)?",
+    ),
     Rule(Convention.DELIMITED, "_", r"(?<![A-Za-z0-9_])__[A-Z][A-Z0-9]*+(?:_[A-Z0-9]++)*+__(?![A-Za-z0-9_])"),
     Rule(
         Convention.ESCAPES,

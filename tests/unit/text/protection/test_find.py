@@ -34,6 +34,10 @@ see ⟦HTTPS://Example.com/x⟧. (⟦http://a.com/x_(y)⟧), ⟦<http://b.c>⟧ 
 ⟦http://müller.de/straße⟧, ⟦http://пример.рф/путь⟧. ⟦http://hi.in/दिल्ली⟧।
 请看⟦https://a.com/x⟧查看，⟦https://zh.org/wiki/北京⟧。（⟦https://例え.jp/パス⟧）
 ⟦a@b.co.uk⟧, ⟦müller@bücher.de⟧. ⟦用户@例子.广告⟧。邮箱⟦me+x@a.com⟧查看
+see⟦<a href="x">⟧link⟦</a>⟧, 字⟦<span class='a'>⟧x⟦</span>⟧⟦\n⟧⟦<img src="y" alt="z">⟧
+⟦[gallery ids="1,2,3"]⟧ ⟦[caption id="a" width='300']⟧this⟦[/caption]⟧ ⟦[row n=3]⟧ ⟦[embed src="x" /]⟧ [b]bold⟦[/b]⟧
+⟦[url=http://x.y]⟧link⟦[/url]⟧ and ⟦[color=red]⟧red⟦[/color]⟧
+⟦@string/app_name⟧ is from ⟦@org/repo-x⟧. ⟦@a⟧/⟦@b⟧
 thanks ⟦@nike_cn⟧ and ⟦@me@mastodon.social⟧!
 ⟦SKU-12345⟧ ⟦AB-12-3456⟧
 ⟦/etc/fstab⟧, ⟦/tmp⟧, ⟦/a/b.c⟧. ⟦~/x⟧ ⟦./y⟧ ⟦../z⟧ ⟦/home/%s/x⟧
@@ -53,6 +57,7 @@ PROSE = r"""
 note:name|std::string|http is a protocol|://|http://|www is old|x y z|C:|a.b|U.S.|e.g.|#1|#hashtag|C# and C++|$5
 US$ 5|5$ or 10$|A$AP Rocky|{|}|{see the manual}|{note: read it}|{Berlin, Germany}|a_b|snake_case, __ and _x_
 he/she, and/or, km/h, N/A, 1/2|he /she|I <3 you|x < 5 and y > 3|a<b and c>d|1 <2|AT&T|R&D; and|&|[sic] and [s]he
+[/]|[a b] and [x = y]
 T-shirt, UTF-8, COVID-19|a -- b|word--word|3-4|@|2 @ 5 €|size@home|Ein- und Ausgabe|:) :D :-P|mailto:|%
 % and & and #|\|it's 'quoted' and "quoted"|…etc. /|--- ---|Tel: 030 123|¿100 %?
 """
