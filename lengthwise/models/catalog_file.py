@@ -17,7 +17,9 @@ log = logging.getLogger(__name__)
 
 _TOKENIZER = "tokenizer.json"
 #: Why a model that ran before may be unusable now: items that were counted for it may wait.
-_DAMAGED = frozenset({"tokenizer_missing", "config_unreadable", "weights_missing", "template_missing"})
+_DAMAGED = frozenset(
+    {"tokenizer_missing", "tokenizer_unreadable", "config_unreadable", "weights_missing", "template_missing"}
+)
 
 
 class CatalogFile:

@@ -42,9 +42,7 @@ def inspect(spec: ModelSpec, is_local: bool) -> None:
         _check_engine(spec)
     folder = _folder(spec)
     files = _Files(spec, folder, _config(spec, folder), is_local)
-    if not (folder / "tokenizer.json").is_file():
-        reason = "tokenizer.json does not exist in its folder"
-        raise files.refusal("tokenizer_missing", reason, _convert(spec, "AutoTokenizer"))
+    _check_tokenizer(files)
     if (of_engine := _CHECKS.get(spec.engine)) is not None:
         of_engine(files)
     if any(options.needs_chat_template for options in spec.kind_options.values()):
@@ -83,6 +81,20 @@ def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     except (ConfigurationError, RecursionError):
         reason = "its folder has no config.json that can be read"
         raise ModelUnusable(spec.name, "config_unreadable", reason, _fetch_again(spec)) from None
+
+
+def _check_tokenizer(files: _Files) -> None:
+    path = files.folder / "tokenizer.json"
+    if not path.is_file():
+        reason = "tokenizer.json does not exist in its folder"
+        raise files.refusal("tokenizer_missing", reason, _convert(files.spec, "AutoTokenizer"))
+    try:
+        found = json_file.read_json(path, dict)
+    except (ConfigurationError, RecursionError):
+        found = {}
+    if not isinstance(found.get("model"), dict):  # half copied, or the pointer that git keeps instead of a large file
+        reason = "tokenizer.json in its folder is no tokenizer that can be read"
+        raise files.refusal("tokenizer_unreadable", reason, _fetch_again(files.spec))
 
 
 def _check_template(files: _Files) -> None:

@@ -16,6 +16,7 @@ CODES = {
     "not_fetched": "the model of the hub is not on this machine",
     "config_unreadable": "config.json is missing or no JSON object",
     "tokenizer_missing": "the folder has no tokenizer.json",
+    "tokenizer_unreadable": "tokenizer.json is no tokenizer",
     "weights_missing": "the folder has no weights",
     "weights_pickled": "the folder has only pickled weights",
     "foreign_code": "config.json asks for code of the model's own",

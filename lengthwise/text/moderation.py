@@ -19,6 +19,10 @@ _ROUNDS = 5
 _MAX_HIDDEN = 1024
 #: Further texts with markup that were found in markup are joined and read together.
 _MAX_VIEWS = 1024
+#: Passages are in a segment already, with what surrounds them. They are not read by themselves beyond so many times the
+#: text, which only texts have that were made for it.
+_MAX_GROWTH = 4
+_LEAST_GROWTH = 10_000
 
 
 class _Unread(NamedTuple):
@@ -47,6 +51,7 @@ class _SegmentReader:
         self._unread = deque([_Unread(text, _ROUNDS, is_hidden=False)])
         self._late: list[_Unread] = []
         self._n_views = 0
+        self._n_chars = 0
         self._known: set[str] = set()
         self._seen: dict[str, TracedText] = {}
         self._hidden: dict[str, TracedText] = {}
@@ -104,7 +109,8 @@ class _SegmentReader:
 
     def _finish(self, unread: _Unread) -> None:
         text, rounds, is_hidden = unread
-        if rounds and text.text:
+        self._n_chars += len(text.text)
+        if rounds and text.text and self._n_chars <= _MAX_GROWTH * len(self._whole.text) + _LEAST_GROWTH:
             self._unread += [_Unread(each, rounds - 1, True) for each in passages(text, is_hidden)]
             if (shown := without_links(text)).text != text.text:
                 self._unread.append(_Unread(shown, rounds - 1, is_hidden))

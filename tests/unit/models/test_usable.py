@@ -244,6 +244,16 @@ def test_what_is_missing_is_said_with_what_mends_it(tmp_path: Path) -> None:
     (folder / "tokenizer.json").unlink()
     found = reason(folder)
     assert (found.code, "AutoTokenizer" in found.remedy) == ("tokenizer_missing", True)
+    for damaged in [
+        "",
+        "{}",
+        "[]",
+        '{"model": {"vocab"',
+        '{"model": null}',
+        "version https://git-lfs.github.com/spec/v1\n",
+    ]:
+        (folder / "tokenizer.json").write_text(damaged)
+        assert reason(folder).code == "tokenizer_unreadable"
     (folder / "config.json").write_text("{")
     assert reason(folder).code == "config_unreadable"
     (folder / "config.json").unlink()

@@ -395,7 +395,7 @@ def test_hostile_texts_have_few_segments_of_bounded_length(part: str) -> None:
     text = part * (50_000 // len(part))
     found = segments(text)
     assert len(found) < 1100
-    assert sum(map(len, found)) <= 16 * len(text)
+    assert sum(map(len, found)) <= 12 * len(text)
 
 
 def test_folding_every_character_twice_is_folding_it_once() -> None:
