@@ -107,16 +107,17 @@ def open_client(
 
 
 @contextmanager
-def connected(
-    url: str,
-    key: str | None,
-    retry_seconds: float = RETRY_SECONDS,
-    on_request: Callable[[httpx.Request], None] | None = None,
-) -> Iterator[Client]:
+def connected(url: str, key: str | None, retry_seconds: float = RETRY_SECONDS) -> Iterator[Client]:
     """A client. If it raises an error, the command ends with one line that says what to do, and with an exit code."""
+    with _ending(), open_client(url, key, retry_seconds) as client:
+        yield client
+
+
+@contextmanager
+def _ending() -> Iterator[None]:
     try:
-        with interrupt.catching(), open_client(url, key, retry_seconds, on_request) as client:
-            yield client
+        with interrupt.catching():
+            yield
     except ClientError as error:
         advice = next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)
         say(f"lengthwise: {error}" + (f"; {advice}" if advice else ""))
@@ -140,8 +141,9 @@ def submitting(
         return open_client(url, key, ASK_SECONDS)
 
     with (
-        connected(url, key, retry_seconds, on_request=lambda _: sent.set()) as client,
+        _ending(),
         interrupt.while_submitting(ask, name, sent.is_set),
+        open_client(url, key, retry_seconds, on_request=lambda _: sent.set()) as client,
     ):
         yield client, name
 

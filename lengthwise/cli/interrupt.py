@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
 
+from lengthwise.cli import start
 from lengthwise.client import (
     Client,
     ClientError,
@@ -45,7 +46,10 @@ class Terminated(KeyboardInterrupt):
 def catching() -> Iterator[None]:
     """Ends the command with the signal's exit code if it is interrupted within the block."""
     is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, _terminate) if is_main else None
+    before: Any = signal.SIG_DFL
+    if is_main:
+        start.end()
+        before = signal.signal(signal.SIGTERM, _terminate)
     try:
         yield
     except KeyboardInterrupt as stop:

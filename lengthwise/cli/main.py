@@ -48,7 +48,7 @@ app.add_typer(models.app, name="model", rich_help_panel=_HERE)
 
 
 def main() -> None:
-    """The entry point. An error that the user can mend is one line without a traceback."""
+    """Runs the command line. An error that the user can mend is one line without a traceback."""
     try:
         app()
     except LengthwiseError as error:

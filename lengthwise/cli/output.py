@@ -25,8 +25,11 @@ def check(out: Path, *, force: bool) -> FileFormat:
     file_format = files.format_of(out)
     if file_format == "parquet":
         extras.require("parquet")
-    if not out.parent.is_dir():
-        raise ConfigurationError(f"{out.parent} is not a folder")
+    for folder in (out.parent, _real(out).parent):
+        if not folder.is_dir():
+            raise ConfigurationError(f"{folder} is not a folder")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigurationError(f"{out} cannot be written: nothing may be written in {folder}")
     if out.exists():
         if not out.is_file():
             raise ConfigurationError(f"{out} exists and is not a file; name another one")
@@ -45,7 +48,7 @@ def write_parts(parts: Iterable[bytes], out: Path, *, force: bool) -> None:
 
     If ``out`` is a symbolic link, the file to which it leads is written.
     """
-    real = out.resolve()
+    real = _real(out)
     unfinished = real.with_name(f".{real.name}.{os.getpid()}.writing")
     try:
         with files.open_to_write(unfinished, named=out) as sink:
@@ -59,6 +62,14 @@ def write_parts(parts: Iterable[bytes], out: Path, *, force: bool) -> None:
         raise ConfigurationError(f"{out} cannot be written: {os.strerror(error.errno or 0)}") from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _real(out: Path) -> Path:
+    """The file to which ``out`` leads."""
+    try:
+        return out.resolve()
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        raise ConfigurationError(f"{out} is a link that leads nowhere; name another file") from None
 
 
 def _blocks(source: IO[bytes], start: int, file_format: FileFormat) -> Iterable[bytes]:
@@ -77,7 +88,13 @@ def _blocks(source: IO[bytes], start: int, file_format: FileFormat) -> Iterable[
 
 
 def _texts(source: IO[bytes]) -> Iterator[bytes]:
-    """One line for each item, empty if it failed. Newlines in a text become spaces, so that line N is item N."""
+    """One line for each item, empty if it failed or is still to come, so that line N is item N.
+
+    Newlines in a text become spaces. Items after the last one that has a result have no line.
+    """
+    end = 0
     for line in source:
-        text = Result.model_validate_json(line).text or ""
-        yield " ".join(text.splitlines()).encode() + b"\n"
+        result = Result.model_validate_json(line)
+        yield b"\n" * (result.index - end)
+        yield " ".join((result.text or "").splitlines()).encode() + b"\n"
+        end = result.index + 1

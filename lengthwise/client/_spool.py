@@ -6,7 +6,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import zstandard
-from pydantic_core import PydanticSerializationError
+from pydantic_core import PydanticSerializationError, from_json
 
 from lengthwise import json_line
 from lengthwise.client import _given_items
@@ -64,6 +64,12 @@ class Spool:
 def _line(item: Item, index: int) -> bytes:
     found = item if isinstance(item, str) else _given_items.plain(item, index)
     try:
-        return json_line.written(found if isinstance(found, str) else dict(found))
+        line = json_line.written(found if isinstance(found, str) else dict(found))
+        if b"NaN" in line or b"Infinity" in line:
+            from_json(line, allow_inf_nan=False)
     except (PydanticSerializationError, ValueError):
-        raise InvalidInput("cannot be written as JSON", f"items[{index}]", index) from None
+        at = f"items[{index}]"
+        raise InvalidInput(
+            f"{at} has a value that JSON has not, such as NaN, a number of NumPy or half a character", at, index
+        ) from None
+    return line

@@ -2,6 +2,7 @@
 
 import codecs
 from collections.abc import Iterable, Iterator
+from io import IncrementalNewlineDecoder, StringIO
 
 #: What may separate the columns if the caller does not say it.
 DELIMITERS = (",", ";", "\t", "|")
@@ -38,9 +39,11 @@ def encoding(given: str) -> str:
 def lines(parts: Iterable[bytes], named: str, limit: int | None = None) -> Iterator[str]:
     """The lines with their ends, without a byte order mark. A line that is longer than ``limit`` may be cut.
 
+    A line ends at ``\\n``, ``\\r\\n`` or ``\\r``, as in Python's own text files.
+
     Raises ``UnicodeError`` in place of a line with bytes that are no characters of the encoding.
     """
-    decoder = codecs.getincrementaldecoder(named)(_HANDLER)
+    decoder = IncrementalNewlineDecoder(codecs.getincrementaldecoder(named)(_HANDLER), translate=False)
     rest, is_first = "", True
     for part in parts:
         text = decoder.decode(part)
@@ -48,15 +51,17 @@ def lines(parts: Iterable[bytes], named: str, limit: int | None = None) -> Itera
             text, is_first = text.removeprefix("\ufeff"), False
         joined = rest + text
         is_readable = joined.isascii() or _UNREADABLE not in joined
-        *whole, rest = joined.split("\n")
-        for line in whole:
-            yield (line if is_readable else _readable(line)) + "\n"
+        rest = ""
+        for line in StringIO(joined, newline=""):  # ends lines at \n, \r\n and \r, and leaves these as they are
+            if line.endswith(("\n", "\r")):
+                yield line if is_readable else _readable(line)
+            else:
+                rest = line
         if limit is not None and len(rest) > limit:
             yield _readable(rest)
             rest = ""
-    rest += decoder.decode(b"", True)
-    if rest:
-        yield _readable(rest)
+    for line in StringIO(rest + decoder.decode(b"", True), newline=""):
+        yield _readable(line)
 
 
 def _readable(line: str) -> str:

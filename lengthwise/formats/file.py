@@ -2,11 +2,13 @@
 
 import gzip
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Literal, cast
 
 import zstandard
 
+from lengthwise import encoding
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.formats import dialect
 from lengthwise.inflate import Inflater
@@ -44,9 +46,7 @@ def format_of(path: Path) -> FileFormat:
         return FORMATS[name.suffix.lower()]
     except KeyError:
         known = ", ".join(FORMATS)
-        raise ConfigurationError(
-            f"{path.name}: its suffix must be one of {known}, or one of them and .gz or .zst"
-        ) from None
+        raise ConfigurationError(f"{path}: its suffix must be one of {known}, or one of them and .gz or .zst") from None
 
 
 def open_to_read(path: Path) -> IO[bytes]:
@@ -88,10 +88,23 @@ def decompressed(file: IO[bytes], encoding: str | None) -> Iterator[bytes]:
 
 def text_lines(parts: Iterable[bytes], named: str = "utf-8") -> Iterator[str]:
     """The lines of a text file, blank ones too, without their newlines. Raises ``ConfigurationError``."""
-    number = 0
+    remaining, number = iter(parts), 0
+    start = next(remaining, b"")
+    if named == "utf-8" and (found := encoding.signature(start)):
+        raise ConfigurationError(_named(found))
     try:
-        for line in dialect.lines(parts, named):
+        for line in dialect.lines(chain([start], remaining), named):
             number += 1
-            yield line.removesuffix("\n").rstrip("\r")
+            yield line.rstrip("\r\n")
     except UnicodeError:
-        raise ConfigurationError(f"line {number + 1} of the file is not {named.upper()}") from None
+        found = encoding.name_of(start) if named == "utf-8" else None
+        more = f": {_named(found)}" if found else ""
+        raise ConfigurationError(f"line {number + 1} of the file is not {named.upper()}{more}") from None
+
+
+def _named(found: str) -> str:
+    """What to do about a file that is this instead of text in UTF-8."""
+    suffix = next((suffix for suffix, packed in ENCODINGS.items() if packed == found), None)
+    return f"the file is {found}: " + (
+        f"its name must end in {suffix}" if suffix else "send UTF-8, or name its encoding"
+    )

@@ -1,6 +1,6 @@
 """Rows of Parquet in blocks, and the values of Arrow's columns as texts. Import it only if pyarrow is installed."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -83,7 +83,10 @@ def strings(column: Any) -> list[str | None]:
         raise ValueError("a nested value is no string")
     if is_bytes(column.type):
         return [None if value is None else value.decode() for value in column.to_pylist()]
-    found: list[str | None] = column.cast(pa.string()).to_pylist()
+    try:
+        found: list[str | None] = column.cast(pa.string()).to_pylist()
+    except pa.ArrowInvalid:  # a time zone that this machine does not know
+        found = column.cast(_of_times(column.type, _in_utc)).cast(pa.string()).to_pylist()
     return found
 
 
@@ -100,20 +103,25 @@ def _as_json(column: Any) -> list[str]:
     """Each value as JSON, but without quotes around a string; bytes as base64."""
     try:
         values = column.to_pylist()
-    except (ValueError, OverflowError):  # times that Python has not, such as nanoseconds
-        values = column.cast(_with_exact_times(column.type)).to_pylist()
+    except (ValueError, OverflowError, KeyError):  # times and zones that Python has not, such as nanoseconds
+        known = column.cast(_of_times(column.type, _in_utc))
+        values = known.cast(_of_times(column.type, lambda _: pa.string())).to_pylist()
     written = ["" if value is None else to_json(value, bytes_mode="base64", fallback=str).decode() for value in values]
     return [each[1:-1] if isinstance(value, bytes) else each for value, each in zip(values, written, strict=True)]
 
 
-def _with_exact_times(kind: Any) -> Any:
-    """The same type with strings for times. Python's own times end at microseconds and at the year 9999."""
+def _in_utc(kind: Any) -> Any:
+    return pa.timestamp(kind.unit, "UTC") if pa.types.is_timestamp(kind) and kind.tz else kind
+
+
+def _of_times(kind: Any, change: Callable[[Any], Any]) -> Any:
+    """The same type with other types of times. Python's own end at microseconds and at the year 9999."""
     if pa.types.is_temporal(kind):
-        return pa.string()
+        return change(kind)
     if pa.types.is_map(kind):
-        return pa.map_(_with_exact_times(kind.key_type), _with_exact_times(kind.item_type))
+        return pa.map_(_of_times(kind.key_type, change), _of_times(kind.item_type, change))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_with_exact_times(field.type)) for field in kind])
+        return pa.struct([field.with_type(_of_times(field.type, change)) for field in kind])
     if pa.types.is_nested(kind):
-        return pa.list_(_with_exact_times(kind.value_type))
+        return pa.list_(_of_times(kind.value_type, change))
     return kind

@@ -20,6 +20,7 @@ from pydantic_core import from_json
 from lengthwise import result_field
 from lengthwise.errors import InvalidInput
 from lengthwise.result_field import FieldPath
+from lengthwise.states import ResultStatus
 from lengthwise.webhooks.comparison import AllOf, AnyOf, Condition, FieldComparison
 
 MAX_CHARACTERS = 500
@@ -32,6 +33,10 @@ _TOKEN = re.compile(
     |(?P<name>[A-Za-z_][A-Za-z0-9_-]*)|(?P<operator>==|!=|<=|>=|<|>)|(?P<mark>[().]))""",
     re.VERBOSE | re.ASCII,
 )
+_STATUS = ("status",)
+#: Items that never ran are not sent.
+_STATUSES = (ResultStatus.SUCCEEDED, ResultStatus.FAILED)
+_LIST = " and ".join(_STATUSES)
 _WORDS = {"true": True, "false": False, "null": None}
 
 
@@ -102,7 +107,12 @@ class _ConditionParser:
         compared = self._take("operator")
         if compared is None:
             raise self.refusal("one of == != < <= > >=")
-        return FieldComparison(path, compared, self._literal())
+        at = self._next
+        literal = self._literal()
+        if self._known is not None and path == _STATUS and literal not in _STATUSES:
+            place = self._tokens[at][2] + 1
+            raise InvalidInput(f"names a status that no result has, at character {place}; known are {_LIST}", FIELD)
+        return FieldComparison(path, compared, literal)
 
     def _path(self) -> FieldPath:
         start = self._next

@@ -1,6 +1,7 @@
 """Items from CSV (RFC 4180), read strictly and a row at a time. Quoted fields may hold newlines."""
 
 import csv
+import re
 from collections.abc import Iterator
 from functools import partial
 from typing import IO
@@ -16,6 +17,8 @@ from lengthwise.settings import Settings
 
 #: The start of the file that is looked at to name its encoding.
 _LOOK_BYTES = 2**16
+#: As ``sep=;``, perhaps with the separators of the other columns.
+_DELIMITER_LINE = re.compile(r'"?sep=([^"\r\n])"?\1*[\r\n]*', re.IGNORECASE)
 #: Bytes that are read at a time.
 _BLOCK_BYTES = 2**16
 
@@ -33,7 +36,9 @@ class CsvTable:
         self._encoding = columns.encoding or "utf-8"
         if self._encoding == "utf-8" and encoding.signature(file.read(_LOOK_BYTES)):
             raise self._wrong_encoding(1)
-        self._delimiter = columns.delimiter or self._found_delimiter(columns)
+        said = self._said_delimiter()
+        self._has_delimiter_line = said is not None
+        self._delimiter = columns.delimiter or said or self._found_delimiter(columns)
         self._rows, self._lines = self._opened(self._delimiter)
         self._header = self._next() or []
         if not self._header:
@@ -44,7 +49,22 @@ class CsvTable:
     def _opened(self, delimiter: str) -> tuple[Iterator[list[str]], "_Lines"]:
         self._file.seek(0)
         lines = _Lines(self._file, self._encoding, self._limit)
-        return csv.reader(lines, delimiter=delimiter, strict=True), lines
+        read = iter(lines)
+        if self._has_delimiter_line:
+            next(read)
+            lines.row = 1
+        return csv.reader(read, delimiter=delimiter, strict=True), lines
+
+    def _said_delimiter(self) -> str | None:
+        """The separator that a spreadsheet names in a line of its own, before the row of names."""
+        self._file.seek(0)
+        lines = _Lines(self._file, self._encoding, self._limit)
+        lines.row = 1
+        try:
+            found = _DELIMITER_LINE.fullmatch(next(iter(lines), ""))
+        except UnicodeError:
+            raise self._wrong_encoding(1) from None
+        return found and found[1]
 
     def _found_delimiter(self, columns: TableColumns) -> str:
         """The first one with which the header has all columns that are named; or else the one with the most columns."""
@@ -88,8 +108,9 @@ class CsvTable:
         """The error for bytes that are no characters. It says what the file looks like."""
         self._file.seek(0)
         said = body.not_utf_8(self._file.read(_LOOK_BYTES)) if self._encoding == "utf-8" else None
-        reason = said or f"is not {self._encoding.upper()}"
-        return InvalidInput(f"{reason}, or name the table's encoding", f"row {row}")
+        return InvalidInput(
+            f"{said or f'is not {self._encoding.upper()}: send UTF-8'}, or name the table's encoding", f"row {row}"
+        )
 
     def _next(self) -> list[str] | None:
         self._lines.row += 1

@@ -1,6 +1,7 @@
 """The commands that talk to an API, through Typer's runner and real connections."""
 
 import gzip
+import io
 import json
 import threading
 from collections.abc import Iterator
@@ -13,7 +14,8 @@ import zstandard
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from lengthwise.cli import connection, watch
+from lengthwise import json_line
+from lengthwise.cli import connection, output, watch
 from lengthwise.cli.main import app
 from tests.integration.client.test_client import url
 from tests.integration.conftest import RunWorker, read_job, submit
@@ -187,6 +189,15 @@ def test_a_running_job_gives_its_results_so_far_and_says_so(client: TestClient, 
     ran = run("results", job, "-o", "out.csv", code=1)
     assert "1 are still to come" in ran.stderr
     assert (here / "out.csv").read_text().count("\n") == 2
+
+
+def test_the_lines_of_a_running_job_stand_where_its_items_do(tmp_path: Path) -> None:
+    done = {"status": "succeeded", "output": {"text": "b\nb"}, "usage": {"input_tokens": 1, "output_tokens": 1}}
+    failed = {"status": "failed", "error": {"code": "too_long", "message": "the text is too long"}}
+    lines = [{"index": 1, **done}, {"index": 4, **failed}, {"index": 5, **done}]
+    source = io.BytesIO(b"".join(map(json_line.written, lines)))
+    output.write(source, tmp_path / "out.txt", force=False)
+    assert (tmp_path / "out.txt").read_text() == "\nb b\n\n\n\nb b\n"
 
 
 def test_the_key_file_is_used_only_for_this_machine(here: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,24 @@ from tests.ledger import sql
 COMMAND = """
 import signal
 signal.signal(signal.SIGINT, signal.default_int_handler)
-from lengthwise.cli.main import main
+from lengthwise.__main__ import main
+main()
+"""
+
+#: As ``COMMAND``, but it is interrupted at one point of its start.
+AT_ITS_START = """
+import os, signal, sys
+number, where = int(sys.argv.pop(1)), sys.argv.pop(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == where:
+            os.kill(os.getpid(), number)
+sys.meta_path.insert(0, Interrupting())
+from lengthwise.__main__ import main
+if where == "client":
+    from lengthwise.cli import connection
+    connection.open_client = lambda *_, **__: os.kill(os.getpid(), number)
 main()
 """
 
@@ -180,6 +197,18 @@ def test_while_the_file_is_read_it_says_that_nothing_was_sent(
         stderr = interrupted(process, signalled, code)
     assert "nothing was sent, so there is no job" in stderr
     assert n_jobs() == 0
+
+
+@both
+@pytest.mark.parametrize("where", ["lengthwise.cli.main", "httpx", "lengthwise.client", "lengthwise.kinds", "client"])
+def test_while_the_command_starts_it_says_that_there_is_no_job(
+    tmp_path: Path, file: str, where: str, signalled: signal.Signals, code: int
+) -> None:
+    command = [sys.executable, "-P", "-c", AT_ITS_START, str(int(signalled)), where]
+    ran = subprocess.run([*command, "submit", file, "--kind", "generate"], cwd=tmp_path, text=True, capture_output=True)
+    assert ran.returncode == code, ran.stderr
+    assert ran.stderr.strip() == "nothing was sent, so there is no job"
+    assert ran.stdout == ""
 
 
 @both

@@ -144,6 +144,25 @@ def test_a_folder_or_a_device_is_never_out(here: Path) -> None:
 
 
 @pytest.mark.usefixtures("catalogue")
+def test_a_link_that_leads_nowhere_is_never_out(here: Path) -> None:
+    (here / "out.txt").symlink_to("again.txt")
+    (here / "again.txt").symlink_to("out.txt")
+    (here / "gone.txt").symlink_to("no/such/folder.txt")
+    for out, said in (("out.txt", "leads nowhere"), ("gone.txt", "is not a folder")):
+        assert said in run("submit", "in.ndjson", "--kind", "generate", "-o", out, code=2).stderr
+    assert n_jobs() == 0
+
+
+@pytest.mark.usefixtures("catalogue")
+def test_a_folder_that_may_not_be_written_is_said_before_anything_is_sent(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write everywhere
+    assert "nothing may be written in" in run("submit", "in.ndjson", "--kind", "generate", "-o", "o.txt", code=2).stderr
+    assert n_jobs() == 0
+
+
+@pytest.mark.usefixtures("catalogue")
 @pytest.mark.parametrize("content", ["my notes\n", "[]", "{}\n", '{"job":1}\n', "\udcff"])
 def test_a_file_that_only_looks_like_a_download_is_left_alone(here: Path, content: str) -> None:
     part = here / "out.txt.part"

@@ -1,11 +1,13 @@
 """``lengthwise submit`` and ``results`` with tables and text files: nothing of the input is lost on the way."""
 
 import csv
+import gzip
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from tests.integration.client.test_client import url
 from tests.integration.client.test_commands import here, run, working
@@ -36,7 +38,17 @@ def test_a_text_file_and_its_results_match_line_for_line(here: Path) -> None:
 
 @pytest.mark.usefixtures("working")
 @pytest.mark.parametrize(
-    ("content", "n_lines"), [(b"", 0), (b"\n", 1), (b"a", 1), (b"a\r\n\r\nb", 3), (b"\xef\xbb\xbfa\n\n\n", 3)]
+    ("content", "n_lines"),
+    [
+        (b"", 0),
+        (b"\n", 1),
+        (b"a", 1),
+        (b"a\r\n\r\nb", 3),
+        (b"\xef\xbb\xbfa\n\n\n", 3),
+        (b"a\rb\rc", 3),
+        (b"a\r\nb\nc\rd\r", 4),
+        ("a\u2028b\u0085c\x0bd\n".encode(), 1),
+    ],
 )
 def test_each_line_of_a_text_file_is_an_item(here: Path, content: bytes, n_lines: int) -> None:
     (here / "in.txt").write_bytes(content)
@@ -49,8 +61,34 @@ def test_a_text_file_may_have_another_encoding(here: Path) -> None:
     (here / "in.txt").write_bytes("abc\n\nde\n".encode("utf-16"))
     run("submit", "in.txt", "--kind", "generate", "--encoding", "utf-16", "-o", "out.txt")
     assert (here / "out.txt").read_text() == "cba\n\ned\n"
-    assert "line 1 of the file is not UTF-8" in run("submit", "in.txt", "--kind", "generate", code=2).stderr
+    assert "the file is UTF-16: send UTF-8, or name" in run("submit", "in.txt", "--kind", "generate", code=2).stderr
     assert "must be an encoding" in run("submit", "in.txt", "--kind", "generate", "--encoding", "x", code=2).stderr
+
+
+CANARY = "CaNaRy"
+WRONG_TEXTS = {
+    "utf-16": (f"{CANARY}\n".encode("utf-16"), "the file is UTF-16"),
+    "utf-16-le": (f"{CANARY}\n".encode("utf-16-le"), "the file is UTF-16"),
+    "utf-16-be of Cyrillic": ("Москва\n".encode("utf-16-be"), "the file is UTF-16"),
+    "utf-16-le of Chinese": ("我吃了\n".encode("utf-16-le"), "the file is UTF-16"),
+    "latin-1": (
+        f"{CANARY}\n\nà {CANARY} é\n".encode("latin-1"),
+        "line 3 of the file is not UTF-8: the file is Windows-1252",
+    ),
+    "gb18030": ("我吃了\n".encode("gb18030"), "the file is in another encoding than UTF-8: send UTF-8, or name its"),
+    "gzip": (gzip.compress(CANARY.encode()), "the file is gzip: its name must end in .gz"),
+    "zstd": (zstandard.compress(CANARY.encode()), "the file is zstd: its name must end in .zst"),
+    "Excel": (b"PK\x03\x04" + CANARY.encode(), "the file is a ZIP archive or an Excel workbook: send UTF-8"),
+    "cut off": (b"a\nb\xc3", "line 2 of the file is not UTF-8\n"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), WRONG_TEXTS.values(), ids=WRONG_TEXTS.keys())
+def test_a_text_file_that_is_not_utf_8_is_refused_by_its_name(here: Path, content: bytes, said: str) -> None:
+    (here / "in.txt").write_bytes(content)
+    stderr = run("submit", "in.txt", "--kind", "generate", code=2).stderr
+    assert said in stderr
+    assert CANARY not in stderr
 
 
 @pytest.mark.usefixtures("working")
@@ -114,8 +152,16 @@ def test_several_columns_are_translated_into_several_languages(here: Path) -> No
 
 @pytest.mark.parametrize(
     ("name", "options"),
-    [("in.txt", ["--delimiter", ";"]), ("in.ndjson", ["--encoding", "utf-16"]), ("in.txt", ["--to", "de,fr"])],
+    [
+        ("in.txt", ["--delimiter", ";"]),
+        ("in.ndjson", ["--encoding", "utf-16"]),
+        ("in.txt", ["--to", "de,fr"]),
+        ("in.txt", ["--column", "title"]),
+        ("in.txt", ["--id-column", "sku"]),
+        ("in.ndjson", ["--metadata-column", "price"]),
+        ("in.ndjson", ["--text-column", "title", "--text-column", "body"]),
+    ],
 )
 def test_an_option_that_the_format_has_not_is_refused(here: Path, name: str, options: list[str]) -> None:
     (here / name).write_text('"a"\n')
-    assert "go" in run("submit", name, "--kind", "translate", *options, code=2).stderr
+    assert " go with " in run("submit", name, "--kind", "translate", *options, code=2).stderr

@@ -10,8 +10,10 @@ from threading import Event
 
 import psycopg
 from sqlalchemy.engine import make_url
+from starlette.testclient import TestClient
 
 from lengthwise import migrate
+from tests.integration.conftest import RunWorker, read_job, submit
 
 ROOT = Path(__file__).parents[3]
 
@@ -93,6 +95,22 @@ def test_the_previous_release_works_during_and_after_the_migration(database_url:
     assert settled == (n_jobs,)
     assert max(waits) < 10, "what a migration waits for behind others it gives up soon"
     assert alembic(database_url, "check").returncode == 0
+
+
+def test_a_job_from_before_the_upgrade_finishes_and_downloads_after_it(
+    client: TestClient, run_worker: RunWorker, database_url: str
+) -> None:
+    job = submit(client, ["abc", "", "x" * 600])["id"]
+    assert alembic(database_url, "downgrade", "0006").returncode == 0
+    migrate.upgrade(database_url)
+    run_worker()
+    found = read_job(client, job)
+    assert (found["state"], found["counts"]["succeeded"], found["counts"]["failed"]) == ("completed", 2, 1)
+    assert found["table"] is None
+    for form in ("csv", "parquet"):
+        assert client.get(f"/v1/jobs/{job}/results?format={form}").status_code == 200
+    assert client.get(f"/v1/jobs/{job}/results").text.count("\n") == 3
+    assert client.post(f"/v1/jobs/{job}/retry").status_code == 409, "the only failed item is too long still"
 
 
 def test_migrating_twice_changes_nothing(database_url: str) -> None:

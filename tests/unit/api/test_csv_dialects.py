@@ -19,6 +19,7 @@ def read(content: bytes, **columns: Any) -> tuple[list[Any], CsvTable]:
 
 
 LAMP = {"text": "What a lovely lamp!", "id": "1"}
+B, C = {"text": "b", "id": "2"}, {"text": "c", "id": "3"}
 FROM_SPREADSHEETS: dict[str, tuple[bytes, list[Any], str]] = {
     "a blank cell": (b"id,text\r\n1,What a lovely lamp!\r\n2,\r\n", [LAMP, {"text": "", "id": "2"}], ","),
     "semicolons": (b"id;text\r\n1;What a lovely lamp!\r\n", [LAMP], ";"),
@@ -39,6 +40,13 @@ FROM_SPREADSHEETS: dict[str, tuple[bytes, list[Any], str]] = {
     "a quoted newline": (b'id;text\n1;"a\r\nb;c"\n', [{"text": "a\r\nb;c", "id": "1"}], ";"),
     "a quoted header with a newline": (b'"te\nxt";text\na;b\n', [{"text": "b"}], ";"),
     "a byte order mark": (b"\xef\xbb\xbfid;text\n1;What a lovely lamp!\n", [LAMP], ";"),
+    "a line that names the separator": (b"sep=;\r\nid;text\r\n1;What a lovely lamp!\r\n", [LAMP], ";"),
+    "a line that names the tab": (b"sep=\t\r\nid\ttext\r\n1\tWhat a lovely lamp!\r\n", [LAMP], "\t"),
+    "a line that names another separator": (b"SEP=^\nid^text\n1^What a lovely lamp!\n", [LAMP], "^"),
+    "a mark and a quoted separator": (b'\xef\xbb\xbf"sep=,"\nid,text\n1,What a lovely lamp!\n', [LAMP], ","),
+    "a separator that was saved again": (b"sep=;;\nid;text\n1;What a lovely lamp!\n", [LAMP], ";"),
+    "carriage returns": (b'id,text\r1,What a lovely lamp!\r2,"a\rb"\r', [LAMP, {"text": "a\rb", "id": "2"}], ","),
+    "ends of lines of all kinds": (b"id,text\r\n1,What a lovely lamp!\n2,b\r3,c", [LAMP, B, C], ","),
     "no newline at the end": (b"id,text\n1,What a lovely lamp!", [LAMP], ","),
     "a blank id": (b"id,text\n,What a lovely lamp!\n", [{"text": LAMP["text"]}], ","),
 }
@@ -79,6 +87,9 @@ WRONG: dict[str, tuple[bytes, dict[str, str], str, str]] = {
     "utf-16 without a mark": ("id,text\n1,a\n".encode("utf-16-le"), {}, "row 1", "this is UTF-16"),
     "no utf-8": ("id,text\n1,a\n2,Größe CaNaRy é à\n".encode("latin-1"), {}, "row 3", "Windows-1252 or Latin-1"),
     "utf-8 as ascii": ("id,text\n1,Grüße CaNaRy\n".encode(), {"encoding": "ascii"}, "row 2", "not ASCII"),
+    "no utf-16": (b"id,text\n1,a\n", {"encoding": "utf-16"}, "row 1", "is not UTF-16: send UTF-8, or name the"),
+    "a wrong row below the separator's": (b"sep=;\nid;text\n1;a\n2;b;c\n", {}, "row 4", "more or fewer fields"),
+    "half a character of utf-8": (b"id,text\n1,\xc3", {}, "row 2", "is not UTF-8: send UTF-8, or name the table's"),
     "no shift_jis": (b"id,text\n1,a\n2,\x80\xff\n", {"encoding": "shift_jis"}, "row 3", "not SHIFT_JIS"),
     "half a character": ("id,text\n1,a\n".encode("utf-16-le") + b"\n", {"encoding": "utf-16-le"}, "row 3", "UTF-16-LE"),
     "a missing column": (b"id,title,body\n1,a,b\n", {}, "text_column", "its columns: 'id', 'title', 'body'"),

@@ -19,6 +19,7 @@ from pydantic_core import from_json
 
 from lengthwise import AsyncClient, Client
 from lengthwise.client._spool import Spool
+from lengthwise.errors import InvalidInput
 
 
 class NAType:
@@ -182,6 +183,22 @@ def test_the_async_client_raises_the_same_error(name: str) -> None:
 
     with pytest.raises(TypeError, match=message):
         asyncio.run(submit())
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [float("nan"), float("inf"), -float("inf"), [float("nan")], {"deep": [{"x": float("nan")}]}, np.int64(3),
+     np.float32("nan"), "\ud800", pa.scalar("secret")],
+    ids=repr,
+)  # fmt: skip
+def test_metadata_that_json_has_not_is_refused_with_its_item_and_nothing_is_sent(bad: Any) -> None:
+    with (
+        Client(http=httpx.Client(transport=httpx.MockTransport(never))) as client,
+        pytest.raises(InvalidInput, match=r"^items\[1\] has a value that JSON has not") as refused,
+    ):
+        client.submit(["NaN and Infinity are words", {"text": "a", "metadata": {"price": bad}}], kind="generate")
+    assert refused.value.index == 1
+    assert "secret" not in str(refused.value)
 
 
 def test_only_the_async_client_takes_what_must_be_awaited() -> None:

@@ -214,3 +214,12 @@ def test_a_result_without_output_meets_no_comparison_with_the_output(
 def test_anything_else_is_refused(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"cannot be read|characters"):
         parse(text)
+
+
+@pytest.mark.parametrize("value", ['"faild"', '"Failed"', '"cancelled"', "null", "true", "1"])
+def test_a_status_that_no_result_has_is_refused_by_name(value: str) -> None:
+    text = f"status == {value}"
+    assert parse(text), "what is stored already is read"
+    with pytest.raises(InvalidInput, match="no result has, at character 11; known are succeeded and failed"):
+        parse(text, OF_RESULTS)
+    assert parse('status != "failed" or status == "succeeded"', OF_RESULTS)

@@ -1,0 +1,26 @@
+"""Ctrl-C and SIGTERM before a command begins: importing all that it needs takes a moment. This module needs little."""
+
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+
+def begin() -> None:
+    """From here on, ``lengthwise submit`` says that there is no job, if it is interrupted."""
+    if sys.argv[1:2] == ["submit"]:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, _stop)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    sys.stderr.write("\nnothing was sent, so there is no job\n")
+    sys.exit(128 + number)
+
+
+def end() -> None:
+    """From here on, the command itself says what there is."""
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGTERM, signal.SIG_DFL)):
+        if signal.getsignal(number) is _stop:
+            signal.signal(number, handler)
