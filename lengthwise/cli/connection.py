@@ -120,6 +120,8 @@ def _ending() -> Iterator[None]:
             yield
     except ClientError as error:
         advice = next((advice for kind, advice in _ADVICE.items() if isinstance(error, kind)), None)
+        if isinstance(error, ConflictError) and error.field is not None:
+            advice = None  # it is about what was sent, such as a model that cannot be served, and about no job
         say(f"lengthwise: {error}" + (f"; {advice}" if advice else ""))
         raise typer.Exit(REFUSED) from None
     except ConfigurationError as error:

@@ -218,7 +218,7 @@ def spec(folder: Path, quantization: str = "none", kind: str | None = None) -> M
 def _usual_kind(folder: Path) -> str:
     try:
         found = architecture.read(json.loads((folder / "config.json").read_bytes()), folder)
-    except ConfigurationError:
+    except (ConfigurationError, ValueError):
         return "generate"
     return {Architecture.CLASSIFIER: "moderate", Architecture.EMBEDDER: "embed"}.get(found, "generate")
 

@@ -71,6 +71,14 @@ def test_weights_that_lack_a_matrix_are_refused(llama: Path) -> None:
         tiny.load(llama)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_weights_of_other_shapes_than_the_config_says_are_refused_by_name(llama: Path) -> None:
+    tiny.edit_config(llama, intermediate_size=96)
+    (llama / manifest.MANIFEST).unlink()
+    with pytest.raises(EngineError, match=r"do not fit its config\.json: 6 mismatched keys"):
+        tiny.load(llama)
+
+
 def test_shards_give_the_answers_of_the_whole(llama: Path) -> None:
     whole = run(tiny.load(llama), tiny.requests())
     state = load_file(llama / "model.safetensors")

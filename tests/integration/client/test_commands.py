@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import typer
 import zstandard
 from starlette.testclient import TestClient
 from typer.testing import CliRunner, Result
@@ -17,6 +18,7 @@ from typer.testing import CliRunner, Result
 from lengthwise import json_line
 from lengthwise.cli import connection, output, watch
 from lengthwise.cli.main import app
+from lengthwise.client import ConflictError
 from tests.integration.client.test_client import url
 from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.wire import Cut, cutting
@@ -209,3 +211,11 @@ def test_the_key_file_is_used_only_for_this_machine(here: Path, url: str, monkey
     assert connection.local_key("http://[::1]:1") == "lw-test"
     assert connection.local_key("https://example.com") is None
     assert connection.local_key("http://127.0.0.1.example.com") is None
+
+
+def test_a_refusal_of_what_was_sent_does_not_point_to_a_job(capsys: pytest.CaptureFixture[str]) -> None:
+    problem = {"title": "model unusable", "detail": "model m cannot be served", "field": "model"}
+    for refused, is_about_a_job in ((problem, False), ({"title": "conflict", "detail": "the job has ended"}, True)):
+        with pytest.raises(typer.Exit), connection.connected("http://127.0.0.1:9", "k"):
+            raise ConflictError(409, refused)
+        assert ("lengthwise status" in capsys.readouterr().err) == is_about_a_job

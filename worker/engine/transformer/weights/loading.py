@@ -114,6 +114,7 @@ def _build(
         options: dict[str, Any] = {
             "attn_implementation": attention,
             "dtype": dtype,
+            "ignore_mismatched_sizes": True,  # they are in the report, by which they are refused
             "local_files_only": True,
             "use_safetensors": True,
         }
