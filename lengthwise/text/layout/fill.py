@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from lengthwise.text import protection, sentence
 from lengthwise.text.convention import Convention
+from lengthwise.text.formats import element
 from lengthwise.text.layout.layout import Pieces, Sentence, Value
 from lengthwise.text.layout.marked import FIRST_MARK, PRIVATE, is_markup, n_letters
 from lengthwise.text.normal import normal
@@ -19,6 +20,7 @@ _BREAKS = frozenset("\t\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 _JOINS = re.compile(r"[%$#\\]\Z")
 #: Begins a placeholder or comment that may end anywhere after it. An ICU message has braces in apostrophes.
 _OPENS = re.compile(r"\{(?!')[^{}]*\Z|<!--")
+_TAG_NAME = re.compile(r"</?([A-Za-z][A-Za-z0-9]*+)")
 #: A tag that is not closed takes in the next one.
 _UNCLOSED = re.compile(r"<[A-Za-z/!?][^<>]*+(?=<)")
 #: An answer without a character is no translation of so many letters.
@@ -55,11 +57,19 @@ def filled(
 
 def _has_more_tags(text: str, pieces: Pieces, strict: frozenset[Convention]) -> bool:
     """Whether the words of a translation and what is kept after them make a tag together."""
-    tags = strict & {Convention.TAGS}
+    if Convention.TAGS not in strict:
+        return False
     source = "".join(piece if isinstance(piece, str) else piece.raw for piece in pieces)
-    return bool(tags) and bool(
-        protection.counts(text, tags) - protection.counts(source, tags) or _n_unclosed(text) > _n_unclosed(source)
-    )
+    return bool(_tags(text) - _tags(source)) or _n_unclosed(text) > _n_unclosed(source)
+
+
+def _tags(text: str) -> Counter[str]:
+    """How often each tag of HTML is in a text, and under no name how often others are, whose words may change."""
+    found: Counter[str] = Counter()
+    for tag, n in protection.counts(text, frozenset({Convention.TAGS})).items():
+        name = _TAG_NAME.match(tag)
+        found[name[0].lower() if name and name[1].lower() in element.KNOWN else ""] += n
+    return found
 
 
 def _n_unclosed(text: str) -> int:
@@ -113,12 +123,18 @@ class _Filling:
 
     def _words(self, piece: Sentence, words: str) -> str:
         """Translated words in the source's format."""
-        if protection.counts(words, self.strict):
+        found = protection.counts(words, self.strict)
+        if found and found - self._own(piece):
             raise MarksDiffer
         encoded = piece.encode(words)
         if self.strict and _OPENS.search(encoded) and not _OPENS.search(piece.raw):
             raise MarksDiffer
         return encoded
+
+    def _own(self, piece: Sentence) -> Counter[str]:
+        """What is seen as a placeholder if the words of the source are read by themselves: ``$b`` of ``:a$b``."""
+        parts = _MARK.split(piece.text)[::2]
+        return sum((protection.counts(part, self.strict) for part in parts), Counter())
 
     def _value(self, value: Value) -> str:
         return value.part.raw if value.pieces is None else self.join(value.pieces)

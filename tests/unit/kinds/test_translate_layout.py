@@ -108,14 +108,21 @@ def test_words_make_no_placeholder_or_tag_with_what_follows_them(text: str, answ
 
 def test_words_make_no_tag_with_a_tag_of_another_sentence() -> None:
     assert translation(SPLITS, "One <your name>", lambda _: "<img src=x onerror=alert(1)") is None
+    assert translation(SPLITS, "One <two.\nTwo > one.", lambda text: "<img src=x" if text[0] == "O" else text) is None
     assert translation(SPLITS, "One.\nTwo > one.", lambda text: "<img src=x" if text == "One." else text) is None
 
 
 @pytest.mark.parametrize(
-    "text", ["Pay {price}% now", "Pay ${price} now", "The price is %", "a <b", "{ is a brace", "5 > 3"]
+    "text",
+    ["Pay {price}% now", "Pay ${price} now", "The price is %", "a <b", "{ is a brace", "5 > 3", "if x <y and\nso z> x"],
 )
 def test_what_the_source_has_may_stand_in_the_translation(text: str) -> None:
     assert translation(COPIES, text, str.swapcase) == text.swapcase().replace("{PRICE}", "{price}")
+
+
+@pytest.mark.parametrize("model", [COPIES, SPLITS])
+def test_a_word_that_is_no_placeholder_in_its_place_may_stay(model: KindModel) -> None:
+    assert translation(model, "a :b$name, d", lambda text: f"⟦{text}⟧") in ("⟦a :b$name, d⟧", "⟦a⟧ :b⟦$name, d⟧")
 
 
 @pytest.mark.parametrize("gap", ["\n", "\r\n", " \n\n ", "\t", "\v", "\f", "\x1c", "\x85", "\u2028", "\u2029"])
