@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from lengthwise.text import protection, sentence
 from lengthwise.text.convention import Convention
 from lengthwise.text.formats import element
+from lengthwise.text.layout import line_break
 from lengthwise.text.layout.layout import Pieces, Sentence, Value
+from lengthwise.text.layout.line_break import FIRST_BREAK
 from lengthwise.text.layout.marked import FIRST_MARK, PRIVATE, is_markup, n_letters
 from lengthwise.text.normal import normal
 
@@ -110,15 +112,20 @@ class _Filling:
             return piece.raw
         answer = _in_one_line(answer, piece.text)
         if not values:
-            words = PRIVATE.sub("", answer)  # a model that knows marks may invent some
-            return self._words(piece, words) if words or n_letters(piece.text) < _FEW_LETTERS else piece.raw
-        if not _have_same_marks(piece, answer):
+            answer = PRIVATE.sub("", answer)  # a model that knows marks may invent some
+            if not answer and n_letters(piece.text) >= _FEW_LETTERS:
+                return piece.raw
+        elif not _have_same_marks(piece, answer):
             raise MarksDiffer
+        if _joins_marks(answer) and not _joins_marks(piece.text):
+            raise MarksDiffer
+        if piece.breaks:
+            answer = line_break.put(answer, len(piece.text), piece.breaks)
         parts = _MARK.split(answer)
-        if any(map(_JOINS.search, parts[:-1:2])) and not any(map(_JOINS.search, _MARK.split(piece.text)[:-1:2])):
-            raise MarksDiffer
+        kept = {chr(FIRST_MARK + number): value for number, value in enumerate(values)}
+        kept |= {chr(FIRST_BREAK + number): each.raw for number, each in enumerate(piece.breaks)}
         parts[::2] = [self._words(piece, part) for part in parts[::2]]
-        parts[1::2] = [values[ord(mark) - FIRST_MARK] for mark in parts[1::2]]
+        parts[1::2] = [kept[mark] for mark in parts[1::2]]
         return "".join(parts)
 
     def _words(self, piece: Sentence, words: str) -> str:
@@ -138,6 +145,10 @@ class _Filling:
 
     def _value(self, value: Value) -> str:
         return value.part.raw if value.pieces is None else self.join(value.pieces)
+
+
+def _joins_marks(text: str) -> bool:
+    return any(map(_JOINS.search, _MARK.split(text)[:-1:2]))
 
 
 def _in_one_line(answer: str, source: str) -> str:

@@ -10,7 +10,8 @@ from typing import NamedTuple, Protocol
 from lengthwise.text import formats, protection, sentence
 from lengthwise.text.convention import Convention
 from lengthwise.text.formats import TextFormat
-from lengthwise.text.layout import message
+from lengthwise.text.layout import line_break, message
+from lengthwise.text.layout.line_break import LineBreak
 from lengthwise.text.layout.marked import MarkedText, has_letter, has_words, numbered, raw_of
 from lengthwise.text.part import Branch, Choice, Kept, Part, Run
 
@@ -28,6 +29,8 @@ class Sentence(NamedTuple):
     encode: Encode
     #: What the marks stand for, by their number.
     values: "tuple[Value, ...]" = ()
+    #: Line breaks that the text has as blanks.
+    breaks: tuple[LineBreak, ...] = ()
 
 
 class Value(NamedTuple):
@@ -157,7 +160,7 @@ class _Passage:
         """One sentence, which is not cut any further."""
         if has_words(parts):
             text, values = numbered(parts)
-            yield Sentence(text, raw_of(parts), self.encode, tuple(map(self._value, values)))
+            yield Sentence(text, raw_of(parts), self.encode, tuple(map(self._value, values)), line_break.of(parts))
         else:
             yield from self._around(parts)
 

@@ -181,3 +181,33 @@ def test_a_sentence_that_is_too_long_is_read_in_parts_that_fit() -> None:
     assert len(read) > 10
     assert max(map(len, read)) <= 40
     assert all(part.endswith(",") for part in read)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Title\n\n> A long paragraph that goes\n> over three lines of the\n> quote and ends here.\n",
+        "- one item that\n  goes on and on\n- two and\n  more of it\n  still",
+        "<p>Long words\n   in the paragraph <b>and\n bold</b> ones</p>",
+        "<div>\n  one\n  two\n</div>",
+        "**Sale**\nfifty off everything\ncome to the shop today",
+    ],
+)
+def test_a_sentence_of_several_lines_has_as_many_in_its_translation(text: str) -> None:
+    found = translation(COPIES, text, lambda sentence: sentence.upper().replace("E", "EE"))
+    assert found is not None
+    assert [len(line) - len(line.lstrip("> -")) for line in found.splitlines()] == [
+        len(line) - len(line.lstrip("> -")) for line in text.splitlines()
+    ]
+
+
+def test_a_translation_without_blanks_has_lines_where_it_pauses() -> None:
+    text = "# A\n\nwe eat apples and\nthen we go home"
+    answer = answering({"we eat apples and then we go home": "我们吃苹果，然后我们回家"})
+    assert translation(COPIES, text, answer, target="zh") == "# A\n\n我们吃苹果，\n然后我们回家"
+
+
+def test_no_line_of_a_translation_begins_a_list() -> None:
+    text = "# A\n\nwe eat and\nthen we go"
+    answer = answering({"we eat and then we go": "wir gehen - 1. dann"})
+    assert translation(COPIES, text, answer) == "# A\n\nwir\ngehen - 1. dann"
