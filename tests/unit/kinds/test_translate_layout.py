@@ -209,5 +209,5 @@ def test_a_translation_without_blanks_has_lines_where_it_pauses() -> None:
 
 def test_no_line_of_a_translation_begins_a_list() -> None:
     text = "# A\n\nwe eat and\nthen we go"
-    answer = answering({"we eat and then we go": "wir gehen - 1. dann"})
-    assert translation(COPIES, text, answer) == "# A\n\nwir\ngehen - 1. dann"
+    answer = answering({"we eat and then we go": "wir gehen - 1. 2"})
+    assert translation(COPIES, text, answer) == "# A\n\nwir\ngehen - 1. 2"
