@@ -138,11 +138,14 @@ def _rank(name: str) -> int:
 
 
 def _leaves(found: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """Each value with its dotted name. An object is not taken apart if one of its names is empty or has a dot."""
+    """Each value with its dotted name. An object is not taken apart if one of its names is empty or has a dot.
+
+    An empty object in an output has no values, so it is no column.
+    """
     for name, value in found.items():
         if isinstance(value, dict) and value and not any("." in inner or not inner for inner in value):
             yield from _leaves(value, f"{before}{name}.")
-        else:
+        elif value != {} or not before.startswith("output."):  # such as the categories of a blank text
             yield before + name, value
 
 

@@ -82,3 +82,11 @@ def test_no_results_become_a_table_without_rows() -> None:
         b"index,id,status,warnings,error.code,error.message,usage."
     )
     assert pq.read_table(io.BytesIO(b"".join(parquet_file.written(lines, layout)))).num_rows == 0
+
+
+def test_a_blank_item_adds_no_columns_to_those_of_the_others() -> None:
+    layout = Layout()
+    layout.see({"index": 0, "output": {"flagged": True, "scores": {"hate": 0.9}}, "metadata": {"x": {}}})
+    layout.see({"index": 1, "output": {"flagged": False, "scores": {}}, "metadata": {}})
+    own = [column.name for column in layout.columns if column.name.startswith("output")]
+    assert own == ["output.flagged", "output.scores.hate"]
