@@ -94,4 +94,5 @@ def text_lines(parts: Iterable[bytes], named: str = "utf-8") -> Iterator[str]:
             number += 1
             yield line.removesuffix("\n").rstrip("\r")
     except UnicodeError:
-        raise ConfigurationError(f"line {number + 1} of the file is not {named.upper()}") from None
+        what = f"line {number + 1} of the file is not {named.upper()}"
+        raise ConfigurationError(f"{what}; name its encoding, or convert it") from None

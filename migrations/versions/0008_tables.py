@@ -3,7 +3,7 @@
 It only adds, so that older code keeps working beside it.
 
 Revision ID: 0008
-Revises: 0006
+Revises: 0007
 """
 
 import sqlalchemy as sa
