@@ -105,12 +105,16 @@ def parse(data: bytes, what: str, index: int | None = None) -> Any:
         raise InvalidInput(message, what, index) from None
 
 
-def not_utf_8(data: bytes) -> str | None:
-    """What to say of bytes that should be UTF-8: what they are, and what to send. None if they may be UTF-8."""
+def not_utf_8(data: bytes, or_else: str = "") -> str | None:
+    """What to say of bytes that should be UTF-8: what they are, and what to send. None if they may be UTF-8.
+
+    ``or_else`` says what else may be done about a text in another encoding.
+    """
     found = encoding.name_of(data)
     if found in ENCODINGS:
-        return f"this is {found}: send it unpacked, or with the header content-encoding: {found}"
-    return found and f"this is {found}: send UTF-8"
+        named = "on the command line, with a file name that ends in .gz or .zst"
+        return f"this is {found}: send it unpacked, or with the header content-encoding: {found} ({named})"
+    return found and f"this is {found}: send UTF-8{or_else}"
 
 
 def _position(message: str) -> str:

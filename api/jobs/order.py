@@ -66,7 +66,7 @@ def _aimed(kind: Kind, params: JobParams, source: SourceTable | None) -> list[Jo
     if "target" not in kind.item_type.model_fields:
         raise InvalidInput("this kind has no targets", "targets")
     if getattr(params, "target", None) is not None:
-        raise InvalidInput("names target or targets, and not both", "targets")
+        raise InvalidInput("must name target or targets, not both", "targets")
     return [params.model_copy(update={"target": target}) for target in source.targets]
 
 

@@ -95,7 +95,7 @@ def while_submitting(ask: Callable[[], Client], key: str, was_sent: Callable[[],
             _say("", "nothing was sent, so there is no job")
         _end(stop)
     except _LOST:
-        _say(f"whether there is a job is not known: {_later(key)} says so")
+        _say(f"it is not known whether there is a job: {_later(key)} says so")
         raise
 
 

@@ -90,12 +90,14 @@ def _write(
 
 def _check_untabled(file_format: FileFormat, columns: ColumnNames) -> None:
     """Nothing that was asked for is passed over. Raises ``ConfigurationError``."""
-    if columns.targets or columns.delimiter is not None:
-        raise ConfigurationError("several targets and a delimiter go with tables: CSV, and for targets Parquet too")
+    if columns.targets:
+        raise ConfigurationError("several targets need CSV or Parquet; submit other files once for each target")
+    if columns.delimiter is not None:
+        raise ConfigurationError("only a CSV file has a delimiter")
     if columns.text or columns.id is not None or columns.metadata:
         raise ConfigurationError(f"names of columns go with tables; a file of the format {file_format} has none")
     if columns.encoding is not None and file_format != "txt":
-        raise ConfigurationError("an encoding may go with CSV and text files; JSON is always UTF-8")
+        raise ConfigurationError("an encoding can be named for CSV and text files only; JSON is always UTF-8")
 
 
 def _encoding(columns: ColumnNames) -> str:

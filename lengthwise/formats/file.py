@@ -98,8 +98,8 @@ def text_lines(parts: Iterable[bytes], named: str = "utf-8") -> Iterator[str]:
             yield line.rstrip("\r\n")
     except UnicodeError:
         found = encoding.name_of(start) if named == "utf-8" else None
-        more = f": {_named(found)}" if found else ""
-        raise ConfigurationError(f"line {number + 1} of the file is not {named.upper()}{more}") from None
+        more = _named(found) if found else "name its encoding, or convert it"
+        raise ConfigurationError(f"line {number + 1} of the file is not {named.upper()}; {more}") from None
 
 
 def _named(found: str) -> str:

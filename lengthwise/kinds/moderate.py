@@ -50,10 +50,10 @@ class ModerateOptions(KindOptions):
             return LabelObjection("harmless_all", f"harmless names all of its labels ({names})", _line(()))
         if not labels.are_exclusive or self.harmless:
             return None
-        reason = f"one of its labels ({names}) always holds, so that it would flag every text: name the harmless ones"
+        reason = f"one of its labels ({names}) always holds, so every text would be flagged; name the harmless labels"
         if labels.are_unnamed:
             reason += (
-                "; these labels say nothing: its card says what they mean, and id2label of config.json renames them"
+                "; these names say nothing: the model's card explains them, and id2label in config.json can rename them"
             )
             return LabelObjection("harmless_missing", reason, _line(labels.names[:1]))
         return LabelObjection("harmless_missing", reason, _line(labels.harmless()))
@@ -62,11 +62,9 @@ class ModerateOptions(KindOptions):
 def _unfit(labels: Labels) -> LabelObjection | None:
     """Why no table makes a moderator of a classifier with these labels, if so."""
     if labels.are_of_inference:
-        what = (
-            "its labels are of natural language inference: it needs a hypothesis for each text, which moderate has not"
-        )
+        what = "its labels are of natural language inference: a job of moderate has no hypotheses for them"
     elif labels.are_quantities:
-        what = "its outputs are quantities (problem_type regression) and no probabilities"
+        what = "its outputs are quantities (problem_type regression), not probabilities"
     elif len(labels.names) == 1 and labels.are_unnamed:
         what = "it has one label without a name, as a reranker or a reward model: its score is no category"
     else:

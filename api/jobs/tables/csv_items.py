@@ -19,6 +19,7 @@ from lengthwise.settings import Settings
 _LOOK_BYTES = 2**16
 #: As ``sep=;``, perhaps with the separators of the other columns.
 _DELIMITER_LINE = re.compile(r'"?sep=([^"\r\n])"?\1*[\r\n]*', re.IGNORECASE)
+_OR_ELSE = ", or name the table's encoding"
 #: Bytes that are read at a time.
 _BLOCK_BYTES = 2**16
 
@@ -42,7 +43,7 @@ class CsvTable:
         self._rows, self._lines = self._opened(self._delimiter)
         self._header = self._next() or []
         if not self._header:
-            raise InvalidInput("a CSV body's first row names its columns", "body")
+            raise InvalidInput("the first row of a CSV body must name its columns", "body")
         self._layout = RowLayout.of(self._header, columns)
         self.source = columns.source("csv", self._header, delimiter=self._delimiter, encoding=self._encoding)
 
@@ -107,10 +108,9 @@ class CsvTable:
     def _wrong_encoding(self, row: int) -> InvalidInput:
         """The error for bytes that are no characters. It says what the file looks like."""
         self._file.seek(0)
-        said = body.not_utf_8(self._file.read(_LOOK_BYTES)) if self._encoding == "utf-8" else None
-        return InvalidInput(
-            f"{said or f'is not {self._encoding.upper()}: send UTF-8'}, or name the table's encoding", f"row {row}"
-        )
+        said = body.not_utf_8(self._file.read(_LOOK_BYTES), _OR_ELSE) if self._encoding == "utf-8" else None
+        reason = said or f"is not {self._encoding.upper()}: name the table's encoding, or send UTF-8"
+        return InvalidInput(reason, f"row {row}")
 
     def _next(self) -> list[str] | None:
         self._lines.row += 1
@@ -120,7 +120,7 @@ class CsvTable:
         except UnicodeError:
             raise self._wrong_encoding(self._lines.row) from None
         except csv.Error:
-            reason = "not valid CSV: a quote or a line's end stands where none may"
+            reason = "not valid CSV: a quote or a line end is in the wrong place"
             raise InvalidInput(reason, f"row {self._lines.row}") from None
 
 

@@ -90,7 +90,7 @@ class ParquetTable:
         try:
             found = self._layout.items(number, *row)
         except (ValueError, TypeError, RecursionError):
-            raise InvalidInput("has a value that JSON has not", f"row {number + 1}", index) from None
+            raise InvalidInput("has a value that JSON cannot express", f"row {number + 1}", index) from None
         self._check_row(max(map(len, found)), number)
         return found
 

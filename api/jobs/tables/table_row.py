@@ -36,7 +36,7 @@ class TableColumns(RequestPart):
     @model_validator(mode="after")
     def _says_each_once(self) -> "TableColumns":
         if self.text_column is not None and self.text_columns:
-            raise ValueError("names text_column or text_columns, and not both")
+            raise ValueError("must name text_column or text_columns, not both")
         if len(set(self.text_columns)) < len(self.text_columns) or len(set(self.targets)) < len(self.targets):
             raise ValueError("names a column of texts or a target twice")
         return self
@@ -77,7 +77,7 @@ class RowLayout:
             found = places.get(name, [])
             if len(found) == 1:
                 return found[0]
-            reason = "names a column that the table has " + ("twice" if found else "not")
+            reason = "names a column that the table " + ("has twice" if found else "does not have")
             raise InvalidInput(f"{reason}; its columns: {_shown(header)}", field)
 
         def text_field(at: int) -> str:

@@ -385,7 +385,8 @@ def test_a_server_that_stays_away_leaves_the_id_or_the_key_of_the_job(
     lost = CliRunner().invoke(app, [*submitted, "--url", "http://127.0.0.1:9"], input=b'"abc"')
     assert lost.exit_code == 3
     assert (
-        f"whether there is a job is not known: `lengthwise jobs --idempotency-key {key_in(lost.stderr)}`" in lost.stderr
+        f"it is not known whether there is a job: `lengthwise jobs --idempotency-key {key_in(lost.stderr)}`"
+        in lost.stderr
     )
 
     def refuse(*_: Any, **__: Any) -> None:
