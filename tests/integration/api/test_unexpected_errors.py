@@ -33,14 +33,13 @@ def test_an_unexpected_error_never_shows_what_was_sent(
     assert CANARY not in answer.text + caplog.text
 
 
-def test_a_tokenizer_that_cannot_be_read_is_a_503_that_names_no_file(
+def test_a_tokenizer_that_cannot_be_read_is_a_409_that_says_so(
     client: TestClient, catalog: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (catalog.parent / "echo" / "tokenizer.json").write_text("{")
     answer = client.post("/v1/jobs", json={"kind": "generate", "items": [CANARY]})
-    assert (answer.status_code, answer.headers["retry-after"]) == (503, "60")
-    assert str(catalog.parent) not in answer.text
-    assert "tokenizer.json cannot be read" in caplog.text
+    assert (answer.status_code, answer.json()["type"]) == (409, "urn:lengthwise:problem:model-unusable")
+    assert "tokenizer.json" in answer.json()["detail"]
     assert CANARY not in answer.text + caplog.text
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -73,13 +74,13 @@ WRONG_TEXTS = {
     "utf-16-le of Chinese": ("我吃了\n".encode("utf-16-le"), "the file is UTF-16"),
     "latin-1": (
         f"{CANARY}\n\nà {CANARY} é\n".encode("latin-1"),
-        "line 3 of the file is not UTF-8: the file is Windows-1252",
+        "line 3 of the file is not UTF-8; the file is Windows-1252",
     ),
     "gb18030": ("我吃了\n".encode("gb18030"), "the file is in another encoding than UTF-8: send UTF-8, or name its"),
     "gzip": (gzip.compress(CANARY.encode()), "the file is gzip: its name must end in .gz"),
     "zstd": (zstandard.compress(CANARY.encode()), "the file is zstd: its name must end in .zst"),
     "Excel": (b"PK\x03\x04" + CANARY.encode(), "the file is a ZIP archive or an Excel workbook: send UTF-8"),
-    "cut off": (b"a\nb\xc3", "line 2 of the file is not UTF-8\n"),
+    "cut off": (b"a\nb\xc3", "line 2 of the file is not UTF-8; name its encoding"),
 }
 
 
@@ -164,4 +165,5 @@ def test_several_columns_are_translated_into_several_languages(here: Path) -> No
 )
 def test_an_option_that_the_format_has_not_is_refused(here: Path, name: str, options: list[str]) -> None:
     (here / name).write_text('"a"\n')
-    assert " go with " in run("submit", name, "--kind", "translate", *options, code=2).stderr
+    said = run("submit", name, "--kind", "translate", *options, code=2).stderr
+    assert re.search("only a CSV|for CSV and text files only|need CSV or Parquet|go with tables", said)

@@ -76,7 +76,6 @@ BAD_CSV = {
     "a long row": (b'i,"t,x","m"""\r\n1,2,3,4\r\n', "row 2", 0),
     "a lone quote": (b'i,"t,x","m"""\r\n1,2,3\r\n1,"2,3\r\n', "row 3", None),
     "text behind a quote": (b'i,"t,x","m"""\r\n1,"2"CaNaRy,3\r\n', "row 2", None),
-    "a lone carriage return": (b'i,"t,x","m"""\r\n1,2\r3,4\r\n', "row 2", None),
     "not utf-8": (b'i,"t,x","m"""\r\n1,CaNaRy\xff,3\r\n', "row 2", None),
     "utf-16": ('i,"t,x","m"""\r\n1,2,3\r\n'.encode("utf-16"), "row 1", None),
     "a surrogate": (b'i,"t,x","m"""\r\n1,\xed\xa0\x80,3\r\n', "row 2", None),
