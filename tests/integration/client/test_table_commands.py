@@ -113,9 +113,13 @@ def test_several_columns_are_translated_into_several_languages(here: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("name", "options"),
-    [("in.txt", ["--delimiter", ";"]), ("in.ndjson", ["--encoding", "utf-16"]), ("in.txt", ["--to", "de,fr"])],
+    ("name", "options", "said"),
+    [
+        ("in.txt", ["--delimiter", ";"], "only a CSV file has a delimiter"),
+        ("in.ndjson", ["--encoding", "utf-16"], "an encoding can be named for CSV and text files only"),
+        ("in.txt", ["--to", "de,fr"], "several targets need CSV or Parquet"),
+    ],
 )
-def test_an_option_that_the_format_has_not_is_refused(here: Path, name: str, options: list[str]) -> None:
+def test_an_option_that_the_format_has_not_is_refused(here: Path, name: str, options: list[str], said: str) -> None:
     (here / name).write_text('"a"\n')
-    assert "go" in run("submit", name, "--kind", "translate", *options, code=2).stderr
+    assert said in run("submit", name, "--kind", "translate", *options, code=2).stderr
