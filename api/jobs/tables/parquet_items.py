@@ -25,7 +25,7 @@ class ParquetTable:
     def __init__(self, file: IO[bytes], columns: TableColumns, current: Settings) -> None:
         for name in ("delimiter", "encoding"):
             if getattr(columns, name) is not None:
-                raise InvalidInput("goes with CSV alone", name)
+                raise InvalidInput("is for CSV only", name)
         try:
             self._file = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
             schema = self._file.schema_arrow
