@@ -7,7 +7,7 @@ keeps every type. Only the latter need pyarrow.
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from itertools import product
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import zstandard
 from pydantic_core import from_json, to_json
@@ -60,6 +60,30 @@ class RowBlock(NamedTuple):
 
 #: Takes each block while a table is read.
 Keep = Callable[[RowBlock], None]
+
+
+class BlockBuilder:
+    """Collects the rows of a table, and hands them over as blocks. ``packed`` makes a block's content of some rows."""
+
+    def __init__(self, keep: Keep, packed: Callable[[list[Any]], bytes]) -> None:
+        self._keep, self._packed = keep, packed
+        self._rows: list[Any] = []
+        self._first = self._n_rows = self._size = 0
+
+    def add(self, rows: Any, n_rows: int, n_bytes: int) -> None:
+        """Adds some rows, or one."""
+        self._rows.append(rows)
+        self._n_rows += n_rows
+        self._size += n_bytes
+        if self._n_rows >= BLOCK_ROWS or self._size >= BLOCK_BYTES:
+            self.finish()
+
+    def finish(self) -> None:
+        """Hands over what was collected."""
+        if self._n_rows:
+            self._keep(RowBlock(self._first, self._n_rows, self._packed(self._rows)))
+        self._first += self._n_rows
+        self._rows, self._n_rows, self._size = [], 0, 0
 
 
 class BlockFormat(Protocol):

@@ -4,6 +4,7 @@ The readers of formats and of placeholders give these parts, and ``lengthwise.ki
 again. Joined, the ``raw`` of all parts is the text that was read, to the last character.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -62,6 +63,21 @@ class Branch(NamedTuple):
 
 
 Part = Kept | Run | Choice
+
+
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+def has_letter(text: str) -> bool:
+    return text[:1].isalpha() or _LETTER.search(text) is not None
+
+
+def n_letters(text: str) -> int:
+    return len(_LETTER.findall(text))
+
+
+def has_words(parts: Sequence[Part]) -> bool:
+    return any(isinstance(part, Run) and has_letter(part.text) for part in parts)
 
 
 def _same(text: str) -> str:

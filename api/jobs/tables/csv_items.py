@@ -12,7 +12,7 @@ from lengthwise import encoding
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.formats import dialect
 from lengthwise.formats.dialect import DELIMITERS
-from lengthwise.formats.source import BLOCK_BYTES, BLOCK_ROWS, CsvBlocks, Keep, RowBlock
+from lengthwise.formats.source import BlockBuilder, CsvBlocks, Keep
 from lengthwise.settings import Settings
 
 #: The start of the file that is looked at to name its encoding.
@@ -83,7 +83,7 @@ class CsvTable:
 
     def items(self, keep: Keep) -> Iterator[bytes]:
         """The items of all rows, which go to ``keep`` as well. A row whose fields are all empty is left out."""
-        kept, layout, index, number = _KeptRows(keep), self._layout, 0, 0
+        kept, layout, index, number = BlockBuilder(keep, CsvBlocks().packed), self._layout, 0, 0
         width, texts, id_at, metadata = len(self._header), list(layout.texts.values()), layout.id, layout.metadata
         while (row := self._next()) is not None:
             if not any(row) and not len(row) == width == 1:
@@ -92,7 +92,7 @@ class CsvTable:
                 row = self._fitted(row, index)
             named = {name: row[at] for name, at in metadata.items()} if metadata else None
             found = layout.items(number, [row[at] for at in texts], None if id_at is None else row[id_at], named)
-            kept.add(row, self._lines.size)
+            kept.add(row, 1, self._lines.size)
             number += 1
             index += len(found)
             yield from found
@@ -122,28 +122,6 @@ class CsvTable:
         except csv.Error:
             reason = "not valid CSV: a quote or a line end is in the wrong place"
             raise InvalidInput(reason, f"row {self._lines.row}") from None
-
-
-class _KeptRows:
-    """Collects rows until they fill a block."""
-
-    def __init__(self, keep: Keep) -> None:
-        self._keep = keep
-        self._rows: list[list[str]] = []
-        self._first = self._size = 0
-
-    def add(self, row: list[str], n_bytes: int) -> None:
-        self._rows.append(row)
-        self._size += n_bytes
-        if len(self._rows) == BLOCK_ROWS or self._size >= BLOCK_BYTES:
-            self.finish()
-
-    def finish(self) -> None:
-        """Hands over what was collected."""
-        if self._rows:
-            self._keep(RowBlock(self._first, len(self._rows), CsvBlocks().packed(self._rows)))
-        self._first += len(self._rows)
-        self._rows, self._size = [], 0
 
 
 class _Lines:

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 from api.jobs.tables.table_row import RowLayout, TableColumns
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.formats import source_parquet as arrow
-from lengthwise.formats.source import BLOCK_BYTES, BLOCK_ROWS, Keep, RowBlock
+from lengthwise.formats.source import BlockBuilder, Keep
 from lengthwise.settings import Settings
 
 #: Rows that are turned into items at a time.
@@ -49,7 +49,7 @@ class ParquetTable:
     def items(self, keep: Keep) -> Iterator[bytes]:
         """The items of all rows, which go to ``keep`` as well."""
         batches = self._file.iter_batches(_BATCH_ROWS, use_threads=False)
-        kept, number, index, size = _KeptBatches(keep), 0, 0, 0
+        kept, number, index, size = BlockBuilder(keep, _packed), 0, 0, 0
         while (batch := _next(batches, number)) is not None:
             if batch.schema.names != self._names:
                 raise InvalidInput("has columns that cannot be told apart by their names", "body")
@@ -63,7 +63,7 @@ class ParquetTable:
                 yield from found
                 number += 1
                 index += len(found)
-            kept.add(batch)
+            kept.add(batch, batch.num_rows, batch.nbytes)
         kept.finish()
 
     def _rows(self, batch: Any, number: int) -> Iterator[tuple[Any, ...]]:
@@ -95,28 +95,8 @@ class ParquetTable:
         return found
 
 
-class _KeptBatches:
-    """Collects batches until they fill a block."""
-
-    def __init__(self, keep: Keep) -> None:
-        self._keep = keep
-        self._batches: list[Any] = []
-        self._first = self._n_rows = self._size = 0
-
-    def add(self, batch: Any) -> None:
-        self._batches.append(batch)
-        self._n_rows += batch.num_rows
-        self._size += batch.nbytes
-        if self._n_rows >= BLOCK_ROWS or self._size >= BLOCK_BYTES:
-            self.finish()
-
-    def finish(self) -> None:
-        """Hands over what was collected."""
-        if self._n_rows:
-            table = pa.Table.from_batches(self._batches)
-            self._keep(RowBlock(self._first, self._n_rows, arrow.ParquetBlocks().packed(table)))
-        self._first += self._n_rows
-        self._batches, self._n_rows, self._size = [], 0, 0
+def _packed(batches: list[Any]) -> bytes:
+    return arrow.ParquetBlocks().packed(pa.Table.from_batches(batches))
 
 
 def _check_groups(metadata: Any, current: Settings) -> None:

@@ -4,11 +4,10 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, groupby
 
-from lengthwise.text.part import Document, Kept, Part, Passage, Run
+from lengthwise.text.part import Document, Kept, Part, Passage, Run, has_words
 
 #: Icons of some font. Marks of placeholders are such characters too, and no text may bring its own.
 _PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U0010ffff]+")
-_LETTER = re.compile(r"[^\W\d_]")
 #: What begins an item of a list. It may not be all of a line.
 BULLET = re.compile(r"(?:[-*+•‣⁃◦▪●○■□–—]\s++)+")
 
@@ -38,7 +37,7 @@ class Builder:
 
         Without code among the parts, the tags around a single run are kept outside too, as those of ``<b>Sale</b>``.
         """
-        if not any(isinstance(part, Run) and _LETTER.search(part.text) for part in parts):
+        if not has_words(parts):
             self.keep("".join(part.raw for part in parts))
             return
         parts = list(chain.from_iterable(map(_without_private, parts)))

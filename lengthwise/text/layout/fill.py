@@ -11,8 +11,9 @@ from lengthwise.text.formats import element
 from lengthwise.text.layout import line_break
 from lengthwise.text.layout.layout import Pieces, Sentence, Value
 from lengthwise.text.layout.line_break import FIRST_BREAK
-from lengthwise.text.layout.marked import FIRST_MARK, PRIVATE, is_markup, n_letters
+from lengthwise.text.layout.marked import FIRST_MARK, PRIVATE, is_markup
 from lengthwise.text.normal import normal
+from lengthwise.text.part import n_letters
 
 _MARK = re.compile(f"({PRIVATE.pattern})")
 #: Blanks that may hold a line end or a tab.

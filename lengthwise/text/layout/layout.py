@@ -12,8 +12,9 @@ from lengthwise.text.convention import Convention
 from lengthwise.text.formats import TextFormat
 from lengthwise.text.layout import line_break, message
 from lengthwise.text.layout.line_break import LineBreak
-from lengthwise.text.layout.marked import MarkedText, has_letter, has_words, numbered, raw_of
-from lengthwise.text.part import Branch, Choice, Kept, Part, Run
+from lengthwise.text.layout.marked import MarkedText, numbered, raw_of
+from lengthwise.text.part import Branch, Choice, Kept, Part, Run, has_letter, has_words
+from lengthwise.text.protection.message import is_plural
 
 #: Writes translated words in the source's format.
 Encode = Callable[[str], str]
@@ -150,7 +151,7 @@ class _Passage:
         if len(values) > self.rules.n_marks or not has_words(parts):
             yield from self._around(parts)
         elif self.rules.limit is None or self.rules.limit.allows(text):
-            yield from self._whole(parts)
+            yield self._sentence(parts, text, values)
         else:
             marked = MarkedText(parts)
             for piece in marked.cut(self.rules.limit.cut(marked.text)):
@@ -159,10 +160,12 @@ class _Passage:
     def _whole(self, parts: Sequence[Part]) -> Iterator[str | Sentence]:
         """One sentence, which is not cut any further."""
         if has_words(parts):
-            text, values = numbered(parts)
-            yield Sentence(text, raw_of(parts), self.encode, tuple(map(self._value, values)), line_break.of(parts))
+            yield self._sentence(parts, *numbered(parts))
         else:
             yield from self._around(parts)
+
+    def _sentence(self, parts: Sequence[Part], text: str, values: Sequence[Part]) -> Sentence:
+        return Sentence(text, raw_of(parts), self.encode, tuple(map(self._value, values)), line_break.of(parts))
 
     def _around(self, parts: Sequence[Part]) -> Iterator[str | Sentence]:
         """Translates the words between placeholders and tags piece by piece."""
@@ -171,7 +174,7 @@ class _Passage:
                 yield part.raw
             elif isinstance(part, Choice):
                 yield from self._choice(part)
-            elif not has_words([part]):
+            elif not has_letter(part.text):
                 yield part.raw
             else:
                 yield from self._trimmed([part], self._fitting)
@@ -179,7 +182,7 @@ class _Passage:
     def _choice(self, choice: Choice) -> Iterator[str | Sentence]:
         inner = self
         if self.in_format:
-            inner = replace(self, encode=message.encoder(self.in_format, is_plural=message.is_plural(choice)))
+            inner = replace(self, encode=message.encoder(self.in_format, is_plural=is_plural(choice.raw)))
         for part in choice.parts:
             if isinstance(part, Branch):
                 yield from inner.lay_out(part.parts)

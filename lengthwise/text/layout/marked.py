@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from itertools import accumulate, pairwise
 
 from lengthwise.text.part import Kept, Part, Run
+from lengthwise.text.protection import finder
 
 #: Marks are U+E000, U+E001, … in order of first appearance. The reader of placeholders keeps a text's own private use
 #: characters from models, so that none is confused with a mark.
 FIRST_MARK = 0xE000
-PRIVATE = re.compile("[\ue000-\uf8ff\U000f0000-\U000ffffd\U00100000-\U0010fffd]")
-_LETTER = re.compile(r"[^\W\d_]")
+PRIVATE = re.compile(f"[{finder.PRIVATE}]")
 
 
 class MarkedText:
@@ -58,18 +58,6 @@ def numbered(parts: Sequence[Part]) -> tuple[str, list[Part]]:
             values.append(part)
         written.append(marks[part.raw])
     return "".join(written), values
-
-
-def has_letter(text: str) -> bool:
-    return text[:1].isalpha() or _LETTER.search(text) is not None
-
-
-def n_letters(text: str) -> int:
-    return len(_LETTER.findall(text))
-
-
-def has_words(parts: Sequence[Part]) -> bool:
-    return any(isinstance(part, Run) and has_letter(part.text) for part in parts)
 
 
 def raw_of(parts: Sequence[Part]) -> str:

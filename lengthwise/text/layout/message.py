@@ -3,12 +3,9 @@
 import re
 from collections.abc import Callable
 
-from lengthwise.text.part import Choice
-
 _BEFORE_SIGN = re.compile(r"(?<!')'(?=[{}#])")
 _BRACES = re.compile(r"[{}]+")
 _SIGNS = re.compile(r"[{}#]+")
-_IS_PLURAL = re.compile(r"\{\s*+[\w.-]++\s*+,\s*+(?:plural|selectordinal)\s*+,")
 
 
 def encoder(encode: Callable[[str], str], *, is_plural: bool = False) -> Callable[[str], str]:
@@ -19,11 +16,6 @@ def encoder(encode: Callable[[str], str], *, is_plural: bool = False) -> Callabl
     """
     signs = _SIGNS if is_plural else _BRACES
     return lambda words: encode(_quoted(words, signs))
-
-
-def is_plural(choice: Choice) -> bool:
-    """Whether ``#`` is the number in the branches of a message."""
-    return _IS_PLURAL.match(choice.raw) is not None
 
 
 def _quoted(words: str, signs: re.Pattern[str]) -> str:

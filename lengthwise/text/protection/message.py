@@ -42,10 +42,20 @@ def outline(text: str, start: int) -> Outline | None:
     header = _HEADER.match(text, start)
     if header is None:
         return None
-    is_plural = header[1] is not None
+    is_plural = _is_of_plural(header)
     end, branches = _blocks(text, start, is_plural)
     is_whole = end is not None and _has_selectors(text, header.end(), end, branches)
     return Outline(end or len(text), is_plural, tuple(branches) if is_whole else ())
+
+
+def is_plural(text: str) -> bool:
+    """Whether ``text`` begins a plural, in whose branches ``#`` is the number."""
+    header = _HEADER.match(text)
+    return header is not None and _is_of_plural(header)
+
+
+def _is_of_plural(header: re.Match[str]) -> bool:
+    return header[1] is not None
 
 
 def _blocks(text: str, start: int, is_plural: bool) -> tuple[int | None, list[tuple[int, int]]]:

@@ -197,8 +197,7 @@ def test_columns_and_targets_become_one_row_again(client: TestClient, run_worker
 def test_a_retry_has_the_rows_of_the_failed_items(
     client: TestClient, run_worker: RunWorker, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.jobs.tables.csv_items.BLOCK_ROWS", 10)
-    monkeypatch.setattr("api.jobs.tables.parquet_items.BLOCK_ROWS", 10)
+    monkeypatch.setattr("lengthwise.formats.source.BLOCK_ROWS", 10)
     monkeypatch.setattr("api.jobs.tables.parquet_items._BATCH_ROWS", 10)
     texts = [f"t{at}" for at in range(35)]
     table = pa.table({"n": [str(at) for at in range(35)], "text": texts})
@@ -222,7 +221,7 @@ def test_a_retry_has_the_rows_of_the_failed_items(
 
 def test_the_results_so_far_come_beside_their_rows(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.jobs.download._PAGE", 70)
-    monkeypatch.setattr("api.jobs.tables.csv_items.BLOCK_ROWS", 33)
+    monkeypatch.setattr("lengthwise.formats.source.BLOCK_ROWS", 33)
     content = "text,n\n" + "".join(f"{'x' * (at % 90 + 1)},{at}\n" for at in range(400))
     job = post(client, content.encode(), "text/csv", HEAD)
     assert rows(client, job) == []
@@ -238,7 +237,7 @@ def test_the_results_so_far_come_beside_their_rows(client: TestClient, monkeypat
 
 
 def test_the_rows_of_a_table_are_deleted_with_its_job(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.jobs.tables.csv_items.BLOCK_ROWS", 2)
+    monkeypatch.setattr("lengthwise.formats.source.BLOCK_ROWS", 2)
     job = post(client, b"text\na\nb\nc\n", "text/csv", HEAD)
     assert sql("SELECT first, n_rows FROM source_blocks ORDER BY first") == [(0, 2), (2, 1)]
     client.delete(job["links"]["self"])

@@ -81,8 +81,7 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
 
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("api.jobs.tables.csv_items.BLOCK_ROWS", 2)
-    monkeypatch.setattr("api.jobs.tables.parquet_items.BLOCK_ROWS", 2)
+    monkeypatch.setattr("lengthwise.formats.source.BLOCK_ROWS", 2)
     monkeypatch.setattr("api.jobs.tables.parquet_items._BATCH_ROWS", 2)
 
 
