@@ -1,0 +1,250 @@
+"""Runs a function on a stranger's bytes in a child process with limits of time and memory, and without our secrets.
+
+The function is named as ``module:function``, takes the request and perhaps an open file, and returns or yields answers.
+Whatever it does, it can only end its own process: a loop that holds the GIL is ended by the kernel, and a huge
+allocation raises ``MemoryError`` there and not here. The children stay for further calls, since starting one takes a
+few tenths of a second.
+"""
+
+import json
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from struct import Struct
+from typing import IO, Literal
+
+from lengthwise.errors import InvalidInput, TooLarge, Unavailable
+
+#: What the child runs: on the request's bytes and the file that came with them. Raises ``InvalidInput`` to refuse them.
+Function = Callable[[bytes, IO[bytes] | None], Iterable[bytes]]
+
+_FRAME = Struct("!cQ")
+_ANSWER, _END, _REFUSED, _OUT_OF_MEMORY, _FAILED = b"a", b"e", b"r", b"m", b"f"
+#: Variables that a child needs to start. It gets no others, and so no keys and no addresses of servers.
+_PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
+#: The clock's time for a call is this many times its CPU time, since the machine may be busy with other work.
+_PATIENCE = 10
+
+
+class OverBudget(InvalidInput):
+    """The function needed more time or memory than its budget allows."""
+
+    def __init__(self, resource: Literal["time", "memory"]) -> None:
+        super().__init__(f"needs too much {resource}")
+        self.resource = resource
+
+
+class ConfinedError(Exception):
+    """The function raised an unexpected error, or its process died by itself. Names the error's type at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """What one call may use: seconds of CPU time, and bytes of memory beyond what the idle child has."""
+
+    seconds: float
+    memory_bytes: int
+
+
+class Confined:
+    """Children that run ``function``, at most ``processes`` at a time. They start when they are needed.
+
+    Safe to use from several threads. A process that was forked has children of its own.
+    """
+
+    def __init__(self, function: str, budget: Budget, processes: int = 1) -> None:
+        self._function, self._budget, self._n_processes = function, budget, processes
+        self._reset()
+
+    def _reset(self) -> None:
+        self._owner = os.getpid()
+        self._free = threading.BoundedSemaphore(self._n_processes)
+        self._idle: list[_Child] = []
+
+    def call(self, request: bytes, file: IO[bytes] | None = None) -> bytes:
+        """All answers to the request, joined. Raises as ``stream`` does."""
+        return b"".join(self.stream(request, file))
+
+    def stream(self, request: bytes, file: IO[bytes] | None = None) -> Iterator[bytes]:
+        """Yields the function's answers as they come. The child reads the open file itself, from its beginning.
+
+        Raises ``OverBudget``; the ``InvalidInput`` that the function raised; ``Unavailable`` if all children are busy
+        for long; ``ConfinedError`` if the function failed.
+        """
+        if self._owner != os.getpid():
+            self._reset()
+        if not self._free.acquire(timeout=self._budget.seconds * _PATIENCE):
+            raise Unavailable("too many requests are being checked", retry_after=2)
+        child: _Child | None = None
+        try:
+            child = self._idle.pop() if self._idle else _Child(self._function, self._budget)
+            yield from child.answers(request, file)
+            self._idle.append(child)
+            child = None
+        finally:
+            if child is not None:  # it died, or has not finished: nothing of this call may reach the next one
+                child.end()
+            self._free.release()
+
+    def close(self) -> None:
+        """Ends the idle children."""
+        while self._idle:
+            self._idle.pop().end()
+
+
+class _Child:
+    """One process, and the socket to it."""
+
+    def __init__(self, function: str, budget: Budget) -> None:
+        self._seconds = budget.seconds * _PATIENCE
+        self._socket, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603 - the command line is this module's own
+                [sys.executable, "-P", "-m", __name__, function, json.dumps([budget.seconds, budget.memory_bytes])],
+                stdin=theirs.fileno(),
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # a traceback could quote what was sent
+                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                start_new_session=True,  # Ctrl-C then reaches only this process
+            )
+
+    def answers(self, request: bytes, file: IO[bytes] | None) -> Iterator[bytes]:
+        deadline = time.monotonic() + self._seconds
+        try:
+            self._send(request, file, deadline)
+            while True:
+                self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+                kind, body = _receive(self._socket)
+                if kind == _END:
+                    return
+                if kind != _ANSWER:
+                    raise _error(kind, body)
+                yield body
+                deadline = time.monotonic() + self._seconds  # the caller may have taken long
+        except TimeoutError:
+            raise OverBudget("time") from None
+        except (EOFError, OSError):
+            raise self._death() from None
+
+    def _send(self, request: bytes, file: IO[bytes] | None, deadline: float) -> None:
+        self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+        descriptors = [] if file is None else [file.fileno()]
+        socket.send_fds(self._socket, [_FRAME.pack(bytes([len(descriptors)]), len(request))], descriptors)
+        self._socket.sendall(request)
+
+    def _death(self) -> Exception:
+        self._socket.close()
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(1)
+        # SIGKILL comes from the kernel when the machine has no memory left.
+        found = {-signal.SIGPROF: OverBudget("time"), -signal.SIGKILL: OverBudget("memory")}
+        code = self._process.returncode
+        return found.get(code) or ConfinedError(f"the confined process ended with {code}")
+
+    def end(self) -> None:
+        self._socket.close()
+        self._process.kill()
+        self._process.wait()
+
+
+def _error(kind: bytes, body: bytes) -> Exception:
+    if kind == _OUT_OF_MEMORY:
+        return OverBudget("memory")
+    if kind == _FAILED:
+        return ConfinedError(f"the confined function raised {body.decode()}")
+    is_too_large, message, field, index = json.loads(body)
+    return (TooLarge if is_too_large else InvalidInput)(message, field, index)
+
+
+def _receive(connection: socket.socket) -> tuple[bytes, bytes]:
+    kind, size = _FRAME.unpack(_read(connection, _FRAME.size))
+    return kind, _read(connection, size)
+
+
+def _read(connection: socket.socket, size: int) -> bytes:
+    found = bytearray(size)
+    view, at = memoryview(found), 0
+    while at < size:
+        count = connection.recv_into(view[at:])
+        if not count:
+            raise EOFError
+        at += count
+    return bytes(found)
+
+
+# What follows runs in the child.
+
+
+def _serve(arguments: Sequence[str]) -> None:
+    name, given = arguments
+    module, _, function = name.partition(":")
+    run: Function = getattr(import_module(module), function)
+    seconds, memory_bytes = json.loads(given)
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    data_bytes = _data_bytes() + memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    # An error of the socket means that the parent has ended.
+    with socket.socket(fileno=0) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            _answer(connection, run, seconds)
+
+
+def _answer(connection: socket.socket, run: Function, seconds: float) -> None:
+    head, descriptors, _, _ = socket.recv_fds(connection, _FRAME.size, 1)
+    if not head:
+        raise EOFError
+    _, size = _FRAME.unpack(head + _read(connection, _FRAME.size - len(head)))
+    request = _read(connection, size)
+    # The kernel ends the process once its threads have computed for so long, whatever holds the GIL.
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+    try:
+        if descriptors:
+            with os.fdopen(descriptors[0], "rb") as file:
+                file.seek(0)
+                _run(connection, run(request, file))
+        else:
+            _run(connection, run(request, None))
+    except InvalidInput as error:
+        message = json.dumps([isinstance(error, TooLarge), str(error), error.field, error.index])
+        _reply(connection, _REFUSED, message.encode())
+    except MemoryError:
+        _reply(connection, _OUT_OF_MEMORY)
+    except OSError:
+        raise
+    except Exception as error:  # its message could quote what was sent
+        _reply(connection, _FAILED, type(error).__name__.encode())
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _run(connection: socket.socket, answers: Iterable[bytes]) -> None:
+    for answer in answers:
+        _reply(connection, _ANSWER, answer)
+    _reply(connection, _END)
+
+
+def _reply(connection: socket.socket, kind: bytes, body: bytes = b"") -> None:
+    connection.sendall(_FRAME.pack(kind, len(body)) + body)
+
+
+def _data_bytes() -> int:
+    """What counts towards ``RLIMIT_DATA`` now: the heap, and private mappings that can be written."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmData:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+if __name__ == "__main__":
+    _serve(sys.argv[1:])
