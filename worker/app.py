@@ -1,17 +1,20 @@
 """The Celery app. Start a worker with ``celery -A worker.app worker -Q generate -c 1``."""
 
+import os
 from typing import Any
 
 from celery import signals
 
 from lengthwise import database, queue
 from worker.process import Worker
+from worker.shutdown import end_with_parent
 
 __all__ = ["app", "worker"]
 
 app = queue.app()
 database.ring_with(queue.ring_bell)
 worker = Worker()
+_parent = os.getpid()
 
 
 @app.task(name=queue.GENERATE)  # type: ignore[untyped-decorator]
@@ -33,6 +36,7 @@ def _is_ready(sender: Any, **_: Any) -> None:
 
 def _is_forked(**_: Any) -> None:
     # Only a prefork pool forks, which is a generation worker's. A delivery worker runs in threads and loads no model.
+    end_with_parent(_parent)
     worker.begin_generation()
 
 

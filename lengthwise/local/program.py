@@ -58,13 +58,16 @@ def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
 
 
 def worker(queue: str, number: int, environment: Mapping[str, str], loglevel: str = "INFO") -> Program:
-    """The worker of one queue. If this process dies it gets SIGQUIT, Celery's cold shutdown. Its leases then expire."""
+    """The worker of one queue. If this process dies, the worker is killed, and its leases expire.
+
+    A signal that Celery handles would not do: it waits for the broker, which may have ended as well.
+    """
     name = f"{queue}-{number}"
     return Program(
         name,
         _python("worker", "--queues", queue, "--name", _node(name), "--loglevel", loglevel),
         environment={**environment, "PYTHONUNBUFFERED": "1"},
-        death_signal=signal.SIGQUIT,
+        death_signal=signal.SIGKILL,
     )
 
 

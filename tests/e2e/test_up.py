@@ -5,8 +5,10 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import psycopg
 import pytest
@@ -106,16 +108,43 @@ def _is_ready(url: str) -> bool:
         return False
 
 
+#: Nothing may be left for longer after ``lengthwise up`` was killed.
+_LEFT_SECONDS = 10.0
+
+
 def test_when_it_is_killed_what_it_started_ends_too_and_the_next_one_starts(data: Path) -> None:
     with up(data) as running:
         sockets = running.environment()[DATABASE_VARIABLE].rsplit("host=", 1)[1]
         running.process.kill()
         running.process.wait()
         with up(data) as after:
+            wait_until(lambda: processes_mentioning(sockets) == [], patience=_LEFT_SECONDS)
             assert _status(after.wait_ready()) == 200
-            # A worker that is loading a model finishes loading first.
-            wait_until(lambda: processes_mentioning(sockets) == [], patience=120)
             assert not Path(sockets).exists()
+
+
+def test_when_it_is_killed_with_an_engine_that_hangs_nothing_is_left(data: Path) -> None:
+    with up(data) as running:
+        sockets = running.environment()[DATABASE_VARIABLE].rsplit("host=", 1)[1]
+        running.wait_ready()
+        for process in processes_mentioning("--queues\0generate"):
+            if process in processes_mentioning(sockets):
+                os.kill(process, signal.SIGSTOP)
+        running.process.kill()
+        running.process.wait()
+        wait_until(lambda: processes_mentioning(sockets) == [], patience=_LEFT_SECONDS)
+
+
+@pytest.mark.parametrize("after_seconds", [0, 0.4, 0.8, 1.2, 2.0])
+def test_when_it_is_killed_while_it_starts_nothing_is_left(data: Path, after_seconds: float) -> None:
+    mark = f"killed-{uuid4()}"
+    running = Up(data, environment={"A_MARK": mark})
+    wait_until(lambda: "servers ready" in running.progress.read_text())
+    time.sleep(after_seconds)
+    running.process.kill()
+    running.process.wait()
+    # PostgreSQL overwrites its environment with its title, but names its folder in its command line.
+    wait_until(lambda: not processes_mentioning(mark) + processes_mentioning(str(data)), patience=_LEFT_SECONDS)
 
 
 def test_a_second_one_on_the_same_folder_says_so_in_one_line(data: Path) -> None:
