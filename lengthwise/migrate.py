@@ -1,4 +1,4 @@
-"""Brings a database to the newest schema. Several processes may do so at once."""
+"""Brings a database to the newest schema, and says whether a schema is this program's. Several processes may do so."""
 
 import time
 from importlib.util import find_spec
@@ -6,10 +6,14 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy.exc import DBAPIError
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, select
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from lengthwise.database import Database, connect, sqlstate
-from lengthwise.errors import Unavailable
+from lengthwise.database import Database, connect, sqlstate, translated
+from lengthwise.errors import ConfigurationError, Unavailable
+from lengthwise.tables import metadata
 
 _LOCK_NOT_AVAILABLE = "55P03"
 #: The pause between two tries, in which queries that waited behind the last one can run.
@@ -31,6 +35,7 @@ def upgrade(database_url: str, patience_seconds: float = 300) -> None:
 
     A migration that waits for a lock for two seconds gives up, so that no query queues behind it for long. It is tried
     again for ``patience_seconds``. After that ``Unavailable`` is raised; migrations that succeeded remain.
+    Raises ``ConfigurationError`` if the schema is newer than this program.
     """
     engine = connect(database_url, connections=1)
     ends_at = time.monotonic() + patience_seconds
@@ -49,6 +54,8 @@ def _upgraded(engine: Database) -> bool:
     """Runs the migrations. Returns False if one could not get a lock in time."""
     try:
         with engine.connect() as connection:
+            _known_revision(connection)
+            connection.rollback()
             running = config()
             running.attributes["connection"] = connection
             command.upgrade(running, "head")
@@ -57,3 +64,46 @@ def _upgraded(engine: Database) -> bool:
             raise
         return False
     return True
+
+
+def require_current(database_url: str) -> None:
+    """Raises ``ConfigurationError``, in one line, unless the schema is the one that this program was written for.
+
+    Raises ``Unavailable`` if the database does not answer.
+    """
+    engine = connect(database_url, connections=1)
+    try:
+        with translated(), engine.connect() as connection:
+            _require_current(connection)
+    finally:
+        engine.dispose()
+
+
+def _require_current(connection: Connection) -> None:
+    found, needed = _known_revision(connection), ScriptDirectory.from_config(config()).get_current_head()
+    if found is None:
+        raise ConfigurationError("the database has no schema yet: run lengthwise migrate")
+    if found != needed:
+        raise ConfigurationError(
+            f"the database's schema is {found}, and this program needs {needed}: run lengthwise migrate"
+        )
+    try:
+        for table in metadata.sorted_tables:
+            connection.execute(select(table).limit(0))
+    except ProgrammingError:
+        raise ConfigurationError(
+            f"the table {table.name} of the database is not that of schema {found}: "
+            "something other than lengthwise migrate has changed it"
+        ) from None
+
+
+def _known_revision(connection: Connection) -> str | None:
+    """The schema's revision; None if there is no schema. Raises ``ConfigurationError`` if it is not one of ours."""
+    found = MigrationContext.configure(connection).get_current_heads()
+    known = {script.revision for script in ScriptDirectory.from_config(config()).walk_revisions()}
+    if unknown := sorted(set(found) - known):
+        raise ConfigurationError(
+            f"the database's schema is {unknown[0]}, which this program does not know: "
+            "install the release of lengthwise that migrated it, or a later one"
+        )
+    return found[0] if found else None

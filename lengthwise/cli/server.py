@@ -7,6 +7,7 @@ depend on them.
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,7 +17,7 @@ import typer
 from lengthwise.child import Child, Program
 from lengthwise.cli import extras
 from lengthwise.cli.connection import say
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.local import program
 from lengthwise.local.supervisor import Supervisor
 from lengthwise.models import device
@@ -129,9 +130,12 @@ def migrate() -> None:
 
 
 def _settings_with_servers() -> "Settings":
+    """The settings, once the database's schema fits. A database that is away now may come back: it is not waited for."""
+    from lengthwise import migrate as migrations
     from lengthwise import settings
 
     current = settings.get()
-    current.require_database_url()
     current.require_redis_url()
+    with suppress(Unavailable):
+        migrations.require_current(current.require_database_url())
     return current

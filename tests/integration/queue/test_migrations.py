@@ -1,5 +1,6 @@
 """The schema's history, as Alembic sees it."""
 
+import hashlib
 import os
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from pathlib import Path
 from threading import Event
 
 import psycopg
+import pytest
 from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
 from lengthwise import migrate
+from lengthwise.errors import ConfigurationError
 from tests.integration.conftest import RunWorker, read_job, submit
 
 ROOT = Path(__file__).parents[3]
@@ -117,3 +120,74 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     before = n_tables(database_url)
     migrate.upgrade(database_url)
     assert n_tables(database_url) == before
+
+
+def refusal(database_url: str) -> str:
+    with pytest.raises(ConfigurationError) as caught:
+        migrate.require_current(database_url)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def run(database_url: str, statement: str) -> None:
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    with psycopg.connect(url) as connection:
+        connection.execute(statement)
+
+
+def test_a_program_starts_on_its_own_schema(database_url: str) -> None:
+    migrate.require_current(database_url)
+
+
+def test_a_program_on_an_older_schema_names_the_command(database_url: str) -> None:
+    assert alembic(database_url, "downgrade", "0007").returncode == 0
+    assert refusal(database_url).startswith("the database's schema is 0007, and this program needs 0")
+    assert refusal(database_url).endswith("run lengthwise migrate")
+    assert alembic(database_url, "downgrade", "base").returncode == 0
+    assert refusal(database_url) == "the database has no schema yet: run lengthwise migrate"
+
+
+def test_an_older_program_on_a_newer_schema_says_so_and_changes_nothing(database_url: str) -> None:
+    run(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    before = n_tables(database_url)
+    assert refusal(database_url).startswith("the database's schema is 9999, which this program does not know")
+    with pytest.raises(ConfigurationError, match="9999, which this program does not know"):
+        migrate.upgrade(database_url)
+    assert n_tables(database_url) == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["ALTER TABLE shards DROP COLUMN n_padded", "DROP TABLE deliveries CASCADE", "ALTER TABLE jobs RENAME kind TO sort"],
+)
+def test_a_schema_that_was_changed_by_hand_names_the_table(database_url: str, change: str) -> None:
+    run(database_url, change)
+    assert f"the table {change.split()[2]} of the database is not that of schema" in refusal(database_url)
+
+
+def test_the_commands_end_with_that_line(database_url: str) -> None:
+    run(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    servers = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": "redis://127.0.0.1:1/0"}
+    for command in ("api", "worker", "migrate"):
+        ended = subprocess.run(
+            [sys.executable, "-P", "-m", "lengthwise", command],
+            env=os.environ | servers,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ended.returncode == 2, command
+        assert ended.stderr.count("\n") == 1, ended.stderr
+        assert ended.stderr.startswith("lengthwise: the database's schema is 9999"), command
+
+
+def test_a_migration_that_others_follow_is_never_edited() -> None:
+    """A database that ran it would differ for ever from one that runs it now. Changes go into a new migration."""
+    versions = ROOT / "migrations" / "versions"
+    recorded = dict(line.split()[::-1] for line in (versions / "released.sha256").read_text().splitlines())
+    *followed, newest = sorted(versions.glob("0*.py"))
+    for migration in followed:
+        found = hashlib.sha256(migration.read_bytes()).hexdigest()
+        assert recorded.get(migration.name) == found, f"{migration.name} changed, or is missing in {versions.name}"
+    assert set(recorded) <= {migration.name for migration in (*followed, newest)}
+    assert recorded.get(newest.name) in (None, hashlib.sha256(newest.read_bytes()).hexdigest())
