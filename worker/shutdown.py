@@ -9,7 +9,6 @@ import signal
 import time
 from multiprocessing.sharedctypes import RawValue
 
-
 #: PR_SET_PDEATHSIG of Linux' prctl(2).
 _SET_DEATH_SIGNAL = 1
 

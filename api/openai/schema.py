@@ -1,8 +1,8 @@
 """The JSON of OpenAI's API, as its SDKs read and write it. Our extensions are named as such."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
 from api.jobs.schema import NewWebhook, PriorityName, Time, Webhook
 from lengthwise.kinds.kind import RequestPart, Text
@@ -14,6 +14,25 @@ class OutputExpiry(RequestPart):
     seconds: int = Field(ge=3600, le=2_592_000)
 
 
+def _without_names(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    """Pydantic's error would name the caller's own name as the field that is wrong."""
+    try:
+        return check(value)
+    except ValidationError:
+        raise ValueError(
+            "must be an object of at most 16 texts, with names of at most 64 characters and texts of at most 512"
+        ) from None
+
+
+#: What OpenAI's API stores with a batch.
+BatchMetadata = Annotated[
+    Annotated[
+        dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]], Field(max_length=16)
+    ],
+    WrapValidator(_without_names),
+]
+
+
 class NewBatch(RequestPart):
     input_file_id: Text = Field(max_length=64, examples=["file-0198c0de000000000000000000000000"])
     endpoint: Text = Field(max_length=64, examples=list(ENDPOINTS))
@@ -21,9 +40,7 @@ class NewBatch(RequestPart):
         max_length=16,
         description="A whole number of m, h or d, such as 24h. Requests that have not run then are dropped.",
     )
-    metadata: dict[Annotated[Text, Field(max_length=64)], Annotated[Text, Field(max_length=512)]] | None = Field(
-        default=None, max_length=16
-    )
+    metadata: BatchMetadata | None = None
     output_expires_after: OutputExpiry | None = None
     priority: PriorityName = Field(default="normal", description="An extension.")
     deduplicate: bool = Field(

@@ -130,7 +130,7 @@ def migrate() -> None:
 
 
 def _settings_with_servers() -> "Settings":
-    """The settings, once the database's schema fits. A database that is away now may come back: it is not waited for."""
+    """The settings, once the database's schema fits. If the database is away, the schema is not checked."""
     from lengthwise import migrate as migrations
     from lengthwise import settings
 

@@ -158,7 +158,11 @@ def test_an_older_program_on_a_newer_schema_says_so_and_changes_nothing(database
 
 @pytest.mark.parametrize(
     "change",
-    ["ALTER TABLE shards DROP COLUMN n_padded", "DROP TABLE deliveries CASCADE", "ALTER TABLE jobs RENAME kind TO sort"],
+    [
+        "ALTER TABLE shards DROP COLUMN n_padded",
+        "DROP TABLE deliveries CASCADE",
+        "ALTER TABLE jobs RENAME kind TO sort",
+    ],
 )
 def test_a_schema_that_was_changed_by_hand_names_the_table(database_url: str, change: str) -> None:
     run(database_url, change)
