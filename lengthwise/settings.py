@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import ipaddress
 import os
 import re
 from functools import cache
@@ -17,8 +18,21 @@ from lengthwise.models.catalog import DEMO_CATALOG
 from lengthwise.models.device import DEVICES
 from lengthwise.webhooks.reserved import Network
 
+#: The secrets that docker-compose.yml uses by default, so that a first try needs none. Everybody knows them.
+PUBLISHED_SECRETS = {
+    "admin_key": "lengthwise-local-development",
+    "key_pepper": "local-development-pepper-not-secret",
+    "master_key": "bG9jYWwgZGV2ZWxvcG1lbnQga2V5LCBub3Qgc2VjcmU=",
+}
 #: The form of a secret that an operator sets. 24 random characters cannot be guessed.
 _SECRET = re.compile(r"[\x21-\x7e]{24,512}", re.ASCII)
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 def _comma_separated(value: Any) -> Any:
@@ -74,6 +88,9 @@ class Settings(BaseSettings):
 
     # API
     host: str = "127.0.0.1"
+    #: The address under which others reach the API, if it is not ``host``, as in a container. The secrets that
+    #: docker-compose.yml publishes are accepted only if this is an address of this machine alone.
+    published_on: str | None = None
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     #: A JSON body is held in memory. Larger jobs are streamed as NDJSON.
     max_json_bytes: Annotated[int, Field(ge=1)] = 16 * 2**20
@@ -190,6 +207,20 @@ class Settings(BaseSettings):
         if self.key_pepper is None:
             raise ConfigurationError("LENGTHWISE_KEY_PEPPER is not set, such as the output of openssl rand -hex 32")
         return self.key_pepper.get_secret_value()
+
+    def refuse_published_secrets(self, host: str) -> None:
+        """Raises ``ConfigurationError`` if others can reach the API at ``host``, and a secret is one that all know."""
+        address = self.published_on or host
+        if _is_loopback(address):
+            return
+        for name, published in PUBLISHED_SECRETS.items():
+            given: SecretStr | tuple[SecretStr, ...] | None = getattr(self, name)
+            every = given if isinstance(given, tuple) else (given,)
+            if SecretStr(published) in every:
+                raise ConfigurationError(
+                    f"LENGTHWISE_{name.upper()} is the default of docker-compose.yml, which everybody knows, and other "
+                    f"machines can reach {address}: set your own, such as the output of openssl rand -base64 32"
+                )
 
     def limit_threads(self) -> None:
         """Sets torch's number of threads. Has no effect once torch is imported, or if ``OMP_NUM_THREADS`` is set."""

@@ -61,6 +61,7 @@ def api(
     """Run only the HTTP API."""
     extras.require("api")
     current = _settings_with_servers()
+    current.refuse_published_secrets(host or current.host)
     import_module("uvicorn").run(
         "api.app:create_app",
         factory=True,

@@ -1,12 +1,16 @@
 """The settings: read from the environment and typed. An error names the variable and not its value."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
@@ -89,3 +93,37 @@ def test_default_settings_are_consistent() -> None:
     assert current.max_line_bytes <= current.max_json_bytes <= current.max_body_bytes
     # Escaped as JSON, a character outside the basic plane takes twelve bytes.
     assert 6 * current.max_text_characters + current.max_metadata_bytes < current.max_line_bytes
+
+
+@pytest.mark.parametrize("name", settings.PUBLISHED_SECRETS)
+def test_a_secret_that_everybody_knows_is_refused_where_others_reach_the_api(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(f"LENGTHWISE_{name.upper()}", settings.PUBLISHED_SECRETS[name])
+    for host in ("127.0.0.1", "::1", "localhost", "127.8.8.8"):
+        settings.Settings().refuse_published_secrets(host)
+    for host in ("::", "192.168.1.7", "gateway"):
+        with pytest.raises(ConfigurationError) as caught:
+            settings.Settings().refuse_published_secrets(host)
+        assert str(caught.value).startswith(f"LENGTHWISE_{name.upper()} is the default of docker-compose.yml")
+        assert settings.PUBLISHED_SECRETS[name] not in str(caught.value)
+
+
+def test_in_a_container_the_published_address_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LENGTHWISE_KEY_PEPPER", settings.PUBLISHED_SECRETS["key_pepper"])
+    monkeypatch.setenv("LENGTHWISE_PUBLISHED_ON", "127.0.0.1")
+    settings.Settings().refuse_published_secrets("192.168.1.7")
+    monkeypatch.setenv("LENGTHWISE_PUBLISHED_ON", "192.168.1.7")
+    with pytest.raises(ConfigurationError):
+        settings.Settings().refuse_published_secrets("127.0.0.1")
+
+
+def test_secrets_of_one_s_own_are_accepted_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.Settings().refuse_published_secrets("192.168.1.7")
+    monkeypatch.setenv("LENGTHWISE_ADMIN_KEY", "x" * 32)
+    settings.Settings().refuse_published_secrets("192.168.1.7")
+
+
+def test_the_secrets_that_docker_compose_publishes_are_known() -> None:
+    defaults = dict(re.findall(r"\$\{LENGTHWISE_([A-Z_]+):-([^}]+)\}", (ROOT / "docker-compose.yml").read_text()))
+    assert {name.lower(): value for name, value in defaults.items()} == settings.PUBLISHED_SECRETS
