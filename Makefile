@@ -100,7 +100,21 @@ bench-gpu: $(INSTALLED) ## Measure the engine against transformers on a GPU in b
 bench-sentences: $(INSTALLED) ## Measure how well the ends of sentences are found in 13 languages (seconds)
 	@$(BIN)/python -m benchmarks.sentences
 
-clean: ## Remove the environments, the local data and all caches
-	rm -rf $(VENV) $(PEERS) .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+AUDIT := .venv-audit
 
-.PHONY: help install demo up lint test faults test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences clean
+$(AUDIT)/.installed: Makefile
+	@test -x $(AUDIT)/bin/python || $(PYTHON) -m venv $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check "pip-audit>=2.9" "cyclonedx-bom>=7"
+	@touch $@
+
+# pip-audit's own exit code says nothing of packages that it could not look up, so audit.py judges its report.
+audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilities and licences; write sbom.json
+	@$(AUDIT)/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible -o sbom.json $(BIN)/python
+	@$(AUDIT)/bin/pip-audit --path "$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+	  --progress-spinner off --format json --output $(AUDIT)/audit.json 2>$(AUDIT)/audit.log; test -s $(AUDIT)/audit.json
+	@$(BIN)/python -m tests.supply.audit $(AUDIT)/audit.json sbom.json
+
+clean: ## Remove the environments, the local data and all caches
+	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: help install demo up lint test faults test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences audit clean

@@ -104,3 +104,22 @@ def test_the_images_hold_what_they_should(stack: dict[str, str]) -> None:
     assert compose("run", "--rm", "--no-deps", "-T", "worker", *torch, environment=stack).split()[-1] == "True"
     for service in ("api", "worker"):
         assert compose("run", "--rm", "--no-deps", "-T", service, "id", "-u", environment=stack).split()[-1] != "0"
+
+
+def test_the_containers_can_do_only_what_they_must(stack: dict[str, str]) -> None:
+    for service in ("api", "worker", "deliver"):
+        tried = "touch /tmp/x && ! touch /home/lengthwise/x && grep CapEff /proc/self/status"
+        said = compose("run", "--rm", "--no-deps", "-T", service, "sh", "-c", tried, environment=stack)
+        assert int(said.split()[-1], 16) == 0, service
+        secrets = compose("run", "--rm", "--no-deps", "-T", service, "env", environment=stack)
+        assert ("LENGTHWISE_MASTER_KEY" in secrets) == (service != "worker")
+        assert ("LENGTHWISE_KEY_PEPPER" in secrets) == (service == "api")
+    asked = compose("exec", "-T", "redis", "env", "-u", "REDISCLI_AUTH", "redis-cli", "ping", environment=stack)
+    assert "NOAUTH" in asked
+
+
+def test_the_api_starts_with_public_secrets_on_this_machine_alone(stack: dict[str, str]) -> None:
+    published = stack | {"PUBLISH_ON": "0.0.0.0"}  # noqa: S104 - nothing is published by `run`
+    del published["LENGTHWISE_ADMIN_KEY"], published["LENGTHWISE_KEY_PEPPER"]
+    said = compose("run", "--rm", "-T", "api", "sh", "-c", "lengthwise api 2>&1; true", environment=published)
+    assert "is the default of docker-compose.yml, which everybody knows" in said
