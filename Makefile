@@ -52,6 +52,12 @@ PARALLEL ?= 1
 faults: $(INSTALLED) ## Inject every fault under SEEDS seeds (20), PARALLEL installations at a time (1)
 	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --parallel $(PARALLEL)
 
+REQUESTS ?= 20000
+SEED ?= 1
+
+hostile: $(INSTALLED) ## Attack a live installation with the hostile corpus and REQUESTS generated requests (20,000)
+	@$(BIN)/python -m tests.hostile --requests $(REQUESTS) --described $$(($(REQUESTS) / 10)) --seed $(SEED)
+
 test-servers: $(INSTALLED) ## Run the tests on your servers: LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL
 	@test -n "$$LENGTHWISE_DATABASE_URL" -a -n "$$LENGTHWISE_REDIS_URL" || \
 	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that the tests may use"; exit 2; }
@@ -117,4 +123,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences audit clean
