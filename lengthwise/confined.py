@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,8 +33,9 @@ _FRAME = Struct("!cQ")
 _ANSWER, _END, _REFUSED, _OUT_OF_MEMORY, _FAILED = b"a", b"e", b"r", b"m", b"f"
 #: Variables that a child needs to start. It gets no others, and so no keys and no addresses of servers.
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
-#: The clock's time for a call is this many times its CPU time, since the machine may be busy with other work.
-_PATIENCE = 10
+#: How long a call may wait for its child's answer, by the clock. The machine may be busy with other work, and the child
+#: may have to start: only the CPU time says what a call costs.
+_PATIENCE_SECONDS = 30.0
 
 
 class OverBudget(InvalidInput):
@@ -62,14 +64,17 @@ class Confined:
     Safe to use from several threads. A process that was forked has children of its own.
     """
 
-    def __init__(self, function: str, budget: Budget, processes: int = 1) -> None:
-        self._function, self._budget, self._n_processes = function, budget, processes
+    def __init__(self, function: str, budget: Budget, processes: int = 1, wait_seconds: float = 5.0) -> None:
+        """A call waits at most ``wait_seconds`` for a child that is free."""
+        self._function, self._budget = function, budget
+        self._n_processes, self._wait_seconds = processes, wait_seconds
         self._reset()
 
     def _reset(self) -> None:
         self._owner = os.getpid()
         self._free = threading.BoundedSemaphore(self._n_processes)
         self._idle: list[_Child] = []
+        weakref.finalize(self, _end_all, self._owner, self._idle)
 
     def call(self, request: bytes, file: IO[bytes] | None = None) -> bytes:
         """All answers to the request, joined. Raises as ``stream`` does."""
@@ -83,7 +88,7 @@ class Confined:
         """
         if self._owner != os.getpid():
             self._reset()
-        if not self._free.acquire(timeout=self._budget.seconds * _PATIENCE):
+        if not self._free.acquire(timeout=self._wait_seconds):
             raise Unavailable("too many requests are being checked", retry_after=2)
         child: _Child | None = None
         try:
@@ -98,15 +103,13 @@ class Confined:
 
     def close(self) -> None:
         """Ends the idle children."""
-        while self._idle:
-            self._idle.pop().end()
+        _end_all(self._owner, self._idle)
 
 
 class _Child:
     """One process, and the socket to it."""
 
     def __init__(self, function: str, budget: Budget) -> None:
-        self._seconds = budget.seconds * _PATIENCE
         self._socket, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - the command line is this module's own
@@ -119,7 +122,7 @@ class _Child:
             )
 
     def answers(self, request: bytes, file: IO[bytes] | None) -> Iterator[bytes]:
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + _PATIENCE_SECONDS
         try:
             self._send(request, file, deadline)
             while True:
@@ -130,9 +133,9 @@ class _Child:
                 if kind != _ANSWER:
                     raise _error(kind, body)
                 yield body
-                deadline = time.monotonic() + self._seconds  # the caller may have taken long
+                deadline = time.monotonic() + _PATIENCE_SECONDS  # the caller may have taken long
         except TimeoutError:
-            raise OverBudget("time") from None
+            raise Unavailable("the machine is too busy to check this", retry_after=2) from None
         except (EOFError, OSError):
             raise self._death() from None
 
@@ -155,6 +158,12 @@ class _Child:
         self._socket.close()
         self._process.kill()
         self._process.wait()
+
+
+def _end_all(owner: int, idle: list[_Child]) -> None:
+    """Ends these children, unless this process is a fork of the one that started them."""
+    while idle and os.getpid() == owner:
+        idle.pop().end()
 
 
 def _error(kind: bytes, body: bytes) -> Exception:

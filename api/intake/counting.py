@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import pool as pools
-from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt
+from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt, Unanswerable
 from lengthwise.ledger.jobs.submit import NewItem
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
@@ -96,9 +96,12 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
     items = [item for item, _ in portion.checked]
     try:
         prompts = kind.prompts(KindModel(spec, tokenizer.load_counting(spec)), target.params, items, 0)
-    except InvalidInput as error:
+    except (InvalidInput, Unanswerable) as error:
         if len(items) == 1:
-            refuse(portion.places[0], error)
+            if isinstance(error, InvalidInput):
+                refuse(portion.places[0], error)
+            else:
+                yield _unanswerable(portion, error.code)
             return
         # At least one item is wrong. Counted one by one, only the wrong ones are refused.
         for at in range(len(items)):
@@ -114,6 +117,17 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
         refusal = None if all_fit or _fit(each, spec.context, min_answer) else kind.failed(place, item, "too_long")
         found.append(NewItem(sum(lengths) or 1, payload, refusal, lengths, pool))
     yield CountedPortion(found, {pool for pool, _ in distinct})
+
+
+def _unanswerable(portion: Portion, code: str) -> CountedPortion:
+    """A portion of one item that ends with this error, without running."""
+    [place], [(item, payload)], [(pool, _)] = (
+        portion.places,
+        portion.checked,
+        _requirements(portion.target, [portion.checked[0].item]),
+    )
+    refusal = portion.target.kind.failed(place, item, code)
+    return CountedPortion([NewItem(1, payload, refusal, [], pool)], {pool})
 
 
 #: The pool of an item, and the fewest tokens that its model must be able to write.

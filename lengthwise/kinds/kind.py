@@ -19,6 +19,21 @@ if TYPE_CHECKING:  # the command line lists kinds where no tokenizers are instal
     from lengthwise.models.tokenizer import ModelTokenizer
 
 
+#: The context in which a request is read that was checked when it was submitted. What is costly is not checked again.
+CHECKED: dict[str, Any] = {"is_checked": True}
+
+
+class Unanswerable(Exception):
+    """An item cannot be answered, whatever its model says. ``prompts`` and ``output`` may raise it.
+
+    ``code`` is one of ``result_line.ERRORS``.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def finite(value: Any) -> Any:
     """Refuses infinities and NaN: Python reads 1e999 as infinity, but JSON cannot write one."""
     written = to_json(value)

@@ -25,6 +25,16 @@ _MAX_GROWTH = 4
 _LEAST_GROWTH = 10_000
 
 
+#: All segments together have at most so many times the text's characters. Markup that was written by people or by
+#: editors stays far below it.
+_MAX_SIZE = 6
+_LEAST_SIZE = 100_000
+
+
+class TooIntricate(ValueError):
+    """The text's markup says the same again and again, so that reading all of it takes many times the text's size."""
+
+
 class _Unread(NamedTuple):
     text: TracedText
     rounds: int
@@ -32,14 +42,17 @@ class _Unread(NamedTuple):
 
 
 def segments(text: str) -> list[str]:
-    """The segments of ``text``, what a reader sees first. None is blank, so a blank text has none."""
+    """The segments of ``text``, what a reader sees first. None is blank, so a blank text has none.
+
+    Raises ``TooIntricate``.
+    """
     if is_plain(text) and (text.isascii() or lookalike.is_plain(text)):
         return [text] if text else []
     return [segment.text for segment in _SegmentReader(TracedText(text)).segments()]
 
 
 def traced_segments(text: str) -> list[TracedText]:
-    """The same, with the places in ``text`` from which they come. It takes longer."""
+    """The same, with the places in ``text`` from which they come. It takes longer. Raises ``TooIntricate``."""
     return _SegmentReader(TracedText.of(text)).segments()
 
 
@@ -52,6 +65,7 @@ class _SegmentReader:
         self._late: list[_Unread] = []
         self._n_views = 0
         self._n_chars = 0
+        self._n_kept = 0
         self._known: set[str] = set()
         self._seen: dict[str, TracedText] = {}
         self._hidden: dict[str, TracedText] = {}
@@ -120,4 +134,8 @@ class _SegmentReader:
         text = lookalike.unmasked(text)
         is_word = is_hidden and not has_several_words(text.text)
         found = self._words if is_word else self._hidden if is_hidden else self._seen
-        found.setdefault(text.text, text)
+        if text.text not in found:
+            found[text.text] = text
+            self._n_kept += len(text.text)
+            if self._n_kept > _MAX_SIZE * len(self._whole.text) + _LEAST_SIZE:
+                raise TooIntricate

@@ -3,6 +3,7 @@
 import os
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from typing import IO
 
@@ -23,6 +24,8 @@ def act(request: bytes, file: IO[bytes] | None) -> Iterator[bytes]:
             yield from (b"%d " % at for at in range(int(number)))
         case [b"loop"]:
             sum(1 for _ in iter(int, 1))
+        case [b"sleep"]:
+            time.sleep(60)
         case [b"compile"]:
             pow(7, 10**8)  # one call that holds the GIL
         case [b"allocate", number]:
@@ -80,6 +83,16 @@ def test_a_loop_is_ended_although_it_holds_the_gil(confined: Confined, request_:
     assert confined.call(b"echo again") == b"again"
 
 
+def test_a_child_that_waits_although_it_computes_nothing_is_no_fault_of_the_request(
+    confined: Confined, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lengthwise.confined._PATIENCE_SECONDS", 0.5)
+    with pytest.raises(Unavailable):
+        confined.call(b"sleep")
+    monkeypatch.undo()
+    assert confined.call(b"echo again") == b"again"
+
+
 def test_memory_beyond_the_budget_is_refused(confined: Confined) -> None:
     assert confined.call(b"allocate 30000000") == b"30000000"
     with pytest.raises(OverBudget) as caught:
@@ -123,7 +136,7 @@ def test_a_caller_that_stops_in_the_middle_leaves_nothing_for_the_next(confined:
 
 
 def test_no_more_children_run_than_allowed() -> None:
-    confined = Confined("tests.unit.test_confined:act", Budget(seconds=0.1, memory_bytes=_BUDGET.memory_bytes))
+    confined = Confined("tests.unit.test_confined:act", _BUDGET, wait_seconds=0.2)
     begun = confined.stream(b"count 1000")
     next(begun)
     with pytest.raises(Unavailable):

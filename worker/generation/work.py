@@ -14,7 +14,7 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from lengthwise import kinds
-from lengthwise.kinds.kind import Decoding, JobItem, Kind, KindModel, ModelAnswer, Prompt
+from lengthwise.kinds.kind import CHECKED, Decoding, JobItem, Kind, KindModel, ModelAnswer, Prompt, Unanswerable
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.states import ResultStatus
@@ -219,7 +219,11 @@ class Work:
     def _conclude(self, item: WorkItem) -> None:
         job, pieces = item.shard.job, item.pieces
         answers = [piece.answer for piece in pieces]
-        output = job.kind.output(self._model, job.params, item.job_item, answers, item.n_attempts)
+        try:
+            output = job.kind.output(self._model, job.params, item.job_item, answers, item.n_attempts)
+        except Unanswerable as error:
+            self._fail(item, error.code)
+            return
         if output is not None:
             shard = item.shard
             shard.n_deduplicated += 0 < item.n_shared == len(pieces)
@@ -300,7 +304,7 @@ def _items_by_job(claim: Claim) -> Iterable[tuple[ClaimedJob, WorkJob, list[Work
         job, items = jobs[claimed.id]
         shard = WorkShard(shard_id, job, len(claimed_items))
         payloads = b"[" + b",".join([each.payload for each in claimed_items]) + b"]"
-        parsed = _item_list(claimed.kind).validate_json(payloads)
+        parsed = _item_list(claimed.kind).validate_json(payloads, context=CHECKED)
         items += [WorkItem(shard, each.index, item) for each, item in zip(claimed_items, parsed, strict=True)]
     return [(claim.jobs[job_id], job, items) for job_id, (job, items) in jobs.items()]
 

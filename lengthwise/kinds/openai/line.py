@@ -39,7 +39,9 @@ class LineParams(kind.JobParams):
 #: HTTP status and error code of failures that the request itself causes. All others are 500.
 _REQUEST_ERRORS = {
     "too_long": (400, "context_length_exceeded"),
+    "too_intricate": (400, "too_intricate"),
     "schema_not_met": (422, "schema_not_met"),
+    "schema_too_costly": (422, "schema_too_costly"),
 }
 _NEVER_RUN = {
     ResultStatus.CANCELLED: ("batch_cancelled", "The batch was cancelled before this request ran."),

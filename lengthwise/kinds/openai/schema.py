@@ -6,14 +6,13 @@ The prompt quotes the schema, since the engine cannot force an answer to follow 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import lru_cache
 from typing import Annotated, Any, Literal, Self
 
-import jsonschema_rs
-from pydantic import AfterValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import from_json, to_json
 
-from lengthwise.kinds.kind import Decoding, RequestPart, Text, finite
+from lengthwise.kinds.kind import CHECKED, Decoding, RequestPart, Text, Unanswerable, finite
+from lengthwise.kinds.openai import schema_check, schema_size
 
 #: How often a line runs before it ends as an error.
 MAX_ATTEMPTS = 3
@@ -44,16 +43,16 @@ class JsonSchema(RequestPart):
 
     @field_validator("schema_")
     @classmethod
-    def _is_a_schema(cls, value: dict[str, Any]) -> dict[str, Any]:
+    def _is_a_schema(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+        """Measures the schema before it is compiled. It is not checked again where it was checked at submission."""
+        if info.context is CHECKED:
+            return value
         written = to_json(value)
         if len(written) > _MAX_SCHEMA_BYTES:
             raise ValueError(f"may have at most {_MAX_SCHEMA_BYTES} bytes")
-        if not all(reference.startswith("#") for reference in _references(value)):
-            raise ValueError("may only refer to its own parts")
-        try:
-            _validator(written)
-        except Exception:  # the library raises errors of its own, and their texts quote the schema
-            raise ValueError("is not a JSON schema") from None
+        schema_size.check_size(value)
+        if not schema_check.compiles(written):
+            raise ValueError("is not a JSON schema")
         return value
 
 
@@ -68,26 +67,6 @@ class JsonSchemaFormat(RequestPart):
 
 
 ResponseFormat = Annotated[PlainTextFormat | JsonObjectFormat | JsonSchemaFormat, Field(discriminator="type")]
-
-
-def _references(value: Any) -> list[str]:
-    if isinstance(value, list):
-        return [found for each in value for found in _references(each)]
-    if not isinstance(value, dict):
-        return []
-    own = [given for name in ("$ref", "$dynamicRef") if isinstance(given := value.get(name), str)]
-    return own + _references(list(value.values()))
-
-
-@lru_cache(256)
-def _validator(written: bytes) -> Any:
-    """The schema is untrusted: it may not use the network, and its patterns must match in linear time."""
-    options = jsonschema_rs.RegexOptions()
-    return jsonschema_rs.Draft202012Validator(json.loads(written), pattern_options=options, retriever=_refuse)
-
-
-def _refuse(_: str) -> Any:
-    raise ValueError("a schema may only refer to its own parts")
 
 
 def instruction_texts(form: ResponseFormat | None) -> list[str]:
@@ -115,7 +94,10 @@ def _instruction(form: ResponseFormat | None) -> str:
 
 
 def is_met(form: ResponseFormat | None, text: str) -> bool:
-    """Whether an answer follows the format that its line asked for."""
+    """Whether an answer follows the format that its line asked for.
+
+    Raises ``Unanswerable`` if that takes too long to say, and ``Unavailable`` if the machine is too busy.
+    """
     if form is None or isinstance(form, PlainTextFormat):
         return True
     try:
@@ -124,7 +106,10 @@ def is_met(form: ResponseFormat | None, text: str) -> bool:
         return False
     if isinstance(form, JsonObjectFormat):
         return isinstance(value, dict)
-    return bool(_validator(to_json(form.json_schema.schema_)).is_valid(value))
+    try:
+        return schema_check.is_valid(to_json(form.json_schema.schema_), text.encode())
+    except schema_check.TooCostly:
+        raise Unanswerable("schema_too_costly") from None
 
 
 def decoding_of_attempt(decoding: Decoding, attempt: int) -> Decoding:
