@@ -76,3 +76,12 @@ class TestRounded:
         assert all(len(row["output.scores.hate"]) <= len("0.12") for row in rows)
         start, end = json.loads(rows[1]["output.spans.hate"])
         assert ITEMS[1]["text"][start:end] == THREAT
+
+
+def test_a_text_whose_markup_never_ends_fails_alone_and_at_once(client: TestClient, run_worker: RunWorker) -> None:
+    job = submit(client, [HARMLESS, "<a x='" * 15_000, THREAT], kind="moderate")
+    run_worker()
+    found = [json.loads(line) for line in client.get(f"/v1/jobs/{job['id']}/results").text.splitlines()]
+    assert [line["status"] for line in found] == ["succeeded", "failed", "succeeded"]
+    assert found[1]["error"]["code"] == "too_intricate"
+    assert found[2]["output"]["flagged"] is True
