@@ -200,8 +200,8 @@ def _serve(arguments: Sequence[str]) -> None:
     run: Function = getattr(import_module(module), function)
     seconds, memory_bytes = json.loads(given)
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    data_bytes = _data_bytes() + memory_bytes
-    resource.setrlimit(resource.RLIMIT_DATA, (data_bytes, data_bytes))
+    limit = data_bytes() + memory_bytes
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     # An error of the socket means that the parent has ended.
     with socket.socket(fileno=0) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
@@ -247,7 +247,7 @@ def _reply(connection: socket.socket, kind: bytes, body: bytes = b"") -> None:
     connection.sendall(_FRAME.pack(kind, len(body)) + body)
 
 
-def _data_bytes() -> int:
+def data_bytes() -> int:
     """What counts towards ``RLIMIT_DATA`` now: the heap, and private mappings that can be written."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmData:"):

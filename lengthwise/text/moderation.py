@@ -28,7 +28,7 @@ _LEAST_GROWTH = 10_000
 #: All segments together have at most so many times the text's characters. Markup that was written by people or by
 #: editors stays far below it.
 _MAX_SIZE = 6
-_LEAST_SIZE = 100_000
+_LEAST_SIZE = 2_000
 
 
 class TooIntricate(ValueError):

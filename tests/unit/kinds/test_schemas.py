@@ -1,6 +1,7 @@
 """A schema is measured before it is compiled, and compiled and used within a budget."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -114,9 +115,72 @@ def line(levels: int) -> dict[str, Any]:
     return {"$ref": "#/$defs/d0", "$defs": definitions | {f"d{levels}": {"type": "null"}}}
 
 
-@pytest.mark.parametrize("deep", [nested(101), nested(180), line(150), line(2_000)])
-def test_depth_is_limited_through_references_too(deep: dict[str, Any]) -> None:
-    assert refusal(deep) == "may nest at most 100 subschemas, counted through references"
+@pytest.mark.parametrize(
+    ("deep", "message"),
+    [
+        (nested(101), "may nest at most 100 subschemas"),
+        (nested(180), "may nest at most 100 subschemas"),
+        (line(1_001), "may have at most 1000 references"),
+        (line(2_000), "may have at most 1000 references"),
+    ],
+)
+def test_depth_and_references_are_limited(deep: dict[str, Any], message: str) -> None:
+    assert refusal(deep) == message
+
+
+def in_chain(levels: int, word: str, **more: Any) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": "object"}
+    for _ in range(levels):
+        found = {word: found if word == "if" else [found], **more}
+    return found
+
+
+@pytest.mark.parametrize("word", ["allOf", "anyOf", "oneOf", "if"])
+@pytest.mark.parametrize("again", ["unevaluatedProperties", "unevaluatedItems"])
+def test_a_chain_that_looks_again_at_each_level_doubles(word: str, again: str) -> None:
+    assert refusal(in_chain(20, word, **{again: False})).startswith("may have at most 10000 subschemas")
+    assert schema.is_met(form(in_chain(8, word, **{again: False})), "{}")
+    assert schema.is_met(form(in_chain(90, word)), "{}")
+
+
+def circle(size: int, inner: Callable[[dict[str, Any]], dict[str, Any]]) -> dict[str, Any]:
+    """Definitions each of which refers to all others."""
+    names = range(size)
+    of_others = {at: [inner({"$ref": f"#/$defs/d{other}"}) for other in names if other != at] for at in names}
+    return {"$ref": "#/$defs/d0", "$defs": {f"d{at}": {"anyOf": of_others[at]} for at in names}}
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"$ref": "#"},
+        {"not": {"$ref": "#"}},
+        {"$dynamicAnchor": "a", "allOf": [{"$dynamicRef": "#a"}]},
+        circle(9, dict) | {"unevaluatedProperties": False},
+        circle(2, lambda other: {"if": other}),
+    ],
+)
+def test_a_schema_that_never_comes_to_another_value_is_refused(given: dict[str, Any]) -> None:
+    assert refusal(given) == "may not refer to itself for one and the same value"
+
+
+def test_types_that_refer_to_each_other_are_accepted() -> None:
+    """As those of a language's syntax do, whatever their number."""
+    each = {f"d{at}": {"properties": {"next": {"$ref": f"#/$defs/d{(at + 1) % 300}"}}} for at in range(300)}
+    assert schema.is_met(form({"$ref": "#/$defs/d0", "$defs": each}), '{"next": {"next": {}}}')
+    others = circle(6, lambda other: {"type": "object", "properties": {"a": other}})
+    assert schema.is_met(form(others), '{"a": {"a": {}}}')
+
+
+def test_no_decoy_hides_what_an_anchor_names() -> None:
+    written = json.dumps(chain(30)).replace("#/$defs/", "#")
+    given = json.loads(written)
+    for name, definition in given["$defs"].items():
+        definition["$anchor"] = name
+    decoys = [{"$anchor": name} for name in given["$defs"]]
+    for more in ({"const": decoys}, {"examples": decoys}, {"x": decoys}):
+        assert refusal(given | more).startswith("may have at most 10000 subschemas")
+        assert refusal(json.loads(written.replace("#d", "#%64")) | {"$defs": given["$defs"]} | more).startswith("may")
 
 
 @pytest.mark.parametrize(
@@ -128,8 +192,8 @@ def test_depth_is_limited_through_references_too(deep: dict[str, Any]) -> None:
         ({"properties": {CANARY: {"$dynamicRef": "file:///etc/passwd"}}}, "may only refer to its own parts"),
         ({"$defs": {"a": {"$id": "https://x.org"}}}, "may have an $id at its top only"),
         ({"type": CANARY}, "is not a JSON schema"),
-        ({"$ref": f"#/{CANARY}"}, "is not a JSON schema"),
-        ({"$ref": f"#{CANARY}"}, "is not a JSON schema"),
+        ({"$ref": f"#/{CANARY}"}, "may only refer to its own parts"),
+        ({"$ref": f"#{CANARY}"}, "may only refer to its own parts"),
         ({"pattern": "("}, "is not a JSON schema"),
         ({"minLength": -1}, "is not a JSON schema"),
         ({"required": CANARY}, "is not a JSON schema"),
@@ -139,16 +203,42 @@ def test_a_refusal_names_the_limit_and_quotes_nothing(given: Any, message: str) 
     assert refusal(given) == message
 
 
-def test_a_schema_that_takes_too_long_to_check_fails_its_item_by_name_and_later_ones_at_once() -> None:
-    costly = {"items": chain(11)["$defs"]["d0"] | {"unevaluatedProperties": False}, "$defs": chain(11)["$defs"]}
-    asked = form(costly)
-    for answer in ("[{}" + ",{}" * 5_000 + "]", "[]"):
-        with pytest.raises(Unanswerable) as caught:
-            schema.is_met(asked, answer)
-        assert caught.value.code == "schema_too_costly"
-    with pytest.raises(schema_check.TooCostly):
-        schema_check.compiles(to_json(costly))
+def costly(tag: str) -> tuple[JsonSchemaFormat, str]:
+    """A schema that is accepted, and an answer that takes too long to check: a thousand numbers, each looked for."""
+    looked_for = [{"contains": {"const": number}} for number in range(1_500)]
+    return form({"title": tag, "not": {"allOf": looked_for}}), json.dumps([*range(10_000, 16_000), *range(1_500)])
+
+
+def test_an_answer_that_takes_too_long_to_check_fails_its_item_and_no_other() -> None:
+    asked, answer = costly("one")
+    with pytest.raises(Unanswerable) as caught:
+        schema.is_met(asked, answer)
+    assert caught.value.code == "schema_too_costly"
+    assert schema.is_met(asked, "[]")
     assert schema.is_met(form(ADDRESS), '{"street": "a"}')
+
+
+def test_a_schema_whose_answers_are_all_too_costly_is_not_tried_for_ever() -> None:
+    asked, answer = costly("all")
+    for text in (answer, answer, answer, "[]"):
+        with pytest.raises(Unanswerable):
+            schema.is_met(asked, text)
+    with pytest.raises(schema_check.TooCostly):
+        schema_check.compiles(to_json(asked.json_schema.schema_))
+
+
+def test_large_schemas_of_others_leave_memory_for_the_next_one() -> None:
+    many = [{"title": str(at), **chain(10), "unevaluatedProperties": False} for at in range(60)]
+    assert all(schema_check.compiles(to_json(each)) for each in many)
+    assert all(schema_check.is_valid(to_json(each), b"{}") for each in many[::7])
+
+
+def test_a_child_that_is_killed_fails_no_schema() -> None:
+    asked = form(ADDRESS | {"title": "killed"})
+    for child in schema_check._children()._idle:
+        child._process.kill()
+        child._process.wait()
+    assert schema.is_met(asked, '{"street": "a"}')
 
 
 def test_what_was_checked_at_submission_is_not_checked_again(monkeypatch: pytest.MonkeyPatch) -> None:

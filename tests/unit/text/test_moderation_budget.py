@@ -6,7 +6,7 @@ from lengthwise.kinds.kind import Unanswerable
 from lengthwise.kinds.moderation import text_spans
 from lengthwise.text.moderation import TooIntricate, segments, traced_segments
 
-HOSTILE = ["<a x='" * 15_000, "<zz yy='" * 12_000, "<b y='c" * 14_000]
+HOSTILE = [part * (size // len(part)) for part in ("<a x='", "<zz yy='", "<b y='c") for size in (600, 9_000, 100_000)]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -19,7 +19,7 @@ def test_a_text_that_grows_without_measure_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "<a x='" * 1_000,
+        "<a x='" * 50,
         '<p title="what a lovely lamp">what a <b class="x y z">lovely</b> lamp</p>' * 1_300,
         "<img alt='one' src='https://x.org/how-to-boil-an-egg'>" * 1_800,
         "[what a lamp](https://x.org/%20what+a+lamp 'a title') " * 1_800,
@@ -29,7 +29,7 @@ def test_a_text_that_grows_without_measure_is_refused(text: str) -> None:
     ],
 )
 def test_markup_as_people_and_editors_write_it_is_read_whole(text: str) -> None:
-    assert sum(map(len, segments(text))) <= 6 * len(text) + 100_000
+    assert sum(map(len, segments(text))) <= 6 * len(text) + 2_000
 
 
 def test_the_kind_names_the_error() -> None:

@@ -1,0 +1,58 @@
+"""What runs in the child of ``schema_check``: compiles JSON schemas, and checks values against them."""
+
+import json
+from collections.abc import Iterator
+from struct import Struct
+from typing import IO, Any
+
+import jsonschema_rs
+
+from lengthwise.confined import data_bytes
+
+SIZE = Struct("!I")
+YES, NO, BAD = b"y", b"n", b"b"
+#: The memory that compiled schemas may take before all of them are forgotten. How much one takes has little to do with
+#: its length.
+_KEPT_BYTES = 32 * 2**20
+
+
+def check(request: bytes, _: IO[bytes] | None) -> Iterator[bytes]:
+    """Compiles the schema, and checks the value if there is one."""
+    [size] = SIZE.unpack_from(request)
+    written, value = request[SIZE.size : SIZE.size + size], request[SIZE.size + size :]
+    try:
+        compiled = _compiled.get(written)
+    except Exception:  # the library's errors are of many types, and their texts quote the schema
+        yield BAD
+        return
+    yield YES if not value or compiled.is_valid(json.loads(value)) else NO
+
+
+class _CompiledSchemas:
+    """Compiled schemas by the bytes that they were written in."""
+
+    def __init__(self) -> None:
+        self._found: dict[bytes, Any] = {}
+        self._most_bytes = data_bytes() + _KEPT_BYTES
+
+    def get(self, written: bytes) -> Any:
+        if written not in self._found:
+            if data_bytes() > self._most_bytes:
+                self._found.clear()
+            self._found[written] = _compile(written)
+        return self._found[written]
+
+
+def _compile(written: bytes) -> Any:
+    # Its patterns must match in linear time, and it may not use the network.
+    return jsonschema_rs.Draft202012Validator(
+        json.loads(written), pattern_options=jsonschema_rs.RegexOptions(), retriever=_refuse
+    )
+
+
+def _refuse(_: str) -> Any:
+    raise ValueError("a schema may only refer to its own parts")
+
+
+_compile(b"{}")  # a first call is no dearer than others: it would count in some caller's budget
+_compiled = _CompiledSchemas()
