@@ -48,9 +48,10 @@ test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (2)
 
 SEEDS ?= 20
 PARALLEL ?= 1
+BUSY ?= 0
 
-faults: $(INSTALLED) ## Inject every fault under SEEDS seeds (20), PARALLEL installations at a time (1)
-	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --parallel $(PARALLEL)
+faults: $(INSTALLED) ## Inject every fault under SEEDS seeds (20), PARALLEL installations at a time (1; BUSY=1: on a busy machine)
+	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --parallel $(PARALLEL) --busy $(BUSY)
 
 test-servers: $(INSTALLED) ## Run the tests on your servers: LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL
 	@test -n "$$LENGTHWISE_DATABASE_URL" -a -n "$$LENGTHWISE_REDIS_URL" || \
