@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from tests.faults import report
-from tests.faults.busy import busy_machine
+from tests.faults.busy import ON_BUSY_MACHINE, Allowance, busy_machine
 from tests.faults.run import FAULTS, FaultOutcome, leave_when_stopped, run_seed
 
 
@@ -67,8 +67,15 @@ def _runs(
 
     Every seed has a process of its own. The processes that it starts end with it, or with the pool.
     """
-    kept_whole = given.keep is not None
-    run = partial(run_seed, names=names, n_items=given.items, keep=kept, keeps_all=kept_whole, say=report.say)
+    run = partial(
+        run_seed,
+        names=names,
+        n_items=given.items,
+        keep=kept,
+        keeps_all=given.keep is not None,
+        say=report.say,
+        allowance=ON_BUSY_MACHINE if given.busy else Allowance(),
+    )
     spawn = multiprocessing.get_context("spawn")
     with spawn.Pool(given.parallel, initializer=leave_when_stopped, maxtasksperchild=1) as pool:
         for found in pool.imap_unordered(run, seeds):

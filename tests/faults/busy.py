@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from lengthwise import child
@@ -21,6 +22,23 @@ _SHARE = 0.25
 #: The writer flushes each block to the disk, and begins anew after so many.
 _BLOCK_BYTES = 8 * _MEBIBYTE
 _BLOCKS = 16
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """How much longer things may take than on an idle machine, as factors."""
+
+    #: Of each recovery's bound.
+    bound: float = 1
+    #: Of the time in which work must have ended, and processes must have started.
+    patience: float = 1
+
+
+#: One process that computes on each core, and one each for memory and disk, leave a process of the stack a third of a
+#: core at most, and less if the machine has other work. Half of a recovery is the lease, which does not depend on that;
+#: the other half is some statements and bells, of which each waits for the CPU. The load takes three times as long to
+#: finish, and a worker, which takes seconds of CPU time to start, three times as long to come back.
+ON_BUSY_MACHINE = Allowance(bound=2, patience=4)
 
 
 @contextmanager

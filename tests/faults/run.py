@@ -12,6 +12,7 @@ from itertools import count
 from pathlib import Path
 from random import Random
 
+from tests.faults.busy import Allowance
 from tests.faults.canary import Canary
 from tests.faults.client import FaultClient
 from tests.faults.injected import (
@@ -101,6 +102,7 @@ def run_seed(
     say: Say = _quiet,
     *,
     keeps_all: bool = False,
+    allowance: Allowance = Allowance(),  # noqa: B008 - it is frozen
 ) -> list[FaultOutcome]:
     """Injects the faults with these names in an order that the seed decides.
 
@@ -117,7 +119,7 @@ def run_seed(
         n_before, is_whole = len(outcomes), False
         with reachable_folder() as folder:
             try:
-                with FaultStack(folder, _PACES[seed % len(_PACES)]) as stack:
+                with FaultStack(folder, _PACES[seed % len(_PACES)], allowance) as stack:
                     _play_all(stack, faults, random, seed, n_items, outcomes, say)
                 is_whole = all(outcome.is_ok for outcome in outcomes[n_before:])
             finally:
@@ -141,7 +143,7 @@ def _play_all(
         while faults:
             fault = faults.pop(0)
             scene = Scene(stack, client, tables, Random(random.random()), n_items)
-            outcome = FaultOutcome(seed, fault.name, fault.bound, fault.interrupts)
+            outcome = FaultOutcome(seed, fault.name, fault.bound * stack.allowance.bound, fault.interrupts)
             outcomes.append(outcome)
             began = time.monotonic()
             try:
@@ -164,8 +166,9 @@ def _play(fault: InjectedFault, scene: Scene, outcome: FaultOutcome, canary: Can
     scene.until_middle()
     with scene.steady_load():
         outcome.recovery = fault.inject(scene)
-    open_jobs = wait_ended(scene, 1.0 if scene.problems else fault.patience)
-    if undelivered := wait_delivered(scene, _DELIVERY_SECONDS):
+    longer = scene.stack.allowance.patience
+    open_jobs = wait_ended(scene, fault.patience * longer)
+    if undelivered := wait_delivered(scene, _DELIVERY_SECONDS * longer):
         scene.problems.append(f"{len(undelivered)} webhooks not delivered")
     if not fault.ends:
         scene.problems += [f"{name} ended unexpectedly" for name in scene.stack.keeper.ended[n_ended:]]
