@@ -142,7 +142,7 @@ class Scene:
         return max(*began_at.values(), self._acknowledged_at(since)) - since
 
     def _ring_for_deliveries(self) -> None:
-        """Rings as a job's end does. On a busy machine no job ends for a while, and nothing else wakes these workers."""
+        """Rings as a job's end does. On a busy machine none ends for a while, and nothing else wakes these workers."""
         with self.stack.broker() as client:
             client.lpush(queue.DELIVER, json.dumps(message(queue.DELIVER)))
 
