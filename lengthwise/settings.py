@@ -169,8 +169,9 @@ class Settings(BaseSettings):
     grace_seconds: Annotated[float, Field(gt=0)] = 25
     #: Models that one worker keeps loaded. The least recently used one is unloaded for another.
     loaded_models: Annotated[int, Field(ge=1)] = 2
-    #: How far generation yields the CPU to the API and the database on the same machine: 0 is not at all, 19 the most.
-    niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    #: How far generation yields the CPU to all else on the same machine: 0 is not at all, 19 the most. At 10 one busy
+    #: process leaves it a tenth of a core, and eight leave it a hundredth.
+    niceness: Annotated[int, Field(ge=0, le=19)] = 0
     #: Threads of torch in one worker. With 0 torch decides.
     threads: Annotated[int, Field(ge=0)] = 0
 

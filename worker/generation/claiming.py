@@ -90,7 +90,7 @@ class Claimer:
 
         Raises ``Unavailable``.
         """
-        limits = _limits(prepared.model.spec, 1)
+        limits = _limits(prepared.model.spec, 1, prepared.model.batch_tokens)
         more = _claim_batches(prepared.pool, prepared.claim.token, limits, with_suspects=False)
         if more is not None:
             prepared.add(more)
@@ -100,7 +100,8 @@ class Claimer:
         """Claims some batches from the pool, of priority ``least`` or more urgent. Raises ``Unavailable``."""
         current = settings.get()
         name = pools.model_of(pool)
-        limits = _limits(self._models.spec(name), self._models.batches_in(name, current.claim_seconds))
+        batches = self._models.batches_in(name, current.claim_seconds)
+        limits = _limits(self._models.spec(name), batches, self._models.batch_tokens(name))
         token = uuid4()
         claimed = _claim_batches(pool, token, limits, with_suspects=with_suspects, least=least)
         is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
@@ -146,12 +147,16 @@ def _claim_batches(
         return claim(connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least)
 
 
-def _limits(spec: ModelSpec | None, batches: int) -> ClaimLimits:
-    """The limits of a claim of this many batches, in tokens and in rows; the first that is reached counts."""
+def _limits(spec: ModelSpec | None, batches: int, fitting: int | None) -> ClaimLimits:
+    """The limits of a claim of this many batches, in tokens and in rows; the first that is reached counts.
+
+    ``fitting``: the tokens that fit into a batch now, if the model is loaded. After it ran out of memory they are
+    fewer, and what is claimed beyond them would wait here while others could run it.
+    """
     current = settings.get()
     # The catalog does not name this model, so it cannot run: its shards are only claimed to be postponed.
     tokens, rows = (spec.batch_tokens, spec.batch_rows) if spec else (current.chunk_items, current.shard_items)
-    batches = min(batches, current.claim_batches)
+    tokens, batches = min(tokens, fitting or tokens), min(batches, current.claim_batches)
     return ClaimLimits(tokens=batches * tokens, items=batches * rows, batch_items=rows)
 
 

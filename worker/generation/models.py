@@ -97,6 +97,10 @@ class LoadedModel:
         """Limits later batches to half of ``n_tokens``, because a batch of that many ran out of memory."""
         self.batch_tokens = min(self.batch_tokens, max(1, n_tokens // 2))
 
+    def allow(self, n_tokens: int) -> None:
+        """Raises the limit of ``shrink`` to ``n_tokens``, because a batch of that many has just succeeded."""
+        self.batch_tokens = min(self._max_tokens, max(self.batch_tokens, n_tokens))
+
     def grow(self) -> None:
         """Raises the limit of ``shrink`` a little, because others may have freed memory of the device."""
         self.batch_tokens = min(self._max_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
@@ -142,6 +146,11 @@ class LoadedModels:
         if model is None or model.batch_seconds is None or model.is_slow:
             return 1
         return max(1, int(seconds / max(model.batch_seconds, 1e-6)))
+
+    def batch_tokens(self, name: str) -> int | None:
+        """The tokens that fit into a batch of this model now; None if it is not loaded."""
+        model = self._engines.get(name)
+        return None if model is None else model.batch_tokens
 
     def names(self) -> list[str]:
         """All models of the catalog, in its order."""

@@ -12,7 +12,7 @@ _SWITCH_SECONDS = 0.0005
 
 
 def tune_process() -> None:
-    """Gives HTTP requests priority on a core that they share with the engine, and lets Python's threads switch soon."""
+    """Sets how far the engine yields a core that it shares, and lets Python's threads switch soon."""
     os.nice(settings.get().niceness)
     sys.setswitchinterval(_SWITCH_SECONDS)
     # A batch has too few texts to share among threads: waking them takes longer than tokenizing. The tokenizers library

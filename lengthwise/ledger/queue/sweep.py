@@ -21,6 +21,7 @@ def end_frozen_sessions(connection: Connection, *, seconds: float) -> int:
 def expire_leases(connection: Connection, *, max_deaths: int) -> int:
     """Makes the shards of dead workers claimable again, each cut in two. Returns how many leases expired.
 
+    They had their turn, so they come before all that waits with their priority.
     If one item kills its worker, halving isolates it: in a shard of n items it stands alone after log2(n) deaths.
     Single items over which ``max_deaths`` workers died are left to ``claim_condemned``.
     """
@@ -74,6 +75,15 @@ WITH lost AS MATERIALIZED (
          (lo + hi) / 2 AS middle
   FROM shards WHERE state = 'leased' AND lease_until < now() AND (hi - lo > 1 OR deaths < %(max_deaths)s)
   ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED
+), first AS MATERIALIZED (
+  SELECT pool, priority, (
+    SELECT shards.vkey FROM shards
+    WHERE shards.pool = queue.pool AND shards.priority = queue.priority AND state = 'ready' AND hi > lo
+      AND deaths = 0
+    ORDER BY shards.priority, shards.vkey, id LIMIT 1
+  ) AS vkey FROM (SELECT DISTINCT pool, priority FROM lost) queue
+), turns AS MATERIALIZED (
+  SELECT lost.id, least(lost.vkey, first.vkey - 1) AS vkey FROM lost JOIN first USING (pool, priority)
 ), halves AS MATERIALIZED (
   SELECT lost.*, first.n_tokens AS first_tokens FROM lost CROSS JOIN LATERAL (
     SELECT sum(items.n_tokens)::int AS n_tokens FROM items
@@ -81,13 +91,13 @@ WITH lost AS MATERIALIZED (
   ) first WHERE lost.hi - lost.lo > 1
 ), second AS (
   INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, attempts, deaths, is_followed)
-  SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, vkey, 'ready', attempts, deaths,
+  SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, turns.vkey, 'ready', attempts, deaths,
          is_followed
-  FROM halves
+  FROM halves JOIN turns USING (id)
 )
-UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, vkey = turns.vkey,
                   hi = coalesce(halves.middle, shards.hi), n_tokens = coalesce(halves.first_tokens, shards.n_tokens)
-FROM lost LEFT JOIN halves USING (id) WHERE shards.id = lost.id
+FROM turns LEFT JOIN halves USING (id) WHERE shards.id = turns.id
 """
 
 _FINISHED_JOBS = """

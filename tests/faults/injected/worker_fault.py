@@ -121,7 +121,7 @@ def _asked_twice(scene: Scene) -> float:
     scene.stack.keeper.send(name, signal.SIGTERM)
     tokens = scene.stack.control.tokens_of(name)
     took = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} ends", GRACE_SECONDS + 20)
-    if took > _STOP_BOUND:
+    if took > _STOP_BOUND * scene.stack.allowance.bound:
         scene.problems.append(f"a worker that got SIGTERM twice took {took:.1f} s to end")
     return scene.until_taken_over(tokens, asked_at)
 
