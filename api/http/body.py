@@ -3,7 +3,7 @@
 import errno
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -33,14 +33,21 @@ async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise TooLarge(f"a body may have at most {limit} bytes", "body")
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        try:
+        with room():
             await (_unpack(request, file, limit, Inflater(encoded)) if encoded else _spool(request, file, limit))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise Unavailable("there is no room for this body", retry_after=60, full=True) from None
         file.seek(0)
         yield file
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Raises ``Unavailable`` if the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Unavailable("there is no room for this body", retry_after=60, full=True) from None
 
 
 def _encoding(request: Request) -> str | None:

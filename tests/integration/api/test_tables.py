@@ -198,7 +198,6 @@ def test_a_retry_has_the_rows_of_the_failed_items(
     client: TestClient, run_worker: RunWorker, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lengthwise.formats.source.BLOCK_ROWS", 10)
-    monkeypatch.setattr("api.jobs.tables.parquet_items._BATCH_ROWS", 10)
     texts = [f"t{at}" for at in range(35)]
     table = pa.table({"n": [str(at) for at in range(35)], "text": texts})
     content = "n,text\n" + "".join(f"{at},{text}\n" for at, text in enumerate(texts))

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import pyarrow as pa
@@ -33,7 +34,9 @@ def from_csv(content: bytes, columns: TableColumns = NAMED, current: Settings = 
 
 
 def from_parquet(file: io.BytesIO, columns: TableColumns, current: Settings = SETTINGS) -> list[Any]:
-    return [json.loads(item) for item in ParquetTable(file, columns, current).items(no_rows)]
+    with SpooledTemporaryFile(max_size=1000) as spooled:
+        spooled.write(file.getvalue())
+        return [json.loads(item) for item in ParquetTable(spooled, columns, current).items(no_rows)]
 
 
 def no_rows(block: RowBlock) -> None:
