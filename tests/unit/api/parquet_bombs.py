@@ -12,7 +12,7 @@ MIB = 2**20
 
 def written(table: pa.Table, **how: Any) -> bytes:
     out = BytesIO()
-    pq.write_table(table, out, **{"compression": "zstd", "compression_level": 19} | how)
+    pq.write_table(table, out, **{"compression": "zstd"} | how)
     return out.getvalue()
 
 
