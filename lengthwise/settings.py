@@ -166,6 +166,9 @@ class Settings(BaseSettings):
     # Webhooks
     #: Networks that webhooks may reach although they are not public, such as 10.1.2.0/24 for one's own receivers.
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
+    #: How long a request that names a webhook waits for the addresses of its host. Without an answer it is taken, since
+    #: each delivery checks the host again.
+    webhook_lookup_seconds: Annotated[float, Field(ge=0)] = 1
     #: One attempt, from the look-up of the name to the answer.
     webhook_timeout_seconds: Annotated[float, Field(gt=0)] = 15
     #: Concurrent attempts of one delivery worker. Each has a thread, which mostly waits for its socket.
