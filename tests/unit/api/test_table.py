@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.http import body
 from api.jobs.tables.csv_items import CsvTable
 from api.jobs.tables.parquet_items import ParquetTable
 from api.jobs.tables.table_row import TableColumns
@@ -98,6 +99,22 @@ def test_a_row_over_its_limit_is_too_large(row: bytes) -> None:
     with pytest.raises(TooLarge) as refused:
         from_csv(b'i,"t,x","m"""\r\n1,2,3\r\n' + row)
     assert refused.value.field == "row 3"
+
+
+@pytest.mark.parametrize("row", ["\r", "\n", "\r\n", ",,\n", '"","",""\n'])
+def test_blank_rows_are_left_out_up_to_a_number(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MOST_BLANK_LINES", 5000)
+    whole = b'i,"t,x","m"""\n1,2,3\n' + row.encode() * 5000
+    assert len(from_csv(whole)) == 1
+    with pytest.raises(TooLarge, match="at most 5000 blank lines"):
+        from_csv(whole + row.encode())
+
+
+def test_a_csv_table_has_so_many_columns_at_most() -> None:
+    content = ",".join(["text", *(f"c{at}" for at in range(2000))]).encode() + b"\n"
+    with pytest.raises(TooLarge, match="a table may have at most 2000 columns"):
+        from_csv(content, TableColumns(), Settings())
+    assert from_csv(content, TableColumns(), Settings(max_columns=2001)) == []
 
 
 def test_a_value_that_json_lacks_becomes_the_nearest_one() -> None:
