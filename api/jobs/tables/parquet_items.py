@@ -1,8 +1,10 @@
 """Items from a Parquet file, some rows at a time. Imported only if pyarrow is installed."""
 
 import atexit
+import threading
 import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
@@ -12,7 +14,7 @@ import pyarrow as pa
 from api.http import body
 from api.jobs.tables.table_row import RowLayout, TableColumns
 from lengthwise.confined import Budget, Confined, ConfinedError, OverBudget
-from lengthwise.errors import InvalidInput, TooLarge
+from lengthwise.errors import InvalidInput, TooBusy, TooLarge
 from lengthwise.formats import parquet_blocks, source
 from lengthwise.formats import source_parquet as arrow
 from lengthwise.formats.parquet_blocks import TableLimits
@@ -23,6 +25,8 @@ from lengthwise.settings import Settings
 _BATCH_ROWS = 64
 #: Files that one process of the API reads at a time. Each may need the memory of its budget.
 _PROCESSES = 2
+#: Files that are read or wait for it. Each holds a thread, and other requests need threads as well.
+_waiting = threading.BoundedSemaphore(12)
 _IN_MEMORY = 2**20
 _SIZE_BYTES = 8
 
@@ -31,7 +35,7 @@ class ParquetTable:
     """A Parquet file. A confined child reads it into blocks of rows, which are kept in a temporary file.
 
     Raises ``InvalidInput``, and ``TooLarge`` if the unpacked rows exceed a body's limit, or if reading them needs more
-    time or memory than allowed.
+    time or memory than allowed; ``TooBusy`` if many other files are being read.
     """
 
     def __init__(self, file: IO[bytes], columns: TableColumns, current: Settings) -> None:
@@ -41,8 +45,11 @@ class ParquetTable:
         limits = TableLimits(
             current.max_line_bytes, current.max_body_bytes, current.max_items, current.max_columns, source.BLOCK_ROWS
         )
-        reader = _reader(current.parquet_seconds, current.parquet_memory_bytes)
         self._settings = current
+        with _turn():
+            self._read_file(file, columns, limits, _reader(current.parquet_seconds, current.parquet_memory_bytes))
+
+    def _read_file(self, file: IO[bytes], columns: TableColumns, limits: TableLimits, reader: Confined) -> None:
         schema = pa.ipc.read_schema(pa.py_buffer(b"".join(_answers(reader, limits, file, only_schema=True))))
         self._layout = RowLayout.of(schema.names, columns)
         self._check_types(schema, columns)
@@ -108,6 +115,16 @@ class ParquetTable:
         if max(map(len, found)) > limit:
             raise TooLarge(f"a row may have at most {limit} bytes", f"row {number + 1}", index)
         return found
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _waiting.acquire(blocking=False):
+        raise TooBusy("too many Parquet files are being read", retry_after=2)
+    try:
+        yield
+    finally:
+        _waiting.release()
 
 
 @cache
