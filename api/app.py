@@ -31,6 +31,7 @@ from api.webhooks import routes as webhooks
 from lengthwise import database, queue, settings
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
+from lengthwise.webhooks.host_check import HostCheck
 
 DESCRIPTION = """
 Every error is problem details (RFC 9457), including the 404 of an unknown path and the 405 of an unknown method. Below
@@ -77,6 +78,7 @@ def create_app(override: Settings | None = None) -> FastAPI:
         validator.start()
         yield
         await validator.close()
+        shared.hosts.close()
         await shared.completions.close()
         await shared.request_counter.close()
         database.shut(shared.database)
@@ -108,6 +110,7 @@ def _shared(current: Settings) -> SharedState:
         settings=current,
         models=CatalogFile(current.models, current.models_seconds),
         database=ledger,
+        hosts=HostCheck(current.webhook_allowed_networks, current.webhook_lookup_seconds),
         backlog=Backlog(ledger, current),
         completions=CompletionListener(ledger),
         keyring=Keyring(ledger, current),

@@ -99,6 +99,12 @@ class Settings(BaseSettings):
     #: One line of an NDJSON body.
     max_line_bytes: Annotated[int, Field(ge=1)] = 2**20
     max_items: Annotated[int, Field(ge=1)] = 1_000_000
+    #: Columns of a table. A struct's fields count one by one. Results as Parquet need memory for each.
+    max_columns: Annotated[int, Field(ge=1)] = 2_000
+    #: CPU time for reading one Parquet file, which may be small and stand for much. A million rows take some seconds.
+    parquet_seconds: Annotated[float, Field(gt=0)] = 60
+    #: The most memory that reading one Parquet file may need. Some writers make pages of 100 MB.
+    parquet_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**29
     #: Characters of one text, before it is cleaned and its tokens are counted.
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
     #: Decimal places of the scores in results that are downloaded. If it is not set, they are shown as the model gave
@@ -178,6 +184,9 @@ class Settings(BaseSettings):
     # Webhooks
     #: Networks that webhooks may reach although they are not public, such as 10.1.2.0/24 for one's own receivers.
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
+    #: How long a request that names a webhook waits for the addresses of its host. Without an answer it is taken, since
+    #: each delivery checks the host again.
+    webhook_lookup_seconds: Annotated[float, Field(ge=0)] = 1
     #: One attempt, from the look-up of the name to the answer.
     webhook_timeout_seconds: Annotated[float, Field(gt=0)] = 15
     #: Concurrent attempts of one delivery worker. Each has a thread, which mostly waits for its socket.

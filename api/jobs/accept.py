@@ -120,7 +120,7 @@ def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUI
         pool="",
         priority=Priority[header.priority.upper()],
         deadline_at=header.deadline,
-        webhook_url=header.webhook.url if header.webhook else None,
+        webhook_url=order.webhook_url,
         webhook_secret=order.webhook_secret,
         deduplicate=header.deduplicate,
         named=named,

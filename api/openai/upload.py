@@ -28,6 +28,8 @@ class Upload:
 
     content_type: str
     max_bytes: int
+    #: Lines that the file may have, blank ones included.
+    max_lines: int
     filename: str = ""
     _fields: dict[str, str] = field(default_factory=dict)
     _name: bytes = b""
@@ -37,6 +39,7 @@ class Upload:
     _n_parts: int = 0
     _n_headers: int = 0
     _n_bytes: int = 0
+    _n_lines: int = 0
     _has_file: bool = False
     _is_file: bool = False
     _is_over: bool = False
@@ -61,10 +64,16 @@ class Upload:
             yield self._looked_at(bytes(pending))
 
     def _looked_at(self, chunk: bytes) -> bytes:
-        """The chunk. The first is checked: its lines are read later, but no line of such a file could be."""
+        """The chunk. The first is checked: its lines are read later, but no line of such a file could be.
+
+        A file of nothing but ends of lines would take long to read.
+        """
         if not self._is_begun and (found := encoding.signature(chunk)):
             raise InvalidInput(f"this is {found}: upload lines of JSON in UTF-8, not compressed", "file")
         self._is_begun = True
+        self._n_lines += chunk.count(b"\n")
+        if self._n_lines > self.max_lines:
+            raise TooLarge(f"may have at most {self.max_lines} lines", "file")
         return chunk
 
     def keep_seconds(self, default: int) -> int:
