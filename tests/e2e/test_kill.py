@@ -119,6 +119,6 @@ def test_a_hung_engine_is_replaced_and_what_hung_it_ends_alone(
         job = answer.json()["id"]
         wait_until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == "completed", 60)
         assert hanging.is_running
-        assert "replacing its process" in hanging.output()
+        assert "the engine's process hangs: replacing it" in hanging.output()
     [line] = client.get(f"/v1/jobs/{job}/results").content.splitlines()
     assert from_json(line)["error"]["code"] == "worker_lost"

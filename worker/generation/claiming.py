@@ -15,6 +15,7 @@ from worker.generation import settlement
 from worker.generation.lease import Lease
 from worker.generation.models import LoadedModel, LoadedModels, NotLoaded
 from worker.generation.pool_rotation import PoolRotation
+from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work, refuse
 from worker.shutdown import Shutdown
 
@@ -54,8 +55,8 @@ class PreparedClaim:
 class Claimer:
     """Claims for the models of this process, until it shuts down."""
 
-    def __init__(self, models: LoadedModels, shutdown: Shutdown) -> None:
-        self._models, self._shutdown = models, shutdown
+    def __init__(self, models: LoadedModels, watchdog: Watchdog, shutdown: Shutdown) -> None:
+        self._models, self._watchdog, self._shutdown = models, watchdog, shutdown
 
     def prepare(self, rotation: PoolRotation, *, with_suspects: bool = True) -> PreparedClaim | None:
         """Claims from the rotation's current pool, or from another one if it is empty; None if nothing waits.
@@ -64,6 +65,7 @@ class Claimer:
         suspects. Otherwise a suspect could wait for ever behind work that came later. Raises ``Unavailable``.
         """
         while not self._shutdown.is_begun:
+            self._watchdog.step()  # while a model cannot run, this delays all its shards, one claim after the other
             pool = rotation.next()
             if not with_suspects and rotation.is_suspect:
                 return None
@@ -114,7 +116,7 @@ class Claimer:
     def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
         """Returns None if the model cannot run now; the claim's shards are then delayed."""
         claimed_at = time.monotonic()
-        lease = Lease(claimed.token, claimed.shards, self._shutdown)
+        lease = Lease(claimed.token, claimed.shards, self._watchdog, self._shutdown)
         lease.start()
         try:
             model = self._models.get(pools.model_of(pool))
@@ -122,7 +124,7 @@ class Claimer:
                 lease.stop()
                 _delay(claimed.token, claimed.shards, pause)
                 return None
-            work = Work(claimed, model.model, model.capabilities.labels, model.answers)
+            work = Work(claimed, model.model, model.capabilities.labels, model.answers, self._watchdog.step)
         except NotLoaded:
             lease.stop()
             _postpone(claimed, "model_unavailable")

@@ -46,7 +46,7 @@ class Generator:
 
     def __init__(self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown) -> None:
         self._models, self._reload, self._shutdown = models, reload, shutdown
-        self.claimer = Claimer(models, shutdown)
+        self.claimer = Claimer(models, watchdog, shutdown)
         self._watchdog = watchdog
         self.runner = BatchRunner(watchdog)
         self._lead = ClaimLead()
@@ -72,7 +72,7 @@ class Generator:
         """Works on ``pool`` and on more urgent pools until nothing waits or the slice of time is over."""
         rotation = self.rotation(pool)
         try:
-            with self._reload.engines, self._watchdog.watched(), self.pipeline(rotation) as pipeline:
+            with self._watchdog.watched(), self._reload.engines, self.pipeline(rotation) as pipeline:
                 while prepared := pipeline.next():
                     self._watchdog.step()
                     self.run(prepared, pipeline)

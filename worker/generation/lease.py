@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from lengthwise import database, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue import lease
+from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -23,12 +24,14 @@ _POLL_SECONDS = 0.2
 class Lease:
     """Renews ``token`` every ``heartbeat_seconds`` from ``start`` to ``stop``.
 
+    It renews nothing while the engine's thread hangs. The watchdog kills such a process, but its parent may be gone.
+
     If the worker shuts down and its grace is over, the thread gives back all shards of the token. The running batch
     then fails its fence, and another worker runs those shards.
     """
 
-    def __init__(self, token: UUID, shard_ids: Iterable[int], shutdown: Shutdown) -> None:
-        self.token, self._shutdown = token, shutdown
+    def __init__(self, token: UUID, shard_ids: Iterable[int], watchdog: Watchdog, shutdown: Shutdown) -> None:
+        self.token, self._watchdog, self._shutdown = token, watchdog, shutdown
         self._held = set(shard_ids)
         self._checked_at = self._renewed_at = time.monotonic()
         self._lock = Lock()
@@ -58,7 +61,8 @@ class Lease:
             if self._shutdown.seconds > current.grace_seconds:
                 self._give_back()
                 return
-            if time.monotonic() - self._renewed_at >= current.heartbeat_seconds:
+            is_due = time.monotonic() - self._renewed_at >= current.heartbeat_seconds
+            if is_due and self._watchdog.stalled(current.hang_seconds) is None:
                 self._renewed_at = time.monotonic()
                 self._ask(
                     lambda connection, held: lease.heartbeat(

@@ -2,12 +2,11 @@
 
 The process that computes writes to shared memory, and a thread of its parent reads there:
 
-- the engine's thread writes when it last finished a step: a batch or a part of one, prompts, answers, results;
+- the engine's thread writes when it last finished a step: a batch or a part of one, prompts, an answer, results;
 - a thread of its own writes that Python runs at all. It cannot while a library holds the interpreter.
 
 If either is too long ago, the parent kills the process. Celery then starts another process, and when the leases expire,
-another worker takes over the shards. A lease's heartbeat cannot tell that the engine's thread hangs, because its own
-thread goes on.
+another worker takes over the shards. Leases are no longer renewed by then, even if the parent is gone (see ``Lease``).
 """
 
 import logging
@@ -15,7 +14,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import Structure, c_double, c_longlong
 from multiprocessing.sharedctypes import RawValue
 from threading import Lock, Thread
@@ -28,6 +27,9 @@ log = logging.getLogger(__name__)
 _POLL_SECONDS = 0.1
 #: How often the process shows that Python runs.
 _BEAT_SECONDS = 0.2
+#: If the watching thread itself pauses for longer than this, the whole worker was frozen, such as a container that was
+#: paused. That time is no sign of a hang.
+_FROZEN_SECONDS = 5.0
 #: The time for giving back claims after the end of the grace.
 _GIVING_BACK_SECONDS = 1.0
 #: Loading a model may take so many times as long as any other step.
@@ -57,7 +59,8 @@ class Watchdog:
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._progress = RawValue(_Progress)
-        self._n_patient = 0
+        #: How many ``watched`` and ``patient`` are open in this process.
+        self._n_watched = self._n_patient = 0
         self._counting = Lock()
 
     @contextmanager
@@ -71,16 +74,17 @@ class Watchdog:
         def progress() -> None:
             shared.made_at = clock()
 
-        is_watched = shared.made_at > 0
+        self._n_watched += 1
         shared.process = os.getpid()
         progress()
         try:
             yield progress
         finally:
-            shared.made_at = clock() if is_watched else 0.0
+            self._n_watched -= 1
+            shared.made_at = clock() if self._n_watched else 0.0
 
     def step(self) -> None:
-        """Notes that this thread has finished a step, if it is watched."""
+        """Notes the end of a step, if the engine's thread is watched. Threads that work for it may call this too."""
         if self._progress.made_at:
             self._progress.made_at = time.monotonic()
 
@@ -101,9 +105,13 @@ class Watchdog:
                     shared.is_patient = 0
 
     def beat(self) -> None:
-        """Starts the thread that shows that Python runs. Call this in the engine's process."""
-        self._progress.beat_at = time.monotonic()
-        self._progress.process = os.getpid()
+        """Starts the thread that shows that Python runs. Call this in the engine's process, before anything else.
+
+        It forgets the process before this one, which may have died in the middle of a step.
+        """
+        shared = self._progress
+        shared.made_at, shared.is_patient, shared.beat_at = 0.0, 0, time.monotonic()
+        shared.process = os.getpid()
         Thread(target=self._beat, name="beat", daemon=True).start()
 
     def _beat(self) -> None:
@@ -130,7 +138,7 @@ class Watchdog:
     def _watch(self) -> None:
         current = settings.get()
         while True:
-            time.sleep(_POLL_SECONDS)
+            self._sleep()
             if (process := self.stalled(current.hang_seconds, current.stall_seconds)) is not None:
                 log.error("the engine's process hangs: replacing it")
                 self._kill(process)
@@ -139,8 +147,19 @@ class Watchdog:
                 self._kill(self._progress.process)
                 os._exit(0)
 
+    def _sleep(self) -> None:
+        """Waits for the next look. If this took far too long, all times are moved by as much."""
+        began_at = time.monotonic()
+        time.sleep(_POLL_SECONDS)
+        late = time.monotonic() - began_at - _POLL_SECONDS
+        if late > _FROZEN_SECONDS:
+            shared = self._progress
+            shared.made_at += late if shared.made_at else 0.0
+            shared.beat_at += late if shared.beat_at else 0.0
+
     def _kill(self, process: int) -> None:
         shared = self._progress
         shared.process, shared.made_at, shared.beat_at, shared.is_patient = 0, 0.0, 0.0, 0
         if process:
-            os.kill(process, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it died just now, and this thread must go on
+                os.kill(process, signal.SIGKILL)

@@ -3,9 +3,11 @@
 import os
 import subprocess
 import time
+from types import SimpleNamespace
 
 import pytest
 
+from worker.generation import watchdog as module
 from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
 
@@ -86,6 +88,42 @@ def test_a_thread_shows_again_and_again_that_python_runs(watchdog: Watchdog) -> 
     watchdog._progress.beat_at -= 10
     time.sleep(0.5)
     assert watchdog.stalled(60, 5) is None
+
+
+def test_a_new_process_does_not_inherit_the_step_in_which_the_last_one_died(watchdog: Watchdog) -> None:
+    shared = watchdog._progress
+    shared.process, shared.made_at, shared.is_patient, shared.beat_at = 1, 1.0, 1, 1.0
+    watchdog.beat()
+    assert (shared.process, shared.made_at, shared.is_patient) == (os.getpid(), 0.0, 0)
+    with watchdog.watched():
+        pass
+    assert watchdog.stalled(0.0) is None, "idle, not between two steps"
+
+
+def test_time_in_which_the_whole_worker_was_frozen_is_no_hang(
+    watchdog: Watchdog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [1000.0]
+    waits = iter((0.1, 500.0))
+
+    def sleep(_: float) -> None:
+        clock[0] += next(waits)
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock[0], sleep=sleep))
+    with watchdog.watched():
+        watchdog._progress.beat_at = clock[0]
+        watchdog._sleep()
+        watchdog._sleep()
+        assert watchdog.stalled(1, 1) is None
+        clock[0] += 1
+        assert watchdog.stalled(1, 100) == os.getpid()
+        assert watchdog.stalled(100, 1) == os.getpid()
+
+
+def test_a_process_that_died_by_itself_just_now_does_not_end_the_watching(watchdog: Watchdog) -> None:
+    with subprocess.Popen(["/bin/true"]) as process:
+        process.wait()
+    watchdog._kill(process.pid)
 
 
 def test_a_killed_process_is_not_killed_again(watchdog: Watchdog) -> None:
