@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lengthwise.models.catalog import ModelSpec
@@ -30,6 +30,7 @@ GIL = "{"
 MARKS = POISON + HANG + HEAVY + IMMENSE + GIL
 #: What is done with the answer never ends, outside of the engine: in Python, or while the interpreter is held.
 ENDLESS_ANSWER = "["
+ENDLESS_PROMPT = "<"
 GIL_ANSWER = "]"
 
 ROWS = 16
@@ -125,6 +126,12 @@ def conclude(text: str) -> None:
     if GIL_ANSWER in text:
         hold_interpreter()
     while ENDLESS_ANSWER in text:
+        pass
+
+
+def prompt(texts: Iterable[str]) -> None:
+    """Does to a worker what making prompts of these texts asks for."""
+    while any(ENDLESS_PROMPT in text for text in texts):
         pass
 
 

@@ -90,6 +90,7 @@ def install() -> None:
         from worker.generation.claiming import Claimer
         from worker.generation.work import Work
 
+        _wrap(Work, "_prompt", then=lambda _, __, ___, items: engine.prompt([item.job_item.text for item in items]))
         _wrap(Work, "_conclude", then=lambda _, __, item: engine.conclude(item.job_item.text))
         _wrap(Claimer, "claim", then=_note_claim)
         _wrap(Claimer, "claim_more", after="claimed")

@@ -6,7 +6,7 @@ Recovery is the time from the submission until the job has ended and each item h
 import math
 import time
 
-from tests.faults.engine import ENDLESS_ANSWER, GIL, GIL_ANSWER, HANG, HEAVY, IMMENSE, POISON, ROWS
+from tests.faults.engine import ENDLESS_ANSWER, ENDLESS_PROMPT, GIL, GIL_ANSWER, HANG, HEAVY, IMMENSE, POISON, ROWS
 from tests.faults.injected.fault import LEASE_BOUND, InjectedFault
 from tests.faults.scene import Scene
 from tests.faults.stack import HANG_SECONDS, STALL_SECONDS
@@ -49,6 +49,10 @@ def _endless(scene: Scene) -> float:
     return _lethal(scene, ENDLESS_ANSWER, _FEW)
 
 
+def _endless_before(scene: Scene) -> float:
+    return _lethal(scene, ENDLESS_PROMPT, _FEW)
+
+
 def _holding_after(scene: Scene) -> float:
     return _lethal(scene, GIL_ANSWER, _FEW)
 
@@ -74,5 +78,6 @@ FAULTS = (
     InjectedFault("hang", _hanging, _HANGS, interrupts=False, ends=True),
     InjectedFault("gil: an engine holds the interpreter", _holding, _STALLS, interrupts=False, ends=True),
     InjectedFault("gil: what checks an answer holds it", _holding_after, _STALLS, interrupts=False, ends=True),
+    InjectedFault("making a prompt never ends", _endless_before, _HANGS, interrupts=False, ends=True),
     InjectedFault("checking an answer never ends", _endless, _HANGS, interrupts=False, ends=True),
 )

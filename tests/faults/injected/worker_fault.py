@@ -168,8 +168,7 @@ FAULTS = (
         for step in _STEPS
     ),
     InjectedFault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
-    # Its watchdog was stopped as well: it may take the engine's process for one that hangs when both come back.
-    InjectedFault("a frozen worker beside a second one", _frozen_until_the_end, LEASE_BOUND, ends=True),
+    InjectedFault("a frozen worker beside a second one", _frozen_until_the_end, LEASE_BOUND),
     InjectedFault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
     InjectedFault("SIGSTOP in a transaction", _frozen_with_locks, LEASE_BOUND),
     InjectedFault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),
