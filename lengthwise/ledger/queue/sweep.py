@@ -83,7 +83,8 @@ WITH lost AS MATERIALIZED (
     ORDER BY shards.priority, shards.vkey, id LIMIT 1
   ) AS vkey FROM (SELECT DISTINCT pool, priority FROM lost) queue
 ), turns AS MATERIALIZED (
-  SELECT lost.id, least(lost.vkey, first.vkey - 1) AS vkey FROM lost JOIN first USING (pool, priority)
+  SELECT lost.id, least(min(lost.vkey) OVER (PARTITION BY pool, priority), first.vkey - 1) AS vkey
+  FROM lost JOIN first USING (pool, priority)
 ), halves AS MATERIALIZED (
   SELECT lost.*, first.n_tokens AS first_tokens FROM lost CROSS JOIN LATERAL (
     SELECT sum(items.n_tokens)::int AS n_tokens FROM items
