@@ -8,7 +8,7 @@ import asyncio
 from typing import Any, Never
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from api.problem import Problem
 from api.serve import head
@@ -32,6 +32,8 @@ class GuardedConnection(HttpToolsProtocol):
         self._max_body_bytes = max(current.max_body_bytes, current.max_file_bytes + head.MAX_ALL_HEADERS_BYTES)
         self._since = 0.0
         self._problem = head.MALFORMED
+        #: The request that the app works on. ``self.cycle`` is the last one that arrived.
+        self._running: RequestResponseCycle | None = None
         self._is_refused = False
         self._is_replayed = False
         self._is_in_body = False
@@ -98,6 +100,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gate.forget(self)
+        self._leave()
         super().connection_lost(exc)
 
     def resume_writing(self) -> None:
@@ -135,11 +138,9 @@ class GuardedConnection(HttpToolsProtocol):
         self._mark = None
         if self._is_in_body:
             may_answer = not self.cycle.response_started and not self.pipeline
-            self.cycle.disconnected = True
-            self.cycle.waiting_for_100_continue = False
-            self.cycle.message_event.set()
         else:
             may_answer = self.cycle is None or self.cycle.response_complete
+        self._leave()
         if not may_answer or self.transport.is_closing():
             self.transport.close()
             return
@@ -148,6 +149,18 @@ class GuardedConnection(HttpToolsProtocol):
         self.transport.write(head.answer(problem, self._gate.forms.of(path), self.server_state.default_headers))
         # Closing now would reset the connection, and the answer could be lost with it.
         self.transport.write_eof()
+
+    def _leave(self) -> None:
+        """Makes the app see that the caller has gone."""
+        self.pipeline.clear()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.waiting_for_100_continue = False
+            self._running.message_event.set()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     # What the parser calls
 
