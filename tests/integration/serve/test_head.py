@@ -1,6 +1,8 @@
 """What precedes a body is bounded before a key is checked, and each refusal has the documented form."""
 
+import io
 import json
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,7 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.openai.upload import Upload
 from api.serve import head
+from lengthwise.errors import InvalidInput
 from tests import servers as real
 from tests.integration.serve import raw
 from tests.integration.serve.raw import AUTHORIZED, JOB, JSON, RawApi, chunked, request
@@ -262,3 +266,12 @@ def test_whatever_bytes_arrive_nothing_is_a_mistake_of_ours(api: RawApi, parts: 
     assert not re.search(rb"HTTP/1.1 5\d\d", seen)
     assert b"text/plain" not in seen
     assert api.process.is_running
+
+
+def test_the_parser_of_forms_logs_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    upload = Upload("multipart/form-data; boundary=x", 100)
+    with caplog.at_level(logging.DEBUG), pytest.raises(InvalidInput):
+        list(upload.chunks(io.BytesIO(b"--x\r\nA: b\r\n\r\n" + SECRET + b"\r\n--xZ")))
+    with caplog.at_level(logging.DEBUG), pytest.raises(InvalidInput):
+        list(upload.chunks(io.BytesIO(b"--Z" + SECRET)))
+    assert caplog.messages == []
