@@ -1,4 +1,4 @@
-"""The API as uvicorn starts it: ``uvicorn --factory api.app:create_app``."""
+"""The application: its routers, what they share, and its OpenAPI document. ``api/serve`` serves it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -94,7 +94,7 @@ def create_app(override: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     app.add_middleware(RateHeaders)
-    forms = problem.ErrorForms()
+    app.state.forms = forms = problem.ErrorForms()
     for form, routers in ROUTERS:
         for router in routers:
             forms.add(router, form)

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -92,6 +93,21 @@ class Settings(BaseSettings):
     #: docker-compose.yml publishes are accepted only if this is an address of this machine alone.
     published_on: str | None = None
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    #: Connections of one API process. Beyond it, the one that has been idle longest makes room.
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    #: The same of one IPv4 address, or of one /64 of IPv6. Many callers may share an address behind a NAT.
+    max_connections_per_address: Annotated[int, Field(ge=1)] = 100
+    #: Reverse proxies, whose connections are limited in total only: they carry the requests of many callers.
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        ip_network("127.0.0.0/8"),
+        ip_network("::1/128"),
+    )
+    #: How long the headers of a request may take, from the connection or the previous answer.
+    header_seconds: Annotated[float, Field(gt=0)] = 15
+    #: Within this time at least 16 KiB of a body must arrive, or its end. Time in which we do not read is not counted.
+    body_seconds: Annotated[float, Field(gt=0)] = 30
+    #: Within this time a caller must read at least 16 KiB of an answer. Clients pause while they use what they read.
+    download_seconds: Annotated[float, Field(gt=0)] = 120
     #: A JSON body is held in memory. Larger jobs are streamed as NDJSON.
     max_json_bytes: Annotated[int, Field(ge=1)] = 16 * 2**20
     #: A body of any kind. It is written to a temporary file before it is read.
