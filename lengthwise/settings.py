@@ -183,8 +183,12 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1)] = 5
     #: How many workers must die over a single item before the item is taken to be the cause.
     max_deaths: Annotated[int, Field(ge=1)] = 3
-    #: An engine that has completed nothing for this long counts as hung. Its process is killed and replaced.
+    #: A worker that has finished no step for this long counts as hung: no batch, no prompts, no results. Its process is
+    #: killed and replaced. Loading a model may take six times as long.
     hang_seconds: Annotated[float, Field(gt=0)] = 300
+    #: The same if no Python has run in it for this long, because a library holds the interpreter. By then it has lost
+    #: its leases.
+    stall_seconds: Annotated[float, Field(gt=0)] = 60
     #: How often the sweep looks for expired leases, deadlines and lost bells.
     sweep_seconds: Annotated[float, Field(gt=0)] = 1
     #: How long after SIGTERM a worker may take to finish its current batch.

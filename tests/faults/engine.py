@@ -4,6 +4,7 @@ Single characters in a text decide what it does, so the harness controls the eng
 """
 
 import os
+import re
 import signal
 import time
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,12 @@ HANG = "^"
 HEAVY = "`"
 #: It never fits into memory.
 IMMENSE = "|"
-MARKS = POISON + HANG + HEAVY + IMMENSE
+#: The engine holds the interpreter and never returns.
+GIL = "{"
+MARKS = POISON + HANG + HEAVY + IMMENSE + GIL
+#: What is done with the answer never ends, outside of the engine: in Python, or while the interpreter is held.
+ENDLESS_ANSWER = "["
+GIL_ANSWER = "]"
 
 ROWS = 16
 _CATALOG = f"""
@@ -79,6 +85,9 @@ class FaultyEngine(EchoEngine):
             if n_tokens % 2:
                 os._exit(139)
             os.kill(os.getpid(), signal.SIGKILL)
+        if mark == GIL:
+            self._control.tally("gil")
+            hold_interpreter()
         if mark == HANG:
             self._control.tally("hang")
             while True:
@@ -104,6 +113,19 @@ class FaultyBatch(ContinuousEcho):
         for _ in finished:
             self._faulty.reach_halfway()
         return finished
+
+
+def hold_interpreter() -> None:
+    """Holds the interpreter for longer than anybody waits, and needs no memory: 2 to the power of 60 steps."""
+    re.match(r"(a|a)*b", "a" * 60)
+
+
+def conclude(text: str) -> None:
+    """Does to a worker what an answer to this text asks for."""
+    if GIL_ANSWER in text:
+        hold_interpreter()
+    while ENDLESS_ANSWER in text:
+        pass
 
 
 def install(folder: Path, pace: Mapping[str, float]) -> Path:

@@ -85,9 +85,12 @@ def install() -> None:
     _wrap(Request, "acknowledge", after="acknowledged")
     task_postrun.connect(lambda **_: _control.reach("run"), weak=False)
     if kind == "generate":
+        from tests.faults import engine
         from worker.generation import settlement
         from worker.generation.claiming import Claimer
+        from worker.generation.work import Work
 
+        _wrap(Work, "_conclude", then=lambda _, __, item: engine.conclude(item.job_item.text))
         _wrap(Claimer, "claim", then=_note_claim)
         _wrap(Claimer, "claim_more", after="claimed")
         _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal, failing=_note_failure)

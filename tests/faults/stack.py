@@ -32,6 +32,8 @@ GRACE_SECONDS = 3.0
 WEBHOOK_SECONDS = 2.0
 #: Longer than a zombie is stopped, because the watchdog cannot tell a stopped engine from one that hangs.
 HANG_SECONDS = 10.0
+#: For the same reason as long as that.
+STALL_SECONDS = 8.0
 GENERATE = ("generate-1", "generate-2")
 DELIVER = ("deliver-1", "deliver-2")
 WORKERS = (*GENERATE, *DELIVER)
@@ -44,6 +46,7 @@ _SETTINGS = {
     "CONTINUOUS_BATCH_SECONDS": 2,
     "GRACE_SECONDS": GRACE_SECONDS,
     "HANG_SECONDS": HANG_SECONDS,
+    "STALL_SECONDS": STALL_SECONDS,
     "SHARD_ITEMS": engine.ROWS,
     "CLAIM_BATCHES": 2,
     "WEBHOOK_TIMEOUT_SECONDS": WEBHOOK_SECONDS,

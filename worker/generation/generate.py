@@ -47,6 +47,7 @@ class Generator:
     def __init__(self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown) -> None:
         self._models, self._reload, self._shutdown = models, reload, shutdown
         self.claimer = Claimer(models, shutdown)
+        self._watchdog = watchdog
         self.runner = BatchRunner(watchdog)
         self._lead = ClaimLead()
 
@@ -56,6 +57,7 @@ class Generator:
         """Runs steps until every item has a result, and settles shards as they are finished."""
         schedule = SettlementSchedule(prepared, pipeline)
         while True:
+            self._watchdog.step()
             is_waited_for = prepared.is_urgent  # read first: ``take`` may finish the shard that a caller waits for
             running.take()
             schedule.settle(immediately=is_waited_for)
@@ -70,8 +72,9 @@ class Generator:
         """Works on ``pool`` and on more urgent pools until nothing waits or the slice of time is over."""
         rotation = self.rotation(pool)
         try:
-            with self._reload.engines, self.pipeline(rotation) as pipeline:
+            with self._reload.engines, self._watchdog.watched(), self.pipeline(rotation) as pipeline:
                 while prepared := pipeline.next():
+                    self._watchdog.step()
                     self.run(prepared, pipeline)
                     del prepared  # it refers to its model, which must be freed before a newer revision is loaded
                     if rotation.is_over:

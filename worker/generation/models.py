@@ -19,6 +19,7 @@ from worker.engine.protocol import Capabilities, Engine, EngineError
 from worker.generation.answer_cache import AnswerCache
 from worker.generation.plan import planner
 from worker.generation.process_tuning import reduce_garbage_collection
+from worker.generation.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,8 @@ def averaged(known: float | None, seconds: float) -> float:
 class LoadedModels:
     """The loaded models of this process. It reads settings and loads models at the first use, not before."""
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
         self._engines: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed_until: dict[str, float] = {}
         #: Each model's spec when it was last loaded: the fallback if the spec in models.toml cannot be loaded.
@@ -183,7 +185,8 @@ class LoadedModels:
         """
         self._make_room(wanted.name)
         try:
-            self._engines[wanted.name] = _load_engine(wanted)
+            with self._watchdog.patient():
+                self._engines[wanted.name] = _load_engine(wanted)
         except (ConfigurationError, EngineError) as error:
             log.error("model %s not loaded: %s", wanted.name, error)
         except Exception:  # a backend's own error must not stop other models. It holds no text of a customer.

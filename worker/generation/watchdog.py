@@ -1,8 +1,13 @@
-"""Kills the engine's process if the engine hangs, or if the worker does not stop in time.
+"""Kills the engine's process if it hangs, or if the worker does not stop in time.
 
-The engine's process writes to shared memory when it last made progress. A thread of its parent kills it if that is too
-long ago. Celery then starts another process, and when the leases expire, another worker takes over the shards. A
-lease's heartbeat cannot tell that the engine hangs, because its thread goes on.
+The process that computes writes to shared memory, and a thread of its parent reads there:
+
+- the engine's thread writes when it last finished a step: a batch or a part of one, prompts, answers, results;
+- a thread of its own writes that Python runs at all. It cannot while a library holds the interpreter.
+
+If either is too long ago, the parent kills the process. Celery then starts another process, and when the leases expire,
+another worker takes over the shards. A lease's heartbeat cannot tell that the engine's thread hangs, because its own
+thread goes on.
 """
 
 import logging
@@ -13,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from ctypes import Structure, c_double, c_longlong
 from multiprocessing.sharedctypes import RawValue
-from threading import Thread
+from threading import Lock, Thread
 
 from lengthwise import settings
 from worker.shutdown import Shutdown
@@ -21,46 +26,102 @@ from worker.shutdown import Shutdown
 log = logging.getLogger(__name__)
 
 _POLL_SECONDS = 0.1
+#: How often the process shows that Python runs.
+_BEAT_SECONDS = 0.2
 #: The time for giving back claims after the end of the grace.
 _GIVING_BACK_SECONDS = 1.0
+#: Loading a model may take so many times as long as any other step.
+_PATIENCE = 6.0
 
 
 class _Progress(Structure):
-    """The process that computes, and the time of its last progress by the monotonic clock; 0 while it is idle."""
+    """What the parent sees of the process that computes. Times are those of the monotonic clock."""
 
-    _fields_ = (("process", c_longlong), ("made_at", c_double))
+    _fields_ = (
+        ("process", c_longlong),
+        #: When the engine's thread last finished a step; 0 while it waits for work.
+        ("made_at", c_double),
+        #: When Python last ran; 0 before it first did.
+        ("beat_at", c_double),
+        #: Whether a model is being loaded.
+        ("is_patient", c_longlong),
+    )
 
 
 class Watchdog:
     """Created before Celery forks, so that the engine's process and its parent share the memory.
 
-    It has no lock, for the reason given in ``Shutdown``.
+    The parent takes no lock, for the reason given in ``Shutdown``.
     """
 
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._progress = RawValue(_Progress)
+        self._n_patient = 0
+        self._counting = Lock()
 
     @contextmanager
     def watched(self) -> Iterator[Callable[[], None]]:
-        """Watches the engine while it works. Yields a function to call whenever it makes progress."""
+        """Watches this thread while it works. Yields a function to call whenever it has finished a step.
+
+        Within another ``watched``, the end of the block is a step too.
+        """
         shared, clock = self._progress, time.monotonic
 
         def progress() -> None:
             shared.made_at = clock()
 
+        is_watched = shared.made_at > 0
         shared.process = os.getpid()
         progress()
         try:
             yield progress
         finally:
-            shared.made_at = 0.0
+            shared.made_at = clock() if is_watched else 0.0
 
-    def stalled(self, limit_seconds: float) -> int | None:
-        """The id of the engine's process if it has made no progress for longer than this; else None."""
-        made_at: float = self._progress.made_at
-        process: int = self._progress.process
-        return process if made_at and time.monotonic() - made_at > limit_seconds else None
+    def step(self) -> None:
+        """Notes that this thread has finished a step, if it is watched."""
+        if self._progress.made_at:
+            self._progress.made_at = time.monotonic()
+
+    @contextmanager
+    def patient(self) -> Iterator[None]:
+        """Allows more time, because a model is being loaded. Threads may enter it at the same time."""
+        shared = self._progress
+        with self._counting:
+            self._n_patient += 1
+            shared.is_patient = 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._n_patient -= 1
+                if not self._n_patient:
+                    self.step()
+                    shared.is_patient = 0
+
+    def beat(self) -> None:
+        """Starts the thread that shows that Python runs. Call this in the engine's process."""
+        self._progress.beat_at = time.monotonic()
+        self._progress.process = os.getpid()
+        Thread(target=self._beat, name="beat", daemon=True).start()
+
+    def _beat(self) -> None:
+        while True:
+            self._progress.beat_at = time.monotonic()
+            time.sleep(_BEAT_SECONDS)
+
+    def stalled(self, hang_seconds: float, stall_seconds: float = float("inf")) -> int | None:
+        """The id of the engine's process if it hangs; else None.
+
+        It hangs if it has finished no step for ``hang_seconds``, or if no Python has run for ``stall_seconds``.
+        """
+        shared, now = self._progress, time.monotonic()
+        factor = _PATIENCE if shared.is_patient else 1.0
+        is_hanging = shared.made_at and now - shared.made_at > hang_seconds * factor
+        is_still = shared.beat_at and now - shared.beat_at > stall_seconds * factor
+        process: int = shared.process
+        return process or None if is_hanging or is_still else None
 
     def start(self) -> None:
         """Starts the watching thread. Call this in the parent of the engine's process."""
@@ -70,8 +131,8 @@ class Watchdog:
         current = settings.get()
         while True:
             time.sleep(_POLL_SECONDS)
-            if (process := self.stalled(current.hang_seconds)) is not None:
-                log.error("the engine made no progress for %g s: replacing its process", current.hang_seconds)
+            if (process := self.stalled(current.hang_seconds, current.stall_seconds)) is not None:
+                log.error("the engine's process hangs: replacing it")
                 self._kill(process)
             if self._shutdown.seconds > current.grace_seconds + _GIVING_BACK_SECONDS:
                 log.warning("the worker did not stop within %g s of grace: killing it", current.grace_seconds)
@@ -79,6 +140,7 @@ class Watchdog:
                 os._exit(0)
 
     def _kill(self, process: int) -> None:
-        self._progress.process, self._progress.made_at = 0, 0.0
+        shared = self._progress
+        shared.process, shared.made_at, shared.beat_at, shared.is_patient = 0, 0.0, 0.0, 0
         if process:
             os.kill(process, signal.SIGKILL)

@@ -1,6 +1,7 @@
-"""What the watchdog takes for a hanging engine. Tests with real workers show that it kills one."""
+"""What the watchdog takes for a hanging worker. Tests with real workers show that it kills one."""
 
 import os
+import subprocess
 import time
 
 import pytest
@@ -42,3 +43,54 @@ def test_after_a_batch_failed_the_engine_is_idle(watchdog: Watchdog) -> None:
     except ValueError:
         time.sleep(0.01)
     assert watchdog.stalled(0.001) is None
+
+
+def test_what_follows_a_batch_is_watched_until_the_task_ends(watchdog: Watchdog) -> None:
+    with watchdog.watched():
+        with watchdog.watched():
+            time.sleep(0.02)
+        assert watchdog.stalled(0.015) is None, "the end of the batch is a step"
+        time.sleep(0.02)
+        assert watchdog.stalled(0.015) == os.getpid()
+        watchdog.step()
+        assert watchdog.stalled(0.015) is None
+    time.sleep(0.02)
+    watchdog.step()
+    assert watchdog.stalled(0.001) is None
+
+
+def test_loading_a_model_may_take_longer_whichever_thread_does_it(watchdog: Watchdog) -> None:
+    with watchdog.watched():
+        with watchdog.patient(), watchdog.patient():
+            time.sleep(0.02)
+            assert watchdog.stalled(0.01) is None
+            assert watchdog.stalled(0.001) == os.getpid()
+        assert watchdog.stalled(0.01) is None
+        time.sleep(0.02)
+        assert watchdog.stalled(0.01) == os.getpid()
+
+
+def test_a_process_in_which_no_python_runs_is_stalled_even_if_no_task_runs(watchdog: Watchdog) -> None:
+    assert watchdog.stalled(60, 0.0) is None, "there is no process yet"
+    watchdog.beat()
+    assert watchdog.stalled(60, 5) is None
+    pow(7, 10**6)  # the interpreter is held while this computes
+    watchdog._progress.beat_at -= 10
+    assert watchdog.stalled(60, 5) == os.getpid()
+    with watchdog.patient():
+        assert watchdog.stalled(60, 5) is None
+
+
+def test_a_thread_shows_again_and_again_that_python_runs(watchdog: Watchdog) -> None:
+    watchdog.beat()
+    watchdog._progress.beat_at -= 10
+    time.sleep(0.5)
+    assert watchdog.stalled(60, 5) is None
+
+
+def test_a_killed_process_is_not_killed_again(watchdog: Watchdog) -> None:
+    with watchdog.watched(), subprocess.Popen(["/bin/sleep", "60"]) as process:
+        watchdog._progress.process = process.pid
+        watchdog._kill(process.pid)
+        watchdog._progress.beat_at = 1.0  # its last act
+        assert watchdog.stalled(0.0, 0.0) is None
