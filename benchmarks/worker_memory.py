@@ -8,19 +8,24 @@ fills and evicts. After the warm-up, memory should stay flat: the last line says
 import argparse
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.queue import stack
 from lengthwise.client import Client
 
 CATALOG = Path(__file__).parents[1] / "lengthwise" / "demo" / "models.toml"
-#: Parameters of a job, and words of which its texts are made.
-_JOBS = (
-    ({"kind": "moderate"}, " ", "you are a kind awful lovely person and this is what they said about it".split()),
-    ({"kind": "translate", "source": "zh", "target": "en"}, "", list("我你他们吃了一个苹果买书看今天很好大小红猫狗")),
+#: The kind and parameters of a job, and words of which its texts are made.
+_JOBS: tuple[tuple[str, dict[str, Any], str, str], ...] = (
+    ("moderate", {}, " ", "you|are|a kind|awful|lovely|person|and|this|is what|they|said|about|it"),
+    (
+        "translate",
+        {"source": "zh", "target": "en"},
+        "",
+        "我|你|他|吃了|一个|苹果|买|书|看|今天|很|好|大|小|红|猫",
+    ),
 )
 
 
@@ -33,9 +38,9 @@ class Sample(NamedTuple):
     anonymous_kb: int
 
 
-def texts(n_items: int, joint: str, words: list[str], seed: int) -> Iterator[str]:
+def texts(n_items: int, joint: str, words: Sequence[str], seed: int) -> Iterator[str]:
     """Texts of 3 to 12 words."""
-    draw = random.Random(seed)  # noqa: S311
+    draw = random.Random(seed)
     for _ in range(n_items):
         yield joint.join(draw.choices(words, k=draw.randint(3, 12)))
 
@@ -66,7 +71,9 @@ def main() -> None:
     parser.add_argument("--job-items", type=int, default=5_000, help="items of one job")
     parser.add_argument("--seconds", type=float, default=3_600, help="stop after this time")
     parser.add_argument("--warm-up", type=int, default=100_000, help="items before the growth is measured")
-    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two jobs, to leave other work a share")
+    parser.add_argument(
+        "--pause", type=float, default=0.0, help="seconds between two jobs, to leave other work a share"
+    )
     given = parser.parse_args()
     with stack.bench() as servers, stack.ours(servers, CATALOG) as system:
         worker = next(child.pid for child in system.children if child.name == "generate-1" and child.pid)
@@ -75,8 +82,8 @@ def main() -> None:
         began, done = time.monotonic(), 0
         with Client(f"http://127.0.0.1:{system.port}", system.key) as client:
             while done < given.items and time.monotonic() - began < given.seconds:
-                params, joint, words = _JOBS[len(samples) % len(_JOBS)]
-                job = client.submit(texts(given.job_items, joint, words, len(samples)), **params)
+                kind, params, joint, words = _JOBS[len(samples) % len(_JOBS)]
+                job = client.submit(texts(given.job_items, joint, words.split("|"), len(samples)), kind=kind, **params)
                 n_results = sum(1 for _ in job.results())
                 if n_results != given.job_items:
                     raise SystemExit(f"a job of {given.job_items} items had {n_results} results")

@@ -55,7 +55,7 @@ def _links(path: str) -> Links:
 def state(figures: JobFigures) -> StateName:
     """An open job is queued until its first shard is claimed."""
     if figures.state is JobState.OPEN:
-        return "running" if figures.n_done or figures.n_leased else "queued"
+        return "running" if figures.is_begun else "queued"
     return ENDED_NAMES[figures.state]
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
+from lengthwise.ledger import tally
 from lengthwise.ledger.webhooks import sealed_secret
 from lengthwise.states import BatchState
 
@@ -98,7 +99,7 @@ def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int
 
 def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[BatchRow]:
     cursor = database.cursor(connection, rows=class_row(BatchRow))
-    return cursor.execute(_FIGURES.format(where=where), params).fetchall()
+    return cursor.execute(_FIGURES.format(where=where, sums=tally.SUMS), params).fetchall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,17 +181,9 @@ SELECT batches.id, batches.tenant_id, batches.state, batches.input_file_id, batc
        batches.in_progress_at, batches.cancelling_at, coalesce(batches.finished_at, jobs.finished_at) AS finished_at,
        batches.output_seconds, batches.output_deleted_at, batches.error_deleted_at,
        jobs.state AS job_state, jobs.kind, coalesce(jobs.chunk_items, 1) AS chunk_items,
-       coalesce(jobs.n_items, 0) AS n_items, sums.*
-FROM batches LEFT JOIN jobs ON jobs.id = batches.id CROSS JOIN LATERAL (
-  SELECT coalesce(sum(hi - lo) FILTER (WHERE state = 'done'), 0)::int AS n_done,
-         coalesce(sum(n_failed), 0)::int AS n_failed,
-         coalesce(sum(hi - lo) FILTER (WHERE state IN ('cancelled', 'expired')), 0)::int AS n_dropped,
-         coalesce(sum(used_input), 0)::bigint AS used_input,
-         coalesce(sum(used_output), 0)::bigint AS used_output,
-         coalesce(sum(n_bytes), 0)::bigint AS n_bytes,
-         coalesce(sum(n_failed_bytes), 0)::bigint AS n_failed_bytes
-  FROM shards WHERE shards.job_id = batches.id
-) sums
+       coalesce(jobs.n_items, 0) AS n_items, n_done, n_failed, n_dropped, used_input, used_output, n_bytes,
+       n_failed_bytes
+FROM batches LEFT JOIN jobs ON jobs.id = batches.id CROSS JOIN LATERAL ({sums}) sums
 WHERE batches.tenant_id = %(tenant)s
   AND (batches.state <> 'accepted' OR jobs.id IS NOT NULL AND jobs.deleted_at IS NULL) {where}
 """
