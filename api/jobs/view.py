@@ -1,6 +1,6 @@
 """Jobs as the API shows them, made of the ledger's figures."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from api.jobs.schema import Counts, EngineFigures, Job, JobTable, Links, PriorityName, ShownWebhook, StateName
 from lengthwise.ledger.job_figures import JobFigures
@@ -62,7 +62,7 @@ def state(figures: JobFigures) -> StateName:
 def _estimated_end(figures: JobFigures, pending: int) -> datetime | None:
     if figures.finished_at is not None or figures.n_recent == 0:
         return None
-    return datetime.now(UTC) + timedelta(seconds=pending / figures.items_per_second)
+    return figures.read_at + timedelta(seconds=pending / figures.items_per_second)
 
 
 def _engine(figures: JobFigures) -> EngineFigures:

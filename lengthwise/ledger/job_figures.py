@@ -46,6 +46,8 @@ class JobFigures:
     #: Items settled in the last minute, and the length of that minute: 55 to 60 s, or less if the job is younger.
     n_recent: int
     recent_seconds: float
+    #: The database's clock as the figures were read.
+    read_at: datetime
     #: Over the settled items: input tokens, output tokens, input tokens with padding, and engine batches.
     n_input: int
     n_output: int
@@ -120,6 +122,7 @@ _FIGURES = f"""
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
        jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source - 'columns' AS source, {_COLUMNS},
+       now() AS read_at,
        n_done > 0 OR coalesce({_FIRST_STATE} = 'leased', false) AS is_begun
 FROM jobs CROSS JOIN LATERAL ({tally.SUMS.replace("{", "{{").replace("}", "}}")}) sums
 {{where}}

@@ -33,6 +33,8 @@ class NewJob:
     pool: str
     priority: Priority = Priority.NORMAL
     deadline_at: datetime | None = None
+    #: Or its deadline in seconds from now, by the database's clock.
+    deadline_seconds: float | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
     deduplicate: bool = True
@@ -234,6 +236,7 @@ class Submission:
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret and sealed_secret.seal_for_job(job.id, job.webhook_secret),
                 "deadline_at": job.deadline_at,
+                "deadline_seconds": job.deadline_seconds,
                 "deduplicate": job.deduplicate,
                 "key": job.named and job.named.key,
                 "hash": job.named and job.named.request_hash,
@@ -279,7 +282,8 @@ INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, 
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
                   retry_of, key_id, usage_due, followers, source, is_tallied)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
-        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
+        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s,
+        coalesce(%(deadline_at)s, now() + make_interval(secs => %(deadline_seconds)s)), %(deduplicate)s,
         %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
         NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s)
 """  # noqa: S608

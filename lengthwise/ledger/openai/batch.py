@@ -29,7 +29,9 @@ class NewBatchRow:
     completion_window: str
     priority: int
     deduplicate: bool
-    deadline_at: datetime
+    #: Its completion window, counted from now by the database's clock, and an earlier deadline, if the caller set one.
+    window_seconds: float
+    deadline_at: datetime | None
     metadata: dict[str, str] | None
     output_seconds: int | None
     webhook_url: str | None
@@ -171,8 +173,8 @@ _INSERT = """
 INSERT INTO batches (id, tenant_id, state, key_id, input_file_id, endpoint, completion_window, priority, deduplicate,
                      deadline_at, details, output_seconds, webhook_url, webhook_secret, idempotency_key, request_hash)
 VALUES (%(id)s, %(tenant_id)s, %(state)s, %(key_id)s, %(input_file_id)s, %(endpoint)s, %(completion_window)s,
-        %(priority)s, %(deduplicate)s, %(deadline_at)s, %(details)s, %(output_seconds)s, %(webhook_url)s,
-        %(webhook_secret)s, %(idempotency_key)s, %(request_hash)s)
+        %(priority)s, %(deduplicate)s, least(%(deadline_at)s, now() + make_interval(secs => %(window_seconds)s)),
+        %(details)s, %(output_seconds)s, %(webhook_url)s, %(webhook_secret)s, %(idempotency_key)s, %(request_hash)s)
 """
 
 _FIGURES = """
