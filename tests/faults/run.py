@@ -18,6 +18,7 @@ from tests.faults.client import FaultClient
 from tests.faults.injected import (
     api_fault,
     broker_fault,
+    clock_fault,
     database_fault,
     engine_fault,
     key_fault,
@@ -39,6 +40,7 @@ FAULTS: tuple[InjectedFault, ...] = (
     *receiver_fault.FAULTS,
     *api_fault.FAULTS,
     *key_fault.FAULTS,
+    *clock_fault.FAULTS,
 )
 _DELIVERY_SECONDS = 15.0
 

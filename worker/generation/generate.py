@@ -14,6 +14,7 @@ from worker.generation.model_reload import ModelReload
 from worker.generation.models import LoadedModels
 from worker.generation.pipeline import ClaimLead, Pipeline, SettlementSchedule
 from worker.generation.pool_rotation import PoolRotation
+from worker.generation.process_tuning import FreedMemory
 from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
 
@@ -50,6 +51,7 @@ class Generator:
         self._watchdog = watchdog
         self.runner = BatchRunner(watchdog)
         self._lead = ClaimLead()
+        self._freed = FreedMemory()
 
     def _run_steps(
         self, running: RunningClaim, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False
@@ -77,6 +79,7 @@ class Generator:
                     self._watchdog.step()
                     self.run(prepared, pipeline)
                     del prepared  # it refers to its model, which must be freed before a newer revision is loaded
+                    self._freed.release()
                     if rotation.is_over:
                         break
                 else:

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import bells, database
-from lengthwise.ledger import binary_copy
+from lengthwise.ledger import binary_copy, tally
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.queue import fair_queue, pending
 from lengthwise.ledger.webhooks import push, sealed_secret
@@ -33,6 +33,8 @@ class NewJob:
     pool: str
     priority: Priority = Priority.NORMAL
     deadline_at: datetime | None = None
+    #: Or its deadline in seconds from now, by the database's clock.
+    deadline_seconds: float | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
     deduplicate: bool = True
@@ -174,6 +176,10 @@ class Submission:
         self._refused_bytes.append(sum(map(len, refusals.values())))
         self.n_refused += len(refusals)
 
+    @property
+    def _is_tallied(self) -> bool:
+        return len(self._refused) + sum(map(len, self._shards.values())) > tally.MANY_SHARDS
+
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
         # Pools are always taken in the same order, because two submissions may lock the same queues.
@@ -207,6 +213,7 @@ class Submission:
                 "failed": [shard.hi - shard.lo if is_refused else 0 for shard in shards],
                 "failed_bytes": self._refused_bytes if is_refused else [0] * len(shards),
                 "tenant": self.job.tenant_id,
+                "is_tallied": False if self._is_tallied else None,
             },
         )
 
@@ -229,12 +236,14 @@ class Submission:
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret and sealed_secret.seal_for_job(job.id, job.webhook_secret),
                 "deadline_at": job.deadline_at,
+                "deadline_seconds": job.deadline_seconds,
                 "deduplicate": job.deduplicate,
                 "key": job.named and job.named.key,
                 "hash": job.named and job.named.request_hash,
                 "retry_of": job.retry_of,
                 "key_id": job.key_id,
                 "source": job.source and Jsonb(job.source),
+                "is_tallied": self._is_tallied,
             },
         )
 
@@ -261,9 +270,9 @@ SELECT %(job)s, * FROM unnest(%(positions)s::int[], %(indexes)s::int[], %(tokens
 """
 
 _INSERT_SHARDS = f"""
-INSERT INTO shards (job_id, pool, priority, state, is_followed, bucket, lo, hi, n_tokens, vkey, n_failed,
+INSERT INTO shards (job_id, pool, priority, state, is_tallied, is_followed, bucket, lo, hi, n_tokens, vkey, n_failed,
                     n_failed_bytes)
-SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, EXISTS ({push.FOLLOWERS}), *
+SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, %(is_tallied)s, EXISTS ({push.FOLLOWERS}), *
 FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s::int[], %(tags)s::float8[],
             %(failed)s::int[], %(failed_bytes)s::bigint[])
 """  # noqa: S608 - built from a constant, like the next one
@@ -271,9 +280,10 @@ FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s:
 _INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of, key_id, usage_due, followers, source)
+                  retry_of, key_id, usage_due, followers, source, is_tallied)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
-        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
+        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s,
+        coalesce(%(deadline_at)s, now() + make_interval(secs => %(deadline_seconds)s)), %(deduplicate)s,
         %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
-        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s)
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s)
 """  # noqa: S608
