@@ -122,6 +122,8 @@ class Settings(BaseSettings):
     shard_items: Annotated[int, Field(ge=1, le=4096)] = 64
     #: Items are sorted by length within chunks of this many. A submission holds one chunk in memory.
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
+    #: A chunk whose items have more bytes is sorted and written in parts of this size.
+    chunk_bytes: Annotated[int, Field(ge=2**10)] = 16 * 2**20
     #: If batches take milliseconds, one claim takes as many as fit in this time, at most ``claim_batches``. With a
     #: longer time claiming costs less per item; with a shorter one other pools and tenants are served sooner.
     claim_seconds: Annotated[float, Field(ge=0)] = 0.05

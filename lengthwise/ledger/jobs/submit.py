@@ -65,6 +65,7 @@ class _Chunk:
 
     n_tokens: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
+    n_bytes: int = 0
     #: By the item's position in the chunk: results of items that fail already, and pools that are not the job's.
     refusals: dict[int, bytes] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
@@ -75,13 +76,18 @@ class _Chunk:
 
 @dataclass
 class Submission:
-    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit."""
+    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit.
+
+    An item's position and its index are in the same chunk of ``chunk_items``. A chunk of more than ``chunk_bytes`` is
+    sorted and written in several parts, so that memory does not grow with long items.
+    """
 
     connection: Connection
     job: NewJob
     arrival: ArrivalOrder
     shard_items: int = 64
     chunk_items: int = 10_000
+    chunk_bytes: int = 16 * 2**20
     #: By pool, for pools other than the job's.
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
@@ -95,10 +101,11 @@ class Submission:
     _refused_bytes: list[int] = field(default_factory=list)
 
     def add(self, items: Sequence[NewItem]) -> None:
-        """Takes items, and writes each chunk that is full."""
+        """Takes items, and writes them whenever a chunk is full."""
         while items:
             chunk = self._chunk
-            taken = items[: self.chunk_items - len(chunk)]
+            room = self.chunk_items - (self.n_items + len(chunk)) % self.chunk_items
+            taken = items[:room]
             refusals = {at: item.refusal for at, item in enumerate(taken, len(chunk)) if item.refusal is not None}
             chunk.refusals |= refusals
             chunk.n_tokens += [item.n_tokens for item in taken]
@@ -110,7 +117,8 @@ class Submission:
             else:
                 self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
             chunk.payloads += [item.payload for item in taken]
-            if len(chunk) == self.chunk_items:
+            chunk.n_bytes += sum(len(item.payload) for item in taken)
+            if len(taken) == room or chunk.n_bytes >= self.chunk_bytes:
                 self._write()
             items = items[len(taken) :]
 
