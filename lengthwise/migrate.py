@@ -14,6 +14,8 @@ from lengthwise.errors import Unavailable
 _LOCK_NOT_AVAILABLE = "55P03"
 #: The pause between two tries, in which queries that waited behind the last one can run.
 _PAUSE_SECONDS = 1.0
+#: How long one statement of a migration may run, such as building an index.
+STATEMENT_SECONDS = 15 * 60
 
 
 def config() -> Config:
@@ -32,7 +34,7 @@ def upgrade(database_url: str, patience_seconds: float = 300) -> None:
     A migration that waits for a lock for two seconds gives up, so that no query queues behind it for long. It is tried
     again for ``patience_seconds``. After that ``Unavailable`` is raised; migrations that succeeded remain.
     """
-    engine = connect(database_url, connections=1)
+    engine = connect(database_url, connections=1, statement_seconds=STATEMENT_SECONDS)
     ends_at = time.monotonic() + patience_seconds
     try:
         while not _upgraded(engine):
