@@ -79,7 +79,7 @@ def connect(
     pings: bool = True,
     ring: Ring = ring_nothing,
     pool_seconds: float = 10,
-    statement_seconds: float = 60,
+    statement_seconds: float = 300,
     lock_seconds: float = 3,
 ) -> Database:
     """A pool of connections. Notices a server that is silent within seconds rather than minutes.
@@ -223,4 +223,19 @@ def cursor(connection: Any, *, binary: bool = False, rows: BaseRowFactory[Any] =
 
 def limit_lock_wait(connection: Any, seconds: float) -> None:
     """Limits the wait for each lock until the transaction ends. A longer wait fails, as ``Unavailable`` in the end."""
-    cursor(connection).execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(seconds * 1000)}ms"])
+    cursor(connection).execute(_SET_LOCK_WAIT, [f"{round(seconds * 1000)}ms"])
+
+
+@contextmanager
+def lock_wait_limited(connection: Any, seconds: float) -> Iterator[None]:
+    """The same for the duration of the block. Afterwards the limit is as it was before."""
+    found = cursor(connection).execute(_EXCHANGE_LOCK_WAIT, [f"{round(seconds * 1000)}ms"]).fetchone()
+    yield
+    # After an error this is not reached, and could not run: the end of the transaction gives the limit back.
+    cursor(connection).execute(_SET_LOCK_WAIT, [found and found[0]])
+
+
+_SET_LOCK_WAIT = "SELECT set_config('lock_timeout', %s, true)"
+_EXCHANGE_LOCK_WAIT = """
+SELECT before, set_config('lock_timeout', %s, true) FROM current_setting('lock_timeout') before
+"""

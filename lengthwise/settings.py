@@ -55,8 +55,8 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     #: Connections of one process to Postgres. API threads wait for one, so that they do not overload the server.
     database_connections: Annotated[int, Field(ge=1)] = 10
-    #: How long Postgres may run one statement. The longest writes the shards of a job of a million items, in seconds.
-    database_statement_seconds: Annotated[float, Field(gt=0)] = 60
+    #: How long Postgres may run one statement. Cancelling a job of a million items on a busy machine is the longest.
+    database_statement_seconds: Annotated[float, Field(gt=0)] = 300
     #: How long a statement may wait for a lock. Callers get an answer within five seconds while a table is locked.
     database_lock_seconds: Annotated[float, Field(gt=0)] = 3
 

@@ -1,5 +1,6 @@
 """Writes a job while its items arrive, in one transaction. Memory holds one chunk of items."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -94,6 +95,7 @@ class Submission:
     n_refused: int = 0
     #: Of the items that were not refused.
     n_tokens: int = 0
+    _begun_at: float = field(default_factory=time.monotonic)
     _chunk: _Chunk = field(default_factory=_Chunk)
     #: By pool.
     _shards: dict[str, list[Shard]] = field(default_factory=dict)
@@ -128,6 +130,9 @@ class Submission:
         Raises ``TooBusy`` if its tenant has too many open jobs.
         """
         if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
+            if (took := time.monotonic() - self._begun_at) > _LONG_SECONDS:
+                # What took long is not refused because another large job of the tenant is being completed.
+                fair_queue.wait_for_turn(self.connection, self.job.tenant_id, took)
             self._finish()
         else:
             with database.pipelined(self.connection):
@@ -190,7 +195,9 @@ class Submission:
             queue = fair_queue.TenantQueue(pool, int(self.job.priority), self.job.tenant_id)
             tags = start_tags(shards, *fair_queue.lock_start(self.connection, queue))
             fair_queue.set_last_finish(cursor, queue, tags[-1])
-            self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
+            for at in range(0, len(shards), _STATEMENT_SHARDS):
+                part = shards[at : at + _STATEMENT_SHARDS]
+                self._insert(cursor, pool, part, tags[at : at + len(part)], ShardState.READY)
             n_items = sum(shard.hi - shard.lo for shard in shards)
             bells.note(self.connection, bells.GENERATE, pool, times=1 + n_items // (_BELL_SHARDS * self.shard_items))
         if self._refused:
@@ -259,6 +266,12 @@ def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Itera
 
 #: A large job wakes one more worker for every so many full shards.
 _BELL_SHARDS = 8
+
+#: Shards that one statement writes: a job of a million items may have 300,000, and no statement may take a minute.
+_STATEMENT_SHARDS = 10_000
+
+#: A submission that took longer waits for its tenant's lock for as long as it took.
+_LONG_SECONDS = 3.0
 
 #: For so few rows an INSERT is quicker: a COPY takes two round trips and is planned each time.
 _FEW_ITEMS = 16

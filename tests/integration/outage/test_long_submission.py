@@ -11,21 +11,25 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from pydantic_core import from_json, to_json
 from starlette.testclient import TestClient
 
+from api.app import create_app
 from api.openai.line_reader import LineReader
 from lengthwise import database, settings
 from lengthwise.kinds.generate import GenerateKind
 from lengthwise.kinds.openai.completions import CompletionsKind
+from lengthwise.ledger.jobs import submit as ledger
 from lengthwise.ledger.queue import sweep
+from tests.caller import calling
 from tests.integration.conftest import RunWorker, submit
 from tests.ledger import knobs, sql
 from tests.servers import wait_until
 
-LEASE_SECONDS = 2.0
-#: With 600 items this takes three times as long as a session may be silent, and a portion of 64 a third of it.
+LEASE_SECONDS = 4.0
+#: With 600 items this takes longer than a session may be silent, and a portion of 64 takes a sixth of it.
 SECONDS_PER_ITEM = 0.005
 N_ITEMS = 600
 
@@ -207,3 +211,21 @@ def test_a_chunk_of_long_items_is_written_in_parts(
     assert all(of_position == of_index for of_position, of_index in positions)
     n_shards = sql("SELECT count(*) FROM shards WHERE job_id = :job", job=job["id"])[0][0]
     assert n_shards > 200 / 16, "a part has few of these texts"
+
+
+def test_a_submission_that_took_long_waits_for_its_turn(
+    catalog: Path, installed: settings.Settings, monkeypatch: pytest.MonkeyPatch, slow: None
+) -> None:
+    """Another large job of the tenant holds the tenant's lock while its shards are written."""
+    monkeypatch.setattr(ledger, "_LONG_SECONDS", 0.5)
+    app = create_app(settings.get().model_copy(update={"database_lock_seconds": 0.1}))
+    with calling(app) as client, psycopg.connect(installed.require_database_url()) as other:
+        other.execute("SELECT FROM tenants FOR NO KEY UPDATE")
+        timer = threading.Timer(4.0, other.rollback)
+        timer.start()
+        took_long = client.post("/v1/jobs", json={"kind": "generate", "items": ["text"] * N_ITEMS})
+        timer.join()
+        other.execute("SELECT FROM tenants FOR NO KEY UPDATE")
+        took_a_moment = client.post("/v1/jobs", json={"kind": "generate", "items": ["text"]})
+    assert took_long.status_code == 202, took_long.text
+    assert took_a_moment.status_code == 503
