@@ -53,6 +53,9 @@ key is a 422. While too many tokens wait, new jobs are refused with 429 before t
 that are about a second old, so a limit may be overrun a little. A job that arrives while there is room is taken whole.
 """
 
+#: How long a request waits for a database connection. Added to a wait for a lock it is less than five seconds.
+_POOL_SECONDS = 1.5
+
 #: Each router and the form of its errors, in the order of the documentation.
 ROUTERS = (
     (problem.details, [jobs.router, retry.router, installation.router]),
@@ -105,7 +108,14 @@ def create_app(override: Settings | None = None) -> FastAPI:
 
 
 def _shared(current: Settings) -> SharedState:
-    ledger = database.connect(current.require_database_url(), current.database_connections, ring=queue.ring_bell)
+    ledger = database.connect(
+        current.require_database_url(),
+        current.database_connections,
+        ring=queue.ring_bell,
+        pool_seconds=_POOL_SECONDS,
+        statement_seconds=current.database_statement_seconds,
+        lock_seconds=current.database_lock_seconds,
+    )
     return SharedState(
         settings=current,
         models=CatalogFile(current.models, current.models_seconds),

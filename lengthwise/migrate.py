@@ -18,6 +18,8 @@ from lengthwise.tables import metadata
 _LOCK_NOT_AVAILABLE = "55P03"
 #: The pause between two tries, in which queries that waited behind the last one can run.
 _PAUSE_SECONDS = 1.0
+#: How long one statement of a migration may run, such as building an index.
+STATEMENT_SECONDS = 15 * 60
 
 
 def config() -> Config:
@@ -37,7 +39,7 @@ def upgrade(database_url: str, patience_seconds: float = 300) -> None:
     again for ``patience_seconds``. After that ``Unavailable`` is raised; migrations that succeeded remain.
     Raises ``ConfigurationError`` if the schema is newer than this program.
     """
-    engine = connect(database_url, connections=1)
+    engine = connect(database_url, connections=1, statement_seconds=STATEMENT_SECONDS)
     ends_at = time.monotonic() + patience_seconds
     try:
         while not _upgraded(engine):

@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     redis_url: str | None = None
     #: Connections of one process to Postgres. API threads wait for one, so that they do not overload the server.
     database_connections: Annotated[int, Field(ge=1)] = 10
+    #: How long Postgres may run one statement. Cancelling a job of a million items on a busy machine is the longest.
+    database_statement_seconds: Annotated[float, Field(gt=0)] = 300
+    #: How long a statement may wait for a lock. Callers get an answer within five seconds while a table is locked.
+    database_lock_seconds: Annotated[float, Field(gt=0)] = 3
 
     #: Master keys under which secrets are sealed. The first one seals, and all of them open. ``lengthwise up`` makes
     #: one.
@@ -161,6 +165,8 @@ class Settings(BaseSettings):
     shard_items: Annotated[int, Field(ge=1, le=4096)] = 64
     #: Items are sorted by length within chunks of this many. A submission holds one chunk in memory.
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
+    #: A chunk whose items have more bytes is sorted and written in parts of this size.
+    chunk_bytes: Annotated[int, Field(ge=2**10)] = 16 * 2**20
     #: If batches take milliseconds, one claim takes as many as fit in this time, at most ``claim_batches``. With a
     #: longer time claiming costs less per item; with a shorter one other pools and tenants are served sooner.
     claim_seconds: Annotated[float, Field(ge=0)] = 0.05

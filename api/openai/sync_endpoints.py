@@ -70,7 +70,7 @@ def _submit(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _Sub
     if item.refusal is not None:
         return _SubmittedRequest(job.id, item.refusal)
     with translated(), state.database.begin() as connection:
-        intake = Intake(connection, job, current, current.chunk_items)
+        intake = Intake(connection, job, current)
         intake.add(request.spec, sent)
         intake.finish()
     state.backlog.add(tenant, item.n_tokens)

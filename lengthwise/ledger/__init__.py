@@ -7,6 +7,7 @@
       validation        batches whose input file has not been read yet
     jobs/             what a caller does with a job
       submit            writes a job with its items and shards while they arrive
+      sign_of_life      statements between long computations, so that the sweep does not end the session
       idempotency       finds the job that an earlier request with the same idempotency key made
       results           reads results in the caller's order
       source            the rows of a job that was sent as a table
@@ -38,6 +39,7 @@
       job_end           notifies listeners that a job has ended
       job_figures       a job's row, and its figures
       tally             the sums that are a job's figures, and the running totals of large jobs
+      schema            whether the database has the tables of this version
 
 A folder may import from those below it, never from those above; openai, jobs and accounts know nothing of each other.
 

@@ -23,6 +23,7 @@ from tests.faults.injected import (
     engine_fault,
     key_fault,
     receiver_fault,
+    silent_fault,
     worker_fault,
 )
 from tests.faults.injected.fault import InjectedFault
@@ -36,6 +37,7 @@ FAULTS: tuple[InjectedFault, ...] = (
     *worker_fault.FAULTS,
     *broker_fault.FAULTS,
     *database_fault.FAULTS,
+    *silent_fault.FAULTS,
     *engine_fault.FAULTS,
     *receiver_fault.FAULTS,
     *api_fault.FAULTS,

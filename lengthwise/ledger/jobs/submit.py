@@ -1,5 +1,6 @@
 """Writes a job while its items arrive, in one transaction. Memory holds one chunk of items."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -67,6 +68,7 @@ class _Chunk:
 
     n_tokens: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
+    n_bytes: int = 0
     #: By the item's position in the chunk: results of items that fail already, and pools that are not the job's.
     refusals: dict[int, bytes] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
@@ -77,19 +79,25 @@ class _Chunk:
 
 @dataclass
 class Submission:
-    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit."""
+    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit.
+
+    An item's position and its index are in the same chunk of ``chunk_items``. A chunk of more than ``chunk_bytes`` is
+    sorted and written in several parts, so that memory does not grow with long items.
+    """
 
     connection: Connection
     job: NewJob
     arrival: ArrivalOrder
     shard_items: int = 64
     chunk_items: int = 10_000
+    chunk_bytes: int = 16 * 2**20
     #: By pool, for pools other than the job's.
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
     n_refused: int = 0
     #: Of the items that were not refused.
     n_tokens: int = 0
+    _begun_at: float = field(default_factory=time.monotonic)
     _chunk: _Chunk = field(default_factory=_Chunk)
     #: By pool.
     _shards: dict[str, list[Shard]] = field(default_factory=dict)
@@ -97,10 +105,11 @@ class Submission:
     _refused_bytes: list[int] = field(default_factory=list)
 
     def add(self, items: Sequence[NewItem]) -> None:
-        """Takes items, and writes each chunk that is full."""
+        """Takes items, and writes them whenever a chunk is full."""
         while items:
             chunk = self._chunk
-            taken = items[: self.chunk_items - len(chunk)]
+            room = self.chunk_items - (self.n_items + len(chunk)) % self.chunk_items
+            taken = items[:room]
             refusals = {at: item.refusal for at, item in enumerate(taken, len(chunk)) if item.refusal is not None}
             chunk.refusals |= refusals
             chunk.n_tokens += [item.n_tokens for item in taken]
@@ -112,7 +121,8 @@ class Submission:
             else:
                 self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
             chunk.payloads += [item.payload for item in taken]
-            if len(chunk) == self.chunk_items:
+            chunk.n_bytes += sum(len(item.payload) for item in taken)
+            if len(taken) == room or chunk.n_bytes >= self.chunk_bytes:
                 self._write()
             items = items[len(taken) :]
 
@@ -122,6 +132,9 @@ class Submission:
         Raises ``TooBusy`` if its tenant has too many open jobs.
         """
         if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
+            if (took := time.monotonic() - self._begun_at) > _LONG_SECONDS:
+                # What took long is not refused because another large job of the tenant is being completed.
+                fair_queue.wait_for_turn(self.connection, self.job.tenant_id, took)
             self._finish()
         else:
             with database.pipelined(self.connection):
@@ -188,7 +201,9 @@ class Submission:
             queue = fair_queue.TenantQueue(pool, int(self.job.priority), self.job.tenant_id)
             tags = start_tags(shards, *fair_queue.lock_start(self.connection, queue))
             fair_queue.set_last_finish(cursor, queue, tags[-1])
-            self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
+            for at in range(0, len(shards), _STATEMENT_SHARDS):
+                part = shards[at : at + _STATEMENT_SHARDS]
+                self._insert(cursor, pool, part, tags[at : at + len(part)], ShardState.READY)
             n_items = sum(shard.hi - shard.lo for shard in shards)
             bells.note(self.connection, bells.GENERATE, pool, times=1 + n_items // (_BELL_SHARDS * self.shard_items))
         if self._refused:
@@ -260,6 +275,12 @@ def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Itera
 
 #: A large job wakes one more worker for every so many full shards.
 _BELL_SHARDS = 8
+
+#: Shards that one statement writes: a job of a million items may have 300,000, and no statement may take a minute.
+_STATEMENT_SHARDS = 10_000
+
+#: A submission that took longer waits for its tenant's lock for as long as it took.
+_LONG_SECONDS = 3.0
 
 #: For so few rows an INSERT is quicker: a COPY takes two round trips and is planned each time.
 _FEW_ITEMS = 16
