@@ -111,19 +111,44 @@ def connect(
 
     def opened(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> WatchedConnection:
         connection = pulse.connect(parameters, statement_seconds + _MARGIN_SECONDS)
-        _limit(connection, statement_seconds, lock_seconds)
+        _begin_session(connection, statement_seconds, lock_seconds)
         return connection
 
     event.listen(engine, "do_connect", opened)
     return Database(engine, ring, pulse, Turnstile(connections, pool_seconds))
 
 
-def _limit(connection: WatchedConnection, statement_seconds: float, lock_seconds: float) -> None:
-    """Sets the session's limits, outside of any transaction. A pooler may refuse them among the start-up parameters."""
-    limits = [f"{round(seconds * 1000)}ms" for seconds in (statement_seconds, lock_seconds)]
+def _begin_session(connection: WatchedConnection, statement_seconds: float, lock_seconds: float) -> None:
+    """Sets the session's limits, outside of any transaction. A pooler may refuse them among the start-up parameters.
+
+    Behind a pooler, limits would reach sessions of others, and a prepared statement would be missing in the next
+    session. So nothing is set there, and nothing is prepared.
+    """
     connection.autocommit = True
-    connection.execute(_LIMITS, limits)
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    # A pooler makes up the number that it gives its clients, because it has no session for them yet.
+    connection.is_pooled = row is not None and row[0] != connection.info.backend_pid
+    if connection.is_pooled:
+        connection.prepare_threshold = None
+        _mention_pooler()
+    else:
+        limits = [f"{round(seconds * 1000)}ms" for seconds in (statement_seconds, lock_seconds)]
+        connection.execute(_LIMITS, limits)
     connection.autocommit = False
+
+
+@cache
+def _mention_pooler() -> None:
+    log.warning(
+        "a connection pooler stands before Postgres: docs/settings.md says which limits to set for the role, and what "
+        "LENGTHWISE_DATABASE_SESSION_URL is for"
+    )
+
+
+def is_pooled(connection: Any) -> bool:
+    """Whether each transaction of this connection may have another session of the server."""
+    raw = connection.connection.driver_connection
+    return isinstance(raw, WatchedConnection) and raw.is_pooled
 
 
 _LIMITS = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from lengthwise.database import Database, connect, sqlstate, translated
+from lengthwise.database import Database, connect, is_pooled, sqlstate, translated
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.tables import metadata
 
@@ -56,6 +56,11 @@ def _upgraded(engine: Database) -> bool:
     """Runs the migrations. Returns False if one could not get a lock in time."""
     try:
         with engine.connect() as connection:
+            if is_pooled(connection):
+                raise ConfigurationError(
+                    "migrations need a session of Postgres itself, and a connection pooler stands before it: "
+                    "set LENGTHWISE_DATABASE_SESSION_URL"
+                )
             _known_revision(connection)
             connection.rollback()
             running = config()

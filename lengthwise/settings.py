@@ -66,6 +66,9 @@ class Settings(BaseSettings):
 
     # Servers. If they are not set, ``lengthwise up`` starts embedded ones. Every other command needs them.
     database_url: str | None = None
+    #: The same database without a connection pooler before it: for migrations, and for the notifications of jobs' ends.
+    #: Without it, the API asks for jobs' ends. Only needed if ``database_url`` is that of a pooler.
+    database_session_url: str | None = None
     #: The broker: redis://, redis+socket:///PATH?virtual_host=N, or in spite of the name amqp://.
     redis_url: str | None = None
     #: Connections of one process to Postgres. API threads wait for one, so that they do not overload the server.

@@ -116,7 +116,8 @@ def migrate() -> None:
     from lengthwise import migrate as migrations
     from lengthwise import settings
 
-    migrations.upgrade(settings.get().require_database_url())
+    current = settings.get()
+    migrations.upgrade(current.database_session_url or current.require_database_url())
     say("the schema is up to date")
 
 

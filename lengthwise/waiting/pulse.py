@@ -109,6 +109,8 @@ def _answers(parameters: Mapping[str, Any]) -> bool:
 class WatchedConnection(psycopg.Connection[Any]):
     """A connection that does not wait for a silent server. It then raises ``ServerSilent``, and is closed."""
 
+    #: Whether a connection pooler stands before the server: each transaction may then have another session of it.
+    is_pooled = False
     _is_answering: Callable[[], bool] | None = None
     _patience = 0.0
 
