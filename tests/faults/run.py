@@ -23,6 +23,7 @@ from tests.faults.injected import (
     engine_fault,
     key_fault,
     receiver_fault,
+    route_fault,
     silent_fault,
     worker_fault,
 )
@@ -38,6 +39,7 @@ FAULTS: tuple[InjectedFault, ...] = (
     *broker_fault.FAULTS,
     *database_fault.FAULTS,
     *silent_fault.FAULTS,
+    *route_fault.FAULTS,
     *engine_fault.FAULTS,
     *receiver_fault.FAULTS,
     *api_fault.FAULTS,

@@ -17,10 +17,9 @@ from sqlalchemy.engine import make_url
 
 from tests.caller import bearer
 from tests.faults.injected.fault import InjectedFault
+from tests.faults.injected.route_fault import connect_all
 from tests.faults.proxy import Mode, Proxy
 from tests.faults.scene import Scene
-from tests.faults.stack import WORKERS
-from tests.servers import DATABASE_VARIABLE
 
 #: Seconds after Postgres' return in which everything must work again.
 _BOUND = 10.0
@@ -62,7 +61,7 @@ def _lost(scene: Scene) -> float:
     url = make_url(scene.stack.database_url)
     with Proxy(Path(str(url.query["host"])) / ".s.PGSQL.5432") as proxy:
         through = url.set(host="127.0.0.1", port=proxy.port, query={})
-        _connect_all(scene, through.render_as_string(hide_password=False))
+        connect_all(scene, through.render_as_string(hide_password=False))
         proxy.switch(Mode.HALF_OPEN)
         try:
             with _nobody_waits(scene):
@@ -70,14 +69,8 @@ def _lost(scene: Scene) -> float:
         finally:
             proxy.switch(Mode.PASS)
         recovery = scene.until_settling(time.monotonic())
-        _connect_all(scene, scene.stack.database_url)
+        connect_all(scene, scene.stack.database_url)
     return recovery
-
-
-def _connect_all(scene: Scene, url: str) -> None:
-    for name in ("api", *WORKERS):
-        scene.stack.restart(name, **{DATABASE_VARIABLE: url})
-    scene.until_settling(time.monotonic())
 
 
 @contextmanager
