@@ -23,7 +23,7 @@ _TOO_MANY_OF_ONE = Problem(429, "too busy", "this address has too many open conn
 _TOO_MANY = Problem(503, "unavailable", "there are too many open connections", headers=_AGAIN)
 
 
-class WatchedConnection(Protocol):
+class CountedConnection(Protocol):
     """What the gate asks of a connection. ``waits_since`` is set while it has no request in progress."""
 
     @property
@@ -38,13 +38,13 @@ class Gate:
     def __init__(self, current: Settings, forms: ErrorForms) -> None:
         self.settings = current
         self.forms = forms
-        self._addresses: dict[WatchedConnection, bytes | None] = {}
+        self._addresses: dict[CountedConnection, bytes | None] = {}
         self._counts: Counter[bytes] = Counter()
         self._refused: Counter[int] = Counter()
         self._is_ticking = False
         self._logs_at = 0.0
 
-    def admit(self, connection: WatchedConnection, host: str | None) -> Problem | None:
+    def admit(self, connection: CountedConnection, host: str | None) -> Problem | None:
         """Counts a new connection, or says why there is no room for it. ``host`` is the caller's IP address."""
         self._tick_from_now_on()
         address = self._counted_address(host)
@@ -57,7 +57,7 @@ class Gate:
             self._counts[address] += 1
         return None
 
-    def forget(self, connection: WatchedConnection) -> None:
+    def forget(self, connection: CountedConnection) -> None:
         """Uncounts a connection that has ended, if it was counted."""
         address = self._addresses.pop(connection, None)
         if address:

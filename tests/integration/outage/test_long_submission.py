@@ -158,7 +158,7 @@ def test_a_batch_is_refused_however_long_its_wrong_lines_are_checked(
 
 #: Submits one job. Counting its tokens takes half a minute.
 PROGRAM = """
-import sys, time
+import asyncio, sys, time
 from api.access.auth import DEFAULT
 from api.app import create_app
 from api.jobs.body_format import BodyDescription, BodyFormat
@@ -172,7 +172,8 @@ def slowly(*arguments):
     return prompts(*arguments)
 GenerateKind.prompts = slowly
 with open(sys.argv[1], "rb") as file:
-    _submit(create_app().state.shared, DEFAULT, file, BodyDescription(BodyFormat.NDJSON, None))
+    sent = BodyDescription(BodyFormat.NDJSON, None)
+    asyncio.run(_submit(create_app().state.shared, DEFAULT, file, sent, None))
 """
 
 

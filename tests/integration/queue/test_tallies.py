@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("installed")
 
 LARGE = tally.MANY_SHARDS + 8
 #: What differs between two jobs that are alike otherwise.
-_OWN = ("id", "created_at", "finished_at", "recent_seconds")
+_OWN = ("id", "created_at", "finished_at", "recent_seconds", "read_at")
 
 
 def large(n_shards: int = LARGE) -> UUID:
