@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Annotated
 from uuid import UUID, uuid4
 
@@ -146,7 +146,8 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
         completion_window=wanted.completion_window,
         priority=int(Priority[wanted.priority.upper()]),
         deduplicate=wanted.deduplicate,
-        deadline_at=_deadline(wanted, current),
+        window_seconds=_window_seconds(wanted, current),
+        deadline_at=wanted.deadline,
         metadata=wanted.metadata,
         output_seconds=wanted.output_expires_after.seconds if wanted.output_expires_after else None,
         webhook_url=wanted.webhook.url if wanted.webhook else None,
@@ -156,18 +157,15 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
     )
 
 
-def _deadline(wanted: NewBatch, current: Settings) -> datetime:
+def _window_seconds(wanted: NewBatch, current: Settings) -> int:
     found = _WINDOW.fullmatch(wanted.completion_window)
     seconds = int(found[1]) * _UNIT_SECONDS[found[2]] if found else 0
     if not 0 < seconds <= current.max_deadline_seconds:
         days = current.max_deadline_seconds // 86_400
         raise InvalidInput(f"must be a number of m, h or d, such as 24h, and at most {days} days", "completion_window")
-    ends_at = datetime.now(UTC) + timedelta(seconds=seconds)
-    if wanted.deadline is None:
-        return ends_at
-    if wanted.deadline <= datetime.now(UTC):
+    if wanted.deadline is not None and wanted.deadline <= datetime.now(UTC):
         raise InvalidInput("must lie in the future", "deadline")
-    return min(ends_at, wanted.deadline)
+    return seconds
 
 
 def _require_file(connection: Connection, new: ledger.NewBatchRow) -> None:

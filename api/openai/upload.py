@@ -1,5 +1,6 @@
 """Reads an upload's multipart form in blocks. Its parts may come in any order, and the file is never held whole."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,6 +12,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from lengthwise import encoding
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.ledger.openai.file import CHUNK_BYTES
+
+# The parser's log lines repeat bytes of the form. What is wrong with it is also raised, so no line is missed.
+logging.getLogger(MultipartParser.__module__).addFilter(lambda _: False)
 
 #: Bytes that a form may have besides its file.
 FORM_BYTES = 2**16

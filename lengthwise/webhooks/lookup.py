@@ -38,15 +38,16 @@ def begin(host: str, patience: float = 0) -> "Future[list[Address]]":
 
     Raises ``Unresolvable`` if after ``patience`` seconds too many other look-ups are still waiting.
     """
-    if not _places.acquire(timeout=patience):
+    places = _places
+    if not places.acquire(timeout=patience):
         raise Unresolvable
     answer: Future[list[Address]] = Future()
     answer.set_running_or_notify_cancel()  # from here on it cannot be cancelled, so that its thread can always set it
-    threading.Thread(target=_ask, args=(host, answer), name="lookup", daemon=True).start()
+    threading.Thread(target=_ask, args=(host, answer, places), name="lookup", daemon=True).start()
     return answer
 
 
-def _ask(host: str, answer: "Future[list[Address]]") -> None:
+def _ask(host: str, answer: "Future[list[Address]]", places: threading.BoundedSemaphore) -> None:
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         addresses = list(dict.fromkeys(ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found))
@@ -59,4 +60,4 @@ def _ask(host: str, answer: "Future[list[Address]]") -> None:
     else:
         answer.set_result(addresses)
     finally:
-        _places.release()
+        places.release()

@@ -18,10 +18,13 @@ from tests.faults.client import FaultClient
 from tests.faults.injected import (
     api_fault,
     broker_fault,
+    clock_fault,
     database_fault,
     engine_fault,
     key_fault,
     receiver_fault,
+    route_fault,
+    silent_fault,
     worker_fault,
 )
 from tests.faults.injected.fault import InjectedFault
@@ -35,10 +38,13 @@ FAULTS: tuple[InjectedFault, ...] = (
     *worker_fault.FAULTS,
     *broker_fault.FAULTS,
     *database_fault.FAULTS,
+    *silent_fault.FAULTS,
+    *route_fault.FAULTS,
     *engine_fault.FAULTS,
     *receiver_fault.FAULTS,
     *api_fault.FAULTS,
     *key_fault.FAULTS,
+    *clock_fault.FAULTS,
 )
 _DELIVERY_SECONDS = 15.0
 

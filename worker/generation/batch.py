@@ -133,8 +133,8 @@ class PlannedBatches:
         if not self._planned:
             self._plan()
         planned = self._planned.popleft()
-        if self._looks_ahead and not self._planned:
-            self._pipeline.look_ahead(self._prepared)
+        if self._looks_ahead:
+            self._pipeline.look_ahead(self._prepared, len(self._planned) + 1)
         lease = self._prepared.lease
         lease.check()
         self._batch = [index for index in planned if lease.holds(self._work.shard_of(index))]

@@ -12,6 +12,7 @@ from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, has_interac
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from worker.generation import settlement
+from worker.generation.distance import Distance
 from worker.generation.lease import Lease
 from worker.generation.models import LoadedModel, LoadedModels, NotLoaded
 from worker.generation.pool_rotation import PoolRotation
@@ -55,8 +56,8 @@ class PreparedClaim:
 class Claimer:
     """Claims for the models of this process, until it shuts down."""
 
-    def __init__(self, models: LoadedModels, watchdog: Watchdog, shutdown: Shutdown) -> None:
-        self._models, self._watchdog, self._shutdown = models, watchdog, shutdown
+    def __init__(self, models: LoadedModels, watchdog: Watchdog, shutdown: Shutdown, distance: Distance) -> None:
+        self._models, self._watchdog, self._shutdown, self.distance = models, watchdog, shutdown, distance
 
     def prepare(self, rotation: PoolRotation, *, with_suspects: bool = True) -> PreparedClaim | None:
         """Claims from the rotation's current pool, or from another one if it is empty; None if nothing waits.
@@ -82,7 +83,11 @@ class Claimer:
 
     def prepare_urgent(self, pool: str) -> PreparedClaim | None:
         """Claims a batch of interactive work from the pool, if there is any. Raises ``Unavailable``."""
-        if self._shutdown.is_begun or not _has_urgent_work(pool):
+        if self._shutdown.is_begun:
+            return None
+        with self.distance.asking():
+            is_waited_for = _has_urgent_work(pool)
+        if not is_waited_for:
             return None
         claimed = self.claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
         return None if claimed is None else self._prepare(pool, claimed)
@@ -103,6 +108,8 @@ class Claimer:
         current = settings.get()
         name = pools.model_of(pool)
         batches = self._models.batches_in(name, current.claim_seconds)
+        if self.distance.is_far:  # the batches of one claim last until the next claim is there
+            batches = max(batches, self._models.batches_during(name, self.distance.claim_seconds or 0.0))
         limits = _limits(self._models.spec(name), batches, self._models.batch_tokens(name))
         token = uuid4()
         claimed = _claim_batches(pool, token, limits, with_suspects=with_suspects, least=least)
@@ -116,7 +123,7 @@ class Claimer:
     def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
         """Returns None if the model cannot run now; the claim's shards are then delayed."""
         claimed_at = time.monotonic()
-        lease = Lease(claimed.token, claimed.shards, self._watchdog, self._shutdown)
+        lease = Lease(claimed.token, claimed.shards, self._watchdog, self._shutdown, self.distance)
         lease.start()
         try:
             model = self._models.get(pools.model_of(pool))

@@ -10,10 +10,12 @@ from worker.engine.protocol import EngineUnavailable
 from worker.generation.batch import BatchRunner, PlannedBatches
 from worker.generation.claiming import Claimer, PreparedClaim
 from worker.generation.continuous_batch import ContinuousBatch
+from worker.generation.distance import Distance
 from worker.generation.model_reload import ModelReload
 from worker.generation.models import LoadedModels
-from worker.generation.pipeline import ClaimLead, Pipeline, SettlementSchedule
+from worker.generation.pipeline import Pipeline, SettlementSchedule
 from worker.generation.pool_rotation import PoolRotation
+from worker.generation.process_tuning import FreedMemory
 from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
 
@@ -46,10 +48,10 @@ class Generator:
 
     def __init__(self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown) -> None:
         self._models, self._reload, self._shutdown = models, reload, shutdown
-        self.claimer = Claimer(models, watchdog, shutdown)
+        self.claimer = Claimer(models, watchdog, shutdown, Distance())
         self._watchdog = watchdog
         self.runner = BatchRunner(watchdog)
-        self._lead = ClaimLead()
+        self._freed = FreedMemory()
 
     def _run_steps(
         self, running: RunningClaim, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False
@@ -77,6 +79,7 @@ class Generator:
                     self._watchdog.step()
                     self.run(prepared, pipeline)
                     del prepared  # it refers to its model, which must be freed before a newer revision is loaded
+                    self._freed.release()
                     if rotation.is_over:
                         break
                 else:
@@ -92,7 +95,7 @@ class Generator:
         return PoolRotation(pool, self._models)
 
     def pipeline(self, rotation: PoolRotation) -> Pipeline:
-        return Pipeline(rotation, self.claimer, self._reload, self._lead, self._shutdown)
+        return Pipeline(rotation, self.claimer, self._reload, self._shutdown)
 
     def run(self, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False) -> None:
         """Runs a claim, settles its finished shards and gives back the others.

@@ -1,6 +1,7 @@
 """The models that this process has loaded. Each is loaded once; the least recently used one is evicted first."""
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -148,6 +149,13 @@ class LoadedModels:
         if model is None or model.batch_seconds is None or model.is_slow:
             return 1
         return max(1, int(seconds / max(model.batch_seconds, 1e-6)))
+
+    def batches_during(self, name: str, seconds: float) -> int:
+        """The fewest batches of the model that together take this time; 1 if that is not known yet."""
+        model = self._engines.get(name)
+        if model is None or not model.batch_seconds:
+            return 1
+        return max(1, math.ceil(seconds / model.batch_seconds))
 
     def batch_tokens(self, name: str) -> int | None:
         """The tokens that fit into a batch of this model now; None if it is not loaded."""

@@ -10,6 +10,7 @@ from lengthwise import database
 from lengthwise.ledger.queue.claim import ClaimLimits, claim
 from tests.ledger import POOL, knobs, sql, submit
 from tests.servers import wait_until
+from worker.generation.distance import Distance
 from worker.generation.lease import Lease
 from worker.generation.models import LoadedModels, NotLoaded
 from worker.process import Worker
@@ -32,7 +33,7 @@ def test_a_lease_is_renewed_until_the_thread_of_the_engine_hangs(
     assert claimed is not None
     with worker.watchdog.watched():
         time.sleep(0.02)
-        lease = Lease(token, claimed.shards, worker.watchdog, worker.shutdown)
+        lease = Lease(token, claimed.shards, worker.watchdog, worker.shutdown, Distance())
         lease.start()
         if is_hung:
             time.sleep(1)

@@ -142,7 +142,7 @@ def test_a_refusal_names_the_limit_and_quotes_nothing(given: Any, message: str) 
 def test_a_schema_that_takes_too_long_to_check_fails_its_item_by_name_and_later_ones_at_once() -> None:
     costly = {"items": chain(11)["$defs"]["d0"] | {"unevaluatedProperties": False}, "$defs": chain(11)["$defs"]}
     asked = form(costly)
-    for answer in ("[{}" + ",{}" * 5_000 + "]", "[]"):
+    for answer in ("[{}" + ",{}" * 100_000 + "]", "[]"):
         with pytest.raises(Unanswerable) as caught:
             schema.is_met(asked, answer)
         assert caught.value.code == "schema_too_costly"

@@ -9,7 +9,7 @@ import regex
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from lengthwise.text.moderation import segments, traced_segments
+from lengthwise.text.moderation import TooIntricate, segments, traced_segments
 
 T = "I will find you and hurt you."
 
@@ -391,11 +391,14 @@ _NESTED += [
 @pytest.mark.parametrize(
     "part", ["<", "&lt;", "&amp;lt;", "<b ", "<b>", "<!--", "<a x='", "</", "</>", "<x>", "&", *_NESTED]
 )
-def test_hostile_texts_have_few_segments_of_bounded_length(part: str) -> None:
+def test_hostile_texts_have_few_segments_of_bounded_length_or_are_refused(part: str) -> None:
     text = part * (50_000 // len(part))
-    found = segments(text)
+    try:
+        found = segments(text)
+    except TooIntricate:
+        return
     assert len(found) < 1100
-    assert sum(map(len, found)) <= 12 * len(text)
+    assert sum(map(len, found)) <= 6 * len(text) + 100_000
 
 
 def test_folding_every_character_twice_is_folding_it_once() -> None:
