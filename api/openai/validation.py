@@ -74,7 +74,8 @@ class _LineErrors:
     """The errors of a file's lines. All are counted, and the first ``MAX_ERRORS`` are kept."""
 
     def __init__(self) -> None:
-        self._noted: list[tuple[float, LineError]] = []
+        #: Not the errors themselves: each would keep its line in memory, through its traceback.
+        self._noted: list[tuple[float, dict[str, object]]] = []
         self._n = 0
 
     @property
@@ -88,12 +89,11 @@ class _LineErrors:
         """Adds the error of a line, by its number, or of the whole file."""
         self._n += 1
         if len(self._noted) < MAX_ERRORS:
-            self._noted.append((inf if number is None else number, error))
+            self._noted.append((inf if number is None else number, error.shown(number)))
 
     def shown(self) -> list[dict[str, object]]:
         """The entries of ``errors.data``, in the order of the lines."""
-        in_order = sorted(self._noted, key=lambda noted: noted[0])
-        found = [error.shown(None if number == inf else int(number)) for number, error in in_order]
+        found = [shown for _, shown in sorted(self._noted, key=lambda noted: noted[0])]
         if self._n > MAX_ERRORS:
             message = f"and {self._n - MAX_ERRORS} more lines: the first {MAX_ERRORS} are named"
             found.append(LineError("invalid_request", message).shown(None))
