@@ -12,7 +12,7 @@ from typing import Any, Self
 import ctranslate2
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import fitting, json_file, manifest
+from lengthwise.models import fitting, manifest, model_file
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
@@ -151,7 +151,8 @@ class CTranslate2Engine:
 
 def _words(folder: Path, side: str) -> list[str]:
     """The vocabulary's words in the order of their ids. Raises ``ConfigurationError`` if the file cannot be read."""
-    path = folder / f"{side}_vocabulary.json"
-    if not path.is_file():
-        path = folder / "shared_vocabulary.json"
-    return json_file.read_json(path, list)
+    own = f"{side}_vocabulary.json"
+    found = model_file.read_json(folder, own if model_file.exists(folder, own) else "shared_vocabulary.json", list)
+    if not all(isinstance(word, str) for word in found):
+        raise ConfigurationError(f"{folder} has a vocabulary with something else than words")
+    return found
