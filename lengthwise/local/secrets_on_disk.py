@@ -8,7 +8,7 @@ from pathlib import Path
 from lengthwise import sealing
 from lengthwise.errors import ConfigurationError
 from lengthwise.key import new_key
-from lengthwise.ownership import own
+from lengthwise.local.ownership import own
 from lengthwise.settings import Settings
 
 #: The installation's own key, with which the first other key is made. If it is removed, the next start makes another.

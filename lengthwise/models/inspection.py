@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError, ModelUnusable
-from lengthwise.models import architecture, fitting, model_file, model_shapes, weights
+from lengthwise.models import architecture, fitting, manifest, model_file, model_shapes, weights
 from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.labels import Labels
@@ -18,10 +18,7 @@ from lengthwise.models.pooling import Pooling
 #: The packages that our own engines need.
 _PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
 #: All files that are looked at.
-FILES = (
-    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
-    *("modules.json", "1_Pooling/config.json", weights.WEIGHTS, weights.INDEX, "ctranslate2/model.bin"),
-)
+FILES = (manifest.MANIFEST, *model_file.NAMES, weights.WEIGHTS, "ctranslate2/model.bin")
 
 
 class _Files(NamedTuple):
@@ -41,6 +38,7 @@ def inspect(spec: ModelSpec, is_local: bool) -> None:
     if is_local:
         _check_engine(spec)
     folder = _folder(spec)
+    _check_manifest(spec, folder)
     files = _Files(spec, folder, _config(spec, folder), is_local)
     _check_tokenizer(files)
     if (of_engine := _CHECKS.get(spec.engine)) is not None:
@@ -71,6 +69,14 @@ def _folder(spec: ModelSpec) -> Path:
         reason = "the folder that models.toml names does not exist"
         remedy = "copy the model's folder there, or correct path in models.toml"
         raise ModelUnusable(spec.name, "folder_missing", reason, remedy) from None
+
+
+def _check_manifest(spec: ModelSpec, folder: Path) -> None:
+    try:
+        model_file.verify(folder)
+    except ConfigurationError as error:
+        reason = f"its files are not those of its {manifest.MANIFEST}: {error}"
+        raise ModelUnusable(spec.name, "manifest_differs", reason, _fetch_again(spec)) from None
 
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:

@@ -3,16 +3,13 @@
 Errors name the file as it is called in the folder, and never the folder: callers see some of them.
 """
 
-import json
-import os
-import stat
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from lengthwise.errors import ConfigurationError
+from lengthwise.models import manifest, plain_file
 
 _Form = TypeVar("_Form", dict, list)  # type: ignore[type-arg]
 _Shape = TypeVar("_Shape", bound=BaseModel)
@@ -26,6 +23,13 @@ _MOST_BYTES_OF |= dict.fromkeys(
     ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"), 64 << 20
 )
 
+#: What readers of a model's folder look for, beside the weights. A manifest must list those that exist.
+NAMES = (
+    *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
+    *("added_tokens.json", "chat_template.jinja", "modules.json", "1_Pooling/config.json"),
+    "model.safetensors.index.json",
+)
+
 
 def exists(folder: Path, name: str) -> bool:
     """Whether the folder has such a file."""
@@ -33,19 +37,19 @@ def exists(folder: Path, name: str) -> bool:
 
 
 def read(folder: Path, name: str) -> bytes:
-    """The file's bytes. Raises ``ConfigurationError`` if it is missing, too large or no plain file."""
-    most = _MOST_BYTES_OF.get(name, _MOST_BYTES)
-    try:
-        # Without O_NONBLOCK, opening a named pipe would wait for ever.
-        with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise ConfigurationError(f"{name} is no file")
-            found = file.read(most + 1)
-    except OSError as error:
-        raise ConfigurationError(f"{name} cannot be read ({type(error).__name__})") from None
-    if len(found) > most:
-        raise ConfigurationError(f"{name} has more than {most >> 20} MiB")
+    """The file's bytes, once, compared with the folder's manifest if it has one.
+
+    Raises ``ConfigurationError`` if the file is missing, too large, no plain file, or not the one of the manifest.
+    """
+    found = plain_file.read(folder, name, _MOST_BYTES_OF.get(name, _MOST_BYTES))
+    manifest.check(folder, name, found)
     return found
+
+
+def verify(folder: Path) -> None:
+    """Compares the files that the folder has with its manifest, if there is one. Raises ``ConfigurationError``."""
+    if manifest.exists(folder):
+        manifest.verify(folder, [name for name in NAMES if exists(folder, name)])
 
 
 def read_text(folder: Path, name: str) -> str:
@@ -58,12 +62,7 @@ def read_text(folder: Path, name: str) -> str:
 
 def read_json(folder: Path, name: str, form: type[_Form]) -> _Form:
     """The file's object (``dict``) or array (``list``). Raises ``ConfigurationError`` if it holds none."""
-    try:
-        found = json.loads(read_text(folder, name), object_pairs_hook=_without_repeats)
-        # A lone surrogate, which JSON can hold, could be written into no answer.
-        json.dumps(found, ensure_ascii=False).encode()
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(f"{name} cannot be read ({type(error).__name__})") from None
+    found = plain_file.parsed(read(folder, name), name)
     if not isinstance(found, form):
         raise ConfigurationError(f"{name} is not a JSON {_NAMES[form]}")
     return found
@@ -78,11 +77,3 @@ def checked(values: dict[str, Any], shape: type[_Shape], name: str) -> _Shape:
         return shape.model_validate(values)
     except ValidationError as error:
         raise ConfigurationError(f"{name}: {error.errors()[0]['loc'][0]} has a value of a wrong type") from None
-
-
-def _without_repeats(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """The object of these pairs. Raises ``ValueError`` for a repeated key, of which readers take different ones."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is repeated")
-    return found

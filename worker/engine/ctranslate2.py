@@ -64,14 +64,14 @@ class CTranslate2Engine:
             raise ConfigurationError(
                 f"model {spec.name}: {folder} holds no model.bin: convert the model into this folder"
             )
-        if (folder / manifest.MANIFEST).is_file():
-            manifest.verify(folder, sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST))
-        else:
+        if not manifest.exists(folder):
             log.warning("%s has no %s: its files are loaded unchecked", folder, manifest.MANIFEST)
+        names = sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST)
         try:
-            translator = ctranslate2.Translator(
-                str(folder), device=spec.device, compute_type=_COMPUTE_TYPES[spec.quantization]
-            )
+            with manifest.opened(folder, names):
+                translator = ctranslate2.Translator(
+                    str(folder), device=spec.device, compute_type=_COMPUTE_TYPES[spec.quantization]
+                )
         except (RuntimeError, ValueError) as error:
             raise ConfigurationError(f"model {spec.name}: ctranslate2 could not load it: {error}") from None
         return cls(spec, translator)

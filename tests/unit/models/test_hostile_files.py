@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lengthwise.errors import ConfigurationError, InvalidInput
-from lengthwise.models import template, weights
+from lengthwise.models import manifest, model_file, template, weights
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.tokenizer import ModelTokenizer
 from lengthwise.models.usable import unusable
@@ -189,3 +189,41 @@ def test_a_pipe_or_a_device_in_place_of_a_file_is_refused_at_once(name: str, tmp
     (folder / name).unlink()
     (folder / name).symlink_to("/dev/zero")
     assert use(folder, "chat") is not None
+
+
+@pytest.mark.parametrize("name", model_file.NAMES)
+def test_a_file_that_the_manifest_does_not_list_makes_the_model_unusable(name: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "chat")
+    (folder / name).unlink(missing_ok=True)
+    listed = [each for each in model_file.NAMES if (folder / each).is_file()]
+    manifest.write(folder, listed)
+    folder_of(tmp_path, "chat")
+    if not (folder / name).is_file():
+        (folder / name).write_text("{}")
+    found = unusable(ModelSpec.from_table("m", {"path": folder, "chat": {}}))
+    assert found is not None
+    assert found.code == "manifest_differs"
+    assert f"{name} is not listed" in found.reason
+    assert "lengthwise model manifest FOLDER" in found.reason
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
+def test_what_changes_after_the_check_is_refused_where_it_is_read(name: str, tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "chat")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    assert manifest.write_all(folder) == 4
+    assert use(folder, "chat") is None
+    with (folder / name).open("a") as file:
+        file.write(" ")
+    template.load.cache_clear()
+    with pytest.raises(ConfigurationError, match=f"{name} is not of the size"):
+        model_file.read(folder, name)
+    with pytest.raises(ConfigurationError, match=f"{name} is not of the size"):
+        {"chat_template.jinja": template.load, "tokenizer_config.json": template.load}.get(name, ModelTokenizer)(folder)
+
+
+def test_a_manifest_that_is_none_makes_the_model_unusable(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path, "chat")
+    for content in (b"[]", b"{", b'{"files": []}', b"[" * 100_000, b'{"files": {"config.json": 1}}', b"\xff"):
+        (folder / manifest.MANIFEST).write_bytes(content)
+        assert use(folder, "chat") == "manifest_differs"

@@ -19,7 +19,7 @@ import torch
 
 from lengthwise.child import without_secrets
 from lengthwise.errors import ConfigurationError
-from lengthwise.ownership import own
+from lengthwise.local.ownership import own
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import pytest
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.local import secrets_on_disk
-from lengthwise.ownership import own
+from lengthwise.local.ownership import own
 from lengthwise.settings import Settings
 
 ANOTHER_USER = 12345
