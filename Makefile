@@ -48,9 +48,10 @@ test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (2)
 
 SEEDS ?= 20
 PARALLEL ?= 1
+BUSY ?= 0
 
-faults: $(INSTALLED) ## Inject every fault under SEEDS seeds (20), PARALLEL installations at a time (1)
-	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --parallel $(PARALLEL)
+faults: $(INSTALLED) ## Inject every fault under SEEDS seeds (20), PARALLEL installations at a time (1; BUSY=1: on a busy machine)
+	@$(BIN)/python -m tests.faults --seeds $(SEEDS) --parallel $(PARALLEL) --busy $(BUSY)
 
 REQUESTS ?= 20000
 SEED ?= 1

@@ -1,4 +1,4 @@
-"""The API as uvicorn starts it: ``uvicorn --factory api.app:create_app``."""
+"""The application: its routers, what they share, and its OpenAPI document. ``api/serve`` serves it."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -29,8 +29,10 @@ from api.openai.validator import BatchValidator
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
 from lengthwise import database, queue, settings
+from lengthwise.database import Database
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
+from lengthwise.webhooks.host_check import HostCheck
 
 DESCRIPTION = """
 Every error is problem details (RFC 9457), including the 404 of an unknown path and the 405 of an unknown method. Below
@@ -51,6 +53,9 @@ request under the same key is answered with the same job for as long as the job 
 key is a 422. While too many tokens wait, new jobs are refused with 429 before they are read. This check uses figures
 that are about a second old, so a limit may be overrun a little. A job that arrives while there is room is taken whole.
 """
+
+#: How long a request waits for a database connection. Added to a wait for a lock it is less than five seconds.
+_POOL_SECONDS = 1.5
 
 #: Each router and the form of its errors, in the order of the documentation.
 ROUTERS = (
@@ -77,9 +82,11 @@ def create_app(override: Settings | None = None) -> FastAPI:
         validator.start()
         yield
         await validator.close()
+        shared.hosts.close()
         await shared.completions.close()
         await shared.request_counter.close()
-        database.shut(shared.database)
+        for pool in {shared.completions.database, shared.database}:
+            database.shut(pool)
 
     app = FastAPI(
         title="lengthwise",
@@ -92,7 +99,7 @@ def create_app(override: Settings | None = None) -> FastAPI:
     )
     app.state.shared = shared
     app.add_middleware(RateHeaders)
-    forms = problem.ErrorForms()
+    app.state.forms = forms = problem.ErrorForms()
     for form, routers in ROUTERS:
         for router in routers:
             forms.add(router, form)
@@ -103,16 +110,29 @@ def create_app(override: Settings | None = None) -> FastAPI:
 
 
 def _shared(current: Settings) -> SharedState:
-    ledger = database.connect(current.require_database_url(), current.database_connections, ring=queue.ring_bell)
+    ledger = _connect(current, current.require_database_url(), current.database_connections)
+    session_url = current.database_session_url
     return SharedState(
         settings=current,
         models=CatalogFile(current.models, current.models_seconds),
         database=ledger,
+        hosts=HostCheck(current.webhook_allowed_networks, current.webhook_lookup_seconds),
         backlog=Backlog(ledger, current),
-        completions=CompletionListener(ledger),
+        completions=CompletionListener(ledger if session_url is None else _connect(current, session_url, 1)),
         keyring=Keyring(ledger, current),
         rate_limits=RateLimits(ledger),
         request_counter=RequestCounter(ledger),
+    )
+
+
+def _connect(current: Settings, url: str, connections: int) -> Database:
+    return database.connect(
+        url,
+        connections,
+        ring=queue.ring_bell,
+        pool_seconds=_POOL_SECONDS,
+        statement_seconds=current.database_statement_seconds,
+        lock_seconds=current.database_lock_seconds,
     )
 
 

@@ -10,6 +10,7 @@ from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.models.usable import unusable
 from lengthwise.settings import Settings
+from lengthwise.webhooks.host_check import HostCheck
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +18,7 @@ class State:
     settings: Settings
     models: CatalogFile
     database: Database
+    hosts: HostCheck
 
     @property
     def catalog(self) -> Catalog:

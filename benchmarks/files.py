@@ -34,8 +34,8 @@ def main() -> None:
         source = bench.folder / "requests.jsonl"
         write(source, given.lines, int(given.megabytes * 1e6))
         catalog = with_larger_limits(write_catalog(bench.folder / "instant"))
-        # The engine does no work, so this measures everything around it. Niceness 0: the machine may be busy.
-        with stack.ours(bench, catalog, extra={"LENGTHWISE_NICENESS": "0"}) as running:
+        # The engine does no work, so this measures everything around it.
+        with stack.ours(bench, catalog) as running:
             print(json.dumps(measure(running, source, given.lines)))
 
 

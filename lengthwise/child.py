@@ -15,6 +15,16 @@ from typing import Any
 
 Pause = Callable[[float], None]
 
+#: Parts of the names of variables that hold a secret, or an address with one in it.
+_SECRETS = frozenset(
+    {"KEY", "PEPPER", "SECRET", "TOKEN", "PASSWORD", "CREDENTIALS", "URL", "DSN", "PROXY", "PGPASSWORD"}
+)
+
+
+def without_secrets(environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """The variables for a program that needs no key and no address of a server, such as a compiler."""
+    return {name: value for name, value in environment.items() if _SECRETS.isdisjoint(name.upper().split("_"))}
+
 
 @dataclass(frozen=True)
 class Account:

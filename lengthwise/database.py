@@ -16,6 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from lengthwise import settings
 from lengthwise.bells import Bell, NotedBells, Ring
 from lengthwise.errors import Unavailable
+from lengthwise.waiting.pulse import Pulse, WatchedConnection
+from lengthwise.waiting.turnstile import Turnstile
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +26,9 @@ log = logging.getLogger(__name__)
 _TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
 _FULL = ("53100", "53200")
 _LOCKED = "55P03"
+_TOO_LONG = "57014"
+#: A connection waits this much longer for the end of a statement than the server lets the statement run.
+_MARGIN_SECONDS = 5.0
 #: The name by which a server's sessions are recognised as ours.
 APPLICATION = "lengthwise"
 
@@ -31,19 +36,24 @@ APPLICATION = "lengthwise"
 class Database:
     """A pool of connections. Each transaction of ``begin`` rings the bells that it noted once it has committed."""
 
-    def __init__(self, engine: Engine, ring: Ring) -> None:
+    def __init__(self, engine: Engine, ring: Ring, pulse: Pulse, turnstile: Turnstile) -> None:
         self.engine = engine
-        self._ring = ring
+        self._ring, self._pulse, self._turnstile = ring, pulse, turnstile
 
     def connect(self) -> Connection:
         """A connection for reading. The ledger refuses to note a bell on it."""
+        self._pulse.check()
         return self.engine.connect()
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """A transaction: committed at the end of the block, rolled back if the block raises."""
+        """A transaction: committed at the end of the block, rolled back if the block raises.
+
+        Raises ``Unavailable`` if no connection becomes free, and ``ServerSilent``, which ``translated`` translates.
+        """
         noted = NotedBells()
-        with self.engine.begin() as connection:
+        self._pulse.check()
+        with self._turnstile.passed(), self.engine.begin() as connection:
             noted.attach(connection)
             yield connection
         # The connection is back in its pool: a broker that is away must not keep it.
@@ -62,31 +72,86 @@ def ring_nothing(bell: Bell) -> None:
     """Rings nothing: the sweep finds the work. For processes that have no broker."""
 
 
-def connect(url: str, connections: int = 10, *, pings: bool = True, ring: Ring = ring_nothing) -> Database:
-    """A pool of connections. Notices a server that hangs within seconds rather than minutes.
+def connect(
+    url: str,
+    connections: int = 10,
+    *,
+    pings: bool = True,
+    ring: Ring = ring_nothing,
+    pool_seconds: float = 10,
+    statement_seconds: float = 300,
+    lock_seconds: float = 3,
+) -> Database:
+    """A pool of connections. Notices a server that is silent within seconds rather than minutes.
 
     ``pings`` tests each connection before it is used, for callers that cannot try again. ``ring`` rings the bells of
-    the pool's transactions.
+    the pool's transactions. Three limits hold for whoever does not set others: how long to wait for a free connection,
+    how long a statement may run, and how long it may wait for each lock.
     """
     engine = create_engine(
         make_url(url).set(drivername="postgresql+psycopg"),
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=10,
+        pool_timeout=pool_seconds,
         pool_pre_ping=pings,
         hide_parameters=True,  # so that no customer's text is in an error message
         connect_args={
             # A database that was created without an encoding would otherwise return every text as bytes.
             "client_encoding": "utf8",
-            "connect_timeout": 5,
-            "keepalives_idle": 5,
-            "keepalives_interval": 2,
+            "connect_timeout": 3,
+            "keepalives_idle": 2,
+            "keepalives_interval": 1,
             "keepalives_count": 3,
+            "tcp_user_timeout": 5000,
             "application_name": APPLICATION,
             "prepare_threshold": 5,
         },
     )
-    return Database(engine, ring)
+    pulse = Pulse(on_silence=engine.dispose)
+
+    def opened(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> WatchedConnection:
+        connection = pulse.connect(parameters, statement_seconds + _MARGIN_SECONDS)
+        _begin_session(connection, statement_seconds, lock_seconds)
+        return connection
+
+    event.listen(engine, "do_connect", opened)
+    return Database(engine, ring, pulse, Turnstile(connections, pool_seconds))
+
+
+def _begin_session(connection: WatchedConnection, statement_seconds: float, lock_seconds: float) -> None:
+    """Sets the session's limits, outside of any transaction. A pooler may refuse them among the start-up parameters.
+
+    Behind a pooler, limits would reach sessions of others, and a prepared statement would be missing in the next
+    session. So nothing is set there, and nothing is prepared.
+    """
+    connection.autocommit = True
+    row = connection.execute("SELECT pg_backend_pid()").fetchone()
+    # A pooler makes up the number that it gives its clients, because it has no session for them yet.
+    connection.is_pooled = row is not None and row[0] != connection.info.backend_pid
+    if connection.is_pooled:
+        connection.prepare_threshold = None
+        _mention_pooler()
+    else:
+        limits = [f"{round(seconds * 1000)}ms" for seconds in (statement_seconds, lock_seconds)]
+        connection.execute(_LIMITS, limits)
+    connection.autocommit = False
+
+
+@cache
+def _mention_pooler() -> None:
+    log.warning(
+        "a connection pooler stands before Postgres: docs/settings.md says which limits to set for the role, and what "
+        "LENGTHWISE_DATABASE_SESSION_URL is for"
+    )
+
+
+def is_pooled(connection: Any) -> bool:
+    """Whether each transaction of this connection may have another session of the server."""
+    raw = connection.connection.driver_connection
+    return isinstance(raw, WatchedConnection) and raw.is_pooled
+
+
+_LIMITS = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
 
 
 #: Rings the bells of ``engine()``.
@@ -107,6 +172,8 @@ def engine() -> Database:
         current.require_database_url(),
         current.database_connections,
         pings=False,
+        statement_seconds=current.database_statement_seconds,
+        lock_seconds=current.database_lock_seconds,
         ring=lambda bell: _worker_ring(bell),
     )
 
@@ -157,7 +224,8 @@ def translated() -> Iterator[None]:
 def _unavailable(state: str) -> Unavailable:
     if state.startswith(_FULL):
         return Unavailable("the database is full", retry_after=60, full=True)
-    return Unavailable("a lock is held for long" if state == _LOCKED else "the database is away")
+    reason = {_LOCKED: "a lock is held for long", _TOO_LONG: "the database takes too long"}
+    return Unavailable(reason.get(state, "the database is away"))
 
 
 @contextmanager
@@ -180,4 +248,19 @@ def cursor(connection: Any, *, binary: bool = False, rows: BaseRowFactory[Any] =
 
 def limit_lock_wait(connection: Any, seconds: float) -> None:
     """Limits the wait for each lock until the transaction ends. A longer wait fails, as ``Unavailable`` in the end."""
-    cursor(connection).execute("SELECT set_config('lock_timeout', %s, true)", [f"{round(seconds * 1000)}ms"])
+    cursor(connection).execute(_SET_LOCK_WAIT, [f"{round(seconds * 1000)}ms"])
+
+
+@contextmanager
+def lock_wait_limited(connection: Any, seconds: float) -> Iterator[None]:
+    """The same for the duration of the block. Afterwards the limit is as it was before."""
+    found = cursor(connection).execute(_EXCHANGE_LOCK_WAIT, [f"{round(seconds * 1000)}ms"]).fetchone()
+    yield
+    # After an error this is not reached, and could not run: the end of the transaction gives the limit back.
+    cursor(connection).execute(_SET_LOCK_WAIT, [found and found[0]])
+
+
+_SET_LOCK_WAIT = "SELECT set_config('lock_timeout', %s, true)"
+_EXCHANGE_LOCK_WAIT = """
+SELECT before, set_config('lock_timeout', %s, true) FROM current_setting('lock_timeout') before
+"""

@@ -11,13 +11,15 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
-from lengthwise.database import Database, connect, sqlstate, translated
+from lengthwise.database import Database, connect, is_pooled, sqlstate, translated
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.tables import metadata
 
 _LOCK_NOT_AVAILABLE = "55P03"
 #: The pause between two tries, in which queries that waited behind the last one can run.
 _PAUSE_SECONDS = 1.0
+#: How long one statement of a migration may run, such as building an index.
+STATEMENT_SECONDS = 15 * 60
 
 
 def config() -> Config:
@@ -37,7 +39,7 @@ def upgrade(database_url: str, patience_seconds: float = 300) -> None:
     again for ``patience_seconds``. After that ``Unavailable`` is raised; migrations that succeeded remain.
     Raises ``ConfigurationError`` if the schema is newer than this program.
     """
-    engine = connect(database_url, connections=1)
+    engine = connect(database_url, connections=1, statement_seconds=STATEMENT_SECONDS)
     ends_at = time.monotonic() + patience_seconds
     try:
         while not _upgraded(engine):
@@ -54,6 +56,11 @@ def _upgraded(engine: Database) -> bool:
     """Runs the migrations. Returns False if one could not get a lock in time."""
     try:
         with engine.connect() as connection:
+            if is_pooled(connection):
+                raise ConfigurationError(
+                    "migrations need a session of Postgres itself, and a connection pooler stands before it: "
+                    "set LENGTHWISE_DATABASE_SESSION_URL"
+                )
             _known_revision(connection)
             connection.rollback()
             running = config()

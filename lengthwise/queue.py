@@ -69,7 +69,7 @@ def _configuration(current: settings.Settings) -> dict[str, Any]:
 @cache
 def app() -> Celery:
     """The Celery app of this process. Raises ``ConfigurationError`` if no broker is set."""
-    made = Celery("lengthwise")
+    made = Celery("lengthwise", amqp=f"{broker.__name__}:{broker.BellProtocol.__name__}")
     made.conf.update(_configuration(settings.get()))
     return made
 

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import re
 from functools import cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -65,10 +66,17 @@ class Settings(BaseSettings):
 
     # Servers. If they are not set, ``lengthwise up`` starts embedded ones. Every other command needs them.
     database_url: str | None = None
+    #: The same database without a connection pooler before it: for migrations, and for the notifications of jobs' ends.
+    #: Without it, the API asks for jobs' ends. Only needed if ``database_url`` is that of a pooler.
+    database_session_url: str | None = None
     #: The broker: redis://, redis+socket:///PATH?virtual_host=N, or in spite of the name amqp://.
     redis_url: str | None = None
     #: Connections of one process to Postgres. API threads wait for one, so that they do not overload the server.
     database_connections: Annotated[int, Field(ge=1)] = 10
+    #: How long Postgres may run one statement. Cancelling a job of a million items on a busy machine is the longest.
+    database_statement_seconds: Annotated[float, Field(gt=0)] = 300
+    #: How long a statement may wait for a lock. Callers get an answer within five seconds while a table is locked.
+    database_lock_seconds: Annotated[float, Field(gt=0)] = 3
 
     #: Master keys under which secrets are sealed. The first one seals, and all of them open. ``lengthwise up`` makes
     #: one.
@@ -92,6 +100,21 @@ class Settings(BaseSettings):
     #: docker-compose.yml publishes are accepted only if this is an address of this machine alone.
     published_on: str | None = None
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    #: Connections of one API process. Beyond it, the one that has been idle longest makes room.
+    max_connections: Annotated[int, Field(ge=1)] = 1000
+    #: The same of one IPv4 address, or of one /64 of IPv6. Many callers may share an address behind a NAT.
+    max_connections_per_address: Annotated[int, Field(ge=1)] = 100
+    #: Reverse proxies, whose connections are limited in total only: they carry the requests of many callers.
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = (
+        ip_network("127.0.0.0/8"),
+        ip_network("::1/128"),
+    )
+    #: How long the headers of a request may take, from the connection or the previous answer.
+    header_seconds: Annotated[float, Field(gt=0)] = 15
+    #: Within this time at least 16 KiB of a body must arrive, or its end. Time in which we do not read is not counted.
+    body_seconds: Annotated[float, Field(gt=0)] = 30
+    #: Within this time a caller must read at least 16 KiB of an answer. Clients pause while they use what they read.
+    download_seconds: Annotated[float, Field(gt=0)] = 120
     #: A JSON body is held in memory. Larger jobs are streamed as NDJSON.
     max_json_bytes: Annotated[int, Field(ge=1)] = 16 * 2**20
     #: A body of any kind. It is written to a temporary file before it is read.
@@ -99,6 +122,12 @@ class Settings(BaseSettings):
     #: One line of an NDJSON body.
     max_line_bytes: Annotated[int, Field(ge=1)] = 2**20
     max_items: Annotated[int, Field(ge=1)] = 1_000_000
+    #: Columns of a table. A struct's fields count one by one. Results as Parquet need memory for each.
+    max_columns: Annotated[int, Field(ge=1)] = 2_000
+    #: CPU time for reading one Parquet file, which may be small and stand for much. A million rows take some seconds.
+    parquet_seconds: Annotated[float, Field(gt=0)] = 60
+    #: The most memory that reading one Parquet file may need. Some writers make pages of 100 MB.
+    parquet_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**29
     #: Characters of one text, before it is cleaned and its tokens are counted.
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
     #: Decimal places of the scores in results that are downloaded. If it is not set, they are shown as the model gave
@@ -139,6 +168,8 @@ class Settings(BaseSettings):
     shard_items: Annotated[int, Field(ge=1, le=4096)] = 64
     #: Items are sorted by length within chunks of this many. A submission holds one chunk in memory.
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
+    #: A chunk whose items have more bytes is sorted and written in parts of this size.
+    chunk_bytes: Annotated[int, Field(ge=2**10)] = 16 * 2**20
     #: If batches take milliseconds, one claim takes as many as fit in this time, at most ``claim_batches``. With a
     #: longer time claiming costs less per item; with a shorter one other pools and tenants are served sooner.
     claim_seconds: Annotated[float, Field(ge=0)] = 0.05
@@ -161,22 +192,30 @@ class Settings(BaseSettings):
     max_attempts: Annotated[int, Field(ge=1)] = 5
     #: How many workers must die over a single item before the item is taken to be the cause.
     max_deaths: Annotated[int, Field(ge=1)] = 3
-    #: An engine that has completed nothing for this long counts as hung. Its process is killed and replaced.
+    #: A worker that has finished no step for this long counts as hung: no batch, no prompts, no results. Its process is
+    #: killed and replaced. Loading a model may take six times as long.
     hang_seconds: Annotated[float, Field(gt=0)] = 300
+    #: The same if no Python has run in it for this long, because a library holds the interpreter. By then it has lost
+    #: its leases.
+    stall_seconds: Annotated[float, Field(gt=0)] = 60
     #: How often the sweep looks for expired leases, deadlines and lost bells.
     sweep_seconds: Annotated[float, Field(gt=0)] = 1
     #: How long after SIGTERM a worker may take to finish its current batch.
     grace_seconds: Annotated[float, Field(gt=0)] = 25
     #: Models that one worker keeps loaded. The least recently used one is unloaded for another.
     loaded_models: Annotated[int, Field(ge=1)] = 2
-    #: How far generation yields the CPU to the API and the database on the same machine: 0 is not at all, 19 the most.
-    niceness: Annotated[int, Field(ge=0, le=19)] = 10
+    #: How far generation yields the CPU to all else on the same machine: 0 is not at all, 19 the most. At 10 one busy
+    #: process leaves it a tenth of a core, and eight leave it a hundredth.
+    niceness: Annotated[int, Field(ge=0, le=19)] = 0
     #: Threads of torch in one worker. With 0 torch decides.
     threads: Annotated[int, Field(ge=0)] = 0
 
     # Webhooks
     #: Networks that webhooks may reach although they are not public, such as 10.1.2.0/24 for one's own receivers.
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = ()
+    #: How long a request that names a webhook waits for the addresses of its host. Without an answer it is taken, since
+    #: each delivery checks the host again.
+    webhook_lookup_seconds: Annotated[float, Field(ge=0)] = 1
     #: One attempt, from the look-up of the name to the answer.
     webhook_timeout_seconds: Annotated[float, Field(gt=0)] = 15
     #: Concurrent attempts of one delivery worker. Each has a thread, which mostly waits for its socket.

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from lengthwise import settings
 from lengthwise.database import connect
+from lengthwise.migrate import STATEMENT_SECONDS
 from lengthwise.tables import metadata
 
 # The number of the advisory lock. It can be any number, as long as every process uses the same.
@@ -30,7 +31,6 @@ def run(connection: Connection) -> None:
     try:
         # While a migration waits for a lock, every query behind it waits too. So it gives up soon, and is tried again.
         connection.execute(text("SET lock_timeout = '2s'"))
-        connection.execute(text("SET statement_timeout = '15min'"))
         connection.commit()
         context.configure(
             connection=connection,
@@ -51,7 +51,7 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    own = connect(settings.get().require_database_url(), connections=1)
+    own = connect(settings.get().require_database_url(), connections=1, statement_seconds=STATEMENT_SECONDS)
     with own.connect() as opened:
         run(opened)
     own.dispose()

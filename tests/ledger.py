@@ -70,7 +70,8 @@ def submit(
     """
     url, secret = webhook or (None, None)
     job = NewJob(
-        uuid4(), tenant, kind, pool.partition(":")[0], params or {}, pool, priority, deadline_at, url, secret
+        uuid4(), tenant, kind, pool.partition(":")[0], params or {}, pool, priority, deadline_at,
+        webhook_url=url, webhook_secret=secret,
     )  # fmt: skip
     with database.engine().begin() as connection:
         submission = Submission(connection, job, ArrivalOrder(4096, 64), shard_items, chunk_items)

@@ -19,7 +19,7 @@ class Worker:
     def __init__(self) -> None:
         self.shutdown = Shutdown()
         self.watchdog = Watchdog(self.shutdown)
-        self.models = LoadedModels()
+        self.models = LoadedModels(self.watchdog)
         self.reload = ModelReload(self.models, self.shutdown)
         self.generator = Generator(self.models, self.reload, self.watchdog, self.shutdown)
         self.deliverer = Deliverer(self.shutdown)
@@ -36,6 +36,7 @@ class Worker:
     def begin_generation(self) -> None:
         """Prepares a process that will generate: tunes it, loads models, and starts the thread that reloads them."""
         tune_process()
+        self.watchdog.beat()
         try:
             self.models.preload()
         finally:

@@ -109,7 +109,10 @@ class Keyring:
         try:
             found = await run_in_threadpool(self._load, list(waiting))
         except Exception as error:
-            for answer in waiting.values():
+            # Those who asked meanwhile would otherwise wait for another failure.
+            failed = list(waiting.values()) + list(self._pending.values())
+            self._pending.clear()
+            for answer in failed:
                 answer.set_exception(error)
                 answer.exception()  # marked as retrieved, in case no request waits for it any more
             return

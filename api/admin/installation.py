@@ -1,10 +1,10 @@
 """What this installation is ready for: its health, and the models that jobs may name."""
 
+import asyncio
 import logging
 
 from fastapi import APIRouter, Request
-from sqlalchemy import select
-from sqlalchemy.exc import ProgrammingError
+from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Admin, Reader
 from api.http import document
@@ -12,11 +12,14 @@ from api.jobs.schema import Model, ModelList
 from api.state import State, of
 from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError, Conflict, Unavailable
+from lengthwise.ledger import schema
 from lengthwise.models.catalog import ModelSpec
-from lengthwise.tables import metadata
 
 log = logging.getLogger(__name__)
 router = APIRouter()
+
+#: How long ``/readyz`` waits for Postgres.
+_READY_SECONDS = 1.0
 
 _NOT_RELOADED = document.conflict(
     "models.toml is not valid, or names a revision that cannot take its place",
@@ -25,21 +28,37 @@ _NOT_RELOADED = document.conflict(
 
 
 @router.get("/healthz", tags=["health"], responses=document.problems())
-def healthz() -> dict[str, str]:
-    """The process answers. This does not check the servers that it needs."""
+async def healthz() -> dict[str, str]:
+    """The process answers. This does not check the servers that it needs, and waits for none of them."""
     return {"status": "ok"}
 
 
 @router.get("/readyz", tags=["health"], responses=document.problems(503))
-def readyz(request: Request) -> dict[str, str]:
-    """Postgres answers and is migrated. Redis is not checked: jobs are accepted without it."""
+async def readyz(request: Request) -> dict[str, str]:
+    """Postgres answers within a second and is migrated. Redis is not checked: jobs are accepted without it."""
     try:
-        with translated(), of(request).database.begin() as connection:
-            for table in metadata.sorted_tables:
-                connection.execute(select(table).limit(0))
-    except ProgrammingError:  # a table or a column is missing
-        raise Unavailable("the database is not migrated: lengthwise migrate does it") from None
+        # Requests that ask at the same time share one question, so that they never need more than one thread.
+        async with asyncio.timeout(_READY_SECONDS):
+            is_migrated = await asyncio.shield(_question(request))
+    except TimeoutError:
+        raise Unavailable("the database does not answer within a second") from None
+    if not is_migrated:
+        raise Unavailable("the database is not migrated: lengthwise migrate does it")
     return {"status": "ready"}
+
+
+def _question(request: Request) -> asyncio.Task[bool]:
+    """Whether the database is migrated: the question that is under way, or else a new one."""
+    asked: asyncio.Task[bool] | None = getattr(request.app.state, "is_migrated", None)
+    if asked is None or asked.done():
+        asked = request.app.state.is_migrated = asyncio.create_task(run_in_threadpool(_is_migrated, of(request)))
+        asked.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # in case nobody waits any more
+    return asked
+
+
+def _is_migrated(state: State) -> bool:
+    with translated(), state.database.begin() as connection:
+        return schema.is_migrated(connection)
 
 
 @router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.KEY_ERRORS)

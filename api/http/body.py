@@ -3,7 +3,7 @@
 import errno
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -19,6 +19,10 @@ from lengthwise.inflate import ENCODINGS, Inflater
 _IN_MEMORY = 2**20
 #: Bytes that are read at a time and cut into lines.
 _BLOCK = 2**16
+#: A blank line is skipped, but costs time. A sheet of Excel has 1,048,576 rows, most of which may be blank.
+MOST_BLANK_LINES = 2_000_000
+#: Carriage returns at a line's end that do not count towards its length. Some programs write two.
+_LINE_END_BYTES = 2
 
 
 @asynccontextmanager
@@ -33,14 +37,21 @@ async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
     if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
         raise TooLarge(f"a body may have at most {limit} bytes", "body")
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        try:
+        with room():
             await (_unpack(request, file, limit, Inflater(encoded)) if encoded else _spool(request, file, limit))
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise Unavailable("there is no room for this body", retry_after=60, full=True) from None
         file.seek(0)
         yield file
+
+
+@contextmanager
+def room() -> Iterator[None]:
+    """Raises ``Unavailable`` if the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise Unavailable("there is no room for this body", retry_after=60, full=True) from None
 
 
 def _encoding(request: Request) -> str | None:
@@ -125,18 +136,25 @@ def _position(message: str) -> str:
 def lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
     """The lines that are not blank, without byte order marks: files that were joined have one where each begins.
 
-    Raises ``TooLarge`` for a line of more than ``limit`` bytes.
+    Raises ``TooLarge`` for a line of more than ``limit`` bytes, and for too many blank lines.
     """
-    rest, number = b"", 0
+    rest, number, n_filled = b"", 0, 0
     while block := file.read(_BLOCK):
         *whole, rest = (rest + block).split(b"\n")
-        yield from _filled(whole, number, limit)
+        for line in _filled(whole, number, limit):
+            n_filled += 1
+            yield line
         number += len(whole)
+        check_blank_lines(number - n_filled)
         if len(rest) > limit:
-            # The line only grows from here. Carriage returns at its end are not counted, so it may still be in bounds.
             _check_line(rest, number, limit)
-            rest = rest[: limit + 1]
     yield from _filled([rest], number, limit)
+
+
+def check_blank_lines(count: int) -> None:
+    """Raises ``TooLarge`` if there are too many."""
+    if count > MOST_BLANK_LINES:
+        raise TooLarge(f"a body may have at most {MOST_BLANK_LINES} blank lines", "body")
 
 
 def _filled(found: list[bytes], number: int, limit: int) -> Iterator[bytes]:
@@ -150,5 +168,5 @@ def _filled(found: list[bytes], number: int, limit: int) -> Iterator[bytes]:
 
 
 def _check_line(line: bytes, number: int, limit: int) -> None:
-    if len(line.rstrip(b"\r")) > limit:
+    if len(line) > limit + _LINE_END_BYTES or len(line.rstrip(b"\r")) > limit:
         raise TooLarge(f"a line may have at most {limit} bytes", f"line {number + 1}")

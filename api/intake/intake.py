@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from api.intake.counting import CountedPortion, Portion, counted
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import pool as pools
+from lengthwise.ledger.jobs.sign_of_life import SignOfLife
 from lengthwise.ledger.jobs.submit import NewJob, Submission
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.settings import Settings
@@ -36,11 +37,11 @@ class Refusals(Protocol):
 class Intake:
     """Writes the items of one job, in the transaction of ``connection``. ``job`` names no model and no pool yet."""
 
-    def __init__(self, connection: Connection, job: NewJob, current: Settings, chunk_items: int) -> None:
+    def __init__(self, connection: Connection, job: NewJob, current: Settings) -> None:
         self._connection = connection
         self._job = job
-        self._shard_items = current.shard_items
-        self._chunk_items = chunk_items
+        self._settings = current
+        self._life = SignOfLife(connection, current.lease_seconds)
         self._models: set[str] = set()
         self._submission: Submission | None = None
 
@@ -48,6 +49,7 @@ class Intake:
         """Counts all items and writes them. Once one is refused, the rest is only checked, and not written."""
         for portion in portions:
             for part in counted(portion, refusals.add):
+                self._life.show()
                 if refusals.is_empty:
                     self.add(portion.target.spec, part)
 
@@ -64,8 +66,9 @@ class Intake:
                 self._connection,
                 replace(self._job, pool=first),
                 _arrival(first, spec),
-                self._shard_items,
-                self._chunk_items,
+                self._settings.shard_items,
+                self._settings.chunk_items,
+                self._settings.chunk_bytes,
             )
         for pool in names - {submission.job.pool} - submission.arrivals.keys():
             submission.arrivals[pool] = _arrival(pool, spec)

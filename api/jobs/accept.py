@@ -120,7 +120,7 @@ def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUI
         pool="",
         priority=Priority[header.priority.upper()],
         deadline_at=header.deadline,
-        webhook_url=header.webhook.url if header.webhook else None,
+        webhook_url=order.webhook_url,
         webhook_secret=order.webhook_secret,
         deduplicate=header.deduplicate,
         named=named,
@@ -133,7 +133,7 @@ def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUI
 
 def _write(connection: Connection, job: NewJob, order: Order, raws: Iterable[Any], current: Settings) -> None:
     """Writes the job with all items. Raises ``InvalidInput`` naming the first that is wrong."""
-    intake = Intake(connection, job, current, current.chunk_items)
+    intake = Intake(connection, job, current)
     intake.take(_portions(order, raws, current), _FirstRefusal())
     submission = intake.finish()
     if submission.n_refused == submission.n_items:

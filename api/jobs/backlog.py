@@ -1,23 +1,28 @@
 """How many tokens wait or run, and whether that is too many. The figures are cheap, and not exact.
 
-Each API process sums up the open shards for itself, at most once a second and for at most a twentieth of its time, and
+Each API process sums up the open jobs for itself, at most once a second and for at most a twentieth of its time, and
 adds the jobs that it took since. Jobs that other processes took since, and jobs that are being taken now, are missing.
-So a limit may be overrun by what arrives within a second, or within a few seconds if millions of shards wait. A job
-that arrives while there is room is taken whole.
+So a limit may be overrun by what arrives within a second, or within a few seconds if very many jobs wait. A job that
+arrives while there is room is taken whole. No request waits for a measurement, unless the last one is old.
 """
 
+import logging
 import math
 import time
 from collections import Counter
-from threading import Lock
+from threading import Lock, Thread
 from uuid import UUID
 
 from lengthwise.database import Database, translated
-from lengthwise.errors import TooBusy
+from lengthwise.errors import TooBusy, Unavailable
 from lengthwise.ledger.queue import pending
 from lengthwise.ledger.queue.pending import PendingTokens
 from lengthwise.settings import Settings
 
+log = logging.getLogger(__name__)
+
+#: Figures that are older than this, as they are after a quiet time, are measured again before they are used.
+_OLD_SECONDS = 10.0
 #: The pause between two measurements: a second, or this many times what the last one took.
 _PAUSE_SECONDS = 1.0
 _PAUSE_FACTOR = 20
@@ -44,6 +49,22 @@ class Backlog:
     def is_due(self) -> bool:
         """Whether the figures should be measured again."""
         return time.monotonic() >= self._due_at
+
+    @property
+    def is_old(self) -> bool:
+        """Whether the last figures are too old to be used while new ones are measured."""
+        return time.monotonic() - self._measured_at >= max(_OLD_SECONDS, 2 * (self._due_at - self._measured_at))
+
+    def measure_soon(self) -> None:
+        """Measures in a thread. If that fails, the last figures hold."""
+        if not self._measuring.locked():
+            Thread(target=self._try_measure, name="backlog", daemon=True).start()
+
+    def _try_measure(self) -> None:
+        try:
+            self.measure()
+        except Unavailable as error:
+            log.warning("the backlog was not measured: %s", error)
 
     def measure(self) -> None:
         """Measures if that is due. While another thread measures, the last figures hold. Raises ``Unavailable``."""

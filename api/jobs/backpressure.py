@@ -30,9 +30,13 @@ async def admit(request: Request, tenant: Submitter, key: Key) -> None:
 
 
 async def measure(state: JobsState) -> None:
-    """Measures the backlog if that is due."""
-    if state.backlog.is_due:
+    """Measures the backlog if that is due. Waits for it only if the last figures are old."""
+    if not state.backlog.is_due:
+        return
+    if state.backlog.is_old:
         await run_in_threadpool(state.backlog.measure)
+    else:
+        state.backlog.measure_soon()
 
 
 def _check_open_jobs(state: JobsState, tenant: UUID) -> None:

@@ -34,7 +34,7 @@ class CompletionListener:
     """The requests of this process that wait for jobs. One task watches for all of them while there are any."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
+        self.database = database
         self._waiters: set[_Waiter] = set()
         self._wake_up = asyncio.Event()
         self._watch: asyncio.Task[None] | None = None
@@ -86,7 +86,7 @@ class CompletionListener:
         try:
             with translated():
                 if self._listener is None:
-                    self._listener = JobEndListener(self._database)
+                    self._listener = JobEndListener(self.database)
                 return self._listener.tenants_of_open(job_ids)
         except BaseException:
             self._drop()

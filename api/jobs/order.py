@@ -1,7 +1,6 @@
 """Reads a job's header, which holds for all of its items. It is checked before the first item is read."""
 
 import logging
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,7 +17,6 @@ from lengthwise.kinds.kind import JobParams, Kind, unknown, unknown_field
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.usable import check, unusable
 from lengthwise.settings import Settings
-from lengthwise.webhooks import target
 from lengthwise.webhooks.secret import check_secret, new_secret
 
 log = logging.getLogger(__name__)
@@ -34,11 +32,13 @@ class Order:
     #: The table of which the items are rows.
     source: SourceTable | None = None
 
+    @property
+    def webhook_url(self) -> str | None:
+        return self.header.webhook.url if self.header.webhook else None
+
 
 def read_order(given: Any, catalog: Catalog, current: Settings, source: SourceTable | None = None) -> Order:
-    """Checks everything of a job but its items. Raises ``InvalidInput`` or ``ModelUnusable``; resolves the webhook's
-    host.
-    """
+    """Checks everything of a job but its items and its webhook's host. Raises ``InvalidInput`` or ``ModelUnusable``."""
     if not isinstance(given, dict):
         raise InvalidInput("a job is a JSON object", "body")
     named = {name: given[name] for name in JobHeader.model_fields if name in given}
@@ -56,7 +56,7 @@ def read_order(given: Any, catalog: Catalog, current: Settings, source: SourceTa
         raise invalid(error) from None
     _check_deadline(header, current)
     spec = _choose(header, kind, _aimed(kind, params, source), catalog, current)
-    return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook, current), source)
+    return Order(header, ItemTarget(kind, spec, params), webhook_secret(header.webhook), source)
 
 
 def _aimed(kind: Kind, params: JobParams, source: SourceTable | None) -> list[JobParams]:
@@ -108,12 +108,10 @@ def _check_deadline(header: JobHeader, current: Settings) -> None:
         raise InvalidInput(f"must lie in the future, at most {days} days ahead", "deadline")
 
 
-def webhook_secret(webhook: Webhook | None, current: Settings) -> str | None:
-    """The webhook's secret, or a new one if it has none. Raises ``InvalidInput`` if its URL may not be called."""
+def webhook_secret(webhook: Webhook | None) -> str | None:
+    """The webhook's secret, or a new one if it has none. Raises ``InvalidInput`` if it cannot sign."""
     if webhook is None:
         return None
     if webhook.secret is not None:
         check_secret(webhook.secret)
-    with suppress(target.Unresolvable):  # the name may resolve by the time the job ends, and each delivery checks again
-        target.resolve(target.parse(webhook.url), current.webhook_allowed_networks)
     return webhook.secret or new_secret()

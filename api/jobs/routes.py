@@ -15,10 +15,10 @@ from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as formats
 from api.jobs.accept import AcceptedJob
-from api.jobs.body_format import BodyDescription, DescribedBody
+from api.jobs.body_format import BodyDescription, DescribedBody, SentJob
 from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key, Sought
-from api.jobs.order import read_order
+from api.jobs.order import Order, read_order
 from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
 from api.jobs.state import JobsState, of
 from lengthwise.database import translated
@@ -26,6 +26,7 @@ from lengthwise.ledger import job_figures
 from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.jobs import idempotency as keys
+from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.webhooks import delivery_log
 
 log = logging.getLogger(__name__)
@@ -62,21 +63,27 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
     """
     state = of(request)
     async with body.spooled(request, sent.limit(state.settings)) as file:
-        accepted = await run_in_threadpool(_submit, state, tenant, file, sent, key)
+        named = await run_in_threadpool(idempotency.of_body, key, sent.name, file) if key else None
+        # The job is checked only after this: a deadline that was valid when it was first sent may have passed by now.
+        accepted = await run_in_threadpool(accept.replay, state, tenant, named) if named else None
+        if accepted is None:
+            accepted = await _submit(state, tenant, file, sent, named)
     response.headers.update(accepted.headers)
     return accepted.created(state.settings.retention_seconds)
 
 
-def _submit(
-    state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None = None
+async def _submit(
+    state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, named: IdempotencyKey | None
 ) -> AcceptedJob:
-    named = idempotency.of_body(key, sent.name, file) if key else None
-    # The job is checked only after this: a deadline that was valid when it was first sent may have passed by now.
-    if named and (replay := accept.replay(state, tenant, named)):
-        return replay
+    read, order = await run_in_threadpool(_read, state, file, sent)
+    # No thread and no transaction waits for a name server.
+    await state.hosts.check(tenant, order.webhook_url)
+    return await run_in_threadpool(accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named)
+
+
+def _read(state: JobsState, file: IO[bytes], sent: BodyDescription) -> tuple[SentJob, Order]:
     read = formats.parts(sent, file, state.settings)
-    order = read_order(read.header, state.catalog, state.settings, read.source)
-    return accept.accept(state, tenant, order, lambda _, keep: read.items(keep), named=named)
+    return read, read_order(read.header, state.catalog, state.settings, read.source)
 
 
 @router.get("", response_model=JobList, responses=problems(404, 422))

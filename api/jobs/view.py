@@ -1,6 +1,6 @@
 """Jobs as the API shows them, made of the ledger's figures."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from api.jobs.schema import Counts, EngineFigures, Job, JobTable, Links, PriorityName, ShownWebhook, StateName
 from lengthwise.ledger.job_figures import JobFigures
@@ -55,14 +55,14 @@ def _links(path: str) -> Links:
 def state(figures: JobFigures) -> StateName:
     """An open job is queued until its first shard is claimed."""
     if figures.state is JobState.OPEN:
-        return "running" if figures.n_done or figures.n_leased else "queued"
+        return "running" if figures.is_begun else "queued"
     return ENDED_NAMES[figures.state]
 
 
 def _estimated_end(figures: JobFigures, pending: int) -> datetime | None:
     if figures.finished_at is not None or figures.n_recent == 0:
         return None
-    return datetime.now(UTC) + timedelta(seconds=pending / figures.items_per_second)
+    return figures.read_at + timedelta(seconds=pending / figures.items_per_second)
 
 
 def _engine(figures: JobFigures) -> EngineFigures:

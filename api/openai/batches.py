@@ -2,8 +2,8 @@
 
 import hashlib
 import re
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Query, Request
@@ -61,14 +61,25 @@ async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
         data = file.read()
     retries = request.headers.get(_RETRY_HEADER, "0")
     is_retry = retries.isascii() and retries.isdecimal() and int(retries[:9]) > 0
-    created = await run_in_threadpool(_create, state, tenant, data, key, is_retry)
+    wanted = await run_in_threadpool(_wanted, data)
+    if isinstance(wanted, NewBatch) and wanted.webhook is not None:
+        # No thread and no transaction waits for a name server.
+        wanted = await state.hosts.refusal(tenant, wanted.webhook.url) or wanted
+    request_hash = hashlib.sha256(b"batch\n" + data).digest()
+    created = await run_in_threadpool(_create, state, tenant, wanted, request_hash, key, is_retry)
     validator: BatchValidator = request.app.state.validator
     validator.wake()
     return created
 
 
-def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_retry: bool) -> CreatedBatch:
-    request_hash = hashlib.sha256(b"batch\n" + data).digest()
+def _create(
+    state: JobsState,
+    tenant: UUID,
+    wanted: NewBatch | InvalidInput,
+    request_hash: bytes,
+    key: str | None,
+    is_retry: bool,
+) -> CreatedBatch:
     with translated(), state.database.begin() as connection:
         naming.lock(connection, tenant, key or request_hash.hex())
         if key is not None and (made := ledger.find_by_idempotency_key(connection, tenant, key)):
@@ -81,7 +92,8 @@ def _create(state: JobsState, tenant: UUID, data: bytes, key: str | None, is_ret
             if recent is not None and (existing := _existing(connection, tenant, recent)):
                 return existing
         state.backlog.check(tenant)
-        wanted = _wanted(body.parse_whole(data))
+        if isinstance(wanted, InvalidInput):
+            raise wanted
         new = _new(wanted, state.settings, tenant, key, request_hash)
         _require_file(connection, new)
         backpressure.require_open_job_slot(connection, tenant)
@@ -102,17 +114,21 @@ def _existing(connection: Connection, tenant: UUID, made: UUID) -> CreatedBatch 
         return None
 
 
-def _wanted(given: Any) -> NewBatch:
-    if not isinstance(given, dict):
-        raise InvalidInput("a batch is a JSON object", "body")
+def _wanted(data: bytes) -> NewBatch | InvalidInput:
+    """What is wanted, or what is wrong with it: that matters only if no earlier request made the batch."""
     try:
+        given = body.parse_whole(data)
+        if not isinstance(given, dict):
+            return InvalidInput("a batch is a JSON object", "body")
         return NewBatch.model_validate({name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        raise problem.invalid(error) from None
+        return problem.invalid(error)
+    except InvalidInput as error:
+        return error
 
 
 def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, request_hash: bytes) -> ledger.NewBatchRow:
-    """Raises ``InvalidInput``. Resolves the webhook's host."""
+    """Raises ``InvalidInput``."""
     if wanted.endpoint not in ENDPOINTS:
         raise InvalidInput(f"unknown endpoint; known here: {', '.join(ENDPOINTS)}", "endpoint")
     try:
@@ -130,28 +146,26 @@ def _new(wanted: NewBatch, current: Settings, tenant: UUID, key: str | None, req
         completion_window=wanted.completion_window,
         priority=int(Priority[wanted.priority.upper()]),
         deduplicate=wanted.deduplicate,
-        deadline_at=_deadline(wanted, current),
+        window_seconds=_window_seconds(wanted, current),
+        deadline_at=wanted.deadline,
         metadata=wanted.metadata,
         output_seconds=wanted.output_expires_after.seconds if wanted.output_expires_after else None,
         webhook_url=wanted.webhook.url if wanted.webhook else None,
-        webhook_secret=webhook_secret(wanted.webhook, current),
+        webhook_secret=webhook_secret(wanted.webhook),
         idempotency_key=key,
         request_hash=request_hash,
     )
 
 
-def _deadline(wanted: NewBatch, current: Settings) -> datetime:
+def _window_seconds(wanted: NewBatch, current: Settings) -> int:
     found = _WINDOW.fullmatch(wanted.completion_window)
     seconds = int(found[1]) * _UNIT_SECONDS[found[2]] if found else 0
     if not 0 < seconds <= current.max_deadline_seconds:
         days = current.max_deadline_seconds // 86_400
         raise InvalidInput(f"must be a number of m, h or d, such as 24h, and at most {days} days", "completion_window")
-    ends_at = datetime.now(UTC) + timedelta(seconds=seconds)
-    if wanted.deadline is None:
-        return ends_at
-    if wanted.deadline <= datetime.now(UTC):
+    if wanted.deadline is not None and wanted.deadline <= datetime.now(UTC):
         raise InvalidInput("must lie in the future", "deadline")
-    return min(ends_at, wanted.deadline)
+    return seconds
 
 
 def _require_file(connection: Connection, new: ledger.NewBatchRow) -> None:

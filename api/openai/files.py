@@ -35,7 +35,8 @@ async def upload(request: Request, tenant: Submitter) -> File:
     form = request.headers.get("content-type", "")
     if form.partition(";")[0].strip().lower() != "multipart/form-data":
         raise HTTPException(415, "the content type is multipart/form-data")
-    taken = Upload(form, state.settings.max_file_bytes)
+    current = state.settings
+    taken = Upload(form, current.max_file_bytes, current.max_batch_lines + body.MOST_BLANK_LINES)
     async with body.spooled(request, state.settings.max_file_bytes + FORM_BYTES) as source:
         return await run_in_threadpool(_store, state, tenant, taken, source)
 

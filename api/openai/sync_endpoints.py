@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request
@@ -66,12 +65,12 @@ def _submit(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _Sub
         key_id=caller.key_id(),
         max_open_jobs=caller.max_open_jobs(),
         # If this process dies, nobody waits for the answer any more.
-        deadline_at=datetime.now(UTC) + timedelta(seconds=current.answer_seconds),
+        deadline_seconds=current.answer_seconds,
     )
     if item.refusal is not None:
         return _SubmittedRequest(job.id, item.refusal)
     with translated(), state.database.begin() as connection:
-        intake = Intake(connection, job, current, current.chunk_items)
+        intake = Intake(connection, job, current)
         intake.add(request.spec, sent)
         intake.finish()
     state.backlog.add(tenant, item.n_tokens)

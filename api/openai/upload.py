@@ -1,5 +1,6 @@
 """Reads an upload's multipart form in blocks. Its parts may come in any order, and the file is never held whole."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
@@ -11,6 +12,9 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from lengthwise import encoding
 from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.ledger.openai.file import CHUNK_BYTES
+
+# The parser's log lines repeat bytes of the form. What is wrong with it is also raised, so no line is missed.
+logging.getLogger(MultipartParser.__module__).addFilter(lambda _: False)
 
 #: Bytes that a form may have besides its file.
 FORM_BYTES = 2**16
@@ -28,6 +32,8 @@ class Upload:
 
     content_type: str
     max_bytes: int
+    #: Lines that the file may have, blank ones included.
+    max_lines: int
     filename: str = ""
     _fields: dict[str, str] = field(default_factory=dict)
     _name: bytes = b""
@@ -37,6 +43,7 @@ class Upload:
     _n_parts: int = 0
     _n_headers: int = 0
     _n_bytes: int = 0
+    _n_lines: int = 0
     _has_file: bool = False
     _is_file: bool = False
     _is_over: bool = False
@@ -61,10 +68,16 @@ class Upload:
             yield self._looked_at(bytes(pending))
 
     def _looked_at(self, chunk: bytes) -> bytes:
-        """The chunk. The first is checked: its lines are read later, but no line of such a file could be."""
+        """The chunk. The first is checked: its lines are read later, but no line of such a file could be.
+
+        A file of nothing but ends of lines would take long to read.
+        """
         if not self._is_begun and (found := encoding.signature(chunk)):
             raise InvalidInput(f"this is {found}: upload lines of JSON in UTF-8, not compressed", "file")
         self._is_begun = True
+        self._n_lines += chunk.count(b"\n")
+        if self._n_lines > self.max_lines:
+            raise TooLarge(f"may have at most {self.max_lines} lines", "file")
         return chunk
 
     def keep_seconds(self, default: int) -> int:

@@ -17,6 +17,7 @@ from api.openai.line_reader import CheckedRequest, LineError, LineReader, portio
 from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
+from lengthwise.ledger.jobs.sign_of_life import SignOfLife
 from lengthwise.ledger.jobs.submit import NewJob
 from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import validation as ledger
@@ -29,8 +30,6 @@ log = logging.getLogger(__name__)
 
 #: At most this many errors of lines are kept. One more entry says how many others there were.
 MAX_ERRORS = 1000
-#: Bytes of payloads in one chunk, which a submission holds in memory.
-_CHUNK_BYTES = 32 * 2**20
 #: The pause before another try, if the process died or failed for a reason outside of the file. It doubles each time.
 _PAUSE_SECONDS = 10.0
 _MAX_ATTEMPTS = 5
@@ -75,7 +74,8 @@ class _LineErrors:
     """The errors of a file's lines. All are counted, and the first ``MAX_ERRORS`` are kept."""
 
     def __init__(self) -> None:
-        self._noted: list[tuple[float, LineError]] = []
+        #: Not the errors themselves: each would keep its line in memory, through its traceback.
+        self._noted: list[tuple[float, dict[str, object]]] = []
         self._n = 0
 
     @property
@@ -89,12 +89,11 @@ class _LineErrors:
         """Adds the error of a line, by its number, or of the whole file."""
         self._n += 1
         if len(self._noted) < MAX_ERRORS:
-            self._noted.append((inf if number is None else number, error))
+            self._noted.append((inf if number is None else number, error.shown(number)))
 
     def shown(self) -> list[dict[str, object]]:
         """The entries of ``errors.data``, in the order of the lines."""
-        in_order = sorted(self._noted, key=lambda noted: noted[0])
-        found = [error.shown(None if number == inf else int(number)) for number, error in in_order]
+        found = [shown for _, shown in sorted(self._noted, key=lambda noted: noted[0])]
         if self._n > MAX_ERRORS:
             message = f"and {self._n - MAX_ERRORS} more lines: the first {MAX_ERRORS} are named"
             found.append(LineError("invalid_request", message).shown(None))
@@ -125,7 +124,7 @@ class _Validation:
 
     def _write(self, connection: Connection) -> int:
         """Writes the job of the batch. Returns how many tokens now wait for a worker."""
-        intake = Intake(connection, self._job(), self._state.settings, self._chunk_items())
+        intake = Intake(connection, self._job(), self._state.settings)
         intake.take(self._portions(connection), self._errors)
         if not self._errors.is_empty:
             raise _Refused
@@ -145,8 +144,10 @@ class _Validation:
     def _requests(self, connection: Connection) -> Iterator[tuple[int, CheckedRequest]]:
         """Reads every line, and collects the errors of those that are wrong."""
         max_lines, limit = self._state.settings.max_batch_lines, self._state.settings.max_line_bytes
+        life = SignOfLife(connection, self._state.settings.lease_seconds)
         n_lines = 0
         for number, raw in split(_blocks(connection, self._waiting.input_file_id), limit):
+            life.show()
             n_lines += 1
             if n_lines > max_lines:
                 self._errors.note(LineError("too_many_tasks", f"a file may have at most {max_lines} requests"), None)
@@ -178,11 +179,6 @@ class _Validation:
             deduplicate=waiting.deduplicate,
             key_id=waiting.key_id,
         )
-
-    def _chunk_items(self) -> int:
-        """How many items are sorted together: so few that a chunk of long lines still fits into memory."""
-        fitting = _CHUNK_BYTES * max(1, self._waiting.n_lines) // max(1, self._waiting.n_bytes)
-        return max(64, min(self._state.settings.chunk_items, fitting))
 
 
 def _blocks(connection: Connection, file_id: UUID) -> Iterator[bytes]:

@@ -1,10 +1,10 @@
 """Routes of webhook endpoints: receivers that are registered once and get the events that they subscribe to."""
 
-from contextlib import suppress
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request
+from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import WebhookKeeper
 from api.http import document, json_body
@@ -26,7 +26,7 @@ from lengthwise.database import translated
 from lengthwise.kinds import result_fields
 from lengthwise.ledger.webhooks import delivery_log
 from lengthwise.ledger.webhooks import endpoint as ledger
-from lengthwise.webhooks import condition, subscription, target
+from lengthwise.webhooks import condition, subscription
 from lengthwise.webhooks.secret import check_secret
 
 router = APIRouter(prefix="/v1/webhook-endpoints", tags=["webhooks"], responses=document.KEY_ERRORS)
@@ -48,7 +48,7 @@ Id = Annotated[UUID, Depends(_id)]
     openapi_extra=json_body.documented(NewEndpoint, _EXAMPLE),
     responses=document.problems(400, 409, 413, 415, 422, 507),
 )
-def create(
+async def create(
     request: Request, tenant: WebhookKeeper, wanted: Annotated[NewEndpoint, Depends(json_body.reader(NewEndpoint))]
 ) -> CreatedEndpoint:
     """Registers a receiver. Only this answer has its secret.
@@ -56,7 +56,12 @@ def create(
     A tenant has a limited number of endpoints; beyond it the answer is 409.
     """
     state = of(request)
-    _check(state, wanted.url, wanted.events, wanted.filter, wanted.secret)
+    await run_in_threadpool(_check, state, wanted.events, wanted.filter, wanted.secret)
+    await state.hosts.check(tenant, wanted.url)
+    return await run_in_threadpool(_create, state, tenant, wanted)
+
+
+def _create(state: State, tenant: UUID, wanted: NewEndpoint) -> CreatedEndpoint:
     given = ledger.EndpointValues(wanted.url, wanted.events, wanted.description, wanted.filter, wanted.enabled)
     with translated(), state.database.begin() as connection:
         limit = state.settings.max_webhook_endpoints
@@ -64,17 +69,14 @@ def create(
     return CreatedEndpoint(**_shown(made), secret=secret)
 
 
-def _check(state: State, url: str | None, events: list[str] | None, wanted: str | None, secret: str | None) -> None:
-    """Raises ``InvalidInput``. The host is resolved, so that a wrong one is found now and not at the first event."""
+def _check(state: State, events: list[str] | None, wanted: str | None, secret: str | None) -> None:
+    """Raises ``InvalidInput``."""
     if events is not None:
         subscription.check(events)
     if wanted is not None:
         condition.parse(wanted, result_fields.known(state.catalog))
     if secret is not None:
         check_secret(secret)
-    if url is not None:
-        with suppress(target.Unresolvable):
-            target.resolve(target.parse(url), state.settings.webhook_allowed_networks)
 
 
 def _shown(found: ledger.EndpointRow) -> dict[str, Any]:
@@ -121,7 +123,7 @@ def endpoint(request: Request, tenant: WebhookKeeper, endpoint_id: Id) -> Endpoi
     openapi_extra=json_body.documented(EndpointChange, {"enabled": True}),
     responses=document.problems(400, 404, 413, 415, 422, 507),
 )
-def change(
+async def change(
     request: Request,
     tenant: WebhookKeeper,
     endpoint_id: Id,
@@ -129,7 +131,12 @@ def change(
 ) -> Endpoint:
     """Changes the fields that are given. Waiting deliveries go to the new URL; if it is disabled, they fail."""
     state = of(request)
-    _check(state, wanted.url, wanted.events, wanted.filter, None)
+    await run_in_threadpool(_check, state, wanted.events, wanted.filter, None)
+    await state.hosts.check(tenant, wanted.url)
+    return await run_in_threadpool(_change, state, tenant, endpoint_id, wanted)
+
+
+def _change(state: State, tenant: UUID, endpoint_id: UUID, wanted: EndpointChange) -> Endpoint:
     changes = {name: getattr(wanted, name) for name in wanted.model_fields_set}
     changes = {name: value for name, value in changes.items() if value is not None or name == "filter"}
     if "enabled" in changes:

@@ -101,15 +101,15 @@ def ours(
     database_url = bench.database("ours")
     migrate.upgrade(database_url)
     admin_key = secrets.token_hex(32)
-    environment = _environment(
-        LENGTHWISE_DATABASE_URL=database_url,
-        LENGTHWISE_REDIS_URL=bench.servers.redis_url or "",
-        LENGTHWISE_MODELS=str(catalog),
-        LENGTHWISE_ADMIN_KEY=admin_key,
-        LENGTHWISE_KEY_PEPPER=secrets.token_hex(32),
-        LENGTHWISE_MASTER_KEY=sealing.new_master_key(),
-        **(extra or {}),
-    )
+    named = {
+        "LENGTHWISE_DATABASE_URL": database_url,
+        "LENGTHWISE_REDIS_URL": bench.servers.redis_url or "",
+        "LENGTHWISE_MODELS": str(catalog),
+        "LENGTHWISE_ADMIN_KEY": admin_key,
+        "LENGTHWISE_KEY_PEPPER": secrets.token_hex(32),
+        "LENGTHWISE_MASTER_KEY": sealing.new_master_key(),
+    }
+    environment = _environment(**named | dict(extra or {}))
     port = _free_port()
     started = [bench.child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
     started.append(bench.child(program.worker(program.DELIVER, 1, environment)))

@@ -40,6 +40,13 @@ def model() -> None:
 
 
 @app.command()
+def manifest(folder: Annotated[Path, typer.Argument(help="The model's folder.")]) -> None:
+    """Write manifest.json, against which every load then checks the files of the folder."""
+    count = import_module("lengthwise.models.manifest").write_all(folder)
+    console().print(f"{folder / 'manifest.json'} lists {count} files", highlight=False, soft_wrap=True)
+
+
+@app.command()
 def prepare(
     source: Annotated[str, typer.Argument(help="Name in models.toml, folder, or hub id (owner/name).")],
     target: Annotated[Path, typer.Argument(help="Folder to write; it must be new or empty.")],

@@ -25,9 +25,6 @@ from lengthwise.models import device
 if TYPE_CHECKING:
     from lengthwise.settings import Settings
 
-#: Seconds that uvicorn gives open requests when it stops; a download may be long.
-_API_GRACE = 5
-
 
 def up(
     data: Annotated[Path, typer.Option(readable=False, help="Folder for data and logs.")] = Path(".lengthwise"),
@@ -62,14 +59,7 @@ def api(
     extras.require("api")
     current = _settings_with_servers()
     current.refuse_published_secrets(host or current.host)
-    import_module("uvicorn").run(
-        "api.app:create_app",
-        factory=True,
-        host=host or current.host,
-        port=current.port if port is None else port,
-        access_log=False,
-        timeout_graceful_shutdown=_API_GRACE,
-    )
+    import_module("api.serve.server").run(current, host or current.host, current.port if port is None else port)
 
 
 def worker(
@@ -126,7 +116,8 @@ def migrate() -> None:
     from lengthwise import migrate as migrations
     from lengthwise import settings
 
-    migrations.upgrade(settings.get().require_database_url())
+    current = settings.get()
+    migrations.upgrade(current.database_session_url or current.require_database_url())
     say("the schema is up to date")
 
 

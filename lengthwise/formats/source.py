@@ -63,10 +63,13 @@ Keep = Callable[[RowBlock], None]
 
 
 class BlockBuilder:
-    """Collects the rows of a table, and hands them over as blocks. ``packed`` makes a block's content of some rows."""
+    """Collects the rows of a table, and hands them over as blocks. ``packed`` makes a block's content of some rows.
 
-    def __init__(self, keep: Keep, packed: Callable[[list[Any]], bytes]) -> None:
-        self._keep, self._packed = keep, packed
+    A block ends at ``most_rows``, or at ``BLOCK_ROWS`` if they are not given.
+    """
+
+    def __init__(self, keep: Keep, packed: Callable[[list[Any]], bytes], most_rows: int = 0) -> None:
+        self._keep, self._packed, self._most_rows = keep, packed, most_rows or BLOCK_ROWS
         self._rows: list[Any] = []
         self._first = self._n_rows = self._size = 0
 
@@ -75,7 +78,7 @@ class BlockBuilder:
         self._rows.append(rows)
         self._n_rows += n_rows
         self._size += n_bytes
-        if self._n_rows >= BLOCK_ROWS or self._size >= BLOCK_BYTES:
+        if self._n_rows >= self._most_rows or self._size >= BLOCK_BYTES:
             self.finish()
 
     def finish(self) -> None:

@@ -7,6 +7,7 @@
       validation        batches whose input file has not been read yet
     jobs/             what a caller does with a job
       submit            writes a job with its items and shards while they arrive
+      sign_of_life      statements between long computations, so that the sweep does not end the session
       idempotency       finds the job that an earlier request with the same idempotency key made
       results           reads results in the caller's order
       source            the rows of a job that was sent as a table
@@ -36,11 +37,14 @@
     used by all of these:
       binary_copy       rows of items and results in Postgres' binary COPY format
       job_end           notifies listeners that a job has ended
-      job_figures       a job's row, and figures summed over its shards
+      job_figures       a job's row, and its figures
+      tally             the sums that are a job's figures, and the running totals of large jobs
+      schema            whether the database has the tables of this version
 
 A folder may import from those below it, never from those above; openai, jobs and accounts know nothing of each other.
 
 Every transaction locks rows in one order, so that no two of them wait for each other: the tenant, then shards, then
 jobs, each in order of id; and a webhook endpoint before its deliveries. One exception is safe: ``retention`` takes a
-deleted job first and then its shards, which no other step locks any more.
+deleted job first and then its shards, which no other step locks any more. Tallies have no place in this order: nobody
+waits for a locked one.
 """

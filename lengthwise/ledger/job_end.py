@@ -23,8 +23,7 @@ NOTIFY = f"pg_notify('{_CHANNEL}', id::text)"
 class JobEndListener:
     """A connection that receives a notification of every job's end. One thread at a time may use it.
 
-    It needs a session of its own: behind a pooler in transaction mode it receives nothing, and only ``tenants_of_open``
-    works.
+    It needs a session of its own: behind a pooler it receives nothing, and only ``tenants_of_open`` works.
     """
 
     def __init__(self, pool: Database) -> None:
@@ -35,7 +34,9 @@ class JobEndListener:
         try:
             cursor = database.cursor(self._connection)
             cursor.connection.add_notify_handler(self._on_notify)
-            cursor.execute(f"LISTEN {_CHANNEL}")
+            self._is_pooled = database.is_pooled(self._connection)
+            if not self._is_pooled:  # LISTEN would last in a session that others use next
+                cursor.execute(f"LISTEN {_CHANNEL}")
         except BaseException:
             self.drop()
             raise
@@ -72,7 +73,8 @@ class JobEndListener:
         """Stops listening, and returns the connection to its pool."""
         cursor = database.cursor(self._connection)
         try:
-            cursor.execute(f"UNLISTEN {_CHANNEL}")
+            if not self._is_pooled:
+                cursor.execute(f"UNLISTEN {_CHANNEL}")
             cursor.connection.remove_notify_handler(self._on_notify)
             self._connection.close()
         except psycopg.Error:

@@ -1,4 +1,4 @@
-"""A job as its caller sees it: its row, and figures summed over its shards."""
+"""A job as its caller sees it: its row, and its figures."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,12 +10,13 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
+from lengthwise.ledger import tally
 from lengthwise.states import JobState
 
 
 @dataclass(frozen=True, slots=True)
 class JobFigures:
-    """A job's row and the sums over its shards."""
+    """A job's row and the sums over what is settled."""
 
     id: UUID
     tenant_id: UUID
@@ -40,11 +41,13 @@ class JobFigures:
     n_done: int
     n_failed: int
     n_dropped: int
-    #: Items that a worker holds now.
-    n_leased: int
-    #: Items settled in the last minute, and the length of that minute: shorter than 60 s if the job is younger.
+    #: Whether a worker holds or settled any item.
+    is_begun: bool
+    #: Items settled in the last minute, and the length of that minute: 55 to 60 s, or less if the job is younger.
     n_recent: int
     recent_seconds: float
+    #: The database's clock as the figures were read.
+    read_at: datetime
     #: Over the settled items: input tokens, output tokens, input tokens with padding, and engine batches.
     n_input: int
     n_output: int
@@ -104,33 +107,26 @@ def _job_figures(state: str, **columns: Any) -> JobFigures:
     return JobFigures(state=JobState(state), **columns)
 
 
-# One pass over the job's shards by their unique index on (job_id, lo), and a second one only if any has warnings.
-_FIGURES = """
+_COLUMNS = (
+    "n_done, n_dropped, n_failed, n_recent, recent_seconds, n_input, n_output, n_padded, n_batches, n_deduplicated,"
+    " sums.n_warned"
+)
+
+_FIRST_STATE = """
+(SELECT shards.state FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased')
+ ORDER BY shards.state LIMIT 1)"""
+
+# Of a job of which nothing is done yet, the index of open shards shows in its first entry whether a worker holds any:
+# 'leased' comes before 'ready'. A condition on the state would let the planner read every worker's leased shards.
+_FIGURES = f"""
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
-       jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source - 'columns' AS source, sums.*
-FROM jobs CROSS JOIN LATERAL (
-  SELECT coalesce(sum(hi - lo) FILTER (WHERE state = 'done'), 0)::int AS n_done,
-         coalesce(sum(n_failed), 0)::int AS n_failed,
-         coalesce(sum(hi - lo) FILTER (WHERE state IN ('cancelled', 'expired')), 0)::int AS n_dropped,
-         coalesce(sum(hi - lo) FILTER (WHERE state = 'leased'), 0)::int AS n_leased,
-         coalesce(sum(hi - lo) FILTER (WHERE settled_at > now() - interval '1 minute'), 0)::int AS n_recent,
-         least(60, extract(epoch FROM now() - jobs.created_at))::float8 AS recent_seconds,
-         coalesce(sum(n_tokens) FILTER (WHERE state = 'done'), 0)::bigint AS n_input,
-         coalesce(sum(n_output), 0)::bigint AS n_output,
-         coalesce(sum(n_padded), 0)::bigint AS n_padded,
-         coalesce(sum(n_batches), 0)::float8 AS n_batches,
-         coalesce(sum(n_deduplicated), 0)::int AS n_deduplicated,
-         CASE WHEN bool_or(n_warned IS NOT NULL) THEN (
-           SELECT jsonb_object_agg(code, n)
-           FROM (SELECT code, sum(n::int)::int AS n
-                 FROM shards warned CROSS JOIN LATERAL jsonb_each_text(warned.n_warned) AS each (code, n)
-                 WHERE warned.job_id = jobs.id GROUP BY code) warning
-         ) ELSE '{{}}' END AS n_warned
-  FROM shards WHERE shards.job_id = jobs.id
-) sums
-{where}
-"""
+       jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source - 'columns' AS source, {_COLUMNS},
+       now() AS read_at,
+       n_done > 0 OR coalesce({_FIRST_STATE} = 'leased', false) AS is_begun
+FROM jobs CROSS JOIN LATERAL ({tally.SUMS.replace("{", "{{").replace("}", "}}")}) sums
+{{where}}
+"""  # noqa: S608 - built from constants
 
 _ONE = """
 WHERE jobs.id = %(job)s AND (%(tenant)s::uuid IS NULL OR jobs.tenant_id = %(tenant)s) AND jobs.deleted_at IS NULL

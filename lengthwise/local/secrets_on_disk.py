@@ -8,6 +8,7 @@ from pathlib import Path
 from lengthwise import sealing
 from lengthwise.errors import ConfigurationError
 from lengthwise.key import new_key
+from lengthwise.local.ownership import own
 from lengthwise.settings import Settings
 
 #: The installation's own key, with which the first other key is made. If it is removed, the next start makes another.
@@ -22,7 +23,8 @@ Say = Callable[[str], None]
 def load_or_create(settings: Settings, data: Path, say: Say) -> dict[str, str]:
     """The environment variables of the secrets that the settings lack. They are read from ``data``, or made there.
 
-    Tells ``say`` a new admin key. Raises ``ConfigurationError`` if the folder cannot be read or written.
+    Tells ``say`` a new admin key. Raises ``ConfigurationError`` if the folder cannot be read or written, or if others
+    could have written a secret.
     """
     named = {}
     if settings.key_pepper is None:
@@ -45,8 +47,9 @@ def delivery_variables(named: Mapping[str, str]) -> dict[str, str]:
 def _load_or_make(path: Path, make: Callable[[], str]) -> tuple[str, bool]:
     """The secret in the file, and whether it was made now."""
     try:
-        if path.exists():
-            return path.read_text("ascii").strip(), False
+        if path.exists() or path.is_symlink():
+            return own(path).read_text("ascii").strip(), False
+        own(path.parent)
         made, beside = make(), path.with_name(f"{path.name}.new")
         beside.unlink(missing_ok=True)
         with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

@@ -65,7 +65,7 @@ def _serve(
     began = time.monotonic()
     database_url, redis_url = servers.start()
     say(f"servers ready, {time.monotonic() - began:.1f} s; data and logs in {servers.data}")
-    migrate.upgrade(database_url)
+    migrate.upgrade(settings.database_session_url or database_url)
     urls = {"LENGTHWISE_DATABASE_URL": database_url, "LENGTHWISE_REDIS_URL": redis_url}
     secrets = secrets_on_disk.load_or_create(settings, servers.data, say)
     environment = {**os.environ, **urls} | ({"LENGTHWISE_HAS_LOCAL_WORKERS": "true"} if workers else {})

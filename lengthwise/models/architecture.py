@@ -23,6 +23,7 @@ class Architecture(StrEnum):
 
 #: The end of the name of transformers' class, which says what the class is for, behind the name of the family.
 _FORM = re.compile(r"[A-Z][A-Za-z0-9]*?(For[A-Z][A-Za-z]+|MTModel|(?:With)?LMHeadModel|Model)")
+_LONGEST_NAME = 100
 _GENERATIVE = frozenset({"ForConditionalGeneration", "ForCausalLM", "MTModel", "LMHeadModel", "WithLMHeadModel"})
 _FILLING = frozenset({"ForMaskedLM", "ForPreTraining"})
 
@@ -64,7 +65,7 @@ def read(config: Mapping[str, Any], folder: Path) -> Architecture:
     name = class_name(config)
     if not name:
         raise ConfigurationError("its config.json names no architecture")
-    if not name.isidentifier():
+    if not name.isidentifier() or len(name) > _LONGEST_NAME:
         raise ConfigurationError("its config.json names an architecture that is no name")
     match = _FORM.fullmatch(name)
     form = match[1] if match else ""

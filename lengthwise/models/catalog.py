@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationErr
 
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import json_file
+from lengthwise.models import model_shapes
 from lengthwise.models.architecture import Architecture
 from lengthwise.models.fingerprint import fingerprint
 from lengthwise.models.labels import Labels
@@ -224,7 +224,7 @@ class ModelSpec(Table):
     def config(self) -> dict[str, Any]:
         """The model's own ``config.json``."""
         try:
-            return json_file.read_json(self.folder / "config.json", dict)
+            return model_shapes.read_config(self.folder)
         except ConfigurationError as error:
             raise ConfigurationError(f"model {self.name}: {error}") from None
 
@@ -239,14 +239,13 @@ class ModelSpec(Table):
 
     @property
     def context(self) -> int:
-        """The longest input in tokens. Raises ``ConfigurationError`` if ``config.json`` gives no number."""
+        """The longest input in tokens. Raises ``ConfigurationError`` if ``config.json`` cannot be read."""
         config = self.config
-        try:
-            own = int(config.get("max_position_embeddings") or config.get("n_positions") or 512)
-            if config.get("model_type") in _PADDED_POSITIONS:
-                own -= int(config.get("pad_token_id") or 0) + 1
-        except (TypeError, ValueError, OverflowError):
-            raise ConfigurationError(f"model {self.name}: its config.json gives no valid length of inputs") from None
+        own: int = config.get("max_position_embeddings") or config.get("n_positions") or 512
+        if config.get("model_type") in _PADDED_POSITIONS:
+            own -= (config.get("pad_token_id") or 0) + 1
+        if own < 1:
+            raise ConfigurationError(f"model {self.name}: its config.json leaves no room for inputs")
         return min(own, self.max_input_tokens or own)
 
 

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 
+from lengthwise.child import without_secrets
 from lengthwise.errors import ConfigurationError
 
 ALL = "all"
@@ -53,6 +54,7 @@ def _gpus() -> list[str]:
             timeout=_COUNT_SECONDS,
             check=True,
             text=True,
+            env=without_secrets(),
         )
     except (subprocess.SubprocessError, OSError) as error:
         raise ConfigurationError(f"--devices: the GPUs cannot be counted ({type(error).__name__})") from None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError, ModelUnusable
-from lengthwise.models import architecture, fitting, json_file, weights
+from lengthwise.models import architecture, fitting, manifest, model_file, model_shapes, weights
 from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.labels import Labels
@@ -18,10 +18,7 @@ from lengthwise.models.pooling import Pooling
 #: The packages that our own engines need.
 _PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
 #: All files that are looked at.
-FILES = (
-    *("config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"),
-    *("modules.json", "1_Pooling/config.json", weights.WEIGHTS, weights.INDEX, "ctranslate2/model.bin"),
-)
+FILES = (manifest.MANIFEST, *model_file.NAMES, weights.WEIGHTS, "ctranslate2/model.bin")
 
 
 class _Files(NamedTuple):
@@ -41,6 +38,7 @@ def inspect(spec: ModelSpec, is_local: bool) -> None:
     if is_local:
         _check_engine(spec)
     folder = _folder(spec)
+    _check_manifest(spec, folder)
     files = _Files(spec, folder, _config(spec, folder), is_local)
     _check_tokenizer(files)
     if (of_engine := _CHECKS.get(spec.engine)) is not None:
@@ -73,13 +71,22 @@ def _folder(spec: ModelSpec) -> Path:
         raise ModelUnusable(spec.name, "folder_missing", reason, remedy) from None
 
 
+def _check_manifest(spec: ModelSpec, folder: Path) -> None:
+    try:
+        model_file.verify(folder)
+    except ConfigurationError as error:
+        reason = f"its files are not those of its {manifest.MANIFEST}: {error}"
+        raise ModelUnusable(spec.name, "manifest_differs", reason, _fetch_again(spec)) from None
+
+
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:
     try:
-        found = json_file.read_json(folder / "config.json", dict)
-        _ = spec.context  # a number, if the file is right
+        found = model_shapes.read_config(folder)
+        model_shapes.read_generation(folder)
+        _ = spec.context  # raises if it is none
         return found
-    except (ConfigurationError, RecursionError):
-        reason = "its folder has no config.json that can be read"
+    except ConfigurationError as error:
+        reason = f"a file of its folder cannot be used: {str(error).removeprefix(f'model {spec.name}: ')}"
         raise ModelUnusable(spec.name, "config_unreadable", reason, _fetch_again(spec)) from None
 
 
@@ -89,8 +96,8 @@ def _check_tokenizer(files: _Files) -> None:
         reason = "tokenizer.json does not exist in its folder"
         raise files.refusal("tokenizer_missing", reason, _convert(files.spec, "AutoTokenizer"))
     try:
-        found = json_file.read_json(path, dict)
-    except (ConfigurationError, RecursionError):
+        found = model_file.read_json(files.folder, "tokenizer.json", dict)
+    except ConfigurationError:
         found = {}
     if not isinstance(found.get("model"), dict):  # half copied, or the pointer that git keeps instead of a large file
         reason = "tokenizer.json in its folder is no tokenizer that can be read"
@@ -102,7 +109,7 @@ def _check_template(files: _Files) -> None:
 
     try:
         template.load(files.folder)
-    except (ConfigurationError, ValueError, OSError):
+    except ConfigurationError:
         kinds = ", ".join(name for name, options in files.spec.kind_options.items() if options.needs_chat_template)
         reason = f"its folder has no chat template that can be read, which {kinds} needs"
         remedy = f"write chat_template.jinja into its folder, or serve generate instead of {kinds}"

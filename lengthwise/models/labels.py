@@ -10,6 +10,8 @@ from lengthwise.errors import ConfigurationError
 _UNNAMED = re.compile(r"LABEL_\d+", re.IGNORECASE)
 #: More labels than any classifier has.
 _MOST = 100_000
+#: Characters of a label, at most. Errors show labels.
+_LONGEST = 200
 _MARKS = re.compile(r"[\s_\-/.,']+")
 
 #: Labels that say that nothing is wrong, in lower case and without marks.
@@ -90,9 +92,13 @@ def _names(config: Mapping[str, Any]) -> tuple[str, ...]:
         n_labels = count if isinstance(count, int) and 0 < count < _MOST else 2
         return tuple(f"LABEL_{number}" for number in range(n_labels))
     try:
-        return tuple(str(label) for _, label in sorted((int(number), label) for number, label in table.items()))
-    except (AttributeError, TypeError, ValueError, OverflowError):
+        places = {int(number): label for number, label in table.items()}
+    except (AttributeError, TypeError, ValueError):
         raise ConfigurationError("its config.json has no valid id2label") from None
+    names = tuple(str(places[number]) for number in sorted(places) if isinstance(places[number], str | int))
+    if len(names) < len(table) or not all(name.isprintable() and len(name) <= _LONGEST for name in names):
+        raise ConfigurationError("its config.json has labels that are no names")
+    return names
 
 
 def _plain(name: str) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import json_file
+from lengthwise.models import model_file
 
 MODULES, _POOLING = "modules.json", "1_Pooling/config.json"
 #: The files that this module reads, if they exist.
@@ -26,10 +26,10 @@ class Pooling:
         """Reads the files; without them it is the mean. Raises ``ConfigurationError`` for unsupported settings."""
         if not (folder / MODULES).is_file():
             return cls()
-        types = [_type(module) for module in json_file.read_json(folder / MODULES, list)]
+        types = [_type(module) for module in model_file.read_json(folder, MODULES, list)]
         if types not in (["Transformer", "Pooling"], ["Transformer", "Pooling", "Normalize"]):
             raise ConfigurationError(f"{folder / MODULES} asks for more than pooling and normalizing")
-        return cls(_mode(folder / _POOLING), types[-1] == "Normalize")
+        return cls(_mode(folder), types[-1] == "Normalize")
 
 
 def _type(module: Any) -> str:
@@ -37,11 +37,11 @@ def _type(module: Any) -> str:
     return str(module.get("type")).rpartition(".")[2] if isinstance(module, dict) else ""
 
 
-def _mode(path: Path) -> str:
+def _mode(folder: Path) -> str:
     """The mode, which the file gives by name or as a flag. Raises ``ConfigurationError`` unless it is mean or cls."""
-    config = json_file.read_json(path, dict)
+    config = model_file.read_json(folder, _POOLING, dict)
     modes = [config["pooling_mode"]] if "pooling_mode" in config else []
     modes += [_FLAGS.get(name) for name in config if name.startswith("pooling_mode_") and config[name] is True]
-    if len(modes) != 1 or modes[0] not in _FLAGS.values():
-        raise ConfigurationError(f"{path} asks for a pooling other than mean or cls")
+    if len(modes) != 1 or modes[0] not in list(_FLAGS.values()):
+        raise ConfigurationError(f"{_POOLING} asks for a pooling other than mean or cls")
     return str(modes[0])

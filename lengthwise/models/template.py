@@ -16,8 +16,10 @@ import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lengthwise.errors import ConfigurationError, InvalidInput
+from lengthwise.models import model_file, model_shapes
 from lengthwise.models.tokenizer import ModelTokenizer
 
+FILE = "chat_template.jinja"
 _MARK = re.compile("\ufdd0(\\d+)\ufdd1")  # noncharacters: no template contains them
 
 
@@ -37,7 +39,7 @@ class ChatTemplate:
         """The text of a conversation up to the answer. Raises ``InvalidInput`` if the template refuses these roles."""
         try:
             return self._template.render(messages=list(messages), add_generation_prompt=True, **self._tokens)
-        except jinja2.TemplateError:
+        except Exception:  # a template can raise anything, as by dividing by zero
             raise InvalidInput(
                 "the model's chat template does not accept these roles in this order", "messages"
             ) from None
@@ -58,20 +60,14 @@ def encode(chat_template: ChatTemplate, tokenizer: ModelTokenizer, messages: Seq
 @cache
 def load(folder: Path) -> ChatTemplate:
     """The template of the model in ``folder``. Raises ``ConfigurationError`` if there is none, or it is not valid."""
-    config_path, jinja_path = folder / "tokenizer_config.json", folder / "chat_template.jinja"
-    config: dict[str, Any] = json.loads(config_path.read_bytes()) if config_path.is_file() else {}
-    source = jinja_path.read_text("utf-8") if jinja_path.is_file() else config.get("chat_template")
+    config = model_shapes.read_tokenizer(folder)
+    source = model_file.read_text(folder, FILE) if model_file.exists(folder, FILE) else config.chat_template
     if not isinstance(source, str):
         raise ConfigurationError(f"{folder} has no chat template: use the model for the kind generate instead of chat")
-    tokens = {name: _content(config[name]) for name in ("bos_token", "eos_token", "pad_token") if config.get(name)}
     try:
-        return ChatTemplate(source, tokens)
+        return ChatTemplate(source, config.tokens())
     except jinja2.TemplateSyntaxError as error:
         raise ConfigurationError(f"{folder}: the chat template cannot be read: {error}") from None
-
-
-def _content(token: str | dict[str, Any]) -> str:
-    return token if isinstance(token, str) else str(token["content"])
 
 
 def _to_json(value: Any, indent: int | None = None) -> str:

@@ -1,6 +1,5 @@
 """A model's own tokenizer, without torch. The API counts tokens with it, and workers tokenize with it."""
 
-import json
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -9,8 +8,10 @@ from typing import Any, NamedTuple
 from tokenizers import Tokenizer
 
 from lengthwise.errors import ConfigurationError
+from lengthwise.models import model_file, model_shapes
 from lengthwise.models.catalog import ModelSpec
 
+TOKENIZER = "tokenizer.json"
 #: Texts that are tokenized at a time: few enough that what the library allocates fits a core's cache.
 _STRIDE = 64
 #: Windows of a long text overlap by this part, so that a passage which is shorter than that is whole in one of them.
@@ -34,8 +35,7 @@ class ModelTokenizer:
         self._plain.encode_special_tokens = True
         # A second tokenizer, because the flag above belongs to the tokenizer, which threads share.
         self._control = _read(folder)
-        config = json.loads((folder / "config.json").read_bytes())
-        self.eos = _first(config.get("eos_token_id"))
+        self.eos = _first(model_shapes.read_config(folder).get("eos_token_id"))
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text. ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
@@ -99,20 +99,20 @@ class CountingTokenizer(ModelTokenizer):
 
 
 def _read(folder: Path) -> Any:
-    path = folder / "tokenizer.json"
-    if not path.is_file():
-        raise ConfigurationError(f"{path} does not exist: a model needs its tokenizer in this form")
+    if not model_file.exists(folder, TOKENIZER):
+        raise ConfigurationError(f"{folder / TOKENIZER} does not exist: a model needs its tokenizer in this form")
+    content = model_file.read(folder, TOKENIZER)
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing narrower
-        raise ConfigurationError(f"{path} cannot be read ({type(error).__name__})") from None
+        raise ConfigurationError(f"{TOKENIZER} cannot be read ({type(error).__name__})") from None
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
 def _first(value: int | list[int] | None) -> int | None:
-    return value[0] if isinstance(value, list) else value
+    return next(iter(value), None) if isinstance(value, list) else value
 
 
 _loaded = cache(ModelTokenizer)

@@ -14,7 +14,8 @@ from lengthwise.models.catalog import ModelSpec
 CODES = {
     "folder_missing": "the folder of path does not exist",
     "not_fetched": "the model of the hub is not on this machine",
-    "config_unreadable": "config.json is missing or no JSON object",
+    "manifest_differs": "a file is not the one that manifest.json lists",
+    "config_unreadable": "config.json is missing, or it or generation_config.json has something wrong in it",
     "tokenizer_missing": "the folder has no tokenizer.json",
     "tokenizer_unreadable": "tokenizer.json is no tokenizer",
     "weights_missing": "the folder has no weights",

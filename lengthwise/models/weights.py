@@ -1,9 +1,9 @@
 """The files of a model's weights. Only safetensors are accepted, because pickled weights can run code."""
 
-import json
 from pathlib import Path
 
 from lengthwise.errors import ConfigurationError
+from lengthwise.models import model_file
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -25,18 +25,18 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
-        return [folder / name for name in _shards(folder / INDEX)]
+        return [folder / name for name in _shards(folder)]
     if has_pickles(folder):
         raise ConfigurationError(f"{folder} holds pickled weights, which can run code: convert them to {WEIGHTS}")
     raise ConfigurationError(f"{folder} holds neither {WEIGHTS} nor {INDEX}")
 
 
-def _shards(index: Path) -> list[str]:
+def _shards(folder: Path) -> list[str]:
     """The weight files that an index lists; each must be a safetensors file of the same folder."""
-    try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigurationError(f"{index} cannot be read ({type(error).__name__})") from None
+    places = model_file.read_json(folder, INDEX, dict).get("weight_map")
+    if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
+        raise ConfigurationError(f"{INDEX} lists no files")
+    names = sorted(set(places.values()))
     if any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
-        raise ConfigurationError(f"{index} names a file that is not a safetensors file of its folder")
+        raise ConfigurationError(f"{INDEX} names a file that is not a safetensors file of its folder")
     return names

@@ -65,13 +65,21 @@ jobs = Table(
     Column("key_id", Uuid),  # the API key that made it
     # Once the job has ended, its work is still to be added to its key's usage.
     Column("usage_due", Boolean, nullable=False, server_default=text("false")),
+    # Whether its figures are kept in tallies (``lengthwise.ledger.tally``).
+    Column("is_tallied", Boolean, nullable=False, server_default=text("false")),
     time("deadline_at"),
     time("created_at", default=True, nullable=False),
     time("finished_at"),
     time("deleted_at"),  # hidden from then on; the sweep removes its rows in portions
     Index("jobs_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
     Index("jobs_open_idx", "id", postgresql_where=text("state = 'open'")),
-    Index("jobs_tenant_open_idx", "tenant_id", postgresql_where=text("state = 'open'")),
+    # It holds all that the sum of open work needs, so that this sum reads no job.
+    Index(
+        "jobs_tenant_open_idx",
+        "tenant_id",
+        postgresql_include=["id", "n_tokens", "is_tallied"],
+        postgresql_where=text("state = 'open'"),
+    ),
     Index("jobs_usage_due_idx", "finished_at", postgresql_where=text("usage_due AND finished_at IS NOT NULL")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'open' AND deadline_at IS NOT NULL")),
     Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND deleted_at IS NULL")),
@@ -135,7 +143,7 @@ shards = Table(
     time("lease_until"),
     time("not_before", default=True, nullable=False),
     time("settled_at"),
-    # What settling it found. A job's figures are sums over its shards, so that no row is changed by all workers.
+    # What settling it found.
     Column("n_failed", Integer, nullable=False, server_default="0"),
     Column("n_output", BigInteger, nullable=False, server_default="0"),  # output tokens
     Column("n_padded", BigInteger, nullable=False, server_default="0"),  # input tokens with padding
@@ -152,6 +160,8 @@ shards = Table(
     Column("n_warned", JSONB),
     # Whether its results are pushed. It is stored here so that settling a shard that nobody follows needs no query.
     Column("is_followed", Boolean, nullable=False, server_default=text("false")),
+    # Whether its figures are in a tally; NULL if its job has none.
+    Column("is_tallied", Boolean, server_default=text("false")),
     # Every shard meets the condition hi > lo, but only queries for the first shard of a queue state it. Without it the
     # planner, with few rows in its statistics, would use this index for one bucket too, and read all other buckets.
     Index("shards_head_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready' AND hi > lo")),
@@ -165,9 +175,35 @@ shards = Table(
         postgresql_where=text("state = 'ready'"),
     ),
     Index("shards_leased_idx", "lease_until", postgresql_where=text("state = 'leased'")),
-    Index("shards_open_idx", "job_id", postgresql_where=text("state IN ('ready', 'leased')")),
+    Index("shards_open_idx", "job_id", "state", postgresql_where=text("state IN ('ready', 'leased')")),
+    # Shards of jobs with tallies that are in none: those that were refused, or settled by an older release.
+    Index("shards_untallied_idx", "job_id", postgresql_where=text("state = 'done' AND NOT is_tallied")),
     UniqueConstraint("job_id", "lo"),
     postgresql_with={"fillfactor": "70"},  # leaves space on a page for the three updates in a shard's life
+)
+
+# Running totals of a large job's settled shards. Each settlement adds to a row that no other one holds.
+tallies = Table(
+    "tallies",
+    metadata,
+    Column("job_id", Uuid, primary_key=True),
+    Column("slot", BigInteger, primary_key=True),  # the transaction that began it
+    Column("n_done", Integer, nullable=False),
+    Column("n_failed", Integer, nullable=False),
+    Column("n_input", BigInteger, nullable=False),
+    Column("n_output", BigInteger, nullable=False),
+    Column("n_padded", BigInteger, nullable=False),
+    Column("n_batches", Double, nullable=False),
+    Column("n_deduplicated", Integer, nullable=False),
+    Column("used_input", BigInteger, nullable=False),
+    Column("used_output", BigInteger, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    Column("n_failed_bytes", BigInteger, nullable=False),
+    Column("n_warned", JSONB),
+    # The items of the last intervals (``lengthwise.ledger.tally``), in a ring, and the number of the latest interval.
+    Column("recent_at", BigInteger, nullable=False),
+    Column("recent", ARRAY(Integer), nullable=False),
+    postgresql_with={"fillfactor": "50"},  # leaves space for versions of a row on its page
 )
 
 results = Table(

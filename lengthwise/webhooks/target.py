@@ -5,19 +5,18 @@ because names may get other addresses. Knows nothing of HTTP, signatures or jobs
 URL.
 """
 
-import ipaddress
-import queue
 import re
-import socket
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 
-from lengthwise.errors import InvalidInput, LengthwiseError
+from lengthwise.errors import InvalidInput
+from lengthwise.webhooks import lookup
 from lengthwise.webhooks.host import canonical_host, canonical_ipv6
+from lengthwise.webhooks.lookup import Unresolvable
 from lengthwise.webhooks.reserved import Address, Network, is_public
 
-__all__ = ["ForbiddenAddress", "Target", "Unresolvable", "is_public", "lookup", "parse", "resolve"]
+__all__ = ["ForbiddenAddress", "Target", "Unresolvable", "is_public", "parse", "require_allowed", "resolve"]
 
 FIELD = "webhook.url"
 MAX_URL_CHARACTERS = 2_000
@@ -35,13 +34,6 @@ class ForbiddenAddress(InvalidInput):
 
     def __init__(self) -> None:
         super().__init__("webhook.url must be on the public Internet", field=FIELD)
-
-
-class Unresolvable(LengthwiseError):
-    """The host's name has no address now. It may have one later."""
-
-    def __init__(self) -> None:
-        super().__init__("webhook.url's host has no address")
 
 
 @dataclass(frozen=True)
@@ -95,49 +87,28 @@ def parse(url: str) -> Target:
     return Target(scheme, host, port, rest if rest.startswith("/") else f"/{rest}")
 
 
-def resolve(target: Target, allowed: Sequence[Network], timeout: float = 5.0) -> list[Address]:
-    """The addresses at which ``target`` may be dialled, in the resolver's order. Takes ``timeout`` seconds at most.
+def resolve(host: str, allowed: Sequence[Network], timeout: float = 5.0) -> list[Address]:
+    """The addresses at which ``host`` may be dialled, in the resolver's order. Takes ``timeout`` seconds at most.
 
     Raises ``ForbiddenAddress`` if any of them is neither public nor in ``allowed``, and ``Unresolvable`` if there is
     none in time.
     """
-    return lookup(target.host, target.port, allowed, timeout)
-
-
-def lookup(host: str, port: int, allowed: Sequence[Network], timeout: float = 5.0) -> list[Address]:
-    """The same as ``resolve``, for a host and a port."""
-    addresses = _addresses(host, port, timeout)
-    # One forbidden address refuses all: a name with both kinds of address is an attack or a mistake.
-    if not all(is_public(address) or any(address in network for network in allowed) for address in addresses):
-        raise ForbiddenAddress
+    until = monotonic() + max(timeout, 0)
+    if (address := lookup.literal(host)) is not None:
+        addresses = [address]
+    else:
+        try:
+            addresses = lookup.begin(host, max(timeout, 0)).result(max(until - monotonic(), 0))
+        except TimeoutError:
+            raise Unresolvable from None
+    require_allowed(addresses, allowed)
     return addresses
 
 
-def _addresses(host: str, port: int, timeout: float) -> list[Address]:
-    try:
-        return [ipaddress.ip_address(host)]
-    except ValueError:
-        pass
-    # getaddrinfo has no timeout, and a customer's name server may never answer. Its thread is then abandoned.
-    answers: queue.SimpleQueue[list[Address] | Exception] = queue.SimpleQueue()
-    threading.Thread(target=_ask, args=(host, port, answers), name="resolve", daemon=True).start()
-    try:
-        answer = answers.get(timeout=max(timeout, 0))
-    except queue.Empty:
-        raise Unresolvable from None
-    if isinstance(answer, (OSError, UnicodeError)) or answer == []:
-        raise Unresolvable from None
-    if isinstance(answer, Exception):
-        raise answer
-    return answer
-
-
-def _ask(host: str, port: int, answers: "queue.SimpleQueue[list[Address] | Exception]") -> None:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        answers.put(list(dict.fromkeys(ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in found)))
-    except Exception as error:
-        answers.put(error)
+def require_allowed(addresses: Sequence[Address], allowed: Sequence[Network]) -> None:
+    """Raises ``ForbiddenAddress``. One forbidden address refuses all: both kinds are an attack or a mistake."""
+    if not all(is_public(address) or any(address in network for network in allowed) for address in addresses):
+        raise ForbiddenAddress
 
 
 def _invalid(what: str) -> InvalidInput:

@@ -1,5 +1,7 @@
 """A generation worker is killed, or asked to stop, in the middle of a job. Nothing is lost and nothing is doubled."""
 
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -119,6 +121,18 @@ def test_a_hung_engine_is_replaced_and_what_hung_it_ends_alone(
         job = answer.json()["id"]
         wait_until(lambda: client.get(f"/v1/jobs/{job}").json()["state"] == "completed", 60)
         assert hanging.is_running
-        assert "replacing its process" in hanging.output()
+        assert "the engine's process hangs: replacing it" in hanging.output()
     [line] = client.get(f"/v1/jobs/{job}/results").content.splitlines()
     assert from_json(line)["error"]["code"] == "worker_lost"
+
+
+def test_a_worker_that_hangs_while_its_parent_is_frozen_loses_its_work(
+    client: TestClient, logs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knobs(monkeypatch, models=write_catalog(tmp_path / "hung", seconds_per_batch=600), hang_seconds=3)
+    with worker("generate", logs) as hanging:
+        client.post("/v1/jobs", json={"kind": "generate", "items": ["a"]})
+        wait_until(lambda: deaths() == [("leased", 1)])
+        assert hanging.pid is not None
+        os.kill(hanging.pid, signal.SIGSTOP)
+        wait_until(lambda: deaths() == [("ready", 1)])

@@ -4,9 +4,10 @@ Single characters in a text decide what it does, so the harness controls the eng
 """
 
 import os
+import re
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from lengthwise.models.catalog import ModelSpec
@@ -24,7 +25,13 @@ HANG = "^"
 HEAVY = "`"
 #: It never fits into memory.
 IMMENSE = "|"
-MARKS = POISON + HANG + HEAVY + IMMENSE
+#: The engine holds the interpreter and never returns.
+GIL = "{"
+MARKS = POISON + HANG + HEAVY + IMMENSE + GIL
+#: What is done with the answer never ends, outside of the engine: in Python, or while the interpreter is held.
+ENDLESS_ANSWER = "["
+ENDLESS_PROMPT = "<"
+GIL_ANSWER = "]"
 
 ROWS = 16
 _CATALOG = f"""
@@ -79,6 +86,9 @@ class FaultyEngine(EchoEngine):
             if n_tokens % 2:
                 os._exit(139)
             os.kill(os.getpid(), signal.SIGKILL)
+        if mark == GIL:
+            self._control.tally("gil")
+            hold_interpreter()
         if mark == HANG:
             self._control.tally("hang")
             while True:
@@ -104,6 +114,25 @@ class FaultyBatch(ContinuousEcho):
         for _ in finished:
             self._faulty.reach_halfway()
         return finished
+
+
+def hold_interpreter() -> None:
+    """Holds the interpreter for longer than anybody waits, and needs no memory: 2 to the power of 60 steps."""
+    re.match(r"(a|a)*b", "a" * 60)
+
+
+def conclude(text: str) -> None:
+    """Does to a worker what an answer to this text asks for."""
+    if GIL_ANSWER in text:
+        hold_interpreter()
+    while ENDLESS_ANSWER in text:
+        pass
+
+
+def prompt(texts: Iterable[str]) -> None:
+    """Does to a worker what making prompts of these texts asks for."""
+    while any(ENDLESS_PROMPT in text for text in texts):
+        pass
 
 
 def install(folder: Path, pace: Mapping[str, float]) -> Path:

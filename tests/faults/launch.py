@@ -5,7 +5,10 @@ harness knows lengthwise's internals.
 """
 
 import os
+import sys
+import time
 from collections.abc import Callable
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 from celery.signals import task_postrun, task_prerun
@@ -76,6 +79,23 @@ def _put_often(channel: Any, queue_name: str, message: Any, **options: Any) -> N
 _put: Any = Channel._put
 
 
+class _ShiftedDatetime(datetime):
+    """The clock of a host that is off by as many seconds as the harness says."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+        return datetime.now(tz) + timedelta(seconds=_control.flag("clock", default=0))
+
+
+def _shift_clocks() -> None:
+    """Has all code of this process read a shifted clock, libraries that ask the module ``time`` among it."""
+    real_time = time.time
+    time.time = lambda: real_time() + _control.flag("clock", default=0)
+    for name, module in list(sys.modules.items()):
+        if name.startswith(("lengthwise.", "worker.")) and getattr(module, "datetime", None) is datetime:
+            module.datetime = _ShiftedDatetime  # type: ignore[attr-defined]
+
+
 def install() -> None:
     """Wraps the functions that a process with this name runs."""
     kind = os.environ[control.NAME_VARIABLE].partition("-")[0]
@@ -85,9 +105,13 @@ def install() -> None:
     _wrap(Request, "acknowledge", after="acknowledged")
     task_postrun.connect(lambda **_: _control.reach("run"), weak=False)
     if kind == "generate":
+        from tests.faults import engine
         from worker.generation import settlement
         from worker.generation.claiming import Claimer
+        from worker.generation.work import Work
 
+        _wrap(Work, "_prompt", then=lambda _, __, ___, items: engine.prompt([item.job_item.text for item in items]))
+        _wrap(Work, "_conclude", then=lambda _, __, item: engine.conclude(item.job_item.text))
         _wrap(Claimer, "claim", then=_note_claim)
         _wrap(Claimer, "claim_more", after="claimed")
         _wrap(settlement, "settle", before="generated", after="settled", then=_note_refusal, failing=_note_failure)
@@ -95,6 +119,7 @@ def install() -> None:
     elif kind == "deliver":
         from worker.delivery import deliver
 
+        _shift_clocks()
         _wrap(deliver, "_post", before="claimed", after="posted")
 
 

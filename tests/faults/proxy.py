@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a unix socket. It can stall connections or leave them half open.
+"""A TCP proxy in front of a unix socket. It can stall connections, leave them half open, or delay what they send.
 
 It does not know the protocol that it forwards.
 """
@@ -6,6 +6,7 @@ It does not know the protocol that it forwards.
 import asyncio
 import contextlib
 import threading
+from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
 from types import TracebackType
@@ -24,10 +25,14 @@ class Mode(Enum):
 
 
 class Proxy:
-    """Listens on the loopback port ``port`` in its own thread while the context is open."""
+    """Listens on the loopback port ``port`` in its own thread while the context is open.
 
-    def __init__(self, upstream: Path) -> None:
+    Every byte is ``delay_seconds`` under way, in each direction, however many there are.
+    """
+
+    def __init__(self, upstream: Path, delay_seconds: float = 0.0) -> None:
         self.port = 0
+        self._delay_seconds = delay_seconds
         self._upstream = upstream
         self._mode = Mode.PASS
         self._tasks: set[asyncio.Task[None]] = set()
@@ -103,8 +108,9 @@ class Proxy:
             up_writer.close()
 
     async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, epoch: int) -> None:
+        read = self._delayed(source) if self._delay_seconds else source.read
         with contextlib.suppress(OSError):
-            while data := await source.read(_CHUNK):
+            while data := await read(_CHUNK):
                 await self._passing.wait()
                 if epoch != self._epoch:
                     await self._swallow(source)
@@ -113,6 +119,30 @@ class Proxy:
                 await sink.drain()
             if epoch != self._epoch:
                 await asyncio.Event().wait()
+
+    def _delayed(self, source: asyncio.StreamReader) -> Callable[[int], Awaitable[bytes]]:
+        """Reads from the source with the delay. A task reads ahead, so that bytes are under way at the same time."""
+        under_way: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+
+        async def read_ahead() -> None:
+            data = b"-"
+            while data:
+                try:
+                    data = await source.read(_CHUNK)
+                except OSError:
+                    data = b""
+                under_way.put_nowait((self._loop.time() + self._delay_seconds, data))
+
+        reading = asyncio.create_task(read_ahead())
+        self._tasks.add(reading)
+        reading.add_done_callback(self._tasks.discard)
+
+        async def read(_: int) -> bytes:
+            due_at, data = await under_way.get()
+            await asyncio.sleep(max(0.0, due_at - self._loop.time()))
+            return data
+
+        return read
 
     async def _swallow(self, source: asyncio.StreamReader) -> None:
         while await source.read(_CHUNK):

@@ -64,10 +64,7 @@ def _notes(outcomes: Sequence[FaultOutcome]) -> Counter[str]:
 
 def say(outcome: FaultOutcome) -> None:
     """Prints one line to standard error as soon as a fault is done."""
-    recovery = "" if outcome.recovery is None else f", recovery {outcome.recovery:.2f} s"
-    verdict = "ok    " if outcome.is_ok else "BROKEN"
-    line = f"seed {outcome.seed} {verdict} {outcome.name}{recovery}, {outcome.seconds:.1f} s in all"
-    print(line, *outcome.verdict.notes, *outcome.problems, sep="; ", file=sys.stderr, flush=True)  # noqa: T201
+    print(outcome.line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def summary(outcomes: Sequence[FaultOutcome], n_seeds: int, n_faults: int) -> dict[str, object]:

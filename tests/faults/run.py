@@ -7,19 +7,24 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from random import Random
 
+from tests.faults.busy import Allowance
 from tests.faults.canary import Canary
 from tests.faults.client import FaultClient
 from tests.faults.injected import (
     api_fault,
     broker_fault,
+    clock_fault,
     database_fault,
     engine_fault,
     key_fault,
     receiver_fault,
+    route_fault,
+    silent_fault,
     worker_fault,
 )
 from tests.faults.injected.fault import InjectedFault
@@ -33,10 +38,13 @@ FAULTS: tuple[InjectedFault, ...] = (
     *worker_fault.FAULTS,
     *broker_fault.FAULTS,
     *database_fault.FAULTS,
+    *silent_fault.FAULTS,
+    *route_fault.FAULTS,
     *engine_fault.FAULTS,
     *receiver_fault.FAULTS,
     *api_fault.FAULTS,
     *key_fault.FAULTS,
+    *clock_fault.FAULTS,
 )
 _DELIVERY_SECONDS = 15.0
 
@@ -57,6 +65,8 @@ class FaultOutcome:
     #: Further rows of the report: seconds by name.
     rows: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    #: In local time, as in the logs.
+    began_at: datetime = field(default_factory=datetime.now)
 
     @property
     def is_late(self) -> bool:
@@ -65,6 +75,14 @@ class FaultOutcome:
     @property
     def is_ok(self) -> bool:
         return not (self.problems or self.is_late or any(self.verdict.counts))
+
+    @property
+    def line(self) -> str:
+        """The outcome in one line."""
+        recovery = "" if self.recovery is None else f", recovery {self.recovery:.2f} s"
+        verdict = "ok    " if self.is_ok else "BROKEN"
+        first = f"seed {self.seed} {verdict} {self.name}{recovery}, {self.seconds:.1f} s in all"
+        return "; ".join((first, *self.verdict.notes, *self.problems))
 
 
 #: The engine's pace. Even seeds run each batch to its end; odd seeds use continuous batching.
@@ -83,9 +101,20 @@ def leave_when_stopped() -> None:
 
 
 def run_seed(
-    seed: int, names: Sequence[str], n_items: int, keep: Path | None = None, say: Say = _quiet
+    seed: int,
+    names: Sequence[str],
+    n_items: int,
+    keep: Path | None = None,
+    say: Say = _quiet,
+    *,
+    keeps_all: bool = False,
+    allowance: Allowance = Allowance(),  # noqa: B008 - it is frozen
 ) -> list[FaultOutcome]:
-    """Injects the faults with these names in an order that the seed decides. Logs and control files go to ``keep``."""
+    """Injects the faults with these names in an order that the seed decides.
+
+    The logs and control files of a stack on which a fault broke something go to ``keep``, or with ``keeps_all`` those
+    of every stack.
+    """
     random = Random(seed)
     faults = [fault for fault in FAULTS if fault.name in names]
     random.shuffle(faults)
@@ -93,13 +122,15 @@ def run_seed(
     for number in count(1):
         if not faults:
             break
+        n_before, is_whole = len(outcomes), False
         with reachable_folder() as folder:
             try:
-                with FaultStack(folder, _PACES[seed % len(_PACES)]) as stack:
+                with FaultStack(folder, _PACES[seed % len(_PACES)], allowance) as stack:
                     _play_all(stack, faults, random, seed, n_items, outcomes, say)
+                is_whole = all(outcome.is_ok for outcome in outcomes[n_before:])
             finally:
-                if keep is not None:
-                    _keep(folder, keep / f"seed-{seed}-{number}")
+                if keep is not None and (keeps_all or not is_whole):
+                    _keep(folder, keep / f"seed-{seed}-{number}", outcomes[n_before:])
     return outcomes
 
 
@@ -118,7 +149,7 @@ def _play_all(
         while faults:
             fault = faults.pop(0)
             scene = Scene(stack, client, tables, Random(random.random()), n_items)
-            outcome = FaultOutcome(seed, fault.name, fault.bound, fault.interrupts)
+            outcome = FaultOutcome(seed, fault.name, fault.bound * stack.allowance.bound, fault.interrupts)
             outcomes.append(outcome)
             began = time.monotonic()
             try:
@@ -141,8 +172,9 @@ def _play(fault: InjectedFault, scene: Scene, outcome: FaultOutcome, canary: Can
     scene.until_middle()
     with scene.steady_load():
         outcome.recovery = fault.inject(scene)
-    open_jobs = wait_ended(scene, 1.0 if scene.problems else fault.patience)
-    if undelivered := wait_delivered(scene, _DELIVERY_SECONDS):
+    longer = scene.stack.allowance.patience
+    open_jobs = wait_ended(scene, fault.patience * longer)
+    if undelivered := wait_delivered(scene, _DELIVERY_SECONDS * longer):
         scene.problems.append(f"{len(undelivered)} webhooks not delivered")
     if not fault.ends:
         scene.problems += [f"{name} ended unexpectedly" for name in scene.stack.keeper.ended[n_ended:]]
@@ -164,7 +196,11 @@ def _amend(scene: Scene, open_jobs: set[str]) -> None:
     scene.stack.keeper.renew(*WORKERS)
 
 
-def _keep(folder: Path, place: Path) -> None:
+def _keep(folder: Path, place: Path, outcomes: Sequence[FaultOutcome]) -> None:
+    """Copies the logs and control files, and writes which fault was injected when."""
     for name in ("data/logs", "control"):
         if (folder / name).exists():
             shutil.copytree(folder / name, place / name, dirs_exist_ok=True)
+    place.mkdir(parents=True, exist_ok=True)
+    lines = [f"{outcome.began_at:%H:%M:%S} {outcome.line}" for outcome in outcomes]
+    (place / "faults.txt").write_text("".join(f"{line}\n" for line in lines))

@@ -20,6 +20,7 @@ from lengthwise.local import program
 from lengthwise.local.embedded import Servers
 from tests import caller
 from tests.faults import control, engine
+from tests.faults.busy import Allowance
 from tests.faults.control import Control
 from tests.faults.keeper import Keeper
 from tests.faults.proxy import Proxy
@@ -31,6 +32,8 @@ GRACE_SECONDS = 3.0
 WEBHOOK_SECONDS = 2.0
 #: Longer than a zombie is stopped, because the watchdog cannot tell a stopped engine from one that hangs.
 HANG_SECONDS = 10.0
+#: For the same reason as long as that.
+STALL_SECONDS = 8.0
 GENERATE = ("generate-1", "generate-2")
 DELIVER = ("deliver-1", "deliver-2")
 WORKERS = (*GENERATE, *DELIVER)
@@ -43,6 +46,7 @@ _SETTINGS = {
     "CONTINUOUS_BATCH_SECONDS": 2,
     "GRACE_SECONDS": GRACE_SECONDS,
     "HANG_SECONDS": HANG_SECONDS,
+    "STALL_SECONDS": STALL_SECONDS,
     "SHARD_ITEMS": engine.ROWS,
     "CLAIM_BATCHES": 2,
     "WEBHOOK_TIMEOUT_SECONDS": WEBHOOK_SECONDS,
@@ -54,9 +58,10 @@ _ROOT = Path(__file__).parents[2]
 class FaultStack:
     """Starts every process when entered and stops all when left. Logs and data are in ``folder``."""
 
-    def __init__(self, folder: Path, pace: Mapping[str, float]) -> None:
+    def __init__(self, folder: Path, pace: Mapping[str, float], allowance: Allowance) -> None:
         self._folder = folder
         self._pace = pace
+        self.allowance = allowance
         self._exits = ExitStack()
         self._is_ready: dict[str, Callable[[], bool]] = {}
         self.keeper = Keeper()
@@ -127,14 +132,16 @@ class FaultStack:
     def wait_ready(self, *names: str) -> None:
         """Waits until these processes, or all, run and are ready."""
         for name in names or self._is_ready:
-            wait_until(lambda name=name: self.keeper.is_running(name) and self._is_ready[name](), 60)
+            wait_until(
+                lambda name=name: self.keeper.is_running(name) and self._is_ready[name](), 60 * self.allowance.patience
+            )
 
     def restart(self, name: str, **environment: str) -> None:
         """Restarts a process with SIGTERM and waits until it is ready. It keeps these variables for later starts."""
         pid = self.keeper.pid_of(name)
         self.keeper.change(name, environment)
         self.keeper.send(name, signal.SIGTERM)
-        wait_until(lambda: self.keeper.has_gone(name, pid), 30)
+        wait_until(lambda: self.keeper.has_gone(name, pid), 30 * self.allowance.patience)
         self.wait_ready(name)
 
     def redis_down(self) -> AbstractContextManager[None]:

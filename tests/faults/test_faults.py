@@ -1,11 +1,15 @@
 """Injects a few of the harness's faults under one seed. ``make faults`` injects all of them."""
 
+import os
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from tests.faults.busy import busy_machine
 from tests.faults.report import summary
 from tests.faults.run import FAULTS, run_seed
+from tests.servers import wait_until
 
 SUBSET = (
     "kill -9 generate, settled",
@@ -30,3 +34,22 @@ def test_a_few_faults_lose_double_misalign_and_leave_nothing() -> None:
         "leaks": 0,
     }
     assert int(str(counted["acknowledged"])) >= 300 * len(SUBSET)
+
+
+def children() -> set[str]:
+    """The processes that this thread has started and that still run."""
+    return set(Path(f"/proc/self/task/{os.getpid()}/children").read_text().split())
+
+
+@pytest.mark.parametrize("per_core", [0, 1])
+def test_a_busy_machine_is_as_idle_as_before_once_the_run_ends(per_core: int) -> None:
+    before = children()
+    with busy_machine(per_core):
+        started = children() - before
+        assert len(started) == (per_core and per_core * (os.cpu_count() or 1) + 2)
+        wait_until(lambda: all(runs_this_package(process) for process in started))
+    assert not children() & started
+
+
+def runs_this_package(process: str) -> bool:
+    return "tests.faults.busy" in Path(f"/proc/{process}/cmdline").read_text()

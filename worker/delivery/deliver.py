@@ -8,7 +8,6 @@ ledger limits the attempts per receiver across all processes.
 import logging
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from functools import cached_property
 from random import SystemRandom
 from threading import Event, Lock
@@ -152,7 +151,7 @@ def _start(attempts: AttemptThreads) -> bool:
 
 
 def _deliver(due: DueDelivery, token: UUID) -> None:
-    started_at = datetime.now(UTC)
+    started_at = due.now()
     outcome = _post(due, int(started_at.timestamp()))
     state, seconds = next_step(due.attempts + 1, outcome)
     attempt = DeliveryAttempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_excerpt)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 import httpcore
 
 from lengthwise.webhooks.reserved import Address, Network
-from lengthwise.webhooks.target import lookup
+from lengthwise.webhooks.target import resolve
 from worker.delivery.deadline_stream import Deadline, DeadlineStream, translated
 
 #: How long a look-up may take at most, if the name server does not answer.
@@ -41,7 +41,7 @@ class GuardedBackend(httpcore.NetworkBackend):
             raise NotImplementedError("webhooks are dialled without a local address and socket options")
         until = self._deadline.within(timeout)
         with translated(httpcore.ConnectTimeout, httpcore.ConnectError):
-            addresses = lookup(host, port, self._allowed, until.remaining(LOOKUP_SECONDS) or LOOKUP_SECONDS)
+            addresses = resolve(host, self._allowed, until.remaining(LOOKUP_SECONDS) or LOOKUP_SECONDS)
             return DeadlineStream(_dial_any(addresses, port, until), self._deadline)
 
     def connect_unix_socket(

@@ -12,7 +12,7 @@ from typing import Any, Self
 import ctranslate2
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import fitting, json_file, manifest
+from lengthwise.models import fitting, manifest, model_file
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
@@ -64,14 +64,14 @@ class CTranslate2Engine:
             raise ConfigurationError(
                 f"model {spec.name}: {folder} holds no model.bin: convert the model into this folder"
             )
-        if (folder / manifest.MANIFEST).is_file():
-            manifest.verify(folder, sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST))
-        else:
+        if not manifest.exists(folder):
             log.warning("%s has no %s: its files are loaded unchecked", folder, manifest.MANIFEST)
+        names = sorted(path.name for path in folder.iterdir() if path.name != manifest.MANIFEST)
         try:
-            translator = ctranslate2.Translator(
-                str(folder), device=spec.device, compute_type=_COMPUTE_TYPES[spec.quantization]
-            )
+            with manifest.opened(folder, names):
+                translator = ctranslate2.Translator(
+                    str(folder), device=spec.device, compute_type=_COMPUTE_TYPES[spec.quantization]
+                )
         except (RuntimeError, ValueError) as error:
             raise ConfigurationError(f"model {spec.name}: ctranslate2 could not load it: {error}") from None
         return cls(spec, translator)
@@ -151,7 +151,8 @@ class CTranslate2Engine:
 
 def _words(folder: Path, side: str) -> list[str]:
     """The vocabulary's words in the order of their ids. Raises ``ConfigurationError`` if the file cannot be read."""
-    path = folder / f"{side}_vocabulary.json"
-    if not path.is_file():
-        path = folder / "shared_vocabulary.json"
-    return json_file.read_json(path, list)
+    own = f"{side}_vocabulary.json"
+    found = model_file.read_json(folder, own if model_file.exists(folder, own) else "shared_vocabulary.json", list)
+    if not all(isinstance(word, str) for word in found):
+        raise ConfigurationError(f"{folder} has a vocabulary with something else than words")
+    return found

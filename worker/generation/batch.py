@@ -61,41 +61,47 @@ class BatchRunner:
             error = EngineError("the engine left requests unanswered")
         return BatchOutcome(completions, error, began_at, time.monotonic())
 
-    def take(self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> None:
+    def take(self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> int:
         """Stores the answers of a batch, and runs unanswered pieces again until each one is answered or has failed.
 
-        Raises ``EngineUnavailable``, but stores the answers first.
+        Returns the tokens of the largest batch that succeeded. Raises ``EngineUnavailable``, but stores the answers
+        first.
         """
         work.answer(outcome.completions)
         if isinstance(outcome.error, EngineUnavailable):
             raise outcome.error  # no item is to blame, and bisecting would blame an innocent one
+        n_tokens = sum(model.computed(work.lengths(batch)))
         if outcome.error is None:
             model.record_batch(time.monotonic() - outcome.began_at, outcome.ended_at - outcome.began_at)
-            return
+            return n_tokens
         answered = {completion.id for completion in outcome.completions}
         rest = [index for index in batch if index not in answered]
         log.warning("batch of %d failed (%s), %d to run again", len(batch), type(outcome.error).__name__, len(rest))
-        n_tokens = sum(model.computed(work.lengths(batch)))
-        self.isolate(work, model, rest, outcome.error, n_tokens, is_alone=len(batch) == 1)
+        return self.isolate(work, model, rest, outcome.error, n_tokens, is_alone=len(batch) == 1)
 
     def isolate(
         self, work: Work, model: LoadedModel, rest: Sequence[int], error: EngineError, n_tokens: int, *, is_alone: bool
-    ) -> None:
+    ) -> int:
         """Runs the unanswered pieces of a failed batch of ``n_tokens`` again, in two halves.
 
-        If the batch had a single piece, that piece is to blame and its item fails. Raises ``EngineUnavailable``.
+        If the batch had a single piece, that piece is to blame and its item fails. Returns the tokens of the largest
+        part that succeeded. Raises ``EngineUnavailable``.
         """
         is_memory = isinstance(error, OutOfMemoryError)
         if is_alone:
             for index in rest:
                 work.fail(index, "out_of_memory" if is_memory else "engine_error")
-            return
+            return 0
         if is_memory:
             model.shrink(n_tokens * work.beams)
         middle = (len(rest) + 1) // 2
+        fitting = 0
         for half in (rest[:middle], rest[middle:]):
             if half:
-                self.take(work, model, half, self.attempt(work, model, half))
+                fitting = max(fitting, self.take(work, model, half, self.attempt(work, model, half)))
+        if is_memory:  # one large item must not make all later batches small
+            model.allow(fitting * work.beams)
+        return fitting
 
 
 class PlannedBatches:
@@ -127,8 +133,8 @@ class PlannedBatches:
         if not self._planned:
             self._plan()
         planned = self._planned.popleft()
-        if self._looks_ahead and not self._planned:
-            self._pipeline.look_ahead(self._prepared)
+        if self._looks_ahead:
+            self._pipeline.look_ahead(self._prepared, len(self._planned) + 1)
         lease = self._prepared.lease
         lease.check()
         self._batch = [index for index in planned if lease.holds(self._work.shard_of(index))]

@@ -12,9 +12,11 @@ from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, has_interac
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from worker.generation import settlement
+from worker.generation.distance import Distance
 from worker.generation.lease import Lease
 from worker.generation.models import LoadedModel, LoadedModels, NotLoaded
 from worker.generation.pool_rotation import PoolRotation
+from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work, refuse
 from worker.shutdown import Shutdown
 
@@ -54,8 +56,8 @@ class PreparedClaim:
 class Claimer:
     """Claims for the models of this process, until it shuts down."""
 
-    def __init__(self, models: LoadedModels, shutdown: Shutdown) -> None:
-        self._models, self._shutdown = models, shutdown
+    def __init__(self, models: LoadedModels, watchdog: Watchdog, shutdown: Shutdown, distance: Distance) -> None:
+        self._models, self._watchdog, self._shutdown, self.distance = models, watchdog, shutdown, distance
 
     def prepare(self, rotation: PoolRotation, *, with_suspects: bool = True) -> PreparedClaim | None:
         """Claims from the rotation's current pool, or from another one if it is empty; None if nothing waits.
@@ -64,6 +66,7 @@ class Claimer:
         suspects. Otherwise a suspect could wait for ever behind work that came later. Raises ``Unavailable``.
         """
         while not self._shutdown.is_begun:
+            self._watchdog.step()  # while a model cannot run, this delays all its shards, one claim after the other
             pool = rotation.next()
             if not with_suspects and rotation.is_suspect:
                 return None
@@ -80,7 +83,11 @@ class Claimer:
 
     def prepare_urgent(self, pool: str) -> PreparedClaim | None:
         """Claims a batch of interactive work from the pool, if there is any. Raises ``Unavailable``."""
-        if self._shutdown.is_begun or not _has_urgent_work(pool):
+        if self._shutdown.is_begun:
+            return None
+        with self.distance.asking():
+            is_waited_for = _has_urgent_work(pool)
+        if not is_waited_for:
             return None
         claimed = self.claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
         return None if claimed is None else self._prepare(pool, claimed)
@@ -90,7 +97,7 @@ class Claimer:
 
         Raises ``Unavailable``.
         """
-        limits = _limits(prepared.model.spec, 1)
+        limits = _limits(prepared.model.spec, 1, prepared.model.batch_tokens)
         more = _claim_batches(prepared.pool, prepared.claim.token, limits, with_suspects=False)
         if more is not None:
             prepared.add(more)
@@ -100,7 +107,10 @@ class Claimer:
         """Claims some batches from the pool, of priority ``least`` or more urgent. Raises ``Unavailable``."""
         current = settings.get()
         name = pools.model_of(pool)
-        limits = _limits(self._models.spec(name), self._models.batches_in(name, current.claim_seconds))
+        batches = self._models.batches_in(name, current.claim_seconds)
+        if self.distance.is_far:  # the batches of one claim last until the next claim is there
+            batches = max(batches, self._models.batches_during(name, self.distance.claim_seconds or 0.0))
+        limits = _limits(self._models.spec(name), batches, self._models.batch_tokens(name))
         token = uuid4()
         claimed = _claim_batches(pool, token, limits, with_suspects=with_suspects, least=least)
         is_thin = claimed is not None and limits.missing(claimed.shards.values()) is not None
@@ -113,7 +123,7 @@ class Claimer:
     def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
         """Returns None if the model cannot run now; the claim's shards are then delayed."""
         claimed_at = time.monotonic()
-        lease = Lease(claimed.token, claimed.shards, self._shutdown)
+        lease = Lease(claimed.token, claimed.shards, self._watchdog, self._shutdown, self.distance)
         lease.start()
         try:
             model = self._models.get(pools.model_of(pool))
@@ -121,7 +131,7 @@ class Claimer:
                 lease.stop()
                 _delay(claimed.token, claimed.shards, pause)
                 return None
-            work = Work(claimed, model.model, model.capabilities.labels, model.answers)
+            work = Work(claimed, model.model, model.capabilities.labels, model.answers, self._watchdog.step)
         except NotLoaded:
             lease.stop()
             _postpone(claimed, "model_unavailable")
@@ -146,12 +156,16 @@ def _claim_batches(
         return claim(connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least)
 
 
-def _limits(spec: ModelSpec | None, batches: int) -> ClaimLimits:
-    """The limits of a claim of this many batches, in tokens and in rows; the first that is reached counts."""
+def _limits(spec: ModelSpec | None, batches: int, fitting: int | None) -> ClaimLimits:
+    """The limits of a claim of this many batches, in tokens and in rows; the first that is reached counts.
+
+    ``fitting``: the tokens that fit into a batch now, if the model is loaded. After it ran out of memory they are
+    fewer, and what is claimed beyond them would wait here while others could run it.
+    """
     current = settings.get()
     # The catalog does not name this model, so it cannot run: its shards are only claimed to be postponed.
     tokens, rows = (spec.batch_tokens, spec.batch_rows) if spec else (current.chunk_items, current.shard_items)
-    batches = min(batches, current.claim_batches)
+    tokens, batches = min(tokens, fitting or tokens), min(batches, current.claim_batches)
     return ClaimLimits(tokens=batches * tokens, items=batches * rows, batch_items=rows)
 
 

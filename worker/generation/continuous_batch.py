@@ -35,8 +35,9 @@ class ContinuousBatch:
         self._closes_at = time.monotonic() + settings.get().continuous_batch_seconds
         self._empty_claim_at = -math.inf
         self._is_full = False
-        #: Pieces that the engine has received, or whose lease was lost.
+        #: Pieces that the engine has received, or that will not run here.
         self._n_begun = 0
+        self._begun_shards: set[int] = set()
         #: Holds the pieces that the engine has not answered yet.
         self._capacity = Capacity(self._model.spec.batch_rows, self._model.batch_tokens)
         self._answers: Sequence[Completion] = ()
@@ -124,8 +125,10 @@ class ContinuousBatch:
             self._runner.isolate(self._work, self._model, list(left), error, sum(left.values()), is_alone=is_alone)
 
     def _joining(self) -> Sequence[Request]:
-        if len(self._work.pieces) - self._n_begun < self._capacity.free_rows:
-            self._claim()
+        now = time.monotonic()
+        is_closed = self._is_closed_to_claims(now)
+        if not is_closed and len(self._work.pieces) - self._n_begun < self._capacity.free_rows:
+            self._claim(now)
         if not self._is_waiting:
             return ()
         self._prepared.lease.check()
@@ -134,9 +137,8 @@ class ContinuousBatch:
             self._work.charge(joining, self._work.lengths(joining))
         return [self._work.request(index) for index in joining]
 
-    def _claim(self) -> None:
-        now = time.monotonic()
-        if now - self._empty_claim_at < _PAUSE_SECONDS or self._is_closed_to_claims(now):
+    def _claim(self, now: float) -> None:
+        if now - self._empty_claim_at < _PAUSE_SECONDS:
             return
         if self._pipeline.claimer.claim_more(self._prepared):
             self._model.grow()
@@ -147,6 +149,7 @@ class ContinuousBatch:
         """Whether nothing more is claimed for this batch. Once true, it stays true.
 
         If a suspect is first in the pool, the batch closes: later work must not overtake the suspect, which runs alone.
+        Shards of which nothing has begun are then left, and given back when the batch ends.
         """
         rotation = self._pipeline.rotation
         is_full = now > self._closes_at or len(self._work.pieces) >= _MAX_PIECES
@@ -155,13 +158,20 @@ class ContinuousBatch:
         return self._is_full
 
     def _choose(self) -> list[int]:
-        """The next pieces that fit and whose shards are still held."""
+        """The next pieces that fit and whose shards are to run here."""
         chosen: list[int] = []
         while self._is_waiting:
             index = self._n_begun
-            if self._prepared.lease.holds(self._work.shard_of(index)):
+            shard_id = self._work.shard_of(index)
+            if self._is_to_run(shard_id):
                 if not self._capacity.admit(index, *self._work.lengths([index])):
                     break
                 chosen.append(index)
+                self._begun_shards.add(shard_id)
             self._n_begun += 1
         return chosen
+
+    def _is_to_run(self, shard_id: int) -> bool:
+        """Whether the shard is still held, and no suspect waits for this batch to end before the shard has begun."""
+        is_left = self._is_full and self._pipeline.rotation.is_suspect and shard_id not in self._begun_shards
+        return not is_left and self._prepared.lease.holds(shard_id)

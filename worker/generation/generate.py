@@ -10,10 +10,12 @@ from worker.engine.protocol import EngineUnavailable
 from worker.generation.batch import BatchRunner, PlannedBatches
 from worker.generation.claiming import Claimer, PreparedClaim
 from worker.generation.continuous_batch import ContinuousBatch
+from worker.generation.distance import Distance
 from worker.generation.model_reload import ModelReload
 from worker.generation.models import LoadedModels
-from worker.generation.pipeline import ClaimLead, Pipeline, SettlementSchedule
+from worker.generation.pipeline import Pipeline, SettlementSchedule
 from worker.generation.pool_rotation import PoolRotation
+from worker.generation.process_tuning import FreedMemory
 from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
 
@@ -46,9 +48,10 @@ class Generator:
 
     def __init__(self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown) -> None:
         self._models, self._reload, self._shutdown = models, reload, shutdown
-        self.claimer = Claimer(models, shutdown)
+        self.claimer = Claimer(models, watchdog, shutdown, Distance())
+        self._watchdog = watchdog
         self.runner = BatchRunner(watchdog)
-        self._lead = ClaimLead()
+        self._freed = FreedMemory()
 
     def _run_steps(
         self, running: RunningClaim, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False
@@ -56,6 +59,7 @@ class Generator:
         """Runs steps until every item has a result, and settles shards as they are finished."""
         schedule = SettlementSchedule(prepared, pipeline)
         while True:
+            self._watchdog.step()
             is_waited_for = prepared.is_urgent  # read first: ``take`` may finish the shard that a caller waits for
             running.take()
             schedule.settle(immediately=is_waited_for)
@@ -70,10 +74,12 @@ class Generator:
         """Works on ``pool`` and on more urgent pools until nothing waits or the slice of time is over."""
         rotation = self.rotation(pool)
         try:
-            with self._reload.engines, self.pipeline(rotation) as pipeline:
+            with self._watchdog.watched(), self._reload.engines, self.pipeline(rotation) as pipeline:
                 while prepared := pipeline.next():
+                    self._watchdog.step()
                     self.run(prepared, pipeline)
                     del prepared  # it refers to its model, which must be freed before a newer revision is loaded
+                    self._freed.release()
                     if rotation.is_over:
                         break
                 else:
@@ -89,7 +95,7 @@ class Generator:
         return PoolRotation(pool, self._models)
 
     def pipeline(self, rotation: PoolRotation) -> Pipeline:
-        return Pipeline(rotation, self.claimer, self._reload, self._lead, self._shutdown)
+        return Pipeline(rotation, self.claimer, self._reload, self._shutdown)
 
     def run(self, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False) -> None:
         """Runs a claim, settles its finished shards and gives back the others.

@@ -11,6 +11,8 @@ from sqlalchemy import Connection
 from lengthwise import database, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue import lease
+from worker.generation.distance import Distance
+from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -23,16 +25,23 @@ _POLL_SECONDS = 0.2
 class Lease:
     """Renews ``token`` every ``heartbeat_seconds`` from ``start`` to ``stop``.
 
+    It renews nothing while the engine's thread hangs. The watchdog kills such a process, but its parent may be gone.
+
     If the worker shuts down and its grace is over, the thread gives back all shards of the token. The running batch
     then fails its fence, and another worker runs those shards.
     """
 
-    def __init__(self, token: UUID, shard_ids: Iterable[int], shutdown: Shutdown) -> None:
-        self.token, self._shutdown = token, shutdown
+    def __init__(
+        self, token: UUID, shard_ids: Iterable[int], watchdog: Watchdog, shutdown: Shutdown, distance: Distance
+    ) -> None:
+        self.token, self._watchdog, self._shutdown, self._distance = token, watchdog, shutdown, distance
         self._held = set(shard_ids)
         self._checked_at = self._renewed_at = time.monotonic()
         self._lock = Lock()
-        self._over = Event()
+        self._over = False
+        #: Set to wake the thread: the lease is over, or is to be checked.
+        self._wake_up = Event()
+        self._is_to_check = False
         self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
 
     def holds(self, shard_id: int) -> bool:
@@ -47,18 +56,35 @@ class Lease:
     def check(self) -> None:
         """Asks the database which shards are still held, unless it did so just now.
 
-        If the database is away, nothing changes.
+        If the database is away, nothing changes. If it is far, the thread asks, and ``holds`` knows the answer later.
         """
-        if time.monotonic() - self._checked_at >= _CHECK_SECONDS:
+        if time.monotonic() - self._checked_at < _CHECK_SECONDS:
+            return
+        if self._distance.is_far:
+            self._is_to_check = True
+            self._wake_up.set()
+        else:
+            self._check()
+
+    def _check(self) -> None:
+        with self._distance.asking():
             self._ask(lambda connection, held: lease.find_held(connection, self.token, held))
 
     def _beat(self) -> None:
         current = settings.get()
-        while not self._over.wait(min(_POLL_SECONDS, current.heartbeat_seconds)):
+        while True:
+            self._wake_up.wait(min(_POLL_SECONDS, current.heartbeat_seconds))
+            self._wake_up.clear()
+            if self._over:
+                return
+            if self._is_to_check:
+                self._is_to_check = False
+                self._check()
             if self._shutdown.seconds > current.grace_seconds:
                 self._give_back()
                 return
-            if time.monotonic() - self._renewed_at >= current.heartbeat_seconds:
+            is_due = time.monotonic() - self._renewed_at >= current.heartbeat_seconds
+            if is_due and self._watchdog.stalled(current.hang_seconds) is None:
                 self._renewed_at = time.monotonic()
                 self._ask(
                     lambda connection, held: lease.heartbeat(
@@ -88,5 +114,6 @@ class Lease:
 
     def stop(self) -> None:
         """Ends the renewals. A second call does nothing."""
-        self._over.set()
+        self._over = True
+        self._wake_up.set()
         self._thread.join()

@@ -1,6 +1,7 @@
 """The models that this process has loaded. Each is loaded once; the least recently used one is evicted first."""
 
 import logging
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from worker.engine.protocol import Capabilities, Engine, EngineError
 from worker.generation.answer_cache import AnswerCache
 from worker.generation.plan import planner
 from worker.generation.process_tuning import reduce_garbage_collection
+from worker.generation.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -97,6 +99,10 @@ class LoadedModel:
         """Limits later batches to half of ``n_tokens``, because a batch of that many ran out of memory."""
         self.batch_tokens = min(self.batch_tokens, max(1, n_tokens // 2))
 
+    def allow(self, n_tokens: int) -> None:
+        """Raises the limit of ``shrink`` to ``n_tokens``, because a batch of that many has just succeeded."""
+        self.batch_tokens = min(self._max_tokens, max(self.batch_tokens, n_tokens))
+
     def grow(self) -> None:
         """Raises the limit of ``shrink`` a little, because others may have freed memory of the device."""
         self.batch_tokens = min(self._max_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
@@ -110,7 +116,8 @@ def averaged(known: float | None, seconds: float) -> float:
 class LoadedModels:
     """The loaded models of this process. It reads settings and loads models at the first use, not before."""
 
-    def __init__(self) -> None:
+    def __init__(self, watchdog: Watchdog) -> None:
+        self._watchdog = watchdog
         self._engines: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed_until: dict[str, float] = {}
         #: Each model's spec when it was last loaded: the fallback if the spec in models.toml cannot be loaded.
@@ -143,6 +150,18 @@ class LoadedModels:
             return 1
         return max(1, int(seconds / max(model.batch_seconds, 1e-6)))
 
+    def batches_during(self, name: str, seconds: float) -> int:
+        """The fewest batches of the model that together take this time; 1 if that is not known yet."""
+        model = self._engines.get(name)
+        if model is None or not model.batch_seconds:
+            return 1
+        return max(1, math.ceil(seconds / model.batch_seconds))
+
+    def batch_tokens(self, name: str) -> int | None:
+        """The tokens that fit into a batch of this model now; None if it is not loaded."""
+        model = self._engines.get(name)
+        return None if model is None else model.batch_tokens
+
     def names(self) -> list[str]:
         """All models of the catalog, in its order."""
         return list(self.catalog().models)
@@ -174,7 +193,8 @@ class LoadedModels:
         """
         self._make_room(wanted.name)
         try:
-            self._engines[wanted.name] = _load_engine(wanted)
+            with self._watchdog.patient():
+                self._engines[wanted.name] = _load_engine(wanted)
         except (ConfigurationError, EngineError) as error:
             log.error("model %s not loaded: %s", wanted.name, error)
         except Exception:  # a backend's own error must not stop other models. It holds no text of a customer.

@@ -10,7 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from threading import Event
 from types import TracebackType
@@ -21,13 +21,13 @@ from lengthwise.ledger.queue.settle import Settlement
 from worker.generation import settlement
 from worker.generation.claiming import Claimer, PreparedClaim, give_back
 from worker.generation.model_reload import ModelReload
-from worker.generation.models import averaged
 from worker.generation.pool_rotation import PoolRotation
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
 
-#: The next claim begins this many average claim times before the engine needs it, and at most this many seconds before.
+#: The next claim begins this many average claim times before the engine needs it. If the database is near, it begins at
+#: most this many seconds before.
 #: If it began earlier, urgent items that come after it would wait longer.
 _LEAD_FACTOR = 1.5
 _LEAD_SECONDS = 0.02
@@ -41,28 +41,14 @@ _SETTLE_SECONDS = 0.05
 _MAX_UNSETTLED = 2
 
 
-class ClaimLead:
-    """How early the next claim must begin to be ready in time, estimated from earlier claims."""
-
-    def __init__(self) -> None:
-        self._average: float | None = None
-
-    def seconds(self) -> float:
-        return _LEAD_SECONDS if self._average is None else min(_LEAD_SECONDS, _LEAD_FACTOR * self._average)
-
-    def record(self, seconds: float) -> None:
-        self._average = averaged(self._average, seconds)
-
-
 class Pipeline:
     """The claims and settlements of one slice of time. On exit, all of them are settled or given back."""
 
-    def __init__(
-        self, rotation: PoolRotation, claimer: Claimer, reload: ModelReload, lead: ClaimLead, shutdown: Shutdown
-    ) -> None:
+    def __init__(self, rotation: PoolRotation, claimer: Claimer, reload: ModelReload, shutdown: Shutdown) -> None:
         self.rotation, self.claimer, self.reload, self.shutdown = rotation, claimer, reload, shutdown
-        self._lead = lead
-        self._threads = ThreadPoolExecutor(1, "claim"), ThreadPoolExecutor(1, "settle")
+        self._distance = claimer.distance
+        self._threads = ThreadPoolExecutor(1, "claim"), ThreadPoolExecutor(1, "settle"), ThreadPoolExecutor(1, "look")
+        self._urgent: Future[PreparedClaim | None] | None = None
         self._ahead: Future[PreparedClaim | None] | None = None
         self._is_needed = Event()
         self._unsettled: deque[Future[None]] = deque()
@@ -92,6 +78,8 @@ class Pipeline:
         pause = _LOOK_SECONDS if current.model.is_slow else _QUICK_LOOK_SECONDS
         if current.is_urgent or current.is_suspect or now - known_at < pause:
             return None
+        if self._distance.is_far:
+            return self._urgent_beside()
         self._looked_at = now
         try:
             return self.claimer.prepare_urgent(self.rotation.pool)
@@ -99,23 +87,50 @@ class Pipeline:
             log.warning("could not look for urgent work: %s", error)
             return None
 
-    def look_ahead(self, current: PreparedClaim) -> None:
-        """Prepares the next claim in a thread, to be ready at the end of the batch of ``current`` that begins now."""
+    def _urgent_beside(self) -> PreparedClaim | None:
+        """What the last look found, if it has ended. The next one begins, beside the engine."""
+        looking = self._urgent
+        if looking is not None and not looking.done():
+            return None
+        self._urgent = self._threads[2].submit(self.claimer.prepare_urgent, self.rotation.pool)
+        try:
+            return looking.result() if looking else None
+        except Unavailable as error:
+            log.warning("could not look for urgent work: %s", error)
+            return None
+
+    def look_ahead(self, current: PreparedClaim, n_batches: int) -> None:
+        """Prepares the next claim in a thread, to be ready when the last ``n_batches`` of ``current`` have run.
+
+        If the database is near, call it only before the last one.
+        """
+        if n_batches > 1 and not self._distance.is_far:
+            return
         if not current.model.is_slow or current.is_suspect or self._ahead is not None:
             return
         if self.rotation.is_over or self.shutdown.is_begun or self.reload.is_due():
             return
-        needed_at = time.monotonic() + (current.model.batch_seconds or 0.0)
+        needed_at = time.monotonic() + n_batches * (current.model.batch_seconds or 0.0)
         self._is_needed.clear()
 
         def in_time() -> PreparedClaim | None:
-            self._is_needed.wait(max(0.0, needed_at - self._lead.seconds() - time.monotonic()))
-            began_at = time.monotonic()
-            prepared = self.claimer.prepare(self.rotation, with_suspects=False)
-            self._lead.record(time.monotonic() - began_at)
-            return prepared
+            self._is_needed.wait(max(0.0, needed_at - self._lead_seconds() - time.monotonic()))
+            with self._distance.claiming():
+                return self.claimer.prepare(self.rotation, with_suspects=False)
 
         self._ahead = self._threads[0].submit(in_time)
+
+    def _lead_seconds(self) -> float:
+        """How early the next claim must begin to be ready in time."""
+        known = self._distance.claim_seconds
+        if known is None:
+            return _LEAD_SECONDS
+        return _LEAD_FACTOR * known if self._distance.is_far else min(_LEAD_SECONDS, _LEAD_FACTOR * known)
+
+    @property
+    def must_wait_to_settle(self) -> bool:
+        """Whether settlements are under way to a far database: what is finished meanwhile is settled together."""
+        return self._distance.is_far and any(not each.done() for each in self._unsettled)
 
     def settle(self, prepared: PreparedClaim, finished: Sequence[Settlement]) -> None:
         """Writes these results, now or in a thread. Raises ``Unavailable`` for these or earlier ones.
@@ -165,11 +180,19 @@ class Pipeline:
         with ExitStack() as ending:  # runs every callback even if others raise, because leases must end
             for threads in self._threads:
                 ending.callback(threads.shutdown)
-            ending.callback(self._give_back_ahead)
+            ending.callback(self._give_back_unused)
             self._wait_for_settlements()
 
-    def _give_back_ahead(self) -> None:
-        unused = self._ahead.result() if self._ahead else None
+    def _give_back_unused(self) -> None:
+        with ExitStack() as ending:
+            for looking in (self._ahead, self._urgent):
+                if looking is not None:
+                    ending.callback(_give_back, looking)
+
+
+def _give_back(looking: Future[PreparedClaim | None]) -> None:
+    with suppress(Unavailable):
+        unused = looking.result()
         if unused is not None:
             give_back(unused)
 
@@ -183,7 +206,8 @@ class SettlementSchedule:
 
     def settle(self, *, immediately: bool) -> None:
         """Settles all finished shards, ``immediately`` or once the last settlement is long enough ago."""
-        if not immediately and time.monotonic() - self._settled_at <= _SETTLE_SECONDS:
+        is_early = time.monotonic() - self._settled_at <= _SETTLE_SECONDS or self._pipeline.must_wait_to_settle
+        if is_early and not immediately:
             return
         if finished := self._prepared.work.take_finished():
             self._pipeline.settle(self._prepared, finished)

@@ -4,7 +4,7 @@ Knows kinds and the ledger's records; knows nothing of the database, Celery or t
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -101,12 +101,19 @@ class WorkPiece:
 class Work:
     """The items of a claim.
 
-    ``pieces`` are the prompts to run. Prompts that share the answer of another one are not among them.
+    ``pieces`` are the prompts to run. Prompts that share the answer of another one are not among them. ``on_step`` is
+    called after each item that ended, since checking all answers of a batch may take long.
     """
 
     def __init__(
-        self, claim: Claim, model: KindModel, labels: Sequence[str] = (), known: AnswerCache | None = None
+        self,
+        claim: Claim,
+        model: KindModel,
+        labels: Sequence[str] = (),
+        known: AnswerCache | None = None,
+        on_step: Callable[[], None] = lambda: None,
     ) -> None:
+        self._on_step = on_step
         self._model = model
         self._labels = tuple(labels)
         self._made_by = to_json(model.spec.made_by)
@@ -255,6 +262,7 @@ class Work:
         shard.n_open -= 1
         if shard.n_open == 0:
             self._finished.append(self._unfinished.pop(shard.id))
+        self._on_step()
 
     def take_finished(self) -> list[Settlement]:
         """Removes and returns the shards whose items all have a result, ready to be settled."""

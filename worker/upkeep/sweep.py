@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Thread
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from sqlalchemy import Connection
 
@@ -32,8 +32,8 @@ _LOCK_SECONDS = 0.5
 _SEALED = 1_000
 #: The most ended jobs that are added to usage in one transaction.
 _COUNT_JOBS = 100
-#: How often all unfinished jobs are checked. This finds what should never happen, and is too slow for every second.
-_CHECK_SECONDS = 30.0
+#: How often secrets are checked.
+_SEAL_SECONDS = 30.0
 
 
 class Sweeper:
@@ -41,7 +41,8 @@ class Sweeper:
 
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
-        self._checked_at = -_CHECK_SECONDS
+        self._sealed_at = -_SEAL_SECONDS
+        self._checked: UUID | None = None  # the open job that was checked last
 
     def start(self) -> None:
         """Starts the thread. It ends when the worker shuts down."""
@@ -56,21 +57,28 @@ class Sweeper:
             time.sleep(settings.get().sweep_seconds)
 
     def sweep(self) -> None:
-        """Expires leases and deadlines, rings bells, counts usage and deletes old jobs. Sometimes checks all jobs."""
+        """Expires leases and deadlines, rings bells, counts usage and deletes old jobs. Checks some jobs."""
         try:
             with database.translated():
                 _repair()
-                if self._is_check_due():
-                    _check_jobs()
+                self._check_jobs()
+                if self._is_seal_due():
+                    _seal()
                 _ring_bells()
                 _count_usage()
                 _delete_expired()
         except Unavailable as error:
             log.warning("not swept: %s", error)
 
-    def _is_check_due(self) -> bool:
-        is_due = time.monotonic() - self._checked_at >= _CHECK_SECONDS
-        self._checked_at = time.monotonic() if is_due else self._checked_at
+    def _check_jobs(self) -> None:
+        """Looks for what should never happen, in the next open jobs. So its cost does not grow with them."""
+        with _transaction() as connection:
+            finished, self._checked = ledger.find_finished_jobs(connection, after=self._checked)
+            complete_jobs(connection, finished)
+
+    def _is_seal_due(self) -> bool:
+        is_due = time.monotonic() - self._sealed_at >= _SEAL_SECONDS
+        self._sealed_at = time.monotonic() if is_due else self._sealed_at
         return is_due
 
 
@@ -106,12 +114,6 @@ def _repair() -> None:
     with _transaction() as connection:
         for batch_id, tenant_id in batch.find_half_cancelled(connection):
             cancel.cancel(connection, batch_id, tenant_id)
-
-
-def _check_jobs() -> None:
-    with _transaction() as connection:
-        complete_jobs(connection, ledger.find_finished_jobs(connection))
-    _seal()
 
 
 def _seal() -> None:

@@ -44,6 +44,8 @@ class CsvTable:
         self._header = self._next() or []
         if not self._header:
             raise InvalidInput("the first row of a CSV body must name its columns", "body")
+        if len(self._header) > current.max_columns:
+            raise TooLarge(f"a table may have at most {current.max_columns} columns", "body")
         self._layout = RowLayout.of(self._header, columns)
         self.source = columns.source("csv", self._header, delimiter=self._delimiter, encoding=self._encoding)
 
@@ -84,9 +86,12 @@ class CsvTable:
     def items(self, keep: Keep) -> Iterator[bytes]:
         """The items of all rows, which go to ``keep`` as well. A row whose fields are all empty is left out."""
         kept, layout, index, number = BlockBuilder(keep, CsvBlocks().packed), self._layout, 0, 0
+        n_blank = 0
         width, texts, id_at, metadata = len(self._header), list(layout.texts.values()), layout.id, layout.metadata
         while (row := self._next()) is not None:
             if not any(row) and not len(row) == width == 1:
+                n_blank += 1
+                body.check_blank_lines(n_blank)
                 continue  # a blank line, or separators alone; in a table of one column, "" is a blank cell
             if len(row) != width:
                 row = self._fitted(row, index)

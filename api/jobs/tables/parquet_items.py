@@ -1,41 +1,60 @@
 """Items from a Parquet file, some rows at a time. Imported only if pyarrow is installed."""
 
+import atexit
+import threading
+import weakref
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from api.http import body
 from api.jobs.tables.table_row import RowLayout, TableColumns
-from lengthwise.errors import InvalidInput, TooLarge
+from lengthwise.confined import Budget, Confined, ConfinedError, OverBudget
+from lengthwise.errors import InvalidInput, TooBusy, TooLarge
+from lengthwise.formats import parquet_blocks, source
 from lengthwise.formats import source_parquet as arrow
-from lengthwise.formats.source import BlockBuilder, Keep
+from lengthwise.formats.parquet_blocks import TableLimits
+from lengthwise.formats.source import Keep, RowBlock
 from lengthwise.settings import Settings
 
 #: Rows that are turned into items at a time.
 _BATCH_ROWS = 64
+#: Files that one process of the API reads at a time. Each may need the memory of its budget.
+_PROCESSES = 2
+#: Files that are read or wait for it. Each holds a thread, and other requests need threads as well.
+_waiting = threading.BoundedSemaphore(12)
+_IN_MEMORY = 2**20
+_SIZE_BYTES = 8
 
 
 class ParquetTable:
-    """A Parquet file. Only its schema is read at first.
+    """A Parquet file. A confined child reads it into blocks of rows, which are kept in a temporary file.
 
-    Raises ``InvalidInput``, and ``TooLarge`` if the unpacked rows exceed a body's limit.
+    Raises ``InvalidInput``, and ``TooLarge`` if the unpacked rows exceed a body's limit, or if reading them needs more
+    time or memory than allowed; ``TooBusy`` if many other files are being read.
     """
 
     def __init__(self, file: IO[bytes], columns: TableColumns, current: Settings) -> None:
         for name in ("delimiter", "encoding"):
             if getattr(columns, name) is not None:
                 raise InvalidInput("is for CSV only", name)
-        try:
-            self._file = pq.ParquetFile(file, memory_map=False, pre_buffer=False)
-            schema = self._file.schema_arrow
-        except (pa.ArrowException, OSError, ValueError):
-            raise InvalidInput("not valid Parquet", "body") from None
-        self._names, self._settings = list(schema.names), current
-        self._layout = RowLayout.of(self._names, columns)
+        limits = TableLimits(
+            current.max_line_bytes, current.max_body_bytes, current.max_items, current.max_columns, source.BLOCK_ROWS
+        )
+        self._settings = current
+        with _turn():
+            self._read_file(file, columns, limits, _reader(current.parquet_seconds, current.parquet_memory_bytes))
+
+    def _read_file(self, file: IO[bytes], columns: TableColumns, limits: TableLimits, reader: Confined) -> None:
+        schema = pa.ipc.read_schema(pa.py_buffer(b"".join(_answers(reader, limits, file, only_schema=True))))
+        self._layout = RowLayout.of(schema.names, columns)
         self._check_types(schema, columns)
-        _check_groups(self._file.metadata, current)
-        self.source = columns.source("parquet", self._names)
+        self.source = columns.source("parquet", schema.names)
+        self._blocks = self._spooled(_answers(reader, limits, file))
 
     def _check_types(self, schema: Any, columns: TableColumns) -> None:
         for name, at in self._layout.texts.items():
@@ -46,25 +65,37 @@ class ParquetTable:
         if self._layout.id is not None and pa.types.is_nested(kind := schema.field(self._layout.id).type):
             raise InvalidInput(f"names a column of type {arrow.type_name(kind)}, which holds no ids", "id_column")
 
+    def _spooled(self, answers: Iterator[bytes]) -> IO[bytes]:
+        """A file of all blocks. The child is free again before a transaction begins."""
+        spool = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it lives as long as the table
+        weakref.finalize(self, spool.close)
+        try:
+            with body.room():
+                for answer in answers:
+                    spool.write(len(answer).to_bytes(_SIZE_BYTES))
+                    spool.write(answer)
+        except InvalidInput as error:
+            if error.index is not None:
+                error.index *= self.source.n_cells
+            raise
+        return spool
+
     def items(self, keep: Keep) -> Iterator[bytes]:
         """The items of all rows, which go to ``keep`` as well."""
-        batches = self._file.iter_batches(_BATCH_ROWS, use_threads=False)
-        kept, number, index, size = BlockBuilder(keep, _packed), 0, 0, 0
-        while (batch := _next(batches, number)) is not None:
-            if batch.schema.names != self._names:
-                raise InvalidInput("has columns that cannot be told apart by their names", "body")
-            batch = _read(batch, number)
-            size += batch.nbytes
-            if size > self._settings.max_body_bytes:
-                raise TooLarge(f"a body may have at most {self._settings.max_body_bytes} bytes", "body")
-            self._check_rows(batch, number)
-            for row in self._rows(batch, number):
-                found = self._items(number, index, row)
-                yield from found
-                number += 1
-                index += len(found)
-            kept.add(batch, batch.num_rows, batch.nbytes)
-        kept.finish()
+        number = index = 0
+        for block in self._read():
+            for batch in arrow.table_of(self.source, block.content).to_batches(_BATCH_ROWS):
+                for row in self._rows(batch, number):
+                    found = self._items(number, index, row)
+                    yield from found
+                    number += 1
+                    index += len(found)
+            keep(block)
+
+    def _read(self) -> Iterator[RowBlock]:
+        self._blocks.seek(0)
+        while head := self._blocks.read(_SIZE_BYTES):
+            yield parquet_blocks.block(self._blocks.read(int.from_bytes(head)))
 
     def _rows(self, batch: Any, number: int) -> Iterator[tuple[Any, ...]]:
         """For each row its texts, its id and its metadata."""
@@ -75,60 +106,46 @@ class ParquetTable:
         metadata = (dict(zip(layout.metadata, each, strict=True)) for each in zip(*values, strict=True))
         return zip(texts, ids, metadata if values else [None] * batch.num_rows, strict=True)
 
-    def _check_rows(self, batch: Any, number: int) -> None:
-        if batch.nbytes > self._settings.max_line_bytes:
-            for at in range(batch.num_rows):
-                self._check_row(batch.slice(at, 1).nbytes, number + at)
-
-    def _check_row(self, size: int, number: int) -> None:
-        limit = self._settings.max_line_bytes
-        if size > limit:
-            first_item = number * self.source.n_cells
-            raise TooLarge(f"a row may have at most {limit} bytes", f"row {number + 1}", first_item)
-
     def _items(self, number: int, index: int, row: tuple[Any, ...]) -> list[bytes]:
         try:
             found = self._layout.items(number, *row)
         except (ValueError, TypeError, RecursionError):
             raise InvalidInput("has a value that JSON cannot express", f"row {number + 1}", index) from None
-        self._check_row(max(map(len, found)), number)
+        limit = self._settings.max_line_bytes
+        if max(map(len, found)) > limit:
+            raise TooLarge(f"a row may have at most {limit} bytes", f"row {number + 1}", index)
         return found
 
 
-def _packed(batches: list[Any]) -> bytes:
-    return arrow.ParquetBlocks().packed(pa.Table.from_batches(batches))
-
-
-def _check_groups(metadata: Any, current: Settings) -> None:
-    """Refuses a file whose own metadata says that it is too large. The rows are counted again while they are read."""
-    sizes = (metadata.row_group(at).total_byte_size for at in range(metadata.num_row_groups))
-    if sum(sizes) > current.max_body_bytes:
-        raise TooLarge(f"a body may have at most {current.max_body_bytes} bytes", "body")
-
-
-def _next(batches: Iterator[Any], number: int) -> Any:
+@contextmanager
+def _turn() -> Iterator[None]:
+    if not _waiting.acquire(blocking=False):
+        raise TooBusy("too many Parquet files are being read", retry_after=2)
     try:
-        return next(batches, None)
-    except (pa.ArrowException, OSError, ValueError):
-        raise InvalidInput("not valid Parquet", f"row {number + 1}") from None
+        yield
+    finally:
+        _waiting.release()
+
+
+@cache
+def _reader(seconds: float, memory_bytes: int) -> Confined:
+    made = Confined("lengthwise.formats.parquet_blocks:blocks", Budget(seconds, memory_bytes), _PROCESSES)
+    atexit.register(made.close)
+    return made
+
+
+def _answers(reader: Confined, limits: TableLimits, file: IO[bytes], *, only_schema: bool = False) -> Iterator[bytes]:
+    file.flush()
+    try:
+        yield from reader.stream(limits.request(only_schema=only_schema), file)
+    except OverBudget as error:
+        raise TooLarge(f"needs more {error.resource} to be read than a Parquet file may use", "body") from None
+    except ConfinedError:  # for instance a file that makes Arrow end its process
+        raise InvalidInput("not valid Parquet", "body") from None
 
 
 def _plain(kind: Any) -> Any:
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _read(batch: Any, number: int) -> Any:
-    """The batch with values in place of dictionaries, each of which would be stored with every block."""
-    try:
-        batch.validate(full=True)
-        columns = [
-            column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-            for column in batch.columns
-        ]
-        fields = [field.with_type(column.type) for field, column in zip(batch.schema, columns, strict=True)]
-        return pa.record_batch(columns, pa.schema(fields))
-    except (pa.ArrowException, ValueError):  # for instance text that is not UTF-8
-        raise _unreadable(number) from None
 
 
 def _strings(column: Any, number: int) -> list[str | None]:

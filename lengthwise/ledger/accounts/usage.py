@@ -13,6 +13,7 @@ from psycopg.rows import class_row
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.ledger import tally
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,27 +58,23 @@ ORDER BY tenant_id, key_id
 ON CONFLICT (tenant_id, day, key_id) DO UPDATE SET requests = kept.requests + excluded.requests
 """
 
-_COUNT_ENDED = """
+_COUNT_ENDED = f"""
 WITH ended AS (
   UPDATE jobs SET usage_due = false
   WHERE id = ANY(ARRAY(SELECT id FROM jobs WHERE usage_due AND finished_at IS NOT NULL
                        ORDER BY finished_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED))
-  RETURNING id, tenant_id, key_id, (finished_at AT TIME ZONE 'UTC')::date AS day
+  RETURNING id, tenant_id, key_id, is_tallied, state, n_items, created_at, (finished_at AT TIME ZONE 'UTC')::date AS day
 ), counted AS (
   INSERT INTO usage AS kept (tenant_id, day, key_id, items, input_tokens, output_tokens)
-  SELECT tenant_id, day, key_id, sum(done.items), sum(done.n_input), sum(done.n_output)
-  FROM ended CROSS JOIN LATERAL (
-    SELECT coalesce(sum(hi - lo), 0) AS items, coalesce(sum(n_tokens), 0) AS n_input,
-           coalesce(sum(n_output), 0) AS n_output
-    FROM shards WHERE shards.job_id = ended.id AND shards.state = 'done' OFFSET 0
-  ) done
+  SELECT tenant_id, day, key_id, sum(n_done), sum(n_input), sum(n_output)
+  FROM ended jobs CROSS JOIN LATERAL ({tally.SUMS}) done
   GROUP BY tenant_id, day, key_id ORDER BY tenant_id, day, key_id
   ON CONFLICT (tenant_id, day, key_id) DO UPDATE
   SET items = kept.items + excluded.items, input_tokens = kept.input_tokens + excluded.input_tokens,
       output_tokens = kept.output_tokens + excluded.output_tokens
 )
 SELECT count(*) FROM ended
-"""
+"""  # noqa: S608 - built from a constant""
 
 _OF_TENANT = """
 SELECT day, key_id, requests, items, input_tokens, output_tokens FROM usage

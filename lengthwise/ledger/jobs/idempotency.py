@@ -55,13 +55,11 @@ def lock(connection: Connection, tenant_id: UUID, key: str) -> None:
 
     Raises ``Unavailable`` if another request holds the key for longer than two seconds.
     """
-    cursor = database.cursor(connection)
-    database.limit_lock_wait(connection, _WAIT_SECONDS)
     try:
-        cursor.execute(_LOCK, {"name": f"{tenant_id} {key}"})
+        with database.lock_wait_limited(connection, _WAIT_SECONDS):
+            database.cursor(connection).execute(_LOCK, {"name": f"{tenant_id} {key}"})
     except LockNotAvailable:
         raise Unavailable("another request with this Idempotency-Key is being processed", retry_after=5) from None
-    cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
 
 
 _FIND = """

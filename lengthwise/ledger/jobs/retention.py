@@ -115,6 +115,7 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
 _KEEP_COUNT = f"UPDATE jobs SET n_items = part.first FROM {_PARTS} WHERE jobs.id = part.job_id AND part.first > 0"  # noqa: S608
 
 _FORGET = (
+    "DELETE FROM tallies WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM pushes WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM deliveries WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM batches WHERE id = ANY(%(jobs)s)",

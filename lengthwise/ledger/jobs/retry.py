@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
+from lengthwise.ledger import tally
 from lengthwise.ledger.webhooks import sealed_secret
 
 #: So many payloads are fetched at a time.
@@ -72,12 +73,12 @@ def read_failed_items(connection: Connection, job: FailedJob) -> Iterator[list[F
 
 
 # FOR KEY SHARE lets another transaction delete the job, but not remove its rows.
-_FAILED = """
+_FAILED = f"""
 SELECT id, kind, model, params, priority, state, n_items, chunk_items, deduplicate, webhook_url, webhook_secret,
-       (SELECT coalesce(sum(n_failed), 0)::int FROM shards WHERE job_id = %(job)s) AS n_failed, source
-FROM jobs WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
+       n_failed, source
+FROM jobs CROSS JOIN LATERAL ({tally.SUMS}) sums WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
 FOR KEY SHARE OF jobs
-"""
+"""  # noqa: S608 - built from a constant
 
 # One of the chunks in which items were sorted. Only shards that have failures are read.
 _PLACES = """

@@ -1,5 +1,6 @@
 """Writes a job while its items arrive, in one transaction. Memory holds one chunk of items."""
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
 from lengthwise import bells, database
-from lengthwise.ledger import binary_copy
+from lengthwise.ledger import binary_copy, tally
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.queue import fair_queue, pending
 from lengthwise.ledger.webhooks import push, sealed_secret
@@ -33,6 +34,8 @@ class NewJob:
     pool: str
     priority: Priority = Priority.NORMAL
     deadline_at: datetime | None = None
+    #: Or its deadline in seconds from now, by the database's clock.
+    deadline_seconds: float | None = None
     webhook_url: str | None = None
     webhook_secret: str | None = None
     deduplicate: bool = True
@@ -65,6 +68,7 @@ class _Chunk:
 
     n_tokens: list[int] = field(default_factory=list)
     payloads: list[bytes] = field(default_factory=list)
+    n_bytes: int = 0
     #: By the item's position in the chunk: results of items that fail already, and pools that are not the job's.
     refusals: dict[int, bytes] = field(default_factory=dict)
     pools: dict[int, str] = field(default_factory=dict)
@@ -75,19 +79,25 @@ class _Chunk:
 
 @dataclass
 class Submission:
-    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit."""
+    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit.
+
+    An item's position and its index are in the same chunk of ``chunk_items``. A chunk of more than ``chunk_bytes`` is
+    sorted and written in several parts, so that memory does not grow with long items.
+    """
 
     connection: Connection
     job: NewJob
     arrival: ArrivalOrder
     shard_items: int = 64
     chunk_items: int = 10_000
+    chunk_bytes: int = 16 * 2**20
     #: By pool, for pools other than the job's.
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
     n_refused: int = 0
     #: Of the items that were not refused.
     n_tokens: int = 0
+    _begun_at: float = field(default_factory=time.monotonic)
     _chunk: _Chunk = field(default_factory=_Chunk)
     #: By pool.
     _shards: dict[str, list[Shard]] = field(default_factory=dict)
@@ -95,10 +105,11 @@ class Submission:
     _refused_bytes: list[int] = field(default_factory=list)
 
     def add(self, items: Sequence[NewItem]) -> None:
-        """Takes items, and writes each chunk that is full."""
+        """Takes items, and writes them whenever a chunk is full."""
         while items:
             chunk = self._chunk
-            taken = items[: self.chunk_items - len(chunk)]
+            room = self.chunk_items - (self.n_items + len(chunk)) % self.chunk_items
+            taken = items[:room]
             refusals = {at: item.refusal for at, item in enumerate(taken, len(chunk)) if item.refusal is not None}
             chunk.refusals |= refusals
             chunk.n_tokens += [item.n_tokens for item in taken]
@@ -110,7 +121,8 @@ class Submission:
             else:
                 self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
             chunk.payloads += [item.payload for item in taken]
-            if len(chunk) == self.chunk_items:
+            chunk.n_bytes += sum(len(item.payload) for item in taken)
+            if len(taken) == room or chunk.n_bytes >= self.chunk_bytes:
                 self._write()
             items = items[len(taken) :]
 
@@ -120,6 +132,9 @@ class Submission:
         Raises ``TooBusy`` if its tenant has too many open jobs.
         """
         if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
+            if (took := time.monotonic() - self._begun_at) > _LONG_SECONDS:
+                # What took long is not refused because another large job of the tenant is being completed.
+                fair_queue.wait_for_turn(self.connection, self.job.tenant_id, took)
             self._finish()
         else:
             with database.pipelined(self.connection):
@@ -174,6 +189,10 @@ class Submission:
         self._refused_bytes.append(sum(map(len, refusals.values())))
         self.n_refused += len(refusals)
 
+    @property
+    def _is_tallied(self) -> bool:
+        return len(self._refused) + sum(map(len, self._shards.values())) > tally.MANY_SHARDS
+
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
         # Pools are always taken in the same order, because two submissions may lock the same queues.
@@ -182,7 +201,9 @@ class Submission:
             queue = fair_queue.TenantQueue(pool, int(self.job.priority), self.job.tenant_id)
             tags = start_tags(shards, *fair_queue.lock_start(self.connection, queue))
             fair_queue.set_last_finish(cursor, queue, tags[-1])
-            self._insert(cursor, pool, shards, tags[:-1], ShardState.READY)
+            for at in range(0, len(shards), _STATEMENT_SHARDS):
+                part = shards[at : at + _STATEMENT_SHARDS]
+                self._insert(cursor, pool, part, tags[at : at + len(part)], ShardState.READY)
             n_items = sum(shard.hi - shard.lo for shard in shards)
             bells.note(self.connection, bells.GENERATE, pool, times=1 + n_items // (_BELL_SHARDS * self.shard_items))
         if self._refused:
@@ -207,6 +228,7 @@ class Submission:
                 "failed": [shard.hi - shard.lo if is_refused else 0 for shard in shards],
                 "failed_bytes": self._refused_bytes if is_refused else [0] * len(shards),
                 "tenant": self.job.tenant_id,
+                "is_tallied": False if self._is_tallied else None,
             },
         )
 
@@ -229,12 +251,14 @@ class Submission:
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret and sealed_secret.seal_for_job(job.id, job.webhook_secret),
                 "deadline_at": job.deadline_at,
+                "deadline_seconds": job.deadline_seconds,
                 "deduplicate": job.deduplicate,
                 "key": job.named and job.named.key,
                 "hash": job.named and job.named.request_hash,
                 "retry_of": job.retry_of,
                 "key_id": job.key_id,
                 "source": job.source and Jsonb(job.source),
+                "is_tallied": self._is_tallied,
             },
         )
 
@@ -252,6 +276,12 @@ def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Itera
 #: A large job wakes one more worker for every so many full shards.
 _BELL_SHARDS = 8
 
+#: Shards that one statement writes: a job of a million items may have 300,000, and no statement may take a minute.
+_STATEMENT_SHARDS = 10_000
+
+#: A submission that took longer waits for its tenant's lock for as long as it took.
+_LONG_SECONDS = 3.0
+
 #: For so few rows an INSERT is quicker: a COPY takes two round trips and is planned each time.
 _FEW_ITEMS = 16
 
@@ -261,9 +291,9 @@ SELECT %(job)s, * FROM unnest(%(positions)s::int[], %(indexes)s::int[], %(tokens
 """
 
 _INSERT_SHARDS = f"""
-INSERT INTO shards (job_id, pool, priority, state, is_followed, bucket, lo, hi, n_tokens, vkey, n_failed,
+INSERT INTO shards (job_id, pool, priority, state, is_tallied, is_followed, bucket, lo, hi, n_tokens, vkey, n_failed,
                     n_failed_bytes)
-SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, EXISTS ({push.FOLLOWERS}), *
+SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, %(is_tallied)s, EXISTS ({push.FOLLOWERS}), *
 FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s::int[], %(tags)s::float8[],
             %(failed)s::int[], %(failed_bytes)s::bigint[])
 """  # noqa: S608 - built from a constant, like the next one
@@ -271,9 +301,10 @@ FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s:
 _INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of, key_id, usage_due, followers, source)
+                  retry_of, key_id, usage_due, followers, source, is_tallied)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
-        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s, %(deadline_at)s, %(deduplicate)s,
+        %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s,
+        coalesce(%(deadline_at)s, now() + make_interval(secs => %(deadline_seconds)s)), %(deduplicate)s,
         %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
-        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s)
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s)
 """  # noqa: S608

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
+from lengthwise.ledger import tally
 from lengthwise.ledger.webhooks import sealed_secret
 from lengthwise.states import BatchState
 
@@ -28,7 +29,9 @@ class NewBatchRow:
     completion_window: str
     priority: int
     deduplicate: bool
-    deadline_at: datetime
+    #: Its completion window, counted from now by the database's clock, and an earlier deadline, if the caller set one.
+    window_seconds: float
+    deadline_at: datetime | None
     metadata: dict[str, str] | None
     output_seconds: int | None
     webhook_url: str | None
@@ -98,7 +101,7 @@ def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int
 
 def _figures(connection: Connection, where: str, params: dict[str, Any]) -> list[BatchRow]:
     cursor = database.cursor(connection, rows=class_row(BatchRow))
-    return cursor.execute(_FIGURES.format(where=where), params).fetchall()
+    return cursor.execute(_FIGURES.format(where=where, sums=tally.SUMS), params).fetchall()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,8 +173,8 @@ _INSERT = """
 INSERT INTO batches (id, tenant_id, state, key_id, input_file_id, endpoint, completion_window, priority, deduplicate,
                      deadline_at, details, output_seconds, webhook_url, webhook_secret, idempotency_key, request_hash)
 VALUES (%(id)s, %(tenant_id)s, %(state)s, %(key_id)s, %(input_file_id)s, %(endpoint)s, %(completion_window)s,
-        %(priority)s, %(deduplicate)s, %(deadline_at)s, %(details)s, %(output_seconds)s, %(webhook_url)s,
-        %(webhook_secret)s, %(idempotency_key)s, %(request_hash)s)
+        %(priority)s, %(deduplicate)s, least(%(deadline_at)s, now() + make_interval(secs => %(window_seconds)s)),
+        %(details)s, %(output_seconds)s, %(webhook_url)s, %(webhook_secret)s, %(idempotency_key)s, %(request_hash)s)
 """
 
 _FIGURES = """
@@ -180,17 +183,9 @@ SELECT batches.id, batches.tenant_id, batches.state, batches.input_file_id, batc
        batches.in_progress_at, batches.cancelling_at, coalesce(batches.finished_at, jobs.finished_at) AS finished_at,
        batches.output_seconds, batches.output_deleted_at, batches.error_deleted_at,
        jobs.state AS job_state, jobs.kind, coalesce(jobs.chunk_items, 1) AS chunk_items,
-       coalesce(jobs.n_items, 0) AS n_items, sums.*
-FROM batches LEFT JOIN jobs ON jobs.id = batches.id CROSS JOIN LATERAL (
-  SELECT coalesce(sum(hi - lo) FILTER (WHERE state = 'done'), 0)::int AS n_done,
-         coalesce(sum(n_failed), 0)::int AS n_failed,
-         coalesce(sum(hi - lo) FILTER (WHERE state IN ('cancelled', 'expired')), 0)::int AS n_dropped,
-         coalesce(sum(used_input), 0)::bigint AS used_input,
-         coalesce(sum(used_output), 0)::bigint AS used_output,
-         coalesce(sum(n_bytes), 0)::bigint AS n_bytes,
-         coalesce(sum(n_failed_bytes), 0)::bigint AS n_failed_bytes
-  FROM shards WHERE shards.job_id = batches.id
-) sums
+       coalesce(jobs.n_items, 0) AS n_items, n_done, n_failed, n_dropped, used_input, used_output, n_bytes,
+       n_failed_bytes
+FROM batches LEFT JOIN jobs ON jobs.id = batches.id CROSS JOIN LATERAL ({sums}) sums
 WHERE batches.tenant_id = %(tenant)s
   AND (batches.state <> 'accepted' OR jobs.id IS NOT NULL AND jobs.deleted_at IS NULL) {where}
 """

@@ -29,8 +29,6 @@ class WaitingBatch:
     webhook_url: str | None
     webhook_secret: str | None
     attempts: int
-    n_bytes: int
-    n_lines: int
 
 
 def find_waiting(connection: Connection) -> list[WaitingBatch]:
@@ -79,10 +77,9 @@ def fail(connection: Connection, batch_id: UUID, errors: Sequence[dict[str, Any]
 
 
 _WAITING = """
-SELECT batches.id, batches.tenant_id, key_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
-       webhook_secret, attempts, coalesce(files.n_bytes, 0) AS n_bytes, coalesce(files.n_lines, 0) AS n_lines
-FROM batches LEFT JOIN files ON files.id = batches.input_file_id
-WHERE state = 'validating' AND not_before <= now() ORDER BY batches.created_at LIMIT 20
+SELECT id, tenant_id, key_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
+       webhook_secret, attempts
+FROM batches WHERE state = 'validating' AND not_before <= now() ORDER BY created_at LIMIT 20
 """
 
 _TAKE = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))"

@@ -39,6 +39,12 @@ def lock_start(connection: Connection, queue: TenantQueue) -> tuple[float, float
     return starting.fetchall()[0][0], found[0]
 
 
+def wait_for_turn(connection: Connection, tenant_id: UUID, seconds: float) -> None:
+    """Waits until no other submission of the tenant is at its end, for this long rather than as long as usual."""
+    with database.lock_wait_limited(connection, seconds):
+        database.cursor(connection).execute(_LOCK_TENANT, {"tenant": tenant_id})
+
+
 def set_last_finish(cursor: Cursor[Any], queue: TenantQueue, finish: float) -> None:
     """Stores the tag at which the tenant's last shard in this queue ends."""
     cursor.execute(_SET_LAST_FINISH, asdict(queue) | {"finish": finish})

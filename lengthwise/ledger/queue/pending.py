@@ -1,4 +1,4 @@
-"""How much waits or runs, summed over open shards and jobs. A counter would be a row that every submission changes."""
+"""How much waits or runs, summed over open jobs. A counter would be a row that every submission changes."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -18,7 +18,10 @@ class PendingTokens:
 
 
 def sum_by_tenant(connection: Connection) -> dict[UUID, PendingTokens]:
-    """Every tenant that has open work or a limit of its own. Takes about half a second per million open shards."""
+    """Every tenant that has open work or a limit of its own.
+
+    A job of few shards counts whole until it ends. Takes about 30 ms for 100,000 open jobs.
+    """
     cursor = database.cursor(connection)
     cursor.execute(_BY_TENANT)
     return {tenant: PendingTokens(tokens, limit) for tenant, tokens, limit in cursor.fetchall()}
@@ -38,17 +41,13 @@ _N_OPEN = """
 SELECT count(*) FROM (SELECT FROM jobs WHERE tenant_id = %(tenant)s AND state = 'open' LIMIT %(most)s) open
 """
 
-# OFFSET 0 makes the planner use the partial index of open shards, job by job, instead of joining with all shards. The
-# cost does not depend on how many shards are done.
+# Reads open jobs by an index that holds all columns, and the tallies of large ones. It reads no shards.
 _BY_TENANT = """
 SELECT tenants.id, coalesce(open.tokens, 0)::bigint, tenants.max_pending_tokens
 FROM tenants LEFT JOIN (
-  SELECT jobs.tenant_id, sum(of_job.tokens) AS tokens
-  FROM jobs CROSS JOIN LATERAL (
-    SELECT sum(n_tokens) AS tokens FROM shards
-    WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased') OFFSET 0
-  ) of_job
-  WHERE jobs.state = 'open' GROUP BY jobs.tenant_id
+  SELECT tenant_id, sum(n_tokens - CASE WHEN is_tallied THEN (
+           SELECT coalesce(sum(n_input), 0) FROM tallies WHERE tallies.job_id = jobs.id) ELSE 0 END) AS tokens
+  FROM jobs WHERE state = 'open' GROUP BY tenant_id
 ) open ON open.tenant_id = tenants.id
 WHERE open.tokens > 0 OR tenants.max_pending_tokens IS NOT NULL
 """

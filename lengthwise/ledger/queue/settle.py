@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary_copy, job_end
+from lengthwise.ledger import binary_copy, job_end, tally
 from lengthwise.ledger.queue import lease
 from lengthwise.ledger.webhooks import event, push
 from lengthwise.states import JobState, ResultStatus
@@ -113,18 +113,20 @@ def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> None:
 
 # Shards are locked in order of id, as everywhere. A worker whose lease was lost gets no row, and so writes no result.
 _FENCE = f"""
-WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE)
+WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE), settled AS (
 UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                   n_output = done.output, n_padded = done.padded, n_batches = done.batches,
                   n_deduplicated = done.deduplicated, used_input = done.used_input, used_output = done.used_output,
                   n_bytes = done.bytes, n_failed_bytes = done.failed_bytes,
-                  n_warned = done.warned::jsonb
+                  n_warned = done.warned::jsonb, is_tallied = CASE WHEN is_tallied IS NOT NULL THEN true END
 FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded)s::bigint[], %(batches)s::float8[],
             %(deduplicated)s::int[], %(used_input)s::bigint[], %(used_output)s::bigint[], %(bytes)s::bigint[],
             %(failed_bytes)s::bigint[], %(warned)s::text[])
   AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes, warned)
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
-RETURNING shards.id, shards.job_id, shards.is_followed, shards.lo, shards.hi
+RETURNING shards.*
+), {tally.ADD}
+SELECT id, job_id, is_followed, lo, hi FROM settled
 """  # noqa: S608 - built from constants
 
 _LOCK_NEARLY_DONE = """

@@ -21,6 +21,7 @@ def end_frozen_sessions(connection: Connection, *, seconds: float) -> int:
 def expire_leases(connection: Connection, *, max_deaths: int) -> int:
     """Makes the shards of dead workers claimable again, each cut in two. Returns how many leases expired.
 
+    They had their turn, so they come before all that waits with their priority.
     If one item kills its worker, halving isolates it: in a shard of n items it stands alone after log2(n) deaths.
     Single items over which ``max_deaths`` workers died are left to ``claim_condemned``.
     """
@@ -29,11 +30,22 @@ def expire_leases(connection: Connection, *, max_deaths: int) -> int:
     return cursor.rowcount
 
 
-def find_finished_jobs(connection: Connection) -> list[UUID]:
-    """Open jobs without an open shard: two workers settled their last two shards at the same instant."""
+class CheckedJobs(NamedTuple):
+    """Open jobs without an open shard among those that were checked, and the last job that was."""
+
+    finished: list[UUID]
+    #: None if all jobs after ``after`` were checked.
+    last: UUID | None
+
+
+def find_finished_jobs(connection: Connection, *, after: UUID | None = None, limit: int = 1_000) -> CheckedJobs:
+    """Checks the next ``limit`` open jobs by id for a missed end. Nothing else misses one, so there is no hurry."""
     cursor = database.cursor(connection)
-    cursor.execute(_FINISHED_JOBS)
-    return [row[0] for row in cursor.fetchall()]
+    cursor.execute(_FINISHED_JOBS, {"after": after or _FIRST, "limit": limit})
+    checked = cursor.fetchall()
+    return CheckedJobs(
+        [job for job, is_open in checked if not is_open], checked[-1][0] if len(checked) == limit else None
+    )
 
 
 class WaitingPool(NamedTuple):
@@ -59,6 +71,9 @@ def has_due_deliveries(connection: Connection) -> bool:
     return cursor.fetchone() is not None
 
 
+#: No job has this id, or one before it.
+_FIRST = UUID(int=0)
+
 # The session waits between two statements, in the middle of a COPY, or to send an answer that its client does not read.
 # The setting idle_in_transaction_session_timeout would only catch the first. Other roles' sessions are not ended.
 _END_FROZEN = """
@@ -70,30 +85,40 @@ WHERE datname = current_database() AND usename = current_user AND application_na
 
 _EXPIRE_LEASES = """
 WITH lost AS MATERIALIZED (
-  SELECT id, job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, attempts, deaths, is_followed,
+  SELECT id, job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, attempts, deaths, is_followed, is_tallied,
          (lo + hi) / 2 AS middle
   FROM shards WHERE state = 'leased' AND lease_until < now() AND (hi - lo > 1 OR deaths < %(max_deaths)s)
   ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED
+), first AS MATERIALIZED (
+  SELECT pool, priority, (
+    SELECT shards.vkey FROM shards
+    WHERE shards.pool = queue.pool AND shards.priority = queue.priority AND state = 'ready' AND hi > lo
+      AND deaths = 0
+    ORDER BY shards.priority, shards.vkey, id LIMIT 1
+  ) AS vkey FROM (SELECT DISTINCT pool, priority FROM lost) queue
+), turns AS MATERIALIZED (
+  SELECT lost.id, least(min(lost.vkey) OVER (PARTITION BY pool, priority), first.vkey - 1) AS vkey
+  FROM lost JOIN first USING (pool, priority)
 ), halves AS MATERIALIZED (
   SELECT lost.*, first.n_tokens AS first_tokens FROM lost CROSS JOIN LATERAL (
     SELECT sum(items.n_tokens)::int AS n_tokens FROM items
     WHERE items.job_id = lost.job_id AND items.pos >= lost.lo AND items.pos < lost.middle
   ) first WHERE lost.hi - lost.lo > 1
 ), second AS (
-  INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, attempts, deaths, is_followed)
-  SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, vkey, 'ready', attempts, deaths,
-         is_followed
-  FROM halves
+  INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, attempts, deaths, is_followed,
+                      is_tallied)
+  SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, turns.vkey, 'ready', attempts, deaths,
+         is_followed, is_tallied
+  FROM halves JOIN turns USING (id)
 )
-UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL,
+UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, vkey = turns.vkey,
                   hi = coalesce(halves.middle, shards.hi), n_tokens = coalesce(halves.first_tokens, shards.n_tokens)
-FROM lost LEFT JOIN halves USING (id) WHERE shards.id = lost.id
+FROM turns LEFT JOIN halves USING (id) WHERE shards.id = turns.id
 """
 
 _FINISHED_JOBS = """
-SELECT id FROM jobs WHERE state = 'open'
-  AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))
-LIMIT 100
+SELECT id, EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))
+FROM (SELECT id FROM jobs WHERE state = 'open' AND id > %(after)s ORDER BY id LIMIT %(limit)s) jobs ORDER BY id
 """
 
 # A loose index scan: it probes the index once per pool, and does not read every waiting shard.

@@ -3,9 +3,10 @@
 Rows are locked in one order: an endpoint before its deliveries.
 """
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from psycopg.rows import class_row
@@ -34,6 +35,13 @@ class DueDelivery:
     is_failing: bool
     #: False if its endpoint was disabled or deleted, or its job has no secret any more.
     is_wanted: bool
+    #: The database's clock as it was claimed, and this process's monotonic clock at about the same moment.
+    claimed_at: datetime
+    received_at: float = field(default_factory=time.monotonic)
+
+    def now(self) -> datetime:
+        """The time by the database's clock. Receivers refuse a stamp that is minutes off, as a host's clock may be."""
+        return self.claimed_at + timedelta(seconds=time.monotonic() - self.received_at)
 
     def keys(self) -> tuple[list[str], list[str]]:
         """The secrets and the ed25519 keys that sign it. Raises ``ConfigurationError`` if a master key is missing."""
@@ -191,7 +199,7 @@ SET token = %(token)s, next_attempt_at = now() + make_interval(secs => %(hold)s)
 FROM taken WHERE deliveries.id = taken.id
 RETURNING deliveries.id, deliveries.endpoint_id, deliveries.job_id, deliveries.url, deliveries.body,
           deliveries.attempts - deliveries.n_before AS attempts, taken.secrets, taken.signing_keys, taken.is_failing,
-          taken.is_wanted
+          taken.is_wanted, clock_timestamp() AS claimed_at
 """
 
 # For deliveries that were written while their endpoint was being deleted.

@@ -8,7 +8,6 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -85,8 +84,6 @@ def _write_for_all(connection: Connection, receivers: Sequence[_Subscriber], nam
 
 def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: str, data: bytes) -> None:
     """Writes one event for one receiver. ``data`` is JSON."""
-    made_at = int(datetime.now(UTC).timestamp())
-    envelope = b'{"id":"evt_%b","object":"event","created_at":%d,"type":%b,"data":%b}'
     database.cursor(connection).execute(
         _INSERT,
         {
@@ -96,7 +93,8 @@ def write(connection: Connection, to: EventReceiver, delivery_id: UUID, name: st
             "lane": to.lane,
             "url": to.url,
             "event": name,
-            "body": json_line.escaped(envelope % (delivery_id.hex.encode(), made_at, to_json(name), data)),
+            "head": b'{"id":"evt_%b","object":"event","created_at":' % delivery_id.hex.encode(),
+            "tail": json_line.escaped(b',"type":%b,"data":%b}' % (to_json(name), data)),
             "state": DeliveryState.PENDING if to.is_enabled else DeliveryState.FAILED,
         },
     )
@@ -129,8 +127,10 @@ WHERE jobs.id = ANY(%(jobs)s)
 
 _ENDPOINTS = "SELECT id, url, is_enabled, events FROM webhook_endpoints WHERE tenant_id = %(tenant)s"
 
+# The event is stamped by the database's clock.
 _INSERT = """
 INSERT INTO deliveries (id, job_id, endpoint_id, lane, url, event, body, state, finished_at)
-VALUES (%(id)s, %(job)s, %(endpoint)s, %(lane)s, %(url)s, %(event)s, %(body)s, %(state)s,
+VALUES (%(id)s, %(job)s, %(endpoint)s, %(lane)s, %(url)s, %(event)s,
+        %(head)b::bytea || convert_to(floor(extract(epoch FROM now()))::text, 'UTF8') || %(tail)b::bytea, %(state)s,
         CASE WHEN %(state)s = 'failed' THEN now() END)
 """

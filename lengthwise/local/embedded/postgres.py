@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from lengthwise.child import Account, Child, Pause, Program, as_user
+from lengthwise.child import Account, Child, Pause, Program, as_user, without_secrets
 from lengthwise.errors import ConfigurationError
 from lengthwise.local.embedded.account import place_programs
 
@@ -78,6 +78,7 @@ class Cluster:
             text=True,
             check=False,
             cwd="/",
+            env=without_secrets(),
             process_group=0,
             **as_user(self.account),
         )
@@ -93,6 +94,7 @@ class Cluster:
         return Program(
             "postgres",
             [str(self.programs / "postgres"), "-D", str(self.data), *options],
+            environment=without_secrets(),
             account=self.account,
             directory=Path("/"),
             stop_signal=signal.SIGINT,  # its "fast" shutdown: ends sessions, then writes a checkpoint

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import redis
 
-from lengthwise.child import Child, Pause, Program
+from lengthwise.child import Child, Pause, Program, without_secrets
 from lengthwise.errors import ConfigurationError
 
 
@@ -39,7 +39,8 @@ def program(sockets: Path) -> Program:
         "daemonize": "no",
         "dir": str(sockets),
     }
-    return Program("redis", [server(), *(part for name, value in options.items() for part in (f"--{name}", value))])
+    command = [server(), *(part for name, value in options.items() for part in (f"--{name}", value))]
+    return Program("redis", command, without_secrets())
 
 
 def url(sockets: Path) -> str:

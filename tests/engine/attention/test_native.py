@@ -2,6 +2,9 @@
 
 import ctypes
 import logging
+import os
+import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
 from itertools import accumulate
 from pathlib import Path
@@ -466,3 +469,66 @@ def test_kernels_are_compiled_even_if_they_cannot_be_cached(monkeypatch: pytest.
     forget()
     assert check_kernels()
     assert library.usable_kernels() is not None
+
+
+@pytest.fixture
+def planted(tmp_path: Path) -> bytes:
+    """A library that prints when it is loaded, and has no kernels."""
+    source, made = tmp_path / "planted.c", tmp_path / "planted.so"
+    source.write_text(
+        '#include <stdio.h>\n__attribute__((constructor)) void run(void) { puts("PLANTED"); fflush(0); }\n'
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", str(made), str(source)], check=True)
+    return made.read_bytes()
+
+
+@needs_kernels
+@pytest.mark.parametrize("hole", ["the file", "the folder", "the folder above", "another user's"])
+def test_a_library_that_others_may_have_planted_is_not_loaded(
+    hole: str, planted: bytes, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    if hole == "another user's" and os.geteuid() != 0:
+        pytest.skip("only root can give files away")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    forget()
+    assert library.compiled_kernels() is not None
+    (kept,) = (tmp_path / "cache" / "lengthwise").iterdir()
+    kept.write_bytes(planted)
+    if hole == "another user's":
+        os.chown(kept, 12345, 12345)
+    else:
+        place = {"the file": kept, "the folder": kept.parent, "the folder above": kept.parent.parent}[hole]
+        place.chmod(0o777)
+    forget()
+    assert check_kernels()
+    assert "PLANTED" not in capfd.readouterr().out
+
+
+@needs_kernels
+def test_without_a_home_that_can_be_written_the_cache_is_a_private_folder_of_temporary_files(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    forget()
+    assert library.compiled_kernels() is not None
+    folder = tmp_path / f"lengthwise-{os.geteuid()}"
+    assert folder.stat().st_mode & 0o777 == 0o700
+    (kept,) = folder.iterdir()
+    assert kept.stat().st_mode & 0o777 == 0o600
+
+
+@needs_kernels
+def test_the_compiler_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    seen, compiler = tmp_path / "seen", tmp_path / "cc"
+    compiler.write_text(f'#!/bin/sh\nenv >> {seen}\nexec cc "$@"\n')
+    compiler.chmod(0o755)
+    monkeypatch.setenv("CC", str(compiler))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    for name in ("LENGTHWISE_MASTER_KEY", "LENGTHWISE_DATABASE_URL", "HF_TOKEN", "PGPASSWORD"):
+        monkeypatch.setenv(name, "ZZSECRET")
+    forget()
+    assert library.compiled_kernels() is not None
+    assert "ZZSECRET" not in seen.read_text()

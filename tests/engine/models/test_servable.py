@@ -65,6 +65,7 @@ def test_a_softmax_without_a_harmless_label_is_not_loaded(written: Written) -> N
 def test_a_decoder_that_only_transformers_knows_is_no_embedder_either(written: Written, tmp_path: Path) -> None:
     folder = shutil.copytree(written("bare-llama")[1], tmp_path / "m")
     tiny.edit_config(folder, model_type="xglm", architectures=["XGLMModel"])
+    (folder / manifest.MANIFEST).unlink()
     with pytest.raises(ConfigurationError, match=r"a decoder without modules\.json"):
         tiny.load(folder, kind="embed")
 

@@ -50,6 +50,7 @@ def test_pickled_weights_are_refused(llama: Path) -> None:
 
 def test_a_model_that_brings_its_own_code_is_refused(llama: Path) -> None:
     tiny.edit_config(llama, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
+    (llama / manifest.MANIFEST).unlink()
     with pytest.raises(ConfigurationError, match="auto_map"):
         tiny.load(llama)
 
@@ -94,6 +95,7 @@ def test_shards_give_the_answers_of_the_whole(llama: Path) -> None:
 
 
 def test_an_index_that_points_outside_its_folder_is_refused(llama: Path) -> None:
+    (llama / manifest.MANIFEST).unlink()
     (llama / "model.safetensors").rename(llama.parent / "elsewhere.safetensors")
     (llama / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../elsewhere.safetensors"}}))
     with pytest.raises(ConfigurationError, match=r"index\.json names"):

@@ -49,3 +49,29 @@ def test_a_manifest_that_is_not_one_is_refused(folder: Path, content: str) -> No
     (folder / manifest.MANIFEST).write_text(content)
     with pytest.raises(ConfigurationError, match=r"manifest\.json|a\.bin"):
         manifest.verify(folder)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_refused(folder: Path) -> None:
+    with (
+        pytest.raises(ConfigurationError, match=r"a\.bin was written to"),
+        manifest.opened(folder, ["a.bin", "b.bin"]),
+        (folder / "a.bin").open("r+b") as file,
+    ):
+        file.write(b"x")
+
+
+def test_a_file_that_is_replaced_after_its_check_is_not_the_one_that_is_read(folder: Path) -> None:
+    with pytest.raises(ConfigurationError), manifest.opened(folder, ["a.bin"]) as (path,):
+        (folder / "new").write_bytes(b"evil")
+        (folder / "new").replace(folder / "a.bin")
+        assert path.read_bytes() == b"one"
+
+
+def test_the_manifest_of_a_whole_folder_lists_all_but_hidden_files(folder: Path) -> None:
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text("{}")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("x")
+    assert manifest.write_all(folder) == 3
+    manifest.verify(folder, ["a.bin", "b.bin", "1_Pooling/config.json"])
+    assert ".git" not in (folder / manifest.MANIFEST).read_text()

@@ -4,16 +4,14 @@ Recovery is the time from Redis' return until every worker has begun a task and 
 away, the API must keep acknowledging jobs.
 """
 
-import base64
 import json
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-from uuid import uuid4
 
 from lengthwise import queue
+from tests.faults.injected.bell import message
 from tests.faults.injected.fault import InjectedFault
 from tests.faults.proxy import Mode
 from tests.faults.scene import Scene
@@ -119,40 +117,19 @@ def _garbage(scene: Scene) -> float:
 def _nonsense(name: str) -> list[bytes]:
     junk = [b"", b"\x00\xff\xfe junk", b"null", b"[]", b"{}", b'"text"', b"{" * 2000, b'{"body": 1}']
     messages = [
-        _message(name, task="no.such.task"),
-        _message(name, arguments=[["nested"], {"odd": 1}, "too", "many"]),
-        _message(name, arguments=["no-such-pool"]),
-        _message(name, arguments=[]),
-        _message(name, body="not base64 and not JSON"),
-        _message(name, body="W10="),
-        _message(name) | {"content-type": "application/x-python-serialize"},
-        _message(name) | {"content-type": "application/x-yaml"},
-        _message(name) | {"content-encoding": "no-such-encoding"},
-        _message(name, headers={}),
-        _message(name, properties={}),
+        message(name, task="no.such.task"),
+        message(name, arguments=[["nested"], {"odd": 1}, "too", "many"]),
+        message(name, arguments=["no-such-pool"]),
+        message(name, arguments=[]),
+        message(name, body="not base64 and not JSON"),
+        message(name, body="W10="),
+        message(name) | {"content-type": "application/x-python-serialize"},
+        message(name) | {"content-type": "application/x-yaml"},
+        message(name) | {"content-encoding": "no-such-encoding"},
+        message(name, headers={}),
+        message(name, properties={}),
     ]
     return junk + [json.dumps(message).encode() for message in messages]
-
-
-def _message(name: str, task: str | None = None, arguments: list[Any] | None = None, **instead: Any) -> dict[str, Any]:
-    """Builds a message as kombu writes it, with some parts replaced."""
-    identity = str(uuid4())
-    body = json.dumps([arguments or [], {}, {"callbacks": None, "errbacks": None, "chain": None, "chord": None}])
-    message: dict[str, Any] = {
-        "body": base64.b64encode(body.encode()).decode(),
-        "content-encoding": "utf-8",
-        "content-type": "application/json",
-        "headers": {"lang": "py", "task": task or name, "id": identity, "root_id": identity, "argsrepr": "()"},
-        "properties": {
-            "correlation_id": identity,
-            "delivery_mode": 2,
-            "delivery_info": {"exchange": "", "routing_key": name},
-            "priority": 0,
-            "body_encoding": "base64",
-            "delivery_tag": str(uuid4()),
-        },
-    }
-    return message | instead
 
 
 FAULTS = (

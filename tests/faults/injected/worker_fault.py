@@ -60,6 +60,21 @@ def _frozen(scene: Scene) -> float:
     return recovery
 
 
+def _frozen_until_the_end(scene: Scene) -> float:
+    """Freezes a worker with its parent. The second one does all work, and what it held too, before it comes back."""
+    name = scene.until_holding()
+    tokens, stopped_at = scene.stack.control.tokens_of(name), time.monotonic()
+    scene.stack.keeper.send_group(name, signal.SIGSTOP)
+    try:
+        recovery = scene.until_taken_over(tokens, stopped_at)
+        jobs = {job.id for job in scene.jobs}
+        scene.until(lambda: not jobs & set(scene.tables.open_jobs()), "the second worker ends all jobs")
+    finally:
+        scene.stack.keeper.send_group(name, signal.SIGCONT)
+    scene.until_consuming(time.monotonic())
+    return recovery
+
+
 def _send(scene: Scene, name: str, child: int | None, number: signal.Signals) -> None:
     if child is None:
         scene.stack.keeper.send_group(name, number)
@@ -121,7 +136,7 @@ def _asked_twice(scene: Scene) -> float:
     scene.stack.keeper.send(name, signal.SIGTERM)
     tokens = scene.stack.control.tokens_of(name)
     took = scene.until(lambda: scene.stack.keeper.has_gone(name, pid), f"{name} ends", GRACE_SECONDS + 20)
-    if took > _STOP_BOUND:
+    if took > _STOP_BOUND * scene.stack.allowance.bound:
         scene.problems.append(f"a worker that got SIGTERM twice took {took:.1f} s to end")
     return scene.until_taken_over(tokens, asked_at)
 
@@ -153,6 +168,7 @@ FAULTS = (
         for step in _STEPS
     ),
     InjectedFault("SIGSTOP beyond the lease, SIGCONT", _frozen, LEASE_BOUND),
+    InjectedFault("a frozen worker beside a second one", _frozen_until_the_end, LEASE_BOUND),
     InjectedFault("zombie: stopped before it settles", _zombie, LEASE_BOUND),
     InjectedFault("SIGSTOP in a transaction", _frozen_with_locks, LEASE_BOUND),
     InjectedFault("SIGTERM", _asked_once, _STOP_BOUND, ends=True),

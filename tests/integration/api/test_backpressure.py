@@ -15,8 +15,11 @@ from api.access import auth
 from api.http import body
 from api.jobs.backlog import Backlog
 from lengthwise import database
-from lengthwise.errors import TooBusy
+from lengthwise.errors import TooBusy, Unavailable
+from lengthwise.ledger import tally
 from lengthwise.ledger.queue import pending
+from lengthwise.settings import Settings
+from tests import ledger
 from tests import servers as real
 from tests.integration.conftest import RunWorker, read_job, serving, submit
 from tests.ledger import sql
@@ -35,7 +38,8 @@ def backlog(client: TestClient) -> Backlog:
 
 
 def measure_again(client: TestClient) -> None:
-    backlog(client)._due_at = 0
+    """Makes the figures old: the next request measures before it goes on."""
+    backlog(client)._due_at = backlog(client)._measured_at = 0
 
 
 def post(client: TestClient, length: int, **headers: str) -> httpx2.Response:
@@ -145,6 +149,7 @@ def test_while_one_thread_measures_the_others_use_the_last_figures(
     assert post(limited_client, 1).status_code == 202
     measure_again(limited_client)
     began, go_on = Event(), Event()
+    backlog(limited_client)._measured_at = time.monotonic()
     real_sums = pending.sum_by_tenant
 
     def held(connection: Any) -> Any:
@@ -161,6 +166,28 @@ def test_while_one_thread_measures_the_others_use_the_last_figures(
     go_on.set()
     measuring.join()
     assert post(limited_client, 1).status_code == 429
+
+
+def test_a_request_does_not_wait_for_a_measurement_that_its_figures_are_young_enough_to_skip(
+    limited_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert post(limited_client, 1).status_code == 202
+    backlog(limited_client)._due_at = 0
+    began, go_on = Event(), Event()
+
+    def held(connection: Any) -> Any:
+        began.set()
+        assert go_on.wait(30)
+        raise Unavailable("the database is away")
+
+    monkeypatch.setattr(pending, "sum_by_tenant", held)
+    assert post(limited_client, 80).status_code == 202
+    assert began.wait(30), "a thread measures"
+    assert post(limited_client, 1).status_code == 429, "from the last figures, and what was taken since"
+    go_on.set()
+    while backlog(limited_client)._measuring.locked():
+        time.sleep(0.01)
+    assert post(limited_client, 1).status_code == 429, "a failed measurement changes nothing"
 
 
 def test_all_threads_wait_for_the_first_figures(limited_client: TestClient) -> None:
@@ -198,7 +225,7 @@ def test_retry_after_follows_the_rate_of_work(limited_client: TestClient) -> Non
     assert post(limited_client, 1).headers["retry-after"] == "5"
 
 
-def test_the_backlog_is_the_sum_over_open_shards(client: TestClient, run_worker: RunWorker) -> None:
+def test_the_backlog_is_the_sum_over_open_jobs(client: TestClient, run_worker: RunWorker) -> None:
     submit(client, ["x" * 10])
     run_worker()
     submit(client, ["x" * 20, "x" * 600])
@@ -207,3 +234,12 @@ def test_the_backlog_is_the_sum_over_open_shards(client: TestClient, run_worker:
     with database.engine().begin() as connection:
         sums = pending.sum_by_tenant(connection)
     assert {each.tokens for each in sums.values()} == {20}
+
+
+def test_a_large_job_counts_only_what_is_not_done(installed: Settings) -> None:
+    job = ledger.submit(["x" * 10] * (tally.MANY_SHARDS + 1), shard_items=1)
+    ledger.put(ledger.must_take(items=3))
+    with database.engine().begin() as connection:
+        sums = pending.sum_by_tenant(connection)
+    assert {each.tokens for each in sums.values()} == {10 * (tally.MANY_SHARDS - 2)}
+    assert ledger.figures(job).n_done == 3

@@ -20,6 +20,7 @@ from tests.integration.conftest import RunWorker, read_job
 from tests.integration.jobs.test_results import work_a_little
 from tests.integration.jobs.test_retry import fail, retry
 from tests.ledger import sql
+from tests.unit.api.parquet_bombs import BOMBS
 from tests.workers import sweep
 
 HEAD = {"kind": "generate"}
@@ -198,7 +199,6 @@ def test_a_retry_has_the_rows_of_the_failed_items(
     client: TestClient, run_worker: RunWorker, form: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lengthwise.formats.source.BLOCK_ROWS", 10)
-    monkeypatch.setattr("api.jobs.tables.parquet_items._BATCH_ROWS", 10)
     texts = [f"t{at}" for at in range(35)]
     table = pa.table({"n": [str(at) for at in range(35)], "text": texts})
     content = "n,text\n" + "".join(f"{at},{text}\n" for at, text in enumerate(texts))
@@ -268,3 +268,12 @@ def test_blank_texts_succeed_with_blank_results(client: TestClient, run_worker: 
 def test_a_large_table_is_kept_in_small_blocks() -> None:
     assert source.BLOCK_ROWS <= 1000
     assert source.BLOCK_BYTES <= 2**20
+
+
+@pytest.mark.parametrize("name", sorted(set(BOMBS) - {"names"}))
+def test_a_parquet_bomb_is_a_413_and_writes_nothing(client: TestClient, name: str) -> None:
+    headers = {"content-type": PARQUET, "lengthwise-job": json.dumps(HEAD)}
+    answer = client.post("/v1/jobs", content=BOMBS[name](100), headers=headers)
+    assert answer.status_code == 413
+    assert answer.json()["field"] in ("row 1", "body")
+    assert client.get("/v1/jobs").json()["data"] == []

@@ -298,3 +298,25 @@ def test_a_suspect_waits_for_the_running_batch_and_joins_none(
     assert alone == [1], "by itself"
     assert sum(before) < 200, "before what came before it"
     assert sum(before) + sum(after) == 200
+
+
+def test_shards_that_have_not_begun_let_a_suspect_go_first(
+    install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
+) -> None:
+    """The batch holds more than it can run at once, because its model has run out of memory."""
+
+    def come() -> None:
+        submit(["a suspect"])
+        sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
+
+    monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
+    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, come)))
+    model = worker.models.get("echo")
+    job = submit(["x" * 60 + str(number) for number in range(1000, 1064)], shard_items=8)
+    monkeypatch.setattr(type(model), "grow", lambda _: setattr(model, "batch_tokens", 200))
+    worker.generate(POOL)
+    assert counts(job)["succeeded"] == 64
+    before, alone, *after = sizes(engine)
+    assert alone == [1], "by itself"
+    assert sum(before) == 8, "the shard that had begun"
+    assert sum(map(sum, after)) == 56

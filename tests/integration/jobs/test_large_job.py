@@ -14,7 +14,7 @@ METADATA = {"x": "x" * 1_000}
 
 #: Runs in its own process, to measure this job's peak memory; a small job first loads what is loaded once.
 PROGRAM = """
-import resource, sys
+import asyncio, resource, sys
 from api.app import create_app
 from api.jobs.body_format import BodyDescription, BodyFormat
 from api.jobs.routes import _submit
@@ -22,7 +22,8 @@ from api.access.auth import DEFAULT
 
 def submit(path):
     with open(path, "rb") as file:
-        taken = _submit(state, DEFAULT, file, BodyDescription(BodyFormat.NDJSON, None))
+        sent = BodyDescription(BodyFormat.NDJSON, None)
+        taken = asyncio.run(_submit(state, DEFAULT, file, sent, None))
         return taken.figures.n_items, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 state = create_app().state.shared

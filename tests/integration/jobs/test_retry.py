@@ -43,6 +43,7 @@ def fail(job: dict[str, Any], *indexes: int) -> None:
            WHERE job_id = :job""",
         job=UUID(job["id"]),
     )
+    sql("UPDATE jobs SET is_tallied = false WHERE id = :job", job=UUID(job["id"]))  # only the shards are changed here
 
 
 def test_only_the_failed_items_run_again_and_keep_their_order(client: TestClient, run_worker: RunWorker) -> None:

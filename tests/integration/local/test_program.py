@@ -6,12 +6,14 @@ import pytest
 
 from lengthwise.local import program
 from worker.generation.models import LoadedModels
+from worker.generation.watchdog import Watchdog
+from worker.shutdown import Shutdown
 
 
 def test_up_waits_for_the_line_that_preload_ends_with(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    models = LoadedModels()
+    models = LoadedModels(Watchdog(Shutdown()))
     monkeypatch.setattr(models, "names", list)
     with caplog.at_level(logging.INFO):
         models.preload()

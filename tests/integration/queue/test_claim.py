@@ -163,6 +163,19 @@ def test_a_shard_whose_worker_died_is_halved_and_claimed_alone() -> None:
     assert sorted(sql("SELECT lo, hi, n_tokens FROM shards")) == [(0, 1, 10), (0, 4, 39), (4, 8, 40)]
 
 
+@pytest.mark.parametrize("earlier", [0, 3], ids=["nothing was before it", "much was before it"])
+def test_what_a_dead_worker_held_comes_before_all_that_waits_with_its_priority(earlier: int) -> None:
+    """A claim fills up from later shards of its bucket. After a death they do not queue again for their first place."""
+    held = submit(["x" * 10] * 4, shard_items=2)
+    before = [submit(["x" * 100]) for _ in range(earlier)]
+    assert set(jobs_in(must_take())) == {held}
+    sql("UPDATE shards SET vkey = (SELECT max(vkey) + 1 FROM shards) WHERE job_id = :held", held=held)
+    after = [submit(["x" * 100]) for _ in range(3)]
+    urgent = submit(["x" * 10], priority=Priority.INTERACTIVE)
+    die()
+    assert jobs_in_order() == [urgent, *[held] * 4, *before, *after]
+
+
 @pytest.mark.parametrize("n_items", [64, 60, 5, 1])
 def test_a_poison_item_is_isolated_and_condemned_after_at_most_log2_plus_one_deaths(n_items: int) -> None:
     """A worker that holds the poison item dies; all other shards are settled."""

@@ -11,6 +11,7 @@ from pydantic_core import from_json
 
 from lengthwise import database
 from lengthwise.errors import Conflict
+from lengthwise.ledger import tally
 from lengthwise.ledger.jobs import cancel, results, retry
 from lengthwise.ledger.queue import sweep, urgency
 from lengthwise.ledger.queue.claim import Claim, claim_condemned
@@ -180,7 +181,7 @@ class Ledger(RuleBasedStateMachine):
                 settle(connection, token, settlements(lost, status=ResultStatus.FAILED))
         with database.engine().begin() as connection:
             urgency.raise_priorities(connection)
-            assert sweep.find_finished_jobs(connection) == []
+            assert sweep.find_finished_jobs(connection) == ([], None)
             complete_jobs(connection, [])
         for shard in overdue:
             shard.holder = None
@@ -255,7 +256,9 @@ class Ledger(RuleBasedStateMachine):
 
 
 @pytest.mark.usefixtures("installed")
-def test_every_item_ends_once_whatever_the_order_of_steps() -> None:
+@pytest.mark.parametrize("many_shards", [tally.MANY_SHARDS, 0], ids=["sums over shards", "tallies"])
+def test_every_item_ends_once_whatever_the_order_of_steps(many_shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tally, "MANY_SHARDS", many_shards)
     run_state_machine_as_test(
         Ledger,
         settings=settings(

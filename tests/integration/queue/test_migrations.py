@@ -16,6 +16,9 @@ from starlette.testclient import TestClient
 
 from lengthwise import migrate
 from lengthwise.errors import ConfigurationError
+from lengthwise.ledger import tally
+from lengthwise.settings import Settings
+from tests import ledger
 from tests.integration.conftest import RunWorker, read_job, submit
 
 ROOT = Path(__file__).parents[3]
@@ -114,6 +117,20 @@ def test_a_job_from_before_the_upgrade_finishes_and_downloads_after_it(
         assert client.get(f"/v1/jobs/{job}/results?format={form}").status_code == 200
     assert client.get(f"/v1/jobs/{job}/results").text.count("\n") == 3
     assert client.post(f"/v1/jobs/{job}/retry").status_code == 409, "the only failed item is too long still"
+
+
+def test_a_large_job_from_before_tallies_keeps_its_figures(installed: Settings, database_url: str) -> None:
+    job = ledger.submit(["x" * 10] * 2 * tally.MANY_SHARDS, shard_items=1)
+    ledger.put(ledger.must_take(items=5), n_warned={"blank": 1})
+    before = ledger.figures(job)
+    assert alembic(database_url, "downgrade", "0008").returncode == 0
+    migrate.upgrade(database_url)
+    after = ledger.figures(job)
+    assert (after.counts, after.n_warned, after.n_output) == (before.counts, {"blank": 5}, 5)
+    assert not ledger.sql("SELECT FROM shards WHERE is_tallied IS NOT NULL"), "no row was written"
+    while ledger.sql("SELECT FROM shards WHERE state = 'ready'"):
+        ledger.put(ledger.must_take())
+    assert (ledger.state(job), ledger.counts(job)["succeeded"]) == ("completed", 2 * tally.MANY_SHARDS)
 
 
 def test_migrating_twice_changes_nothing(database_url: str) -> None:

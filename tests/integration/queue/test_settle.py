@@ -99,7 +99,7 @@ def test_the_counts_of_items_add_up_after_every_step() -> None:
     job = submit(["x" * 10] * 30, shard_items=10, refused=[3, 4])
     assert counts(job) == pending(job, 0) | {"pending": 28, "failed": 2}
     first = must_take(items=10)
-    assert figures(job).n_leased == 10
+    assert figures(job).is_begun
     put(first, status=ResultStatus.FAILED)
     assert counts(job) == pending(job, 0) | {"pending": 18, "failed": 12}
     second = must_take(items=10)
@@ -117,7 +117,7 @@ def test_the_jobs_figures_are_the_sums_of_its_settlements() -> None:
         put(must_take(items=10))
     found = figures(job)
     assert (found.n_done, found.n_input, found.n_output, found.n_padded, found.n_batches) == (30, 400, 3, 3, 3.0)
-    assert (found.n_recent, found.n_leased, found.n_dropped) == (30, 0, 0)
+    assert (found.n_recent, found.n_dropped) == (30, 0)
     assert found.items_per_second > 0
 
 
@@ -154,7 +154,7 @@ def test_a_job_end_that_two_settlements_both_missed_is_found_by_the_sweep() -> N
     sql("UPDATE jobs SET state = 'open', finished_at = NULL")
     sql("DELETE FROM deliveries")
     with database.engine().begin() as connection:
-        assert sweep.find_finished_jobs(connection) == [job]
+        assert sweep.find_finished_jobs(connection) == ([job], None)
         complete_jobs(connection, [job])
         assert is_delivery_noted(connection)
     assert (state(job), n_deliveries(job)) == ("completed", 1)

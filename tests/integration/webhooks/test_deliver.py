@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +16,8 @@ from lengthwise.states import DeliveryState
 from tests.integration.webhooks.hooks import Answers, make_due, status
 from tests.integration.webhooks.test_http_attempt import ScriptedReceiver, answering
 from tests.ledger import knobs, must_take, put, sql, submit
-from worker.delivery.outcome import DELAYS
+from worker.delivery import deliver as worker_deliver
+from worker.delivery.outcome import DELAYS, AttemptOutcome
 from worker.delivery.signing import new_secret
 from worker.process import Worker
 
@@ -52,6 +55,26 @@ def test_an_event_arrives_and_verifies(deliver: Callable[[], None]) -> None:
     assert found["finished_at"] is not None
     assert [(each["n"], each["status"], each["error"]) for each in found["attempts"]] == [(1, 200, None)]
     assert sql("SELECT response FROM attempts") == [("ok",)]
+
+
+def test_an_attempt_is_stamped_by_the_databases_clock_and_the_time_since_its_claim(
+    deliver: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_post = worker_deliver._post
+
+    def held(due: delivery.DueDelivery, timestamp: int) -> AttemptOutcome:
+        """Sends as if the database's clock were a day behind, and the attempt had waited for a minute."""
+        off = replace(due, claimed_at=due.claimed_at - timedelta(days=1), received_at=due.received_at - 60)
+        assert abs((due.now() - off.now()).total_seconds() - 86_400 + 60) < 0.1
+        assert timestamp == pytest.approx(due.now().timestamp(), abs=2)
+        return real_post(due, timestamp)
+
+    monkeypatch.setattr(worker_deliver, "_post", held)
+    with ScriptedReceiver(Answers(status(200))) as receiver:
+        job = ended(receiver.url())
+        deliver()
+    assert delivery_of(job)["state"] == "delivered"
+    assert sql("SELECT started_at BETWEEN now() - interval '1 minute' AND now() FROM attempts") == [(True,)]
 
 
 def test_a_failed_attempt_is_retried_under_the_same_id(deliver: Callable[[], None]) -> None:

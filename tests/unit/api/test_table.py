@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from tempfile import SpooledTemporaryFile
 from typing import Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from api.http import body
 from api.jobs.tables.csv_items import CsvTable
 from api.jobs.tables.parquet_items import ParquetTable
 from api.jobs.tables.table_row import TableColumns
@@ -33,7 +35,9 @@ def from_csv(content: bytes, columns: TableColumns = NAMED, current: Settings = 
 
 
 def from_parquet(file: io.BytesIO, columns: TableColumns, current: Settings = SETTINGS) -> list[Any]:
-    return [json.loads(item) for item in ParquetTable(file, columns, current).items(no_rows)]
+    with SpooledTemporaryFile(max_size=1000) as spooled:
+        spooled.write(file.getvalue())
+        return [json.loads(item) for item in ParquetTable(spooled, columns, current).items(no_rows)]
 
 
 def no_rows(block: RowBlock) -> None:
@@ -95,6 +99,22 @@ def test_a_row_over_its_limit_is_too_large(row: bytes) -> None:
     with pytest.raises(TooLarge) as refused:
         from_csv(b'i,"t,x","m"""\r\n1,2,3\r\n' + row)
     assert refused.value.field == "row 3"
+
+
+@pytest.mark.parametrize("row", ["\r", "\n", "\r\n", ",,\n", '"","",""\n'])
+def test_blank_rows_are_left_out_up_to_a_number(row: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(body, "MOST_BLANK_LINES", 5000)
+    whole = b'i,"t,x","m"""\n1,2,3\n' + row.encode() * 5000
+    assert len(from_csv(whole)) == 1
+    with pytest.raises(TooLarge, match="at most 5000 blank lines"):
+        from_csv(whole + row.encode())
+
+
+def test_a_csv_table_has_so_many_columns_at_most() -> None:
+    content = ",".join(["text", *(f"c{at}" for at in range(2000))]).encode() + b"\n"
+    with pytest.raises(TooLarge, match="a table may have at most 2000 columns"):
+        from_csv(content, TableColumns(), Settings())
+    assert from_csv(content, TableColumns(), Settings(max_columns=2001)) == []
 
 
 def test_a_value_that_json_lacks_becomes_the_nearest_one() -> None:

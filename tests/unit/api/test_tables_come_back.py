@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from tempfile import TemporaryFile
 from typing import Any
 from uuid import UUID
 
@@ -82,7 +83,6 @@ def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lengthwise.formats.source.BLOCK_ROWS", 2)
-    monkeypatch.setattr("api.jobs.tables.parquet_items._BATCH_ROWS", 2)
 
 
 @patient
@@ -169,9 +169,9 @@ def plain(table: pa.Table) -> pa.Table:
 
 
 def from_table(table: pa.Table, **columns: Any) -> ParquetTable:
-    file = io.BytesIO()
-    pq.write_table(table, file)
-    return ParquetTable(file, TableColumns(**columns), Settings())
+    with TemporaryFile() as file:
+        pq.write_table(table, file)
+        return ParquetTable(file, TableColumns(**columns), Settings())
 
 
 SHOWN = {

@@ -10,6 +10,7 @@ import pytest
 from lengthwise.kinds.kind import KindModel
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog
+from lengthwise.states import ResultStatus
 from tests.fakes import write_catalog
 from tests.unit.generation.test_work import claim
 from worker.engine.echo import EchoEngine
@@ -49,8 +50,8 @@ def test_each_beam_counts_as_a_row(model: LoadedModel, beams: int, length: int, 
     assert [len(batch) for batch in batches] == [rows] * (12 // rows)
 
 
-@pytest.mark.parametrize(("params", "left"), [({}, 11 * 11 // 2), ({"beams": 2}, 2 * 5 * 11 // 2)])
-def test_a_batch_that_does_not_fit_is_counted_with_its_beams(
+@pytest.mark.parametrize(("params", "left"), [({}, 6 * 11), ({"beams": 2}, 2 * 3 * 11)])
+def test_after_a_batch_that_does_not_fit_later_ones_have_the_tokens_of_the_largest_half_that_did(
     model: LoadedModel, params: dict[str, Any], left: int
 ) -> None:
     work = Work(claim([letter * 9 for letter in "abcdefghijk"], "translate", TRANSLATE | params), model.model)
@@ -60,6 +61,33 @@ def test_a_batch_that_does_not_fit_is_counted_with_its_beams(
     assert model.batch_tokens == left
     assert sum(len(done.results) for done in work.take_finished()) == 11
     assert work.unfinished_shards == []
+
+
+class Picky(EchoEngine):
+    """Has no memory for the item of 20 tokens: not at all, or not in a batch with others."""
+
+    fits_alone = False
+
+    def run(self, requests: Sequence[Request]) -> Steps:
+        is_alone = len(requests) == 1
+        if any(len(request.tokens) > 20 for request in requests) and not (is_alone and self.fits_alone):
+            raise OutOfMemoryError
+        yield from super().run(requests)
+
+
+@pytest.mark.parametrize("place", [0, 5, 6, 10])
+@pytest.mark.parametrize("fits_alone", [True, False])
+def test_one_large_item_does_not_make_later_batches_small(model: LoadedModel, fits_alone: bool, place: int) -> None:
+    texts = [letter * 9 for letter in "abcdefghijk"]
+    texts[place] = "x" * 20
+    work = Work(claim(texts, "translate", TRANSLATE), model.model)
+    picky = model.engine = Picky(model.spec)
+    picky.fits_alone = fits_alone
+    runner = batch.BatchRunner(Watchdog(Shutdown()))
+    runner.take(work, model, range(11), runner.attempt(work, model, range(11)))
+    assert model.batch_tokens >= 5 * 11, "the half without it fits"
+    statuses = [result.status for done in work.take_finished() for result in done.results]
+    assert statuses.count(ResultStatus.FAILED) == (not fits_alone)
 
 
 def test_a_batch_never_has_more_tokens_than_its_engine_can_hold(model: LoadedModel) -> None:

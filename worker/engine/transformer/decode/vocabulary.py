@@ -4,12 +4,12 @@ They come from ``generation_config.json``, or from ``config.json`` where that la
 rules of beam search are read, because sampling and limits come with each request.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from lengthwise.models import model_shapes
 from worker.engine.transformer.decode.beam import BeamRules
 
 
@@ -47,8 +47,7 @@ def search_rules(folder: Path, config: Mapping[str, Any]) -> BeamRules:
 
 
 def _merged(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    path = folder / "generation_config.json"
-    own = json.loads(path.read_bytes()) if path.is_file() else {}
+    own = model_shapes.read_generation(folder)
     return {**config, **{name: value for name, value in own.items() if value is not None}}
 
 

@@ -11,10 +11,15 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
 import torch
+
+from lengthwise.child import without_secrets
+from lengthwise.errors import ConfigurationError
+from lengthwise.local.ownership import own
 
 log = logging.getLogger(__name__)
 
@@ -69,8 +74,8 @@ def serves(vectors: torch.Tensor) -> bool:
 def compiled_kernels() -> ctypes.CDLL | None:
     """The kernels, unchecked; ``None`` where they cannot be compiled, and a warning in the log says why.
 
-    The compiled file is cached under ``$XDG_CACHE_HOME/lengthwise`` (default ``~/.cache/lengthwise``). Its name is a
-    hash of everything it was made from.
+    The compiled file is cached under ``$XDG_CACHE_HOME/lengthwise`` (default ``~/.cache/lengthwise``), or in the
+    folder for temporary files where that cannot be written. Its name is a hash of everything it was made from.
     """
     if torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return None
@@ -80,7 +85,7 @@ def compiled_kernels() -> ctypes.CDLL | None:
         return None
     try:
         return _declared(_loaded(compiler))
-    except (OSError, subprocess.SubprocessError) as error:
+    except (OSError, subprocess.SubprocessError, ConfigurationError) as error:
         log.warning("the C kernels did not compile (%s): torch's kernels are used, which are slower", _reason(error))
         return None
 
@@ -115,26 +120,51 @@ def _loaded(compiler: str) -> ctypes.CDLL:
     """Loads the cached file, or compiles a new one. A file that was not compiled to its end is never cached."""
     folder = _folder()
     kept = None if folder is None else folder / f"kernels-{_fingerprint(compiler)}.so"
-    if kept is not None and kept.is_file():
-        return ctypes.CDLL(str(kept))
+    if kept is not None and (code := _kept(kept)) is not None:
+        return _library(code)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         made = Path(scratch) / "kernels.so"
         command = [compiler, *_FLAGS, "-o", str(made), *[str(_FOLDER / name) for name in _SOURCES]]
-        subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603 — no shell
-        found = ctypes.CDLL(str(made))
+        _run(command)
+        made.chmod(0o600)
+        found = _library(own(made).read_bytes())
         if kept is not None:
             made.replace(kept)
         return found
 
 
-def _folder() -> Path | None:
-    """The cache folder, or ``None`` where this user cannot write to it."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lengthwise"
+def _kept(path: Path) -> bytes | None:
+    """The cached file, if there is one that nobody else can have written."""
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError:
+        return own(path).read_bytes() if path.exists() else None
+    except ConfigurationError as error:
+        log.warning("the cached kernels are not used and compiled again: %s", error)
         return None
-    return folder if os.access(folder, os.W_OK) else None
+
+
+def _library(code: bytes) -> ctypes.CDLL:
+    """Loads these bytes from memory: a container's ``/tmp`` may hold no programs."""
+    with os.fdopen(os.memfd_create("lengthwise-kernels", os.MFD_CLOEXEC), "wb") as file:
+        file.write(code)
+        file.flush()
+        return ctypes.CDLL(f"/proc/self/fd/{file.fileno()}")
+
+
+def _folder() -> Path | None:
+    """The first cache folder that this user can write to, and nobody else; ``None`` if there is none."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    for folder in (home / "lengthwise", Path(tempfile.gettempdir()) / f"lengthwise-{os.geteuid()}"):
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = own(folder)
+        except (OSError, RuntimeError):
+            continue
+        except ConfigurationError as error:
+            log.warning("the kernels are not cached here: %s", error)
+            continue
+        if os.access(found, os.W_OK):
+            return found
+    return None
 
 
 def _fingerprint(compiler: str) -> str:
@@ -142,10 +172,17 @@ def _fingerprint(compiler: str) -> str:
     total = hashlib.sha256(" ".join(_FLAGS).encode())
     for source in (*_SOURCES, *_HEADERS):
         total.update((_FOLDER / source).read_bytes())
-    version = subprocess.run([compiler, "--version"], check=True, capture_output=True, timeout=_TIMEOUT_SECONDS)  # noqa: S603
-    total.update(version.stdout)
+    total.update(_run([compiler, "--version"]))
     total.update(_processor().encode())
     return total.hexdigest()[:16]
+
+
+def _run(command: Sequence[str]) -> bytes:
+    """The compiler's output. It gets no secrets of this process."""
+    done = subprocess.run(  # noqa: S603 — no shell
+        command, check=True, capture_output=True, timeout=_TIMEOUT_SECONDS, env=without_secrets()
+    )
+    return done.stdout
 
 
 def _processor() -> str:

@@ -21,7 +21,7 @@ from torch import distributed
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from lengthwise import settings
-from lengthwise.child import Child, Program
+from lengthwise.child import Child, Program, without_secrets
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Request
@@ -129,7 +129,8 @@ class RankGroup:
         ours, theirs = Pipe()
         with theirs:
             command = [sys.executable, "-P", "-m", "worker.engine.transformer.parallel.follower", str(theirs.fileno())]
-            child = Child(Program(f"rank-{rank.rank}", command, pass_fds=[theirs.fileno()]))
+            environment = without_secrets()
+            child = Child(Program(f"rank-{rank.rank}", command, environment, pass_fds=[theirs.fileno()]))
             child.start()
         self._children.append(child)
         self._pipes.append(ours)

@@ -4,8 +4,9 @@
 # transformers ships few annotations.
 
 import inspect
+import json
 import logging
-from collections.abc import Iterable
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +22,12 @@ from transformers.utils import logging as transformers_logging
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import architecture as architectures
-from lengthwise.models import manifest, pooling, weights
+from lengthwise.models import manifest, model_file, pooling, weights
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, EngineError
 from worker.engine.transformer.weights.checkpoint import load_state
 
 log = logging.getLogger(__name__)
-
-#: The files that the engine reads beside the weights, if they exist.
-_BESIDE = ("config.json", "generation_config.json", "tokenizer.json", weights.INDEX, *pooling.FILES)
 
 
 def architecture(spec: ModelSpec) -> Architecture:
@@ -63,7 +61,9 @@ def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str | None) -> An
 def load_config(spec: ModelSpec) -> Any:
     """transformers' configuration object for ``config.json``. Raises ``ConfigurationError`` for foreign code."""
     _refuse_foreign_code(spec)
-    return transformers.AutoConfig.from_pretrained(spec.folder, local_files_only=True, trust_remote_code=False)
+    with tempfile.TemporaryDirectory() as folder:  # transformers reads what was checked, and not the file again
+        (Path(folder) / "config.json").write_text(json.dumps(spec.config), "utf-8")
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
@@ -72,19 +72,15 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     Raises ``ConfigurationError`` if something is wrong with the folder.
     """
     _refuse_foreign_code(spec)
-    files = weights.weight_files(spec.folder)
-    _verify(spec.folder, [path.name for path in files])
+    if not manifest.exists(spec.folder):
+        log.warning("%s has no %s: its files are loaded unchecked", spec.folder, manifest.MANIFEST)
+    model_file.verify(spec.folder)
+    names = [path.name for path in weights.weight_files(spec.folder)]
     try:
-        return load_state(files)
+        with manifest.opened(spec.folder, names) as files:
+            return load_state(files)
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
-
-
-def _verify(folder: Path, names: Iterable[str]) -> None:
-    if not (folder / manifest.MANIFEST).is_file():
-        log.warning("%s has no %s: its files are loaded unchecked", folder, manifest.MANIFEST)
-        return
-    manifest.verify(folder, [*(name for name in _BESIDE if (folder / name).is_file()), *names])
 
 
 def _refuse_foreign_code(spec: ModelSpec) -> None:

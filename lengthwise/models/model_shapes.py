@@ -1,0 +1,84 @@
+"""The values that are read from a model's small files, with their types. Files may hold any others beside them."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from lengthwise.models import model_file
+
+CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
+
+_Length = Annotated[int, Field(ge=0, lt=1 << 31)]
+#: -1 stands for no token in some published files.
+_TokenId = Annotated[int, Field(ge=-1, lt=1 << 31)]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(strict=True, frozen=True)
+
+
+class GenerationShape(_Shape):
+    """What controls generation. It is in ``generation_config.json``, and in ``config.json`` for what that lacks."""
+
+    bos_token_id: _TokenId | list[_TokenId] | None = None
+    eos_token_id: _TokenId | list[_TokenId] | None = None
+    pad_token_id: _TokenId | None = None
+    decoder_start_token_id: _TokenId | list[_TokenId] | None = None
+    suppress_tokens: list[_TokenId] | None = None
+    bad_words_ids: list[list[_TokenId]] | None = None
+    length_penalty: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    early_stopping: bool | Literal["never"] | None = None
+    renormalize_logits: bool | None = None
+
+
+class ConfigShape(GenerationShape):
+    """What is read from ``config.json``. Its labels are checked where they matter (``labels``)."""
+
+    architectures: list[str] | None = None
+    model_type: str | None = None
+    is_encoder_decoder: bool | None = None
+    max_position_embeddings: _Length | None = None
+    n_positions: _Length | None = None
+
+
+class _Token(_Shape):
+    content: str
+
+
+class TokenizerShape(_Shape):
+    """What is read from ``tokenizer_config.json``: the template, and the special tokens that it names."""
+
+    chat_template: Any = None
+    bos_token: str | _Token | None = None
+    eos_token: str | _Token | None = None
+    pad_token: str | _Token | None = None
+
+    def tokens(self) -> dict[str, str]:
+        """The text of each special token by its name."""
+        given = {"bos_token": self.bos_token, "eos_token": self.eos_token, "pad_token": self.pad_token}
+        texts = {name: token.content if isinstance(token, _Token) else token for name, token in given.items()}
+        return {name: text for name, text in texts.items() if text}
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json``. Raises ``ConfigurationError`` if it cannot be read, or a value has a wrong type."""
+    found = model_file.read_json(folder, CONFIG, dict)
+    model_file.checked(found, ConfigShape, CONFIG)
+    return found
+
+
+def read_generation(folder: Path) -> dict[str, Any]:
+    """``generation_config.json``; empty if there is none. Raises ``ConfigurationError`` as ``read_config`` does."""
+    if not model_file.exists(folder, GENERATION):
+        return {}
+    found = model_file.read_json(folder, GENERATION, dict)
+    model_file.checked(found, GenerationShape, GENERATION)
+    return found
+
+
+def read_tokenizer(folder: Path) -> TokenizerShape:
+    """``tokenizer_config.json``, which may be missing. Raises ``ConfigurationError`` as ``read_config`` does."""
+    if not model_file.exists(folder, TOKENIZER):
+        return TokenizerShape()
+    return model_file.checked(model_file.read_json(folder, TOKENIZER, dict), TokenizerShape, TOKENIZER)
