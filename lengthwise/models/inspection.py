@@ -95,13 +95,13 @@ def _check_tokenizer(files: _Files) -> None:
     if not path.is_file():
         reason = "tokenizer.json does not exist in its folder"
         raise files.refusal("tokenizer_missing", reason, _convert(files.spec, "AutoTokenizer"))
+    from lengthwise.models import tokenizer  # which is not installed where only the command line is
+
     try:
-        found = model_file.read_json(files.folder, "tokenizer.json", dict)
-    except ConfigurationError:
-        found = {}
-    if not isinstance(found.get("model"), dict):  # half copied, or the pointer that git keeps instead of a large file
-        reason = "tokenizer.json in its folder is no tokenizer that can be read"
-        raise files.refusal("tokenizer_unreadable", reason, _fetch_again(files.spec))
+        tokenizer.read_tried(files.folder)
+    except ConfigurationError:  # half copied, or the pointer that git keeps instead of a large file
+        reason = "tokenizer.json in its folder is no tokenizer that can be read and used"
+        raise files.refusal("tokenizer_unreadable", reason, _fetch_again(files.spec)) from None
 
 
 def _check_template(files: _Files) -> None:

@@ -3,17 +3,23 @@
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 from tokenizers import Tokenizer
 
+from lengthwise.confined import Budget
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import model_file, model_shapes
+from lengthwise.models import model_file, model_shapes, trial
 from lengthwise.models.catalog import ModelSpec
 
 TOKENIZER = "tokenizer.json"
 #: Texts that are tokenized at a time: few enough that what the library allocates fits a core's cache.
 _STRIDE = 64
+#: What loading and trying a tokenizer may cost. One of 262,000 words takes 0.7 s and 300 MB.
+_BUDGET = Budget(seconds=20, memory_bytes=4 << 30)
+#: Texts on which patterns that backtrack need a time that doubles with each character, or grows with its cube.
+_RUNS, _ENDS = ("a", "A", "1", " ", "\n", "'", "-", "aA1 ", "你"), ("", "!", "\0")
+_TRIAL_TEXTS = [run * 3000 + end for run in _RUNS for end in _ENDS]
 #: Windows of a long text overlap by this part, so that a passage which is shorter than that is whole in one of them.
 _OVERLAP = 1 / 4
 
@@ -101,7 +107,7 @@ class CountingTokenizer(ModelTokenizer):
 def _read(folder: Path) -> Any:
     if not model_file.exists(folder, TOKENIZER):
         raise ConfigurationError(f"{folder / TOKENIZER} does not exist: a model needs its tokenizer in this form")
-    content = model_file.read(folder, TOKENIZER)
+    content = read_tried(folder)
     try:
         tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # the library raises nothing narrower
@@ -109,6 +115,24 @@ def _read(folder: Path) -> Any:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+def read_tried(folder: Path) -> bytes:
+    """The content of ``tokenizer.json``, once it can be used. Raises ``ConfigurationError`` if it cannot."""
+    content = model_file.read(folder, TOKENIZER)
+    trial.run(f"{__name__}:tried", content, TOKENIZER, _BUDGET)
+    return content
+
+
+def tried(request: bytes, _file: IO[bytes] | None) -> Iterator[bytes]:
+    """Loads and uses the tokenizer of these bytes. Runs in a confined child (``trial``)."""
+    tokenizer = Tokenizer.from_buffer(request)
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    for text in _TRIAL_TEXTS:
+        ids = tokenizer.encode(text).ids
+        tokenizer.decode(ids)
+    yield b""
 
 
 def _first(value: int | list[int] | None) -> int | None:
