@@ -127,7 +127,8 @@ def _settings_with_servers() -> "Settings":
     from lengthwise import settings
 
     current = settings.get()
+    database_url = current.require_database_url()
     current.require_redis_url()
     with suppress(Unavailable):
-        migrations.require_current(current.require_database_url())
+        migrations.require_current(database_url)
     return current
