@@ -94,8 +94,8 @@ def pooled(database_url: str) -> Iterator[PgBouncer]:
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         bouncer = PgBouncer(database_url, Path(folder))
-        bouncer.start()
         try:
+            bouncer.start()
             yield bouncer
         finally:
             bouncer.stop()
