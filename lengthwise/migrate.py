@@ -8,12 +8,12 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, select
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from lengthwise.database import Database, connect, is_pooled, sqlstate, translated
 from lengthwise.errors import ConfigurationError, Unavailable
-from lengthwise.tables import metadata
+from lengthwise.ledger import schema
 
 _LOCK_NOT_AVAILABLE = "55P03"
 #: The pause between two tries, in which queries that waited behind the last one can run.
@@ -94,14 +94,11 @@ def _require_current(connection: Connection) -> None:
         raise ConfigurationError(
             f"the database's schema is {found}, and this program needs {needed}: run lengthwise migrate"
         )
-    try:
-        for table in metadata.sorted_tables:
-            connection.execute(select(table).limit(0))
-    except ProgrammingError:
+    if incomplete := schema.incomplete_tables(connection):
         raise ConfigurationError(
-            f"the table {table.name} of the database is not that of schema {found}: "
+            f"the table {incomplete[0]} of the database is not that of schema {found}: "
             "something other than lengthwise migrate has changed it"
-        ) from None
+        )
 
 
 def _known_revision(connection: Connection) -> str | None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +11,7 @@ import psycopg
 from sqlalchemy.engine import make_url
 
 from lengthwise.child import Account, Child, Program, stop
-from tests.servers import wait_until
+from tests.servers import free_port, wait_until
 
 #: Debian installs it where only root looks.
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/sbin")
@@ -38,9 +37,7 @@ class PgBouncer:
 
     def __init__(self, database_url: str, folder: Path) -> None:
         url = make_url(database_url)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        self._port = free_port()
         configuration = folder / "pgbouncer.ini"
         configuration.write_text(
             _CONFIGURATION.format(

@@ -4,6 +4,7 @@ import os
 import shlex
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -199,6 +200,14 @@ def up(data: Path, *arguments: str, environment: Mapping[str, str] | None = None
             running_up.stop()
         running_up.process.kill()
         running_up.process.wait()
+
+
+def free_port() -> int:
+    """Returns a port of this machine that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def wait_until(is_so: Any, patience: float = 60) -> None:

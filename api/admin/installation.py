@@ -58,7 +58,7 @@ def _question(request: Request) -> asyncio.Task[bool]:
 
 def _is_migrated(state: State) -> bool:
     with translated(), state.database.begin() as connection:
-        return schema.is_migrated(connection)
+        return not schema.incomplete_tables(connection)
 
 
 @router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.KEY_ERRORS)

@@ -122,12 +122,9 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
 
 def _unanswerable(portion: Portion, code: str) -> CountedPortion:
     """A portion of one item that ends with this error, without running."""
-    [place], [(item, payload)], [(pool, _)] = (
-        portion.places,
-        portion.checked,
-        _requirements(portion.target, [portion.checked[0].item]),
-    )
-    refusal = portion.target.kind.failed(place, item, code)
+    [(item, payload)] = portion.checked
+    [(pool, _)] = _requirements(portion.target, [item])
+    refusal = portion.target.kind.failed(portion.places[0], item, code)
     return CountedPortion([NewItem(1, payload, refusal, [], pool)], {pool})
 
 

@@ -6,11 +6,15 @@ from lengthwise import database
 from lengthwise.tables import metadata
 
 
-def is_migrated(connection: Connection) -> bool:
-    """Whether every table and every column is there."""
-    wanted = {(table.name, column.name) for table in metadata.sorted_tables for column in table.columns}
+def incomplete_tables(connection: Connection) -> list[str]:
+    """The tables that are missing, or lack a column."""
     rows = database.cursor(connection).execute(_COLUMNS, {"tables": list(metadata.tables)}).fetchall()
-    return wanted <= set(rows)
+    found = set(rows)
+    return [
+        table.name
+        for table in metadata.sorted_tables
+        if not found.issuperset((table.name, column.name) for column in table.columns)
+    ]
 
 
 _COLUMNS = """

@@ -5,7 +5,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -17,17 +16,11 @@ import pytest
 from standardwebhooks import Webhook
 
 from tests.caller import VARIABLES, bearer
+from tests.servers import free_port
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 120
 TEXTS = {"apple": ("我吃了一个苹果。", "zh", "en", "I ate an apple.")}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def compose(*arguments: str, environment: dict[str, str]) -> str:

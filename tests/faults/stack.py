@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
@@ -25,7 +24,7 @@ from tests.faults.control import Control
 from tests.faults.keeper import Keeper
 from tests.faults.proxy import Proxy
 from tests.faults.receiver import FaultyReceiver
-from tests.servers import DATABASE_VARIABLE, MASTER_KEY, REDIS_VARIABLE, redis_client, wait_until
+from tests.servers import DATABASE_VARIABLE, MASTER_KEY, REDIS_VARIABLE, free_port, redis_client, wait_until
 
 LEASE_SECONDS = 3.0
 GRACE_SECONDS = 3.0
@@ -96,7 +95,7 @@ class FaultStack:
         exits.callback(self.keeper.stop)
 
     def _start_product(self, exits: ExitStack) -> None:
-        port = _free_port()
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = self._environment()
         workers = [
@@ -181,10 +180,3 @@ def _launched(made: Program) -> Program:
     environment: dict[str, Any] = {**(made.environment or {}), control.NAME_VARIABLE: made.name}
     command = [*python, "tests.faults.launch", *made.command[4:]]
     return replace(made, command=command, environment=environment)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

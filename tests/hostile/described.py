@@ -6,35 +6,20 @@ from typing import Any
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from schemathesis import Case
-from schemathesis.config import SchemathesisConfig
 from schemathesis.core.failures import Failure, FailureGroup
 from schemathesis.core.result import Ok
 
-from tests.caller import bearer
+from tests import openapi
 from tests.hostile.installation import Installation
 from tests.hostile.verdict import Outcome
 
 _STALL_SECONDS = 25.0
-#: These hold only for what the document can say: not for language pairs, or hosts that must be public.
-_UNSAYABLE = ["positive_data_acceptance"]
 
 
 def described(installation: Installation, first_seed: int, count: int) -> Outcome:
     """Sends about ``count`` requests, the same number to each operation."""
-    config = SchemathesisConfig()
-    config.projects.default.checks.update(excluded_check_names=_UNSAYABLE)
-    document = schemathesis.openapi.from_url(f"{installation.url}/openapi.json", config=config)
-
-    class InstallationKey:
-        """The key, as an authentication that Schemathesis can tell from keys that it invented itself."""
-
-        def get(self, case: Case[Any], context: Any) -> dict[str, str]:
-            return bearer(installation.key)
-
-        def set(self, case: Case[Any], data: dict[str, str], context: Any) -> None:
-            case.headers.update(data)
-
-    document.auth()(InstallationKey)
+    document = schemathesis.openapi.from_url(f"{installation.url}/openapi.json", config=openapi.config())
+    openapi.authenticate(document, installation.key)
     operations = [found.ok() for found in document.get_all_operations() if isinstance(found, Ok)]
     outcome = Outcome("from the OpenAPI document")
     for number, operation in enumerate(operations):

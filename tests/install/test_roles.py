@@ -1,6 +1,5 @@
 """The wheel, installed in clean environments for each role, and the commands of each: ``make test-install``."""
 
-import socket
 import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
@@ -10,7 +9,7 @@ import pytest
 
 from tests import caller, servers
 from tests.install.environments import Environment, build_wheel
-from tests.servers import MASTER_KEY, Urls, wait_until
+from tests.servers import MASTER_KEY, Urls, free_port, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
@@ -49,13 +48,6 @@ def api(folder: Path, wheel: Path) -> Environment:
 @pytest.fixture(scope="module")
 def worker(folder: Path, wheel: Path) -> Environment:
     return Environment.make(folder / "worker", wheel, "worker", with_torch=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def answers(url: str) -> bool:

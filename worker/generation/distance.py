@@ -31,14 +31,15 @@ class Distance:
         """Counts a cheap question, unless it fails."""
         began = time.monotonic()
         yield
-        self._question = _average(self._question, time.monotonic() - began)
+        self._question = averaged(self._question, time.monotonic() - began)
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
         began = time.monotonic()
         yield
-        self._claim = _average(self._claim, time.monotonic() - began)
+        self._claim = averaged(self._claim, time.monotonic() - began)
 
 
-def _average(known: float | None, seconds: float) -> float:
+def averaged(known: float | None, seconds: float) -> float:
+    """The moving average after one more value."""
     return seconds if known is None else known + (seconds - known) * _WEIGHT

@@ -18,6 +18,7 @@ from lengthwise.models.catalog_file import CatalogFile
 from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError
 from worker.generation.answer_cache import AnswerCache
+from worker.generation.distance import averaged
 from worker.generation.plan import planner
 from worker.generation.process_tuning import reduce_garbage_collection
 from worker.generation.watchdog import Watchdog
@@ -106,11 +107,6 @@ class LoadedModel:
     def grow(self) -> None:
         """Raises the limit of ``shrink`` a little, because others may have freed memory of the device."""
         self.batch_tokens = min(self._max_tokens, self.batch_tokens + self.batch_tokens // 16 + 1)
-
-
-def averaged(known: float | None, seconds: float) -> float:
-    """The moving average after one more value."""
-    return seconds if known is None else known + (seconds - known) / 8
 
 
 class LoadedModels:

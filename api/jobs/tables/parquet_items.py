@@ -1,6 +1,5 @@
 """Items from a Parquet file, some rows at a time. Imported only if pyarrow is installed."""
 
-import atexit
 import threading
 import weakref
 from collections.abc import Iterator
@@ -129,9 +128,7 @@ def _turn() -> Iterator[None]:
 
 @cache
 def _reader(seconds: float, memory_bytes: int) -> Confined:
-    made = Confined("lengthwise.formats.parquet_blocks:blocks", Budget(seconds, memory_bytes), _PROCESSES)
-    atexit.register(made.close)
-    return made
+    return Confined("lengthwise.formats.parquet_blocks:blocks", Budget(seconds, memory_bytes), _PROCESSES)
 
 
 def _answers(reader: Confined, limits: TableLimits, file: IO[bytes], *, only_schema: bool = False) -> Iterator[bytes]:

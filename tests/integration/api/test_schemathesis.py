@@ -8,12 +8,11 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import FlakyStrategyDefinition
 from schemathesis import Case
-from schemathesis.config import SchemathesisConfig
 from schemathesis.core.result import Ok
 from schemathesis.schemas import BaseSchema
 from starlette.testclient import TestClient
 
-from tests.caller import bearer
+from tests import openapi
 
 #: Few enough examples for a run of some minutes.
 FEW = settings(
@@ -25,27 +24,12 @@ FEW = settings(
     suppress_health_check=list(HealthCheck),
 )
 
-#: A schema cannot express which language pairs exist, or that a host must be public.
-UNSAYABLE = "positive_data_acceptance"
-
-
-class InstallationKey:
-    """The admin key, as an authentication that schemathesis can tell from keys that it invented itself."""
-
-    def get(self, case: Case[Any], context: Any) -> dict[str, str]:
-        return bearer()
-
-    def set(self, case: Case[Any], data: dict[str, str], context: Any) -> None:
-        case.headers.update(data)
-
 
 @pytest.fixture
 def document(client: TestClient) -> BaseSchema:
     """The document, requested with the key."""
-    config = SchemathesisConfig()
-    config.projects.default.checks.update(excluded_check_names=[UNSAYABLE])
-    found: BaseSchema = schemathesis.openapi.from_asgi("/openapi.json", client.app, config=config)
-    found.auth()(InstallationKey)
+    found: BaseSchema = schemathesis.openapi.from_asgi("/openapi.json", client.app, config=openapi.config())
+    openapi.authenticate(found)
     return found
 
 

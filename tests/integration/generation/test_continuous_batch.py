@@ -282,15 +282,16 @@ def test_a_draining_batch_finishes_its_requests_and_admits_no_more(
     assert len(engine.started) > 2
 
 
+def a_suspect_comes() -> None:
+    submit(["a suspect"])
+    sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
+
+
 def test_a_suspect_waits_for_the_running_batch_and_joins_none(
     install_engine: EngineInstaller, monkeypatch: pytest.MonkeyPatch, worker: Worker
 ) -> None:
-    def come() -> None:
-        submit(["a suspect"])
-        sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
-
     monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
-    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, come)))
+    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, a_suspect_comes)))
     job = submit(["x" * 60 + str(number) for number in range(1000, 1200)])
     worker.generate(POOL)
     assert counts(job)["succeeded"] == 200
@@ -305,12 +306,8 @@ def test_shards_that_have_not_begun_let_a_suspect_go_first(
 ) -> None:
     """The batch holds more than it can run at once, because its model has run out of memory."""
 
-    def come() -> None:
-        submit(["a suspect"])
-        sql("UPDATE shards SET deaths = 1, priority = 0 WHERE n_tokens = 9")
-
     monkeypatch.setattr(pool_rotation, "_LOOK_SECONDS", 0)
-    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, come)))
+    engine = install_engine(partial(WatchedContinuousEngine, between=once(5, a_suspect_comes)))
     model = worker.models.get("echo")
     job = submit(["x" * 60 + str(number) for number in range(1000, 1064)], shard_items=8)
     monkeypatch.setattr(type(model), "grow", lambda _: setattr(model, "batch_tokens", 200))
