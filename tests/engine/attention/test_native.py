@@ -521,6 +521,13 @@ def test_without_a_home_that_can_be_written_the_cache_is_a_private_folder_of_tem
 
 
 @needs_kernels
+def test_a_library_that_is_loaded_later_is_not_taken_for_an_earlier_one(planted: bytes) -> None:
+    library.compiled_kernels()
+    for _ in range(2):
+        assert not hasattr(library._library(planted), "lengthwise_linear"), "it has no kernels"
+
+
+@needs_kernels
 def test_the_compiler_gets_no_secret(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     seen, compiler = tmp_path / "seen", tmp_path / "cc"
     compiler.write_text(f'#!/bin/sh\nenv >> {seen}\nexec cc "$@"\n')

@@ -144,10 +144,12 @@ def _kept(path: Path) -> bytes | None:
 
 def _library(code: bytes) -> ctypes.CDLL:
     """Loads these bytes from memory: a container's ``/tmp`` may hold no programs."""
-    with os.fdopen(os.memfd_create("lengthwise-kernels", os.MFD_CLOEXEC), "wb") as file:
+    descriptor = os.memfd_create("lengthwise-kernels", os.MFD_CLOEXEC)
+    # It stays open, so that no other library is ever loaded under its number. The loader knows a library by its name,
+    # and would return the first one again.
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
         file.write(code)
-        file.flush()
-        return ctypes.CDLL(f"/proc/self/fd/{file.fileno()}")
+    return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
 
 
 def _folder() -> Path | None:
