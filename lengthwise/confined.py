@@ -1,9 +1,9 @@
 """Runs a function on a stranger's bytes in a child process with limits of time and memory, and without our secrets.
 
 The function is named as ``module:function``, takes the request and perhaps an open file, and returns or yields answers.
-Whatever it does, it can only end its own process: a loop that holds the GIL is ended by the kernel, and a huge
-allocation raises ``MemoryError`` there and not here. The children stay for further calls, since starting one takes a
-few tenths of a second.
+Whatever it computes, it can only end its own process: a loop that holds the GIL is ended by the kernel, and a huge
+allocation raises ``MemoryError`` there and not here. It is no sandbox for foreign code: the child is the same user, and
+can read the same files. The children stay for further calls, since starting one takes a few tenths of a second.
 """
 
 import json
@@ -83,8 +83,8 @@ class Confined:
     def stream(self, request: bytes, file: IO[bytes] | None = None) -> Iterator[bytes]:
         """Yields the function's answers as they come. The child reads the open file itself, from its beginning.
 
-        Raises ``OverBudget``; the ``InvalidInput`` that the function raised; ``Unavailable`` if all children are busy
-        for long; ``ConfinedError`` if the function failed.
+        Raises ``OverBudget``; the ``InvalidInput`` that the function raised; ``Unavailable`` if no child becomes free,
+        or if the machine is too busy; ``ConfinedError`` if the function failed.
         """
         if self._owner != os.getpid():
             self._reset()
