@@ -1,9 +1,9 @@
 """Runs a function on a stranger's bytes in a child process with limits of time and memory, and without our secrets.
 
 The function is named as ``module:function``, takes the request and perhaps an open file, and returns or yields answers.
-Whatever it computes, it can only end its own process: a loop that holds the GIL is ended by the kernel, and a huge
-allocation raises ``MemoryError`` there and not here. It is no sandbox for foreign code: the child is the same user, and
-can read the same files. The children stay for further calls, since starting one takes a few tenths of a second.
+Whatever it does, it can only end its own process: a loop that holds the GIL is ended by the kernel, and a huge
+allocation raises ``MemoryError`` there and not here. The children stay for further calls, since starting one takes a
+few tenths of a second.
 """
 
 import json
