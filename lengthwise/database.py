@@ -1,7 +1,7 @@
 """Connections to Postgres, the bells that a commit rings, and what Postgres' errors mean to a caller."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -108,21 +108,38 @@ def connect(
         },
     )
     pulse = Pulse(on_silence=engine.dispose)
+    limits = {"statement": f"{round(statement_seconds * 1000)}ms", "lock": f"{round(lock_seconds * 1000)}ms"}
 
     def opened(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> WatchedConnection:
         connection = pulse.connect(parameters, statement_seconds + _MARGIN_SECONDS)
-        _begin_session(connection, statement_seconds, lock_seconds)
+        try:
+            _begin_session(connection, limits)
+        except BaseException:
+            connection.close()
+            raise
+        connection.pool = engine.pool
         return connection
 
+    def returned(connection: WatchedConnection | None, _record: Any) -> None:
+        if connection is not None and connection.pool is not engine.pool:
+            connection.close()  # the pool was disposed meanwhile, and nobody would use or close it any more
+
+    def begun(connection: Connection) -> None:
+        raw = connection.connection.driver_connection
+        if is_pooled(connection) and isinstance(raw, WatchedConnection) and not raw.autocommit:
+            raw.execute(_LIMITS, {**limits, "in_transaction": True})
+
     event.listen(engine, "do_connect", opened)
+    event.listen(engine, "checkin", returned)
+    event.listen(engine, "begin", begun)
     return Database(engine, ring, pulse, Turnstile(connections, pool_seconds))
 
 
-def _begin_session(connection: WatchedConnection, statement_seconds: float, lock_seconds: float) -> None:
+def _begin_session(connection: WatchedConnection, limits: Mapping[str, str]) -> None:
     """Sets the session's limits, outside of any transaction. A pooler may refuse them among the start-up parameters.
 
     Behind a pooler, limits would reach sessions of others, and a prepared statement would be missing in the next
-    session. So nothing is set there, and nothing is prepared.
+    session. So nothing is prepared there, and each transaction sets the limits for itself.
     """
     connection.autocommit = True
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
@@ -132,16 +149,15 @@ def _begin_session(connection: WatchedConnection, statement_seconds: float, lock
         connection.prepare_threshold = None
         _mention_pooler()
     else:
-        limits = [f"{round(seconds * 1000)}ms" for seconds in (statement_seconds, lock_seconds)]
-        connection.execute(_LIMITS, limits)
+        connection.execute(_LIMITS, {**limits, "in_transaction": False})
     connection.autocommit = False
 
 
 @cache
 def _mention_pooler() -> None:
     log.warning(
-        "a connection pooler stands before Postgres: docs/settings.md says which limits to set for the role, and what "
-        "LENGTHWISE_DATABASE_SESSION_URL is for"
+        "a connection pooler stands before Postgres: no statement is prepared, and without "
+        "LENGTHWISE_DATABASE_SESSION_URL requests that wait for a job's end ask for it"
     )
 
 
@@ -151,7 +167,10 @@ def is_pooled(connection: Any) -> bool:
     return isinstance(raw, WatchedConnection) and raw.is_pooled
 
 
-_LIMITS = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
+_LIMITS = """
+SELECT set_config('statement_timeout', %(statement)s, %(in_transaction)s),
+       set_config('lock_timeout', %(lock)s, %(in_transaction)s)
+"""
 
 
 #: Rings the bells of ``engine()``.
