@@ -43,7 +43,28 @@ class Database:
     def connect(self) -> Connection:
         """A connection for reading. The ledger refuses to note a bell on it."""
         self._pulse.check()
-        return self.engine.connect()
+        connection = self.engine.connect()
+        if is_pooled(connection):
+            try:
+                connection.begin()  # sets the limits
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    @contextmanager
+    def asking(self) -> Iterator[Connection]:
+        """A connection for one statement, which costs one round trip, since it runs outside of a transaction.
+
+        Behind a pooler it has a transaction all the same, which sets its limits.
+        """
+        self._pulse.check()
+        with self.engine.connect() as connection:
+            if is_pooled(connection):
+                with connection.begin():
+                    yield connection
+            else:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:

@@ -143,9 +143,8 @@ class Claimer:
 
 
 def _has_urgent_work(pool: str) -> bool:
-    """Runs the query without a transaction, which would take longer than the query itself."""
-    with database.translated(), database.engine().connect() as connection:
-        return has_interactive_work(connection.execution_options(isolation_level="AUTOCOMMIT"), pool)
+    with database.translated(), database.engine().asking() as connection:
+        return has_interactive_work(connection, pool)
 
 
 def _claim_batches(

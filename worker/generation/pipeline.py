@@ -1,7 +1,7 @@
 """Keeps the engine busy: while it computes, threads prepare the next claim and settle finished shards.
 
-If the engine's batches are very short, switching threads would cost more than it saves. The engine's thread then claims
-and settles between two batches.
+If the engine's batches are very short and the database is near, switching threads would cost more than it saves. The
+engine's thread then claims and settles between two batches.
 """
 
 import logging
@@ -120,7 +120,7 @@ class Pipeline:
         """
         if n_batches > 1 and not self._distance.is_far:
             return
-        if not current.model.is_slow or current.is_suspect or self._ahead is not None:
+        if not self._works_beside(current) or current.is_suspect or self._ahead is not None:
             return
         if self.rotation.is_over or self.shutdown.is_begun or self.reload.is_due():
             return
@@ -133,6 +133,10 @@ class Pipeline:
                 return self.claimer.prepare(self.rotation, with_suspects=False)
 
         self._ahead = self._threads[0].submit(in_time)
+
+    def _works_beside(self, current: PreparedClaim) -> bool:
+        """Whether threads are worth their switches: the engine's batches are long, or the database's answers are."""
+        return current.model.is_slow or self._distance.is_far
 
     def _lead_seconds(self) -> float:
         """How early the next claim must begin to be ready in time."""
@@ -171,7 +175,7 @@ class Pipeline:
         self._in_background(prepared, last)
 
     def _in_background(self, prepared: PreparedClaim, write: Callable[[], None]) -> None:
-        if not prepared.model.is_slow and not self._unsettled:
+        if not self._works_beside(prepared) and not self._unsettled:
             write()
             return
         # Submit before waiting for earlier ones, which may raise: a claim's last settlement must run to end its lease.

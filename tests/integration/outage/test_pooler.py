@@ -59,6 +59,14 @@ def test_a_pooler_is_noticed_and_nothing_is_left_in_its_sessions(bouncer: PgBoun
         with database.lock_wait_limited(connection, 1):
             assert database.cursor(connection).execute(limits).fetchone() == ("5min", "1s")
         assert database.cursor(connection).execute(limits).fetchone() == ("5min", "3s")
+    with pool.connect() as reading, pool.asking() as asking:
+        for each in (reading, asking):
+            assert database.cursor(each).execute(limits).fetchone() == ("5min", "3s")
+    for one in (pool, direct):
+        with one.asking() as asking:
+            assert database.cursor(asking).execute("CREATE TABLE asked ()")
+        with one.begin() as connection:
+            assert database.cursor(connection).execute("DROP TABLE asked"), "what asking did stays done"
     with psycopg.connect(bouncer.url, autocommit=True) as stranger:
         for _ in range(20):  # in turn in each of the sessions
             assert stranger.execute(limits, prepare=False).fetchone() == ("0", "0")
@@ -160,7 +168,6 @@ def test_files_batches_and_repeated_requests_succeed(pooled_client: TestClient, 
 
 def test_a_frozen_process_loses_its_transaction(bouncer: PgBouncer) -> None:
     with database.engine().connect() as frozen, database.engine().connect() as sweeping:
-        frozen.begin()
         database.cursor(frozen).execute("SELECT 1")
         time.sleep(0.3)
         assert sweep.end_frozen_sessions(sweeping, seconds=0.2) == 1
