@@ -3,6 +3,7 @@
 import logging
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from threading import Event, Lock, Thread
 from uuid import UUID
 
@@ -68,7 +69,8 @@ class Lease:
 
     def _check(self) -> None:
         with self._distance.asking():
-            self._ask(lambda connection, held: lease.find_held(connection, self.token, held))
+            asking = database.engine().asking()
+            self._ask(asking, lambda connection, held: lease.find_held(connection, self.token, held))
 
     def _beat(self) -> None:
         current = settings.get()
@@ -87,14 +89,17 @@ class Lease:
             if is_due and self._watchdog.stalled(current.hang_seconds) is None:
                 self._renewed_at = time.monotonic()
                 self._ask(
+                    database.engine().begin(),
                     lambda connection, held: lease.heartbeat(
                         connection, self.token, held, lease_seconds=current.lease_seconds
-                    )
+                    ),
                 )
 
-    def _ask(self, question: Callable[[Connection, set[int]], set[int]]) -> None:
+    def _ask(
+        self, opened: AbstractContextManager[Connection], question: Callable[[Connection, set[int]], set[int]]
+    ) -> None:
         try:
-            with self._lock, database.translated(), database.engine().begin() as connection:
+            with self._lock, database.translated(), opened as connection:
                 self._held = question(connection, self._held)
             self._checked_at = time.monotonic()
         except Unavailable as error:
@@ -107,7 +112,7 @@ class Lease:
             lease.release(connection, self.token, held)
             return set()
 
-        self._ask(release)
+        self._ask(database.engine().begin(), release)
 
     def start(self) -> None:
         self._thread.start()

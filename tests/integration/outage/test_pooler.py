@@ -44,11 +44,13 @@ def test_a_pooler_is_noticed_and_nothing_is_left_in_its_sessions(bouncer: PgBoun
         assert database.is_pooled(connection)
         assert not database.is_pooled(other)
         limits = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
-        assert database.cursor(connection).execute(limits).fetchone() == ("0", "0")
+        assert database.cursor(connection).execute(limits).fetchone() == ("5min", "3s")
         assert database.cursor(other).execute(limits).fetchone() == ("5min", "3s")
     for _ in range(20):
         with pool.begin() as connection:
+            connection.rollback()  # with the transaction, its limits end
             cursor = database.cursor(connection)
+            assert cursor.execute(limits).fetchone() == ("0", "0")
             cursor.execute("SELECT %s::int", [1])
             assert cursor.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
     listener = JobEndListener(pool)
