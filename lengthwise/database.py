@@ -36,9 +36,11 @@ APPLICATION = "lengthwise"
 class Database:
     """A pool of connections. Each transaction of ``begin`` rings the bells that it noted once it has committed."""
 
-    def __init__(self, engine: Engine, ring: Ring, pulse: Pulse, turnstile: Turnstile) -> None:
+    def __init__(
+        self, engine: Engine, ring: Ring, pulse: Pulse, turnstile: Turnstile, limits: Mapping[str, str]
+    ) -> None:
         self.engine = engine
-        self._ring, self._pulse, self._turnstile = ring, pulse, turnstile
+        self._ring, self._pulse, self._turnstile, self._limits = ring, pulse, turnstile, limits
 
     def connect(self) -> Connection:
         """A connection for reading. The ledger refuses to note a bell on it."""
@@ -54,7 +56,7 @@ class Database:
 
     @contextmanager
     def asking(self) -> Iterator[Connection]:
-        """A connection for one statement, which costs one round trip, since it runs outside of a transaction.
+        """A connection for a single statement, outside of a transaction, which takes one round trip.
 
         Behind a pooler it has a transaction all the same, which sets its limits.
         """
@@ -67,14 +69,16 @@ class Database:
                 yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, pipelined: bool = False) -> Iterator[Connection]:
         """A transaction: committed at the end of the block, rolled back if the block raises.
 
+        With ``pipelined``, statements are sent together until a result is read: BEGIN with the first ones, and COMMIT
+        with the last ones, whose results can be read after the block. COPY cannot be used inside.
         Raises ``Unavailable`` if no connection becomes free, and ``ServerSilent``, which ``translated`` translates.
         """
         noted = NotedBells()
         self._pulse.check()
-        with self._turnstile.passed(), self.engine.begin() as connection:
+        with self._turnstile.passed(), self._pipeline() if pipelined else self.engine.begin() as connection:
             noted.attach(connection)
             yield connection
         # The connection is back in its pool: a broker that is away must not keep it.
@@ -83,6 +87,23 @@ class Database:
                 self._ring(bell)
             except Exception as error:  # what is committed stays so, whatever is wrong with the broker
                 log.warning("the %s bell was not rung; the sweep will ring it: %s", bell.task, type(error).__name__)
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[Connection]:
+        """psycopg would wait for the answer to a BEGIN of its own, so it is told that there is no transaction."""
+        with self.engine.connect() as connection:
+            raw = _raw(connection.execution_options(isolation_level="AUTOCOMMIT"))
+            try:
+                with raw.pipeline():
+                    raw.execute("BEGIN", prepare=False)
+                    if _has_no_session(raw):
+                        raw.execute(_LIMITS, {**self._limits, "in_transaction": True})
+                    yield connection
+                    raw.execute("COMMIT", prepare=False)
+            except BaseException:
+                if not raw.closed:
+                    raw.rollback()
+                raise
 
     def dispose(self) -> None:
         """Closes the idle connections."""
@@ -146,14 +167,15 @@ def connect(
             connection.close()  # the pool was disposed meanwhile, and nobody would use or close it any more
 
     def begun(connection: Connection) -> None:
-        raw = connection.connection.driver_connection
-        if is_pooled(connection) and isinstance(raw, WatchedConnection) and not raw.autocommit:
-            raw.execute(_LIMITS, {**limits, "in_transaction": True})
+        raw = _raw(connection)
+        if _has_no_session(raw) and not raw.autocommit:
+            with raw.pipeline():  # takes no more round trips than BEGIN
+                raw.execute(_LIMITS, {**limits, "in_transaction": True})
 
     event.listen(engine, "do_connect", opened)
     event.listen(engine, "checkin", returned)
     event.listen(engine, "begin", begun)
-    return Database(engine, ring, pulse, Turnstile(connections, pool_seconds))
+    return Database(engine, ring, pulse, Turnstile(connections, pool_seconds), limits)
 
 
 def _begin_session(connection: WatchedConnection, limits: Mapping[str, str]) -> None:
@@ -177,15 +199,22 @@ def _begin_session(connection: WatchedConnection, limits: Mapping[str, str]) -> 
 @cache
 def _mention_pooler() -> None:
     log.warning(
-        "a connection pooler stands before Postgres: no statement is prepared, and without "
-        "LENGTHWISE_DATABASE_SESSION_URL requests that wait for a job's end ask for it"
+        "a connection pooler stands before Postgres: docs/settings.md says what LENGTHWISE_DATABASE_SESSION_URL is for"
     )
 
 
 def is_pooled(connection: Any) -> bool:
     """Whether each transaction of this connection may have another session of the server."""
-    raw = connection.connection.driver_connection
+    return _has_no_session(_raw(connection))
+
+
+def _has_no_session(raw: psycopg.Connection[Any]) -> bool:
     return isinstance(raw, WatchedConnection) and raw.is_pooled
+
+
+def _raw(connection: Any) -> psycopg.Connection[Any]:
+    raw: psycopg.Connection[Any] = connection.connection.driver_connection
+    return raw
 
 
 _LIMITS = """
@@ -271,8 +300,7 @@ def _unavailable(state: str) -> Unavailable:
 @contextmanager
 def pipelined(connection: Any) -> Iterator[None]:
     """Sends statements together until a result is read, which saves round trips. COPY cannot be used inside."""
-    raw: psycopg.Connection[Any] = connection.connection.driver_connection
-    with raw.pipeline():
+    with _raw(connection).pipeline():
         yield
 
 
@@ -282,8 +310,7 @@ def cursor(connection: Any, *, binary: bool = False, rows: BaseRowFactory[Any] =
     ``binary`` transfers rows in binary form, which is cheaper for many rows or long ones. ``rows`` makes the object of
     each row.
     """
-    raw: psycopg.Connection[Any] = connection.connection.driver_connection
-    return raw.cursor(binary=binary, row_factory=rows)
+    return _raw(connection).cursor(binary=binary, row_factory=rows)
 
 
 def limit_lock_wait(connection: Any, seconds: float) -> None:

@@ -117,8 +117,9 @@ class Claimer:
         if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):
             return claimed
         time.sleep(current.linger_seconds)
-        with database.translated(), database.engine().begin() as connection:
-            return top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
+        with database.translated(), database.engine().begin(pipelined=True) as connection:
+            pending = top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
+        return pending()
 
     def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
         """Returns None if the model cannot run now; the claim's shards are then delayed."""
@@ -151,8 +152,11 @@ def _claim_batches(
     pool: str, token: UUID, limits: ClaimLimits, *, with_suspects: bool, least: Priority = Priority.BACKGROUND
 ) -> Claim | None:
     seconds = settings.get().lease_seconds
-    with database.translated(), database.engine().begin() as connection:
-        return claim(connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least)
+    with database.translated(), database.engine().begin(pipelined=True) as connection:
+        pending = claim(
+            connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least
+        )
+    return pending()
 
 
 def _limits(spec: ModelSpec | None, batches: int, fitting: int | None) -> ClaimLimits:

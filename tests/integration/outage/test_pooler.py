@@ -72,7 +72,9 @@ def test_a_pooler_is_noticed_and_nothing_is_left_in_its_sessions(bouncer: PgBoun
             assert stranger.execute(limits, prepare=False).fetchone() == ("0", "0")
     for _ in range(20):
         with pool.begin() as connection:
+            connection.rollback()  # with the transaction, its limits end
             cursor = database.cursor(connection)
+            assert cursor.execute(limits).fetchone() == ("0", "0")
             cursor.execute("SELECT %s::int", [1])
             assert cursor.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
     listener = JobEndListener(pool)
