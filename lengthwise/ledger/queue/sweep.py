@@ -27,7 +27,7 @@ def expire_leases(connection: Connection, *, max_deaths: int) -> int:
     """
     cursor = database.cursor(connection)
     cursor.execute(_EXPIRE_LEASES, {"max_deaths": max_deaths})
-    return cursor.rowcount
+    return len(cursor.fetchall())
 
 
 class CheckedJobs(NamedTuple):
@@ -114,6 +114,7 @@ WITH lost AS MATERIALIZED (
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, vkey = turns.vkey,
                   hi = coalesce(halves.middle, shards.hi), n_tokens = coalesce(halves.first_tokens, shards.n_tokens)
 FROM turns LEFT JOIN halves USING (id) WHERE shards.id = turns.id
+RETURNING shards.id
 """
 
 _FINISHED_JOBS = """
