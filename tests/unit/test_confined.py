@@ -113,7 +113,7 @@ def test_no_process_is_left_when_its_children_are_closed() -> None:
     processes = [int(confined.call(word)) for word in (b"pid", b"parent")]
     confined.close()
     for process in processes:
-        wait_until(lambda process=process: not _runs(process))  # type: ignore[misc]
+        wait_until(lambda process=process: not _runs(process))
 
 
 def _runs(process: int) -> bool:

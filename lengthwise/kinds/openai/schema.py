@@ -93,6 +93,11 @@ def _instruction(form: ResponseFormat | None) -> str:
     return ""
 
 
+def is_costly(form: ResponseFormat | None) -> bool:
+    """Whether ``is_met`` may take long: an answer is checked against a schema of the caller's."""
+    return isinstance(form, JsonSchemaFormat)
+
+
 def is_met(form: ResponseFormat | None, text: str) -> bool:
     """Whether an answer follows the format that its line asked for.
 
