@@ -10,6 +10,7 @@ another one, in some milliseconds, when the kernel has ended that.
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -94,7 +95,7 @@ class Confined:
             raise Unavailable("too many requests are being checked", retry_after=2)
         child: _Child | None = None
         try:
-            child = self._idle.pop() if self._idle else _Child(self._function, self._budget)
+            child = self._idle_child() or _Child(self._function, self._budget)
             yield from child.answers(request, file)
             self._idle.append(child)
             child = None
@@ -107,6 +108,14 @@ class Confined:
             if child is not None:  # it died, or has not finished: nothing of this call may reach the next one
                 child.end()
             self._free.release()
+
+    def _idle_child(self) -> "_Child | None":
+        """One that lives: while it was idle, the kernel may have ended it for the memory of others."""
+        with suppress(IndexError):
+            while not (child := self._idle.pop()).is_alive():
+                child.end()
+            return child
+        return None
 
     def close(self) -> None:
         """Ends the idle children."""
@@ -134,6 +143,13 @@ class _Child:
         self._socket, theirs = socket.socketpair()
         with theirs, suppress(OSError):  # if the process has died, the first call finds it out
             socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+
+    def is_alive(self) -> bool:
+        """Whether both processes live while no call is under way: only a socket's end can then be read."""
+        ends = select.poll()
+        ends.register(self._socket, select.POLLIN)
+        ends.register(self._control, select.POLLIN)
+        return not ends.poll(0)
 
     def begin_again(self) -> bool:
         """Forks another process if the kernel has ended the one that ran the function. Nothing of its call is left."""

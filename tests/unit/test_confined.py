@@ -1,6 +1,7 @@
 """A function on a stranger's bytes cannot use more than its budget, and cannot hurt its caller."""
 
 import os
+import signal
 import tempfile
 import threading
 import time
@@ -106,6 +107,26 @@ def test_what_an_ended_call_has_answered_does_not_reach_the_next_one(confined: C
     with pytest.raises(OverBudget):
         list(begun)
     assert confined.call(b"echo again") == b"again"
+
+
+def test_children_that_died_while_they_were_idle_are_replaced() -> None:
+    confined = Confined("tests.unit.test_confined:act", _BUDGET, processes=2)
+    both = [confined.stream(b"count 2") for _ in range(2)]
+    assert [next(each) for each in both] == [b"0 ", b"0 "]
+    for each in both:
+        list(each)
+    processes = [int(_only(child.answers(b"pid", None))) for child in confined._idle]
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
+        wait_until(lambda process=process: not _runs(process))
+    assert confined.call(b"echo word") == b"word"
+    assert confined.call(b"echo again") == b"again"
+    confined.close()
+
+
+def _only(answers: Iterator[bytes]) -> bytes:
+    [answer] = answers
+    return answer
 
 
 def test_no_process_is_left_when_its_children_are_closed() -> None:
