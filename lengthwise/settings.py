@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     max_json_bytes: Annotated[int, Field(ge=1)] = 16 * 2**20
     #: A body of any kind. It is written to a temporary file before it is read.
     max_body_bytes: Annotated[int, Field(ge=1)] = 2**30
+    #: All bodies, as they were sent, that one API process holds on disk at a time. One tenant may take half of it, but
+    #: always enough for one body.
+    max_spooled_bytes: Annotated[int, Field(ge=2**20)] = 8 * 2**30
     #: One line of an NDJSON body.
     max_line_bytes: Annotated[int, Field(ge=1)] = 2**20
     max_items: Annotated[int, Field(ge=1)] = 1_000_000
