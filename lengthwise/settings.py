@@ -129,8 +129,9 @@ class Settings(BaseSettings):
     max_columns: Annotated[int, Field(ge=1)] = 2_000
     #: CPU time for reading one Parquet file, which may be small and stand for much. A million rows take some seconds.
     parquet_seconds: Annotated[float, Field(gt=0)] = 60
-    #: The most memory that reading one Parquet file may need. Some writers make pages of 100 MB.
-    parquet_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**29
+    #: The most memory that reading one Parquet file may need, beyond the 75 MiB of a process that reads any.
+    #: Short texts need 20 MiB. pyarrow puts 1,024 values into a page, however long they are: 100 MB and more.
+    parquet_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**28
     #: Characters of one text, before it is cleaned and its tokens are counted.
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
     #: Decimal places of the scores in results that are downloaded. If it is not set, they are shown as the model gave

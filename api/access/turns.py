@@ -13,7 +13,7 @@ from lengthwise.errors import TooBusy
 _PATIENCE_SECONDS = 30.0
 
 
-class _Waiter(NamedTuple):
+class _TurnWaiter(NamedTuple):
     tenant: UUID
     #: Set when the turn has come.
     turn: asyncio.Future[None]
@@ -32,7 +32,7 @@ class Turns:
         self._places, self._of_tenant = places, of_tenant
         self._max_waiting, self._patience = max_waiting, patience
         self._held: Counter[UUID] = Counter()
-        self._waiting: list[_Waiter] = []
+        self._waiting: list[_TurnWaiter] = []
 
     @asynccontextmanager
     async def held(self, tenant: UUID) -> AsyncIterator[None]:
@@ -54,7 +54,7 @@ class Turns:
             n_waiting = sum(each.tenant == tenant for each in self._waiting)
             if n_waiting >= self._max_waiting:
                 raise _busy()
-        waiter = _Waiter(tenant, asyncio.get_running_loop().create_future())
+        waiter = _TurnWaiter(tenant, asyncio.get_running_loop().create_future())
         self._waiting.append(waiter)
         try:
             async with asyncio.timeout(self._patience):

@@ -68,7 +68,7 @@ def _watched(
     attacked: Installation, outcome: Outcome, attack: Callable[[Outcome], None], loaded: dict[str, int]
 ) -> Row:
     began = time.monotonic()
-    with Scale(attacked) as scale, second_caller(attacked.url, attacked.key) as waits:
+    with Scale(attacked) as scale, second_caller(attacked.url, attacked.other_key) as waits:
         attack(outcome)
     outcome.seconds = time.monotonic() - began
     outcome.judge(waits, scale.peaks, loaded)
