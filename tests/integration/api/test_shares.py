@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,9 +18,13 @@ import pytest
 import zstandard
 from starlette.testclient import TestClient
 
+from api.http.spool import Spools
 from api.jobs import accept
 from api.jobs.tables import parquet_items
+from lengthwise.errors import TooBusy
+from tests import servers as real
 from tests.caller import bearer
+from tests.integration.conftest import serving
 
 JOB = {"kind": "generate", "model": "echo"}
 #: A stall is longer than this, and an answer on a busy machine is not.
@@ -140,3 +146,24 @@ def test_a_compressed_parquet_file_is_read(client: TestClient, encoding: str) ->
     made = client.post("/v1/jobs", content=packed, headers=headers | {"content-encoding": encoding})
     assert made.status_code == 202, made.text
     assert made.json()["counts"]["total"] == 20_000
+
+
+def test_bodies_that_are_being_received_share_the_disk(servers: real.Urls, tmp_path: Path) -> None:
+    lines = (json.dumps(JOB) + "\n" + '"a"\n' * 1000).encode()
+    headers = {"content-type": "application/x-ndjson"}
+
+    with serving(servers, tmp_path, max_spooled_bytes=2**20, max_body_bytes=2**17, max_file_bytes=2**10) as client:
+        spools: Spools = client.app.state.shared.spools  # type: ignore[attr-defined]
+        limits = (spools._total, spools._of_tenant)
+        assert limits == (2**20, 2**19)
+        with spools._counted(uuid4()) as add:
+            add(2**19)
+            with pytest.raises(TooBusy):
+                add(1)
+            with spools._counted(uuid4()) as add_other:
+                add_other(2**19)
+                refused = client.post("/v1/jobs", content=lines, headers=headers)
+                assert refused.status_code == 429
+                assert int(refused.headers["retry-after"]) > 0
+        assert client.post("/v1/jobs", content=lines, headers=headers).status_code == 202
+        assert not spools._held
