@@ -14,17 +14,20 @@ from api.access.auth import AccessState
 from api.access.keyring import Keyring
 from api.access.rate import RateHeaders, RateLimits
 from api.access.request_counter import RequestCounter
+from api.access.turns import Turns
 from api.admin import installation, keys, tenants, usage
 from api.http import document
+from api.http.spool import Spools
 from api.jobs import retry
 from api.jobs import routes as jobs
 from api.jobs.backlog import Backlog
 from api.jobs.completion_listener import CompletionListener
 from api.jobs.schema import JOB_FORMS
-from api.jobs.state import JobsState
+from api.jobs.state import PARQUET_PROCESSES, JobsState
 from api.openai import batches, files, models, sync_endpoints
 from api.openai import document as openai_document
 from api.openai import error as openai_error
+from api.openai.upload import FORM_BYTES
 from api.openai.validator import BatchValidator
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
@@ -56,6 +59,10 @@ that are about a second old, so a limit may be overrun a little. A job that arri
 
 #: How long a request waits for a database connection. Added to a wait for a lock it is less than five seconds.
 _POOL_SECONDS = 1.5
+#: Connections that submissions leave to other requests.
+_SPARE_CONNECTIONS = 2
+#: Parquet files of one tenant that wait to be read.
+_WAITING_PARQUET = 5
 
 #: Each router and the form of its errors, in the order of the documentation.
 ROUTERS = (
@@ -117,12 +124,25 @@ def _shared(current: Settings) -> SharedState:
         models=CatalogFile(current.models, current.models_seconds),
         database=ledger,
         hosts=HostCheck(current.webhook_allowed_networks, current.webhook_lookup_seconds),
+        spools=_spools(current),
         backlog=Backlog(ledger, current),
         completions=CompletionListener(ledger if session_url is None else _connect(current, session_url, 1)),
         keyring=Keyring(ledger, current),
         rate_limits=RateLimits(ledger),
         request_counter=RequestCounter(ledger),
+        writing=_writing(current.database_connections),
+        parquet=Turns(PARQUET_PROCESSES, of_tenant=PARQUET_PROCESSES // 2, max_waiting=_WAITING_PARQUET),
     )
+
+
+def _spools(current: Settings) -> Spools:
+    largest = max(current.max_body_bytes, current.max_file_bytes + FORM_BYTES)
+    return Spools(current.max_spooled_bytes, max(current.max_spooled_bytes // 2, largest))
+
+
+def _writing(connections: int) -> Turns:
+    """Half of the connections for one tenant. Other requests, which are short, always find one or two."""
+    return Turns(max(1, connections - _SPARE_CONNECTIONS), of_tenant=max(1, connections // 2))
 
 
 def _connect(current: Settings, url: str, connections: int) -> Database:

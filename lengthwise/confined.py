@@ -36,6 +36,13 @@ _EXIT_CODE = Struct("!i")
 _ANSWER, _END, _REFUSED, _OUT_OF_MEMORY, _FAILED = b"a", b"e", b"r", b"m", b"f"
 #: Variables that a child needs to start. It gets no others, and so no keys and no addresses of servers.
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
+#: Stacks and heaps that libraries reserve would count towards the budget without being used.
+_RESERVE_LITTLE = {
+    "MALLOC_ARENA_MAX": "1",
+    "OMP_NUM_THREADS": "1",
+    "ARROW_IO_THREADS": "1",
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
+}
 #: How long a call may wait for its child's answer, by the clock. The machine may be busy with other work, and the child
 #: may have to start: only the CPU time says what a call costs.
 _PATIENCE_SECONDS = 30.0
@@ -133,7 +140,7 @@ class _Child:
                 stdin=theirs.fileno(),
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,  # a traceback could quote what was sent
-                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ} | _RESERVE_LITTLE,
                 start_new_session=True,  # Ctrl-C then reaches only this process
             )
         self._exit_code: int | None = None

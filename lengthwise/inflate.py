@@ -1,8 +1,12 @@
-"""Decompresses a body as it arrives, in portions that are small enough to limit what each of them expands to."""
+"""Decompresses a body while it is read, in portions that are small enough to limit what each of them expands to.
 
+The body stays compressed on disk: a megabyte of gzip may stand for a gibibyte, which would have to be written first.
+"""
+
+import io
 import zlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import IO, Any, Protocol
 
 import zstandard
 
@@ -16,6 +20,7 @@ ENCODINGS = ("gzip", "zstd")
 #: Members or frames of one body. An empty frame of zstd has 9 bytes and costs 20 microseconds. A gibibyte that was
 #: compressed in blocks of 64 KiB, as some programs do, has 16,384.
 MOST_PARTS = 100_000
+_CHUNK_BYTES = 2**16
 
 
 class _Decompressor(Protocol):
@@ -70,3 +75,52 @@ class Inflater:
         if self._encoding == "gzip":
             return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         return zstandard.ZstdDecompressor(max_window_size=self._window_bytes).decompressobj()
+
+
+class UnpackedFile(io.RawIOBase):
+    """What a compressed file unpacks to. It is read from its beginning, and can only be rewound.
+
+    Reading raises ``TooLarge`` once more than ``limit`` bytes were unpacked, and ``InvalidInput``.
+    """
+
+    def __init__(self, packed: IO[bytes], encoding: str, limit: int) -> None:
+        self._packed, self._encoding, self._limit = packed, encoding, limit
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._packed.seek(0)
+        self._pieces = self._unpacked()
+        self._piece = memoryview(b"")
+        self._n_read = 0
+
+    def _unpacked(self) -> Iterator[bytes]:
+        inflater, size = Inflater(self._encoding), 0
+        while chunk := self._packed.read(_CHUNK_BYTES):
+            for piece in inflater.feed(chunk):
+                size += len(piece)
+                if size > self._limit:
+                    raise TooLarge(f"a body may have at most {self._limit} bytes", "body")
+                yield piece
+        inflater.finish()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._piece:
+            self._piece = memoryview(next(self._pieces, b""))
+        n = min(len(buffer), len(self._piece))
+        buffer[:n] = self._piece[:n]
+        self._piece = self._piece[n:]
+        self._n_read += n
+        return n
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        if (offset, whence) == (0, io.SEEK_SET):
+            self._rewind()
+        elif (offset, whence) != (0, io.SEEK_CUR):
+            raise io.UnsupportedOperation("a compressed body can only be rewound")
+        return self._n_read

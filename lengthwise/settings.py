@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     max_json_bytes: Annotated[int, Field(ge=1)] = 16 * 2**20
     #: A body of any kind. It is written to a temporary file before it is read.
     max_body_bytes: Annotated[int, Field(ge=1)] = 2**30
+    #: All bodies, as they were sent, that one API process holds on disk at a time. One tenant may take half of it, but
+    #: always enough for one body.
+    max_spooled_bytes: Annotated[int, Field(ge=2**20)] = 8 * 2**30
     #: One line of an NDJSON body.
     max_line_bytes: Annotated[int, Field(ge=1)] = 2**20
     max_items: Annotated[int, Field(ge=1)] = 1_000_000
@@ -126,8 +129,9 @@ class Settings(BaseSettings):
     max_columns: Annotated[int, Field(ge=1)] = 2_000
     #: CPU time for reading one Parquet file, which may be small and stand for much. A million rows take some seconds.
     parquet_seconds: Annotated[float, Field(gt=0)] = 60
-    #: The most memory that reading one Parquet file may need. Some writers make pages of 100 MB.
-    parquet_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**29
+    #: The most memory that reading one Parquet file may need, beyond the 75 MiB of a process that reads any.
+    #: Short texts need 20 MiB. pyarrow puts 1,024 values into a page, however long they are: 100 MB and more.
+    parquet_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**28
     #: CPU time for measuring and compiling all JSON schemas of one file of OpenAI's API. An ordinary one takes 0.5 ms.
     schema_seconds: Annotated[float, Field(gt=0)] = 60
     #: Characters of one text, before it is cleaned and its tokens are counted.

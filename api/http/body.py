@@ -1,101 +1,23 @@
-"""Request bodies. They are spooled to disk before they are read, so that a slow caller holds no database connection."""
+"""Reads request bodies as JSON and as lines."""
 
-import errno
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
-from tempfile import SpooledTemporaryFile
+from collections.abc import Iterator
 from typing import IO, Any
 
-from fastapi import Request
 from pydantic_core import from_json
-from starlette.concurrency import run_in_threadpool
-from starlette.exceptions import HTTPException
 
 from lengthwise import encoding
-from lengthwise.errors import InvalidInput, TooLarge, Unavailable
-from lengthwise.inflate import ENCODINGS, Inflater
+from lengthwise.errors import InvalidInput, TooLarge
+from lengthwise.inflate import ENCODINGS
 
-_IN_MEMORY = 2**20
 #: Bytes that are read at a time and cut into lines.
 _BLOCK = 2**16
 #: A blank line is skipped, but costs time. A sheet of Excel has 1,048,576 rows, most of which may be blank.
 MOST_BLANK_LINES = 2_000_000
+#: The same for long ones.
+_MOST_BLANK_BYTES = 64 * 2**20
 #: Carriage returns at a line's end that do not count towards its length. Some programs write two.
 _LINE_END_BYTES = 2
-
-
-@asynccontextmanager
-async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
-    """The whole body, unpacked, as a file at its beginning.
-
-    Raises ``TooLarge`` as soon as more than ``limit`` bytes were sent or unpacked, ``InvalidInput`` if the body cannot
-    be unpacked, and ``Unavailable`` if the disk is full. An unknown encoding is a 415.
-    """
-    encoded = _encoding(request)
-    declared = request.headers.get("content-length", "")
-    if declared.isdecimal() and len(declared) < 20 and int(declared) > limit:
-        raise TooLarge(f"a body may have at most {limit} bytes", "body")
-    with SpooledTemporaryFile(max_size=_IN_MEMORY) as file:
-        with room():
-            await (_unpack(request, file, limit, Inflater(encoded)) if encoded else _spool(request, file, limit))
-        file.seek(0)
-        yield file
-
-
-@contextmanager
-def room() -> Iterator[None]:
-    """Raises ``Unavailable`` if the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise Unavailable("there is no room for this body", retry_after=60, full=True) from None
-
-
-def _encoding(request: Request) -> str | None:
-    """How the body is compressed, if it is. An unknown encoding, or more than one, is a 415."""
-    named = [part.strip().lower() for part in ",".join(request.headers.getlist("content-encoding")).split(",")]
-    if named in ([""], ["identity"]):
-        return None
-    found = named[0].removeprefix("x-") if len(named) == 1 else ""
-    if found not in ENCODINGS:
-        accepted = ", ".join(ENCODINGS)
-        detail = f"a body is sent as it is, or in one of these encodings: {accepted}"
-        raise HTTPException(415, detail, headers={"Accept-Encoding": accepted})
-    return found
-
-
-async def _spool(request: Request, file: IO[bytes], limit: int) -> None:
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        _check(size, limit)
-        if size > _IN_MEMORY:
-            await run_in_threadpool(file.write, chunk)
-        else:
-            file.write(chunk)
-
-
-async def _unpack(request: Request, file: IO[bytes], limit: int, inflater: Inflater) -> None:
-    sent = 0
-    async for chunk in request.stream():
-        sent += len(chunk)
-        _check(sent, limit)
-        await run_in_threadpool(_write, inflater, chunk, file, limit)
-    inflater.finish()
-
-
-def _write(inflater: Inflater, chunk: bytes, file: IO[bytes], limit: int) -> None:
-    for piece in inflater.feed(chunk):
-        _check(file.tell() + len(piece), limit)
-        file.write(piece)
-
-
-def _check(size: int, limit: int) -> None:
-    if size > limit:
-        raise TooLarge(f"a body may have at most {limit} bytes", "body")
 
 
 def parse_whole(data: bytes) -> Any:
@@ -139,13 +61,19 @@ def lines(file: IO[bytes], limit: int) -> Iterator[bytes]:
     Raises ``TooLarge`` for a line of more than ``limit`` bytes, and for too many blank lines.
     """
     rest, number, n_filled = b"", 0, 0
+    n_blank_bytes = 0
     while block := file.read(_BLOCK):
+        n_blank_bytes += len(rest) + len(block)
         *whole, rest = (rest + block).split(b"\n")
         for line in _filled(whole, number, limit):
             n_filled += 1
+            n_blank_bytes -= len(line) + 1
             yield line
         number += len(whole)
+        n_blank_bytes -= len(rest)
         check_blank_lines(number - n_filled)
+        if n_blank_bytes > _MOST_BLANK_BYTES:
+            raise TooLarge(f"a body may have at most {_MOST_BLANK_BYTES} bytes of blank lines", "body")
         if len(rest) > limit:
             _check_line(rest, number, limit)
     yield from _filled([rest], number, limit)

@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic_core import from_json
 from sqlalchemy import Connection
+from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Submitter
 from api.http.document import KEY_ERRORS, problems
@@ -38,13 +39,14 @@ router = APIRouter(prefix="/v1/jobs", tags=["jobs"], responses=KEY_ERRORS)
     responses=document.ACCEPTED | problems(404, 409, 422, 429, 507),
     dependencies=[Depends(backpressure.admit)],
 )
-def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: Response) -> Job:
+async def retry(request: Request, tenant: Submitter, job_id: str, key: Key, response: Response) -> Job:
     """Makes a new job of the failed items of an ended one. They keep their ids, their metadata and their order.
 
     The new job is like the first, its webhook and the webhook's secret included, but has no deadline.
     """
     state = of(request)
-    accepted = _retry(state, tenant, identifier(job_id), key)
+    async with state.writing.held(tenant):
+        accepted = await run_in_threadpool(_retry, state, tenant, identifier(job_id), key)
     response.headers.update(accepted.headers)
     return accepted.job(state.settings.retention_seconds)
 

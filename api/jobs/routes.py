@@ -9,13 +9,12 @@ from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from api.access.auth import Reader, Submitter
-from api.http import body
 from api.http.document import KEY_ERRORS, UNUSABLE, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as formats
 from api.jobs.accept import AcceptedJob
-from api.jobs.body_format import BodyDescription, DescribedBody, SentJob
+from api.jobs.body_format import BodyDescription, BodyFormat, DescribedBody, SentJob
 from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key, Sought
 from api.jobs.order import Order, read_order
@@ -62,10 +61,13 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
     it made.
     """
     state = of(request)
-    async with body.spooled(request, sent.limit(state.settings)) as file:
-        named = await run_in_threadpool(idempotency.of_body, key, sent.name, file) if key else None
-        # The job is checked only after this: a deadline that was valid when it was first sent may have passed by now.
-        accepted = await run_in_threadpool(accept.replay, state, tenant, named) if named else None
+    async with state.spools.body(request, tenant, sent.limit(state.settings)) as file:
+        named = accepted = None
+        if key:
+            # The job is checked only after this: a deadline that was valid when it was first sent may have passed.
+            async with state.writing.held(tenant):
+                named = await run_in_threadpool(idempotency.of_body, key, sent.name, file)
+                accepted = await run_in_threadpool(accept.replay, state, tenant, named)
         if accepted is None:
             accepted = await _submit(state, tenant, file, sent, named)
     response.headers.update(accepted.headers)
@@ -75,10 +77,14 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
 async def _submit(
     state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, named: IdempotencyKey | None
 ) -> AcceptedJob:
-    read, order = await run_in_threadpool(_read, state, file, sent)
-    # No thread and no transaction waits for a name server.
+    async with (state.parquet if sent.format is BodyFormat.PARQUET else state.writing).held(tenant):
+        read, order = await run_in_threadpool(_read, state, file, sent)
+    # No thread, no turn and no transaction waits for a name server.
     await state.hosts.check(tenant, order.webhook_url)
-    return await run_in_threadpool(accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named)
+    async with state.writing.held(tenant):
+        return await run_in_threadpool(
+            accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named
+        )
 
 
 def _read(state: JobsState, file: IO[bytes], sent: BodyDescription) -> tuple[SentJob, Order]:

@@ -57,8 +57,8 @@ async def create(request: Request, tenant: Submitter, key: Key) -> CreatedBatch:
     """
     state = of(request)
     await backpressure.measure(state)
-    async with body.spooled(request, state.settings.max_line_bytes) as file:
-        data = file.read()
+    async with state.spools.body(request, tenant, state.settings.max_line_bytes) as file:
+        data = await run_in_threadpool(file.read)
     retries = request.headers.get(_RETRY_HEADER, "0")
     is_retry = retries.isascii() and retries.isdecimal() and int(retries[:9]) > 0
     wanted = await run_in_threadpool(_wanted, data)

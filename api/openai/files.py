@@ -28,7 +28,7 @@ router = APIRouter(prefix="/v1/files", tags=["OpenAI: files"], responses=documen
 _MEDIA_TYPE = "application/jsonl"
 
 
-@router.post("", response_model=File, openapi_extra=document.UPLOAD, responses=document.errors(400, 413, 415, 507))
+@router.post("", response_model=File, openapi_extra=document.UPLOAD, responses=document.errors(400, 413, 415, 429, 507))
 async def upload(request: Request, tenant: Submitter) -> File:
     """Takes a file of requests, one a line. The lines are checked when a batch is made of the file."""
     state = of(request)
@@ -37,7 +37,10 @@ async def upload(request: Request, tenant: Submitter) -> File:
         raise HTTPException(415, "the content type is multipart/form-data")
     current = state.settings
     taken = Upload(form, current.max_file_bytes, current.max_batch_lines + body.MOST_BLANK_LINES)
-    async with body.spooled(request, state.settings.max_file_bytes + FORM_BYTES) as source:
+    async with (
+        state.spools.body(request, tenant, current.max_file_bytes + FORM_BYTES) as source,
+        state.writing.held(tenant),
+    ):
         return await run_in_threadpool(_store, state, tenant, taken, source)
 
 

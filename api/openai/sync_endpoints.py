@@ -114,7 +114,7 @@ async def _disconnected(request: Request) -> None:
 async def _answer(request: Request, tenant: UUID, kind: LineKind) -> JSONResponse:
     state = of(request)
     await backpressure.measure(state)
-    async with body.spooled(request, state.settings.max_json_bytes) as file:
+    async with state.spools.body(request, tenant, state.settings.max_json_bytes) as file:
         data = await run_in_threadpool(file.read)
     submitted = await run_in_threadpool(_submit, state, tenant, kind, data)
     line = submitted.refusal

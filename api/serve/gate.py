@@ -96,7 +96,11 @@ class Gate:
     def _tick(self) -> None:
         self._is_ticking = False
         for connection in list(self._addresses):
-            connection.look()
+            try:
+                connection.look()
+            except Exception as error:  # one connection's error must not keep all others open
+                log.warning("a connection was ended, because looking at it failed: %s", type(error).__name__)
+                connection.abort()
         self._log()
         if self._addresses or self._refused:
             self._tick_from_now_on()

@@ -68,7 +68,7 @@ def _watched(
     attacked: Installation, outcome: Outcome, attack: Callable[[Outcome], None], loaded: dict[str, int]
 ) -> Row:
     began = time.monotonic()
-    with MemoryGauge(attacked) as gauge, second_caller(attacked.url, attacked.key) as waits:
+    with MemoryGauge(attacked) as gauge, second_caller(attacked.url, attacked.other_key) as waits:
         attack(outcome)
     outcome.seconds = time.monotonic() - began
     outcome.judge(waits, gauge.peaks, loaded)

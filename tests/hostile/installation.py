@@ -6,7 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
+
 from lengthwise.models.catalog import DEMO_CATALOG
+from tests.caller import bearer
 from tests.fakes import write_echo_model
 from tests.servers import Up, processes_mentioning, reachable_folder, up
 
@@ -34,10 +37,12 @@ _SETTINGS = {
 
 @dataclass(frozen=True)
 class Installation:
-    """Where to reach it, with which key, and its log files."""
+    """Where to reach it, with which keys, and its log files."""
 
     url: str
     key: str
+    #: The key of another tenant.
+    other_key: str
     logs: Path
     running: Up
 
@@ -54,6 +59,14 @@ class Installation:
     def words(self) -> str:
         """Everything that was logged."""
         return "".join(log.read_text(errors="replace") for log in sorted(self.logs.glob("*.log")))
+
+
+def _other_key(url: str, key: str) -> str:
+    with httpx.Client(base_url=url, headers=bearer(key), timeout=60) as client:
+        tenant = client.post("/v1/tenants", json={"name": "second caller"}).json()["id"]
+        wanted = {"name": "second caller", "scopes": ["submit", "read"], "tenant": tenant}
+        made: str = client.post("/v1/keys", json=wanted).json()["key"]
+    return made
 
 
 def _memory_of(processes: set[int]) -> int:
@@ -87,7 +100,8 @@ def installation(keep: Path | None = None) -> Iterator[Installation]:
         with up(folder / "data", environment=_SETTINGS | {"LENGTHWISE_MODELS": str(catalog)}) as running:
             logs = folder / "data" / "logs"
             try:
-                yield Installation(running.wait_ready(), running.key(), logs, running)
+                url, key = running.wait_ready(), running.key()
+                yield Installation(url, key, _other_key(url, key), logs, running)
             finally:
                 if keep is not None:
                     shutil.copytree(logs, keep, dirs_exist_ok=True)

@@ -1,4 +1,4 @@
-"""The second caller: somebody with honest requests, who must be answered within a second all the while."""
+"""The second caller: another tenant with honest requests, who must be answered within a second all the while."""
 
 import multiprocessing
 import time

@@ -8,7 +8,8 @@ from uuid import UUID, uuid4
 from lengthwise import database, settings
 from lengthwise.kinds import pool as pools
 from lengthwise.ledger.queue import lease as leases
-from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, has_interactive_work, top_up
+from lengthwise.ledger.queue import sweep
+from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, top_up
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from worker.generation import settlement
@@ -86,15 +87,20 @@ class Claimer:
         return None
 
     def prepare_urgent(self, pool: str) -> PreparedClaim | None:
-        """Claims a batch of interactive work from the pool, if there is any. Raises ``Unavailable``."""
+        """Claims a batch of interactive work, if there is any: from this pool, or from another whose model is loaded.
+
+        One claim of long texts is many batches, so work of other pools cannot wait for its end. Raises ``Unavailable``.
+        """
         if self._shutdown.is_begun:
             return None
         with self.distance.asking():
-            is_waited_for = _has_urgent_work(pool)
-        if not is_waited_for:
+            urgent = _urgent_pools()
+        loaded = [each for each in urgent if self._models.is_loaded(pools.model_of(each))]
+        if not loaded:
             return None
-        claimed = self.claim(pool, with_suspects=False, least=Priority.INTERACTIVE)
-        return None if claimed is None else self._prepare(pool, claimed)
+        found = pool if pool in loaded else loaded[0]
+        claimed = self.claim(found, with_suspects=False, least=Priority.INTERACTIVE)
+        return None if claimed is None else self._prepare(found, claimed)
 
     def claim_more(self, prepared: PreparedClaim) -> bool:
         """Claims another batch from the same pool under the same token; False if nothing waits.
@@ -149,9 +155,10 @@ class Claimer:
         return PreparedClaim(pool, claimed, lease, model, work, claimed_at)
 
 
-def _has_urgent_work(pool: str) -> bool:
+def _urgent_pools() -> list[str]:
     with database.translated(), database.engine().asking() as connection:
-        return has_interactive_work(connection, pool)
+        waiting = sweep.find_waiting_pools(connection)
+    return [each.name for each in waiting if each.priority == Priority.INTERACTIVE and not each.is_suspect]
 
 
 def _claim_batches(

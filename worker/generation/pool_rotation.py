@@ -1,7 +1,7 @@
 """Which pool this worker claims from: the most urgent one; pools of equal urgency alternate.
 
-Pools of loaded models come before the others. A bell names a pool, but the worker that hears it serves all pools,
-because the bells of other pools wait behind its slice of time.
+Among equally urgent pools, those of loaded models come before the others. A bell names a pool, but the worker that
+hears it serves all pools, because the bells of other pools wait behind its slice of time.
 """
 
 import time
@@ -61,7 +61,9 @@ class PoolRotation:
         for pool in after:
             is_urgent = mine is None or waiting[pool] < mine
             is_next = is_over and waiting[pool] == mine
-            if self._is_loaded(pool) and (is_urgent or is_next):
+            # Somebody waits for an urgent answer, and the bell of its pool waits for this slice to end. Loading a model
+            # takes long, so it is done once a turn at most.
+            if (is_urgent and is_over) or (self._is_loaded(pool) and (is_urgent or is_next)):
                 self.pool, self._began_at = pool, now
                 return
 

@@ -1,19 +1,18 @@
 """Items from a Parquet file, some rows at a time. Imported only if pyarrow is installed."""
 
-import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
 import pyarrow as pa
 
-from api.http import body
+from api.http import spool
+from api.jobs.state import PARQUET_PROCESSES
 from api.jobs.tables.table_row import RowLayout, TableColumns
 from lengthwise.confined import Budget, Confined, ConfinedError, OverBudget
-from lengthwise.errors import InvalidInput, TooBusy, TooLarge
+from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.formats import parquet_blocks, source
 from lengthwise.formats import source_parquet as arrow
 from lengthwise.formats.parquet_blocks import TableLimits
@@ -22,10 +21,6 @@ from lengthwise.settings import Settings
 
 #: Rows that are turned into items at a time.
 _BATCH_ROWS = 64
-#: Files that one process of the API reads at a time. Each may need the memory of its budget.
-_PROCESSES = 2
-#: Files that are read or wait for it. Each holds a thread, and other requests need threads as well.
-_waiting = threading.BoundedSemaphore(12)
 _IN_MEMORY = 2**20
 _SIZE_BYTES = 8
 
@@ -34,7 +29,7 @@ class ParquetTable:
     """A Parquet file. A confined child reads it into blocks of rows, which are kept in a temporary file.
 
     Raises ``InvalidInput``, and ``TooLarge`` if the unpacked rows exceed a body's limit, or if reading them needs more
-    time or memory than allowed; ``TooBusy`` if many other files are being read.
+    time or memory than allowed.
     """
 
     def __init__(self, file: IO[bytes], columns: TableColumns, current: Settings) -> None:
@@ -45,15 +40,16 @@ class ParquetTable:
             current.max_line_bytes, current.max_body_bytes, current.max_items, current.max_columns, source.BLOCK_ROWS
         )
         self._settings = current
-        with _turn():
-            self._read_file(file, columns, limits, _reader(current.parquet_seconds, current.parquet_memory_bytes))
+        reader = _reader(current.parquet_seconds, current.parquet_memory_bytes)
+        with spool.on_disk(file) as plain:
+            self._read_file(plain, columns, limits, reader)
 
     def _read_file(self, file: IO[bytes], columns: TableColumns, limits: TableLimits, reader: Confined) -> None:
         schema = pa.ipc.read_schema(pa.py_buffer(b"".join(_answers(reader, limits, file, only_schema=True))))
         self._layout = RowLayout.of(schema.names, columns)
         self._check_types(schema, columns)
         self.source = columns.source("parquet", schema.names)
-        self._blocks = self._spooled(_answers(reader, limits, file))
+        self._blocks = self._kept(_answers(reader, limits, file))
 
     def _check_types(self, schema: Any, columns: TableColumns) -> None:
         for name, at in self._layout.texts.items():
@@ -64,20 +60,20 @@ class ParquetTable:
         if self._layout.id is not None and pa.types.is_nested(kind := schema.field(self._layout.id).type):
             raise InvalidInput(f"names a column of type {arrow.type_name(kind)}, which holds no ids", "id_column")
 
-    def _spooled(self, answers: Iterator[bytes]) -> IO[bytes]:
+    def _kept(self, answers: Iterator[bytes]) -> IO[bytes]:
         """A file of all blocks. The child is free again before a transaction begins."""
-        spool = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it lives as long as the table
-        weakref.finalize(self, spool.close)
+        kept = SpooledTemporaryFile(max_size=_IN_MEMORY)  # noqa: SIM115 - it lives as long as the table
+        weakref.finalize(self, kept.close)
         try:
-            with body.room():
+            with spool.room():
                 for answer in answers:
-                    spool.write(len(answer).to_bytes(_SIZE_BYTES))
-                    spool.write(answer)
+                    kept.write(len(answer).to_bytes(_SIZE_BYTES))
+                    kept.write(answer)
         except InvalidInput as error:
             if error.index is not None:
                 error.index *= self.source.n_cells
             raise
-        return spool
+        return kept
 
     def items(self, keep: Keep) -> Iterator[bytes]:
         """The items of all rows, which go to ``keep`` as well."""
@@ -116,19 +112,9 @@ class ParquetTable:
         return found
 
 
-@contextmanager
-def _turn() -> Iterator[None]:
-    if not _waiting.acquire(blocking=False):
-        raise TooBusy("too many Parquet files are being read", retry_after=2)
-    try:
-        yield
-    finally:
-        _waiting.release()
-
-
 @cache
 def _reader(seconds: float, memory_bytes: int) -> Confined:
-    return Confined("lengthwise.formats.parquet_blocks:blocks", Budget(seconds, memory_bytes), _PROCESSES)
+    return Confined("lengthwise.formats.parquet_blocks:blocks", Budget(seconds, memory_bytes), PARQUET_PROCESSES)
 
 
 def _answers(reader: Confined, limits: TableLimits, file: IO[bytes], *, only_schema: bool = False) -> Iterator[bytes]:

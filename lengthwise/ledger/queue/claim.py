@@ -150,12 +150,6 @@ def _do_not_wait_for_disk(cursor: Cursor[Any]) -> None:
     cursor.execute("SET LOCAL synchronous_commit = off")
 
 
-def has_interactive_work(connection: Connection, pool: str) -> bool:
-    """Whether this pool has an interactive shard that is no suspect. Costs a quarter of a claim that finds nothing."""
-    found = database.cursor(connection).execute(_IS_WAITED_FOR, {"pool": pool, "urgent": int(Priority.INTERACTIVE)})
-    return found.fetchone() == (True,)
-
-
 def top_up(
     connection: Connection, pool: str, claimed: Claim, limits: ClaimLimits, *, lease_seconds: float
 ) -> Callable[[], Claim]:
@@ -277,11 +271,6 @@ WITH waiting AS (
 )
 UPDATE shards SET {_LEASE} WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING {_TAKEN}
 """  # noqa: S608
-
-_IS_WAITED_FOR = """
-SELECT EXISTS (SELECT FROM shards WHERE pool = %(pool)s AND state = 'ready' AND hi > lo AND priority = %(urgent)s
-                 AND not_before <= now() AND deaths = 0)
-"""
 
 _CLAIM_CONDEMNED = f"""
 UPDATE shards SET token = %(token)s, lease_until = now() + make_interval(secs => %(lease)s)

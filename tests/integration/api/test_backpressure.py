@@ -12,7 +12,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from api.access import auth
-from api.http import body
+from api.http.spool import Spools
 from api.jobs.backlog import Backlog
 from lengthwise import database
 from lengthwise.errors import TooBusy, Unavailable
@@ -99,7 +99,7 @@ def test_a_refused_body_is_not_read(limited_client: TestClient, monkeypatch: pyt
     def unreadable(*_: object) -> None:
         raise AssertionError("the body was read")
 
-    monkeypatch.setattr(body, "spooled", unreadable)
+    monkeypatch.setattr(Spools, "body", unreadable)
     assert post(limited_client, 1).status_code == 429
 
 

@@ -9,7 +9,6 @@ import pytest
 from sqlalchemy import Connection
 
 from lengthwise.errors import Unavailable
-from lengthwise.ledger.queue import claim as claims
 from lengthwise.ledger.queue import lease as leases
 from lengthwise.states import Priority
 from tests.integration.generation.test_pipeline import is_away
@@ -64,12 +63,13 @@ def urgent_lies_found(far: Pipeline) -> PreparedClaim:
 def test_urgent_work_is_found_beside_the_engine(far: Pipeline, monkeypatch: pytest.MonkeyPatch) -> None:
     is_answered, asking = Event(), list[Thread]()
 
-    def slowly(connection: Connection, pool: str) -> bool:
+    def slowly() -> list[str]:
         asking.append(current_thread())
-        return is_answered.wait(30) and ask(connection, pool)
+        assert is_answered.wait(30)
+        return ask()
 
-    ask = claims.has_interactive_work
-    monkeypatch.setattr(claiming, "has_interactive_work", slowly)
+    ask = claiming._urgent_pools
+    monkeypatch.setattr(claiming, "_urgent_pools", slowly)
     submit(["ordinary"])
     running = must_claim(far)
     submit(["urgent"], priority=Priority.INTERACTIVE)

@@ -62,8 +62,9 @@ def test_after_a_failed_settlement_no_suspect_keeps_its_lease(monkeypatch: pytes
     assert sql("SELECT state, deaths FROM shards ORDER BY deaths") == [("ready", 0), ("ready", 1)]
 
 
+@pytest.mark.parametrize("pool", [POOL, "echo:other"])
 def test_interactive_work_runs_between_two_batches_of_an_earlier_claim(
-    monkeypatch: pytest.MonkeyPatch, worker: Worker
+    monkeypatch: pytest.MonkeyPatch, worker: Worker, pool: str
 ) -> None:
     monkeypatch.setattr(pipelines, "_QUICK_LOOK_SECONDS", 0)
     ran: list[int] = []
@@ -72,7 +73,7 @@ def test_interactive_work_runs_between_two_batches_of_an_earlier_claim(
 
     def once_submitting(work: Work, model: LoadedModel, indexes: list[int]) -> BatchOutcome:
         if not ran:
-            submit(["urgent"], priority=Priority.INTERACTIVE)
+            submit(["urgent"], pool=pool, priority=Priority.INTERACTIVE)
         ran.append(len(work.pieces[indexes[0]].prompt.tokens))
         return attempt(work, model, indexes)
 

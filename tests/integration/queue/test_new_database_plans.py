@@ -50,8 +50,7 @@ def test_a_small_claim_reads_only_what_it_may_take_of_each_neighbour() -> None:
     assert rows_read(nodes) < 6 * 60 + 200
 
 
-@pytest.mark.parametrize("statement", [sweep._WAITING_POOLS, claim._IS_WAITED_FOR])
-def test_looking_for_waiting_work_reads_the_start_of_the_index(statement: str) -> None:
-    nodes = explain(statement, pool="echo:1", urgent=0)
+def test_looking_for_waiting_work_reads_the_start_of_the_index() -> None:
+    nodes = explain(sweep._WAITING_POOLS)
     assert "shards_head_idx" in indexes(nodes)
     assert rows_read(nodes) < 10

@@ -90,5 +90,5 @@ def test_a_question_takes_one(proxy: Proxy, priority: Priority, monkeypatch: pyt
     watchdog = Watchdog(shutdown)
     rotation = PoolRotation(POOL, LoadedModels(watchdog))
     assert trips(proxy, Lease(uuid4(), [1], watchdog, shutdown, Distance()).check) <= 1
-    assert trips(proxy, lambda: claiming._has_urgent_work(POOL)) <= 1
+    assert trips(proxy, lambda: claiming._urgent_pools()) <= 1
     assert trips(proxy, rotation._waiting) <= 1

@@ -42,3 +42,33 @@ def test_an_address_is_counted_and_a_trusted_proxy_is_not(first: str, second: st
         return is_refused
 
     assert asyncio.run(refuses()) == are_one
+
+
+def test_a_connection_that_cannot_be_looked_at_is_ended_and_the_others_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Broken(FakeConnection):
+        n_looks = n_aborts = 0
+
+        def look(self) -> None:
+            self.n_looks += 1
+            raise OSError
+
+        def abort(self) -> None:
+            self.n_aborts += 1
+
+    class Sound(Broken):
+        def look(self) -> None:
+            self.n_looks += 1
+
+    async def watched(*connections: Broken) -> None:
+        gate = Gate(Settings(), ErrorForms())
+        for each in connections:
+            gate.admit(each, None)
+        await asyncio.sleep(0.1)
+
+    monkeypatch.setattr("api.serve.gate.LOOK_SECONDS", 0.01)
+    first, second, third = Sound(), Broken(), Sound()
+    asyncio.run(watched(first, second, third))
+    assert (first.n_aborts, second.n_aborts > 0, third.n_aborts) == (0, True, 0)
+    assert min(each.n_looks for each in (first, second, third)) > 1

@@ -1,6 +1,5 @@
 """A small Parquet file that stands for much is refused, and the API's own memory does not grow meanwhile."""
 
-import threading
 from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
@@ -10,10 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from api.jobs.tables import parquet_items
 from api.jobs.tables.parquet_items import ParquetTable
 from api.jobs.tables.table_row import TableColumns
-from lengthwise.errors import InvalidInput, TooBusy, TooLarge
+from lengthwise.errors import InvalidInput, TooLarge
 from lengthwise.formats.source import RowBlock
 from lengthwise.settings import Settings
 from tests.unit.api.parquet_bombs import BOMBS, MIB, written
@@ -53,7 +51,7 @@ def test_a_bomb_is_refused_before_the_api_holds_it(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(BOMBS) - {"names"}))
 def test_a_bomb_that_fits_into_the_memory_is_too_large_a_row(name: str) -> None:
     with pytest.raises(TooLarge, match=r"a row may have at most 1048576 bytes"):
-        list(items(BOMBS[name](80), Settings()))
+        list(items(BOMBS[name](80), Settings(parquet_memory_bytes=512 * MIB)))
 
 
 def test_a_bomb_whose_metadata_lies_is_refused_by_its_memory() -> None:
@@ -68,16 +66,6 @@ def test_reading_for_too_long_is_refused() -> None:
     with pytest.raises(TooLarge, match=r"needs too much time.*send smaller files"):
         list(items(content, Settings(parquet_seconds=0.02)))
     assert len(list(items(content, Settings()))) == 1_000_000
-
-
-def test_files_that_wait_hold_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    content = written(pa.table({"text": ["a"]}))
-    monkeypatch.setattr(parquet_items, "_waiting", threading.BoundedSemaphore(1))
-    with parquet_items._turn(), pytest.raises(TooBusy):
-        list(items(content))
-    with pytest.raises(InvalidInput):
-        list(items(b"no Parquet"))
-    assert len(list(items(content))) == 1
 
 
 @pytest.mark.parametrize("width", [1999, 2000])
