@@ -74,7 +74,8 @@ def submit(
         webhook_url=url, webhook_secret=secret,
     )  # fmt: skip
     with database.engine().begin() as connection:
-        submission = Submission(connection, job, ArrivalOrder(4096, 64), shard_items, chunk_items)
+        large = settings.get().large_job_items
+        submission = Submission(connection, job, ArrivalOrder(4096, 64), shard_items, chunk_items, large_items=large)
         bad = set(refused)
         submission.add([
             NewItem(len(each), to_json({"text": each}), line(index) if index in bad else None)
@@ -132,6 +133,7 @@ def settlements(
     return [
         Settlement(
             shard,
+            claimed.shards[shard].store,
             [
                 ItemResult(item.index, status, line(item.index, claimed))
                 for item in claimed.items
@@ -186,11 +188,12 @@ def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[result
     """Every result of the job, page by page, those of items that never ran among them."""
     found: list[results.ResultRow] = []
     after: int | None = -1
-    n_items = figures(job).n_items
+    shown = figures(job)
     while after is not None:
         with database.engine().begin() as connection:
             page = results.read_page(
-                connection, job, after=after, limit=limit, chunk_items=chunk_items, n_items=n_items
+                connection, job, store=shown.store, after=after, limit=limit, chunk_items=chunk_items,
+                n_items=shown.n_items,
             )  # fmt: skip
         found += page.rows
         after = page.next_after

@@ -4,6 +4,7 @@ import errno
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from os import SEEK_END
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -41,6 +42,14 @@ async def spooled(request: Request, limit: int) -> AsyncIterator[IO[bytes]]:
             await (_unpack(request, file, limit, Inflater(encoded)) if encoded else _spool(request, file, limit))
         file.seek(0)
         yield file
+
+
+def size(file: IO[bytes]) -> int:
+    """The bytes of a spooled body, which stays where it is read."""
+    at = file.tell()
+    n_bytes = file.seek(0, SEEK_END)
+    file.seek(at)
+    return n_bytes
 
 
 @contextmanager

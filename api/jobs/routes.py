@@ -14,7 +14,7 @@ from api.http.document import KEY_ERRORS, UNUSABLE, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as formats
-from api.jobs.accept import AcceptedJob
+from api.jobs.accept import AcceptedJob, SentSize
 from api.jobs.body_format import BodyDescription, DescribedBody, SentJob
 from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key, Sought
@@ -75,10 +75,13 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
 async def _submit(
     state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, named: IdempotencyKey | None
 ) -> AcceptedJob:
+    n_bytes = await run_in_threadpool(body.size, file)
     read, order = await run_in_threadpool(_read, state, file, sent)
     # No thread and no transaction waits for a name server.
     await state.hosts.check(tenant, order.webhook_url)
-    return await run_in_threadpool(accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named)
+    return await run_in_threadpool(
+        accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named, sent=SentSize(bytes=n_bytes)
+    )
 
 
 def _read(state: JobsState, file: IO[bytes], sent: BodyDescription) -> tuple[SentJob, Order]:

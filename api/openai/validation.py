@@ -178,6 +178,8 @@ class _Validation:
             webhook_secret=waiting.webhook_secret and sealed_secret.unseal_for_job(waiting.id, waiting.webhook_secret),
             deduplicate=waiting.deduplicate,
             key_id=waiting.key_id,
+            sent_items=waiting.n_lines or 0,
+            sent_bytes=waiting.n_bytes or 0,
         )
 
 

@@ -3,14 +3,16 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from uuid import UUID, uuid4
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
+from lengthwise.ledger import store
 from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, retention
 from lengthwise.ledger.openai import batch, file
@@ -153,6 +155,10 @@ def _delete_expired() -> None:
         retention.expire(connection, retention_seconds=current.retention_seconds)
         batch.expire(connection, retention_seconds=current.retention_seconds)
         file.expire(connection)
+        left = store.find_left(connection)
+    for number in left:
+        with suppress(LockNotAvailable), _transaction() as connection:  # somebody still reads there: the next sweep
+            store.empty(connection, number)
     is_more = True
     while is_more and time.monotonic() < end:
         with _transaction() as connection:

@@ -29,6 +29,8 @@ class Settlement:
     """One finished shard: a result for each of its items, and what it cost."""
 
     shard_id: int
+    #: That of the claimed shard: which tables take the results.
+    store: int
     results: Sequence[ItemResult]
     #: Output tokens, input tokens with padding, and the shard's share of engine batches.
     n_output: int
@@ -63,6 +65,20 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
 
     Returns the shards whose results were written. The others' leases were lost, and nothing was written for them.
     """
+    stores = sorted({done.store for done in settlements})
+    if len(stores) > 1:  # what follows locks the shards of one store after the other
+        ids = [done.shard_id for done in settlements]
+        database.cursor(connection).execute(_LOCK, {"token": token, "ids": ids})
+    job_of: dict[int, UUID] = {}
+    for store in stores:
+        job_of |= _settle(connection, token, store, [done for done in settlements if done.store == store])
+    if job_of:
+        complete_jobs(connection, set(job_of.values()))
+    return frozenset(job_of)
+
+
+def _settle(connection: Connection, token: UUID, store: int, settlements: Sequence[Settlement]) -> dict[int, UUID]:
+    """The same for shards of one store. Returns the job of each shard whose results were written."""
     cursor = database.cursor(connection)
     cursor.execute(
         _FENCE,
@@ -83,17 +99,16 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
     )
     fenced = cursor.fetchall()
     if not fenced:
-        return frozenset()
+        return {}
     job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
     rows = (
         (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
     )
-    binary_copy.copy(cursor, binary_copy.COPY_RESULTS, binary_copy.result_blocks(rows))
+    binary_copy.copy(cursor, binary_copy.COPY_RESULTS[store], binary_copy.result_blocks(rows))
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
         push.note_settled(connection, followed)
-    complete_jobs(connection, set(job_of.values()))
-    return frozenset(job_of)
+    return job_of
 
 
 def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> None:
@@ -110,6 +125,8 @@ def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> None:
     cursor.execute(_COMPLETE, {"jobs": locked, "state": JobState.COMPLETED})
     event.announce_end(connection, [row[0] for row in cursor.fetchall()])
 
+
+_LOCK = f"SELECT count(*) FROM ({lease.STILL_HELD} ORDER BY id FOR UPDATE) locked"  # noqa: S608 - built from constants
 
 # Shards are locked in order of id, as everywhere. A worker whose lease was lost gets no row, and so writes no result.
 _FENCE = f"""

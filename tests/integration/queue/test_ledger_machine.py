@@ -249,7 +249,7 @@ class Ledger(RuleBasedStateMachine):
             assert (job.state == "open") == (now.counts["pending"] > 0)
             with database.engine().begin() as connection:
                 found = results.read_page(
-                    connection, id_, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items
+                    connection, id_, store=now.store, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items
                 ).rows
             assert {row.index: row.line for row in found if row.line is not None} == job.results
             assert len(found) == len({row.index for row in found}) == now.n_items - now.counts["pending"]
