@@ -1,7 +1,7 @@
 """Connections to Postgres, the bells that a commit rings, and what Postgres' errors mean to a caller."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from typing import Any
@@ -36,24 +36,49 @@ APPLICATION = "lengthwise"
 class Database:
     """A pool of connections. Each transaction of ``begin`` rings the bells that it noted once it has committed."""
 
-    def __init__(self, engine: Engine, ring: Ring, pulse: Pulse, turnstile: Turnstile) -> None:
+    def __init__(
+        self, engine: Engine, ring: Ring, pulse: Pulse, turnstile: Turnstile, limits: Mapping[str, str]
+    ) -> None:
         self.engine = engine
-        self._ring, self._pulse, self._turnstile = ring, pulse, turnstile
+        self._ring, self._pulse, self._turnstile, self._limits = ring, pulse, turnstile, limits
 
     def connect(self) -> Connection:
         """A connection for reading. The ledger refuses to note a bell on it."""
         self._pulse.check()
-        return self.engine.connect()
+        connection = self.engine.connect()
+        if is_pooled(connection):
+            try:
+                connection.begin()  # sets the limits
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def asking(self) -> Iterator[Connection]:
+        """A connection for a single statement, outside of a transaction, which takes one round trip.
+
+        Behind a pooler it has a transaction all the same, which sets its limits.
+        """
+        self._pulse.check()
+        with self.engine.connect() as connection:
+            if is_pooled(connection):
+                with connection.begin():
+                    yield connection
+            else:
+                yield connection.execution_options(isolation_level="AUTOCOMMIT")
+
+    @contextmanager
+    def begin(self, *, pipelined: bool = False) -> Iterator[Connection]:
         """A transaction: committed at the end of the block, rolled back if the block raises.
 
+        With ``pipelined``, statements are sent together until a result is read: BEGIN with the first ones, and COMMIT
+        with the last ones, whose results can be read after the block. COPY cannot be used inside.
         Raises ``Unavailable`` if no connection becomes free, and ``ServerSilent``, which ``translated`` translates.
         """
         noted = NotedBells()
         self._pulse.check()
-        with self._turnstile.passed(), self.engine.begin() as connection:
+        with self._turnstile.passed(), self._pipeline() if pipelined else self.engine.begin() as connection:
             noted.attach(connection)
             yield connection
         # The connection is back in its pool: a broker that is away must not keep it.
@@ -62,6 +87,23 @@ class Database:
                 self._ring(bell)
             except Exception as error:  # what is committed stays so, whatever is wrong with the broker
                 log.warning("the %s bell was not rung; the sweep will ring it: %s", bell.task, type(error).__name__)
+
+    @contextmanager
+    def _pipeline(self) -> Iterator[Connection]:
+        """psycopg would wait for the answer to a BEGIN of its own, so it is told that there is no transaction."""
+        with self.engine.connect() as connection:
+            raw = _raw(connection.execution_options(isolation_level="AUTOCOMMIT"))
+            try:
+                with raw.pipeline():
+                    raw.execute("BEGIN", prepare=False)
+                    if _has_no_session(raw):
+                        raw.execute(_LIMITS, {**self._limits, "in_transaction": True})
+                    yield connection
+                    raw.execute("COMMIT", prepare=False)
+            except BaseException:
+                if not raw.closed:
+                    raw.rollback()
+                raise
 
     def dispose(self) -> None:
         """Closes the idle connections."""
@@ -108,21 +150,39 @@ def connect(
         },
     )
     pulse = Pulse(on_silence=engine.dispose)
+    limits = {"statement": f"{round(statement_seconds * 1000)}ms", "lock": f"{round(lock_seconds * 1000)}ms"}
 
     def opened(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> WatchedConnection:
         connection = pulse.connect(parameters, statement_seconds + _MARGIN_SECONDS)
-        _begin_session(connection, statement_seconds, lock_seconds)
+        try:
+            _begin_session(connection, limits)
+        except BaseException:
+            connection.close()
+            raise
+        connection.pool = engine.pool
         return connection
 
+    def returned(connection: WatchedConnection | None, _record: Any) -> None:
+        if connection is not None and connection.pool is not engine.pool:
+            connection.close()  # the pool was disposed meanwhile, and nobody would use or close it any more
+
+    def begun(connection: Connection) -> None:
+        raw = _raw(connection)
+        if _has_no_session(raw) and not raw.autocommit:
+            with raw.pipeline():  # takes no more round trips than BEGIN
+                raw.execute(_LIMITS, {**limits, "in_transaction": True})
+
     event.listen(engine, "do_connect", opened)
-    return Database(engine, ring, pulse, Turnstile(connections, pool_seconds))
+    event.listen(engine, "checkin", returned)
+    event.listen(engine, "begin", begun)
+    return Database(engine, ring, pulse, Turnstile(connections, pool_seconds), limits)
 
 
-def _begin_session(connection: WatchedConnection, statement_seconds: float, lock_seconds: float) -> None:
+def _begin_session(connection: WatchedConnection, limits: Mapping[str, str]) -> None:
     """Sets the session's limits, outside of any transaction. A pooler may refuse them among the start-up parameters.
 
     Behind a pooler, limits would reach sessions of others, and a prepared statement would be missing in the next
-    session. So nothing is set there, and nothing is prepared.
+    session. So nothing is prepared there, and each transaction sets the limits for itself.
     """
     connection.autocommit = True
     row = connection.execute("SELECT pg_backend_pid()").fetchone()
@@ -132,26 +192,35 @@ def _begin_session(connection: WatchedConnection, statement_seconds: float, lock
         connection.prepare_threshold = None
         _mention_pooler()
     else:
-        limits = [f"{round(seconds * 1000)}ms" for seconds in (statement_seconds, lock_seconds)]
-        connection.execute(_LIMITS, limits)
+        connection.execute(_LIMITS, {**limits, "in_transaction": False})
     connection.autocommit = False
 
 
 @cache
 def _mention_pooler() -> None:
     log.warning(
-        "a connection pooler stands before Postgres: docs/settings.md says which limits to set for the role, and what "
-        "LENGTHWISE_DATABASE_SESSION_URL is for"
+        "a connection pooler stands before Postgres: docs/settings.md says what LENGTHWISE_DATABASE_SESSION_URL is for"
     )
 
 
 def is_pooled(connection: Any) -> bool:
     """Whether each transaction of this connection may have another session of the server."""
-    raw = connection.connection.driver_connection
+    return _has_no_session(_raw(connection))
+
+
+def _has_no_session(raw: psycopg.Connection[Any]) -> bool:
     return isinstance(raw, WatchedConnection) and raw.is_pooled
 
 
-_LIMITS = "SELECT set_config('statement_timeout', %s, false), set_config('lock_timeout', %s, false)"
+def _raw(connection: Any) -> psycopg.Connection[Any]:
+    raw: psycopg.Connection[Any] = connection.connection.driver_connection
+    return raw
+
+
+_LIMITS = """
+SELECT set_config('statement_timeout', %(statement)s, %(in_transaction)s),
+       set_config('lock_timeout', %(lock)s, %(in_transaction)s)
+"""
 
 
 #: Rings the bells of ``engine()``.
@@ -231,8 +300,7 @@ def _unavailable(state: str) -> Unavailable:
 @contextmanager
 def pipelined(connection: Any) -> Iterator[None]:
     """Sends statements together until a result is read, which saves round trips. COPY cannot be used inside."""
-    raw: psycopg.Connection[Any] = connection.connection.driver_connection
-    with raw.pipeline():
+    with _raw(connection).pipeline():
         yield
 
 
@@ -242,8 +310,7 @@ def cursor(connection: Any, *, binary: bool = False, rows: BaseRowFactory[Any] =
     ``binary`` transfers rows in binary form, which is cheaper for many rows or long ones. ``rows`` makes the object of
     each row.
     """
-    raw: psycopg.Connection[Any] = connection.connection.driver_connection
-    return raw.cursor(binary=binary, row_factory=rows)
+    return _raw(connection).cursor(binary=binary, row_factory=rows)
 
 
 def limit_lock_wait(connection: Any, seconds: float) -> None:

@@ -51,7 +51,9 @@ given = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    own = connect(settings.get().require_database_url(), connections=1, statement_seconds=STATEMENT_SECONDS)
+    current = settings.get()
+    url = current.database_session_url or current.require_database_url()
+    own = connect(url, connections=1, statement_seconds=STATEMENT_SECONDS)
     with own.connect() as opened:
         run(opened)
     own.dispose()

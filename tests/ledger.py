@@ -96,7 +96,7 @@ def take(
 ) -> Claim | None:
     with database.engine().begin() as connection:
         limits = claims.ClaimLimits(tokens, items, batch_items)
-        return claims.claim(connection, pool, token or uuid4(), limits, lease_seconds=lease_seconds)
+        return claims.claim(connection, pool, token or uuid4(), limits, lease_seconds=lease_seconds)()
 
 
 def must_take(pool: str = POOL, **limits: Any) -> Claim:

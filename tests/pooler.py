@@ -16,6 +16,7 @@ from tests.servers import free_port, wait_until
 #: Debian installs it where only root looks.
 PROGRAM = shutil.which("pgbouncer") or shutil.which("pgbouncer", path="/usr/sbin:/sbin")
 #: Few sessions of the server for many clients, so that consecutive transactions seldom get the same one.
+SESSIONS = 6
 _CONFIGURATION = """\
 [databases]
 {name} = host={host} port={port} dbname={name} user={user} {password}
@@ -25,9 +26,10 @@ listen_port = {listen_port}
 unix_socket_dir =
 auth_type = any
 pool_mode = transaction
-default_pool_size = 6
+default_pool_size = {sessions}
 max_client_conn = 500
 server_round_robin = 1
+server_login_retry = 1
 logfile = {folder}/pgbouncer.log
 """
 
@@ -48,6 +50,7 @@ class PgBouncer:
                 password=f"password={url.password}" if url.password else "",
                 listen_port=self._port,
                 folder=folder,
+                sessions=SESSIONS,
             )
         )
         self.url = f"postgresql://{url.username}@127.0.0.1:{self._port}/{url.database}"

@@ -110,12 +110,14 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
         return
     requirements = _requirements(target, items)
     distinct = set(requirements)
-    all_fit = _fit(chain.from_iterable(prompts), spec.context, max(min_answer for _, min_answer in distinct))
+    most = max(min_answer for _, min_answer in distinct)
+    all_fit = _misfit(chain.from_iterable(prompts), spec.context, most) is None
     found = []
     rows = zip(portion.places, portion.checked, prompts, requirements, strict=True)
     for place, (item, payload), each, (pool, min_answer) in rows:
         lengths = [len(prompt.tokens) for prompt in each]
-        refusal = None if all_fit or _fit(each, spec.context, min_answer) else kind.failed(place, item, "too_long")
+        code = None if all_fit else _misfit(each, spec.context, min_answer)
+        refusal = kind.failed(place, item, code) if code else None
         found.append(NewItem(sum(lengths) or 1, payload, refusal, lengths, pool))
     yield CountedPortion(found, {pool for pool, _ in distinct})
 
@@ -143,6 +145,11 @@ def _requirement(spec: ModelSpec, decoding: Decoding) -> _Requirement:
     return pools.name(spec.name, decoding), int(decoding.max_new_tokens > 0)
 
 
-def _fit(prompts: Iterable[Prompt], max_tokens: int, min_answer: int) -> bool:
-    """Whether each prompt has at most ``max_tokens`` tokens and allows an answer of ``min_answer`` tokens."""
-    return all(len(tokens) <= max_tokens and max_new >= min_answer for tokens, max_new, _ in prompts)
+def _misfit(prompts: Iterable[Prompt], max_tokens: int, min_answer: int) -> str | None:
+    """Why the model cannot run one of the prompts, or cannot write ``min_answer`` tokens after it."""
+    for tokens, max_new, _ in prompts:
+        if not tokens:
+            return "empty_prompt"
+        if len(tokens) > max_tokens or max_new < min_answer:
+            return "too_long"
+    return None

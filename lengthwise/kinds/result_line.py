@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # kinds import this module to write their lines
 #: Why an item has no output, and what to do about it. Callers read the codes. No message quotes an item.
 ERRORS = {
     "too_long": "the text has more tokens than the model can read; shorten or split it",
+    "empty_prompt": "the model's tokenizer makes no token of the text; send a text with words in it",
     "out_of_memory": "this item alone does not fit the device; shorten it or run it on a larger one",
     "engine_error": "the engine could not run this item",
     "model_unavailable": "the model could not be loaded; the worker's log says why",

@@ -35,6 +35,7 @@
       endpoint          registered webhook endpoints
       sealed_secret     signing secrets, as they are encrypted in their rows
     used by all of these:
+      binary_array      arrays as parameters, in Postgres' binary format
       binary_copy       rows of items and results in Postgres' binary COPY format
       job_end           notifies listeners that a job has ended
       job_figures       a job's row, and its figures

@@ -30,7 +30,7 @@ class JobEndListener:
         """Connects. Raises SQLAlchemy's and psycopg's errors of a connection that fails."""
         self._heard: deque[UUID] = deque()
         # Autocommit: otherwise two of three statements of each query would be BEGIN and COMMIT.
-        self._connection = pool.connect().execution_options(isolation_level="AUTOCOMMIT")
+        self._connection = pool.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
             cursor = database.cursor(self._connection)
             cursor.connection.add_notify_handler(self._on_notify)

@@ -111,6 +111,8 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     #: Whether a connection pooler stands before the server: each transaction may then have another session of it.
     is_pooled = False
+    #: The pool of connections that it was made for.
+    pool: object = None
     _is_answering: Callable[[], bool] | None = None
     _patience = 0.0
 

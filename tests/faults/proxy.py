@@ -6,6 +6,7 @@ It does not know the protocol that it forwards.
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from pathlib import Path
@@ -27,11 +28,13 @@ class Mode(Enum):
 class Proxy:
     """Listens on the loopback port ``port`` in its own thread while the context is open.
 
-    Every byte is ``delay_seconds`` under way, in each direction, however many there are.
+    Every byte is ``delay_seconds`` under way, in each direction, however many there are. ``n_round_trips``: how often a
+    client has sent something after an answer.
     """
 
     def __init__(self, upstream: Path, delay_seconds: float = 0.0) -> None:
         self.port = 0
+        self.n_round_trips = 0
         self._delay_seconds = delay_seconds
         self._upstream = upstream
         self._mode = Mode.PASS
@@ -94,9 +97,10 @@ class Proxy:
             await self._swallow(reader)
             return
         up_reader, up_writer = await asyncio.open_unix_connection(self._upstream)
+        last: deque[bool] = deque([False], maxlen=1)  # whether the last bytes came from the client
         ways = [
-            asyncio.create_task(self._forward(reader, up_writer, epoch)),
-            asyncio.create_task(self._forward(up_reader, writer, epoch)),
+            asyncio.create_task(self._forward(reader, up_writer, epoch, last, is_request=True)),
+            asyncio.create_task(self._forward(up_reader, writer, epoch, last, is_request=False)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -107,7 +111,15 @@ class Proxy:
                 way.cancel()
             up_writer.close()
 
-    async def _forward(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, epoch: int) -> None:
+    async def _forward(
+        self,
+        source: asyncio.StreamReader,
+        sink: asyncio.StreamWriter,
+        epoch: int,
+        last: deque[bool],
+        *,
+        is_request: bool,
+    ) -> None:
         read = self._delayed(source) if self._delay_seconds else source.read
         with contextlib.suppress(OSError):
             while data := await read(_CHUNK):
@@ -115,6 +127,8 @@ class Proxy:
                 if epoch != self._epoch:
                     await self._swallow(source)
                     return
+                self.n_round_trips += is_request and not last[0]
+                last.append(is_request)
                 sink.write(data)
                 await sink.drain()
             if epoch != self._epoch:

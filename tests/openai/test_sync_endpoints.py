@@ -53,6 +53,14 @@ def test_a_request_that_is_too_long_is_refused_without_a_job(sdk: OpenAI) -> Non
     assert sql("SELECT count(*) FROM jobs") == [(0,)]
 
 
+@pytest.mark.parametrize("content", ["", " "])
+def test_a_chat_without_any_token_is_refused_without_a_job(sdk: OpenAI, content: str) -> None:
+    with pytest.raises(BadRequestError) as refused:
+        sdk.chat.completions.create(model="echo", messages=[{"role": "user", "content": content}])
+    assert refused.value.code == "empty_prompt"
+    assert sql("SELECT count(*) FROM jobs") == [(0,)]
+
+
 def test_a_request_that_takes_too_long_times_out_and_its_job_is_cancelled(
     catalog: object, installed: object, api_key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,8 +117,9 @@ class Claimer:
         if claimed is None or not is_thin or not current.linger_seconds or _is_urgent(claimed):
             return claimed
         time.sleep(current.linger_seconds)
-        with database.translated(), database.engine().begin() as connection:
-            return top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
+        with database.translated(), database.engine().begin(pipelined=True) as connection:
+            pending = top_up(connection, pool, claimed, limits, lease_seconds=current.lease_seconds)
+        return pending()
 
     def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
         """Returns None if the model cannot run now; the claim's shards are then delayed."""
@@ -143,17 +144,19 @@ class Claimer:
 
 
 def _has_urgent_work(pool: str) -> bool:
-    """Runs the query without a transaction, which would take longer than the query itself."""
-    with database.translated(), database.engine().connect() as connection:
-        return has_interactive_work(connection.execution_options(isolation_level="AUTOCOMMIT"), pool)
+    with database.translated(), database.engine().asking() as connection:
+        return has_interactive_work(connection, pool)
 
 
 def _claim_batches(
     pool: str, token: UUID, limits: ClaimLimits, *, with_suspects: bool, least: Priority = Priority.BACKGROUND
 ) -> Claim | None:
     seconds = settings.get().lease_seconds
-    with database.translated(), database.engine().begin() as connection:
-        return claim(connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least)
+    with database.translated(), database.engine().begin(pipelined=True) as connection:
+        pending = claim(
+            connection, pool, token, limits, lease_seconds=seconds, with_suspects=with_suspects, least=least
+        )
+    return pending()
 
 
 def _limits(spec: ModelSpec | None, batches: int, fitting: int | None) -> ClaimLimits:

@@ -94,7 +94,7 @@ class Lease:
 
     def _ask(self, question: Callable[[Connection, set[int]], set[int]]) -> None:
         try:
-            with self._lock, database.translated(), database.engine().begin() as connection:
+            with self._lock, database.translated(), database.engine().asking() as connection:
                 self._held = question(connection, self._held)
             self._checked_at = time.monotonic()
         except Unavailable as error:

@@ -1,7 +1,7 @@
 """Keeps the engine busy: while it computes, threads prepare the next claim and settle finished shards.
 
-If the engine's batches are very short, switching threads would cost more than it saves. The engine's thread then claims
-and settles between two batches.
+If the engine's batches are very short and the database is near, switching threads would cost more than it saves. The
+engine's thread then claims and settles between two batches.
 """
 
 import logging
@@ -61,12 +61,16 @@ class Pipeline:
         prepared = ahead.result() if ahead else None
         if prepared is None:
             if self.reload.is_due():
-                self._wait_for_settlements()  # settlements under way keep the old model in memory
+                self._wait_for_settlements()  # what is under way keeps the old model in memory
+                self._give_back_urgent()
                 self.reload.run()
             prepared = self.claimer.prepare(self.rotation)
-        if prepared is not None and prepared.is_suspect:
+        if prepared is None:
+            return self._take_urgent()
+        if prepared.is_suspect:
             try:
                 self._wait_for_settlements()
+                self._give_back_urgent()  # it would be blamed too
             except BaseException:
                 give_back(prepared)  # otherwise its lease would be renewed for ever
                 raise
@@ -88,16 +92,26 @@ class Pipeline:
             return None
 
     def _urgent_beside(self) -> PreparedClaim | None:
-        """What the last look found, if it has ended. The next one begins, beside the engine."""
-        looking = self._urgent
-        if looking is not None and not looking.done():
+        """What the last look found, if it has ended. If that is nothing, the next one begins, beside the engine."""
+        if self._urgent is not None and not self._urgent.done():
             return None
-        self._urgent = self._threads[2].submit(self.claimer.prepare_urgent, self.rotation.pool)
+        found = self._take_urgent()
+        if found is None:  # otherwise that one runs first, and others may take what comes meanwhile
+            self._urgent = self._threads[2].submit(self.claimer.prepare_urgent, self.rotation.pool)
+        return found
+
+    def _take_urgent(self) -> PreparedClaim | None:
+        """What the last look found. Waits until it has ended."""
+        looking, self._urgent = self._urgent, None
         try:
             return looking.result() if looking else None
         except Unavailable as error:
             log.warning("could not look for urgent work: %s", error)
             return None
+
+    def _give_back_urgent(self) -> None:
+        if urgent := self._take_urgent():
+            give_back(urgent)
 
     def look_ahead(self, current: PreparedClaim, n_batches: int) -> None:
         """Prepares the next claim in a thread, to be ready when the last ``n_batches`` of ``current`` have run.
@@ -106,7 +120,7 @@ class Pipeline:
         """
         if n_batches > 1 and not self._distance.is_far:
             return
-        if not current.model.is_slow or current.is_suspect or self._ahead is not None:
+        if not self._works_beside(current) or current.is_suspect or self._ahead is not None:
             return
         if self.rotation.is_over or self.shutdown.is_begun or self.reload.is_due():
             return
@@ -119,6 +133,10 @@ class Pipeline:
                 return self.claimer.prepare(self.rotation, with_suspects=False)
 
         self._ahead = self._threads[0].submit(in_time)
+
+    def _works_beside(self, current: PreparedClaim) -> bool:
+        """Whether threads are worth their switches: the engine's batches are long, or the database's answers are."""
+        return current.model.is_slow or self._distance.is_far
 
     def _lead_seconds(self) -> float:
         """How early the next claim must begin to be ready in time."""
@@ -157,7 +175,7 @@ class Pipeline:
         self._in_background(prepared, last)
 
     def _in_background(self, prepared: PreparedClaim, write: Callable[[], None]) -> None:
-        if not prepared.model.is_slow and not self._unsettled:
+        if not self._works_beside(prepared) and not self._unsettled:
             write()
             return
         # Submit before waiting for earlier ones, which may raise: a claim's last settlement must run to end its lease.

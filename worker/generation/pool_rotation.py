@@ -67,7 +67,7 @@ class PoolRotation:
 
     def _waiting(self) -> dict[str, int]:
         """The pools with claimable shards, and their priority; the lowest number is the most urgent."""
-        with database.translated(), database.engine().begin() as connection:
+        with database.translated(), database.engine().asking() as connection:
             waiting = sweep.find_waiting_pools(connection)
         self._suspects = {pool.name for pool in waiting if pool.is_suspect}
         return {pool.name: pool.priority for pool in waiting}

@@ -26,7 +26,7 @@ def write(token: UUID, settlements: Sequence[Settlement]) -> None:
     gives_up_at = time.monotonic() + settings.get().lease_seconds
     while True:
         try:
-            with database.translated(), database.engine().begin() as connection:
+            with database.translated(), database.engine().begin(pipelined=True) as connection:
                 settled = settle(connection, token, settlements)
             break
         except Unavailable:

@@ -85,23 +85,23 @@ class Sweeper:
 
 
 @contextmanager
-def _transaction() -> Iterator[Connection]:
+def _transaction(*, pipelined: bool = False) -> Iterator[Connection]:
     """A transaction that waits only briefly for locks: a holder may be frozen, and only the next sweep would end it."""
-    with database.engine().begin() as connection:
+    with database.engine().begin(pipelined=pipelined) as connection:
         database.limit_lock_wait(connection, _LOCK_SECONDS)
         yield connection
 
 
 def _repair() -> None:
     current = settings.get()
-    with _transaction() as connection:
+    with _transaction(pipelined=True) as connection:
         # No live session is silent for this long. By then, the leases of a dead worker have expired too.
         if frozen := ledger.end_frozen_sessions(connection, seconds=current.lease_seconds / 2):
             log.warning("%d database sessions ended: their processes are frozen or gone", frozen)
-    with _transaction() as connection:
+    with _transaction(pipelined=True) as connection:
         if expired := ledger.expire_leases(connection, max_deaths=current.max_deaths):
             log.warning("%d leases expired: their workers stopped renewing them", expired)
-    with _transaction() as connection:
+    with _transaction(pipelined=True) as connection:
         token = uuid4()
         condemned = claim_condemned(
             connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
@@ -109,11 +109,11 @@ def _repair() -> None:
         if condemned:
             log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items))
             settle(connection, token, refuse(condemned, "worker_lost"))
-    with _transaction() as connection:
+    with _transaction(pipelined=True) as connection:
         urgency.raise_priorities(connection)
-    with _transaction() as connection:
+    with _transaction(pipelined=True) as connection:
         cancel.expire(connection)
-    with _transaction() as connection:
+    with _transaction(pipelined=True) as connection:
         for batch_id, tenant_id in batch.find_half_cancelled(connection):
             cancel.cancel(connection, batch_id, tenant_id)
 
@@ -130,7 +130,7 @@ def _seal() -> None:
 
 
 def _ring_bells() -> None:
-    with _transaction() as connection:
+    with _transaction(pipelined=True) as connection:
         pools = ledger.find_waiting_pools(connection)
         due = ledger.has_due_deliveries(connection)
     # If enough bells wait already, no more are needed: the worker that hears one serves all pools.

@@ -88,6 +88,10 @@ class Claim:
     def shard_ids(self) -> list[int]:
         return list(self.shards)
 
+    def joined(self, more: "Claim") -> "Claim":
+        """This claim and another one under its token."""
+        return Claim(self.token, self.jobs | more.jobs, self.shards | more.shards, self.items + more.items)
+
 
 @dataclass(frozen=True, slots=True)
 class ClaimLimits:
@@ -114,6 +118,11 @@ class ClaimLimits:
         return ClaimLimits(tokens, items) if min(tokens, items) > 0 else None
 
 
+#: A claim whose jobs and items are still on their way: it is made when this is called, after the transaction at the
+#: latest. In a pipeline, the answers then come with that of COMMIT.
+PendingClaim = Callable[[], Claim | None]
+
+
 def claim(
     connection: Connection,
     pool: str,
@@ -123,22 +132,25 @@ def claim(
     lease_seconds: float,
     with_suspects: bool = True,
     least: Priority = Priority.BACKGROUND,
-) -> Claim | None:
+) -> PendingClaim:
     """Takes the next shard of the fair queue, and fills up from its bucket and the neighbouring ones.
 
     Shards are taken whole. A shard that goes beyond the limits is left, since it would make a batch of its own. A
-    suspect is taken alone; ``with_suspects`` false leaves it, as a worker must that holds other work. Returns None if
+    suspect is taken alone; ``with_suspects`` false leaves it, as a worker must that holds other work. Gives None if
     this pool has no shard that is ready and whose priority is ``least`` or more urgent.
     """
     cursor = database.cursor(connection)
-    with database.pipelined(connection):
-        # If a crash undoes a claim, its shards are ready again: the commit need not wait for the disk.
-        cursor.execute("SET LOCAL synchronous_commit = off")
-        head = {"most_deaths": _ANY_DEATHS if with_suspects else 0, "least": int(least)}
-        batch = limits.one_batch if limits.batch_items else limits
-        urgent = {"urgent": int(Priority.INTERACTIVE), "urgent_tokens": batch.tokens, "urgent_items": batch.items}
-        taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, **head, **urgent)
-        return _load(connection, token, taken + _fill_up(cursor, pool, token, taken, limits, lease_seconds))
+    _do_not_wait_for_disk(cursor)
+    head = {"most_deaths": _ANY_DEATHS if with_suspects else 0, "least": int(least)}
+    batch = limits.one_batch if limits.batch_items else limits
+    urgent = {"urgent": int(Priority.INTERACTIVE), "urgent_tokens": batch.tokens, "urgent_items": batch.items}
+    taken = _take(cursor, _CLAIM, pool, token, limits, lease_seconds, **head, **urgent)
+    return _loading(connection, token, taken + _fill_up(cursor, pool, token, taken, limits, lease_seconds))
+
+
+def _do_not_wait_for_disk(cursor: Cursor[Any]) -> None:
+    """If a crash undoes a claim, its shards are ready again."""
+    cursor.execute("SET LOCAL synchronous_commit = off")
 
 
 def has_interactive_work(connection: Connection, pool: str) -> bool:
@@ -147,15 +159,20 @@ def has_interactive_work(connection: Connection, pool: str) -> bool:
     return found.fetchone() == (True,)
 
 
-def top_up(connection: Connection, pool: str, claimed: Claim, limits: ClaimLimits, *, lease_seconds: float) -> Claim:
-    """Adds shards that became ready since to a claim that holds less than a batch."""
+def top_up(
+    connection: Connection, pool: str, claimed: Claim, limits: ClaimLimits, *, lease_seconds: float
+) -> Callable[[], Claim]:
+    """Adds shards that became ready since to a claim that holds less than a batch. Gives the whole claim."""
     cursor = database.cursor(connection)
-    cursor.execute("SET LOCAL synchronous_commit = off")
+    _do_not_wait_for_disk(cursor)
     held = list(claimed.shards.values())
-    more = _load(connection, claimed.token, _fill_up(cursor, pool, claimed.token, held, limits, lease_seconds))
-    if more is None:
-        return claimed
-    return Claim(claimed.token, claimed.jobs | more.jobs, claimed.shards | more.shards, claimed.items + more.items)
+    pending = _loading(connection, claimed.token, _fill_up(cursor, pool, claimed.token, held, limits, lease_seconds))
+
+    def whole() -> Claim:
+        more = pending()
+        return claimed if more is None else claimed.joined(more)
+
+    return whole
 
 
 def _fill_up(
@@ -177,25 +194,29 @@ def _take(
     return [ClaimedShard(*row) for row in cursor.fetchall()]
 
 
-def _load(connection: Connection, token: UUID, taken: Sequence[ClaimedShard]) -> Claim | None:
+def _loading(connection: Connection, token: UUID, taken: Sequence[ClaimedShard]) -> PendingClaim:
+    """Asks for the jobs and items of these shards."""
     if not taken:
-        return None
+        return lambda: None
     shards = {shard.id: shard for shard in sorted(taken, key=attrgetter("priority", "vkey", "id"))}
     stores = sorted({shard.store for shard in taken})
-    *reading, jobs_of = (database.cursor(connection, binary=True) for _ in range(len(stores) + 1))
-    for store, cursor in zip(stores, reading, strict=True):
-        cursor.execute(_ITEMS[store], {"ids": [shard.id for shard in shards.values() if shard.store == store]})
+    *items_of, jobs_of = (database.cursor(connection, binary=True) for _ in range(len(stores) + 1))
+    for store, reading in zip(stores, items_of, strict=True):
+        reading.execute(_ITEMS[store], {"ids": [shard.id for shard in shards.values() if shard.store == store]})
     jobs_of.execute(_JOBS, {"ids": list({shard.job_id for shard in taken})})
-    items = [_as_item(row) for cursor in reading for row in cursor.fetchall()]
-    jobs = {row[0]: ClaimedJob(*row) for row in jobs_of.fetchall()}
-    return Claim(token, jobs, shards, items)
+
+    def load() -> Claim:
+        items = [item for reading in items_of for item in map(_as_item, reading.fetchall())]
+        return Claim(token, {row[0]: ClaimedJob(*row) for row in jobs_of.fetchall()}, shards, items)
+
+    return load
 
 
 def claim_condemned(connection: Connection, token: UUID, *, max_deaths: int, lease_seconds: float) -> Claim | None:
     """Takes single items over which ``max_deaths`` workers died. They are to be settled as errors, not run."""
     cursor = database.cursor(connection)
     cursor.execute(_CLAIM_CONDEMNED, {"token": token, "max_deaths": max_deaths, "lease": lease_seconds})
-    return _load(connection, token, [ClaimedShard(*row) for row in cursor.fetchall()])
+    return _loading(connection, token, [ClaimedShard(*row) for row in cursor.fetchall()])()
 
 
 # The columns of a ``ClaimedShard``.

@@ -1,16 +1,21 @@
-"""Writes results behind the fence of a lease, and ends a job with its last shard."""
+"""Writes results behind the fence of a lease, and ends a job with its last shard.
+
+In a pipeline, a settlement takes one round trip, and another one if a job ends.
+"""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg import Cursor
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from lengthwise import database
-from lengthwise.ledger import binary_copy, job_end, tally
+from lengthwise.ledger import binary_array, job_end, tally
 from lengthwise.ledger.queue import lease
+from lengthwise.ledger.store import by_store
 from lengthwise.ledger.webhooks import event, push
 from lengthwise.states import JobState, ResultStatus
 
@@ -65,71 +70,67 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
 
     Returns the shards whose results were written. The others' leases were lost, and nothing was written for them.
     """
-    stores = sorted({done.store for done in settlements})
-    if len(stores) > 1:  # what follows locks the shards of one store after the other
-        ids = [done.shard_id for done in settlements]
-        database.cursor(connection).execute(_LOCK, {"token": token, "ids": ids})
-    job_of: dict[int, UUID] = {}
-    for store in stores:
-        job_of |= _settle(connection, token, store, [done for done in settlements if done.store == store])
-    if job_of:
-        complete_jobs(connection, set(job_of.values()))
-    return frozenset(job_of)
-
-
-def _settle(connection: Connection, token: UUID, store: int, settlements: Sequence[Settlement]) -> dict[int, UUID]:
-    """The same for shards of one store. Returns the job of each shard whose results were written."""
-    cursor = database.cursor(connection)
-    cursor.execute(
-        _FENCE,
-        {
-            "token": token,
-            "ids": [done.shard_id for done in settlements],
-            "failed": [done.n_failed for done in settlements],
-            "output": [done.n_output for done in settlements],
-            "padded": [done.n_padded for done in settlements],
-            "batches": [done.n_batches for done in settlements],
-            "deduplicated": [done.n_deduplicated for done in settlements],
-            "used_input": [done.used_input for done in settlements],
-            "used_output": [done.used_output for done in settlements],
-            "bytes": [done.n_bytes for done in settlements],
-            "failed_bytes": [done.n_failed_bytes for done in settlements],
-            "warned": [to_json(done.n_warned).decode() if done.n_warned else None for done in settlements],
-        },
-    )
-    fenced = cursor.fetchall()
-    if not fenced:
-        return {}
-    job_of = {shard_id: job_id for shard_id, job_id, *_ in fenced}
-    rows = (
-        (job_of[done.shard_id], *result) for done in settlements if done.shard_id in job_of for result in done.results
-    )
-    binary_copy.copy(cursor, binary_copy.COPY_RESULTS[store], binary_copy.result_blocks(rows))
+    cursors = _write(connection, token, settlements)
+    complete_jobs(connection, shard_ids=[done.shard_id for done in settlements])
+    fenced = [row for cursor in cursors for row in cursor.fetchall()]
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
         push.note_settled(connection, followed)
-    return job_of
+    return frozenset(shard_id for shard_id, *_ in fenced)
 
 
-def complete_jobs(connection: Connection, job_ids: Iterable[UUID]) -> None:
-    """Ends those of the jobs that have no open shard left.
+def _write(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> list[Cursor[Any]]:
+    """Sends a statement for each store. Their rows are the shards that passed the fence."""
+    stores = sorted({done.store for done in settlements})
+    cursors = [database.cursor(connection) for _ in stores]
+    if len(stores) > 1:  # because each statement locks the shards of one store
+        values = {"token": token, "ids": [done.shard_id for done in settlements]}
+        database.cursor(connection).execute(_LOCK, values)
+    for store, cursor in zip(stores, cursors, strict=True):
+        cursor.execute(_SETTLE[store], _values(token, [done for done in settlements if done.store == store]))
+    return cursors
+
+
+def _values(token: UUID, settlements: Sequence[Settlement]) -> dict[str, Any]:
+    rows = [(done.shard_id, *result) for done in settlements for result in done.results]
+    return {
+        "token": token,
+        "ids": [done.shard_id for done in settlements],
+        "failed": [done.n_failed for done in settlements],
+        "output": [done.n_output for done in settlements],
+        "padded": [done.n_padded for done in settlements],
+        "batches": [done.n_batches for done in settlements],
+        "deduplicated": [done.n_deduplicated for done in settlements],
+        "used_input": [done.used_input for done in settlements],
+        "used_output": [done.used_output for done in settlements],
+        "bytes": [done.n_bytes for done in settlements],
+        "failed_bytes": [done.n_failed_bytes for done in settlements],
+        "warned": [to_json(done.n_warned).decode() if done.n_warned else None for done in settlements],
+        "shards": binary_array.of_integers(shard_id for shard_id, _, _, _ in rows),
+        "indexes": binary_array.of_integers(index for _, index, _, _ in rows),
+        "statuses": binary_array.of_texts(status for _, _, status, _ in rows),
+        "lines": binary_array.of_bytes(line for _, _, _, line in rows),
+    }
+
+
+def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_ids: Iterable[int] = ()) -> None:
+    """Ends those of the jobs, given by their ids or by shards of theirs, that have no open shard left.
 
     A job with a ready shard cannot end now. Any other job may: its row is locked first, so that of two workers that
     settle its last two shards, the second sees what the first has written.
     """
-    cursor = database.cursor(connection)
-    cursor.execute(_LOCK_NEARLY_DONE, {"jobs": list(job_ids)})
-    locked = [row[0] for row in cursor.fetchall()]
-    if not locked:
-        return
-    cursor.execute(_COMPLETE, {"jobs": locked, "state": JobState.COMPLETED})
-    event.announce_end(connection, [row[0] for row in cursor.fetchall()])
+    which = {"jobs": list(job_ids), "shards": list(shard_ids), "state": JobState.COMPLETED}
+    locking, ending = database.cursor(connection), database.cursor(connection)
+    locking.execute(_LOCK_NEARLY_DONE, which)
+    ending.execute(_COMPLETE, which)
+    if ended := [row[0] for row in ending.fetchall()]:
+        event.announce_end(connection, ended)
 
 
-_LOCK = f"SELECT count(*) FROM ({lease.STILL_HELD} ORDER BY id FOR UPDATE) locked"  # noqa: S608 - built from constants
+_LOCK = f"SELECT count(*) FROM ({lease.STILL_HELD} ORDER BY id FOR UPDATE) locked"  # noqa: S608
 
 # Shards are locked in order of id, as everywhere. A worker whose lease was lost gets no row, and so writes no result.
-_FENCE = f"""
+_SETTLE = by_store(f"""
 WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE), settled AS (
 UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                   n_output = done.output, n_padded = done.padded, n_batches = done.batches,
@@ -142,20 +143,27 @@ FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded
   AS done (id, failed, output, padded, batches, deduplicated, used_input, used_output, bytes, failed_bytes, warned)
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
 RETURNING shards.*
-), {tally.ADD}
+), {tally.ADD}, written AS (
+INSERT INTO {{results}} (job_id, index, status, result)
+SELECT settled.job_id, row.index::int, row.status, row.line
+FROM unnest(%(shards)s::bigint[], %(indexes)s::bigint[], %(statuses)s::text[], %(lines)s::bytea[])
+       AS row (shard_id, index, status, line) JOIN settled ON settled.id = row.shard_id
+)
 SELECT id, job_id, is_followed, lo, hi FROM settled
-"""  # noqa: S608 - built from constants
+""")  # noqa: S608 - built from constants
 
-_LOCK_NEARLY_DONE = """
+_JOBS = "%(jobs)s::uuid[] || ARRAY(SELECT job_id FROM shards WHERE id = ANY(%(shards)s::bigint[]))"
+
+_LOCK_NEARLY_DONE = f"""
 SELECT id FROM jobs
-WHERE id = ANY(%(jobs)s) AND state = 'open'
+WHERE id = ANY({_JOBS}) AND state = 'open'
   AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state = 'ready')
 ORDER BY id FOR UPDATE
-"""
+"""  # noqa: S608
 
 _COMPLETE = f"""
 UPDATE jobs SET state = %(state)s, finished_at = clock_timestamp()
-WHERE id = ANY(%(jobs)s) AND state = 'open'
+WHERE id = ANY({_JOBS}) AND state = 'open'
   AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))
 RETURNING id, {job_end.NOTIFY}
 """  # noqa: S608

@@ -30,7 +30,7 @@ def expire_leases(connection: Connection, *, max_deaths: int) -> int:
     n_expired = 0
     for (store,) in cursor.execute(_STORES_OF_EXPIRED).fetchall():
         cursor.execute(_EXPIRE_LEASES[store], {"store": store, "max_deaths": max_deaths})
-        n_expired += cursor.rowcount
+        n_expired += len(cursor.fetchall())
     return n_expired
 
 
@@ -121,6 +121,7 @@ WITH lost AS MATERIALIZED (
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, vkey = turns.vkey,
                   hi = coalesce(halves.middle, shards.hi), n_tokens = coalesce(halves.first_tokens, shards.n_tokens)
 FROM turns LEFT JOIN halves USING (id) WHERE shards.id = turns.id
+RETURNING shards.id
 """)
 
 _FINISHED_JOBS = """

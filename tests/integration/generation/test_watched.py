@@ -29,7 +29,7 @@ def test_a_lease_is_renewed_until_the_thread_of_the_engine_hangs(
     submit(["a"])
     token = uuid4()
     with database.engine().begin() as connection:
-        claimed = claim(connection, POOL, token, ClaimLimits(100, 10), lease_seconds=5)
+        claimed = claim(connection, POOL, token, ClaimLimits(100, 10), lease_seconds=5)()
     assert claimed is not None
     with worker.watchdog.watched():
         time.sleep(0.02)

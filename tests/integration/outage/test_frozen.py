@@ -19,7 +19,7 @@ pytestmark = pytest.mark.usefixtures("installed", "redis_url")
 def claims(connection: Connection) -> None:
     """Has claimed shards in a transaction that is not committed."""
     limits = claim.ClaimLimits(tokens=10**9, items=10**6)
-    assert claim.claim(connection, POOL, uuid4(), limits, lease_seconds=60)
+    assert claim.claim(connection, POOL, uuid4(), limits, lease_seconds=60)()
 
 
 def settles(connection: Connection) -> None:

@@ -2,20 +2,30 @@
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
 
+import httpx2
+import psycopg
 import pytest
+from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
 from api.app import create_app
 from lengthwise import database, migrate, settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.ledger.job_end import JobEndListener
+from lengthwise.ledger.queue import sweep
 from tests import caller
 from tests.conftest import forget
+from tests.faults.proxy import Mode, Proxy
 from tests.integration.conftest import RunWorker, read_job, submit
-from tests.pooler import PROGRAM, PgBouncer, pooled
+from tests.integration.outage.test_silent import ANSWER_SECONDS
+from tests.pooler import PROGRAM, SESSIONS, PgBouncer, pooled
+from tests.servers import wait_until
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer on this machine")
 
@@ -44,11 +54,27 @@ def test_a_pooler_is_noticed_and_nothing_is_left_in_its_sessions(bouncer: PgBoun
         assert database.is_pooled(connection)
         assert not database.is_pooled(other)
         limits = "SELECT current_setting('statement_timeout'), current_setting('lock_timeout')"
-        assert database.cursor(connection).execute(limits).fetchone() == ("0", "0")
-        assert database.cursor(other).execute(limits).fetchone() == ("5min", "3s")
+        for each in (connection, other):
+            assert database.cursor(each).execute(limits).fetchone() == ("5min", "3s")
+        with database.lock_wait_limited(connection, 1):
+            assert database.cursor(connection).execute(limits).fetchone() == ("5min", "1s")
+        assert database.cursor(connection).execute(limits).fetchone() == ("5min", "3s")
+    with pool.connect() as reading, pool.asking() as asking:
+        for each in (reading, asking):
+            assert database.cursor(each).execute(limits).fetchone() == ("5min", "3s")
+    for one in (pool, direct):
+        with one.asking() as asking:
+            assert database.cursor(asking).execute("CREATE TABLE asked ()")
+        with one.begin() as connection:
+            assert database.cursor(connection).execute("DROP TABLE asked"), "what asking did stays done"
+    with psycopg.connect(bouncer.url, autocommit=True) as stranger:
+        for _ in range(20):  # in turn in each of the sessions
+            assert stranger.execute(limits, prepare=False).fetchone() == ("0", "0")
     for _ in range(20):
         with pool.begin() as connection:
+            connection.rollback()  # with the transaction, its limits end
             cursor = database.cursor(connection)
+            assert cursor.execute(limits).fetchone() == ("0", "0")
             cursor.execute("SELECT %s::int", [1])
             assert cursor.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
     listener = JobEndListener(pool)
@@ -121,3 +147,86 @@ def test_migrations_through_a_pooler_are_refused_in_one_line(bouncer: PgBouncer)
     assert "LENGTHWISE_DATABASE_SESSION_URL" in str(caught.value)
     assert "\n" not in str(caught.value)
     migrate.require_current(bouncer.url)
+
+
+def test_files_batches_and_repeated_requests_succeed(pooled_client: TestClient, run_worker: RunWorker) -> None:
+    line = {"custom_id": "a", "method": "POST", "url": "/v1/completions", "body": {"model": "echo", "prompt": "abc"}}
+    batches = []
+    for number in range(12):
+        body, headers = {"kind": "generate", "items": ["abc"]}, {"Idempotency-Key": f"key-{number}"}
+        first, again = (pooled_client.post("/v1/jobs", json=body, headers=headers) for _ in range(2))
+        assert (first.status_code, again.json()["id"]) == (202, first.json()["id"])
+        sent = {"file": ("lines.jsonl", json.dumps(line).encode())}
+        file = pooled_client.post("/v1/files", data={"purpose": "batch"}, files=sent).json()["id"]
+        batch = {"input_file_id": file, "endpoint": "/v1/completions", "completion_window": "24h"}
+        batches.append(pooled_client.post("/v1/batches", json=batch).json()["id"])
+
+    def are_completed() -> bool:
+        run_worker()
+        return {pooled_client.get(f"/v1/batches/{each}").json()["status"] for each in batches} == {"completed"}
+
+    wait_until(are_completed, 60)
+
+
+def test_a_frozen_process_loses_its_transaction(bouncer: PgBouncer) -> None:
+    with database.engine().connect() as frozen, database.engine().connect() as sweeping:
+        database.cursor(frozen).execute("SELECT 1")
+        time.sleep(0.3)
+        assert sweep.end_frozen_sessions(sweeping, seconds=0.2) == 1
+        with pytest.raises(psycopg.OperationalError):
+            database.cursor(frozen).execute("SELECT 1")
+        frozen.invalidate()
+
+
+def test_a_locked_table_is_a_503_within_seconds(pooled_client: TestClient, database_url: str) -> None:
+    job = submit(pooled_client, ["abc"])["id"]
+    with psycopg.connect(database_url) as holder:
+        holder.execute("LOCK TABLE jobs IN ACCESS EXCLUSIVE MODE")
+        for method, path in (("POST", "/v1/jobs"), ("GET", f"/v1/jobs/{job}")):
+            began_at = time.monotonic()
+            body = {"kind": "generate", "items": ["abc"]} if method == "POST" else None
+            assert pooled_client.request(method, path, json=body).status_code == 503
+            assert time.monotonic() - began_at < ANSWER_SECONDS
+    assert submitted(pooled_client).status_code == 202
+
+
+def submitted(client: TestClient) -> httpx2.Response:
+    return client.post("/v1/jobs", json={"kind": "generate", "items": ["abc"]})
+
+
+@pytest.fixture
+def proxy(installed: settings.Settings) -> Iterator[Proxy]:
+    """Between the pooler and Postgres."""
+    url = make_url(installed.require_database_url())
+    with Proxy(Path(str(url.query["host"])) / ".s.PGSQL.5432") as made:
+        yield made
+
+
+def test_a_postgres_that_is_silent_behind_its_pooler_is_away(
+    proxy: Proxy, installed: settings.Settings, catalog: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pooler still accepts connections, and lets them wait for two minutes."""
+    behind = make_url(installed.require_database_url()).set(host="127.0.0.1", port=proxy.port, query={})
+    with pooled(behind.render_as_string(hide_password=False)) as bouncer:
+        monkeypatch.setenv("LENGTHWISE_DATABASE_URL", bouncer.url)
+        settings.get.cache_clear()
+        with caller.calling(create_app(), raise_server_exceptions=False) as client:
+            assert submitted(client).status_code == 202
+            proxy.switch(Mode.STALL)
+            began_at = time.monotonic()
+            assert submitted(client).status_code == 503
+            assert time.monotonic() - began_at < ANSWER_SECONDS
+            proxy.switch(Mode.PASS)
+            wait_until(lambda: submitted(client).status_code == 202, 30)
+
+
+def test_a_pooler_whose_sessions_are_all_taken_is_a_503(pooled_client: TestClient, bouncer: PgBouncer) -> None:
+    job = submit(pooled_client, ["abc"])["id"]
+    with ExitStack() as others:
+        for _ in range(SESSIONS):
+            others.enter_context(psycopg.connect(bouncer.url)).execute("SELECT 1", prepare=False)
+        began_at = time.monotonic()
+        refused = pooled_client.get(f"/v1/jobs/{job}")
+        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        assert time.monotonic() - began_at < ANSWER_SECONDS
+    wait_until(lambda: pooled_client.get(f"/v1/jobs/{job}").status_code == 200, 20)

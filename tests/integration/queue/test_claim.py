@@ -86,7 +86,7 @@ def test_a_claim_does_not_wait_for_shards_that_another_worker_locks() -> None:
     submit(["x" * 10] * 20, shard_items=10)
     with database.engine().begin() as first, database.engine().begin() as second:
         mine, yours, nobodys = (
-            claims.claim(connection, POOL, uuid4(), claims.ClaimLimits(tokens=1, items=10), lease_seconds=60)
+            claims.claim(connection, POOL, uuid4(), claims.ClaimLimits(tokens=1, items=10), lease_seconds=60)()
             for connection in (first, second, second)
         )
         assert mine
@@ -225,8 +225,8 @@ def test_a_claim_is_topped_up_with_shards_that_became_ready_meanwhile() -> None:
     claimed = must_take(items=64, batch_items=64, tokens=4096)
     later = submit(["x" * 10] * 3)
     with database.engine().begin() as connection:
-        topped = claims.top_up(connection, POOL, claimed, limits, lease_seconds=60)
-        again = claims.top_up(connection, POOL, topped, limits, lease_seconds=60)
+        topped = claims.top_up(connection, POOL, claimed, limits, lease_seconds=60)()
+        again = claims.top_up(connection, POOL, topped, limits, lease_seconds=60)()
     assert len(topped.items) == 5
     assert later in topped.jobs
     assert again.items == topped.items
@@ -240,8 +240,8 @@ def test_a_worker_that_holds_other_work_passes_over_suspects() -> None:
     die()
     with database.engine().begin() as connection:
         limits = claims.ClaimLimits(tokens=10**6, items=100)
-        held = claims.claim(connection, POOL, uuid4(), limits, lease_seconds=60, with_suspects=False)
+        held = claims.claim(connection, POOL, uuid4(), limits, lease_seconds=60, with_suspects=False)()
         assert held
         assert {shard.deaths for shard in held.shards.values()} == {1}
-        assert claims.claim(connection, POOL, uuid4(), limits, lease_seconds=60, with_suspects=False) is None
+        assert claims.claim(connection, POOL, uuid4(), limits, lease_seconds=60, with_suspects=False)() is None
     assert sum(len(suspect.items) for suspect in take_all()) == 4

@@ -192,22 +192,28 @@ def test_heartbeats_and_releases_find_shards_by_id(statement: str, more: dict[st
 def test_a_settlement_finds_its_shards_by_id() -> None:
     held = ids("leased")
     nodes = explain(
-        settle._FENCE,
+        settle._SETTLE[0],
         token=HOLDER,
         ids=held,
+        shards=held * 4,
+        indexes=[10**9 + number for number in range(len(held) * 4)],
+        statuses=["succeeded"] * len(held) * 4,
+        lines=[b"line"] * len(held) * 4,
         **{name: [1] * 8 for name in ("failed", "output", "padded", "deduplicated", "used_input", "used_output")},
         **{name: [1] * 8 for name in ("bytes", "failed_bytes")},
         batches=[1.0] * 8,
         warned=[None] * 8,
     )
     assert indexes(nodes) <= {"shards_pkey", "tallies_pkey"}
-    assert rows_read(nodes) < 200  # the arrays and the fence are read too
+    assert rows_read(nodes) < 300  # the arrays and the fence are read too
 
 
 @pytest.mark.parametrize("statement", [settle._LOCK_NEARLY_DONE, settle._COMPLETE])
-def test_the_end_of_a_job_is_found_without_reading_its_shards(statement: str) -> None:
-    nodes = explain(statement, jobs=[JOB], state="completed")
-    assert rows_read(nodes) <= N_JOBS + 2
+@pytest.mark.parametrize("is_settled", [True, False])
+def test_the_end_of_a_job_is_found_without_reading_its_shards(statement: str, is_settled: bool) -> None:
+    settled = ids("leased") if is_settled else []
+    nodes = explain(statement, jobs=[] if is_settled else [JOB], shards=settled, state="completed")
+    assert rows_read(nodes) <= N_JOBS + 2 + 2 * len(settled)
     assert blocks(nodes) < 100
 
 
