@@ -6,27 +6,45 @@ from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-import psycopg
-from psycopg.rows import BaseRowFactory, tuple_row
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from lengthwise import settings
 from lengthwise.bells import Bell, NotedBells, Ring
-from lengthwise.errors import Unavailable
+from lengthwise.database.failures import is_transient, sqlstate, translated
+from lengthwise.database.session import (
+    begin_session,
+    cursor,
+    has_no_session,
+    is_pooled,
+    limit_lock_wait,
+    limit_transaction,
+    lock_wait_limited,
+    pipelined,
+    raw_connection,
+)
 from lengthwise.waiting.pulse import Pulse, WatchedConnection
 from lengthwise.waiting.turnstile import Turnstile
 
+__all__ = [
+    "APPLICATION",
+    "Database",
+    "connect",
+    "cursor",
+    "engine",
+    "is_pooled",
+    "is_transient",
+    "limit_lock_wait",
+    "lock_wait_limited",
+    "pipelined",
+    "ring_with",
+    "shut",
+    "sqlstate",
+    "translated",
+]
+
 log = logging.getLogger(__name__)
 
-#: SQLSTATE classes and codes after which the same call may succeed later: lost connections, missing resources,
-#: shutdown, deadlocks, lock time-outs. 25006 (read-only) is among them: the server was the primary a moment ago.
-_TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
-_FULL = ("53100", "53200")
-_LOCKED = "55P03"
-_TOO_LONG = "57014"
 #: A connection waits this much longer for the end of a statement than the server lets the statement run.
 _MARGIN_SECONDS = 5.0
 #: The name by which a server's sessions are recognised as ours.
@@ -92,12 +110,11 @@ class Database:
     def _pipeline(self) -> Iterator[Connection]:
         """psycopg would wait for the answer to a BEGIN of its own, so it is told that there is no transaction."""
         with self.engine.connect() as connection:
-            raw = _raw(connection.execution_options(isolation_level="AUTOCOMMIT"))
+            raw = raw_connection(connection.execution_options(isolation_level="AUTOCOMMIT"))
             try:
                 with raw.pipeline():
                     raw.execute("BEGIN", prepare=False)
-                    if _has_no_session(raw):
-                        raw.execute(_LIMITS, {**self._limits, "in_transaction": True})
+                    limit_transaction(raw, self._limits)
                     yield connection
                     raw.execute("COMMIT", prepare=False)
             except BaseException:
@@ -155,7 +172,7 @@ def connect(
     def opened(_dialect: Any, _record: Any, _arguments: Any, parameters: dict[str, Any]) -> WatchedConnection:
         connection = pulse.connect(parameters, statement_seconds + _MARGIN_SECONDS)
         try:
-            _begin_session(connection, limits)
+            begin_session(connection, limits)
         except BaseException:
             connection.close()
             raise
@@ -167,60 +184,15 @@ def connect(
             connection.close()  # the pool was disposed meanwhile, and nobody would use or close it any more
 
     def begun(connection: Connection) -> None:
-        raw = _raw(connection)
-        if _has_no_session(raw) and not raw.autocommit:
+        raw = raw_connection(connection)
+        if has_no_session(raw) and not raw.autocommit:
             with raw.pipeline():  # takes no more round trips than BEGIN
-                raw.execute(_LIMITS, {**limits, "in_transaction": True})
+                limit_transaction(raw, limits)
 
     event.listen(engine, "do_connect", opened)
     event.listen(engine, "checkin", returned)
     event.listen(engine, "begin", begun)
     return Database(engine, ring, pulse, Turnstile(connections, pool_seconds), limits)
-
-
-def _begin_session(connection: WatchedConnection, limits: Mapping[str, str]) -> None:
-    """Sets the session's limits, outside of any transaction. A pooler may refuse them among the start-up parameters.
-
-    Behind a pooler, limits would reach sessions of others, and a prepared statement would be missing in the next
-    session. So nothing is prepared there, and each transaction sets the limits for itself.
-    """
-    connection.autocommit = True
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    # A pooler makes up the number that it gives its clients, because it has no session for them yet.
-    connection.is_pooled = row is not None and row[0] != connection.info.backend_pid
-    if connection.is_pooled:
-        connection.prepare_threshold = None
-        _mention_pooler()
-    else:
-        connection.execute(_LIMITS, {**limits, "in_transaction": False})
-    connection.autocommit = False
-
-
-@cache
-def _mention_pooler() -> None:
-    log.warning(
-        "a connection pooler stands before Postgres: docs/settings.md says what LENGTHWISE_DATABASE_SESSION_URL is for"
-    )
-
-
-def is_pooled(connection: Any) -> bool:
-    """Whether each transaction of this connection may have another session of the server."""
-    return _has_no_session(_raw(connection))
-
-
-def _has_no_session(raw: psycopg.Connection[Any]) -> bool:
-    return isinstance(raw, WatchedConnection) and raw.is_pooled
-
-
-def _raw(connection: Any) -> psycopg.Connection[Any]:
-    raw: psycopg.Connection[Any] = connection.connection.driver_connection
-    return raw
-
-
-_LIMITS = """
-SELECT set_config('statement_timeout', %(statement)s, %(in_transaction)s),
-       set_config('lock_timeout', %(lock)s, %(in_transaction)s)
-"""
 
 
 #: Rings the bells of ``engine()``.
@@ -256,78 +228,3 @@ def shut(database: Database) -> None:
 
     event.listen(database.engine.pool, "checkin", end)
     database.dispose()
-
-
-def sqlstate(error: DBAPIError) -> str:
-    """The error's SQLSTATE code; empty if it has none."""
-    return getattr(error.orig, "sqlstate", None) or ""
-
-
-def is_transient(error: DBAPIError) -> bool:
-    """Whether the same transaction may succeed later. SQLSTATE decides: SQLAlchemy's classes are too coarse."""
-    state = sqlstate(error)
-    if state:
-        return state.startswith(_TRANSIENT)
-    return error.connection_invalidated or isinstance(error, (OperationalError, InterfaceError))
-
-
-@contextmanager
-def translated() -> Iterator[None]:
-    """Raises ``Unavailable`` instead of errors that may pass with time. Lets all other errors through."""
-    try:
-        yield
-    except PoolTimeout:
-        raise Unavailable("every database connection is busy", retry_after=2) from None
-    except DBAPIError as error:
-        if not is_transient(error):
-            raise
-        raise _unavailable(sqlstate(error)) from None
-    except psycopg.Error as error:  # from COPY, which bypasses SQLAlchemy
-        is_connection = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-        state = error.sqlstate or ("08" if is_connection else "")
-        if not state.startswith(_TRANSIENT):
-            raise
-        raise _unavailable(state) from None
-
-
-def _unavailable(state: str) -> Unavailable:
-    if state.startswith(_FULL):
-        return Unavailable("the database is full", retry_after=60, full=True)
-    reason = {_LOCKED: "a lock is held for long", _TOO_LONG: "the database takes too long"}
-    return Unavailable(reason.get(state, "the database is away"))
-
-
-@contextmanager
-def pipelined(connection: Any) -> Iterator[None]:
-    """Sends statements together until a result is read, which saves round trips. COPY cannot be used inside."""
-    with _raw(connection).pipeline():
-        yield
-
-
-def cursor(connection: Any, *, binary: bool = False, rows: BaseRowFactory[Any] = tuple_row) -> psycopg.Cursor[Any]:
-    """A psycopg cursor of the SQLAlchemy connection, in the same transaction. COPY needs one.
-
-    ``binary`` transfers rows in binary form, which is cheaper for many rows or long ones. ``rows`` makes the object of
-    each row.
-    """
-    return _raw(connection).cursor(binary=binary, row_factory=rows)
-
-
-def limit_lock_wait(connection: Any, seconds: float) -> None:
-    """Limits the wait for each lock until the transaction ends. A longer wait fails, as ``Unavailable`` in the end."""
-    cursor(connection).execute(_SET_LOCK_WAIT, [f"{round(seconds * 1000)}ms"])
-
-
-@contextmanager
-def lock_wait_limited(connection: Any, seconds: float) -> Iterator[None]:
-    """The same for the duration of the block. Afterwards the limit is as it was before."""
-    found = cursor(connection).execute(_EXCHANGE_LOCK_WAIT, [f"{round(seconds * 1000)}ms"]).fetchone()
-    yield
-    # After an error this is not reached, and could not run: the end of the transaction gives the limit back.
-    cursor(connection).execute(_SET_LOCK_WAIT, [found and found[0]])
-
-
-_SET_LOCK_WAIT = "SELECT set_config('lock_timeout', %s, true)"
-_EXCHANGE_LOCK_WAIT = """
-SELECT before, set_config('lock_timeout', %s, true) FROM current_setting('lock_timeout') before
-"""
