@@ -19,10 +19,16 @@ from lengthwise.ledger.queue.claim import Claim
 from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority, ResultStatus
+from lengthwise.tables.store import N_STORES, items_name, results_name
 
 #: The tenant that exists in every migrated database.
 DEFAULT = UUID(int=1)
 POOL = "echo:test"
+#: All items and all results, wherever they are.
+EVERY_ITEM, EVERY_RESULT = (
+    "(" + " UNION ALL ".join(f"SELECT * FROM {name(number)}" for number in range(N_STORES + 1)) + ")"  # noqa: S608
+    for name in (items_name, results_name)
+)
 
 
 def sql(statement: str, **params: Any) -> list[Any]:
@@ -116,6 +122,12 @@ def take_all(pool: str = POOL, **limits: Any) -> list[Claim]:
 def jobs_in(claimed: Claim) -> list[UUID]:
     """Returns the job of each item, in the claim's order."""
     return [claimed.shards[item.shard_id].job_id for item in claimed.items]
+
+
+def tables(job: UUID | str) -> tuple[str, str]:
+    """The names of the tables of the job's items and results."""
+    [(number,)] = sql("SELECT store FROM jobs WHERE id = :job", job=job)
+    return items_name(number), results_name(number)
 
 
 def line(index: int, claimed: Claim | None = None) -> bytes:

@@ -10,6 +10,8 @@ from tests.openai.calls import chat_line, checked, conserved, created, jsonl, ro
 from tests.openai.conftest import RunWorker
 from worker.process import Worker
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 LINES = [chat_line(f"line-{number}", f"text {number}") for number in range(5)]
 IDS = [line["custom_id"] for line in LINES]
 

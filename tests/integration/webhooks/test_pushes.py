@@ -19,6 +19,8 @@ from tests.integration.webhooks.hooks import PATH, register
 from tests.ledger import must_take, sql
 from tests.workers import sweep
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 URL = "https://8.8.8.8/hook"
 
 
