@@ -47,6 +47,6 @@ A folder may import from those below it, never from those above; openai, jobs an
 
 Every transaction locks rows in one order, so that no two of them wait for each other: the tenant, then shards, then
 jobs, each in order of id; and a webhook endpoint before its deliveries. One exception is safe: ``retention`` takes a
-deleted job first and then its shards, which no other step locks any more. Tallies have no place in this order: nobody
-waits for a locked one.
+deleted job first and then its shards, which no other step locks any more. Tallies and stores have no place in this
+order: nobody waits for a locked one.
 """

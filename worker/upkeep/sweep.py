@@ -150,7 +150,6 @@ def _count_usage() -> None:
 
 def _delete_expired() -> None:
     current = settings.get()
-    end = time.monotonic() + _PURGE_SHARE * current.sweep_seconds
     with _transaction() as connection:
         retention.expire(connection, retention_seconds=current.retention_seconds)
         batch.expire(connection, retention_seconds=current.retention_seconds)
@@ -159,7 +158,7 @@ def _delete_expired() -> None:
     for number in left:
         with suppress(LockNotAvailable), _transaction() as connection:  # somebody still reads there: the next sweep
             store.empty(connection, number)
-    is_more = True
+    is_more, end = True, time.monotonic() + _PURGE_SHARE * current.sweep_seconds
     while is_more and time.monotonic() < end:
         with _transaction() as connection:
             is_more = retention.purge(connection, items=_PURGE_ITEMS) > 0
