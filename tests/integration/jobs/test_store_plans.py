@@ -1,4 +1,4 @@
-"""Query plans of a store: a table that one job fills is read by its key, whatever the statistics say of an earlier one."""
+"""Query plans of a store: a table that one job fills is read by its key, whatever the statistics say."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,12 +23,14 @@ INSERT INTO results_1 (job_id, index, status, result)
 SELECT '{job}', index, 'succeeded', '{{}}' FROM generate_series(0, 49999) index;
 """
 _TRUNCATE = "TRUNCATE items_1, results_1;\n"
-_SHARDS = f"""
+_SHARDS = """
+INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state)
+SELECT '{other}', 'echo:1', 1, lo, lo + 1, 10, 1, lo, 'done' FROM generate_series(0, 49999) lo;
 INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, n_failed, lease_until, token, store)
-SELECT '{JOB}', 'echo:1', 1, lo, lo + 50, 500, 1, lo, CASE WHEN lo % 5000 = 0 THEN 'leased' ELSE 'done' END,
-       CASE WHEN lo % 5000 = 50 THEN 1 ELSE 0 END, now() - interval '1 s', '{JOB}', 1
+SELECT '{job}', 'echo:1', 1, lo, lo + 50, 500, 1, lo, CASE WHEN lo % 5000 = 0 THEN 'leased' ELSE 'done' END,
+       CASE WHEN lo % 5000 = 50 THEN 1 ELSE 0 END, now() - interval '1 s', '{job}', 1
 FROM generate_series(0, 49999, 50) lo;
-ANALYZE shards"""
+ANALYZE shards""".format(job=JOB, other=UUID(int=9))
 
 #: What the statistics know of the rows.
 _FILLED = {
@@ -39,7 +41,7 @@ _FILLED = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True, params=_FILLED.values(), ids=_FILLED.keys())
+@pytest.fixture(scope="module", autouse=True, params=list(_FILLED.values()), ids=list(_FILLED))
 def filled(servers: real.Urls, request: pytest.FixtureRequest) -> Iterator[None]:
     with filled_with(servers, request.param):
         yield
