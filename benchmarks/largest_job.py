@@ -1,9 +1,9 @@
 """Submits a job at every documented limit at once, on a core that a busy worker shares.
 
 ``python -m benchmarks.largest_job`` starts ``lengthwise up`` on one core, keeps its worker busy, and submits 1,000,000
-items in a body of 1 GiB, the longest of them of 100,000 characters. It prints the answer, how long it took, the longest
-wait of a second caller meanwhile. It takes about half an hour and 8 GiB of disk. ``--scale
-0.01`` makes a body of a hundredth.
+items in a body of 1 GiB, the longest of them of 100,000 characters. It prints the answer, how long it took, and the
+longest wait of a second caller meanwhile. It takes about half an hour and 8 GiB of disk. ``--scale 0.01`` makes a
+hundredth of the items and of the bytes.
 """
 
 import argparse

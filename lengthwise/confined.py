@@ -83,8 +83,8 @@ class Confined:
     def stream(self, request: bytes, file: IO[bytes] | None = None) -> Iterator[bytes]:
         """Yields the function's answers as they come. The child reads the open file itself, from its beginning.
 
-        Raises ``OverBudget``; the ``InvalidInput`` that the function raised; ``Unavailable`` if all children are busy
-        for long; ``ConfinedError`` if the function failed.
+        Raises ``OverBudget``; the ``InvalidInput`` that the function raised; ``Unavailable`` if no child becomes free,
+        or if the machine is too busy; ``ConfinedError`` if the function failed.
         """
         if self._owner != os.getpid():
             self._reset()

@@ -23,7 +23,10 @@ _MAX_IN_LINE = 16
 
 
 class GuardedConnection(HttpToolsProtocol):
-    """The parser's calls come in the order of a message: begin, URL, headers, their end, body, end."""
+    """Answers what breaks a limit, and hears no more of that caller.
+
+    The parser's calls come in the order of a message: begin, URL, headers, their end, body, end.
+    """
 
     def __init__(self, *, gate: Gate, **given: Any) -> None:
         super().__init__(**given)
@@ -37,12 +40,12 @@ class GuardedConnection(HttpToolsProtocol):
         self._is_refused = False
         self._is_replayed = False
         self._is_in_body = False
-        #: Bytes since the parser last found the end of something: they fill its memory, or are of no use.
+        #: Bytes since the parser last passed on a head or a piece of a body. They fill its memory, or are of no use.
         self._n_pending = 0
         self._n_headers = 0
         self._n_header_bytes = 0
         self._n_body = 0
-        #: Looks since it last moved, and what was then received, or left to write.
+        #: Looks since the body or the answer last moved, and how many bytes were then received, or left to write.
         self._looks = 0
         self._mark: int | None = None
         self.url = b""
@@ -76,7 +79,7 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _look_at_body(self) -> None:
         if self.flow.read_paused or (self.cycle.waiting_for_100_continue and not self.cycle.response_complete):
-            return  # it is we who are slow
+            return  # the API is slow, not the caller
         # After an answer, nobody wants the rest of the body. It is read only so that the caller reads the answer.
         received = 0 if self.cycle.response_complete else self._n_body
         if self._is_still(received, self._gate.settings.body_seconds):
@@ -132,7 +135,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._is_replayed = False
 
     def _refuse(self, problem: Problem) -> None:
-        """Answers, if no other answer was begun, and hears no more. The app sees that the caller has gone."""
+        """Answers, unless another answer was begun, and hears no more. To the app, the caller has gone."""
         self._gate.count_refusal(problem.status)
         self._is_refused = True
         self._mark = None

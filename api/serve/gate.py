@@ -24,7 +24,7 @@ _TOO_MANY = Problem(503, "unavailable", "there are too many open connections", h
 
 
 class CountedConnection(Protocol):
-    """What the gate asks of a connection. ``waits_since`` is set while it has no request in progress."""
+    """What the gate asks of a connection. ``waits_since`` is the loop's time; None while a request is in progress."""
 
     @property
     def waits_since(self) -> float | None: ...
@@ -69,7 +69,7 @@ class Gate:
         self._refused[status] += 1
 
     def _counted_address(self, host: str | None) -> bytes | None:
-        """The address as it is counted: that of a trusted proxy is not, and a network of IPv6 counts as one caller."""
+        """What is counted as one caller: an IPv4 address, or a /64 network of IPv6. None for a trusted proxy."""
         if host is None:
             return None
         address = ipaddress.ip_address(host.partition("%")[0])

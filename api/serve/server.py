@@ -1,4 +1,4 @@
-"""Starts uvicorn with our connections. Everything that a command or a test must not choose by itself is here."""
+"""Starts uvicorn with our connections. Commands and tests share the options that are set here."""
 
 from functools import partial
 from typing import Any
@@ -26,7 +26,7 @@ def options(app: FastAPI, current: Settings) -> dict[str, Any]:
     return {
         "http": partial(GuardedConnection, gate=Gate(current, app.state.forms)),
         "ws": "none",
-        # Nothing here depends on the caller's address, so what a proxy says of it is not read.
+        # A caller could write such headers itself. Connections are counted by the address that they come from.
         "proxy_headers": False,
         "access_log": False,
         "timeout_keep_alive": current.header_seconds,

@@ -39,6 +39,10 @@ _STEPS = " steps"
 _MARK = re.compile("\ufdd0(\\d+)\ufdd1")  # noncharacters: no template contains them
 
 
+class _TooCostly(jinja2.TemplateError):
+    """A rendering takes more steps or characters than its conversation may cost."""
+
+
 class _LimitedEnvironment(ImmutableSandboxedEnvironment):
     """A sandbox that counts the turns of loops and the calls of each rendering, and multiplies no texts."""
 
@@ -81,7 +85,10 @@ class ChatTemplate:
         self._tokens = tokens
 
     def render(self, messages: Sequence[dict[str, str]]) -> str:
-        """The text of a conversation up to the answer. Raises ``InvalidInput`` if the template refuses these roles."""
+        """The text of a conversation up to the answer.
+
+        Raises ``InvalidInput`` if the template refuses these roles, or if the rendering costs too much.
+        """
         try:
             steps = {_STEPS: iter(range(_STEPS_AT_LEAST + _STEPS_OF_MESSAGE * len(messages)))}
             given = {"messages": list(messages), "add_generation_prompt": True}
@@ -89,6 +96,10 @@ class ChatTemplate:
             return _joined(parts)
         except MemoryError:  # in its trial, this refuses the template
             raise
+        except _TooCostly:
+            raise InvalidInput(
+                "the model's chat template needs too many steps or characters for this: send fewer messages", "messages"
+            ) from None
         except Exception:  # a template can raise anything, as by dividing by zero
             raise InvalidInput(
                 "the model's chat template does not accept these roles in this order", "messages"
@@ -132,12 +143,12 @@ def tried(request: bytes, _file: IO[bytes] | None) -> Iterator[bytes]:
 
 
 def _joined(parts: Iterable[str]) -> str:
-    """The text of these parts. Raises ``TemplateError`` if it is longer than any prompt."""
+    """The text of these parts. Raises ``_TooCostly`` if it is longer than any prompt."""
     found, size = [], 0
     for part in parts:
         size += len(part)
         if size > _MOST_CHARACTERS:
-            raise jinja2.TemplateError("the text is too long")
+            raise _TooCostly("the text is too long")
         found.append(part)
     return "".join(found)
 
@@ -151,7 +162,7 @@ def _limited(context: Context, values: Iterable[Any]) -> Iterator[Any]:
 
 def _count(context: Context) -> None:
     if next(context[_STEPS], None) is None:
-        raise jinja2.TemplateError("the template takes too many steps")
+        raise _TooCostly("the template takes too many steps")
 
 
 def _narrow(made: Callable[..., Any]) -> Callable[..., Any]:

@@ -23,10 +23,8 @@ _MAX_VIEWS = 1024
 #: text, which only texts have that were made for it.
 _MAX_GROWTH = 4
 _LEAST_GROWTH = 10_000
-
-
-#: All segments together have at most so many times the text's characters. Markup that was written by people or by
-#: editors stays far below it.
+#: All segments together have at most so many times the text's characters, and so many more. Markup that people or
+#: editors write stays far below it.
 _MAX_SIZE = 6
 _LEAST_SIZE = 2_000
 

@@ -28,7 +28,7 @@ _PAUSE_SECONDS = 0.25
 
 
 class ServerSilent(psycopg.OperationalError):
-    """The server is silent. What the connection did last may be done or not; the connection is closed."""
+    """The server is silent, and the connection is closed. Its last statement may have been executed or not."""
 
     def __init__(self) -> None:
         super().__init__("the database server does not answer")
@@ -133,7 +133,10 @@ class WatchedConnection(psycopg.Connection[Any]):
 def _watched(
     waiting: Generator[Any, Any, Answer], is_answering: Callable[[], bool], patience: float
 ) -> Generator[Any, Any, Answer]:
-    """The same steps. psycopg sends what the socket is ready for, and every tenth of a second that it is not ready."""
+    """The steps of ``waiting``, watched. At each one, psycopg says for what the socket is ready.
+
+    While the socket is ready for nothing, there is a step every tenth of a second.
+    """
     heard_at = asked_at = time.monotonic()
     try:
         wanted = next(waiting)

@@ -82,7 +82,7 @@ class _ConditionParser:
 
     def condition(self, depth: int) -> Condition:
         if depth > MAX_DEPTH:
-            raise self.refusal(f"no deeper parenthesis than {MAX_DEPTH}")
+            raise InvalidInput(f"may nest at most {MAX_DEPTH} parentheses", FIELD)
         return self._joined("or", lambda: self._joined("and", lambda: self._term(depth), AllOf), AnyOf)
 
     def _joined(

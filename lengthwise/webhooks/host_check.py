@@ -1,7 +1,7 @@
 """Checks webhooks' hosts while a request waits for it, so that the caller learns of a wrong one at once.
 
 This check is a courtesy. Every delivery looks the name up again and dials only addresses that it has checked. So a
-name that has no answer in time is taken, and no request waits long for somebody's name server.
+name without an answer in time is accepted, and no request waits long for somebody's name server.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from lengthwise.webhooks.target import ForbiddenAddress, parse, require_allowed
 #: How long an answer counts, also the answer that there is no such name.
 _KNOWN_SECONDS = 30.0
 _MOST_KNOWN = 10_000
-#: Look-ups of one tenant at a time. Further names are taken unchecked.
+#: Look-ups of one tenant at a time. Further names are accepted unchecked.
 _MOST_OF_TENANT = 4
 
 
@@ -35,7 +35,7 @@ class HostCheck:
         self._of_tenant: Counter[UUID] = Counter()
 
     async def refusal(self, tenant: UUID, url: str | None) -> InvalidInput | None:
-        """What is wrong with a webhook's URL, if it is known in time."""
+        """What is wrong with a webhook's URL; None if nothing is, or if that is not known in time."""
         try:
             if url is not None and await self._is_forbidden(tenant, parse(url).host):
                 return ForbiddenAddress()

@@ -34,9 +34,10 @@ def literal(host: str) -> Address | None:
 
 
 def begin(host: str, patience: float = 0) -> "Future[list[Address]]":
-    """Asks for the addresses of a name, in the resolver's order. The answer may never come; it is ``Unresolvable``.
+    """Asks for the addresses of a name, in the resolver's order. The answer may come late, or never.
 
-    Raises ``Unresolvable`` if after ``patience`` seconds too many other look-ups are still waiting.
+    It is the error ``Unresolvable`` if the name has no address. Raises ``Unresolvable`` if after ``patience`` seconds
+    too many other look-ups are still waiting.
     """
     places = _places
     if not places.acquire(timeout=patience):

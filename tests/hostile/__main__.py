@@ -22,7 +22,7 @@ from tests.hostile.described import described
 from tests.hostile.flood import flood
 from tests.hostile.installation import Installation, installation
 from tests.hostile.second_caller import second_caller
-from tests.hostile.verdict import CANARY, Outcome, Row, Scale, show
+from tests.hostile.verdict import CANARY, MemoryGauge, Outcome, Row, show
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     progress = Console(stderr=True)
     rows: list[Row] = []
     with installation(given.keep) as attacked:
-        loaded = attacked.weights()
+        loaded = attacked.memory()
 
         def run(name: str, attack: Callable[[Outcome], None]) -> None:
             rows.append(_watched(attacked, Outcome(name), attack, loaded))
@@ -68,13 +68,13 @@ def _watched(
     attacked: Installation, outcome: Outcome, attack: Callable[[Outcome], None], loaded: dict[str, int]
 ) -> Row:
     began = time.monotonic()
-    with Scale(attacked) as scale, second_caller(attacked.url, attacked.key) as waits:
+    with MemoryGauge(attacked) as gauge, second_caller(attacked.url, attacked.key) as waits:
         attack(outcome)
     outcome.seconds = time.monotonic() - began
-    outcome.judge(waits, scale.peaks, loaded)
+    outcome.judge(waits, gauge.peaks, loaded)
     if CANARY in attacked.words():
         outcome.problem("a log repeats what was sent")
-    return Row(outcome, waits, scale.peaks)
+    return Row(outcome, waits, gauge.peaks)
 
 
 def _attack(attacked: Installation, outcome: Outcome, name: str) -> None:

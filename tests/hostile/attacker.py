@@ -1,4 +1,4 @@
-"""Sends hostile requests: whole ones with a key, and bytes over sockets without any manners."""
+"""Sends hostile requests: whole ones with a key, and any bytes over sockets."""
 
 import json
 import socket
@@ -10,7 +10,7 @@ from tests.caller import bearer
 from tests.hostile.installation import Installation
 from tests.hostile.verdict import Outcome
 
-#: No request may be unanswered for longer: the sum of every time-out that is documented for one request.
+#: No request may be unanswered for longer. Here single requests wait for 20 s, and slow bodies end after 30 s.
 PATIENCE_SECONDS = 60.0
 
 

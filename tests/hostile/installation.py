@@ -1,4 +1,4 @@
-"""The installation under attack: a whole ``lengthwise up`` on private ports, and what its processes weigh."""
+"""The installation under attack: a whole ``lengthwise up`` on private ports, and the memory that its processes take."""
 
 import shutil
 from collections.abc import Iterator
@@ -45,18 +45,18 @@ class Installation:
     def port(self) -> int:
         return int(self.url.rsplit(":", 1)[1])
 
-    def weights(self) -> dict[str, int]:
+    def memory(self) -> dict[str, int]:
         """The memory of the API and of the generation worker, each with its children, in bytes (PSS)."""
         ours = set(processes_mentioning(f"--name\0generate-1-{self.running.process.pid}"))
         api = {pid for pid in processes_mentioning(f"--port\0{self.port}") if pid != self.running.process.pid}
-        return {"api": _weight(api), "worker": _weight(ours)}
+        return {"api": _memory_of(api), "worker": _memory_of(ours)}
 
     def words(self) -> str:
         """Everything that was logged."""
         return "".join(log.read_text(errors="replace") for log in sorted(self.logs.glob("*.log")))
 
 
-def _weight(processes: set[int]) -> int:
+def _memory_of(processes: set[int]) -> int:
     pending, seen, total = list(processes), set[int](), 0
     while pending:
         pid = pending.pop()

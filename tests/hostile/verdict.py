@@ -16,23 +16,23 @@ from tests.hostile.second_caller import Waits
 #: In every hostile request. It may appear in no error and no log.
 CANARY = "ZZkanarienvogelZZ"
 API_BYTES = 400 * 2**20
-#: What the worker may take beyond its weight once its models are loaded.
+#: What the worker may take beyond its memory with its models loaded.
 WORKER_BYTES = 300 * 2**20
 
 
-class Scale:
-    """Weighs the installation's processes every few tenths of a second while it is entered."""
+class MemoryGauge:
+    """Measures the memory of the installation's processes every 0.3 s while it is entered."""
 
     def __init__(self, installation: Installation) -> None:
         self._installation = installation
         self.peaks: dict[str, int] = {}
         self._over = threading.Event()
-        self._thread = threading.Thread(target=self._weigh, daemon=True)
+        self._thread = threading.Thread(target=self._measure, daemon=True)
 
-    def _weigh(self) -> None:
+    def _measure(self) -> None:
         while not self._over.wait(0.3):
-            for role, weight in self._installation.weights().items():
-                self.peaks[role] = max(self.peaks.get(role, 0), weight)
+            for role, n_bytes in self._installation.memory().items():
+                self.peaks[role] = max(self.peaks.get(role, 0), n_bytes)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -75,7 +75,7 @@ class Outcome:
             self.problem(each)
 
     def judge(self, waits: Waits, peaks: dict[str, int], before: dict[str, int]) -> None:
-        """Adds what the second caller and the scale say."""
+        """Adds what the second caller and the gauge saw."""
         for name, at, seconds, status in waits.late:
             self.problem(f"the second caller waited {seconds:.1f} s for {name} ({status}) at {time.ctime(at)[11:19]}")
         for name, _, _, status in waits.failed:

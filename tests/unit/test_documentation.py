@@ -1,6 +1,9 @@
 """Documentation that must match the code."""
 
+import re
 from pathlib import Path
+
+import pytest
 
 from lengthwise.kinds.result_line import ERRORS, WARNINGS
 from lengthwise.settings import Settings
@@ -36,6 +39,28 @@ def test_the_documented_table_of_families_matches_the_engine() -> None:
         *((architecture.value, "yes") for architecture in FITTING),
         ("fallback", "no"),
     }
+
+
+def test_every_budget_has_its_code_and_its_test() -> None:
+    page = (ROOT / "docs" / "security.md").read_text("utf-8")
+    rows = [
+        re.split(r" \| ", line.strip("| ")) for line in page.splitlines() if line.startswith("|") and "`tests/" in line
+    ]
+    assert len(rows) > 30
+    for what, budget, beyond, code, test in rows:
+        assert what and budget and beyond
+        assert re.fullmatch(r"`(api|lengthwise|worker)/[\w/]+\.py`", code), what
+        assert re.fullmatch(r"`tests/[\w/]+\.py`", test), what
+
+
+@pytest.mark.parametrize(
+    ("named", "figure"),
+    re.findall(r"`LENGTHWISE_(\w+)` \(([^)]+)\)", (ROOT / "docs" / "security.md").read_text("utf-8")),
+)
+def test_a_budget_that_is_a_setting_shows_its_default(named: str, figure: str) -> None:
+    number, unit = (re.fullmatch(r"([\d,]+)(?: (s|MiB|GiB))?", figure) or pytest.fail(figure)).groups()
+    value = int(number.replace(",", "")) * {"MiB": 2**20, "GiB": 2**30}.get(unit, 1)
+    assert getattr(Settings(), named.lower()) == value
 
 
 def test_every_decision_record_has_a_one_line_summary() -> None:

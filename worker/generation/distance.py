@@ -1,4 +1,4 @@
-"""How long the database takes to answer lately. If it is far away, the engine must not wait for it."""
+"""How long the database has taken to answer lately. If it is far away, the engine must not wait for it."""
 
 import time
 from collections.abc import Iterator
@@ -35,6 +35,7 @@ class Distance:
 
     @contextmanager
     def claiming(self) -> Iterator[None]:
+        """Counts a claim, with the preparation of its work, unless it fails."""
         began = time.monotonic()
         yield
         self._claim = averaged(self._claim, time.monotonic() - began)

@@ -6,7 +6,7 @@ The process that computes writes to shared memory, and a thread of its parent re
 - a thread of its own writes that Python runs at all. It cannot while a library holds the interpreter.
 
 If either is too long ago, the parent kills the process. Celery then starts another process, and when the leases expire,
-another worker takes over the shards. Leases are no longer renewed by then, even if the parent is gone (see ``Lease``).
+another worker takes over the shards. A process that hangs renews no lease, even if its parent is gone (see ``Lease``).
 """
 
 import logging

@@ -136,7 +136,7 @@ def _answers(reader: Confined, limits: TableLimits, file: IO[bytes], *, only_sch
     try:
         yield from reader.stream(limits.request(only_schema=only_schema), file)
     except OverBudget as error:
-        raise TooLarge(f"needs more {error.resource} to be read than a Parquet file may use", "body") from None
+        raise TooLarge(f"needs too much {error.resource} to be read: send smaller files, or CSV", "body") from None
     except ConfinedError:  # for instance a file that makes Arrow end its process
         raise InvalidInput("not valid Parquet", "body") from None
 

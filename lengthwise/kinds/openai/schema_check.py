@@ -55,7 +55,7 @@ def _children() -> Confined:
 
 
 def compiles(written: bytes) -> bool:
-    """Whether this is a JSON schema, as bytes of JSON. Raises ``TooCostly``, and ``Unavailable`` if all are busy."""
+    """Whether these bytes of JSON are a schema. Raises ``TooCostly``, and ``Unavailable`` if all children are busy."""
     n_costly = _verdicts.get(written)
     if n_costly is None:
         is_good = _ask(written, b"", n_costly=_MAX_COSTLY) != schema_child.BAD
@@ -68,7 +68,7 @@ def compiles(written: bytes) -> bool:
 
 
 def is_valid(written: bytes, value: bytes) -> bool:
-    """Whether a value, as bytes of JSON, is valid under the schema. Raises ``TooCostly``, and ``Unavailable``."""
+    """Whether a value, as bytes of JSON, is valid under the schema. Raises the errors of ``compiles``."""
     if (_verdicts.get(written) or 0) >= _MAX_COSTLY:
         raise TooCostly
     return _ask(written, value, n_costly=1) == schema_child.YES

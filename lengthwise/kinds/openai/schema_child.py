@@ -17,7 +17,10 @@ _KEPT_BYTES = 32 * 2**20
 
 
 def check(request: bytes, _: IO[bytes] | None) -> Iterator[bytes]:
-    """Compiles the schema, and checks the value if there is one."""
+    """Answers ``BAD`` if the schema does not compile, ``NO`` if there is a value that is not valid, else ``YES``.
+
+    ``request`` is the schema's size in bytes (``SIZE``), the schema, and the value.
+    """
     [size] = SIZE.unpack_from(request)
     written, value = request[SIZE.size : SIZE.size + size], request[SIZE.size + size :]
     try:
@@ -54,5 +57,5 @@ def _refuse(_: str) -> Any:
     raise ValueError("a schema may only refer to its own parts")
 
 
-_compile(b"{}")  # a first call is no dearer than others: it would count in some caller's budget
+_compile(b"{}")  # the library's first call takes long, and would count in some caller's budget
 _compiled = _CompiledSchemas()

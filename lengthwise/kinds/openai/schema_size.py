@@ -1,7 +1,7 @@
 """Measures a JSON schema before anything compiles it: each reference is counted with all that it refers to.
 
-A schema of a few lines may refer twice to one that refers twice to another, and so on. What compiles or checks it then
-takes two to the power of their number. Here nothing is written out: it is linear in the schema's length.
+A schema of a few lines may refer twice to one that refers twice to another, and so on. Compiling or checking a chain of
+n such schemas takes 2 to the power of n steps. Measuring writes nothing out, and is linear in the schema's length.
 """
 
 from collections import defaultdict
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 Schema = dict[str, Any]
 
-#: Subschemas, each counted as often as references repeat it. A schema of 64 KiB has at most some 2,000 without any.
+#: Subschemas, each counted as often as references repeat it. An honest schema of 64 KiB writes some 2,000.
 MAX_EXPANDED = 10_000
 #: Subschemas inside each other.
 MAX_DEPTH = 100
@@ -21,22 +21,24 @@ MAX_REFERENCES = 1_000
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 _ANCHORS = ("$anchor", "$dynamicAnchor")
 _DEFINITIONS = ("$defs", "definitions")
-#: Keywords whose value maps names to subschemas. The value of any other keyword is one, a list of some, or none.
+#: Keywords whose value maps names to subschemas. That of any other keyword is a subschema, a list of them, or neither.
 _NAMED = frozenset({"properties", "patternProperties", "dependentSchemas", "dependencies", *_DEFINITIONS})
 #: Keywords whose value is data, whatever it looks like.
 _DATA = frozenset({"const", "enum", "default", "examples"})
 #: Keywords whose subschemas apply to the value to which the schema itself applies.
 _IN_PLACE = frozenset({"allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"})
-#: Keywords that look again at all that applies in place. So a chain of them doubles at each level.
+#: Keywords that evaluate once more all that applies in place. So a chain of them doubles at each level.
 _LOOKING_AGAIN = frozenset({"unevaluatedProperties", "unevaluatedItems"})
 
 
 class _Use(Enum):
-    #: To the same value, as references do.
+    """What a schema applies a subschema to."""
+
+    #: The same value, as references do.
     IN_PLACE = auto()
-    #: To a part of the value.
+    #: A part of the value.
     BELOW = auto()
-    #: Only where it is referred to.
+    #: Nothing: a definition applies only where something refers to it.
     DEFINED = auto()
 
 
@@ -108,9 +110,10 @@ class _Parts:
         return any(is_inside for _, is_inside in self._walk({_Use.IN_PLACE}))
 
     def n_expanded(self) -> int:
-        """The number of subschemas in the largest one, itself included. One that is inside of itself counts as one.
+        """The number of subschemas in the largest one, itself included. A recursive reference counts as one.
 
-        Definitions count where they are referred to. But each is measured, wherever it stands.
+        A definition counts wherever something refers to it. Definitions that nothing refers to are measured too, since
+        they are compiled.
         """
         sizes: dict[int, int] = {}
         for key, is_inside in self._walk(set(_Use)):
@@ -122,7 +125,10 @@ class _Parts:
         return max(sizes.values())
 
     def _walk(self, uses: set[_Use]) -> Iterator[tuple[int, bool]]:
-        """Yields each subschema after those that it applies; and with True one that is met again inside of itself."""
+        """Yields the key of each subschema after those that it applies, with False.
+
+        If a subschema is met again inside of itself, yields its key with True as well. Follows these ``uses`` only.
+        """
         is_done: dict[int, bool] = {}
         unread = [(key, False) for key in self._known]
         unread.reverse()
@@ -140,7 +146,7 @@ class _Parts:
 
 
 def _subschemas(schema: Schema) -> Iterator[_Part]:
-    """The subschemas that stand in a schema. What is in an unknown keyword is taken for one."""
+    """The subschemas that stand in a schema. An object under an unknown keyword is taken for one."""
     for keyword, value in schema.items():
         if keyword in _DATA:
             continue

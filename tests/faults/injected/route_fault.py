@@ -1,7 +1,7 @@
 """Another way to Postgres: through PgBouncer in transaction mode, or over a long distance.
 
-All processes are restarted with the way's address, and at the end with their own. On the way a worker dies. Recovery is
-the time until its work is taken over or, for the pooler, the time from its return until work is settled again.
+All processes are restarted with the address of this way, and at the end with their own. Meanwhile a worker dies.
+Recovery is the time until its work is taken over or, for the pooler, from the pooler's return until work is settled.
 """
 
 import signal

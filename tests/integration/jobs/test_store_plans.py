@@ -23,14 +23,14 @@ INSERT INTO results_1 (job_id, index, status, result)
 SELECT '{job}', index, 'succeeded', '{{}}' FROM generate_series(0, 49999) index;
 """
 _TRUNCATE = "TRUNCATE items_1, results_1;\n"
-_SHARDS = """
+_SHARDS = f"""
 INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state)
-SELECT '{other}', 'echo:1', 1, lo, lo + 1, 10, 1, lo, 'done' FROM generate_series(0, 49999) lo;
+SELECT '{UUID(int=9)}', 'echo:1', 1, lo, lo + 1, 10, 1, lo, 'done' FROM generate_series(0, 49999) lo;
 INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, n_failed, lease_until, token, store)
-SELECT '{job}', 'echo:1', 1, lo, lo + 50, 500, 1, lo, CASE WHEN lo % 5000 = 0 THEN 'leased' ELSE 'done' END,
-       CASE WHEN lo % 5000 = 50 THEN 1 ELSE 0 END, now() - interval '1 s', '{job}', 1
+SELECT '{JOB}', 'echo:1', 1, lo, lo + 50, 500, 1, lo, CASE WHEN lo % 5000 = 0 THEN 'leased' ELSE 'done' END,
+       CASE WHEN lo % 5000 = 50 THEN 1 ELSE 0 END, now() - interval '1 s', '{JOB}', 1
 FROM generate_series(0, 49999, 50) lo;
-ANALYZE shards""".format(job=JOB, other=UUID(int=9))
+ANALYZE shards"""  # noqa: S608 - our own names
 
 #: What the statistics know of the rows.
 _FILLED = {

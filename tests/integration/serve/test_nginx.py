@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from lengthwise.settings import Settings
 from tests import servers as real
 from tests.caller import bearer
 from tests.integration.serve import raw
@@ -114,6 +115,16 @@ def test_the_apis_own_errors_pass_unchanged(proxy: int) -> None:
         found, form, _ = ask(proxy, "GET", target)
         assert (found, form) == (status, "application/problem+json")
     assert set(json.loads(ask(proxy, "GET", "/v1/files")[2])) == {"error"}
+
+
+def test_the_proxy_waits_for_the_largest_job_and_lets_go_of_idle_connections_before_the_api() -> None:
+    page = (ROOT / "docs" / "reverse-proxy.md").read_text("utf-8")
+    hours = re.search(r" proxy_read_timeout (\d+)h;", page)
+    idle = re.search(r" keepalive_timeout (\d+)s;", page)
+    assert hours and idle
+    # A job at every limit takes some half an hour (``benchmarks.largest_job``).
+    assert int(hours[1]) >= 1
+    assert int(idle[1]) < Settings().header_seconds
 
 
 REFUSED = {

@@ -66,6 +66,15 @@ def test_a_long_conversation_is_rendered() -> None:
     assert found.endswith("20000/20000x")
 
 
+def test_a_conversation_that_costs_too_much_is_told_so_and_a_short_one_is_rendered(tmp_path: Path) -> None:
+    source = "{% for m in messages %}{% for i in range(900) %}x{% endfor %}{% endfor %}"
+    assert unusable(chat_model(tmp_path, source)) is None
+    loaded, message = template.load(tmp_path), {"role": "user", "content": "x"}
+    assert loaded.render([message]) == "x" * 900
+    with pytest.raises(InvalidInput, match="send fewer messages"):
+        loaded.render([message] * 1000)
+
+
 @pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*b", "(?:(?:a*)*)*c"])
 def test_a_tokenizer_whose_pattern_backtracks_without_end_is_refused(pattern: str, tmp_path: Path) -> None:
     write_config(tmp_path, "LlamaForCausalLM")

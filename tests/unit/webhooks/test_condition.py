@@ -212,7 +212,7 @@ def test_a_result_without_output_meets_no_comparison_with_the_output(
     ],
 )
 def test_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(InvalidInput, match=r"cannot be read|characters"):
+    with pytest.raises(InvalidInput, match=r"cannot be read|characters|parentheses"):
         parse(text)
 
 
