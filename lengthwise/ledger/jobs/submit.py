@@ -180,7 +180,7 @@ class Submission:
 
     def _is_large(self, chunk: _Chunk) -> bool:
         """Estimates how many items there will be from the first chunk. Postgres cuts what is long into further rows."""
-        row_bytes = min(max(1, chunk.n_bytes // len(chunk)), _ROW_BYTES)
+        row_bytes = min(max(1, chunk.n_bytes // len(chunk)), ROW_BYTES)
         n_items = max(len(chunk), self.job.sent_items, self.job.sent_bytes // row_bytes)
         return n_items >= self.large_items
 
@@ -305,7 +305,7 @@ _LONG_SECONDS = 3.0
 _FEW_ITEMS = 16
 
 #: Postgres cuts a value into pieces of this many bytes, each a row of its own, if its row would be longer than that.
-_ROW_BYTES = 2000
+ROW_BYTES = 2000
 
 _INSERT_ITEMS = stores.by_store("""
 INSERT INTO {items} (job_id, pos, index, n_tokens, payload)
