@@ -8,7 +8,7 @@ from sqlalchemy import Column, Integer, LargeBinary, SmallInteger, Table, Text, 
 
 from lengthwise.tables.base import metadata
 
-#: Large jobs that may have tables of their own at a time. An empty pair takes 50 KB, and few installations keep more
+#: Large jobs that may have tables of their own at a time. An empty pair takes 32 kB, and few installations keep more
 #: than 32 jobs of 100,000 items for 30 days.
 N_STORES = 32
 

@@ -182,7 +182,7 @@ def test_the_output_can_be_read_while_the_batch_runs(
 
 
 @pytest.fixture
-def large_from_a_hundred(monkeypatch: pytest.MonkeyPatch) -> None:
+def large_from_a_hundred(each_store: None, monkeypatch: pytest.MonkeyPatch) -> None:
     knobs(monkeypatch, large_job_items=100, chunk_items=64)
 
 

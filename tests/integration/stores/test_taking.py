@@ -1,6 +1,8 @@
 """A large job has tables of its own."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from threading import Barrier
 from uuid import UUID, uuid4
 
@@ -122,3 +124,12 @@ def test_there_are_as_many_stores_as_tables() -> None:
     for wrong in (-1, N_STORES + 1):
         with pytest.raises(ValueError, match="no such store"):
             items_name(wrong)
+
+
+def test_the_runbook_shows_what_is_held() -> None:
+    large = write(TEXTS)
+    runbook = (Path(__file__).parents[3] / "docs/runbook.md").read_text()
+    [statement] = re.findall(r"```sql\n([^`]+FROM stores[^`]+)```", runbook)
+    [(number, job, n_items, *_, size)] = sql(statement.replace("::", r"\:\:"))
+    assert (number, job, n_items) == (1, large, 20)
+    assert size.endswith(" kB")
