@@ -3,12 +3,14 @@
 The function is named as ``module:function``, takes the request and perhaps an open file, and returns or yields answers.
 Whatever it does, it can only end its own process: a loop that holds the GIL is ended by the kernel, and a huge
 allocation raises ``MemoryError`` there and not here. The children stay for further calls, since starting one takes a
-few tenths of a second.
+few tenths of a second. For the same reason a child only watches: it forks the process that runs the function, and forks
+another one, in some milliseconds, when the kernel has ended that.
 """
 
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -30,6 +32,7 @@ from lengthwise.errors import InvalidInput, TooLarge, Unavailable
 Function = Callable[[bytes, IO[bytes] | None], Iterable[bytes]]
 
 _FRAME = Struct("!cQ")
+_EXIT_CODE = Struct("!i")
 _ANSWER, _END, _REFUSED, _OUT_OF_MEMORY, _FAILED = b"a", b"e", b"r", b"m", b"f"
 #: Variables that a child needs to start. It gets no others, and so no keys and no addresses of servers.
 _PASSED_ON = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "LC_ALL", "TMPDIR", "COVERAGE_PROCESS_START")
@@ -92,14 +95,27 @@ class Confined:
             raise Unavailable("too many requests are being checked", retry_after=2)
         child: _Child | None = None
         try:
-            child = self._idle.pop() if self._idle else _Child(self._function, self._budget)
+            child = self._idle_child() or _Child(self._function, self._budget)
             yield from child.answers(request, file)
             self._idle.append(child)
             child = None
+        except OverBudget:
+            if child is not None and child.begin_again():
+                self._idle.append(child)
+                child = None
+            raise
         finally:
             if child is not None:  # it died, or has not finished: nothing of this call may reach the next one
                 child.end()
             self._free.release()
+
+    def _idle_child(self) -> "_Child | None":
+        """One that lives: while it was idle, the kernel may have ended it for the memory of others."""
+        with suppress(IndexError):
+            while not (child := self._idle.pop()).is_alive():
+                child.end()
+            return child
+        return None
 
     def close(self) -> None:
         """Ends the idle children."""
@@ -107,10 +123,10 @@ class Confined:
 
 
 class _Child:
-    """One process, and the socket to it."""
+    """A process that forks the one which runs the function, a socket to each, and how the second one ended."""
 
     def __init__(self, function: str, budget: Budget) -> None:
-        self._socket, theirs = socket.socketpair()
+        self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603 - the command line is this module's own
                 [sys.executable, "-P", "-m", __name__, function, json.dumps([budget.seconds, budget.memory_bytes])],
@@ -120,6 +136,28 @@ class _Child:
                 env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
                 start_new_session=True,  # Ctrl-C then reaches only this process
             )
+        self._exit_code: int | None = None
+        self._fork()
+
+    def _fork(self) -> None:
+        self._socket, theirs = socket.socketpair()
+        with theirs, suppress(OSError):  # if the process has died, the first call finds it out
+            socket.send_fds(self._control, [b"f"], [theirs.fileno()])
+
+    def is_alive(self) -> bool:
+        """Whether both processes live while no call is under way: only a socket's end can then be read."""
+        ends = select.poll()
+        ends.register(self._socket, select.POLLIN)
+        ends.register(self._control, select.POLLIN)
+        return not ends.poll(0)
+
+    def begin_again(self) -> bool:
+        """Forks another process if the kernel has ended the one that ran the function. Nothing of its call is left."""
+        if self._exit_code is None:
+            return False
+        self._exit_code = None
+        self._fork()
+        return True
 
     def answers(self, request: bytes, file: IO[bytes] | None) -> Iterator[bytes]:
         deadline = time.monotonic() + _PATIENCE_SECONDS
@@ -147,16 +185,19 @@ class _Child:
 
     def _death(self) -> Exception:
         self._socket.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(1)
+        self._control.settimeout(1)
+        with suppress(OSError, EOFError):
+            [self._exit_code] = _EXIT_CODE.unpack(_read(self._control, _EXIT_CODE.size))
         # SIGKILL comes from the kernel when the machine has no memory left.
         found = {-signal.SIGPROF: OverBudget("time"), -signal.SIGKILL: OverBudget("memory")}
-        code = self._process.returncode
-        return found.get(code) or ConfinedError(f"the confined process ended with {code}")
+        code = self._exit_code
+        return found.get(code or 0) or ConfinedError(f"the confined process ended with {code}")
 
     def end(self) -> None:
         self._socket.close()
-        self._process.kill()
+        self._control.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
 
 
@@ -203,10 +244,17 @@ def _serve(arguments: Sequence[str]) -> None:
     limit = data_bytes() + memory_bytes
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # An error of the socket means that the parent has ended.
-    with socket.socket(fileno=0) as connection, suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while True:
-            _answer(connection, run, seconds)
+    # An error of a socket means that the parent has ended.
+    with socket.socket(fileno=0) as control, suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while descriptors := socket.recv_fds(control, 1, 1)[1]:
+            with socket.socket(fileno=descriptors[0]) as connection:
+                process = os.fork()
+                if not process:
+                    control.close()
+                    while True:
+                        _answer(connection, run, seconds)
+            status = os.waitpid(process, 0)[1]
+            control.sendall(_EXIT_CODE.pack(os.waitstatus_to_exitcode(status)))
 
 
 def _answer(connection: socket.socket, run: Function, seconds: float) -> None:

@@ -128,6 +128,8 @@ class Settings(BaseSettings):
     parquet_seconds: Annotated[float, Field(gt=0)] = 60
     #: The most memory that reading one Parquet file may need. Some writers make pages of 100 MB.
     parquet_memory_bytes: Annotated[int, Field(ge=2**26)] = 2**29
+    #: CPU time for measuring and compiling all JSON schemas of one file of OpenAI's API. An ordinary one takes 0.5 ms.
+    schema_seconds: Annotated[float, Field(gt=0)] = 60
     #: Characters of one text, before it is cleaned and its tokens are counted.
     max_text_characters: Annotated[int, Field(ge=1)] = 100_000
     #: Decimal places of the scores in results that are downloaded. If it is not set, they are shown as the model gave

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
+from math import inf
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ from lengthwise import encoding
 from lengthwise.errors import InvalidInput, ModelUnusable
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams
+from lengthwise.kinds.openai.schema_check import Allowance
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.usable import unusable
 from lengthwise.settings import Settings
@@ -52,11 +54,12 @@ class CheckedRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BodyReader:
-    """Checks bodies for one endpoint, from lines and from single requests."""
+    """Checks bodies for one endpoint, from lines and from single requests. ``schemas``: what theirs may take."""
 
     kind: LineKind
     catalog: Catalog
     current: Settings
+    schemas: Allowance = field(default_factory=lambda: Allowance(inf))
     _found: dict[str, ModelUnusable | None] = field(default_factory=dict)
 
     def request(self, custom_id: str, given: Any) -> CheckedRequest:
@@ -67,7 +70,7 @@ class BodyReader:
             given = given | {"model": self._default()}
         sent = {"id": custom_id, "request": uuid4().hex, "body": given}
         try:
-            item = self.kind.item_type.model_validate(sent)
+            item = self.kind.item_type.model_validate(sent, context=self.schemas)
         except ValidationError as error:
             raise _line_error(error) from None
         assert isinstance(item, LineItem)  # noqa: S101 — every kind of line has such items
@@ -103,7 +106,7 @@ class LineReader:
 
     def __init__(self, endpoint: str, catalog: Catalog, current: Settings) -> None:
         self._endpoint = endpoint
-        self._bodies = BodyReader(ENDPOINTS[endpoint], catalog, current)
+        self._bodies = BodyReader(ENDPOINTS[endpoint], catalog, current, Allowance(current.schema_seconds))
         self._seen: set[bytes] = set()
 
     def read(self, raw: bytes) -> CheckedRequest:

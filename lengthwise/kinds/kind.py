@@ -4,7 +4,7 @@ A kind knows models' tokenizers and options; it knows nothing of HTTP, tables or
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, NamedTuple, Protocol
 
@@ -173,6 +173,10 @@ class KindModel:
     tokenizer: "ModelTokenizer"
 
 
+#: Makes an output, or returns None. It must end by itself, and may raise ``Unanswerable`` and ``Unavailable``.
+CostlyOutput = Callable[[], dict[str, Any] | None]
+
+
 class Kind(Protocol):
     """A kind of job. ``params`` and ``item`` are always of its own ``params_type`` and ``item_type``.
 
@@ -213,10 +217,11 @@ class Kind(Protocol):
 
     def output(
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, Any] | CostlyOutput | None:
         """The item's output; None if the answers cannot be used, so that the item must run again.
 
-        There is one answer for each prompt that ``prompts`` gave for this item and ``attempt``, in the same order.
+        There is one answer for each prompt that ``prompts`` gave for this item and ``attempt``, in the same order. What
+        takes long is left to a function that is returned instead: it is called in a thread, and others' work goes on.
         """
         ...
 

@@ -51,6 +51,8 @@ def _interval(place: str, latest: str) -> str:
 
 
 #: The sums over one row of ``jobs``, for LATERAL. Items that never ran are those that were not done as the job ended.
+#: Of its three branches at most two have rows. The first is a job of few shards, which has no tallies. The second is
+#: what a worker of an older release has settled of a job with tallies, during an upgrade: no tally counts it.
 SUMS = f"""
 SELECT coalesce(sum(n_done), 0)::int AS n_done,
        CASE WHEN jobs.state IN ('cancelled', 'expired') THEN jobs.n_items - coalesce(sum(n_done), 0)

@@ -75,8 +75,9 @@ def _check_manifest(spec: ModelSpec, folder: Path) -> None:
     try:
         model_file.verify(folder)
     except ConfigurationError as error:
-        reason = f"its files are not those of its {manifest.MANIFEST}: {error}"
-        raise ModelUnusable(spec.name, "manifest_differs", reason, _fetch_again(spec)) from None
+        reason = f"its files are not those of its {manifest.MANIFEST}: {str(error).removesuffix(manifest.REMEDY)}"
+        remedy = f"{_fetch_again(spec)}; {manifest.TRUST}"
+        raise ModelUnusable(spec.name, "manifest_differs", reason, remedy) from None
 
 
 def _config(spec: ModelSpec, folder: Path) -> dict[str, Any]:

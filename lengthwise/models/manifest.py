@@ -15,8 +15,10 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models import plain_file
 
 MANIFEST = "manifest.json"
-#: The command for a folder whose files are right and whose manifest is not.
-REMEDY = "if you trust the files, write a new one: lengthwise model manifest FOLDER"
+#: For a folder whose files are right and whose manifest is not.
+TRUST = "or, if you trust its files, write a new manifest: lengthwise model manifest FOLDER"
+#: Ends the messages about a file that is not the one of the manifest.
+REMEDY = f": copy the file again; {TRUST}"
 _MOST_BYTES = 8 << 20
 
 
@@ -109,15 +111,15 @@ def _listed(folder: Path) -> dict[str, Any]:
 def _entry(files: dict[str, Any], name: str) -> dict[str, Any]:
     entry = files.get(name)
     if not isinstance(entry, dict):
-        raise ConfigurationError(f"{name} is not listed in {MANIFEST}: {REMEDY}")
+        raise ConfigurationError(f"{name} is not listed in {MANIFEST}{REMEDY}")
     return entry
 
 
 def _compare(name: str, entry: dict[str, Any], size: int, digest: str) -> None:
     if size != entry.get("bytes"):
-        raise ConfigurationError(f"{name} is not of the size in {MANIFEST}: copy it again; {REMEDY}")
+        raise ConfigurationError(f"{name} is not of the size in {MANIFEST}{REMEDY}")
     if digest != entry.get("sha256"):
-        raise ConfigurationError(f"{name} does not match its SHA-256 sum in {MANIFEST}: copy it again; {REMEDY}")
+        raise ConfigurationError(f"{name} does not match its SHA-256 sum in {MANIFEST}{REMEDY}")
 
 
 def _place(folder: Path, name: str) -> Path:

@@ -5,9 +5,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file
 
 CONFIG, GENERATION, TOKENIZER = "config.json", "generation_config.json", "tokenizer_config.json"
+
+#: The longest text in a configuration. Errors of transformers quote some of them whole, and the log keeps these.
+_MOST_CHARACTERS = 10_000
 
 _Length = Annotated[int, Field(ge=0, lt=1 << 31)]
 #: -1 stands for no token in some published files.
@@ -64,8 +68,22 @@ class TokenizerShape(_Shape):
 def read_config(folder: Path) -> dict[str, Any]:
     """``config.json``. Raises ``ConfigurationError`` if it cannot be read, or a value has a wrong type."""
     found = model_file.read_json(folder, CONFIG, dict)
+    _check_texts(found, CONFIG)
     model_file.checked(found, ConfigShape, CONFIG)
     return found
+
+
+def _check_texts(found: dict[str, Any], name: str) -> None:
+    """Raises ``ConfigurationError`` if a text in it is too long, at whatever depth."""
+    waiting: list[Any] = [found]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and len(value) > _MOST_CHARACTERS:
+            raise ConfigurationError(f"{name} has a text of more than {_MOST_CHARACTERS:,} characters")
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, list):
+            waiting += value
 
 
 def read_generation(folder: Path) -> dict[str, Any]:
@@ -73,6 +91,7 @@ def read_generation(folder: Path) -> dict[str, Any]:
     if not model_file.exists(folder, GENERATION):
         return {}
     found = model_file.read_json(folder, GENERATION, dict)
+    _check_texts(found, GENERATION)
     model_file.checked(found, GenerationShape, GENERATION)
     return found
 

@@ -1,16 +1,19 @@
 """A function on a stranger's bytes cannot use more than its budget, and cannot hurt its caller."""
 
 import os
+import signal
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import IO
 
 import pytest
 
 from lengthwise.confined import Budget, Confined, ConfinedError, OverBudget
 from lengthwise.errors import InvalidInput, TooLarge, Unavailable
+from tests.servers import wait_until
 
 _BUDGET = Budget(seconds=0.3, memory_bytes=64 * 2**20)
 
@@ -45,6 +48,11 @@ def act(request: bytes, file: IO[bytes] | None) -> Iterator[bytes]:
             yield os.environ.get(name.decode(), "none").encode()
         case [b"pid"]:
             yield b"%d" % os.getpid()
+        case [b"parent"]:
+            yield b"%d" % os.getppid()
+        case [b"answer-and-loop", number]:
+            yield bytes(int(number))
+            sum(1 for _ in iter(int, 1))
         case [b"read"]:
             assert file is not None
             yield file.read()
@@ -81,6 +89,59 @@ def test_a_loop_is_ended_although_it_holds_the_gil(confined: Confined, request_:
         confined.call(request_)
     assert caught.value.resource == "time"
     assert confined.call(b"echo again") == b"again"
+
+
+def test_after_a_loop_the_next_call_needs_no_new_interpreter(confined: Confined) -> None:
+    before = confined.call(b"pid"), confined.call(b"parent")
+    for _ in range(3):
+        with pytest.raises(OverBudget):
+            confined.call(b"loop")
+    after = confined.call(b"pid"), confined.call(b"parent")
+    assert before[0] != after[0]
+    assert before[1] == after[1] != b"%d" % os.getpid()
+
+
+@pytest.mark.parametrize("size", [1, 1_000_000])
+def test_what_an_ended_call_has_answered_does_not_reach_the_next_one(confined: Confined, size: int) -> None:
+    begun = confined.stream(b"answer-and-loop %d" % size)
+    with pytest.raises(OverBudget):
+        list(begun)
+    assert confined.call(b"echo again") == b"again"
+
+
+def test_children_that_died_while_they_were_idle_are_replaced() -> None:
+    confined = Confined("tests.unit.test_confined:act", _BUDGET, processes=2)
+    both = [confined.stream(b"count 2") for _ in range(2)]
+    assert [next(each) for each in both] == [b"0 ", b"0 "]
+    for each in both:
+        list(each)
+    processes = [int(_only(child.answers(b"pid", None))) for child in confined._idle]
+    for process in processes:
+        os.kill(process, signal.SIGKILL)
+        wait_until(lambda process=process: not _runs(process))
+    assert confined.call(b"echo word") == b"word"
+    assert confined.call(b"echo again") == b"again"
+    confined.close()
+
+
+def _only(answers: Iterator[bytes]) -> bytes:
+    [answer] = answers
+    return answer
+
+
+def test_no_process_is_left_when_its_children_are_closed() -> None:
+    confined = Confined("tests.unit.test_confined:act", _BUDGET)
+    processes = [int(confined.call(word)) for word in (b"pid", b"parent")]
+    confined.close()
+    for process in processes:
+        wait_until(lambda process=process: not _runs(process))
+
+
+def _runs(process: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{process}/stat").read_text()
+    except FileNotFoundError:
+        return False
 
 
 def test_a_child_that_waits_although_it_computes_nothing_is_no_fault_of_the_request(

@@ -112,7 +112,7 @@ class PlannedBatches:
         self._work, self._model, self._looks_ahead = prepared.work, prepared.model, looks_ahead
         self._planned: deque[list[int]] = deque()
         #: Pieces that are planned already. Retries add further pieces to the work.
-        self._n_planned = 0
+        self._n_planned = prepared.work.n_begun
         self._batch: list[int] = []
         self._outcome: BatchOutcome | None = None
 

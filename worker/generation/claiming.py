@@ -12,6 +12,7 @@ from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, has_interac
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from worker.generation import settlement
+from worker.generation.answer_checks import AnswerChecks
 from worker.generation.distance import Distance
 from worker.generation.lease import Lease
 from worker.generation.models import LoadedModel, LoadedModels, NotLoaded
@@ -56,8 +57,11 @@ class PreparedClaim:
 class Claimer:
     """Claims for the models of this process, until it shuts down."""
 
-    def __init__(self, models: LoadedModels, watchdog: Watchdog, shutdown: Shutdown, distance: Distance) -> None:
-        self._models, self._watchdog, self._shutdown, self.distance = models, watchdog, shutdown, distance
+    def __init__(
+        self, models: LoadedModels, checks: AnswerChecks, watchdog: Watchdog, shutdown: Shutdown, distance: Distance
+    ) -> None:
+        self._models, self._checks, self._watchdog, self._shutdown = models, checks, watchdog, shutdown
+        self.distance = distance
 
     def prepare(self, rotation: PoolRotation, *, with_suspects: bool = True) -> PreparedClaim | None:
         """Claims from the rotation's current pool, or from another one if it is empty; None if nothing waits.
@@ -132,7 +136,9 @@ class Claimer:
                 lease.stop()
                 _delay(claimed.token, claimed.shards, pause)
                 return None
-            work = Work(claimed, model.model, model.capabilities.labels, model.answers, self._watchdog.step)
+            # A suspect waits for its checks: whatever runs beside it would be blamed too if this worker dies.
+            checks = None if any(shard.deaths > 1 for shard in claimed.shards.values()) else self._checks
+            work = Work(claimed, model.model, model.capabilities.labels, model.answers, checks, self._watchdog.step)
         except NotLoaded:
             lease.stop()
             _postpone(claimed, "model_unavailable")

@@ -36,7 +36,7 @@ class ContinuousBatch:
         self._empty_claim_at = -math.inf
         self._is_full = False
         #: Pieces that the engine has received, or that will not run here.
-        self._n_begun = 0
+        self._n_begun = prepared.work.n_begun
         self._begun_shards: set[int] = set()
         #: Holds the pieces that the engine has not answered yet.
         self._capacity = Capacity(self._model.spec.batch_rows, self._model.batch_tokens)
@@ -138,7 +138,7 @@ class ContinuousBatch:
         return [self._work.request(index) for index in joining]
 
     def _claim(self, now: float) -> None:
-        if now - self._empty_claim_at < _PAUSE_SECONDS:
+        if now - self._empty_claim_at < _PAUSE_SECONDS or self._work.n_checking >= self._model.spec.batch_rows:
             return
         if self._pipeline.claimer.claim_more(self._prepared):
             self._model.grow()

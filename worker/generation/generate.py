@@ -1,13 +1,16 @@
 """Handles a generation bell: claims, runs and settles work for a slice of time. Models stay loaded afterwards."""
 
 import logging
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Protocol
 
 from lengthwise import queue
 from lengthwise.errors import Unavailable
 from worker.engine.protocol import EngineUnavailable
+from worker.generation.answer_checks import AnswerChecks
 from worker.generation.batch import BatchRunner, PlannedBatches
+from worker.generation.checking import CheckedClaims
 from worker.generation.claiming import Claimer, PreparedClaim
 from worker.generation.continuous_batch import ContinuousBatch
 from worker.generation.distance import Distance
@@ -48,25 +51,28 @@ class Generator:
 
     def __init__(self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown) -> None:
         self._models, self._reload, self._shutdown = models, reload, shutdown
-        self.claimer = Claimer(models, watchdog, shutdown, Distance())
+        self._checks = AnswerChecks()
+        self.claimer = Claimer(models, self._checks, watchdog, shutdown, Distance())
         self._watchdog = watchdog
         self.runner = BatchRunner(watchdog)
         self._freed = FreedMemory()
 
     def _run_steps(
-        self, running: RunningClaim, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False
+        self, running: RunningClaim, prepared: PreparedClaim, claims: CheckedClaims, *, is_urgent: bool = False
     ) -> None:
-        """Runs steps until every item has a result, and settles shards as they are finished."""
+        """Runs steps until every item has an answer, and settles shards as they are finished."""
+        pipeline = claims.pipeline
         schedule = SettlementSchedule(prepared, pipeline)
         while True:
             self._watchdog.step()
             is_waited_for = prepared.is_urgent  # read first: ``take`` may finish the shard that a caller waits for
             running.take()
+            prepared.work.take_checked()
             schedule.settle(immediately=is_waited_for)
             if running.is_over:
                 return
-            if not is_urgent and (urgent := pipeline.more_urgent(prepared)):
-                self.run(urgent, pipeline, is_urgent=True)
+            if not is_urgent and (urgent := claims.collect(urgent=True) or pipeline.more_urgent(prepared)):
+                self.run(urgent, claims, is_urgent=True)
             running.join()
             running.step()
 
@@ -74,13 +80,13 @@ class Generator:
         """Works on ``pool`` and on more urgent pools until nothing waits or the slice of time is over."""
         rotation = self.rotation(pool)
         try:
-            with self._watchdog.watched(), self._reload.engines, self.pipeline(rotation) as pipeline:
-                while prepared := pipeline.next():
+            with self._watchdog.watched(), self._reload.engines, self.claims(rotation) as claims:
+                while prepared := claims.next():
                     self._watchdog.step()
-                    self.run(prepared, pipeline)
+                    self.run(prepared, claims)
                     del prepared  # it refers to its model, which must be freed before a newer revision is loaded
                     self._freed.release()
-                    if rotation.is_over:
+                    if rotation.is_over and claims.is_empty:
                         break
                 else:
                     if not self._shutdown.is_begun:
@@ -97,29 +103,37 @@ class Generator:
     def pipeline(self, rotation: PoolRotation) -> Pipeline:
         return Pipeline(rotation, self.claimer, self._reload, self._shutdown)
 
-    def run(self, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool = False) -> None:
-        """Runs a claim, settles its finished shards and gives back the others.
+    @contextmanager
+    def claims(self, rotation: PoolRotation) -> Iterator[CheckedClaims]:
+        with self.pipeline(rotation) as pipeline, CheckedClaims(pipeline, self._checks) as claims:
+            yield claims
+
+    def run(self, prepared: PreparedClaim, claims: CheckedClaims, *, is_urgent: bool = False) -> None:
+        """Runs a claim, settles its finished shards, and gives back the others or lets their answers be checked.
 
         ``is_urgent``: the claim runs between two steps of another one.
         """
         try:
-            self._compute(prepared, pipeline, is_urgent=is_urgent)
+            self._compute(prepared, claims, is_urgent=is_urgent)
         except EngineUnavailable as error:
             prepared.model.pause(error.retry_after)
             log.warning("model %s pauses for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error)
+            claims.pipeline.finish(prepared)
         except BaseException:
             prepared.lease.stop()  # otherwise it would be renewed for ever
             raise
-        pipeline.finish(prepared)
+        else:
+            prepared.work.n_begun = len(prepared.work.pieces)
+            claims.finish(prepared)
 
-    def _compute(self, prepared: PreparedClaim, pipeline: Pipeline, *, is_urgent: bool) -> None:
-        model = prepared.model
+    def _compute(self, prepared: PreparedClaim, claims: CheckedClaims, *, is_urgent: bool) -> None:
+        model, pipeline = prepared.model, claims.pipeline
         if model.pause_seconds:
             return  # it was claimed before its engine became unavailable
         model.grow()
         if model.capabilities.is_continuous and not is_urgent and not prepared.is_suspect:
             with closing(ContinuousBatch(prepared, pipeline, self.runner)) as continuous:
-                self._run_steps(continuous, prepared, pipeline)
+                self._run_steps(continuous, prepared, claims)
         else:
             planned = PlannedBatches(prepared, pipeline, self.runner, looks_ahead=not is_urgent)
-            self._run_steps(planned, prepared, pipeline, is_urgent=is_urgent)
+            self._run_steps(planned, prepared, claims, is_urgent=is_urgent)

@@ -54,17 +54,22 @@ class Pipeline:
         self._unsettled: deque[Future[None]] = deque()
         self._looked_at = -math.inf
 
-    def next(self) -> PreparedClaim | None:
-        """Returns the claim to run now, or None if nothing waits. Raises ``Unavailable``."""
+    def next(self, *, is_alone: bool = True) -> PreparedClaim | None:
+        """Returns the claim to run now, or None if nothing waits. Raises ``Unavailable``.
+
+        ``is_alone``: no other claim is unfinished. Only then a suspect is claimed, and models are reloaded.
+        """
         ahead, self._ahead = self._ahead, None
         self._is_needed.set()  # in case the batch ended earlier than expected
         prepared = ahead.result() if ahead else None
         if prepared is None:
             if self.reload.is_due():
+                if not is_alone:
+                    return self._take_urgent()
                 self._wait_for_settlements()  # what is under way keeps the old model in memory
                 self._give_back_urgent()
                 self.reload.run()
-            prepared = self.claimer.prepare(self.rotation)
+            prepared = self.claimer.prepare(self.rotation, with_suspects=is_alone)
         if prepared is None:
             return self._take_urgent()
         if prepared.is_suspect:

@@ -3,7 +3,7 @@
 Knows kinds and the ledger's records; knows nothing of the database, Celery or torch.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,12 +14,23 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from lengthwise import kinds
-from lengthwise.kinds.kind import CHECKED, Decoding, JobItem, Kind, KindModel, ModelAnswer, Prompt, Unanswerable
+from lengthwise.kinds.kind import (
+    CHECKED,
+    CostlyOutput,
+    Decoding,
+    JobItem,
+    Kind,
+    KindModel,
+    ModelAnswer,
+    Prompt,
+    Unanswerable,
+)
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob
 from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.states import ResultStatus
 from worker.engine.protocol import GREEDY, Completion, Request, Sampling
 from worker.generation.answer_cache import AnswerCache, AnswerKeys
+from worker.generation.answer_checks import AnswerChecks
 
 _UNANSWERED = ModelAnswer("", "")
 _UNDECODED = Decoding(0)
@@ -34,6 +45,7 @@ class WorkJob:
 
     kind: Kind
     params: Any
+    tenant_id: UUID
     keys: AnswerKeys | None = None
     decoding: Decoding = _UNDECODED
     #: Identical items of this tenant share an answer; None if none may be shared.
@@ -105,6 +117,8 @@ class Work:
 
     ``pieces`` are the prompts to run. Prompts that share the answer of another one are not among them. ``on_step`` is
     called after each item that ended, since checking all answers of a batch may take long.
+
+    With ``checks``, what is costly about an output runs in these threads, and ``take_checked`` takes what they found.
     """
 
     def __init__(
@@ -113,8 +127,15 @@ class Work:
         model: KindModel,
         labels: Sequence[str] = (),
         known: AnswerCache | None = None,
+        checks: AnswerChecks | None = None,
         on_step: Callable[[], None] = lambda: None,
     ) -> None:
+        self._checks = checks
+        #: Items whose answers are being checked, and what the threads have found since the last look.
+        self.n_checking = 0
+        self._checked: deque[tuple[WorkItem, dict[str, Any] | None, Exception | None]] = deque()
+        #: Pieces that the engine has received, or that will not run here.
+        self.n_begun = 0
         self._on_step = on_step
         self._model = model
         self._labels = tuple(labels)
@@ -225,17 +246,64 @@ class Work:
     def _fail(self, item: WorkItem, code: str) -> None:
         self._end(item, ResultStatus.FAILED, item.shard.job.kind.failed(item.index, item.job_item, code))
 
+    @property
+    def is_checking(self) -> bool:
+        """Whether threads still check answers."""
+        return self.n_checking > 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether pieces have been added since the engine had done with all of them."""
+        return self.n_begun < len(self.pieces)
+
+    def take_checked(self) -> bool:
+        """Ends the items that were checked meanwhile, or lets them run again. Returns whether there were any.
+
+        Raises what the check raised, such as ``Unavailable``.
+        """
+        if not self._checked:
+            return False
+        while self._checked:
+            item, output, error = self._checked.popleft()
+            self.n_checking -= 1
+            if isinstance(error, Unanswerable):
+                self._fail(item, error.code)
+            elif error is not None:
+                raise error
+            else:
+                self._take_output(item, [piece.answer for piece in item.pieces], output)
+        return True
+
+    def _check(self, item: WorkItem, make: CostlyOutput, checks: AnswerChecks) -> None:
+        def check() -> None:
+            try:
+                self._checked.append((item, make(), None))
+            except Exception as error:  # the thread of the engine raises it
+                self._checked.append((item, None, error))
+
+        self.n_checking += 1
+        checks.add(item.shard.job.tenant_id, check)
+
     def _conclude(self, item: WorkItem) -> None:
-        job, pieces = item.shard.job, item.pieces
-        answers = [piece.answer for piece in pieces]
+        job = item.shard.job
+        answers = [piece.answer for piece in item.pieces]
         try:
             output = job.kind.output(self._model, job.params, item.job_item, answers, item.n_attempts)
+            if callable(output):
+                if self._checks is not None:
+                    self._check(item, output, self._checks)
+                    return
+                output = output()
         except Unanswerable as error:
             self._fail(item, error.code)
             return
+        self._take_output(item, answers, output)
+
+    def _take_output(self, item: WorkItem, answers: Sequence[ModelAnswer], output: dict[str, Any] | None) -> None:
+        job = item.shard.job
         if output is not None:
             shard = item.shard
-            shard.n_deduplicated += 0 < item.n_shared == len(pieces)
+            shard.n_deduplicated += 0 < item.n_shared == len(answers)
             shard.used_input += item.n_input
             shard.used_output += item.n_output
             self._end(item, ResultStatus.SUCCEEDED, self._line(item, output, answers))
@@ -310,7 +378,7 @@ def _items_by_job(claim: Claim) -> Iterable[tuple[ClaimedJob, WorkJob, list[Work
         claimed = claim.jobs[claim.shards[shard_id].job_id]
         if claimed.id not in jobs:
             kind = kinds.find(claimed.kind)
-            jobs[claimed.id] = WorkJob(kind, kind.params_type.model_validate(claimed.params)), []
+            jobs[claimed.id] = WorkJob(kind, kind.params_type.model_validate(claimed.params), claimed.tenant_id), []
         job, items = jobs[claimed.id]
         shard = WorkShard(shard_id, claim.shards[shard_id].store, job, len(claimed_items))
         payloads = b"[" + b",".join([each.payload for each in claimed_items]) + b"]"

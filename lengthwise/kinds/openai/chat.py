@@ -1,12 +1,14 @@
 """/v1/chat/completions: messages, rendered by the model's own template, answered."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt, RequestPart, Text
+from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer, Prompt, RequestPart, Text
 from lengthwise.kinds.openai import schema
 from lengthwise.kinds.openai.body import (
     Content,
@@ -77,6 +79,10 @@ class ChatCompletionBody(SampledBody):
     def stops(self) -> list[str]:
         return as_list(self.stop)
 
+    @property
+    def form(self) -> ResponseFormat | None:
+        return self.response_format
+
     def texts(self) -> list[str]:
         return [text_of(message.content) for message in self.messages] + schema.instruction_texts(self.response_format)
 
@@ -94,6 +100,17 @@ class ConversationKind(LineKind):
 
     def decoding(self, spec: ModelSpec, params: LineParams, item: LineItem[Any], attempt: int) -> Decoding:
         return schema.decoding_of_attempt(item.body.decoding(spec, seed_of(item)), attempt)
+
+    def output(
+        self, model: KindModel, params: LineParams, item: Any, answers: Sequence[ModelAnswer], attempt: int
+    ) -> dict[str, Any] | CostlyOutput | None:
+        if schema.is_costly(item.body.form):
+            return partial(self.answered, model, item, answers[0])
+        return self.answered(model, item, answers[0])
+
+    @abstractmethod
+    def answered(self, model: KindModel, item: Any, answer: ModelAnswer) -> dict[str, Any] | None:
+        """The output of this answer; None if the answer does not follow the format that the line asked for."""
 
 
 class ChatCompletionsKind(ConversationKind):
@@ -125,15 +142,7 @@ class ChatCompletionsKind(ConversationKind):
             for item in items
         ]
 
-    def output(
-        self,
-        model: KindModel,
-        params: LineParams,
-        item: ChatCompletionItem,
-        answers: Sequence[ModelAnswer],
-        attempt: int,
-    ) -> dict[str, Any] | None:
-        answer = answers[0]
+    def answered(self, model: KindModel, item: ChatCompletionItem, answer: ModelAnswer) -> dict[str, Any] | None:
         text = trimmed(answer.text, item.body.stops())
         if not schema.is_met(item.body.response_format, text):
             return None

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from lengthwise import json_line
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import kind
-from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt, Text, unknown
+from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer, Prompt, Text, unknown
 from lengthwise.kinds.openai.body import LineBody
 from lengthwise.kinds.result_line import ERRORS
 from lengthwise.models.catalog import ModelSpec
@@ -88,7 +88,7 @@ class LineKind(ABC):
     @abstractmethod
     def output(
         self, model: KindModel, params: Any, item: Any, answers: Sequence[ModelAnswer], attempt: int
-    ) -> dict[str, Any] | None: ...
+    ) -> dict[str, Any] | CostlyOutput | None: ...
 
     def warnings(
         self, model: KindModel, params: Any, item: Any, output: dict[str, Any], answers: Sequence[ModelAnswer]

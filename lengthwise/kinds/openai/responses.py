@@ -96,15 +96,8 @@ class ResponsesKind(ConversationKind):
             found.append([conversation_prompt(model, messages, token_limit(model.spec, item.body.limit()))])
         return found
 
-    def output(
-        self,
-        model: KindModel,
-        params: LineParams,
-        item: ResponseItem,
-        answers: Sequence[ModelAnswer],
-        attempt: int,
-    ) -> dict[str, Any] | None:
-        answer, body = answers[0], item.body
+    def answered(self, model: KindModel, item: ResponseItem, answer: ModelAnswer) -> dict[str, Any] | None:
+        body = item.body
         if not schema.is_met(body.form, answer.text):
             return None
         is_cut = answer.finish_reason == "length"

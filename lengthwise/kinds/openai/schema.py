@@ -6,6 +6,7 @@ The prompt quotes the schema, since the engine cannot force an answer to follow 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from math import inf
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -44,14 +45,22 @@ class JsonSchema(RequestPart):
     @field_validator("schema_")
     @classmethod
     def _is_a_schema(cls, value: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        """Measures the schema before it is compiled. It is not checked again where it was checked at submission."""
+        """Measures the schema before it is compiled. It is not checked again where it was checked at submission.
+
+        The context may be the ``Allowance`` of a submission.
+        """
         if info.context is CHECKED:
             return value
         written = to_json(value)
         if len(written) > _MAX_SCHEMA_BYTES:
             raise ValueError(f"may have at most {_MAX_SCHEMA_BYTES} bytes")
-        schema_size.check_size(value)
-        if not schema_check.compiles(written):
+        if schema_check.is_known(written):
+            return value
+        allowance = info.context if isinstance(info.context, schema_check.Allowance) else schema_check.Allowance(inf)
+        allowance.check()
+        with allowance.measured():
+            schema_size.check_size(value)
+        if not schema_check.compiles(written, allowance):
             raise ValueError("is not a JSON schema")
         return value
 
@@ -91,6 +100,11 @@ def _instruction(form: ResponseFormat | None) -> str:
         schema = json.dumps(form.json_schema.schema_, ensure_ascii=False)
         return f"Answer with JSON of this schema and nothing else: {schema}"
     return ""
+
+
+def is_costly(form: ResponseFormat | None) -> bool:
+    """Whether ``is_met`` may take long: an answer is checked against a schema of the caller's."""
+    return isinstance(form, JsonSchemaFormat)
 
 
 def is_met(form: ResponseFormat | None, text: str) -> bool:

@@ -4,7 +4,10 @@ A schema is a program of a stranger: even a small one may take for ever to compi
 """
 
 import hashlib
+import time
 from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 
 from lengthwise.confined import Budget, Confined, ConfinedError, OverBudget
@@ -23,6 +26,37 @@ class TooCostly(ValueError):
 
     def __init__(self) -> None:
         super().__init__("needs too much time or memory to check")
+
+
+class AllowanceSpent(ValueError):
+    """The schemas of this submission that came before have taken all the time that they may take together."""
+
+
+class Allowance:
+    """The CPU time that the schemas of one submission may take together, in this process and in the children.
+
+    What is known of a schema already costs nothing.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = self._left = seconds
+
+    def check(self) -> None:
+        """Raises ``AllowanceSpent``."""
+        if self._left <= 0:
+            raise AllowanceSpent(f"needs more time than the schemas of one file may take: {self._seconds:g} s in all")
+
+    def spend(self, seconds: float) -> None:
+        self._left -= seconds
+
+    @contextmanager
+    def measured(self) -> Iterator[None]:
+        """Counts what this thread computes meanwhile."""
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self.spend(time.thread_time() - began)
 
 
 class _Verdicts:
@@ -54,17 +88,22 @@ def _children() -> Confined:
     return Confined(f"{schema_child.__name__}:check", BUDGET, processes=2, wait_seconds=2.0)
 
 
-def compiles(written: bytes) -> bool:
-    """Whether these bytes of JSON are a schema. Raises ``TooCostly``, and ``Unavailable`` if all children are busy."""
+def is_known(written: bytes) -> bool:
+    """Whether this schema, as bytes of JSON, was measured and has compiled before. Raises ``TooCostly``."""
     n_costly = _verdicts.get(written)
-    if n_costly is None:
-        is_good = _ask(written, b"", n_costly=_MAX_COSTLY) != schema_child.BAD
-        if is_good:
-            _verdicts.add(written, 0)
-        return is_good
-    if n_costly >= _MAX_COSTLY:
+    if n_costly is not None and n_costly >= _MAX_COSTLY:
         raise TooCostly
-    return True
+    return n_costly is not None
+
+
+def compiles(written: bytes, allowance: Allowance | None = None) -> bool:
+    """Whether this is a JSON schema, as bytes of JSON. Raises ``TooCostly``, and ``Unavailable`` if all are busy."""
+    if is_known(written):
+        return True
+    is_good = _ask(written, b"", n_costly=_MAX_COSTLY, allowance=allowance) != schema_child.BAD
+    if is_good:
+        _verdicts.add(written, 0)
+    return is_good
 
 
 def is_valid(written: bytes, value: bytes) -> bool:
@@ -74,16 +113,22 @@ def is_valid(written: bytes, value: bytes) -> bool:
     return _ask(written, value, n_costly=1) == schema_child.YES
 
 
-def _ask(written: bytes, value: bytes, n_costly: int) -> bytes:
+def _ask(written: bytes, value: bytes, n_costly: int, allowance: Allowance | None = None) -> bytes:
     request = schema_child.SIZE.pack(len(written)) + written + value
+    seconds = BUDGET.seconds
     try:
         try:
-            return _children().call(request)
+            answer = _children().call(request)
         except (OverBudget, ConfinedError) as error:
             if isinstance(error, OverBudget) and error.resource == "time":
                 raise
             # The child may have died of what others had sent, or of the machine. The next one tells.
-            return _children().call(request)
+            answer = _children().call(request)
+        [seconds] = schema_child.SECONDS.unpack_from(answer)
+        return answer[schema_child.SECONDS.size :]
     except (OverBudget, ConfinedError):
         _verdicts.add(written, n_costly)
         raise TooCostly from None
+    finally:
+        if allowance is not None:
+            allowance.spend(seconds)

@@ -1,6 +1,7 @@
 """What runs in the child of ``schema_check``: compiles JSON schemas, and checks values against them."""
 
 import json
+import time
 from collections.abc import Iterator
 from struct import Struct
 from typing import IO, Any
@@ -10,6 +11,8 @@ import jsonschema_rs
 from lengthwise.confined import data_bytes
 
 SIZE = Struct("!I")
+#: An answer begins with the seconds of CPU time that it took.
+SECONDS = Struct("!d")
 YES, NO, BAD = b"y", b"n", b"b"
 #: The memory that compiled schemas may take before all of them are forgotten. How much one takes has little to do with
 #: its length.
@@ -17,18 +20,24 @@ _KEPT_BYTES = 32 * 2**20
 
 
 def check(request: bytes, _: IO[bytes] | None) -> Iterator[bytes]:
-    """Answers ``BAD`` if the schema does not compile, ``NO`` if there is a value that is not valid, else ``YES``.
+    """Compiles the schema, and checks the value if there is one: the CPU time that it took, and what was found.
 
-    ``request`` is the schema's size in bytes (``SIZE``), the schema, and the value.
+    ``request`` is the schema's size in bytes (``SIZE``), the schema, and the value. Found is ``BAD`` if the schema does
+    not compile, ``NO`` if there is a value that is not valid, else ``YES``.
     """
+    began = time.process_time()
+    found = _found(request)
+    yield SECONDS.pack(time.process_time() - began) + found
+
+
+def _found(request: bytes) -> bytes:
     [size] = SIZE.unpack_from(request)
     written, value = request[SIZE.size : SIZE.size + size], request[SIZE.size + size :]
     try:
         compiled = _compiled.get(written)
     except Exception:  # the library's errors are of many types, and their texts quote the schema
-        yield BAD
-        return
-    yield YES if not value or compiled.is_valid(json.loads(value)) else NO
+        return BAD
+    return YES if not value or compiled.is_valid(json.loads(value)) else NO
 
 
 class _CompiledSchemas:

@@ -1,12 +1,16 @@
 """The engine ``ctranslate2``; skipped where the extra ``ctranslate2`` is not installed."""
 
+import json
 import logging
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("ctranslate2")
+
+import ctranslate2
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import manifest
@@ -95,6 +99,49 @@ def test_a_file_that_differs_from_the_manifest_is_refused_by_name(spoilt: Path) 
     path = spoilt / FOLDER / "model.bin"
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(ConfigurationError, match=r"model\.bin"):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+
+
+def test_a_file_that_the_manifest_does_not_list_is_refused_by_name(spoilt: Path) -> None:
+    (spoilt / FOLDER / "source_vocabulary.json").write_text("[]")
+    with pytest.raises(ConfigurationError, match=r"source_vocabulary\.json is not listed"):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+
+
+@pytest.mark.parametrize("has_manifest", [True, False])
+def test_a_file_that_is_written_to_while_the_library_reads_it_is_refused(
+    spoilt: Path, monkeypatch: pytest.MonkeyPatch, has_manifest: bool
+) -> None:
+    read = ctranslate2.Translator
+
+    def translator(*given: Any, **more: Any) -> Any:
+        found = read(*given, **more)
+        with (spoilt / FOLDER / "model.bin").open("ab") as file:
+            file.write(b"x")
+        return found
+
+    monkeypatch.setattr(ctranslate2, "Translator", translator)
+    if not has_manifest:
+        (spoilt / FOLDER / manifest.MANIFEST).unlink()
+    with pytest.raises(ConfigurationError, match=r"model\.bin was written to while it was read"):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+
+
+@pytest.mark.parametrize("words", [["a", 7], [None], [["a"]]])
+def test_a_vocabulary_of_something_else_than_words_is_refused(
+    spoilt: Path, monkeypatch: pytest.MonkeyPatch, words: list[Any]
+) -> None:
+    (spoilt / FOLDER / manifest.MANIFEST).unlink()
+    read = ctranslate2.Translator
+
+    def translator(*given: Any, **more: Any) -> Any:
+        found = read(*given, **more)
+        (spoilt / FOLDER / "shared_vocabulary.json").write_text(json.dumps(words))
+        return found
+
+    monkeypatch.setattr(ctranslate2, "Translator", translator)
+    monkeypatch.setattr(manifest, "_stamp", lambda _: (0, 0, 0))  # the library refuses such a file itself
+    with pytest.raises(ConfigurationError, match="something else than words"):
         CTranslate2Engine.load(converted.spec(spoilt, "none"))
 
 

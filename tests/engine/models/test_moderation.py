@@ -52,7 +52,7 @@ def moderated_for_openai(given: str | list[str]) -> list[dict[str, Any]]:
     item = kind.item_type.model_validate({"id": "a", "request": "b", "body": {"model": "m", "input": given}})
     [prompts] = kind.prompts(model, kind.params_type(), [item], 0)
     output = kind.output(model, kind.params_type(), item, answered(prompts), 0)
-    assert output is not None
+    assert isinstance(output, dict)
     results: list[dict[str, Any]] = output["results"]
     return results
 

@@ -154,11 +154,11 @@ def test_work_claimed_before_its_engine_became_unavailable_does_not_run(
     engine = install_engine(fakes.WatchedEngine)
     job = submit(texts(100))
     current = worker.generator.rotation(POOL)
-    with worker.generator.pipeline(current) as pipeline:
-        prepared = pipeline.next()
+    with worker.generator.claims(current) as claims:
+        prepared = claims.next()
         assert prepared is not None
         prepared.model.pause(600)
-        worker.generator.run(prepared, pipeline)
+        worker.generator.run(prepared, claims)
     assert engine.batches == []
     assert counts(job)["pending"] == 100
     assert sql("SELECT DISTINCT state, attempts, deaths FROM shards") == [("ready", 0, 0)]

@@ -47,10 +47,10 @@ def work_a_little(client: TestClient, job_id: str) -> None:
         found = connection.exec_driver_sql("SELECT pool FROM shards WHERE job_id = %s LIMIT 1", (job_id,))
         pool = found.scalar_one()
     generator = Worker().generator
-    with generator.pipeline(generator.rotation(pool)) as pipeline:
-        prepared = pipeline.next()
+    with generator.claims(generator.rotation(pool)) as claims:
+        prepared = claims.next()
         assert prepared is not None
-        generator.run(prepared, pipeline)
+        generator.run(prepared, claims)
 
 
 @pytest.mark.usefixtures("small_chunks", "small_pages")

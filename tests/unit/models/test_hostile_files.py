@@ -203,8 +203,8 @@ def test_a_file_that_the_manifest_does_not_list_makes_the_model_unusable(name: s
     found = unusable(ModelSpec.from_table("m", {"path": folder, "chat": {}}))
     assert found is not None
     assert found.code == "manifest_differs"
-    assert f"{name} is not listed" in found.reason
-    assert "lengthwise model manifest FOLDER" in found.reason
+    assert found.reason.endswith(f"{name} is not listed in manifest.json")
+    assert found.remedy.endswith("if you trust its files, write a new manifest: lengthwise model manifest FOLDER")
 
 
 @pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja"])
