@@ -1,8 +1,9 @@
 """Measures what it costs to remove a job, and shows that the cost does not grow with the size of the tables.
 
 ``python -m benchmarks.retention --rows 5000000`` starts its own PostgreSQL and fills it with other jobs' items and
-results up to several sizes. At each size it removes one job as the sweep does. At the end it drops a partition with as
-many rows, for comparison.
+results up to several sizes. At each size it removes one job as the sweep does. After that it drops a partition with as
+many rows, for comparison. At the end it deletes two jobs, first from the shared tables and then from tables of their
+own. The log of the vacuum that follows is counted too. ``--jobs-only`` measures only these two.
 """
 
 import argparse
@@ -17,8 +18,10 @@ from sqlalchemy import Connection, text
 
 from lengthwise import database, migrate
 from lengthwise.database import Database
+from lengthwise.ledger import store
 from lengthwise.ledger.jobs import retention
 from lengthwise.local.embedded import Servers
+from lengthwise.tables.store import items_name, results_name
 
 #: Items that the sweep removes in one transaction.
 PORTION_ITEMS = 5_000
@@ -29,9 +32,9 @@ ITEM_BYTES, LINE_BYTES = 96, 160
 
 _JOB = """
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
-                  chunk_items, finished_at, deleted_at)
+                  chunk_items, finished_at, deleted_at, store)
 VALUES (:job, '00000000-0000-0000-0000-000000000001', 'generate', 'echo', '{}', 1, 'completed', :items, 0, 0, 10000,
-        now(), CASE WHEN :deleted THEN now() END)
+        now(), CASE WHEN :deleted THEN now() END, :store)
 """
 _ITEMS = """
 INSERT INTO {table} SELECT :job, n, n, 24, substring(:noise FROM n % 4000 FOR :width) FROM generate_series(0, :last) n
@@ -41,8 +44,9 @@ INSERT INTO {table} SELECT :job, n, 'succeeded', substring(:noise FROM n % 4000 
 FROM generate_series(0, :last) n
 """
 _SHARDS = """
-INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state)
-SELECT :job, 'echo', 3, lo, least(lo + :width, :last + 1), 1536, 1, lo, 'done' FROM generate_series(0, :last, :width) lo
+INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, store)
+SELECT :job, 'echo', 3, lo, least(lo + :width, :last + 1), 1536, 1, lo, 'done', :store
+FROM generate_series(0, :last, :width) lo
 """
 
 
@@ -65,6 +69,7 @@ class RemovalCost:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=5_000_000, help="items, and as many results, at the largest size")
+    parser.add_argument("--jobs-only", action="store_true", help="delete two jobs of a million items, and no more")
     parser.add_argument("--folder", type=Path, help="where to put the data: 500 bytes per row")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lengthwise-retention-", dir=given.folder) as folder:
@@ -74,7 +79,12 @@ def main() -> None:
             migrate.upgrade(servers.database_url)
             engine = database.connect(servers.database_url)
             prepare(engine)
-            run(engine, given.rows)
+            if not given.jobs_only:
+                run(engine, given.rows)
+            for is_own in (False, True):
+                fill_two(engine, is_own=is_own)
+                cost = measured(engine, lambda: deletion(engine))
+                print(cost.line(f"two jobs, {'tables of their own' if is_own else 'shared tables'}"), flush=True)
             engine.dispose()
 
 
@@ -106,14 +116,37 @@ def run(engine: Database, rows: int) -> None:
     print(measured(engine, lambda: drop_partition(engine)).line("drop of a partition of each"))
 
 
-def fill(engine: Database, job: UUID, n_items: int, deleted: bool = False) -> int:
+def fill(engine: Database, job: UUID, n_items: int, deleted: bool = False, is_own: bool = False) -> int:
     """Inserts one job of ``n_items`` items, each with its result. Returns ``n_items``."""
     with engine.begin() as connection:
         connection.execute(text("SET LOCAL synchronous_commit = off"))
-        connection.execute(text(_JOB), {"job": job, "items": n_items, "deleted": deleted})
-        connection.execute(text(_SHARDS), {"job": job, "width": SHARD_ITEMS, "last": n_items - 1})
-        _fill(connection, job, n_items, "items", "results")
+        number = store.take(connection, job) if is_own else store.SHARED
+        connection.execute(text(_JOB), {"job": job, "items": n_items, "deleted": deleted, "store": number})
+        connection.execute(text(_SHARDS), {"job": job, "width": SHARD_ITEMS, "last": n_items - 1, "store": number})
+        _fill(connection, job, n_items, items_name(number), results_name(number))
     return n_items
+
+
+def fill_two(engine: Database, *, is_own: bool) -> None:
+    """Two deleted jobs, and one that stays, after a vacuum and a checkpoint."""
+    fill(engine, uuid4(), JOB_ITEMS // 10)
+    for _ in range(2):
+        fill(engine, uuid4(), JOB_ITEMS, deleted=True, is_own=is_own)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM (ANALYZE)"))
+        connection.execute(text("CHECKPOINT"))
+
+
+def deletion(engine: Database) -> tuple[int, float]:
+    """Removes all deleted jobs as the sweep does, and vacuums what they leave."""
+    began = time.monotonic()
+    with engine.begin() as connection:
+        n_emptied = sum(store.empty(connection, number) for number in store.find_left(connection))
+    longest = time.monotonic() - began
+    n_rows, longest_of_rows = purge(engine)
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text("VACUUM items, results, shards, jobs"))
+    return n_rows + n_emptied * 2 * JOB_ITEMS, max(longest, longest_of_rows)
 
 
 def _fill(connection: Connection, job: UUID, n_items: int, items: str, results: str) -> None:

@@ -84,18 +84,18 @@ class UnpackedFile(io.RawIOBase):
     """
 
     def __init__(self, packed: IO[bytes], encoding: str, limit: int) -> None:
-        self._packed, self._encoding, self._limit = packed, encoding, limit
+        self.packed, self._encoding, self._limit = packed, encoding, limit
         self._rewind()
 
     def _rewind(self) -> None:
-        self._packed.seek(0)
+        self.packed.seek(0)
         self._pieces = self._unpacked()
         self._piece = memoryview(b"")
         self._n_read = 0
 
     def _unpacked(self) -> Iterator[bytes]:
         inflater, size = Inflater(self._encoding), 0
-        while chunk := self._packed.read(_CHUNK_BYTES):
+        while chunk := self.packed.read(_CHUNK_BYTES):
             for piece in inflater.feed(chunk):
                 size += len(piece)
                 if size > self._limit:

@@ -176,6 +176,9 @@ class Settings(BaseSettings):
     chunk_items: Annotated[int, Field(ge=64)] = 10_000
     #: A chunk whose items have more bytes is sorted and written in parts of this size.
     chunk_bytes: Annotated[int, Field(ge=2**10)] = 16 * 2**20
+    #: A job of about so many items has tables of its own, if any are free: deleting them costs next to nothing. There
+    #: are 32 such pairs of tables, each held until its job is deleted, so they are for jobs that are costly to delete.
+    large_job_items: Annotated[int, Field(ge=1)] = 100_000
     #: If batches take milliseconds, one claim takes as many as fit in this time, at most ``claim_batches``. With a
     #: longer time claiming costs less per item; with a shorter one other pools and tenants are served sooner.
     claim_seconds: Annotated[float, Field(ge=0)] = 0.05

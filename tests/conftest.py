@@ -57,6 +57,14 @@ def installed(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch
     forget()
 
 
+@pytest.fixture(params=["shared tables", "own tables"])
+def each_store(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a test twice: all jobs share their tables, and each job has tables of its own while there are any."""
+    if request.param == "own tables":
+        monkeypatch.setenv("LENGTHWISE_LARGE_JOB_ITEMS", "1")
+    settings.get.cache_clear()
+
+
 def forget() -> None:
     """Drops the settings, pools and apps that this process made for other servers."""
     settings.get.cache_clear()

@@ -19,10 +19,16 @@ from lengthwise.ledger.queue.claim import Claim
 from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.states import Priority, ResultStatus
+from lengthwise.tables.store import N_STORES, items_name, results_name
 
 #: The tenant that exists in every migrated database.
 DEFAULT = UUID(int=1)
 POOL = "echo:test"
+#: All items and all results, wherever they are.
+EVERY_ITEM, EVERY_RESULT = (
+    "(" + " UNION ALL ".join(f"SELECT * FROM {name(number)}" for number in range(N_STORES + 1)) + ")"  # noqa: S608
+    for name in (items_name, results_name)
+)
 
 
 def sql(statement: str, **params: Any) -> list[Any]:
@@ -74,7 +80,8 @@ def submit(
         webhook_url=url, webhook_secret=secret,
     )  # fmt: skip
     with database.engine().begin() as connection:
-        submission = Submission(connection, job, ArrivalOrder(4096, 64), shard_items, chunk_items)
+        large = settings.get().large_job_items
+        submission = Submission(connection, job, ArrivalOrder(4096, 64), shard_items, chunk_items, large_items=large)
         bad = set(refused)
         submission.add([
             NewItem(len(each), to_json({"text": each}), line(index) if index in bad else None)
@@ -117,6 +124,12 @@ def jobs_in(claimed: Claim) -> list[UUID]:
     return [claimed.shards[item.shard_id].job_id for item in claimed.items]
 
 
+def tables(job: UUID | str) -> tuple[str, str]:
+    """The names of the tables of the job's items and results."""
+    [(number,)] = sql("SELECT store FROM jobs WHERE id = :job", job=job)
+    return items_name(number), results_name(number)
+
+
 def line(index: int, claimed: Claim | None = None) -> bytes:
     """Builds a result line that names its index and its claim."""
     return to_json({"index": index, "by": claimed and claimed.token}) + b"\n"
@@ -132,6 +145,7 @@ def settlements(
     return [
         Settlement(
             shard,
+            claimed.shards[shard].store,
             [
                 ItemResult(item.index, status, line(item.index, claimed))
                 for item in claimed.items
@@ -186,11 +200,12 @@ def rows(job: UUID, chunk_items: int = 10_000, limit: int = 1000) -> list[result
     """Every result of the job, page by page, those of items that never ran among them."""
     found: list[results.ResultRow] = []
     after: int | None = -1
-    n_items = figures(job).n_items
+    shown = figures(job)
     while after is not None:
         with database.engine().begin() as connection:
             page = results.read_page(
-                connection, job, after=after, limit=limit, chunk_items=chunk_items, n_items=n_items
+                connection, job, store=shown.store, after=after, limit=limit, chunk_items=chunk_items,
+                n_items=shown.n_items,
             )  # fmt: skip
         found += page.rows
         after = page.next_after

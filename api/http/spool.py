@@ -25,6 +25,8 @@ from lengthwise.inflate import ENCODINGS, UnpackedFile
 #: A thousand callers may send this much and no more, so it is little.
 _IN_MEMORY = 2**17
 _BLOCK = 2**16
+#: Texts in JSON are about so many times as long as what gzip and zstd make of them.
+_TEXT_RATIO = 5
 #: Bytes of one body that the disk may lag behind. Whatever else is written, such as a commit, waits for them.
 _UNWRITTEN_BYTES = 32 * 2**20
 #: Threads that write bodies. A slow disk holds these, and not those that answer other requests.
@@ -102,6 +104,19 @@ def _write_out(file: IO[bytes]) -> None:
 
 def _too_large(limit: int) -> TooLarge:
     return TooLarge(f"a body may have at most {limit} bytes", "body")
+
+
+def likely_size(file: IO[bytes]) -> int:
+    """The bytes of a body, which stays where it is read. Of a compressed one, they are an estimate."""
+    raw = getattr(file, "raw", None)
+    return _TEXT_RATIO * _size(raw.packed) if isinstance(raw, UnpackedFile) else _size(file)
+
+
+def _size(file: IO[bytes]) -> int:
+    at = file.tell()
+    n_bytes = file.seek(0, os.SEEK_END)
+    file.seek(at)
+    return n_bytes
 
 
 @contextmanager

@@ -69,6 +69,7 @@ class Intake:
                 self._settings.shard_items,
                 self._settings.chunk_items,
                 self._settings.chunk_bytes,
+                self._settings.large_job_items,
             )
         for pool in names - {submission.job.pool} - submission.arrivals.keys():
             submission.arrivals[pool] = _arrival(pool, spec)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from sys import getsizeof
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID, uuid4
 
 from psycopg.errors import UniqueViolation
@@ -56,6 +56,16 @@ class AcceptedJob:
         return CreatedJob(**dict(self.job(retention_seconds)) | {"webhook": webhook})
 
 
+class SentSize(NamedTuple):
+    """What is known of a job's size before its items are read: how many they are, and the bytes they were sent in."""
+
+    items: int = 0
+    bytes: int = 0
+
+
+_UNKNOWN = SentSize()
+
+
 def replay(state: JobsState, tenant: UUID, named: IdempotencyKey) -> AcceptedJob | None:
     """The job that the same request made. Raises ``InvalidInput`` if a different request used this key."""
     with translated(), state.database.begin() as connection:
@@ -76,6 +86,7 @@ def accept(
     read_items: ReadItems,
     named: IdempotencyKey | None = None,
     retry_of: UUID | None = None,
+    sent: SentSize = _UNKNOWN,
 ) -> AcceptedJob:
     """Writes the job, or finds the one that an identical request made meanwhile.
 
@@ -88,7 +99,7 @@ def accept(
                     idempotency.lock(connection, tenant, named.key)
                     if made := _replay(connection, tenant, named):
                         return made
-                job = _job(order, tenant, named, retry_of)
+                job = _job(order, tenant, named, retry_of, sent)
                 items = read_items(connection, partial(source.add, connection, job.id))
                 _write(connection, job, order, items, state.settings)
                 figures = job_figures.read(connection, job.id, tenant)
@@ -109,7 +120,7 @@ class _FirstRefusal:
         raise InvalidInput(str(error), f"items[{place}].{error.field}", place) from None
 
 
-def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUID | None) -> NewJob:
+def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUID | None, sent: SentSize) -> NewJob:
     header, target = order.header, order.target
     return NewJob(
         id=uuid4(),
@@ -128,6 +139,8 @@ def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUI
         key_id=caller.key_id(),
         max_open_jobs=caller.max_open_jobs(),
         source=order.source and order.source._asdict(),
+        sent_items=sent.items,
+        sent_bytes=sent.bytes,
     )
 
 

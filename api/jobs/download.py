@@ -89,6 +89,7 @@ def _page(figures: JobFigures, connection: Connection, after: int) -> ResultPage
     return results.read_page(
         connection,
         figures.id,
+        store=figures.store,
         after=after,
         limit=_PAGE,
         chunk_items=figures.chunk_items,

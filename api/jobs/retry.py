@@ -14,7 +14,7 @@ from api.access.auth import Submitter
 from api.http.document import KEY_ERRORS, problems
 from api.http.identifier import identifier
 from api.jobs import accept, backpressure, document, idempotency
-from api.jobs.accept import AcceptedJob
+from api.jobs.accept import AcceptedJob, SentSize
 from api.jobs.idempotency import Key
 from api.jobs.order import Order, read_order
 from api.jobs.schema import Job, Webhook
@@ -68,7 +68,7 @@ def _retry(state: JobsState, tenant: UUID, job_id: UUID, key: str | None) -> Acc
 
     try:
         order = _order(failed, state)
-        return accept.accept(state, tenant, order, items, named, retry_of=job_id)
+        return accept.accept(state, tenant, order, items, named, retry_of=job_id, sent=SentSize(failed.n_failed))
     except InvalidInput as error:
         if error.field == HEADER:
             raise

@@ -11,9 +11,10 @@ from starlette.concurrency import run_in_threadpool
 from api.access.auth import Reader, Submitter
 from api.http.document import KEY_ERRORS, UNUSABLE, problems
 from api.http.identifier import identifier
+from api.http.spool import likely_size
 from api.jobs import accept, backpressure, document, download, idempotency, negotiation, view
 from api.jobs import body_format as formats
-from api.jobs.accept import AcceptedJob
+from api.jobs.accept import AcceptedJob, SentSize
 from api.jobs.body_format import BodyDescription, BodyFormat, DescribedBody, SentJob
 from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key, Sought
@@ -82,8 +83,9 @@ async def _submit(
     # No thread, no turn and no transaction waits for a name server.
     await state.hosts.check(tenant, order.webhook_url)
     async with state.writing.held(tenant):
+        size = SentSize(bytes=await run_in_threadpool(likely_size, file))
         return await run_in_threadpool(
-            accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named
+            accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named, sent=size
         )
 
 

@@ -125,8 +125,9 @@ def delete(request: Request, tenant: Submitter, file: str) -> DeletedFile:
         found = output.find(connection, state, tenant, name)
         if not name.part:
             files.delete(connection, name.id, tenant)
-        elif batches.find(connection, name.id, tenant).finished_at is None:
-            raise Conflict("the batch has not ended: cancel it first")
         else:
-            batches.delete_output(connection, name.id, is_errors=name.part == 2)
+            batch = batches.find(connection, name.id, tenant)
+            if batch.finished_at is None:
+                raise Conflict("the batch has not ended: cancel it first")
+            batches.delete_output(connection, batch.id, store=batch.store, is_errors=name.part == 2)
     return DeletedFile(id=file_name(found.id, found.part))

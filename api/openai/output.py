@@ -77,6 +77,7 @@ def _page(batch: BatchRow, part: int, limit: int, connection: Connection, after:
     return results.read_page(
         connection,
         batch.id,
+        store=batch.store,
         after=after,
         limit=limit,
         chunk_items=batch.chunk_items,

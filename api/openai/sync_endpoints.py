@@ -38,6 +38,7 @@ class _SubmittedRequest:
 
     job_id: UUID
     refusal: bytes | None
+    store: int = 0
 
 
 def _submit(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _SubmittedRequest:
@@ -72,18 +73,27 @@ def _submit(state: JobsState, tenant: UUID, kind: LineKind, data: bytes) -> _Sub
     with translated(), state.database.begin() as connection:
         intake = Intake(connection, job, current)
         intake.add(request.spec, sent)
-        intake.finish()
+        submission = intake.finish()
     state.backlog.add(tenant, item.n_tokens)
-    return _SubmittedRequest(job.id, None)
+    return _SubmittedRequest(job.id, None, submission.store)
 
 
 def _refuse(_: int, error: InvalidInput) -> None:
     raise error
 
 
-def _result(state: JobsState, job_id: UUID) -> bytes | None:
+def _result(state: JobsState, submitted: _SubmittedRequest) -> bytes | None:
     with translated(), state.database.begin() as connection:
-        page = results.read_page(connection, job_id, after=-1, limit=1, chunk_items=1, n_items=1, has_dropped=False)
+        page = results.read_page(
+            connection,
+            submitted.job_id,
+            store=submitted.store,
+            after=-1,
+            limit=1,
+            chunk_items=1,
+            n_items=1,
+            has_dropped=False,
+        )
     return page.rows[0].line if page.rows else None
 
 
@@ -120,7 +130,7 @@ async def _answer(request: Request, tenant: UUID, kind: LineKind) -> JSONRespons
     line = submitted.refusal
     if line is None:
         await _wait(request, tenant, submitted.job_id)
-        line = await run_in_threadpool(_result, state, submitted.job_id)
+        line = await run_in_threadpool(_result, state, submitted)
     if line is None:
         await run_in_threadpool(_cancel, state, tenant, submitted.job_id)
         seconds = state.settings.answer_seconds

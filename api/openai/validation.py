@@ -18,7 +18,7 @@ from lengthwise.database import translated
 from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds.openai import ENDPOINTS
 from lengthwise.ledger.jobs.sign_of_life import SignOfLife
-from lengthwise.ledger.jobs.submit import NewJob
+from lengthwise.ledger.jobs.submit import ROW_BYTES, NewJob
 from lengthwise.ledger.openai import file as files
 from lengthwise.ledger.openai import validation as ledger
 from lengthwise.ledger.openai.validation import WaitingBatch
@@ -178,6 +178,7 @@ class _Validation:
             webhook_secret=waiting.webhook_secret and sealed_secret.unseal_for_job(waiting.id, waiting.webhook_secret),
             deduplicate=waiting.deduplicate,
             key_id=waiting.key_id,
+            sent_items=max(waiting.n_lines or 0, (waiting.n_bytes or 0) // ROW_BYTES),
         )
 
 

@@ -40,12 +40,13 @@
       job_end           notifies listeners that a job has ended
       job_figures       a job's row, and its figures
       tally             the sums that are a job's figures, and the running totals of large jobs
+      store             where a job's items and results are: in the shared tables, or in tables of its own
       schema            whether the database has the tables of this version
 
 A folder may import from those below it, never from those above; openai, jobs and accounts know nothing of each other.
 
 Every transaction locks rows in one order, so that no two of them wait for each other: the tenant, then shards, then
 jobs, each in order of id; and a webhook endpoint before its deliveries. One exception is safe: ``retention`` takes a
-deleted job first and then its shards, which no other step locks any more. Tallies have no place in this order: nobody
-waits for a locked one.
+deleted job first and then its shards, which no other step locks any more. Tallies and stores have no place in this
+order: nobody waits for a locked one.
 """

@@ -12,10 +12,12 @@ from uuid import UUID
 
 from psycopg import Cursor
 
+from lengthwise.ledger import store
 from lengthwise.states import ResultStatus
 
-COPY_ITEMS = "COPY items (job_id, pos, index, n_tokens, payload) FROM STDIN (FORMAT BINARY)"
-COPY_RESULTS = "COPY results (job_id, index, status, result) FROM STDIN (FORMAT BINARY)"
+#: By store.
+COPY_ITEMS = store.by_store("COPY {items} (job_id, pos, index, n_tokens, payload) FROM STDIN (FORMAT BINARY)")
+COPY_RESULTS = store.by_store("COPY {results} (job_id, index, status, result) FROM STDIN (FORMAT BINARY)")
 
 #: The header: a signature, no flags, no extension. The end: a number of fields that no row has.
 _HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
@@ -33,7 +35,7 @@ _BLOCK_ROWS = 256
 
 
 def copy(cursor: Cursor[Any], statement: str, blocks: Iterable[bytes]) -> None:
-    """Runs one of the two COPY statements with these blocks."""
+    """Runs a COPY statement with these blocks."""
     with cursor.copy(statement.encode()) as sending:
         for block in blocks:
             sending.write(block)

@@ -37,6 +37,8 @@ class JobFigures:
     retry_of: UUID | None
     #: How the table was read of which its items are rows, without its columns.
     source: dict[str, Any] | None
+    #: Which tables have its items and results (``lengthwise.ledger.store``).
+    store: int
     #: Items that are settled, those of them that failed, and items that never ran because the job ended first.
     n_done: int
     n_failed: int
@@ -121,8 +123,8 @@ _FIRST_STATE = """
 _FIGURES = f"""
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
-       jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source - 'columns' AS source, {_COLUMNS},
-       now() AS read_at,
+       jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source - 'columns' AS source, jobs.store,
+       {_COLUMNS}, now() AS read_at,
        n_done > 0 OR coalesce({_FIRST_STATE} = 'leased', false) AS is_begun
 FROM jobs CROSS JOIN LATERAL ({tally.SUMS.replace("{", "{{").replace("}", "}}")}) sums
 {{where}}

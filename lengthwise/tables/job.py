@@ -1,4 +1,4 @@
-"""Jobs: what is to run, in which order, and the results."""
+"""Jobs: what is to run, in which order, and how far it is. Items and results are in ``lengthwise.tables.store``."""
 
 from sqlalchemy import (
     ARRAY,
@@ -67,6 +67,8 @@ jobs = Table(
     Column("usage_due", Boolean, nullable=False, server_default=text("false")),
     # Whether its figures are kept in tallies (``lengthwise.ledger.tally``).
     Column("is_tallied", Boolean, nullable=False, server_default=text("false")),
+    # Which tables have its items and results.
+    Column("store", SmallInteger, nullable=False, server_default="0"),
     time("deadline_at"),
     time("created_at", default=True, nullable=False),
     time("finished_at"),
@@ -97,19 +99,6 @@ jobs = Table(
         unique=True,
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
-)
-
-# It has no foreign key, which would cost a lookup for each of a million rows. Only the ledger writes here.
-items = Table(
-    "items",
-    metadata,
-    Column("job_id", Uuid, primary_key=True),
-    Column(
-        "pos", Integer, primary_key=True
-    ),  # the position after sorting a chunk by length, so that a shard is a range
-    Column("index", Integer, nullable=False),  # in the caller's order
-    Column("n_tokens", Integer, nullable=False),
-    Column("payload", LargeBinary, nullable=False),
 )
 
 # The rows of a job that was sent as a table, as they were, in compressed blocks.
@@ -162,6 +151,8 @@ shards = Table(
     Column("is_followed", Boolean, nullable=False, server_default=text("false")),
     # Whether its figures are in a tally; NULL if its job has none.
     Column("is_tallied", Boolean, server_default=text("false")),
+    # That of its job, so that whoever has a shard finds its items.
+    Column("store", SmallInteger, nullable=False, server_default="0"),
     # Every shard meets the condition hi > lo, but only queries for the first shard of a queue state it. Without it the
     # planner, with few rows in its statistics, would use this index for one bucket too, and read all other buckets.
     Index("shards_head_idx", "pool", "priority", "vkey", "id", postgresql_where=text("state = 'ready' AND hi > lo")),
@@ -204,13 +195,4 @@ tallies = Table(
     Column("recent_at", BigInteger, nullable=False),
     Column("recent", ARRAY(Integer), nullable=False),
     postgresql_with={"fillfactor": "50"},  # leaves space for versions of a row on its page
-)
-
-results = Table(
-    "results",
-    metadata,
-    Column("job_id", Uuid, primary_key=True),
-    Column("index", Integer, primary_key=True),
-    Column("status", Text, nullable=False),
-    Column("result", LargeBinary, nullable=False),  # the NDJSON line that the caller downloads
 )

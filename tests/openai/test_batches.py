@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 
-from tests.ledger import knobs
+from tests.ledger import knobs, sql
 from tests.openai.calls import chat_line, checked, conserved, created, jsonl, rows, run, uploaded, validated
 from tests.openai.conftest import RunWorker
 from worker.process import Worker
+
+pytestmark = pytest.mark.usefixtures("each_store")
 
 LINES = [chat_line(f"line-{number}", f"text {number}") for number in range(5)]
 IDS = [line["custom_id"] for line in LINES]
@@ -177,3 +179,18 @@ def test_the_output_can_be_read_while_the_batch_runs(
     batch = checked(sdk.batches.retrieve(batch.id))
     assert batch.status == "in_progress"
     assert {row["custom_id"] for row in rows(sdk, batch.output_file_id)} == set(IDS)
+
+
+@pytest.fixture
+def large_from_a_hundred(each_store: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    knobs(monkeypatch, large_job_items=100, chunk_items=64)
+
+
+@pytest.mark.usefixtures("large_from_a_hundred")
+def test_a_batch_is_large_by_the_lines_of_its_file(sdk: OpenAI, run_worker: RunWorker) -> None:
+    batches = [
+        run(sdk, jsonl([chat_line(f"{number}", "x") for number in range(n_lines)]), run_worker) for n_lines in (99, 100)
+    ]
+    assert sql("SELECT n_items, store > 0 FROM jobs ORDER BY n_items") == [(99, False), (100, True)]
+    for batch, n_lines in zip(batches, (99, 100), strict=True):
+        assert sdk.files.content(str(batch.output_file_id)).read().count(b"\n") == n_lines

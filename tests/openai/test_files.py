@@ -7,10 +7,12 @@ import httpx
 import pytest
 from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 
-from tests.ledger import sql
+from tests.ledger import sql, tables
 from tests.openai.calls import chat_line, created, jsonl, run, uploaded
 from tests.openai.conftest import RunWorker
 from tests.workers import sweep
+
+pytestmark = pytest.mark.usefixtures("each_store")
 
 LINES = jsonl([chat_line(f"line-{number}", "text") for number in range(3)])
 
@@ -76,7 +78,8 @@ def test_deleting_a_batchs_output_deletes_its_results(sdk: OpenAI, run_worker: R
     assert sdk.files.delete(output).deleted
     with pytest.raises(NotFoundError):
         sdk.files.content(output)
-    assert sql("SELECT count(*) FROM results") == [(0,)]
+    _, results = tables(batch.id.removeprefix("batch_"))
+    assert sql(f"SELECT count(*) FROM {results}") == [(0,)]  # noqa: S608 - our own names
     assert sdk.batches.retrieve(batch.id).request_counts == batch.request_counts
 
 

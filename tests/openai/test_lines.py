@@ -8,9 +8,11 @@ import pytest
 from openai import BadRequestError, OpenAI
 
 from examples import openai_batch
-from tests.ledger import sql
+from tests.ledger import sql, tables
 from tests.openai.calls import chat_line, conserved, created, jsonl, rows, run, uploaded, validated
 from tests.openai.conftest import RunWorker
+
+pytestmark = pytest.mark.usefixtures("each_store")
 
 MARK = b"\xef\xbb\xbf"
 SEPARATORS = "\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029"
@@ -53,7 +55,8 @@ def test_the_error_file_has_a_line_for_each_request(sdk: OpenAI) -> None:
 
 def test_lines_that_older_workers_wrote_are_escaped_too(sdk: OpenAI, run_worker: RunWorker) -> None:
     batch = run(sdk, GOOD, run_worker)
-    sql("UPDATE results SET result = replace(convert_from(result, 'UTF8'), 'apple', e'ap\\u2028ple')::bytea")
+    _, results = tables(batch.id.removeprefix("batch_"))
+    sql(f"UPDATE {results} SET result = replace(convert_from(result, 'UTF8'), 'apple', e'ap\\u2028ple')::bytea")  # noqa: S608 - our own names
     [line] = streamed(sdk, batch.output_file_id)
     assert json.loads(line)["custom_id"] == "a"
 

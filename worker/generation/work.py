@@ -55,6 +55,7 @@ class WorkJob:
 @dataclass(slots=True)
 class WorkShard:
     id: int
+    store: int
     job: WorkJob
     #: Items that have no result yet.
     n_open: int = 0
@@ -70,6 +71,7 @@ class WorkShard:
     def settlement(self) -> Settlement:
         return Settlement(
             self.id,
+            self.store,
             self.results,
             self.n_output,
             self.n_padded,
@@ -378,7 +380,7 @@ def _items_by_job(claim: Claim) -> Iterable[tuple[ClaimedJob, WorkJob, list[Work
             kind = kinds.find(claimed.kind)
             jobs[claimed.id] = WorkJob(kind, kind.params_type.model_validate(claimed.params), claimed.tenant_id), []
         job, items = jobs[claimed.id]
-        shard = WorkShard(shard_id, job, len(claimed_items))
+        shard = WorkShard(shard_id, claim.shards[shard_id].store, job, len(claimed_items))
         payloads = b"[" + b",".join([each.payload for each in claimed_items]) + b"]"
         parsed = _item_list(claimed.kind).validate_json(payloads, context=CHECKED)
         items += [WorkItem(shard, each.index, item) for each, item in zip(claimed_items, parsed, strict=True)]

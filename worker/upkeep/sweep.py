@@ -3,14 +3,16 @@
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Thread
 from uuid import UUID, uuid4
 
+from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
+from lengthwise.ledger import store
 from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, retention
 from lengthwise.ledger.openai import batch, file
@@ -148,12 +150,15 @@ def _count_usage() -> None:
 
 def _delete_expired() -> None:
     current = settings.get()
-    end = time.monotonic() + _PURGE_SHARE * current.sweep_seconds
     with _transaction() as connection:
         retention.expire(connection, retention_seconds=current.retention_seconds)
         batch.expire(connection, retention_seconds=current.retention_seconds)
         file.expire(connection)
-    is_more = True
+        left = store.find_left(connection)
+    for number in left:
+        with suppress(LockNotAvailable), _transaction() as connection:  # somebody still reads there: the next sweep
+            store.empty(connection, number)
+    is_more, end = True, time.monotonic() + _PURGE_SHARE * current.sweep_seconds
     while is_more and time.monotonic() < end:
         with _transaction() as connection:
             is_more = retention.purge(connection, items=_PURGE_ITEMS) > 0

@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.errors import NotFound
+from lengthwise.ledger.store import by_store
 from lengthwise.states import ResultStatus
 
 
@@ -42,6 +43,7 @@ def read_page(
     connection: Connection,
     job_id: UUID,
     *,
+    store: int,
     after: int,
     limit: int,
     chunk_items: int,
@@ -60,7 +62,7 @@ def read_page(
     end = start + chunk_items
     reading, asking = (database.cursor(connection, binary=True) for _ in range(2))
     with database.pipelined(connection):
-        statement = _STATEMENTS[has_dropped, status is not None]
+        statement = _STATEMENTS[has_dropped, status is not None][store]
         where = {"job": job_id, "after": after, "start": start, "end": end, "limit": limit, "status": status}
         reading.execute(statement, where)
         # Checked after reading: if the job still exists now, none of its rows was removed while they were read.
@@ -73,17 +75,19 @@ def read_page(
 
 
 def read_dropped(connection: Connection, job_ids: Sequence[UUID]) -> Iterator[tuple[UUID, str, ResultRow]]:
-    """The items of these jobs that never ran, each with its job and the job's kind, in one query.
+    """The items of these jobs that never ran, each with its job and the job's kind, in one query for each store.
 
     The rows are read while they arrive: no other statement may run on the connection meanwhile.
     """
     cursor = database.cursor(connection, binary=True)
-    for job_id, kind, index, status, payload in cursor.stream(_DROPPED, {"jobs": list(job_ids)}):
-        yield job_id, kind, ResultRow(index, status, None, payload)
+    cursor.execute(_STORES, {"jobs": list(job_ids)})
+    for store, jobs in cursor.fetchall():
+        for job_id, kind, index, status, payload in cursor.stream(_DROPPED[store], {"jobs": jobs}):
+            yield job_id, kind, ResultRow(index, status, None, payload)
 
 
 _SETTLED = """
-SELECT index, status, result, NULL::bytea AS payload FROM results
+SELECT index, status, result, NULL::bytea AS payload FROM {results}
 WHERE job_id = %(job)s AND index > %(after)s AND index < %(end)s ORDER BY index LIMIT %(limit)s
 """
 _SETTLED_SO = _SETTLED.replace("ORDER BY", "AND status = %(status)s ORDER BY")
@@ -94,32 +98,34 @@ _AND_DROPPED = """
 UNION ALL
 SELECT item.index, shards.state, NULL, item.payload
 FROM shards CROSS JOIN LATERAL (
-  SELECT index, payload FROM items
-  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+  SELECT index, payload FROM {items}
+  WHERE {items}.job_id = shards.job_id AND {items}.pos >= shards.lo AND {items}.pos < shards.hi OFFSET 0
 ) item
 WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s
   AND shards.state IN ('cancelled', 'expired') AND item.index > %(after)s
 ORDER BY index LIMIT %(limit)s
 """
 
-_DROPPED = """
+_STORES = "SELECT store, array_agg(id) FROM jobs WHERE id = ANY(%(jobs)s) GROUP BY store"
+
+_DROPPED = by_store("""
 SELECT jobs.id, jobs.kind, item.index, shards.state, item.payload
 FROM jobs JOIN shards ON shards.job_id = jobs.id AND shards.state IN ('cancelled', 'expired')
 CROSS JOIN LATERAL (
-  SELECT index, payload FROM items
-  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+  SELECT index, payload FROM {items}
+  WHERE {items}.job_id = shards.job_id AND {items}.pos >= shards.lo AND {items}.pos < shards.hi OFFSET 0
 ) item
 WHERE jobs.id = ANY(%(jobs)s)
-"""
+""")
 
-_RESULTS = _AND_DROPPED.format(settled=_SETTLED)
+_RESULTS = by_store(_AND_DROPPED.replace("{settled}", _SETTLED))
 
-#: By whether there may be items that never ran, and whether only one status is wanted.
+#: By whether there may be items that never ran, and whether only one status is wanted; then by store.
 _STATEMENTS = {
-    (False, False): _SETTLED,
-    (False, True): _SETTLED_SO,
+    (False, False): by_store(_SETTLED),
+    (False, True): by_store(_SETTLED_SO),
     (True, False): _RESULTS,
-    (True, True): _AND_DROPPED.format(settled=_SETTLED_SO),
+    (True, True): by_store(_AND_DROPPED.replace("{settled}", _SETTLED_SO)),
 }
 
 _IS_THERE = "SELECT 1 FROM jobs WHERE id = %(job)s AND deleted_at IS NULL"

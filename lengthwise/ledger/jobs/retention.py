@@ -40,7 +40,8 @@ class _Portion:
 def purge(connection: Connection, *, items: int) -> int:
     """Removes the rows of at most ``items`` items of deleted jobs, and each job that has no item left.
 
-    Skips jobs that another sweep is working on. Returns the number of rows removed; 0 if there is nothing to do.
+    Skips jobs that another sweep is working on. Returns the number of rows removed, at least 1 for each job; 0 if there
+    is nothing to do.
     """
     cursor = database.cursor(connection)
     # If a crash undoes this, a later sweep repeats it: the commit need not wait for the disk.
@@ -61,7 +62,7 @@ def purge(connection: Connection, *, items: int) -> int:
     for statement in _FORGET if gone["jobs"] else ():
         cursor.execute(statement, gone)
         n_rows += cursor.rowcount
-    return n_rows
+    return max(n_rows, len(portions))  # of a job with a store, a portion may have no row
 
 
 def _portions(jobs: Sequence[tuple[UUID, int]], items: int) -> list[_Portion]:

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from lengthwise import database
 from lengthwise.errors import Conflict, NotFound
 from lengthwise.ledger import tally
+from lengthwise.ledger.store import by_store
 from lengthwise.ledger.webhooks import sealed_secret
 
 #: So many payloads are fetched at a time.
@@ -34,6 +35,7 @@ class FailedJob:
     webhook_secret: str | None
     n_failed: int
     source: dict[str, Any] | None
+    store: int
 
 
 def lock_failed_job(connection: Connection, job_id: UUID, tenant_id: UUID) -> FailedJob:
@@ -65,33 +67,36 @@ def read_failed_items(connection: Connection, job: FailedJob) -> Iterator[list[F
     """The failed items in the caller's order, in portions."""
     cursor = database.cursor(connection, binary=True)
     for start in range(0, job.n_items, job.chunk_items):
-        cursor.execute(_PLACES, {"job": job.id, "start": start, "end": start + job.chunk_items})
+        cursor.execute(_PLACES[job.store], {"job": job.id, "start": start, "end": start + job.chunk_items})
         places = [row[0] for row in cursor.fetchall()]
         for first in range(0, len(places), _STRIDE):
-            cursor.execute(_PAYLOADS, {"job": job.id, "places": places[first : first + _STRIDE]})
+            cursor.execute(_PAYLOADS[job.store], {"job": job.id, "places": places[first : first + _STRIDE]})
             yield list(map(FailedItem._make, cursor.fetchall()))
 
 
 # FOR KEY SHARE lets another transaction delete the job, but not remove its rows.
 _FAILED = f"""
 SELECT id, kind, model, params, priority, state, n_items, chunk_items, deduplicate, webhook_url, webhook_secret,
-       n_failed, source
+       n_failed, source, store
 FROM jobs CROSS JOIN LATERAL ({tally.SUMS}) sums WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
 FOR KEY SHARE OF jobs
 """  # noqa: S608 - built from a constant
 
 # One of the chunks in which items were sorted. Only shards that have failures are read.
-_PLACES = """
+_PLACES = by_store("""
 SELECT item.pos
 FROM shards CROSS JOIN LATERAL (
-  SELECT index, pos FROM items
-  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+  SELECT index, pos FROM {items}
+  WHERE {items}.job_id = shards.job_id AND {items}.pos >= shards.lo AND {items}.pos < shards.hi OFFSET 0
 ) item
 CROSS JOIN LATERAL (
-  SELECT FROM results WHERE results.job_id = shards.job_id AND results.index = item.index AND status = 'failed' OFFSET 0
+  SELECT FROM {results}
+  WHERE {results}.job_id = shards.job_id AND {results}.index = item.index AND status = 'failed' OFFSET 0
 ) result
 WHERE shards.job_id = %(job)s AND shards.lo >= %(start)s AND shards.lo < %(end)s AND shards.n_failed > 0
 ORDER BY item.index
-"""
+""")
 
-_PAYLOADS = "SELECT index, payload FROM items WHERE job_id = %(job)s AND pos = ANY(%(places)s) ORDER BY index"
+_PAYLOADS = by_store(
+    "SELECT index, payload FROM {items} WHERE job_id = %(job)s AND pos = ANY(%(places)s) ORDER BY index"
+)

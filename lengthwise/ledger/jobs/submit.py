@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from lengthwise import bells, database
 from lengthwise.ledger import binary_copy, tally
+from lengthwise.ledger import store as stores
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.queue import fair_queue, pending
 from lengthwise.ledger.webhooks import push, sealed_secret
@@ -47,6 +48,9 @@ class NewJob:
     max_open_jobs: int | None = None
     #: What the table was of which its items are rows (``lengthwise.formats.source.SourceTable``).
     source: dict[str, Any] | None = None
+    #: What is known of its size before its items are read: how many they are, and the bytes in which they were sent.
+    sent_items: int = 0
+    sent_bytes: int = 0
 
 
 class NewItem(NamedTuple):
@@ -91,12 +95,16 @@ class Submission:
     shard_items: int = 64
     chunk_items: int = 10_000
     chunk_bytes: int = 16 * 2**20
+    #: A job of so many items gets a store of its own, if one is free.
+    large_items: int = 100_000
     #: By pool, for pools other than the job's.
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
     n_items: int = 0
     n_refused: int = 0
     #: Of the items that were not refused.
     n_tokens: int = 0
+    #: Where its items and results are, from the first chunk on.
+    store: int = stores.SHARED
     _begun_at: float = field(default_factory=time.monotonic)
     _chunk: _Chunk = field(default_factory=_Chunk)
     #: By pool.
@@ -154,6 +162,8 @@ class Submission:
     def _write(self) -> None:
         chunk, first = self._chunk, self.n_items
         self._chunk = _Chunk()
+        if first == 0 and self._is_large(chunk):
+            self.store = stores.take(self.connection, self.job.id)
         runnable = [at for at in range(len(chunk)) if at not in chunk.refusals]
         placed: list[int] = []
         for pool, same in _by_pool(runnable, chunk.pools, self.job.pool):
@@ -168,23 +178,30 @@ class Submission:
             self._refuse(chunk.refusals, first, first + len(runnable))
         self.n_items += len(chunk)
 
+    def _is_large(self, chunk: _Chunk) -> bool:
+        """Estimates how many items there will be from the first chunk. Postgres cuts what is long into further rows."""
+        row_bytes = min(max(1, chunk.n_bytes // len(chunk)), ROW_BYTES)
+        n_items = max(len(chunk), self.job.sent_items, self.job.sent_bytes // row_bytes)
+        return n_items >= self.large_items
+
     def _arrival_of(self, pool: str) -> ArrivalOrder:
         return self.arrival if pool == self.job.pool else self.arrivals[pool]
 
     def _write_items(self, rows: list[tuple[int, int, int, bytes]]) -> None:
         cursor = database.cursor(self.connection)
         if len(rows) > _FEW_ITEMS:
-            binary_copy.copy(cursor, binary_copy.COPY_ITEMS, binary_copy.item_blocks(self.job.id, rows))
+            binary_copy.copy(cursor, binary_copy.COPY_ITEMS[self.store], binary_copy.item_blocks(self.job.id, rows))
             return
         positions, indexes, tokens, payloads = map(list, zip(*rows, strict=True))
         cursor.execute(
-            _INSERT_ITEMS,
+            _INSERT_ITEMS[self.store],
             {"job": self.job.id, "positions": positions, "indexes": indexes, "tokens": tokens, "payloads": payloads},
         )
 
     def _refuse(self, refusals: dict[int, bytes], first: int, lo: int) -> None:
         rows = ((self.job.id, first + at, ResultStatus.FAILED, line) for at, line in refusals.items())
-        binary_copy.copy(database.cursor(self.connection), binary_copy.COPY_RESULTS, binary_copy.result_blocks(rows))
+        cursor = database.cursor(self.connection)
+        binary_copy.copy(cursor, binary_copy.COPY_RESULTS[self.store], binary_copy.result_blocks(rows))
         self._refused.append(Shard(lo, lo + len(refusals), 0, 0))
         self._refused_bytes.append(sum(map(len, refusals.values())))
         self.n_refused += len(refusals)
@@ -229,6 +246,7 @@ class Submission:
                 "failed_bytes": self._refused_bytes if is_refused else [0] * len(shards),
                 "tenant": self.job.tenant_id,
                 "is_tallied": False if self._is_tallied else None,
+                "store": self.store,
             },
         )
 
@@ -259,6 +277,7 @@ class Submission:
                 "key_id": job.key_id,
                 "source": job.source and Jsonb(job.source),
                 "is_tallied": self._is_tallied,
+                "store": self.store,
             },
         )
 
@@ -285,15 +304,18 @@ _LONG_SECONDS = 3.0
 #: For so few rows an INSERT is quicker: a COPY takes two round trips and is planned each time.
 _FEW_ITEMS = 16
 
-_INSERT_ITEMS = """
-INSERT INTO items (job_id, pos, index, n_tokens, payload)
+#: Postgres cuts a value into pieces of this many bytes, each a row of its own, if its row would be longer than that.
+ROW_BYTES = 2000
+
+_INSERT_ITEMS = stores.by_store("""
+INSERT INTO {items} (job_id, pos, index, n_tokens, payload)
 SELECT %(job)s, * FROM unnest(%(positions)s::int[], %(indexes)s::int[], %(tokens)s::int[], %(payloads)b::bytea[])
-"""
+""")
 
 _INSERT_SHARDS = f"""
-INSERT INTO shards (job_id, pool, priority, state, is_tallied, is_followed, bucket, lo, hi, n_tokens, vkey, n_failed,
-                    n_failed_bytes)
-SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, %(is_tallied)s, EXISTS ({push.FOLLOWERS}), *
+INSERT INTO shards (job_id, pool, priority, state, is_tallied, store, is_followed, bucket, lo, hi, n_tokens, vkey,
+                    n_failed, n_failed_bytes)
+SELECT %(job)s, %(pool)s, %(priority)s, %(state)s, %(is_tallied)s, %(store)s, EXISTS ({push.FOLLOWERS}), *
 FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s::int[], %(tags)s::float8[],
             %(failed)s::int[], %(failed_bytes)s::bigint[])
 """  # noqa: S608 - built from a constant, like the next one
@@ -301,10 +323,10 @@ FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s:
 _INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of, key_id, usage_due, followers, source, is_tallied)
+                  retry_of, key_id, usage_due, followers, source, is_tallied, store)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
         %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s,
         coalesce(%(deadline_at)s, now() + make_interval(secs => %(deadline_seconds)s)), %(deduplicate)s,
         %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
-        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s)
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s, %(store)s)
 """  # noqa: S608

@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 from lengthwise import database
 from lengthwise.errors import NotFound
 from lengthwise.ledger import tally
+from lengthwise.ledger.store import by_store
 from lengthwise.ledger.webhooks import sealed_secret
 from lengthwise.states import BatchState
 
@@ -63,6 +64,7 @@ class BatchRow:
     #: The job: one of ``JobState``, and how many items it has in all, settled, failed, and never run.
     job_state: str | None
     kind: str | None
+    store: int
     chunk_items: int
     n_items: int
     n_done: int
@@ -155,11 +157,11 @@ def record_dropped_bytes(connection: Connection, n_bytes: Mapping[UUID, int]) ->
     database.cursor(connection).execute(_RECORD_DROPPED, values)
 
 
-def delete_output(connection: Connection, batch_id: UUID, *, is_errors: bool) -> None:
+def delete_output(connection: Connection, batch_id: UUID, *, store: int, is_errors: bool) -> None:
     """Hides the output file of an ended batch, or its error file, and removes the results in it."""
     cursor = database.cursor(connection)
     cursor.execute(_HIDE_ERRORS if is_errors else _HIDE_OUTPUT, {"batch": batch_id})
-    cursor.execute(_DELETE_RESULTS, {"batch": batch_id, "status": "failed" if is_errors else "succeeded"})
+    cursor.execute(_DELETE_RESULTS[store], {"batch": batch_id, "status": "failed" if is_errors else "succeeded"})
 
 
 def expire(connection: Connection, *, retention_seconds: int) -> int:
@@ -182,9 +184,9 @@ SELECT batches.id, batches.tenant_id, batches.state, batches.input_file_id, batc
        batches.completion_window, batches.details, batches.model, batches.created_at, batches.deadline_at,
        batches.in_progress_at, batches.cancelling_at, coalesce(batches.finished_at, jobs.finished_at) AS finished_at,
        batches.output_seconds, batches.output_deleted_at, batches.error_deleted_at,
-       jobs.state AS job_state, jobs.kind, coalesce(jobs.chunk_items, 1) AS chunk_items,
-       coalesce(jobs.n_items, 0) AS n_items, n_done, n_failed, n_dropped, used_input, used_output, n_bytes,
-       n_failed_bytes
+       jobs.state AS job_state, jobs.kind, coalesce(jobs.store, 0) AS store,
+       coalesce(jobs.chunk_items, 1) AS chunk_items, coalesce(jobs.n_items, 0) AS n_items, n_done, n_failed, n_dropped,
+       used_input, used_output, n_bytes, n_failed_bytes
 FROM batches LEFT JOIN jobs ON jobs.id = batches.id CROSS JOIN LATERAL ({sums}) sums
 WHERE batches.tenant_id = %(tenant)s
   AND (batches.state <> 'accepted' OR jobs.id IS NOT NULL AND jobs.deleted_at IS NULL) {where}
@@ -229,7 +231,7 @@ FROM unnest(%(batches)s::uuid[], %(bytes)s::bigint[]) counted (id, bytes) WHERE 
 
 _HIDE_OUTPUT = "UPDATE batches SET output_deleted_at = clock_timestamp() WHERE id = %(batch)s"
 _HIDE_ERRORS = "UPDATE batches SET error_deleted_at = clock_timestamp() WHERE id = %(batch)s"
-_DELETE_RESULTS = "DELETE FROM results WHERE job_id = %(batch)s AND status = %(status)s"
+_DELETE_RESULTS = by_store("DELETE FROM {results} WHERE job_id = %(batch)s AND status = %(status)s")
 
 _EXPIRE = """
 DELETE FROM batches

@@ -29,6 +29,9 @@ class WaitingBatch:
     webhook_url: str | None
     webhook_secret: str | None
     attempts: int
+    #: Of its file; None if that was deleted.
+    n_lines: int | None
+    n_bytes: int | None
 
 
 def find_waiting(connection: Connection) -> list[WaitingBatch]:
@@ -77,9 +80,10 @@ def fail(connection: Connection, batch_id: UUID, errors: Sequence[dict[str, Any]
 
 
 _WAITING = """
-SELECT id, tenant_id, key_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
-       webhook_secret, attempts
-FROM batches WHERE state = 'validating' AND not_before <= now() ORDER BY created_at LIMIT 20
+SELECT batches.id, batches.tenant_id, key_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
+       webhook_secret, attempts, files.n_lines, files.n_bytes
+FROM batches LEFT JOIN files ON files.id = input_file_id
+WHERE state = 'validating' AND not_before <= now() ORDER BY batches.created_at LIMIT 20
 """
 
 _TAKE = "SELECT pg_try_advisory_xact_lock(hashtextextended(%(name)s, 0))"

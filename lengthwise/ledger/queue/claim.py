@@ -11,6 +11,7 @@ from psycopg import Cursor
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.ledger.store import by_store
 from lengthwise.states import Priority
 
 
@@ -61,6 +62,8 @@ class ClaimedShard:
     vkey: float
     n_items: int
     n_tokens: int
+    #: Which tables have its items, and take its results.
+    store: int
 
     @property
     def is_interactive(self) -> bool:
@@ -190,12 +193,14 @@ def _loading(connection: Connection, token: UUID, taken: Sequence[ClaimedShard])
     if not taken:
         return lambda: None
     shards = {shard.id: shard for shard in sorted(taken, key=attrgetter("priority", "vkey", "id"))}
-    items_of, jobs_of = (database.cursor(connection, binary=True) for _ in range(2))
-    items_of.execute(_ITEMS, {"ids": list(shards)})
+    stores = sorted({shard.store for shard in taken})
+    *items_of, jobs_of = (database.cursor(connection, binary=True) for _ in range(len(stores) + 1))
+    for store, reading in zip(stores, items_of, strict=True):
+        reading.execute(_ITEMS[store], {"ids": [shard.id for shard in shards.values() if shard.store == store]})
     jobs_of.execute(_JOBS, {"ids": list({shard.job_id for shard in taken})})
 
     def load() -> Claim:
-        items = list(map(_as_item, items_of.fetchall()))
+        items = [item for reading in items_of for item in map(_as_item, reading.fetchall())]
         return Claim(token, {row[0]: ClaimedJob(*row) for row in jobs_of.fetchall()}, shards, items)
 
     return load
@@ -209,7 +214,7 @@ def claim_condemned(connection: Connection, token: UUID, *, max_deaths: int, lea
 
 
 # The columns of a ``ClaimedShard``.
-_TAKEN = "id, job_id, deaths, attempts, bucket, priority, vkey, hi - lo, n_tokens"
+_TAKEN = "id, job_id, deaths, attempts, bucket, priority, vkey, hi - lo, n_tokens, store"
 
 _LEASE = """
 state = 'leased', token = %(token)s, deaths = deaths + 1, lease_until = now() + make_interval(secs => %(lease)s)
@@ -281,13 +286,13 @@ RETURNING {_TAKEN}
 """  # noqa: S608
 
 # OFFSET 0 keeps the planner from joining all items of the jobs; it scans one range of items a shard instead.
-_ITEMS = """
+_ITEMS = by_store("""
 SELECT shards.id, item.index, item.n_tokens, item.payload
 FROM shards CROSS JOIN LATERAL (
-  SELECT index, n_tokens, payload FROM items
-  WHERE items.job_id = shards.job_id AND items.pos >= shards.lo AND items.pos < shards.hi OFFSET 0
+  SELECT index, n_tokens, payload FROM {items}
+  WHERE {items}.job_id = shards.job_id AND {items}.pos >= shards.lo AND {items}.pos < shards.hi OFFSET 0
 ) item
 WHERE shards.id = ANY(%(ids)s)
-"""
+""")
 
 _JOBS = "SELECT id, tenant_id, kind, model, params, deduplicate FROM jobs WHERE id = ANY(%(ids)s)"

@@ -5,15 +5,17 @@ In a pipeline, a settlement takes one round trip, and another one if a job ends.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
+from psycopg import Cursor
 from pydantic_core import to_json
 from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.ledger import binary_array, job_end, tally
 from lengthwise.ledger.queue import lease
+from lengthwise.ledger.store import by_store
 from lengthwise.ledger.webhooks import event, push
 from lengthwise.states import JobState, ResultStatus
 
@@ -32,6 +34,8 @@ class Settlement:
     """One finished shard: a result for each of its items, and what it cost."""
 
     shard_id: int
+    #: That of the claimed shard: which tables take the results.
+    store: int
     results: Sequence[ItemResult]
     #: Output tokens, input tokens with padding, and the shard's share of engine batches.
     n_output: int
@@ -66,36 +70,47 @@ def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement
 
     Returns the shards whose results were written. The others' leases were lost, and nothing was written for them.
     """
-    ids = [done.shard_id for done in settlements]
-    rows = [(done.shard_id, *result) for done in settlements for result in done.results]
-    fencing = database.cursor(connection)
-    fencing.execute(
-        _SETTLE,
-        {
-            "token": token,
-            "ids": ids,
-            "failed": [done.n_failed for done in settlements],
-            "output": [done.n_output for done in settlements],
-            "padded": [done.n_padded for done in settlements],
-            "batches": [done.n_batches for done in settlements],
-            "deduplicated": [done.n_deduplicated for done in settlements],
-            "used_input": [done.used_input for done in settlements],
-            "used_output": [done.used_output for done in settlements],
-            "bytes": [done.n_bytes for done in settlements],
-            "failed_bytes": [done.n_failed_bytes for done in settlements],
-            "warned": [to_json(done.n_warned).decode() if done.n_warned else None for done in settlements],
-            "shards": binary_array.of_integers(shard_id for shard_id, _, _, _ in rows),
-            "indexes": binary_array.of_integers(index for _, index, _, _ in rows),
-            "statuses": binary_array.of_texts(status for _, _, status, _ in rows),
-            "lines": binary_array.of_bytes(line for _, _, _, line in rows),
-        },
-    )
-    complete_jobs(connection, shard_ids=ids)
-    fenced = fencing.fetchall()
+    cursors = _write(connection, token, settlements)
+    complete_jobs(connection, shard_ids=[done.shard_id for done in settlements])
+    fenced = [row for cursor in cursors for row in cursor.fetchall()]
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
         push.note_settled(connection, followed)
     return frozenset(shard_id for shard_id, *_ in fenced)
+
+
+def _write(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> list[Cursor[Any]]:
+    """Sends a statement for each store. Their rows are the shards that passed the fence."""
+    stores = sorted({done.store for done in settlements})
+    cursors = [database.cursor(connection) for _ in stores]
+    if len(stores) > 1:  # because each statement locks the shards of one store
+        values = {"token": token, "ids": [done.shard_id for done in settlements]}
+        database.cursor(connection).execute(_LOCK, values)
+    for store, cursor in zip(stores, cursors, strict=True):
+        cursor.execute(_SETTLE[store], _values(token, [done for done in settlements if done.store == store]))
+    return cursors
+
+
+def _values(token: UUID, settlements: Sequence[Settlement]) -> dict[str, Any]:
+    rows = [(done.shard_id, *result) for done in settlements for result in done.results]
+    return {
+        "token": token,
+        "ids": [done.shard_id for done in settlements],
+        "failed": [done.n_failed for done in settlements],
+        "output": [done.n_output for done in settlements],
+        "padded": [done.n_padded for done in settlements],
+        "batches": [done.n_batches for done in settlements],
+        "deduplicated": [done.n_deduplicated for done in settlements],
+        "used_input": [done.used_input for done in settlements],
+        "used_output": [done.used_output for done in settlements],
+        "bytes": [done.n_bytes for done in settlements],
+        "failed_bytes": [done.n_failed_bytes for done in settlements],
+        "warned": [to_json(done.n_warned).decode() if done.n_warned else None for done in settlements],
+        "shards": binary_array.of_integers(shard_id for shard_id, _, _, _ in rows),
+        "indexes": binary_array.of_integers(index for _, index, _, _ in rows),
+        "statuses": binary_array.of_texts(status for _, _, status, _ in rows),
+        "lines": binary_array.of_bytes(line for _, _, _, line in rows),
+    }
 
 
 def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_ids: Iterable[int] = ()) -> None:
@@ -112,8 +127,10 @@ def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_id
         event.announce_end(connection, ended)
 
 
+_LOCK = f"SELECT count(*) FROM ({lease.STILL_HELD} ORDER BY id FOR UPDATE) locked"  # noqa: S608
+
 # Shards are locked in order of id, as everywhere. A worker whose lease was lost gets no row, and so writes no result.
-_SETTLE = f"""
+_SETTLE = by_store(f"""
 WITH held AS MATERIALIZED ({lease.STILL_HELD} ORDER BY id FOR UPDATE), settled AS (
 UPDATE shards SET state = 'done', settled_at = clock_timestamp(), lease_until = NULL, n_failed = done.failed,
                   n_output = done.output, n_padded = done.padded, n_batches = done.batches,
@@ -127,13 +144,13 @@ FROM unnest(%(ids)s::bigint[], %(failed)s::int[], %(output)s::bigint[], %(padded
 WHERE shards.id = done.id AND shards.id = ANY(ARRAY(SELECT id FROM held))
 RETURNING shards.*
 ), {tally.ADD}, written AS (
-INSERT INTO results (job_id, index, status, result)
+INSERT INTO {{results}} (job_id, index, status, result)
 SELECT settled.job_id, row.index::int, row.status, row.line
 FROM unnest(%(shards)s::bigint[], %(indexes)s::bigint[], %(statuses)s::text[], %(lines)s::bytea[])
        AS row (shard_id, index, status, line) JOIN settled ON settled.id = row.shard_id
 )
 SELECT id, job_id, is_followed, lo, hi FROM settled
-"""  # noqa: S608 - built from constants
+""")  # noqa: S608 - built from constants
 
 _JOBS = "%(jobs)s::uuid[] || ARRAY(SELECT job_id FROM shards WHERE id = ANY(%(shards)s::bigint[]))"
 

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from lengthwise import database
+from lengthwise.ledger.store import by_store
 
 
 def end_frozen_sessions(connection: Connection, *, seconds: float) -> int:
@@ -26,8 +27,11 @@ def expire_leases(connection: Connection, *, max_deaths: int) -> int:
     Single items over which ``max_deaths`` workers died are left to ``claim_condemned``.
     """
     cursor = database.cursor(connection)
-    cursor.execute(_EXPIRE_LEASES, {"max_deaths": max_deaths})
-    return len(cursor.fetchall())
+    n_expired = 0
+    for (store,) in cursor.execute(_STORES_OF_EXPIRED).fetchall():
+        cursor.execute(_EXPIRE_LEASES[store], {"store": store, "max_deaths": max_deaths})
+        n_expired += len(cursor.fetchall())
+    return n_expired
 
 
 class CheckedJobs(NamedTuple):
@@ -83,11 +87,14 @@ WHERE datname = current_database() AND usename = current_user AND application_na
   AND state_change < clock_timestamp() - make_interval(secs => %(seconds)s)
 """
 
-_EXPIRE_LEASES = """
+_STORES_OF_EXPIRED = "SELECT DISTINCT store FROM shards WHERE state = 'leased' AND lease_until < now() ORDER BY store"
+
+_EXPIRE_LEASES = by_store("""
 WITH lost AS MATERIALIZED (
   SELECT id, job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, attempts, deaths, is_followed, is_tallied,
-         (lo + hi) / 2 AS middle
-  FROM shards WHERE state = 'leased' AND lease_until < now() AND (hi - lo > 1 OR deaths < %(max_deaths)s)
+         store, (lo + hi) / 2 AS middle
+  FROM shards
+  WHERE state = 'leased' AND lease_until < now() AND (hi - lo > 1 OR deaths < %(max_deaths)s) AND store = %(store)s
   ORDER BY lease_until LIMIT 1000 FOR UPDATE SKIP LOCKED
 ), first AS MATERIALIZED (
   SELECT pool, priority, (
@@ -101,21 +108,21 @@ WITH lost AS MATERIALIZED (
   FROM lost JOIN first USING (pool, priority)
 ), halves AS MATERIALIZED (
   SELECT lost.*, first.n_tokens AS first_tokens FROM lost CROSS JOIN LATERAL (
-    SELECT sum(items.n_tokens)::int AS n_tokens FROM items
-    WHERE items.job_id = lost.job_id AND items.pos >= lost.lo AND items.pos < lost.middle
+    SELECT sum({items}.n_tokens)::int AS n_tokens FROM {items}
+    WHERE {items}.job_id = lost.job_id AND {items}.pos >= lost.lo AND {items}.pos < lost.middle
   ) first WHERE lost.hi - lost.lo > 1
 ), second AS (
   INSERT INTO shards (job_id, pool, bucket, lo, hi, n_tokens, priority, vkey, state, attempts, deaths, is_followed,
-                      is_tallied)
+                      is_tallied, store)
   SELECT job_id, pool, bucket, middle, hi, n_tokens - first_tokens, priority, turns.vkey, 'ready', attempts, deaths,
-         is_followed, is_tallied
+         is_followed, is_tallied, store
   FROM halves JOIN turns USING (id)
 )
 UPDATE shards SET state = 'ready', token = NULL, lease_until = NULL, vkey = turns.vkey,
                   hi = coalesce(halves.middle, shards.hi), n_tokens = coalesce(halves.first_tokens, shards.n_tokens)
 FROM turns LEFT JOIN halves USING (id) WHERE shards.id = turns.id
 RETURNING shards.id
-"""
+""")
 
 _FINISHED_JOBS = """
 SELECT id, EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))

@@ -13,6 +13,7 @@ from pydantic_core import from_json
 from sqlalchemy import Connection
 
 from lengthwise import bells, database
+from lengthwise.ledger.store import by_store
 from lengthwise.ledger.webhooks import event
 from lengthwise.webhooks import condition
 from lengthwise.webhooks.comparison import Condition
@@ -53,6 +54,7 @@ class _Follower:
     id: UUID
     job_id: UUID
     kind: str
+    store: int
     url: str
     events: list[str]
     filter: str | None
@@ -75,7 +77,7 @@ def write_pages(connection: Connection, *, shards: int) -> int:
     for _, job_id, lo, hi in sorted(taken):
         following = followers.get(job_id, [])
         conditions = [follower.condition() for follower in following]
-        for line in _lines(connection, job_id, lo, hi) if following else ():
+        for line in _lines(connection, following[0].store, job_id, lo, hi) if following else ():
             result = from_json(line) if any(conditions) else None
             for follower, wanted in zip(following, conditions, strict=True):
                 if wanted is None or wanted.holds(result):
@@ -97,9 +99,9 @@ def _followers(connection: Connection, job_ids: list[UUID]) -> dict[UUID, list[_
     return found
 
 
-def _lines(connection: Connection, job_id: UUID, lo: int, hi: int) -> Iterator[bytes]:
+def _lines(connection: Connection, store: int, job_id: UUID, lo: int, hi: int) -> Iterator[bytes]:
     cursor = database.cursor(connection, binary=True)
-    cursor.execute(_LINES, {"job": job_id, "lo": lo, "hi": hi})
+    cursor.execute(_LINES[store], {"job": job_id, "lo": lo, "hi": hi})
     return (bytes(row[0]).rstrip(b"\n") for row in cursor.fetchall())
 
 
@@ -137,16 +139,17 @@ RETURNING id, job_id, lo, hi
 """
 
 _FOLLOWING = """
-SELECT endpoint.id, jobs.id AS job_id, jobs.kind, endpoint.url, endpoint.events, endpoint.filter, endpoint.is_enabled
+SELECT endpoint.id, jobs.id AS job_id, jobs.kind, jobs.store, endpoint.url, endpoint.events, endpoint.filter,
+       endpoint.is_enabled
 FROM jobs JOIN webhook_endpoints endpoint ON endpoint.id = ANY(jobs.followers)
 WHERE jobs.id = ANY(%(jobs)s) AND jobs.deleted_at IS NULL ORDER BY jobs.id, endpoint.id
 """
 
 # The results of a settled shard: each of its items has one.
-_LINES = """
+_LINES = by_store("""
 SELECT found.result
-FROM (SELECT index FROM items WHERE job_id = %(job)s AND pos >= %(lo)s AND pos < %(hi)s ORDER BY pos OFFSET 0) item
+FROM (SELECT index FROM {items} WHERE job_id = %(job)s AND pos >= %(lo)s AND pos < %(hi)s ORDER BY pos OFFSET 0) item
 CROSS JOIN LATERAL (
-  SELECT result FROM results WHERE results.job_id = %(job)s AND results.index = item.index OFFSET 0
+  SELECT result FROM {results} WHERE {results}.job_id = %(job)s AND {results}.index = item.index OFFSET 0
 ) found
-"""
+""")

@@ -49,7 +49,7 @@ def settle_comments(count: int) -> None:
             line: dict[str, Any] = {"index": item.index, "id": f"c-{item.index}", "status": "succeeded"}
             results.append(ItemResult(item.index, ResultStatus.SUCCEEDED, to_json(line | {"output": output}) + b"\n"))
         with database.engine().begin() as connection:
-            settle(connection, claimed.token, [Settlement(shard, results, 1, 1, 1.0)])
+            settle(connection, claimed.token, [Settlement(shard, claimed.shards[shard].store, results, 1, 1, 1.0)])
 
 
 def test_each_flagged_comment_is_filed_once(client: TestClient, tmp_path: Path, deliver: Callable[[], None]) -> None:

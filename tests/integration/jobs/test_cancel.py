@@ -30,7 +30,7 @@ from tests.ledger import (
 )
 from worker.delivery.signing import new_secret
 
-pytestmark = pytest.mark.usefixtures("installed")
+pytestmark = pytest.mark.usefixtures("each_store", "installed")
 
 HOOK = ("http://receiver.example/hook", new_secret())
 

@@ -11,7 +11,10 @@ from lengthwise import database, settings
 from tests.caller import bearer
 from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.wire import over_http
+from tests.ledger import tables
 from worker.process import Worker
+
+pytestmark = pytest.mark.usefixtures("each_store")
 
 N_ITEMS = 300
 #: Unsorted lengths, so that sorting changes the order and chunks are cut into shards.
@@ -128,8 +131,9 @@ def test_a_client_notices_a_download_that_breaks(
     monkeypatch.setattr("api.jobs.download._PAGE", 1)
     job = submit(client, ["abc", "Canary"])
     client.post(f"/v1/jobs/{job['id']}/cancel")
+    items, _ = tables(job["id"])
     with database.engine().begin() as connection:
-        connection.exec_driver_sql("UPDATE items SET payload = 'Canary' WHERE index = 1")
+        connection.exec_driver_sql(f"UPDATE {items} SET payload = 'Canary' WHERE index = 1")  # noqa: S608 - our own names
     with over_http(client.app) as url, pytest.raises(httpx.RemoteProtocolError, match="incomplete chunked read"):
         httpx.get(f"{url}/v1/jobs/{job['id']}/results", headers=bearer())
     assert "unexpected ValidationError while answering" in caplog.text

@@ -186,10 +186,10 @@ def test_a_sweep_stops_when_its_time_is_up_and_the_next_one_continues(monkeypatc
 def test_a_download_of_a_deleted_job_breaks_off_and_leaves_no_gaps() -> None:
     job = ended(30, chunk_items=10)
     with database.engine().begin() as connection:
-        page = results.read_page(connection, job, after=-1, limit=100, chunk_items=10, n_items=30)
+        page = results.read_page(connection, job, store=0, after=-1, limit=100, chunk_items=10, n_items=30)
     assert len(page.rows) == 10
     age(job, 100)
     expire(50)
     assert page.next_after is not None
     with database.engine().begin() as connection, pytest.raises(NotFound):
-        results.read_page(connection, job, after=page.next_after, limit=100, chunk_items=10, n_items=30)
+        results.read_page(connection, job, store=0, after=page.next_after, limit=100, chunk_items=10, n_items=30)

@@ -16,8 +16,10 @@ from lengthwise.ledger.jobs.retry import read_failed_items
 from lengthwise.ledger.webhooks import sealed_secret
 from tests import ledger
 from tests.integration.conftest import RunWorker, read_job, submit
-from tests.ledger import sql
+from tests.ledger import sql, tables
 from tests.workers import sweep
+
+pytestmark = pytest.mark.usefixtures("each_store")
 
 TOO_LONG = "x" * 600
 
@@ -32,15 +34,16 @@ def results(client: TestClient, job: dict[str, Any]) -> list[dict[str, Any]]:
 
 def fail(job: dict[str, Any], *indexes: int) -> None:
     """Turns these items of an ended job into failed ones, as if they had been settled so."""
+    items, results = tables(job["id"])
     sql(
-        "UPDATE results SET status = 'failed' WHERE job_id = :job AND index = ANY(:indexes)",
+        f"UPDATE {results} SET status = 'failed' WHERE job_id = :job AND index = ANY(:indexes)",  # noqa: S608 - our own names
         job=UUID(job["id"]), indexes=list(indexes),
     )  # fmt: skip
     sql(
-        """UPDATE shards SET n_failed = (
-             SELECT count(*) FROM items JOIN results USING (job_id, index)
-             WHERE items.job_id = shards.job_id AND pos >= lo AND pos < hi AND status = 'failed')
-           WHERE job_id = :job""",
+        f"""UPDATE shards SET n_failed = (
+             SELECT count(*) FROM {items} item JOIN {results} USING (job_id, index)
+             WHERE item.job_id = shards.job_id AND pos >= lo AND pos < hi AND status = 'failed')
+           WHERE job_id = :job""",  # noqa: S608 - our own names
         job=UUID(job["id"]),
     )
     sql("UPDATE jobs SET is_tallied = false WHERE id = :job", job=UUID(job["id"]))  # only the shards are changed here
@@ -176,10 +179,11 @@ def test_a_job_that_is_deleted_during_its_retry_is_retried_completely(
     job = submit(client, ["abc", "de"])
     run_worker()
     fail(job, 0, 1)
+    items, _ = tables(job["id"])
     with database.engine().begin() as connection:
         found = failed_of(connection, UUID(job["id"]), auth.DEFAULT)
         assert client.delete(job["links"]["self"]).status_code == 204, "deleting does not wait"
         sweep()
         assert sum(map(len, read_failed_items(connection, found))) == 2
     sweep()
-    assert sql("SELECT count(*) FROM items") == [(0,)]
+    assert sql(f"SELECT count(*) FROM {items}") == [(0,)]  # noqa: S608 - our own names

@@ -25,7 +25,7 @@ def claims(connection: Connection) -> None:
 def settles(connection: Connection) -> None:
     """Has locked the shards that it settles, and is in the middle of a COPY."""
     connection.execute(text("SELECT FROM shards FOR UPDATE"))
-    connection.connection.driver_connection.pgconn.exec_(binary_copy.COPY_RESULTS.encode())  # type: ignore[union-attr]
+    connection.connection.driver_connection.pgconn.exec_(binary_copy.COPY_RESULTS[0].encode())  # type: ignore[union-attr]
 
 
 def ends_a_job(connection: Connection) -> None:

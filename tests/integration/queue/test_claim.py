@@ -13,6 +13,7 @@ from lengthwise.sharding import bucket_of
 from lengthwise.states import Priority
 from tests.ledger import (
     DEFAULT,
+    EVERY_RESULT,
     POOL,
     jobs_in,
     let_leases_run_out,
@@ -25,7 +26,7 @@ from tests.ledger import (
     take_all,
 )
 
-pytestmark = pytest.mark.usefixtures("installed")
+pytestmark = pytest.mark.usefixtures("each_store", "installed")
 
 
 def deaths_in(claimed: claims.Claim) -> set[int]:
@@ -193,7 +194,7 @@ def test_a_poison_item_is_isolated_and_condemned_after_at_most_log2_plus_one_dea
     assert condemned
     assert [item.index for item in condemned.items] == [poison]
     assert n_deaths <= max(3, ceil(log2(n_items)) + 1)
-    assert len(sql("SELECT FROM results")) == n_items - 1
+    assert len(sql(f"SELECT FROM {EVERY_RESULT} result")) == n_items - 1
 
 
 def test_an_innocent_item_survives_the_deaths_that_its_neighbours_cause() -> None:
@@ -231,7 +232,7 @@ def test_a_claim_is_topped_up_with_shards_that_became_ready_meanwhile() -> None:
     assert later in topped.jobs
     assert again.items == topped.items
     put(topped)
-    assert len(sql("SELECT FROM results")) == 5
+    assert len(sql(f"SELECT FROM {EVERY_RESULT} result")) == 5
 
 
 def test_a_worker_that_holds_other_work_passes_over_suspects() -> None:

@@ -11,22 +11,22 @@ from pydantic_core import from_json
 
 from lengthwise import database
 from lengthwise.errors import Conflict
-from lengthwise.ledger import tally
+from lengthwise.ledger import store, tally
 from lengthwise.ledger.jobs import cancel, results, retry
 from lengthwise.ledger.queue import sweep, urgency
 from lengthwise.ledger.queue.claim import Claim, claim_condemned
 from lengthwise.ledger.queue.lease import delay, heartbeat, release
 from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.states import ResultStatus
-from tests.ledger import DEFAULT, figures, is_delivery_noted, line, put, settlements, sql, submit, take
+from tests.ledger import DEFAULT, EVERY_ITEM, figures, is_delivery_noted, line, put, settlements, sql, submit, take
 from worker.delivery.signing import new_secret
 
 MAX_DEATHS = 3
 
-_INDEXES = """
-SELECT items.index FROM shards JOIN items ON items.job_id = shards.job_id AND pos >= lo AND pos < hi
+_INDEXES = f"""
+SELECT item.index FROM shards JOIN {EVERY_ITEM} item ON item.job_id = shards.job_id AND pos >= lo AND pos < hi
 WHERE shards.id = :id ORDER BY pos
-"""
+"""  # noqa: S608 - our own names
 
 
 @dataclass
@@ -54,6 +54,8 @@ class Ledger(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         sql("TRUNCATE jobs, items, shards, results, deliveries, turns CASCADE")
+        with database.engine().begin() as connection:
+            assert all(store.empty(connection, number) for number in store.find_left(connection))
         self.jobs: dict[UUID, ExpectedJob] = {}
         self.claims: list[Claim] = []
         #: Shards that were claimed before, by id; and halves that the sweep cut off and that were not claimed yet.
@@ -249,13 +251,13 @@ class Ledger(RuleBasedStateMachine):
             assert (job.state == "open") == (now.counts["pending"] > 0)
             with database.engine().begin() as connection:
                 found = results.read_page(
-                    connection, id_, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items
+                    connection, id_, store=now.store, after=-1, limit=100, chunk_items=10_000, n_items=now.n_items
                 ).rows
             assert {row.index: row.line for row in found if row.line is not None} == job.results
             assert len(found) == len({row.index for row in found}) == now.n_items - now.counts["pending"]
 
 
-@pytest.mark.usefixtures("installed")
+@pytest.mark.usefixtures("each_store", "installed")
 @pytest.mark.parametrize("many_shards", [tally.MANY_SHARDS, 0], ids=["sums over shards", "tallies"])
 def test_every_item_ends_once_whatever_the_order_of_steps(many_shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tally, "MANY_SHARDS", many_shards)

@@ -133,6 +133,26 @@ def test_a_large_job_from_before_tallies_keeps_its_figures(installed: Settings, 
     assert (ledger.state(job), ledger.counts(job)["succeeded"]) == ("completed", 2 * tally.MANY_SHARDS)
 
 
+def test_open_jobs_from_before_stores_go_on_and_jobs_in_stores_survive_a_downgrade(
+    installed: Settings, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = ledger.submit(["x" * 10] * 20, shard_items=5)
+    ledger.put(ledger.must_take(items=5))
+    assert alembic(database_url, "downgrade", "0009").returncode == 0
+    migrate.upgrade(database_url)
+    ledger.knobs(monkeypatch, large_job_items=10)
+    large = ledger.submit(["x" * 10] * 20, shard_items=5)
+    ledger.put(ledger.must_take(items=5))
+    assert [ledger.figures(each).store for each in (job, large)] == [0, 1]
+    assert alembic(database_url, "downgrade", "0009").returncode == 0
+    migrate.upgrade(database_url)
+    for claimed in ledger.take_all():
+        ledger.put(claimed)
+    for each in (job, large):
+        assert (ledger.figures(each).store, ledger.state(each), len(ledger.outputs(each))) == (0, "completed", 20)
+    assert not ledger.sql("SELECT FROM stores WHERE job_id IS NOT NULL")
+
+
 def test_migrating_twice_changes_nothing(database_url: str) -> None:
     before = n_tables(database_url)
     migrate.upgrade(database_url)

@@ -166,7 +166,7 @@ def test_a_small_claim_reads_the_start_of_the_neighbouring_buckets() -> None:
 
 
 def test_items_are_read_as_one_range_for_each_shard() -> None:
-    nodes = explain(claim._ITEMS, ids=ids("leased"))
+    nodes = explain(claim._ITEMS[0], ids=ids("leased"))
     assert {"Nested Loop"} <= {node["Node Type"] for node in nodes}
     assert indexes(nodes) == {"shards_pkey", "items_pkey"}
     assert rows_read(nodes) == 8 + 8 * 4
@@ -192,7 +192,7 @@ def test_heartbeats_and_releases_find_shards_by_id(statement: str, more: dict[st
 def test_a_settlement_finds_its_shards_by_id() -> None:
     held = ids("leased")
     nodes = explain(
-        settle._SETTLE,
+        settle._SETTLE[0],
         token=HOLDER,
         ids=held,
         shards=held * 4,
@@ -218,8 +218,8 @@ def test_the_end_of_a_job_is_found_without_reading_its_shards(statement: str, is
 
 
 def test_expired_leases_are_found_by_time() -> None:
-    for statement in (sweep._EXPIRE_LEASES, claim._CLAIM_CONDEMNED):
-        nodes = explain(statement, max_deaths=3, token=NOBODY, lease=30.0)
+    for statement in (sweep._STORES_OF_EXPIRED, sweep._EXPIRE_LEASES[0], claim._CLAIM_CONDEMNED):
+        nodes = explain(statement, max_deaths=3, token=NOBODY, lease=30.0, store=0)
         assert "shards_leased_idx" in indexes(nodes)
         assert rows_read(nodes) == 0
 
@@ -236,7 +236,7 @@ def test_halving_an_expired_shard_reads_only_its_own_items() -> None:
         connection.execute(
             text("UPDATE shards SET lease_until = now() - interval '1 s' WHERE id = ANY(:i)"), {"i": some}
         )
-    nodes = explain(sweep._EXPIRE_LEASES, max_deaths=3)
+    nodes = explain(sweep._EXPIRE_LEASES[0], max_deaths=3, store=0)
     with database.engine().begin() as connection:
         connection.execute(
             text("UPDATE shards SET lease_until = now() + interval '1 h' WHERE id = ANY(:i)"), {"i": some}
@@ -296,7 +296,7 @@ def test_a_page_of_jobs_reads_only_the_shards_of_its_jobs() -> None:
 
 @pytest.mark.parametrize("after", [-1, 4_999])
 def test_a_page_of_results_reads_only_its_own_rows(after: int) -> None:
-    nodes = explain(results._RESULTS, job=JOB, after=after, start=0, end=10_000, limit=1_000)
+    nodes = explain(results._RESULTS[0], job=JOB, after=after, start=0, end=10_000, limit=1_000)
     assert {"results_pkey", "shards_job_id_lo_key"} <= indexes(nodes)
     assert rows_read(nodes) <= 1_000 + 2_500
 
@@ -380,12 +380,12 @@ def test_failed_items_are_searched_only_in_shards_with_failures() -> None:
     with database.engine().begin() as connection:
         failing = text("UPDATE shards SET n_failed = 1 WHERE job_id = :job AND lo IN (400, 4000)")
         connection.execute(failing, {"job": JOB})
-    nodes = explain(retry._PLACES, job=JOB, start=0, end=10_000)
+    nodes = explain(retry._PLACES[0], job=JOB, start=0, end=10_000)
     assert indexes(nodes) == {"shards_job_id_lo_key", "items_pkey", "results_pkey"}
     assert rows_read(nodes) <= 2_500 + 2 * 4 + 2 * 4
 
 
 def test_failed_items_are_fetched_by_primary_key() -> None:
-    nodes = explain(retry._PAYLOADS, job=JOB, places=list(range(0, 10_000, 10)))
+    nodes = explain(retry._PAYLOADS[0], job=JOB, places=list(range(0, 10_000, 10)))
     assert indexes(nodes) == {"items_pkey"}
     assert rows_read(nodes) <= 1_000

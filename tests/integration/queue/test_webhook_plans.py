@@ -94,7 +94,7 @@ def test_pushes_are_taken_from_the_start_of_their_index() -> None:
 
 
 def test_a_shards_results_are_read_by_their_keys() -> None:
-    nodes = explain(push._LINES, job=UUID(int=9), lo=0, hi=64)
+    nodes = explain(push._LINES[0], job=UUID(int=9), lo=0, hi=64)
     assert indexes(nodes) == {"items_pkey", "results_pkey"}
     assert rows_read(nodes) <= 2 * 64
     assert indexes(explain(push._FOLLOWING, jobs=[UUID(int=9)])) <= {"jobs_pkey", "webhook_endpoints_pkey"}

@@ -19,6 +19,8 @@ from tests.integration.webhooks.hooks import PATH, register
 from tests.ledger import must_take, sql
 from tests.workers import sweep
 
+pytestmark = pytest.mark.usefixtures("each_store")
+
 URL = "https://8.8.8.8/hook"
 
 
@@ -50,7 +52,7 @@ def settle_all(padding: int = 0) -> None:
                 line = {"index": item.index, "status": "succeeded", "output": {"text": "y" * padding}}
                 line |= {"metadata": {"n": item.index}, "warnings": ["copied"] if item.index % 2 else []}
                 results.append(ItemResult(item.index, ResultStatus.SUCCEEDED, to_json(line) + b"\n"))
-            settlements.append(Settlement(shard, results, 1, 1, 1.0))
+            settlements.append(Settlement(shard, claimed.shards[shard].store, results, 1, 1, 1.0))
         with database.engine().begin() as connection:
             assert settle(connection, claimed.token, settlements)
 

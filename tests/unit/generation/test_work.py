@@ -44,7 +44,16 @@ def claim(texts: Sequence[str], kind: str = "generate", params: dict[str, Any] |
     numbers = sorted({item.shard_id for item in items})
     shards = {
         number: ClaimedShard(
-            number, JOB, deaths=1, attempts=0, bucket=0, priority=1, vkey=number, n_items=per, n_tokens=per
+            number,
+            JOB,
+            deaths=1,
+            attempts=0,
+            bucket=0,
+            priority=1,
+            vkey=number,
+            n_items=per,
+            n_tokens=per,
+            store=0,
         )
         for number in numbers
     }

@@ -48,7 +48,9 @@ def work(model: KindModel, kind: str, bodies: Sequence[dict[str, Any]], labels: 
         ClaimedItem(0, index, 1, to_json({"id": f"id-{index}", "request": f"{index:032x}", "body": body}))
         for index, body in enumerate(bodies)
     ]
-    shard = ClaimedShard(0, JOB, deaths=1, attempts=0, bucket=0, priority=1, vkey=0, n_items=len(items), n_tokens=1)
+    shard = ClaimedShard(
+        0, JOB, deaths=1, attempts=0, bucket=0, priority=1, vkey=0, n_items=len(items), n_tokens=1, store=0
+    )
     job = ClaimedJob(JOB, UUID(int=1), kind, "echo", {}, deduplicate=True)
     return Work(Claim(uuid4(), {JOB: job}, {0: shard}, items), model, labels)
 
