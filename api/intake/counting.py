@@ -19,6 +19,8 @@ Raw = TypeVar("Raw")
 #: also little enough to take far less than a second on a busy core: the transaction gives a sign of life in between.
 _PORTION_ITEMS = 64
 _PORTION_BYTES = 2**18
+#: Characters that count as one token at least. A token of ordinary text has two to five.
+_MOST_CHARACTERS = 8
 
 
 class CheckedItem(NamedTuple):
@@ -118,7 +120,7 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
         lengths = [len(prompt.tokens) for prompt in each]
         code = None if all_fit else _misfit(each, spec.context, min_answer)
         refusal = kind.failed(place, item, code) if code else None
-        found.append(NewItem(sum(lengths) or 1, payload, refusal, lengths, pool))
+        found.append(NewItem(_cost(item, payload, lengths), payload, refusal, lengths, pool))
     yield CountedPortion(found, {pool for pool, _ in distinct})
 
 
@@ -128,6 +130,17 @@ def _unanswerable(portion: Portion, code: str) -> CountedPortion:
     [(pool, _)] = _requirements(portion.target, [item])
     refusal = portion.target.kind.failed(portion.places[0], item, code)
     return CountedPortion([NewItem(1, payload, refusal, [], pool)], {pool})
+
+
+def _cost(item: JobItem, payload: bytes, lengths: Sequence[int]) -> int:
+    """The item's tokens, or more for a text of which the model reads next to nothing.
+
+    Such a text is cleaned and cut all the same, so that not many of them may be in one claim.
+    """
+    n_tokens = sum(lengths) or 1
+    if len(payload) <= n_tokens * _MOST_CHARACTERS:
+        return n_tokens
+    return max(n_tokens, sum(map(len, item.texts())) // _MOST_CHARACTERS)
 
 
 #: The pool of an item, and the fewest tokens that its model must be able to write.

@@ -11,7 +11,8 @@ from starlette.testclient import TestClient
 
 from lengthwise import settings
 from lengthwise.models.catalog import DEMO_CATALOG
-from tests.integration.conftest import RunWorker, submit
+from tests.integration.conftest import RunWorker, read_job, submit
+from tests.ledger import sql
 
 THREAT = "We should break the arm of all old people."
 HARMLESS = "Our shop is closed on Friday. Have a nice day! "
@@ -85,3 +86,11 @@ def test_a_text_whose_markup_never_ends_fails_alone_and_at_once(client: TestClie
     assert [line["status"] for line in found] == ["succeeded", "failed", "succeeded"]
     assert found[1]["error"]["code"] == "too_intricate"
     assert found[2]["output"]["flagged"] is True
+
+
+def test_few_texts_of_which_the_model_reads_nothing_are_in_one_claim(client: TestClient, run_worker: RunWorker) -> None:
+    """Each of them is cleaned and cut, which takes as long as for any other text of its length."""
+    job = submit(client, [" " * 90_000] * 20 + [" "] * 20, kind="moderate")
+    assert sorted(count for (count,) in sql("SELECT hi - lo FROM shards")) == [1] * 20 + [20]
+    run_worker()
+    assert read_job(client, job["id"])["counts"]["succeeded"] == 40
