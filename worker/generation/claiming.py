@@ -19,7 +19,8 @@ from worker.generation.lease import Lease
 from worker.generation.models import LoadedModel, LoadedModels, NotLoaded
 from worker.generation.pool_rotation import PoolRotation
 from worker.generation.watchdog import Watchdog
-from worker.generation.work import Work, refuse
+from worker.generation.work import Work
+from worker.generation.work.items import refuse
 from worker.shutdown import Shutdown
 
 #: The longest delay of a shard whose model could not be loaded.

@@ -21,7 +21,7 @@ from lengthwise.ledger.queue import urgency
 from lengthwise.ledger.queue.claim import claim_condemned
 from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.ledger.webhooks import sealed_secret
-from worker.generation.work import refuse
+from worker.generation.work.items import refuse
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,8 @@ from worker.engine.completions import completions
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, FinishReason
 from worker.generation.answer_cache import AnswerCache
-from worker.generation.work import Work, refuse
+from worker.generation.work import Work
+from worker.generation.work.items import refuse
 
 JOB = UUID(int=7)
 
