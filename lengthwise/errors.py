@@ -93,3 +93,7 @@ class Unavailable(LengthwiseError):
         super().__init__(message)
         self.retry_after = retry_after
         self.full = full
+
+
+class DatabaseUnavailable(Unavailable):
+    """The database is away, full or overloaded, or somebody holds its locks for long."""

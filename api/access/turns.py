@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import NamedTuple
 from uuid import UUID
 
-from lengthwise.errors import TooBusy
+from lengthwise.errors import DatabaseUnavailable, TooBusy
 
 #: How long a request waits for its turn. Whoever sends it waits at least as long for an answer, as a rule.
 _PATIENCE_SECONDS = 30.0
@@ -36,13 +36,20 @@ class Turns:
 
     @asynccontextmanager
     async def held(self, tenant: UUID) -> AsyncIterator[None]:
-        """A turn, for the duration of the block. Raises ``TooBusy`` if it does not come soon."""
+        """A turn, for the duration of the block. Raises ``TooBusy`` if it does not come soon.
+
+        If the block raises ``DatabaseUnavailable``, so do the requests of this tenant that wait: each of them would
+        find it out for itself, one after the other.
+        """
         if self._has_room(tenant):
             self._held[tenant] += 1
         else:
             await self._wait(tenant)
         try:
             yield
+        except DatabaseUnavailable as error:
+            self._turn_away(tenant, error)
+            raise
         finally:
             self._give_back(tenant)
 
@@ -62,11 +69,17 @@ class Turns:
         except BaseException as error:
             if waiter in self._waiting:
                 self._waiting.remove(waiter)
-            else:  # the turn came at the same moment
+            elif not _is_turned_away(waiter):  # the turn came at the same moment
                 self._give_back(tenant)
             if isinstance(error, TimeoutError):
                 raise _busy() from None
             raise
+
+    def _turn_away(self, tenant: UUID, error: DatabaseUnavailable) -> None:
+        for waiter in [each for each in self._waiting if each.tenant == tenant]:
+            self._waiting.remove(waiter)
+            if not waiter.turn.done():
+                waiter.turn.set_exception(DatabaseUnavailable(str(error), error.retry_after, error.full))
 
     def _give_back(self, tenant: UUID) -> None:
         self._held[tenant] -= 1
@@ -78,6 +91,11 @@ class Turns:
             self._held[first.tenant] += 1
             if not first.turn.done():
                 first.turn.set_result(None)
+
+
+def _is_turned_away(waiter: _TurnWaiter) -> bool:
+    turn = waiter.turn
+    return turn.done() and not turn.cancelled() and turn.exception() is not None
 
 
 def _busy() -> TooBusy:

@@ -7,7 +7,7 @@ import psycopg
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from lengthwise.errors import Unavailable
+from lengthwise.errors import DatabaseUnavailable
 
 #: SQLSTATE classes and codes after which the same call may succeed later: lost connections, missing resources,
 #: shutdown, deadlocks, lock time-outs. 25006 (read-only) is among them: the server was the primary a moment ago.
@@ -32,11 +32,11 @@ def is_transient(error: DBAPIError) -> bool:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raises ``Unavailable`` instead of errors that may pass with time. Lets all other errors through."""
+    """Raises ``DatabaseUnavailable`` instead of errors that may pass with time. Lets all other errors through."""
     try:
         yield
     except PoolTimeout:
-        raise Unavailable("every database connection is busy", retry_after=2) from None
+        raise DatabaseUnavailable("every database connection is busy", retry_after=2) from None
     except DBAPIError as error:
         if not is_transient(error):
             raise
@@ -49,8 +49,8 @@ def translated() -> Iterator[None]:
         raise _unavailable(state) from None
 
 
-def _unavailable(state: str) -> Unavailable:
+def _unavailable(state: str) -> DatabaseUnavailable:
     if state.startswith(_FULL):
-        return Unavailable("the database is full", retry_after=60, full=True)
+        return DatabaseUnavailable("the database is full", retry_after=60, full=True)
     reason = {_LOCKED: "a lock is held for long", _TOO_LONG: "the database takes too long"}
-    return Unavailable(reason.get(state, "the database is away"))
+    return DatabaseUnavailable(reason.get(state, "the database is away"))

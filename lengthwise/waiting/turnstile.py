@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from math import inf
 from threading import Semaphore
 
-from lengthwise.errors import Unavailable
+from lengthwise.errors import DatabaseUnavailable
 
 #: After a thread has waited in vain, others do not wait at all for this long.
 _FULL_SECONDS = 1.0
@@ -26,7 +26,7 @@ class Turnstile:
 
     @contextmanager
     def passed(self) -> Iterator[None]:
-        """The thread is inside for the duration of the block. Raises ``Unavailable``."""
+        """The thread is inside for the duration of the block. Raises ``DatabaseUnavailable``."""
         if not self._free.acquire(blocking=False):
             self._wait()
         try:
@@ -39,4 +39,4 @@ class Turnstile:
         if is_full or not self._free.acquire(timeout=self._seconds):
             if not is_full:
                 self._full_until = time.monotonic() + _FULL_SECONDS
-            raise Unavailable("every database connection is busy", retry_after=2)
+            raise DatabaseUnavailable("every database connection is busy", retry_after=2)

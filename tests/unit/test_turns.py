@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from api.access.turns import Turns
-from lengthwise.errors import TooBusy
+from lengthwise.errors import DatabaseUnavailable, TooBusy
 
 P = ParamSpec("P")
 ONE, OTHER, THIRD = (uuid4() for _ in range(3))
@@ -75,6 +75,30 @@ async def test_those_who_wait_are_counted_and_may_leave() -> None:
         with pytest.raises(asyncio.CancelledError):
             await waiting
     async with turns.held(ONE), turns.held(OTHER):
+        pass
+
+
+@in_a_loop
+async def test_who_waits_is_turned_away_with_its_tenant_if_the_database_is_away() -> None:
+    turns, gone = Turns(2, of_tenant=1), asyncio.Event()
+
+    async def ask() -> None:
+        async with turns.held(ONE):
+            await gone.wait()
+            raise DatabaseUnavailable("away", retry_after=7)
+
+    async with turns.held(OTHER):
+        asking = [asyncio.create_task(ask()) for _ in range(5)]
+        others = asyncio.create_task(turns.held(OTHER).__aenter__())
+        await asyncio.sleep(0)
+        asking[-1].cancel()
+        gone.set()
+        found = await asyncio.gather(*asking, return_exceptions=True)
+        assert [type(error) for error in found] == [DatabaseUnavailable] * 4 + [asyncio.CancelledError]
+        assert all(isinstance(error, DatabaseUnavailable) and error.retry_after == 7 for error in found[:4])
+        assert not others.done(), "another tenant's requests still wait for their turn"
+    await others
+    async with asyncio.timeout(5), turns.held(ONE):
         pass
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from api.http import body
+from api.http import spool
 from api.jobs import routes
 
 CANARY = "CaNaRy"
@@ -45,7 +45,7 @@ def test_a_tokenizer_that_cannot_be_read_is_a_409_that_says_so(
 
 @pytest.mark.parametrize(("number", "status"), [(errno.ENOSPC, 507), (errno.EDQUOT, 507), (errno.EIO, 500)])
 def test_a_full_disk_is_a_507(client: TestClient, monkeypatch: pytest.MonkeyPatch, number: int, status: int) -> None:
-    monkeypatch.setattr(body, "_spool", raises(OSError(number, CANARY)))
+    monkeypatch.setattr(spool.Spools, "_spool", raises(OSError(number, CANARY)))
     answer = client.post("/v1/jobs", json={"kind": "generate", "items": ["x"]})
     assert answer.status_code == status
     assert ("retry-after" in answer.headers) is (status == 507)

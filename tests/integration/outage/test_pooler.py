@@ -113,8 +113,10 @@ def test_a_request_that_waits_hears_of_the_end(
     pooled_client: TestClient, run_worker: RunWorker, bouncer: PgBouncer
 ) -> None:
     job = submit(pooled_client, ["abc"])["id"]
-    threading.Timer(0.5, run_worker).start()
+    later = threading.Timer(0.5, run_worker)
+    later.start()
     assert pooled_client.get(f"/v1/jobs/{job}?wait=20").json()["state"] == "completed"
+    later.join()
 
 
 def test_with_a_session_of_its_own_it_hears_by_notification(
@@ -125,8 +127,10 @@ def test_with_a_session_of_its_own_it_hears_by_notification(
     monkeypatch.setattr("api.jobs.completion_listener._PAUSE_SECONDS", (30.0, 30.0))
     with caller.calling(create_app()) as client:
         job = submit(client, ["abc"])["id"]
-        threading.Timer(0.5, run_worker).start()
+        later = threading.Timer(0.5, run_worker)
+        later.start()
         assert client.get(f"/v1/jobs/{job}?wait=20").json()["state"] == "completed"
+        later.join()  # it still looks whether there is more
 
 
 def test_when_the_pooler_comes_back_everything_goes_on(
