@@ -7,6 +7,7 @@ name without an answer in time is accepted, and no request waits long for somebo
 import asyncio
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from ipaddress import ip_address
 from time import monotonic
 from uuid import UUID
 
@@ -21,6 +22,8 @@ _KNOWN_SECONDS = 30.0
 _MOST_KNOWN = 10_000
 #: Look-ups of one tenant at a time. Further names are accepted unchecked.
 _MOST_OF_TENANT = 4
+#: What ``localhost`` and the names below it stand for (RFC 6761). Nobody has to be asked for them.
+_LOOPBACK = ip_address("127.0.0.1"), ip_address("::1")
 
 
 class HostCheck:
@@ -56,6 +59,8 @@ class HostCheck:
     async def _is_forbidden(self, tenant: UUID, host: str) -> bool:
         if (address := lookup.literal(host)) is not None:
             return _is_forbidden([address], self._allowed)
+        if _is_loopback_name(host) and all(_is_forbidden([address], self._allowed) for address in _LOOPBACK):
+            return True
         until, is_forbidden = self._known.get(host, (0.0, False))
         if until > monotonic():
             return is_forbidden
@@ -90,6 +95,10 @@ class HostCheck:
         self._known.move_to_end(host)
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
+
+
+def _is_loopback_name(host: str) -> bool:
+    return host.rpartition(".")[2] == "localhost"
 
 
 def _answer_is_forbidden(answer: asyncio.Future[list[Address]], allowed: Sequence[Network]) -> bool:

@@ -131,7 +131,9 @@ def test_requests_for_the_same_name_share_a_look_up(names: Names) -> None:
     run(scene)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "169.254.169.254", "0x7f.1", "a b"])
+@pytest.mark.parametrize(
+    "host", ["localhost", "a.LOCALHOST.", "127.0.0.1", "[::1]", "169.254.169.254", "0x7f.1", "a b"]
+)
 def test_an_address_and_a_wrong_url_need_no_look_up(names: Names, host: str) -> None:
     async def scene(check: HostCheck) -> None:
         assert isinstance((await timed(check, host))[0], InvalidInput)
