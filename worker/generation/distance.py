@@ -1,25 +1,28 @@
 """How long the database has taken to answer lately. If it is far away, the engine must not wait for it."""
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-#: A question that takes longer than this is asked beside the engine.
+#: If even the quickest answer takes longer than this, questions are asked beside the engine.
 _FAR_SECONDS = 0.004
+#: Answers of which the quickest counts. A busy machine delays some of them; a distance delays all.
+_N_ANSWERS = 8
 #: The weight of a new answer in the average.
 _WEIGHT = 1 / 8
 
 
 class Distance:
-    """Moving averages over the questions of a process: the cheap ones, and claims with all that they take."""
+    """How long the questions of a process take: the cheap ones, and claims with all that they need."""
 
     def __init__(self) -> None:
-        self._question: float | None = None
+        self._answers: deque[float] = deque(maxlen=_N_ANSWERS)
         self._claim: float | None = None
 
     @property
     def is_far(self) -> bool:
-        return self._question is not None and self._question > _FAR_SECONDS
+        return bool(self._answers) and min(self._answers) > _FAR_SECONDS
 
     @property
     def claim_seconds(self) -> float | None:
@@ -31,7 +34,7 @@ class Distance:
         """Counts a cheap question, unless it fails."""
         began = time.monotonic()
         yield
-        self._question = averaged(self._question, time.monotonic() - began)
+        self._answers.append(time.monotonic() - began)
 
     @contextmanager
     def claiming(self) -> Iterator[None]:

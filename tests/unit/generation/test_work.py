@@ -319,11 +319,12 @@ def test_the_answer_cache_counts_the_size_of_vectors() -> None:
     assert (cache.get(b"a"), len(cache)) == (None, 2)
 
 
-def test_each_item_of_a_batch_that_ends_is_a_step(model: KindModel) -> None:
+def test_each_shard_of_a_batch_that_ends_is_a_step(model: KindModel) -> None:
     ended: list[int] = []
     work = Work(claim(["a", "b", "c"]), model, on_step=lambda: ended.append(len(ended)))
+    answer(work, [0], model)
     assert not ended
-    answer(work, [0, 1], model)
-    assert ended == [0, 1]
+    answer(work, [1], model)
+    assert ended == [0]
     work.fail(2, "engine_error")
-    assert ended == [0, 1, 2]
+    assert ended == [0, 1]

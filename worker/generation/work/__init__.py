@@ -23,7 +23,7 @@ class Work:
     """The items of a claim.
 
     ``pieces`` are the prompts to run. Prompts that share the answer of another one are not among them. ``on_step`` is
-    called after each item that ended, since checking all answers of a batch may take long.
+    called after each shard that ended, since reading all answers of a claim may take long.
 
     With ``checks``, what is costly about an output runs in these threads, and ``take_checked`` takes what they found.
     """
@@ -239,7 +239,7 @@ class Work:
         shard.n_open -= 1
         if shard.n_open == 0:
             self._finished.append(self._unfinished.pop(shard.id))
-        self._on_step()
+            self._on_step()
 
     def take_finished(self) -> list[Settlement]:
         """Removes and returns the shards whose items all have a result, ready to be settled."""
