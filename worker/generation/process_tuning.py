@@ -2,7 +2,6 @@
 
 import ctypes
 import gc
-import math
 import os
 import sys
 import time
@@ -48,7 +47,7 @@ class FreedMemory:
 
     def __init__(self) -> None:
         self._trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none, and keep less
-        self._released_at = -math.inf
+        self._released_at = time.monotonic()
 
     def release(self) -> None:
         """Gives it back to the system, if the last time was some time ago."""
