@@ -96,4 +96,11 @@ class Unavailable(LengthwiseError):
 
 
 class DatabaseUnavailable(Unavailable):
-    """The database is away, full or overloaded, or somebody holds its locks for long."""
+    """The database is away, full or overloaded, or somebody holds its locks for long.
+
+    ``is_away``: no other request would be answered now either.
+    """
+
+    def __init__(self, message: str, retry_after: int = 5, full: bool = False, is_away: bool = False) -> None:
+        super().__init__(message, retry_after, full)
+        self.is_away = is_away

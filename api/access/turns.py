@@ -38,8 +38,8 @@ class Turns:
     async def held(self, tenant: UUID) -> AsyncIterator[None]:
         """A turn, for the duration of the block. Raises ``TooBusy`` if it does not come soon.
 
-        If the block raises ``DatabaseUnavailable``, so do the requests of this tenant that wait: each of them would
-        find it out for itself, one after the other.
+        If the block raises ``DatabaseUnavailable``, so do the requests of this tenant that wait, and those of all
+        tenants if the database is away: each of them would find it out for itself, one after the other.
         """
         if self._has_room(tenant):
             self._held[tenant] += 1
@@ -76,10 +76,11 @@ class Turns:
             raise
 
     def _turn_away(self, tenant: UUID, error: DatabaseUnavailable) -> None:
-        for waiter in [each for each in self._waiting if each.tenant == tenant]:
+        for waiter in [each for each in self._waiting if error.is_away or each.tenant == tenant]:
             self._waiting.remove(waiter)
             if not waiter.turn.done():
-                waiter.turn.set_exception(DatabaseUnavailable(str(error), error.retry_after, error.full))
+                again = DatabaseUnavailable(str(error), error.retry_after, error.full, error.is_away)
+                waiter.turn.set_exception(again)
 
     def _give_back(self, tenant: UUID) -> None:
         self._held[tenant] -= 1

@@ -13,6 +13,7 @@ from lengthwise.errors import DatabaseUnavailable
 #: shutdown, deadlocks, lock time-outs. 25006 (read-only) is among them: the server was the primary a moment ago.
 _TRANSIENT = ("08", "53", "57P", "40001", "40P01", "55P03", "57014", "25006")
 _FULL = ("53100", "53200")
+_AWAY = ("08", "57P")
 _LOCKED = "55P03"
 _TOO_LONG = "57014"
 
@@ -53,4 +54,4 @@ def _unavailable(state: str) -> DatabaseUnavailable:
     if state.startswith(_FULL):
         return DatabaseUnavailable("the database is full", retry_after=60, full=True)
     reason = {_LOCKED: "a lock is held for long", _TOO_LONG: "the database takes too long"}
-    return DatabaseUnavailable(reason.get(state, "the database is away"))
+    return DatabaseUnavailable(reason.get(state, "the database is away"), is_away=state.startswith(_AWAY) or not state)

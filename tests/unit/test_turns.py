@@ -79,13 +79,27 @@ async def test_those_who_wait_are_counted_and_may_leave() -> None:
 
 
 @in_a_loop
-async def test_who_waits_is_turned_away_with_its_tenant_if_the_database_is_away() -> None:
+async def test_all_who_wait_are_turned_away_if_the_database_is_away() -> None:
+    turns = Turns(1, of_tenant=1)
+    with pytest.raises(DatabaseUnavailable):
+        async with turns.held(ONE):
+            waiting = [asyncio.create_task(turns.held(tenant).__aenter__()) for tenant in (ONE, OTHER, THIRD)]
+            await asyncio.sleep(0)
+            raise DatabaseUnavailable("away", is_away=True)
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(error) for error in found] == [DatabaseUnavailable] * 3
+    async with asyncio.timeout(5), turns.held(OTHER):
+        pass
+
+
+@in_a_loop
+async def test_who_waits_is_turned_away_with_its_tenant_if_the_database_does_not_answer_it() -> None:
     turns, gone = Turns(2, of_tenant=1), asyncio.Event()
 
     async def ask() -> None:
         async with turns.held(ONE):
             await gone.wait()
-            raise DatabaseUnavailable("away", retry_after=7)
+            raise DatabaseUnavailable("a lock is held", retry_after=7)
 
     async with turns.held(OTHER):
         asking = [asyncio.create_task(ask()) for _ in range(5)]
