@@ -55,7 +55,17 @@ def test_freed_memory_goes_back_to_the_system_but_not_at_every_batch() -> None:
         memory.release()
         return resident_bytes() - before + 0 * len(kept)
 
-    assert left_after_gaps() > 2**25, "the process is young"
     memory._released_at = -math.inf
     assert left_after_gaps() < 2**24
     assert left_after_gaps() > 2**25, "it was released just now"
+
+
+def test_a_young_process_gives_nothing_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory, given = FreedMemory(), list[int]()
+    monkeypatch.setattr(memory, "_trim", given.append)
+    memory.release()
+    assert given == []
+    memory._released_at = -math.inf
+    for _ in range(2):
+        memory.release()
+    assert given == [0]
