@@ -83,10 +83,14 @@ async def _submit(
     # No thread, no turn and no transaction waits for a name server.
     await state.hosts.check(tenant, order.webhook_url)
     async with state.writing.held(tenant):
-        size = SentSize(bytes=await run_in_threadpool(likely_size, file))
-        return await run_in_threadpool(
-            accept.accept, state, tenant, order, lambda _, keep: read.items(keep), named=named, sent=size
-        )
+        return await run_in_threadpool(_accept, state, tenant, file, read, order, named)
+
+
+def _accept(
+    state: JobsState, tenant: UUID, file: IO[bytes], read: SentJob, order: Order, named: IdempotencyKey | None
+) -> AcceptedJob:
+    sent = SentSize(bytes=likely_size(file))
+    return accept.accept(state, tenant, order, lambda _, keep: read.items(keep), named=named, sent=sent)
 
 
 def _read(state: JobsState, file: IO[bytes], sent: BodyDescription) -> tuple[SentJob, Order]:

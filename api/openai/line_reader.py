@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from math import inf
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -59,7 +58,7 @@ class BodyReader:
     kind: LineKind
     catalog: Catalog
     current: Settings
-    schemas: Allowance = field(default_factory=lambda: Allowance(inf))
+    schemas: Allowance = field(default_factory=Allowance)
     _found: dict[str, ModelUnusable | None] = field(default_factory=dict)
 
     def request(self, custom_id: str, given: Any) -> CheckedRequest:

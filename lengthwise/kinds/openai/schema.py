@@ -6,7 +6,6 @@ The prompt quotes the schema, since the engine cannot force an answer to follow 
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from math import inf
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
@@ -56,7 +55,7 @@ class JsonSchema(RequestPart):
             raise ValueError(f"may have at most {_MAX_SCHEMA_BYTES} bytes")
         if schema_check.is_known(written):
             return value
-        allowance = info.context if isinstance(info.context, schema_check.Allowance) else schema_check.Allowance(inf)
+        allowance = info.context if isinstance(info.context, schema_check.Allowance) else schema_check.Allowance()
         allowance.check()
         with allowance.measured():
             schema_size.check_size(value)

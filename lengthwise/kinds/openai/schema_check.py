@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from math import inf
 
 from lengthwise.confined import Budget, Confined, ConfinedError, OverBudget
 from lengthwise.kinds.openai import schema_child
@@ -38,7 +39,7 @@ class Allowance:
     What is known of a schema already costs nothing.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float = inf) -> None:
         self._seconds = self._left = seconds
 
     def check(self) -> None:
