@@ -53,7 +53,7 @@ class PreparedClaim:
     @property
     def is_suspect(self) -> bool:
         """Whether workers have died over it. It then runs alone, so that only it is blamed if this worker dies too."""
-        return any(shard.deaths > 1 for shard in self.claim.shards.values())
+        return self.claim.is_suspect
 
 
 class Claimer:
@@ -144,7 +144,7 @@ class Claimer:
                 _delay(claimed.token, claimed.shards, pause)
                 return None
             # A suspect waits for its checks: whatever runs beside it would be blamed too if this worker dies.
-            checks = None if any(shard.deaths > 1 for shard in claimed.shards.values()) else self._checks
+            checks = None if claimed.is_suspect else self._checks
             work = Work(claimed, model.model, model.capabilities.labels, model.answers, checks, self._watchdog.step)
         except NotLoaded:
             lease.stop()

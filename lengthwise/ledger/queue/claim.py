@@ -85,6 +85,11 @@ class Claim:
     items: list[ClaimedItem]
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether workers have died over one of its shards."""
+        return any(shard.deaths > 1 for shard in self.shards.values())
+
+    @property
     def shard_ids(self) -> list[int]:
         return list(self.shards)
 
