@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 SILENT = ".silent.example"
-HOSTS = {"localhost": "127.0.0.1", "public.example": "8.8.8.8"}
+HOSTS = {"localhost": "127.0.0.1", "inside.example": "10.0.0.7", "public.example": "8.8.8.8"}
 WITHOUT_STALL = 3.0
 
 
@@ -100,8 +100,16 @@ def test_silent_names_hold_up_nobody(client: TestClient, names: NameServer, post
 @WAYS
 def test_a_forbidden_name_is_refused_and_remembered(client: TestClient, names: NameServer, post: Any) -> None:
     refused = 400 if post is post_batch else 422
-    assert [post(client, "localhost") for _ in range(3)] == [refused] * 3
-    assert names.asked == ["localhost"]
+    assert [post(client, "inside.example") for _ in range(3)] == [refused] * 3
+    assert names.asked == ["inside.example"]
     assert post(client, "public.example") < 300
     assert [post(client, "no-such.example") < 300 for _ in range(3)] == [True] * 3
-    assert names.asked == ["localhost", "public.example", "no-such.example"]
+    assert names.asked == ["inside.example", "public.example", "no-such.example"]
+
+
+@WAYS
+def test_the_name_of_the_machine_itself_is_refused_without_a_look_up(
+    client: TestClient, names: NameServer, post: Any
+) -> None:
+    assert post(client, "localhost") == (400 if post is post_batch else 422)
+    assert names.asked == []
