@@ -4,7 +4,8 @@ psycopg makes the same from a list, but looks at each element on its own, which 
 a statement with arrays needs one round trip, and can be sent together with others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
 from struct import Struct
 
 import psycopg
@@ -14,17 +15,16 @@ from psycopg.adapt import Dumper
 
 #: Dimensions, whether there are NULLs, the elements' type, their number, and the index of the first one.
 _HEADER = Struct(">iiIii")
-_SIZE = Struct(">i")
+_SIZE, _INTEGER = Struct(">i").pack, Struct(">iq").pack
 _BYTEA, _BIGINT, _TEXT = 17, 20, 25
 
 
 class BinaryArray:
     """A parameter, to be cast to its type in the statement. It holds no NULL."""
 
-    def __init__(self, oid: int, elements: list[bytes]) -> None:
-        size = _SIZE.pack
-        header = _HEADER.pack(1, 0, oid, len(elements), 1)
-        self.data = header + b"".join([size(len(element)) + element for element in elements])
+    def __init__(self, oid: int, n_elements: int, elements: Iterable[bytes]) -> None:
+        """``elements``: each with its size before it, or in two parts."""
+        self.data = b"".join(chain((_HEADER.pack(1, 0, oid, n_elements, 1),), elements))
 
 
 class _ArrayDumper(Dumper):
@@ -37,16 +37,25 @@ class _ArrayDumper(Dumper):
 psycopg.adapters.register_dumper(BinaryArray, _ArrayDumper)
 
 
+# There are as many elements as results, so these call C functions only.
+
+
 def of_integers(values: Iterable[int]) -> BinaryArray:
     """For ``bigint[]``."""
-    return BinaryArray(_BIGINT, [value.to_bytes(8, signed=True) for value in values])
+    elements = list(map(_INTEGER, repeat(8), values))
+    return BinaryArray(_BIGINT, len(elements), elements)
 
 
 def of_texts(values: Iterable[str]) -> BinaryArray:
     """For ``text[]``."""
-    return BinaryArray(_TEXT, [value.encode() for value in values])
+    return _of_bytes(_TEXT, list(map(str.encode, values)))
 
 
 def of_bytes(values: Iterable[bytes]) -> BinaryArray:
     """For ``bytea[]``."""
-    return BinaryArray(_BYTEA, list(values))
+    return _of_bytes(_BYTEA, list(values))
+
+
+def _of_bytes(oid: int, values: Sequence[bytes]) -> BinaryArray:
+    sizes = map(_SIZE, map(len, values))
+    return BinaryArray(oid, len(values), chain.from_iterable(zip(sizes, values, strict=True)))

@@ -5,6 +5,8 @@ In a pipeline, a settlement takes one round trip, and another one if a job ends.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain, repeat
+from operator import itemgetter
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -29,6 +31,17 @@ class ItemResult(NamedTuple):
     line: bytes
 
 
+class ResultCounts(NamedTuple):
+    """Items that failed, bytes of the lines of those that succeeded, and bytes of the lines of those that failed."""
+
+    n_failed: int
+    n_bytes: int
+    n_failed_bytes: int
+
+
+_index, _status, _line = map(itemgetter, range(3))
+
+
 @dataclass(frozen=True, slots=True)
 class Settlement:
     """One finished shard: a result for each of its items, and what it cost."""
@@ -51,18 +64,11 @@ class Settlement:
     n_warned: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def n_failed(self) -> int:
-        return sum(result.status is ResultStatus.FAILED for result in self.results)
-
-    @property
-    def n_bytes(self) -> int:
-        """Bytes of the lines of items that succeeded."""
-        return sum(len(result.line) for result in self.results if result.status is not ResultStatus.FAILED)
-
-    @property
-    def n_failed_bytes(self) -> int:
-        """Bytes of the lines of items that failed."""
-        return sum(len(result.line) for result in self.results if result.status is ResultStatus.FAILED)
+    def counts(self) -> ResultCounts:
+        # Only C functions are called, because there is a call for each item.
+        failed = [result for result in self.results if result[1] is ResultStatus.FAILED]
+        n_failed_bytes = sum(map(len, map(_line, failed)))
+        return ResultCounts(len(failed), sum(map(len, map(_line, self.results))) - n_failed_bytes, n_failed_bytes)
 
 
 def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> frozenset[int]:
@@ -92,24 +98,26 @@ def _write(connection: Connection, token: UUID, settlements: Sequence[Settlement
 
 
 def _values(token: UUID, settlements: Sequence[Settlement]) -> dict[str, Any]:
-    rows = [(done.shard_id, *result) for done in settlements for result in done.results]
+    shards = chain.from_iterable(repeat(done.shard_id, len(done.results)) for done in settlements)
+    results = list(chain.from_iterable(done.results for done in settlements))
+    counts = [done.counts for done in settlements]
     return {
         "token": token,
         "ids": [done.shard_id for done in settlements],
-        "failed": [done.n_failed for done in settlements],
+        "failed": [each.n_failed for each in counts],
         "output": [done.n_output for done in settlements],
         "padded": [done.n_padded for done in settlements],
         "batches": [done.n_batches for done in settlements],
         "deduplicated": [done.n_deduplicated for done in settlements],
         "used_input": [done.used_input for done in settlements],
         "used_output": [done.used_output for done in settlements],
-        "bytes": [done.n_bytes for done in settlements],
-        "failed_bytes": [done.n_failed_bytes for done in settlements],
+        "bytes": [each.n_bytes for each in counts],
+        "failed_bytes": [each.n_failed_bytes for each in counts],
         "warned": [to_json(done.n_warned).decode() if done.n_warned else None for done in settlements],
-        "shards": binary_array.of_integers(shard_id for shard_id, _, _, _ in rows),
-        "indexes": binary_array.of_integers(index for _, index, _, _ in rows),
-        "statuses": binary_array.of_texts(status for _, _, status, _ in rows),
-        "lines": binary_array.of_bytes(line for _, _, _, line in rows),
+        "shards": binary_array.of_integers(shards),
+        "indexes": binary_array.of_integers(map(_index, results)),
+        "statuses": binary_array.of_texts(map(_status, results)),
+        "lines": binary_array.of_bytes(map(_line, results)),
     }
 
 

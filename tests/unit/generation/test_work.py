@@ -88,7 +88,7 @@ def test_a_shard_is_returned_once_and_only_when_it_is_complete(model: KindModel)
     work.fail(1, "engine_error")
     [last] = work.take_finished()
     assert [result.status for result in last.results] == [ResultStatus.SUCCEEDED, ResultStatus.FAILED]
-    assert last.n_failed == 1
+    assert last.counts.n_failed == 1
     assert work.unfinished_shards == []
 
 
@@ -246,7 +246,7 @@ def test_items_that_shared_a_failed_computation_run_by_themselves(model: KindMod
 
 def test_a_refused_claim_is_settled_without_a_model() -> None:
     done = refuse(claim(["a", "b", "c"]), "worker_lost")
-    assert [(each.shard_id, each.n_failed, each.n_output) for each in done] == [(0, 2, 0), (1, 1, 0)]
+    assert [(each.shard_id, each.counts.n_failed, each.n_output) for each in done] == [(0, 2, 0), (1, 1, 0)]
     found = [from_json(result.line) for each in done for result in each.results]
     assert [(line["index"], line["id"], line["error"]["code"]) for line in found] == [
         (index, f"id-{index}", "worker_lost") for index in range(3)
@@ -293,7 +293,7 @@ def test_an_item_that_fails_or_runs_again_has_no_warning_of_the_answer_that_was_
     work.fail(1, "engine_error")
     answer(work, [2, 3], model)
     [done] = work.take_finished()
-    assert (done.n_failed, done.n_warned) == (1, {"copied": 1})
+    assert (done.counts.n_failed, done.n_warned) == (1, {"copied": 1})
     assert "warnings" not in numbered([done])[1]
 
 
