@@ -28,6 +28,7 @@ def begin_session(connection: WatchedConnection, limits: Mapping[str, str]) -> N
         connection.prepare_threshold = None
         _mention_pooler()
     else:
+        connection.session = connection.info.backend_pid
         connection.execute(_LIMITS, {**limits, "in_transaction": False})
     connection.autocommit = False
 

@@ -1,15 +1,16 @@
 """Notices a Postgres that is silent: its processes are stopped, or its packets are lost.
 
 Such a server closes no connection, and its kernel may even acknowledge packets. To a caller who waits for an answer, it
-looks like a server that works on a long statement. So while an answer is late, the server is asked a cheap question on
-a new connection. If it answers that one, the statement may take its time. Otherwise the server is away.
+looks like a server that works on a long statement. So while an answer is late, the server is asked on a new connection
+for which sessions it works. If it works for this one, the statement may take its time. If it works for others only,
+something in between has forgotten this connection. If it does not answer at all, it is away.
 """
 
 import logging
 import time
 from collections.abc import Callable, Generator, Mapping
 from threading import Lock, Thread
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import psycopg
 from psycopg.errors import ConnectionTimeout
@@ -23,15 +24,24 @@ _LATE_SECONDS = 1.5
 _CONNECT_SECONDS, _ANSWER_SECONDS = 2, 1.0
 #: An answer to the question counts for this long, for all connections.
 _FRESH_SECONDS = 0.5
+#: If the server does not work for a session, its answer may be under way for this long.
+_UNDER_WAY_SECONDS = 0.5
 #: The pause between two questions to a server that is away.
 _PAUSE_SECONDS = 0.25
 
 
 class ServerSilent(psycopg.OperationalError):
-    """The server is silent, and the connection is closed. Its last statement may have been executed or not."""
+    """The server, or the way to it, is silent. The connection is closed; its last statement may have been executed."""
 
     def __init__(self) -> None:
         super().__init__("the database server does not answer")
+
+
+class Report(NamedTuple):
+    """What a server answered to the question."""
+
+    #: Whether it works for each session, by the number of the session's process; None if it did not say.
+    works_for: Mapping[int, bool] | None
 
 
 class Pulse:
@@ -44,7 +54,7 @@ class Pulse:
         self._on_silence = on_silence
         self._parameters: Mapping[str, Any] = {}
         self._asking = Lock()
-        self._answered_at = -_FRESH_SECONDS
+        self._report, self._answered_at = Report(None), -_FRESH_SECONDS
         self._is_away = False
 
     def connect(self, parameters: Mapping[str, Any], patience: float) -> "WatchedConnection":
@@ -56,7 +66,7 @@ class Pulse:
         except ConnectionTimeout:
             self._note_silence()
             raise
-        connection.watch(self.is_answering, patience)
+        connection.watch(patience, self)
         return connection
 
     def check(self) -> None:
@@ -64,18 +74,27 @@ class Pulse:
         if self._is_away:
             raise ServerSilent
 
-    def is_answering(self) -> bool:
-        """Asks the server, unless that was done just now. One thread asks, and others wait for what it learns."""
+    def is_working(self, session: int | None) -> bool:
+        """Whether the server works for this session; without its number, whether it answers at all.
+
+        The server is asked, unless that was done just now. One thread asks, and others wait for what it learns.
+        """
         with self._asking:
             if self._is_away:
                 return False
             if time.monotonic() - self._answered_at < _FRESH_SECONDS:
-                return True
-            if _answers(self._parameters):
-                self._answered_at = time.monotonic()
-                return True
+                return _works_for(self._report, session)
+            if report := _ask(self._parameters):
+                self._report, self._answered_at = report, time.monotonic()
+                return _works_for(report, session)
         self._note_silence()
         return False
+
+    def note_dead(self) -> None:
+        """A connection is dead. If the server is not away, whatever killed it may have killed the idle ones too."""
+        if not self._is_away:
+            log.warning("a database connection is dead, but the server answers on others")
+            self._on_silence()
 
     def _note_silence(self) -> None:
         with self._asking:
@@ -87,23 +106,33 @@ class Pulse:
         Thread(target=self._await_return, name="pulse", daemon=True).start()
 
     def _await_return(self) -> None:
-        while not _answers(self._parameters):
+        while not _ask(self._parameters):
             time.sleep(_PAUSE_SECONDS)
         self._is_away = False
         log.warning("the database server answers again")
 
 
-def _answers(parameters: Mapping[str, Any]) -> bool:
-    """Whether the server answers at all. One that refuses or closes a connection answers: its callers get an error."""
+def _works_for(report: Report, session: int | None) -> bool:
+    return session is None or report.works_for is None or report.works_for.get(session, False)
+
+
+def _ask(parameters: Mapping[str, Any]) -> Report | None:
+    """None if it is silent. A server that refuses or closes a connection answers: its callers get an error."""
     try:
         with WatchedConnection.connect(**{**parameters, "connect_timeout": _CONNECT_SECONDS}) as connection:
-            connection.watch(lambda: True, _ANSWER_SECONDS)
-            connection.execute("SELECT 1")
+            connection.watch(_ANSWER_SECONDS)
+            return Report(dict(connection.execute(_SESSIONS).fetchall()))
     except (ConnectionTimeout, ServerSilent):
-        return False
+        return None
     except psycopg.Error:
-        return True
-    return True
+        return Report(None)
+
+
+# A session that waits for its client has not heard the statement whose answer is late, or has sent that answer.
+_SESSIONS = """
+SELECT pid, coalesce(NOT starts_with(state, 'idle') AND wait_event_type IS DISTINCT FROM 'Client', true)
+FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user
+"""
 
 
 class WatchedConnection(psycopg.Connection[Any]):
@@ -111,48 +140,61 @@ class WatchedConnection(psycopg.Connection[Any]):
 
     #: Whether a connection pooler stands before the server: each transaction may then have another session of it.
     is_pooled = False
+    #: The number of the session's process; None if it is not known.
+    session: int | None = None
     #: The pool of connections that it was made for.
     pool: object = None
-    _is_answering: Callable[[], bool] | None = None
-    _patience = 0.0
+    _pulse: Pulse | None = None
+    _patience: float | None = None
 
-    def watch(self, is_answering: Callable[[], bool], patience: float) -> None:
-        """From now on, asks ``is_answering`` while an answer is late, and waits ``patience`` seconds in any case."""
-        self._is_answering, self._patience = is_answering, patience
+    def watch(self, patience: float, pulse: Pulse | None = None) -> None:
+        """From now on waits for at most ``patience`` seconds, and asks ``pulse`` while an answer is late."""
+        self._patience, self._pulse = patience, pulse
 
     def wait(self, gen: Generator[Any, Any, Answer], *args: Any, **named: Any) -> Answer:
-        if self._is_answering is None:
+        if self._patience is None:
             return super().wait(gen, *args, **named)
         try:
-            return super().wait(_watched(gen, self._is_answering, self._patience), *args, **named)
+            return super().wait(self._watched(gen, self._patience), *args, **named)
         except ServerSilent:
             self.close()
             raise
 
+    def _watched(self, waiting: Generator[Any, Any, Answer], patience: float) -> Generator[Any, Any, Answer]:
+        """The steps of ``waiting``, watched. At each one, psycopg says for what the socket is ready.
 
-def _watched(
-    waiting: Generator[Any, Any, Answer], is_answering: Callable[[], bool], patience: float
-) -> Generator[Any, Any, Answer]:
-    """The steps of ``waiting``, watched. At each one, psycopg says for what the socket is ready.
-
-    While the socket is ready for nothing, there is a step every tenth of a second.
-    """
-    heard_at = asked_at = time.monotonic()
-    try:
-        wanted = next(waiting)
-        while True:
-            ready = yield wanted
-            now = time.monotonic()
-            if ready:
-                heard_at = asked_at = now
-            elif now - heard_at > patience:
-                raise ServerSilent
-            elif now - asked_at > _LATE_SECONDS:
-                is_alive = is_answering()
-                asked_at = time.monotonic()
-                if not is_alive and not (ready := (yield wanted)):  # it may have answered meanwhile
+        While the socket is ready for nothing, there is a step every tenth of a second.
+        """
+        heard_at = asked_at = time.monotonic()
+        try:
+            wanted = next(waiting)
+            while True:
+                ready = yield wanted
+                now = time.monotonic()
+                if not ready and now - heard_at > patience:
                     raise ServerSilent
-            wanted = waiting.send(ready)
-    except StopIteration as end:
-        answer: Answer = end.value
-        return answer
+                if not ready and now - asked_at > _LATE_SECONDS and self._pulse is not None:
+                    ready = yield from _insist(wanted, self._pulse, self.session)
+                    asked_at = time.monotonic()
+                if ready:
+                    heard_at = asked_at = time.monotonic()
+                wanted = waiting.send(ready)
+        except StopIteration as end:
+            answer: Answer = end.value
+            return answer
+
+
+def _insist(wanted: Any, pulse: Pulse, session: int | None) -> Generator[Any, Any, Any]:
+    """Returns for what the socket is ready, possibly nothing, if the server works for the session.
+
+    Otherwise it waits for what may be under way, and raises ``ServerSilent`` if nothing comes.
+    """
+    if pulse.is_working(session):
+        return 0
+    until = time.monotonic() + _UNDER_WAY_SECONDS
+    while not (ready := (yield wanted)):
+        pulse.check()
+        if time.monotonic() > until:
+            pulse.note_dead()
+            raise ServerSilent
+    return ready

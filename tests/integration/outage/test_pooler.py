@@ -85,6 +85,14 @@ def test_a_pooler_is_noticed_and_nothing_is_left_in_its_sessions(bouncer: PgBoun
     direct.dispose()
 
 
+def test_a_long_statement_behind_a_pooler_is_not_cut(bouncer: PgBouncer) -> None:
+    """Its session has another number than its client knows."""
+    pool = database.connect(bouncer.url, 1)
+    with pool.begin() as connection:
+        assert database.cursor(connection).execute("SELECT 7 FROM pg_sleep(5)").fetchone() == (7,)
+    pool.dispose()
+
+
 def test_many_jobs_at_once_are_accepted_and_done(
     pooled_client: TestClient, run_worker: RunWorker, bouncer: PgBouncer
 ) -> None:

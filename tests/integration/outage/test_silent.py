@@ -211,16 +211,59 @@ def test_a_statement_that_runs_for_too_long_is_ended(database_url: str) -> None:
     database.shut(pool)
 
 
-def test_a_single_dead_connection_to_a_live_server_is_given_up(pool: Database, proxy: Proxy, proxied: str) -> None:
-    """Something in between forgot this connection: new ones work, and nothing more ever comes on it."""
-    short = database.connect(proxied, 1, pings=False, statement_seconds=0.5)  # and five seconds more
-    with pytest.raises(Unavailable), translated(), short.begin() as connection:
+@pytest.fixture
+def unpinged(proxied: str) -> Iterator[Database]:
+    """A worker's pool: it does not test a connection before it uses it."""
+    made = database.connect(proxied, 3, pings=False)
+    yield made
+    database.shut(made)
+
+
+def forget_connections(proxy: Proxy) -> None:
+    """Something in between forgets all connections: new ones work, and nothing more ever comes on these."""
+    proxy.switch(Mode.HALF_OPEN)
+    proxy.switch(Mode.PASS)
+
+
+def test_a_dead_connection_to_a_live_server_is_given_up(unpinged: Database, proxy: Proxy) -> None:
+    with pytest.raises(Unavailable), translated(), unpinged.begin() as connection:
         connection.execute(text("SELECT 1"))
-        proxy.switch(Mode.HALF_OPEN)
-        proxy.switch(Mode.PASS)
+        forget_connections(proxy)
+        began = time.monotonic()
         connection.execute(text("SELECT 1"))
-    assert answers(short)
-    database.shut(short)
+    assert time.monotonic() - began < ANSWER_SECONDS
+    assert answers(unpinged)
+
+
+def test_idle_connections_that_died_with_it_delay_nobody_else(unpinged: Database, proxy: Proxy) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        assert list(threads.map(lambda _: take_a_moment(unpinged), range(3))) == [True] * 3
+    assert unpinged.engine.pool.checkedin() == 3  # type: ignore[attr-defined]
+    forget_connections(proxy)
+    assert not answers(unpinged)
+    assert all(answers(unpinged) for _ in range(3))
+
+
+def take_a_moment(pool: Database) -> bool:
+    with pool.begin() as connection:
+        return connection.execute(text("SELECT pg_sleep(0.3)")) is not None
+
+
+def test_a_statement_that_waits_for_a_lock_is_not_cut(pool: Database, database_url: str) -> None:
+    with psycopg.connect(database_url) as operator, ThreadPoolExecutor(1) as thread:
+        operator.execute("CREATE TABLE parts (); LOCK TABLE parts IN ACCESS EXCLUSIVE MODE")
+        operator.commit()
+        operator.execute("LOCK TABLE parts IN ACCESS EXCLUSIVE MODE")
+
+        def wait_for_lock() -> None:
+            with translated(), pool.begin() as connection:
+                database.limit_lock_wait(connection, 30)
+                connection.execute(text("SELECT FROM parts"))
+
+        waiting = thread.submit(wait_for_lock)
+        time.sleep(4.5)
+        operator.rollback()
+        waiting.result()
 
 
 def test_threads_do_not_queue_for_a_connection_that_does_not_become_free(database_url: str) -> None:
