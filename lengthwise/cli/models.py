@@ -2,7 +2,7 @@
 
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -46,31 +46,57 @@ def manifest(folder: Annotated[Path, typer.Argument(help="The model's folder.")]
     console().print(f"{folder / 'manifest.json'} lists {count} files", highlight=False, soft_wrap=True)
 
 
+Revision = Annotated[str | None, typer.Option(help="Revision of a hub id; main by default.")]
+Quantize = Annotated[str, typer.Option(help="int8 (rows with fp16 scales) or none.")]
+PruneLayers = Annotated[
+    str | None, typer.Option(help="Layers to keep: a number, or encoder=N,decoder=M. Needs --sample.")
+]
+Sparsity = Annotated[
+    str | None, typer.Option(help="2:4 sets the two smallest of every four weights to zero. Needs --sample.")
+]
+SampleFile = Annotated[Path | None, typer.Option(help="NDJSON file of items to measure speed and agreement on.")]
+
+
+@app.command()
+def add(
+    source: Annotated[str, typer.Argument(help="Hub id (owner/name), folder, or .gguf file.")],
+    name: Annotated[str | None, typer.Option("--as", help="Its name in models.toml; its own name by default.")] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where its folder is made; by default models/ beside models.toml.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print the table for models.toml.")] = False,
+    revision: Revision = None,
+    quantize: Quantize = "int8",
+    prune_layers: PruneLayers = None,
+    sparsity: Sparsity = None,
+    sample: SampleFile = None,
+) -> None:
+    """Fetch a model, bring it into the form that is served, check it, and name it in models.toml."""
+    recipe = _recipe(quantize, prune_layers, sparsity)
+    import_module("worker.importing.add").add(
+        source, name=name, folder=folder, revision=revision, recipe=recipe, sample=sample, is_dry=dry_run
+    )
+
+
 @app.command()
 def prepare(
-    source: Annotated[str, typer.Argument(help="Name in models.toml, folder, or hub id (owner/name).")],
+    source: Annotated[str, typer.Argument(help="Name in models.toml, hub id (owner/name), folder, or .gguf file.")],
     target: Annotated[Path, typer.Argument(help="Folder to write; it must be new or empty.")],
-    revision: Annotated[str | None, typer.Option(help="Revision of a hub id; main by default.")] = None,
-    quantize: Annotated[str, typer.Option(help="int8 (rows with fp16 scales) or none.")] = "int8",
-    prune_layers: Annotated[
-        str | None, typer.Option(help="Layers to keep: a number, or encoder=N,decoder=M. Needs --sample.")
-    ] = None,
-    sparsity: Annotated[
-        str | None, typer.Option(help="2:4 sets the two smallest of every four weights to zero. Needs --sample.")
-    ] = None,
-    sample: Annotated[Path | None, typer.Option(help="NDJSON file of items to measure speed and agreement on.")] = None,
+    revision: Revision = None,
+    quantize: Quantize = "int8",
+    prune_layers: PruneLayers = None,
+    sparsity: Sparsity = None,
+    sample: SampleFile = None,
 ) -> None:
     """Write a smaller model, and report what it costs in agreement with the original."""
+    recipe = _recipe(quantize, prune_layers, sparsity)
+    import_module("worker.importing.add").prepare(source, target, revision=revision, recipe=recipe, sample=sample)
+
+
+def _recipe(quantize: str, prune_layers: str | None, sparsity: str | None) -> Any:
+    """What to do to the model. Torch runs with the threads of the settings from here on."""
     extras.require("worker")
     from lengthwise import settings
 
     settings.get().limit_threads()
-    import_module("worker.prepare.run").run(
-        source,
-        target,
-        revision=revision,
-        quantize=quantize,
-        prune_layers=prune_layers,
-        sparsity=sparsity,
-        sample=sample,
-    )
+    return import_module("worker.prepare.run").recipe(quantize, prune_layers, sparsity)

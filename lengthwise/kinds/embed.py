@@ -1,7 +1,7 @@
 """Embedding: a text becomes a vector."""
 
 from collections.abc import Collection, Sequence
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import Field
 
@@ -9,7 +9,7 @@ from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import NativeKind
-from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
+from lengthwise.models.catalog import AnswerForm, KindOptions, ModelFacts, ModelSpec
 from lengthwise.result_field import FieldPath
 
 
@@ -22,6 +22,10 @@ class EmbedOptions(KindOptions):
     @classmethod
     def of(cls, spec: ModelSpec) -> "EmbedOptions":
         return spec.options_of("embed", cls())
+
+    @classmethod
+    def proposed(cls, facts: ModelFacts) -> Self | None:
+        return cls(prefix=dict(facts.prompts))
 
 
 class EmbedParams(kind.JobParams):

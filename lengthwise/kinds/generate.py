@@ -1,14 +1,15 @@
 """Generation: a prompt, continued."""
 
 from collections.abc import Collection, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import Field
 
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
-from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.kinds.translate import TranslateOptions
+from lengthwise.models.catalog import KindOptions, ModelFacts, ModelSpec
 from lengthwise.result_field import FieldPath
 
 
@@ -21,6 +22,10 @@ class GenerateOptions(KindOptions):
     @classmethod
     def of(cls, spec: ModelSpec) -> "GenerateOptions":
         return spec.options_of("generate", cls())
+
+    @classmethod
+    def proposed(cls, facts: ModelFacts) -> Self | None:
+        return None if TranslateOptions.proposed(facts) else cls()  # one that translates continues no prompt
 
 
 class GenerateParams(SamplingParams):

@@ -11,7 +11,7 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.moderation import greatest, text_prompts, text_spans
 from lengthwise.kinds.native import NativeKind
-from lengthwise.models.catalog import AnswerForm, KindOptions, LabelObjection, ModelSpec
+from lengthwise.models.catalog import AnswerForm, KindOptions, LabelObjection, ModelFacts, ModelSpec
 from lengthwise.models.labels import Labels, listed
 from lengthwise.result_field import ANY, FieldPath
 
@@ -29,8 +29,9 @@ class ModerateOptions(KindOptions):
     def of(cls, spec: ModelSpec) -> "ModerateOptions":
         return spec.options_of("moderate", cls())
 
-    def proposed(self, labels: Labels) -> Self:
-        return self.model_copy(update={"harmless": labels.harmless()})
+    @classmethod
+    def proposed(cls, facts: ModelFacts) -> Self | None:
+        return None if facts.labels is None else cls(harmless=facts.labels.harmless())
 
     @property
     def ignored_labels(self) -> Sequence[str]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from itertools import chain
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -13,7 +13,7 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import CommandOption, NativeKind
 from lengthwise.models.architecture import Architecture
-from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.models.catalog import KindOptions, ModelFacts, ModelSpec
 from lengthwise.result_field import FieldPath
 from lengthwise.text.convention import Convention
 
@@ -60,6 +60,13 @@ class TranslateOptions(KindOptions):
 
     def language_pairs(self) -> Sequence[tuple[str, str]]:
         return self.pairs
+
+    @classmethod
+    def proposed(cls, facts: ModelFacts) -> Self | None:
+        from lengthwise.kinds import languages
+
+        table = languages.proposed(facts.name, facts.config, facts.tokens)
+        return None if table is None else cls.model_validate(table)
 
 
 class TranslateParams(kind.ScoringParams):

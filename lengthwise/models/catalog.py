@@ -4,7 +4,7 @@ Knows where a model's files are and what they are used for. Never loads weights.
 """
 
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from enum import StrEnum
 from functools import cached_property
@@ -63,6 +63,21 @@ class LabelObjection(NamedTuple):
     line: str | None
 
 
+class ModelFacts(NamedTuple):
+    """What a model's files say, from which the table of a kind can be proposed."""
+
+    #: The last part of its hub id, or its folder's name.
+    name: str
+    config: Mapping[str, Any]
+    #: Its vocabulary.
+    tokens: Collection[str]
+    #: None if it is no classifier.
+    labels: Labels | None
+    has_chat_template: bool
+    #: What an embedder's files say to put before texts, by name.
+    prompts: Mapping[str, str]
+
+
 class KindOptions(Table):
     """The table of one kind of job under a model: how this model is spoken to for it.
 
@@ -83,9 +98,10 @@ class KindOptions(Table):
         """The architectures that can serve it."""
         return _GIVING[cls.answer_form] if cls.architectures is None else cls.architectures
 
-    def proposed(self, labels: Labels) -> Self:
-        """This table with what a classifier's labels suggest, for one that ``models.toml`` does not name."""
-        return self
+    @classmethod
+    def proposed(cls, facts: ModelFacts) -> Self | None:
+        """The table for a model that ``models.toml`` does not name; None if its files do not suffice for one."""
+        return None if cls.needs_chat_template and not facts.has_chat_template else cls()
 
     def objection(self, labels: Labels) -> LabelObjection | None:
         """Why the kind cannot use a classifier with these labels, if it cannot."""

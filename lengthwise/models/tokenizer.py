@@ -1,7 +1,7 @@
 """A model's own tokenizer, without torch. The API counts tokens with it, and workers tokenize with it."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -75,6 +75,11 @@ class ModelTokenizer:
     def _encodings(self, texts: Sequence[str], framed: bool) -> Iterator[Any]:
         for start in range(0, len(texts), _STRIDE):
             yield from self._plain.encode_batch_fast(texts[start : start + _STRIDE], add_special_tokens=framed)
+
+    @cached_property
+    def vocabulary(self) -> frozenset[str]:
+        """All tokens, control tokens included."""
+        return frozenset(self._control.get_vocab())
 
     def special(self, tokens: str) -> list[int]:
         """The ids of special tokens, separated by spaces. Raises ``ConfigurationError`` if the model lacks one."""

@@ -59,16 +59,16 @@ class Report:
         return table
 
 
-def entry(spec: ModelSpec, target: Path, quantization: str, *, is_proposal: bool = False) -> str:
-    """The table for ``models.toml`` that adds the prepared model, with the options of its source.
+def entry(spec: ModelSpec, name: str, place: Path, quantization: str, *, is_proposal: bool = False) -> str:
+    """The table for ``models.toml`` that serves the prepared model from ``place``, with the options of its source.
 
     ``is_proposal``: whether the tables of its kinds are only guessed from its files.
     """
-    options = spec.model_dump(
-        exclude_defaults=True, exclude={"name", "path", "hub", "revision", "engine", "quantization"}
-    )
-    name = target.name if _BARE_KEY.fullmatch(target.name) else json.dumps(target.name)
-    own = {"path": str(target), "quantization": quantization}
+    options = spec.model_dump(exclude_defaults=True, exclude={"name", "path", "hub", "engine", "quantization"})
+    name = name if _BARE_KEY.fullmatch(name) else json.dumps(name)
+    own = {"path": str(place), "quantization": quantization}
+    if spec.revision is not None and quantization == "int8":
+        own["revision"] = f"{options.pop('revision')}-int8"  # its answers are not quite those of the original
     lines = [f"[models.{name}]"]
     lines += _lines(own | {key: value for key, value in options.items() if not isinstance(value, dict)})
     if spec.kinds and is_proposal:

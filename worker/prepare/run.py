@@ -2,10 +2,11 @@
 
 import re
 import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -27,41 +28,54 @@ from worker.prepare.sample import Sample, read
 _LAYERS = re.compile(r"(?:([a-z]+)=)?([0-9]{1,4})")
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A model that was made ready to serve."""
+
+    spec: ModelSpec
+    report: Report
+    #: Whether the tables of its kinds are only guessed from its files.
+    is_proposal: bool
+    #: What was left out or assumed, as lines for people.
+    warnings: list[str]
+    quantization: str
+
+    def table(self, name: str, place: Path) -> str:
+        """The table of ``models.toml`` that serves it under this name from the folder ``place``."""
+        return report.entry(self.spec, name, place, self.quantization, is_proposal=self.is_proposal)
+
+
 def run(
     origin: str,
     target: Path,
     *,
+    recipe: Recipe,
     revision: str | None = None,
-    quantize: str = "int8",
-    prune_layers: str | None = None,
-    sparsity: str | None = None,
     sample: Path | None = None,
+    is_dry: bool = False,
     console: Console | None = None,
-) -> Report:
-    """Prepares the model ``origin`` and writes it to ``target``. If that fails, ``target`` is not created.
+) -> Made:
+    """Prepares the model ``origin`` (see ``source.resolve``) and writes it to ``target``.
 
-    Prints the report and the next step to standard output, and progress to ``console``. Raises ``ConfigurationError``.
+    If that fails, or if ``is_dry``, ``target`` is not created. Shows progress on ``console``. Raises
+    ``ConfigurationError``.
     """
-    recipe = _recipe(quantize, prune_layers, sparsity)
     if recipe.prunes and sample is None:
         raise ConfigurationError("--sample: pruning costs accuracy, which must be measured: name a file of items")
     _refuse_occupied(target)
-    found = source.resolve(origin, revision)
-    spec = source.with_kind(found)
-    tokenizer.load(spec)  # raises early if it cannot be read
-    items = None if sample is None else read(sample, spec, loading.architecture(spec))
-    try:
-        with _new_folder(target) as folder, _progress(console or Console(stderr=True)) as progress:
-            made = _prepare(spec, recipe, folder, items, progress)
-            made.write(folder)
-    except EngineError as error:
-        raise ConfigurationError(str(error)) from None
-    out = Console()
-    out.print(made.table())
-    out.print("\nTo use it, add this to models.toml, and name that file in LENGTHWISE_MODELS:\n", highlight=False)
-    entry = report.entry(spec, target.resolve(), _arithmetic(spec, recipe.quantize), is_proposal=not found.kinds)
-    out.print(entry, highlight=False, markup=False, soft_wrap=True)
-    return made
+    with tempfile.TemporaryDirectory(prefix="lengthwise-") as workspace:
+        found = source.resolve(origin, revision, Path(workspace))
+        spec = source.with_kind(found.spec)
+        tokenizer.load(spec)  # raises early if it cannot be read
+        items = None if sample is None else read(sample, spec, loading.architecture(spec))
+        try:
+            with _new_folder(target, is_dry) as folder, _progress(console or Console(stderr=True)) as progress:
+                made = _prepare(spec, recipe, folder, items, progress)
+                made.write(folder)
+        except EngineError as error:
+            raise ConfigurationError(str(error)) from None
+    warnings = found.brought.warnings if found.brought else []
+    return Made(spec, made, not found.spec.kinds, warnings, _arithmetic(spec, recipe.quantize))
 
 
 def _prepare(spec: ModelSpec, recipe: Recipe, folder: Path, items: Sample | None, progress: Progress) -> Report:
@@ -102,7 +116,8 @@ def _arithmetic(spec: ModelSpec, quantize: str) -> str:
     return "bf16" if spec.quantization == "bf16" else "none"
 
 
-def _recipe(quantize: str, prune_layers: str | None, sparsity: str | None) -> Recipe:
+def recipe(quantize: str, prune_layers: str | None, sparsity: str | None) -> Recipe:
+    """What the options of a command ask for. Raises ``ConfigurationError``."""
     if quantize not in ("int8", "none"):
         raise ConfigurationError("--quantize: must be int8 or none")
     if sparsity not in (None, "2:4"):
@@ -128,7 +143,7 @@ def _refuse_occupied(target: Path) -> None:
 
 
 @contextmanager
-def _new_folder(target: Path) -> Iterator[Path]:
+def _new_folder(target: Path, is_dry: bool) -> Iterator[Path]:
     """A temporary folder beside ``target``. It becomes ``target`` at the end, or is deleted after an error."""
     beside = target.absolute().parent / f".{target.name}.{uuid.uuid4().hex}"
     try:
@@ -137,7 +152,8 @@ def _new_folder(target: Path) -> Iterator[Path]:
         raise ConfigurationError(f"{target} cannot be created ({type(error).__name__})") from None
     try:
         yield beside
-        beside.rename(target)
+        if not is_dry:
+            beside.rename(target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 

@@ -1,35 +1,53 @@
 """Finds the model to prepare, and its options."""
 
-import re
 from pathlib import Path
+from typing import NamedTuple
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import KINDS
-from lengthwise.models import usable
-from lengthwise.models.catalog import Catalog, KindOptions, ModelSpec
+from lengthwise.models import model_file, template, tokenizer, usable
+from lengthwise.models.catalog import Catalog, KindOptions, ModelFacts, ModelSpec
 from lengthwise.models.labels import Labels
 from worker.engine.protocol import Architecture
 from worker.engine.transformer.weights import loading
+from worker.importing.bring import GGUF, Brought, bring, can_bring
 from worker.prepare.sample import fitting_kinds
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_PROMPTS = "config_sentence_transformers.json"
 
 
-def resolve(source: str, revision: str | None) -> ModelSpec:
-    """The model that ``source`` names: a name in ``models.toml``, a folder, or a hub id in the local hub cache.
+class Source(NamedTuple):
+    """A model to prepare. ``brought`` is None if ``models.toml`` names it."""
 
-    If ``models.toml`` names the same folder or hub id, its options apply. Raises ``ConfigurationError`` if there is no
-    such model on this machine. Nothing is downloaded.
+    spec: ModelSpec
+    brought: Brought | None = None
+
+
+def resolve(origin: str, revision: str | None, workspace: Path) -> Source:
+    """The model that ``origin`` names: a name in ``models.toml``, a folder, a .gguf file, or a hub id.
+
+    What is not in the form that lengthwise loads is brought into it in ``workspace``, an empty folder. If
+    ``models.toml`` names the same folder or hub id, its options apply. Raises ``ConfigurationError``.
     """
-    catalog = Catalog.read(settings.get().models)
-    spec = catalog.models.get(source) or _spec_of(source, revision)
-    if spec.engine != "torch":
-        raise ConfigurationError(f"model {spec.name}: only models of the engine torch are prepared, not {spec.engine}")
-    folder = spec.folder.resolve()
-    # Compares paths and hub ids, because looking up the folder of a hub model may fail.
-    listed = (known for known in catalog.models.values() if _is_same_model(known, spec, folder))
-    return next(listed, spec)
+    path = settings.get().models
+    catalog = Catalog.read(path) if path.exists() else Catalog({})
+    if (spec := catalog.models.get(origin)) is not None:
+        if spec.engine != "torch":
+            raise ConfigurationError(
+                f"model {spec.name} has the engine {spec.engine}: only those of torch are prepared"
+            )
+        return Source(spec)
+    if not can_bring(origin):
+        raise ConfigurationError(
+            f"{origin} is neither in models.toml, nor a folder, nor a {GGUF} file, nor a hub id such as owner/name"
+        )
+    brought = bring(origin, revision, workspace)
+    spec = ModelSpec(name=brought.name, path=workspace, revision=brought.revision)
+    listed = next((each for each in catalog.models.values() if _is_same_model(each, origin, brought)), None)
+    if listed is not None:
+        spec = spec.model_copy(update={"name": listed.name, "kind_options": listed.kind_options})
+    return Source(spec, brought)
 
 
 def with_kind(spec: ModelSpec) -> ModelSpec:
@@ -40,31 +58,44 @@ def with_kind(spec: ModelSpec) -> ModelSpec:
     if not spec.kinds:
         usable.check(spec, is_local=True)
         architecture = loading.architecture(spec)
-        name = fitting_kinds(architecture)[0]
-        options_type = KINDS[name].options_type
-        if architecture is Architecture.CLASSIFIER:
-            labels = Labels.of(spec.config)
-            spec = _serving(spec, {name: options_type().proposed(labels)})
-        elif architecture is Architecture.EMBEDDER:
-            spec = _serving(spec, {name: options_type()})
+        spec = spec.model_copy(update={"kind_options": _proposed(spec, architecture)})
     usable.check(spec, is_local=True)
     return spec
 
 
-def _serving(spec: ModelSpec, options: dict[str, KindOptions]) -> ModelSpec:
-    return spec.model_copy(update={"kind_options": options})
+def _proposed(spec: ModelSpec, architecture: Architecture) -> dict[str, KindOptions]:
+    """A table for each kind that the model's files suffice for, its usual kind first."""
+    facts = ModelFacts(
+        spec.name,
+        spec.config,
+        tokenizer.load(spec).vocabulary,
+        Labels.of(spec.config) if architecture is Architecture.CLASSIFIER else None,
+        _has_template(spec.folder),
+        _prompts(spec.folder),
+    )
+    tables = {name: KINDS[name].options_type.proposed(facts) for name in fitting_kinds(architecture)}
+    return {name: table for name, table in tables.items() if table is not None}
 
 
-def _spec_of(source: str, revision: str | None) -> ModelSpec:
-    path = Path(source)
-    if path.is_dir():
-        return ModelSpec(name=path.resolve().name, path=path)
-    if _HUB_ID.fullmatch(source) and ".." not in source:
-        return ModelSpec(name=source.rpartition("/")[2], hub=source, revision=revision or "main")
-    raise ConfigurationError("SOURCE is neither a model of models.toml, nor a folder, nor a hub id such as owner/name")
+def _has_template(folder: Path) -> bool:
+    try:
+        template.load(folder)
+    except ConfigurationError:
+        return False
+    return True
 
 
-def _is_same_model(known: ModelSpec, spec: ModelSpec, folder: Path) -> bool:
+def _prompts(folder: Path) -> dict[str, str]:
+    """What sentence-transformers puts before texts, by name, its default first."""
+    if not model_file.exists(folder, _PROMPTS):
+        return {}
+    config = model_file.read_json(folder, _PROMPTS, dict)
+    given, default = config.get("prompts"), config.get("default_prompt_name")
+    known = {name: text for name, text in given.items() if isinstance(text, str)} if isinstance(given, dict) else {}
+    return {name: known[name] for name in sorted(known, key=lambda name: name != default)}
+
+
+def _is_same_model(known: ModelSpec, origin: str, brought: Brought) -> bool:
     if known.path is not None:
-        return known.path.resolve() == folder
-    return (known.hub, known.revision) == (spec.hub, spec.revision)
+        return brought.hub is None and known.path.resolve() == Path(origin).resolve()
+    return known.hub == brought.hub and known.revision in (None, "main", brought.revision)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lengthwise.errors import ModelUnusable
 from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.models import architecture
-from lengthwise.models.catalog import DEMO_CATALOG, Catalog, ModelSpec
+from lengthwise.models.catalog import DEMO_CATALOG, Catalog, ModelFacts, ModelSpec
 from lengthwise.models.labels import Labels
 from lengthwise.models.usable import CODES, check, unusable
 from tests.fakes import write_config, write_echo_model
@@ -346,7 +346,8 @@ def test_what_is_served_can_flag_some_texts_and_not_others(
     if ModerateOptions(harmless=tuple(harmless)).objection(found) is None:
         assert set(harmless) < set(labels)
         assert harmless or not found.are_exclusive
-    proposed = ModerateOptions().proposed(found)
+    proposed = ModerateOptions.proposed(ModelFacts("any", {}, (), found, False, {}))
+    assert proposed is not None
     assert set(proposed.harmless) <= set(labels)
     assert not {"toxic", "hate"} & set(proposed.harmless)
 

@@ -1,0 +1,1 @@
+"""Brings a published model into the form that lengthwise serves."""

@@ -1,0 +1,94 @@
+"""``lengthwise model add`` and ``model prepare``: one path from a model's name to a folder that can be served."""
+
+import os
+import re
+from pathlib import Path
+
+from rich.console import Console
+
+from lengthwise import settings
+from lengthwise.errors import ConfigurationError
+from worker.engine.transformer.shrink.prepare import Recipe
+from worker.importing import catalog_table
+from worker.importing.bring import can_bring
+from worker.prepare import run as preparation
+from worker.prepare.run import Made
+
+_NAME = re.compile(r"[\w.+-]{1,100}", re.ASCII)
+#: The folder, beside ``models.toml``, into which models are added.
+_FOLDER = "models"
+
+
+def add(
+    origin: str,
+    *,
+    name: str | None,
+    folder: Path | None,
+    revision: str | None,
+    recipe: Recipe,
+    sample: Path | None,
+    is_dry: bool,
+) -> None:
+    """Prepares the model, and appends its table to ``models.toml``. Prints what it serves, and what to do next.
+
+    ``folder``: where its own folder is made. Raises ``ConfigurationError``; nothing is left behind then.
+    """
+    catalog = catalog_table.writable(settings.get().models)
+    known = catalog_table.known(catalog)
+    name = name or _name_of(origin)
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError("--as: a name has letters, digits, dots, hyphens and underscores")
+    if known is not None and name in known.models:
+        raise ConfigurationError(f"{catalog} names a model {name} already: choose another name with --as")
+    target = (folder or catalog.absolute().parent / _FOLDER) / name
+    made = preparation.run(origin, target, recipe=recipe, revision=revision, sample=sample, is_dry=is_dry)
+    table = made.table(name, _as_written(target, catalog))
+    out = Console()
+    if is_dry:
+        out.print(table, highlight=False, markup=False, soft_wrap=True)
+        return
+    catalog_table.add(catalog, table)
+    _show(out, made)
+    _say_next(out, made, name, catalog)
+
+
+def prepare(origin: str, target: Path, *, revision: str | None, recipe: Recipe, sample: Path | None) -> None:
+    """Prepares the model into ``target``. Prints a report, and the table for ``models.toml``.
+
+    Raises ``ConfigurationError``; nothing is left behind then.
+    """
+    made = preparation.run(origin, target, recipe=recipe, revision=revision, sample=sample)
+    out = Console()
+    _show(out, made)
+    out.print("\nTo use it, add this to models.toml, and name that file in LENGTHWISE_MODELS:\n", highlight=False)
+    out.print(made.table(target.name, target.resolve()), highlight=False, markup=False, soft_wrap=True)
+
+
+def _name_of(origin: str) -> str:
+    if not can_bring(origin):
+        raise ConfigurationError(f"{origin} is neither a folder, nor a .gguf file, nor a hub id such as owner/name")
+    path = Path(origin)
+    return path.resolve().stem if path.suffix == ".gguf" else (path.resolve().name if path.is_dir() else path.name)
+
+
+def _as_written(target: Path, catalog: Path) -> Path:
+    """Relative to ``models.toml`` if it is below, so that both can be moved together."""
+    parent = catalog.resolve().parent
+    return (
+        Path(os.path.relpath(target.resolve(), parent)) if target.resolve().is_relative_to(parent) else target.resolve()
+    )
+
+
+def _show(out: Console, made: Made) -> None:
+    out.print(made.report.table())
+    for warning in made.warnings:
+        out.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _say_next(out: Console, made: Made, name: str, catalog: Path) -> None:
+    kinds = ", ".join(made.spec.kinds)
+    lines = [f"\n{name} serves {kinds or 'no kind yet'}: see its table in {catalog}."]
+    if settings.get().models.resolve() != catalog.resolve():
+        lines.append(f"Set LENGTHWISE_MODELS={catalog.resolve()} for the API and the workers.")
+    lines.append("A system that runs with this file takes it up by itself.")
+    out.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)

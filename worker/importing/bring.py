@@ -1,0 +1,72 @@
+"""Brings a model from where it is published into a folder in the form that lengthwise loads."""
+
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+from lengthwise.errors import ConfigurationError
+from worker.importing import tokenizers, weights
+from worker.importing.fetch import fetch, is_hub_id
+
+GGUF = ".gguf"
+_LICENCE = re.compile(r"^license:[ \t]*([\w.+-]{1,60})[ \t]*$", re.MULTILINE)
+_MOST_README_BYTES = 1 << 20
+
+
+class Brought(NamedTuple):
+    """What is known of a model besides the files of its folder."""
+
+    #: The last part of its hub id, or the name of its folder or file.
+    name: str
+    #: Its hub id; None for a folder or a file.
+    hub: str | None
+    #: Its commit on the hub.
+    revision: str | None
+    #: As its page on the hub names it, such as ``apache-2.0``.
+    licence: str | None
+    #: What was left out or assumed, as lines for people.
+    warnings: list[str]
+
+
+def can_bring(origin: str) -> bool:
+    """Whether this may be a folder, a file or a hub id. It need not exist."""
+    path = Path(origin)
+    return path.is_dir() or path.suffix == GGUF or is_hub_id(origin)
+
+
+def bring(origin: str, revision: str | None, folder: Path) -> Brought:
+    """Puts the model into ``folder``, which exists and is empty. ``origin`` is a folder, a .gguf file or a hub id.
+
+    What is right already is linked, so ``folder`` must not outlive it. Raises ``ConfigurationError``.
+    """
+    path, hub = Path(origin), None
+    if not path.is_dir() and path.suffix != GGUF:
+        path, revision = fetch(origin, revision)
+        hub = origin
+    elif not path.exists():
+        raise ConfigurationError(f"{origin} does not exist")
+    warnings = weights.supply(path, folder)
+    if path.is_dir():
+        warnings += tokenizers.supply(path, folder)
+        _link_others(path, folder)
+    return Brought((hub or path.resolve().stem).rpartition("/")[2], hub, revision, _licence(path), warnings)
+
+
+def _link_others(source: Path, folder: Path) -> None:
+    """Links the small files that neither weights nor tokenizer brought: of sentence-transformers, and licences."""
+    for path in (*source.glob("*"), *source.glob("[0-9]_*/*")):
+        place = folder / path.relative_to(source)
+        is_used = path.suffix == ".json" or path.parent != source or path.name.startswith("LICENSE")
+        if path.is_file() and is_used and not place.exists():
+            place.parent.mkdir(exist_ok=True)
+            place.symlink_to(path.resolve())
+
+
+def _licence(path: Path) -> str | None:
+    """The licence in the front matter of its README, where the hub's pages have it."""
+    readme = path / "README.md"
+    if not readme.is_file() or readme.stat().st_size > _MOST_README_BYTES:
+        return None
+    head = readme.read_text("utf-8", errors="replace").split("\n---", 1)[0]
+    found = _LICENCE.search(head) if head.startswith("---") else None
+    return found[1] if found else None

@@ -1,0 +1,129 @@
+"""``lengthwise model check``: each thing that decides whether a model can be served, looked at in turn."""
+
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from lengthwise import settings
+from lengthwise.errors import ConfigurationError, LengthwiseError
+from lengthwise.models import manifest, model_file, template, tokenizer, usable, weights
+from lengthwise.models.architecture import class_name
+from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.labels import Labels, listed
+from lengthwise.models.pooling import Pooling
+from worker.engine.completions import completions
+from worker.engine.protocol import Architecture, EngineError, Request
+from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.weights import loading
+
+#: The trial's texts, and the tokens that it lets a model write.
+_TEXTS = ("Hello, how are you?", "我吃了一个苹果。", "Please click the shopping cart to pay.") * 4
+_NEW_TOKENS = 16
+
+
+class Finding(NamedTuple):
+    """What was looked at, and what was found there, or why the model cannot be served."""
+
+    what: str
+    found: str
+    is_right: bool = True
+
+
+def check(name: str) -> bool:
+    """Prints the findings for a model of ``models.toml``, up to the first that is wrong. Returns whether none is.
+
+    Raises ``ConfigurationError`` if there is no such model.
+    """
+    path = settings.get().models
+    models = Catalog.read(path).models
+    if name not in models:
+        raise ConfigurationError(f"{path} names no model {name}: it names {', '.join(models)}")
+    findings = list(_findings(models[name]))
+    table = Table("", "looked at", "found", box=None)
+    for finding in findings:
+        table.add_row("[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, finding.found)
+    Console().print(table)
+    return all(finding.is_right for finding in findings)
+
+
+def _findings(spec: ModelSpec) -> Iterator[Finding]:
+    looks: tuple[tuple[str, Callable[[ModelSpec], str | None]], ...] = (
+        ("folder", _folder), ("config.json", _config), ("tokenizer", _tokenizer), ("chat template", _template),
+        ("labels", _labels), ("pooling", _pooling), ("weights", _weights), ("kinds", _kinds),
+    )  # fmt: skip
+    if spec.engine == "torch":
+        looks += (("load and answer", _load),)
+    for what, look in looks:
+        try:
+            found = look(spec)
+        except (LengthwiseError, EngineError) as error:
+            yield Finding(what, str(error), is_right=False)
+            return
+        if found is not None:
+            yield Finding(what, found)
+
+
+def _folder(spec: ModelSpec) -> str:
+    folder = spec.folder
+    model_file.verify(folder)
+    listed_files = f", as its {manifest.MANIFEST} says" if manifest.exists(folder) else ""
+    return f"{folder}, revision {spec.made_by}{listed_files}"
+
+
+def _config(spec: ModelSpec) -> str:
+    return (
+        f"{class_name(spec.config)} ({spec.config.get('model_type')}, {loading.architecture(spec)}), "
+        f"reads {spec.context} tokens"
+    )
+
+
+def _tokenizer(spec: ModelSpec) -> str:
+    return f"{len(tokenizer.load(spec).vocabulary)} tokens"
+
+
+def _template(spec: ModelSpec) -> str | None:
+    if not any(options.needs_chat_template for options in spec.kind_options.values()):
+        return None
+    rendered = template.load(spec.folder).render([{"role": "user", "content": "Hello"}])
+    return f"a user's message becomes {len(rendered)} characters"
+
+
+def _labels(spec: ModelSpec) -> str | None:
+    if loading.architecture(spec) is not Architecture.CLASSIFIER:
+        return None
+    labels = Labels.of(spec.config)
+    return f"{'exclusive' if labels.are_exclusive else 'independent'}: {listed(labels.names)}"
+
+
+def _pooling(spec: ModelSpec) -> str | None:
+    if loading.architecture(spec) is not Architecture.EMBEDDER:
+        return None
+    pooling = Pooling.read(spec.folder)
+    return f"{pooling.mode}, {'normalized' if pooling.normalizes else 'not normalized'}"
+
+
+def _weights(spec: ModelSpec) -> str:
+    files = weights.weight_files(spec.folder)
+    return f"{sum(path.stat().st_size for path in files) / 1e6:.1f} MB in {len(files)} files"
+
+
+def _kinds(spec: ModelSpec) -> str:
+    usable.check(spec, is_local=True)
+    return ", ".join(spec.kinds) or "none: its table has no kind"
+
+
+def _load(spec: ModelSpec) -> str:
+    began = time.perf_counter()
+    engine = TorchEngine.load(spec)
+    seconds = time.perf_counter() - began
+    known = engine.capabilities()
+    ids = tokenizer.load(spec).encode(_TEXTS)
+    requests = [Request(number, each[: spec.context], _NEW_TOKENS, ()) for number, each in enumerate(ids)]
+    began = time.perf_counter()
+    answers = completions(engine, requests)
+    n_tokens = sum(map(len, ids)) + sum(len(answer.tokens) for answer in answers)
+    speed = n_tokens / (time.perf_counter() - began)
+    return f"{known.quantization} on {known.device}, loaded in {seconds:.1f} s; {speed:.0f} tokens/s in a short trial"
