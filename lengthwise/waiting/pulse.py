@@ -82,13 +82,13 @@ class Pulse:
         with self._asking:
             if self._is_away:
                 return False
-            if time.monotonic() - self._answered_at < _FRESH_SECONDS:
-                return _works_for(self._report, session)
-            if report := _ask(self._parameters):
+            if time.monotonic() - self._answered_at >= _FRESH_SECONDS:
+                report = _ask(self._parameters)
+                if report is None:
+                    self._become_away()  # under the lock: the next thread would ask too, and take as long
+                    return False
                 self._report, self._answered_at = report, time.monotonic()
-                return _works_for(report, session)
-        self._note_silence()
-        return False
+            return _works_for(self._report, session)
 
     def note_dead(self) -> None:
         """A connection is dead. If the server is not away, whatever killed it may have killed the idle ones too."""
@@ -98,9 +98,11 @@ class Pulse:
 
     def _note_silence(self) -> None:
         with self._asking:
-            if self._is_away:
-                return
-            self._is_away = True
+            if not self._is_away:
+                self._become_away()
+
+    def _become_away(self) -> None:
+        self._is_away = True
         log.warning("the database server does not answer")
         self._on_silence()
         Thread(target=self._await_return, name="pulse", daemon=True).start()
