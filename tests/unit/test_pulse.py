@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lengthwise.waiting import pulse
-from lengthwise.waiting.pulse import Pulse, Report, ServerSilent
+from lengthwise.waiting.pulse import Pulse, SessionReport, ServerSilent
 
 
 class SilentServer:
@@ -18,10 +18,10 @@ class SilentServer:
         self.is_back = threading.Event()
         self.askers: list[str] = []
 
-    def ask(self, parameters: Mapping[str, Any]) -> Report | None:
+    def ask(self, parameters: Mapping[str, Any]) -> SessionReport | None:
         self.askers.append(threading.current_thread().name)
         self.is_back.wait(0.02)
-        return Report({7: True, 8: False}) if self.is_back.is_set() else None
+        return SessionReport({7: True, 8: False}) if self.is_back.is_set() else None
 
 
 @pytest.fixture
@@ -54,5 +54,5 @@ def test_a_server_that_answers_works_for_some_sessions_only(server: SilentServer
 
 
 def test_a_server_that_refuses_the_question_is_not_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pulse, "_ask", lambda _: Report(None))
+    monkeypatch.setattr(pulse, "_ask", lambda _: SessionReport(None))
     assert Pulse(on_silence=lambda: None).is_working(7)
