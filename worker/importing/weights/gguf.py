@@ -1,0 +1,72 @@
+"""Models in GGUF: weights, configuration and tokenizer, by transformers' reader. Runs in the confined child."""
+
+# mypy: allow-untyped-calls
+# transformers ships few annotations.
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import IO, Any
+
+import torch
+import transformers
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
+
+from lengthwise.errors import InvalidInput
+from worker.engine.protocol import EngineError
+from worker.engine.transformer.weights.gaps import Gaps
+from worker.importing.weights.written import write
+
+_HERE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+_NAME = "model.gguf"
+#: Characters of an error of the reader, such as the name of an architecture that it does not know.
+_MOST_TOLD = 200
+
+
+def convert(request: bytes, _file: IO[bytes] | None) -> Iterator[bytes]:
+    """Writes all that the file ``source`` holds into the request's folder."""
+    given = json.loads(request)
+    source, folder = Path(given["source"]), Path(given["folder"])
+    # transformers looks at the files beside the one that it is given: here there are none.
+    with TemporaryDirectory(dir=folder) as alone:
+        (Path(alone) / _NAME).symlink_to(source)
+        try:
+            _convert(Path(alone), folder)
+        except (InvalidInput, MemoryError):
+            raise
+        except Exception as error:  # the readers raise whatever a damaged file makes of it
+            is_told = isinstance(error, ValueError | NotImplementedError | EngineError)
+            known = next(iter(str(error).splitlines()), "")[:_MOST_TOLD] if is_told else ""
+            raise InvalidInput(f"{source.name} cannot be read as GGUF ({known or type(error).__name__})") from None
+    yield b"{}"
+
+
+def _convert(alone: Path, folder: Path) -> None:
+    config: Any = transformers.AutoConfig.from_pretrained(alone, gguf_file=_NAME, **_HERE)
+    name = _class_name(config)
+    options: dict[str, Any] = {}
+    if (quantization := getattr(transformers, "GgufConfig", None)) is not None:
+        options["quantization_config"] = quantization(dequantize=True)
+    kind: Any = getattr(transformers, name)
+    model, report = kind.from_pretrained(
+        alone, gguf_file=_NAME, dtype=torch.float32, output_loading_info=True, **options, **_HERE
+    )
+    Gaps.of(report).refuse("it")
+    write(model.state_dict(), folder)
+    written = model.config.to_diff_dict()
+    written.pop("quantization_config", None)
+    written |= {"architectures": [name], "model_type": model.config.model_type, "dtype": "float32"}
+    (folder / "config.json").write_text(json.dumps(written, indent=2, default=str) + "\n", "utf-8")
+    tokenizer: Any = transformers.AutoTokenizer.from_pretrained(alone, gguf_file=_NAME, **_HERE)
+    tokenizer.save_pretrained(folder)
+
+
+def _class_name(config: Any) -> str:
+    for names in (MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES):
+        if (found := names.get(config.model_type)) is not None:
+            return str(found)
+    raise ValueError(f"{config.model_type} is no model that writes text")

@@ -1,0 +1,49 @@
+"""Writes tensors as safetensors. Runs in the confined child."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from huggingface_hub import save_torch_state_dict
+from safetensors import SafetensorError
+
+from lengthwise.errors import InvalidInput
+
+#: Of one file. Readers map files into memory, so their number matters little.
+_SHARD_BYTES = 5_000_000_000
+
+
+def write(state: Mapping[str, torch.Tensor], folder: Path, most_bytes: int | None = None) -> None:
+    """Writes the tensors, each one once: of tensors that are the same memory, the first one.
+
+    Raises ``InvalidInput`` if they have more than ``most_bytes``, or the disk has no room for them.
+    """
+    kept = _distinct(state)
+    size = sum(tensor.nbytes for tensor in kept.values())
+    if most_bytes is not None and size > most_bytes:
+        raise InvalidInput("its tensors are larger than their file")
+    if size > (free := shutil.disk_usage(folder).free):
+        raise InvalidInput(f"the disk has no room: {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free")
+    try:
+        save_torch_state_dict(kept, folder, max_shard_size=_SHARD_BYTES)
+    except (OSError, SafetensorError) as error:
+        raise InvalidInput(f"the converted weights cannot be written ({type(error).__name__})") from None
+    for path in folder.glob("model*.safetensors"):
+        path.chmod(0o644)
+
+
+def _distinct(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Without the further names of a tensor. Tensors that share a part of their memory become copies."""
+    names: dict[tuple[object, ...], str] = {}
+    kept: dict[str, torch.Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in state.items():
+        place = tensor.untyped_storage().data_ptr()
+        key = (place, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
+        if tensor.numel() and key in names:
+            continue
+        names[key] = name
+        kept[name] = tensor.clone(memory_format=torch.contiguous_format) if place in storages else tensor
+        storages.add(place)
+    return kept
