@@ -189,8 +189,11 @@ def test_a_model_that_is_not_what_its_manifest_says_is_refused_and_nothing_is_le
     (llama / "manifest.json").unlink()
     with pytest.raises(ConfigurationError, match="do not fit its config"):
         prepare(llama, out / "small")
-    tiny.edit_config(llama, num_hidden_layers=2, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
+    tiny.edit_config(llama, num_hidden_layers=2, auto_map={"AutoModel": "modeling.Evil"}, model_type="evil")
     with pytest.raises(ConfigurationError, match="auto_map"):
+        prepare(llama, out / "small")
+    tiny.edit_config(llama, auto_map=None, model_type="llama", quantization_config={"quant_method": "gptq"})
+    with pytest.raises(ConfigurationError, match="quantized by GPTQ"):
         prepare(llama, out / "small")
     assert list(out.iterdir()) == []
 

@@ -11,10 +11,11 @@ from worker.importing.weights.forms import ADAPTER
 
 #: Settings with which a module's weights are not ``W + scale * B @ A``. Each stands for something of its own.
 _UNLIKE = (
-    *("use_dora", "use_qalora", "lora_bias", "alpha_pattern", "layer_replication", "target_parameters"),
-    *("trainable_token_indices", "use_bdlora", "arrow_config", "kasa_config", "velora_config", "monteclora_config"),
-    *("alora_invocation_tokens", "megatron_config", "megatron_core", "corda_config", "lora_ga_config"),
+    *("lora_bias", "alpha_pattern", "layer_replication", "target_parameters", "trainable_token_indices"),
+    "alora_invocation_tokens",
 )
+#: Those of newer versions are called alike (``use_dora``, ``corda_config``); only these of them change no weight.
+_KNOWN = ("use_rslora", "eva_config")
 #: Values of ``init_lora_weights`` that leave the base model as it is.
 _HARMLESS_STARTS = (True, False, None, "gaussian", "orthogonal", "eva")
 
@@ -38,12 +39,16 @@ def read(folder: Path) -> AdapterShape:
     found = model_file.read_json(folder, ADAPTER, dict)
     if found.get("peft_type") != "LORA":
         raise ConfigurationError(f"it is an adapter of the type {_said(found.get('peft_type'))}: only LoRA is merged")
-    unlike = [name for name in _UNLIKE if found.get(name)]
+    unlike = [name for name, value in found.items() if value and _is_unlike(name)]
     if found.get("init_lora_weights") not in _HARMLESS_STARTS:
         unlike.append("init_lora_weights")
     if unlike:
         raise ConfigurationError(f"its {ADAPTER} asks for {unlike[0]}, which is not merged: take the merged model")
     return model_file.checked(found, AdapterShape, ADAPTER)
+
+
+def _is_unlike(name: str) -> bool:
+    return name in _UNLIKE or ((name.startswith("use_") or name.endswith("_config")) and name not in _KNOWN)
 
 
 def base(adapter: AdapterShape) -> Path:

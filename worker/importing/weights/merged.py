@@ -14,6 +14,8 @@ from worker.importing.weights.written import write
 _A, _B, _EMBEDDING_A, _EMBEDDING_B = ".lora_A.weight", ".lora_B.weight", ".lora_embedding_A", ".lora_embedding_B"
 #: What peft puts before a module's name, the outermost first.
 _PREFIXES = ("base_model.model.", "base_model.")
+#: And within the name of a tensor that is not of low rank, in a module that has such tensors.
+_WRAPPED = ".base_layer."
 _HEAD = "lm_head.weight"
 
 State = dict[str, torch.Tensor]
@@ -40,15 +42,14 @@ def merge(state: State, adapter: State, alpha: float, *, is_rooted: bool = False
     ``[inputs, outputs]``. Tensors without a rank replace those of the base model. Raises ``InvalidInput`` for a tensor
     that has no place there.
     """
-    for name in list(adapter):
-        if name.endswith((_B, _EMBEDDING_B)):
-            continue
+    for name, tensor in adapter.items():  # before ranks are added: peft also writes whole tensors of the base model
+        if not name.endswith((_A, _B, _EMBEDDING_A, _EMBEDDING_B)):
+            _replace(state, name, tensor)
+    for name in adapter:
         if name.endswith(_A):
             _add(state, adapter, name, name.removesuffix(_A) + _B, alpha, is_rooted, is_transposed)
         elif name.endswith(_EMBEDDING_A):
             _add(state, adapter, name, name.removesuffix(_EMBEDDING_A) + _EMBEDDING_B, alpha, is_rooted, True)
-        else:
-            _replace(state, name, adapter[name])
 
 
 def _add(
@@ -95,10 +96,8 @@ def _place(state: Mapping[str, Any], name: str) -> str:
 
 
 def _bare(name: str) -> str:
-    for prefix in _PREFIXES:
-        if name.startswith(prefix):
-            return name.removeprefix(prefix)
-    return name
+    prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
+    return name.removeprefix(prefix).replace(_WRAPPED, ".")
 
 
 def _misfit(name: str, tensor: torch.Tensor, weight: torch.Tensor) -> str:

@@ -76,9 +76,9 @@ def _from_gguf(source: Path, folder: Path) -> list[str]:
     for package in ("gguf", "accelerate"):
         configuration.need(package, "GGUF files")
     request = {"source": str(source.resolve()), "folder": str(folder.resolve())}
-    child.convert("gguf:convert", request, source.name, source.stat().st_size, _GROWTH_OF_GGUF)
+    made = child.convert("gguf:convert", request, source.name, source.stat().st_size, _GROWTH_OF_GGUF)
     configuration.read(folder)
-    return fit.warnings(folder, folder)
+    return [*made["warnings"], *fit.warnings(folder, folder)]
 
 
 def _from_adapter(source: Path, found: Found, folder: Path) -> list[str]:

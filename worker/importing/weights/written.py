@@ -26,7 +26,8 @@ def write(state: Mapping[str, torch.Tensor], folder: Path, most_bytes: int | Non
     if size > (free := shutil.disk_usage(folder).free):
         raise InvalidInput(f"the disk has no room: {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free")
     try:
-        save_torch_state_dict(kept, folder, max_shard_size=_SHARD_BYTES)
+        whole = {name: _of_its_own(tensor) for name, tensor in kept.items()}
+        save_torch_state_dict(whole, folder, max_shard_size=_SHARD_BYTES)
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"the converted weights cannot be written ({type(error).__name__})") from None
     for path in folder.glob("model*.safetensors"):
@@ -34,16 +35,20 @@ def write(state: Mapping[str, torch.Tensor], folder: Path, most_bytes: int | Non
 
 
 def _distinct(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Without the further names of a tensor. Tensors that share a part of their memory become copies."""
+    """Without the further names of a tensor."""
     names: dict[tuple[object, ...], str] = {}
     kept: dict[str, torch.Tensor] = {}
-    storages: set[int] = set()
     for name, tensor in state.items():
         place = tensor.untyped_storage().data_ptr()
         key = (place, tensor.storage_offset(), tensor.shape, tensor.stride(), tensor.dtype)
         if tensor.numel() and key in names:
             continue
         names[key] = name
-        kept[name] = tensor.clone(memory_format=torch.contiguous_format) if place in storages else tensor
-        storages.add(place)
+        kept[name] = tensor
     return kept
+
+
+def _of_its_own(tensor: torch.Tensor) -> torch.Tensor:
+    """The tensor with memory that holds nothing else."""
+    is_part = tensor.nbytes != tensor.untyped_storage().nbytes()
+    return tensor.clone(memory_format=torch.contiguous_format) if is_part else tensor
