@@ -102,24 +102,32 @@ def test_a_pickled_adapter_is_merged_too(tmp_path: Path) -> None:
     torch.save(load_file(source / "adapter_model.safetensors"), source / "adapter_model.bin")
     (source / "adapter_model.safetensors").unlink()
     folder, _ = supplied(source, tmp_path)
-    assert not torch.equal(
-        *(load_file(each / "model.safetensors")[f"{_QUERY}.weight"] for each in (base, folder))  # type: ignore[arg-type]
-    )
+    assert not torch.equal(*(load_file(each / "model.safetensors")[f"{_QUERY}.weight"] for each in (base, folder)))
 
 
 def test_a_base_model_that_is_not_here_is_said_with_the_command_that_fetches_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    said = refusal(adapter(tmp_path / "a", "someone/base", revision="v2"), tmp_path)
-    fetch = "fetch it: hf download someone/base --revision v2"
+    said = refusal(adapter(tmp_path / "a", "someone/base", revision="v2; true"), tmp_path)
+    fetch = "fetch it: hf download someone/base --revision 'v2; true'"
     assert said == f"it is a LoRA adapter of someone/base, which is not on this machine; {fetch}"
     assert "correct adapter_config.json" in refusal(adapter(tmp_path / "b", "a/b/c"), tmp_path)
+
+
+def test_a_base_model_is_found_in_the_local_hub_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place, commit = tmp_path / "hub" / "models--someone--base", "a" * 40
+    published("llama", place / "snapshots" / commit)
+    (place / "refs").mkdir()
+    (place / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    folder, _ = supplied(adapter(tmp_path / "a", "someone/base"), tmp_path)
+    assert (folder / "model.safetensors").is_file()
 
 
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        ({"peft_type": "IA3"}, "of the type 'IA3': only LoRA is merged"),
+        ({"peft_type": "IA3"}, "of the type IA3: only LoRA is merged"),
         ({"use_dora": True}, "asks for use_dora"),
         ({"alpha_pattern": {"q_proj": 2}}, "asks for alpha_pattern"),
         ({"lora_bias": True}, "asks for lora_bias"),

@@ -121,6 +121,13 @@ def test_of_many_such_tensors_the_first_are_named_and_all_counted(tmp_path: Path
     assert warning.startswith("20 of its tensors") and warning.endswith("x00, x01, x02, x03 and 16 more")
 
 
+def test_names_of_tensors_cannot_change_a_line_or_a_screen(tmp_path: Path) -> None:
+    _, source = published("roberta", tmp_path / "m")
+    changed(source, lambda state: state.update({"a\n\x1b[2J" + "x" * 999: torch.zeros(1)}))
+    _, [warning] = supplied(source, tmp_path)
+    assert warning.isprintable() and len(warning) < 300
+
+
 def test_tensors_that_are_missing_are_named(tmp_path: Path) -> None:
     _, source = published("roberta", tmp_path / "m")
     changed(source, lambda state: state.pop("classifier.out_proj.weight"))
@@ -147,8 +154,8 @@ def test_a_model_that_serves_nothing_is_refused_by_what_it_does(kind: str, tmp_p
     [
         ({"model_type": "whisper", "architectures": ["WhisperForConditionalGeneration"], "num_mel_bins": 8}, "sound"),
         ({"model_type": "vit", "architectures": ["ViTForImageClassification"], "image_size": 8}, "images"),
-        ({"model_type": "brand-new", "architectures": ["NewForCausalLM"]}, "'brand-new', which transformers does not"),
-        ({"model_type": "llama", "architectures": ["MyLlamaForCausalLM"]}, "no architecture 'MyLlamaForCausalLM'"),
+        ({"model_type": "brand-new", "architectures": ["NewForCausalLM"]}, "brand-new, which transformers does not"),
+        ({"model_type": "llama", "architectures": ["MyLlamaForCausalLM"]}, "no architecture MyLlamaForCausalLM"),
     ],
 )
 def test_models_of_other_things_are_refused_before_their_weights(config: object, said: str, tmp_path: Path) -> None:

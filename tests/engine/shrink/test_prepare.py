@@ -182,7 +182,7 @@ def test_failing_midway_leaves_nothing(
 def test_a_model_that_is_not_what_its_manifest_says_is_refused_and_nothing_is_left(
     prepare: Prepare, llama: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    tiny.edit_config(llama, num_hidden_layers=1)
+    tiny.edit_config(llama, num_hidden_layers=3)
     out = tmp_path_factory.mktemp("out")
     with pytest.raises(ConfigurationError, match=r"config\.json"):
         prepare(llama, out / "small")

@@ -1,12 +1,14 @@
 """LoRA adapters: what ``adapter_config.json`` says, and where the base model is that they were trained for."""
 
+import shlex
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file
+from lengthwise.models.published.naming import said
 from worker.importing.weights.forms import ADAPTER
 
 #: Settings with which a module's weights are not ``W + scale * B @ A``. Each stands for something of its own.
@@ -38,12 +40,14 @@ def read(folder: Path) -> AdapterShape:
     """The adapter's configuration. Raises ``ConfigurationError`` for one that cannot be merged as LoRA."""
     found = model_file.read_json(folder, ADAPTER, dict)
     if found.get("peft_type") != "LORA":
-        raise ConfigurationError(f"it is an adapter of the type {_said(found.get('peft_type'))}: only LoRA is merged")
+        raise ConfigurationError(f"it is an adapter of the type {said(found.get('peft_type'))}: only LoRA is merged")
     unlike = [name for name, value in found.items() if value and _is_unlike(name)]
     if found.get("init_lora_weights") not in _HARMLESS_STARTS:
         unlike.append("init_lora_weights")
     if unlike:
-        raise ConfigurationError(f"its {ADAPTER} asks for {unlike[0]}, which is not merged: take the merged model")
+        raise ConfigurationError(
+            f"its {ADAPTER} asks for {said(unlike[0])}, which is not merged: take the merged model"
+        )
     return model_file.checked(found, AdapterShape, ADAPTER)
 
 
@@ -62,13 +66,9 @@ def base(adapter: AdapterShape) -> Path:
     try:
         return Path(snapshot_download(name, revision=adapter.revision, local_files_only=True))
     except LocalEntryNotFoundError:
-        revision = f" --revision {adapter.revision}" if adapter.revision else ""
+        revision = f" --revision {shlex.quote(adapter.revision)}" if adapter.revision else ""
         fetch = f"fetch it: hf download {name}{revision}"
         raise ConfigurationError(f"it is a LoRA adapter of {name}, which is not on this machine; {fetch}") from None
     except (HFValidationError, ValueError, OSError):
         missing = "which is no folder of this machine and no name of the hub"
-        raise ConfigurationError(f"it is a LoRA adapter of {_said(name)}, {missing}: correct {ADAPTER}") from None
-
-
-def _said(value: Any) -> str:
-    return repr(str(value)[:100])
+        raise ConfigurationError(f"it is a LoRA adapter of {said(name)}, {missing}: correct {ADAPTER}") from None

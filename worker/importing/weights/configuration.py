@@ -12,6 +12,7 @@ from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import architecture, model_shapes
 from lengthwise.models.published import quantized
+from lengthwise.models.published.naming import said
 
 #: Keys that are left out: code of the folder, and how weights were quantized that are so no more.
 _CODE = "auto_map"
@@ -25,7 +26,7 @@ def read(folder: Path) -> dict[str, Any]:
     family, name = config.get("model_type"), architecture.class_name(config)
     if family not in CONFIG_MAPPING:
         code = ", and its own code is never run" if _CODE in config else ""
-        raise ConfigurationError(f"it is of the family {_said(family)}, which transformers does not know{code}")
+        raise ConfigurationError(f"it is of the family {said(family)}, which transformers does not know{code}")
     try:
         architecture.read(config, folder)
     except ConfigurationError as error:
@@ -33,7 +34,7 @@ def read(folder: Path) -> dict[str, Any]:
         raise ConfigurationError(f"{error}: {what}") from None
     if not hasattr(transformers, name):
         code = ": it is code of the folder, which is never run" if _CODE in config else ""
-        raise ConfigurationError(f"transformers has no architecture {_said(name)}{code}")
+        raise ConfigurationError(f"transformers has no architecture {said(name)}{code}")
     if (made_by := quantized.unreadable(config, folder)) is not None:
         raise ConfigurationError(f"{quantized.reason(made_by)}: {quantized.REMEDY}")
     if is_quantized(config):
@@ -79,7 +80,3 @@ def _without_code(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _without_code(inner) for key, inner in value.items() if key != _CODE}
     return value
-
-
-def _said(value: Any) -> str:
-    return repr(str(value)[:100])

@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_shapes, pooling, weights
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.published.naming import said
 from worker.engine.protocol import EngineError
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import SCALE
@@ -59,7 +60,9 @@ def _shapes(path: Path) -> dict[str, tuple[int, ...]]:
         with safe_open(path, framework="pt") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise ConfigurationError(f"{path.name} is damaged, or only half there: {forms.AGAIN} ({error})") from None
+        raise ConfigurationError(
+            f"{said(path.name)} is damaged, or half there ({said(error)}): {forms.AGAIN}"
+        ) from None
 
 
 @contextmanager
@@ -76,7 +79,7 @@ def _together(source: Path, folder: Path) -> Iterator[Path]:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """transformers logs what is told here in one line."""
-    logger = logging.getLogger("transformers.modeling_utils")
+    logger = logging.getLogger("transformers")
     before = logger.level
     logger.setLevel(logging.CRITICAL)
     try:

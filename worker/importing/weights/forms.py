@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import weights
+from lengthwise.models.published.naming import said
 
 PICKLE, PICKLE_INDEX = "pytorch_model.bin", "pytorch_model.bin.index.json"
 ADAPTER = "adapter_config.json"
@@ -55,7 +56,7 @@ def find(folder: Path) -> Found:
         found = Found(Form.ADAPTER, files[:1])
     if found is None and (files := sorted(folder.glob("*.gguf"))):
         if len(files) > 1:
-            names = ", ".join(path.name for path in files[:4])
+            names = ", ".join(said(path.name) for path in files[:4])
             raise ConfigurationError(f"it holds {len(files)} GGUF files ({names}, …): name one of them")
         found = Found(Form.GGUF, files)
     if found is None:
@@ -80,7 +81,7 @@ def _listed(files: list[Path]) -> list[Path]:
     missing = [path.name for path in files if not path.is_file()]
     if missing:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ConfigurationError(f"{missing[0]}{more}, which its index lists, is missing: {AGAIN}")
+        raise ConfigurationError(f"{said(missing[0])}{more}, which its index lists, is missing: {AGAIN}")
     return files
 
 
@@ -89,15 +90,15 @@ def check_whole(path: Path) -> None:
     with path.open("rb") as file:
         begin = file.read(len(_POINTER))
     if not begin:
-        raise ConfigurationError(f"{path.name} is empty: {AGAIN}")
+        raise ConfigurationError(f"{said(path.name)} is empty: {AGAIN}")
     if begin == _POINTER:
-        raise ConfigurationError(f"{path.name} is only git's pointer to the file: fetch it with git lfs pull")
+        raise ConfigurationError(f"{said(path.name)} is only git's pointer to the file: fetch it with git lfs pull")
 
 
 def _nothing(folder: Path) -> str:
     for program, patterns in _OTHERS.items():
         if (found := next((path for pattern in patterns for path in sorted(folder.glob(pattern))), None)) is not None:
-            what = f"it holds weights for {program} only ({found.relative_to(folder)})"
+            what = f"it holds weights for {program} only ({said(found.relative_to(folder))})"
             return f"{what}: take a copy of the model with {weights.WEIGHTS} or {PICKLE}"
     if (folder / "config.json").is_file():
         return f"it has no weights: neither {weights.WEIGHTS} nor {PICKLE}; {AGAIN}"

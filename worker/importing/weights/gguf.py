@@ -18,14 +18,13 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from lengthwise.errors import InvalidInput
+from lengthwise.models.published.naming import said
 from worker.engine.protocol import EngineError
 from worker.engine.transformer.weights.gaps import Gaps
 from worker.importing.weights.written import write
 
 _HERE: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 _NAME = "model.gguf"
-#: Characters of an error of the reader, such as the name of an architecture that it does not know.
-_MOST_TOLD = 200
 
 
 def convert(request: bytes, _file: IO[bytes] | None) -> Iterator[bytes]:
@@ -41,7 +40,7 @@ def convert(request: bytes, _file: IO[bytes] | None) -> Iterator[bytes]:
             raise
         except Exception as error:  # the readers raise whatever a damaged file makes of it
             is_told = isinstance(error, ValueError | NotImplementedError | EngineError)
-            known = next(iter(str(error).splitlines()), "")[:_MOST_TOLD] if is_told else ""
+            known = said(next(iter(str(error).splitlines()), "")) if is_told else ""
             raise InvalidInput(f"{source.name} cannot be read as GGUF ({known or type(error).__name__})") from None
     yield json.dumps({"warnings": told}).encode()
 
@@ -77,7 +76,7 @@ def _lost(path: Path, config: Mapping[str, Any]) -> list[str]:
     tables = (config.get("rope_parameters"), config.get("rope_scaling"))
     if not scaled or any(table.get("rope_type", "default") != "default" for table in tables if table):
         return []
-    how = f"how it scales positions ({scaled[0]}) is not read from GGUF"
+    how = f"how it scales positions ({said(scaled[0])}) is not read from GGUF"
     return [f"{how}: its answers may differ from the original's, so prefer the model in safetensors"]
 
 

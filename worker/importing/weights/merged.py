@@ -8,6 +8,7 @@ from typing import IO, Any
 import torch
 
 from lengthwise.errors import InvalidInput
+from lengthwise.models.published.naming import said
 from worker.engine.transformer.weights.checkpoint import load_state
 from worker.importing.weights.written import write
 
@@ -56,12 +57,12 @@ def _add(
     state: State, adapter: State, name: str, other: str, alpha: float, is_rooted: bool, is_transposed: bool
 ) -> None:
     if other not in adapter:
-        raise InvalidInput(f"the adapter has {name} and no {other}")
+        raise InvalidInput(f"the adapter has {said(name)} and no {said(other)}")
     first, second = adapter[name].float(), adapter[other].float()
     place = _place(state, name.rpartition(".lora_")[0] + ".weight")
     weight = state[place]
     if first.ndim != 2 or second.ndim != 2 or first.shape[0] != second.shape[1] or not len(first):
-        raise InvalidInput(f"the adapter's {name} and {other} do not fit each other")
+        raise InvalidInput(f"the adapter's {said(name)} and {said(other)} do not fit each other")
     rank = first.shape[0]
     change = (second @ first) * (alpha / (rank**0.5 if is_rooted else rank))
     change = change.T if is_transposed else change
@@ -92,7 +93,7 @@ def _place(state: Mapping[str, Any], name: str) -> str:
         return shorter
     if len(longer) == 1:
         return longer[0]
-    raise InvalidInput(f"the adapter changes {inner}, which its base model does not have")
+    raise InvalidInput(f"the adapter changes {said(inner)}, which its base model does not have")
 
 
 def _bare(name: str) -> str:
@@ -102,4 +103,4 @@ def _bare(name: str) -> str:
 
 def _misfit(name: str, tensor: torch.Tensor, weight: torch.Tensor) -> str:
     found, needed = ("×".join(map(str, each.shape)) for each in (tensor, weight))
-    return f"the adapter does not fit its base model: {name} is {found} there, and {needed} in the base model"
+    return f"the adapter does not fit its base model: {said(name)} is {found} there, and {needed} in the base model"

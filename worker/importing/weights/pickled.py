@@ -11,6 +11,7 @@ from zipfile import is_zipfile
 import torch
 
 from lengthwise.errors import InvalidInput
+from lengthwise.models.published.naming import said
 from worker.importing.weights.written import write
 
 #: How torch says which name a pickle asks for.
@@ -37,7 +38,7 @@ def _tensors(path: Path) -> dict[str, torch.Tensor]:
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
             raise InvalidInput(f"{path.name} holds more than tensors by their names, such as a whole training state")
         if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_meta:
-            raise InvalidInput(f"{path.name} holds {name[:100]!r} in a form that is no plain tensor")
+            raise InvalidInput(f"{path.name} holds {said(name)} in a form that is no plain tensor")
     return {name: tensor.detach() for name, tensor in found.items()}
 
 

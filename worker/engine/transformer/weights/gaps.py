@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from lengthwise.models.published.naming import said
 from worker.engine.protocol import EngineError
 
 #: So many names are said; of the others, only their number is.
@@ -24,12 +25,12 @@ class Gaps:
     def of(cls, report: Mapping[str, Any]) -> Self:
         """Reads what ``from_pretrained`` returns with ``output_loading_info``."""
         mismatched = [
-            f"{name} (has {_shape(found)}, must have {_shape(needed)})"
+            f"{said(name)} (has {_shape(found)}, must have {_shape(needed)})"
             for name, found, needed in report["mismatched_keys"]
         ]
         return cls(
-            sorted(report["missing_keys"]),
-            sorted(report["unexpected_keys"]),
+            sorted(map(said, report["missing_keys"])),
+            sorted(map(said, report["unexpected_keys"])),
             sorted(mismatched),
             len(report["error_msgs"]),
         )
