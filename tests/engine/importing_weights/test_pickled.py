@@ -3,6 +3,7 @@
 import pickle
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,8 +11,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
+from lengthwise.errors import InvalidInput
 from tests.engine.importing_weights.published import assert_answers, pickled, published, supplied
 from tests.engine.importing_weights.test_forms import refusal
+from worker.importing.weights.written import write
 
 
 class Evil:
@@ -57,6 +60,22 @@ def test_tensors_that_share_a_part_of_their_memory_are_all_written(tmp_path: Pat
     pickled(source, state)
     folder, _ = supplied(source, tmp_path)
     assert_answers(folder, model)
+
+
+def test_a_tensor_keeps_its_several_names_where_no_reader_would_tie_them(tmp_path: Path) -> None:
+    model, source = published("gemma3_text", tmp_path / "m")
+    model.lm_head.weight = model.model.embed_tokens.weight
+    pickled(source, model.state_dict())
+    folder, _ = supplied(source, tmp_path)
+    stored = load_file(folder / "model.safetensors")
+    assert torch.equal(stored["lm_head.weight"], stored["model.embed_tokens.weight"])
+
+
+def test_a_disk_without_room_is_said_with_what_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=10**9))
+    with pytest.raises(InvalidInput, match=r"the disk has no room: 4.0 GB are needed, and 1.0 GB are free"):
+        write({"a": torch.zeros(1).expand(10**9)}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("is_old", [False, True])

@@ -26,7 +26,7 @@ def convert(request: bytes, _file: IO[bytes] | None) -> Iterator[bytes]:
     state: dict[str, torch.Tensor] = {}
     for path in files:
         state |= _tensors(path)
-    write(state, Path(given["folder"]), sum(path.stat().st_size for path in files))
+    write(state, Path(given["folder"]), sum(path.stat().st_size for path in files), is_tied=given["is_tied"])
     yield b"{}"
 
 

@@ -42,10 +42,9 @@ def supply(source: Path, folder: Path) -> list[str]:
 def _from_folder(source: Path, found: Found, folder: Path) -> list[str]:
     config = configuration.read(source)
     if found.form is Form.PICKLED:
-        request = {"files": [str(path.resolve()) for path in found.files], "folder": str(folder.resolve())}
         if configuration.is_quantized(config):
             raise ConfigurationError("its quantized weights are pickled: take a copy of the model with safetensors")
-        child.convert("pickled:convert", request, found.files[0].name, found.n_bytes, _GROWTH_OF_PICKLES)
+        _unpickle(found, folder, is_tied=config.get("tie_word_embeddings") is not False)
     else:
         fit.check_files(found.files)
     if configuration.is_quantized(config):
@@ -59,6 +58,12 @@ def _from_folder(source: Path, found: Found, folder: Path) -> list[str]:
     if (source / forms.ADAPTER).is_file():
         told.append(f"the adapter of its {forms.ADAPTER} is not merged: its folder has the weights of a whole model")
     return told
+
+
+def _unpickle(found: Found, folder: Path, *, is_tied: bool) -> None:
+    files = [str(path.resolve()) for path in found.files]
+    request = {"files": files, "folder": str(folder.resolve()), "is_tied": is_tied}
+    child.convert("pickled:convert", request, found.files[0].name, found.n_bytes, _GROWTH_OF_PICKLES)
 
 
 def _link_weights(source: Path, found: Found, folder: Path) -> None:
@@ -92,8 +97,7 @@ def _from_adapter(source: Path, found: Found, folder: Path) -> list[str]:
         config = configuration.read(base)
         [file] = found.files
         if file.suffix == ".bin":
-            request = {"files": [str(file.resolve())], "folder": str(changes.resolve())}
-            child.convert("pickled:convert", request, file.name, found.n_bytes, _GROWTH_OF_PICKLES)
+            _unpickle(found, changes, is_tied=False)
             file = changes / weights.WEIGHTS
         fit.check_files([file])
         files = weights.weight_files(base)

@@ -14,8 +14,10 @@ from lengthwise.errors import InvalidInput
 _SHARD_BYTES = 5_000_000_000
 
 
-def write(state: Mapping[str, torch.Tensor], folder: Path, most_bytes: int | None = None) -> None:
-    """Writes the tensors, each one once: of tensors that are the same memory, the first one.
+def write(
+    state: Mapping[str, torch.Tensor], folder: Path, most_bytes: int | None = None, *, is_tied: bool = True
+) -> None:
+    """Writes the tensors. Of tensors that are the same memory, only the first, if a reader ties them (``is_tied``).
 
     Raises ``InvalidInput`` if they have more than ``most_bytes``, or the disk has no room for them.
     """
@@ -27,6 +29,8 @@ def write(state: Mapping[str, torch.Tensor], folder: Path, most_bytes: int | Non
         raise InvalidInput(f"the disk has no room: {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free")
     try:
         whole = {name: _of_its_own(tensor) for name, tensor in kept.items()}
+        if not is_tied:
+            whole |= {name: tensor.clone() for name, tensor in state.items() if name not in kept}
         save_torch_state_dict(whole, folder, max_shard_size=_SHARD_BYTES)
     except (OSError, SafetensorError) as error:
         raise InvalidInput(f"the converted weights cannot be written ({type(error).__name__})") from None
