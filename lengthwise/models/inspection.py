@@ -14,6 +14,7 @@ from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.labels import Labels
 from lengthwise.models.pooling import Pooling
+from lengthwise.models.published import native_types, quantized
 
 #: The packages that our own engines need.
 _PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
@@ -119,7 +120,7 @@ def _check_template(files: _Files) -> None:
 
 def _check_torch(files: _Files) -> None:
     spec, config = files.spec, files.config
-    if "auto_map" in config:
+    if "auto_map" in config and config.get("model_type") not in native_types.NATIVE_TYPES:
         raise files.refusal("foreign_code", "its config.json asks for code of its own (auto_map)", _ANOTHER)
     try:
         found = architecture.read(config, files.folder)
@@ -150,6 +151,7 @@ def _check_pooling(files: _Files) -> None:
 
 
 def _check_weights(files: _Files) -> None:
+    _check_quantization(files)
     if weights.has_safetensors(files.folder):
         return
     if weights.has_pickles(files.folder):
@@ -158,6 +160,15 @@ def _check_weights(files: _Files) -> None:
     if files.is_local:  # the API's machine needs no weights
         reason = f"its folder has no {weights.WEIGHTS}"
         raise files.refusal("weights_missing", reason, _fetch_again(files.spec))
+
+
+def _check_quantization(files: _Files) -> None:
+    if (name := quantized.unreadable(files.config, files.folder)) is not None:
+        raise files.refusal("weights_quantized", quantized.reason(name), quantized.REMEDY)
+    is_missing = importlib.util.find_spec(quantized.PACKAGE) is None
+    if files.is_local and is_missing and quantized.method(files.config) is not None:
+        reason = f"its quantized weights need {quantized.PACKAGE}"
+        raise files.refusal("engine_missing", reason, f'pip install "lengthwise[{quantized.EXTRA}]"')
 
 
 def _check_openai(files: _Files) -> None:

@@ -18,7 +18,8 @@ _NAMES = {dict: "object", list: "array"}
 #: A file may have so many bytes. The largest ``config.json`` that is published, with 20,000 labels, has 1 MiB.
 _MOST_BYTES = 8 << 20
 #: Those that list words or tensors are larger: a tokenizer of 260,000 words has 34 MB.
-_MOST_BYTES_OF = {"tokenizer.json": 256 << 20, "model.safetensors.index.json": 64 << 20}
+_MOST_BYTES_OF = {"tokenizer.json": 256 << 20}
+_MOST_BYTES_OF |= dict.fromkeys(("model.safetensors.index.json", "pytorch_model.bin.index.json"), 64 << 20)
 _MOST_BYTES_OF |= dict.fromkeys(
     ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"), 64 << 20
 )

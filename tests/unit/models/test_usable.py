@@ -1,5 +1,6 @@
 """Which models can serve which kinds, read from their small files, without torch."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -274,8 +275,41 @@ def test_pickled_weights_and_code_of_its_own_are_refused(tmp_path: Path) -> None
     assert (found.code, "transformers.LlamaForCausalLM.from_pretrained" in found.remedy) == ("weights_pickled", True)
     (folder / "model.safetensors").touch()
     assert unusable(spec(folder, "generate")) is None
-    write(folder, "LlamaForCausalLM", auto_map={"AutoModel": "evil.Evil"})
+    write(folder, "LlamaForCausalLM", auto_map={"AutoModel": "evil.Evil"}, model_type="chatglm")
     assert reason(folder, "generate").code == "foreign_code"
+    write(folder, "LlamaForCausalLM", auto_map={"AutoModel": "evil.Evil"}, model_type="llama")
+    assert unusable(spec(folder, "generate")) is None, "transformers has its own code for this family"
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ({"quant_method": "gptq"}, "GPTQ"),
+        ({"quant_method": "awq"}, "AWQ"),
+        ({"load_in_4bit": True}, "bitsandbytes"),
+        ({"quant_method": "compressed-tensors"}, "compressed-tensors"),
+        ({"quant_method": "x" * 99}, "an unknown method"),
+    ],
+)
+def test_quantized_weights_are_refused_by_the_name_of_their_method(
+    table: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    found = reason(write(tmp_path, "LlamaForCausalLM", quantization_config=table), "generate")
+    assert (found.code, "original form" in found.remedy) == ("weights_quantized", True)
+    assert found.reason == f"its weights are quantized by {name}, which lengthwise does not read"
+
+
+def test_weights_in_fp8_need_the_package_that_reads_them_only_where_workers_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path, "LlamaForCausalLM", quantization_config={"quant_method": "fp8"})
+    (folder / "model.safetensors").touch()
+    assert unusable(spec(folder, "generate")) is None
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "accelerate" else find_spec(name))
+    found = unusable(spec(folder, "generate"), is_local=True)
+    assert found is not None
+    assert (found.code, found.remedy) == ("engine_missing", 'pip install "lengthwise[import]"')
 
 
 @pytest.mark.parametrize("template", [None, "{% for %}"])
@@ -358,6 +392,7 @@ _VALUE = st.recursive(
 )
 _KEYS = (
     *("architectures", "model_type", "id2label", "num_labels", "problem_type", "is_encoder_decoder", "auto_map"),
+    *("quantization_config", "compression_config", "quantization", "text_config"),
     *("max_position_embeddings", "n_positions", "pad_token_id", "image_size"),
 )
 

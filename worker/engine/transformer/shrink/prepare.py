@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lengthwise.errors import ConfigurationError
 from lengthwise.models import manifest, pooling, weights
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.published import quantized
 from worker.engine.transformer.shrink import prune
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import save, save_int8
@@ -54,6 +56,8 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     Returns the layers that stayed, by stack, or nothing if none was dropped. The same model and recipe give the same
     bytes. Raises ``ConfigurationError`` if the model's files are refused or it cannot be pruned this way.
     """
+    if quantized.method(spec.config) is not None:
+        raise ConfigurationError(f"model {spec.name}: its weights are quantized already: import it first")
     state = loading.load_weights(spec)
     config, keep = spec.config, {}
     if recipe.layers:
@@ -63,6 +67,7 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
         prune.layer_stacks(config)  # refuses unknown architectures: their matrices may be transposed
         state = prune.sparsify(state)
     (save_int8 if recipe.quantize == "int8" else save)(state, folder / weights.WEIGHTS)
+    config = {key: value for key, value in config.items() if key != "auto_map"}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     _copy(spec.folder, folder, _COPIED)
     manifest.write(folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
