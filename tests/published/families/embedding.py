@@ -189,7 +189,7 @@ REPOSITORIES = (
         (gemma.GEMMA, _DENSE_MODULES, _pooling("mean_tokens", 128), _dense,
          card.json_file("sentence_bert_config.json", {"max_seq_length": 2048, "do_lower_case": False}),
          card.json_file("config_sentence_transformers.json", {"prompts": _PROMPTS, "default_prompt_name": None}),
-         weights.write(_GEMMA_CONFIG)),
+         weights.write(_GEMMA_CONFIG, spread=gemma.SPREAD)),
         is_gated=True,
     ),
     Published(

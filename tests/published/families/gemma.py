@@ -60,24 +60,26 @@ _GENERATION = card.generation(
     bos_token_id=2, cache_implementation="hybrid", do_sample=True, eos_token_id=[1, _TURN], pad_token_id=0,
     top_k=64, top_p=0.95,
 )  # fmt: skip
-_BFLOAT: Any = {"dtype": torch.bfloat16}
+# Gemma multiplies embeddings by the root of their width.
+SPREAD = weights.Spread(embedding=0.01)
+OF_GEMMA: Any = {"spread": SPREAD, "dtype": torch.bfloat16}
 
 REPOSITORIES = (
     Published(
         "google/gemma-2-2b-it", "gemma", WRITES,
         (GEMMA, card.template_field("gemma-2"), card.generation(**_IDS, eos_token_id=[1, _TURN]),
-         weights.write(GEMMA2_CONFIG, weights.sharded, **_BFLOAT)),
+         weights.write(GEMMA2_CONFIG, weights.sharded, **OF_GEMMA)),
         is_gated=True,
     ),
     Published(
         "google/gemma-3-1b-it", "gemma", WRITES,
-        (GEMMA, card.template_field("gemma-3"), _GENERATION, weights.write(GEMMA3_CONFIG, **_BFLOAT)), is_gated=True,
+        (GEMMA, card.template_field("gemma-3"), _GENERATION, weights.write(GEMMA3_CONFIG, **OF_GEMMA)), is_gated=True,
     ),
     Published(
         "google/gemma-3-4b-it", "gemma", WRITES,
         (GEMMA, card.template_field("gemma-3"), _GENERATION,
          card.json_file("preprocessor_config.json", {"image_processor_type": "Gemma3ImageProcessor"}),
-         weights.write(_MULTIMODAL_CONFIG, weights.sharded, **_BFLOAT)),
+         weights.write(_MULTIMODAL_CONFIG, weights.sharded, **OF_GEMMA)),
         is_gated=True,
     ),
 )  # fmt: skip

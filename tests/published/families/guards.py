@@ -22,7 +22,7 @@ REPOSITORIES = (
         "google/shieldgemma-2b", "gemma", WRITES,
         (gemma.GEMMA, card.template_field("shieldgemma"),
          card.generation(bos_token_id=2, eos_token_id=1, pad_token_id=0),
-         weights.write(gemma.GEMMA2_CONFIG | {"eos_token_id": 1}, weights.sharded, **_BFLOAT)),
+         weights.write(gemma.GEMMA2_CONFIG | {"eos_token_id": 1}, weights.sharded, **gemma.OF_GEMMA)),
         is_gated=True,
     ),
     Published(

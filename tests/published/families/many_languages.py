@@ -52,7 +52,7 @@ def _m2m_weights(folder: Path) -> None:
         "max_position_embeddings": 1024, "num_beams": 5, "early_stopping": True, "encoder_layerdrop": 0.05,
         "vocab_size": 4 + _count() + len(M2M_LANGUAGES) + 8,
     }  # fmt: skip
-    weights.write(config, weights.pickled, used=config["vocab_size"] - 8)(folder)
+    weights.write(config, weights.pickled, used=config["vocab_size"] - 8, spread=weights.LOUD)(folder)
     card.generation(
         bos_token_id=0, decoder_start_token_id=2, early_stopping=True, eos_token_id=2, max_length=200, num_beams=5,
         pad_token_id=1,
@@ -99,7 +99,7 @@ def _mbart_weights(folder: Path) -> None:
         "max_position_embeddings": 1024, "normalize_before": True, "normalize_embedding": True, "output_past": True,
         "static_position_embeddings": False, "vocab_size": 4 + _count() + len(_MBART_LANGUAGES) + 1,
     }  # fmt: skip
-    weights.write(config, weights.pickled)(folder)
+    weights.write(config, weights.pickled, spread=weights.LOUD)(folder)
     card.generation(
         bos_token_id=0, decoder_start_token_id=2, early_stopping=True, eos_token_id=2, forced_eos_token_id=2,
         max_length=200, num_beams=5, pad_token_id=1,
@@ -137,7 +137,7 @@ def _nllb_weights(folder: Path) -> None:
         "max_position_embeddings": 1024, "tokenizer_class": "NllbTokenizer", "torch_dtype": "float32",
         "vocab_size": 4 + _count() + len(_NLLB_LANGUAGES) + 1,
     }  # fmt: skip
-    weights.write(config, weights.pickled)(folder)
+    weights.write(config, weights.pickled, spread=weights.LOUD)(folder)
     card.generation(bos_token_id=0, decoder_start_token_id=2, eos_token_id=2, max_length=200, pad_token_id=1)(folder)
 
 

@@ -140,7 +140,7 @@ REPOSITORIES = (
     Published(
         "ibm-granite/granite-4.0-h-tiny", _APACHE, WRITES,
         (_GRANITE, card.template_file("granite-4"), _ends(_GRANITE_END, _GRANITE_END),
-         weights.write(_GRANITE_CONFIG, weights.sharded, **_BFLOAT)),
+         weights.write(_GRANITE_CONFIG, weights.sharded, spread=weights.Spread(embedding=0.002), **_BFLOAT)),
     ),
     Published(
         "tiiuae/Falcon-H1-0.5B-Instruct", "other", WRITES,

@@ -49,7 +49,9 @@ def _marian_weights(**more: Any) -> Part:
             "share_encoder_decoder_embeddings": True, "add_bias_logits": False, "add_final_layer_norm": False,
             "transformers_version": "4.22.0",
         }  # fmt: skip
-        weights.write(config | more, weights.pickled, change=_with_positions, dtype=_dtype(more))(folder)
+        weights.write(config | more, weights.pickled, change=_with_positions, dtype=_dtype(more), spread=weights.LOUD)(
+            folder
+        )
         generation = {
             "bad_words_ids": [[pad]], "bos_token_id": 0, "decoder_start_token_id": pad, "eos_token_id": 0,
             "forced_eos_token_id": 0, "max_length": 512, "num_beams": 4, "pad_token_id": pad,

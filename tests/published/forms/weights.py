@@ -8,7 +8,7 @@ import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -22,8 +22,24 @@ Tensors = dict[str, torch.Tensor]
 #: Writes tensors into a folder.
 Form = Callable[[Path, Tensors], None]
 
+_QUERIES_AND_KEYS = ("q_proj", "k_proj", "query", "key", "SelfAttention.q", "SelfAttention.k")
+_NORMS_OF_ATTENTION = ("q_norm.weight", "k_norm.weight")
+_CROSS_ATTENTION = (".encoder_attn.", ".EncDecAttention.")
+_SHARP, _SHARPER = 3.0, 2.5
 #: How the names of tables end that have a row for each token.
 _OF_VOCABULARY = ("embed_tokens.weight", "shared.weight", "lm_head.weight")
+
+
+class Spread(NamedTuple):
+    """How large random weights are: those of embeddings, and the outputs of a layer for inputs of size 1."""
+
+    embedding: float = 0.1
+    gain: float = 1.5
+
+
+_USUAL = Spread()
+#: For encoder–decoders, which otherwise repeat one token.
+LOUD = Spread(gain=3.0)
 
 
 def single(folder: Path, tensors: Tensors) -> None:
@@ -76,6 +92,7 @@ def write(
     change: Callable[[Tensors], Tensors] = lambda tensors: tensors,
     class_name: str | None = None,
     used: int | None = None,
+    spread: Spread = _USUAL,
 ) -> Callable[[Path], None]:
     """A part of a repository: ``config.json`` as given, and weights for it.
 
@@ -85,7 +102,7 @@ def write(
 
     def part(folder: Path) -> None:
         (folder / "config.json").write_text(json.dumps(config, indent=2))
-        tensors = made(folder, class_name or config["architectures"][0], dtype)
+        tensors = made(folder, class_name or config["architectures"][0], dtype, spread)
         if used is not None:
             for name in tensors:
                 if name.endswith(_OF_VOCABULARY):
@@ -95,7 +112,7 @@ def write(
     return part
 
 
-def made(folder: Path, class_name: str, dtype: torch.dtype) -> Tensors:
+def made(folder: Path, class_name: str, dtype: torch.dtype, spread: Spread) -> Tensors:
     """The tensors of a model with the folder's ``config.json``, by the names under which such models are published."""
     config = hub.AutoConfig.from_pretrained(folder)
     config.quantization_config = None
@@ -103,20 +120,32 @@ def made(folder: Path, class_name: str, dtype: torch.dtype) -> Tensors:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(zlib.crc32(class_name.encode()))
         model = getattr(hub, class_name)(config).eval()
-        _fill(model)
+        _fill(model, spread)
     with tempfile.TemporaryDirectory() as place:
         model.to(dtype).save_pretrained(place, max_shard_size="50GB")
         return {name: tensor.clone() for name, tensor in read_single(Path(place)).items()}
 
 
-def _fill(model: Any) -> None:
-    """Random weights whose answers vary: embeddings are small, so that layers outweigh the token that was read."""
+def _fill(model: Any, spread: Spread) -> None:
+    """Random weights whose answers vary, and change with any part of a long prompt.
+
+    Embeddings are small, since a random model with tied ones otherwise repeats what it reads. Attention is sharp, since
+    a mean over many tokens says nothing of any.
+    """
     tables = {id(module.weight) for module in model.modules() if isinstance(module, torch.nn.Embedding)}
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             if id(parameter) in tables:
-                parameter.normal_(0, 0.1)
+                parameter.normal_(0, spread.embedding)
             elif parameter.dim() > 1:
-                parameter.normal_(0, 1.5 / parameter[0].numel() ** 0.5)
+                parameter.normal_(0, _gain(name, spread.gain) / parameter[0].numel() ** 0.5)
             else:
+                parameter *= _SHARPER if name.endswith(_NORMS_OF_ATTENTION) else 1
                 parameter += torch.randn_like(parameter) * 0.1
+
+
+def _gain(name: str, usual: float) -> float:
+    """How many times larger than its inputs a layer's outputs are."""
+    if any(part in name for part in _CROSS_ATTENTION):
+        return 1.0
+    return _SHARP if any(part in name for part in _QUERIES_AND_KEYS) else usual
