@@ -1,7 +1,7 @@
 """A hub of models on this machine, which ``huggingface_hub`` downloads from, with the faults that a real one has.
 
 It answers what ``snapshot_download``, ``hf_hub_download`` and ``HfApi.model_info`` ask for. Large files are redirected
-to another path, as the real hub redirects them to its content network. It knows nothing of the repositories' content.
+to another host, as the real hub redirects them to its content network. It knows nothing of the repositories' content.
 """
 
 import threading
@@ -33,6 +33,8 @@ class Hub:
     """What is served, what goes wrong, and what was asked for. Tests change it while it runs."""
 
     url: str = ""
+    #: Where large files are, as on a content network: another host, which no token is sent to.
+    content_url: str = ""
     #: By repository and name of the revision.
     repositories: dict[str, dict[str, Snapshot]] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
@@ -94,19 +96,24 @@ class Hub:
 
 @contextmanager
 def running() -> Iterator[Hub]:
-    """A hub on a free port of the loopback interface, in a thread of this process."""
+    """A hub on free ports of the loopback interface, in threads of this process."""
     hub = Hub()
 
     class Handler(HubHandler):
         served = hub
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with _serving("127.0.0.1", Handler) as hub.url, _serving("127.0.0.2", Handler) as hub.content_url:
+        yield hub
+
+
+@contextmanager
+def _serving(host: str, handler: type[HubHandler]) -> Iterator[str]:
+    server = ThreadingHTTPServer((host, 0), handler)
     server.daemon_threads = True
-    hub.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name="hub", daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), name=f"hub {host}", daemon=True)
     thread.start()
     try:
-        yield hub
+        yield f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -107,7 +107,7 @@ class HubHandler(BaseHTTPRequestHandler):
             self._send(404, headers | {"X-Error-Code": "EntryNotFound", "X-Error-Message": "Entry not found"}, b"")
         elif found.is_large:
             linked = {"X-Linked-Etag": f'"{found.etag}"', "X-Linked-Size": str(found.size)}
-            self._send(302, headers | linked | {"Location": f"{self.served.url}/cdn/{found.sha256}"}, b"")
+            self._send(302, headers | linked | {"Location": f"{self.served.content_url}/cdn/{found.sha256}"}, b"")
         else:
             self._send_file(found, headers)
 

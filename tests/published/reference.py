@@ -7,6 +7,7 @@ Vectors are made as sentence-transformers makes them. Everything is greedy, one 
 # transformers ships few annotations.
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,16 +33,24 @@ class Written(NamedTuple):
 def tokenizer(published: Published, folder: Path) -> Any:
     """The tokenizer, slow or fast. An adapter's is its base's: give the base's folder."""
     more = {"gguf_file": published.gguf} if published.gguf else {}
-    return hub.AutoTokenizer.from_pretrained(folder, **more)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Recommended: pip install sacremoses")  # Marian's, for punctuation
+        return hub.AutoTokenizer.from_pretrained(folder, **more)
 
 
 def model(published: Published, folder: Path, class_name: str, base: Path | None = None) -> Any:
     """The model in fp32. ``base``: the folder of an adapter's base."""
+    return loaded(published, folder, class_name, base)[0]
+
+
+def loaded(published: Published, folder: Path, class_name: str, base: Path | None = None) -> tuple[Any, dict[str, Any]]:
+    """The model, and what transformers says of its weights: ``missing_keys``, ``unexpected_keys`` and others."""
     more: dict[str, Any] = {"gguf_file": published.gguf} if published.gguf else {}
-    found = getattr(hub, class_name).from_pretrained(base or folder, dtype=torch.float32, **more).eval()
+    chosen = getattr(hub, class_name)
+    found, report = chosen.from_pretrained(base or folder, dtype=torch.float32, output_loading_info=True, **more)
     if base is not None:
         found.load_state_dict(adapter.merged(folder, found.state_dict()))
-    return found
+    return found.eval(), report
 
 
 def translated(published: Published, folder: Path, texts: Sequence[str], max_new_tokens: int = 16) -> list[Written]:
