@@ -20,6 +20,8 @@ from tests.published.forms import adapter
 from tests.published.published import Published
 
 hub: Any = transformers
+#: Some repositories ask for samples, beams or a penalty in ``generation_config.json``.
+_GREEDY = {"do_sample": False, "num_beams": 1, "repetition_penalty": 1.0}
 
 
 class Written(NamedTuple):
@@ -65,8 +67,9 @@ def translated(published: Published, folder: Path, texts: Sequence[str], max_new
         target = own.get_lang_token(direction.target) if is_m2m else direction.target
         more["forced_bos_token_id"] = own.convert_tokens_to_ids(target)
     prompts = [own(direction.text_prefix + text).input_ids for text in texts]
-    n_begun = 2 if direction.needs_codes else 1
-    return [_written(own, network, prompt, n_begun, max_new_tokens, more) for prompt in prompts]
+    n_forced = len(more)
+    n_new = max_new_tokens + n_forced  # transformers counts the forced token
+    return [_written(own, network, prompt, 1 + n_forced, n_new, more) for prompt in prompts]
 
 
 def continued(
@@ -156,8 +159,6 @@ def _written(
 ) -> Written:
     """``n_begun``: ids of the output that the model has not chosen."""
     with torch.inference_mode():
-        [output] = network.generate(
-            torch.tensor([prompt]), do_sample=False, num_beams=1, max_new_tokens=max_new_tokens, **(more or {})
-        )
+        [output] = network.generate(torch.tensor([prompt]), max_new_tokens=max_new_tokens, **_GREEDY, **(more or {}))
     tokens = [int(token) for token in output[n_begun:]]
     return Written(prompt, tokens, own.decode(tokens, skip_special_tokens=True))

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from tests.published.families import (
     classification,
+    decoder_embedding,
     decoders,
     embedding,
     gemma,
@@ -20,7 +21,8 @@ from tests.published.forms import card
 from tests.published.published import Published
 
 _FAMILIES = (
-    translation, many_languages, t5, llama, qwen, gemma, decoders, small, embedding, classification, guards, refused,
+    translation, many_languages, t5, llama, qwen, gemma, decoders, small, embedding, decoder_embedding, classification,
+    guards, refused,
 )  # fmt: skip
 
 PUBLISHED = {repository.name: repository for family in _FAMILIES for repository in family.REPOSITORIES}

@@ -8,7 +8,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants, errors, file_download
+from huggingface_hub import constants, errors
 
 from tests.published.hub import TOKEN, Hub
 
@@ -95,7 +95,7 @@ def test_a_download_that_is_always_cut_fails_and_later_goes_on(
     model_hub.serve(NAME, small)
     model_hub.cut("model.safetensors", after_bytes=0, times=100)
     with monkeypatch.context() as patch:
-        patch.setattr(file_download.time, "sleep", lambda _: None)
+        patch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)
         with pytest.raises(Exception, match=r"peer closed connection|incomplete"):
             download()
     model_hub.cuts.clear()

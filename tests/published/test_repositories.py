@@ -6,9 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("sentencepiece")
-
 import torch
 
 from tests.published import reference, repositories
@@ -47,7 +44,9 @@ def answers(published: Published, folder: Path, base: Path | None) -> list[Any]:
         return reference.answered(published, folder, asked, 8, base)
     if kind == "generate":
         return reference.continued(published, folder, given, 8)
-    return {"moderate": reference.scores, "embed": reference.vectors}[kind](published, folder, given)
+    if kind == "moderate":
+        return reference.scores(published, folder, given)
+    return reference.vectors(published, folder, given)
 
 
 def files(folder: Path) -> set[str]:

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-import transformers
 
 from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.kinds.kind import KindModel
@@ -157,7 +156,7 @@ def table(verdicts: Sequence[Verdict]) -> str:
 def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
-    transformers.utils.logging.set_verbosity_error()
+    reference.hub.utils.logging.set_verbosity_error()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as place:
         built = {name: repositories.build(name, Path(place) / name) for name in repositories.PUBLISHED}

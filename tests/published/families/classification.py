@@ -4,9 +4,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tests.published.families.embedding import BERT
 from tests.published.families.sizes import ENCODER
-from tests.published.forms import card, sentence_pieces, texts, weights
+from tests.published.forms import card, piece_files, sentence_pieces, texts, weights
 from tests.published.forms.byte_level import ByteLevel
 from tests.published.forms.wordpiece import WordPiece
 from tests.published.published import MODERATES, Part, Published
@@ -51,6 +53,8 @@ _DISTILBERT = {
     "sinusoidal_pos_embds": False, "tie_weights_": True, "vocab_size": _CASED.size, **labelled("not_toxic", "toxic"),
 }  # fmt: skip
 
+#: Older versions stored the numbers of the places.
+_WITH_PLACES = weights.with_extra(bert__embeddings__position_ids=torch.arange(512)[None])
 _PIECES = 400
 
 
@@ -73,7 +77,11 @@ def _deberta_tokenizer(folder: Path) -> None:
     (folder / "added_tokens.json").write_text(json.dumps({"[MASK]": size}))
 
 
-def _deberta(*, form: weights.Form) -> Part:
+def _deberta_json(folder: Path) -> None:
+    piece_files.write_deberta(folder, _deberta_pieces())
+
+
+def _deberta(labels: dict[str, Any], form: weights.Form) -> Part:
     def part(folder: Path) -> None:
         config = {
             "architectures": ["DebertaV2ForSequenceClassification"], "model_type": "deberta-v2", **ENCODER,
@@ -83,7 +91,7 @@ def _deberta(*, form: weights.Form) -> Part:
             "position_biased_input": False, "position_buckets": 256, "problem_type": "single_label_classification",
             "relative_attention": True, "share_att_key": True, "type_vocab_size": 0,
             "vocab_size": len(sentence_pieces.pieces(_deberta_pieces())) + 1,
-            **labelled("S", "H", "V", "HR", "SH", "S3", "H2", "V2", "OK"),
+            **labels,
         }  # fmt: skip
         weights.write(config, form)(folder)
 
@@ -93,13 +101,15 @@ def _deberta(*, form: weights.Form) -> Part:
 def _with_pooler(tensors: weights.Tensors) -> weights.Tensors:
     """With the layer of the model that it was trained from, which the classifier does not use."""
     square = next(tensor for name, tensor in tensors.items() if name.endswith("classifier.dense.weight"))
-    return tensors | {"roberta.pooler.dense.weight": square.clone(), "roberta.pooler.dense.bias": square[0].clone()}
+    places = {"roberta.embeddings.position_ids": torch.arange(514)[None]}
+    pooler = {"roberta.pooler.dense.weight": square.clone(), "roberta.pooler.dense.bias": square[0].clone()}
+    return tensors | places | pooler
 
 
 REPOSITORIES = (
     Published(
         "unitary/toxic-bert", "apache-2.0", MODERATES,
-        (_BARE, weights.write(_BERT | _TOXIC | _MULTI, weights.pickled)),
+        (_BARE, weights.write(_BERT | _TOXIC | _MULTI, weights.pickled, change=_WITH_PLACES)),
     ),
     Published(
         "unitary/unbiased-toxic-roberta", "apache-2.0", MODERATES,
@@ -121,6 +131,12 @@ REPOSITORIES = (
         (_CASED, weights.write(_DISTILBERT, weights.pickled)),
     ),
     Published(
-        "KoalaAI/Text-Moderation", "openrail", MODERATES, (_deberta_tokenizer, _deberta(form=weights.twice)),
+        "KoalaAI/Text-Moderation", "openrail", MODERATES,
+        (_deberta_tokenizer, _deberta_json,
+         _deberta(labelled("S", "H", "V", "HR", "SH", "S3", "H2", "V2", "OK"), weights.twice)),
+    ),
+    Published(
+        "protectai/deberta-v3-base-prompt-injection", "apache-2.0", MODERATES,
+        (_deberta_tokenizer, _deberta(labelled("SAFE", "INJECTION"), weights.single)),
     ),
 )  # fmt: skip

@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 
-from tests.published.families import gemma, qwen
 from tests.published.families.sizes import ENCODER
 from tests.published.forms import card, piece_files, sentence_pieces, texts, weights
 from tests.published.forms.wordpiece import WordPiece
@@ -15,7 +13,7 @@ from tests.published.published import EMBEDS, Part, Published
 _MODES = ("cls_token", "mean_tokens", "max_tokens", "mean_sqrt_len_tokens", "weightedmean_tokens", "lasttoken")
 
 
-def _modules(*kinds: tuple[str, str]) -> Part:
+def modules(*kinds: tuple[str, str]) -> Part:
     found = [
         {"idx": place, "name": str(place), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for place, (kind, path) in enumerate((("Transformer", ""), *kinds))
@@ -23,7 +21,7 @@ def _modules(*kinds: tuple[str, str]) -> Part:
     return card.json_file("modules.json", found)
 
 
-def _pooling(mode: str, size: int) -> Part:
+def pooling(mode: str, size: int) -> Part:
     flags = {f"pooling_mode_{each}": each == mode for each in _MODES}
     return card.json_file(
         "1_Pooling/config.json", {"word_embedding_dimension": size} | flags | {"include_prompt": True}
@@ -34,8 +32,8 @@ def _sentence(mode: str, size: int, longest: int, *, normalizes: bool = True, lo
     """The files of a model that pools and, usually, normalizes."""
     end = (("Normalize", "2_Normalize"),) if normalizes else ()
     return (
-        _modules(("Pooling", "1_Pooling"), *end),
-        _pooling(mode, size),
+        modules(("Pooling", "1_Pooling"), *end),
+        pooling(mode, size),
         card.json_file("sentence_bert_config.json", {"max_seq_length": longest, "do_lower_case": lowers}),
         card.json_file("config_sentence_transformers.json", {"__version__": {"sentence_transformers": "2.0.0"}}),
     )
@@ -99,46 +97,6 @@ _MPNET = {
     "relative_attention_num_buckets": 32, "vocab_size": _MPNET_TOKENIZER.size,
 }  # fmt: skip
 
-_GEMMA_CONFIG = {key: value for key, value in gemma.GEMMA3_CONFIG.items() if key != "cache_implementation"} | {
-    "architectures": ["Gemma3TextModel"], "_sliding_window_pattern": 2, "dtype": "float32", "eos_token_id": 1,
-    "layer_types": ["sliding_attention", "full_attention"], "max_position_embeddings": 2048,
-    "use_bidirectional_attention": True,
-}  # fmt: skip
-
-
-def _dense(folder: Path) -> None:
-    """Two linear layers behind the mean, without biases or activations."""
-    draw = torch.Generator().manual_seed(9)
-    for name, (inner, outer) in {"2_Dense": (128, 256), "3_Dense": (256, 128)}.items():
-        fields = {"in_features": inner, "out_features": outer, "bias": False,
-                  "activation_function": "torch.nn.modules.linear.Identity"}  # fmt: skip
-        card.json_file(f"{name}/config.json", fields)(folder)
-        save_file({"linear.weight": torch.randn(outer, inner, generator=draw) / inner**0.5},
-                  folder / name / "model.safetensors")  # fmt: skip
-
-
-_PROMPTS = {"query": "task: search result | query: ", "document": "title: none | text: "}
-_DENSE_MODULES = _modules(
-    ("Pooling", "1_Pooling"), ("Dense", "2_Dense"), ("Dense", "3_Dense"), ("Normalize", "4_Normalize")
-)
-
-
-def _with_end(folder: Path) -> None:
-    """Qwen's tokenizer for embeddings puts ``<|endoftext|>`` behind each text, where the last token is taken."""
-    from dataclasses import replace
-
-    replace(qwen.QWEN3, behind="<|endoftext|>")(folder)
-
-
-def _without_prefix(tensors: weights.Tensors) -> weights.Tensors:
-    return {name.removeprefix("model."): tensor for name, tensor in tensors.items() if name != "lm_head.weight"}
-
-
-_QWEN_PROMPTS = {
-    "prompts": {"query": "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:",
-                "document": ""},
-    "default_prompt_name": None, "similarity_fn_name": "cosine",
-}  # fmt: skip
 _NOMIC = {
     "architectures": ["NomicBertModel"], "model_type": "nomic_bert", **ENCODER, "activation_function": "swiglu",
     "auto_map": {
@@ -183,21 +141,6 @@ REPOSITORIES = (
     Published(
         "Snowflake/snowflake-arctic-embed-xs", "apache-2.0", EMBEDS,
         (_UNCASED, *_sentence("cls_token", 64, 512), weights.write(BERT, change=_without_pooler)),
-    ),
-    Published(
-        "google/embeddinggemma-300m", "gemma", EMBEDS,
-        (gemma.GEMMA, _DENSE_MODULES, _pooling("mean_tokens", 128), _dense,
-         card.json_file("sentence_bert_config.json", {"max_seq_length": 2048, "do_lower_case": False}),
-         card.json_file("config_sentence_transformers.json", {"prompts": _PROMPTS, "default_prompt_name": None}),
-         weights.write(_GEMMA_CONFIG, spread=gemma.SPREAD)),
-        is_gated=True,
-    ),
-    Published(
-        "Qwen/Qwen3-Embedding-0.6B", "apache-2.0", EMBEDS,
-        (_with_end, _modules(("Pooling", "1_Pooling"), ("Normalize", "2_Normalize")), _pooling("lasttoken", 128),
-         card.json_file("config_sentence_transformers.json", _QWEN_PROMPTS),
-         weights.write(qwen.QWEN3_CONFIG | {"eos_token_id": qwen.QWEN3.id("<|endoftext|>")},
-                       change=_without_prefix, **qwen.OF_QWEN3)),
     ),
     Published(
         "nomic-ai/nomic-embed-text-v1.5", "apache-2.0", EMBEDS,

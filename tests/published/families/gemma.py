@@ -64,6 +64,12 @@ _GENERATION = card.generation(
 SPREAD = weights.Spread(embedding=0.01)
 OF_GEMMA: Any = {"spread": SPREAD, "dtype": torch.bfloat16}
 
+
+def _with_prefix(tensors: weights.Tensors) -> weights.Tensors:
+    """The tower of images under the name that it had when this was published."""
+    return {name.replace("vision_tower.", "vision_tower.vision_model."): each for name, each in tensors.items()}
+
+
 REPOSITORIES = (
     Published(
         "google/gemma-2-2b-it", "gemma", WRITES,
@@ -79,7 +85,7 @@ REPOSITORIES = (
         "google/gemma-3-4b-it", "gemma", WRITES,
         (GEMMA, card.template_field("gemma-3"), _GENERATION,
          card.json_file("preprocessor_config.json", {"image_processor_type": "Gemma3ImageProcessor"}),
-         weights.write(_MULTIMODAL_CONFIG, weights.sharded, **OF_GEMMA)),
+         weights.write(_MULTIMODAL_CONFIG, weights.sharded, change=_with_prefix, **OF_GEMMA)),
         is_gated=True,
     ),
 )  # fmt: skip

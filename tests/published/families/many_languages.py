@@ -131,13 +131,13 @@ _NLLB_LANGUAGES = [
 ]  # fmt: skip
 
 
-def _nllb_weights(folder: Path) -> None:
+def _nllb_weights(folder: Path, form: weights.Form) -> None:
     config = {
         "architectures": ["M2M100ForConditionalGeneration"], "model_type": "m2m_100", **_SIZES, "max_length": 200,
         "max_position_embeddings": 1024, "tokenizer_class": "NllbTokenizer", "torch_dtype": "float32",
         "vocab_size": 4 + _count() + len(_NLLB_LANGUAGES) + 1,
     }  # fmt: skip
-    weights.write(config, weights.pickled, spread=weights.LOUD)(folder)
+    weights.write(config, form, spread=weights.LOUD)(folder)
     card.generation(bos_token_id=0, decoder_start_token_id=2, eos_token_id=2, max_length=200, pad_token_id=1)(folder)
 
 
@@ -145,23 +145,25 @@ def _nllb_json(folder: Path) -> None:
     piece_files.write_fairseq_bpe(folder, _pieces(), "eng_Latn", _NLLB_LANGUAGES)
 
 
-_NLLB = Published(
-    "facebook/nllb-200-distilled-600M",
-    "cc-by-nc-4.0",
-    TRANSLATES,
-    (
+def _nllb(name: str, form: weights.Form) -> Published:
+    tokenizer_config: dict[str, Any] = _SPECIAL | {
+        "src_lang": None, "tgt_lang": None, "cls_token": "<s>", "mask_token": "<mask>", "model_max_length": 1024,
+        "tokenizer_class": "NllbTokenizer", "sp_model_kwargs": {}, "additional_special_tokens": _NLLB_LANGUAGES,
+    }  # fmt: skip
+    parts = (
         _spm,
         _nllb_json,
-        card.json_file(
-            "tokenizer_config.json",
-            {"src_lang": None, "tgt_lang": None, "cls_token": "<s>", "mask_token": "<mask>", "model_max_length": 1024,
-             "tokenizer_class": "NllbTokenizer", "sp_model_kwargs": {},
-             "additional_special_tokens": _NLLB_LANGUAGES} | _SPECIAL,
-        ),
+        card.json_file("tokenizer_config.json", tokenizer_config),
         card.json_file("special_tokens_map.json", _SPECIAL | {"additional_special_tokens": _NLLB_LANGUAGES}),
-        _nllb_weights,
-    ),
-    direction=Direction("zho_Hans", "eng_Latn", needs_codes=True, inputs="zh"),
-)  # fmt: skip
+        lambda folder: _nllb_weights(folder, form),
+    )
+    direction = Direction("zho_Hans", "eng_Latn", needs_codes=True, inputs="zh")
+    return Published(name, "cc-by-nc-4.0", TRANSLATES, parts, direction=direction)
 
-REPOSITORIES: tuple[Published, ...] = (_M2M, _MBART, _NLLB)
+
+REPOSITORIES: tuple[Published, ...] = (
+    _M2M,
+    _MBART,
+    _nllb("facebook/nllb-200-distilled-600M", weights.pickled),
+    _nllb("facebook/nllb-200-1.3B", weights.pickled_in_two),
+)

@@ -94,6 +94,8 @@ _QWEN2_TEXT = (
 )  # fmt: skip
 _QWEN3_TEXT = (QWEN3, card.template_field("qwen3"), _generation(QWEN3, temperature=0.6, top_k=20, top_p=0.95))
 _QWEN35_TEXT = (QWEN3, card.template_file("qwen3.5"), _generation(QWEN3, temperature=1.0, top_k=20, top_p=0.95))
+#: A layer that guesses a second token, which transformers does not run.
+_WITH_MTP = weights.with_extra(mtp__fc__weight=torch.zeros(128, 256, dtype=torch.bfloat16))
 _APACHE = "apache-2.0"
 _GGUF = ("qwen2.5-0.5b-instruct-q4_0.gguf", "qwen2.5-0.5b-instruct-q8_0.gguf")
 
@@ -108,11 +110,11 @@ REPOSITORIES = (
     ),
     Published(
         "Qwen/Qwen3-Next-80B-A3B-Instruct", _APACHE, WRITES,
-        (*_QWEN3_TEXT, weights.write(_NEXT_CONFIG, weights.sharded, **OF_QWEN3)),
+        (*_QWEN3_TEXT, weights.write(_NEXT_CONFIG, weights.sharded, change=_WITH_MTP, **OF_QWEN3)),
     ),
     Published(
         "Qwen/Qwen3.5-0.8B", _APACHE, WRITES,
-        (*_QWEN35_TEXT, weights.write(_QWEN35_CONFIG, weights.sharded, **OF_QWEN3)),
+        (*_QWEN35_TEXT, weights.write(_QWEN35_CONFIG, weights.sharded, change=_WITH_MTP, **OF_QWEN3)),
     ),
     Published(
         "Qwen/Qwen2.5-0.5B-Instruct-GGUF", _APACHE, WRITES, (gguf_file.write(QWEN2_CONFIG, QWEN2, _GGUF, "qwen2.5"),),

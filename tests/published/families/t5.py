@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from tests.published.forms import card, piece_files, sentence_pieces, texts, weights
 from tests.published.published import TRANSLATES, Direction, Part, Published
 
@@ -38,20 +40,22 @@ def _tokenizer(n_extra: int, has_json: bool, symbols: str = "") -> Part:
     return part
 
 
-def _weights(form: weights.Form, n_extra: int, symbols: str = "", **more: Any) -> Part:
+def _weights(
+    form: weights.Form, n_extra: int, symbols: str = "", change: weights.Change = weights.unchanged, **more: Any
+) -> Part:
     """As published, the table of embeddings has some rows more than the tokenizer has pieces."""
 
     def part(folder: Path) -> None:
         used = len(sentence_pieces.pieces(_pieces(symbols))) + n_extra
         size = used + -used % 64
         config = {"architectures": ["T5ForConditionalGeneration"], "model_type": "t5", "vocab_size": size}
-        weights.write(config | _SIZES | more, form, used=used)(folder)
+        weights.write(config | _SIZES | more, form, used=used, change=change)(folder)
         card.generation(decoder_start_token_id=0, eos_token_id=1, pad_token_id=0)(folder)
 
     return part
 
 
-_TASKS = {
+_TASKS: dict[str, Any] = {
     "task_specific_params": {
         "translation_en_to_de": {
             "early_stopping": True, "max_length": 300, "num_beams": 4, "prefix": "translate English to German: ",
@@ -60,12 +64,16 @@ _TASKS = {
     "n_positions": 512,
 }  # fmt: skip
 _TO_GERMAN = Direction("en", "de", text_prefix="translate English to German: ")
+#: Older versions had a table of distances in the attention of the encoder's outputs too.
+_OLD_KEY = weights.with_extra(
+    decoder__block__0__layer__1__EncDecAttention__relative_attention_bias__weight=torch.zeros(32, 2)
+)
 _MADLAD = "<2de>,<2en>,<2zh>,<2fr>"
 
 REPOSITORIES = (
     Published(
         "google-t5/t5-small", "apache-2.0", TRANSLATES,
-        (_tokenizer(100, has_json=True), _weights(weights.twice, 100, **_TASKS)),
+        (_tokenizer(100, has_json=True), _weights(weights.twice, 100, change=_OLD_KEY, **_TASKS)),
         direction=_TO_GERMAN,
     ),
     Published(

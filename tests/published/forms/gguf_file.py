@@ -43,6 +43,7 @@ def _write(path: Path, config: dict[str, Any], tokenizer: ByteLevel, template: s
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN2, config["num_hidden_layers"])
     for name, tensor in tensors.items():
         target = names.get_name(name, try_suffixes=(".weight", ".bias"))
+        assert target is not None, name
         own = kind if tensor.dim() > 1 else gguf.GGMLQuantizationType.F32
         writer.add_tensor(target, gguf.quants.quantize(tensor.float().numpy(), own), raw_dtype=own)
     writer.write_header_to_file()

@@ -23,10 +23,9 @@ def write_t5(folder: Path, model: bytes, extra: Sequence[str]) -> None:
     """T5: the pieces as they are, then ``extra``; ``</s>`` behind each text."""
     parsed = _parsed(model)
     scored = [(piece.piece, piece.score) for piece in parsed.pieces] + [(token, 0.0) for token in extra]
-    user_defined = [piece.piece for piece in parsed.pieces if piece.type == 4]
     tokenizer = Tokenizer(Unigram(scored, unk_id=2, byte_fallback=False))
     _finish(tokenizer, parsed, [], "</s>")
-    _add(tokenizer, ["<pad>", "</s>", "<unk>", *extra], user_defined)
+    _add(tokenizer, ["<pad>", "</s>", "<unk>", *extra])
     tokenizer.save(str(folder / "tokenizer.json"))
 
 
@@ -60,9 +59,18 @@ def merges(places: dict[str, int], n_special: int) -> list[tuple[str, str]]:
     return [pair for _, _, pair in sorted(found)]
 
 
-def _add(tokenizer: Tokenizer, special: Sequence[str], user_defined: Sequence[str] = ()) -> None:
+def write_deberta(folder: Path, model: bytes) -> None:
+    """DeBERTa's: the pieces as they are, and ``[MASK]`` behind them."""
+    parsed = _parsed(model)
+    scored = [(piece.piece, piece.score) for piece in parsed.pieces]
+    tokenizer = Tokenizer(Unigram(scored, unk_id=3, byte_fallback=False))
+    _finish(tokenizer, parsed, ["[CLS]"], "[SEP]")
+    _add(tokenizer, ["[PAD]", "[CLS]", "[SEP]", "[UNK]", "[MASK]"])
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def _add(tokenizer: Tokenizer, special: Sequence[str]) -> None:
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
-    tokenizer.add_tokens([AddedToken(token, special=False, normalized=False) for token in user_defined])
 
 
 def _finish(tokenizer: Tokenizer, parsed: Any, before: Sequence[str], behind: str) -> None:

@@ -19,15 +19,27 @@ hub.utils.logging.disable_progress_bar()
 
 #: The names of tensors, as published.
 Tensors = dict[str, torch.Tensor]
+Change = Callable[[Tensors], Tensors]
 #: Writes tensors into a folder.
 Form = Callable[[Path, Tensors], None]
 
 _QUERIES_AND_KEYS = ("q_proj", "k_proj", "query", "key", "SelfAttention.q", "SelfAttention.k")
 _NORMS_OF_ATTENTION = ("q_norm.weight", "k_norm.weight")
 _CROSS_ATTENTION = (".encoder_attn.", ".EncDecAttention.")
+#: Marian's and mBART's biases of the vocabulary, and those of DeepSeek's experts.
+_TRAINED_BUFFERS = ("final_logits_bias", "e_score_correction_bias")
 _SHARP, _SHARPER = 3.0, 2.5
 #: How the names of tables end that have a row for each token.
 _OF_VOCABULARY = ("embed_tokens.weight", "shared.weight", "lm_head.weight")
+
+
+def unchanged(tensors: Tensors) -> Tensors:
+    return tensors
+
+
+def with_extra(**extra: torch.Tensor) -> Change:
+    """For ``change``: adds tensors that the model does not use. In their names, ``__`` stands for a point."""
+    return lambda tensors: tensors | {name.replace("__", "."): tensor.clone() for name, tensor in extra.items()}
 
 
 class Spread(NamedTuple):
@@ -70,7 +82,8 @@ def twice(folder: Path, tensors: Tensors) -> None:
 
 
 def pickled_in_two(folder: Path, tensors: Tensors) -> None:
-    names, places = list(tensors), {}
+    names = list(tensors)
+    places: dict[str, str] = {}
     for shard in range(2):
         file = f"pytorch_model-{shard + 1:05d}-of-00002.bin"
         torch.save({name: tensors[name] for name in names[shard::2]}, folder / file)
@@ -89,7 +102,7 @@ def write(
     form: Form = single,
     *,
     dtype: torch.dtype = torch.float32,
-    change: Callable[[Tensors], Tensors] = lambda tensors: tensors,
+    change: Change = unchanged,
     class_name: str | None = None,
     used: int | None = None,
     spread: Spread = _USUAL,
@@ -142,6 +155,9 @@ def _fill(model: Any, spread: Spread) -> None:
             else:
                 parameter *= _SHARPER if name.endswith(_NORMS_OF_ATTENTION) else 1
                 parameter += torch.randn_like(parameter) * 0.1
+        for name, buffer in model.named_buffers():
+            if name.endswith(_TRAINED_BUFFERS):
+                buffer.normal_(0, 0.3)
 
 
 def _gain(name: str, usual: float) -> float:
