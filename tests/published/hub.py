@@ -6,7 +6,6 @@ to another host, as the real hub redirects them to its content network. It knows
 
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -43,8 +42,8 @@ class Hub:
     seconds_per_block: float = 0.0
     #: Whether it answers everything with 503.
     is_down: bool = False
-    #: Requests by method and path, such as ``("GET", "/api/models/…")``.
-    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    #: Each request's method and path, such as ``("GET", "/api/models/…")``.
+    requests: list[tuple[str, str]] = field(default_factory=list)
     #: The ``Range`` of each download that began in the middle.
     ranges: list[str] = field(default_factory=list)
 
@@ -81,15 +80,10 @@ class Hub:
     def environment(self, home: Path, token: str | None = None) -> dict[str, str]:
         """The variables with which a process downloads from here into ``home``.
 
-        ``huggingface_hub`` reads them as it is imported, so they have to be set for a new process. Xet is its other way
-        to download large files, which only the real hub has.
+        ``huggingface_hub`` reads them as it is imported, so they have to be set for a new process. Xet, its other way
+        to download large files, need not be disabled: it is used only if a hub offers it.
         """
-        found = {
-            "HF_ENDPOINT": self.url,
-            "HF_HOME": str(home),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-        }
+        found = {"HF_ENDPOINT": self.url, "HF_HOME": str(home), "HF_HUB_DISABLE_TELEMETRY": "1"}
         return found | ({"HF_TOKEN": token} if token else {})
 
 

@@ -45,7 +45,7 @@ class HubHandler(BaseHTTPRequestHandler):
 
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.served.requests[self.command, path] += 1
+        self.served.requests.append((self.command, path))
         try:
             self._route(path)
         except _Refused as refused:

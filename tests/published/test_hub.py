@@ -8,7 +8,7 @@ from typing import Any
 
 import huggingface_hub
 import pytest
-from huggingface_hub import constants, errors
+from huggingface_hub import errors
 
 from tests.published.hub import TOKEN, Hub
 
@@ -29,9 +29,8 @@ def small(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def download(model_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Downloads a repository in this process, without Xet and into a fresh cache."""
-    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+def download(model_hub: Hub, tmp_path: Path) -> Callable[..., Path]:
+    """Downloads a repository in this process, into a fresh cache."""
 
     def snapshot(name: str = NAME, **more: Any) -> Path:
         more = {"token": False} | more
@@ -47,7 +46,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def file_downloads(hub: Hub) -> int:
-    return sum(n for (method, path), n in hub.requests.items() if method == "GET" and not path.startswith("/api/"))
+    return sum(method == "GET" and not path.startswith("/api/") for method, path in hub.requests)
 
 
 def test_a_repository_arrives_whole(model_hub: Hub, small: Path, download: Callable[..., Path]) -> None:
