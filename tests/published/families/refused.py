@@ -19,7 +19,7 @@ _WHISPER = {
     "architectures": ["WhisperForConditionalGeneration"], "model_type": "whisper", "d_model": 64, "encoder_layers": 1,
     "decoder_layers": 1, "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 64,
     "decoder_ffn_dim": 64, "num_mel_bins": 80, "max_source_positions": 100, "max_target_positions": 64,
-    "is_encoder_decoder": True, "vocab_size": 429, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
+    "is_encoder_decoder": True, "vocab_size": qwen.QWEN2.size, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0,
     "decoder_start_token_id": 1, "suppress_tokens": None, "begin_suppress_tokens": None,
 }  # fmt: skip
 _VIT = {

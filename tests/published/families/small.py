@@ -17,7 +17,7 @@ _SMOL2 = ByteLevel(
     config={
         "add_prefix_space": False, "bos_token": "<|im_start|>", "clean_up_tokenization_spaces": False,
         "eos_token": "<|im_end|>", "model_max_length": 8192, "pad_token": "<|im_end|>",
-        "tokenizer_class": "GPT2Tokenizer", "unk_token": "<|endoftext|>", "vocab_size": 425,
+        "tokenizer_class": "GPT2Tokenizer", "unk_token": "<|endoftext|>",
     },
 )  # fmt: skip
 _SMOL2_CONFIG: dict[str, Any] = DECODER | {

@@ -15,7 +15,7 @@ from tokenizers.trainers import BpeTrainer
 
 from tests.published.forms import texts
 
-_SIZE = 420
+_SIZE = 640
 #: How Llama 3 and Qwen split texts.
 _WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"

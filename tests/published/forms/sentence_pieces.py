@@ -52,7 +52,7 @@ class ByteFallback:
     before: str | None = "<s>"
     #: Whether a blank is put before each text.
     is_prefixed: bool = True
-    size_of_pieces: int = 620
+    size_of_pieces: int = 900
     #: ``tokenizer_config.json``.
     config: dict[str, Any] = field(default_factory=dict, hash=False)
 

@@ -23,7 +23,9 @@ _CHINESE = (
 
 
 def _sentences(parts: tuple[tuple[str, ...], ...], glue: str) -> tuple[str, ...]:
-    return tuple(glue.join(chosen) for chosen in product(*parts))[::5]
+    """Each has two sentences, so that first words also stand behind a blank, as they do in a chat template."""
+    found = [glue.join(chosen) for chosen in product(*parts)][::5]
+    return tuple(f"{first} {second}" for first, second in zip(found, found[1:] + found[:1], strict=True))
 
 
 ENGLISH, GERMAN, CHINESE = _sentences(_ENGLISH, " "), _sentences(_GERMAN, " "), _sentences(_CHINESE, "")
@@ -33,7 +35,7 @@ EVERY = ENGLISH + GERMAN + CHINESE
 INPUTS = {
     "en": (
         "The cook wants the bread again?",
-        "Nobody finds three books.",
+        "The driver finds three books.",
         "Zoë's café — 3×4 ≈ 12 €",
         "  two  blanks \n",
     ),
