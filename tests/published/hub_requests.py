@@ -84,10 +84,12 @@ class HubHandler(BaseHTTPRequestHandler):
         return found
 
     def _send_info(self, name: str, snapshot: Snapshot) -> None:
+        licence = snapshot.licence
         info = {
             "_id": snapshot.commit[:24], "id": name, "modelId": name, "sha": snapshot.commit, "private": False,
             "gated": "manual" if name in self.served.gated else False, "disabled": False, "downloads": 1, "likes": 0,
-            "tags": [], "siblings": [{"rfilename": file} for file in snapshot.files],
+            "tags": [f"license:{licence}"] if licence else [], "cardData": {"license": licence} if licence else {},
+            "siblings": [{"rfilename": file} for file in snapshot.files],
         }  # fmt: skip
         self._send_json(info)
 

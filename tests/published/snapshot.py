@@ -1,6 +1,7 @@
 """One revision of a repository, as a hub describes its files: sizes, sums and the commit."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,13 @@ class Snapshot:
         paths = sorted(path for path in self.folder.rglob("*") if path.is_file())
         names = [path.relative_to(self.folder).as_posix() for path in paths]
         return {name: HubFile(name, path) for name, path in zip(names, paths, strict=True)}
+
+    @cached_property
+    def licence(self) -> str | None:
+        """What the front matter of ``README.md`` names."""
+        card = self.files.get("README.md")
+        found = re.search(r"^license: (\S+)$", card.path.read_text("utf-8"), re.MULTILINE) if card else None
+        return found[1] if found else None
 
     @cached_property
     def commit(self) -> str:

@@ -56,6 +56,20 @@ def test_a_repository_arrives_whole(model_hub: Hub, small: Path, download: Calla
     assert found.name == commit
 
 
+@pytest.mark.parametrize("name", ["google/embeddinggemma-300m", "Helsinki-NLP/opus-mt-zh-en"])
+def test_a_public_repository_arrives_whole(
+    name: str, model_hub: Hub, published: Callable[[str], Path], download: Callable[..., Path]
+) -> None:
+    model_hub.serve(name, published(name))
+    assert contents(download(name)) == contents(published(name))
+
+
+def test_the_hub_tells_the_licence(model_hub: Hub, small: Path) -> None:
+    model_hub.serve(NAME, small)
+    card = huggingface_hub.HfApi(model_hub.url).model_info(NAME, token=False).card_data
+    assert card is not None and card.license == "mit"
+
+
 def test_a_new_process_downloads_with_the_variables(model_hub: Hub, small: Path, tmp_path: Path) -> None:
     model_hub.serve(NAME, small)
     program = f"import huggingface_hub; print(huggingface_hub.snapshot_download({NAME!r}))"
