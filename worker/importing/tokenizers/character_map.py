@@ -24,6 +24,8 @@ _MOST_STEPS = 64
 #: What joins a grapheme cluster without being a mark: the end of CRLF, joiners, voicing marks, parts of syllables.
 _JOINING = ("\n", "\u200c", "\u200d", "\uff9e", "\uff9f", "\u0e33", "\u0eb3")
 _SYLLABLE_PARTS = (range(0x1160, 0x1200), range(0xD7B0, 0xD800))
+#: Unicode keeps them free for programs.
+_NONCHARACTERS = "".join(map(chr, range(0xFDD0, 0xFDF0)))
 
 
 class Marks(NamedTuple):
@@ -36,8 +38,7 @@ class Marks(NamedTuple):
 
 def marks(in_use: set[str]) -> Marks:
     """The first noncharacters that are not in use."""
-    free = [chr(code) for code in range(0xFDD0, 0xFDF0) if chr(code) not in in_use]
-    return Marks(*free[:3])
+    return Marks(*[character for character in _NONCHARACTERS if character not in in_use][:3])
 
 
 def read(content: bytes) -> dict[str, str]:

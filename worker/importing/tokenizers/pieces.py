@@ -33,12 +33,11 @@ def read(path: Path) -> Any:
         raise ConfigurationError(f"{path.name} is no sentencepiece model") from None
 
 
-def without(model: Any, missing: set[str]) -> Any:
-    """The model with pieces that its segmentation does not use."""
+def withhold(model: Any, missing: set[str]) -> None:
+    """Keeps the segmentation from using these pieces."""
     for piece in model.pieces:
         if piece.piece in missing:
             piece.type = _UNUSED
-    return model
 
 
 def pieces(model: Any, name: str) -> Pieces:
