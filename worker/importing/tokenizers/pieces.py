@@ -6,6 +6,8 @@ from typing import Any
 
 from lengthwise.errors import ConfigurationError
 
+#: The names of files in which a model's segmentation is published.
+SEGMENTATIONS = ("sentencepiece.bpe.model", "tokenizer.model", "spiece.model", "spm.model")
 #: What SentencePiece writes for a space.
 SPACE = "▁"
 _UNIGRAM = 1
