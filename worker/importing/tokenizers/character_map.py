@@ -19,6 +19,8 @@ from lengthwise.errors import ConfigurationError
 
 #: The map of SentencePiece's default, nmt_nfkc, has 225,000 sequences.
 _MOST_RULES = 1_000_000
+#: A trie that is malformed may loop, or have more paths than units.
+_MOST_VISITS = 4_000_000
 #: Characters of scripts that are younger than the library's NFC are composed by a step each.
 _MOST_STEPS = 64
 #: What joins a grapheme cluster without being a mark: the end of CRLF, joiners, voicing marks, parts of syllables.
@@ -42,7 +44,7 @@ def marks(in_use: set[str]) -> Marks:
 
 
 def read(content: bytes) -> dict[str, str]:
-    """The rules of a ``precompiled_charsmap``: a trie as a double array, then the replacements, each with a zero behind.
+    """The rules of a ``precompiled_charsmap``: a trie as a double array, then the replacements, each with a zero.
 
     Raises ``ConfigurationError`` if it is malformed.
     """
@@ -69,13 +71,16 @@ def _keys(units: tuple[int, ...]) -> Iterator[tuple[bytes, int]]:
         if 0 < (label := unit & 0x800000FF) < 256:
             children[place ^ label].append((place, bytes([label])))
     waiting = [(0, b"")]
-    while waiting:
+    for _ in range(_MOST_VISITS):
+        if not waiting:
+            return
         place, key = waiting.pop()
         unit = units[place]
         base = place ^ (unit >> 10) << ((unit & 0x200) >> 6)
         if unit >> 8 & 1:
             yield key, units[base] & 0x7FFFFFFF
         waiting += [(child, key + label) for child, label in children[base]]
+    raise ValueError("the trie has too many paths")
 
 
 def steps(content: bytes, rules: dict[str, str], marks: Marks) -> list[Any]:
@@ -137,8 +142,8 @@ def _products(keys: frozenset[str]) -> Iterator[tuple[str, ...]]:
     same = defaultdict(set)
     for last, before in by_last.items():
         same[frozenset(before)].add(last)
-    for before, lasts in same.items():
-        for product in _products(before):
+    for rest, lasts in same.items():
+        for product in _products(rest):
             yield (*product, character_class(lasts))
 
 

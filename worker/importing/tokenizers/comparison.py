@@ -48,7 +48,7 @@ def check(
     _refuse([pair for pair in pairs if pair[0] != pair[1]], len(pairs), "lines with control tokens")
     n_texts = sum(original.decode(ids) != built.decode(ids, skip_special_tokens=True) for ids in expected)
     if n_texts:
-        raise ConfigurationError(f"the tokenizer that was built decodes {n_texts:,} of {len(lines):,} lines differently")
+        raise ConfigurationError(f"the tokenizer that was built decodes {n_texts:,} of {len(lines):,} lines otherwise")
 
 
 def _refuse(wrong: Sequence[tuple[list[int], list[int]]], n_lines: int, what: str) -> None:
@@ -57,6 +57,6 @@ def _refuse(wrong: Sequence[tuple[list[int], list[int]]], n_lines: int, what: st
     expected, found = wrong[0]
     start = next((place for place, pair in enumerate(zip(expected, found, strict=False)) if pair[0] != pair[1]), 0)
     raise ConfigurationError(
-        f"the tokenizer that was built differs from that of transformers on {len(wrong):,} of {n_lines:,} {what} of the "
-        f"sample: ids {found[start : start + _SHOWN]} instead of {expected[start : start + _SHOWN]}"
+        f"the tokenizer that was built differs from that of transformers on {len(wrong):,} of {n_lines:,} {what} of "
+        f"the sample: ids {found[start : start + _SHOWN]} instead of {expected[start : start + _SHOWN]}"
     )

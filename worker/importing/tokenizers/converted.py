@@ -49,13 +49,13 @@ def _read(folder: Path) -> Any:
         original = AutoTokenizer.from_pretrained(str(folder), local_files_only=True, trust_remote_code=False)
     except Exception as error:  # transformers raises whatever its files make it raise
         raise ConfigurationError(
-            f"transformers makes no tokenizer of these files ({type(error).__name__}); take a revision or a copy of the "
-            "model that has tokenizer.json"
+            f"transformers makes no tokenizer of these files ({type(error).__name__}); take a revision or a copy of "
+            "the model that has tokenizer.json"
         ) from None
     if not isinstance(getattr(original, "backend_tokenizer", None), Tokenizer):
         raise ConfigurationError(
-            f"transformers has the tokenizer {type(original).__name__} in Python alone; take a revision or a copy of the "
-            "model that has tokenizer.json"
+            f"transformers has the tokenizer {type(original).__name__} in Python alone; take a revision or a copy of "
+            "the model that has tokenizer.json"
         )
     return original
 

@@ -82,7 +82,7 @@ def _built(family: _Family, folder: Path) -> tuple[Tokenizer, list[str]]:
     tokenizer.post_processor = processors.TemplateProcessing(
         single=family.frame,
         pair=family.frame.replace("$A", "$A $B"),
-        special_tokens=[(token, control[token]) for token in family.frame.split() if token != "$A"],
+        special_tokens=[(part, control[part]) for part in family.frame.split() if part in control],
     )
     if any(tokenizer.token_to_id(token) != number for token, number in control.items()):
         raise ConfigurationError(f"{VOCABULARY} and the model's control tokens do not number them alike")
@@ -102,8 +102,8 @@ def _missing(missing: set[str], segmentation: str) -> list[str]:
     if not missing:
         return []
     return [
-        f"{VOCABULARY} lacks {len(missing):,} pieces of {segmentation}, such as {min(missing)!r}: transformers takes them "
-        "for unknown, here texts are divided into other pieces"
+        f"{VOCABULARY} lacks {len(missing):,} pieces of {segmentation}, such as {min(missing)!r}: transformers takes "
+        "them for unknown, here texts are divided into other pieces"
     ]
 
 

@@ -27,10 +27,10 @@ class Pieces:
 def read(path: Path) -> Any:
     """The file as SentencePiece's own message. Raises ``ConfigurationError`` if it is none."""
     from google.protobuf.message import DecodeError
-    from sentencepiece import sentencepiece_model_pb2
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto
 
     try:
-        return sentencepiece_model_pb2.ModelProto.FromString(path.read_bytes())
+        return ModelProto.FromString(path.read_bytes())
     except DecodeError:
         raise ConfigurationError(f"{path.name} is no sentencepiece model") from None
 

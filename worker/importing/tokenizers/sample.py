@@ -16,7 +16,17 @@ _INVISIBLE = ("\u200b", "a\u200bb", "a\u200c\u200db", "\ufeffa", "\u200e\u200fa"
 _EMOJI = ("👍🏽", "👨‍👩‍👧‍👦 x", "🇩🇪🇨🇳", "☺️ ☎", "1️⃣", "a🙂b🙂🙂c")
 _MARKS = ("\u0301", "a\u0301", "a\u0323\u0302", "a\u0302\u0323", "a\u0316\u0301", "\uff21\u0301", "ﬁ\u0301", "ι\u0344")
 _SYLLABLES = ("\u1112\u1161\u11ab", "\uac00\u11a8", "\u314e\u314f\u3134", "ｶﾞｷﾞ", "か\u3099", "\u1100\u1100\u1161")
-_SPACES = (SPACE, SPACE * 3, f"a{SPACE}b", f" {SPACE} a {SPACE}", f"{SPACE}a", "<0x41>", "\ufffd", "\ufdd0", "\ufdd1a\ufdd2")
+_SPACES = (
+    SPACE,
+    SPACE * 3,
+    f"a{SPACE}b",
+    f" {SPACE} a {SPACE}",
+    f"{SPACE}a",
+    "<0x41>",
+    "\ufffd",
+    "\ufdd0",
+    "\ufdd1a\ufdd2",
+)
 _ORDINARY = (
     "The price is 1,000.50 € (about £860) – “please” pay before 10:30!",
     "我们今天去北京的图书馆看书,价格是1000元。",
@@ -60,7 +70,7 @@ def _decomposed() -> Iterator[str]:
         found = [
             other
             for code in (*range(0xD800), *range(0xE000, 0x20000), *range(0x2F800, 0x2FA20))
-            if (other := unicodedata.normalize(form, chr(code))) != chr(code)  # type: ignore[arg-type]
+            if (other := unicodedata.normalize(form, chr(code))) != chr(code)
         ]
         for start in range(0, len(found), _LINE):
             part = found[start : start + _LINE]

@@ -123,6 +123,6 @@ def _check_ids(source: Path, folder: Path) -> None:
     token, largest = max(vocabulary.items(), key=lambda item: item[1], default=("", -1))
     if isinstance(n_rows, int) and largest >= n_rows:
         raise ConfigurationError(
-            f"the tokenizer does not fit the model: {token!r} has the id {largest:,}, and vocab_size in config.json is "
-            f"{n_rows:,}; take the tokenizer of the same revision"
+            f"the tokenizer does not fit the model: {token[:40]!r} has the id {largest:,}, but config.json has a "
+            f"vocab_size of {n_rows:,}; take the tokenizer of the same revision"
         )
