@@ -20,7 +20,7 @@ from lengthwise.errors import ConfigurationError
 #: The map of SentencePiece's default, nmt_nfkc, has 225,000 sequences.
 _MOST_RULES = 1_000_000
 #: A trie that is malformed may loop, or have more paths than units.
-_MOST_VISITS = 4_000_000
+_MOST_VISITS, _LONGEST_KEY = 4_000_000, 256
 #: Characters of scripts that are younger than the library's NFC are composed by a step each.
 _MOST_STEPS = 64
 #: What joins a grapheme cluster without being a mark: the end of CRLF, joiners, voicing marks, parts of syllables.
@@ -75,6 +75,8 @@ def _keys(units: tuple[int, ...]) -> Iterator[tuple[bytes, int]]:
         if not waiting:
             return
         place, key = waiting.pop()
+        if len(key) > _LONGEST_KEY:
+            raise ValueError("the trie loops")
         unit = units[place]
         base = place ^ (unit >> 10) << ((unit & 0x200) >> 6)
         if unit >> 8 & 1:

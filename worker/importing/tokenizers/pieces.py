@@ -27,7 +27,7 @@ class Pieces:
 def read(path: Path) -> Any:
     """The file as SentencePiece's own message. Raises ``ConfigurationError`` if it is none."""
     from google.protobuf.message import DecodeError
-    from sentencepiece.sentencepiece_model_pb2 import ModelProto
+    from sentencepiece.sentencepiece_model_pb2 import ModelProto  # type: ignore[attr-defined]
 
     try:
         return ModelProto.FromString(path.read_bytes())
