@@ -27,9 +27,7 @@ def _bytes(model_type: str, **options: bool) -> Callable[[Path], Path]:
     return lambda folder: repositories.byte_level(folder, model_type, **options)
 
 
-def _spm(
-    name: str, size: int, trained: dict[str, object], model_type: str, **options: object
-) -> Callable[[Path], Path]:
+def _spm(name: str, size: int, trained: dict[str, Any], model_type: str, **options: Any) -> Callable[[Path], Path]:
     return lambda folder: repositories.segmented(folder, name, train(ALL, size, **trained), model_type, **options)
 
 
