@@ -49,13 +49,18 @@ def _chinese(folder: Path) -> Path:
     return repositories.marian(folder, source, train(ENGLISH, 150), ["é", "ß", "naï", "𠮷野"])
 
 
+def _only_chinese(folder: Path) -> Path:
+    """No character of the control tokens is known."""
+    return repositories.marian(folder, train(CHINESE[:3], 80), train(ENGLISH, 150), [">>deu<<"])
+
+
 def _english(folder: Path) -> Path:
     """Pieces of the target, Chinese, consist of characters that the source does not know."""
     return repositories.marian(folder, train(ENGLISH, 150), train(CHINESE, 150), [">>cmn<<", ">>deu<<", "中国", "ß"])
 
 
 def _german(folder: Path) -> Path:
-    return repositories.marian(folder, train([*ENGLISH, *GERMAN], 200), train(GERMAN, 150))
+    return repositories.marian(folder, train([*ENGLISH, *GERMAN], 200), train(GERMAN, 150), ["<s>"])
 
 
 def _unmapped(folder: Path) -> Path:
@@ -68,7 +73,7 @@ def _many(folder: Path) -> Path:
     return repositories.m2m100(folder, train(ALL, 300))
 
 
-@pytest.fixture(scope="module", params=[_chinese, _english, _german, _unmapped, _many])
+@pytest.fixture(scope="module", params=[_chinese, _only_chinese, _english, _german, _unmapped, _many])
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     make: Callable[[Path], Path] = request.param
     base = tmp_path_factory.mktemp("model")
@@ -104,6 +109,12 @@ TEXTS = st.text() | st.lists(
 def test_any_text_gets_the_ids_of_transformers(pair: Pair, line: str) -> None:
     assume(not line.startswith(">>"))
     assert pair.is_same(line)
+
+
+def test_lengthwise_reads_the_tokenizer(pair: Pair) -> None:
+    ours = ModelTokenizer(pair.folder)
+    assert ours.encode(LINES) == [pair.built.encode(line, add_special_tokens=False).ids for line in LINES]
+    assert ours.encode([ENGLISH[0]], framed=True)[0][-1:] == ours.special("</s>")
 
 
 def test_what_frames_an_input_is_that_of_transformers(pair: Pair) -> None:

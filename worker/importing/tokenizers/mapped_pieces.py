@@ -92,4 +92,4 @@ def _spaces(pieces: Pieces) -> list[Any]:
 def _framing(known: set[str], mark: str) -> Any:
     """Puts the mark before and behind each run of characters that are not known. The text begins with a known one."""
     unknown = character_class(known, without=True)
-    return normalizers.Replace(Regex(f"(?<!{unknown})(?={unknown})|(?<={unknown})(?!{unknown})"), mark)
+    return normalizers.Replace(Regex(f"(?={unknown})(?<!{unknown})|(?<={unknown})(?!{unknown})"), mark)
