@@ -115,8 +115,8 @@ def _check(
 
     def plain(line: str) -> list[int]:
         # transformers looks up a run of unknown characters even if it spells a control token. Here, text never is one.
-        found = slow.convert_tokens_to_ids(slow.tokenize(line, split_special_tokens=True))
-        return [unknown if number in numbers else number for number in found]
+        expected = slow.convert_tokens_to_ids(slow.tokenize(line, split_special_tokens=True))
+        return [unknown if number in numbers else number for number in expected]
 
     def is_tie(line: str, tokens: Sequence[str]) -> bool:
         return ties.is_tie(slow.tokenize(line, split_special_tokens=True), tokens, found.scores)
