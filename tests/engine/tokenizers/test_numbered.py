@@ -1,7 +1,7 @@
 """The tokenizers of Marian and M2M-100: pieces of SentencePiece that ``vocab.json`` numbers."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +26,10 @@ pytestmark = pytest.mark.filterwarnings("ignore:Recommended")
 class Pair:
     """A tokenizer that was built, and that of transformers."""
 
-    built: Tokenizer
     folder: Path
-    slow: Any
-    scores: dict[str, float]
+    built: Tokenizer = field(repr=False)
+    slow: Any = field(repr=False)
+    scores: dict[str, float] = field(repr=False)
 
     def plain(self, line: str) -> list[int]:
         """What transformers makes of the text; what spells a control token is unknown."""
@@ -86,7 +86,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     is_many = make is _many
     slow = (M2M100Tokenizer if is_many else MarianTokenizer).from_pretrained(str(source))
     name = "sentencepiece.bpe.model" if is_many else "source.spm"
-    yield Pair(built, folder, slow, pieces.pieces(pieces.read(source / name), name).scores)
+    yield Pair(folder, built, slow, pieces.pieces(pieces.read(source / name), name).scores)
 
 
 def test_a_tokenizer_gives_the_ids_and_texts_of_transformers(pair: Pair) -> None:
@@ -99,7 +99,7 @@ def test_a_tokenizer_gives_the_ids_and_texts_of_transformers(pair: Pair) -> None
 #: Texts of all sorts, of what the models know, and of characters that join others.
 TEXTS = st.text() | st.lists(
     st.sampled_from([*"".join(ALL), *ALL, "\u0301", "\u0323", "\u1161", "\u11ab", "\u1112", "\uac00", "ﬁ", "ß", "é"])
-    | st.characters(),
+    | st.characters(exclude_categories=["Cs"]),
     max_size=40,
 ).map("".join)
 
