@@ -1,1 +1,1 @@
-"""Brings models from the forms in which they are published into the one that the engine loads."""
+"""Brings published models into the form that lengthwise loads: their weights, configurations and tokenizers."""
