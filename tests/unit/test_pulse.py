@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lengthwise.waiting import pulse
-from lengthwise.waiting.pulse import Pulse, SessionReport, ServerSilent
+from lengthwise.waiting.pulse import Pulse, ServerSilent, SessionReport
 
 
 class SilentServer:
