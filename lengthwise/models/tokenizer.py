@@ -1,16 +1,20 @@
 """A model's own tokenizer, without torch. The API counts tokens with it, and workers tokenize with it."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from tokenizers import Tokenizer
+from tokenizers import AddedToken, Tokenizer, pre_tokenizers
 
 from lengthwise.confined import Budget
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file, model_shapes, trial
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.prompts import encoding as prompt_encoding
+from lengthwise.models.prompts.control_tokens import control_tokens, unknown_ids
+from lengthwise.models.prompts.encoding import Encoders
+from lengthwise.models.prompts.marked import Marked
 
 TOKENIZER = "tokenizer.json"
 #: Texts that are tokenized at a time: few enough that what the library allocates fits a core's cache.
@@ -37,11 +41,18 @@ class ModelTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._plain = _read(folder)
-        self._plain.encode_special_tokens = True
-        # A second tokenizer, because the flag above belongs to the tokenizer, which threads share.
         self._control = _read(folder)
+        self._control_tokens = control_tokens(self._control)
+        # A second tokenizer, because its flag belongs to the tokenizer, which threads share.
+        self._plain = self._read_plain()
         self.eos = _first(model_shapes.read_config(folder).get("eos_token_id"))
+
+    def _read_plain(self) -> Any:
+        """A tokenizer that knows no control token. The flag ignores special tokens, so all of them become such."""
+        made = _read(self.folder)
+        made.add_special_tokens([AddedToken(text, special=True) for text in self._control_tokens.values()])
+        made.encode_special_tokens = True
+        return made
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text. ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
@@ -86,19 +97,36 @@ class ModelTokenizer:
             ids.append(found)
         return ids
 
-    def control(self, text: str) -> list[int]:
-        """The ids of a text that may contain special tokens, such as a chat template's. Never a customer's text."""
-        ids: list[int] = self._control.encode(text, add_special_tokens=False).ids
-        return ids
+    def encode_marked(self, text: Marked) -> list[int]:
+        """The ids of a rendered conversation. What is marked in it as a caller's never becomes a control token."""
+        return prompt_encoding.encode_marked(self._encoders, text)
+
+    @cached_property
+    def _encoders(self) -> Encoders:
+        return Encoders(self._control, self._plain, self._later, self._control_tokens, unknown_ids(self._plain))
+
+    def _later(self) -> Any:
+        """The plain tokenizer for a text that does not begin its input: some put a blank before the first one alone."""
+        return self._plain_later or self._plain
+
+    @cached_property
+    def _plain_later(self) -> Any:
+        if b'"prepend_scheme":"first"' not in _state(self._plain.pre_tokenizer):
+            return None
+        made = self._read_plain()
+        for part in _parts(made.pre_tokenizer):
+            if getattr(part, "prepend_scheme", None) == "first":
+                part.prepend_scheme = "never"
+        return made
 
     def decode_batch(self, many: Sequence[Sequence[int]]) -> list[str]:
         """The text of each list of ids, without special tokens."""
-        texts: list[str] = self._plain.decode_batch(many, skip_special_tokens=True)
+        texts: list[str] = self._control.decode_batch(many, skip_special_tokens=True)
         return texts
 
 
 class CountingTokenizer(ModelTokenizer):
-    """A tokenizer for callers that need only lengths. It returns the right number of ids, all of them zero."""
+    """A tokenizer for callers that need only lengths. It returns the right number of ids, of any values."""
 
     def _ids(self, encoding: Any) -> list[int]:
         return [0] * len(encoding)
@@ -133,6 +161,16 @@ def tried(request: bytes, _file: IO[bytes] | None) -> Iterator[bytes]:
         ids = tokenizer.encode(text).ids
         tokenizer.decode(ids)
     yield b""
+
+
+def _state(part: Any) -> bytes:
+    """A part of a tokenizer as JSON; empty if there is none."""
+    return bytes(part.__getstate__()) if part is not None else b""
+
+
+def _parts(pre_tokenizer: Any) -> list[Any]:
+    """The steps of a sequence of pre-tokenizers, or the only one."""
+    return list(pre_tokenizer) if isinstance(pre_tokenizer, pre_tokenizers.Sequence) else [pre_tokenizer]
 
 
 def _first(value: int | list[int] | None) -> int | None:

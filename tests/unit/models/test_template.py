@@ -55,7 +55,7 @@ def tokens_of(folder: Path, source: str, *messages: tuple[str, str]) -> list[str
 def test_a_chatml_template_renders_as_for_qwen(folder: Path) -> None:
     tokens = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
     assert "".join(tokens) == (
-        "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
+        "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
         "<|im_start|>user\n{{ x }}<|im_end|>\n<|im_start|>assistant\n"
     )
     assert tokens.count("<|im_start|>") == 5

@@ -1,0 +1,32 @@
+"""Which tokens of a tokenizer steer the model, so that no caller's text may become one."""
+
+from typing import Any
+
+#: Elements that some tokenizers have words for. ``<s>`` is left out, as it also begins a prompt.
+_HTML = frozenset(
+    ("a", "b", "blockquote", "br", "caption", "code", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img")
+    + ("li", "ol", "p", "pre", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr")
+    + ("u", "ul")
+)
+#: What a normalizer leaves as it is, and no vocabulary has a word for.
+_STRANGE = ("\ufdd0", "\ue000", "\U0010fffd")
+
+
+def control_tokens(tokenizer: Any) -> dict[int, str]:
+    """The text of each control token by its id.
+
+    These are a tokenizer's added tokens, with ``special`` or without. Only words that it was given in addition are none:
+    blanks, letters and digits, single characters and elements of HTML, all without ``special``.
+    """
+    added = tokenizer.get_added_tokens_decoder()
+    return {number: token.content for number, token in added.items() if token.special or not _is_word(token.content)}
+
+
+def _is_word(text: str) -> bool:
+    is_plain = all(character.isalnum() or character.isspace() or character == "▁" for character in text)
+    return len(text) == 1 or is_plain or text.strip("</>") in _HTML
+
+
+def unknown_ids(tokenizer: Any) -> set[int]:
+    """The ids that stand for characters that the model does not know, found by trying. ``tokenizer`` bars controls."""
+    return {number for text in _STRANGE for number in tokenizer.encode(text, add_special_tokens=False).ids}

@@ -1,0 +1,100 @@
+"""Encodes a rendered conversation, so that only the template's own control tokens become such.
+
+The whole text is encoded at once, as transformers does. Only if a caller's characters became a control token, or a part
+of one, is the text cut at the template's own tokens, and what is between them is encoded without any.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from lengthwise.models.prompts.marked import CALLERS, OURS, Marked, marks
+
+#: What stands for a caller's character where only the template's tokens are looked for.
+_FILLER = "x"
+
+
+class Encoders(NamedTuple):
+    """A model's tokenizer in three ways."""
+
+    #: As it was published.
+    whole: Any
+    #: Without control tokens, for a text that is all of the input or begins it, and for one that does not.
+    first: Any
+    later: Callable[[], Any]
+    #: The control tokens' texts by their ids, and those ids that stand for unknown characters too.
+    control: dict[int, str]
+    unknown: set[int]
+
+
+class _Found(NamedTuple):
+    """A control token in a text: its characters from ``start`` to ``end``, blanks that it takes with it included."""
+
+    number: int
+    start: int
+    end: int
+
+
+def encode_marked(encoders: Encoders, text: Marked) -> list[int]:
+    """The ids of a rendering, of which no control token lies in, or reaches into, what is marked as a caller's."""
+    encoding = encoders.whole.encode(text.plain(), add_special_tokens=False)
+    written = marks(text)
+    if not any(CALLERS in written[slice(*_core(encoders, text, each))] for each in _found(encoders, encoding, text)):
+        return list(encoding.ids)
+    ids: list[int] = []
+    at = 0
+    filled = _filled(text)
+    own = encoders.whole.encode(filled, add_special_tokens=False)
+    for each in _found(encoders, own, filled):
+        if CALLERS in written[slice(*_core(encoders, filled, each))]:
+            continue
+        ids += encode_plain(encoders, text[at : each.start].plain(), is_first=at == 0)
+        ids.append(each.number)
+        at = each.end
+    return ids + encode_plain(encoders, text[at:].plain(), is_first=at == 0)
+
+
+def encode_plain(encoders: Encoders, text: str, *, is_first: bool) -> list[int]:
+    """The ids of a text without control tokens.
+
+    Some models have words that look like their control tokens. A text is cut within such words until none is left.
+    """
+    ids: list[int] = []
+    waiting = [(text, is_first)]
+    while waiting:
+        part, is_first = waiting.pop()
+        if not part:
+            continue
+        encoding = (encoders.first if is_first else encoders.later()).encode(part, add_special_tokens=False)
+        cuts = [each.start + 1 for each in _found(encoders, encoding, part) if each.end - each.start > 1]
+        if not cuts:
+            ids += encoding.ids
+            continue
+        ends = [0, *cuts, len(part)]
+        parts = [(part[start:end], is_first and not start) for start, end in zip(ends, ends[1:], strict=False)]
+        waiting += reversed(parts)
+    return ids
+
+
+def _found(encoders: Encoders, encoding: Any, text: str) -> Iterator[_Found]:
+    """The control tokens of an encoding of this text, in their order."""
+    for at, number in enumerate(encoding.ids):
+        if number in encoders.control:
+            start, end = encoding.token_to_chars(at)
+            if number not in encoders.unknown or text[start:end].strip() == encoders.control[number]:
+                yield _Found(number, start, end)
+
+
+def _core(encoders: Encoders, text: str, found: _Found) -> tuple[int, int]:
+    """Where the token itself is, without the blanks that it takes with it."""
+    content = encoders.control[found.number]
+    start = str.find(text, content, found.start, found.end)
+    return (found.start, found.end) if start < 0 else (start, start + len(content))
+
+
+def _filled(text: Marked) -> str:
+    """The text, in which each character of a caller's but a blank is the same letter."""
+    plain = text.plain()
+    if CALLERS not in marks(text):
+        return plain
+    pairs = zip(plain, marks(text), strict=True)
+    return "".join(c if mark == OURS[0] or c.isspace() else _FILLER for c, mark in pairs)
