@@ -33,7 +33,7 @@ _TRIAL_TURNS = 500
 class ChatTemplate:
     """A model's template, and the special tokens that it may use by name."""
 
-    def __init__(self, source: str, tokens: Mapping[str, str]) -> None:
+    def __init__(self, source: str, tokens: dict[str, str]) -> None:
         self._template = Sandbox().from_string(source)
         self._tokens = tokens
 

@@ -170,7 +170,8 @@ def _state(part: Any) -> bytes:
 
 def _parts(pre_tokenizer: Any) -> list[Any]:
     """The steps of a sequence of pre-tokenizers, or the only one."""
-    return list(pre_tokenizer) if isinstance(pre_tokenizer, pre_tokenizers.Sequence) else [pre_tokenizer]
+    steps: Any = pre_tokenizer if isinstance(pre_tokenizer, pre_tokenizers.Sequence) else [pre_tokenizer]
+    return list(steps)
 
 
 def _first(value: int | list[int] | None) -> int | None:

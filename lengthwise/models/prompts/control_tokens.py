@@ -4,9 +4,8 @@ from typing import Any
 
 #: Elements that some tokenizers have words for. ``<s>`` is left out, as it also begins a prompt.
 _HTML = frozenset(
-    ("a", "b", "blockquote", "br", "caption", "code", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "i", "img")
-    + ("li", "ol", "p", "pre", "span", "strong", "sub", "sup", "table", "tbody", "td", "tfoot", "th", "thead", "tr")
-    + ("u", "ul")
+    "a b blockquote br caption code div em h1 h2 h3 h4 h5 h6 hr i img li ol p pre span strong sub sup table tbody td tfoot"
+    " th thead tr u ul".split()
 )
 #: What a normalizer leaves as it is, and no vocabulary has a word for.
 _STRANGE = ("\ufdd0", "\ue000", "\U0010fffd")
@@ -15,8 +14,8 @@ _STRANGE = ("\ufdd0", "\ue000", "\U0010fffd")
 def control_tokens(tokenizer: Any) -> dict[int, str]:
     """The text of each control token by its id.
 
-    These are a tokenizer's added tokens, with ``special`` or without. Only words that it was given in addition are none:
-    blanks, letters and digits, single characters and elements of HTML, all without ``special``.
+    These are a tokenizer's added tokens, with ``special`` or without. Only further words are none: blanks, letters and
+    digits, single characters and elements of HTML, all without ``special``.
     """
     added = tokenizer.get_added_tokens_decoder()
     return {number: token.content for number, token in added.items() if token.special or not _is_word(token.content)}

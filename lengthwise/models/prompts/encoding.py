@@ -5,6 +5,7 @@ of one, is the text cut at the template's own tokens, and what is between them i
 """
 
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from lengthwise.models.prompts.marked import CALLERS, OURS, Marked, marks
@@ -70,7 +71,7 @@ def encode_plain(encoders: Encoders, text: str, *, is_first: bool) -> list[int]:
             ids += encoding.ids
             continue
         ends = [0, *cuts, len(part)]
-        parts = [(part[start:end], is_first and not start) for start, end in zip(ends, ends[1:], strict=False)]
+        parts = [(part[start:end], is_first and not start) for start, end in pairwise(ends)]
         waiting += reversed(parts)
     return ids
 

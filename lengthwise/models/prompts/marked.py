@@ -54,7 +54,9 @@ class Marked(str):
         return Marked(str.__getitem__(self, key), found if isinstance(found, bytes) else bytes((found,)))
 
     def __iter__(self) -> Iterator[str]:
-        return (Marked(character, bytes((mark,))) for character, mark in zip(str.__iter__(self), self._marks))
+        return (
+            Marked(character, bytes((mark,))) for character, mark in zip(str.__iter__(self), self._marks, strict=True)
+        )
 
     def _part(self, start: int, length: int) -> "Marked":
         return self[start : start + length]
@@ -105,7 +107,7 @@ class Marked(str):
             at += len(part) + len(sep or "")
         return found
 
-    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> "Marked":  # type: ignore[override]
+    def replace(self, old: str, new: str, count: SupportsIndex = -1, /) -> "Marked":
         parts = self.split(old, count) if old else ["", *self, ""]
         if not old and 0 <= int(count) < len(parts):
             parts = [*parts[:count], self[max(0, int(count) - 1) :]]

@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import jinja2
 from jinja2 import nodes
+from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension
 from jinja2.filters import make_attrgetter
 from jinja2.parser import Parser
@@ -33,9 +34,8 @@ _WIDE = re.compile(r"%[^a-zA-Z%]*(\*|\d{4})")
 _STEPS = " steps"
 #: Filters that give back values as they are, or keep marks themselves.
 _KEEPING = frozenset(
-    ("attr", "batch", "count", "d", "default", "dictsort", "first", "groupby", "items", "last", "length", "list", "map")
-    + ("max", "min", "random", "reject", "rejectattr", "reverse", "select", "selectattr", "slice", "sort", "sum")
-    + ("trim", "unique")
+    "attr batch count d default dictsort first groupby items last length list map max min random reject rejectattr reverse"
+    " select selectattr slice sort sum trim unique".split()
 )
 
 
@@ -62,7 +62,8 @@ class Sandbox(ImmutableSandboxedEnvironment):
             self.filters[name] = _narrow(self.filters[name])
         for name in self.filters.keys() - _KEEPING:
             self.filters[name] = _marking(self.filters[name])
-        self.filters |= {"limited": jinja2.pass_context(_limited), "joined": _joined, "join": _do_join}
+        self.filters |= {"limited": jinja2.pass_context(_limited), "joined": _joined}
+        self.filters |= {"join": _do_join, "replace": _do_replace}
         self.globals |= {"raise_exception": _refuse, "strftime_now": _strftime_now}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
@@ -84,10 +85,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
             return found
         return _with_marks(found, *given, *([owner] if isinstance(owner, str) else []))
 
-    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Callers' texts are no formats: their widths could be large."""
-        is_format = isinstance(obj, Marked) and attr in ("format", "format_map") and may_hold_marks(obj)
-        return not is_format and super().is_safe_attribute(obj, attr, value)
+    def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
+        """Refuses a caller's text as a format: its widths could be large."""
+        if getattr(value, "__name__", "") in ("format", "format_map") and may_hold_marks(value.__self__):
+            raise SecurityError("a message is no format")
+        return super().wrap_str_format(value)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "%":
@@ -149,6 +151,11 @@ def _do_join(environment: Sandbox, value: Iterable[Any], d: str = "", attribute:
     """The filter ``join``, with the parameters that jinja2's own has."""
     each = value if attribute is None else map(make_attrgetter(environment, attribute), value)
     return join(_as_text(d), map(_as_text, each))
+
+
+def _do_replace(s: Any, old: str, new: str, count: int | None = None) -> Marked:
+    """The filter ``replace``, with the parameters that jinja2's own has."""
+    return as_marked(_as_text(s)).replace(_as_text(old), _as_text(new), -1 if count is None else count)
 
 
 def _limited(context: Context, values: Iterable[Any]) -> Iterator[Any]:
