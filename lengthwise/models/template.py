@@ -20,8 +20,6 @@ from lengthwise.models.prompts.sandbox import Sandbox
 from lengthwise.models.tokenizer import ModelTokenizer
 
 FILE = "chat_template.jinja"
-#: The folder of further templates, each in a file of its name.
-FOLDER = "additional_chat_templates"
 #: The template that is taken if none is named.
 DEFAULT = "default"
 #: What compiling a template and rendering the longest conversation of the trial may cost.
@@ -34,6 +32,7 @@ class ChatTemplate:
     """A model's template, and the special tokens that it may use by name."""
 
     def __init__(self, source: str, tokens: dict[str, str]) -> None:
+        self.source = source
         self._template = Sandbox().from_string(source)
         self._tokens = tokens
 
@@ -46,7 +45,7 @@ class ChatTemplate:
         try:
             given = {"messages": [_marked(message) for message in messages], "add_generation_prompt": True}
             given |= {"tools": None, "documents": None} | marked(dict(options or {})) | sandbox.steps(len(messages))
-            return join("", self._template.generate(**(self._tokens | given)))
+            return join("", self._template.generate(self._tokens | given))
         except MemoryError:  # in its trial, this refuses the template
             raise
         except (sandbox.TooCostly, TooLong):
@@ -88,7 +87,7 @@ def load(folder: Path, name: str = DEFAULT) -> ChatTemplate:
 
 
 def _source(folder: Path, configured: Any, name: str) -> str:
-    file = FILE if name == DEFAULT else f"{FOLDER}/{name}.jinja"
+    file = FILE if name == DEFAULT else f"{model_file.TEMPLATES}/{name}.jinja"
     if model_file.exists(folder, file):
         return model_file.read_text(folder, file)
     if isinstance(configured, str):

@@ -97,6 +97,11 @@ class ModelTokenizer:
             ids.append(found)
         return ids
 
+    def ids_of(self, *tokens: str) -> list[int]:
+        """The ids of these tokens; empty if the model lacks one."""
+        found = [self._control.token_to_id(token) for token in tokens]
+        return [] if None in found else found
+
     def encode_marked(self, text: Marked) -> list[int]:
         """The ids of a rendered conversation. What is marked in it as a caller's never becomes a control token."""
         return prompt_encoding.encode_marked(self._encoders, text)

@@ -1,11 +1,12 @@
 """Which tokens of a tokenizer steer the model, so that no caller's text may become one."""
 
+import re
 from typing import Any
 
 #: Elements that some tokenizers have words for. ``<s>`` is left out, as it also begins a prompt.
-_HTML = frozenset(
-    "a b blockquote br caption code div em h1 h2 h3 h4 h5 h6 hr i img li ol p pre span strong sub sup table tbody td tfoot"
-    " th thead tr u ul".split()
+_HTML = re.compile(
+    r"</?(?:a|b|blockquote|br|caption|code|div|em|h[1-6]|hr|i|img|li|ol|p|pre|span|strong|sub|sup"
+    r"|table|tbody|td|tfoot|th|thead|tr|u|ul)>"
 )
 #: What a normalizer leaves as it is, and no vocabulary has a word for.
 _STRANGE = ("\ufdd0", "\ue000", "\U0010fffd")
@@ -23,7 +24,7 @@ def control_tokens(tokenizer: Any) -> dict[int, str]:
 
 def _is_word(text: str) -> bool:
     is_plain = all(character.isalnum() or character.isspace() or character == "▁" for character in text)
-    return len(text) == 1 or is_plain or text.strip("</>") in _HTML
+    return len(text) == 1 or is_plain or _HTML.fullmatch(text) is not None
 
 
 def unknown_ids(tokenizer: Any) -> set[int]:

@@ -33,10 +33,11 @@ _WIDE = re.compile(r"%[^a-zA-Z%]*(\*|\d{4})")
 #: The variable of a rendering that counts its steps. No template can name it, as no name has a blank.
 _STEPS = " steps"
 #: Filters that give back values as they are, or keep marks themselves.
-_KEEPING = frozenset(
-    "attr batch count d default dictsort first groupby items last length list map max min random reject rejectattr reverse"
-    " select selectattr slice sort sum trim unique".split()
-)
+_KEEPING = frozenset([
+    "attr", "batch", "count", "d", "default", "dictsort", "first", "groupby", "items", "last", "length", "list", "map",
+    "max", "min", "random", "reject", "rejectattr", "reverse", "select", "selectattr", "slice", "sort", "sum", "trim",
+    "unique",
+])  # fmt: skip
 
 
 class TooCostly(jinja2.TemplateError):
