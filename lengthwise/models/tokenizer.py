@@ -56,7 +56,30 @@ class ModelTokenizer:
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text. ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
-        return [self._ids(encoding) for encoding in self._encodings(texts, framed)]
+        return [
+            self._ids(encoding) if self._reachable.isdisjoint(encoding.ids) else self._barred(text, encoding)
+            for text, encoding in zip(texts, self._encodings(texts, framed), strict=True)
+        ]
+
+    @cached_property
+    def _reachable(self) -> frozenset[int]:
+        """The control tokens that the model itself finds in a text of their name, although nothing looks for them."""
+        encoders = self._encoders
+        texts = list(encoders.control.values())
+        encodings = self._plain.encode_batch_fast(texts, add_special_tokens=False)
+        found = {number for encoding in encodings for number in encoding.ids}
+        return frozenset((found & encoders.control.keys()) - encoders.unknown)
+
+    def _barred(self, text: str, encoding: Any) -> list[int]:
+        """The ids of a text in which the model may have found control tokens, with what frames the encoding."""
+        ids, is_frame = encoding.ids, encoding.special_tokens_mask
+        if 0 not in is_frame:
+            return self._ids(encoding)
+        first = is_frame.index(0)
+        end = len(ids) - is_frame[::-1].index(0)
+        if self._reachable.isdisjoint(ids[first:end]):
+            return self._ids(encoding)
+        return [*ids[:first], *prompt_encoding.encode_plain(self._encoders, text, is_first=True), *ids[end:]]
 
     def windows(self, texts: Sequence[str], size: int) -> list[list[TokenWindow]]:
         """Each text framed, as one window, or as several that overlap if it has more than ``size`` tokens."""

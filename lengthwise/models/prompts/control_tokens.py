@@ -28,5 +28,5 @@ def _is_word(text: str) -> bool:
 
 
 def unknown_ids(tokenizer: Any) -> set[int]:
-    """The ids that stand for characters that the model does not know, found by trying. ``tokenizer`` bars controls."""
+    """The ids of characters that the model does not know, found by trying. ``tokenizer`` finds no control tokens."""
     return {number for text in _STRANGE for number in tokenizer.encode(text, add_special_tokens=False).ids}
