@@ -1,10 +1,13 @@
 """Encodes a rendered conversation, so that only the template's own control tokens become such.
 
-The whole text is encoded at once, as transformers does. Only if a caller's characters became a control token, or a part
-of one, is the text cut at the template's own tokens, and what is between them is encoded without any.
+The whole text is encoded at once, as transformers does. If it has the same control tokens as the template's own pieces,
+that is it. If not, and a caller's characters became a control token or a part of one, the text is cut at the template's
+tokens, and what is between them is encoded without any.
 """
 
+import re
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -12,19 +15,37 @@ from lengthwise.models.prompts.marked import CALLERS, OURS, Marked, marks
 
 #: What stands for a caller's character where only the template's tokens are looked for.
 _FILLER = "x"
+_OURS = re.compile(OURS + b"+")
+#: Pieces of templates, of which the control tokens are remembered. A template has a dozen.
+_REMEMBERED = 1000
 
 
-class Encoders(NamedTuple):
-    """A model's tokenizer in three ways."""
+class Encoders:
+    """A model's tokenizer in three ways.
 
-    #: As it was published.
-    whole: Any
-    #: Without control tokens, for a text that is all of the input or begins it, and for one that does not.
-    first: Any
-    later: Callable[[], Any]
-    #: The control tokens' texts by their ids, and those ids that stand for unknown characters too.
-    control: dict[int, str]
-    unknown: set[int]
+    ``whole`` is as it was published. The others have no control tokens: ``first`` is for a text that begins its input,
+    and ``later`` for one that does not. ``control`` are the control tokens' texts by their ids, and ``unknown`` the ids
+    that stand for unknown characters as well.
+    """
+
+    def __init__(
+        self, whole: Any, first: Any, later: Callable[[], Any], control: dict[int, str], unknown: set[int]
+    ) -> None:
+        self.whole, self.first, self.later = whole, first, later
+        self.control, self.unknown = control, unknown & control.keys()
+        self._own = lru_cache(_REMEMBERED)(self._controls_of)
+
+    def controls(self, ids: list[int]) -> list[int]:
+        """Those of the ids that are control tokens."""
+        return list(filter(self.control.__contains__, ids))
+
+    def _controls_of(self, text: str) -> list[int]:
+        return self.controls(self.whole.encode(text, add_special_tokens=False).ids)
+
+    def own_controls(self, text: Marked) -> list[int]:
+        """The control tokens of what the template wrote, each piece of it read by itself."""
+        plain = text.plain()
+        return [each for piece in _OURS.finditer(marks(text)) for each in self._own(plain[slice(*piece.span())])]
 
 
 class _Found(NamedTuple):
@@ -37,12 +58,17 @@ class _Found(NamedTuple):
 
 def encode_marked(encoders: Encoders, text: Marked) -> list[int]:
     """The ids of a rendering, of which no control token lies in, or reaches into, what is marked as a caller's."""
-    encoding = encoders.whole.encode(text.plain(), add_special_tokens=False)
+    plain = text.plain()
+    [encoding] = encoders.whole.encode_batch_fast([plain], add_special_tokens=False)
+    ids: list[int] = encoding.ids
+    controls = encoders.controls(ids)
+    if encoders.unknown.isdisjoint(controls) and controls == encoders.own_controls(text):
+        return ids
+    encoding = encoders.whole.encode(plain, add_special_tokens=False)
     written = marks(text)
     if not any(CALLERS in written[slice(*_core(encoders, text, each))] for each in _found(encoders, encoding, text)):
-        return list(encoding.ids)
-    ids: list[int] = []
-    at = 0
+        return ids
+    ids, at = [], 0
     filled = _filled(text)
     own = encoders.whole.encode(filled, add_special_tokens=False)
     for each in _found(encoders, own, filled):

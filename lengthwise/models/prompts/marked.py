@@ -27,7 +27,7 @@ class Marked(str):
 
     def __new__(cls, text: str, marks: bytes | None = None) -> Self:
         """Without ``marks``, a caller wrote all of it."""
-        made = super().__new__(cls, str.__str__(text))
+        made = str.__new__(cls, text)
         made._marks = CALLERS * len(text) if marks is None else marks
         return made
 
@@ -37,12 +37,14 @@ class Marked(str):
     def __add__(self, other: str) -> "Marked":
         if not isinstance(other, str):
             return NotImplemented
-        return join("", (self, other))
+        _check_length(len(self) + len(other))
+        return Marked(str.__add__(self, other), self._marks + marks(other))
 
     def __radd__(self, other: str) -> "Marked":
         if not isinstance(other, str):
             return NotImplemented
-        return join("", (other, self))
+        _check_length(len(self) + len(other))
+        return Marked(str.__add__(other, self), marks(other) + self._marks)
 
     def __mul__(self, times: SupportsIndex) -> "Marked":
         return Marked(str.__mul__(self, times), self._marks * times)
@@ -137,9 +139,13 @@ def join(sep: str, texts: Iterable[str]) -> Marked:
     Raises ``TypeError`` for what is no text, as ``str.join`` does, and ``TooLong`` before it writes such a text.
     """
     found = list(texts)
-    if sum(map(len, found)) + len(sep) * len(found) > MOST_CHARACTERS:
-        raise TooLong
+    _check_length(sum(map(len, found)) + len(sep) * len(found))
     return Marked("".join(str.join(sep, found)), marks(sep).join(map(marks, found)))
+
+
+def _check_length(length: int) -> None:
+    if length > MOST_CHARACTERS:
+        raise TooLong
 
 
 def marked(value: Any) -> Any:
