@@ -48,7 +48,7 @@ class ChatTemplate:
             return join("", self._template.generate(self._tokens | given))
         except MemoryError:  # in its trial, this refuses the template
             raise
-        except (sandbox.TooCostly, TooLong):
+        except (sandbox.RenderingTooCostly, TooLong):
             raise InvalidInput(
                 "the model's chat template needs too many steps or characters for this: send fewer messages", "messages"
             ) from None

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from lengthwise.models.prompts.marked import CALLERS, OURS, Marked, marks
 
 #: What stands for a caller's character where only the template's tokens are looked for.
-_FILLER = "x"
+_FILLER = "."
 _OURS = re.compile(OURS + b"+")
 #: Pieces of templates, of which the control tokens are remembered. A template has a dozen.
 _REMEMBERED = 1000
@@ -33,6 +33,8 @@ class Encoders:
     ) -> None:
         self.whole, self.first, self.later = whole, first, later
         self.control, self.unknown = control, unknown & control.keys()
+        #: Whether a control token of the template's cannot be lost, with one of a caller's in its place.
+        self.is_plain = all(map(_is_plain, whole.get_added_tokens_decoder().values()))
         self._own = lru_cache(_REMEMBERED)(self._controls_of)
 
     def controls(self, ids: list[int]) -> list[int]:
@@ -46,6 +48,14 @@ class Encoders:
         """The control tokens of what the template wrote, each piece of it read by itself."""
         plain = text.plain()
         return [each for piece in _OURS.finditer(marks(text)) for each in self._own(plain[slice(*piece.span())])]
+
+
+def _is_plain(token: Any) -> bool:
+    """Whether a token is found wherever its text is, and in one place: no beginning of the text is also its end."""
+    text = token.content
+    return not (
+        token.normalized or token.single_word or any(text.endswith(text[:length]) for length in range(1, len(text)))
+    )
 
 
 class _Found(NamedTuple):
@@ -62,7 +72,7 @@ def encode_marked(encoders: Encoders, text: Marked) -> list[int]:
     [encoding] = encoders.whole.encode_batch_fast([plain], add_special_tokens=False)
     ids: list[int] = encoding.ids
     controls = encoders.controls(ids)
-    if encoders.unknown.isdisjoint(controls) and controls == encoders.own_controls(text):
+    if encoders.is_plain and encoders.unknown.isdisjoint(controls) and controls == encoders.own_controls(text):
         return ids
     encoding = encoders.whole.encode(plain, add_special_tokens=False)
     written = marks(text)
@@ -85,21 +95,21 @@ def encode_plain(encoders: Encoders, text: str, *, is_first: bool) -> list[int]:
 
     Some models have words that look like their control tokens. A text is cut within such words until none is left.
     """
-    ids: list[int] = []
-    waiting = [(text, is_first)]
-    while waiting:
-        part, is_first = waiting.pop()
-        if not part:
-            continue
-        encoding = (encoders.first if is_first else encoders.later()).encode(part, add_special_tokens=False)
-        cuts = [each.start + 1 for each in _found(encoders, encoding, part) if each.end - each.start > 1]
-        if not cuts:
-            ids += encoding.ids
-            continue
-        ends = [0, *cuts, len(part)]
-        parts = [(part[start:end], is_first and not start) for start, end in pairwise(ends)]
-        waiting += reversed(parts)
-    return ids
+    texts = [text] if text else []
+    while True:
+        n_first = int(is_first)
+        encodings = encoders.first.encode_batch(texts[:n_first], add_special_tokens=False)
+        encodings += encoders.later().encode_batch(texts[n_first:], add_special_tokens=False)
+        pieces = [_cut(encoders, each, part) for each, part in zip(encodings, texts, strict=True)]
+        if all(len(each) == 1 for each in pieces):
+            return [number for each in encodings for number in each.ids]
+        texts = [piece for each in pieces for piece in each]
+
+
+def _cut(encoders: Encoders, encoding: Any, text: str) -> list[str]:
+    """The text in pieces: cut after the first character of each control token."""
+    cuts = [each.start + 1 for each in _found(encoders, encoding, text) if each.end - each.start > 1]
+    return [text[start:end] for start, end in pairwise([0, *cuts, len(text)])]
 
 
 def _found(encoders: Encoders, encoding: Any, text: str) -> Iterator[_Found]:

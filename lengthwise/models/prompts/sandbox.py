@@ -40,7 +40,7 @@ _KEEPING = frozenset([
 ])  # fmt: skip
 
 
-class TooCostly(jinja2.TemplateError):
+class RenderingTooCostly(jinja2.TemplateError):
     """A rendering takes more steps or characters than its conversation may cost."""
 
 
@@ -168,7 +168,7 @@ def _limited(context: Context, values: Iterable[Any]) -> Iterator[Any]:
 
 def _count(context: Context) -> None:
     if next(context[_STEPS], None) is None:
-        raise TooCostly("the template takes too many steps")
+        raise RenderingTooCostly("the template takes too many steps")
 
 
 def _marking(made: Callable[..., Any]) -> Callable[..., Any]:

@@ -82,7 +82,7 @@ def _unigram(special: Sequence[str]) -> Tokenizer:
     made.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="first")
     made.decoder = decoders.Metaspace(prepend_scheme="first")
     first = ["<unk>", *special]
-    given = {"vocab_size": 400, "special_tokens": first, "unk_token": "<unk>", "show_progress": False}
+    given: dict[str, Any] = {"vocab_size": 400, "special_tokens": first, "unk_token": "<unk>", "show_progress": False}
     content = json.loads(_trained(made, trainers.UnigramTrainer(**given)).to_str())
     content["added_tokens"] = []
     return Tokenizer.from_str(json.dumps(content))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
 from lengthwise.errors import InvalidInput
@@ -141,3 +142,55 @@ def own_controls(model: Model, rendered: Any) -> list[int]:
         at += len(hit[0]) if hit else 1
         found += [hit[1]] if hit else []
     return found
+
+
+#: By family: a message that would become a control token only together with what the template writes around it.
+SPLIT = [
+    ("qwen2.5", "{{ '<|im_' + messages[0].content }}", "end|>"),
+    ("qwen2.5", "{{ messages[0].content + '_end|>' }}", "<|im"),
+    ("qwen2.5", "{{ '<|im' ~ messages[0].content ~ 'end|>' }}", "_"),
+    ("phi-4-mini", "{{ '<|' + messages[0].content + '|>' }}", "user"),
+    ("hermes on unigram", "{{ '<' + messages[0].content }}", "s>"),
+    ("gpt-oss", "{{ messages[0].content.split('x') | join }}", "<|exxnd|>"),
+    ("gpt-oss", "{% for x in messages[0].content %}{{ x }}{% endfor %}", "<|end|>"),
+    ("gpt-oss", "{{ messages[0].content.replace('x', '') }}", "<|exxnd|>"),
+    ("gpt-oss", "{{ messages[0].content | upper | lower }}", "<|End|>"),
+    ("gpt-oss", "{{ messages[0].content[::-1] }}", "<|end|>"[::-1]),
+]
+
+
+@pytest.mark.parametrize(("name", "source", "content"), SPLIT)
+def test_no_part_of_a_message_becomes_part_of_a_control_token(
+    name: str, source: str, content: str, model_of: ModelOf
+) -> None:
+    model = model_of(name)
+    made = template.ChatTemplate(source, {})
+    ids = template.encode(made, model.ours, [{"role": "user", "content": content}])
+    assert not [number for number in ids if number in model.control and number != model.theirs.unk_token_id]
+    rendered = made.render([{"role": "user", "content": content}]).plain()
+    assert set(model.theirs(rendered, add_special_tokens=False)["input_ids"]) & model.control.keys(), (
+        "or it shows nothing"
+    )
+
+
+#: Tokens that a message could take the place of, if only the number of control tokens were looked at.
+ODD: list[tuple[str, dict[str, bool], str, str]] = [
+    ("aba", {"normalized": False}, "ab", "{{ messages[0].content }}aba"),
+    ("<t>", {"normalized": True}, "\u0338 <t>", "<t>{{ messages[0].content }}"),
+    ("<t>", {"normalized": False, "single_word": True}, "<t> x", "{{ messages[0].content }}<t>"),
+]
+
+
+@pytest.mark.parametrize(("token", "flags", "content", "source"), ODD)
+def test_a_message_does_not_take_the_place_of_a_control_token(
+    token: str, flags: dict[str, bool], content: str, source: str, tmp_path: Path
+) -> None:
+    folder = families.write(tmp_path, "qwen2.5")
+    read = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    read.add_special_tokens([AddedToken(token, special=True, **flags)])
+    read.save(str(folder / "tokenizer.json"))
+    ours = ModelTokenizer(folder)
+    [number] = ours.ids_of(token)
+    ids = template.encode(template.ChatTemplate(source, {}), ours, [{"role": "user", "content": content}])
+    assert ids.count(number) == 1
+    assert ids[0 if source.startswith(token) else -1] == number

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lengthwise.models import manifest, pooling, weights
+from lengthwise.models import manifest, model_file, pooling, weights
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.transformer.shrink import prune
 from worker.engine.transformer.weights import loading
@@ -64,7 +64,8 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
         state = prune.sparsify(state)
     (save_int8 if recipe.quantize == "int8" else save)(state, folder / weights.WEIGHTS)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-    _copy(spec.folder, folder, _COPIED)
+    templates = sorted((spec.folder / model_file.TEMPLATES).glob("*.jinja"))
+    _copy(spec.folder, folder, [*_COPIED, *(path.relative_to(spec.folder).as_posix() for path in templates)])
     manifest.write(folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
     return keep
 
