@@ -120,6 +120,15 @@ class ModelTokenizer:
             ids.append(found)
         return ids
 
+    def encode_answer(self, text: str) -> list[int]:
+        """The ids of a text that the model wrote. A special token in it is plain text, or else it would vanish again."""
+        ids: list[int] = self._control.encode(text, add_special_tokens=False).ids
+        return self.encode([text])[0] if self._special.intersection(ids) else ids
+
+    @cached_property
+    def _special(self) -> set[int]:
+        return {number for number, token in self._control.get_added_tokens_decoder().items() if token.special}
+
     def ids_of(self, *tokens: str) -> list[int]:
         """The ids of these tokens; empty if the model lacks one."""
         found = [self._control.token_to_id(token) for token in tokens]
