@@ -5,57 +5,15 @@ that is it. If not, and a caller's characters became a control token or a part o
 tokens, and what is between them is encoded without any.
 """
 
-import re
-from collections.abc import Callable, Iterator
-from functools import lru_cache
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from lengthwise.models.prompts.encoders import Encoders
 from lengthwise.models.prompts.marked import CALLERS, OURS, Marked, marks
 
 #: What stands for a caller's character where only the template's tokens are looked for.
 _FILLER = "."
-_OURS = re.compile(OURS + b"+")
-#: Pieces of templates, of which the control tokens are remembered. A template has a dozen.
-_REMEMBERED = 1000
-
-
-class Encoders:
-    """A model's tokenizer in three ways.
-
-    ``whole`` is as it was published. The others have no control tokens: ``first`` is for a text that begins its input,
-    and ``later`` for one that does not. ``control`` are the control tokens' texts by their ids, and ``unknown`` the ids
-    that stand for unknown characters as well.
-    """
-
-    def __init__(
-        self, whole: Any, first: Any, later: Callable[[], Any], control: dict[int, str], unknown: set[int]
-    ) -> None:
-        self.whole, self.first, self.later = whole, first, later
-        self.control, self.unknown = control, unknown & control.keys()
-        #: Whether a control token of the template's cannot be lost, with one of a caller's in its place.
-        self.is_plain = all(map(_is_plain, whole.get_added_tokens_decoder().values()))
-        self._own = lru_cache(_REMEMBERED)(self._controls_of)
-
-    def controls(self, ids: list[int]) -> list[int]:
-        """Those of the ids that are control tokens."""
-        return list(filter(self.control.__contains__, ids))
-
-    def _controls_of(self, text: str) -> list[int]:
-        return self.controls(self.whole.encode(text, add_special_tokens=False).ids)
-
-    def own_controls(self, text: Marked) -> list[int]:
-        """The control tokens of what the template wrote, each piece of it read by itself."""
-        plain = text.plain()
-        return [each for piece in _OURS.finditer(marks(text)) for each in self._own(plain[slice(*piece.span())])]
-
-
-def _is_plain(token: Any) -> bool:
-    """Whether a token is found wherever its text is, and in one place: no beginning of the text is also its end."""
-    text = token.content
-    return not (
-        token.normalized or token.single_word or any(text.endswith(text[:length]) for length in range(1, len(text)))
-    )
 
 
 class _Found(NamedTuple):
@@ -72,7 +30,7 @@ def encode_marked(encoders: Encoders, text: Marked) -> list[int]:
     [encoding] = encoders.whole.encode_batch_fast([plain], add_special_tokens=False)
     ids: list[int] = encoding.ids
     controls = encoders.controls(ids)
-    if encoders.is_plain and encoders.unknown.isdisjoint(controls) and controls == encoders.own_controls(text):
+    if encoders.are_plain and encoders.unknown.isdisjoint(controls) and controls == encoders.own_controls(text):
         return ids
     encoding = encoders.whole.encode(plain, add_special_tokens=False)
     written = marks(text)
@@ -98,8 +56,8 @@ def encode_plain(encoders: Encoders, text: str, *, is_first: bool) -> list[int]:
     texts = [text] if text else []
     while True:
         n_first = int(is_first)
-        encodings = encoders.first.encode_batch(texts[:n_first], add_special_tokens=False)
-        encodings += encoders.later().encode_batch(texts[n_first:], add_special_tokens=False)
+        encodings = encoders.plain.encode_batch(texts[:n_first], add_special_tokens=False)
+        encodings += encoders.later.encode_batch(texts[n_first:], add_special_tokens=False)
         pieces = [_cut(encoders, each, part) for each, part in zip(encodings, texts, strict=True)]
         if all(len(each) == 1 for each in pieces):
             return [number for each in encodings for number in each.ids]

@@ -38,7 +38,7 @@ def with_chat(model: KindModel, **chat: Any) -> KindModel:
 
 def written(model: KindModel, text: str, reason: str = "stop") -> ModelAnswer:
     """The answer of a model that wrote this text, of which control tokens are such."""
-    reader = model.tokenizer._control
+    reader = model.tokenizer._encoders.whole
     tokens = tuple(reader.encode(text, add_special_tokens=False).ids)
     return ModelAnswer(model.tokenizer.decode_batch([tokens])[0], reason, n_tokens=len(tokens), tokens=tokens)
 
@@ -112,7 +112,7 @@ def n_answer(model: KindModel, answer: ModelAnswer, content: str, thought: str |
 
 
 def special(model: KindModel) -> set[int]:
-    return set(model.tokenizer._control_tokens)
+    return set(model.tokenizer._encoders.control)
 
 
 def openai_output(model: KindModel, kind: str, body: dict[str, Any], answer: ModelAnswer) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def test_an_answer_to_a_prompt_without_thinking_is_all_answer(model_of: ModelOf)
 
 
 def read(model: KindModel, tokens: list[int]) -> str:
-    return str(model.tokenizer._control.decode(tokens, skip_special_tokens=False))
+    return str(model.tokenizer._encoders.whole.decode(tokens, skip_special_tokens=False))
 
 
 def openai_prompt(model: KindModel, kind: str, body: dict[str, Any]) -> str:

@@ -194,3 +194,16 @@ def test_a_message_does_not_take_the_place_of_a_control_token(
     ids = template.encode(template.ChatTemplate(source, {}), ours, [{"role": "user", "content": content}])
     assert ids.count(number) == 1
     assert ids[0 if source.startswith(token) else -1] == number
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("framed", [False, True])
+def test_a_text_without_a_template_holds_no_control_token_either(name: str, framed: bool, model_of: ModelOf) -> None:
+    model, controls = model_of(name), families.control_texts(name)
+    texts = [*controls, "".join(controls), *(f"a{each} b" for each in controls), "", " "]
+    frame = model.ours.encode([""], framed=framed)[0]
+    found = model.ours.encode(texts, framed=framed)
+    for ids in found:
+        assert ids[: len(frame)] == frame
+        assert not [each for each in ids[len(frame) :] if each in model.control and each != model.theirs.unk_token_id]
+    assert list(map(len, model.counting.encode(texts, framed=framed))) == list(map(len, found))
