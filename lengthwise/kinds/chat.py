@@ -17,6 +17,12 @@ from lengthwise.result_field import FieldPath
 class Message(kind.RequestPart):
     role: Literal["system", "user", "assistant"]
     content: kind.Text
+    reasoning_content: kind.Text | None = Field(
+        default=None, description="What the assistant thought before it. Templates say whether it is read."
+    )
+
+    def texts(self) -> list[str]:
+        return [self.content, *filter(None, [self.reasoning_content])]
 
 
 class ChatParams(SamplingParams):
@@ -44,7 +50,7 @@ class ChatItem(kind.JobItem):
         return self
 
     def texts(self) -> list[str]:
-        return [message.content for message in self.messages or ()] or [self.text or ""]
+        return [text for message in self.messages or () for text in message.texts()] or [self.text or ""]
 
 
 class ChatKind(SampledKind):
@@ -95,4 +101,4 @@ def _messages(params: ChatParams, item: ChatItem) -> list[dict[str, str]]:
     system = [{"role": "system", "content": params.system}] if params.system else []
     if item.messages is None:
         return [*system, {"role": "user", "content": item.text or ""}]
-    return system + [message.model_dump() for message in item.messages]
+    return system + [conversation.message(each.role, each.content, each.reasoning_content) for each in item.messages]

@@ -23,6 +23,12 @@ _MOST_CHARACTERS = 3_000_000
 Messages = Sequence[Mapping[str, str]]
 
 
+def message(role: str, content: str, reasoning: str | None) -> dict[str, str]:
+    """A message as templates read it. Those of gpt-oss read what was thought by another name than all others."""
+    thought = {} if reasoning is None else {"reasoning_content": reasoning, "thinking": reasoning}
+    return {"role": role, "content": content, **thought}
+
+
 class ChatOptions(KindOptions):
     """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
 
@@ -50,7 +56,7 @@ def encoded(model: KindModel, messages: Messages, options: Mapping[str, Any]) ->
     """
     from lengthwise.models import template
 
-    if sum(len(message["content"]) for message in messages) > _MOST_CHARACTERS:
+    if sum(len(text) for each in messages for text in each.values()) > _MOST_CHARACTERS:
         raise Unanswerable("too_long")
     return template.encode(_template(model), model.tokenizer, messages, _merged(model, options))
 

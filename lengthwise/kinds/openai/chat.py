@@ -33,6 +33,7 @@ class ChatMessage(RequestPart):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
     name: Annotated[Text, Field(max_length=64)] | None = None
+    reasoning_content: Text | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -92,11 +93,12 @@ class ChatCompletionBody(SampledBody):
 
     def template_messages(self) -> list[dict[str, str]]:
         """The messages as templates read them, with the instruction that the answer's format needs."""
-        messages = [template_message(each.role, each.content) for each in self.messages]
+        messages = [template_message(each.role, each.content, each.reasoning_content) for each in self.messages]
         return schema.with_instruction(self.response_format, messages)
 
     def texts(self) -> list[str]:
-        return [text_of(message.content) for message in self.messages] + schema.instruction_texts(self.response_format)
+        said = [text for message in self.messages for text in (text_of(message.content), message.reasoning_content)]
+        return [*filter(None, said), *schema.instruction_texts(self.response_format)]
 
 
 class ChatCompletionItem(LineItem[ChatCompletionBody]):
@@ -193,6 +195,6 @@ def effort_options(effort: ReasoningEffort | None) -> dict[str, Any]:
     return {"reasoning_effort": effort} | ({"enable_thinking": False} if effort == "none" else {})
 
 
-def template_message(role: str, content: str | list[TextPart]) -> dict[str, str]:
+def template_message(role: str, content: str | list[TextPart], reasoning: str | None = None) -> dict[str, str]:
     """A message as templates read it."""
-    return {"role": "system" if role == "developer" else role, "content": text_of(content)}
+    return conversation.message("system" if role == "developer" else role, text_of(content), reasoning)

@@ -260,3 +260,15 @@ def test_a_messages_own_thoughts_are_cut_as_the_template_says(model_of: ModelOf)
     [prompt] = prompts_of(model, "chat", {"messages": messages})
     assert "<|im_start|>assistant\nyes<think><|im_end|>\n" in read(model, prompt.tokens)
     assert set(model.tokenizer.ids_of("<think>", "</think>")).isdisjoint(prompt.tokens)
+
+
+def test_what_was_thought_may_be_sent_back(model_of: ModelOf) -> None:
+    model = model_of("qwen3")
+    asked = [{"role": "user", "content": "x"}]
+    messages = [*asked, {"role": "assistant", "content": "yes", "reasoning_content": "Hm.</think>"}]
+    [prompt] = prompts_of(model, "chat", {"messages": messages})
+    thought = "<|im_start|>assistant\n<think>\nHm.</think>\n</think>\n\nyes<|im_end|>"
+    assert thought in read(model, prompt.tokens)
+    assert prompt.tokens.count(model.tokenizer.ids_of("</think>")[0]) == 1
+    assert thought in openai_prompt(model, "chat.completions", {"messages": messages})
+    assert kinds.find("chat").item_type.model_validate({"messages": messages}).texts() == ["x", "yes", "Hm.</think>"]
