@@ -207,3 +207,23 @@ def test_a_text_without_a_template_holds_no_control_token_either(name: str, fram
         assert ids[: len(frame)] == frame
         assert not [each for each in ids[len(frame) :] if each in model.control and each != model.theirs.unk_token_id]
     assert list(map(len, model.counting.encode(texts, framed=framed))) == list(map(len, found))
+
+
+OPTIONS: list[tuple[str, dict[str, Any]]] = [
+    ("qwen3", {"enable_thinking": False}),
+    ("qwen3", {"enable_thinking": True}),
+    ("smollm3", {"enable_thinking": False}),
+    ("gpt-oss", {"reasoning_effort": "high"}),
+    ("gpt-oss", {"model_identity": "You are Wendy."}),
+    ("granite-3", {"thinking": True}),
+    ("granite-3", {"controls": {"length": "long", "originality": "ä"}}),
+    ("llama-3.2", {"date_string": "1 Jan 2030"}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), OPTIONS, ids=str)
+def test_with_options_the_ids_are_those_of_transformers(name: str, options: dict[str, Any], model_of: ModelOf) -> None:
+    model = model_of(name)
+    messages = conversations(name, " a ", "b", "c\n")[1]
+    assert model.ids(messages, **options) == model.expected(messages, **options)
+    assert options == {"enable_thinking": True} or model.ids(messages, **options) != model.ids(messages)
