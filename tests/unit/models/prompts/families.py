@@ -1,4 +1,7 @@
-"""Models of seventeen kinds, as they are published: the chat template, and a tiny tokenizer of the family's sort."""
+"""Models of seventeen kinds: a chat template, and a tiny tokenizer of the family's sort.
+
+The templates are rebuilt after the published ones. Most of their parts for tools are left out.
+"""
 
 import json
 from collections.abc import Callable, Sequence
