@@ -92,6 +92,11 @@ class KindOptions(Table):
         return None
 
     @property
+    def template_name(self) -> str:
+        """The chat template that the kind needs, if it needs one."""
+        return "default"
+
+    @property
     def ignored_labels(self) -> Sequence[str]:
         """The labels whose scores the kind does not show."""
         return ()

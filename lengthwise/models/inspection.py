@@ -19,7 +19,7 @@ from lengthwise.models.published import native_types, quantized
 #: The packages that our own engines need.
 _PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
 #: All files that are looked at.
-FILES = (manifest.MANIFEST, *model_file.NAMES, weights.WEIGHTS, "ctranslate2/model.bin")
+FILES = (manifest.MANIFEST, *model_file.NAMES, model_file.TEMPLATES, weights.WEIGHTS, "ctranslate2/model.bin")
 
 
 class _Files(NamedTuple):
@@ -109,11 +109,15 @@ def _check_tokenizer(files: _Files) -> None:
 def _check_template(files: _Files) -> None:
     from lengthwise.models import template  # Jinja is not installed where only the command line is
 
+    needing = [options for options in files.spec.kind_options.values() if options.needs_chat_template]
     try:
-        template.load(files.folder)
+        for options in needing:
+            template.load(files.folder, options.template_name)
     except ConfigurationError:
         kinds = ", ".join(name for name, options in files.spec.kind_options.items() if options.needs_chat_template)
-        reason = f"its folder has no chat template that can be read, which {kinds} needs"
+        named = {options.template_name for options in needing} - {template.DEFAULT}
+        which = f"chat template {', '.join(sorted(named))}" if named else "chat template"
+        reason = f"its folder has no {which} that can be read, which {kinds} needs"
         remedy = f"write chat_template.jinja into its folder, or serve generate instead of {kinds}"
         raise files.refusal("template_missing", reason, remedy) from None
 

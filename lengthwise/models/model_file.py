@@ -24,6 +24,9 @@ _MOST_BYTES_OF |= dict.fromkeys(
     ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"), 64 << 20
 )
 
+#: The folder of further chat templates, each in a file of its name.
+TEMPLATES = "additional_chat_templates"
+
 #: What readers of a model's folder look for, beside the weights. A manifest must list those that exist.
 NAMES = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),

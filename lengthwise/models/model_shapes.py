@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file
@@ -56,13 +56,30 @@ class TokenizerShape(_Shape):
     chat_template: Any = None
     bos_token: str | _Token | None = None
     eos_token: str | _Token | None = None
+    unk_token: str | _Token | None = None
+    sep_token: str | _Token | None = None
     pad_token: str | _Token | None = None
+    cls_token: str | _Token | None = None
+    mask_token: str | _Token | None = None
 
     def tokens(self) -> dict[str, str]:
         """The text of each special token by its name."""
-        given = {"bos_token": self.bos_token, "eos_token": self.eos_token, "pad_token": self.pad_token}
+        given = {name: getattr(self, name) for name in type(self).model_fields if name.endswith("_token")}
         texts = {name: token.content if isinstance(token, _Token) else token for name, token in given.items()}
         return {name: text for name, text in texts.items() if text}
+
+
+class _NamedTemplate(_Shape):
+    name: str
+    template: str
+
+
+def named_templates(found: Any) -> dict[str, str]:
+    """A list of named templates, by their names; empty for anything else."""
+    try:
+        return {each.name: each.template for each in map(_NamedTemplate.model_validate, found or [])}
+    except (ValidationError, TypeError):
+        return {}
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import manifest, pooling, weights
+from lengthwise.models import manifest, model_file, pooling, weights
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.published import quantized
 from worker.engine.transformer.shrink import prune
@@ -69,7 +69,8 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     (save_int8 if recipe.quantize == "int8" else save)(state, folder / weights.WEIGHTS)
     config = {key: value for key, value in config.items() if key != "auto_map"}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-    _copy(spec.folder, folder, _COPIED)
+    templates = sorted((spec.folder / model_file.TEMPLATES).glob("*.jinja"))
+    _copy(spec.folder, folder, [*_COPIED, *(path.relative_to(spec.folder).as_posix() for path in templates)])
     manifest.write(folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
     return keep
 
