@@ -14,6 +14,9 @@ from transformers import PreTrainedModel
 #: The default tolerance, relative to the largest value: sums in another order round differently by less.
 TOLERANCE = 1e-5
 
+#: The ``weight`` of layers that keep theirs in another form. Modules of T5 and Mamba convert their input to its type.
+FP32 = torch.empty(0)
+
 _ROWS = 3
 
 
