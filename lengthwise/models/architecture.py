@@ -47,6 +47,7 @@ DECODERS = frozenset(
         *("gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3"),
         *("smollm3", "starcoder2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "mpt", "phi"),
         *("mixtral", "qwen2_moe", "qwen3_moe", "cohere", "olmo", "stablelm", "codegen", "gpt_bigcode"),
+        *("qwen3_5_text", "qwen3_next", "granitemoehybrid", "bamba", "falcon_h1", "mamba", "mamba2"),
     }
 )
 
@@ -72,9 +73,12 @@ def read(config: Mapping[str, Any], folder: Path) -> Architecture:
     has_pooling = (folder / pooling.MODULES).is_file()
     if any(key in config for key in _SOUND):
         raise ConfigurationError(f"{name} reads sound")
+    if form in _GENERATIVE and config.get("is_encoder_decoder"):
+        return Architecture.ENCODER_DECODER
+    if form == "ForConditionalGeneration":
+        raise ConfigurationError(f"{name} reads more than text, and lengthwise does not know its part for text")
     if form in _GENERATIVE:
-        is_pair = config.get("is_encoder_decoder")
-        return Architecture.ENCODER_DECODER if is_pair else Architecture.DECODER_ONLY
+        return Architecture.EMBEDDER if has_pooling else Architecture.DECODER_ONLY
     if any(key in config for key in _IMAGES):
         raise ConfigurationError(f"{name} reads images")
     if form == "ForSequenceClassification":
@@ -86,7 +90,7 @@ def read(config: Mapping[str, Any], folder: Path) -> Architecture:
 
 
 def _refuse_unlike_embedders(config: Mapping[str, Any], name: str, has_pooling: bool) -> None:
-    if config.get("is_encoder_decoder"):
+    if config.get("is_encoder_decoder") and not name.endswith("EncoderModel"):
         raise ConfigurationError(
             f"{name} is an encoder–decoder without its last layer, which neither writes nor embeds"
         )

@@ -143,10 +143,13 @@ def _labels(files: _Files, found: Architecture) -> Labels | None:
 
 def _check_pooling(files: _Files) -> None:
     try:
-        Pooling.read(files.folder)
-    except ConfigurationError:
-        reason = "its modules.json or 1_Pooling/config.json asks for more than the mean or the first token, normalized"
-        raise files.refusal("wrong_pooling", reason, _ANOTHER) from None
+        layers = Pooling.read(files.folder).layers
+    except ConfigurationError as error:
+        raise files.refusal("wrong_pooling", f"its vectors cannot be computed: {error}", _ANOTHER) from None
+    missing = [layer.weights for layer in layers if not model_file.exists(files.folder, layer.weights)]
+    if missing and files.is_local:
+        reason = f"its folder has no {missing[0]}"
+        raise files.refusal("weights_missing", reason, _fetch_again(files.spec))
 
 
 def _check_weights(files: _Files) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import FP32, HooklessModule
+from worker.engine.transformer.layers.replacement import FP32, HooklessModule, may_replace
 from worker.engine.transformer.weights.checkpoint import quantize_rows
 
 #: The least scale of a row: it keeps a row of zeros from a division by zero, and no real activation is smaller.
@@ -88,10 +88,14 @@ class RowwiseLinear(HooklessModule):
 
 
 def replace_linears(model: nn.Module, make: Callable[[str, nn.Linear], nn.Module]) -> None:
-    """Replaces every ``nn.Linear`` of ``model``, but no subclass of it, by ``make(name, linear)``, in place."""
+    """Replaces every ``nn.Linear`` of ``model``, but no subclass of it, by ``make(name, linear)``, in place.
+
+    A layer stays whose weights another module reads.
+    """
     found = [(name, module) for name, module in model.named_modules() if type(module) is nn.Linear]
     for name, module in found:
-        model.set_submodule(name, make(name, module))
+        if may_replace(model, name):
+            model.set_submodule(name, make(name, module))
 
 
 class _ZeroBias:

@@ -4,7 +4,9 @@ Knows nothing of linear layers, norms or attention.
 """
 
 import inspect
+import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -42,6 +44,24 @@ def are_equivalent(
 def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
     """Whether no difference exceeds ``tolerance`` × the largest expected value. False if either holds a NaN."""
     return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
+
+
+def may_replace(model: nn.Module, path: str) -> bool:
+    """Whether the layer at ``path`` may be replaced: not if its module computes with the layer's weights by itself.
+
+    Mamba's do. Modules may ask for the weights' type.
+    """
+    parent, _, name = path.rpartition(".")
+    own = re.escape(f"self.{name}.weight")
+    return re.search(rf"(?<!isinstance\(){own}\b(?!\.dtype)", _source(type(model.get_submodule(parent)))) is None
+
+
+@cache
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):  # a class that no file defines
+        return ""
 
 
 def bypass_call_overhead(model: nn.Module) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lengthwise.models import manifest, pooling, weights
+from lengthwise.models import manifest, model_file, weights
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.transformer.shrink import prune
 from worker.engine.transformer.weights import loading
@@ -21,9 +21,8 @@ _COPIED = (
     "special_tokens_map.json",
     "chat_template.jinja",
     # Those of sentence-transformers: how an embedder's vectors are pooled.
-    *pooling.FILES,
+    *model_file.VECTOR_FILES,
     "2_Normalize/config.json",
-    "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "LICENSE",
     "LICENSE.md",

@@ -22,7 +22,7 @@ from transformers.utils import logging as transformers_logging
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import architecture as architectures
-from lengthwise.models import manifest, model_file, pooling, weights
+from lengthwise.models import manifest, model_file, pooling, text_part, weights
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import Architecture, EngineError
 from worker.engine.transformer.weights.checkpoint import load_state
@@ -69,6 +69,7 @@ def load_config(spec: ModelSpec) -> Any:
 def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     """Checks the files against the manifest and reads the tensors by name, int8 rows expanded to fp32.
 
+    Of a model that also reads images or sound, these are the tensors of its text part, under the names of that.
     Raises ``ConfigurationError`` if something is wrong with the folder.
     """
     _refuse_foreign_code(spec)
@@ -78,7 +79,7 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     names = [path.name for path in weights.weight_files(spec.folder)]
     try:
         with manifest.opened(spec.folder, names) as files:
-            return load_state(files)
+            return text_part.weights_of(load_state(files))
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
 
@@ -126,6 +127,8 @@ def _build(
             transformers_logging.enable_progress_bar()
     model, report = loaded
     _refuse_gaps(spec, report)
+    if architecture(spec) is Architecture.EMBEDDER:
+        model.config.use_cache = False  # a decoder would keep the keys and values of a text that is read once
     return model.eval().requires_grad_(False)
 
 
