@@ -90,7 +90,8 @@ def read(config: Mapping[str, Any], folder: Path) -> Architecture:
 
 
 def _refuse_unlike_embedders(config: Mapping[str, Any], name: str, has_pooling: bool) -> None:
-    if config.get("is_encoder_decoder") and not name.endswith("EncoderModel"):
+    is_encoder = name.endswith("EncoderModel") and has_pooling  # of Sentence-T5, whose decoder is left out
+    if config.get("is_encoder_decoder") and not is_encoder:
         raise ConfigurationError(
             f"{name} is an encoder–decoder without its last layer, which neither writes nor embeds"
         )

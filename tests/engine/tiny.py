@@ -74,7 +74,7 @@ _T5: dict[str, Any] = {
     "decoder_start_token_id": PAD, "initializer_factor": 4.0,
 }  # fmt: skip
 #: Sliding windows of 20 tokens alternate with full attention. With tied embeddings a random model repeats its input.
-_GEMMA: dict[str, Any] = {
+GEMMA: dict[str, Any] = {
     "head_dim": 32, "query_pre_attn_scalar": 24, "sliding_window": 20, "tie_word_embeddings": False,
     "layer_types": ["sliding_attention", "full_attention"],
 }  # fmt: skip
@@ -110,12 +110,12 @@ DECODERS: dict[str, Callable[[], Any]] = {
     # Caps so low that they change scores.
     "gemma2": lambda: hub.Gemma2ForCausalLM(
         hub.Gemma2Config(
-            **IDS, **DECODER, **_GEMMA,
+            **IDS, **DECODER, **GEMMA,
             attn_logit_softcapping=5.0, final_logit_softcapping=3.0,
         )
     ),
     "gemma3_text": lambda: hub.Gemma3ForCausalLM(
-        hub.Gemma3TextConfig(**IDS, **DECODER, **_GEMMA)
+        hub.Gemma3TextConfig(**IDS, **DECODER, **GEMMA)
     ),
     "phi3": lambda: hub.Phi3ForCausalLM(hub.Phi3Config(**IDS, **DECODER)),
     "olmo2": lambda: hub.Olmo2ForCausalLM(hub.Olmo2Config(**IDS, **DECODER)),
@@ -154,6 +154,10 @@ EMBEDDERS: dict[str, Callable[[], Any]] = {
 }
 #: Families that run on their own attention, with a plain mask and without int8.
 UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    # Its attention reads the weights of one of its linear layers.
+    "deberta": lambda: hub.DebertaForSequenceClassification(
+        hub.DebertaConfig(**CLASSIFIER, **ENCODER, relative_attention=True, pos_att_type=["p2c", "c2p"])
+    ),
     "deberta-v2": lambda: hub.DebertaV2ForSequenceClassification(
         hub.DebertaV2Config(
             **CLASSIFIER, **ENCODER, relative_attention=True, position_buckets=16, pos_att_type=["p2c", "c2p"]
