@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lengthwise.errors import ConfigurationError
@@ -115,6 +115,14 @@ def test_the_last_tokens_vector_does_not_depend_on_the_side_of_the_padding(kind:
     expected = nn.functional.normalize(FORMULAS["lasttoken"](*left_padded(bare, INPUTS)))
     assert torch.allclose(vectors(tmp_path), expected, rtol=0, atol=1e-5)
     assert torch.pdist(expected).min() > 1e-3, "to prove anything"
+
+
+def test_a_writing_model_may_be_published_without_its_head_and_prefix(tmp_path: Path) -> None:
+    written("qwen3-writing", tmp_path, pooling_mode_lasttoken=True)
+    whole, file = vectors(tmp_path), tmp_path / "model.safetensors"
+    state = {name.removeprefix("model."): tensor for name, tensor in load_file(file).items() if "lm_head" not in name}
+    save_file(state, file, {"format": "pt"})
+    assert torch.equal(vectors(tmp_path), whole)
 
 
 @pytest.mark.parametrize("kind", ["gemma3-both-ways", "t5-encoder", "bert"])
