@@ -239,8 +239,9 @@ class ModelSpec(Table):
     @cached_property
     def sentences(self) -> model_shapes.SentenceShape:
         """What sentence-transformers' files say about the model's inputs."""
+        folder = self.folder
         try:
-            return model_shapes.read_sentences(self.folder)
+            return model_shapes.read_sentences(folder)
         except ConfigurationError as error:
             raise ConfigurationError(f"model {self.name}: {error}") from None
 

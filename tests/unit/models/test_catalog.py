@@ -72,6 +72,8 @@ def test_the_shipped_catalog_is_valid() -> None:
         (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\nsource_prefix = ">>{lang}<<"\n', "source_prefix"),
         (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\ntarget_prefix = "{"\n', "target_prefix"),
         (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\ntarget_prefix = "{}"\n', "target_prefix"),
+        (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\ntext_prefix = "{lang}: "\n', "text_prefix"),
+        (GOOD + f'[models.m.translate]\npairs = [["a", "b"]]\ntext_prefix = "{"x" * 201}"\n', "text_prefix"),
         (GOOD + "[models.m.moderate]\nthreshold = 1.0\n", "moderate.threshold"),
         (GOOD + "[models.m.sing]\n", "sing"),
         (GOOD + SERVER.replace("http", "ftp"), "server.url"),
