@@ -100,9 +100,7 @@ def answers(engine: TorchEngine) -> dict[int, list[int]]:
 
 @pytest.mark.parametrize("kind", SEEING)
 @torch.inference_mode()
-def test_the_text_part_writes_what_the_whole_model_writes(
-    kind: str, seeing: Callable[[str], tuple[Any, Path]]
-) -> None:
+def test_the_text_part_writes_what_the_whole_model_writes(kind: str, seeing: Callable[[str], tuple[Any, Path]]) -> None:
     model, folder = seeing(kind)
     engine = tiny.load(folder)
     assert not any("vision" in name or "visual" in name for name, _ in engine.model.named_modules())
@@ -122,7 +120,8 @@ def test_both_ways_to_name_the_weights_are_read(
     folder = copied(seeing(kind)[1], tmp_path / "m")
     state = load_file(folder / "model.safetensors")
     for name in list(state):
-        bare = name.replace("language_model.model.", "model.language_model.").replace("language_model.lm_head", "lm_head")
+        bare = name.replace("language_model.model.", "model.language_model.")
+        bare = bare.replace("language_model.lm_head", "lm_head")
         head = "language_model." if before == "language_model.model." else ""
         wanted = bare.replace("model.language_model.", before).replace("lm_head", f"{head}lm_head")
         state[wanted] = state.pop(name)

@@ -93,7 +93,11 @@ def test_any_other_is_refused_in_one_line(tmp_path: Path, config: dict[str, Any]
 @pytest.mark.parametrize(
     "config",
     [
-        {"architectures": ["T5ForConditionalGeneration"], "is_encoder_decoder": True, "text_config": QWEN["text_config"]},
+        {
+            "architectures": ["T5ForConditionalGeneration"],
+            "is_encoder_decoder": True,
+            "text_config": QWEN["text_config"],
+        },
         {"architectures": ["LlamaForCausalLM"], "text_config": QWEN["text_config"]},
         {"architectures": [], "text_config": QWEN["text_config"]},
         {"text_config": QWEN["text_config"]},

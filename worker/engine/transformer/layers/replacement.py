@@ -53,11 +53,12 @@ def may_replace(model: nn.Module, path: str) -> bool:
     """
     parent, _, name = path.rpartition(".")
     own = re.escape(f"self.{name}.weight")
-    return re.search(rf"(?<!isinstance\(){own}\b(?!\.dtype)", _source(type(model.get_submodule(parent)))) is None
+    kind: Any = type(model.get_submodule(parent))
+    return re.search(rf"(?<!isinstance\(){own}\b(?!\.dtype)", _source(kind)) is None
 
 
 @cache
-def _source(kind: type) -> str:
+def _source(kind: Any) -> str:
     try:
         return inspect.getsource(kind)
     except (OSError, TypeError):  # a class that no file defines
