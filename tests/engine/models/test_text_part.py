@@ -32,6 +32,10 @@ _LINEAR: dict[str, Any] = {
     "layer_types": ["linear_attention", "full_attention"], "head_dim": 32, "tie_word_embeddings": False,
 }  # fmt: skip
 
+_EXPERTS = {
+    "num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32, "shared_expert_intermediate_size": 32
+}  # fmt: skip
+
 
 def _gemma3(tied: bool = False) -> Any:
     text = tiny.hub.Gemma3TextConfig(**_TEXT, **tiny.GEMMA | {"tie_word_embeddings": tied})
@@ -62,14 +66,14 @@ def _mistral3() -> Any:
     return tiny.hub.Mistral3ForConditionalGeneration(config)
 
 
-def _qwen3_5() -> Any:
-    text = tiny.hub.Qwen3_5TextConfig(**_TEXT, **_LINEAR)
+def _qwen3_5(name: str, **more: Any) -> Any:
+    text = getattr(tiny.hub, f"{name}TextConfig")(**_TEXT, **_LINEAR, **more)
     sees = {"depth": 1, "hidden_size": 32, "intermediate_size": 32, "num_heads": 2, "out_hidden_size": 128}
-    config = tiny.hub.Qwen3_5Config(
+    config = getattr(tiny.hub, f"{name}Config")(
         text_config=text.to_dict(), vision_config=sees | {"patch_size": 14}, tie_word_embeddings=False,
         image_token_id=5, video_token_id=6, vision_start_token_id=7, vision_end_token_id=8,
     )  # fmt: skip
-    return tiny.hub.Qwen3_5ForConditionalGeneration(config)
+    return getattr(tiny.hub, f"{name}ForConditionalGeneration")(config)
 
 
 SEEING: dict[str, Callable[[], Any]] = {
@@ -78,8 +82,10 @@ SEEING: dict[str, Callable[[], Any]] = {
     "llava-llama": _llava("Llama"),
     "llava-mistral": _llava("Mistral"),
     "llava-qwen2": _llava("Qwen2"),
+    "llava-qwen3": _llava("Qwen3"),
     "mistral3": _mistral3,
-    "qwen3_5": _qwen3_5,
+    "qwen3_5": lambda: _qwen3_5("Qwen3_5"),
+    "qwen3_5_moe": lambda: _qwen3_5("Qwen3_5Moe", **_EXPERTS),
 }
 
 
@@ -105,7 +111,7 @@ def test_the_text_part_writes_what_the_whole_model_writes(kind: str, seeing: Cal
     engine = tiny.load(folder)
     assert not any("vision" in name or "visual" in name for name, _ in engine.model.named_modules())
     assert engine.capabilities().context == tiny.DECODER["max_position_embeddings"]
-    assert engine.fits is (kind != "qwen3_5")
+    assert engine.fits is not kind.startswith("qwen3_5")
     expected = {request.id: greedy(model, request.tokens) for request in tiny.requests(lengths=(7, 3, 40, 12))}
     assert answers(engine) == expected
     assert kind == "gemma3-tied" or len({tuple(answer) for answer in expected.values()}) == len(expected)
