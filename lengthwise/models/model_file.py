@@ -31,8 +31,10 @@ SENTENCES = tuple(
     f"sentence_{family}_config.json"
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+#: What lists sentence-transformers' modules of an embedder.
+MODULES = "modules.json"
 #: The files of sentence-transformers: how the vectors of an embedder's tokens become one vector.
-VECTOR_FILES = ("modules.json", "1_Pooling/config.json", *(name for pair in _DENSE for name in pair), *SENTENCES)
+VECTOR_FILES = (MODULES, "1_Pooling/config.json", *(name for pair in _DENSE for name in pair), *SENTENCES)
 
 #: What readers of a model's folder look for, beside the weights. A manifest must list those that exist.
 NAMES = (

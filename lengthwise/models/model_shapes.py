@@ -25,6 +25,9 @@ _POSITIONS = ("max_position_embeddings", "n_positions", "max_seq_len")
 #: The longest text in a configuration. Errors of transformers quote some of them whole, and the log keeps these.
 _MOST_CHARACTERS = 10_000
 
+#: Tokenizers without a limit name one beyond this.
+_NO_LIMIT = 1 << 31
+
 _Length = Annotated[int, Field(ge=0, lt=1 << 31)]
 #: -1 stands for no token in some published files.
 _TokenId = Annotated[int, Field(ge=-1, lt=1 << 31)]
@@ -75,6 +78,8 @@ class TokenizerShape(_Shape):
     """What is read from ``tokenizer_config.json``: the template, and the special tokens that it names."""
 
     chat_template: Any = None
+    #: The most tokens of an input. A number beyond all bounds stands for none, so its type is not checked.
+    model_max_length: Any = None
     bos_token: str | _Token | None = None
     eos_token: str | _Token | None = None
     pad_token: str | _Token | None = None
@@ -131,11 +136,19 @@ def read_generation(folder: Path) -> dict[str, Any]:
 
 
 def read_sentences(folder: Path) -> SentenceShape:
-    """sentence-transformers' file about inputs; empty if there is none. Raises as ``read_config`` does."""
+    """sentence-transformers' file about inputs; empty if there is none. Raises as ``read_config`` does.
+
+    Newer ones leave the limit to the tokenizer.
+    """
     name = next((name for name in model_file.SENTENCES if model_file.exists(folder, name)), None)
-    if name is None:
-        return SentenceShape()
-    return model_file.checked(model_file.read_json(folder, name, dict), SentenceShape, name)
+    found = model_file.checked(
+        {} if name is None else model_file.read_json(folder, name, dict), SentenceShape, str(name)
+    )
+    if found.max_seq_length is not None or not model_file.exists(folder, model_file.MODULES):
+        return found
+    own = read_tokenizer(folder).model_max_length
+    is_limit = isinstance(own, int) and 0 < own < _NO_LIMIT
+    return found.model_copy(update={"max_seq_length": own if is_limit else None})
 
 
 def read_tokenizer(folder: Path) -> TokenizerShape:

@@ -2,14 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file
 
-MODULES, _POOLING = "modules.json", "1_Pooling/config.json"
+MODULES, _POOLING = model_file.MODULES, "1_Pooling/config.json"
 
 #: The poolings, under the names and the flags by which the file asks for them.
 _FLAGS = {
@@ -34,6 +34,8 @@ class _DenseShape(BaseModel):
     out_features: _Size
     bias: bool = True
     activation_function: str = "torch.nn.modules.activation.Tanh"
+    use_residual: Literal[False] = False
+    module_input_name: Literal["sentence_embedding"] = "sentence_embedding"
 
 
 class Dense(NamedTuple):

@@ -152,6 +152,30 @@ def test_sentence_transformers_limit_is_the_models_own(
     assert read(tmp_path, text).models["m"].context == context
 
 
+@pytest.mark.parametrize(
+    ("sentences", "tokens", "is_embedder", "context"),
+    [
+        ({}, 100, True, 100),
+        ({"max_seq_length": 256}, 100, True, 256),
+        ({}, 100, False, 512),
+        ({}, 10**30, True, 512),
+        ({}, 1e30, True, 512),
+        ({}, None, True, 512),
+        ({}, 0, True, 512),
+    ],
+)
+def test_newer_embedders_have_the_limit_of_their_tokenizer(
+    tmp_path: Path, sentences: dict[str, Any], tokens: Any, is_embedder: bool, context: int
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text('{"max_position_embeddings": 512, "model_type": "bert"}')
+    (tmp_path / "m" / "sentence_bert_config.json").write_text(json.dumps(sentences))
+    (tmp_path / "m" / "tokenizer_config.json").write_text(json.dumps({"model_max_length": tokens}))
+    if is_embedder:
+        (tmp_path / "m" / "modules.json").touch()
+    assert read(tmp_path, GOOD).models["m"].context == context
+
+
 @pytest.mark.parametrize("sentences", ["[]", '{"max_seq_length": "long"}', '{"max_seq_length": 0}', "{"])
 def test_a_limit_that_is_none_is_an_error(tmp_path: Path, sentences: str) -> None:
     (tmp_path / "m").mkdir()

@@ -269,6 +269,8 @@ def test_an_embedder_is_pooled_as_its_files_say_or_refused(
         {"out_features": 1 << 40},
         {"in_features": "8"},
         {"bias": "yes"},
+        {"use_residual": True},
+        {"module_input_name": "token_embeddings"},
     ],
 )
 def test_a_layer_behind_the_pooling_is_of_a_known_form(change: dict[str, Any], tmp_path: Path) -> None:
