@@ -22,7 +22,7 @@ class Architecture(StrEnum):
 
 
 #: The end of the name of transformers' class, which says what the class is for, behind the name of the family.
-_FORM = re.compile(r"[A-Z][A-Za-z0-9_]*?(For[A-Z][A-Za-z]+|MTModel|(?:With)?LMHeadModel|Model)")
+_FORM = re.compile(r"[A-Za-z][A-Za-z0-9_]*?(For[A-Z][A-Za-z]+|MTModel|(?:With)?LMHeadModel|Model)")
 _LONGEST_NAME = 100
 _GENERATIVE = frozenset({"ForConditionalGeneration", "ForCausalLM", "MTModel", "LMHeadModel", "WithLMHeadModel"})
 _FILLING = frozenset({"ForMaskedLM", "ForPreTraining"})

@@ -80,6 +80,8 @@ class TokenizerShape(_Shape):
     chat_template: Any = None
     #: The most tokens of an input. A number beyond all bounds stands for none, so its type is not checked.
     model_max_length: Any = None
+    #: Whether transformers puts the end token behind a text, even if ``tokenizer.json`` does not.
+    add_eos_token: Any = None
     bos_token: str | _Token | None = None
     eos_token: str | _Token | None = None
     pad_token: str | _Token | None = None

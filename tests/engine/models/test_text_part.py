@@ -17,7 +17,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models import manifest
 from tests.engine import tiny
 from tests.engine.decode.test_generation import run
-from tests.engine.models.test_gated_norms import greedy
+from tests.engine.models.test_hybrids import greedy
 from worker.engine.protocol import EngineError
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink import prepare

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from lengthwise.errors import ModelUnusable
 from lengthwise.kinds.moderate import ModerateOptions
@@ -277,6 +279,29 @@ def test_a_layer_behind_the_pooling_is_of_a_known_form(change: dict[str, Any], t
     folder = pooled(tmp_path, "BertModel", "Pooling", "Dense", dense=DENSE | change, pooling_mode="cls")
     found = reason(folder, "embed")
     assert (found.code, "2_Dense/config.json" in found.reason) == ("wrong_pooling", True)
+
+
+@pytest.mark.parametrize(
+    ("adds", "frame", "mode", "code"),
+    [
+        (True, False, "lasttoken", "wrong_pooling"),
+        (True, True, "lasttoken", None),
+        (False, False, "lasttoken", None),
+        (True, False, "mean", None),
+    ],
+)
+def test_the_last_token_is_the_end_token_where_the_model_was_trained_so(
+    adds: bool, frame: bool, mode: str, code: str | None, tmp_path: Path
+) -> None:
+    folder = pooled(tmp_path, "Qwen3Model", "Pooling", pooling_mode=mode)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"add_eos_token": adds, "eos_token": "</s>"}))
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if frame:
+        end = [("</s>", made.token_to_id("</s>"))]
+        made.post_processor = TemplateProcessing(single="$A </s>", special_tokens=end)
+    made.save(str(folder / "tokenizer.json"))
+    found = unusable(spec(folder, "embed"))
+    assert (found and found.code) == code
 
 
 def test_the_weights_of_a_layer_are_missed_only_where_workers_run(tmp_path: Path) -> None:

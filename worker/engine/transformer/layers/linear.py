@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import FP32, HooklessModule, may_replace
+from worker.engine.transformer.layers.replacement import HooklessModule, WeightType, may_replace
 from worker.engine.transformer.weights.checkpoint import quantize_rows
 
 #: The least scale of a row: it keeps a row of zeros from a division by zero, and no real activation is smaller.
@@ -26,7 +26,7 @@ class RowInt8Linear(HooklessModule):
     of one range for all rows (0.9% against 1.6% of the output's norm).
     """
 
-    weight = FP32
+    weight = WeightType
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
@@ -63,7 +63,7 @@ def _pack(weight: torch.Tensor) -> object:
 class PackedLinear(HooklessModule):
     """fp32 by oneDNN, whose kernels get weights packed once: 1.3–2.4 × as fast as torch's default, error below 1e-6."""
 
-    weight = FP32
+    weight = WeightType
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()

@@ -5,6 +5,7 @@ Knows nothing of linear layers, norms or attention.
 
 import inspect
 import re
+import sys
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -16,8 +17,15 @@ from transformers import PreTrainedModel
 #: The default tolerance, relative to the largest value: sums in another order round differently by less.
 TOLERANCE = 1e-5
 
-#: The ``weight`` of layers that keep theirs in another form. Modules of T5 and Mamba convert their input to its type.
-FP32 = torch.empty(0)
+
+class WeightType:
+    """The ``weight`` of layers that keep theirs in another form.
+
+    Mamba's modules convert their input to its type. All else that modules might do with it fails.
+    """
+
+    dtype = torch.float32
+
 
 _ROWS = 3
 
@@ -47,21 +55,20 @@ def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> b
 
 
 def may_replace(model: nn.Module, path: str) -> bool:
-    """Whether the layer at ``path`` may be replaced: not if its module computes with the layer's weights by itself.
+    """Whether the layer at ``path`` may be replaced: not if its family's code computes with such a layer's weights.
 
-    Mamba's do. Modules may ask for the weights' type.
+    Mamba's, RWKV's and DeBERTa's does. Code that asks for the weights' type, or gives them first values, does no harm.
     """
     parent, _, name = path.rpartition(".")
-    own = re.escape(f"self.{name}.weight")
-    kind: Any = type(model.get_submodule(parent))
-    return re.search(rf"(?<!isinstance\(){own}\b(?!\.dtype)", _source(kind)) is None
+    used = rf"(?<!isinstance\(self)(?<!module)\.{re.escape(name)}\.weight\b(?!\.dtype)"
+    return re.search(used, _source(type(model.get_submodule(parent)).__module__)) is None
 
 
 @cache
-def _source(kind: Any) -> str:
+def _source(module: str) -> str:
     try:
-        return inspect.getsource(kind)
-    except (OSError, TypeError):  # a class that no file defines
+        return inspect.getsource(sys.modules[module])
+    except OSError:  # a module that no file defines
         return ""
 
 

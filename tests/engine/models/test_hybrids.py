@@ -62,6 +62,18 @@ HYBRIDS: dict[str, Callable[[], Any]] = {
             **tiny.IDS, hidden_size=64, num_hidden_layers=2, state_size=16, initializer_range=0.4
         )
     ),
+    "minimax": lambda: tiny.hub.MiniMaxForCausalLM(
+        tiny.hub.MiniMaxConfig(
+            **tiny.IDS, **tiny.DECODER, **_EXPERTS, head_dim=32, num_local_experts=4, block_size=8,
+            layer_types=["linear_attention", "full_attention"],
+        )
+    ),
+    "rwkv": lambda: tiny.hub.RwkvForCausalLM(
+        tiny.hub.RwkvConfig(
+            **tiny.IDS, hidden_size=64, attention_hidden_size=64, num_hidden_layers=2, intermediate_size=128,
+            context_length=128,
+        )
+    ),
     "lfm2": lambda: tiny.hub.Lfm2ForCausalLM(
         tiny.hub.Lfm2Config(**tiny.IDS, **tiny.DECODER, layer_types=["conv", "full_attention"])
     ),
