@@ -34,7 +34,15 @@ _PREFIXES = {
     "model.language_model.": "model.",
 }
 #: How the names of other parts begin: those for images and sound, and the heads that guess several tokens ahead.
-_OTHERS = ("vision_tower.", "visual.", "vision_model.", "audio_tower.", "multi_modal_projector.", "mtp.")
+_OTHERS = (
+    "vision_tower.",
+    "visual.",
+    "vision_model.",
+    "audio_tower.",
+    "image_newline",
+    "multi_modal_projector.",
+    "mtp.",
+)
 
 
 def config_of(config: dict[str, Any]) -> dict[str, Any]:

@@ -115,6 +115,6 @@ def test_a_model_of_text_alone_keeps_all_its_weights(state: dict[str, int]) -> N
 @given(st.dictionaries(st.text(min_size=1, max_size=30), st.integers(), min_size=1), st.booleans())
 def test_the_text_parts_weights_get_the_names_of_the_text_model(inner: dict[str, int], is_new: bool) -> None:
     before = "model.language_model." if is_new else "language_model.model."
-    others = {"vision_tower.a": 1, "model.visual.b": 2, "multi_modal_projector.c": 3, "mtp.d": 4}
+    others = {"vision_tower.a": 1, "model.visual.b": 2, "multi_modal_projector.c": 3, "mtp.d": 4, "image_newline": 5}
     found = text_part.weights_of({before + name: each for name, each in inner.items()} | others)
     assert found == {"model." + name: each for name, each in inner.items()}
