@@ -148,10 +148,29 @@ def _labels(files: _Files, found: Architecture) -> Labels | None:
 
 def _check_pooling(files: _Files) -> None:
     try:
-        Pooling.read(files.folder)
-    except ConfigurationError:
-        reason = "its modules.json or 1_Pooling/config.json asks for more than the mean or the first token, normalized"
-        raise files.refusal("wrong_pooling", reason, _ANOTHER) from None
+        pooling = Pooling.read(files.folder)
+    except ConfigurationError as error:
+        raise files.refusal("wrong_pooling", f"its vectors cannot be computed: {error}", _ANOTHER) from None
+    if pooling.mode == "lasttoken":
+        _check_last_token(files)
+    missing = [layer.weights for layer in pooling.layers if not model_file.exists(files.folder, layer.weights)]
+    if missing and files.is_local:
+        reason = f"its folder has no {missing[0]}"
+        raise files.refusal("weights_missing", reason, _fetch_again(files.spec))
+
+
+def _check_last_token(files: _Files) -> None:
+    """Refuses a model that is trained to read an end token, which its tokenizer does not write."""
+    from lengthwise.models import tokenizer
+
+    found = model_shapes.read_tokenizer(files.folder)
+    end = found.tokens().get("eos_token")
+    if found.add_eos_token is not True or end is None:
+        return
+    known = tokenizer.ModelTokenizer(files.folder)  # not the one in use: its file may have been mended
+    if known.encode([""], framed=True)[0][-1:] != known.special(end):
+        reason = "its tokenizer_config.json asks for the end token behind a text, which its tokenizer.json does not add"
+        raise files.refusal("wrong_pooling", reason, _convert(files.spec, "AutoTokenizer"))
 
 
 def _check_weights(files: _Files) -> None:

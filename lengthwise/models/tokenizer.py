@@ -72,6 +72,15 @@ class ModelTokenizer:
             for text, encoding in zip(texts, self._encodings(texts, framed=True), strict=True)
         ]
 
+    def cut(self, texts: Sequence[str], encoded: Sequence[list[int]], size: int) -> list[list[int]]:
+        """The ids of texts, which ``encode`` gave framed; a text of more than ``size`` tokens loses those of its end.
+
+        The frame stays. So transformers' tokenizers truncate, too.
+        """
+        return [
+            ids if len(ids) <= size else self._cut(text, size)[0].ids for text, ids in zip(texts, encoded, strict=True)
+        ]
+
     def _cut(self, text: str, size: int) -> list[TokenWindow]:
         encoding = self._encoders.plain.encode(text)
         ids, places = self._ids(encoding), encoding.offsets

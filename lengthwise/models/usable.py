@@ -24,7 +24,7 @@ CODES = {
     "foreign_code": "config.json asks for code of the model's own, which transformers lacks",
     "wrong_architecture": "the architecture cannot serve a kind of the model, or none at all",
     "wrong_engine": "the engine cannot serve a kind of the model",
-    "wrong_pooling": "an embedder's files ask for more than the mean or the first token",
+    "wrong_pooling": "an embedder's files ask for a pooling or layers that lengthwise does not know",
     "wrong_labels": "a classifier's labels are no categories",
     "harmless_missing": "exclusive labels, of which none is named harmless",
     "harmless_unknown": "harmless names labels that the model does not have",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import manifest, model_file, pooling, weights
+from lengthwise.models import manifest, model_file, weights
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.published import quantized
 from worker.engine.transformer.shrink import prune
@@ -23,9 +23,8 @@ _COPIED = (
     "special_tokens_map.json",
     "chat_template.jinja",
     # Those of sentence-transformers: how an embedder's vectors are pooled.
-    *pooling.FILES,
+    *model_file.VECTOR_FILES,
     "2_Normalize/config.json",
-    "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "LICENSE",
     "LICENSE.md",

@@ -24,7 +24,7 @@ from transformers.utils import logging as transformers_logging
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import architecture as architectures
-from lengthwise.models import manifest, model_file, pooling, weights
+from lengthwise.models import manifest, model_file, pooling, text_part, weights
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.published import quantized
 from worker.engine.protocol import Architecture
@@ -84,6 +84,7 @@ def load_config(spec: ModelSpec) -> Any:
 def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     """Checks the files against the manifest and reads the tensors by name, int8 rows expanded to fp32.
 
+    Of a model that also reads images or sound, these are the tensors of its text part, under the names of that.
     Raises ``ConfigurationError`` if something is wrong with the folder.
     """
     _refuse_foreign_code(spec)
@@ -93,7 +94,7 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     names = [path.name for path in weights.weight_files(spec.folder)]
     try:
         with manifest.opened(spec.folder, names) as files:
-            return load_state(files)
+            return text_part.weights_of(load_state(files))
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
 
@@ -149,6 +150,8 @@ def build(
         if showing:
             transformers_logging.enable_progress_bar()
     model, report = loaded
+    if architecture(spec) is Architecture.EMBEDDER:
+        model.config.use_cache = False  # a decoder would keep the keys and values of a text that is read once
     return model, Gaps.of(report)
 
 
