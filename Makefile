@@ -21,7 +21,7 @@ $(INSTALLED): pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV); this happens once and takes about two minutes"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "torch>=2.6,<2.14"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[local,dev]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[local,import,dev]"
 	@touch $@
 
 install: $(INSTALLED) ## Create .venv and install everything into it

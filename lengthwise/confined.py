@@ -2,11 +2,12 @@
 
 The function is named as ``module:function``, takes the request and perhaps an open file, and returns or yields answers.
 Whatever it does, it can only end its own process: a loop that holds the GIL is ended by the kernel, and a huge
-allocation raises ``MemoryError`` there and not here. The children stay for further calls, since starting one takes a
-few tenths of a second. For the same reason a child only watches: it forks the process that runs the function, and forks
-another one, in some milliseconds, when the kernel has ended that.
+allocation raises ``MemoryError`` there and not here. Where the system allows it, the child has no network. The children
+stay for further calls, since starting one takes a few tenths of a second. For the same reason a child only watches: it
+forks the process that runs the function, and forks another one, in some milliseconds, when the kernel has ended that.
 """
 
+import ctypes
 import json
 import os
 import resource
@@ -46,6 +47,8 @@ _RESERVE_LITTLE = {
 #: How long a call may wait for its child's answer, by the clock. The machine may be busy with other work, and the child
 #: may have to start: only the CPU time says what a call costs.
 _PATIENCE_SECONDS = 30.0
+# From sched.h of Linux.
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 
 
 class OverBudget(InvalidInput):
@@ -74,10 +77,18 @@ class Confined:
     Safe to use from several threads. A process that was forked has children of its own.
     """
 
-    def __init__(self, function: str, budget: Budget, processes: int = 1, wait_seconds: float = 5.0) -> None:
-        """A call waits at most ``wait_seconds`` for a child that is free."""
+    def __init__(
+        self,
+        function: str,
+        budget: Budget,
+        processes: int = 1,
+        wait_seconds: float = 5.0,
+        patience_seconds: float = _PATIENCE_SECONDS,
+    ) -> None:
+        """A call waits at most ``wait_seconds`` for a child that is free, and ``patience_seconds`` for each answer."""
         self._function, self._budget = function, budget
         self._n_processes, self._wait_seconds = processes, wait_seconds
+        self._patience_seconds = patience_seconds
         self._reset()
 
     def _reset(self) -> None:
@@ -103,7 +114,7 @@ class Confined:
         child: _Child | None = None
         try:
             child = self._idle_child() or _Child(self._function, self._budget)
-            yield from child.answers(request, file)
+            yield from child.answers(request, file, self._patience_seconds)
             self._idle.append(child)
             child = None
         except OverBudget:
@@ -166,8 +177,10 @@ class _Child:
         self._fork()
         return True
 
-    def answers(self, request: bytes, file: IO[bytes] | None) -> Iterator[bytes]:
-        deadline = time.monotonic() + _PATIENCE_SECONDS
+    def answers(
+        self, request: bytes, file: IO[bytes] | None, patience_seconds: float = _PATIENCE_SECONDS
+    ) -> Iterator[bytes]:
+        deadline = time.monotonic() + patience_seconds
         try:
             self._send(request, file, deadline)
             while True:
@@ -178,7 +191,7 @@ class _Child:
                 if kind != _ANSWER:
                     raise _error(kind, body)
                 yield body
-                deadline = time.monotonic() + _PATIENCE_SECONDS  # the caller may have taken long
+                deadline = time.monotonic() + patience_seconds  # the caller may have taken long
         except TimeoutError:
             raise Unavailable("the machine is too busy to check this", retry_after=2) from None
         except (EOFError, OSError):
@@ -244,6 +257,7 @@ def _read(connection: socket.socket, size: int) -> bytes:
 
 def _serve(arguments: Sequence[str]) -> None:
     name, given = arguments
+    _leave_the_network()
     module, _, function = name.partition(":")
     run: Function = getattr(import_module(module), function)
     seconds, memory_bytes = json.loads(given)
@@ -262,6 +276,17 @@ def _serve(arguments: Sequence[str]) -> None:
                         _answer(connection, run, seconds)
             status = os.waitpid(process, 0)[1]
             control.sendall(_EXIT_CODE.pack(os.waitstatus_to_exitcode(status)))
+
+
+def _leave_the_network() -> None:
+    """Moves this process into a network of its own, which has no interface that is up.
+
+    Root needs no new user namespace, in which it would lose its right to read the files of others. Some systems refuse
+    both, such as most containers: then the network stays.
+    """
+    unshare = ctypes.CDLL(None).unshare
+    if unshare(_CLONE_NEWNET):
+        unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def _answer(connection: socket.socket, run: Function, seconds: float) -> None:

@@ -1,6 +1,8 @@
 """Fixtures for tests that need servers. A run without such tests starts no servers."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -8,6 +10,8 @@ import pytest
 from lengthwise import database, queue, settings
 from tests import caller
 from tests import servers as real
+from tests.published.hub import Hub
+from tests.published.hub import running as running_hub
 
 # How long an example takes says more about the machine than about the code.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -70,3 +74,19 @@ def forget() -> None:
     settings.get.cache_clear()
     database.engine.cache_clear()
     queue.forget()
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Builds a repository of ``tests.published`` once per session, by its name; tests must not change these folders."""
+    from tests.published import repositories  # which imports transformers
+
+    root = tmp_path_factory.mktemp("published")
+    return cache(lambda name: repositories.build(name, root / name))
+
+
+@pytest.fixture
+def model_hub() -> Iterator[Hub]:
+    """A hub of models on this machine, which serves what a test gives it."""
+    with running_hub() as hub:
+        yield hub

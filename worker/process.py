@@ -38,6 +38,7 @@ class Worker:
         tune_process()
         self.watchdog.beat()
         try:
-            self.models.preload()
+            with self.watchdog.starting():
+                self.models.preload()
         finally:
             self.reload.start()

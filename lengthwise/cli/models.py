@@ -73,7 +73,7 @@ def add(
 ) -> None:
     """Fetch a model, bring it into the form that is served, check it, and name it in models.toml."""
     recipe = _recipe(quantize, prune_layers, sparsity)
-    import_module("worker.importing.add").add(
+    import_module("worker.prepare.add").add(
         source, name=name, folder=folder, revision=revision, recipe=recipe, sample=sample, is_dry=dry_run
     )
 
@@ -90,7 +90,7 @@ def prepare(
 ) -> None:
     """Write a smaller model, and report what it costs in agreement with the original."""
     recipe = _recipe(quantize, prune_layers, sparsity)
-    import_module("worker.importing.add").prepare(source, target, revision=revision, recipe=recipe, sample=sample)
+    import_module("worker.prepare.add").prepare(source, target, revision=revision, recipe=recipe, sample=sample)
 
 
 def _recipe(quantize: str, prune_layers: str | None, sparsity: str | None) -> Any:

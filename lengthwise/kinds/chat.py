@@ -5,28 +5,34 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from lengthwise.kinds import kind
+from lengthwise.kinds import conversation, kind
+from lengthwise.kinds.conversation import ChatOptions
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
-from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
+from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts
+from lengthwise.kinds.template_options import TemplateOptions
 from lengthwise.models.catalog import KindOptions, ModelSpec
 from lengthwise.result_field import FieldPath
-
-
-class ChatOptions(KindOptions):
-    """The chat template is the model's own (``chat_template.jinja`` or ``tokenizer_config.json``)."""
-
-    may_sample: ClassVar[bool] = True
-    needs_chat_template: ClassVar[bool] = True
 
 
 class Message(kind.RequestPart):
     role: Literal["system", "user", "assistant"]
     content: kind.Text
+    reasoning_content: kind.Text | None = Field(
+        default=None, description="What the assistant thought before it. Templates say whether it is read."
+    )
+
+    def texts(self) -> list[str]:
+        return [self.content, *filter(None, [self.reasoning_content])]
 
 
 class ChatParams(SamplingParams):
     system: Annotated[kind.Text, Field(max_length=32_000)] | None = Field(
         default=None, description="A system message before every item's own messages."
+    )
+    chat_template_kwargs: TemplateOptions = Field(
+        default={},
+        description="What the model's chat template reads beside the messages, such as enable_thinking. It comes "
+        "before what models.toml says.",
     )
 
     def shared_texts(self) -> list[str]:
@@ -44,7 +50,7 @@ class ChatItem(kind.JobItem):
         return self
 
     def texts(self) -> list[str]:
-        return [message.content for message in self.messages or ()] or [self.text or ""]
+        return [text for message in self.messages or () for text in message.texts()] or [self.text or ""]
 
 
 class ChatKind(SampledKind):
@@ -61,12 +67,9 @@ class ChatKind(SampledKind):
     def prompts(
         self, model: KindModel, params: ChatParams, items: Sequence[ChatItem], attempt: int
     ) -> list[list[Prompt]]:
-        from lengthwise.models import template  # Jinja is not installed where only the command line is
-
-        chat_template = template.load(model.spec.folder)
+        options = params.chat_template_kwargs
         encoded = (
-            [] if item.text == "" else template.encode(chat_template, model.tokenizer, _messages(params, item))
-            for item in items
+            [] if item.text == "" else conversation.encoded(model, _messages(params, item), options) for item in items
         )
         return single_prompts(model.spec, params, encoded)
 
@@ -80,15 +83,22 @@ class ChatKind(SampledKind):
     ) -> dict[str, Any] | None:
         if not answers:  # an empty text asks nothing
             return {"message": {"role": "assistant", "content": ""}, "finish_reason": "stop"} | params.scored(answers)
-        message = {"role": "assistant", "content": trimmed(answers[0].text, params.stop)}
-        return {"message": message, "finish_reason": answers[0].finish_reason} | params.scored(answers)
+        messages, options = _messages(params, item), params.chat_template_kwargs
+        content, reasoning, n_reasoning = conversation.spoken(model, messages, options, answers[0], params.stop)
+        message: dict[str, Any] = {"role": "assistant", "content": content}
+        found = {"message": message, "finish_reason": answers[0].finish_reason} | params.scored(answers)
+        if n_reasoning:
+            message["reasoning_content"] = reasoning or ""
+            found["reasoning_tokens"] = n_reasoning
+        return found
 
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
-        return [("message", "role"), ("message", "content"), ("finish_reason",), ("score",)]
+        message = [("message", name) for name in ("role", "content", "reasoning_content")]
+        return [*message, ("finish_reason",), ("score",), ("reasoning_tokens",)]
 
 
 def _messages(params: ChatParams, item: ChatItem) -> list[dict[str, str]]:
     system = [{"role": "system", "content": params.system}] if params.system else []
     if item.messages is None:
         return [*system, {"role": "user", "content": item.text or ""}]
-    return system + [message.model_dump() for message in item.messages]
+    return system + [conversation.message(each.role, each.content, each.reasoning_content) for each in item.messages]

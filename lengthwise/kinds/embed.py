@@ -34,6 +34,11 @@ class EmbedParams(kind.JobParams):
         description="The name of the prefix to put before each text, such as query. Without it, the model's first one.",
         examples=["query"],
     )
+    truncate: bool = Field(
+        default=False,
+        description="Cuts texts that are longer than the model reads. The vector is then of the text's beginning, and "
+        "the result has the warning truncated. Without it, such texts fail with too_long.",
+    )
 
 
 class EmbedItem(kind.TextItem):
@@ -62,8 +67,10 @@ class EmbedKind(NativeKind):
 
         An empty text has the tokens around it, and so a vector too, if its tokenizer puts any there.
         """
-        before = _prefix(model.spec, params)
-        encoded = model.tokenizer.encode([before + item.text for item in items], framed=True)
+        texts = inputs(model.spec, _prefix(model.spec, params), [item.text for item in items])
+        encoded = model.tokenizer.encode(texts, framed=True)
+        if params.truncate:
+            encoded = model.tokenizer.cut(texts, encoded, model.spec.context)
         return [[Prompt(ids, max_new_tokens=0)] if ids else [] for ids in encoded]
 
     def output(
@@ -73,6 +80,29 @@ class EmbedKind(NativeKind):
 
     def output_fields(self, specs: Sequence[ModelSpec]) -> Collection[FieldPath] | None:
         return [("embedding",)]
+
+    def warnings(
+        self,
+        model: KindModel,
+        params: EmbedParams,
+        item: EmbedItem,
+        output: dict[str, Any],
+        answers: Sequence[ModelAnswer],
+    ) -> Sequence[str]:
+        found = super().warnings(model, params, item, output, answers)
+        return [*found, "truncated"] if params.truncate and _is_cut(model, params, item) else found
+
+
+def inputs(spec: ModelSpec, before: str, texts: Sequence[str]) -> list[str]:
+    """What the model reads of each text, in the case that the model was trained on."""
+    found = [before + text for text in texts]
+    return [text.lower() for text in found] if spec.sentences.do_lower_case else found
+
+
+def _is_cut(model: KindModel, params: EmbedParams, item: EmbedItem) -> bool:
+    [text] = inputs(model.spec, _prefix(model.spec, params), [item.text])
+    [ids] = model.tokenizer.encode([text], framed=True)
+    return len(ids) > model.spec.context
 
 
 def _prefix(spec: ModelSpec, params: EmbedParams) -> str:

@@ -146,6 +146,8 @@ class ModelAnswer(NamedTuple):
     vector: tuple[float, ...] = ()
     #: None if it was not requested, or the engine does not know it.
     log_probability: float | None = None
+    #: The tokens that were written; empty if the model serves no kind with a chat template.
+    tokens: tuple[int, ...] = ()
 
 
 class ScoringParams(JobParams):

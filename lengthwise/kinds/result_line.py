@@ -37,6 +37,7 @@ WARNINGS = {
     "length": "the translation is far shorter or longer than its source; compare the two",
     "numbers_lost": "the translation lacks numbers of its source; compare the two",
     "unsure": "the model gave its own translation little probability; try a model that knows such texts",
+    "truncated": "the text is longer than the model reads, and the vector is of its beginning; split the text",
 }
 
 

@@ -3,7 +3,6 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from itertools import chain
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 _CONVENTIONS = tuple(convention.value for convention in Convention)
 
+#: The source and the target language, as jobs name them.
+_Pair = tuple[str | None, str | None]
+
 Language = Annotated[str, Field(min_length=2, max_length=16, examples=["zh"])]
 
 
@@ -35,6 +37,9 @@ class TranslateOptions(KindOptions):
     pairs: tuple[tuple[str, str], ...] = Field(min_length=1)
     #: The model's own names of these languages, if they differ, such as NLLB's ``zho_Hans``.
     codes: dict[str, str] = Field(default={})
+    #: Plain text before each text that the model reads, such as T5's ``translate {source} to {target}: ``. It becomes
+    #: tokens together with the text. It may hold languages as the next two do.
+    text_prefix: str = Field(default="", max_length=200)
     #: Special tokens before the text, and those with which the answer is forced to begin. ``{source}`` and ``{target}``
     #: stand for the model's names of the languages.
     source_prefix: str = ""
@@ -49,7 +54,7 @@ class TranslateOptions(KindOptions):
     #: then, which takes some time. None: translations are not doubted for this.
     unsure_below: Annotated[float, Field(lt=0, allow_inf_nan=False)] | None = None
 
-    @field_validator("source_prefix", "target_prefix")
+    @field_validator("text_prefix", "source_prefix", "target_prefix")
     @classmethod
     def _holds_languages(cls, value: str) -> str:
         try:
@@ -57,6 +62,11 @@ class TranslateOptions(KindOptions):
         except (LookupError, ValueError, AttributeError):
             raise ValueError("may hold {source} and {target}, and no other braces") from None
         return value
+
+    def with_languages(self, prefix: str, pair: _Pair) -> str:
+        """A prefix with the model's names of the languages."""
+        source, target = (self.codes.get(code or "", code) for code in pair)
+        return prefix.format(source=source, target=target)
 
     def language_pairs(self) -> Sequence[tuple[str, str]]:
         return self.pairs
@@ -135,13 +145,12 @@ class TranslateKind(NativeKind):
         self, model: KindModel, params: TranslateParams, items: Sequence[TranslateItem], attempt: int
     ) -> list[list[Prompt]]:
         texts = [_translation(model, params, item, attempt).sentences() for item in items]
-        ids = iter(model.tokenizer.encode(list(chain.from_iterable(texts))))
         frame_of = cache(partial(_Frame.of, model))
-        found = []
-        for item, each in zip(items, texts, strict=True):
-            frame = frame_of(_pair(params, item)) if each else None
-            found.append([frame.prompt(next(ids)) for _ in each] if frame else [])
-        return found
+        frames = [frame_of(_pair(params, item)) if each else None for item, each in zip(items, texts, strict=True)]
+        rows = list(zip(frames, texts, strict=True))
+        read = [frame.text + sentence for frame, each in rows if frame for sentence in each]
+        ids = iter(model.tokenizer.encode(read))
+        return [[frame.prompt(next(ids)) for _ in each] if frame else [] for frame, each in rows]
 
     def output(
         self,
@@ -188,7 +197,9 @@ def _translation(model: KindModel, params: TranslateParams, item: TranslateItem,
         is_by_sentence=options.unit == "sentence",
         copies_marks=options.placeholders == "copy",
         is_first=attempt == 0,
-        limit=ReadingLimit(model, lambda: _Frame.of(model, pair).n_tokens),
+        limit=ReadingLimit(
+            model, lambda: _Frame.of(model, pair).n_tokens, options.with_languages(options.text_prefix, pair)
+        ),
     )
 
 
@@ -209,30 +220,32 @@ def _options(spec: ModelSpec) -> TranslateOptions:
     return spec.options_of("translate", _NO_OPTIONS)
 
 
-def _pair(params: TranslateParams, item: TranslateItem) -> tuple[str | None, str | None]:
+def _pair(params: TranslateParams, item: TranslateItem) -> _Pair:
     return item.source or params.source, item.target or params.target
 
 
 @dataclass(frozen=True, slots=True)
 class _Frame:
-    """The tokens around each sentence of a language pair, and the limit of its translation."""
+    """The text and the tokens around each sentence of a language pair, and the limit of its translation."""
 
+    text: str
     before: list[int]
     after: list[int]
     forced: tuple[int, ...]
     max_new_tokens: int
 
     @classmethod
-    def of(cls, model: KindModel, pair: tuple[str | None, str | None]) -> "_Frame":
+    def of(cls, model: KindModel, pair: _Pair) -> "_Frame":
         options, tokenizer = _options(model.spec), model.tokenizer
-        source, target = (options.codes.get(code or "", code) for code in pair)
-        before = tokenizer.special(options.source_prefix.format(source=source, target=target))
-        forced = tokenizer.special(options.target_prefix.format(source=source, target=target))
+        before = tokenizer.special(options.with_languages(options.source_prefix, pair))
+        forced = tokenizer.special(options.with_languages(options.target_prefix, pair))
         after = [] if tokenizer.eos is None else [tokenizer.eos]
-        return cls(before, after, tuple(forced), model.spec.max_new_tokens)
+        text = options.with_languages(options.text_prefix, pair)
+        return cls(text, before, after, tuple(forced), model.spec.max_new_tokens)
 
     @property
     def n_tokens(self) -> int:
+        """The tokens around those of the text."""
         return len(self.before) + len(self.after)
 
     def prompt(self, ids: list[int]) -> Prompt:

@@ -67,15 +67,20 @@ class TextTranslation:
 
 @dataclass(frozen=True, slots=True)
 class ReadingLimit:
-    """How long a model reads. ``n_around`` counts the tokens that it reads besides those of a sentence."""
+    """How long a model reads. ``n_around`` counts the tokens around those of a text that it reads.
+
+    ``before`` is the text that is put before each sentence.
+    """
 
     model: KindModel
     n_around: Callable[[], int]
+    before: str
 
     def allows(self, text: str) -> bool:
+        read = self.before + text
         # Few tokenizers make two tokens of a byte, and few models need half of their context for a language's name.
         most = self.model.spec.context // 4
-        return 4 * len(text) <= most or len(text.encode()) <= most or self._count([text])[0] <= self._max_tokens()
+        return 4 * len(read) <= most or len(read.encode()) <= most or self._count([text])[0] <= self._max_tokens()
 
     def cut(self, text: str) -> Sequence[int]:
         return sentence.cut(text, self._max_tokens(), self._count)
@@ -84,7 +89,7 @@ class ReadingLimit:
         return max(1, self.model.spec.context - self.n_around())
 
     def _count(self, texts: list[str]) -> list[int]:
-        return [len(ids) for ids in self.model.tokenizer.encode(texts)]
+        return [len(ids) for ids in self.model.tokenizer.encode([self.before + text for text in texts])]
 
 
 def doubts(source: str, translation: str, pair: tuple[str | None, str | None]) -> Sequence[str]:

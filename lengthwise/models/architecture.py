@@ -22,7 +22,7 @@ class Architecture(StrEnum):
 
 
 #: The end of the name of transformers' class, which says what the class is for, behind the name of the family.
-_FORM = re.compile(r"[A-Z][A-Za-z0-9]*?(For[A-Z][A-Za-z]+|MTModel|(?:With)?LMHeadModel|Model)")
+_FORM = re.compile(r"[A-Za-z][A-Za-z0-9_]*?(For[A-Z][A-Za-z]+|MTModel|(?:With)?LMHeadModel|Model)")
 _LONGEST_NAME = 100
 _GENERATIVE = frozenset({"ForConditionalGeneration", "ForCausalLM", "MTModel", "LMHeadModel", "WithLMHeadModel"})
 _FILLING = frozenset({"ForMaskedLM", "ForPreTraining"})
@@ -47,6 +47,7 @@ DECODERS = frozenset(
         *("gemma", "gemma2", "gemma3_text", "granite", "llama", "mistral", "olmo2", "phi3", "qwen2", "qwen3"),
         *("smollm3", "starcoder2", "gpt2", "gpt_neo", "gpt_neox", "gptj", "opt", "bloom", "falcon", "mpt", "phi"),
         *("mixtral", "qwen2_moe", "qwen3_moe", "cohere", "olmo", "stablelm", "codegen", "gpt_bigcode"),
+        *("qwen3_5_text", "qwen3_next", "granitemoehybrid", "bamba", "falcon_h1", "mamba", "mamba2"),
     }
 )
 
@@ -72,9 +73,12 @@ def read(config: Mapping[str, Any], folder: Path) -> Architecture:
     has_pooling = (folder / pooling.MODULES).is_file()
     if any(key in config for key in _SOUND):
         raise ConfigurationError(f"{name} reads sound")
+    if form in _GENERATIVE and config.get("is_encoder_decoder"):
+        return Architecture.ENCODER_DECODER
+    if form == "ForConditionalGeneration":
+        raise ConfigurationError(f"{name} reads more than text, and lengthwise does not know its part for text")
     if form in _GENERATIVE:
-        is_pair = config.get("is_encoder_decoder")
-        return Architecture.ENCODER_DECODER if is_pair else Architecture.DECODER_ONLY
+        return Architecture.EMBEDDER if has_pooling else Architecture.DECODER_ONLY
     if any(key in config for key in _IMAGES):
         raise ConfigurationError(f"{name} reads images")
     if form == "ForSequenceClassification":
@@ -86,7 +90,8 @@ def read(config: Mapping[str, Any], folder: Path) -> Architecture:
 
 
 def _refuse_unlike_embedders(config: Mapping[str, Any], name: str, has_pooling: bool) -> None:
-    if config.get("is_encoder_decoder"):
+    is_encoder = name.endswith("EncoderModel") and has_pooling  # of Sentence-T5, whose decoder is left out
+    if config.get("is_encoder_decoder") and not is_encoder:
         raise ConfigurationError(
             f"{name} is an encoder–decoder without its last layer, which neither writes nor embeds"
         )

@@ -24,9 +24,8 @@ from lengthwise.models.labels import Labels
 #: The catalog that ships with the package: the two demo models.
 DEMO_CATALOG = Path(__file__).parents[1] / "demo" / "models.toml"
 
-
-#: Values of ``model_type`` whose positions are counted from the padding token's id plus one.
-_PADDED_POSITIONS = ("camembert", "roberta", "xlm-roberta")
+#: The longest input of a model that names no limit, such as Mamba, if its table names none either.
+_USUAL_CONTEXT = 512
 
 
 class Table(BaseModel):
@@ -106,6 +105,11 @@ class KindOptions(Table):
     def objection(self, labels: Labels) -> LabelObjection | None:
         """Why the kind cannot use a classifier with these labels, if it cannot."""
         return None
+
+    @property
+    def template_name(self) -> str:
+        """The chat template that the kind needs, if it needs one."""
+        return "default"
 
     @property
     def ignored_labels(self) -> Sequence[str]:
@@ -250,16 +254,24 @@ class ModelSpec(Table):
         A branch of the hub stays at its snapshot.
         """
         has_folder = "folder" in self.__dict__ and self.folder.is_dir()
-        for name in ("made_by", "config") if has_folder else ("made_by", "config", "folder"):
+        for name in ("made_by", "config", "sentences", *(() if has_folder else ("folder",))):
             self.__dict__.pop(name, None)
+
+    @cached_property
+    def sentences(self) -> model_shapes.SentenceShape:
+        """What sentence-transformers' files say about the model's inputs."""
+        folder = self.folder
+        try:
+            return model_shapes.read_sentences(folder)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"model {self.name}: {error}") from None
 
     @property
     def context(self) -> int:
-        """The longest input in tokens. Raises ``ConfigurationError`` if ``config.json`` cannot be read."""
-        config = self.config
-        own: int = config.get("max_position_embeddings") or config.get("n_positions") or 512
-        if config.get("model_type") in _PADDED_POSITIONS:
-            own -= (config.get("pad_token_id") or 0) + 1
+        """The longest input in tokens. Raises ``ConfigurationError`` if the model's files cannot be read."""
+        named = (model_shapes.positions(self.config), self.sentences.max_seq_length)
+        limits = [limit for limit in named if limit is not None] or [self.max_input_tokens or _USUAL_CONTEXT]
+        own = min(limits)
         if own < 1:
             raise ConfigurationError(f"model {self.name}: its config.json leaves no room for inputs")
         return min(own, self.max_input_tokens or own)

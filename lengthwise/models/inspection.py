@@ -14,11 +14,12 @@ from lengthwise.models.architecture import Architecture
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.labels import Labels
 from lengthwise.models.pooling import Pooling
+from lengthwise.models.published import native_types, quantized
 
 #: The packages that our own engines need.
 _PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
 #: All files that are looked at.
-FILES = (manifest.MANIFEST, *model_file.NAMES, weights.WEIGHTS, "ctranslate2/model.bin")
+FILES = (manifest.MANIFEST, *model_file.NAMES, model_file.TEMPLATES, weights.WEIGHTS, "ctranslate2/model.bin")
 
 
 class _Files(NamedTuple):
@@ -108,18 +109,22 @@ def _check_tokenizer(files: _Files) -> None:
 def _check_template(files: _Files) -> None:
     from lengthwise.models import template  # Jinja is not installed where only the command line is
 
+    needing = [options for options in files.spec.kind_options.values() if options.needs_chat_template]
     try:
-        template.load(files.folder)
+        for options in needing:
+            template.load(files.folder, options.template_name)
     except ConfigurationError:
         kinds = ", ".join(name for name, options in files.spec.kind_options.items() if options.needs_chat_template)
-        reason = f"its folder has no chat template that can be read, which {kinds} needs"
+        named = {options.template_name for options in needing} - {template.DEFAULT}
+        which = f"chat template {', '.join(sorted(named))}" if named else "chat template"
+        reason = f"its folder has no {which} that can be read, which {kinds} needs"
         remedy = f"write chat_template.jinja into its folder, or serve generate instead of {kinds}"
         raise files.refusal("template_missing", reason, remedy) from None
 
 
 def _check_torch(files: _Files) -> None:
     spec, config = files.spec, files.config
-    if "auto_map" in config:
+    if "auto_map" in config and config.get("model_type") not in native_types.NATIVE_TYPES:
         raise files.refusal("foreign_code", "its config.json asks for code of its own (auto_map)", _ANOTHER)
     try:
         found = architecture.read(config, files.folder)
@@ -143,13 +148,33 @@ def _labels(files: _Files, found: Architecture) -> Labels | None:
 
 def _check_pooling(files: _Files) -> None:
     try:
-        Pooling.read(files.folder)
-    except ConfigurationError:
-        reason = "its modules.json or 1_Pooling/config.json asks for more than the mean or the first token, normalized"
-        raise files.refusal("wrong_pooling", reason, _ANOTHER) from None
+        pooling = Pooling.read(files.folder)
+    except ConfigurationError as error:
+        raise files.refusal("wrong_pooling", f"its vectors cannot be computed: {error}", _ANOTHER) from None
+    if pooling.mode == "lasttoken":
+        _check_last_token(files)
+    missing = [layer.weights for layer in pooling.layers if not model_file.exists(files.folder, layer.weights)]
+    if missing and files.is_local:
+        reason = f"its folder has no {missing[0]}"
+        raise files.refusal("weights_missing", reason, _fetch_again(files.spec))
+
+
+def _check_last_token(files: _Files) -> None:
+    """Refuses a model that is trained to read an end token, which its tokenizer does not write."""
+    from lengthwise.models import tokenizer
+
+    found = model_shapes.read_tokenizer(files.folder)
+    end = found.tokens().get("eos_token")
+    if found.add_eos_token is not True or end is None:
+        return
+    known = tokenizer.ModelTokenizer(files.folder)  # not the one in use: its file may have been mended
+    if known.encode([""], framed=True)[0][-1:] != known.special(end):
+        reason = "its tokenizer_config.json asks for the end token behind a text, which its tokenizer.json does not add"
+        raise files.refusal("wrong_pooling", reason, _convert(files.spec, "AutoTokenizer"))
 
 
 def _check_weights(files: _Files) -> None:
+    _check_quantization(files)
     if weights.has_safetensors(files.folder):
         return
     if weights.has_pickles(files.folder):
@@ -158,6 +183,15 @@ def _check_weights(files: _Files) -> None:
     if files.is_local:  # the API's machine needs no weights
         reason = f"its folder has no {weights.WEIGHTS}"
         raise files.refusal("weights_missing", reason, _fetch_again(files.spec))
+
+
+def _check_quantization(files: _Files) -> None:
+    if (name := quantized.unreadable(files.config, files.folder)) is not None:
+        raise files.refusal("weights_quantized", quantized.reason(name), quantized.REMEDY)
+    is_missing = importlib.util.find_spec(quantized.PACKAGE) is None
+    if files.is_local and is_missing and quantized.method(files.config) is not None:
+        reason = f"its quantized weights need {quantized.PACKAGE}"
+        raise files.refusal("engine_missing", reason, f'pip install "lengthwise[{quantized.EXTRA}]"')
 
 
 def _check_openai(files: _Files) -> None:

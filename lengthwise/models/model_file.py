@@ -18,16 +18,32 @@ _NAMES = {dict: "object", list: "array"}
 #: A file may have so many bytes. The largest ``config.json`` that is published, with 20,000 labels, has 1 MiB.
 _MOST_BYTES = 8 << 20
 #: Those that list words or tensors are larger: a tokenizer of 260,000 words has 34 MB.
-_MOST_BYTES_OF = {"tokenizer.json": 256 << 20, "model.safetensors.index.json": 64 << 20}
+_MOST_BYTES_OF = {"tokenizer.json": 256 << 20}
+_MOST_BYTES_OF |= dict.fromkeys(("model.safetensors.index.json", "pytorch_model.bin.index.json"), 64 << 20)
+#: The linear layers behind an embedder's pooling. One of 3072 × 768 numbers in fp32 has 9 MB.
+_DENSE = [(f"{place}_Dense/config.json", f"{place}_Dense/model.safetensors") for place in (2, 3, 4)]
+_MOST_BYTES_OF |= {weights: 64 << 20 for _, weights in _DENSE}
 _MOST_BYTES_OF |= dict.fromkeys(
     ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"), 64 << 20
 )
 
+#: The folder of further chat templates, each in a file of its name.
+TEMPLATES = "additional_chat_templates"
+#: What sentence-transformers calls its file about inputs. The name does not tell the model's family.
+SENTENCES = tuple(
+    f"sentence_{family}_config.json"
+    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
+)
+#: What lists sentence-transformers' modules of an embedder.
+MODULES = "modules.json"
+#: The files of sentence-transformers: how the vectors of an embedder's tokens become one vector.
+VECTOR_FILES = (MODULES, "1_Pooling/config.json", *(name for pair in _DENSE for name in pair), *SENTENCES)
+
 #: What readers of a model's folder look for, beside the weights. A manifest must list those that exist.
 NAMES = (
     *("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),
-    *("added_tokens.json", "chat_template.jinja", "modules.json", "1_Pooling/config.json"),
-    "model.safetensors.index.json",
+    *("added_tokens.json", "chat_template.jinja", "model.safetensors.index.json"),
+    *VECTOR_FILES,
 )
 
 

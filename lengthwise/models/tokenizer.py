@@ -1,7 +1,7 @@
 """A model's own tokenizer, without torch. The API counts tokens with it, and workers tokenize with it."""
 
 from collections.abc import Iterator, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -11,6 +11,9 @@ from lengthwise.confined import Budget
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file, model_shapes, trial
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.prompts import encoding as prompts
+from lengthwise.models.prompts.encoders import Encoders
+from lengthwise.models.prompts.marked import Marked
 
 TOKENIZER = "tokenizer.json"
 #: Texts that are tokenized at a time: few enough that what the library allocates fits a core's cache.
@@ -37,15 +40,30 @@ class ModelTokenizer:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._plain = _read(folder)
-        self._plain.encode_special_tokens = True
-        # A second tokenizer, because the flag above belongs to the tokenizer, which threads share.
-        self._control = _read(folder)
+        self._encoders = Encoders(partial(_read, folder))
         self.eos = _first(model_shapes.read_config(folder).get("eos_token_id"))
 
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text. ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
-        return [self._ids(encoding) for encoding in self._encodings(texts, framed)]
+        encodings = self._encodings(texts, framed)
+        reachable = self._encoders.reachable
+        if not reachable:
+            return [self._ids(encoding) for encoding in encodings]
+        return [
+            self._ids(encoding) if reachable.isdisjoint(encoding.ids) else self._barred(text, encoding)
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
+
+    def _barred(self, text: str, encoding: Any) -> list[int]:
+        """The ids of a text in which the model may have found control tokens, with what frames the encoding."""
+        ids, is_frame = encoding.ids, encoding.special_tokens_mask
+        if 0 not in is_frame:
+            return self._ids(encoding)
+        first = is_frame.index(0)
+        end = len(ids) - is_frame[::-1].index(0)
+        if self._encoders.reachable.isdisjoint(ids[first:end]):
+            return self._ids(encoding)
+        return [*ids[:first], *prompts.encode_plain(self._encoders, text, is_first=True), *ids[end:]]
 
     def windows(self, texts: Sequence[str], size: int) -> list[list[TokenWindow]]:
         """Each text framed, as one window, or as several that overlap if it has more than ``size`` tokens."""
@@ -54,8 +72,17 @@ class ModelTokenizer:
             for text, encoding in zip(texts, self._encodings(texts, framed=True), strict=True)
         ]
 
+    def cut(self, texts: Sequence[str], encoded: Sequence[list[int]], size: int) -> list[list[int]]:
+        """The ids of texts, which ``encode`` gave framed; a text of more than ``size`` tokens loses those of its end.
+
+        The frame stays. So transformers' tokenizers truncate, too.
+        """
+        return [
+            ids if len(ids) <= size else self._cut(text, size)[0].ids for text, ids in zip(texts, encoded, strict=True)
+        ]
+
     def _cut(self, text: str, size: int) -> list[TokenWindow]:
-        encoding = self._plain.encode(text)
+        encoding = self._encoders.plain.encode(text)
         ids, places = self._ids(encoding), encoding.offsets
         is_frame = encoding.special_tokens_mask
         first, end = is_frame.index(0), len(ids) - is_frame[::-1].index(0)
@@ -74,36 +101,45 @@ class ModelTokenizer:
 
     def _encodings(self, texts: Sequence[str], framed: bool) -> Iterator[Any]:
         for start in range(0, len(texts), _STRIDE):
-            yield from self._plain.encode_batch_fast(texts[start : start + _STRIDE], add_special_tokens=framed)
+            yield from self._encoders.plain.encode_batch_fast(texts[start : start + _STRIDE], add_special_tokens=framed)
 
     @cached_property
     def vocabulary(self) -> frozenset[str]:
         """All tokens, control tokens included."""
-        return frozenset(self._control.get_vocab())
+        return frozenset(self._encoders.whole.get_vocab())
 
     def special(self, tokens: str) -> list[int]:
         """The ids of special tokens, separated by spaces. Raises ``ConfigurationError`` if the model lacks one."""
         ids = []
         for token in tokens.split():
-            found = self._control.token_to_id(token)
+            found = self._encoders.whole.token_to_id(token)
             if found is None:
                 raise ConfigurationError(f"the model's tokenizer has no token {token}")
             ids.append(found)
         return ids
 
-    def control(self, text: str) -> list[int]:
-        """The ids of a text that may contain special tokens, such as a chat template's. Never a customer's text."""
-        ids: list[int] = self._control.encode(text, add_special_tokens=False).ids
-        return ids
+    def encode_answer(self, text: str) -> list[int]:
+        """The ids of a text that the model wrote. A special token in it is plain text."""
+        ids: list[int] = self._encoders.whole.encode(text, add_special_tokens=False).ids
+        return ids if self._encoders.special.isdisjoint(ids) else self.encode([text])[0]
+
+    def ids_of(self, *tokens: str) -> list[int]:
+        """The ids of these tokens; empty if the model lacks one."""
+        found = [self._encoders.whole.token_to_id(token) for token in tokens]
+        return [] if None in found else found
+
+    def encode_marked(self, text: Marked) -> list[int]:
+        """The ids of a rendered conversation. What is marked in it as a caller's never becomes a control token."""
+        return prompts.encode_marked(self._encoders, text)
 
     def decode_batch(self, many: Sequence[Sequence[int]]) -> list[str]:
         """The text of each list of ids, without special tokens."""
-        texts: list[str] = self._plain.decode_batch(many, skip_special_tokens=True)
+        texts: list[str] = self._encoders.whole.decode_batch(many, skip_special_tokens=True)
         return texts
 
 
 class CountingTokenizer(ModelTokenizer):
-    """A tokenizer for callers that need only lengths. It returns the right number of ids, all of them zero."""
+    """A tokenizer for callers that need only lengths. It returns the right number of ids, of any values."""
 
     def _ids(self, encoding: Any) -> list[int]:
         return [0] * len(encoding)

@@ -1,4 +1,4 @@
-"""The files of a model's weights. Only safetensors are accepted, because pickled weights can run code."""
+"""The files of a model's weights. Engines load only safetensors, because pickled weights can run code."""
 
 from pathlib import Path
 
@@ -25,18 +25,20 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / WEIGHTS).is_file():
         return [folder / WEIGHTS]
     if (folder / INDEX).is_file():
-        return [folder / name for name in _shards(folder)]
+        return [folder / name for name in shards(folder, INDEX, ".safetensors")]
     if has_pickles(folder):
         raise ConfigurationError(f"{folder} holds pickled weights, which can run code: convert them to {WEIGHTS}")
     raise ConfigurationError(f"{folder} holds neither {WEIGHTS} nor {INDEX}")
 
 
-def _shards(folder: Path) -> list[str]:
-    """The weight files that an index lists; each must be a safetensors file of the same folder."""
-    places = model_file.read_json(folder, INDEX, dict).get("weight_map")
+def shards(folder: Path, index: str, suffix: str) -> list[str]:
+    """The weight files that an index lists. Raises ``ConfigurationError`` for others than of its folder and suffix."""
+    places = model_file.read_json(folder, index, dict).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(name, str) for name in places.values()):
-        raise ConfigurationError(f"{INDEX} lists no files")
+        raise ConfigurationError(f"{index} lists no files")
     names = sorted(set(places.values()))
-    if any(Path(name).name != name or not name.endswith(".safetensors") for name in names):
-        raise ConfigurationError(f"{INDEX} names a file that is not a safetensors file of its folder")
+    if any(Path(name).name != name or not name.endswith(suffix) for name in names):
+        raise ConfigurationError(f"{index} names a file that is not a {suffix} file of its folder")
+    if not names:
+        raise ConfigurationError(f"{index} lists no files")
     return names

@@ -37,7 +37,7 @@ class ServerSilent(psycopg.OperationalError):
         super().__init__("the database server does not answer")
 
 
-class Report(NamedTuple):
+class SessionReport(NamedTuple):
     """What a server answered to the question."""
 
     #: Whether it works for each session, by the number of the session's process; None if it did not say.
@@ -54,7 +54,7 @@ class Pulse:
         self._on_silence = on_silence
         self._parameters: Mapping[str, Any] = {}
         self._asking = Lock()
-        self._report, self._answered_at = Report(None), -_FRESH_SECONDS
+        self._report, self._answered_at = SessionReport(None), -_FRESH_SECONDS
         self._is_away = False
 
     def connect(self, parameters: Mapping[str, Any], patience: float) -> "WatchedConnection":
@@ -82,13 +82,13 @@ class Pulse:
         with self._asking:
             if self._is_away:
                 return False
-            if time.monotonic() - self._answered_at < _FRESH_SECONDS:
-                return _works_for(self._report, session)
-            if report := _ask(self._parameters):
+            if time.monotonic() - self._answered_at >= _FRESH_SECONDS:
+                report = _ask(self._parameters)
+                if report is None:
+                    self._become_away()  # under the lock: the next thread would ask too, and take as long
+                    return False
                 self._report, self._answered_at = report, time.monotonic()
-                return _works_for(report, session)
-        self._note_silence()
-        return False
+            return _works_for(self._report, session)
 
     def note_dead(self) -> None:
         """A connection is dead. If the server is not away, whatever killed it may have killed the idle ones too."""
@@ -98,9 +98,11 @@ class Pulse:
 
     def _note_silence(self) -> None:
         with self._asking:
-            if self._is_away:
-                return
-            self._is_away = True
+            if not self._is_away:
+                self._become_away()
+
+    def _become_away(self) -> None:
+        self._is_away = True
         log.warning("the database server does not answer")
         self._on_silence()
         Thread(target=self._await_return, name="pulse", daemon=True).start()
@@ -112,20 +114,20 @@ class Pulse:
         log.warning("the database server answers again")
 
 
-def _works_for(report: Report, session: int | None) -> bool:
+def _works_for(report: SessionReport, session: int | None) -> bool:
     return session is None or report.works_for is None or report.works_for.get(session, False)
 
 
-def _ask(parameters: Mapping[str, Any]) -> Report | None:
+def _ask(parameters: Mapping[str, Any]) -> SessionReport | None:
     """None if it is silent. A server that refuses or closes a connection answers: its callers get an error."""
     try:
         with WatchedConnection.connect(**{**parameters, "connect_timeout": _CONNECT_SECONDS}) as connection:
             connection.watch(_ANSWER_SECONDS)
-            return Report(dict(connection.execute(_SESSIONS).fetchall()))
+            return SessionReport(dict(connection.execute(_SESSIONS).fetchall()))
     except (ConnectionTimeout, ServerSilent):
         return None
     except psycopg.Error:
-        return Report(None)
+        return SessionReport(None)
 
 
 # A session that waits for its client has not heard the statement whose answer is late, or has sent that answer.

@@ -32,32 +32,32 @@ hub: Any = transformers
 
 VOCABULARY = 120
 PAD, END, START = 0, 1, 2
-_IDS: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "eos_token_id": END, "bos_token_id": START}
+IDS: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "eos_token_id": END, "bos_token_id": START}
 _SEQ2SEQ: dict[str, Any] = {
     "d_model": 64, "encoder_layers": 2, "decoder_layers": 2, "encoder_attention_heads": 2, "decoder_attention_heads": 2,
     "encoder_ffn_dim": 128, "decoder_ffn_dim": 128, "max_position_embeddings": 128, "init_std": 0.4,
     "forced_eos_token_id": None, "decoder_start_token_id": END,
 }  # fmt: skip
-_DECODER: dict[str, Any] = {
+DECODER: dict[str, Any] = {
     "hidden_size": 128, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 4,
     "num_key_value_heads": 2, "max_position_embeddings": 256, "initializer_range": 0.4,
 }  # fmt: skip
-_ENCODER: dict[str, Any] = {
+ENCODER: dict[str, Any] = {
     "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 128,
     "max_position_embeddings": 128,
 }  # fmt: skip
-_CLASSIFIER: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "num_labels": 3, "initializer_range": 0.3}
+CLASSIFIER: dict[str, Any] = {"vocab_size": VOCABULARY, "pad_token_id": PAD, "num_labels": 3, "initializer_range": 0.3}
 
 
 def _marian() -> Any:
     # As in converted Opus-MT models, the start token is the padding, which must never be written.
     own = _SEQ2SEQ | {"decoder_start_token_id": PAD, "init_std": 0.02}
-    model = hub.MarianMTModel(hub.MarianConfig(**_IDS, **own, bad_words_ids=[[PAD]]))
+    model = hub.MarianMTModel(hub.MarianConfig(**IDS, **own, bad_words_ids=[[PAD]]))
     return _louder(model, 5, lambda name, module: isinstance(module, torch.nn.Linear) and name != "lm_head")
 
 
 def _bart() -> Any:
-    model = hub.BartForConditionalGeneration(hub.BartConfig(**_IDS, **_SEQ2SEQ | {"init_std": 0.1}))
+    model = hub.BartForConditionalGeneration(hub.BartConfig(**IDS, **_SEQ2SEQ | {"init_std": 0.1}))
     return _louder(model, 5, lambda name, _: name.endswith("embed_positions"))
 
 
@@ -74,7 +74,7 @@ _T5: dict[str, Any] = {
     "decoder_start_token_id": PAD, "initializer_factor": 4.0,
 }  # fmt: skip
 #: Sliding windows of 20 tokens alternate with full attention. With tied embeddings a random model repeats its input.
-_GEMMA: dict[str, Any] = {
+GEMMA: dict[str, Any] = {
     "head_dim": 32, "query_pre_attn_scalar": 24, "sliding_window": 20, "tie_word_embeddings": False,
     "layer_types": ["sliding_attention", "full_attention"],
 }  # fmt: skip
@@ -83,12 +83,12 @@ _GATED: dict[str, Any] = {"feed_forward_proj": "gated-gelu", "tie_word_embedding
 
 
 def _bert(**more: Any) -> Any:
-    return hub.BertForSequenceClassification(hub.BertConfig(**_CLASSIFIER, **_ENCODER, **more))
+    return hub.BertForSequenceClassification(hub.BertConfig(**CLASSIFIER, **ENCODER, **more))
 
 
 def _distilbert() -> Any:
     sizes = {"dim": 64, "n_layers": 2, "n_heads": 2, "hidden_dim": 128, "max_position_embeddings": 128}
-    config = hub.DistilBertConfig(**_CLASSIFIER, **sizes, problem_type="multi_label_classification")
+    config = hub.DistilBertConfig(**CLASSIFIER, **sizes, problem_type="multi_label_classification")
     return hub.DistilBertForSequenceClassification(config)
 
 
@@ -98,32 +98,32 @@ ENCODER_DECODERS: dict[str, Callable[[], Any]] = {
     "t5_gated": lambda: hub.T5ForConditionalGeneration(hub.T5Config(**_T5, **_GATED)),
     "mt5": lambda: hub.MT5ForConditionalGeneration(hub.MT5Config(**_T5, **_GATED)),
     "bart": _bart,
-    "m2m_100": lambda: hub.M2M100ForConditionalGeneration(hub.M2M100Config(**_IDS, **_SEQ2SEQ)),
-    "mbart": lambda: hub.MBartForConditionalGeneration(hub.MBartConfig(**_IDS, **_SEQ2SEQ)),
+    "m2m_100": lambda: hub.M2M100ForConditionalGeneration(hub.M2M100Config(**IDS, **_SEQ2SEQ)),
+    "mbart": lambda: hub.MBartForConditionalGeneration(hub.MBartConfig(**IDS, **_SEQ2SEQ)),
 }
 DECODERS: dict[str, Callable[[], Any]] = {
-    "llama": lambda: hub.LlamaForCausalLM(hub.LlamaConfig(**_IDS, **_DECODER)),
-    "qwen2": lambda: hub.Qwen2ForCausalLM(hub.Qwen2Config(**_IDS, **_DECODER)),
-    "qwen3": lambda: hub.Qwen3ForCausalLM(hub.Qwen3Config(**_IDS, **_DECODER, head_dim=32)),
-    "mistral": lambda: hub.MistralForCausalLM(hub.MistralConfig(**_IDS, **_DECODER, sliding_window=20)),
-    "gemma": lambda: hub.GemmaForCausalLM(hub.GemmaConfig(**_IDS, **_DECODER, head_dim=32)),
+    "llama": lambda: hub.LlamaForCausalLM(hub.LlamaConfig(**IDS, **DECODER)),
+    "qwen2": lambda: hub.Qwen2ForCausalLM(hub.Qwen2Config(**IDS, **DECODER)),
+    "qwen3": lambda: hub.Qwen3ForCausalLM(hub.Qwen3Config(**IDS, **DECODER, head_dim=32)),
+    "mistral": lambda: hub.MistralForCausalLM(hub.MistralConfig(**IDS, **DECODER, sliding_window=20)),
+    "gemma": lambda: hub.GemmaForCausalLM(hub.GemmaConfig(**IDS, **DECODER, head_dim=32)),
     # Caps so low that they change scores.
     "gemma2": lambda: hub.Gemma2ForCausalLM(
         hub.Gemma2Config(
-            **_IDS, **_DECODER, **_GEMMA,
+            **IDS, **DECODER, **GEMMA,
             attn_logit_softcapping=5.0, final_logit_softcapping=3.0,
         )
     ),
     "gemma3_text": lambda: hub.Gemma3ForCausalLM(
-        hub.Gemma3TextConfig(**_IDS, **_DECODER, **_GEMMA)
+        hub.Gemma3TextConfig(**IDS, **DECODER, **GEMMA)
     ),
-    "phi3": lambda: hub.Phi3ForCausalLM(hub.Phi3Config(**_IDS, **_DECODER)),
-    "olmo2": lambda: hub.Olmo2ForCausalLM(hub.Olmo2Config(**_IDS, **_DECODER)),
+    "phi3": lambda: hub.Phi3ForCausalLM(hub.Phi3Config(**IDS, **DECODER)),
+    "olmo2": lambda: hub.Olmo2ForCausalLM(hub.Olmo2Config(**IDS, **DECODER)),
     "granite": lambda: hub.GraniteForCausalLM(
-        hub.GraniteConfig(**_IDS, **_DECODER, embedding_multiplier=3.0, attention_multiplier=0.2)
+        hub.GraniteConfig(**IDS, **DECODER, embedding_multiplier=3.0, attention_multiplier=0.2)
     ),
-    "smollm3": lambda: hub.SmolLM3ForCausalLM(hub.SmolLM3Config(**_IDS, **_DECODER, no_rope_layers=[1, 0])),
-    "starcoder2": lambda: hub.Starcoder2ForCausalLM(hub.Starcoder2Config(**_IDS, **_DECODER, sliding_window=20)),
+    "smollm3": lambda: hub.SmolLM3ForCausalLM(hub.SmolLM3Config(**IDS, **DECODER, no_rope_layers=[1, 0])),
+    "starcoder2": lambda: hub.Starcoder2ForCausalLM(hub.Starcoder2Config(**IDS, **DECODER, sliding_window=20)),
 }  # fmt: skip
 #: Their steps cannot be captured as CUDA graphs: the flash kernel supports neither soft caps nor biases.
 NOT_CAPTURED = ("gemma2", "t5", "t5_gated", "mt5")
@@ -131,49 +131,53 @@ GENERATIVE = ENCODER_DECODERS | DECODERS
 #: A family that our attention does not support, so that transformers' generate runs it.
 UNFITTING: dict[str, Callable[[], Any]] = {
     "gpt2": lambda: hub.GPT2LMHeadModel(
-        hub.GPT2Config(**_IDS, n_embd=64, n_layer=2, n_head=2, n_positions=128, initializer_range=0.4)
+        hub.GPT2Config(**IDS, n_embd=64, n_layer=2, n_head=2, n_positions=128, initializer_range=0.4)
     )
 }
 CLASSIFIERS: dict[str, Callable[[], Any]] = {
     "bert": _bert,
     "distilbert": _distilbert,
-    "roberta": lambda: hub.RobertaForSequenceClassification(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
-    "xlm-roberta": lambda: hub.XLMRobertaForSequenceClassification(hub.XLMRobertaConfig(**_CLASSIFIER, **_ENCODER)),
-    "camembert": lambda: hub.CamembertForSequenceClassification(hub.CamembertConfig(**_CLASSIFIER, **_ENCODER)),
+    "roberta": lambda: hub.RobertaForSequenceClassification(hub.RobertaConfig(**CLASSIFIER, **ENCODER)),
+    "xlm-roberta": lambda: hub.XLMRobertaForSequenceClassification(hub.XLMRobertaConfig(**CLASSIFIER, **ENCODER)),
+    "camembert": lambda: hub.CamembertForSequenceClassification(hub.CamembertConfig(**CLASSIFIER, **ENCODER)),
     "electra": lambda: hub.ElectraForSequenceClassification(
-        hub.ElectraConfig(**_CLASSIFIER, **_ENCODER, embedding_size=32)
+        hub.ElectraConfig(**CLASSIFIER, **ENCODER, embedding_size=32)
     ),
 }
 EMBEDDERS: dict[str, Callable[[], Any]] = {
-    "embed-bert": lambda: hub.BertModel(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
+    "embed-bert": lambda: hub.BertModel(hub.BertConfig(**CLASSIFIER, **ENCODER)),
     "embed-distilbert": lambda: hub.DistilBertModel(_distilbert().config),
-    "embed-roberta": lambda: hub.RobertaModel(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
-    "embed-xlm-roberta": lambda: hub.XLMRobertaModel(hub.XLMRobertaConfig(**_CLASSIFIER, **_ENCODER)),
-    "embed-camembert": lambda: hub.CamembertModel(hub.CamembertConfig(**_CLASSIFIER, **_ENCODER)),
-    "embed-electra": lambda: hub.ElectraModel(hub.ElectraConfig(**_CLASSIFIER, **_ENCODER, embedding_size=32)),
+    "embed-roberta": lambda: hub.RobertaModel(hub.RobertaConfig(**CLASSIFIER, **ENCODER)),
+    "embed-xlm-roberta": lambda: hub.XLMRobertaModel(hub.XLMRobertaConfig(**CLASSIFIER, **ENCODER)),
+    "embed-camembert": lambda: hub.CamembertModel(hub.CamembertConfig(**CLASSIFIER, **ENCODER)),
+    "embed-electra": lambda: hub.ElectraModel(hub.ElectraConfig(**CLASSIFIER, **ENCODER, embedding_size=32)),
 }
 #: Families that run on their own attention, with a plain mask and without int8.
 UNFITTING_CLASSIFIERS: dict[str, Callable[[], Any]] = {
+    # Its attention reads the weights of one of its linear layers.
+    "deberta": lambda: hub.DebertaForSequenceClassification(
+        hub.DebertaConfig(**CLASSIFIER, **ENCODER, relative_attention=True, pos_att_type=["p2c", "c2p"])
+    ),
     "deberta-v2": lambda: hub.DebertaV2ForSequenceClassification(
         hub.DebertaV2Config(
-            **_CLASSIFIER, **_ENCODER, relative_attention=True, position_buckets=16, pos_att_type=["p2c", "c2p"]
+            **CLASSIFIER, **ENCODER, relative_attention=True, position_buckets=16, pos_att_type=["p2c", "c2p"]
         )
     ),
 }
 UNFITTING_EMBEDDERS: dict[str, Callable[[], Any]] = {
-    "embed-mpnet": lambda: hub.MPNetModel(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER))
+    "embed-mpnet": lambda: hub.MPNetModel(hub.MPNetConfig(**CLASSIFIER, **ENCODER))
 }
 #: Published as fill-mask models; with the files of sentence-transformers they are embedders.
 MASKED: dict[str, Callable[[], Any]] = {
-    "masked-roberta": lambda: hub.RobertaForMaskedLM(hub.RobertaConfig(**_CLASSIFIER, **_ENCODER)),
-    "masked-mpnet": lambda: hub.MPNetForMaskedLM(hub.MPNetConfig(**_CLASSIFIER, **_ENCODER)),
+    "masked-roberta": lambda: hub.RobertaForMaskedLM(hub.RobertaConfig(**CLASSIFIER, **ENCODER)),
+    "masked-mpnet": lambda: hub.MPNetForMaskedLM(hub.MPNetConfig(**CLASSIFIER, **ENCODER)),
 }
 #: They serve no kind, or another one than their family.
 USELESS: dict[str, Callable[[], Any]] = {
-    "token-bert": lambda: hub.BertForTokenClassification(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
-    "question-bert": lambda: hub.BertForQuestionAnswering(hub.BertConfig(**_CLASSIFIER, **_ENCODER)),
-    "bare-llama": lambda: hub.LlamaModel(hub.LlamaConfig(**_IDS, **_DECODER)),
-    "bare-bart": lambda: hub.BartModel(hub.BartConfig(**_IDS, **_SEQ2SEQ)),
+    "token-bert": lambda: hub.BertForTokenClassification(hub.BertConfig(**CLASSIFIER, **ENCODER)),
+    "question-bert": lambda: hub.BertForQuestionAnswering(hub.BertConfig(**CLASSIFIER, **ENCODER)),
+    "bare-llama": lambda: hub.LlamaModel(hub.LlamaConfig(**IDS, **DECODER)),
+    "bare-bart": lambda: hub.BartModel(hub.BartConfig(**IDS, **_SEQ2SEQ)),
 }
 EVERY = (
     GENERATIVE | UNFITTING | CLASSIFIERS | UNFITTING_CLASSIFIERS | EMBEDDERS | UNFITTING_EMBEDDERS | MASKED | USELESS
@@ -182,8 +186,13 @@ EVERY = (
 
 def write(kind: str, folder: Path) -> Any:
     """Writes a model of this kind; returns transformers' model in memory."""
-    torch.manual_seed(8 if kind == "bart" else 7)
-    model = EVERY[kind]().eval()
+    return save(EVERY[kind], folder, seed=8 if kind == "bart" else 7)
+
+
+def save(make: Callable[[], Any], folder: Path, seed: int = 7) -> Any:
+    """Writes the model that ``make`` gives, and returns it in evaluation mode."""
+    torch.manual_seed(seed)
+    model = make().eval()
     transformers_logging.disable_progress_bar()
     model.save_pretrained(folder)
     write_tokenizer(folder)

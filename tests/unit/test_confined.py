@@ -2,6 +2,8 @@
 
 import os
 import signal
+import socket
+import subprocess
 import tempfile
 import threading
 import time
@@ -46,6 +48,15 @@ def act(request: bytes, file: IO[bytes] | None) -> Iterator[bytes]:
             os._exit(3)
         case [b"environment", name]:
             yield os.environ.get(name.decode(), "none").encode()
+        case [b"connect", port]:
+            try:
+                socket.create_connection(("127.0.0.1", int(port)), timeout=5).close()
+            except ConnectionError:
+                yield b"refused"
+            except OSError:
+                yield b"unreachable"
+            else:
+                yield b"connected"
         case [b"pid"]:
             yield b"%d" % os.getpid()
         case [b"parent"]:
@@ -81,6 +92,21 @@ def test_the_child_reads_a_file_from_its_beginning(confined: Confined) -> None:
         file.flush()
         assert confined.call(b"read", file) == b"a stranger's file"
         assert confined.call(b"read", file) == b"a stranger's file"
+
+
+def test_the_child_has_no_network_where_the_system_lets_it_leave(confined: Confined) -> None:
+    ways = (["unshare", "-n", "true"], ["unshare", "-U", "-n", "true"])
+    may_leave = any(subprocess.run(way, capture_output=True).returncode == 0 for way in ways)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        found = confined.call(b"connect %d" % server.getsockname()[1])
+    assert found == (b"unreachable" if may_leave else b"connected")
+
+
+def test_a_caller_may_be_more_patient_or_less() -> None:
+    confined = Confined("tests.unit.test_confined:act", _BUDGET, patience_seconds=3)
+    with pytest.raises(Unavailable, match="too busy"):
+        confined.call(b"sleep")
+    confined.close()
 
 
 @pytest.mark.parametrize("request_", [b"loop", b"compile"])

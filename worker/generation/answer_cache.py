@@ -16,7 +16,7 @@ from lengthwise.kinds.kind import Decoding, ModelAnswer, Prompt
 MAX_ANSWERS = 20_000
 #: Bytes of keys and answers together.
 MAX_BYTES = 2**25
-#: Bytes of a number in a vector: a Python float, and its place in a tuple.
+#: Bytes of a number in a vector or of a token: a Python number, and its place in a tuple.
 _NUMBER_BYTES = 32
 
 
@@ -70,4 +70,4 @@ class AnswerCache:
 
 
 def _bytes_of(answer: ModelAnswer) -> int:
-    return len(answer.text) + _NUMBER_BYTES * len(answer.vector)
+    return len(answer.text) + _NUMBER_BYTES * (len(answer.vector) + len(answer.tokens))

@@ -61,6 +61,7 @@ class Watchdog:
         self._progress = RawValue(_Progress)
         #: How many ``watched`` and ``patient`` are open in this process.
         self._n_watched = self._n_patient = 0
+        self._is_starting = False
         self._counting = Lock()
 
     @contextmanager
@@ -114,9 +115,23 @@ class Watchdog:
         shared.process = os.getpid()
         Thread(target=self._beat, name="beat", daemon=True).start()
 
+    @contextmanager
+    def starting(self) -> Iterator[None]:
+        """For the block, this process ends at once if the worker shuts down: it holds no claim yet.
+
+        Otherwise a worker that is asked to stop would first load its models. ``beat`` must have been called.
+        """
+        self._is_starting = True
+        try:
+            yield
+        finally:
+            self._is_starting = False
+
     def _beat(self) -> None:
         while True:
             self._progress.beat_at = time.monotonic()
+            if self._is_starting and self._shutdown.is_begun:
+                os._exit(0)
             time.sleep(_BEAT_SECONDS)
 
     def stalled(self, hang_seconds: float, stall_seconds: float = float("inf")) -> int | None:

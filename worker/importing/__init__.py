@@ -1,1 +1,1 @@
-"""Brings a published model into the form that lengthwise serves."""
+"""Brings published models into the form that lengthwise loads: their weights, configurations and tokenizers."""

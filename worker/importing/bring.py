@@ -5,8 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lengthwise.errors import ConfigurationError
-from worker.importing import tokenizers, weights
+from lengthwise.models import model_file
+from lengthwise.models.tokenizer import TOKENIZER
 from worker.importing.fetch import fetch, is_hub_id
+from worker.importing.tokenizers import supply as tokenizers
+from worker.importing.weights import adapters, forms
+from worker.importing.weights import supply as weights
 
 GGUF = ".gguf"
 _LICENCE = re.compile(r"^license:[ \t]*([\w.+-]{1,60})[ \t]*$", re.MULTILINE)
@@ -46,10 +50,18 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
     elif not path.exists():
         raise ConfigurationError(f"{origin} does not exist")
     warnings = weights.supply(path, folder)
+    if path.is_dir() and not model_file.exists(folder, TOKENIZER):
+        warnings += tokenizers.supply(_tokenizer_of(path), folder)
     if path.is_dir():
-        warnings += tokenizers.supply(path, folder)
         _link_others(path, folder)
     return Brought((hub or path.resolve().stem).rpartition("/")[2], hub, revision, _licence(path), warnings)
+
+
+def _tokenizer_of(source: Path) -> Path:
+    """The folder with the model's tokenizer: that of its base, if an adapter has none of its own."""
+    if not (source / forms.ADAPTER).is_file() or (source / "tokenizer_config.json").is_file():
+        return source
+    return adapters.base(adapters.read(source))
 
 
 def _link_others(source: Path, folder: Path) -> None:

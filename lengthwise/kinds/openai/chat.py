@@ -3,11 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field, model_validator
 
-from lengthwise.kinds import kind
+from lengthwise.kinds import conversation, kind
 from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer, Prompt, RequestPart, Text
 from lengthwise.kinds.openai import schema
 from lengthwise.kinds.openai.body import (
@@ -22,15 +22,18 @@ from lengthwise.kinds.openai.body import (
 )
 from lengthwise.kinds.openai.line import LineItem, LineKind, LineParams, seed_of, unix_now
 from lengthwise.kinds.openai.schema import ResponseFormat
-from lengthwise.kinds.sampling import trimmed
-from lengthwise.models import template
+from lengthwise.kinds.template_options import TemplateOptions
 from lengthwise.models.catalog import ModelSpec
+
+#: How long a model may think, as OpenAI names it.
+ReasoningEffort = Literal["none", "minimal", "low", "medium", "high", "xhigh"]
 
 
 class ChatMessage(RequestPart):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
     name: Annotated[Text, Field(max_length=64)] | None = None
+    reasoning_content: Text | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -61,7 +64,6 @@ class ChatCompletionBody(SampledBody):
         "modalities": (["text"],),
         "audio": (),
         "prediction": (),
-        "reasoning_effort": (),
         "verbosity": (),
         "web_search_options": (),
         "moderation": (),
@@ -72,6 +74,8 @@ class ChatCompletionBody(SampledBody):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     stop: Stop | None = None
     response_format: ResponseFormat | None = None
+    reasoning_effort: ReasoningEffort | None = None
+    chat_template_kwargs: TemplateOptions = Field(default_factory=dict)
 
     def limit(self) -> int | None:
         return self.max_completion_tokens or self.max_tokens
@@ -83,8 +87,18 @@ class ChatCompletionBody(SampledBody):
     def form(self) -> ResponseFormat | None:
         return self.response_format
 
+    def options(self) -> dict[str, Any]:
+        """What the template reads beside the messages."""
+        return effort_options(self.reasoning_effort) | self.chat_template_kwargs
+
+    def template_messages(self) -> list[dict[str, str]]:
+        """The messages as templates read them, with the instruction that the answer's format needs."""
+        messages = [template_message(each.role, each.content, each.reasoning_content) for each in self.messages]
+        return schema.with_instruction(self.response_format, messages)
+
     def texts(self) -> list[str]:
-        return [text_of(message.content) for message in self.messages] + schema.instruction_texts(self.response_format)
+        said = [text for message in self.messages for text in (text_of(message.content), message.reasoning_content)]
+        return [*filter(None, said), *schema.instruction_texts(self.response_format)]
 
 
 class ChatCompletionItem(LineItem[ChatCompletionBody]):
@@ -137,16 +151,18 @@ class ChatCompletionsKind(ConversationKind):
     def prompts(
         self, model: KindModel, params: LineParams, items: Sequence[ChatCompletionItem], attempt: int
     ) -> list[list[Prompt]]:
-        return [
-            [conversation_prompt(model, _template_messages(item.body), token_limit(model.spec, item.body.limit()))]
-            for item in items
-        ]
+        return [[conversation_prompt(model, item.body)] for item in items]
 
     def answered(self, model: KindModel, item: ChatCompletionItem, answer: ModelAnswer) -> dict[str, Any] | None:
-        text = trimmed(answer.text, item.body.stops())
-        if not schema.is_met(item.body.response_format, text):
+        body = item.body
+        found = conversation.spoken(model, body.template_messages(), body.options(), answer, body.stops())
+        if not schema.is_met(body.response_format, found.content):
             return None
-        message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": None, "annotations": []}
+        message: dict[str, Any] = {"role": "assistant", "content": found.content, "refusal": None, "annotations": []}
+        usage = {}
+        if found.n_reasoning:
+            message["reasoning_content"] = found.reasoning or ""
+            usage = {"completion_tokens_details": {"reasoning_tokens": found.n_reasoning}}
         choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": answer.finish_reason}
         return {
             "id": f"chatcmpl-{item.request}",
@@ -154,21 +170,31 @@ class ChatCompletionsKind(ConversationKind):
             "created": unix_now(),
             "model": model.spec.name,
             "choices": [choice],
+            "usage": usage,
         }
 
 
-def conversation_prompt(model: KindModel, messages: Sequence[dict[str, str]], limit: int) -> Prompt:
-    """The prompt of these messages. The answer may fill what they leave of the context, up to ``limit``."""
-    ids = template.encode(template.load(model.spec.folder), model.tokenizer, messages)
-    return Prompt(ids, min(limit, model.spec.context - len(ids)))
+class ConversationBody(Protocol):
+    """A body that holds a conversation."""
+
+    def limit(self) -> int | None: ...
+    def options(self) -> dict[str, Any]: ...
+    def template_messages(self) -> list[dict[str, str]]: ...
 
 
-def _template_messages(body: ChatCompletionBody) -> list[dict[str, str]]:
-    """The messages as templates read them, with the instruction that the answer's format needs."""
-    messages = [template_message(each.role, each.content) for each in body.messages]
-    return schema.with_instruction(body.response_format, messages)
+def conversation_prompt(model: KindModel, body: ConversationBody) -> Prompt:
+    """The prompt of this body. The answer may fill what it leaves of the context, up to the body's limit."""
+    ids = conversation.encoded(model, body.template_messages(), body.options())
+    return Prompt(ids, min(token_limit(model.spec, body.limit()), model.spec.context - len(ids)))
 
 
-def template_message(role: str, content: str | list[TextPart]) -> dict[str, str]:
+def effort_options(effort: ReasoningEffort | None) -> dict[str, Any]:
+    """What templates read for this effort: gpt-oss its name, and others only whether there is any."""
+    if effort is None:
+        return {}
+    return {"reasoning_effort": effort} | ({"enable_thinking": False} if effort == "none" else {})
+
+
+def template_message(role: str, content: str | list[TextPart], reasoning: str | None = None) -> dict[str, str]:
     """A message as templates read it."""
-    return {"role": "system" if role == "developer" else role, "content": text_of(content)}
+    return conversation.message("system" if role == "developer" else role, text_of(content), reasoning)

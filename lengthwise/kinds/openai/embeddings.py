@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from lengthwise.kinds import kind
-from lengthwise.kinds.embed import EmbedOptions
+from lengthwise.kinds.embed import EmbedOptions, inputs
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, Text
 from lengthwise.kinds.openai.body import LineBody, as_list
 from lengthwise.kinds.openai.line import LineItem, LineParams, ReadingKind, reading_prompts
@@ -48,7 +48,7 @@ class EmbeddingsKind(ReadingKind):
     ) -> list[list[Prompt]]:
         """Puts the first of the model's prefixes before each text: OpenAI's API has no field that names another."""
         before = next(iter(EmbedOptions.of(model.spec).prefix.values()), "")
-        return [reading_prompts(model, [before + text for text in item.texts()]) for item in items]
+        return [reading_prompts(model, inputs(model.spec, before, item.texts())) for item in items]
 
     def output(
         self,

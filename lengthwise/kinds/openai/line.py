@@ -107,7 +107,8 @@ class LineKind(ABC):
         warnings: Sequence[str] = (),
         /,
     ) -> bytes:
-        body = output | self.usage(n_input, n_output)
+        usage = self.usage(n_input, n_output)["usage"]
+        body = output | {"usage": usage | output.get("usage", {})}
         return _line(item, b'"response":%b,"error":null' % _response(item, 200, body))
 
     def failed(
@@ -126,7 +127,7 @@ class LineKind(ABC):
         return _line(item, b'"response":%b,"error":null' % _response(item, number, {"error": error}))
 
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
-        """The member of the answer's body that counts the tokens read and written."""
+        """The member of the answer's body that counts the tokens read and written. An output may add to it."""
         return {"usage": {"prompt_tokens": n_input, "completion_tokens": n_output, "total_tokens": n_input + n_output}}
 
 

@@ -5,13 +5,20 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from lengthwise.kinds import kind
+from lengthwise.kinds import conversation, kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, RequestPart, Text
 from lengthwise.kinds.openai import schema
-from lengthwise.kinds.openai.body import Content, SampledBody, token_limit
-from lengthwise.kinds.openai.chat import ConversationKind, conversation_prompt, template_message
+from lengthwise.kinds.openai.body import Content, SampledBody
+from lengthwise.kinds.openai.chat import (
+    ConversationKind,
+    ReasoningEffort,
+    conversation_prompt,
+    effort_options,
+    template_message,
+)
 from lengthwise.kinds.openai.line import LineItem, LineParams, unix_now
 from lengthwise.kinds.openai.schema import JsonObjectFormat, JsonSchema, PlainTextFormat, ResponseFormat
+from lengthwise.kinds.template_options import TemplateOptions
 
 
 class InputMessage(RequestPart):
@@ -33,6 +40,10 @@ class TextOptions(RequestPart):
     verbosity: Literal["low", "medium", "high"] | None = None
 
 
+class Reasoning(RequestPart):
+    effort: ReasoningEffort | None = None
+
+
 class ResponseBody(SampledBody):
     neutral: ClassVar[dict[str, tuple[Any, ...]]] = {
         "stream": (False,),
@@ -46,7 +57,6 @@ class ResponseBody(SampledBody):
         "parallel_tool_calls": (True, False),
         "previous_response_id": (),
         "prompt": (),
-        "reasoning": (),
         "tool_choice": ("none", "auto"),
         "tools": ([],),
         "top_logprobs": (0,),
@@ -57,6 +67,8 @@ class ResponseBody(SampledBody):
     instructions: Text | None = None
     max_output_tokens: int | None = Field(default=None, ge=1)
     text: TextOptions | None = None
+    reasoning: Reasoning | None = None
+    chat_template_kwargs: TemplateOptions = Field(default_factory=dict)
 
     def limit(self) -> int | None:
         return self.max_output_tokens
@@ -71,6 +83,14 @@ class ResponseBody(SampledBody):
         if isinstance(self.input, str):
             return [*messages, {"role": "user", "content": self.input}]
         return messages + [template_message(each.role, each.content) for each in self.input]
+
+    def options(self) -> dict[str, Any]:
+        """What the template reads beside the messages."""
+        return effort_options(self.reasoning.effort if self.reasoning else None) | self.chat_template_kwargs
+
+    def template_messages(self) -> list[dict[str, str]]:
+        """The messages as templates read them, with the instruction that the answer's format needs."""
+        return schema.with_instruction(self.form, self.messages())
 
     def texts(self) -> list[str]:
         return [each["content"] for each in self.messages()] + schema.instruction_texts(self.form)
@@ -90,20 +110,19 @@ class ResponsesKind(ConversationKind):
     def prompts(
         self, model: KindModel, params: LineParams, items: Sequence[ResponseItem], attempt: int
     ) -> list[list[Prompt]]:
-        found = []
-        for item in items:
-            messages = schema.with_instruction(item.body.form, item.body.messages())
-            found.append([conversation_prompt(model, messages, token_limit(model.spec, item.body.limit()))])
-        return found
+        return [[conversation_prompt(model, item.body)] for item in items]
 
     def answered(self, model: KindModel, item: ResponseItem, answer: ModelAnswer) -> dict[str, Any] | None:
         body = item.body
-        if not schema.is_met(body.form, answer.text):
+        found = conversation.spoken(model, body.template_messages(), body.options(), answer, body.stops())
+        if not schema.is_met(body.form, found.content):
             return None
         is_cut = answer.finish_reason == "length"
         status = "incomplete" if is_cut else "completed"
-        content = [{"type": "output_text", "text": answer.text, "annotations": [], "logprobs": []}]
+        content = [{"type": "output_text", "text": found.content, "annotations": [], "logprobs": []}]
         message = {"type": "message", "id": f"msg_{item.request}", "role": "assistant", "status": status}
+        thought: dict[str, Any] = {"type": "reasoning", "id": f"rs_{item.request}", "summary": [], "status": status}
+        thought["content"] = [{"type": "reasoning_text", "text": found.reasoning or ""}]
         return {
             "id": f"resp_{item.request}",
             "object": "response",
@@ -115,12 +134,13 @@ class ResponsesKind(ConversationKind):
             "max_output_tokens": body.max_output_tokens,
             "metadata": {},
             "model": model.spec.name,
-            "output": [message | {"content": content}],
+            "output": [*([thought] if found.n_reasoning else []), message | {"content": content}],
             "parallel_tool_calls": False,
             "temperature": body.temperature,
             "tool_choice": "none",
             "tools": [],
             "top_p": body.top_p,
+            "usage": {"output_tokens_details": {"reasoning_tokens": found.n_reasoning}},
         }
 
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from tests.engine.conftest import Load, Written, same_bits
 from tests.engine.decode.test_generation import run
 from worker.engine.protocol import Architecture, Completion, FinishReason
 from worker.engine.transformer.decode.encoder_only import decimals
-from worker.engine.transformer.weights.pooling import pooled
+from worker.engine.transformer.weights.pooling import VectorHead
 
 KINDS = sorted(tiny.EMBEDDERS)
 
@@ -98,19 +98,19 @@ def test_an_empty_batch_has_no_vectors(load: Load) -> None:
 
 def test_a_pooled_vector_is_of_its_own_tokens() -> None:
     hidden = torch.tensor([[3.0, 0.0], [5.0, 8.0]])
-    assert pooled(hidden, Pooling()).tolist() == [4.0, 4.0]
-    assert pooled(hidden, Pooling("cls")).tolist() == [3.0, 0.0]
-    assert pooled(hidden, Pooling("cls", normalizes=True)).tolist() == [1.0, 0.0]
+    assert VectorHead().vector(hidden).tolist() == [4.0, 4.0]
+    assert VectorHead("cls").vector(hidden).tolist() == [3.0, 0.0]
+    assert VectorHead("cls", normalizes=True).vector(hidden).tolist() == [1.0, 0.0]
 
 
 @pytest.mark.parametrize(
     ("types", "config", "named"),
     [
         (("Pooling", "Dense"), {"pooling_mode_mean_tokens": True}, r"modules\.json"),
-        (("Pooling",), {"pooling_mode_max_tokens": True}, "mean or cls"),
-        (("Pooling",), {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "mean or cls"),
-        (("Pooling",), {"pooling_mode": "lasttoken"}, "mean or cls"),
-        (("Pooling",), {}, "mean or cls"),
+        (("Pooling",), {"pooling_mode_middle_token": True}, "one of mean, cls"),
+        (("Pooling",), {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, "one of mean, cls"),
+        (("Pooling",), {"pooling_mode": ["lasttoken"]}, "one of mean, cls"),
+        (("Pooling",), {}, "one of mean, cls"),
     ],
 )
 def test_another_pooling_is_refused(tmp_path: Path, types: tuple[str, ...], config: dict[str, Any], named: str) -> None:

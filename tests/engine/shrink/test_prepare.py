@@ -182,15 +182,18 @@ def test_failing_midway_leaves_nothing(
 def test_a_model_that_is_not_what_its_manifest_says_is_refused_and_nothing_is_left(
     prepare: Prepare, llama: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    tiny.edit_config(llama, num_hidden_layers=1)
+    tiny.edit_config(llama, num_hidden_layers=3)
     out = tmp_path_factory.mktemp("out")
     with pytest.raises(ConfigurationError, match=r"config\.json"):
         prepare(llama, out / "small")
     (llama / "manifest.json").unlink()
     with pytest.raises(ConfigurationError, match="do not fit its config"):
         prepare(llama, out / "small")
-    tiny.edit_config(llama, num_hidden_layers=2, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
+    tiny.edit_config(llama, num_hidden_layers=2, auto_map={"AutoModel": "modeling.Evil"}, model_type="evil")
     with pytest.raises(ConfigurationError, match="auto_map"):
+        prepare(llama, out / "small")
+    tiny.edit_config(llama, auto_map=None, model_type="llama", quantization_config={"quant_method": "gptq"})
+    with pytest.raises(ConfigurationError, match="quantized by GPTQ"):
         prepare(llama, out / "small")
     assert list(out.iterdir()) == []
 

@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -34,7 +34,7 @@ def _stopped(scene: Scene) -> float:
     """Stops every process of Postgres. Their sockets stay open, and the kernel acknowledges what is sent to them."""
     keeper, server = scene.stack.keeper, scene.stack.keeper.pid_of("postgres")
     keeper.send_process(server, signal.SIGSTOP)  # first, so that it starts no other process
-    stopped = [server, *map(int, Path(f"/proc/{server}/task/{server}/children").read_text().split())]
+    stopped = [server, *_children(server)]
     for pid in stopped[1:]:
         keeper.send_process(pid, signal.SIGSTOP)
     try:
@@ -44,6 +44,17 @@ def _stopped(scene: Scene) -> float:
         for pid in stopped:
             keeper.send_process(pid, signal.SIGCONT)
     return scene.until_settling(time.monotonic())
+
+
+def _children(parent: int) -> list[int]:
+    """All of them. The kernel's own list of children may lack some while others end."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            fields = (folder / "stat").read_text().rpartition(")")[2].split()
+            if int(fields[1]) == parent:
+                found.append(int(folder.name))
+    return found
 
 
 def _locked(scene: Scene) -> float:

@@ -55,6 +55,24 @@ def test_the_model_reads_the_prefix_before_each_text(embedding: Any, client: Tes
     assert query != passage
 
 
+def test_a_text_beyond_the_context_is_cut_with_a_warning_or_refused(
+    embedding: Any, client: TestClient, run_worker: RunWorker
+) -> None:
+    texts = ["w005 " * 128, "w005 " * 127 + "w006 " * 3]
+
+    def lines(**params: bool) -> list[dict[str, Any]]:
+        job = submit(client, list(texts), "embed", **params)
+        run_worker()
+        return [json.loads(line) for line in client.get(job["links"]["results"]).text.splitlines()]
+
+    assert [line.get("error", {}).get("code") for line in lines()] == [None, "too_long"]
+    whole, cut = lines(truncate=True)
+    assert (whole["status"], cut["status"], cut["usage"]["input_tokens"]) == ("succeeded", "succeeded", 128)
+    assert ("warnings" in whole, cut["warnings"]) == (False, ["truncated"])
+    hidden = embedding(torch.tensor([[5] * 127 + [6]])).last_hidden_state
+    assert cut["output"]["embedding"] == pytest.approx(hidden[0].mean(dim=0).tolist(), abs=1e-5)
+
+
 def test_a_prefix_that_no_model_has_is_refused(embedding: Any, client: TestClient) -> None:
     refused = client.post("/v1/jobs", json={"kind": "embed", "items": ["a"], "prefix": "canary"})
     assert (refused.status_code, refused.json()["field"]) == (422, "prefix")

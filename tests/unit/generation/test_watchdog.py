@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import time
 from types import SimpleNamespace
 
@@ -98,6 +99,31 @@ def test_a_new_process_does_not_inherit_the_step_in_which_the_last_one_died(watc
     with watchdog.watched():
         pass
     assert watchdog.stalled(0.0) is None, "idle, not between two steps"
+
+
+def test_a_process_that_loads_its_first_models_ends_as_soon_as_its_worker_shuts_down() -> None:
+    loading, ready = subprocess.Popen([*_STARTS, "loading"]), subprocess.Popen([*_STARTS, "ready"])
+    assert loading.wait(30) == 0
+    assert ready.wait(30) == 3, "it holds claims, which it gives back first"
+
+
+#: Loads its models for as long as it can, and is told meanwhile that its worker shuts down.
+_STARTS = (sys.executable, "-c", """
+import sys, time
+from worker.generation.watchdog import Watchdog
+from worker.shutdown import Shutdown
+
+shutdown = Shutdown()
+watchdog = Watchdog(shutdown)
+watchdog.beat()
+with watchdog.starting():
+    if sys.argv[1] == "loading":
+        shutdown.begin()
+        time.sleep(60)
+shutdown.begin()
+time.sleep(1)
+sys.exit(3)
+""")  # fmt: skip
 
 
 def test_time_in_which_the_whole_worker_was_frozen_is_no_hang(

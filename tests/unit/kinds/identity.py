@@ -8,6 +8,7 @@ from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import KindModel, ModelAnswer
 from lengthwise.kinds.translate import TranslateOptions
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.model_shapes import SentenceShape
 
 
 class CodePoints:
@@ -27,7 +28,7 @@ def identity_model(*, placeholders: str = "split", unit: str = "sentence", conte
     pairs = tuple((source, target) for source in languages for target in languages if source != target)
     options = TranslateOptions.model_validate({"pairs": pairs, "placeholders": placeholders, "unit": unit})
     spec = ModelSpec(name="identity", path=Path("identity"), kind_options={"translate": options})
-    spec.__dict__["config"] = {"max_position_embeddings": context}
+    spec.__dict__.update(config={"max_position_embeddings": context}, sentences=SentenceShape())
     return KindModel(spec, CodePoints())  # type: ignore[arg-type]
 
 

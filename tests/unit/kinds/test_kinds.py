@@ -212,6 +212,38 @@ class TestEmbed:
         with pytest.raises(ConfigurationError, match="prefix"):
             prompts_of(with_options(model, embed=self.E5), "embed", {"text": "a"}, {"prefix": "x"})
 
+    @pytest.mark.parametrize(("length", "is_cut"), [(511, False), (512, False), (513, True), (5000, True)])
+    def test_a_text_that_is_too_long_is_cut_if_the_job_says_so(
+        self, model: KindModel, length: int, is_cut: bool
+    ) -> None:
+        item = {"text": "ab" * (length // 2) + "c" * (length % 2)}
+        [whole], [cut] = (prompts_of(model, "embed", item, {"truncate": each}) for each in (False, True))
+        assert model.spec.context == 512
+        assert (len(whole.tokens), cut.tokens) == (length, whole.tokens[:512])
+        embed = KINDS["embed"]
+        for truncate in (False, True):
+            params = embed.params_type.model_validate({"truncate": truncate})
+            codes = embed.warnings(model, params, embed.item_type.model_validate(item), {}, [])
+            assert list(codes) == ["truncated"] * (truncate and is_cut)
+
+    def test_what_is_cut_is_the_text_and_not_its_prefix(self, model: KindModel) -> None:
+        """The prefix counts, so that a text of the whole context is too long with it."""
+        e5, item = with_options(model, embed=self.E5), {"text": "a" * 512}
+        [prompt] = prompts_of(e5, "embed", item, {"truncate": True})
+        assert prompt.tokens == e5.tokenizer.encode(["q: " + "a" * 509])[0]
+        embed = KINDS["embed"]
+        params = embed.params_type.model_validate({"truncate": True})
+        assert list(embed.warnings(e5, params, embed.item_type.model_validate(item), {}, [])) == ["truncated"]
+
+    def test_texts_are_read_in_the_case_that_the_model_was_trained_on(self, model: KindModel) -> None:
+        item = {"text": "Ein HUND"}
+        [before] = prompts_of(model, "embed", item)
+        (model.spec.folder / "sentence_bert_config.json").write_text('{"do_lower_case": true, "max_seq_length": 8}')
+        model.spec.forget()
+        [after] = prompts_of(model, "embed", item)
+        assert (after.tokens, model.spec.context) == (model.tokenizer.encode(["ein hund"])[0], 8)
+        assert before.tokens != after.tokens
+
     def test_the_output_is_the_vector(self, model: KindModel) -> None:
         answer = ModelAnswer("", "vector", vector=(0.1, -2.0))
         assert output_of(model, "embed", {"text": "a"}, [answer]) == {"embedding": (0.1, -2.0)}

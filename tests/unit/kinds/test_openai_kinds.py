@@ -19,9 +19,10 @@ from lengthwise.kinds.kind import KindModel
 from lengthwise.kinds.openai.moderations import CATEGORIES
 from lengthwise.ledger.queue.claim import Claim, ClaimedItem, ClaimedJob, ClaimedShard
 from lengthwise.models import tokenizer
-from lengthwise.models.catalog import Catalog
+from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.states import ResultStatus
 from tests.fakes import CATALOG, write_echo_model
+from tests.unit.models.prompts import families
 from worker.engine.protocol import Completion, FinishReason
 from worker.generation.work import Work
 
@@ -180,3 +181,21 @@ def test_the_line_of_an_item_that_never_ran_says_why(model: KindModel) -> None:
         line = from_json(kind.failed(0, item, status, status))
         assert (line["id"], line["custom_id"], line["response"]) == ("batch_req_c", 'a"b', None)
         assert line["error"]["code"] == code
+
+
+def test_what_the_engine_wrote_is_split_by_its_tokens(tmp_path: Path) -> None:
+    spec = ModelSpec.from_table("echo", {"path": families.write(tmp_path, "gpt-oss"), "chat": {}})
+    thinking = KindModel(spec, tokenizer.load(spec))
+    channel, message, end, start = thinking.tokenizer.ids_of("<|channel|>", "<|message|>", "<|end|>", "<|start|>")
+    written = (channel, *ids(thinking, "analysis"), message, *ids(thinking, "Hm."), end)
+    written += (start, *ids(thinking, "assistant"), channel, *ids(thinking, "final"), message, *ids(thinking, "4"))
+    doing = work(thinking, "chat.completions", [chat()])
+    doing.answer([Completion(0, written, FinishReason.STOP)])
+    [line] = lines(doing)
+    told = line["response"]["body"]
+    assert (told["choices"][0]["message"]["content"], told["choices"][0]["message"]["reasoning_content"]) == (
+        "4",
+        "Hm.",
+    )
+    assert told["usage"]["completion_tokens"] == len(written)
+    assert told["usage"]["completion_tokens_details"] == {"reasoning_tokens": len(written) - 1}

@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lengthwise.errors import InvalidInput, UnknownName
 from lengthwise.kinds import KINDS
@@ -36,6 +38,39 @@ def test_a_model_may_have_its_own_names_of_languages(model: KindModel) -> None:
     [prompt] = prompts_of(with_options(model, translate=options), "translate", {"text": "a"}, PAIR)
     assert prompt.decoder_prefix == (TO_DE,)
     assert prompt.tokens[0] != TO_DE
+
+
+T5 = TranslateOptions(
+    pairs=(("en", "de"), ("en", "zh")),
+    codes={"en": "English", "de": "German"},
+    text_prefix="translate {source} to {target}: ",
+)
+
+
+@pytest.mark.parametrize(("target", "name"), [("de", "German"), ("zh", "zh")])
+def test_a_prefix_may_be_plain_text_with_the_models_names_of_languages(
+    model: KindModel, target: str, name: str
+) -> None:
+    t5, pair = with_options(model, translate=T5), {"source": "en", "target": target}
+    first, second = prompts_of(t5, "translate", {"text": "One here. Two there."}, pair)
+    for prompt, text in ((first, "One here."), (second, "Two there.")):
+        assert prompt.tokens == [*model.tokenizer.encode([f"translate English to {name}: {text}"])[0], EOS]
+
+
+def test_both_prefixes_may_be_used_and_a_control_token_in_the_plain_one_stays_text(model: KindModel) -> None:
+    options = TranslateOptions(pairs=(("zh", "en"),), text_prefix="</s>", source_prefix=">>{target}<<")
+    [prompt] = prompts_of(with_options(model, translate=options), "translate", {"text": "a"}, PAIR)
+    assert prompt.tokens == [TO_EN, *model.tokenizer.encode(["</s>a"])[0], EOS]
+    assert len(prompt.tokens) == 7
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.text("abc .,", min_size=1, max_size=300), min_size=1, max_size=4).map(" ".join))
+def test_no_prompt_is_longer_with_its_prefix_than_the_model_reads(model: KindModel, text: str) -> None:
+    t5 = with_options(model, translate=T5)
+    t5 = KindModel(t5.spec.model_copy(update={"max_input_tokens": 90}), t5.tokenizer)
+    prompts = prompts_of(t5, "translate", {"text": text}, {"source": "en", "target": "de"})
+    assert all(len(prompt.tokens) <= 90 for prompt in prompts)
 
 
 def test_placeholders_are_replaced_by_marks_and_restored(model: KindModel) -> None:

@@ -72,6 +72,8 @@ def test_the_shipped_catalog_is_valid() -> None:
         (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\nsource_prefix = ">>{lang}<<"\n', "source_prefix"),
         (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\ntarget_prefix = "{"\n', "target_prefix"),
         (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\ntarget_prefix = "{}"\n', "target_prefix"),
+        (GOOD + '[models.m.translate]\npairs = [["a", "b"]]\ntext_prefix = "{lang}: "\n', "text_prefix"),
+        (GOOD + f'[models.m.translate]\npairs = [["a", "b"]]\ntext_prefix = "{"x" * 201}"\n', "text_prefix"),
         (GOOD + "[models.m.moderate]\nthreshold = 1.0\n", "moderate.threshold"),
         (GOOD + "[models.m.sing]\n", "sing"),
         (GOOD + SERVER.replace("http", "ftp"), "server.url"),
@@ -108,7 +110,15 @@ def test_the_error_for_a_missing_catalog_names_it(tmp_path: Path) -> None:
         ({}, None, 512),
         ({"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 1}, None, 512),
         ({"max_position_embeddings": 514, "model_type": "bert", "pad_token_id": 1}, None, 514),
+        ({"max_position_embeddings": 514, "model_type": "xlm-roberta"}, None, 512),
+        ({"max_position_embeddings": 514, "model_type": "roberta", "pad_token_id": 0}, None, 513),
+        ({"max_position_embeddings": 514, "model_type": "mpnet", "pad_token_id": 0}, None, 512),
+        ({"max_position_embeddings": 4098, "model_type": "longformer", "pad_token_id": 1}, None, 4096),
+        ({"max_position_embeddings": 1026, "model_type": "esm", "pad_token_id": 1}, None, 1024),
+        ({"max_seq_len": 2048, "model_type": "mpt"}, None, 2048),
         ({}, 100, 100),
+        ({"model_type": "mamba2"}, 8192, 8192),
+        ({"max_position_embeddings": 0}, None, 512),
     ],
 )
 def test_the_context_is_the_models_own_or_a_smaller_setting(
@@ -118,6 +128,61 @@ def test_the_context_is_the_models_own_or_a_smaller_setting(
     (tmp_path / "m" / "config.json").write_text(json.dumps(config))
     text = GOOD + (f"max_input_tokens = {own_limit}\n" if own_limit else "")
     assert read(tmp_path, text).models["m"].context == context
+
+
+@pytest.mark.parametrize(
+    ("sentences", "own_limit", "context"),
+    [
+        ({"max_seq_length": 256, "do_lower_case": False}, None, 256),
+        ({"max_seq_length": 256}, 100, 100),
+        ({"max_seq_length": 256}, 400, 256),
+        ({"max_seq_length": 900}, None, 512),
+        ({"max_seq_length": None}, None, 512),
+        ({}, None, 512),
+    ],
+)
+@pytest.mark.parametrize("name", ["sentence_bert_config.json", "sentence_xlm-roberta_config.json"])
+def test_sentence_transformers_limit_is_the_models_own(
+    tmp_path: Path, name: str, sentences: dict[str, Any], own_limit: int | None, context: int
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text('{"max_position_embeddings": 512, "model_type": "bert"}')
+    (tmp_path / "m" / name).write_text(json.dumps(sentences))
+    text = GOOD + (f"max_input_tokens = {own_limit}\n" if own_limit else "")
+    assert read(tmp_path, text).models["m"].context == context
+
+
+@pytest.mark.parametrize(
+    ("sentences", "tokens", "is_embedder", "context"),
+    [
+        ({}, 100, True, 100),
+        ({"max_seq_length": 256}, 100, True, 256),
+        ({}, 100, False, 512),
+        ({}, 10**30, True, 512),
+        ({}, 1e30, True, 512),
+        ({}, None, True, 512),
+        ({}, 0, True, 512),
+    ],
+)
+def test_newer_embedders_have_the_limit_of_their_tokenizer(
+    tmp_path: Path, sentences: dict[str, Any], tokens: Any, is_embedder: bool, context: int
+) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text('{"max_position_embeddings": 512, "model_type": "bert"}')
+    (tmp_path / "m" / "sentence_bert_config.json").write_text(json.dumps(sentences))
+    (tmp_path / "m" / "tokenizer_config.json").write_text(json.dumps({"model_max_length": tokens}))
+    if is_embedder:
+        (tmp_path / "m" / "modules.json").touch()
+    assert read(tmp_path, GOOD).models["m"].context == context
+
+
+@pytest.mark.parametrize("sentences", ["[]", '{"max_seq_length": "long"}', '{"max_seq_length": 0}', "{"])
+def test_a_limit_that_is_none_is_an_error(tmp_path: Path, sentences: str) -> None:
+    (tmp_path / "m").mkdir()
+    (tmp_path / "m" / "config.json").write_text("{}")
+    (tmp_path / "m" / "sentence_bert_config.json").write_text(sentences)
+    with pytest.raises(ConfigurationError, match=r"model m: .*(sentence_bert_config\.json|room for inputs)"):
+        _ = read(tmp_path, GOOD).models["m"].context
 
 
 def test_a_model_that_is_not_on_this_machine_has_its_own_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

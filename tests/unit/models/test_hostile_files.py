@@ -199,6 +199,7 @@ def test_a_file_that_the_manifest_does_not_list_makes_the_model_unusable(name: s
     manifest.write(folder, listed)
     folder_of(tmp_path, "chat")
     if not (folder / name).is_file():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("{}")
     found = unusable(ModelSpec.from_table("m", {"path": folder, "chat": {}}))
     assert found is not None

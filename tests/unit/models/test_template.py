@@ -55,7 +55,7 @@ def tokens_of(folder: Path, source: str, *messages: tuple[str, str]) -> list[str
 def test_a_chatml_template_renders_as_for_qwen(folder: Path) -> None:
     tokens = tokens_of(folder, QWEN, ("system", "Rhyme."), ("user", " Hi "), ("assistant", "Fly"), ("user", "{{ x }}"))
     assert "".join(tokens) == (
-        "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
+        "<|im_start|>system\nRhyme.<|im_end|>\n<|im_start|>user\n Hi <|im_end|>\n<|im_start|>assistant\nFly<|im_end|>\n"
         "<|im_start|>user\n{{ x }}<|im_end|>\n<|im_start|>assistant\n"
     )
     assert tokens.count("<|im_start|>") == 5
@@ -122,3 +122,34 @@ def test_a_missing_or_unreadable_template_is_a_configuration_error(folder: Path,
         (folder / "chat_template.jinja").write_text(source)
     with pytest.raises(ConfigurationError, match="chat template"):
         template.load(folder)
+
+
+NAMED = [{"name": "default", "template": "d"}, {"name": "tool_use", "template": "t"}]
+
+
+@pytest.mark.parametrize(("name", "text"), [("default", "d"), ("tool_use", "t"), ("rag", "f")])
+def test_a_template_of_a_list_or_a_folder_is_found_by_its_name(folder: Path, name: str, text: str) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": NAMED}))
+    (folder / "additional_chat_templates").mkdir()
+    (folder / "additional_chat_templates" / "rag.jinja").write_text("f")
+    assert template.load(folder, name).render([]) == text
+
+
+def test_a_template_that_is_not_among_the_named_ones_is_a_configuration_error(folder: Path) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": NAMED}))
+    with pytest.raises(ConfigurationError, match="no chat template rag, but these: default, tool_use"):
+        template.load(folder, "rag")
+
+
+@pytest.mark.parametrize("found", [[], [{"name": "default"}], {"default": "x"}, [1], 7, [{"name": 1, "template": "x"}]])
+def test_a_list_that_is_none_is_no_template(folder: Path, found: object) -> None:
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": found}))
+    with pytest.raises(ConfigurationError, match="has no chat template"):
+        template.load(folder)
+
+
+def test_options_are_read_and_are_a_callers_texts(folder: Path) -> None:
+    spoken = template.ChatTemplate("{{ effort }}{% if not thinking %}!{% endif %}", {})
+    assert spoken.render([], {"effort": "<|eot|>", "thinking": False}) == "<|eot|>!"
+    ids = template.encode(spoken, ModelTokenizer(folder), [], {"effort": "<|eot|>", "thinking": False})
+    assert len(ids) == len("<|eot|>!")

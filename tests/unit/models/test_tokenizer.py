@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
 
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import KindModel, Prompt
@@ -74,3 +75,20 @@ def test_windows_cover_each_text_and_are_no_longer_than_the_model_reads(
     assert [[len(window.ids) for window in each] for each in counted] == [
         [len(window.ids) for window in each] for each in found
     ]
+
+
+@settings(max_examples=60, deadline=None)
+@given(texts=st.lists(st.text(st.characters(codec="utf-8"), max_size=200), max_size=4), size=st.integers(3, 40))
+@pytest.mark.parametrize("name", ["moderate", "generate"])
+def test_a_text_is_cut_as_the_library_truncates_it(
+    specs: dict[str, ModelSpec], name: str, texts: list[str], size: int
+) -> None:
+    spec = specs[name]
+    library = Tokenizer.from_file(str(spec.folder / "tokenizer.json"))
+    library.encode_special_tokens = True
+    library.enable_truncation(size)
+    expected = [library.encode(text).ids for text in texts]
+    for made in (tokenizer.load(spec), tokenizer.load_counting(spec)):
+        found = made.cut(texts, made.encode(texts, framed=True), size)
+        assert list(map(len, found)) == list(map(len, expected))
+        assert found == expected or isinstance(made, tokenizer.CountingTokenizer)

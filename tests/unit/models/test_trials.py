@@ -33,7 +33,14 @@ ENDLESS = {
     ),
     "a macro that calls itself": "{% macro f(n) %}{{ f(n) }}{% endmacro %}{{ f(1) }}",
     "a text without end": "{% for i in range(99999) %}{{ 'x' * 9999 }}{% endfor %}",
-    "doubling": "{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+    "doubling": "{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}",
+    "joining": "{% set n = namespace(s='xx') %}{% for i in range(60) %}{% set n.s = n.s ~ n.s %}{% endfor %}",
+    "replacing": (
+        "{% set n = namespace(s='x') %}{% for i in range(60) %}{% set n.s = n.s.replace('x', 'xx') %}{% endfor %}"
+    ),
+    "doubling what is asked": (
+        "{% set n = namespace(s=messages[0].content) %}{% for i in range(60) %}{% set n.s = n.s + n.s %}{% endfor %}"
+    ),
     "centering": "{{ 'x'.center(10 ** 11) }}",
     "a width": "{{ '%99999999999d' % 1 }}",
     "a width in a long conversation": "{% if messages | length > 900 %}{{ 'x'.ljust(10 ** 11) }}{% endif %}",

@@ -1,5 +1,6 @@
 """Which models can serve which kinds, read from their small files, without torch."""
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from tokenizers.processors import TemplateProcessing
 
 from lengthwise.errors import ModelUnusable
 from lengthwise.kinds.moderate import ModerateOptions
@@ -29,7 +32,12 @@ CLASSES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "T5ForConditionalGeneration": ({"is_encoder_decoder": True}, {"translate", "chat", "generate"}),
     "LlamaForCausalLM": ({"model_type": "llama"}, {"chat", "generate"}),
     "GPT2LMHeadModel": ({"model_type": "gpt2"}, {"chat", "generate"}),
-    "Gemma3ForConditionalGeneration": ({"vision_config": {}}, {"chat", "generate"}),
+    "Gemma3ForConditionalGeneration": (
+        {"vision_config": {}, "text_config": {"model_type": "gemma3_text"}},
+        {"chat", "generate"},
+    ),
+    "PaliGemmaForConditionalGeneration": ({"vision_config": {}, "text_config": {"model_type": "gemma"}}, set()),
+    "Qwen2VLForConditionalGeneration": ({"vision_config": {}}, set()),
     "BertForSequenceClassification": (LABELS, {"moderate"}),
     "LlamaForSequenceClassification": (LABELS, {"moderate"}),
     "BertModel": ({"model_type": "bert"}, {"embed"}),
@@ -210,12 +218,17 @@ def test_labels_that_cannot_be_read_are_refused(table: Any, tmp_path: Path) -> N
     assert reason(tmp_path).code == "wrong_labels"
 
 
-def pooled(folder: Path, name: str, *types: str, **pooling: Any) -> Path:
-    modules = [{"type": f"sentence_transformers.models.{each}", "path": ""} for each in ("Transformer", *types)]
+DENSE = {"in_features": 8, "out_features": 4, "activation_function": "torch.nn.modules.activation.Tanh"}
+
+
+def pooled(folder: Path, name: str, *types: str, dense: dict[str, Any] = DENSE, **pooling: Any) -> Path:
     write(folder, name)
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": ""}]
+    for place, each in enumerate(types, 1):
+        modules.append({"type": f"sentence_transformers.models.{each}", "path": f"{place}_{each}"})
+        (folder / f"{place}_{each}").mkdir()
+        (folder / f"{place}_{each}" / "config.json").write_text(json.dumps(dense if each == "Dense" else pooling))
     (folder / "modules.json").write_text(json.dumps(modules))
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     return folder
 
 
@@ -225,10 +238,19 @@ def pooled(folder: Path, name: str, *types: str, **pooling: Any) -> Path:
         ("BertModel", ["Pooling"], {"pooling_mode_cls_token": True}, None),
         ("MPNetForMaskedLM", ["Pooling", "Normalize"], {"pooling_mode_mean_tokens": True}, None),
         ("LlamaModel", ["Pooling"], {"pooling_mode_mean_tokens": True}, None),
-        ("Qwen3Model", ["Pooling"], {"pooling_mode_lasttoken": True}, "wrong_pooling"),
-        ("Qwen3ForCausalLM", ["Pooling"], {"pooling_mode_lasttoken": True}, "wrong_architecture"),
-        ("BertModel", ["Pooling", "Dense"], {"pooling_mode_mean_tokens": True}, "wrong_pooling"),
-        ("BertModel", ["Pooling"], {"pooling_mode_max_tokens": True}, "wrong_pooling"),
+        ("Qwen3Model", ["Pooling"], {"pooling_mode_lasttoken": True}, None),
+        ("Qwen3ForCausalLM", ["Pooling", "Normalize"], {"pooling_mode_lasttoken": True}, None),
+        ("Gemma3TextModel", ["Pooling", "Dense", "Dense", "Normalize"], {"pooling_mode_mean_tokens": True}, None),
+        ("BertModel", ["Pooling", "Dense"], {"pooling_mode_mean_tokens": True}, None),
+        ("BertModel", ["Pooling"], {"pooling_mode_max_tokens": True}, None),
+        ("BertModel", ["Pooling"], {"pooling_mode_mean_sqrt_len_tokens": True}, None),
+        ("BertModel", ["Pooling"], {"pooling_mode_weightedmean_tokens": True}, None),
+        ("BertModel", ["Pooling"], {"pooling_mode_of_mine": True}, "wrong_pooling"),
+        ("BertModel", ["Pooling"], {"pooling_mode": "cls", "include_prompt": False}, "wrong_pooling"),
+        ("BertModel", ["Pooling", *["Dense"] * 4], {"pooling_mode": "cls"}, "wrong_pooling"),
+        ("BertModel", ["Pooling", "LayerNorm"], {"pooling_mode": "cls"}, "wrong_pooling"),
+        ("BertModel", ["Pooling", "Normalize", "Dense"], {"pooling_mode": "cls"}, "wrong_pooling"),
+        ("BertModel", ["Dense", "Pooling"], {"pooling_mode": "cls"}, "wrong_pooling"),
     ],
 )
 def test_an_embedder_is_pooled_as_its_files_say_or_refused(
@@ -236,6 +258,60 @@ def test_an_embedder_is_pooled_as_its_files_say_or_refused(
 ) -> None:
     found = unusable(spec(pooled(tmp_path, name, *types, **pooling), "embed"))
     assert (found and found.code) == code
+    assert found is None or str(tmp_path) not in found.reason
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"activation_function": "torch.nn.modules.activation.Softmax"},
+        {"activation_function": "os.system.Tanh"},
+        {"activation_function": "torch.nn.utils.weight_norm"},
+        {"activation_function": None},
+        {"in_features": 0},
+        {"out_features": 1 << 40},
+        {"in_features": "8"},
+        {"bias": "yes"},
+        {"use_residual": True},
+        {"module_input_name": "token_embeddings"},
+    ],
+)
+def test_a_layer_behind_the_pooling_is_of_a_known_form(change: dict[str, Any], tmp_path: Path) -> None:
+    folder = pooled(tmp_path, "BertModel", "Pooling", "Dense", dense=DENSE | change, pooling_mode="cls")
+    found = reason(folder, "embed")
+    assert (found.code, "2_Dense/config.json" in found.reason) == ("wrong_pooling", True)
+
+
+@pytest.mark.parametrize(
+    ("adds", "frame", "mode", "code"),
+    [
+        (True, False, "lasttoken", "wrong_pooling"),
+        (True, True, "lasttoken", None),
+        (False, False, "lasttoken", None),
+        (True, False, "mean", None),
+    ],
+)
+def test_the_last_token_is_the_end_token_where_the_model_was_trained_so(
+    adds: bool, frame: bool, mode: str, code: str | None, tmp_path: Path
+) -> None:
+    folder = pooled(tmp_path, "Qwen3Model", "Pooling", pooling_mode=mode)
+    (folder / "tokenizer_config.json").write_text(json.dumps({"add_eos_token": adds, "eos_token": "</s>"}))
+    made = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    if frame:
+        end = [("</s>", made.token_to_id("</s>"))]
+        made.post_processor = TemplateProcessing(single="$A </s>", special_tokens=end)
+    made.save(str(folder / "tokenizer.json"))
+    found = unusable(spec(folder, "embed"))
+    assert (found and found.code) == code
+
+
+def test_the_weights_of_a_layer_are_missed_only_where_workers_run(tmp_path: Path) -> None:
+    table = spec(pooled(tmp_path, "BertModel", "Pooling", "Dense", pooling_mode="cls"), "embed")
+    (tmp_path / "model.safetensors").touch()
+    assert unusable(table) is None
+    found = unusable(table, is_local=True)
+    assert found is not None
+    assert (found.code, found.reason) == ("weights_missing", "its folder has no 2_Dense/model.safetensors")
 
 
 def test_what_is_missing_is_said_with_what_mends_it(tmp_path: Path) -> None:
@@ -274,8 +350,41 @@ def test_pickled_weights_and_code_of_its_own_are_refused(tmp_path: Path) -> None
     assert (found.code, "transformers.LlamaForCausalLM.from_pretrained" in found.remedy) == ("weights_pickled", True)
     (folder / "model.safetensors").touch()
     assert unusable(spec(folder, "generate")) is None
-    write(folder, "LlamaForCausalLM", auto_map={"AutoModel": "evil.Evil"})
+    write(folder, "LlamaForCausalLM", auto_map={"AutoModel": "evil.Evil"}, model_type="chatglm")
     assert reason(folder, "generate").code == "foreign_code"
+    write(folder, "LlamaForCausalLM", auto_map={"AutoModel": "evil.Evil"}, model_type="llama")
+    assert unusable(spec(folder, "generate")) is None, "transformers has its own code for this family"
+
+
+@pytest.mark.parametrize(
+    ("table", "name"),
+    [
+        ({"quant_method": "gptq"}, "GPTQ"),
+        ({"quant_method": "awq"}, "AWQ"),
+        ({"load_in_4bit": True}, "bitsandbytes"),
+        ({"quant_method": "compressed-tensors"}, "compressed-tensors"),
+        ({"quant_method": "x" * 99}, "an unknown method"),
+    ],
+)
+def test_quantized_weights_are_refused_by_the_name_of_their_method(
+    table: dict[str, Any], name: str, tmp_path: Path
+) -> None:
+    found = reason(write(tmp_path, "LlamaForCausalLM", quantization_config=table), "generate")
+    assert (found.code, "original form" in found.remedy) == ("weights_quantized", True)
+    assert found.reason == f"its weights are quantized by {name}, which lengthwise does not read"
+
+
+def test_weights_in_fp8_need_the_package_that_reads_them_only_where_workers_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = write(tmp_path, "LlamaForCausalLM", quantization_config={"quant_method": "fp8"})
+    (folder / "model.safetensors").touch()
+    assert unusable(spec(folder, "generate")) is None
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "accelerate" else find_spec(name))
+    found = unusable(spec(folder, "generate"), is_local=True)
+    assert found is not None
+    assert (found.code, found.remedy) == ("engine_missing", 'pip install "lengthwise[import]"')
 
 
 @pytest.mark.parametrize("template", [None, "{% for %}"])
@@ -359,6 +468,7 @@ _VALUE = st.recursive(
 )
 _KEYS = (
     *("architectures", "model_type", "id2label", "num_labels", "problem_type", "is_encoder_decoder", "auto_map"),
+    *("quantization_config", "compression_config", "quantization", "text_config"),
     *("max_position_embeddings", "n_positions", "pad_token_id", "image_size"),
 )
 

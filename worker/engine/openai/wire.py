@@ -7,6 +7,7 @@ from tokenizers import Tokenizer
 
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec, ServerOptions
+from lengthwise.models.prompts.control_tokens import control_tokens
 from worker.engine.protocol import Completion, EngineError, FinishReason, Request
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
@@ -57,7 +58,7 @@ class CompletionsWire:
         return Completion(request.id, self._ids(text) if ids is None else self._without_end(ids), _REASONS[reason])
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode([text])[0])
+        return tuple(self._tokenizer.encode_answer(text))
 
     def _without_end(self, ids: Any) -> tuple[int, ...]:
         if not isinstance(ids, list) or not all(type(token) is int for token in ids):
@@ -70,8 +71,7 @@ class PromptTexts:
 
     def __init__(self, spec: ModelSpec) -> None:
         self._tokenizer: Any = Tokenizer.from_file(str(spec.folder / "tokenizer.json"))
-        added = self._tokenizer.get_added_tokens_decoder()
-        self._controls = {token for token, content in added.items() if content.special}
+        self._controls = control_tokens(self._tokenizer)
         self._frame = self._tokenizer.encode("").ids
 
     def decode(self, ids: Sequence[int]) -> str:

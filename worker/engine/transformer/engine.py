@@ -16,7 +16,6 @@ from lengthwise.models import fitting
 from lengthwise.models.architecture import class_name
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.labels import Labels
-from lengthwise.models.pooling import Pooling
 from worker.engine.plain_batch import PlainBatch, Steps
 from worker.engine.protocol import (
     Architecture,
@@ -50,6 +49,7 @@ from worker.engine.transformer.decode.decoding import DecodeLoop, Stepper
 from worker.engine.transformer.decode.sequence import Detokenizer, RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 from worker.engine.transformer.weights import families, loading, memory
+from worker.engine.transformer.weights.pooling import VectorHead
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class TorchEngine:
         self._capabilities = capabilities
         self._prefixes = PrefixCache()
         self._capture = CaptureContext() if can_capture and model.device.type == "cuda" else None
-        self._pooling = Pooling.read(folder)
+        self._head = VectorHead()
 
     @classmethod
     def load(cls, spec: ModelSpec, mesh: DeviceMesh | None = None) -> Self:
@@ -103,6 +103,8 @@ class TorchEngine:
             is_continuous,
         )
         engine = cls(model, spec.folder, capabilities, fits, can_capture=mesh is None)
+        if architecture is Architecture.EMBEDDER:
+            engine._head = VectorHead.load(spec.folder, getattr(model.config, "hidden_size", None), device)
         if is_packed:
             engine._limit_batches(spec, device)
         return engine
@@ -154,7 +156,7 @@ class TorchEngine:
         refuse_mixed_beams(requests)
         batch = sorted(requests, key=lambda request: len(self.input_tokens(request)))
         if self._capabilities.architecture is Architecture.EMBEDDER:
-            yield encoder_only.embed(self.model, batch, self.vocabulary, self.fits, self._pooling)
+            yield encoder_only.embed(self.model, batch, self.vocabulary, self.fits, self._head)
         elif self._capabilities.architecture is Architecture.CLASSIFIER:
             yield encoder_only.classify(self.model, batch, self.vocabulary, self.fits)
         else:

@@ -46,6 +46,7 @@ class Work:
         self._on_step = on_step
         self._model = model
         self._labels = tuple(labels)
+        self._keeps_tokens = any(options.needs_chat_template for options in model.spec.kind_options.values())
         self._made_by = to_json(model.spec.made_by)
         self._answers = AnswerCache(0) if known is None else known
         self._followers: dict[bytes, list[WorkPiece]] = {}
@@ -126,7 +127,8 @@ class Work:
         texts = self._model.tokenizer.decode_batch([completion.tokens for completion in completions])
         for (index, tokens, reason, scores, vector, score), text in zip(completions, texts, strict=True):
             piece = self.pieces[index]
-            answer = ModelAnswer(text, reason, self._labels, scores, len(tokens), vector, score)
+            kept = tokens if self._keeps_tokens else ()
+            answer = ModelAnswer(text, reason, self._labels, scores, len(tokens), vector, score, kept)
             if piece.key is not None:
                 self._answers.put(piece.key, answer)
                 for follower in self._followers.pop(piece.key, ()):

@@ -1,6 +1,7 @@
 """Encoder-only models: one forward pass over a padded batch gives the scores of labels, or a vector for each text.
 
-Classifiers (BERT, DistilBERT, RoBERTa) score labels. Embedders (BERT, MiniLM, BGE, E5) give vectors.
+Classifiers (BERT, DistilBERT, RoBERTa) score labels. Embedders (BERT, MiniLM, BGE, E5) give vectors, and so do decoders
+that were trained for it (Qwen3-Embedding).
 """
 
 from collections.abc import Sequence
@@ -9,11 +10,10 @@ from typing import Any
 import torch
 
 from lengthwise.models.labels import Labels
-from lengthwise.models.pooling import Pooling
 from worker.engine.protocol import Completion, FinishReason, Request
 from worker.engine.transformer.attention.plans import PaddedPlan
 from worker.engine.transformer.decode.vocabulary import Vocabulary
-from worker.engine.transformer.weights.pooling import pooled
+from worker.engine.transformer.weights.pooling import VectorHead
 
 #: Nine decimal digits identify every fp32 number, six are always exact.
 _MAX_DIGITS, _MIN_DIGITS = 9, 6
@@ -37,10 +37,10 @@ def classify(model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fi
 
 
 def embed(
-    model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool, pooling: Pooling
+    model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool, head: VectorHead
 ) -> list[Completion]:
     """Computes a vector for each request. The requests are sorted by length. ``fits``: see ``classify``."""
-    vectors = decimals(_vectors(model, requests, vocabulary, fits, pooling))
+    vectors = decimals(_vectors(model, requests, vocabulary, fits, head))
     return [
         Completion(request.id, (), FinishReason.VECTOR, vector=tuple(vector))
         for request, vector in zip(requests, vectors, strict=True)
@@ -73,11 +73,11 @@ def _probabilities(logits: torch.Tensor, config: Any) -> torch.Tensor:
 
 @torch.inference_mode()
 def _vectors(
-    model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool, pooling: Pooling
+    model: Any, requests: Sequence[Request], vocabulary: Vocabulary, fits: bool, head: VectorHead
 ) -> torch.Tensor:
     hidden = _forward(model, [request.tokens for request in requests], vocabulary.pad, fits).last_hidden_state
     # Row by row, so that neither padding nor neighbours are part of a sum.
-    rows = [pooled(row[: len(request.tokens)], pooling) for row, request in zip(hidden, requests, strict=True)]
+    rows = [head.vector(row[: len(request.tokens)]) for row, request in zip(hidden, requests, strict=True)]
     return torch.stack(rows).cpu()
 
 

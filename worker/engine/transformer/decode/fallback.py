@@ -18,13 +18,20 @@ from worker.engine.transformer.decode.sampling import choose
 from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
+#: Families that read padding as if it were text, so that each prompt has to run by itself.
+_ALONE = frozenset({"minimax", "rwkv"})
+
 
 def generate(
     model: Any, inputs: Sequence[Sequence[int]], rows: Sequence[RunningSequence], vocabulary: Vocabulary
 ) -> list[Completion]:
     """Runs the batch to its end. Returns the completions in the order in which they finished."""
     finished: list[RunningSequence] = []
-    _run(model, inputs, _Rules(rows, vocabulary, finished), max(row.steps for row in rows))
+    size = 1 if model.config.model_type in _ALONE else len(rows)
+    for start in range(0, len(rows), size):
+        part = rows[start : start + size]
+        rules = _Rules(part, vocabulary, finished)
+        _run(model, inputs[start : start + size], rules, max(row.steps for row in part))
     return [row.completion() for row in finished]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import HooklessModule
+from worker.engine.transformer.layers.replacement import HooklessModule, may_replace
 
 #: The names under which architectures keep layers of one module that read the same input.
 _GROUPS = (
@@ -70,7 +70,8 @@ def fuse_projections(model: nn.Module) -> None:
             own = names[1:] if path.endswith(_CROSS_ATTENTION) else names
             parts = [getattr(module, name, None) for name in own]
             linears = [part for part in parts if type(part) is nn.Linear]
-            if len(linears) == len(parts) and len({linear.in_features for linear in linears}) == 1:
+            is_group = len(linears) == len(parts) and len({linear.in_features for linear in linears}) == 1
+            if is_group and all(may_replace(module, name) for name in own):
                 _fuse(module, own, linears)
 
 

@@ -1,5 +1,6 @@
 """Replaces transformers' norms, which take several passes over their input, by norms that take one."""
 
+import inspect
 from collections.abc import Callable
 from copy import deepcopy
 
@@ -28,12 +29,15 @@ class TorchRmsNorm(HooklessModule):
 def fuse_norms(model: nn.Module, rms: RmsNormMaker | None, layer: LayerNormMaker | None = None) -> None:
     """Replaces the norms of ``model`` in place by those that ``rms`` and ``layer`` make; ``None`` leaves a kind alone.
 
-    A module counts as a norm if it has an epsilon and a weight vector, and gives what the new norm gives for a sample.
+    A module counts as a norm if it has an epsilon and a weight vector, reads one tensor (a gated norm reads two), and
+    gives what the new norm gives for a sample.
     """
     for path, module in list(model.named_modules()):
         epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
         weight = getattr(module, "weight", None)
         if not isinstance(epsilon, float) or not isinstance(weight, torch.Tensor) or weight.ndim != 1:
+            continue
+        if len(inspect.signature(module.forward).parameters) != 1:
             continue
         bias = getattr(module, "bias", None)
         # Gemma stores its weights as differences from 1.

@@ -4,7 +4,10 @@ Knows nothing of linear layers, norms or attention.
 """
 
 import inspect
+import re
+import sys
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -13,6 +16,16 @@ from transformers import PreTrainedModel
 
 #: The default tolerance, relative to the largest value: sums in another order round differently by less.
 TOLERANCE = 1e-5
+
+
+class WeightType:
+    """The ``weight`` of layers that keep theirs in another form.
+
+    Mamba's modules convert their input to its type. All else that modules might do with it fails.
+    """
+
+    dtype = torch.float32
+
 
 _ROWS = 3
 
@@ -39,6 +52,24 @@ def are_equivalent(
 def is_close(found: torch.Tensor, expected: torch.Tensor, tolerance: float) -> bool:
     """Whether no difference exceeds ``tolerance`` × the largest expected value. False if either holds a NaN."""
     return bool((found - expected).abs().max() <= tolerance * expected.abs().max())
+
+
+def may_replace(model: nn.Module, path: str) -> bool:
+    """Whether the layer at ``path`` may be replaced: not if its family's code computes with such a layer's weights.
+
+    Mamba's, RWKV's and DeBERTa's does. Code that asks for the weights' type, or gives them first values, does no harm.
+    """
+    parent, _, name = path.rpartition(".")
+    used = rf"(?<!isinstance\(self)(?<!module)\.{re.escape(name)}\.weight\b(?!\.dtype)"
+    return re.search(used, _source(type(model.get_submodule(parent)).__module__)) is None
+
+
+@cache
+def _source(module: str) -> str:
+    try:
+        return inspect.getsource(sys.modules[module])
+    except OSError:  # a module that no file defines
+        return ""
 
 
 def bypass_call_overhead(model: nn.Module) -> None:

@@ -10,7 +10,7 @@ from enum import IntEnum
 import torch
 from torch import nn
 
-from worker.engine.transformer.layers.replacement import HooklessModule
+from worker.engine.transformer.layers.replacement import HooklessModule, WeightType
 from worker.engine.transformer.native.library import kernels
 from worker.engine.transformer.weights.checkpoint import quantize_rows
 from worker.engine.transformer.weights.memory import HugePageArena
@@ -52,7 +52,7 @@ class NativeInt8Linear(HooklessModule):
     activation such as ReLU, which is never negative, uses all steps.
     """
 
-    weight: None = None
+    weight = WeightType
 
     def __init__(self, linear: nn.Linear, activation: InputActivation = InputActivation.NOTHING) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class NativeInt8Linear(HooklessModule):
 class NativeLinear(HooklessModule):
     """fp32 ``[..., in] → [..., out]``: each output is summed in one fixed order, whatever else is in the batch."""
 
-    weight: None = None
+    weight = WeightType
 
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lengthwise.models import manifest, pooling, weights
+from lengthwise.errors import ConfigurationError
+from lengthwise.models import manifest, model_file, weights
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.published import quantized
 from worker.engine.transformer.shrink import prune
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import save, save_int8
@@ -21,9 +23,8 @@ _COPIED = (
     "special_tokens_map.json",
     "chat_template.jinja",
     # Those of sentence-transformers: how an embedder's vectors are pooled.
-    *pooling.FILES,
+    *model_file.VECTOR_FILES,
     "2_Normalize/config.json",
-    "sentence_bert_config.json",
     "config_sentence_transformers.json",
     "LICENSE",
     "LICENSE.md",
@@ -54,6 +55,8 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     Returns the layers that stayed, by stack, or nothing if none was dropped. The same model and recipe give the same
     bytes. Raises ``ConfigurationError`` if the model's files are refused or it cannot be pruned this way.
     """
+    if quantized.method(spec.config) is not None:
+        raise ConfigurationError(f"model {spec.name}: its weights are quantized already: import it first")
     state = loading.load_weights(spec)
     config, keep = spec.config, {}
     if recipe.layers:
@@ -63,8 +66,10 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
         prune.layer_stacks(config)  # refuses unknown architectures: their matrices may be transposed
         state = prune.sparsify(state)
     (save_int8 if recipe.quantize == "int8" else save)(state, folder / weights.WEIGHTS)
+    config = {key: value for key, value in config.items() if key != "auto_map"}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
-    _copy(spec.folder, folder, _COPIED)
+    templates = sorted((spec.folder / model_file.TEMPLATES).glob("*.jinja"))
+    _copy(spec.folder, folder, [*_COPIED, *(path.relative_to(spec.folder).as_posix() for path in templates)])
     manifest.write(folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
     return keep
 

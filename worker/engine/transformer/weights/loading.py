@@ -3,6 +3,7 @@
 # mypy: allow-untyped-calls
 # transformers ships few annotations.
 
+import importlib.util
 import inspect
 import json
 import logging
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 import transformers
 from safetensors import SafetensorError
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import (
     MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
     MODEL_FOR_MASKED_LM_MAPPING_NAMES,
@@ -22,10 +24,12 @@ from transformers.utils import logging as transformers_logging
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import architecture as architectures
-from lengthwise.models import manifest, model_file, pooling, weights
+from lengthwise.models import manifest, model_file, pooling, text_part, weights
 from lengthwise.models.catalog import ModelSpec
-from worker.engine.protocol import Architecture, EngineError
+from lengthwise.models.published import quantized
+from worker.engine.protocol import Architecture
 from worker.engine.transformer.weights.checkpoint import load_state
+from worker.engine.transformer.weights.gaps import Gaps
 
 log = logging.getLogger(__name__)
 
@@ -54,21 +58,33 @@ def load_model(spec: ModelSpec, dtype: torch.dtype, attention: str | None) -> An
     ``attention`` names the attention implementation; ``None`` leaves it to transformers. Raises ``ConfigurationError``
     if something is wrong with the folder, and ``EngineError`` if the weights do not match ``config.json``.
     """
-    state = load_weights(spec)
-    return _build(spec, load_config(spec), state, dtype, attention)
+    config = load_config(spec)
+    model, gaps = build(spec, config, load_weights(spec), dtype, attention)
+    gaps.refuse(f"model {spec.name}")
+    if gaps.unexpected:
+        log.warning("model %s: %s", spec.name, gaps.unexpected_line())
+    return model.eval().requires_grad_(False)
 
 
 def load_config(spec: ModelSpec) -> Any:
-    """transformers' configuration object for ``config.json``. Raises ``ConfigurationError`` for foreign code."""
+    """transformers' configuration object for ``config.json``.
+
+    Raises ``ConfigurationError`` for foreign code, and for quantized weights that cannot be read.
+    """
     _refuse_foreign_code(spec)
+    _refuse_quantized(spec)
+    config = {key: value for key, value in spec.config.items() if key != "auto_map"}
+    if isinstance(table := config.get("quantization_config"), dict):
+        config["quantization_config"] = table | {"dequantize": True}
     with tempfile.TemporaryDirectory() as folder:  # transformers reads what was checked, and not the file again
-        (Path(folder) / "config.json").write_text(json.dumps(spec.config), "utf-8")
+        (Path(folder) / "config.json").write_text(json.dumps(config), "utf-8")
         return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
 
 
 def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     """Checks the files against the manifest and reads the tensors by name, int8 rows expanded to fp32.
 
+    Of a model that also reads images or sound, these are the tensors of its text part, under the names of that.
     Raises ``ConfigurationError`` if something is wrong with the folder.
     """
     _refuse_foreign_code(spec)
@@ -78,14 +94,22 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
     names = [path.name for path in weights.weight_files(spec.folder)]
     try:
         with manifest.opened(spec.folder, names) as files:
-            return load_state(files)
+            return text_part.weights_of(load_state(files))
     except (OSError, SafetensorError) as error:
         raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
 
 
 def _refuse_foreign_code(spec: ModelSpec) -> None:
-    if "auto_map" in spec.config:
+    if "auto_map" in spec.config and spec.config.get("model_type") not in CONFIG_MAPPING:
         raise ConfigurationError(f"model {spec.name}: its config.json asks for code of its own (auto_map)")
+
+
+def _refuse_quantized(spec: ModelSpec) -> None:
+    if (name := quantized.unreadable(spec.config, spec.folder)) is not None:
+        raise ConfigurationError(f"model {spec.name}: {quantized.reason(name)}: {quantized.REMEDY}")
+    if quantized.method(spec.config) is not None and importlib.util.find_spec(quantized.PACKAGE) is None:
+        needed = f"needs {quantized.PACKAGE}: pip install 'lengthwise[{quantized.EXTRA}]'"
+        raise ConfigurationError(f"model {spec.name}: its quantized form {needed}")
 
 
 def _class_name(spec: ModelSpec) -> str:
@@ -97,9 +121,10 @@ def _class_name(spec: ModelSpec) -> str:
     return bare if isinstance(bare, str) else bare[0]
 
 
-def _build(
+def build(
     spec: ModelSpec, config: Any, state: dict[str, torch.Tensor], dtype: torch.dtype, attention: str | None
-) -> Any:
+) -> tuple[Any, Gaps]:
+    """The model with the tensors of ``state``, and where these do not fit it."""
     kind = getattr(transformers, _class_name(spec), None)
     if not (isinstance(kind, type) and issubclass(kind, transformers.PreTrainedModel)):
         raise ConfigurationError(f"model {spec.name}: transformers has no architecture {_class_name(spec)!r}")
@@ -125,22 +150,12 @@ def _build(
         if showing:
             transformers_logging.enable_progress_bar()
     model, report = loaded
-    _refuse_gaps(spec, report)
-    return model.eval().requires_grad_(False)
+    if architecture(spec) is Architecture.EMBEDDER:
+        model.config.use_cache = False  # a decoder would keep the keys and values of a text that is read once
+    return model, Gaps.of(report)
 
 
 def _without_head(state: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Tensor]:
     """The tensors of the bare model, if ``state`` is that of a model with a head around it."""
     inner = {name.removeprefix(f"{prefix}."): each for name, each in state.items() if name.startswith(f"{prefix}.")}
     return inner or state
-
-
-def _refuse_gaps(spec: ModelSpec, report: dict[str, Any]) -> None:
-    """Raises ``EngineError`` if weights are missing, unknown or of a wrong shape.
-
-    transformers' report already leaves out the keys that are tied to others or computed.
-    """
-    for trouble in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
-        if found := report[trouble]:
-            names = trouble.replace("_", " ")
-            raise EngineError(f"model {spec.name}: its weights do not fit its config.json: {len(found)} {names}")

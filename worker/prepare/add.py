@@ -9,8 +9,8 @@ from rich.console import Console
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.importing import catalog_table
 from worker.importing.bring import can_bring
+from worker.prepare import catalog_table
 from worker.prepare import run as preparation
 from worker.prepare.run import Made
 

@@ -1,0 +1,1 @@
+"""What is known of the forms in which others publish models."""

@@ -1,0 +1,1 @@
+"""The repositories, by what they are for."""

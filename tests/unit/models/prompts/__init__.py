@@ -1,0 +1,1 @@
+"""Prompts: families' templates, marked texts, and encodings that no message can forge."""

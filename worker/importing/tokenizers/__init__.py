@@ -1,0 +1,1 @@
+"""Makes the ``tokenizer.json`` of a model that is published without one."""
