@@ -6,6 +6,7 @@
 #include "hadamard.h"
 #include "vectors.h"
 
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -52,7 +53,9 @@ typedef struct {
     floats low, high;
 } extent;
 
-static inline extent extended(extent e, floats v) { return (extent){LESSER(e.low, v), GREATER(e.high, v)}; }
+static inline extent extended(extent e, floats a, floats b) {
+    return (extent){LESSER(e.low, LESSER(a, b)), GREATER(e.high, GREATER(a, b))};
+}
 
 /* Applies the activation to a row x [inputs] and keeps the result, padded with zeros to a whole PAIR. */
 static inline __attribute__((always_inline)) extent activate(const int activation, const float *x, int64_t inputs,
@@ -71,13 +74,15 @@ static inline __attribute__((always_inline)) extent activate(const int activatio
         const floats right = activated(activation, LOAD_FLOATS(from + LANES), up + LANES);
         STORE_FLOATS(kept + i, left);
         STORE_FLOATS(kept + i + LANES, right);
-        e = extended(extended(e, left), right);
+        e = extended(e, left, right);
     }
     return e;
 }
 
-/* Transforms a row x [inputs], which may be `kept` itself, and keeps the result, which fills its last group. */
-static inline __attribute__((always_inline)) extent transform(const float *x, int64_t inputs, float *kept) {
+/* Applies the activation, NOTHING or RELU, to a row x [inputs], which may be `kept` itself, transforms the result and keeps
+ * it. It fills its last group. */
+static inline __attribute__((always_inline)) extent transform(const int activation, const float *x, int64_t inputs,
+                                                              float *kept) {
     float few[GROUP] = {0};
     extent e = {REPEAT_FLOAT(0.0f), REPEAT_FLOAT(0.0f)};
     for (int64_t i = 0; i < inputs; i += GROUP) {
@@ -85,13 +90,12 @@ static inline __attribute__((always_inline)) extent transform(const float *x, in
         if (inputs - i < GROUP) from = memcpy(few, from, (inputs - i) * sizeof(float));
         floats v[GROUP_VECTORS];
 #pragma GCC unroll 8
-        for (int n = 0; n < GROUP_VECTORS; n++) v[n] = LOAD_FLOATS(from + n * LANES);
+        for (int n = 0; n < GROUP_VECTORS; n++) v[n] = activated(activation, LOAD_FLOATS(from + n * LANES), NULL);
         hadamard(v);
 #pragma GCC unroll 8
-        for (int n = 0; n < GROUP_VECTORS; n++) {
-            STORE_FLOATS(kept + i + n * LANES, v[n]);
-            e = extended(e, v[n]);
-        }
+        for (int n = 0; n < GROUP_VECTORS; n++) STORE_FLOATS(kept + i + n * LANES, v[n]);
+#pragma GCC unroll 4
+        for (int n = 0; n < GROUP_VECTORS; n += 2) e = extended(e, v[n], v[n + 1]);
     }
     return e;
 }
@@ -105,12 +109,15 @@ static inline __attribute__((always_inline)) void quantize(const int activation,
     float kept[inputs + GROUP];
     int64_t count = inputs;
     extent e;
-    if (activation != NOTHING || !transforms) {
+    if (!transforms) {
         e = activate(activation, x, inputs, kept);
-        x = kept;
-    }
-    if (transforms) { /* in a pass of its own: together with SiLU it needs more registers than there are */
-        e = transform(x, inputs, kept);
+    } else {
+        if (activation == SILU || activation == SWIGLU) { /* two passes: one would need more registers than there are */
+            activate(activation, x, inputs, kept);
+            e = transform(NOTHING, kept, inputs, kept);
+        } else {
+            e = transform(activation, x, inputs, kept);
+        }
         count = (inputs + GROUP - 1) / GROUP * GROUP;
     }
     const float least = LEAST(e.low), most = GREATEST(e.high);
