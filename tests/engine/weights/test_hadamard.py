@@ -11,11 +11,15 @@ from safetensors.torch import load_file
 from torch import nn
 from torch.nn import functional
 
+from tests.engine import tiny
 from tests.engine.attention.test_native import PROCESSORS, error, forget, needs_kernels
+from tests.engine.conftest import Load, Written
 from worker.engine.transformer.kernel_check import check_kernels
 from worker.engine.transformer.layers.linear import RowInt8Linear
 from worker.engine.transformer.native import library
 from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear
+from worker.engine.transformer.shrink import prepare
+from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import load_state, save_int8
 from worker.engine.transformer.weights.hadamard import GROUP, transformed
 from worker.engine.transformer.weights.int8_rows import as_rows, gains_by_transform, quantized
@@ -140,6 +144,31 @@ def test_a_layer_of_a_file_with_plain_int8_rows_stays_as_it_was(make: Make) -> N
     rows = as_rows(gaussian(50, 192), is_transformed=False)
     layer, x = layer_of(rows.expanded()), with_outliers(9, 192)
     assert torch.equal(make(layer)(x), make(layer, weights=rows)(x))
+
+
+@needs_kernels
+@pytest.mark.parametrize("kind", ["marian", "t5"])
+def test_the_vocabularys_layer_is_transformed_but_not_the_table_it_shares(
+    kind: str, written: Written, load: Load
+) -> None:
+    model, _ = written(kind)
+    mine = load(kind, "int8").model
+    assert model.config.tie_word_embeddings
+    assert mine.lm_head.is_transformed
+    assert torch.equal(mine.get_input_embeddings().weight, model.get_input_embeddings().weight)
+
+
+def test_a_prepared_model_computes_on_the_integers_of_its_file(written: Written, tmp_path: Path) -> None:
+    _, source = written("llama")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    prepare.write(tiny.spec(source), prepare.Recipe(), folder)
+    name = "model.layers.0.self_attn.o_proj.weight"
+    stored = load_file(folder / "model.safetensors")
+    assert f"{name}.hadamard_scale" in stored
+    again = quantized(loading.load_model(tiny.spec(folder), torch.float32, None).get_parameter(name))
+    assert again.is_transformed
+    assert torch.equal(again.values, stored[name])
 
 
 @torch.inference_mode()
