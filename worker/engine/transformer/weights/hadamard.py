@@ -7,8 +7,9 @@ orthogonal. Quantized, it is more exact: a single large number no longer sets th
 
 import torch
 
-#: Numbers in a group.
+#: Numbers in a group. The matrix of ones and minus ones is divided by the root of it, and is then orthogonal.
 GROUP = 64
+_ROOT = 8
 
 
 def transformed(x: torch.Tensor) -> torch.Tensor:
@@ -26,4 +27,4 @@ def transformed(x: torch.Tensor) -> torch.Tensor:
         left.add_(right)
         right.copy_(difference)
         apart //= 2
-    return by_place.T.reshape(padded.shape) * GROUP**-0.5
+    return by_place.T.reshape(padded.shape).div_(_ROOT)

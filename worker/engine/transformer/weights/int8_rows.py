@@ -42,7 +42,7 @@ def quantized(weight: torch.Tensor) -> Int8Rows:
 
 def as_rows(weight: torch.Tensor, is_transformed: bool) -> Int8Rows:
     """Quantizes a float matrix in this form."""
-    blocks = weight.float().split(_BLOCK_ROWS)
+    blocks = torch.split(weight.float(), _BLOCK_ROWS)
     values, scales = zip(*(_rounded(transformed(each) if is_transformed else each) for each in blocks), strict=True)
     return Int8Rows(torch.cat(values), torch.cat(scales), is_transformed)
 
