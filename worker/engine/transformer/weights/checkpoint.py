@@ -42,14 +42,17 @@ def load_state(paths: list[Path]) -> dict[str, torch.Tensor]:
     stored: dict[str, torch.Tensor] = {}
     for path in paths:
         stored |= load_file(path)
-    scales = {name + ending for name, each in stored.items() if each.dtype == torch.int8 for ending in _SCALES.values()}
-    return {name: _expanded(name, stored) for name in stored if name not in scales}
+    found = {name: rows for name in stored if (rows := _int8_rows(name, stored)) is not None}
+    scales = {name + _SCALES[rows.is_transformed] for name, rows in found.items()}
+    rest = {name: tensor for name, tensor in stored.items() if name not in scales and name not in found}
+    return rest | {name: rows.expanded() for name, rows in found.items()}
 
 
-def _expanded(name: str, stored: dict[str, torch.Tensor]) -> torch.Tensor:
-    """The tensor of this name, in fp32 if it is stored as int8 rows."""
+def _int8_rows(name: str, stored: dict[str, torch.Tensor]) -> Int8Rows | None:
+    """The matrix of this name, if it has scales that fit it. Other scales stay tensors that no model knows."""
+    values = stored[name]
     for is_transformed, ending in _SCALES.items():
         scale = stored.get(name + ending)
-        if scale is not None and stored[name].dtype == torch.int8:
-            return Int8Rows(stored[name], scale, is_transformed).expanded()
-    return stored[name]
+        if scale is not None and values.dtype == torch.int8 and values.ndim == 2 and scale.shape == values.shape[:1]:
+            return Int8Rows(values, scale, is_transformed)
+    return None

@@ -28,8 +28,9 @@ class Int8Rows(NamedTuple):
 
     def expanded(self) -> torch.Tensor:
         """The matrix in fp32, with the padding that the transform added."""
-        matrix = self.values.float() * self.scale.float()[:, None]
-        return transformed(matrix) if self.is_transformed else matrix
+        blocks = zip(torch.split(self.values, _BLOCK_ROWS), torch.split(self.scale, _BLOCK_ROWS), strict=True)
+        matrices = (values.float() * scale.float()[:, None] for values, scale in blocks)
+        return torch.cat([transformed(each) if self.is_transformed else each for each in matrices])
 
 
 def quantized(weight: torch.Tensor) -> Int8Rows:
