@@ -62,7 +62,10 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     if recipe.sparsity:
         prune.layer_stacks(config)  # refuses unknown architectures: their matrices may be transposed
         state = prune.sparsify(state)
-    (save_int8 if recipe.quantize == "int8" else save)(state, folder / weights.WEIGHTS)
+    if recipe.quantize == "int8":
+        save_int8(state, folder / weights.WEIGHTS, keeps_zeros=recipe.sparsity is not None)
+    else:
+        save(state, folder / weights.WEIGHTS)
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     _copy(spec.folder, folder, _COPIED)
     manifest.write(folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))

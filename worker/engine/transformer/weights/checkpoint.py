@@ -17,13 +17,17 @@ from worker.engine.transformer.weights.int8_rows import Int8Rows, as_rows, quant
 _SCALES = {False: ".scale", True: ".hadamard_scale"}
 
 
-def save_int8(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Writes matrices as int8 rows, other floating-point tensors as fp16, and the rest as it is."""
+def save_int8(state: dict[str, torch.Tensor], path: Path, *, keeps_zeros: bool = False) -> None:
+    """Writes matrices as int8 rows, other floating-point tensors as fp16, and the rest as it is.
+
+    With ``keeps_zeros`` all rows are plain, so that every zero weight is a zero in the file.
+    """
     stored: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
         if tensor.ndim == 2:
             # In the file no row is padded, so rows of other lengths stay plain.
-            rows = as_rows(tensor, is_transformed=False) if tensor.shape[1] % GROUP else quantized(tensor)
+            is_plain = keeps_zeros or tensor.shape[1] % GROUP != 0
+            rows = as_rows(tensor, is_transformed=False) if is_plain else quantized(tensor)
             stored[name], stored[name + _SCALES[rows.is_transformed]] = rows.values, rows.scale
         else:
             stored[name] = tensor.to(torch.float16) if tensor.is_floating_point() else tensor
