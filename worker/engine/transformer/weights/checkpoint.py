@@ -14,7 +14,7 @@ from worker.engine.transformer.weights.hadamard import GROUP
 from worker.engine.transformer.weights.int8_rows import Int8Rows, as_rows, quantized
 
 #: The name of a matrix's scales is its own name with one of these behind it: of plain rows, and of transformed ones.
-_SCALES = {False: ".scale", True: ".hadamard_scale"}
+SCALES = {False: ".scale", True: ".hadamard_scale"}
 
 
 def save_int8(state: dict[str, torch.Tensor], path: Path, *, keeps_zeros: bool = False) -> None:
@@ -28,7 +28,7 @@ def save_int8(state: dict[str, torch.Tensor], path: Path, *, keeps_zeros: bool =
             # In the file no row is padded, so rows of other lengths stay plain.
             is_plain = keeps_zeros or tensor.shape[1] % GROUP != 0
             rows = as_rows(tensor, is_transformed=False) if is_plain else quantized(tensor)
-            stored[name], stored[name + _SCALES[rows.is_transformed]] = rows.values, rows.scale
+            stored[name], stored[name + SCALES[rows.is_transformed]] = rows.values, rows.scale
         else:
             stored[name] = tensor.to(torch.float16) if tensor.is_floating_point() else tensor
     save(stored, path)
@@ -47,7 +47,7 @@ def load_state(paths: list[Path]) -> dict[str, torch.Tensor]:
     for path in paths:
         stored |= load_file(path)
     found = {name: rows for name in stored if (rows := _int8_rows(name, stored)) is not None}
-    scales = {name + _SCALES[rows.is_transformed] for name, rows in found.items()}
+    scales = {name + SCALES[rows.is_transformed] for name, rows in found.items()}
     rest = {name: tensor for name, tensor in stored.items() if name not in scales and name not in found}
     return rest | {name: rows.expanded() for name, rows in found.items()}
 
@@ -55,7 +55,7 @@ def load_state(paths: list[Path]) -> dict[str, torch.Tensor]:
 def _int8_rows(name: str, stored: dict[str, torch.Tensor]) -> Int8Rows | None:
     """The matrix of this name, if it has scales that fit it. Other scales stay tensors that no model knows."""
     values = stored[name]
-    for is_transformed, ending in _SCALES.items():
+    for is_transformed, ending in SCALES.items():
         scale = stored.get(name + ending)
         if scale is not None and values.dtype == torch.int8 and values.ndim == 2 and scale.shape == values.shape[:1]:
             return Int8Rows(values, scale, is_transformed)
