@@ -31,6 +31,7 @@ from worker.engine.transformer.native import library
 from worker.engine.transformer.native.fused import LayerNorm, RmsNorm, SwigluFeedForward
 from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear, NativeLinear
 from worker.engine.transformer.native.tokens import argmax, rotated, store_kv
+from worker.engine.transformer.weights.int8_rows import as_rows
 
 needs_kernels = pytest.mark.skipif(not check_kernels(), reason="no C compiler, or a processor without AVX2")
 
@@ -90,11 +91,15 @@ def test_int8_with_an_input_activation_is_within_a_fortieth(before: InputActivat
     place=st.integers(0, 69),
     loudness=st.sampled_from([0.0, 1e-6, 1.0, 1e4]),
     n_threads=st.integers(1, 2),
+    is_transformed=st.booleans(),
 )
 @torch.inference_mode()
-def test_a_row_has_the_same_bits_among_any_neighbours(rows: int, place: int, loudness: float, n_threads: int) -> None:
+def test_a_row_has_the_same_bits_among_any_neighbours(
+    rows: int, place: int, loudness: float, n_threads: int, is_transformed: bool
+) -> None:
     torch.set_num_threads(n_threads)
-    layer = NativeInt8Linear(linear(97, 50), InputActivation.SILU)
+    plain = linear(97, 50)
+    layer = NativeInt8Linear(plain, InputActivation.SILU, as_rows(plain.weight, is_transformed))
     row = torch.randn(97, generator=torch.Generator().manual_seed(place))
     batch = torch.randn(rows, 97) * loudness
     batch[place % rows] = row
@@ -152,7 +157,8 @@ def answers() -> tuple[list[torch.Tensor], list[torch.Tensor]]:
     calls = [(layer, torch.randn(rows, layer.in_features)) for rows in range(1, 71) for layer in layers]
     exact = [NativeLinear(layer)(x) for layer, x in calls]
     int8 = [
-        NativeInt8Linear(layer, before)(x)
+        NativeInt8Linear(layer, before, as_rows(layer.weight, is_transformed))(x)
+        for is_transformed in (False, True)
         for before in (InputActivation.NOTHING, InputActivation.RELU)
         for layer, x in calls
     ]

@@ -147,6 +147,21 @@ def test_a_checkpoint_of_int8_rows_gives_the_int8_answers_of_the_original(llama:
     assert len({token for completion in first.values() for token in completion.tokens}) > 8
 
 
+@pytest.mark.parametrize("damage", ["too short", "both forms"])
+def test_int8_rows_whose_scales_do_not_fit_are_refused(llama: Path, damage: str) -> None:
+    (llama / manifest.MANIFEST).unlink()
+    save_int8(load_file(llama / "model.safetensors"), llama / "model.safetensors")
+    stored, name = load_file(llama / "model.safetensors"), "model.layers.0.mlp.up_proj.weight.hadamard_scale"
+    scale = stored.pop(name)
+    if damage == "too short":
+        stored[name] = scale[:-1].clone()
+    else:
+        stored |= {name: scale, name.replace("hadamard_scale", "scale"): scale.clone()}
+    save_file(stored, llama / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EngineError, match="do not fit"):
+        tiny.load(llama, "int8")
+
+
 def test_the_registry_loads_the_engine_a_model_names(llama: Path) -> None:
     engine = registry.load(tiny.spec(llama))
     assert isinstance(engine, TorchEngine)

@@ -17,6 +17,7 @@ from worker.engine.transformer.native import library
 from worker.engine.transformer.native.fused import LayerNorm, RmsNorm
 from worker.engine.transformer.native.linear import InputActivation, NativeInt8Linear, NativeLinear
 from worker.engine.transformer.native.tokens import native_argmax, rotated, store_kv
+from worker.engine.transformer.weights.int8_rows import as_rows
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,11 @@ def failing_kernels() -> list[str]:
     """The names of the kernels that are wrong about a small sample; takes some milliseconds."""
     random = torch.Generator().manual_seed(0)
     checked = {
-        "linear": all(_is_linear_right(before, random) for before in (InputActivation.NOTHING, InputActivation.SWIGLU)),
+        "linear": all(
+            _is_linear_right(before, is_transformed, random)
+            for before in (InputActivation.NOTHING, InputActivation.SWIGLU)
+            for is_transformed in (False, True)
+        ),
         "exact": _is_exact_right(random),
         "attention": _is_attention_right(random),
         "norm": _is_norm_right(random),
@@ -67,12 +72,13 @@ def failing_kernels() -> list[str]:
     return [name for name, is_right in checked.items() if not is_right]
 
 
-def _is_linear_right(before: InputActivation, random: torch.Generator) -> bool:
+def _is_linear_right(before: InputActivation, is_transformed: bool, random: torch.Generator) -> bool:
     layer = nn.Linear(_INPUTS, _OUTPUTS)
     layer.weight.copy_(torch.randn(_OUTPUTS, _INPUTS, generator=random))
     x = torch.randn(_ROWS, _INPUTS * (2 if before is InputActivation.SWIGLU else 1), generator=random)
     changed = x if before is InputActivation.NOTHING else functional.silu(x[:, :_INPUTS]) * x[:, _INPUTS:]
-    return is_close(NativeInt8Linear(layer, before)(x), layer(changed), _INT8_TOLERANCE)
+    weights = as_rows(layer.weight, is_transformed)
+    return is_close(NativeInt8Linear(layer, before, weights)(x), layer(changed), _INT8_TOLERANCE)
 
 
 def _is_exact_right(random: torch.Generator) -> bool:

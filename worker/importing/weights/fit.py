@@ -15,7 +15,7 @@ from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.published.naming import said
 from worker.engine.protocol import EngineError
 from worker.engine.transformer.weights import loading
-from worker.engine.transformer.weights.checkpoint import SCALE
+from worker.engine.transformer.weights.checkpoint import SCALES
 from worker.importing.weights import forms
 
 #: Stand-ins take no memory, except where transformers joins tensors into one.
@@ -46,7 +46,8 @@ def shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     found: dict[str, tuple[int, ...]] = {}
     for path in weights.weight_files(folder):
         found |= _shapes(path)
-    return {name: shape for name, shape in found.items() if name.removesuffix(SCALE) not in found.keys() - {name}}
+    scales = {name + ending for name in found for ending in SCALES.values()}
+    return {name: shape for name, shape in found.items() if name not in scales}
 
 
 def check_files(files: Iterable[Path]) -> None:

@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from worker.engine.transformer.layers.replacement import HooklessModule, WeightType, may_replace
-from worker.engine.transformer.weights.checkpoint import quantize_rows
+from worker.engine.transformer.weights.hadamard import transformed
+from worker.engine.transformer.weights.int8_rows import Int8Rows, quantized
 
 #: The least scale of a row: it keeps a row of zeros from a division by zero, and no real activation is smaller.
 _TINY = 1e-30
@@ -28,16 +29,20 @@ class RowInt8Linear(HooklessModule):
 
     weight = WeightType
 
-    def __init__(self, linear: nn.Linear) -> None:
+    def __init__(self, linear: nn.Linear, weights: Int8Rows | None = None) -> None:
+        """``weights``: the layer's, already quantized. Without them, they are quantized as is best for them."""
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
-        self.packed = _pack(linear.weight.detach().float())
+        rows = quantized(linear.weight.detach()) if weights is None else weights
+        self.is_transformed, self.packed = rows.is_transformed, _pack(rows)
         self.bias: torch.Tensor | None = None if linear.bias is None else linear.bias.detach().float().clone()
         # Without VNNI the kernel adds pairs of products in 16 bits, and 8-bit activations would overflow them.
         self.steps = 127 if torch.cpu._is_vnni_supported() else 63
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         rows = x.reshape(-1, self.in_features)
+        if self.is_transformed:
+            rows = transformed(rows)
         scale = rows.abs().amax(dim=1, keepdim=True).clamp_min_(_TINY)
         out: torch.Tensor = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(
             rows / scale, 1 / self.steps, self.steps, self.packed
@@ -49,15 +54,14 @@ class RowInt8Linear(HooklessModule):
         return out.view(*x.shape[:-1], self.out_features)
 
 
-def _pack(weight: torch.Tensor) -> object:
-    """The weights ``[out, in]`` quantized and packed for torch's int8 kernel."""
-    rows, scale = quantize_rows(weight)
-    zeros = torch.zeros(len(scale), dtype=torch.long)
+def _pack(weights: Int8Rows) -> object:
+    """The weights packed for torch's int8 kernel."""
+    zeros = torch.zeros(len(weights.scale), dtype=torch.long)
     with warnings.catch_warnings():
         # torch 2.13 deprecates quantized tensors. Its int8 kernel stays, and takes its weights in no other form.
         warnings.filterwarnings("ignore", message="torch.quantize_per_tensor", category=UserWarning)
-        quantized = torch._make_per_channel_quantized_tensor(rows, scale.double(), zeros, 0)
-    return torch.ops.quantized.linear_prepack(quantized, None)
+        tensor = torch._make_per_channel_quantized_tensor(weights.values, weights.scale.double(), zeros, 0)
+    return torch.ops.quantized.linear_prepack(tensor, None)
 
 
 class PackedLinear(HooklessModule):

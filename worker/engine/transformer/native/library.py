@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _FOLDER = Path(__file__).parent
 _SOURCES = ("linear.c", "exact.c", "attention.c", "prompt.c", "norm.c", "tokens.c")
-_HEADERS = ("exponential.h", "attention.h", "vectors.h", "quantize.h", "tiles.h")
+_HEADERS = ("exponential.h", "attention.h", "vectors.h", "hadamard.h", "quantize.h", "tiles.h")
 # -ffast-math is left out: a library linked with it switches off denormal numbers for the whole process.
 _FLAGS = (
     *("-O3", "-march=native", "-fopenmp", "-fPIC", "-shared", "-std=gnu11"),

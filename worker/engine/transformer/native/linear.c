@@ -65,7 +65,8 @@ static inline __attribute__((always_inline)) ints add_products(ints sum, ints x,
 #define MOST_ROWS 32 /* rows of two AMX tiles */
 
 typedef struct {
-    const int8_t *panels;  /* [outputs / COLUMNS][inputs / 4][COLUMNS][4]; inputs and outputs are padded with zeros */
+    const int8_t *panels;  /* [outputs / COLUMNS][padded / 4][COLUMNS][4]; outputs are padded with zeros, and inputs too
+                              unless they are transformed */
     const int32_t *totals; /* for each output, the sum of its quantized weights */
     const float *scales;   /* one per output */
     const float *bias;     /* one per output */
@@ -73,6 +74,7 @@ typedef struct {
     int64_t padded;        /* inputs rounded up to whole chunks */
     int64_t outputs;
     int64_t activation;    /* applied to an input before it is quantized */
+    int64_t transforms;    /* whether an input is Hadamard-transformed after that, as the weights were */
 } layer;
 
 typedef struct {
@@ -144,8 +146,10 @@ static void panel(const layer *l, const quantized *q, int64_t row, int64_t last,
 /* Quantizes one row into the layout of tiles of `height` rows; a height of 1 keeps each row in one run of memory. */
 static void quantize_row(const layer *l, const float *x, const quantized *q, int64_t row, int64_t height) {
     uint8_t *values = q->values + row / height * height * l->padded + row % height * CHUNK;
+#define QUANTIZE_AS(kind, transforms, from) \
+    quantize(kind, transforms, from, l->inputs, values, height * CHUNK, q->scales + row, q->zeros + row)
 #define QUANTIZE(kind, from) \
-    case kind: quantize(kind, from, l->inputs, values, height * CHUNK, q->scales + row, q->zeros + row); break
+    case kind: if (l->transforms) QUANTIZE_AS(kind, 1, from); else QUANTIZE_AS(kind, 0, from); break
     switch (l->activation) {
         QUANTIZE(NOTHING, x + row * l->inputs);
         QUANTIZE(RELU, x + row * l->inputs);

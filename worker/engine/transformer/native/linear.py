@@ -1,7 +1,7 @@
 """int8 and fp32 linear layers on our own C kernels: a row's answer has the same bits in any batch.
 
-One call does the whole layer. In int8 it applies the activation if there is one, quantizes the input, computes the
-product, and scales its sums.
+One call does the whole layer. In int8 it applies the activation if there is one, transforms the input if the weights
+are transformed, quantizes it, computes the product, and scales its sums.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from torch import nn
 
 from worker.engine.transformer.layers.replacement import HooklessModule, WeightType
 from worker.engine.transformer.native.library import kernels
-from worker.engine.transformer.weights.checkpoint import quantize_rows
+from worker.engine.transformer.weights.int8_rows import Int8Rows, quantized
 from worker.engine.transformer.weights.memory import HugePageArena
 
 #: The int8 kernel multiplies and adds ``_DEPTH`` inputs in one instruction, and takes inputs padded to whole chunks.
@@ -34,7 +34,7 @@ class InputActivation(IntEnum):
 class _Int8LayerStruct(ctypes.Structure):
     _fields_ = (
         *((name, ctypes.c_void_p) for name in ("panels", "totals", "scales", "bias")),
-        *((name, ctypes.c_int64) for name in ("inputs", "padded", "outputs", "activation")),
+        *((name, ctypes.c_int64) for name in ("inputs", "padded", "outputs", "activation", "transforms")),
     )
 
 
@@ -54,24 +54,33 @@ class NativeInt8Linear(HooklessModule):
 
     weight = WeightType
 
-    def __init__(self, linear: nn.Linear, activation: InputActivation = InputActivation.NOTHING) -> None:
+    def __init__(
+        self,
+        linear: nn.Linear,
+        activation: InputActivation = InputActivation.NOTHING,
+        weights: Int8Rows | None = None,
+    ) -> None:
+        """``weights``: the layer's, already quantized. Without them, they are quantized as is best for them."""
         super().__init__()
         self.in_features, self.out_features = linear.in_features, linear.out_features
         self._run = kernels().lengthwise_linear
-        self._hold(linear, kernels().lengthwise_columns(), activation)
+        rows = quantized(linear.weight.detach()) if weights is None else weights
+        self.is_transformed = rows.is_transformed
+        self._hold(rows, _bias_of(linear), kernels().lengthwise_columns(), activation)
 
-    def _hold(self, linear: nn.Linear, columns: int, activation: InputActivation) -> None:
-        weights, scales = quantize_rows(linear.weight.detach().float())
+    def _hold(self, rows: Int8Rows, bias: torch.Tensor, columns: int, activation: InputActivation) -> None:
         padded = self.in_features + -self.in_features % _CHUNK
         #: Referenced here because the kernel knows only their addresses.
         self._tensors = (
-            _in_panels(nn.functional.pad(weights, (0, padded - self.in_features)), columns, _DEPTH),
-            _padded(weights.sum(dim=1, dtype=torch.int32), columns),
-            _padded(scales.float(), columns),
-            _padded(_bias_of(linear), columns),
+            _in_panels(nn.functional.pad(rows.values, (0, padded - rows.values.shape[1])), columns, _DEPTH),
+            _padded(rows.values.sum(dim=1, dtype=torch.int32), columns),
+            _padded(rows.scale.float(), columns),
+            _padded(bias, columns),
         )
         pointers = [tensor.data_ptr() for tensor in self._tensors]
-        self._layer = _Int8LayerStruct(*pointers, self.in_features, padded, self.out_features, activation)
+        self._layer = _Int8LayerStruct(
+            *pointers, self.in_features, padded, self.out_features, activation, rows.is_transformed
+        )
         self._address = ctypes.addressof(self._layer)
         self._width = self.in_features * (2 if activation is InputActivation.SWIGLU else 1)
         self._scratch_bytes = padded + 8

@@ -65,7 +65,10 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     if recipe.sparsity:
         prune.layer_stacks(config)  # refuses unknown architectures: their matrices may be transposed
         state = prune.sparsify(state)
-    (save_int8 if recipe.quantize == "int8" else save)(state, folder / weights.WEIGHTS)
+    if recipe.quantize == "int8":
+        save_int8(state, folder / weights.WEIGHTS, keeps_zeros=recipe.sparsity is not None)
+    else:
+        save(state, folder / weights.WEIGHTS)
     config = {key: value for key, value in config.items() if key != "auto_map"}
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     templates = sorted((spec.folder / model_file.TEMPLATES).glob("*.jinja"))

@@ -1,6 +1,7 @@
 """Weights on disk: safetensors, in which a matrix may be stored as int8 rows with one fp16 scale per row.
 
-Row ``i`` of a stored matrix ``W`` means ``W[i] * W.scale[i]``. Quantizing such a matrix after reading gives the same
+Row ``i`` of a stored matrix ``W`` means ``W[i] * W.scale[i]``. If its scales are named ``W.hadamard_scale`` instead, it
+means the Hadamard transform of ``W[i] * W.hadamard_scale[i]``. Quantizing such a matrix after reading gives the same
 integers again, so engines may treat every checkpoint as floating point.
 """
 
@@ -9,23 +10,25 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
-#: The name of a matrix's scales is its own name with this behind it.
-SCALE = ".scale"
+from worker.engine.transformer.weights.hadamard import GROUP
+from worker.engine.transformer.weights.int8_rows import Int8Rows, as_rows, quantized
+
+#: The name of a matrix's scales is its own name with one of these behind it: of plain rows, and of transformed ones.
+SCALES = {False: ".scale", True: ".hadamard_scale"}
 
 
-def quantize_rows(weight: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Quantizes a float matrix ``[rows, columns]`` to int8 of that shape and fp16 scales ``[rows]``, absmax / 127."""
-    scale = (weight.abs().amax(dim=1) / 127).clamp(min=torch.finfo(torch.float16).tiny).to(torch.float16)
-    rows = (weight / scale.float()[:, None]).round().clamp(-127, 127).to(torch.int8)
-    return rows, scale
+def save_int8(state: dict[str, torch.Tensor], path: Path, *, keeps_zeros: bool = False) -> None:
+    """Writes matrices as int8 rows, other floating-point tensors as fp16, and the rest as it is.
 
-
-def save_int8(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Writes matrices as int8 rows, other floating-point tensors as fp16, and the rest as it is."""
+    With ``keeps_zeros`` all rows are plain, so that every zero weight is a zero in the file.
+    """
     stored: dict[str, torch.Tensor] = {}
     for name, tensor in state.items():
         if tensor.ndim == 2:
-            stored[name], stored[name + SCALE] = quantize_rows(tensor.float())
+            # In the file no row is padded, so rows of other lengths stay plain.
+            is_plain = keeps_zeros or tensor.shape[1] % GROUP != 0
+            rows = as_rows(tensor, is_transformed=False) if is_plain else quantized(tensor)
+            stored[name], stored[name + SCALES[rows.is_transformed]] = rows.values, rows.scale
         else:
             stored[name] = tensor.to(torch.float16) if tensor.is_floating_point() else tensor
     save(stored, path)
@@ -43,10 +46,17 @@ def load_state(paths: list[Path]) -> dict[str, torch.Tensor]:
     stored: dict[str, torch.Tensor] = {}
     for path in paths:
         stored |= load_file(path)
-    state: dict[str, torch.Tensor] = {}
-    for name, tensor in stored.items():
-        if name.endswith(SCALE) and stored.get(name.removesuffix(SCALE), tensor).dtype == torch.int8:
-            continue
-        scale = stored.get(name + SCALE)
-        state[name] = tensor if scale is None else tensor.float() * scale.float()[:, None]
-    return state
+    found = {name: rows for name in stored if (rows := _int8_rows(name, stored)) is not None}
+    scales = {name + SCALES[rows.is_transformed] for name, rows in found.items()}
+    rest = {name: tensor for name, tensor in stored.items() if name not in scales and name not in found}
+    return rest | {name: rows.expanded() for name, rows in found.items()}
+
+
+def _int8_rows(name: str, stored: dict[str, torch.Tensor]) -> Int8Rows | None:
+    """The matrix of this name, if it has scales that fit it. Other scales stay tensors that no model knows."""
+    values = stored[name]
+    for is_transformed, ending in SCALES.items():
+        scale = stored.get(name + ending)
+        if scale is not None and values.dtype == torch.int8 and values.ndim == 2 and scale.shape == values.shape[:1]:
+            return Int8Rows(values, scale, is_transformed)
+    return None
