@@ -19,14 +19,16 @@ class _Form(NamedTuple):
     """How the tokens of a family name languages, and where they stand."""
 
     token: re.Pattern[str]
-    source_prefix: str
-    target_prefix: str
+    source_prefix: str = ""
+    target_prefix: str = ""
+    #: For tokens that are ordinary pieces of the vocabulary.
+    text_prefix: str = ""
 
 
 _NLLB = _Form(re.compile(r"([a-z]{3}_[A-Z][a-z]{3})"), "{source}", "{target}")
 _M2M = _Form(re.compile(r"__([a-z]{2,3})__"), "__{source}__", "__{target}__")
 _MBART = _Form(re.compile(r"([a-z]{2}_[A-Z]{2})"), "{source}", "{target}")
-_MADLAD = _Form(re.compile(r"<2([a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_[A-Z]{2})?)>"), "<2{target}>", "")
+_MADLAD = _Form(re.compile(r"<2([a-z]{2,3}(?:_[A-Z][a-z]{3})?(?:_[A-Z]{2})?)>"), text_prefix="<2{target}> ")
 _MARIAN = _Form(re.compile(r">>([a-zA-Z]{2,3}(?:_[A-Z][a-z]{3})?)<<"), ">>{target}<<", "")
 
 
@@ -87,7 +89,8 @@ def _from_any(form: _Form, tokens: Collection[str]) -> dict[str, Any] | None:
 def _prompted(config: Mapping[str, Any]) -> dict[str, Any] | None:
     """The tasks that the first T5 models name in their config, such as ``translate English to German: ``."""
     tasks = config.get("task_specific_params")
-    pairs, codes = [], {}
+    pairs: list[list[str]] = []
+    codes: dict[str, str] = {}
     for task, given in tasks.items() if isinstance(tasks, dict) else ():
         pair = re.fullmatch(r"translation_([a-z]{2})_to_([a-z]{2})", task)
         names = re.fullmatch(r"translate (\w+) to (\w+): ", str(given.get("prefix")) if isinstance(given, dict) else "")
@@ -99,12 +102,11 @@ def _prompted(config: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _table(pairs: Sequence[tuple[str, str]], codes: Mapping[str, str], form: _Form) -> dict[str, Any]:
     used = dict.fromkeys(code for pair in pairs for code in pair)
+    given = form._asdict() | {"token": ""}
     return {
         "pairs": [list(pair) for pair in pairs],
         "codes": {code: codes[code] for code in used if codes.get(code, code) != code},
-        "source_prefix": form.source_prefix,
-        "target_prefix": form.target_prefix,
-    }
+    } | {name: prefix for name, prefix in given.items() if prefix}
 
 
 def _named(form: _Form, tokens: Iterable[str]) -> list[str]:

@@ -90,6 +90,8 @@ def _sizes(hub_id: str, revision: str | None) -> dict[str, int] | None:
 def _wanted(hub_id: str, names: Iterable[str]) -> list[str]:
     """The files to fetch. Raises ``ConfigurationError`` if the repository has no weights in a form that is read."""
     names = list(names)
+    if not {"config.json", "adapter_config.json"} & set(names) and not any(name.endswith(".gguf") for name in names):
+        raise ConfigurationError(f"{hub_id} has no config.json, so it is no model in transformers' form: name another")
     for form in _WEIGHTS:
         if any(fnmatch(name, form[0]) for name in names):
             return [name for name in names if any(fnmatch(name, each) for each in (*_SMALL, *form)) and _is_used(name)]

@@ -15,6 +15,7 @@ from worker.importing.bring import GGUF, Brought, bring, can_bring
 from worker.prepare.sample import fitting_kinds
 
 _PROMPTS = "config_sentence_transformers.json"
+_NO_PROMPT = "none"
 
 
 class Source(NamedTuple):
@@ -92,6 +93,9 @@ def _prompts(folder: Path) -> dict[str, str]:
     config = model_file.read_json(folder, _PROMPTS, dict)
     given, default = config.get("prompts"), config.get("default_prompt_name")
     known = {name: text for name, text in given.items() if isinstance(text, str)} if isinstance(given, dict) else {}
+    if known and default not in known:  # then nothing is put before a text that names no prompt
+        default = next((name for name, text in known.items() if not text), _NO_PROMPT)
+        known.setdefault(default, "")
     return {name: known[name] for name in sorted(known, key=lambda name: name != default)}
 
 

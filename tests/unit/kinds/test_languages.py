@@ -40,7 +40,6 @@ def test_a_marian_model_of_several_targets_is_told_by_a_token() -> None:
         "pairs": [["en", "be"], ["en", "ru"], ["en", "uk"]],
         "codes": {"be": "bel", "ru": "rus", "uk": "ukr"},
         "source_prefix": ">>{target}<<",
-        "target_prefix": "",
     }
 
 
@@ -79,7 +78,7 @@ def test_the_first_t5_models_are_told_in_words() -> None:
 def test_madlad_is_told_the_target_only() -> None:
     table = found("madlad400-3b-mt", "t5", "<2de>", "<2en>", "<2zh>", "<2zh_Latn>")
     assert ["en", "zh"] in table["pairs"] and ["zh", "en"] in table["pairs"] and ["zh", "de"] not in table["pairs"]
-    assert table["source_prefix"] == "<2{target}>"
+    assert table["text_prefix"] == "<2{target}> "
     assert table["codes"]["zh-Latn"] == "zh_Latn"
 
 
@@ -107,6 +106,6 @@ def test_every_code_of_a_pair_can_be_told_to_the_model(model_type: str, name: st
     for source, target in table["pairs"] if table else ():
         assert source != target
         codes = table.get("codes", {}) if table else {}
-        for prefix in (table.get("source_prefix", ""), table.get("target_prefix", "")) if table else ():
-            token = prefix.format(source=codes.get(source, source), target=codes.get(target, target))
+        for place in ("source_prefix", "target_prefix", "text_prefix") if table else ():
+            token = table.get(place, "").strip().format(source=codes.get(source, source), target=codes.get(target, target))
             assert not token or token in tokens

@@ -10,7 +10,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import model_shapes, pooling, weights
+from lengthwise.models import model_shapes, pooling, text_part, weights
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.published.naming import said
 from worker.engine.protocol import EngineError
@@ -27,7 +27,8 @@ def warnings(source: Path, folder: Path) -> list[str]:
 
     ``source`` has the files that say what a model serves as.
     """
-    state = {name: torch.empty((), dtype=_STAND_IN).expand(shape) for name, shape in shapes(folder).items()}
+    named = text_part.weights_of(shapes(folder))
+    state = {name: torch.empty((), dtype=_STAND_IN).expand(shape) for name, shape in named.items()}
     with _together(source, folder) as both:
         spec = ModelSpec(name="", path=both)
         try:

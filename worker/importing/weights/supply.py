@@ -61,7 +61,7 @@ def _from_folder(source: Path, found: Found, folder: Path) -> list[str]:
 
 
 def _unpickle(found: Found, folder: Path, *, is_tied: bool) -> None:
-    files = [str(path.resolve()) for path in found.files]
+    files = [str(path.absolute()) for path in found.files]
     request = {"files": files, "folder": str(folder.resolve()), "is_tied": is_tied}
     child.convert("pickled:convert", request, found.files[0].name, found.n_bytes, _GROWTH_OF_PICKLES)
 
@@ -102,8 +102,8 @@ def _from_adapter(source: Path, found: Found, folder: Path) -> list[str]:
         fit.check_files([file])
         files = weights.weight_files(base)
         merging = {
-            "base": [str(path.resolve()) for path in files],
-            "adapter": str(file.resolve()),
+            "base": [str(path.absolute()) for path in files],
+            "adapter": str(file.absolute()),
             "alpha": adapter.lora_alpha,
             "rslora": adapter.use_rslora,
             "fan_in_fan_out": adapter.fan_in_fan_out,
