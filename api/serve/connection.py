@@ -5,6 +5,10 @@ a chunked body among the headers. This class counts bytes as they arrive, and th
 """
 
 import asyncio
+import fcntl
+import termios
+from contextlib import suppress
+from struct import Struct
 from typing import Any, Never
 
 import httptools
@@ -16,6 +20,7 @@ from api.serve.gate import LOOK_SECONDS, Gate
 
 #: A body, or an answer, moves if at least this many bytes of it pass within its limit of time.
 _PROGRESS_BYTES = 16 * 2**10
+_NUMBER = Struct("i")
 #: How long a caller who was refused may take to read why.
 _LINGER_LOOKS = 2
 #: Requests that a caller may send ahead of their answers. Each waits in memory.
@@ -66,7 +71,7 @@ class GuardedConnection(HttpToolsProtocol):
         current = self._gate.settings
         since = self.waits_since
         if self.transport.is_closing() or self.flow.write_paused:
-            if self._is_still(self.transport.get_write_buffer_size(), current.download_seconds):
+            if self._is_still(self._n_unread(), current.download_seconds):
                 self.abort()
         elif self._is_refused:
             if self._is_still(0, _LINGER_LOOKS):
@@ -76,6 +81,16 @@ class GuardedConnection(HttpToolsProtocol):
         elif since is not None and self.loop.time() - since > current.header_seconds:
             # An idle connection is closed without a word: a 408 could be taken for the answer to its next request.
             self._refuse(head.LATE_HEAD) if self._n_pending else self.transport.close()
+
+    def _n_unread(self) -> int:
+        """Bytes of the answer that the caller's machine has not taken: those here, and those in the kernel.
+
+        Linux may take megabytes before it takes more, so ours alone can stand still while somebody reads.
+        """
+        n_taken = 0
+        with suppress(OSError, ValueError):  # the socket is closed, or the system does not say
+            [n_taken] = _NUMBER.unpack(fcntl.ioctl(self.transport.get_extra_info("socket"), termios.TIOCOUTQ, bytes(4)))
+        return self.transport.get_write_buffer_size() + n_taken
 
     def _look_at_body(self) -> None:
         if self.flow.read_paused or (self.cycle.waiting_for_100_continue and not self.cycle.response_complete):

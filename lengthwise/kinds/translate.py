@@ -148,8 +148,8 @@ class TranslateKind(NativeKind):
         frame_of = cache(partial(_Frame.of, model))
         frames = [frame_of(_pair(params, item)) if each else None for item, each in zip(items, texts, strict=True)]
         rows = list(zip(frames, texts, strict=True))
-        read = [frame.text + sentence for frame, each in rows if frame for sentence in each]
-        ids = iter(model.tokenizer.encode(read))
+        read = [(frame.text, sentence) for frame, each in rows if frame for sentence in each]
+        ids = iter(model.tokenizer.encode_after(read))
         return [[frame.prompt(next(ids)) for _ in each] if frame else [] for frame, each in rows]
 
     def output(

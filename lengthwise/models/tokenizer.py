@@ -13,7 +13,7 @@ from lengthwise.models import model_file, model_shapes, trial
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.prompts import encoding as prompts
 from lengthwise.models.prompts.encoders import Encoders
-from lengthwise.models.prompts.marked import Marked
+from lengthwise.models.prompts.marked import Marked, as_marked
 
 TOKENIZER = "tokenizer.json"
 #: Texts that are tokenized at a time: few enough that what the library allocates fits a core's cache.
@@ -53,6 +53,12 @@ class ModelTokenizer:
             self._ids(encoding) if reachable.isdisjoint(encoding.ids) else self._barred(text, encoding)
             for text, encoding in zip(texts, encodings, strict=True)
         ]
+
+    def encode_after(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        """The ids of each text behind a prefix, which the operator wrote. Only prefixes have control tokens."""
+        if not any(before for before, _ in pairs):
+            return self.encode([text for _, text in pairs])
+        return [self.encode_marked(as_marked(before) + Marked(text)) for before, text in pairs]
 
     def _barred(self, text: str, encoding: Any) -> list[int]:
         """The ids of a text in which the model may have found control tokens, with what frames the encoding."""

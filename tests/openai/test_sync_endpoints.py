@@ -53,10 +53,9 @@ def test_a_request_that_is_too_long_is_refused_without_a_job(sdk: OpenAI) -> Non
     assert sql("SELECT count(*) FROM jobs") == [(0,)]
 
 
-@pytest.mark.parametrize("content", ["", " "])
-def test_a_chat_without_any_token_is_refused_without_a_job(sdk: OpenAI, content: str) -> None:
+def test_a_chat_without_any_token_is_refused_without_a_job(sdk: OpenAI) -> None:
     with pytest.raises(BadRequestError) as refused:
-        sdk.chat.completions.create(model="echo", messages=[{"role": "user", "content": content}])
+        sdk.chat.completions.create(model="echo", messages=[{"role": "user", "content": ""}])
     assert refused.value.code == "empty_prompt"
     assert sql("SELECT count(*) FROM jobs") == [(0,)]
 

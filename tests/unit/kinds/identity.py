@@ -19,6 +19,9 @@ class CodePoints:
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         return [list(map(ord, text)) for text in texts]
 
+    def encode_after(self, pairs: Sequence[tuple[str, str]]) -> list[list[int]]:
+        return self.encode([before + text for before, text in pairs])
+
     def special(self, tokens: str) -> list[int]:
         return list(map(ord, tokens))
 

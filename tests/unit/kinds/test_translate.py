@@ -57,11 +57,13 @@ def test_a_prefix_may_be_plain_text_with_the_models_names_of_languages(
         assert prompt.tokens == [*model.tokenizer.encode([f"translate English to {name}: {text}"])[0], EOS]
 
 
-def test_both_prefixes_may_be_used_and_a_control_token_in_the_plain_one_stays_text(model: KindModel) -> None:
+def test_both_prefixes_may_be_used_and_only_the_operators_text_has_control_tokens(model: KindModel) -> None:
     options = TranslateOptions(pairs=(("zh", "en"),), text_prefix="</s>", source_prefix=">>{target}<<")
-    [prompt] = prompts_of(with_options(model, translate=options), "translate", {"text": "a"}, PAIR)
-    assert prompt.tokens == [TO_EN, *model.tokenizer.encode(["</s>a"])[0], EOS]
-    assert len(prompt.tokens) == 7
+    [prompt] = prompts_of(with_options(model, translate=options), "translate", {"text": "a >>en<<"}, PAIR)
+    assert prompt.tokens[:2] == [TO_EN, EOS]
+    assert prompt.tokens[-1] == EOS
+    assert not {TO_EN, EOS} & set(prompt.tokens[2:-1])
+    assert len(prompt.tokens) > 4
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

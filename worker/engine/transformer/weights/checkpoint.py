@@ -10,6 +10,8 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file, save_file
 
+from lengthwise.models.published.naming import said
+from worker.engine.protocol import EngineError
 from worker.engine.transformer.weights.hadamard import GROUP
 from worker.engine.transformer.weights.int8_rows import Int8Rows, as_rows, quantized
 
@@ -53,10 +55,14 @@ def load_state(paths: list[Path]) -> dict[str, torch.Tensor]:
 
 
 def _int8_rows(name: str, stored: dict[str, torch.Tensor]) -> Int8Rows | None:
-    """The matrix of this name, if it has scales that fit it. Other scales stay tensors that no model knows."""
+    """The matrix of this name, if it is stored as int8 rows. Raises ``EngineError`` if its scales do not fit it."""
     values = stored[name]
-    for is_transformed, ending in SCALES.items():
-        scale = stored.get(name + ending)
-        if scale is not None and values.dtype == torch.int8 and values.ndim == 2 and scale.shape == values.shape[:1]:
-            return Int8Rows(values, scale, is_transformed)
-    return None
+    scales = {
+        is_transformed: stored[name + ending] for is_transformed, ending in SCALES.items() if name + ending in stored
+    }
+    if not scales or values.dtype != torch.int8 or values.ndim != 2:
+        return None
+    [(is_transformed, scale), *others] = scales.items()
+    if others or scale.shape != values.shape[:1]:
+        raise EngineError(f"its int8 rows and their scales do not fit each other: {said(name)}")
+    return Int8Rows(values, scale, is_transformed)
