@@ -8,7 +8,7 @@ import typer
 from rich.table import Table
 
 from lengthwise.cli import extras
-from lengthwise.cli.connection import AsJson, Key, Url, connected, console, print_json
+from lengthwise.cli.connection import MISUSED, AsJson, Key, Url, connected, console, print_json
 from lengthwise.client import DEFAULT_URL
 
 app = typer.Typer(help="Prepare models for serving.", no_args_is_help=True)
@@ -76,6 +76,17 @@ def add(
     import_module("worker.prepare.add").add(
         source, name=name, folder=folder, revision=revision, recipe=recipe, sample=sample, is_dry=dry_run
     )
+
+
+@app.command()
+def check(name: Annotated[str, typer.Argument(help="The model's name in models.toml.")]) -> None:
+    """Look at a model step by step: its files, its kinds, and whether it loads and answers."""
+    extras.require("worker")
+    from lengthwise import settings
+
+    settings.get().limit_threads()
+    if not import_module("worker.prepare.check").check(name):
+        raise typer.Exit(MISUSED)
 
 
 @app.command()

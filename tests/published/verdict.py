@@ -102,7 +102,9 @@ def differences(
     languages: tuple[str, str] = _LANGUAGES,
 ) -> list[str]:
     """What ``spec`` does not have as transformers has it of ``folder``, in prompts and in answers."""
-    given = texts.INPUTS[published.direction.inputs if published.direction else "en"]
+    given: Sequence[str] = texts.INPUTS[published.direction.inputs if published.direction else "en"]
+    if kind == "moderate":  # whose texts are read without blanks at their ends and several in a row
+        given = [" ".join(text.split()) for text in given]
     own = KindModel(spec, tokenizer.load(spec))
     prompts = [_prompt(own, kind, text, languages) for text in given]
     engine = TorchEngine.load(spec)

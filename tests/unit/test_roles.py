@@ -183,6 +183,8 @@ def test_the_client_and_every_help_text_need_only_the_base_package() -> None:
         ("worker --queues deliver", "server"),
         ("migrate", "server"),
         ("model prepare a b", "worker"),
+        ("model add a/b", "worker"),
+        ("model check a", "worker"),
         ("results some-id -o out.parquet", "parquet"),
     ],
 )

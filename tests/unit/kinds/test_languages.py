@@ -102,10 +102,12 @@ def test_a_model_that_says_nothing_of_languages_gets_no_table(model_type: str | 
     ),
 )
 def test_every_code_of_a_pair_can_be_told_to_the_model(model_type: str, name: str, tokens: set[str]) -> None:
-    table = proposed(name, {"model_type": model_type}, tokens)
-    for source, target in table["pairs"] if table else ():
+    table = proposed(name, {"model_type": model_type}, tokens) or {"pairs": []}
+    codes = table.get("codes", {})
+    for source, target in table["pairs"]:
         assert source != target
-        codes = table.get("codes", {}) if table else {}
-        for place in ("source_prefix", "target_prefix", "text_prefix") if table else ():
-            token = table.get(place, "").strip().format(source=codes.get(source, source), target=codes.get(target, target))
+        for place in ("source_prefix", "target_prefix", "text_prefix"):
+            token = (
+                table.get(place, "").strip().format(source=codes.get(source, source), target=codes.get(target, target))
+            )
             assert not token or token in tokens
