@@ -190,7 +190,7 @@ def test_a_model_that_is_not_what_its_manifest_says_is_refused_and_nothing_is_le
     with pytest.raises(ConfigurationError, match="do not fit its config"):
         prepare(llama, out / "small")
     tiny.edit_config(llama, num_hidden_layers=2, auto_map={"AutoModel": "modeling.Evil"}, model_type="evil")
-    with pytest.raises(ConfigurationError, match="auto_map"):
+    with pytest.raises(ConfigurationError, match="own code is never run"):
         prepare(llama, out / "small")
     tiny.edit_config(llama, auto_map=None, model_type="llama", quantization_config={"quant_method": "gptq"})
     with pytest.raises(ConfigurationError, match="quantized by GPTQ"):
@@ -238,9 +238,9 @@ def test_an_empty_target_is_filled(prepare: Prepare, written: Written, tmp_path:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("nothing-of-this-name", "neither a model of models.toml, nor a folder, nor a hub id"),
-        ("../elsewhere", "neither a model of models.toml"),
-        ("nobody/nothing", "fetch it: hf download nobody/nothing --revision v1"),
+        ("nothing-of-this-name", "neither in models.toml, nor a folder, nor a .gguf file"),
+        ("../elsewhere", "neither in models.toml"),
+        ("nobody/nothing", "at revision v1 is not on this machine as a whole"),
     ],
 )
 def test_a_source_that_is_not_here_is_refused_with_the_way_to_it(
@@ -258,7 +258,7 @@ def test_a_model_of_another_engine_is_refused(
     monkeypatch.setenv("LENGTHWISE_MODELS", str(path))
     settings.get.cache_clear()
     try:
-        with pytest.raises(ConfigurationError, match="only models of the engine torch are prepared, not echo"):
+        with pytest.raises(ConfigurationError, match="only those of torch are prepared"):
             prepare("fast", tmp_path / "small")
     finally:
         settings.get.cache_clear()
@@ -268,5 +268,8 @@ def test_a_model_without_a_tokenizer_is_refused(prepare: Prepare, llama: Path, t
     bare = tmp_path / "bare"
     shutil.copytree(llama, bare, ignore=shutil.ignore_patterns("bare"))
     (bare / "tokenizer.json").unlink()
-    with pytest.raises(ConfigurationError, match=r"tokenizer\.json does not exist"):
+    with pytest.raises(ConfigurationError, match=r"tokenizer\.json cannot be read"):  # its manifest lists it
+        prepare(bare, tmp_path / "small")
+    (bare / "manifest.json").unlink()
+    with pytest.raises(ConfigurationError, match="has no tokenizer"):
         prepare(bare, tmp_path / "small")

@@ -105,9 +105,9 @@ REPOSITORIES = (
     _refused("cross-encoder/ms-marco-MiniLM-L6-v2", "reranker", _UNCASED, weights.write(_RERANKER)),
     _refused("cross-encoder/nli-MiniLM2-L6-H768", "natural language inference", _UNCASED, weights.write(_INFERENCE)),
     _refused("google-bert/bert-base-uncased", "fills in masked words", _UNCASED, weights.write(_MASKED, weights.twice)),
-    _refused("baichuan-inc/Baichuan2-7B-Chat", "own code is never run", qwen.QWEN3, _config_only(_BAICHUAN), _baichuan_weights),
+    _refused("baichuan-inc/Baichuan2-7B-Chat", "its own code", qwen.QWEN3, _config_only(_BAICHUAN), _baichuan_weights),
     # The names of these are made up: damage has no well-known repository.
-    _refused("example/pickle-with-code", "pytorch_model.bin holds code", _UNCASED, _config_only(_TOXIC), _with_code),
+    _refused("example/pickle-with-code", "holds code", _UNCASED, _config_only(_TOXIC), _with_code),
     _refused("example/tokenizer-too-large", "tokenizer", _UNCASED, _config_only(_TOXIC), _fewer_rows),
     _refused("example/layer-missing", "missing", _UNCASED, weights.write(_TOXIC, change=_without_first_layer)),
     _refused("example/no-weights", "weights", _UNCASED, _config_only(_TOXIC)),
