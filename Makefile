@@ -64,6 +64,9 @@ test-servers: $(INSTALLED) ## Run the tests on your servers: LENGTHWISE_DATABASE
 	  { echo "set LENGTHWISE_DATABASE_URL and LENGTHWISE_REDIS_URL to servers that the tests may use"; exit 2; }
 	$(BIN)/pytest
 
+test-models: $(INSTALLED) ## Add every public model of the fixture and compare its answers with transformers'
+	$(BIN)/pytest -n $(PROCESSES) -m slow tests/published
+
 test-install: $(INSTALLED) ## Install the wheel with each extra into a clean environment (about ten minutes, downloads)
 	$(BIN)/pytest -s -m slow tests/install
 
@@ -124,4 +127,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences audit clean
