@@ -1,6 +1,5 @@
 """Brings a model from where it is published into a folder in the form that lengthwise loads."""
 
-import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,8 +12,6 @@ from worker.importing.weights import adapters, forms
 from worker.importing.weights import supply as weights
 
 GGUF = ".gguf"
-_LICENCE = re.compile(r"^license:[ \t]*([\w.+-]{1,60})[ \t]*$", re.MULTILINE)
-_MOST_README_BYTES = 1 << 20
 
 
 class Brought(NamedTuple):
@@ -26,8 +23,6 @@ class Brought(NamedTuple):
     hub: str | None
     #: Its commit on the hub.
     revision: str | None
-    #: As its page on the hub names it, such as ``apache-2.0``.
-    licence: str | None
     #: What was left out or assumed, as lines for people.
     warnings: list[str]
 
@@ -36,6 +31,12 @@ def can_bring(origin: str) -> bool:
     """Whether this may be a folder, a file or a hub id. It need not exist."""
     path = Path(origin)
     return path.is_dir() or path.suffix == GGUF or is_hub_id(origin)
+
+
+def name_of(origin: str) -> str:
+    """The last part of a hub id, or the name of a folder or file."""
+    path = Path(origin)
+    return path.stem if path.suffix == GGUF else path.resolve().name if path.is_dir() else path.name
 
 
 def bring(origin: str, revision: str | None, folder: Path) -> Brought:
@@ -54,7 +55,7 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
         warnings += tokenizers.supply(_tokenizer_of(path), folder)
     if path.is_dir():
         _link_others(path, folder)
-    return Brought((hub or path.resolve().stem).rpartition("/")[2], hub, revision, _licence(path), warnings)
+    return Brought(name_of(origin), hub, revision, warnings)
 
 
 def _tokenizer_of(source: Path) -> Path:
@@ -72,13 +73,3 @@ def _link_others(source: Path, folder: Path) -> None:
         if path.is_file() and is_used and not place.exists():
             place.parent.mkdir(exist_ok=True)
             place.symlink_to(path.resolve())
-
-
-def _licence(path: Path) -> str | None:
-    """The licence in the front matter of its README, where the hub's pages have it."""
-    readme = path / "README.md"
-    if not readme.is_file() or readme.stat().st_size > _MOST_README_BYTES:
-        return None
-    head = readme.read_text("utf-8", errors="replace").split("\n---", 1)[0]
-    found = _LICENCE.search(head) if head.startswith("---") else None
-    return found[1] if found else None

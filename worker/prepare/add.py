@@ -9,7 +9,7 @@ from rich.console import Console
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.importing.bring import can_bring
+from worker.importing.bring import can_bring, name_of
 from worker.prepare import catalog_table
 from worker.prepare import run as preparation
 from worker.prepare.run import Made
@@ -35,7 +35,9 @@ def add(
     """
     catalog = catalog_table.writable(settings.get().models)
     known = catalog_table.known(catalog)
-    name = name or _name_of(origin)
+    if not can_bring(origin):
+        raise ConfigurationError(f"{origin} is neither a folder, nor a .gguf file, nor a hub id such as owner/name")
+    name = name or name_of(origin)
     if not _NAME.fullmatch(name):
         raise ConfigurationError("--as: a name has letters, digits, dots, hyphens and underscores")
     if known is not None and name in known.models:
@@ -62,13 +64,6 @@ def prepare(origin: str, target: Path, *, revision: str | None, recipe: Recipe, 
     _show(out, made)
     out.print("\nTo use it, add this to models.toml, and name that file in LENGTHWISE_MODELS:\n", highlight=False)
     out.print(made.table(target.name, target.resolve()), highlight=False, markup=False, soft_wrap=True)
-
-
-def _name_of(origin: str) -> str:
-    if not can_bring(origin):
-        raise ConfigurationError(f"{origin} is neither a folder, nor a .gguf file, nor a hub id such as owner/name")
-    path = Path(origin)
-    return path.resolve().stem if path.suffix == ".gguf" else (path.resolve().name if path.is_dir() else path.name)
 
 
 def _as_written(target: Path, catalog: Path) -> Path:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError, LengthwiseError
@@ -17,6 +18,7 @@ from lengthwise.models.pooling import Pooling
 from worker.engine.completions import completions
 from worker.engine.protocol import Architecture, EngineError, Request
 from worker.engine.transformer.engine import TorchEngine
+from worker.engine.transformer.shrink.prepare import weights_bytes
 from worker.engine.transformer.weights import loading
 
 #: The trial's texts, and the tokens that it lets a model write.
@@ -44,7 +46,9 @@ def check(name: str) -> bool:
     findings = list(_findings(models[name]))
     table = Table("", "looked at", "found", box=None)
     for finding in findings:
-        table.add_row("[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, finding.found)
+        table.add_row(
+            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, Text(finding.found)
+        )  # no markup: it may show labels
     Console().print(table)
     return all(finding.is_right for finding in findings)
 
@@ -106,8 +110,8 @@ def _pooling(spec: ModelSpec) -> str | None:
 
 
 def _weights(spec: ModelSpec) -> str:
-    files = weights.weight_files(spec.folder)
-    return f"{sum(path.stat().st_size for path in files) / 1e6:.1f} MB in {len(files)} files"
+    n_files = len(weights.weight_files(spec.folder))
+    return f"{weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} files"
 
 
 def _kinds(spec: ModelSpec) -> str:

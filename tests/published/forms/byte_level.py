@@ -14,6 +14,7 @@ from tokenizers.processors import RobertaProcessing, TemplateProcessing
 from tokenizers.trainers import BpeTrainer
 
 from tests.published.forms import texts
+from tests.published.forms.listed import ListedPieces
 
 _SIZE = 640
 #: How Llama 3 and Qwen split texts.
@@ -40,7 +41,7 @@ def merges() -> list[tuple[str, str]]:
 
 
 @dataclass(frozen=True)
-class ByteLevel:
+class ByteLevel(ListedPieces):
     """``first`` and ``last`` stand before and behind the pieces; of these, ``plain`` are not special."""
 
     first: tuple[str, ...] = ()
@@ -60,13 +61,6 @@ class ByteLevel:
     @property
     def pieces(self) -> list[str]:
         return [*self.first, *_trained()[0], *self.last]
-
-    @property
-    def size(self) -> int:
-        return len(self.pieces)
-
-    def id(self, token: str) -> int:
-        return self.pieces.index(token)
 
     def __call__(self, folder: Path) -> None:
         if self.has_json:

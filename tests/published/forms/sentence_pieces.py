@@ -14,6 +14,7 @@ from tokenizers.models import BPE
 from tokenizers.processors import TemplateProcessing
 
 from tests.published.forms import piece_files, texts
+from tests.published.forms.listed import ListedPieces
 
 _SIGN = "▁"
 
@@ -40,7 +41,7 @@ def pieces(model: bytes) -> list[str]:
 
 
 @dataclass(frozen=True)
-class ByteFallback:
+class ByteFallback(ListedPieces):
     """Llama's old tokenizer and Gemma's: BPE whose unknown characters become bytes, as ``tokenizer.json``.
 
     ``control`` tokens stand behind the first three or four, ``last`` behind all pieces.
@@ -69,13 +70,6 @@ class ByteFallback:
     @cached_property
     def pieces(self) -> list[str]:
         return [*pieces(self.model), *self.last]
-
-    @property
-    def size(self) -> int:
-        return len(self.pieces)
-
-    def id(self, token: str) -> int:
-        return self.pieces.index(token)
 
     def __call__(self, folder: Path) -> None:
         (folder / "tokenizer.model").write_bytes(self.model)

@@ -16,10 +16,11 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 
 from tests.published.forms import texts
+from tests.published.forms.listed import ListedPieces
 
 
 @dataclass(frozen=True)
-class WordPiece:
+class WordPiece(ListedPieces):
     """A vocabulary that begins with ``first``; ``last`` stands behind all words."""
 
     first: tuple[str, ...] = ("[PAD]", "[unused0]", "[unused1]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
@@ -40,13 +41,6 @@ class WordPiece:
         signs = sorted(set(string.ascii_letters + string.digits + string.punctuation) | set(found) - {" "})
         signs = sorted({sign.lower() for sign in signs}) if self.lowers else signs
         return [*self.first, *signs, *(f"##{sign}" for sign in signs if sign.isalnum()), *words, *self.last]
-
-    @property
-    def size(self) -> int:
-        return len(self.pieces)
-
-    def id(self, token: str) -> int:
-        return self.pieces.index(token)
 
     def __call__(self, folder: Path) -> None:
         (folder / "vocab.txt").write_text("\n".join(self.pieces) + "\n", "utf-8")
