@@ -49,7 +49,11 @@ def loaded(published: Published, folder: Path, class_name: str, base: Path | Non
     """The model, and what transformers says of its weights: ``missing_keys``, ``unexpected_keys`` and others."""
     more: dict[str, Any] = {"gguf_file": published.gguf} if published.gguf else {}
     chosen = getattr(hub, class_name)
-    found, report = chosen.from_pretrained(base or folder, dtype=torch.float32, output_loading_info=True, **more)
+    # What is published quantized has weights of the precision that its config names, once they are dequantized.
+    is_quantized = "quantization_config" in _config(base or folder)
+    dtype = "auto" if is_quantized else torch.float32
+    found, report = chosen.from_pretrained(base or folder, dtype=dtype, output_loading_info=True, **more)
+    found.float()
     if base is not None:
         found.load_state_dict(adapter.merged(folder, found.state_dict()))
     return found.eval(), report
@@ -75,9 +79,14 @@ def translated(published: Published, folder: Path, texts: Sequence[str], max_new
 def continued(
     published: Published, folder: Path, texts: Sequence[str], max_new_tokens: int = 16, base: Path | None = None
 ) -> list[Written]:
-    """Continuations of texts, by decoders."""
-    own, network = tokenizer(published, base or folder), model(published, folder, "AutoModelForCausalLM", base)
-    return [_written(own, network, prompt, len(prompt), max_new_tokens) for prompt in map(_ids(own), texts)]
+    """Continuations of texts by decoders, and what encoder-decoders answer to them."""
+    is_read_apart = bool(_config(base or folder).get("is_encoder_decoder"))
+    class_name = "AutoModelForSeq2SeqLM" if is_read_apart else "AutoModelForCausalLM"
+    own, network = tokenizer(published, base or folder), model(published, folder, class_name, base)
+    return [
+        _written(own, network, prompt, 1 if is_read_apart else len(prompt), max_new_tokens)
+        for prompt in map(_ids(own), texts)
+    ]
 
 
 def answered(
@@ -142,6 +151,12 @@ def _applied(place: Path, kind: str, vector: torch.Tensor) -> torch.Tensor:
     [mode] = [name for name, is_on in config.items() if name.startswith("pooling_mode_") and is_on]
     pools = {"mean_tokens": vector.mean(0), "cls_token": vector[0], "lasttoken": vector[-1]}
     return pools[mode.removeprefix("pooling_mode_")]
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    path = folder / "config.json"
+    found: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}  # a GGUF file has its own
+    return found
 
 
 def _max_seq_length(folder: Path, own: Any) -> int:

@@ -105,6 +105,8 @@ def differences(
     given: Sequence[str] = texts.INPUTS[published.direction.inputs if published.direction else "en"]
     if kind == "moderate":  # whose texts are read without blanks at their ends and several in a row
         given = [" ".join(text.split()) for text in given]
+    if kind == "translate":  # blanks at a text's ends are put around the translation: no model reads them
+        given = [text.strip() for text in given]
     own = KindModel(spec, tokenizer.load(spec))
     prompts = [_prompt(own, kind, text, languages) for text in given]
     engine = TorchEngine.load(spec)

@@ -89,10 +89,10 @@ def marian(folder: Path, source: bytes, target: bytes, others: Iterable[str] = (
     return _write(folder, "marian", len(listed), {"tokenizer_class": "MarianTokenizer"})
 
 
-def m2m100(folder: Path, segmentation: bytes) -> Path:
+def m2m100(folder: Path, segmentation: bytes, others: Iterable[str] = ()) -> Path:
     folder.mkdir(parents=True)
     (folder / "sentencepiece.bpe.model").write_bytes(segmentation)
-    listed = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *pieces(segmentation), "madeupword0"])
+    listed = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *pieces(segmentation), *others, "madeupword0"])
     (folder / "vocab.json").write_text(json.dumps({piece: number for number, piece in enumerate(listed)}))
     return _write(folder, "m2m_100", len(listed) + 108, {"tokenizer_class": "M2M100Tokenizer", "src_lang": "de"})
 

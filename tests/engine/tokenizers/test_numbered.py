@@ -73,7 +73,19 @@ def _many(folder: Path) -> Path:
     return repositories.m2m100(folder, train(ALL, 300))
 
 
-@pytest.fixture(scope="module", params=[_chinese, _only_chinese, _english, _german, _unmapped, _many])
+def _many_joined(folder: Path) -> Path:
+    """Pieces are joined from characters (BPE); some runs that the segmentation does not know are listed."""
+    return repositories.m2m100(folder, train(ALL, 300, model_type="bpe"), ["ß", "𠮷野", "ñ", "Ω"])
+
+
+def _joined(folder: Path) -> Path:
+    source = train([*ENGLISH, *GERMAN], 200, model_type="bpe")
+    return repositories.marian(folder, source, train(GERMAN, 150), ["<s>", ">>deu<<", "中国"])
+
+
+@pytest.fixture(
+    scope="module", params=[_chinese, _only_chinese, _english, _german, _unmapped, _many, _many_joined, _joined]
+)
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     make: Callable[[Path], Path] = request.param
     base = tmp_path_factory.mktemp("model")
@@ -83,7 +95,7 @@ def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     (folder / "config.json").write_bytes((source / "config.json").read_bytes())
     built = Tokenizer.from_file(str(folder / "tokenizer.json"))
     built.encode_special_tokens = True
-    is_many = make is _many
+    is_many = make in (_many, _many_joined)
     slow = (M2M100Tokenizer if is_many else MarianTokenizer).from_pretrained(str(source))
     name = "sentencepiece.bpe.model" if is_many else "source.spm"
     yield Pair(folder, built, slow, pieces.pieces(pieces.read(source / name), name).scores)
@@ -146,6 +158,15 @@ def test_a_few_pieces_that_are_not_listed_are_a_warning(tmp_path: Path) -> None:
     assert absent in warning
 
 
+def test_a_piece_of_bpe_that_is_not_listed_is_refused_by_name(tmp_path: Path) -> None:
+    source = train([*ENGLISH, *GERMAN], 200, model_type="bpe")
+    [absent, *_] = [piece for piece in repositories.pieces(source) if len(piece) > 4]
+    published = repositories.marian(tmp_path / "published", source, train(GERMAN, 150), without=[absent])
+    (tmp_path / "ours").mkdir()
+    with pytest.raises(ConfigurationError, match=r"lacks 1 pieces of source\.spm, such as .*, which is a BPE model"):
+        supply(published, tmp_path / "ours")
+
+
 def test_a_list_of_another_model_is_refused(tmp_path: Path) -> None:
     source = train(ENGLISH, 150)
     without = repositories.pieces(source)[:20]
@@ -157,9 +178,9 @@ def test_a_list_of_another_model_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [{"model_type": "bpe"}, {"byte_fallback": True, "vocab_size": 600}, {"user_defined_symbols": ["<x>"]},
+    [{"model_type": "char"}, {"byte_fallback": True, "vocab_size": 600}, {"user_defined_symbols": ["<x>"]},
      {"add_dummy_prefix": False}, {"normalization_rule_name": "nmt_nfkc_cf"}],
-    ids=["bpe", "bytes", "user-defined", "no space in front", "small letters"],
+    ids=["characters", "bytes", "user-defined", "no space in front", "small letters"],
 )  # fmt: skip
 def test_a_segmentation_of_another_sort_is_refused_by_name(tmp_path: Path, options: dict[str, Any]) -> None:
     size = options.pop("vocab_size", 150)

@@ -78,7 +78,7 @@ REPOSITORIES = (
     ),
     Published(
         "google/flan-t5-base", "apache-2.0", TRANSLATES,
-        (_tokenizer(100, has_json=True), _weights(weights.twice, 100, n_positions=512, **_GATED)),
+        (_tokenizer(100, has_json=True), _weights(weights.twice, 100, **_TASKS, **_GATED)),
         direction=_TO_GERMAN,
     ),
     Published(

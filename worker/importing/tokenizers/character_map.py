@@ -10,7 +10,7 @@ import struct
 import sys
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from tokenizers import Regex, normalizers
@@ -27,7 +27,7 @@ _MOST_STEPS = 64
 _JOINING = ("\n", "\u200c", "\u200d", "\uff9e", "\uff9f", "\u0e33", "\u0eb3")
 _SYLLABLE_PARTS = (range(0x1160, 0x1200), range(0xD7B0, 0xD800))
 #: Unicode keeps them free for programs.
-_NONCHARACTERS = "".join(map(chr, range(0xFDD0, 0xFDF0)))
+_NONCHARACTERS = [*map(chr, range(0xFDD0, 0xFDF0)), *(chr(plane << 16 | 0xFFFF) for plane in range(1, 17))]
 
 
 class Marks(NamedTuple):
@@ -40,7 +40,22 @@ class Marks(NamedTuple):
 
 def marks(in_use: set[str]) -> Marks:
     """The first noncharacters that are not in use."""
-    return Marks(*[character for character in _NONCHARACTERS if character not in in_use][:3])
+    return Marks(*_free(in_use)[:3])
+
+
+def names(runs: Sequence[str], in_use: set[str]) -> dict[str, str]:
+    """A noncharacter for each run, none of them a mark. Raises ``ConfigurationError`` if there are too few."""
+    free = _free(in_use)[3:]
+    if len(runs) > len(free):
+        raise ConfigurationError(
+            f"vocab.json lists {len(runs):,} runs of characters that its segmentation, a BPE model, does not know: "
+            f"such a tokenizer can be built with {len(free):,} of them"
+        )
+    return dict(zip(runs, free, strict=False))
+
+
+def _free(in_use: set[str]) -> list[str]:
+    return [character for character in _NONCHARACTERS if character not in in_use]
 
 
 def read(content: bytes) -> dict[str, str]:

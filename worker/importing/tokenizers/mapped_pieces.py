@@ -1,14 +1,14 @@
 """A tokenizer for models that segment with SentencePiece and number the pieces by a list of their own (``vocab.json``).
 
 Such are Marian and M2M-100. The list holds pieces that the segmentation never yields, for example those of the target
-language. Yet characters that SentencePiece does not know are looked up too, a whole run of them at once. The library's
-Unigram model would take any listed piece of such a run. So each run is framed by marks, and the pieces that consist of
-unknown characters are listed with these marks: they are found if they are the whole run.
+language. Yet characters that SentencePiece does not know are looked up too, a whole run of them at once. The library
+would take any listed piece of such a run. So a listed run that is a whole one becomes something that no text spells:
+for Unigram the run between two marks, for BPE, which would have to join that from its characters, one character.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
@@ -38,21 +38,29 @@ def build(pieces: Pieces, numbering: Numbering) -> Tokenizer:
     known = {character for piece in pieces.scores for character in piece}
     in_use = known.union(*rules, *rules.values(), *numbering.ids)
     marks = character_map.marks(in_use)
-    tokenizer = Tokenizer(models.Unigram(_listed(pieces, numbering, known, marks.boundary), numbering.unknown))
+    listed, control = _listed(numbering), set(numbering.control)
+    runs = [piece for piece in listed if piece not in control and known.isdisjoint(piece)]
+    if pieces.joins:
+        names = character_map.names(runs, in_use)
+        division = _bpe(pieces, listed, listed[numbering.unknown], names, known, marks.foreign)
+    else:
+        division = _unigram(pieces, listed, numbering.unknown, set(runs), known, marks.boundary)
+    tokenizer = Tokenizer(division.model)
     tokenizer.normalizer = normalizers.Sequence(
         [
             # Text is no control token, even where SentencePiece knows none of the token's characters.
             *(normalizers.Replace(token, marks.foreign) for token in numbering.control if known.isdisjoint(token)),
+            *division.first,
             *character_map.steps(pieces.character_map, rules, marks),
             *_spaces(pieces),
-            _framing(known, marks.boundary),
+            *division.last,
         ]
     )
     if not any(SPACE in piece[1:] for piece in pieces.scores):
         tokenizer.pre_tokenizer = pre_tokenizers.Split(SPACE, "merged_with_next")
     tokenizer.decoder = decoders.Sequence(
         [
-            decoders.Replace(marks.boundary, ""),
+            *division.spelled,
             decoders.Replace(SPACE, " "),
             decoders.Fuse(),
             decoders.Replace(Regex(rf"\A{_BLANKS}+|(?<!{_BLANKS}){_BLANKS}+\z"), ""),
@@ -62,18 +70,55 @@ def build(pieces: Pieces, numbering: Numbering) -> Tokenizer:
     return tokenizer
 
 
-def _listed(pieces: Pieces, numbering: Numbering, known: set[str], mark: str) -> list[tuple[str, float]]:
+def _listed(numbering: Numbering) -> list[str]:
     by_id = {number: piece for piece, number in numbering.ids.items()}
     if sorted(by_id) != list(range(len(numbering.ids))):
         raise ConfigurationError("vocab.json does not number its pieces from 0 without gaps")
-    control = set(numbering.control)
-    listed = []
-    for number in range(len(by_id)):
-        piece = by_id[number]
-        score = pieces.scores.get(piece, _UNREACHABLE)
-        is_run = piece not in control and known.isdisjoint(piece)
-        listed.append((f"{mark}{piece}{mark}" if is_run else piece, score))
-    return listed
+    return [by_id[number] for number in range(len(by_id))]
+
+
+class _Division(NamedTuple):
+    """The library's model, the first and the last steps of the normalizer, and the first ones of the decoder."""
+
+    model: Any
+    first: list[Any]
+    last: list[Any]
+    spelled: list[Any]
+
+
+def _unigram(
+    pieces: Pieces, listed: Sequence[str], unknown: int, runs: set[str], known: set[str], mark: str
+) -> _Division:
+    scores = [
+        (f"{mark}{piece}{mark}" if piece in runs else piece, pieces.scores.get(piece, _UNREACHABLE)) for piece in listed
+    ]
+    return _Division(models.Unigram(scores, unknown), [], [_framing(known, mark)], [decoders.Replace(mark, "")])
+
+
+def _bpe(
+    pieces: Pieces, listed: Sequence[str], unknown: str, names: Mapping[str, str], known: set[str], foreign: str
+) -> _Division:
+    """``names`` has the character that stands for each run. In a text, it becomes ``foreign``, an unknown one."""
+    ids = {names.get(piece, piece): number for number, piece in enumerate(listed)}
+    joined = [
+        (-score, piece[:place], piece[place:])
+        for piece, score in pieces.scores.items()
+        for place in range(1, len(piece))
+        if piece[:place] in pieces.scores and piece[place:] in pieces.scores
+    ]
+    merges = [(left, right) for _, left, right in sorted(joined)]
+    model = models.BPE(ids, merges, unk_token=unknown, fuse_unk=True)
+    replace, other = normalizers.Replace, character_class(known, without=True)
+    return _Division(
+        model,
+        [replace(name, foreign) for name in names.values()],
+        [replace(Regex(f"(?<!{other}){_literal(run)}(?!{other})"), name) for run, name in names.items()],
+        [decoders.Replace(name, run) for run, name in names.items()],
+    )
+
+
+def _literal(text: str) -> str:
+    return "".join(f"\\x{{{ord(character):x}}}" for character in text)
 
 
 def _spaces(pieces: Pieces) -> list[Any]:

@@ -71,6 +71,11 @@ def _built(family: _Family, folder: Path) -> tuple[Tokenizer, list[str]]:
             f"{VOCABULARY} lacks {len(missing):,} of the {len(found.scores):,} pieces of {family.segmentation}: "
             "the two are not of the same model"
         )
+    if missing and found.joins:  # longer pieces are joined from them, so they cannot be withheld
+        raise ConfigurationError(
+            f"{VOCABULARY} lacks {len(missing):,} pieces of {family.segmentation}, such as {min(missing)!r}, which is "
+            "a BPE model: such a tokenizer cannot be built"
+        )
     if missing:
         pieces.withhold(model, missing)
         found = pieces.pieces(model, family.segmentation)

@@ -10,15 +10,17 @@ from lengthwise.errors import ConfigurationError
 SEGMENTATIONS = ("sentencepiece.bpe.model", "tokenizer.model", "spiece.model", "spm.model")
 #: What SentencePiece writes for a space.
 SPACE = "▁"
-_UNIGRAM = 1
+_UNIGRAM, _BPE = 1, 2
 _NORMAL, _USER_DEFINED, _UNUSED, _BYTE = 1, 4, 5, 6
 
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """What a Unigram model of SentencePiece holds: the scores of its pieces, and how it normalizes text."""
+    """What a model of SentencePiece holds: the scores of its pieces, and how it normalizes and divides text."""
 
     scores: dict[str, float]
+    #: Whether it joins characters to pieces (BPE), the best-scored first. Otherwise it seeks the best sum (Unigram).
+    joins: bool
     control: frozenset[str]
     character_map: bytes
     removes_extra_spaces: bool
@@ -45,8 +47,10 @@ def withhold(model: Any, missing: set[str]) -> None:
 def pieces(model: Any, name: str) -> Pieces:
     """What is needed of the model in the file ``name``. Raises ``ConfigurationError`` if it is of another sort."""
     normalizer, types = model.normalizer_spec, {piece.type for piece in model.pieces}
-    if model.trainer_spec.model_type != _UNIGRAM:
-        raise ConfigurationError(f"{name} is no Unigram model of sentencepiece: such a tokenizer cannot be built")
+    if model.trainer_spec.model_type not in (_UNIGRAM, _BPE):
+        raise ConfigurationError(
+            f"{name} is neither a Unigram nor a BPE model of sentencepiece: such a tokenizer cannot be built"
+        )
     if types & {_USER_DEFINED, _BYTE} or model.trainer_spec.treat_whitespace_as_suffix:
         raise ConfigurationError(f"{name} has pieces of a sort that cannot be built: user-defined, bytes, or suffixes")
     if not normalizer.escape_whitespaces:
@@ -56,6 +60,7 @@ def pieces(model: Any, name: str) -> Pieces:
         raise ConfigurationError(f"{name} does not put a space before each text: such a tokenizer cannot be built")
     return Pieces(
         scores=scores,
+        joins=model.trainer_spec.model_type == _BPE,
         control=frozenset(piece.piece for piece in model.pieces if piece.type not in (_NORMAL, _UNUSED)),
         character_map=normalizer.precompiled_charsmap,
         removes_extra_spaces=normalizer.remove_extra_whitespaces,
