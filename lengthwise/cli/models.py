@@ -15,9 +15,10 @@ from lengthwise.client import DEFAULT_URL
 
 app = typer.Typer(help="Add, check, list and prepare models on this machine.", no_args_is_help=True)
 
-_LISTED = (
-    *("model", "state", "kinds", "engine", "weights", "memory", "tokens/s", "items/s", "measured on", "revision"),
-    "licence",
+#: Of ``model list``.
+_COLUMNS = (
+    *("model", "state", "kinds", "engine", "weights", "memory", "tokens/s", "items/s", "measured on"),
+    *("revision", "licence"),
 )
 
 
@@ -69,7 +70,7 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    table = Table(*_LISTED, box=None)
+    table = Table(*_COLUMNS, box=None)
     for each in found:
         table.add_row(*map(Text, _cells(each)))  # no markup: names and revisions may hold brackets
     console().print(table)
@@ -79,7 +80,7 @@ def list_models(as_json: AsJson = False) -> None:
 
 
 def _cells(entry: Any) -> tuple[str, ...]:
-    """The row of a model, in the order of ``_LISTED``."""
+    """The row of a model, in the order of ``_COLUMNS``."""
     return (
         entry.name,
         f"unusable: {entry.unusable.code}" if entry.unusable else "usable",
@@ -88,7 +89,7 @@ def _cells(entry: Any) -> tuple[str, ...]:
         "" if entry.weights_bytes is None else _megabytes(entry.weights_bytes),
         *_figures(entry.load),
         entry.revision or "",
-        entry.licence or "not named",
+        entry.licence or ("not named" if entry.folder else ""),
     )
 
 

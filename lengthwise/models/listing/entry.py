@@ -31,6 +31,8 @@ class ModelEntry:
     pairs: dict[str, tuple[tuple[str, str], ...]]
     engine: str
     quantization: str
+    #: Where its files are; None if they are not on this machine.
+    folder: str | None
     #: Of its files.
     weights_bytes: int | None
     #: As ``model add``, ``model prepare`` or ``model check`` measured them.
@@ -56,6 +58,7 @@ def _entry(spec: ModelSpec, is_local: bool) -> ModelEntry:
         {kind: tuple(pairs) for kind, options in spec.kind_options.items() if (pairs := options.language_pairs())},
         spec.engine,
         spec.quantization,
+        None if folder is None else str(folder),
         None if folder is None else _weights_bytes(folder, spec.engine),
         None if folder is None else load_report.read(folder),
         _revision(spec),
