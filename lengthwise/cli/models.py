@@ -1,21 +1,33 @@
-"""``lengthwise models``: the models that an API serves. ``lengthwise model``: models made ready to serve, here."""
+"""``lengthwise models``: the models that an API serves. ``lengthwise model``: those of this machine."""
 
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from lengthwise.cli import extras
 from lengthwise.cli.connection import MISUSED, AsJson, Key, Url, connected, console, print_json
 from lengthwise.client import DEFAULT_URL
 
-app = typer.Typer(help="Prepare models for serving.", no_args_is_help=True)
+app = typer.Typer(help="Add, check, list and prepare models on this machine.", no_args_is_help=True)
+
+#: Of ``model list``.
+_COLUMNS = (
+    *("model", "state", "kinds", "engine", "weights", "memory", "tokens/s", "items/s", "measured on"),
+    *("revision", "licence"),
+)
 
 
 def models(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
-    """List the models, and say what is wrong with those that cannot be served."""
+    """List the models, and say what is wrong with those that cannot be served.
+
+    An API says which models jobs may name. `lengthwise model list` reads models.toml on this machine, and shows what
+    each model needs.
+    """
     with connected(url, key) as client:
         found = client.models()
     if as_json:
@@ -30,13 +42,69 @@ def models(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> 
     console().print(table)
     for model in found:
         if not model.usable:
-            line = f"\n{model.id} cannot be served: {model.reason}.\nTo mend it: {model.remedy}"
-            console().print(line, markup=False, highlight=False, soft_wrap=True)
+            _say_unusable(model.id, model.reason, model.remedy)
+
+
+def _say_unusable(name: str, reason: str | None, remedy: str | None) -> None:
+    line = f"\n{name} cannot be served: {reason}.\nTo mend it: {remedy}"
+    console().print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 @app.callback()
 def model() -> None:
-    """Prepare models for serving."""
+    """Add, check, list and prepare models on this machine."""
+
+
+@app.command("list")
+def list_models(as_json: AsJson = False) -> None:
+    """List the models of models.toml here: what is served, its memory and speed as measured, revision and licence.
+
+    It needs no API and loads nothing. `lengthwise models` asks an API which models jobs may name.
+    """
+    extras.require("server")
+    from lengthwise import settings
+
+    current = settings.get()
+    is_local = current.has_local_workers or extras.is_installed("worker")
+    found = import_module("lengthwise.models.listing.entry").entries(current.models, is_local=is_local)
+    if as_json:
+        print_json([asdict(each) for each in found])
+        return
+    table = Table(*_COLUMNS, box=None)
+    for each in found:
+        table.add_row(*map(Text, _cells(each)))  # no markup: names and revisions may hold brackets
+    console().print(table)
+    for each in found:
+        if each.unusable:
+            _say_unusable(each.name, each.unusable.reason, each.unusable.remedy)
+
+
+def _cells(entry: Any) -> tuple[str, ...]:
+    """The row of a model, in the order of ``_COLUMNS``."""
+    return (
+        entry.name,
+        f"unusable: {entry.unusable.code}" if entry.unusable else "usable",
+        ", ".join(_kind(kind, len(entry.pairs.get(kind, ()))) for kind in entry.kinds) or "none",
+        entry.engine if entry.engine == "openai" else f"{entry.engine}, {entry.quantization}",
+        "" if entry.weights_bytes is None else _megabytes(entry.weights_bytes),
+        *_figures(entry.load),
+        entry.revision or "",
+        entry.licence or ("not named" if entry.folder else ""),
+    )
+
+
+def _kind(name: str, n_pairs: int) -> str:
+    return f"{name} ({n_pairs} pair{'s' * (n_pairs != 1)})" if n_pairs else name
+
+
+def _figures(load: Any) -> tuple[str, str, str, str]:
+    if load is None:
+        return "", "", "", "not measured"
+    return _megabytes(load.memory_bytes), f"{load.tokens_per_second:.0f}", f"{load.items_per_second:.1f}", load.place
+
+
+def _megabytes(n_bytes: int) -> str:
+    return f"{n_bytes / 1e6:.1f} MB"
 
 
 @app.command()

@@ -19,7 +19,7 @@ from lengthwise.models.published import native_types, quantized
 #: The packages that our own engines need.
 _PACKAGES = {"torch": ("torch", "transformers"), "ctranslate2": ("ctranslate2",)}
 #: All files that are looked at.
-FILES = (manifest.MANIFEST, *model_file.NAMES, model_file.TEMPLATES, weights.WEIGHTS, "ctranslate2/model.bin")
+FILES = (manifest.MANIFEST, *model_file.NAMES, model_file.TEMPLATES, weights.WEIGHTS, weights.CTRANSLATE2)
 
 
 class _Files(NamedTuple):
@@ -96,7 +96,7 @@ def _check_tokenizer(files: _Files) -> None:
     path = files.folder / "tokenizer.json"
     if not path.is_file():
         reason = "tokenizer.json does not exist in its folder"
-        raise files.refusal("tokenizer_missing", reason, _convert(files.spec, "AutoTokenizer"))
+        raise files.refusal("tokenizer_missing", reason, _import(files.spec))
     from lengthwise.models import tokenizer  # which is not installed where only the command line is
 
     try:
@@ -170,7 +170,7 @@ def _check_last_token(files: _Files) -> None:
     known = tokenizer.ModelTokenizer(files.folder)  # not the one in use: its file may have been mended
     if known.encode([""], framed=True)[0][-1:] != known.special(end):
         reason = "its tokenizer_config.json asks for the end token behind a text, which its tokenizer.json does not add"
-        raise files.refusal("wrong_pooling", reason, _convert(files.spec, "AutoTokenizer"))
+        raise files.refusal("wrong_pooling", reason, _convert_tokenizer(files.spec))
 
 
 def _check_weights(files: _Files) -> None:
@@ -179,7 +179,7 @@ def _check_weights(files: _Files) -> None:
         return
     if weights.has_pickles(files.folder):
         reason = f"its weights are pickled, which can run code, and its folder has no {weights.WEIGHTS}"
-        raise files.refusal("weights_pickled", reason, _convert(files.spec, architecture.class_name(files.config)))
+        raise files.refusal("weights_pickled", reason, _import(files.spec))
     if files.is_local:  # the API's machine needs no weights
         reason = f"its folder has no {weights.WEIGHTS}"
         raise files.refusal("weights_missing", reason, _fetch_again(files.spec))
@@ -207,9 +207,9 @@ def _check_openai(files: _Files) -> None:
 
 def _check_ctranslate2(files: _Files) -> None:
     fitting.check(files.spec, "the engine ctranslate2", Architecture.ENCODER_DECODER, may_sample=False)
-    if files.is_local and not (files.folder / "ctranslate2" / "model.bin").is_file():
+    if files.is_local and not model_file.exists(files.folder, weights.CTRANSLATE2):
         remedy = "ct2-transformers-converter --model FOLDER --output_dir FOLDER/ctranslate2"
-        raise files.refusal("weights_missing", "its folder has no ctranslate2/model.bin", remedy)
+        raise files.refusal("weights_missing", f"its folder has no {weights.CTRANSLATE2}", remedy)
 
 
 def _check_echo(files: _Files) -> None:
@@ -235,7 +235,20 @@ def _fetch_again(spec: ModelSpec) -> str:
     return _download(spec) if spec.hub is not None else "copy the model's files into its folder again"
 
 
-def _convert(spec: ModelSpec, loader: str) -> str:
-    """The command that writes what the folder lacks by one of transformers' classes."""
-    program = f"transformers.{loader}.from_pretrained('{spec.hub or 'FOLDER'}').save_pretrained('FOLDER')"
+def _import(spec: ModelSpec) -> str:
+    """The command that brings the model into the form that is served, in a folder of its own, with the same options."""
+    if spec.engine != "torch":  # whose folder may hold a tokenizer alone
+        return _convert_tokenizer(spec)
+    if spec.hub is None:
+        origin, name = "FOLDER", spec.path.name if spec.path is not None else ""
+    else:
+        origin = f"{shlex.quote(spec.hub)} --revision {shlex.quote(str(spec.revision))}"
+        name = spec.hub.rpartition("/")[2]
+    own = " --as NAME" if name == spec.name else ""  # each name stands once in models.toml
+    return f"lengthwise model add {origin}{own}, then remove [models.{spec.name}] from models.toml"
+
+
+def _convert_tokenizer(spec: ModelSpec) -> str:
+    """The command that writes tokenizer.json by transformers' own converters."""
+    program = f"transformers.AutoTokenizer.from_pretrained('{spec.hub or 'FOLDER'}').save_pretrained('FOLDER')"
     return f'python -c "import transformers; {program}"'

@@ -15,6 +15,8 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models import plain_file
 
 MANIFEST = "manifest.json"
+#: What was measured of the model. It is never listed, because it is measured anew.
+REPORT = "report.json"
 #: For a folder whose files are right and whose manifest is not.
 TRUST = "or, if you trust its files, write a new manifest: lengthwise model manifest FOLDER"
 #: Ends the messages about a file that is not the one of the manifest.
@@ -25,6 +27,11 @@ _MOST_BYTES = 8 << 20
 def exists(folder: Path) -> bool:
     """Whether the folder has a manifest."""
     return (folder / MANIFEST).is_file()
+
+
+def lists(folder: Path, name: str) -> bool:
+    """Whether the manifest lists this file. Raises ``ConfigurationError`` if there is no manifest that can be read."""
+    return name in _listed(folder)
 
 
 def verify(folder: Path, names: Iterable[str] | None = None) -> None:
@@ -79,13 +86,13 @@ def write(folder: Path, names: Iterable[str]) -> None:
 
 
 def write_all(folder: Path) -> int:
-    """Writes the manifest of all files of ``folder`` that are not hidden, and returns their number.
+    """Writes the manifest of all files of ``folder`` but hidden ones and the report, and returns their number.
 
     Raises ``ConfigurationError`` if there is none, or they cannot be read or the manifest not written.
     """
     found = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     names = [path.as_posix() for path in found if not any(part.startswith(".") for part in path.parts)]
-    names = sorted(name for name in names if name != MANIFEST)
+    names = sorted(name for name in names if name not in (MANIFEST, REPORT))
     if not names:
         raise ConfigurationError(f"{folder} has no files")
     try:

@@ -12,17 +12,22 @@ from lengthwise.errors import ConfigurationError
 
 def read(folder: Path, name: str, most_bytes: int) -> bytes:
     """The file's bytes. Raises ``ConfigurationError`` if it is missing, larger than that or no plain file."""
+    found = head(folder, name, most_bytes + 1)
+    if len(found) > most_bytes:
+        raise ConfigurationError(f"{name} has more than {most_bytes >> 20} MiB")
+    return found
+
+
+def head(folder: Path, name: str, n_bytes: int) -> bytes:
+    """The file's first bytes, or all of them. Raises ``ConfigurationError`` if it is missing or no plain file."""
     try:
         # Without O_NONBLOCK, opening a named pipe would wait for ever.
         with os.fdopen(os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 raise ConfigurationError(f"{name} is no file")
-            found = file.read(most_bytes + 1)
+            return file.read(n_bytes)
     except OSError as error:
         raise ConfigurationError(f"{name} cannot be read ({type(error).__name__})") from None
-    if len(found) > most_bytes:
-        raise ConfigurationError(f"{name} has more than {most_bytes >> 20} MiB")
-    return found
 
 
 def parsed(content: bytes, name: str) -> Any:

@@ -7,6 +7,8 @@ from lengthwise.models import model_file
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+#: The weights that the engine ``ctranslate2`` loads instead.
+CTRANSLATE2 = "ctranslate2/model.bin"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
@@ -27,8 +29,13 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / INDEX).is_file():
         return [folder / name for name in shards(folder, INDEX, ".safetensors")]
     if has_pickles(folder):
-        raise ConfigurationError(f"{folder} holds pickled weights, which can run code: convert them to {WEIGHTS}")
+        raise ConfigurationError(f"{folder} holds pickled weights, which can run code: lengthwise model add reads them")
     raise ConfigurationError(f"{folder} holds neither {WEIGHTS} nor {INDEX}")
+
+
+def weights_bytes(folder: Path) -> int:
+    """The size of a model's weight files. Raises ``ConfigurationError`` as ``weight_files`` does, and ``OSError``."""
+    return sum(path.stat().st_size for path in weight_files(folder))
 
 
 def shards(folder: Path, index: str, suffix: str) -> list[str]:

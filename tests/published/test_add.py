@@ -11,6 +11,7 @@ from lengthwise import settings
 from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.kinds.translate import TranslateOptions
 from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.published import licence
 from tests.published import repositories, verdict
 from tests.published.hub import Hub
 from tests.published.published import Published
@@ -74,6 +75,7 @@ def test_what_is_added_answers_as_transformers_does(
     spec = spec.model_copy(update={"max_new_tokens": verdict.NEW_TOKENS, "device": "cpu"})
     base = published(wanted.base) if wanted.base else None
     assert verdict.differences(wanted, published(wanted.name), base, kind, spec, languages(wanted, spec)) == []
+    assert wanted.gguf or licence.of(spec.folder) == wanted.licence, "of a .gguf file, the card stays behind"
 
 
 def languages(wanted: Published, spec: ModelSpec) -> tuple[str, str]:

@@ -185,6 +185,7 @@ def test_the_client_and_every_help_text_need_only_the_base_package() -> None:
         ("model prepare a b", "worker"),
         ("model add a/b", "worker"),
         ("model check a", "worker"),
+        ("model list", "server"),
         ("results some-id -o out.parquet", "parquet"),
     ],
 )

@@ -84,6 +84,9 @@ class Capabilities:
     is_continuous: bool = False
     #: Input tokens, padding included, of the largest batch that fits the device's memory; None if it is unknown.
     batch_tokens: int | None = None
+    #: Memory of the model's tensors, in the form in which the engine holds them. None if it is unknown, as that of a
+    #: model on several devices.
+    memory_bytes: int | None = None
 
 
 class EngineError(Exception):

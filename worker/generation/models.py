@@ -233,14 +233,19 @@ def _load_engine(wanted: ModelSpec) -> LoadedModel:
     usable.check(wanted, is_local=True)
     made_by = wanted.made_by  # read before the files, which may change meanwhile
     placed = wanted.model_copy(update={"device": current.device}) if wanted.device == "auto" else wanted
+    began_at = time.perf_counter()
     engine = registry.load(placed)
+    seconds = time.perf_counter() - began_at
     capabilities = engine.capabilities()
+    memory = capabilities.memory_bytes
     log.info(
-        "loaded %s, revision %s: %s, %s, %s",
+        "loaded %s, revision %s: %s, %s, %s, %sin %.1f s",
         wanted.name,
         made_by,
         capabilities.architecture,
         capabilities.quantization,
         capabilities.device,
+        "" if memory is None else f"{memory / 1e6:.1f} MB, ",
+        seconds,
     )
     return LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities)

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file
+from lengthwise.models.published import licence
 from lengthwise.models.tokenizer import TOKENIZER
 from worker.importing.fetch import fetch, is_hub_id
 from worker.importing.tokenizers import supply as tokenizers
@@ -66,10 +67,11 @@ def _tokenizer_of(source: Path) -> Path:
 
 
 def _link_others(source: Path, folder: Path) -> None:
-    """Links the small files that neither weights nor tokenizer brought: of sentence-transformers, and licences."""
+    """Links the small files that neither weights nor tokenizer brought: of sentence-transformers, and the licence."""
+    licences = licence.files(source)
     for path in (*source.glob("*"), *source.glob("[0-9]_*/*")):
         place = folder / path.relative_to(source)
-        is_used = path.suffix == ".json" or path.parent != source or path.name.startswith("LICENSE")
+        is_used = path.suffix == ".json" or path.parent != source or path.name in licences
         if path.is_file() and is_used and not place.exists():
             place.parent.mkdir(exist_ok=True)
             place.symlink_to(path.resolve())

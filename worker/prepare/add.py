@@ -8,6 +8,7 @@ from rich.console import Console
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
+from lengthwise.models.published import licence
 from worker.engine.transformer.shrink.prepare import Recipe
 from worker.importing.bring import can_bring, name_of
 from worker.prepare import catalog_table
@@ -50,7 +51,7 @@ def add(
         out.print(table, highlight=False, markup=False, soft_wrap=True)
         return
     catalog_table.add(catalog, table)
-    _show(out, made)
+    _show(out, made, target)
     _say_next(out, made, name, catalog)
 
 
@@ -61,7 +62,7 @@ def prepare(origin: str, target: Path, *, revision: str | None, recipe: Recipe, 
     """
     made = preparation.run(origin, target, recipe=recipe, revision=revision, sample=sample)
     out = Console()
-    _show(out, made)
+    _show(out, made, target)
     out.print("\nTo use it, add this to models.toml, and name that file in LENGTHWISE_MODELS:\n", highlight=False)
     out.print(made.table(target.name, target.resolve()), highlight=False, markup=False, soft_wrap=True)
 
@@ -74,10 +75,11 @@ def _as_written(target: Path, catalog: Path) -> Path:
     )
 
 
-def _show(out: Console, made: Made) -> None:
+def _show(out: Console, made: Made, folder: Path) -> None:
     out.print(made.report.table())
-    for warning in made.warnings:
-        out.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    lines = [f"loaded: {made.report.load.line}", f"licence: {licence.of(folder) or 'not named'}"]
+    for line in (*lines, *(f"warning: {warning}" for warning in made.warnings)):
+        out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _say_next(out: Console, made: Made, name: str, catalog: Path) -> None:

@@ -14,16 +14,12 @@ from lengthwise.models import manifest, model_file, template, tokenizer, usable,
 from lengthwise.models.architecture import class_name
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.labels import Labels, listed
+from lengthwise.models.listing import load_report
 from lengthwise.models.pooling import Pooling
-from worker.engine.completions import completions
-from worker.engine.protocol import Architecture, EngineError, Request
+from worker.engine.protocol import Architecture, EngineError
 from worker.engine.transformer.engine import TorchEngine
-from worker.engine.transformer.shrink.prepare import weights_bytes
 from worker.engine.transformer.weights import loading
-
-#: The trial's texts, and the tokens that it lets a model write.
-_TEXTS = ("Hello, how are you?", "我吃了一个苹果。", "Please click the shopping cart to pay.") * 4
-_NEW_TOKENS = 16
+from worker.prepare import measure
 
 
 class Finding(NamedTuple):
@@ -111,7 +107,7 @@ def _pooling(spec: ModelSpec) -> str | None:
 
 def _weights(spec: ModelSpec) -> str:
     n_files = len(weights.weight_files(spec.folder))
-    return f"{weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} files"
+    return f"{weights.weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} files"
 
 
 def _kinds(spec: ModelSpec) -> str:
@@ -123,11 +119,7 @@ def _load(spec: ModelSpec) -> str:
     began = time.perf_counter()
     engine = TorchEngine.load(spec)
     seconds = time.perf_counter() - began
-    known = engine.capabilities()
-    ids = tokenizer.load(spec).encode(_TEXTS)
-    requests = [Request(number, each[: spec.context], _NEW_TOKENS, ()) for number, each in enumerate(ids)]
-    began = time.perf_counter()
-    answers = completions(engine, requests)
-    n_tokens = sum(map(len, ids)) + sum(len(answer.tokens) for answer in answers)
-    speed = n_tokens / (time.perf_counter() - began)
-    return f"{known.quantization} on {known.device}, loaded in {seconds:.1f} s; {speed:.0f} tokens/s in a short trial"
+    figures = measure.figures(engine, spec)
+    # The hub's cache is the hub's, whatever a repository holds.
+    is_written = spec.hub is None and load_report.renew(spec.folder, figures)
+    return f"loaded in {seconds:.1f} s; {figures.line}" + (f"; {manifest.REPORT} says so now" if is_written else "")

@@ -9,9 +9,10 @@ from typing import Any
 from rich.table import Table
 
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.listing.load_report import LoadFigures
+from lengthwise.models.manifest import REPORT
 from worker.prepare.comparison import Agreement
 
-REPORT = "report.json"
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
 
 
@@ -37,6 +38,8 @@ class Report:
     layers: dict[str, list[int]]
     before: ModelFigures
     after: ModelFigures
+    #: The prepared model's, once it was loaded.
+    load: LoadFigures
     agreement: Agreement | None = None
 
     def write(self, folder: Path) -> None:

@@ -13,14 +13,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import tokenizer
+from lengthwise.models import tokenizer, weights
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import EngineError
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink import prepare as engine
 from worker.engine.transformer.shrink.prepare import Recipe
 from worker.engine.transformer.weights import loading
-from worker.prepare import comparison, report, source
+from worker.prepare import comparison, measure, report, source
 from worker.prepare.comparison import Side
 from worker.prepare.report import ModelFigures, Report
 from worker.prepare.sample import Sample, read
@@ -84,8 +84,9 @@ def _prepare(spec: ModelSpec, recipe: Recipe, folder: Path, items: Sample | None
     # Load it even if there is nothing to measure: a model that cannot be loaded must not be kept.
     after = Side(TorchEngine.load(_prepared(spec, recipe, folder)))
     progress.update(writing, total=1, completed=1)
-    old, new = (ModelFigures(engine.weights_bytes(place)) for place in (spec.folder, folder))
-    made = Report(spec.name, spec.made_by, recipe.quantize, recipe.sparsity, layers, old, new)
+    old, new = (ModelFigures(weights.weights_bytes(place)) for place in (spec.folder, folder))
+    load = measure.figures(after.engine, spec)
+    made = Report(spec.name, spec.made_by, recipe.quantize, recipe.sparsity, layers, old, new, load)
     if items is None:
         return made
     before = Side(TorchEngine.load(spec.model_copy(update={"quantization": _arithmetic(spec, "none")})))

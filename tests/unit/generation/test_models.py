@@ -1,5 +1,6 @@
 """How much a loaded model gets in one batch."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.unit.generation.test_work import claim
 from worker.engine.echo import EchoEngine
 from worker.engine.plain_batch import Steps
 from worker.engine.protocol import OutOfMemoryError, Request
-from worker.generation import batch
+from worker.generation import batch, models
 from worker.generation.models import LoadedModel
 from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work
@@ -42,6 +43,19 @@ def model(tmp_path: Path) -> LoadedModel:
     limited = spec.model_copy(update={"batch_rows": 12, "batch_tokens": 200})
     engine = Small(limited)
     return LoadedModel(limited, KindModel(limited, tokenizer.load(limited)), engine, engine.capabilities())
+
+
+@pytest.mark.parametrize(("memory", "said"), [(None, ""), (12_345_678, "12.3 MB, ")])
+def test_the_log_says_in_one_line_what_was_loaded_its_memory_and_its_seconds(
+    memory: int | None, said: str, model: LoadedModel, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    known = replace(model.capabilities, memory_bytes=memory)
+    monkeypatch.setattr(EchoEngine, "capabilities", lambda _: known)
+    with caplog.at_level("INFO", models.__name__):
+        models._load_engine(model.spec)
+    [line] = [record.getMessage() for record in caplog.records if record.name == models.__name__]
+    runs_as = f"{known.architecture}, {known.quantization}, {known.device}"
+    assert re.fullmatch(rf"loaded echo, revision \w+: {runs_as}, {said}in \d+\.\d s", line)
 
 
 @pytest.mark.parametrize(("beams", "length", "rows"), [(1, 10, 12), (4, 10, 3), (8, 10, 1), (4, 25, 2), (8, 60, 1)])

@@ -319,7 +319,9 @@ def test_what_is_missing_is_said_with_what_mends_it(tmp_path: Path) -> None:
     folder = classifier(tmp_path / "m", "toxic", problem="multi_label_classification")
     (folder / "tokenizer.json").unlink()
     found = reason(folder)
-    assert (found.code, "AutoTokenizer" in found.remedy) == ("tokenizer_missing", True)
+    added = "lengthwise model add FOLDER --as NAME, then remove [models.m] from models.toml"
+    assert (found.code, found.remedy) == ("tokenizer_missing", added)
+    assert "AutoTokenizer" in reason(folder, "chat", engine="openai").remedy, "its folder has no weights to add"
     for damaged in [
         "",
         "{}",
@@ -347,7 +349,8 @@ def test_pickled_weights_and_code_of_its_own_are_refused(tmp_path: Path) -> None
     folder = write(tmp_path / "m", "LlamaForCausalLM")
     (folder / "pytorch_model.bin").touch()
     found = reason(folder, "generate")
-    assert (found.code, "transformers.LlamaForCausalLM.from_pretrained" in found.remedy) == ("weights_pickled", True)
+    added = "lengthwise model add FOLDER --as NAME, then remove [models.m] from models.toml"
+    assert (found.code, found.remedy) == ("weights_pickled", added)
     (folder / "model.safetensors").touch()
     assert unusable(spec(folder, "generate")) is None
     write(folder, "LlamaForCausalLM", auto_map={"AutoModel": "evil.Evil"}, model_type="chatglm")

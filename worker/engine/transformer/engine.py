@@ -107,7 +107,19 @@ class TorchEngine:
             engine._head = VectorHead.load(spec.folder, getattr(model.config, "hidden_size", None), device)
         if is_packed:
             engine._limit_batches(spec, device)
+        if mesh is None:
+            engine._capabilities = replace(engine._capabilities, memory_bytes=engine.memory_bytes)
         return engine
+
+    @property
+    def memory_bytes(self) -> int:
+        """The memory of its tensors, without those of batches."""
+        return memory.held_bytes(self.model) + self._head.n_bytes
+
+    @property
+    def threads(self) -> int:
+        """How many threads it computes on: torch's, which are those of the whole process."""
+        return torch.get_num_threads()
 
     @torch.inference_mode()
     def _limit_batches(self, spec: ModelSpec, device: torch.device) -> None:

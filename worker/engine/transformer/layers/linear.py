@@ -35,6 +35,7 @@ class RowInt8Linear(HooklessModule):
         self.in_features, self.out_features = linear.in_features, linear.out_features
         rows = quantized(linear.weight.detach()) if weights is None else weights
         self.is_transformed, self.packed = rows.is_transformed, _pack(rows)
+        self.packed_bytes = rows.values.nbytes
         self.bias: torch.Tensor | None = None if linear.bias is None else linear.bias.detach().float().clone()
         # Without VNNI the kernel adds pairs of products in 16 bits, and 8-bit activations would overflow them.
         self.steps = 127 if torch.cpu._is_vnni_supported() else 63

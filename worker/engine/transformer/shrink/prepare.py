@@ -10,7 +10,7 @@ from typing import Any
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import manifest, model_file, weights
 from lengthwise.models.catalog import ModelSpec
-from lengthwise.models.published import quantized
+from lengthwise.models.published import licence, quantized
 from worker.engine.transformer.shrink import prune
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import save, save_int8
@@ -26,9 +26,6 @@ _COPIED = (
     *model_file.VECTOR_FILES,
     "2_Normalize/config.json",
     "config_sentence_transformers.json",
-    "LICENSE",
-    "LICENSE.md",
-    "LICENSE.txt",
 )
 
 
@@ -73,13 +70,9 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     (folder / "config.json").write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", "utf-8")
     templates = sorted((spec.folder / model_file.TEMPLATES).glob("*.jinja"))
     _copy(spec.folder, folder, [*_COPIED, *(path.relative_to(spec.folder).as_posix() for path in templates)])
+    _copy(spec.folder, folder, licence.files(spec.folder))
     manifest.write(folder, sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()))
     return keep
-
-
-def weights_bytes(folder: Path) -> int:
-    """The size of a model's weight files, in bytes."""
-    return sum(path.stat().st_size for path in weights.weight_files(folder))
 
 
 def _with_layer_types(spec: ModelSpec) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import torch
+from torch import nn
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,29 @@ def _container_bytes() -> int | None:
 def _fields(path: str) -> dict[str, int]:
     """A file with a name and a number on each line, as a dictionary."""
     return {words[0]: int(words[1]) for line in Path(path).read_text().splitlines() if (words := line.split())}
+
+
+def held_bytes(model: nn.Module) -> int:
+    """The bytes of all tensors that the model's layers hold, each counted once.
+
+    Replaced layers keep theirs as plain attributes, some of them in a tuple. Layers whose weights are no tensors say
+    their size as ``packed_bytes``.
+    """
+    sizes: dict[int, int] = {}
+    packed = 0
+    for module in model.modules():
+        packed += vars(module).get("packed_bytes", 0)
+        for value in (*module._parameters.values(), *module._buffers.values(), *vars(module).values()):
+            for each in value if isinstance(value, tuple) else (value,):
+                if isinstance(each, torch.Tensor):
+                    place = _place(each)
+                    sizes[place] = max(sizes.get(place, 0), each.nbytes)
+    return packed + sum(sizes.values())
+
+
+def _place(tensor: torch.Tensor) -> int:
+    """Tells tensors of the same memory, such as tied weights. oneDNN's have no address."""
+    return id(tensor) if tensor.is_mkldnn else tensor.data_ptr()
 
 
 class HugePageArena:

@@ -51,6 +51,12 @@ class VectorHead(NamedTuple):
             size = layer.outputs
         return cls(pooling.mode, pooling.normalizes, tuple(_read(folder, layer, device) for layer in pooling.layers))
 
+    @property
+    def n_bytes(self) -> int:
+        """The memory of its layers."""
+        tensors = [tensor for layer in self.layers for tensor in (layer.weight, layer.bias) if tensor is not None]
+        return sum(tensor.nbytes for tensor in tensors)
+
     def vector(self, hidden: torch.Tensor) -> torch.Tensor:
         """One text's vector: ``[tokens, size]`` → ``[size]``, fp32."""
         vector = _POOLINGS[self.mode](hidden.float())
