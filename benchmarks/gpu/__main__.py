@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
+from benchmarks.child_program import SystemFailure
 from benchmarks.engine import model
 from benchmarks.engine.compare import compare
 from benchmarks.engine.counts import items_by_part
-from benchmarks.engine.process import SystemFailure
 from benchmarks.engine.workload import WORKLOADS
 from benchmarks.gpu import report
 from benchmarks.gpu.bandwidth import MemoryReads, bytes_per_second
