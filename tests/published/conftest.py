@@ -1,5 +1,6 @@
 """Fixtures of the tests with public repositories, and the page that a run of them makes (``page``)."""
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from tests.published import page
 from tests.published.hub import TOKEN, Hub
 from tests.published.published import Published
 
-#: Publishes repositories of the fixture, by name, on the hub that this process fetches from.
+#: Publishes a repository of the fixture, by name, on the hub.
 Publish = Callable[[str], None]
 
 
@@ -47,31 +48,43 @@ class _Page:
 
 
 @pytest.fixture
-def reached_hub(model_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """The hub that ``huggingface_hub`` fetches from, in this process and in new ones, into a fresh cache.
-
-    ``LENGTHWISE_MODELS`` names a ``models.toml`` in ``tmp_path``, which is the current folder.
-    """
-    environment = model_hub.environment(tmp_path / "home", TOKEN) | {"HF_HUB_DISABLE_UPDATE_CHECK": "1"}
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, model_hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", model_hub.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+def catalog(model_hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The ``models.toml`` of this process, which does not exist yet. The hub is the loopback one, its cache empty."""
+    point_to(model_hub.url, monkeypatch)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
     monkeypatch.setenv("LENGTHWISE_MODELS", str(tmp_path / "models.toml"))
-    monkeypatch.chdir(tmp_path)
     settings.get.cache_clear()
-    yield model_hub
+    yield tmp_path / "models.toml"
     settings.get.cache_clear()
+
+
+def point_to(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes this process ask another hub, as ``HF_ENDPOINT`` does for a new one."""
+    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "ENDPOINT", url)
 
 
 @pytest.fixture
-def publish(reached_hub: Hub, published: Callable[[str], Path]) -> Publish:
+def commands(model_hub: Hub, catalog: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """The environment of commands that a test starts. They have the hub, cache and ``models.toml`` of this process.
+
+    The folder of ``models.toml`` is the current one, and the token may read gated repositories.
+    """
+    more = {"HF_HUB_CACHE": constants.HF_HUB_CACHE, "HF_HUB_DISABLE_UPDATE_CHECK": "1"}
+    for name, value in (model_hub.environment(catalog.parent / "home", TOKEN) | more).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(catalog.parent)
+    return {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
+
+
+@pytest.fixture
+def publish(model_hub: Hub, published: Callable[[str], Path]) -> Publish:
     from tests.published.repositories import PUBLISHED  # which imports transformers
 
     def call(name: str) -> None:
         wanted: Published = PUBLISHED[name]
-        reached_hub.serve(name, published(name), is_gated=wanted.is_gated)
+        model_hub.serve(name, published(name), is_gated=wanted.is_gated)
 
     return call

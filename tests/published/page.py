@@ -23,6 +23,7 @@ HEADINGS = {
     "": "Refused",
 }
 _COLUMNS = ("repository", "class", "weights", "tokenizer", "kinds", "int8", "answers")
+_COLUMNS_OF_REFUSED = ("repository", "class", "weights", "tokenizer", "error")
 _INTRODUCTION = f"""# Published models
 
 `{COMMAND}` writes this page: it adds each of these repositories with `lengthwise model add`
@@ -38,7 +39,7 @@ are read rightly, and nothing of how well a model answers. Names that begin with
 - **int8**: whether the model runs in int8.
 - **answers**: "{AS_TRANSFORMERS}" means, in fp32 and for four texts each: the tokens of prompts and answers
   are equal, scores differ by at most 1e-4, and components of vectors by at most 1e-6. "not yet" says
-  what is not so. Of what is refused, it is the error.
+  what is not so.
 """
 
 _TOKENIZERS = (
@@ -61,7 +62,8 @@ class PageRow(NamedTuple):
     answers: str
 
     def line(self) -> str:
-        cells = (f"`{self.repository}`", *self[2:])
+        of_served = (self.kinds, self.int8) if self.should_serve else ()
+        cells = (f"`{self.repository}`", self.class_name, self.weights, self.tokenizer, *of_served, self.answers)
         return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
@@ -101,7 +103,8 @@ def render(rows: Iterable[PageRow]) -> str:
     parts = [_INTRODUCTION]
     for heading in dict.fromkeys(HEADINGS.values()):
         lines = [row.line() for row in ordered if HEADINGS[row.should_serve] == heading]
-        frame = [f"| {' | '.join(_COLUMNS)} |", "|" + "---|" * len(_COLUMNS)]
+        columns = _COLUMNS_OF_REFUSED if heading == HEADINGS[""] else _COLUMNS
+        frame = [f"| {' | '.join(columns)} |", "|" + "---|" * len(columns)]
         parts.append("\n".join([f"## {heading}\n", *frame, *lines]) + "\n")
     return "\n".join(parts)
 
@@ -114,6 +117,8 @@ def read(text: str) -> list[PageRow]:
             heading = line.removeprefix("## ")
         elif line.startswith("| `"):
             repository, *cells = (cell.strip().replace("\\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1])
+            if heading == HEADINGS[""]:
+                cells[3:3] = ["", ""]
             possible = [kind for kind, name in HEADINGS.items() if name == heading]
             first = cells[3].partition(",")[0]
             found.append(PageRow(repository.strip("`"), first if first in possible else possible[0], *cells))

@@ -14,6 +14,7 @@ from lengthwise.models.architecture import class_name
 from lengthwise.models.catalog import Catalog, ModelSpec
 from tests.published import page, repositories, verdict
 from tests.published.conftest import Publish
+from tests.published.hub import TOKEN
 from tests.published.published import Published
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink.prepare import Recipe
@@ -48,8 +49,9 @@ def _marks(name: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.fixture
-def added(publish: Publish, published: Callable[[str], Path], tmp_path: Path) -> Added:
+def added(catalog: Path, publish: Publish, published: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch) -> Added:
     """Adds a repository from the hub, in fp32, and returns the model that ``models.toml`` names then."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
 
     def call(wanted: Published) -> ModelSpec:
         for name in filter(None, (wanted.name, wanted.base)):
@@ -58,7 +60,7 @@ def added(publish: Publish, published: Callable[[str], Path], tmp_path: Path) ->
             snapshot_download(wanted.base)
         origin = str(published(wanted.name) / wanted.gguf) if wanted.gguf else wanted.name
         add(origin, name="model", folder=None, revision=None, recipe=Recipe(quantize="none"), sample=None, is_dry=False)
-        return Catalog.read(tmp_path / "models.toml").models["model"]
+        return Catalog.read(catalog).models["model"]
 
     return call
 

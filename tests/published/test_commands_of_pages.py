@@ -1,7 +1,6 @@
 """The commands of docs/models.md and docs/shrinking.md run as they are written, against a hub on this machine."""
 
 import json
-import os
 import re
 import shlex
 import tomllib
@@ -28,18 +27,12 @@ MODEL = "Helsinki-NLP/opus-mt-zh-en"
 COMMANDS = typer.main.get_command(main.app)
 
 
-@pytest.fixture
-def environment(reached_hub: Hub) -> dict[str, str]:
-    """For commands that are started: they reach the hub, and have ``models.toml`` in the current folder."""
-    return {**os.environ, "COLUMNS": "200", "NO_COLOR": "1"}
-
-
-def test_a_model_is_added_checked_and_sealed(publish: Publish, environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_model_is_added_checked_and_sealed(publish: Publish, commands: dict[str, str], tmp_path: Path) -> None:
     publish(MODEL)
     add = documented.block(f"lengthwise model add {MODEL}")
-    shown = documented.run(add.strip() + " --dry-run\n", tmp_path, environment)
+    shown = documented.run(add.strip() + " --dry-run\n", tmp_path, commands)
     assert [*tmp_path.glob("models.toml"), *tmp_path.glob("models/*")] == []
-    said = documented.run(add, tmp_path, environment)
+    said = documented.run(add, tmp_path, commands)
     assert "opus-mt-zh-en serves translate" in said
     written = (tmp_path / "models.toml").read_text("utf-8")
     assert tomllib.loads(shown) == tomllib.loads(written)
@@ -47,9 +40,9 @@ def test_a_model_is_added_checked_and_sealed(publish: Publish, environment: dict
     assert spec.folder == tmp_path / "models" / "opus-mt-zh-en"
     for kind, outputs in answering.answers(spec).items():
         assert all(answering.is_well_formed(spec, kind, output) for output in outputs)
-    looked = documented.run("lengthwise model check opus-mt-zh-en\n", tmp_path, environment)
+    looked = documented.run("lengthwise model check opus-mt-zh-en\n", tmp_path, commands)
     assert "load and answer" in looked
-    documented.run("lengthwise model manifest models/opus-mt-zh-en\n", tmp_path, environment)
+    documented.run("lengthwise model manifest models/opus-mt-zh-en\n", tmp_path, commands)
     assert usable.unusable(spec, is_local=True) is None
     (spec.folder / "config.json").write_text("{}")
     refused = usable.unusable(spec, is_local=True)
@@ -57,21 +50,21 @@ def test_a_model_is_added_checked_and_sealed(publish: Publish, environment: dict
 
 
 def test_a_folder_is_made_for_another_revision(
-    publish: Publish, reached_hub: Hub, environment: dict[str, str], tmp_path: Path
+    publish: Publish, model_hub: Hub, commands: dict[str, str], tmp_path: Path
 ) -> None:
     publish(MODEL)
-    commit = reached_hub.repositories[MODEL]["main"].commit
+    commit = model_hub.repositories[MODEL]["main"].commit
     begun = f"lengthwise model prepare {MODEL} models/opus-mt-zh-en-new --revision $COMMIT"
-    said = documented.run(documented.block(begun), tmp_path, environment | {"COMMIT": commit})
+    said = documented.run(documented.block(begun), tmp_path, commands | {"COMMIT": commit})
     assert f'revision = "{commit}-int8"' in said
     assert (tmp_path / "models" / "opus-mt-zh-en-new" / "model.safetensors").is_file()
 
 
-def test_a_model_is_prepared_and_measured_on_the_sample(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_model_is_prepared_and_measured_on_the_sample(commands: dict[str, str], tmp_path: Path) -> None:
     sample = documented.block('{"kind": "translate", "source": "zh", "target": "en"}')
     (tmp_path / "sample.ndjson").write_text(sample, "utf-8")
     script = documented.block("lengthwise model prepare demo-translate models/translate-small --sample sample.ndjson")
-    of_demo = {name: value for name, value in environment.items() if name != "LENGTHWISE_MODELS"}
+    of_demo = {name: value for name, value in commands.items() if name != "LENGTHWISE_MODELS"}
     said = documented.run(script, tmp_path, of_demo)
     assert "identical of 1 items" in said
     [table] = tomllib.loads(said[said.index("[models.") :])["models"].values()

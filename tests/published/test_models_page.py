@@ -1,6 +1,5 @@
 """Every example of docs/models.md and docs/shrinking.md is run; here, the tables of ``models.toml``."""
 
-import os
 import shlex
 import tomllib
 from collections.abc import Callable, Iterator
@@ -74,20 +73,19 @@ def repository(command: str) -> str:
 
 
 @pytest.fixture
-def fetched(publish: Publish, tmp_path: Path) -> Callable[[str], ModelSpec]:
+def fetched(publish: Publish, catalog: Path, commands: dict[str, str]) -> Callable[[str], ModelSpec]:
     """Puts a model of the example on this machine by its own command, and reads its own table."""
 
     def call(name: str, url: str = "") -> ModelSpec:
         [command] = documented.commands(EXAMPLE[name])
         publish(repository(command))
         if command.startswith("hf "):
-            documented.run(command, tmp_path, dict(os.environ))
+            documented.run(command, catalog.parent, commands)
         else:
             ran = CliRunner().invoke(main.app, shlex.split(command)[1:])
             assert ran.exit_code == 0, (ran.output, ran.exception)
-        path = tmp_path / "models.toml"
-        path.write_text(EXAMPLE[name].replace("http://gpu:8000/v1", url), "utf-8")
-        return Catalog.read(path).models[name]
+        catalog.write_text(EXAMPLE[name].replace("http://gpu:8000/v1", url), "utf-8")
+        return Catalog.read(catalog).models[name]
 
     return call
 
