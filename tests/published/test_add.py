@@ -32,7 +32,7 @@ UNEQUAL = {
 }
 #: One of each form is added in every run; ``make test-models`` adds them all.
 ALWAYS = {
-    *("Helsinki-NLP/opus-mt-zh-en", "Helsinki-NLP/opus-mt-tc-big-en-de", "facebook/nllb-200-distilled-600M"),
+    *("Helsinki-NLP/opus-mt-zh-en", "Helsinki-NLP/opus-mt-tc-big-gmw-gmw", "facebook/nllb-200-distilled-600M"),
     *("google/madlad400-3b-mt", "Qwen/Qwen3-0.6B", "google/gemma-3-4b-it", "openai/gpt-oss-20b"),
     *("sentence-transformers/all-MiniLM-L6-v2", "google/embeddinggemma-300m", "unitary/toxic-bert"),
 }
@@ -75,6 +75,10 @@ def tell(request: pytest.FixtureRequest, published: Callable[[str], Path]) -> Te
         request.node.user_properties.extend((known | found).items())
 
     return call
+
+
+def test_the_lists_name_repositories_of_the_fixture() -> None:
+    assert ALWAYS | UNEQUAL.keys() <= {each.name for each in SERVED}
 
 
 @pytest.mark.parametrize(
