@@ -124,6 +124,8 @@ class Decoding:
     stop: tuple[str, ...] = ()
     score: bool = False
     beams: int = 1
+    #: None leaves it to the model.
+    repetition_penalty: float | None = None
 
 
 class Prompt(NamedTuple):

@@ -78,6 +78,14 @@ def test_each_line_is_decoded_with_its_own_parameters(model: KindModel) -> None:
     assert asked[3].sampling.seed == work(model, "chat.completions", bodies).request(3).sampling.seed, "begun anew"
 
 
+def test_a_penalty_goes_with_greedy_and_drawn_requests_and_keeps_answers_apart(model: KindModel) -> None:
+    bodies = [chat(), chat(repetition_penalty=1), chat(repetition_penalty=1.5), chat(repetition_penalty=1.5)]
+    doing = work(model, "chat.completions", [*bodies, chat(repetition_penalty=1.5, temperature=0.5)])
+    assert len(doing.pieces) == 4, "the same prompt with the same penalty is asked once"
+    assert [doing.request(index).sampling.repetition_penalty for index in range(4)] == [None, 1, 1.5, 1.5]
+    assert [doing.request(index).sampling.temperature for index in range(4)] == [0, 0, 0, 0.5]
+
+
 def test_an_answer_that_misses_its_schema_is_retried_and_then_fails(model: KindModel) -> None:
     doing = work(model, "chat.completions", [chat(response_format=FORMAT)] * 2)
     assert len(doing.pieces) == 1, "alike, and nothing is drawn: asked once"

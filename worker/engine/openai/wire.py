@@ -35,6 +35,8 @@ class CompletionsWire:
             body |= {"top_p": request.sampling.top_p, "seed": request.sampling.seed}
             if request.sampling.top_k:  # an extension of OpenAI's format: some servers refuse it
                 body["top_k"] = request.sampling.top_k
+        if request.sampling.repetition_penalty is not None:  # an extension, too; the server knows the model's own
+            body["repetition_penalty"] = request.sampling.repetition_penalty
         if request.stop:
             body["stop"] = list(request.stop)
         if self._server.returns_token_ids:

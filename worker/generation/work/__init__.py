@@ -99,7 +99,7 @@ class Work:
         piece = self.pieces[index]
         decoding = piece.decoding
         tokens, max_new_tokens, prefix = piece.prompt
-        sampling = _sampling(decoding, piece.item) if decoding.temperature else GREEDY
+        sampling = _sampling(decoding, piece.item)
         return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
 
     @property
@@ -262,5 +262,8 @@ def _keys(job: WorkJob, decoding: Decoding) -> AnswerKeys | None:
 
 def _sampling(decoding: Decoding, item: WorkItem) -> Sampling:
     """Gives each item a seed of its own, so that its answer does not depend on its batch."""
+    if not decoding.temperature:
+        greedy = decoding.repetition_penalty is None
+        return GREEDY if greedy else Sampling(repetition_penalty=decoding.repetition_penalty)
     seed = decoding.seed if item.shard.job.kind.decodes_per_item else decoding.seed + item.index
-    return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed)
+    return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed, decoding.repetition_penalty)
