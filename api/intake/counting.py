@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
-from lengthwise.errors import InvalidInput
+from lengthwise.errors import InvalidInput, Unanswerable
 from lengthwise.kinds import pool as pools
-from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt, Unanswerable
+from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt
 from lengthwise.ledger.jobs.submit import NewItem
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec

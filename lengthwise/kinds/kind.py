@@ -23,17 +23,6 @@ if TYPE_CHECKING:  # the command line lists kinds where no tokenizers are instal
 CHECKED: dict[str, Any] = {"is_checked": True}
 
 
-class Unanswerable(Exception):
-    """An item cannot be answered, whatever its model says. ``prompts`` and ``output`` may raise it.
-
-    ``code`` is one of ``result_line.ERRORS``.
-    """
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 def finite(value: Any) -> Any:
     """Refuses infinities and NaN: Python reads 1e999 as infinity, but JSON cannot write one."""
     written = to_json(value)
@@ -215,7 +204,8 @@ class Kind(Protocol):
     def prompts(self, model: KindModel, params: Any, items: Sequence[Any], attempt: int) -> list[list[Prompt]]:
         """The prompts of each item: mostly one; none if its output needs no model.
 
-        Raises ``InvalidInput`` if the model's chat template refuses an item.
+        Raises ``InvalidInput`` if the model's chat template refuses an item, and ``Unanswerable`` if an item cannot be
+        answered, whatever the model says. Neither says which.
         """
         ...
 

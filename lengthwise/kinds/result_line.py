@@ -21,6 +21,7 @@ ERRORS = {
     "worker_lost": "workers died each time while this item's shard ran",
     "placeholder_lost": "the model did not carry the text's placeholders through",
     "schema_not_met": "no answer of the model followed the schema, however often it was asked",
+    "untokenizable": "the model's tokenizer fails on the text; remove its unusual characters, or try another model",
     "too_intricate": "its markup repeats the text too often to be moderated; send the text without its markup",
     "schema_too_costly": "checking an answer against the schema needs too much time or memory",
     "cancelled": "the job was cancelled before this item ran",

@@ -40,6 +40,7 @@ class LineParams(kind.JobParams):
 _REQUEST_ERRORS = {
     "too_long": (400, "context_length_exceeded"),
     "empty_prompt": (400, "empty_prompt"),
+    "untokenizable": (400, "untokenizable"),
     "too_intricate": (400, "too_intricate"),
     "schema_not_met": (422, "schema_not_met"),
     "schema_too_costly": (422, "schema_too_costly"),

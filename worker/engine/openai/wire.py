@@ -5,6 +5,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from lengthwise.errors import Unanswerable
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec, ServerOptions
 from lengthwise.models.prompts.control_tokens import control_tokens
@@ -60,7 +61,10 @@ class CompletionsWire:
         return Completion(request.id, self._ids(text) if ids is None else self._without_end(ids), _REASONS[reason])
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode_answer(text))
+        try:
+            return tuple(self._tokenizer.encode_answer(text))
+        except Unanswerable:
+            raise EngineError("the model's tokenizer fails on the server's answer") from None
 
     def _without_end(self, ids: Any) -> tuple[int, ...]:
         if not isinstance(ids, list) or not all(type(token) is int for token in ids):

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer, Unanswerable
+from lengthwise.errors import Unanswerable
+from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer
 from lengthwise.ledger.queue.claim import Claim
 from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.states import ResultStatus
@@ -68,7 +69,15 @@ class Work:
     def _prompt(self, job: WorkJob, items: Sequence[WorkItem], *, n_attempts: int = 0) -> None:
         """Makes the prompts of these items of one job, all in one call, because that is faster for tokenizers."""
         kind, keys, decoding = job.kind, job.keys, job.decoding
-        prompts = kind.prompts(self._model, job.params, [item.job_item for item in items], n_attempts)
+        try:
+            prompts = kind.prompts(self._model, job.params, [item.job_item for item in items], n_attempts)
+        except Unanswerable as error:
+            if len(items) == 1:
+                self._fail(items[0], error.code)
+                return
+            for item in items:  # only those that cannot be answered fail
+                self._prompt(job, [item], n_attempts=n_attempts)
+            return
         for item, each in zip(items, prompts, strict=True):
             if kind.decodes_per_item:
                 decoding = kind.decoding(self._model.spec, job.params, item.job_item, n_attempts)
