@@ -241,8 +241,13 @@ class Kind(Protocol):
         """The result line of an item with its output. ``made_by`` is the model's revision, as JSON."""
         ...
 
-    def failed(self, index: int, item: Any, code: str, status: ResultStatus = ..., /) -> bytes:
-        """The result line of an item without output. ``code`` is one of ``lengthwise.kinds.result_line.ERRORS``."""
+    def failed(
+        self, index: int, item: Any, code: str, status: ResultStatus = ..., limit: int | None = None, /
+    ) -> bytes:
+        """The result line of an item without output. ``code`` is one of ``lengthwise.kinds.result_line.ERRORS``.
+
+        ``limit``: the tokens that the model reads, if the item has too many.
+        """
         ...
 
 

@@ -33,6 +33,12 @@ def items(spec: ModelSpec, *texts: str) -> list[NewItem]:
     return [item for part in parts for item in part.items]
 
 
+def test_an_item_that_is_too_long_is_told_the_limit(spec: ModelSpec) -> None:
+    fits, too_long = items(spec, "a", "a" * 600)
+    assert fits.refusal is None
+    assert f"at most {spec.context} tokens" in from_json(too_long.refusal or b"")["error"]["message"]
+
+
 def test_a_text_on_which_the_tokenizer_panics_is_refused_and_the_others_are_counted(
     spec: ModelSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
