@@ -6,8 +6,11 @@ import pytest
 
 from lengthwise.models.tokenizer import ModelTokenizer
 
-#: It cannot be imported: pyo3 makes it when the library is loaded.
-PanicException = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+class PanicException(BaseException):
+    """Like that of pyo3, which cannot be imported: it is made when the library is loaded."""
+
+    __module__ = "pyo3_runtime"
 
 
 class PanickingEncoder:

@@ -1,5 +1,6 @@
 """The counting tokenizer makes prompts of the same lengths as the real one."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,7 @@ def test_a_text_is_cut_as_the_library_truncates_it(
 
 
 #: Everything that takes a text of a caller's or a model's.
-READS = {
+READS: dict[str, Callable[[Any, str], Any]] = {
     "encode": lambda made, text: made.encode(["fine", text]),
     "encode framed": lambda made, text: made.encode(["fine", text], framed=True),
     "encode_after": lambda made, text: made.encode_after([("</s>", "fine"), ("</s>", text)]),
