@@ -1,5 +1,6 @@
 """What a model's own files say of its answers holds as in transformers' generate, in fp32, alone and in a batch."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,16 @@ def test_a_penalty_changes_no_neighbour(kind: str, precision: str, load: Load) -
     found = run(engine, mixed)
     assert found == {number: (alone if number % 2 else plain)[number] for number in found}
     assert any(alone[number] != plain[number] for number in found if number % 2), "to prove anything"
+
+
+def test_a_rule_that_is_not_applied_is_named_when_the_model_is_loaded(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tiny.write("mbart", tmp_path)
+    settings_of(model, tmp_path, tiny.END, encoder_repetition_penalty=1.3, repetition_penalty=1.1)
+    with caplog.at_level(logging.WARNING):
+        tiny.load(tmp_path)
+    assert "asks for encoder_repetition_penalty, which is not applied" in caplog.text
 
 
 ROWS = st.lists(st.lists(st.integers(0, 9), min_size=1, max_size=30), min_size=1, max_size=4)
