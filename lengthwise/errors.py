@@ -6,6 +6,7 @@
       InvalidInput           the caller must change the request      (4xx; names the field, never its text)
         TooLarge             it must be smaller                      (413)
         UnknownName          its model, kind or language is unknown  (422)
+      Unanswerable           this item ends with an error, and the others go on
       Unauthorized           the request has no valid key            (401)
       Forbidden              the key may not do this                 (403)
       NotFound               this tenant has no such thing           (404)
@@ -54,6 +55,17 @@ class TooLarge(InvalidInput):
 
 class UnknownName(InvalidInput):
     """A kind, model or language that this installation does not have."""
+
+
+class Unanswerable(LengthwiseError):
+    """An item cannot be answered, whatever its model says.
+
+    ``code`` is one of ``lengthwise.kinds.result_line.ERRORS``.
+    """
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 class Unauthorized(LengthwiseError):

@@ -7,7 +7,7 @@ SING = '''
 
 from lengthwise.kinds.kind import JobParams, Prompt, TextItem
 from lengthwise.kinds.native import CommandOption, NativeKind
-from lengthwise.models.catalog import KindOptions
+from lengthwise.models.kind_options import KindOptions
 
 
 class SingOptions(KindOptions):

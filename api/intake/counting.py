@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple, TypeVar
 
-from lengthwise.errors import InvalidInput
+from lengthwise.errors import InvalidInput, Unanswerable
 from lengthwise.kinds import pool as pools
-from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt, Unanswerable
+from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt
 from lengthwise.ledger.jobs.submit import NewItem
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.states import ResultStatus
 
 Raw = TypeVar("Raw")
 
@@ -119,16 +120,21 @@ def _counted(portion: Portion, refuse: Refuse) -> Iterator[CountedPortion]:
     for place, (item, payload), each, (pool, min_answer) in rows:
         lengths = [len(prompt.tokens) for prompt in each]
         code = None if all_fit else _misfit(each, spec.context, min_answer)
-        refusal = kind.failed(place, item, code) if code else None
+        refusal = _failed(target, place, item, code) if code else None
         found.append(NewItem(_cost(item, payload, lengths), payload, refusal, lengths, pool))
     yield CountedPortion(found, {pool for pool, _ in distinct})
+
+
+def _failed(target: ItemTarget, place: int, item: JobItem, code: str) -> bytes:
+    limit = target.spec.context if code == "too_long" else None
+    return target.kind.failed(place, item, code, ResultStatus.FAILED, limit)
 
 
 def _unanswerable(portion: Portion, code: str) -> CountedPortion:
     """A portion of one item that ends with this error, without running."""
     [(item, payload)] = portion.checked
     [(pool, _)] = _requirements(portion.target, [item])
-    refusal = portion.target.kind.failed(portion.places[0], item, code)
+    refusal = _failed(portion.target, portion.places[0], item, code)
     return CountedPortion([NewItem(1, payload, refusal, [], pool)], {pool})
 
 

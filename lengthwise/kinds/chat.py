@@ -10,7 +10,8 @@ from lengthwise.kinds.conversation import ChatOptions
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts
 from lengthwise.kinds.template_options import TemplateOptions
-from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import KindOptions
 from lengthwise.result_field import FieldPath
 
 

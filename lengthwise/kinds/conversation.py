@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from lengthwise.kinds.kind import KindModel, ModelAnswer, Unanswerable
+from lengthwise.errors import Unanswerable
+from lengthwise.kinds.kind import KindModel, ModelAnswer
 from lengthwise.kinds.sampling import trimmed
 from lengthwise.kinds.template_options import TemplateOptions
-from lengthwise.models.catalog import KindOptions, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import KindOptions
 
 if TYPE_CHECKING:
     from lengthwise.models.prompts.thinking import Spoken

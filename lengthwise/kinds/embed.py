@@ -9,7 +9,8 @@ from lengthwise.errors import ConfigurationError, InvalidInput
 from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import NativeKind
-from lengthwise.models.catalog import AnswerForm, KindOptions, ModelFacts, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import AnswerForm, KindOptions, ModelFacts
 from lengthwise.result_field import FieldPath
 
 

@@ -9,7 +9,8 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.sampling import SampledKind, SamplingParams, single_prompts, trimmed
 from lengthwise.kinds.translate import TranslateOptions
-from lengthwise.models.catalog import KindOptions, ModelFacts, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import KindOptions, ModelFacts
 from lengthwise.result_field import FieldPath
 
 

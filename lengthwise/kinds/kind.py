@@ -23,17 +23,6 @@ if TYPE_CHECKING:  # the command line lists kinds where no tokenizers are instal
 CHECKED: dict[str, Any] = {"is_checked": True}
 
 
-class Unanswerable(Exception):
-    """An item cannot be answered, whatever its model says. ``prompts`` and ``output`` may raise it.
-
-    ``code`` is one of ``result_line.ERRORS``.
-    """
-
-    def __init__(self, code: str) -> None:
-        super().__init__(code)
-        self.code = code
-
-
 def finite(value: Any) -> Any:
     """Refuses infinities and NaN: Python reads 1e999 as infinity, but JSON cannot write one."""
     written = to_json(value)
@@ -124,6 +113,8 @@ class Decoding:
     stop: tuple[str, ...] = ()
     score: bool = False
     beams: int = 1
+    #: None leaves it to the model.
+    repetition_penalty: float | None = None
 
 
 class Prompt(NamedTuple):
@@ -213,7 +204,8 @@ class Kind(Protocol):
     def prompts(self, model: KindModel, params: Any, items: Sequence[Any], attempt: int) -> list[list[Prompt]]:
         """The prompts of each item: mostly one; none if its output needs no model.
 
-        Raises ``InvalidInput`` if the model's chat template refuses an item.
+        Raises ``InvalidInput`` if the model's chat template refuses an item, and ``Unanswerable`` if an item cannot be
+        answered, whatever the model says. Neither says which.
         """
         ...
 
@@ -249,8 +241,13 @@ class Kind(Protocol):
         """The result line of an item with its output. ``made_by`` is the model's revision, as JSON."""
         ...
 
-    def failed(self, index: int, item: Any, code: str, status: ResultStatus = ..., /) -> bytes:
-        """The result line of an item without output. ``code`` is one of ``lengthwise.kinds.result_line.ERRORS``."""
+    def failed(
+        self, index: int, item: Any, code: str, status: ResultStatus = ..., limit: int | None = None, /
+    ) -> bytes:
+        """The result line of an item without output. ``code`` is one of ``lengthwise.kinds.result_line.ERRORS``.
+
+        ``limit``: the tokens that the model reads, if the item has too many.
+        """
         ...
 
 

@@ -11,7 +11,8 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.moderation import greatest, text_prompts, text_spans
 from lengthwise.kinds.native import NativeKind
-from lengthwise.models.catalog import AnswerForm, KindOptions, LabelObjection, ModelFacts, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import AnswerForm, KindOptions, LabelObjection, ModelFacts
 from lengthwise.models.labels import Labels, listed
 from lengthwise.result_field import ANY, FieldPath
 

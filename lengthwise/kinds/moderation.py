@@ -6,7 +6,8 @@ The reader of texts is imported late: the command line lists kinds where its pac
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt, Unanswerable
+from lengthwise.errors import Unanswerable
+from lengthwise.kinds.kind import KindModel, ModelAnswer, Prompt
 
 Span = tuple[int, int]
 

@@ -7,7 +7,8 @@ from typing import Any, ClassVar, NamedTuple
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import result_line
 from lengthwise.kinds.kind import Decoding, JobItem, JobParams, KindModel, ModelAnswer, Prompt, unknown
-from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import AnswerForm, KindOptions
 from lengthwise.result_field import FieldPath
 
 

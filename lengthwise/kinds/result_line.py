@@ -21,6 +21,7 @@ ERRORS = {
     "worker_lost": "workers died each time while this item's shard ran",
     "placeholder_lost": "the model did not carry the text's placeholders through",
     "schema_not_met": "no answer of the model followed the schema, however often it was asked",
+    "untokenizable": "the model's tokenizer fails on the text; remove its unusual characters, or try another model",
     "too_intricate": "its markup repeats the text too often to be moderated; send the text without its markup",
     "schema_too_costly": "checking an answer against the schema needs too much time or memory",
     "cancelled": "the job was cancelled before this item ran",
@@ -59,9 +60,16 @@ def succeeded(
     return _line(index, item, used % (to_json(output), doubts, n_input, n_output, made_by))
 
 
-def failed(index: int, item: "JobItem", code: str, status: ResultStatus = ResultStatus.FAILED) -> bytes:
+def message(code: str, limit: int | None = None) -> str:
+    """What is said of an error. ``limit``: the tokens that the model reads, if the item has too many."""
+    return ERRORS[code] if limit is None else f"{ERRORS[code]} (the model reads at most {limit} tokens)"
+
+
+def failed(
+    index: int, item: "JobItem", code: str, status: ResultStatus = ResultStatus.FAILED, limit: int | None = None
+) -> bytes:
     """The line of an item without output. ``code`` is one of ``ERRORS``."""
-    error = to_json({"code": code, "message": ERRORS[code]})
+    error = to_json({"code": code, "message": message(code, limit)})
     return _line(index, item, b'"status":%b,"error":%b' % (to_json(status.value), error))
 
 

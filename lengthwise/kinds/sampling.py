@@ -10,6 +10,9 @@ from lengthwise.kinds.kind import Decoding, Prompt, Text
 from lengthwise.kinds.native import NativeKind
 from lengthwise.models.catalog import ModelSpec
 
+#: 1 changes nothing; more makes repetitions less likely. Near 0, scores would leave the range of their type.
+RepetitionPenalty = Annotated[float, Field(ge=0.01, le=2)]
+
 
 class SamplingParams(kind.ScoringParams):
     max_new_tokens: int | None = Field(default=None, ge=1, description="At most the model's own limit.")
@@ -17,6 +20,11 @@ class SamplingParams(kind.ScoringParams):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0, lt=2**31, description="0 does not cut.")
     seed: int = Field(default=0, ge=0, lt=2**31, description="The same seed gives the same answers again.")
+    repetition_penalty: RepetitionPenalty | None = Field(
+        default=None,
+        description="Divides the scores of tokens that came before, in the prompt or the answer. 1 changes nothing; "
+        "without it, the model's own (generation_config.json).",
+    )
     stop: list[Annotated[Text, Field(min_length=1, max_length=64)]] = Field(default=[], max_length=4)
 
 
@@ -32,6 +40,7 @@ class SampledKind(NativeKind):
             seed=params.seed,
             stop=tuple(params.stop),
             score=params.score,
+            repetition_penalty=params.repetition_penalty,
         )
 
 

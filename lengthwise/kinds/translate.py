@@ -12,7 +12,8 @@ from lengthwise.kinds import kind
 from lengthwise.kinds.kind import Decoding, KindModel, ModelAnswer, Prompt
 from lengthwise.kinds.native import CommandOption, NativeKind
 from lengthwise.models.architecture import Architecture
-from lengthwise.models.catalog import KindOptions, ModelFacts, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import KindOptions, ModelFacts
 from lengthwise.result_field import FieldPath
 from lengthwise.text.convention import Convention
 

@@ -4,122 +4,26 @@ Knows where a model's files are and what they are used for. Never loads weights.
 """
 
 import tomllib
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny, ValidationError, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, ValidationError, field_validator, model_validator
 
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_shapes
-from lengthwise.models.architecture import Architecture
 from lengthwise.models.fingerprint import fingerprint
-from lengthwise.models.labels import Labels
+from lengthwise.models.kind_options import KindOptions, Table
 
 #: The catalog that ships with the package: the two demo models.
 DEMO_CATALOG = Path(__file__).parents[1] / "demo" / "models.toml"
 
 #: The longest input of a model that names no limit, such as Mamba, if its table names none either.
 _USUAL_CONTEXT = 512
-
-
-class Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class AnswerForm(StrEnum):
-    """What a model gives for a prompt."""
-
-    #: Tokens that it writes.
-    TEXT = "text"
-    #: A probability for each of its labels.
-    LABELS = "labels"
-    #: One vector.
-    VECTOR = "vector"
-
-
-#: The architectures that give each form of answer.
-_GIVING = {
-    AnswerForm.TEXT: frozenset({Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY}),
-    AnswerForm.LABELS: frozenset({Architecture.CLASSIFIER}),
-    AnswerForm.VECTOR: frozenset({Architecture.EMBEDDER}),
-}
-
-
-class LabelObjection(NamedTuple):
-    """Why a kind cannot use a classifier's labels, and the line for the kind's table in ``models.toml`` that mends it.
-
-    ``line`` is None if no setting mends it.
-    """
-
-    code: str
-    reason: str
-    line: str | None
-
-
-class ModelFacts(NamedTuple):
-    """What a model's files say, from which the table of a kind can be proposed."""
-
-    #: The last part of its hub id, or its folder's name.
-    name: str
-    config: Mapping[str, Any]
-    #: Its vocabulary.
-    tokens: Collection[str]
-    #: None if it is no classifier.
-    labels: Labels | None
-    has_chat_template: bool
-    #: What an embedder's files say to put before texts, by name.
-    prompts: Mapping[str, str]
-
-
-class KindOptions(Table):
-    """The table of one kind of job under a model: how this model is spoken to for it.
-
-    Each kind has a subclass of its own, which declares what a model needs to serve it. Engines and checks read that
-    here, and so need to know no kind by its name.
-    """
-
-    answer_form: ClassVar[AnswerForm] = AnswerForm.TEXT
-    #: Whether jobs may ask for sampling and stop strings.
-    may_sample: ClassVar[bool] = False
-    #: Whether the model's folder must have a chat template.
-    needs_chat_template: ClassVar[bool] = False
-    #: The architectures that can serve it; None: all that give its form of answer.
-    architectures: ClassVar[frozenset[Architecture] | None] = None
-
-    @classmethod
-    def needed(cls) -> frozenset[Architecture]:
-        """The architectures that can serve it."""
-        return _GIVING[cls.answer_form] if cls.architectures is None else cls.architectures
-
-    @classmethod
-    def proposed(cls, facts: ModelFacts) -> Self | None:
-        """The table for a model that ``models.toml`` does not name; None if its files do not suffice for one."""
-        return None if cls.needs_chat_template and not facts.has_chat_template else cls()
-
-    def objection(self, labels: Labels) -> LabelObjection | None:
-        """Why the kind cannot use a classifier with these labels, if it cannot."""
-        return None
-
-    @property
-    def template_name(self) -> str:
-        """The chat template that the kind needs, if it needs one."""
-        return "default"
-
-    @property
-    def ignored_labels(self) -> Sequence[str]:
-        """The labels whose scores the kind does not show."""
-        return ()
-
-    def language_pairs(self) -> Sequence[tuple[str, str]]:
-        """The (source, target) languages between which the model translates, if that is what the kind does."""
-        return ()
-
 
 Options = TypeVar("Options", bound=KindOptions)
 
@@ -183,7 +87,7 @@ class ModelSpec(Table):
     server: ServerOptions | None = None
 
     #: By kind, in the order of the file: every table of the model that is none of its settings.
-    kind_options: dict[str, SerializeAsAny[KindOptions]] = {}
+    kind_options: dict[str, SerializeAsAny[KindOptions]] = Field(default={})
 
     @classmethod
     def from_table(cls, name: str, table: Mapping[str, Any]) -> Self:

@@ -6,7 +6,8 @@ The API asks before it accepts a job, from the model's files; a worker asks agai
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.models.architecture import Architecture
-from lengthwise.models.catalog import AnswerForm, KindOptions, ModelSpec
+from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.kind_options import AnswerForm, KindOptions
 from lengthwise.models.labels import Labels
 
 #: The class that a model of each architecture mostly has.

@@ -31,6 +31,10 @@ _NO_LIMIT = 1 << 31
 _Length = Annotated[int, Field(ge=0, lt=1 << 31)]
 #: -1 stands for no token in some published files.
 _TokenId = Annotated[int, Field(ge=-1, lt=1 << 31)]
+#: The length of a run of tokens that a model must not write. Each step compares it with what was written.
+_RUN = 100
+#: 1 changes nothing. Far from it, scores would leave the range of their type.
+_Penalty = Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)]
 
 
 class _Shape(BaseModel):
@@ -45,7 +49,14 @@ class GenerationShape(_Shape):
     pad_token_id: _TokenId | None = None
     decoder_start_token_id: _TokenId | list[_TokenId] | None = None
     suppress_tokens: list[_TokenId] | None = None
-    bad_words_ids: list[list[_TokenId]] | None = None
+    bad_words_ids: list[Annotated[list[_TokenId], Field(max_length=_RUN)]] | None = None
+    begin_suppress_tokens: list[_TokenId] | None = None
+    forced_bos_token_id: _TokenId | None = None
+    forced_eos_token_id: _TokenId | list[_TokenId] | None = None
+    repetition_penalty: _Penalty | None = None
+    no_repeat_ngram_size: Annotated[int, Field(ge=0, le=_RUN)] | None = None
+    min_length: _Length | None = None
+    min_new_tokens: _Length | None = None
     length_penalty: Annotated[float, Field(allow_inf_nan=False)] | None = None
     early_stopping: bool | Literal["never"] | None = None
     renormalize_logits: bool | None = None

@@ -1,6 +1,7 @@
 """A model's own tokenizer, without torch. The API counts tokens with it, and workers tokenize with it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import IO, Any, NamedTuple
 from tokenizers import Tokenizer
 
 from lengthwise.confined import Budget
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, Unanswerable
 from lengthwise.models import model_file, model_shapes, trial
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.prompts import encoding as prompts
@@ -35,14 +36,32 @@ class TokenWindow(NamedTuple):
     end: int
 
 
+@contextmanager
+def _panics_named() -> Iterator[None]:
+    """Raises ``Unanswerable`` where the library panics, which it does on some texts.
+
+    Its error is no ``Exception``, and has no name that can be imported. Nobody else would catch it.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if (type(error).__module__, type(error).__name__) != ("pyo3_runtime", "PanicException"):
+            raise
+        raise Unanswerable("untokenizable") from None  # its message may quote the text
+
+
 class ModelTokenizer:
-    """Turns texts into token ids. Texts never become control tokens: ``</s>`` in a text is four plain characters."""
+    """Turns texts into token ids. Texts never become control tokens: ``</s>`` in a text is four plain characters.
+
+    What takes texts raises ``Unanswerable`` if the library panics on one of them.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._encoders = Encoders(partial(_read, folder))
         self.eos = _first(model_shapes.read_config(folder).get("eos_token_id"))
 
+    @_panics_named()
     def encode(self, texts: Sequence[str], *, framed: bool = False) -> list[list[int]]:
         """The ids of each text. ``framed`` adds what the tokenizer puts around an input, such as [CLS] and [SEP]."""
         encodings = self._encodings(texts, framed)
@@ -71,6 +90,7 @@ class ModelTokenizer:
             return self._ids(encoding)
         return [*ids[:first], *prompts.encode_plain(self._encoders, text, is_first=True), *ids[end:]]
 
+    @_panics_named()
     def windows(self, texts: Sequence[str], size: int) -> list[list[TokenWindow]]:
         """Each text framed, as one window, or as several that overlap if it has more than ``size`` tokens."""
         return [
@@ -78,6 +98,7 @@ class ModelTokenizer:
             for text, encoding in zip(texts, self._encodings(texts, framed=True), strict=True)
         ]
 
+    @_panics_named()
     def cut(self, texts: Sequence[str], encoded: Sequence[list[int]], size: int) -> list[list[int]]:
         """The ids of texts, which ``encode`` gave framed; a text of more than ``size`` tokens loses those of its end.
 
@@ -124,6 +145,7 @@ class ModelTokenizer:
             ids.append(found)
         return ids
 
+    @_panics_named()
     def encode_answer(self, text: str) -> list[int]:
         """The ids of a text that the model wrote. A special token in it is plain text."""
         ids: list[int] = self._encoders.whole.encode(text, add_special_tokens=False).ids
@@ -134,6 +156,7 @@ class ModelTokenizer:
         found = [self._encoders.whole.token_to_id(token) for token in tokens]
         return [] if None in found else found
 
+    @_panics_named()
     def encode_marked(self, text: Marked) -> list[int]:
         """The ids of a rendered conversation. What is marked in it as a caller's never becomes a control token."""
         return prompts.encode_marked(self._encoders, text)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from openai import BadRequestError, OpenAI
 
-from lengthwise.kinds.kind import Unanswerable
+from lengthwise.errors import Unanswerable
 from lengthwise.kinds.openai import schema
 from tests.openai.calls import chat_line, conserved, created, jsonl, validated
 from tests.openai.conftest import RunWorker

@@ -25,6 +25,7 @@ from worker.engine.protocol import (
     Request,
 )
 from worker.engine.requests import limit_of_target, refuse_unreadable
+from worker.engine.transformer.decode.rules import OF_HISTORY, Rules, unapplied
 from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,18 @@ class CTranslate2Engine:
         self._ids = {word: token for token, word in enumerate(self._target)}
         self._vocabulary = Vocabulary.read(spec.folder, spec.config)
         self._length_penalty = search_rules(spec.folder, spec.config).length_penalty
-        self._suppressed = [[self._target[token]] for token in self._vocabulary.suppressed if token < len(self._target)]
+        rules = Rules.read(spec.folder, spec.config, self._vocabulary.ends)
+        self._forces_end = rules.forces_end
+        self._suppressed = self._words_of(rules)
         self._positions: int | None = spec.config.get("max_position_embeddings")
         quantization = translator.compute_type
         self._capabilities = Capabilities(Architecture.ENCODER_DECODER, spec.context, translator.device, quantization)
+
+    def _words_of(self, rules: Rules) -> list[list[str]]:
+        """What must not be written: single words, and the runs of them that ``bad_words_ids`` names."""
+        runs = [(*beginning, last) for beginning, ends in rules.bad_words.items() for last in ends]
+        every = [*((token,) for token in self._vocabulary.suppressed), *runs]
+        return [[self._target[token] for token in run] for run in every if max(run) < len(self._target)]
 
     @classmethod
     def load(cls, spec: ModelSpec) -> Self:
@@ -74,7 +83,10 @@ class CTranslate2Engine:
                 )
         except (RuntimeError, ValueError) as error:
             raise ConfigurationError(f"model {spec.name}: ctranslate2 could not load it: {error}") from None
-        return cls(spec, translator)
+        engine = cls(spec, translator)
+        if names := unapplied(spec.folder, spec.config, engine._vocabulary.ends, OF_HISTORY):
+            log.warning("model %s asks for %s, which ctranslate2 does not apply", spec.name, ", ".join(names))
+        return engine
 
     def capabilities(self) -> Capabilities:
         return self._capabilities
@@ -89,10 +101,10 @@ class CTranslate2Engine:
 
     def _run(self, requests: Sequence[Request]) -> Steps:
         refuse_unreadable(requests, self._capabilities.context)
-        able = [request for request in requests if not request.stop and not request.sampling.temperature]
+        able = [request for request in requests if not _is_refused(request)]
         yield from self._generate(able)
         if len(able) < len(requests):
-            raise EngineError("ctranslate2 supports neither stop strings nor seeded sampling")
+            raise EngineError("ctranslate2 supports no stop strings, no seeded sampling and no penalty of a request")
 
     def _generate(self, requests: Sequence[Request]) -> Steps:
         limits = [limit_of_target(request, self._positions) for request in requests]
@@ -145,8 +157,14 @@ class CTranslate2Engine:
     def _completion(self, request: Request, limit: int, words: Sequence[str]) -> Completion:
         written = [self._ids[word] for word in words[len(request.decoder_prefix) :]]
         is_ended = bool(written) and written[-1] in self._vocabulary.ends and len(written) <= limit
-        tokens = written[:-1] if is_ended else written[:limit]
+        # transformers puts the end token into the last place before the limit, if the model says so.
+        tokens = written[:-1] if is_ended else written[: limit - self._forces_end]
         return Completion(request.id, tuple(tokens), FinishReason.STOP if is_ended else FinishReason.LENGTH)
+
+
+def _is_refused(request: Request) -> bool:
+    sampling = request.sampling
+    return bool(request.stop or sampling.temperature) or sampling.repetition_penalty is not None
 
 
 def _words(folder: Path, side: str) -> list[str]:

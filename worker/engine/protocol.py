@@ -26,12 +26,16 @@ class FinishReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How the next token is drawn. A ``temperature`` of 0 is greedy; ``top_k`` 0 and ``top_p`` 1 cut nothing off."""
+    """How the next token is drawn. A ``temperature`` of 0 is greedy; ``top_k`` 0 and ``top_p`` 1 cut nothing off.
+
+    ``repetition_penalty`` comes before the model's own; None leaves it to the model. It changes greedy answers too.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     seed: int = 0
+    repetition_penalty: float | None = None
 
 
 GREEDY = Sampling()

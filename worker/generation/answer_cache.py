@@ -36,7 +36,7 @@ class AnswerKeys:
 @lru_cache(1024)
 def _digest(decoding: Decoding) -> bytes:
     """A digest of everything but the prompt and its limit that a greedy answer depends on."""
-    matters = (decoding.beams, decoding.score, decoding.stop)
+    matters = (decoding.beams, decoding.score, decoding.stop, decoding.repetition_penalty)
     return hashlib.blake2b(repr(matters).encode(), digest_size=16).digest()
 
 

@@ -17,6 +17,8 @@ from lengthwise.models.labels import Labels, listed
 from lengthwise.models.listing import load_report
 from lengthwise.models.pooling import Pooling
 from worker.engine.protocol import Architecture, EngineError
+from worker.engine.transformer.decode import rules
+from worker.engine.transformer.decode.vocabulary import Vocabulary
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.weights import loading
 from worker.prepare import measure
@@ -52,7 +54,8 @@ def check(name: str) -> bool:
 def _findings(spec: ModelSpec) -> Iterator[Finding]:
     looks: tuple[tuple[str, Callable[[ModelSpec], str | None]], ...] = (
         ("folder", _folder), ("config.json", _config), ("tokenizer", _tokenizer), ("chat template", _template),
-        ("labels", _labels), ("pooling", _pooling), ("weights", _weights), ("kinds", _kinds),
+        ("decoding rules", _decoding), ("labels", _labels), ("pooling", _pooling), ("weights", _weights),
+        ("kinds", _kinds),
     )  # fmt: skip
     if spec.engine == "torch":
         looks += (("load and answer", _load),)
@@ -89,6 +92,14 @@ def _template(spec: ModelSpec) -> str | None:
         return None
     rendered = template.load(spec.folder).render([{"role": "user", "content": "Hello"}])
     return f"a user's message becomes {len(rendered)} characters"
+
+
+def _decoding(spec: ModelSpec) -> str | None:
+    if loading.architecture(spec) not in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY):
+        return None
+    ends = Vocabulary.read(spec.folder, spec.config).ends
+    left_out = rules.unapplied(spec.folder, spec.config, ends)
+    return f"not applied: {', '.join(left_out)}; its answers may differ" if left_out else "all are applied"
 
 
 def _labels(spec: ModelSpec) -> str | None:

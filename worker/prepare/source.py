@@ -7,7 +7,8 @@ from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds import KINDS
 from lengthwise.models import model_file, template, tokenizer, usable
-from lengthwise.models.catalog import Catalog, KindOptions, ModelFacts, ModelSpec
+from lengthwise.models.catalog import Catalog, ModelSpec
+from lengthwise.models.kind_options import KindOptions, ModelFacts
 from lengthwise.models.labels import Labels
 from worker.engine.protocol import Architecture
 from worker.engine.transformer.weights import loading

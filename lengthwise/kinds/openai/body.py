@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from lengthwise.kinds.kind import Decoding, RequestPart, StrictModel, Text, unknown_field
+from lengthwise.kinds.sampling import RepetitionPenalty
 from lengthwise.models.catalog import ModelSpec
 
 #: Fields about the caller or its account. They change no answer, and are ignored.
@@ -81,6 +82,7 @@ class SampledBody(LineBody):
     top_p: float = Field(default=1.0, gt=0, le=1)
     top_k: int = Field(default=0, ge=0, lt=2**31)
     seed: int | None = Field(default=None, ge=-(2**63), lt=2**63)
+    repetition_penalty: RepetitionPenalty | None = None
 
     def limit(self) -> int | None:
         """The longest answer that the body allows, in tokens."""
@@ -98,6 +100,7 @@ class SampledBody(LineBody):
             top_k=self.top_k,
             seed=(seed if self.seed is None else self.seed) % 2**31,
             stop=tuple(self.stops()),
+            repetition_penalty=self.repetition_penalty,
         )
 
 

@@ -3,7 +3,7 @@
 import time
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
 from pydantic import Field
@@ -11,10 +11,9 @@ from pydantic_core import to_json
 
 from lengthwise import json_line
 from lengthwise.errors import InvalidInput
-from lengthwise.kinds import kind
+from lengthwise.kinds import kind, result_line
 from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer, Prompt, Text, unknown
 from lengthwise.kinds.openai.body import LineBody
-from lengthwise.kinds.result_line import ERRORS
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import ResultStatus
 
@@ -40,6 +39,7 @@ class LineParams(kind.JobParams):
 _REQUEST_ERRORS = {
     "too_long": (400, "context_length_exceeded"),
     "empty_prompt": (400, "empty_prompt"),
+    "untokenizable": (400, "untokenizable"),
     "too_intricate": (400, "too_intricate"),
     "schema_not_met": (422, "schema_not_met"),
     "schema_too_costly": (422, "schema_too_costly"),
@@ -68,6 +68,8 @@ class LineKind(ABC):
     decodes_per_item: ClassVar[bool] = True
     max_attempts: ClassVar[int] = 1
     exhausted_error: ClassVar[str] = "engine_error"
+    #: What else a caller may do about an error, by its code: the end of its message.
+    remedies: ClassVar[Mapping[str, str]] = {}
 
     def serves(self, spec: ModelSpec, params: LineParams) -> bool:
         return self.serves_as in spec.kinds
@@ -112,14 +114,20 @@ class LineKind(ABC):
         return _line(item, b'"response":%b,"error":null' % _response(item, 200, body))
 
     def failed(
-        self, index: int, item: LineItem[Any], code: str, status: ResultStatus = ResultStatus.FAILED, /
+        self,
+        index: int,
+        item: LineItem[Any],
+        code: str,
+        status: ResultStatus = ResultStatus.FAILED,
+        limit: int | None = None,
+        /,
     ) -> bytes:
         if status in _NEVER_RUN:
             named, message = _NEVER_RUN[status]
             return _line(item, b'"response":null,"error":%b' % to_json({"code": named, "message": message}))
         number, named = _REQUEST_ERRORS.get(code, (500, code))
         error = {
-            "message": ERRORS[code],
+            "message": result_line.message(code, limit) + self.remedies.get(code, ""),
             "type": "invalid_request_error" if number < 500 else "server_error",
             "param": None,
             "code": named,
@@ -150,11 +158,6 @@ class ReadingKind(LineKind):
     def usage(self, n_input: int, n_output: int) -> dict[str, Any]:
         """OpenAI counts nothing for moderations; here the tokens read are counted."""
         return {"usage": {"prompt_tokens": n_input, "total_tokens": n_input}}
-
-
-def reading_prompts(model: KindModel, texts: Sequence[str]) -> list[Prompt]:
-    """A prompt for each text of one item. The model writes nothing."""
-    return [Prompt(ids, max_new_tokens=0) for ids in model.tokenizer.encode(texts, framed=True)]
 
 
 def seed_of(item: LineItem[Any]) -> int:

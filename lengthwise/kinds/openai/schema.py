@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydantic_core import from_json, to_json
 
-from lengthwise.kinds.kind import CHECKED, Decoding, RequestPart, Text, Unanswerable, finite
+from lengthwise.errors import Unanswerable
+from lengthwise.kinds.kind import CHECKED, Decoding, RequestPart, Text, finite
 from lengthwise.kinds.openai import schema_check, schema_size
 
 #: How often a line runs before it ends as an error.

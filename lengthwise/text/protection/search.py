@@ -14,8 +14,8 @@ MAX_DEPTH = 16
 #: Every placeholder but a private character and emoji contains one of these, and most texts contain none. The pattern
 #: begins with one class, to which the regex engine skips at full speed.
 _TRIGGER = re.compile(
-    r"[{%<@$#\\\[&_:/.-](?:(?<=[{<@$\\\[&])|(?<=%)(?:(?<!\d%)\S|[%(#\d]|(?<=\b0%)[A-Za-z])|(?<=#)\{|(?<=__)"
-    r"|(?<=:)[A-Za-z/+]"
+    r"[{%<@$#\\\[&_:/.-](?:(?<=[{<@$\\\[&])|(?<=%)(?:(?<!\d%)\S|[%(#\d]|(?<=(?<![\d.,])0%)\S|(?<=%L\d%)\S)"
+    r"|(?<=#)\{|(?<=__)|(?<=:)[A-Za-z/+]"
     r"|(?<=(?:tel|sms):)\d|(?<=[A-Z]-)[A-Z0-9]|(?<![A-Za-z0-9]-)(?<=-)[A-Za-z-]|(?<=[/.~]/)"
     r"|(?<![A-Za-z0-9]/)(?<=/)[A-Za-z0-9_.]|(?<=[wW]\.))"
 )

@@ -88,6 +88,31 @@ def test_an_answer_ends_where_the_models_positions_do(folder: Path) -> None:
     assert len(completion.tokens) == 126
 
 
+def set_rules(folder: Path, **rules: Any) -> None:
+    """Writes the rules of decoding that the model asks for."""
+    path = folder / "generation_config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | rules))
+    names = (each.name for each in folder.iterdir() if each.is_file())
+    manifest.write(folder, sorted(name for name in names if name != manifest.MANIFEST))
+
+
+def test_runs_that_must_not_be_written_and_the_forced_end_are_as_in_torch(spoilt: Path) -> None:
+    requests = tiny.requests(8)
+    plain = Subject(CTranslate2Engine.load(converted.spec(spoilt, "none")), requests).run()
+    set_rules(spoilt, forced_eos_token_id=tiny.END, bad_words_ids=[list(plain[0].tokens[:2]), [tiny.PAD]])
+    found = Subject(CTranslate2Engine.load(converted.spec(spoilt, "none")), requests).run()
+    assert found == Subject(tiny.load(spoilt), requests).run()
+    assert found[0].tokens[:2] != plain[0].tokens[:2]
+    assert {len(answer.tokens) for answer in found.values()} == {7}
+
+
+def test_a_rule_that_it_does_not_apply_is_named(spoilt: Path, caplog: pytest.LogCaptureFixture) -> None:
+    set_rules(spoilt, repetition_penalty=1.1, no_repeat_ngram_size=0)
+    with caplog.at_level(logging.WARNING):
+        CTranslate2Engine.load(converted.spec(spoilt, "none"))
+    assert "asks for repetition_penalty, which ctranslate2 does not apply" in caplog.text
+
+
 def test_an_id_that_the_conversion_lacks_is_an_error_without_it(folder: Path) -> None:
     engine = CTranslate2Engine.load(converted.spec(folder, "none"))
     with pytest.raises(EngineError, match="an id") as caught:

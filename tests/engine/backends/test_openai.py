@@ -225,10 +225,10 @@ def test_what_a_server_may_not_know_is_said_only_where_it_was_asked_for(
     engine = OpenAIEngine.load(served(tmp_path, server))
     plain, drawn = many(2)
     list(completions(engine, [plain]))
-    list(completions(engine, [drawn._replace(sampling=Sampling(temperature=0.5, top_k=7, seed=3), stop=("x",))]))
+    list(completions(engine, [drawn._replace(sampling=Sampling(0.5, 1.0, 7, 3, repetition_penalty=1.2), stop=("x",))]))
     assert server.bodies[0].keys() == {"model", "prompt", "max_tokens", "temperature"}
     more = {name: server.bodies[1][name] for name in server.bodies[1].keys() - server.bodies[0].keys()}
-    assert more == {"top_p": 1.0, "top_k": 7, "seed": 3, "stop": ["x"]}
+    assert more == {"top_p": 1.0, "top_k": 7, "seed": 3, "repetition_penalty": 1.2, "stop": ["x"]}
 
 
 def test_ids_that_a_server_does_not_give_are_an_error(server: CompletionServer, tmp_path: Path) -> None:

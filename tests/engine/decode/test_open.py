@@ -32,6 +32,8 @@ def requests() -> list[Request]:
     asked += [request._replace(id=100 + request.id, max_new_tokens=3 + number) for number, request in enumerate(asked)]
     asked[1] = asked[1]._replace(sampling=Sampling(1.0, 0.9, 20, 7))
     asked[2] = asked[2]._replace(max_new_tokens=0)
+    asked[4] = asked[4]._replace(sampling=Sampling(repetition_penalty=1.3))
+    asked[5] = asked[5]._replace(sampling=Sampling(1.0, 0.9, 20, 7, repetition_penalty=1.3))
     return asked
 
 

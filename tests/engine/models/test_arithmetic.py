@@ -150,6 +150,6 @@ def test_the_ids_of_generation_come_before_those_of_the_model(tmp_path: Path) ->
     folder = tmp_path
     assert Vocabulary.read(folder, config) == Vocabulary(7, 5, frozenset({3}), ())
     (folder / "generation_config.json").write_text(
-        '{"eos_token_id": [3, 4], "bad_words_ids": [[5], [8, 9]], "suppress_tokens": [1]}'
+        '{"eos_token_id": [3, 4], "bad_words_ids": [[5], [8, 9], [-1]], "suppress_tokens": [1, -1]}'
     )
     assert Vocabulary.read(folder, config) == Vocabulary(7, 5, frozenset({3, 4}), (1, 5))

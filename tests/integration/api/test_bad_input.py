@@ -33,6 +33,7 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
     *each("temperature", "1", -0.1, 2.1, True, None, [0]),
     *each("top_p", 0, 1.1, CANARY),
     *each("top_k", -1, 1.0, 1.5, 2**31, CANARY),
+    *each("repetition_penalty", 0, -1, 0.001, 2.1, "1", True, CANARY),
     *each("seed", -1, 2**31, 10**30, CANARY),
     *each("max_new_tokens", 0, "5", 1.0, True),
     *each("stop", CANARY, ["a"] * 5, {}),

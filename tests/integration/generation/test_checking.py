@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from lengthwise.errors import Unavailable
+from lengthwise.errors import Unanswerable, Unavailable
 from lengthwise.kinds.generate import GenerateKind
-from lengthwise.kinds.kind import ModelAnswer, Unanswerable
+from lengthwise.kinds.kind import ModelAnswer
 from lengthwise.states import Priority
 from tests import fakes
 from tests.integration.conftest import EngineInstaller

@@ -19,6 +19,7 @@ from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog
 from lengthwise.states import ResultStatus
 from tests.fakes import write_catalog
+from tests.panics import panic_on
 from worker.engine.completions import completions
 from worker.engine.echo import EchoEngine
 from worker.engine.protocol import Completion, FinishReason
@@ -77,6 +78,17 @@ def test_answers_reach_their_items_in_any_order(model: KindModel) -> None:
     assert {line["id"]: line["output"]["text"] for line in lines(work)} == {
         f"id-{number}": text[::-1] for number, text in enumerate(texts)
     }
+
+
+def test_a_text_on_which_the_tokenizer_panics_ends_its_item_alone(
+    model: KindModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panic_on(monkeypatch, model.tokenizer, "CaNaRy")
+    work = Work(claim(["a", "a CaNaRy", "b", "c"]), model)
+    answer(work, range(3), model)
+    found = lines(work)
+    assert [line.get("error", {}).get("code") for line in found] == [None, "untokenizable", None, None]
+    assert work.unfinished_shards == []
 
 
 def test_a_shard_is_returned_once_and_only_when_it_is_complete(model: KindModel) -> None:

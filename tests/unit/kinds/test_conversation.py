@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 from lengthwise import kinds
-from lengthwise.errors import ConfigurationError
-from lengthwise.kinds.kind import KindModel, ModelAnswer, Unanswerable
+from lengthwise.errors import ConfigurationError, Unanswerable
+from lengthwise.kinds.kind import KindModel, ModelAnswer
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.usable import unusable

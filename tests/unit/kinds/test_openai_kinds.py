@@ -78,6 +78,14 @@ def test_each_line_is_decoded_with_its_own_parameters(model: KindModel) -> None:
     assert asked[3].sampling.seed == work(model, "chat.completions", bodies).request(3).sampling.seed, "begun anew"
 
 
+def test_a_penalty_goes_with_greedy_and_drawn_requests_and_keeps_answers_apart(model: KindModel) -> None:
+    bodies = [chat(), chat(repetition_penalty=1), chat(repetition_penalty=1.5), chat(repetition_penalty=1.5)]
+    doing = work(model, "chat.completions", [*bodies, chat(repetition_penalty=1.5, temperature=0.5)])
+    assert len(doing.pieces) == 4, "the same prompt with the same penalty is asked once"
+    assert [doing.request(index).sampling.repetition_penalty for index in range(4)] == [None, 1, 1.5, 1.5]
+    assert [doing.request(index).sampling.temperature for index in range(4)] == [0, 0, 0, 0.5]
+
+
 def test_an_answer_that_misses_its_schema_is_retried_and_then_fails(model: KindModel) -> None:
     doing = work(model, "chat.completions", [chat(response_format=FORMAT)] * 2)
     assert len(doing.pieces) == 1, "alike, and nothing is drawn: asked once"
@@ -156,6 +164,60 @@ def test_texts_become_vectors_as_numbers_or_base64(model: KindModel) -> None:
     assert [tuple(each.embedding) for each in answer.data] == vectors[:2]
     assert array("f", base64.b64decode(packed["data"][0]["embedding"])).tolist() == [4.0, 8.0]
     assert floats["usage"] == {"prompt_tokens": 2, "total_tokens": 2}
+
+
+def embedding(text: str | list[str], **more: Any) -> dict[str, Any]:
+    return {"model": "echo", "input": text, **more}
+
+
+@pytest.mark.parametrize(
+    ("more", "most"),
+    [
+        ({}, None),
+        ({"truncate": False}, None),
+        ({"truncate": None, "truncate_prompt_tokens": None}, None),
+        ({"truncate": True}, 512),
+        ({"truncate_prompt_tokens": -1}, 512),
+        ({"truncate": True, "truncate_prompt_tokens": 7}, 7),
+        ({"truncate_prompt_tokens": 7}, 7),
+        ({"truncate_prompt_tokens": 100_000}, 512),
+    ],
+    ids=str,
+)
+def test_a_text_to_embed_is_cut_only_if_its_request_says_so(
+    model: KindModel, more: dict[str, Any], most: int | None
+) -> None:
+    texts = ["ab" * 300, "abc"]
+    doing = work(model, "embeddings", [embedding(texts, **more)])
+    found = [list(doing.request(index).tokens) for index in range(2)]
+    assert model.spec.context == 512
+    assert found == [each[:most] for each in model.tokenizer.encode(texts)]
+    doing.answer([Completion(index, (), FinishReason.VECTOR, vector=(1.0,)) for index in range(2)])
+    assert lines(doing)[0]["response"]["body"]["usage"]["prompt_tokens"] == sum(map(len, found)), "what was read"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({"truncate_prompt_tokens": value} for value in (0, -2, 2**31, 1.5, "7", True)),
+        *({"truncate": value} for value in (1, "true", [])),
+        {"truncate": False, "truncate_prompt_tokens": 7},
+    ],
+    ids=str,
+)
+def test_a_wrong_truncation_is_refused(more: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        kinds.find("embeddings").item_type.model_validate({"id": "a", "request": "b", "body": embedding("a", **more)})
+
+
+def test_a_text_to_embed_that_is_too_long_is_an_error_that_names_the_limit_and_the_option() -> None:
+    kind = kinds.find("embeddings")
+    item = kind.item_type.model_validate({"id": "a", "request": "b", "body": embedding("CaNaRy")})
+    response = from_json(kind.failed(0, item, "too_long", ResultStatus.FAILED, 512))["response"]
+    error = response["body"]["error"]
+    assert (response["status_code"], error["code"]) == (400, "context_length_exceeded")
+    assert "at most 512 tokens" in error["message"] and '"truncate": true' in error["message"]
+    assert "canary" not in error["message"].lower()
 
 
 def test_a_moderation_names_all_of_openais_categories(model: KindModel) -> None:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from lengthwise.kinds.kind import CHECKED, Unanswerable
+from lengthwise.errors import Unanswerable
+from lengthwise.kinds.kind import CHECKED
 from lengthwise.kinds.openai import schema, schema_check, schema_size
 from lengthwise.kinds.openai.schema import JsonSchema, JsonSchemaFormat
 

@@ -16,6 +16,7 @@ from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.tokenizer import ModelTokenizer
 from lengthwise.models.usable import unusable
 from tests.fakes import write_config
+from worker.engine.transformer.decode.rules import OF_HISTORY, Rules, unapplied
 from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 
 #: By kind: a model's class that serves it, and the rest of its ``config.json``.
@@ -47,6 +48,13 @@ FILES: dict[str, dict[str, Any]] = {
         "decoder_start_token_id": 0,
         "early_stopping": True,
         "renormalize_logits": False,
+        "repetition_penalty": 1.1,
+        "no_repeat_ngram_size": 3,
+        "begin_suppress_tokens": [6],
+        "forced_bos_token_id": 4,
+        "forced_eos_token_id": 1,
+        "min_length": 2,
+        "min_new_tokens": 2,
     },
     "tokenizer_config.json": {"chat_template": "{{ bos_token }}", "bos_token": "<s>", "eos_token": {"content": "</s>"}},
     "1_Pooling/config.json": {"pooling_mode": "mean", "pooling_mode_cls_token": False},
@@ -86,6 +94,8 @@ def use(folder: Path, kind: str) -> str | None:
     ModelTokenizer(folder)
     Vocabulary.read(folder, spec.config)
     search_rules(folder, spec.config)
+    Rules.read(folder, spec.config, {1})
+    unapplied(folder, spec.config, {1}, OF_HISTORY)
     if kind == "chat":
         with suppress(InvalidInput):
             template.load(folder).render([{"role": "user", "content": "x"}])
@@ -159,6 +169,10 @@ IDS: list[Any] = ["1", {}, [[1]], 1e9, -2, 2**31, [None]]
         {"model_type": ["llama"]},
         {"is_encoder_decoder": "no"},
         {"bad_words_ids": [1]},
+        {"bad_words_ids": [[1] * 101]},
+        *({"repetition_penalty": value} for value in (0, -1, 1e-9, 1e9, "1", True)),
+        *({"no_repeat_ngram_size": value} for value in (-1, 101, 1.5)),
+        {"forced_eos_token_id": [[1]]},
         {"pad_token_id": 600, "max_position_embeddings": 512},
     ],
     ids=str,

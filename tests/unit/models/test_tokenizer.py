@@ -1,5 +1,6 @@
 """The counting tokenizer makes prompts of the same lengths as the real one."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from lengthwise.errors import Unanswerable
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import KindModel, Prompt
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import DEMO_CATALOG, Catalog, ModelSpec
+from lengthwise.models.prompts.marked import Marked
 from tests.fakes import write_catalog
+from tests.panics import panic_on
 
 PARAMS: dict[str, dict[str, Any]] = {"translate": {"source": "zh", "target": "en"}, "chat": {"system": "Be brief."}}
 CHATML = "{% for m in messages %}</s>{{ m.role }}: {{ m.content }}\n{% endfor %}"
@@ -92,3 +96,40 @@ def test_a_text_is_cut_as_the_library_truncates_it(
         found = made.cut(texts, made.encode(texts, framed=True), size)
         assert list(map(len, found)) == list(map(len, expected))
         assert found == expected or isinstance(made, tokenizer.CountingTokenizer)
+
+
+#: Everything that takes a text of a caller's or a model's.
+READS: dict[str, Callable[[Any, str], Any]] = {
+    "encode": lambda made, text: made.encode(["fine", text]),
+    "encode framed": lambda made, text: made.encode(["fine", text], framed=True),
+    "encode_after": lambda made, text: made.encode_after([("</s>", "fine"), ("</s>", text)]),
+    "windows": lambda made, text: made.windows(["fine", text], 8),
+    "cut": lambda made, text: made.cut(["fine", text], [[1], [1] * 20], 8),
+    "encode_answer": lambda made, text: made.encode_answer(text),
+    "encode_marked": lambda made, text: made.encode_marked(Marked(text)),
+}
+
+
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_a_panic_of_the_library_is_an_error_of_its_text_and_quotes_nothing(
+    specs: dict[str, ModelSpec], read: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tokenizer.ModelTokenizer(specs["generate"].folder)
+    panic_on(monkeypatch, made, "CaNaRy")
+    read(made, "harmless and long enough to be cut")
+    with pytest.raises(Unanswerable) as caught:
+        read(made, "a CaNaRy that is long enough to be cut")
+    assert caught.value.code == "untokenizable"
+    assert "canary" not in str(caught.value).lower()
+    assert caught.value.__suppress_context__
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, MemoryError, ValueError])
+@pytest.mark.parametrize("read", READS.values(), ids=READS)
+def test_other_errors_stay_what_they_are(
+    specs: dict[str, ModelSpec], read: Any, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = tokenizer.ModelTokenizer(specs["generate"].folder)
+    panic_on(monkeypatch, made, "CaNaRy", error)
+    with pytest.raises(error):
+        read(made, "a CaNaRy that is long enough to be cut")

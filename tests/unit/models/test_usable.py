@@ -15,7 +15,8 @@ from tokenizers.processors import TemplateProcessing
 from lengthwise.errors import ModelUnusable
 from lengthwise.kinds.moderate import ModerateOptions
 from lengthwise.models import architecture
-from lengthwise.models.catalog import DEMO_CATALOG, Catalog, ModelFacts, ModelSpec
+from lengthwise.models.catalog import DEMO_CATALOG, Catalog, ModelSpec
+from lengthwise.models.kind_options import ModelFacts
 from lengthwise.models.labels import Labels
 from lengthwise.models.usable import CODES, check, unusable
 from tests.fakes import write_config, write_echo_model

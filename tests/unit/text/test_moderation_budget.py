@@ -2,7 +2,7 @@
 
 import pytest
 
-from lengthwise.kinds.kind import Unanswerable
+from lengthwise.errors import Unanswerable
 from lengthwise.kinds.moderation import text_spans
 from lengthwise.text.moderation import TooIntricate, segments, traced_segments
 

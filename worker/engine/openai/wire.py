@@ -5,6 +5,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
+from lengthwise.errors import Unanswerable
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec, ServerOptions
 from lengthwise.models.prompts.control_tokens import control_tokens
@@ -35,6 +36,8 @@ class CompletionsWire:
             body |= {"top_p": request.sampling.top_p, "seed": request.sampling.seed}
             if request.sampling.top_k:  # an extension of OpenAI's format: some servers refuse it
                 body["top_k"] = request.sampling.top_k
+        if request.sampling.repetition_penalty is not None:  # an extension, too; the server knows the model's own
+            body["repetition_penalty"] = request.sampling.repetition_penalty
         if request.stop:
             body["stop"] = list(request.stop)
         if self._server.returns_token_ids:
@@ -58,7 +61,10 @@ class CompletionsWire:
         return Completion(request.id, self._ids(text) if ids is None else self._without_end(ids), _REASONS[reason])
 
     def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self._tokenizer.encode_answer(text))
+        try:
+            return tuple(self._tokenizer.encode_answer(text))
+        except Unanswerable:
+            raise EngineError("the model's tokenizer fails on the server's answer") from None
 
     def _without_end(self, ids: Any) -> tuple[int, ...]:
         if not isinstance(ids, list) or not all(type(token) is int for token in ids):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import groupby
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -46,6 +45,8 @@ from worker.engine.transformer.decode import (
 )
 from worker.engine.transformer.decode.beam import BeamSearch
 from worker.engine.transformer.decode.decoding import DecodeLoop, Stepper
+from worker.engine.transformer.decode.history import History
+from worker.engine.transformer.decode.rules import Rules, unapplied
 from worker.engine.transformer.decode.sequence import Detokenizer, RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary, search_rules
 from worker.engine.transformer.weights import families, loading, memory
@@ -58,11 +59,12 @@ class TorchEngine:
     """One loaded model. Only one thread may use it at a time; it computes on all of torch's threads."""
 
     def __init__(
-        self, model: Any, folder: Path, capabilities: Capabilities, fits: bool, *, can_capture: bool = True
+        self, model: Any, spec: ModelSpec, capabilities: Capabilities, fits: bool, *, can_capture: bool = True
     ) -> None:
-        self.model, self.folder, self.fits = model, folder, fits
-        self.vocabulary = Vocabulary.read(folder, model.config.to_dict())
-        self._rules = search_rules(folder, model.config.to_dict())
+        self.model, self.folder, self.fits = model, spec.folder, fits
+        self.vocabulary = Vocabulary.read(spec.folder, model.config.to_dict())
+        self._search_rules = search_rules(spec.folder, model.config.to_dict())
+        self._rules = Rules.read(spec.folder, spec.config, self.vocabulary.ends)
         self._capabilities = capabilities
         self._prefixes = PrefixCache()
         self._capture = CaptureContext() if can_capture and model.device.type == "cuda" else None
@@ -102,7 +104,9 @@ class TorchEngine:
             is_packed,
             is_continuous,
         )
-        engine = cls(model, spec.folder, capabilities, fits, can_capture=mesh is None)
+        engine = cls(model, spec, capabilities, fits, can_capture=mesh is None)
+        if architecture in (Architecture.ENCODER_DECODER, Architecture.DECODER_ONLY):
+            engine._warn_of_unapplied(spec)
         if architecture is Architecture.EMBEDDER:
             engine._head = VectorHead.load(spec.folder, getattr(model.config, "hidden_size", None), device)
         if is_packed:
@@ -120,6 +124,12 @@ class TorchEngine:
     def threads(self) -> int:
         """How many threads it computes on: torch's, which are those of the whole process."""
         return torch.get_num_threads()
+
+    def _warn_of_unapplied(self, spec: ModelSpec) -> None:
+        if names := unapplied(spec.folder, spec.config, self.vocabulary.ends):
+            log.warning(
+                "model %s asks for %s, which is not applied: its answers may differ", spec.name, ", ".join(names)
+            )
 
     @torch.inference_mode()
     def _limit_batches(self, spec: ModelSpec, device: torch.device) -> None:
@@ -197,12 +207,14 @@ class TorchEngine:
         )
         searches = {row.request.id: self._new_search(row.request, row.limit) for row in rows}
         scored = {row.request.id for row in rows if row.request.is_scored}
-        loop = beam_decoding.BeamLoop(stepper, searches, self.vocabulary, self._rules)
+        histories = {row.request.id: row.history for row in rows if row.history is not None}
+        loop = beam_decoding.BeamLoop(stepper, searches, self.vocabulary, self._search_rules, histories)
         while not loop.is_done:
             yield [found if found.id in scored else found._replace(log_probability=None) for found in loop.step()]
 
     def _new_search(self, request: Request, limit: int) -> BeamSearch:
-        return BeamSearch(request.beams, limit, self.vocabulary.ends, self._rules, request.decoder_prefix)
+        ends, prefix = self.vocabulary.ends, request.decoder_prefix
+        return BeamSearch(request.beams, limit, ends, self._search_rules, prefix, self._rules.forces_end)
 
     def decode_loop(self) -> DecodeLoop:
         """An empty decoding loop. Only for models that fit (``families.fits``)."""
@@ -228,11 +240,14 @@ class TorchEngine:
 
     def _running(self, request: Request) -> RunningSequence:
         forced: Sequence[int] = ()
+        read = self.input_tokens(request)
         limit = limit_of_continuation(request, self._capabilities.context)
         if self._capabilities.architecture is Architecture.ENCODER_DECODER:
-            forced = request.decoder_prefix
+            forced, read = request.decoder_prefix, [self.vocabulary.start]
             limit = limit_of_target(request, getattr(self.model.config, "max_position_embeddings", None))
-        return RunningSequence(request, self.vocabulary, limit, forced, self._decode if request.stop else None)
+        decode = self._decode if request.stop else None
+        history = History.begun(self._rules, read, len(forced), request.sampling.repetition_penalty)
+        return RunningSequence(request, self.vocabulary, limit, forced, decode, history, self._rules.forces_end)
 
     @cached_property
     def _decode(self) -> Detokenizer:

@@ -9,7 +9,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer, Unanswerable
+from lengthwise.errors import Unanswerable
+from lengthwise.kinds.kind import CostlyOutput, Decoding, KindModel, ModelAnswer
 from lengthwise.ledger.queue.claim import Claim
 from lengthwise.ledger.queue.settle import ItemResult, Settlement
 from lengthwise.states import ResultStatus
@@ -68,7 +69,15 @@ class Work:
     def _prompt(self, job: WorkJob, items: Sequence[WorkItem], *, n_attempts: int = 0) -> None:
         """Makes the prompts of these items of one job, all in one call, because that is faster for tokenizers."""
         kind, keys, decoding = job.kind, job.keys, job.decoding
-        prompts = kind.prompts(self._model, job.params, [item.job_item for item in items], n_attempts)
+        try:
+            prompts = kind.prompts(self._model, job.params, [item.job_item for item in items], n_attempts)
+        except Unanswerable as error:
+            if len(items) == 1:
+                self._fail(items[0], error.code)
+                return
+            for item in items:  # only those that cannot be answered fail
+                self._prompt(job, [item], n_attempts=n_attempts)
+            return
         for item, each in zip(items, prompts, strict=True):
             if kind.decodes_per_item:
                 decoding = kind.decoding(self._model.spec, job.params, item.job_item, n_attempts)
@@ -99,7 +108,7 @@ class Work:
         piece = self.pieces[index]
         decoding = piece.decoding
         tokens, max_new_tokens, prefix = piece.prompt
-        sampling = _sampling(decoding, piece.item) if decoding.temperature else GREEDY
+        sampling = _sampling(decoding, piece.item)
         return Request(index, tokens, max_new_tokens, decoding.stop, sampling, prefix, decoding.score, decoding.beams)
 
     @property
@@ -262,5 +271,8 @@ def _keys(job: WorkJob, decoding: Decoding) -> AnswerKeys | None:
 
 def _sampling(decoding: Decoding, item: WorkItem) -> Sampling:
     """Gives each item a seed of its own, so that its answer does not depend on its batch."""
+    if not decoding.temperature:
+        greedy = decoding.repetition_penalty is None
+        return GREEDY if greedy else Sampling(repetition_penalty=decoding.repetition_penalty)
     seed = decoding.seed if item.shard.job.kind.decodes_per_item else decoding.seed + item.index
-    return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed)
+    return Sampling(decoding.temperature, decoding.top_p, decoding.top_k, seed, decoding.repetition_penalty)

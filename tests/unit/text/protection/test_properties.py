@@ -83,6 +83,21 @@ def test_the_quick_look_at_a_text_misses_no_placeholder(text: str) -> None:
         assert not any(key.isascii() for key in counts(text, ALL | OPTIONAL))
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        *(("=0%.2f", "%.2f"), ("0%o", "%o"), ("0x0%-5d", "%-5d"), ("a0%d", "%d"), ("_0%,d", "%,d"), ("5%L1%d", "%d")),
+        *((text, None) for text in ("100%.", "=0%", "0.0%.2f", "0,0%d", "10%d", "0% of", "20%.2f")),
+    ],
+)
+def test_a_percent_sign_behind_a_digit_is_read_alike_by_the_quick_and_the_full_look(
+    text: str, kept: str | None
+) -> None:
+    expected = Counter([kept] if kept else [])
+    assert counts(text, ALL) == expected
+    assert counts(text, ALL | OPTIONAL) == expected, "with emoji, no text is passed over"
+
+
 @given(texts, conventions)
 def test_no_private_character_reaches_a_model(text: str, chosen: frozenset[Convention]) -> None:
     for run in runs(find(Run.plain(text), chosen)):

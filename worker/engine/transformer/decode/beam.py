@@ -53,17 +53,24 @@ class BeamSearch:
     """A search with ``beams`` beams for at most ``limit`` ids, the end token included.
 
     Every hypothesis begins with the ids of ``prefix``, which come on top of the limit. The length penalty counts them,
-    as transformers counts ``forced_bos_token_id``.
+    as transformers counts ``forced_bos_token_id``. With ``forces_end``, the last id before the limit is an end token.
     """
 
     def __init__(
-        self, beams: int, limit: int, ends: Collection[int], rules: BeamRules, prefix: Sequence[int] = ()
+        self,
+        beams: int,
+        limit: int,
+        ends: Collection[int],
+        rules: BeamRules,
+        prefix: Sequence[int] = (),
+        forces_end: bool = False,
     ) -> None:
         self.beams = beams
         self.running: list[Hypothesis] = [Hypothesis(0.0, 0, -1, ())]
         self._ended: list[FinishedHypothesis] = []
         self._limit, self._ends, self._rules, self._prefix = limit, ends, rules, tuple(prefix)
         self._n_forced = self._n_written = 0
+        self._forces_end = forces_end
 
     @property
     def forced(self) -> int | None:
@@ -74,6 +81,22 @@ class BeamSearch:
         """Writes the id that ``forced`` gives."""
         self.running = [Hypothesis(0.0, 0, self._prefix[self._n_forced], ())]
         self._n_forced += 1
+
+    def written(self, hypothesis: Hypothesis) -> tuple[int, ...]:
+        """The ids of a hypothesis, with those of the prefix."""
+        return (*self._prefix[: self._n_forced], *hypothesis.tokens)
+
+    @property
+    def must_end(self) -> bool:
+        """Whether every hypothesis ends with the next id, and no candidates are needed."""
+        return self._forces_end and self._n_written + 1 == self._limit
+
+    def end(self) -> None:
+        """Ends every hypothesis at the limit."""
+        self._n_written += 1
+        for each in self.running:
+            self._end(each.score, each.tokens, is_cut=True)
+        self.running = []
 
     def take(self, candidates: Sequence[Candidate]) -> None:
         """Continues with the best candidates.
@@ -87,7 +110,8 @@ class BeamSearch:
             if token in self._ends or self._n_written == self._limit:
                 # Candidates after the first ``beams`` only replace ones that finish. They must not finish themselves.
                 if rank < self.beams:
-                    self._end(score, before, token)
+                    is_cut = token not in self._ends
+                    self._end(score, (*before, token) if is_cut else before, is_cut)
             elif len(running) < self.beams:
                 running.append(Hypothesis(score, parent, token, (*before, token)))
         self.running = [] if self._is_over(running) else running
@@ -97,11 +121,8 @@ class BeamSearch:
         """The best finished hypothesis; call it once nothing runs."""
         return self._ended[0]
 
-    def _end(self, score: float, before: tuple[int, ...], token: int) -> None:
-        is_cut = token not in self._ends
-        ended = FinishedHypothesis(
-            self._worth(score, self._n_written), score, (*before, token) if is_cut else before, is_cut
-        )
+    def _end(self, score: float, tokens: tuple[int, ...], is_cut: bool) -> None:
+        ended = FinishedHypothesis(self._worth(score, self._n_written), score, tokens, is_cut)
         insort(self._ended, ended, key=lambda each: -each.worth)
         del self._ended[self.beams :]
 

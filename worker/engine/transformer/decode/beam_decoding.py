@@ -6,8 +6,10 @@ from typing import Protocol
 import torch
 
 from worker.engine.protocol import Completion, FinishReason
+from worker.engine.transformer.decode import history
 from worker.engine.transformer.decode.beam import BeamRules, BeamSearch, Candidate, candidates_per_step
 from worker.engine.transformer.decode.decoding import Stepper
+from worker.engine.transformer.decode.history import History
 from worker.engine.transformer.decode.sampling import suppress
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
@@ -21,12 +23,21 @@ class BeamStepper(Stepper, Protocol):
 
 
 class BeamLoop:
-    """Beam searches of equal width, by the ids of their requests, in the order of the stepper's rows."""
+    """Beam searches of equal width, by the ids of their requests, in the order of the stepper's rows.
+
+    ``histories`` are those of requests whose answers depend on what was written, before anything was.
+    """
 
     def __init__(
-        self, stepper: BeamStepper, searches: Mapping[int, BeamSearch], vocabulary: Vocabulary, rules: BeamRules
+        self,
+        stepper: BeamStepper,
+        searches: Mapping[int, BeamSearch],
+        vocabulary: Vocabulary,
+        rules: BeamRules,
+        histories: Mapping[int, History],
     ) -> None:
         self.stepper, self.searches, self.vocabulary, self.rules = stepper, dict(searches), vocabulary, rules
+        self._histories = histories
         self._tokens: torch.Tensor | None = None
 
     @property
@@ -54,16 +65,31 @@ class BeamLoop:
         rows = zip(best.tolist(), ids.tolist(), strict=True)
         for each, count in zip(searches, counts, strict=True):
             own = [next(rows) for _ in range(count)]
-            if each.forced is None:
-                each.take(_candidates(own))
-            else:
+            if each.forced is not None:
                 each.force()
+            elif each.must_end:
+                each.end()
+            else:
+                each.take(_candidates(own))
 
     def _log_probabilities(self, logits: torch.Tensor) -> torch.Tensor:
         """Returns ``[rows, vocabulary]``, −∞ for ids that must never be written."""
         log_probabilities = torch.log_softmax(logits.float(), dim=1)
         suppress(log_probabilities, self.vocabulary)
+        log_probabilities = history.applied(log_probabilities, self._written())
         return torch.log_softmax(log_probabilities, dim=1) if self.rules.is_renormalized else log_probabilities
+
+    def _written(self) -> list[History | None]:
+        """The history of each row; None where nothing depends on it, or the prefix decides."""
+        if not self._histories:
+            return []
+        return [
+            self._histories[number].continued(each.written(hypothesis))
+            if number in self._histories and each.forced is None
+            else None
+            for number, each in self.searches.items()
+            for hypothesis in each.running
+        ]
 
     def _update_rows(self, counts: Sequence[int], device: torch.device) -> None:
         """Reorders the stepper's rows after the hypotheses, and drops the rows of finished searches."""

@@ -69,6 +69,11 @@ def _run(model: Any, inputs: Sequence[Sequence[int]], rules: _Rules, steps: int)
         generation_config=GenerationConfig(
             max_new_tokens=steps,
             do_sample=False,
+            num_beams=1,
+            # ``choose`` applies these. transformers would take the model's own for those that are not named here.
+            repetition_penalty=1.0,
+            no_repeat_ngram_size=0,
+            min_length=0,
             pad_token_id=vocabulary.pad,
             decoder_start_token_id=vocabulary.start if pads_right else None,
         ),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from worker.engine.protocol import Sampling
+from worker.engine.transformer.decode import history
 from worker.engine.transformer.decode.sequence import RunningSequence
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 from worker.engine.transformer.native.tokens import argmax
@@ -22,6 +23,7 @@ def choose(logits: torch.Tensor, rows: Sequence[RunningSequence], vocabulary: Vo
     A row's draw depends only on its own scores and its own random generator.
     """
     suppress(logits, vocabulary)
+    logits = history.applied(logits, [None if row.is_given else row.history for row in rows])
     chosen = argmax(logits)
     for row, running in enumerate(rows):
         if not running.is_live:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from worker.engine.protocol import Completion, FinishReason, Request
+from worker.engine.transformer.decode.history import History
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 
 #: Converts token ids to text, special tokens included.
@@ -18,7 +19,7 @@ class RunningSequence:
     """A request and its growing answer of at most ``limit`` tokens.
 
     The ids of ``forced`` are written first. They do not count towards the limit, and are no part of the answer. Only
-    stop strings need ``decode``.
+    stop strings need ``decode``. With ``forces_end``, the last token before the limit is the end token.
     """
 
     def __init__(
@@ -28,6 +29,8 @@ class RunningSequence:
         limit: int,
         forced: Sequence[int] = (),
         decode: Detokenizer | None = None,
+        history: History | None = None,
+        forces_end: bool = False,
     ) -> None:
         self.request = request
         self.random = Random(request.sampling.seed)  # noqa: S311 — a repeatable draw, not a secret
@@ -36,6 +39,9 @@ class RunningSequence:
         self._tokens: list[int] = []
         self._forced = list(reversed(forced))
         self.limit = limit
+        #: None if the next id does not depend on it.
+        self.history = history
+        self._forces_end = forces_end
         self._ends = vocabulary.ends
         self._decode = decode
         #: The most steps that this request may take.
@@ -52,16 +58,30 @@ class RunningSequence:
         return self._forced[-1] if self._forced else None
 
     @property
+    def is_given(self) -> bool:
+        """Whether the next id is not the model's to decide, or nothing comes next."""
+        return bool(self._forced) or not self.is_live
+
+    @property
     def is_scored(self) -> bool:
         """Whether the next token's probability counts for the answer's ``log_probability``."""
-        return self.request.is_scored and self.is_live and not self._forced
+        return self.request.is_scored and not self.is_given and not self._is_forced_end
+
+    @property
+    def _is_forced_end(self) -> bool:
+        """Whether the next token is the end token, whatever the model finds likely."""
+        return self._forces_end and len(self._tokens) + 1 == self.limit
 
     def take(self, token: int) -> bool:
         """Adds the next id. Returns whether the request has finished."""
+        if self.history is not None:
+            self.history.append(token)
         if self._forced:
             self._forced.pop()
         elif token in self._ends:
             self.finish_reason = FinishReason.STOP
+        elif self._is_forced_end:
+            self.finish_reason = FinishReason.LENGTH
         else:
             self._tokens.append(token)
             if self._meets_a_stop():

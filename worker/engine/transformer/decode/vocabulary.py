@@ -1,7 +1,7 @@
 """The token ids that control generation: the start, the ends, the padding, and the ids that must never be written.
 
-They come from ``generation_config.json``, or from ``config.json`` where that lacks them. Of its other settings only the
-rules of beam search are read, because sampling and limits come with each request.
+They come from ``generation_config.json``, or from ``config.json`` where that lacks them. The rules of beam search are
+read here too; ``Rules`` reads those that depend on the answer. Sampling and limits come with each request.
 """
 
 from collections.abc import Mapping
@@ -30,7 +30,7 @@ class Vocabulary:
         ends = _ids(merged.get("eos_token_id"))
         pad = next(iter(_ids(merged.get("pad_token_id")) + ends), 0)
         start = next(iter(_ids(merged.get("decoder_start_token_id")) + _ids(merged.get("bos_token_id"))), pad)
-        words = [word[0] for word in merged.get("bad_words_ids") or () if len(word) == 1]
+        words = [word[0] for word in merged.get("bad_words_ids") or () if len(word) == 1 and word[0] >= 0]
         suppressed = {*words, *_ids(merged.get("suppress_tokens"))} - set(ends)
         return cls(start, pad, frozenset(ends), tuple(sorted(suppressed)))
 
@@ -54,4 +54,4 @@ def _merged(folder: Path, config: Mapping[str, Any]) -> dict[str, Any]:
 def _ids(value: int | list[int] | None) -> list[int]:
     if value is None:
         return []
-    return list(value) if isinstance(value, list) else [value]
+    return [each for each in (value if isinstance(value, list) else [value]) if each >= 0]
