@@ -2,14 +2,16 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from rich.console import Console
 
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
+from lengthwise.models.published.naming import printable
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.importing.bring import can_bring, name_of
+from worker.importing.bring import can_bring, name_of, no_model
 from worker.prepare import catalog_table
 from worker.prepare import run as preparation
 from worker.prepare.run import Made
@@ -36,7 +38,7 @@ def add(
     catalog = catalog_table.writable(settings.get().models)
     known = catalog_table.known(catalog)
     if not can_bring(origin):
-        raise ConfigurationError(f"{origin} is neither a folder, nor a .gguf file, nor a hub id such as owner/name")
+        raise ConfigurationError(no_model(origin))
     name = name or name_of(origin)
     if not _NAME.fullmatch(name):
         raise ConfigurationError("--as: a name has letters, digits, dots, hyphens and underscores")
@@ -49,7 +51,11 @@ def add(
     if is_dry:
         out.print(table, highlight=False, markup=False, soft_wrap=True)
         return
-    catalog_table.add(catalog, table)
+    try:
+        catalog_table.add(catalog, table)
+    except ConfigurationError:
+        shutil.rmtree(target)
+        raise
     _show(out, made)
     _say_next(out, made, name, catalog)
 
@@ -77,7 +83,7 @@ def _as_written(target: Path, catalog: Path) -> Path:
 def _show(out: Console, made: Made) -> None:
     out.print(made.report.table())
     for warning in made.warnings:
-        out.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+        out.print(f"warning: {printable(warning)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _say_next(out: Console, made: Made, name: str, catalog: Path) -> None:

@@ -15,11 +15,14 @@ from lengthwise.models.architecture import class_name
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.labels import Labels, listed
 from lengthwise.models.pooling import Pooling
+from lengthwise.models.published.naming import printable
 from worker.engine.completions import completions
 from worker.engine.protocol import Architecture, EngineError, Request
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink.prepare import weights_bytes
 from worker.engine.transformer.weights import loading
+from worker.engine.transformer.weights.finite import refuse_infinite
+from worker.importing.tokenizers.supply import check_ids
 
 #: The trial's texts, and the tokens that it lets a model write.
 _TEXTS = ("Hello, how are you?", "我吃了一个苹果。", "Please click the shopping cart to pay.") * 4
@@ -47,7 +50,7 @@ def check(name: str) -> bool:
     table = Table("", "looked at", "found", box=None)
     for finding in findings:
         table.add_row(
-            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, Text(finding.found)
+            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, Text(printable(finding.found))
         )  # no markup: it may show labels
     Console().print(table)
     return all(finding.is_right for finding in findings)
@@ -85,7 +88,9 @@ def _config(spec: ModelSpec) -> str:
 
 
 def _tokenizer(spec: ModelSpec) -> str:
-    return f"{len(tokenizer.load(spec).vocabulary)} tokens"
+    known = tokenizer.load(spec).vocabulary
+    check_ids(spec.folder, spec.folder)
+    return f"{len(known)} tokens"
 
 
 def _template(spec: ModelSpec) -> str | None:
@@ -111,6 +116,8 @@ def _pooling(spec: ModelSpec) -> str | None:
 
 def _weights(spec: ModelSpec) -> str:
     n_files = len(weights.weight_files(spec.folder))
+    if spec.engine == "torch":
+        refuse_infinite(loading.load_weights(spec))
     return f"{weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} files"
 
 

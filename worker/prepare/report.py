@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from lengthwise.models.catalog import ModelSpec
+from lengthwise.models.published.naming import printable
 from worker.prepare.comparison import Agreement
 
 REPORT = "report.json"
@@ -44,7 +46,7 @@ class Report:
         (folder / REPORT).write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
 
     def table(self) -> Table:
-        table = Table("", "before", "after", title=f"{self.source}, prepared")
+        table = Table("", "before", "after", title=Text(printable(f"{self.source}, prepared")))
         for column in table.columns[1:]:
             column.justify = "right"
         for stack, kept in self.layers.items():
