@@ -65,9 +65,12 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
         hub = origin
     elif not path.exists():
         raise ConfigurationError(f"{said(origin)} does not exist: correct the path, or fetch the file")
-    warnings = weights.supply(path, folder)
-    if path.is_dir() and not model_file.exists(folder, TOKENIZER):
-        warnings += tokenizers.supply(_tokenizer_of(path), folder)
+    try:
+        warnings = weights.supply(path, folder)
+        if path.is_dir() and not model_file.exists(folder, TOKENIZER):
+            warnings += tokenizers.supply(_tokenizer_of(path), folder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{said(origin)}: {error}") from None
     if path.is_dir():
         _link_others(path, folder)
     return Brought(name_of(origin), hub, revision, warnings)

@@ -16,6 +16,7 @@ from huggingface_hub.utils import validate_repo_id
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.published.naming import said
 from worker.importing.explained import explained, not_here
+from worker.importing.progress import bars
 from worker.importing.weights.forms import PICKLE
 
 #: What is fetched beside the weights.
@@ -107,7 +108,8 @@ def _downloaded(hub_id: str, revision: str | None, commit: str | None, sizes: di
     missing = [name for name in wanted if not isinstance(try_to_load_from_cache(hub_id, name, revision=commit), str)]
     _refuse_full_disk(hub_id, sum(sizes[name] for name in missing))
     patterns = [glob.escape(name) for name in wanted]
-    folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns))
+    with bars() as bar:
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, tqdm_class=bar))
     for name in wanted:
         _refuse_damaged(folder, name)
     return folder
