@@ -16,6 +16,7 @@ _TREE = re.compile(r"/api/models/(?P<name>[^/]+(?:/[^/]+)?)/tree/(?P<revision>[^
 _FILE = re.compile(r"/(?P<name>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _LARGE = re.compile(r"/cdn/(?P<sha256>[0-9a-f]{64})")
 _BLOCK = 1 << 16
+_NO_HEADER = re.compile(r"[^ -~]")
 #: Files of a gated repository that everybody may read.
 _OPEN = ("README.md", ".gitattributes")
 
@@ -50,7 +51,9 @@ class HubHandler(BaseHTTPRequestHandler):
         try:
             self._route(path, has_sizes="blobs" in parse_qs(parts.query))
         except _Refused as refused:
-            headers = {"X-Error-Message": refused.message} | ({"X-Error-Code": refused.code} if refused.code else {})
+            headers = {"X-Error-Message": _NO_HEADER.sub("?", refused.message)} | (
+                {"X-Error-Code": refused.code} if refused.code else {}
+            )
             self._send(refused.status, headers, json.dumps({"error": refused.message}).encode())
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True

@@ -54,9 +54,9 @@ class HubFile:
         if not has_size:
             return found
         found |= {"blobId": self.git_sum, "size": self.size}
-        return found | (
-            {"lfs": {"sha256": self.sha256, "size": self.size, "pointerSize": 130}} if self.is_large else {}
-        )
+        if self.is_large:
+            found["lfs"] = {"sha256": self.sha256, "size": self.size, "pointerSize": 130}
+        return found
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import snapshot_download
 
-from lengthwise import settings
 from lengthwise.errors import ConfigurationError, ModelUnusable
 from lengthwise.kinds.translate import TranslateOptions
 from lengthwise.models.catalog import Catalog, ModelSpec
@@ -45,15 +44,8 @@ def _marks(name: str) -> list[pytest.MarkDecorator]:
 
 
 @pytest.fixture
-def added(model_hub: Hub, published: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Added:
+def added(model_hub: Hub, published: Callable[[str], Path], catalog: Path) -> Added:
     """Adds a repository from the hub, in fp32, and returns the model that ``models.toml`` names then."""
-    template = constants.HUGGINGFACE_CO_URL_TEMPLATE.replace(constants.ENDPOINT, model_hub.url)
-    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(constants, "ENDPOINT", model_hub.url)
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    catalog = tmp_path / "models.toml"
-    monkeypatch.setenv("LENGTHWISE_MODELS", str(catalog))
-    settings.get.cache_clear()
 
     def call(wanted: Published) -> ModelSpec:
         for name in filter(None, (wanted.name, wanted.base)):
