@@ -20,7 +20,7 @@ from lengthwise.errors import ConfigurationError
 from lengthwise.models.published.naming import said
 
 #: No room, no more of the user's share, or a file that is larger than files may be there.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _LOG_IN = "log in (hf auth login, or HF_TOKEN)"
 _AGAIN = "run the command again"
 #: What an answer of the hub means that has no error class of its own, and what to do.
@@ -82,6 +82,6 @@ def _refused(name: str, status: int) -> str:
 
 def _unwritten(number: int) -> str:
     place = constants.HF_HUB_CACHE
-    if number in _FULL:
+    if number in FULL:
         return f"the disk of {place} takes no more ({os.strerror(number)}): free some, or let HF_HUB_CACHE name another"
     return f"the hub's cache {place} cannot be used ({os.strerror(number)}): let HF_HUB_CACHE name another folder"

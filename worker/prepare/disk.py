@@ -1,14 +1,12 @@
 """Errors of the disk, as one line that says what mends it."""
 
-import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.published.naming import said
-
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from worker.importing.explained import FULL
 
 
 @contextmanager
@@ -20,6 +18,6 @@ def explained() -> Iterator[None]:
         what = said(error.filename) if error.filename else "a file"
         why = os.strerror(error.errno) if error.errno else type(error).__name__
         remedy = "correct its rights, or name another folder"
-        if error.errno in _FULL:
+        if error.errno in FULL:
             remedy = "free some of its disk, or let --folder (for the model) or TMPDIR (while it is made) name another"
         raise ConfigurationError(f"{what} cannot be read or written ({why}): {remedy}") from None
