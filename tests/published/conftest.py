@@ -1,5 +1,6 @@
 """Fixtures for models that are added from the loopback hub."""
 
+import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -38,10 +39,10 @@ def small(tmp_path: Path) -> Path:
     folder = tmp_path / "small"
     for name in ("1_Pooling", "onnx"):
         (folder / name).mkdir(parents=True)
-        (folder / name / "config.json").write_text("{}")
+        (folder / name / "config.json").write_text(json.dumps({"of": name}))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
-    (folder / "config.json").write_text("{}")
-    (folder / "tokenizer.json").write_text("{}")
+    (folder / "config.json").write_text('{"of": "the model"}')  # the cache keeps equal files once
+    (folder / "tokenizer.json").write_text('{"of": "the tokenizer"}')
     (folder / "onnx" / "model.onnx").write_bytes(b"x")
     (folder / WEIGHTS).write_bytes(bytes(range(256)) * 256)
     return folder

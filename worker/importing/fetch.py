@@ -37,7 +37,7 @@ _FOREIGN = (".gguf", ".h5", ".msgpack", ".onnx", ".ot", ".tflite", ".mlmodel", "
 #: The cache needs this much room beside the files: the parts of a download are put together there.
 _ROOM_FACTOR = 1.05
 _BLOCK = 1 << 20
-_PLAIN_NAME = re.compile(r"((additional_chat_templates|[0-9]_\w+)/)?[\w.+ -]+")
+_PLAIN_NAME = re.compile(r"((additional_chat_templates|[0-9]_\w+)/)?[^/\\:\x00-\x1f\x7f-\x9f]+")
 _SHA256, _SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")
 
 
