@@ -89,8 +89,10 @@ def _lines(options: dict[str, Any]) -> list[str]:
 def _toml(value: Any) -> str:
     """A value as TOML, in which strings, numbers, booleans and lists are written as in JSON."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    written = json.dumps(value, ensure_ascii=False)
+    # TOML has no place for some of them, and a terminal obeys others.
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in written)
 
 
 def _agreement(found: Agreement) -> list[tuple[str, str]]:
