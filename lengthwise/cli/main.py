@@ -8,6 +8,7 @@ import typer
 from lengthwise.cli import jobs, keys, kind_options, models, results, server, submit, tenants, webhooks
 from lengthwise.cli.connection import MISUSED, say
 from lengthwise.errors import LengthwiseError
+from lengthwise.models.published.naming import printable
 
 app = typer.Typer(
     help="Asynchronous batch inference by token length.",
@@ -52,5 +53,5 @@ def main() -> None:
     try:
         app()
     except LengthwiseError as error:
-        say(f"lengthwise: {error}")
+        say(f"lengthwise: {printable(str(error))}")
         sys.exit(MISUSED)

@@ -22,7 +22,9 @@ _MOST_BYTES_OF = {"tokenizer.json": 256 << 20}
 _MOST_BYTES_OF |= dict.fromkeys(("model.safetensors.index.json", "pytorch_model.bin.index.json"), 64 << 20)
 #: The linear layers behind an embedder's pooling. One of 3072 × 768 numbers in fp32 has 9 MB.
 _DENSE = [(f"{place}_Dense/config.json", f"{place}_Dense/model.safetensors") for place in (2, 3, 4)]
-_MOST_BYTES_OF |= {weights: 64 << 20 for _, weights in _DENSE}
+#: Their weights, as safetensors.
+DENSE_WEIGHTS = tuple(weights for _, weights in _DENSE)
+_MOST_BYTES_OF |= dict.fromkeys(DENSE_WEIGHTS, 64 << 20)
 _MOST_BYTES_OF |= dict.fromkeys(
     ("shared_vocabulary.json", "source_vocabulary.json", "target_vocabulary.json"), 64 << 20
 )

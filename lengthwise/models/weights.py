@@ -29,7 +29,9 @@ def weight_files(folder: Path) -> list[Path]:
     if (folder / INDEX).is_file():
         return [folder / name for name in shards(folder, INDEX, ".safetensors")]
     if has_pickles(folder):
-        raise ConfigurationError(f"{folder} holds pickled weights, which can run code: lengthwise model add reads them")
+        raise ConfigurationError(
+            f"{folder} holds pickled weights, which can run code: import it with lengthwise model add"
+        )
     raise ConfigurationError(f"{folder} holds neither {WEIGHTS} nor {INDEX}")
 
 

@@ -1,6 +1,8 @@
 """Fixtures of the tests with public repositories, and the page that a run of them makes (``page``)."""
 
+import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -8,9 +10,11 @@ import pytest
 from huggingface_hub import constants
 
 from lengthwise import settings
+from lengthwise.cli.main import main
 from tests.published import page
 from tests.published.hub import TOKEN, Hub
 from tests.published.published import Published
+from tests.published.small import WEIGHTS, Refused
 
 #: Publishes a repository of the fixture, by name, on the hub.
 Publish = Callable[[str], None]
@@ -88,3 +92,43 @@ def publish(model_hub: Hub, published: Callable[[str], Path]) -> Publish:
         model_hub.serve(name, published(name), is_gated=wanted.is_gated)
 
     return call
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Path:
+    """A repository's folder with what is fetched, and with files for other programs."""
+    folder = tmp_path / "small"
+    for name in ("1_Pooling", "onnx"):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "config.json").write_text(json.dumps({"of": name}))
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    (folder / "config.json").write_text('{"of": "the model"}')  # the cache keeps equal files once
+    (folder / "tokenizer.json").write_text('{"of": "the tokenizer"}')
+    (folder / "onnx" / "model.onnx").write_bytes(b"x")
+    (folder / WEIGHTS).write_bytes(bytes(range(256)) * 256)
+    return folder
+
+
+@pytest.fixture
+def refused(catalog: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    def call(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["lengthwise", "model", "add", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capsys.readouterr()
+        line = err.splitlines()[-1]
+        assert (ended.value.code, out) == (2, "")
+        assert line.startswith("lengthwise: ") and line.isprintable()
+        assert err.count("lengthwise: ") == 1 and "Traceback" not in err
+        assert not catalog.exists()
+        assert list(catalog.parent.glob("models/*")) + list(catalog.parent.glob("models/.*")) == []
+        assert list(catalog.parent.glob("cache/**/*.incomplete")) == []
+        return line.removeprefix("lengthwise: ")
+
+    return call
+
+
+@pytest.fixture
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Repeats what failed at once."""
+    monkeypatch.setattr("huggingface_hub.file_download.time.sleep", lambda _: None)

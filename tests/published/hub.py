@@ -15,8 +15,8 @@ from pathlib import Path
 from tests.published.hub_requests import HubHandler
 from tests.published.snapshot import Snapshot
 
-#: The token that may read gated repositories.
-TOKEN = "hf_of_a_reader"
+#: The token that may read gated repositories, and one that the hub does not know any more.
+TOKEN, REVOKED = "hf_of_a_reader", "hf_that_was_revoked"
 
 
 @dataclass
@@ -42,6 +42,11 @@ class Hub:
     seconds_per_block: float = 0.0
     #: Whether it answers everything with 503.
     is_down: bool = False
+    #: By a part of the path: the status with which such requests are answered.
+    fails: dict[str, int] = field(default_factory=dict)
+    #: A part of the paths that are answered only once the hub is closed.
+    silent: str | None = None
+    closes: threading.Event = field(default_factory=threading.Event)
     #: Each request's method and path, such as ``("GET", "/api/models/…")``.
     requests: list[tuple[str, str]] = field(default_factory=list)
     #: The ``Range`` of each download that began in the middle.
@@ -64,6 +69,14 @@ class Hub:
     def cut(self, file: str, after_bytes: int, times: int = 1) -> None:
         """Cuts the connection after so many bytes of a file of this name, in any repository."""
         self.cuts[file] = Cut(after_bytes, times)
+
+    def status_of(self, path: str) -> int | None:
+        """The status of a failure that a request of this path is answered with, if there is one."""
+        if self.silent is not None and self.silent in path:
+            self.closes.wait()
+        if self.is_down:
+            return 503
+        return next((status for part, status in self.fails.items() if part in path), None)
 
     def bytes_to_send(self, file: str, size: int) -> int:
         """How much of a download of ``size`` bytes is sent before the connection is cut, if it is to be."""
@@ -96,7 +109,10 @@ def running() -> Iterator[Hub]:
         served = hub
 
     with _serving("127.0.0.1", Handler) as hub.url, _serving("127.0.0.2", Handler) as hub.content_url:
-        yield hub
+        try:
+            yield hub
+        finally:
+            hub.closes.set()
 
 
 @contextmanager

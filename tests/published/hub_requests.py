@@ -4,7 +4,7 @@ import json
 import re
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from tests.published.snapshot import HubFile, Snapshot
 
@@ -16,6 +16,7 @@ _TREE = re.compile(r"/api/models/(?P<name>[^/]+(?:/[^/]+)?)/tree/(?P<revision>[^
 _FILE = re.compile(r"/(?P<name>[^/]+(?:/[^/]+)?)/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 _LARGE = re.compile(r"/cdn/(?P<sha256>[0-9a-f]{64})")
 _BLOCK = 1 << 16
+_NO_HEADER = re.compile(r"[^ -~]")
 #: Files of a gated repository that everybody may read.
 _OPEN = ("README.md", ".gitattributes")
 
@@ -44,19 +45,23 @@ class HubHandler(BaseHTTPRequestHandler):
         self._answer()
 
     def _answer(self) -> None:
-        path = unquote(urlsplit(self.path).path)
+        parts = urlsplit(self.path)
+        path = unquote(parts.path)
         self.served.requests.append((self.command, path))
         try:
-            self._route(path)
+            self._route(path, has_sizes="blobs" in parse_qs(parts.query))
         except _Refused as refused:
-            headers = {"X-Error-Message": refused.message} | ({"X-Error-Code": refused.code} if refused.code else {})
+            headers = {"X-Error-Message": _NO_HEADER.sub("?", refused.message)} | (
+                {"X-Error-Code": refused.code} if refused.code else {}
+            )
             self._send(refused.status, headers, json.dumps({"error": refused.message}).encode())
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
 
-    def _route(self, path: str) -> None:
-        if self.served.is_down:
-            raise _Refused(503, "", "the hub is down")
+    def _route(self, path: str, *, has_sizes: bool) -> None:
+        if (status := self.served.status_of(path)) is not None:
+            raise _Refused(status, "", "the hub fails")
+        self._check_token()
         if match := _LARGE.fullmatch(path):
             self._send_file(self._large(match["sha256"]), {})
         elif match := _TREE.fullmatch(path):
@@ -64,9 +69,15 @@ class HubHandler(BaseHTTPRequestHandler):
         elif match := _FILE.fullmatch(path):
             self._resolve(match["name"], self._snapshot(match["name"], match["revision"]), match["file"])
         elif match := _INFO.fullmatch(path):
-            self._send_info(match["name"], self._snapshot(match["name"], match["revision"] or "main"))
+            self._send_info(match["name"], self._snapshot(match["name"], match["revision"] or "main"), has_sizes)
         else:
             raise _Refused(404, "", "there is no such path")
+
+    def _check_token(self) -> None:
+        from tests.published.hub import REVOKED
+
+        if self.headers["Authorization"] == f"Bearer {REVOKED}":  # then even what is public is not sent
+            raise _Refused(401, "", "Invalid credentials in Authorization header")
 
     @property
     def _has_token(self) -> bool:
@@ -83,13 +94,13 @@ class HubHandler(BaseHTTPRequestHandler):
             raise _Refused(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         return found
 
-    def _send_info(self, name: str, snapshot: Snapshot) -> None:
+    def _send_info(self, name: str, snapshot: Snapshot, has_sizes: bool) -> None:
         licence = snapshot.licence
         info = {
             "_id": snapshot.commit[:24], "id": name, "modelId": name, "sha": snapshot.commit, "private": False,
             "gated": "manual" if name in self.served.gated else False, "disabled": False, "downloads": 1, "likes": 0,
             "tags": [f"license:{licence}"] if licence else [], "cardData": {"license": licence} if licence else {},
-            "siblings": [{"rfilename": file} for file in snapshot.files],
+            "siblings": [file.sibling(has_sizes) for file in snapshot.files.values()],
         }  # fmt: skip
         self._send_json(info)
 

@@ -48,6 +48,16 @@ class HubFile:
             found["lfs"] = {"oid": self.sha256, "size": self.size, "pointerSize": 130}
         return found
 
+    def sibling(self, has_size: bool) -> dict[str, Any]:
+        """As the description of a repository names it."""
+        found: dict[str, Any] = {"rfilename": self.name}
+        if not has_size:
+            return found
+        found |= {"blobId": self.git_sum, "size": self.size}
+        if self.is_large:
+            found["lfs"] = {"sha256": self.sha256, "size": self.size, "pointerSize": 130}
+        return found
+
 
 @dataclass(frozen=True)
 class Snapshot:

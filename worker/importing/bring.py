@@ -6,6 +6,7 @@ from typing import NamedTuple
 from lengthwise.errors import ConfigurationError
 from lengthwise.models import model_file
 from lengthwise.models.published import licence
+from lengthwise.models.published.naming import said
 from lengthwise.models.tokenizer import TOKENIZER
 from worker.importing.fetch import fetch, is_hub_id
 from worker.importing.tokenizers import supply as tokenizers
@@ -30,8 +31,22 @@ class Brought(NamedTuple):
 
 def can_bring(origin: str) -> bool:
     """Whether this may be a folder, a file or a hub id. It need not exist."""
-    path = Path(origin)
-    return path.is_dir() or path.suffix == GGUF or is_hub_id(origin)
+    return _is_folder(origin) or Path(origin).suffix == GGUF or is_hub_id(origin)
+
+
+def no_model(origin: str, also: str = "") -> str:
+    """The line for a name that can be none. ``also``: what else it is not."""
+    return (
+        f"{said(origin) or 'an empty name'} is {also}neither a folder, nor a {GGUF} file, nor a hub id: correct the "
+        "path, or name the model as its page on the hub does, such as owner/name"
+    )
+
+
+def _is_folder(origin: str) -> bool:
+    try:
+        return origin != "" and Path(origin).is_dir()
+    except OSError:  # too long for a name, or in a folder that is not to be read
+        return False
 
 
 def name_of(origin: str) -> str:
@@ -50,10 +65,13 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
         path, revision = fetch(origin, revision)
         hub = origin
     elif not path.exists():
-        raise ConfigurationError(f"{origin} does not exist")
-    warnings = weights.supply(path, folder)
-    if path.is_dir() and not model_file.exists(folder, TOKENIZER):
-        warnings += tokenizers.supply(_tokenizer_of(path), folder)
+        raise ConfigurationError(f"{said(origin)} does not exist: correct the path, or fetch the file")
+    try:
+        warnings = weights.supply(path, folder)
+        if path.is_dir() and not model_file.exists(folder, TOKENIZER):
+            warnings += tokenizers.supply(_tokenizer_of(path), folder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{said(origin)}: {error}") from None
     if path.is_dir():
         _link_others(path, folder)
     return Brought(name_of(origin), hub, revision, warnings)
@@ -72,6 +90,7 @@ def _link_others(source: Path, folder: Path) -> None:
     for path in (*source.glob("*"), *source.glob("[0-9]_*/*")):
         place = folder / path.relative_to(source)
         is_used = path.suffix == ".json" or path.parent != source or path.name in licences
+        is_used &= path.name != forms.PICKLE  # which the weights' import has converted
         if path.is_file() and is_used and not place.exists():
             place.parent.mkdir(exist_ok=True)
             place.symlink_to(path.resolve())

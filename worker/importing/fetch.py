@@ -1,31 +1,28 @@
 """Fetches a model from the hub into the hub's local cache: only the files that are used, and never code."""
 
-import errno
+import glob
+import hashlib
 import re
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from huggingface_hub import HfApi, constants, snapshot_download
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import HfApi, constants, get_session, snapshot_download, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub.utils import validate_repo_id
 
 from lengthwise.errors import ConfigurationError
+from lengthwise.models.published.naming import said
+from worker.importing.explained import explained, not_here
+from worker.importing.progress import bars
+from worker.importing.weights.forms import PICKLE
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 #: What is fetched beside the weights.
 _SMALL = (
     *("*.json", "*.txt", "*.model", "*.spm", "*.jinja", "README.md", "LICENSE*"),
-    *("additional_chat_templates/*.jinja", "[0-9]_*/config.json", "[0-9]_*/*.safetensors"),
+    *("additional_chat_templates/*.jinja", "[0-9]_*/config.json", "[0-9]_*/*.safetensors", f"[0-9]_*/{PICKLE}"),
 )
 #: Weights, the best form first. A repository may hold several forms of the same weights; one of them is fetched.
 _WEIGHTS = (
@@ -39,6 +36,9 @@ _WEIGHTS = (
 _FOREIGN = (".gguf", ".h5", ".msgpack", ".onnx", ".ot", ".tflite", ".mlmodel", ".nemo", ".pt", ".pth", ".ckpt")
 #: The cache needs this much room beside the files: the parts of a download are put together there.
 _ROOM_FACTOR = 1.05
+_BLOCK = 1 << 20
+_PLAIN_NAME = re.compile(r"((additional_chat_templates|[0-9]_\w+)/)?[^/\\:\x00-\x1f\x7f-\x9f]+")
+_SHA256, _SHA1 = re.compile("[0-9a-f]{64}"), re.compile("[0-9a-f]{40}")
 
 
 class Fetched(NamedTuple):
@@ -51,32 +51,48 @@ class Fetched(NamedTuple):
 
 def is_hub_id(name: str) -> bool:
     """Whether this can be the id of a repository, such as ``owner/name``."""
-    return _HUB_ID.fullmatch(name) is not None and ".." not in name and "--" not in name
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return "/" in name
 
 
 def fetch(hub_id: str, revision: str | None = None) -> Fetched:
     """Fetches what is missing of the model, or finds it in the cache if the hub cannot be reached.
 
     Progress is shown on standard error. Mirror, token, cache and time-outs are those of ``huggingface_hub``'s own
-    variables. A download that was cut goes on where it ended. Raises ``ConfigurationError``.
+    variables. A download that is cut goes on where it ended; once it has failed, a later call keeps the files that are
+    whole. Raises ``ConfigurationError``.
     """
-    with _explained(hub_id, revision):
-        sizes = None if constants.HF_HUB_OFFLINE else _sizes(hub_id, revision)
-        if sizes is None:
-            found = snapshot_download(hub_id, revision=revision, allow_patterns=list(_SMALL), local_files_only=True)
-        else:
-            wanted = _wanted(hub_id, sizes)
-            _refuse_full_disk(hub_id, sum(sizes[name] for name in wanted))
-            found = snapshot_download(hub_id, revision=revision, allow_patterns=wanted)
-    folder = Path(found)
+    with explained(hub_id, revision):
+        _limit_waiting()
+        known = None if constants.HF_HUB_OFFLINE else _asked(hub_id, revision)
+        folder = _cached(hub_id, revision) if known is None else _downloaded(hub_id, revision, *known)
     return Fetched(folder, folder.name)
 
 
-def _sizes(hub_id: str, revision: str | None) -> dict[str, int] | None:
-    """The files of the repository with their sizes in bytes; None if the hub cannot be reached or is down."""
+def _limit_waiting() -> None:
+    """Gives every request a limit of time: some of ``huggingface_hub``'s would wait for a silent hub for ever."""
+    hooks = get_session().event_hooks["request"]
+    if _limit not in hooks:
+        hooks.append(_limit)
+
+
+def _limit(request: Any) -> None:
+    waits = request.extensions.get("timeout", {})
+    limit = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    request.extensions["timeout"] = {name: limit if wait is None else wait for name, wait in waits.items()}
+
+
+def _asked(hub_id: str, revision: str | None) -> tuple[str | None, dict[str, int]] | None:
+    """The commit and the files of the repository, with their sizes in bytes.
+
+    None if the hub cannot be reached or is down.
+    """
     try:
         found = HfApi().model_info(hub_id, revision=revision, files_metadata=True)
-    except (RepositoryNotFoundError, RevisionNotFoundError, HFValidationError):
+    except HFValidationError:
         raise
     except HfHubHTTPError as error:
         if error.response.status_code < 500:
@@ -84,7 +100,31 @@ def _sizes(hub_id: str, revision: str | None) -> dict[str, int] | None:
         return None
     except Exception:  # which HTTP library raises what depends on the version of huggingface_hub
         return None
-    return {each.rfilename: each.size or 0 for each in found.siblings or ()}
+    return found.sha, {each.rfilename: each.size or 0 for each in found.siblings or ()}
+
+
+def _downloaded(hub_id: str, revision: str | None, commit: str | None, sizes: dict[str, int]) -> Path:
+    wanted = _wanted(hub_id, sizes)
+    missing = [name for name in wanted if not isinstance(try_to_load_from_cache(hub_id, name, revision=commit), str)]
+    _refuse_full_disk(hub_id, sum(sizes[name] for name in missing))
+    patterns = [glob.escape(name) for name in wanted]
+    with bars() as bar:
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=patterns, tqdm_class=bar))
+    for name in wanted:
+        _refuse_damaged(folder, name)
+    return folder
+
+
+def _cached(hub_id: str, revision: str | None) -> Path:
+    """The folder in the cache. Raises ``ConfigurationError`` if it lacks weights or small files of the repository."""
+    found = snapshot_download(
+        hub_id, revision=revision, allow_patterns=list(_SMALL), ignore_patterns=["*/*"], local_files_only=True
+    )
+    folder = Path(found)
+    names = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    if not any(form[0] in names for form in _WEIGHTS):
+        raise ConfigurationError(not_here(hub_id, revision))
+    return folder
 
 
 def _wanted(hub_id: str, names: Iterable[str]) -> list[str]:
@@ -92,9 +132,10 @@ def _wanted(hub_id: str, names: Iterable[str]) -> list[str]:
     names = list(names)
     if not {"config.json", "adapter_config.json"} & set(names) and not any(name.endswith(".gguf") for name in names):
         raise ConfigurationError(f"{hub_id} has no config.json, so it is no model in transformers' form: name another")
-    for form in _WEIGHTS:
-        if any(fnmatch(name, form[0]) for name in names):
-            return [name for name in names if any(fnmatch(name, each) for each in (*_SMALL, *form)) and _is_used(name)]
+    form = next((each for each in _WEIGHTS if each[0] in names), None)
+    if form is not None:
+        used = [name for name in names if any(fnmatch(name, each) for each in (*_SMALL, *form)) and _is_used(name)]
+        return [name for name in used if "/" not in name or not _is_surplus(name, names)]
     others = sorted({suffix for name in names if (suffix := Path(name).suffix) in _FOREIGN})
     if ".gguf" in others:
         raise ConfigurationError(
@@ -105,8 +146,17 @@ def _wanted(hub_id: str, names: Iterable[str]) -> list[str]:
 
 
 def _is_used(name: str) -> bool:
-    """Whether lengthwise reads it: ``fnmatch`` lets ``*`` stand for folders too, and those of others are large."""
-    return "/" not in name or re.match(r"additional_chat_templates/|[0-9]_[^/]*/[^/]*$", name) is not None
+    """Whether lengthwise reads it: ``fnmatch`` lets ``*`` stand for folders too, and those of others are large.
+
+    Strangers chose the names. None that leads out of the repository's folder is used.
+    """
+    return _PLAIN_NAME.fullmatch(name) is not None
+
+
+def _is_surplus(name: str, names: Iterable[str]) -> bool:
+    """Whether it is a layer's pickled weights, which are safetensors beside that."""
+    folder, _, file = name.rpartition("/")
+    return file == PICKLE and f"{folder}/model.safetensors" in names
 
 
 def _refuse_full_disk(hub_id: str, n_bytes: int) -> None:
@@ -120,40 +170,35 @@ def _refuse_full_disk(hub_id: str, n_bytes: int) -> None:
         )
 
 
-@contextmanager
-def _explained(hub_id: str, revision: str | None) -> Iterator[None]:
-    """Turns what ``huggingface_hub`` raises into one line that says what mends it."""
-    named = hub_id if revision is None else f"{hub_id} at revision {revision}"
-    try:
-        yield
-    except ConfigurationError:
-        raise
-    except GatedRepoError:
+def _refuse_damaged(folder: Path, name: str) -> None:
+    """Compares a file with the sum by which the cache names it, and forgets it if it differs.
+
+    ``huggingface_hub`` compares sizes alone, and would never fetch a file again that it has.
+    """
+    link = folder / name
+    if not link.is_symlink():
+        return
+    kept = link.parent / link.readlink()
+    if not _has_its_sum(kept):
+        link.unlink()
+        kept.unlink()
         raise ConfigurationError(
-            f"{hub_id} is gated: accept its terms on its page on the hub, and log in (hf auth login, or HF_TOKEN)"
-        ) from None
-    except RevisionNotFoundError:
-        raise ConfigurationError(f"{hub_id} has no revision {revision}: its page on the hub lists them") from None
-    except RepositoryNotFoundError:
-        raise ConfigurationError(
-            f"the hub has no model {hub_id}, or it is private: check the name, or log in (hf auth login, or HF_TOKEN)"
-        ) from None
-    except HFValidationError:
-        raise ConfigurationError(f"{hub_id} is no hub id: it has the form owner/name") from None
-    except LocalEntryNotFoundError:
-        raise ConfigurationError(
-            f"{named} is not on this machine as a whole, and the hub cannot be reached: check the network, HF_ENDPOINT "
-            "and HF_HUB_OFFLINE"
-        ) from None
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise ConfigurationError(
-                f"the disk of {constants.HF_HUB_CACHE} is full: free some, or let HF_HUB_CACHE name another one"
-            ) from None
-        raise ConfigurationError(_broken(hub_id, error)) from None
-    except Exception as error:
-        raise ConfigurationError(_broken(hub_id, error)) from None
+            f"{said(name)} was damaged on its way, or the hub has a damaged copy: it was deleted here; run the command "
+            "again, which keeps what has arrived"
+        )
 
 
-def _broken(hub_id: str, error: Exception) -> str:
-    return f"the download of {hub_id} ended early ({type(error).__name__}): run the command again, and it goes on"
+def _has_its_sum(path: Path) -> bool:
+    """Whether a file has the sum that it is named by: SHA-256, git's, or SHA-1 as of some mirrors."""
+    if _SHA256.fullmatch(path.name):
+        sums = [hashlib.sha256()]
+    elif _SHA1.fullmatch(path.name):
+        begin = b"blob %d\0" % path.stat().st_size
+        sums = [hashlib.sha1(each, usedforsecurity=False) for each in (begin, b"")]
+    else:  # a mirror may name files otherwise
+        return True
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            for each in sums:
+                each.update(block)
+    return path.name in [each.hexdigest() for each in sums]

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 from pathlib import Path
 
 from rich.console import Console
@@ -9,8 +10,9 @@ from rich.console import Console
 from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.published import licence
+from lengthwise.models.published.naming import printable
 from worker.engine.transformer.shrink.prepare import Recipe
-from worker.importing.bring import can_bring, name_of
+from worker.importing.bring import can_bring, name_of, no_model
 from worker.prepare import catalog_table
 from worker.prepare import run as preparation
 from worker.prepare.run import Made
@@ -37,7 +39,7 @@ def add(
     catalog = catalog_table.writable(settings.get().models)
     known = catalog_table.known(catalog)
     if not can_bring(origin):
-        raise ConfigurationError(f"{origin} is neither a folder, nor a .gguf file, nor a hub id such as owner/name")
+        raise ConfigurationError(no_model(origin))
     name = name or name_of(origin)
     if not _NAME.fullmatch(name):
         raise ConfigurationError("--as: a name has letters, digits, dots, hyphens and underscores")
@@ -50,7 +52,11 @@ def add(
     if is_dry:
         out.print(table, highlight=False, markup=False, soft_wrap=True)
         return
-    catalog_table.add(catalog, table)
+    try:
+        catalog_table.add(catalog, table)
+    except ConfigurationError:
+        shutil.rmtree(target)
+        raise
     _show(out, made, target)
     _say_next(out, made, name, catalog)
 
@@ -78,7 +84,7 @@ def _as_written(target: Path, catalog: Path) -> Path:
 def _show(out: Console, made: Made, folder: Path) -> None:
     out.print(made.report.table())
     lines = [f"loaded: {made.report.load.line}", f"licence: {licence.of(folder) or 'not named'}"]
-    for line in (*lines, *(f"warning: {warning}" for warning in made.warnings)):
+    for line in (*lines, *(f"warning: {printable(warning)}" for warning in made.warnings)):
         out.print(line, highlight=False, markup=False, soft_wrap=True)
 
 

@@ -16,11 +16,14 @@ from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.labels import Labels, listed
 from lengthwise.models.listing import load_report
 from lengthwise.models.pooling import Pooling
+from lengthwise.models.published.naming import printable
 from worker.engine.protocol import Architecture, EngineError
 from worker.engine.transformer.decode import rules
 from worker.engine.transformer.decode.vocabulary import Vocabulary
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.weights import loading
+from worker.engine.transformer.weights.finite import refuse_infinite
+from worker.importing.tokenizers.supply import check_ids
 from worker.prepare import measure
 
 
@@ -45,7 +48,7 @@ def check(name: str) -> bool:
     table = Table("", "looked at", "found", box=None)
     for finding in findings:
         table.add_row(
-            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, Text(finding.found)
+            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, Text(printable(finding.found))
         )  # no markup: it may show labels
     Console().print(table)
     return all(finding.is_right for finding in findings)
@@ -84,7 +87,9 @@ def _config(spec: ModelSpec) -> str:
 
 
 def _tokenizer(spec: ModelSpec) -> str:
-    return f"{len(tokenizer.load(spec).vocabulary)} tokens"
+    known = tokenizer.load(spec).vocabulary
+    check_ids(spec.folder, spec.folder)
+    return f"{len(known)} tokens"
 
 
 def _template(spec: ModelSpec) -> str | None:
@@ -118,6 +123,8 @@ def _pooling(spec: ModelSpec) -> str | None:
 
 def _weights(spec: ModelSpec) -> str:
     n_files = len(weights.weight_files(spec.folder))
+    if spec.engine == "torch":
+        refuse_infinite(loading.load_weights(spec))
     return f"{weights.weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} files"
 
 

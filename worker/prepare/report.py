@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.listing.load_report import LoadFigures
 from lengthwise.models.manifest import REPORT
+from lengthwise.models.published.naming import printable
 from worker.prepare.comparison import Agreement
 
 _BARE_KEY = re.compile("[A-Za-z0-9_-]+")
@@ -47,7 +49,7 @@ class Report:
         (folder / REPORT).write_text(json.dumps(asdict(self), indent=2) + "\n", "utf-8")
 
     def table(self) -> Table:
-        table = Table("", "before", "after", title=f"{self.source}, prepared")
+        table = Table("", "before", "after", title=Text(printable(f"{self.source}, prepared")))
         for column in table.columns[1:]:
             column.justify = "right"
         for stack, kept in self.layers.items():
@@ -90,8 +92,10 @@ def _lines(options: dict[str, Any]) -> list[str]:
 def _toml(value: Any) -> str:
     """A value as TOML, in which strings, numbers, booleans and lists are written as in JSON."""
     if isinstance(value, dict):
-        return "{ " + ", ".join(f"{json.dumps(key)} = {_toml(each)}" for key, each in value.items()) + " }"
-    return json.dumps(value, ensure_ascii=False)
+        return "{ " + ", ".join(f"{_toml(key)} = {_toml(each)}" for key, each in value.items()) + " }"
+    written = json.dumps(value, ensure_ascii=False)
+    # TOML has no place for some of them, and a terminal obeys others.
+    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in written)
 
 
 def _agreement(found: Agreement) -> list[tuple[str, str]]:

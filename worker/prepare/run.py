@@ -20,7 +20,7 @@ from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink import prepare as engine
 from worker.engine.transformer.shrink.prepare import Recipe
 from worker.engine.transformer.weights import loading
-from worker.prepare import comparison, measure, report, source
+from worker.prepare import comparison, disk, measure, report, source
 from worker.prepare.comparison import Side
 from worker.prepare.report import ModelFigures, Report
 from worker.prepare.sample import Sample, read
@@ -45,6 +45,7 @@ class Made:
         return report.entry(self.spec, name, place, self.quantization, is_proposal=self.is_proposal)
 
 
+@disk.explained()
 def run(
     origin: str,
     target: Path,

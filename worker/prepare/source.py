@@ -12,7 +12,7 @@ from lengthwise.models.kind_options import KindOptions, ModelFacts
 from lengthwise.models.labels import Labels
 from worker.engine.protocol import Architecture
 from worker.engine.transformer.weights import loading
-from worker.importing.bring import GGUF, Brought, bring, can_bring
+from worker.importing.bring import Brought, bring, can_bring, no_model
 from worker.prepare.sample import fitting_kinds
 
 _PROMPTS = "config_sentence_transformers.json"
@@ -41,9 +41,7 @@ def resolve(origin: str, revision: str | None, workspace: Path) -> Source:
             )
         return Source(spec)
     if not can_bring(origin):
-        raise ConfigurationError(
-            f"{origin} is neither in models.toml, nor a folder, nor a {GGUF} file, nor a hub id such as owner/name"
-        )
+        raise ConfigurationError(no_model(origin, "not in models.toml, and "))
     brought = bring(origin, revision, workspace)
     spec = ModelSpec(name=brought.name, path=workspace, revision=brought.revision)
     listed = next((each for each in catalog.models.values() if _is_same_model(each, origin, brought)), None)

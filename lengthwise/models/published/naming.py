@@ -1,6 +1,11 @@
-"""Names that strangers chose, as a message can show them."""
+"""Names and texts that strangers chose, as a message can show them."""
 
 _MOST_CHARACTERS = 120
+
+
+def printable(text: str) -> str:
+    """The text, with an escape for each character that would change a line or a screen, except the end of a line."""
+    return "".join(each if each.isprintable() or each == "\n" else repr(each)[1:-1] for each in text)
 
 
 def said(name: object) -> str:

@@ -238,8 +238,8 @@ def test_an_empty_target_is_filled(prepare: Prepare, written: Written, tmp_path:
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("nothing-of-this-name", "neither in models.toml, nor a folder, nor a .gguf file"),
-        ("../elsewhere", "neither in models.toml"),
+        ("nothing-of-this-name", "not in models.toml, and neither a folder, nor a .gguf file"),
+        ("../elsewhere", "not in models.toml"),
         ("nobody/nothing", "at revision v1 is not on this machine as a whole"),
     ],
 )

@@ -45,7 +45,7 @@ _TOXIC = BERT | {"architectures": ["BertForSequenceClassification"], "vocab_size
 CANARY = "code-of-a-pickle-ran"
 
 
-class _Code:
+class Code:
     """Unpickled, it writes a file."""
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -54,7 +54,7 @@ class _Code:
 
 def _with_code(folder: Path) -> None:
     """Pickled weights that run code as they are read."""
-    torch.save({"bert.embeddings.word_embeddings.weight": _Code()}, folder / "pytorch_model.bin")
+    torch.save({"bert.embeddings.word_embeddings.weight": Code()}, folder / "pytorch_model.bin")
 
 
 def _config_only(config: dict[str, Any]) -> Part:

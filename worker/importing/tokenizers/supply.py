@@ -46,7 +46,7 @@ def supply(source: Path, folder: Path) -> list[str]:
         _copy(source, folder, [TOKENIZER])
     else:
         warnings = _build(source, folder, _form(source))
-    _check_ids(source, folder)
+    check_ids(source, folder)
     return warnings
 
 
@@ -114,7 +114,7 @@ def _build(source: Path, folder: Path, form: str) -> list[str]:
     return warnings
 
 
-def _check_ids(source: Path, folder: Path) -> None:
+def check_ids(source: Path, folder: Path) -> None:
     """Raises ``ConfigurationError`` if a token has no row in the model's table of embeddings."""
     config = model_shapes.read_config(source)
     text_config = config.get("text_config")

@@ -102,4 +102,4 @@ def _nothing(folder: Path) -> str:
             return f"{what}: take a copy of the model with {weights.WEIGHTS} or {PICKLE}"
     if (folder / "config.json").is_file():
         return f"it has no weights: neither {weights.WEIGHTS} nor {PICKLE}; {AGAIN}"
-    return f"it is no model: it has neither a config.json nor an {ADAPTER} nor a .gguf file"
+    return f"it is no model: it has neither a config.json nor an {ADAPTER} nor a .gguf file; name another"

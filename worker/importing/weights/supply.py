@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import manifest, model_shapes, weights
+from lengthwise.models import manifest, model_file, model_shapes, weights
 from worker.importing.weights import adapters, child, configuration, fit, forms
 from worker.importing.weights.forms import Form, Found
 
@@ -18,10 +18,11 @@ def supply(source: Path, folder: Path) -> list[str]:
     """Puts ``config.json``, ``generation_config.json`` and the weights of the model in ``source`` into ``folder``.
 
     ``source`` is a folder or a GGUF file. The weights become safetensors: files that are so already are linked, by
-    their absolute path, and others are converted. Of GGUF, ``tokenizer.json``, ``tokenizer_config.json`` and the chat
-    template are written too, and so need no import of their own; of an adapter, the tokenizer is in its own folder or
-    in ``adapters.base``. Returns warnings, as lines for people. Raises ``ConfigurationError`` with one line that says
-    what is wrong and what mends it. Writes nothing outside of ``folder``, in which an error may leave files.
+    their absolute path, and others are converted, those of the layers behind an embedder's pooling included. Of GGUF,
+    ``tokenizer.json``, ``tokenizer_config.json`` and the chat template are written too, and so need no import of their
+    own; of an adapter, the tokenizer is in its own folder or in ``adapters.base``. Returns warnings, as lines for
+    people. Raises ``ConfigurationError`` with one line that says what is wrong and what mends it. Writes nothing
+    outside of ``folder``, in which an error may leave files.
     """
     if source.is_file():
         return _from_gguf(source, folder)
@@ -53,6 +54,7 @@ def _from_folder(source: Path, found: Found, folder: Path) -> list[str]:
         config = configuration.without_quantization(config)
     elif found.form is Form.SAFETENSORS:
         _link_weights(source, found, folder)
+    _unpickle_layers(source, folder)
     configuration.place(source, folder, config)
     told = fit.warnings(source, folder)
     if (source / forms.ADAPTER).is_file():
@@ -64,6 +66,21 @@ def _unpickle(found: Found, folder: Path, *, is_tied: bool) -> None:
     files = [str(path.absolute()) for path in found.files]
     request = {"files": files, "folder": str(folder.resolve()), "is_tied": is_tied}
     child.convert("pickled:convert", request, found.files[0].name, found.n_bytes, _GROWTH_OF_PICKLES)
+
+
+def _unpickle_layers(source: Path, folder: Path) -> None:
+    """Converts the layers behind an embedder's pooling that are pickled."""
+    for name in model_file.DENSE_WEIGHTS:
+        pickle = (source / name).with_name(forms.PICKLE)
+        if (source / name).is_file() or not pickle.is_file():
+            continue
+        place = (folder / name).parent
+        place.mkdir()
+        try:
+            forms.check_whole(pickle)
+            _unpickle(Found(Form.PICKLED, [pickle]), place, is_tied=False)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{place.name}: {error}") from None
 
 
 def _link_weights(source: Path, found: Found, folder: Path) -> None:

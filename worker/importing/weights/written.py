@@ -26,7 +26,8 @@ def write(
     if most_bytes is not None and size > most_bytes:
         raise InvalidInput("its tensors are larger than their file")
     if size > (free := shutil.disk_usage(folder).free):
-        raise InvalidInput(f"the disk has no room: {size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free")
+        needed = f"{size / 1e9:.1f} GB are needed, and {free / 1e9:.1f} GB are free"
+        raise InvalidInput(f"the disk has no room: {needed}; free some, or let TMPDIR name another disk")
     try:
         whole = {name: _of_its_own(tensor) for name, tensor in kept.items()}
         if not is_tied:

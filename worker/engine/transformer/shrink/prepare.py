@@ -14,6 +14,7 @@ from lengthwise.models.published import licence, quantized
 from worker.engine.transformer.shrink import prune
 from worker.engine.transformer.weights import loading
 from worker.engine.transformer.weights.checkpoint import save, save_int8
+from worker.engine.transformer.weights.finite import refuse_infinite
 
 #: The files that are copied beside the weights, if they exist.
 _COPIED = (
@@ -50,11 +51,13 @@ def write(spec: ModelSpec, recipe: Recipe, folder: Path) -> dict[str, list[int]]
     """Writes the prepared model into ``folder``, which exists and is empty.
 
     Returns the layers that stayed, by stack, or nothing if none was dropped. The same model and recipe give the same
-    bytes. Raises ``ConfigurationError`` if the model's files are refused or it cannot be pruned this way.
+    bytes. Raises ``ConfigurationError`` if the model's files are refused or it cannot be pruned this way,
+    and ``EngineError`` if its weights are damaged or cannot be written.
     """
     if quantized.method(spec.config) is not None:
         raise ConfigurationError(f"model {spec.name}: its weights are quantized already: import it first")
     state = loading.load_weights(spec)
+    refuse_infinite(state)
     config, keep = spec.config, {}
     if recipe.layers:
         keep = prune.layers_to_keep(config, state, recipe.layers)

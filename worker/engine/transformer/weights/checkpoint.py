@@ -8,6 +8,7 @@ integers again, so engines may treat every checkpoint as floating point.
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from lengthwise.models.published.naming import said
@@ -37,9 +38,13 @@ def save_int8(state: dict[str, torch.Tensor], path: Path, *, keeps_zeros: bool =
 
 
 def save(state: dict[str, torch.Tensor], path: Path) -> None:
-    """Writes tensors as they are. Equal tensors always give equal bytes."""
+    """Writes tensors as they are. Equal tensors always give equal bytes. Raises ``EngineError`` if it cannot."""
     # A single metadata entry: safetensors writes several in an order that changes from call to call.
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata={"format": "pt"})
+    try:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, path, metadata={"format": "pt"})
+    except SafetensorError as error:
+        told = f"the weights cannot be written ({said(error)})"
+        raise EngineError(f"{told}: free some of the disk, or name a folder on another one") from None
     path.chmod(0o644)
 
 

@@ -96,7 +96,10 @@ def load_weights(spec: ModelSpec) -> dict[str, torch.Tensor]:
         with manifest.opened(spec.folder, names) as files:
             return text_part.weights_of(load_state(files))
     except (OSError, SafetensorError) as error:
-        raise ConfigurationError(f"model {spec.name}: its weights cannot be read ({type(error).__name__})") from None
+        why = type(error).__name__
+        raise ConfigurationError(
+            f"model {spec.name}: its weights cannot be read ({why}): copy or fetch them again"
+        ) from None
 
 
 def _refuse_foreign_code(spec: ModelSpec) -> None:
