@@ -39,7 +39,8 @@ def _hostile(scene: Scene) -> float:
         jobs[behaviour] = job
     for behaviour, job in jobs.items():
         scene.until(lambda job=job: len(_attempts(scene, job)) > 0, f"{behaviour}: a first attempt")  # type: ignore[misc]
-    scene.stack.receiver.open_refusing()
+        if behaviour == "refuse":  # now: others' first attempts take seconds, and then its second one would fail too
+            scene.stack.receiver.open_refusing()
     for behaviour, job in jobs.items():
         _judge(scene, behaviour, job)
         scene.recoveries[f"receiver: {behaviour}"] = time.monotonic() - began
