@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from huggingface_hub import HfApi, constants, get_session, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
-from huggingface_hub.utils import validate_repo_id
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.published.naming import said

@@ -16,6 +16,7 @@ from lengthwise.models.listing import load_report
 from tests.engine import tiny
 from tests.engine.conftest import Load, Written
 from tests.engine.shrink.test_prepare import Prepare, prepare, report_of
+from worker.engine.completions import completions
 from worker.engine.protocol import Request
 from worker.engine.transformer.engine import TorchEngine
 from worker.prepare import measure
@@ -92,7 +93,7 @@ def test_a_batch_of_the_trial_is_no_larger_than_the_models_own(
     load: Load, written: Written, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = list[int]()
-    real = measure.completions
+    real = completions
 
     def counted(engine: TorchEngine, requests: Sequence[Request]) -> Iterator[object]:
         asked.append(len(requests))

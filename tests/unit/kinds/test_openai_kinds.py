@@ -199,8 +199,8 @@ def test_a_text_to_embed_is_cut_only_if_its_request_says_so(
 @pytest.mark.parametrize(
     "more",
     [
-        *({"truncate_prompt_tokens": value} for value in (0, -2, 2**31, 1.5, "7", True)),
-        *({"truncate": value} for value in (1, "true", [])),
+        *({"truncate_prompt_tokens": count} for count in (0, -2, 2**31, 1.5, "7", True)),
+        *({"truncate": switch} for switch in (1, "true", ["true"])),
         {"truncate": False, "truncate_prompt_tokens": 7},
     ],
     ids=str,
