@@ -172,7 +172,9 @@ class Presence:
         """
         self._id, self._began_at = uuid4(), time.monotonic()
         self._step, self._is_deserted = step, is_deserted
+        self._host, self._version = socket.gethostname(), version("lengthwise")
         self._reported, self._reported_at = WorkerState.STARTING, self._began_at
+        self._last_step_at = 0.0
         self._counts = deque([(self._began_at, 0)])
         self._thread = Thread(target=self._run, name="presence", daemon=True)
         self._thread.start()
@@ -233,8 +235,8 @@ class Presence:
 
     def _made(self) -> WorkerReport:
         now, step = time.monotonic(), self._step()
-        stepped_at = max(self._stepped_at, step)
-        state = self._state(is_working=step > 0 or stepped_at > self._reported_at)
+        self._last_step_at = max(self._last_step_at, self._stepped_at, step)
+        state = self._state(is_working=step > 0 or self._last_step_at > self._reported_at)
         self._reported, self._reported_at = state, now
         known = [each.at(now) for each in self._models.copy().values()]
         pool, (rows, tokens) = (self.pool, self._batch) if state is WorkerState.WORKING else (None, (0, 0))
@@ -243,12 +245,12 @@ class Presence:
             id=self._id,
             role=self._role,
             name=self.name or f"{self._role}-{os.getpid()}",
-            host=socket.gethostname(),
+            host=self._host,
             pid=os.getpid(),
             device=next((each.device for each in known if each.device), None),
-            version=version("lengthwise"),
+            version=self._version,
             started_seconds=now - self._began_at,
-            stepped_seconds=max(0.0, now - stepped_at) if stepped_at else None,
+            stepped_seconds=max(0.0, now - self._last_step_at) if self._last_step_at else None,
             state=state,
             model=pool and pools.model_of(pool),
             pool=pool,
