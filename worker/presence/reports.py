@@ -67,7 +67,8 @@ class Reports:
         """
         current = settings.get()
         due_at = time.monotonic() + current.presence_seconds
-        while time.monotonic() < due_at and not self._news.wait(_POLL_SECONDS):
+        poll_seconds = min(_POLL_SECONDS, current.presence_seconds)
+        while time.monotonic() < due_at and not self._news.wait(poll_seconds):
             self._is_over |= self._shutdown.seconds > current.grace_seconds
             is_news = self._shutdown.is_begun and self._reported is not WorkerState.STOPPING
             if self._is_over or is_news:

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.servers import wait_until
 from worker.generation import watchdog as module
 from worker.generation.watchdog import Watchdog
 from worker.shutdown import Shutdown
@@ -116,14 +115,6 @@ def test_a_process_is_deserted_once_its_parent_has_not_looked_for_long(watchdog:
     assert not watchdog.is_deserted
     watchdog._progress.looked_at -= 60
     assert watchdog.is_deserted
-
-
-def test_the_parent_shows_that_it_looks() -> None:
-    watchdog = Watchdog(Shutdown())
-    watchdog.start()
-    wait_until(lambda: watchdog._progress.looked_at > 0)
-    looked_at = watchdog._progress.looked_at
-    wait_until(lambda: watchdog._progress.looked_at > looked_at)
 
 
 def test_the_last_step_is_known_while_the_engine_works(watchdog: Watchdog) -> None:
