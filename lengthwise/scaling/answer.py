@@ -1,13 +1,13 @@
-"""Answers an autoscaler's question how many generation workers there should be, as a WSGI application.
+"""Answers an autoscaler's question how many generation workers there should be.
 
-It belongs on the port of the metrics, which is not public: it needs no key.
+It is served on the port of the metrics, which is not public: it needs no key. Knows nothing of HTTP but the query.
 """
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs
 
 from pydantic_core import to_json
@@ -17,9 +17,6 @@ from lengthwise.errors import Unavailable
 from lengthwise.ledger import scaling
 from lengthwise.scaling.decision import DueWork, Load, ScalingDecision, ScalingMemory, ScalingPolicy, decide
 from lengthwise.settings import Settings
-
-if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIEnvironment
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +31,8 @@ _Group = tuple[tuple[str, ...], str | None]
 class ScalingAnswer:
     """``GET /scaling?model=NAME&device=cuda``: ``{"desired": 3, …}``. Both are optional, and ``model`` may be repeated.
 
-    ``model`` counts the work of these models only, and ``device`` the workers on such devices. A group of workers that
-    serves other models than the rest is asked for by them. Threads may call it: one question at a time is answered.
+    ``model`` counts the work of these models only, and ``device`` the workers on such devices: a group of workers that
+    serves other models than the rest is asked for by them. Threads may call it; they are answered one by one.
     """
 
     def __init__(self, database: Database, current: Settings) -> None:
@@ -51,26 +48,20 @@ class ScalingAnswer:
         self._memories: dict[_Group, ScalingMemory] = {}
         self._answering = Lock()
 
-    def __call__(self, environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
-        """Answers 200, 400 if it does not understand the question, or 503: then the autoscaler changes nothing."""
-        status, body = self._answer(str(environ.get("REQUEST_METHOD")), str(environ.get("QUERY_STRING", "")))
-        content = to_json(body) + b"\n"
-        headers = [("Content-Type", "application/json"), ("Content-Length", str(len(content)))]
-        start_response(status, [*headers, ("Cache-Control", "no-store")])
-        return [content]
+    def __call__(self, query: str) -> tuple[int, bytes]:
+        """The status and the JSON of the answer to this query string.
 
-    def _answer(self, method: str, query: str) -> tuple[str, Mapping[str, Any]]:
-        if method != "GET":
-            return "405 Method Not Allowed", {"error": "only GET is answered"}
+        400 if the question is not understood, and 503 if the database is away: then the autoscaler changes nothing.
+        """
         group = _group(query)
         if group is None:
-            return "400 Bad Request", {"error": "the parameters are model, which may be repeated, and device"}
+            return 400, to_json({"error": "the parameters are model, which may be repeated, and device"})
         try:
             load, decision = self._decide(group)
         except Unavailable as error:
             log.warning("nobody was told how many workers there should be: %s", error)
-            return "503 Service Unavailable", {"error": "the database does not answer"}
-        return "200 OK", _shown(load, decision)
+            return 503, to_json({"error": "the database does not answer"})
+        return 200, to_json(_shown(load, decision))
 
     def _decide(self, group: _Group) -> tuple[Load, ScalingDecision]:
         models, device = group
@@ -104,7 +95,9 @@ def _load(work: scaling.OpenWork, workers: scaling.LiveWorkers) -> Load:
     # Each busy worker has a claim, and may have two. A claim may also be that of a worker that died.
     busy = min(work.n_claims, workers.count)
     due = tuple(DueWork(each.seconds, each.tokens, each.is_deadline) for each in work.due)
-    return Load(work.waiting_tokens, work.running_tokens, due, workers.count, busy, workers.tokens_per_second)
+    # Workers report items, because what they read and what they write takes unlike times. The work is known in tokens.
+    rate = (workers.items_per_second or 0.0) * work.tokens_per_item
+    return Load(work.waiting_tokens, work.running_tokens, due, workers.count, busy, rate or None)
 
 
 def _shown(load: Load, decision: ScalingDecision) -> dict[str, Any]:
