@@ -37,12 +37,16 @@ def add_worker(
     age: float = 600,
     unseen: float = 1,
 ) -> None:
-    ledger.sql(
-        "INSERT INTO workers (id, role, name, host, pid, device, version, started_at, seen_at, state, n_items, n_tokens,"
-        " items_per_second, models) VALUES (:id, :role, 'one', 'here', 1, :device, '0', now() - make_interval(secs => :age),"
-        " now() - make_interval(secs => :unseen), :state, 1, 1, :rate, '[]')",
-        id=uuid4(), role=role, device=device, age=age, unseen=unseen, state=state, rate=rate,
-    )  # fmt: skip
+    values = {"role": role, "device": device, "state": state, "rate": rate, "age": age, "unseen": unseen}
+    ledger.sql(_ADD, id=uuid4(), **values)
+
+
+_ADD = """
+INSERT INTO workers (id, role, name, host, pid, device, version, started_at, seen_at, state, n_items, n_tokens,
+                     items_per_second, models)
+VALUES (:id, :role, 'one', 'here', 1, :device, '0', now() - make_interval(secs => :age),
+        now() - make_interval(secs => :unseen), :state, 1, 1, :rate, '[]')
+"""
 
 
 def in_seconds(seconds: float) -> datetime:
