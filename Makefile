@@ -7,6 +7,7 @@ INSTALLED := $(VENV)/.installed
 BENCHMARKED := $(VENV)/.installed-bench
 PEERS := .venv-peers
 REAL := $(VENV)/.installed-real
+KUBERNETES := $(VENV)/.installed-kubernetes
 
 # Arguments of bench-queue and bench-engine. The plots in docs/ come from the last complete run.
 ARGS ?= --plots docs
@@ -87,6 +88,13 @@ test-js: $(INSTALLED) ## Test the OpenAI API with OpenAI's JavaScript SDK (needs
 test-compose: $(INSTALLED) ## Start docker compose, run a job and check its result and its webhook
 	$(BIN)/pytest -s tests/compose
 
+$(KUBERNETES): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[kubernetes]"
+	@touch $@
+
+test-kubernetes: $(KUBERNETES) ## Check the manifests against Kubernetes' schemas (needs kubectl to render the overlays)
+	$(BIN)/pytest tests/unit/deploy
+
 format: $(INSTALLED) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -142,4 +150,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-compose format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean

@@ -16,7 +16,7 @@ from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger import schema
 
 _LOCK_NOT_AVAILABLE = "55P03"
-#: The pause between two tries, in which queries that waited behind the last one can run.
+#: The pause between two tries. In that of a migration, queries that waited behind the last try can run.
 _PAUSE_SECONDS = 1.0
 #: How long one statement of a migration may run, such as building an index.
 STATEMENT_SECONDS = 15 * 60
@@ -84,6 +84,23 @@ def require_current(database_url: str) -> None:
             _require_current(connection)
     finally:
         engine.dispose()
+
+
+def wait_until_current(database_url: str, patience_seconds: float) -> None:
+    """Returns once the schema is the one that this program was written for: another process migrates. Changes nothing.
+
+    Raises the error of ``require_current`` if that takes longer than ``patience_seconds``.
+    """
+    ends_at = time.monotonic() + patience_seconds
+    while True:
+        try:
+            require_current(database_url)
+        except (ConfigurationError, Unavailable):
+            if time.monotonic() > ends_at:
+                raise
+            time.sleep(_PAUSE_SECONDS)
+        else:
+            return
 
 
 def _require_current(connection: Connection) -> None:

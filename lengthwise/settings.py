@@ -222,6 +222,18 @@ class Settings(BaseSettings):
     #: Threads of torch in one worker. With 0 torch decides.
     threads: Annotated[int, Field(ge=0)] = 0
 
+    # Scaling: how many generation workers an autoscaler is told to run. The API answers it on its metrics port.
+    #: Input tokens a second of one worker, until one has been measured under load since the API started.
+    scaling_tokens_per_second: Annotated[float, Field(gt=0)] = 1000
+    #: How long after its submission work without a deadline should be done.
+    scaling_drain_seconds: Annotated[float, Field(gt=0)] = 900
+    #: From the decision until a new worker computes: its machine, its image, its models.
+    scaling_start_seconds: Annotated[float, Field(ge=0)] = 120
+    #: How long fewer workers must be enough before there are fewer. With a shorter time they start and stop more often.
+    scaling_settle_seconds: Annotated[float, Field(ge=0)] = 300
+    scaling_min_workers: Annotated[int, Field(ge=0)] = 0
+    scaling_max_workers: Annotated[int, Field(ge=0)] = 10
+
     # Webhooks
     #: Networks that webhooks may reach although they are not public, such as 10.1.2.0/24 for one's own receivers.
     webhook_allowed_networks: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_comma_separated)] = ()

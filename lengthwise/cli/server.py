@@ -110,14 +110,22 @@ def _work_side_by_side(workers: Sequence[Program], grace: float) -> None:
         supervisor.stop(children, grace + 5)
 
 
-def migrate() -> None:
+def migrate(
+    wait: Annotated[
+        float | None,
+        typer.Option(min=0, metavar="SECONDS", help="Change nothing: wait until another process has migrated."),
+    ] = None,
+) -> None:
     """Bring the database schema up to date."""
     extras.require("server")
     from lengthwise import migrate as migrations
     from lengthwise import settings
 
     current = settings.get()
-    migrations.upgrade(current.database_session_url or current.require_database_url())
+    if wait is not None:
+        migrations.wait_until_current(current.require_database_url(), wait)
+    else:
+        migrations.upgrade(current.database_session_url or current.require_database_url())
     say("the schema is up to date")
 
 

@@ -41,6 +41,7 @@
       job_figures       a job's row, and its figures
       tally             the sums that are a job's figures, and the running totals of large jobs
       store             where a job's items and results are: in the shared tables, or in tables of its own
+      scaling           how much work is due when, and which workers are there, for an autoscaler
       schema            whether the database has the tables of this version
       workers           which processes work, as they report themselves
 

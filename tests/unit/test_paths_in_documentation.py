@@ -11,7 +11,7 @@ PAGES = sorted(page.relative_to(ROOT).as_posix() for page in [*ROOT.glob("*.md")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 
-_TOP = "lengthwise|api|worker|migrations|tests|docs|benchmarks|training|examples"
+_TOP = "lengthwise|api|worker|migrations|tests|docs|benchmarks|training|examples|deploy"
 #: A path that begins with a folder of this repository. URLs and paths below other folders have something before it.
 _PATH = re.compile(rf"(?<![\w./:-])(?:{_TOP})/[\w./-]*\w/?|(?<![\w./:-])(?:{_TOP})/(?=`)")
 #: A file at the top, in backticks.

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
 from lengthwise import migrate
-from lengthwise.errors import ConfigurationError
+from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger import tally
 from lengthwise.settings import Settings
 from tests import ledger
@@ -220,6 +220,39 @@ def test_the_commands_end_with_that_line(database_url: str) -> None:
         assert ended.returncode == 2, command
         assert ended.stderr.count("\n") == 1, ended.stderr
         assert ended.stderr.startswith("lengthwise: the database's schema is 9999"), command
+
+
+def lengthwise(database_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-P", "-m", "lengthwise", *arguments],
+        env=os.environ | {"LENGTHWISE_DATABASE_URL": database_url},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_waiting_ends_when_another_process_has_migrated(database_url: str) -> None:
+    assert lengthwise(database_url, "migrate", "--wait", "0").returncode == 0
+    assert alembic(database_url, "downgrade", "base").returncode == 0
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(lengthwise, database_url, "migrate", "--wait", "120")
+        time.sleep(1)
+        assert n_tables(database_url) == 1, "it changes nothing"
+        assert not waiting.done()
+        migrate.upgrade(database_url)
+        assert waiting.result(60).returncode == 0
+
+
+def test_waiting_for_a_migration_that_does_not_come_ends_with_the_reason(database_url: str) -> None:
+    assert alembic(database_url, "downgrade", "base").returncode == 0
+    ended = lengthwise(database_url, "migrate", "--wait", "0.1")
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "lengthwise: the database has no schema yet: run lengthwise migrate\n",
+    )
+    with pytest.raises(Unavailable):
+        migrate.wait_until_current("postgresql://127.0.0.1:1/nobody", 0.1)
 
 
 def test_a_migration_that_others_follow_is_never_edited() -> None:

@@ -1,0 +1,1 @@
+"""How many generation workers are wanted, for an autoscaler such as KEDA."""
