@@ -31,7 +31,7 @@ def _is_ready(sender: Any, **_: Any) -> None:
     worker.watchdog.start()
     # Only delivery workers sweep. A generation worker is busy enough.
     if queue.DELIVER in {consumed.name for consumed in sender.task_consumer.queues}:
-        worker.sweeper.start()
+        worker.begin_delivery()
 
 
 def _is_forked(**_: Any) -> None:

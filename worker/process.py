@@ -1,11 +1,15 @@
 """The state that a worker's process keeps from task to task, in one object."""
 
+from lengthwise import database, settings
+from lengthwise.metrics import meters, server
+from lengthwise.metrics.connections import ConnectionCollector
 from worker.delivery.deliver import Deliverer
 from worker.generation.generate import Generator
 from worker.generation.model_reload import ModelReload
 from worker.generation.models import LoadedModels
 from worker.generation.process_tuning import tune_process
 from worker.generation.watchdog import Watchdog
+from worker.health import WorkerHealth
 from worker.shutdown import Shutdown
 from worker.upkeep.sweep import Sweeper
 
@@ -34,11 +38,24 @@ class Worker:
         self.deliverer.deliver()
 
     def begin_generation(self) -> None:
-        """Prepares a process that will generate: tunes it, loads models, and starts the thread that reloads them."""
+        """Prepares a process that will generate: tunes it, loads models, and starts the thread that reloads them.
+
+        Its metrics are served from before the first model is loaded.
+        """
         tune_process()
         self.watchdog.beat()
+        current = settings.get()
+        health = WorkerHealth(lambda: self.watchdog.stalled(current.hang_seconds) is not None, is_prepared=False)
+        server.start(current, meters.GENERATE, ConnectionCollector(database.engine), health=health)
         try:
             with self.watchdog.starting():
                 self.models.preload()
         finally:
+            health.is_prepared = True
             self.reload.start()
+
+    def begin_delivery(self) -> None:
+        """Starts what a delivery worker does besides its tasks: the sweep, and the server of its metrics."""
+        self.sweeper.start()
+        health = WorkerHealth(self.sweeper.is_stuck)
+        server.start(settings.get(), meters.DELIVER, ConnectionCollector(database.engine), health=health)

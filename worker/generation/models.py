@@ -12,6 +12,7 @@ from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import KindModel
 from lengthwise.local.program import MODELS_LOADED
+from lengthwise.metrics import meters
 from lengthwise.models import tokenizer, usable
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
@@ -197,7 +198,9 @@ class LoadedModels:
             log.exception("model %s not loaded", wanted.name)
         else:
             self._proven[wanted.name] = wanted
+            meters.get().count_load(wanted.name, is_loaded=True)
             return True
+        meters.get().count_load(wanted.name, is_loaded=False)
         return False
 
     def preload(self) -> None:
@@ -224,6 +227,7 @@ class LoadedModels:
     def drop(self, name: str) -> None:
         """Frees the model's memory, unless a claim still refers to it."""
         del self._engines[name]
+        meters.get().hide_model(name)
         reduce_garbage_collection()
 
 
@@ -248,4 +252,6 @@ def _load_engine(wanted: ModelSpec) -> LoadedModel:
         "" if memory is None else f"{memory / 1e6:.1f} MB, ",
         seconds,
     )
-    return LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities)
+    loaded = LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities)
+    meters.get().show_model(wanted.name, made_by, capabilities.quantization)
+    return loaded
