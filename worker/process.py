@@ -28,6 +28,8 @@ class Worker:
         self.generator = Generator(self.models, self.reload, self.watchdog, self.shutdown)
         self.deliverer = Deliverer(self.shutdown)
         self.sweeper = Sweeper(self.shutdown)
+        #: The server of its metrics, once it has begun; None if they are not served.
+        self.metrics: server.MetricsServer | None = None
 
     def generate(self, pool: str) -> None:
         """Handles a bell of the generation queue: works on ``pool``."""
@@ -46,7 +48,7 @@ class Worker:
         self.watchdog.beat()
         current = settings.get()
         health = WorkerHealth(lambda: self.watchdog.stalled(current.hang_seconds) is not None, is_prepared=False)
-        server.start(current, meters.GENERATE, ConnectionCollector(database.engine), health=health)
+        self.metrics = server.start(current, meters.GENERATE, ConnectionCollector(database.engine), health=health)
         try:
             with self.watchdog.starting():
                 self.models.preload()
@@ -58,4 +60,4 @@ class Worker:
         """Starts what a delivery worker does besides its tasks: the sweep, and the server of its metrics."""
         self.sweeper.start()
         health = WorkerHealth(self.sweeper.is_stuck)
-        server.start(settings.get(), meters.DELIVER, ConnectionCollector(database.engine), health=health)
+        self.metrics = server.start(settings.get(), meters.DELIVER, ConnectionCollector(database.engine), health=health)

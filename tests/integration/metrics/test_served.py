@@ -1,16 +1,17 @@
 """Processes serve what they count, and workers say how they are."""
 
-import json
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from api.app import create_app
-from lengthwise import settings
+from lengthwise import database, settings
 from tests import caller
+from tests.conftest import forget
 from tests.ledger import knobs
 from tests.servers import free_port, wait_until
 from worker.health import WorkerHealth
@@ -55,6 +56,8 @@ def test_a_delivery_worker_serves_its_metrics_and_its_health(
         assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
     finally:
         worker.shutdown.begin()
+        assert worker.metrics is not None
+        worker.metrics.stop()
 
 
 def test_a_worker_is_ready_once_its_models_are_loaded_and_postgres_answers(
@@ -68,7 +71,6 @@ def test_a_worker_is_ready_once_its_models_are_loaded_and_postgres_answers(
     assert health.unready() == []
     monkeypatch.setattr("worker.health.schema.incomplete_tables", lambda _: ["jobs"])
     assert health.unready() == ["the database is not migrated"]
-    assert json.dumps(health.unready())
 
 
 def test_a_worker_whose_steps_stand_still_is_neither_healthy_nor_ready(installed: settings.Settings) -> None:
@@ -77,10 +79,16 @@ def test_a_worker_whose_steps_stand_still_is_neither_healthy_nor_ready(installed
     assert health.unready() == health.hung()
 
 
-def test_a_worker_without_its_database_is_healthy_and_not_ready(
-    redis_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def away(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    forget()
     knobs(monkeypatch, database_url="postgresql://127.0.0.1:9/none")
+    yield
+    database.shut(database.engine())
+    forget()
+
+
+def test_a_worker_without_its_database_is_healthy_and_not_ready(away: None) -> None:
     health = WorkerHealth(lambda: False)
     assert health.hung() == []
     assert health.unready() == ["the database does not answer"]
