@@ -102,7 +102,7 @@ def test_it_speaks_openmetrics_to_who_asks_for_it(port: int) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/metrics/", "//metrics", "/metrics/../metrics", "/%6detrics", "/healthz/", "/debug/pprof", "/v1/jobs", "*"],
+    ["/", "/metrics/", "/metrics/../metrics", "/%6detrics", "/healthz/", "/debug/pprof", "/v1/jobs", "*"],
 )
 def test_it_serves_nothing_else(port: int, path: str) -> None:
     status, head, body = get(port, path)
@@ -185,7 +185,7 @@ def test_beyond_its_connections_others_are_closed_at_once(
             socket.create_connection(("127.0.0.1", opened)),
         ):
             time.sleep(0.2)
-            assert send(opened, b"") == b""
+            assert send(opened, b"GET /metrics HTTP/1.1\r\n\r\n") == b""
         wait_until(lambda: send(opened, b"GET /metrics HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.0 200 "))
 
 
