@@ -85,6 +85,19 @@ test-install: $(INSTALLED) ## Install the wheel with each extra into a clean env
 test-js: $(INSTALLED) ## Test the OpenAI API with OpenAI's JavaScript SDK (needs node and npm)
 	$(BIN)/pytest -m js tests/js
 
+# The package is unpacked and not installed: that needs no root, and starts no service.
+PROMETHEUS := $(VENV)/prometheus
+PROMTOOL := $(PROMETHEUS)/usr/bin/promtool
+
+$(PROMTOOL): $(INSTALLED)
+	@echo "unpacking Debian's package prometheus into $(PROMETHEUS); this happens once"
+	@mkdir -p $(PROMETHEUS)
+	@cd $(PROMETHEUS) && apt-get download --quiet prometheus && dpkg -x prometheus_*.deb . && rm prometheus_*.deb
+	@touch $@
+
+test-monitoring: $(PROMTOOL) ## Test metrics, alerts and the dashboard with a real Prometheus (Debian; downloads it once)
+	PATH="$(abspath $(PROMETHEUS))/usr/bin:$$PATH" $(BIN)/pytest -m monitoring tests/monitoring
+
 test-compose: $(INSTALLED) ## Start docker compose, run a job and check its result and its webhook
 	$(BIN)/pytest -s tests/compose
 
@@ -150,4 +163,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-monitoring test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean

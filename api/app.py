@@ -18,6 +18,7 @@ from api.access.turns import Turns
 from api.admin import installation, keys, tenants, usage, workers
 from api.admin.readiness import Readiness
 from api.http import document
+from api.http.request_meter import RequestMeter
 from api.http.spool import Spools
 from api.jobs import retry
 from api.jobs import routes as jobs
@@ -34,6 +35,10 @@ from api.webhooks import delivery
 from api.webhooks import routes as webhooks
 from lengthwise import database, queue, settings
 from lengthwise.database import Database
+from lengthwise.metrics import meters
+from lengthwise.metrics import server as metrics
+from lengthwise.metrics.connections import ConnectionCollector
+from lengthwise.metrics.queue import QueueCollector
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.settings import Settings
 from lengthwise.webhooks.host_check import HostCheck
@@ -91,7 +96,8 @@ def create_app(override: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.validator = validator = BatchValidator(shared)
         validator.start()
-        yield
+        with metrics.serving(current, meters.API, *_collectors(shared)):
+            yield
         await validator.close()
         shared.hosts.close()
         await shared.completions.close()
@@ -117,6 +123,7 @@ def create_app(override: Settings | None = None) -> FastAPI:
             forms.add(router, form)
             app.include_router(router)
     problem.install(app, forms)
+    app.add_middleware(RequestMeter)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app
 
@@ -138,6 +145,12 @@ def _shared(current: Settings) -> SharedState:
         writing=_writing(current.database_connections),
         parquet=Turns(PARQUET_PROCESSES, of_tenant=PARQUET_PROCESSES // 2, max_waiting=_WAITING_PARQUET),
     )
+
+
+def _collectors(shared: SharedState) -> tuple[QueueCollector, ConnectionCollector]:
+    """What this process is asked for at each scrape of its metrics."""
+    of_queue = QueueCollector(shared.database, tenants=shared.settings.metrics_tenants)
+    return of_queue, ConnectionCollector(lambda: shared.database)
 
 
 def _spools(current: Settings) -> Spools:

@@ -95,11 +95,20 @@ def forget() -> None:
 
 def count_bells(name: str) -> int:
     """The number of bells that wait in this queue. Also 0 if the broker is away or has no such queue."""
+    return waiting_bells(name) or 0
+
+
+def waiting_bells(name: str) -> int | None:
+    """The number of bells that wait in this queue; None if the broker is away. A queue that is not there has none."""
     try:
         with _ringing().connection_for_write() as connection:
-            return int(connection.default_channel.queue_declare(name, passive=True).message_count)
+            channel = connection.default_channel
+            try:
+                return int(channel.queue_declare(name, passive=True).message_count)
+            except connection.channel_errors:
+                return 0
     except Exception:  # each broker's library raises its own errors
-        return 0
+        return None
 
 
 def ring(name: str, arguments: Iterable[str] = (), times: int = 1) -> bool:

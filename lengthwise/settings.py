@@ -157,6 +157,14 @@ class Settings(BaseSettings):
     #: How long a job's texts and results are kept after its end.
     retention_seconds: Annotated[int, Field(ge=1)] = 30 * 86_400
 
+    # Metrics
+    #: The address on which each process serves its metrics. Nothing there asks for a key.
+    metrics_host: str = "127.0.0.1"
+    #: The port; 0 serves none. Further processes that one command starts have the ports after it.
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    #: Whether items and tokens are counted for each tenant. Each tenant is some series more.
+    metrics_tenants: bool = False
+
     # Keys and tenants
     #: A key that may do everything, for the operator of the installation, who makes the first other keys with it.
     #: ``lengthwise up`` makes one and stores it.

@@ -176,7 +176,7 @@ def put(claimed: Claim, shard_ids: Iterable[int] | None = None, **more: Any) -> 
     """Settles these shards of the claim, by default all."""
     with database.engine().begin() as connection:
         written = settle.settle(connection, claimed.token, settlements(claimed, shard_ids, **more))
-        return Settled(written, is_delivery_noted(connection))
+        return Settled(written.ids, is_delivery_noted(connection))
 
 
 def figures(job: UUID) -> job_figures.JobFigures:

@@ -37,6 +37,7 @@
     used by all of these:
       binary_array      arrays as parameters, in Postgres' binary format
       binary_copy       rows of items and results in Postgres' binary COPY format
+      gauges            what waits and runs, for the metrics
       job_end           notifies listeners that a job has ended
       job_figures       a job's row, and its figures
       tally             the sums that are a job's figures, and the running totals of large jobs

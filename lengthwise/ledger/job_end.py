@@ -18,6 +18,8 @@ _CHANNEL = "lengthwise_endings"
 
 #: Part of the RETURNING clause of every statement that ends jobs.
 NOTIFY = f"pg_notify('{_CHANNEL}', id::text)"
+#: The seconds between the end of a job and its deadline, for RETURNING too. NULL if it has none.
+MARGIN = "extract(epoch FROM deadline_at - finished_at)::float8"
 
 
 class JobEndListener:

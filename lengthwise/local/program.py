@@ -23,6 +23,8 @@ _POOLS = {
 QUEUES = tuple(_POOLS)
 #: The variable that says where a worker runs models whose own setting names no device.
 DEVICE_VARIABLE = "LENGTHWISE_DEVICE"
+#: The variable that says on which port a process serves its metrics.
+_METRICS_PORT = "LENGTHWISE_METRICS_PORT"
 #: The last line that ``LoadedModels.preload`` of the worker logs; ``worker_is_ready`` waits for it.
 MODELS_LOADED = "models are loaded"
 
@@ -75,12 +77,24 @@ def workers(
     queues: Sequence[str], devices: Sequence[str], environment: Mapping[str, str], loglevel: str = "INFO"
 ) -> list[Program]:
     """One worker for each queue. If devices are given, one generation worker for each of them."""
-    found = []
+    found: list[Program] = []
     for queue in queues:
         places = [{DEVICE_VARIABLE: device} for device in devices] if queue == GENERATE and devices else [{}]
         for number, place in enumerate(places, 1):
-            found.append(worker(queue, number, {**environment, **place}, loglevel))
+            own = with_metrics_port({**environment, **place}, len(found))
+            found.append(worker(queue, number, own, loglevel))
     return found
+
+
+def with_metrics_port(environment: Mapping[str, str], number: int) -> dict[str, str]:
+    """The environment of a process that is the ``number``-th, from 0, of those that one command starts."""
+    first = int(environment.get(_METRICS_PORT) or 0)
+    return {**environment, _METRICS_PORT: str(first + number)} if first else dict(environment)
+
+
+def metrics_port(started: Program) -> int:
+    """The port on which it serves its metrics; 0 is none."""
+    return int((started.environment or {}).get(_METRICS_PORT) or 0)
 
 
 def _node(name: str) -> str:

@@ -5,7 +5,7 @@ import os
 import shlex
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lengthwise import migrate
@@ -74,10 +74,16 @@ def _serve(
     def child(started: Program) -> Child:
         return Child(started, servers.logs / f"{started.name}.log")
 
-    worker_children = [child(program.worker(program.GENERATE, number, environment)) for number in range(1, workers + 1)]
+    worker_children = [
+        child(program.worker(program.GENERATE, number, program.with_metrics_port(environment, number)))
+        for number in range(1, workers + 1)
+    ]
     for_deliveries = environment | secrets_on_disk.delivery_variables(secrets)
-    worker_children.append(child(program.worker(program.DELIVER, 1, for_deliveries)))
+    worker_children.append(
+        child(program.worker(program.DELIVER, 1, program.with_metrics_port(for_deliveries, workers + 1)))
+    )
     api = child(program.api(host, port, environment | secrets))
+    _say_metrics(settings, [api, *worker_children], say)
     try:
         for started in (*worker_children, api):
             started.start()
@@ -96,6 +102,12 @@ def _serve(
         supervisor.stop([api], API_GRACE_SECONDS)
         supervisor.stop(worker_children, settings.grace_seconds + WORKER_SLACK_SECONDS)
         (servers.data / ENVIRONMENT_FILE).unlink(missing_ok=True)
+
+
+def _say_metrics(settings: Settings, children: Sequence[Child], say: Say) -> None:
+    if settings.metrics_port:
+        ports = ", ".join(f"{each.name} {program.metrics_port(each.program)}" for each in children)
+        say(f"metrics on {settings.metrics_host}, port: {ports}")
 
 
 def _unusable_models(settings: Settings, workers: int) -> list[ModelUnusable]:

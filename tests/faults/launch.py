@@ -62,7 +62,7 @@ def _note_claim(claim: Any, *_: Any) -> None:
 
 def _note_refusal(written: Any, connection: Any, token: Any, settlements: Any) -> None:
     """Counts settlements that were refused, in part or in whole, because a lease was lost."""
-    if len(written) < len(settlements):
+    if len(written.ids) < len(settlements):
         _note_failure()
 
 

@@ -17,6 +17,7 @@ from lengthwise import database, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
+from lengthwise.metrics import meters
 from lengthwise.states import DeliveryState
 from worker.delivery.http_attempt import post
 from worker.delivery.outcome import AttemptOutcome, next_delay
@@ -168,6 +169,7 @@ def _start(attempts: AttemptThreads) -> bool:
 def _deliver(due: DueDelivery, token: UUID) -> None:
     started_at = due.now()
     outcome = _post(due, int(started_at.timestamp()))
+    meters.get().count_attempt(outcome.result)
     state, seconds = next_step(due.attempts + 1, outcome)
     attempt = DeliveryAttempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_excerpt)
     failing_seconds = settings.get().webhook_failing_seconds

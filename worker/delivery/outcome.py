@@ -45,6 +45,13 @@ class AttemptOutcome:
         return self.error is None and self.status is not None and 200 <= self.status < 300
 
     @property
+    def result(self) -> str:
+        """``delivered``, the error, or the class of the status, such as ``status_5xx``."""
+        if self.delivered:
+            return "delivered"
+        return self.error or f"status_{(self.status or 0) // 100}xx"
+
+    @property
     def gone(self) -> bool:
         """Whether the receiver answered 410: it wants no further deliveries."""
         return self.status == 410

@@ -7,6 +7,7 @@ from collections.abc import Container, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from lengthwise.metrics import meters
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OutOfMemoryError
 from worker.generation.claiming import PreparedClaim
 from worker.generation.models import LoadedModel
@@ -44,7 +45,8 @@ class BatchRunner:
     def attempt(self, work: Work, model: LoadedModel, batch: Sequence[int]) -> BatchOutcome:
         """Runs one engine batch to its end. ``take`` then stores its answers."""
         began_at, completions = time.monotonic(), list[Completion]()
-        computed = model.computed(work.lengths(batch))
+        lengths = work.lengths(batch)
+        computed = model.computed(lengths)
         work.charge(batch, computed)
         self.presence.batch(len(batch), sum(computed))
         unanswered = set(batch)
@@ -62,7 +64,10 @@ class BatchRunner:
             error = raised
         if error is None and unanswered:
             error = EngineError("the engine left requests unanswered")
-        return BatchOutcome(completions, error, began_at, time.monotonic())
+        ended_at = time.monotonic()
+        padding = 1 - sum(lengths) / max(1, sum(computed))
+        meters.get().count_batch(model.spec.name, len(batch), ended_at - began_at, padding)
+        return BatchOutcome(completions, error, began_at, ended_at)
 
     def take(self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> int:
         """Stores the answers of a batch, and runs unanswered pieces again until each one is answered or has failed.

@@ -10,6 +10,7 @@ from lengthwise.kinds import pool as pools
 from lengthwise.ledger.queue import lease as leases
 from lengthwise.ledger.queue import sweep
 from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, top_up
+from lengthwise.metrics import meters
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
 from worker.generation import settlement
@@ -111,6 +112,7 @@ class Claimer:
         limits = _limits(prepared.model.spec, 1, prepared.model.batch_tokens)
         more = _claim_batches(prepared.pool, prepared.claim.token, limits, with_suspects=False)
         if more is not None:
+            meters.get().count_claim(more)
             prepared.add(more)
         return more is not None
 
@@ -153,6 +155,7 @@ class Claimer:
         except BaseException:
             lease.stop()
             raise
+        meters.get().count_claim(claimed)
         return PreparedClaim(pool, claimed, lease, model, work, claimed_at)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from lengthwise import settings
+from lengthwise.metrics import meters
 from worker.engine.protocol import Completion, EngineBatch, EngineError, Request
 from worker.generation.batch import BatchRunner, require_known
 from worker.generation.capacity import Capacity
@@ -85,10 +86,12 @@ class ContinuousBatch:
         return finished
 
     def close(self) -> None:
-        """Frees the memory that the engine holds for the batch."""
+        """Frees the memory that the engine holds for the batch, and counts it."""
         if self._batch is not None:
             self._batch.close()
             self._batch = None
+            seconds = time.monotonic() - self._began_at
+            meters.get().count_batch(self._model.spec.name, sum(self._n_joined), seconds, padding=0.0)
 
     def _end(self) -> None:
         self.is_over = True

@@ -12,6 +12,7 @@ from lengthwise import settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import KindModel
 from lengthwise.local.program import MODELS_LOADED
+from lengthwise.metrics import meters
 from lengthwise.models import tokenizer, usable
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
@@ -209,7 +210,9 @@ class LoadedModels:
                 memory_bytes=loaded.capabilities.memory_bytes,
                 load_seconds=loaded.load_seconds,
             )
+            meters.get().count_load(wanted.name, is_loaded=True)
             return True
+        meters.get().count_load(wanted.name, is_loaded=False)
         return False
 
     def _note_failure(self, name: str, error: ConfigurationError | EngineError) -> None:
@@ -245,6 +248,7 @@ class LoadedModels:
         """Frees the model's memory, unless a claim still refers to it."""
         del self._engines[name]
         self._presence.dropped(name)
+        meters.get().hide_model(name)
         reduce_garbage_collection()
 
 
@@ -269,4 +273,6 @@ def _load_engine(wanted: ModelSpec) -> LoadedModel:
         "" if memory is None else f"{memory / 1e6:.1f} MB, ",
         seconds,
     )
-    return LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities, seconds)
+    loaded = LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities, seconds)
+    meters.get().show_model(wanted.name, made_by, capabilities.quantization)
+    return loaded

@@ -8,6 +8,7 @@ from uuid import UUID
 from lengthwise import database, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue.settle import Settlement, settle
+from lengthwise.metrics import meters
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,8 @@ def write(token: UUID, settlements: Sequence[Settlement]) -> Sequence[Settlement
             if time.monotonic() >= gives_up_at:
                 raise
             time.sleep(_RETRY_SECONDS)
-    if lost := len(settlements) - len(settled):
+    meters.get().count_settled([done for done in settlements if done.shard_id in settled.ids])
+    meters.get().count_ended(settled.margins)
+    if lost := len(settlements) - len(settled.ids):
         log.warning("the lease of %d shards was lost: their results were not written", lost)
     return [done for done in settlements if done.shard_id in settled]

@@ -21,6 +21,7 @@ from lengthwise.ledger.queue import urgency
 from lengthwise.ledger.queue.claim import claim_condemned
 from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.ledger.webhooks import sealed_secret
+from lengthwise.metrics import meters
 from worker.generation.work.items import refuse
 from worker.shutdown import Shutdown
 
@@ -47,10 +48,17 @@ class Sweeper:
         self._shutdown = shutdown
         self._seldom_at = -_SELDOM_SECONDS
         self._checked: UUID | None = None  # the open job that was checked last
+        #: When the last round ended, by the monotonic clock; 0 before the first one began.
+        self._swept_at = 0.0
 
     def start(self) -> None:
         """Starts the thread. It ends when the worker shuts down."""
+        self._swept_at = time.monotonic()
         Thread(target=self._run, name="clock", daemon=True).start()
+
+    def is_stuck(self) -> bool:
+        """Whether the thread has begun, and no round has ended for ``hang_seconds``."""
+        return bool(self._swept_at) and time.monotonic() - self._swept_at > settings.get().hang_seconds
 
     def _run(self) -> None:
         while not self._shutdown.is_begun:
@@ -58,6 +66,7 @@ class Sweeper:
                 self.sweep()
             except Exception as error:  # the next sweep tries again
                 log.error("not swept: unexpected %s", type(error).__name__)
+            self._swept_at = time.monotonic()
             time.sleep(settings.get().sweep_seconds)
 
     def sweep(self) -> None:
@@ -79,7 +88,8 @@ class Sweeper:
         """Looks for what should never happen, in the next open jobs. So its cost does not grow with them."""
         with _transaction() as connection:
             finished, self._checked = ledger.find_finished_jobs(connection, after=self._checked)
-            complete_jobs(connection, finished)
+            margins = complete_jobs(connection, finished)
+        meters.get().count_ended(margins)
 
     def _is_seldom_due(self) -> bool:
         is_due = time.monotonic() - self._seldom_at >= _SELDOM_SECONDS
@@ -102,23 +112,36 @@ def _repair() -> None:
         if frozen := ledger.end_frozen_sessions(connection, seconds=current.lease_seconds / 2):
             log.warning("%d database sessions ended: their processes are frozen or gone", frozen)
     with _transaction(pipelined=True) as connection:
-        if expired := ledger.expire_leases(connection, max_deaths=current.max_deaths):
-            log.warning("%d leases expired: their workers stopped renewing them", expired)
-    with _transaction(pipelined=True) as connection:
-        token = uuid4()
-        condemned = claim_condemned(
-            connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
-        )
-        if condemned:
-            log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items))
-            settle(connection, token, refuse(condemned, "worker_lost"))
+        expired = ledger.expire_leases(connection, max_deaths=current.max_deaths)
+    if expired:
+        log.warning("%d leases expired: their workers stopped renewing them", expired)
+        meters.get().count_expired_leases(expired)
+    _fail_condemned(current)
     with _transaction(pipelined=True) as connection:
         urgency.raise_priorities(connection)
     with _transaction(pipelined=True) as connection:
-        cancel.expire(connection)
+        n_missed = cancel.expire(connection)
+    meters.get().count_ended([0.0] * n_missed)
     with _transaction(pipelined=True) as connection:
         for batch_id, tenant_id in batch.find_half_cancelled(connection):
             cancel.cancel(connection, batch_id, tenant_id)
+
+
+def _fail_condemned(current: settings.Settings) -> None:
+    """Fails the items over which too many workers died."""
+    token = uuid4()
+    with _transaction(pipelined=True) as connection:
+        condemned = claim_condemned(
+            connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
+        )
+        if condemned is None:
+            return
+        refused = refuse(condemned, "worker_lost")
+        settled = settle(connection, token, refused)
+    log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items))
+    meters.get().count_quarantined(len(condemned.items))
+    meters.get().count_settled([done for done in refused if done.shard_id in settled.ids])
+    meters.get().count_ended(settled.margins)
 
 
 def _seal() -> None:

@@ -18,23 +18,25 @@ def cancel(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:
     _end(connection, [job_id], JobState.CANCELLED)
 
 
-def expire(connection: Connection) -> None:
-    """Expires the open jobs whose deadline has passed."""
+def expire(connection: Connection) -> int:
+    """Expires the open jobs whose deadline has passed. Returns how many."""
     cursor = database.cursor(connection)
     cursor.execute(_OVERDUE)
-    _end(connection, [row[0] for row in cursor.fetchall()], JobState.EXPIRED)
+    return _end(connection, [row[0] for row in cursor.fetchall()], JobState.EXPIRED)
 
 
-def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> None:
-    """Ends the open jobs among these. Work in flight then fails at its fence."""
+def _end(connection: Connection, job_ids: Sequence[UUID], state: JobState) -> int:
+    """Ends the open jobs among these. Returns how many. Work in flight then fails at its fence."""
     if not job_ids:
-        return
+        return 0
     cursor = database.cursor(connection)
     jobs = {"jobs": list(job_ids), "state": state}
     cursor.execute(_LOCK_OPEN_SHARDS, jobs)
     cursor.execute(_DROP_SHARDS, jobs)
     cursor.execute(_END_JOBS, jobs)
-    event.announce_end(connection, [row[0] for row in cursor.fetchall()])
+    ended = [row[0] for row in cursor.fetchall()]
+    event.announce_end(connection, ended)
+    return len(ended)
 
 
 def delete(connection: Connection, job_id: UUID, tenant_id: UUID) -> None:

@@ -26,6 +26,8 @@ class ClaimedJob:
     params: dict[str, Any]
     #: Whether identical items may share one computation, where decoding is deterministic.
     deduplicate: bool
+    #: Seconds between its submission and this claim.
+    waited_seconds: float = 0.0
 
 
 class ClaimedItem(NamedTuple):
@@ -300,4 +302,7 @@ FROM shards CROSS JOIN LATERAL (
 WHERE shards.id = ANY(%(ids)s)
 """)
 
-_JOBS = "SELECT id, tenant_id, kind, model, params, deduplicate FROM jobs WHERE id = ANY(%(ids)s)"
+_JOBS = """
+SELECT id, tenant_id, kind, model, params, deduplicate, extract(epoch FROM now() - created_at)::float8
+FROM jobs WHERE id = ANY(%(ids)s)
+"""

@@ -62,6 +62,11 @@ class Settlement:
     used_output: int = 0
     #: Items that succeeded with a warning, by its code.
     n_warned: Mapping[str, int] = field(default_factory=dict)
+    #: Items that failed, by the code of their error; and whose items these are, for the metrics.
+    n_errors: Mapping[str, int] = field(default_factory=dict)
+    kind: str = ""
+    model: str = ""
+    tenant_id: UUID | None = None
 
     @property
     def counts(self) -> ResultCounts:
@@ -71,18 +76,25 @@ class Settlement:
         return ResultCounts(len(failed), sum(map(len, map(_line, self.results))) - n_failed_bytes, n_failed_bytes)
 
 
-def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> frozenset[int]:
+class SettledShards(NamedTuple):
+    """The shards whose results were written, and the margins of the jobs that ended with them (see ``job_end``)."""
+
+    ids: frozenset[int]
+    margins: list[float]
+
+
+def settle(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> SettledShards:
     """Fences the shards, then writes their results. A job without another open shard ends in the same transaction.
 
-    Returns the shards whose results were written. The others' leases were lost, and nothing was written for them.
+    The leases of shards that are not in the answer were lost, and nothing was written for them.
     """
     cursors = _write(connection, token, settlements)
-    complete_jobs(connection, shard_ids=[done.shard_id for done in settlements])
+    margins = complete_jobs(connection, shard_ids=[done.shard_id for done in settlements])
     fenced = [row for cursor in cursors for row in cursor.fetchall()]
     followed = [(job_id, lo, hi) for _, job_id, is_followed, lo, hi in fenced if is_followed]
     if followed:
         push.note_settled(connection, followed)
-    return frozenset(shard_id for shard_id, *_ in fenced)
+    return SettledShards(frozenset(shard_id for shard_id, *_ in fenced), margins)
 
 
 def _write(connection: Connection, token: UUID, settlements: Sequence[Settlement]) -> list[Cursor[Any]]:
@@ -121,8 +133,10 @@ def _values(token: UUID, settlements: Sequence[Settlement]) -> dict[str, Any]:
     }
 
 
-def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_ids: Iterable[int] = ()) -> None:
+def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_ids: Iterable[int] = ()) -> list[float]:
     """Ends those of the jobs, given by their ids or by shards of theirs, that have no open shard left.
+
+    Returns the margins of those that have a deadline (see ``job_end``).
 
     A job with a ready shard cannot end now. Any other job may: its row is locked first, so that of two workers that
     settle its last two shards, the second sees what the first has written.
@@ -131,8 +145,10 @@ def complete_jobs(connection: Connection, job_ids: Iterable[UUID] = (), shard_id
     locking, ending = database.cursor(connection), database.cursor(connection)
     locking.execute(_LOCK_NEARLY_DONE, which)
     ending.execute(_COMPLETE, which)
-    if ended := [row[0] for row in ending.fetchall()]:
-        event.announce_end(connection, ended)
+    ended = ending.fetchall()
+    if ended:
+        event.announce_end(connection, [job_id for job_id, *_ in ended])
+    return [margin for *_, margin in ended if margin is not None]
 
 
 _LOCK = f"SELECT count(*) FROM ({lease.STILL_HELD} ORDER BY id FOR UPDATE) locked"  # noqa: S608
@@ -173,5 +189,5 @@ _COMPLETE = f"""
 UPDATE jobs SET state = %(state)s, finished_at = clock_timestamp()
 WHERE id = ANY({_JOBS}) AND state = 'open'
   AND NOT EXISTS (SELECT FROM shards WHERE shards.job_id = jobs.id AND shards.state IN ('ready', 'leased'))
-RETURNING id, {job_end.NOTIFY}
+RETURNING id, {job_end.NOTIFY}, {job_end.MARGIN}
 """  # noqa: S608

@@ -328,7 +328,7 @@ def test_a_slice_ends_in_time_and_rings_for_the_rest(monkeypatch: pytest.MonkeyP
 def test_a_settlement_is_retried_if_the_database_is_away(monkeypatch: pytest.MonkeyPatch, worker: Worker) -> None:
     refused: list[int] = []
 
-    def settle(connection: Connection, *args: Any) -> frozenset[int]:
+    def settle(connection: Connection, *args: Any) -> real.SettledShards:
         if len(refused) < 2:
             refused.append(1)
             connection.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))

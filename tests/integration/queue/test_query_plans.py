@@ -11,7 +11,7 @@ from psycopg.sql import SQL, Literal
 from sqlalchemy import text
 
 from lengthwise import database, settings
-from lengthwise.ledger import job_figures
+from lengthwise.ledger import gauges, job_figures
 from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, idempotency, results, retention, retry, source
 from lengthwise.ledger.queue import claim, fair_queue, lease, pending, settle, sweep, urgency
@@ -311,6 +311,13 @@ def test_open_work_is_summed_without_reading_any_shard() -> None:
     nodes = explain(pending._BY_TENANT)
     assert indexes(nodes) == {"jobs_tenant_open_idx", "tallies_pkey"}
     assert rows_read(nodes) <= N_JOBS + 8 + 10
+
+
+def test_the_gauges_read_open_jobs_and_leased_shards_alone() -> None:
+    # Without the jobs of few shards: here they have thousands.
+    nodes = explain(gauges._GAUGES, by_tenant=False, exact=0)
+    assert {"shards_leased_idx", "tallies_pkey"} <= indexes(nodes)
+    assert rows_read(nodes) < 2 * 3_000 + N_JOBS + 2_000  # 27,000 shards wait
 
 
 def test_counting_a_tenants_open_jobs_reads_only_its_own_up_to_the_limit() -> None:

@@ -88,7 +88,7 @@ def test_a_settlement_does_not_wait_for_one_whose_transaction_is_still_open() ->
         settle(stuck, first.token, settlements(first))
         with database.engine().begin() as connection:
             database.limit_lock_wait(connection, 0.5)
-            assert settle(connection, second.token, settlements(second)) == frozenset(second.shard_ids)
+            assert settle(connection, second.token, settlements(second)).ids == frozenset(second.shard_ids)
         assert figures(job).n_done == 1, "what is not committed does not count"
     assert (figures(job).n_done, sql("SELECT count(*) FROM tallies")) == (2, [(2,)])
 

@@ -54,7 +54,7 @@ def settle_all(padding: int = 0) -> None:
                 results.append(ItemResult(item.index, ResultStatus.SUCCEEDED, to_json(line) + b"\n"))
             settlements.append(Settlement(shard, claimed.shards[shard].store, results, 1, 1, 1.0))
         with database.engine().begin() as connection:
-            assert settle(connection, claimed.token, settlements)
+            assert settle(connection, claimed.token, settlements).ids
 
 
 def test_each_result_is_pushed_in_one_page_as_in_a_download(client: TestClient, run_worker: RunWorker) -> None:

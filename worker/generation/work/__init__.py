@@ -162,6 +162,8 @@ class Work:
             self.pieces.append(follower)
 
     def _fail(self, item: WorkItem, code: str) -> None:
+        if not item.is_ended:
+            item.shard.n_errors[code] += 1
         self._end(item, ResultStatus.FAILED, item.shard.job.kind.failed(item.index, item.job_item, code))
 
     @property

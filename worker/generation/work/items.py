@@ -30,6 +30,8 @@ class WorkJob:
     kind: Kind
     params: Any
     tenant_id: UUID
+    #: The name under which the job asked for its model.
+    model: str
     keys: AnswerKeys | None = None
     decoding: Decoding = _UNDECODED
     #: Identical items of this tenant share an answer; None if none may be shared.
@@ -51,6 +53,7 @@ class WorkShard:
     used_input: int = 0
     used_output: int = 0
     n_warned: Counter[str] = field(default_factory=Counter)
+    n_errors: Counter[str] = field(default_factory=Counter)
 
     def settlement(self) -> Settlement:
         return Settlement(
@@ -64,6 +67,10 @@ class WorkShard:
             self.used_input,
             self.used_output,
             self.n_warned,
+            self.n_errors,
+            self.job.kind.name,
+            self.job.model,
+            self.job.tenant_id,
         )
 
 
@@ -103,6 +110,7 @@ def refuse(claim: Claim, code: str) -> list[Settlement]:
         for item in items:
             line = item.shard.job.kind.failed(item.index, item.job_item, code)
             item.shard.results.append(ItemResult(item.index, ResultStatus.FAILED, line))
+            item.shard.n_errors[code] += 1
             refused[item.shard.id] = item.shard
     return [shard.settlement() for shard in refused.values()]
 
@@ -117,7 +125,8 @@ def items_by_job(claim: Claim) -> Iterable[tuple[ClaimedJob, WorkJob, list[WorkI
         claimed = claim.jobs[claim.shards[shard_id].job_id]
         if claimed.id not in jobs:
             kind = kinds.find(claimed.kind)
-            jobs[claimed.id] = WorkJob(kind, kind.params_type.model_validate(claimed.params), claimed.tenant_id), []
+            params = kind.params_type.model_validate(claimed.params)
+            jobs[claimed.id] = WorkJob(kind, params, claimed.tenant_id, claimed.model), []
         job, items = jobs[claimed.id]
         shard = WorkShard(shard_id, claim.shards[shard_id].store, job, len(claimed_items))
         payloads = b"[" + b",".join([each.payload for each in claimed_items]) + b"]"

@@ -1,0 +1,105 @@
+"""What waits and runs, over all tenants, in one statement: the gauges of ``/metrics``.
+
+It reads each open job once, the tallies of large ones, and the leased shards, which are few. It reads no waiting shard.
+So it costs the same at any number of items, and about 50 ms at 100,000 open jobs.
+"""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from lengthwise import database
+from lengthwise.states import Priority
+
+
+@dataclass(frozen=True, slots=True)
+class WorkGauge:
+    """The open work of one kind and model, and of one tenant if it was asked for by tenants."""
+
+    tenant_id: UUID | None
+    kind: str
+    model: str
+    #: Items and input tokens that wait or run, and the items among them that run.
+    n_open: int
+    n_running: int
+    n_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerGauges:
+    """What the ledger holds at one moment."""
+
+    work: list[WorkGauge]
+    n_jobs: int
+    #: The age of the oldest open job of each priority that has any, by the priority that it was given.
+    oldest_seconds: dict[Priority, float]
+    #: Open jobs with less than a tenth of the time between submission and deadline left.
+    n_near_deadline: int
+    #: Until the nearest deadline of an open job; None if none has a deadline.
+    deadline_seconds: float | None
+    #: For how long the most overdue webhook has been due; 0 if none is.
+    webhook_seconds: float
+
+
+def read(connection: Connection, *, by_tenant: bool = False) -> LedgerGauges:
+    """The gauges of this moment.
+
+    A job of few shards has no tallies. What is done of such jobs is subtracted for the oldest of them only; each of the
+    others counts whole until it ends.
+    """
+    found = database.cursor(connection).execute(_GAUGES, {"by_tenant": by_tenant, "exact": _EXACT_JOBS}).fetchone()
+    assert found is not None  # noqa: S101 - a SELECT without FROM
+    work, n_jobs, oldest, n_near_deadline, deadline_seconds, webhook_seconds = found
+    return LedgerGauges(
+        [WorkGauge(tenant and UUID(tenant), *more) for tenant, *more in work or ()],
+        n_jobs,
+        {Priority(int(priority)): seconds for priority, seconds in (oldest or {}).items()},
+        n_near_deadline,
+        deadline_seconds,
+        webhook_seconds,
+    )
+
+
+#: So many open jobs without tallies are counted exactly, at up to 32 shards each.
+_EXACT_JOBS = 200
+
+# - MATERIALIZED: the open jobs are read once.
+# - The comparison with -infinity is always true. It lets the planner use the index whatever it estimates.
+_GAUGES = """
+WITH open AS MATERIALIZED (
+  SELECT id, CASE WHEN %(by_tenant)s THEN tenant_id END AS tenant_id, kind, model, priority, n_items, n_tokens,
+         is_tallied, created_at, deadline_at
+  FROM jobs WHERE state = 'open'
+), parts AS (
+  SELECT tenant_id, kind, model, n_items::bigint AS n_open, 0::bigint AS n_running, n_tokens FROM open
+  UNION ALL
+  SELECT tenant_id, kind, model, -done.n_items, 0, -done.n_tokens FROM open CROSS JOIN LATERAL (
+    SELECT coalesce(sum(n_done), 0)::bigint AS n_items, coalesce(sum(n_input), 0)::bigint AS n_tokens
+    FROM tallies WHERE tallies.job_id = open.id
+  ) done WHERE open.is_tallied
+  UNION ALL
+  SELECT tenant_id, kind, model, -done.n_items, 0, -done.n_tokens
+  FROM (SELECT * FROM open WHERE NOT is_tallied ORDER BY created_at, id LIMIT %(exact)s) few CROSS JOIN LATERAL (
+    SELECT coalesce(sum(hi - lo), 0)::bigint AS n_items, coalesce(sum(shards.n_tokens), 0)::bigint AS n_tokens
+    FROM shards WHERE shards.job_id = few.id AND shards.state = 'done'
+  ) done
+  UNION ALL
+  SELECT CASE WHEN %(by_tenant)s THEN jobs.tenant_id END, jobs.kind, jobs.model, 0, hi - lo, 0
+  FROM shards JOIN jobs ON jobs.id = shards.job_id
+  WHERE shards.state = 'leased' AND shards.lease_until > '-infinity' AND jobs.state = 'open'
+), work AS (
+  SELECT tenant_id, kind, model, sum(n_open) AS n_open, sum(n_running) AS n_running, sum(n_tokens) AS n_tokens
+  FROM parts GROUP BY tenant_id, kind, model
+), oldest AS (
+  SELECT priority, extract(epoch FROM now() - min(created_at))::float8 AS seconds FROM open GROUP BY priority
+)
+SELECT
+  (SELECT jsonb_agg(jsonb_build_array(tenant_id, kind, model, n_open, n_running, n_tokens)) FROM work),
+  (SELECT count(*) FROM open),
+  (SELECT jsonb_object_agg(priority, seconds) FROM oldest),
+  (SELECT count(*) FROM open WHERE now() > deadline_at - (deadline_at - created_at) / 10),
+  (SELECT extract(epoch FROM min(deadline_at) - now())::float8 FROM open),
+  coalesce((SELECT extract(epoch FROM now() - next_attempt_at)::float8 FROM deliveries
+            WHERE state = 'pending' AND next_attempt_at <= now() ORDER BY next_attempt_at LIMIT 1), 0)
+"""

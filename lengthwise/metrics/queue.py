@@ -1,0 +1,122 @@
+"""The gauges of the ledger and the broker, asked for at a scrape: what waits, since when, and for whom."""
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from threading import Lock
+
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from lengthwise import queue
+from lengthwise.database import Database, translated
+from lengthwise.errors import Unavailable
+from lengthwise.ledger import gauges
+from lengthwise.ledger.gauges import LedgerGauges
+from lengthwise.states import Priority
+
+log = logging.getLogger(__name__)
+
+#: Scrapes within this time share one answer, so that several scrapers cost no more than one.
+_SHARED_SECONDS = 1.0
+
+
+class QueueCollector(Collector):
+    """Only the API's process has one: every process would show the same figures."""
+
+    def __init__(self, database: Database, *, tenants: bool) -> None:
+        self._database, self._tenants = database, tenants
+        self._lock = Lock()
+        self._read_at = float("-inf")
+        self._found: Sequence[Metric] = ()
+
+    def collect(self) -> Iterable[Metric]:
+        """The gauges; without those of the ledger if it is away. Raises nothing."""
+        with self._lock:
+            if time.monotonic() - self._read_at >= _SHARED_SECONDS:
+                self._found = [*ledger_families(self._read(), tenants=self._tenants), *broker_families(_bells())]
+                self._read_at = time.monotonic()
+            return self._found
+
+    def _read(self) -> LedgerGauges | None:
+        try:
+            with translated(), self._database.asking() as connection:
+                return gauges.read(connection, by_tenant=self._tenants)
+        except Unavailable:
+            return None  # the process has said so
+        except Exception as error:  # the other figures are shown all the same
+            log.error("the gauges of the ledger were not read: unexpected %s", type(error).__name__)
+            return None
+
+
+def _bells() -> dict[str, int] | None:
+    found = {}
+    for name in (queue.GENERATE, queue.DELIVER):
+        count = queue.waiting_bells(name)
+        if count is None:
+            return None
+        found[name] = count
+    return found
+
+
+def ledger_families(found: LedgerGauges | None, *, tenants: bool) -> Iterator[Metric]:
+    """The gauges that are read from the ledger; None is a ledger that is away."""
+    yield _gauge("lengthwise_ledger_up", "Whether the gauges of the ledger could be read.", found is not None)
+    if found is None:
+        return
+    of_tenant = ("tenant",) if tenants else ()
+    items = GaugeMetricFamily(
+        "lengthwise_items",
+        "Items of open jobs that wait or run. Only open jobs are counted.",
+        labels=("state", "kind", "model", *of_tenant),
+    )
+    tokens = GaugeMetricFamily(
+        "lengthwise_pending_tokens",
+        "Input tokens of open jobs that wait or run.",
+        labels=("kind", "model", *of_tenant),
+    )
+    for work in found.work:
+        tenant = (str(work.tenant_id),) if tenants else ()
+        items.add_metric(("waiting", work.kind, work.model, *tenant), max(0, work.n_open - work.n_running))
+        items.add_metric(("running", work.kind, work.model, *tenant), work.n_running)
+        tokens.add_metric((work.kind, work.model, *tenant), max(0, work.n_tokens))
+    yield items
+    yield tokens
+    oldest = GaugeMetricFamily(
+        "lengthwise_oldest_pending_seconds",
+        "Age of the oldest open job of each priority; 0 if there is none.",
+        labels=("priority",),
+    )
+    for priority in Priority:
+        oldest.add_metric((priority.name.lower(),), found.oldest_seconds.get(priority, 0.0))
+    yield oldest
+    yield _gauge("lengthwise_open_jobs", "Jobs that have not ended.", found.n_jobs)
+    yield _gauge(
+        "lengthwise_jobs_near_deadline",
+        "Open jobs with less than a tenth of the time between submission and deadline left.",
+        found.n_near_deadline,
+    )
+    nearest = GaugeMetricFamily(
+        "lengthwise_nearest_deadline_seconds", "Time until the nearest deadline of an open job, if any has one."
+    )
+    if found.deadline_seconds is not None:
+        nearest.add_metric((), found.deadline_seconds)
+    yield nearest
+    yield _gauge(
+        "lengthwise_webhook_oldest_seconds",
+        "Time for which the most overdue webhook has been due; 0 if none is.",
+        found.webhook_seconds,
+    )
+
+
+def broker_families(waiting: dict[str, int] | None) -> Iterator[Metric]:
+    """The gauges of the broker; None is a broker that is away."""
+    yield _gauge("lengthwise_broker_up", "Whether the broker answered.", waiting is not None)
+    bells = GaugeMetricFamily("lengthwise_bells", "Bells that wait in a queue of the broker.", labels=("queue",))
+    for name, count in (waiting or {}).items():
+        bells.add_metric((name,), count)
+    yield bells
+
+
+def _gauge(name: str, documentation: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, documentation, value=value)
