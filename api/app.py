@@ -40,6 +40,7 @@ from lengthwise.metrics import server as metrics
 from lengthwise.metrics.connections import ConnectionCollector
 from lengthwise.metrics.queue import QueueCollector
 from lengthwise.models.catalog_file import CatalogFile
+from lengthwise.scaling.answer import ScalingAnswer
 from lengthwise.settings import Settings
 from lengthwise.webhooks.host_check import HostCheck
 
@@ -96,7 +97,8 @@ def create_app(override: Settings | None = None) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.validator = validator = BatchValidator(shared)
         validator.start()
-        with metrics.serving(current, meters.API, *_collectors(shared)):
+        pages = {"/scaling": ScalingAnswer(shared.database, current)}
+        with metrics.serving(current, meters.API, *_collectors(shared), pages=pages):
             yield
         await validator.close()
         shared.hosts.close()

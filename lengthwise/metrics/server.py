@@ -1,5 +1,7 @@
 """A small HTTP server beside the work of a process: ``/metrics`` for Prometheus, and in workers the two health checks.
 
+A process may add pages of its own, which answer with JSON.
+
 It is for the operator's own network: it checks no key, and shows no text, key or address. Whoever reaches it may send
 what they like, so the head of a request has a limit in bytes and in seconds, and so has the number of connections.
 """
@@ -9,7 +11,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from io import BytesIO
@@ -39,6 +41,10 @@ _PATIENCE_SECONDS = 10.0
 _STOP_SECONDS = 0.25
 
 
+#: Answers a query string with a status and JSON.
+Page = Callable[[str], tuple[int, bytes]]
+
+
 class Health(Protocol):
     """How a worker is. Each reason is a sentence of our own."""
 
@@ -57,10 +63,12 @@ class _Listener(ThreadingTCPServer):
     request_queue_size = _MAX_CONNECTIONS
     timeout = _STOP_SECONDS
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health | None) -> None:
+    def __init__(
+        self, host: str, port: int, registry: CollectorRegistry, health: Health | None, pages: Mapping[str, Page]
+    ) -> None:
         """Raises ``OSError`` if the port cannot be opened."""
         self.address_family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self.registry, self.health = registry, health
+        self.registry, self.health, self.pages = registry, health, pages
         self._places = BoundedSemaphore(_MAX_CONNECTIONS)
         super().__init__((host, port), _ScrapeHandler)
 
@@ -95,7 +103,7 @@ class _ScrapeHandler(BaseHTTPRequestHandler):
         self.rfile = BytesIO(_read_head(self.connection))
 
     def do_GET(self) -> None:
-        path, health = self.path.partition("?")[0], self.server.health
+        (path, _, query), health = self.path.partition("?"), self.server.health
         if path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept") or "")
             self._answer(200, encode(self.server.registry), content_type)
@@ -103,6 +111,8 @@ class _ScrapeHandler(BaseHTTPRequestHandler):
             self._answer_health(health.hung())
         elif health is not None and path == "/readyz":
             self._answer_health(health.unready())
+        elif (page := self.server.pages.get(path)) is not None:
+            self._answer(*page(query), "application/json")
         else:
             self.send_error(404)
 
@@ -148,8 +158,15 @@ def _read_head(connection: socket.socket) -> bytes:
 class MetricsServer:
     """Serves from a thread. If its port is taken it tries again, and never fails: metrics must not stop the work."""
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, health: Health | None = None) -> None:
-        self._address, self._registry, self._health = (host, port), registry, health
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        health: Health | None = None,
+        pages: Mapping[str, Page] | None = None,
+    ) -> None:
+        self._address, self._registry, self._health, self._pages = (host, port), registry, health, pages or {}
         self._is_over = Event()
         self._thread = Thread(target=self._run, name="metrics", daemon=True)
 
@@ -172,7 +189,7 @@ class MetricsServer:
         began, has_warned = time.monotonic(), False
         while not self._is_over.is_set():
             try:
-                return _Listener(*self._address, self._registry, self._health)
+                return _Listener(*self._address, self._registry, self._health, self._pages)
             except OSError as error:
                 if not has_warned and time.monotonic() - began >= _PATIENCE_SECONDS:
                     has_warned = True
@@ -183,19 +200,27 @@ class MetricsServer:
         return None
 
 
-def start(current: Settings, role: str, *collectors: Collector, health: Health | None = None) -> MetricsServer | None:
+def start(
+    current: Settings,
+    role: str,
+    *collectors: Collector,
+    health: Health | None = None,
+    pages: Mapping[str, Page] | None = None,
+) -> MetricsServer | None:
     """Starts to serve the metrics of this process; None if the settings name no port for them."""
     if not current.metrics_port:
         return None
-    server = MetricsServer(current.metrics_host, current.metrics_port, registry_of(role, *collectors), health)
+    server = MetricsServer(current.metrics_host, current.metrics_port, registry_of(role, *collectors), health, pages)
     server.start()
     return server
 
 
 @contextmanager
-def serving(current: Settings, role: str, *collectors: Collector) -> Iterator[None]:
+def serving(
+    current: Settings, role: str, *collectors: Collector, pages: Mapping[str, Page] | None = None
+) -> Iterator[None]:
     """Serves the metrics of this process for the duration of the block."""
-    server = start(current, role, *collectors)
+    server = start(current, role, *collectors, pages=pages)
     try:
         yield
     finally:
