@@ -18,6 +18,7 @@ from api.http import body
 from api.jobs import backpressure
 from api.jobs.idempotency import Key
 from api.jobs.order import webhook_secret
+from api.jobs.progress import view as progress
 from api.jobs.schema import NewWebhook
 from api.jobs.state import JobsState, of
 from api.openai import document, view
@@ -27,6 +28,7 @@ from api.openai.validator import BatchValidator
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput, NotFound
 from lengthwise.kinds.openai import ENDPOINTS
+from lengthwise.ledger import why
 from lengthwise.ledger.jobs import cancel as cancelling
 from lengthwise.ledger.jobs import idempotency as naming
 from lengthwise.ledger.openai import batch as ledger
@@ -195,13 +197,16 @@ def listed(
 
 @router.get("/{batch}", response_model=Batch, responses=document.errors(404))
 def retrieve(request: Request, tenant: Reader, batch: str) -> Batch:
-    """Its status, its counts, the ids of its files and, if its file was refused, the errors of its lines."""
-    return _shown(of(request), tenant, batch_id(batch))
+    """Its status, its counts, the ids of its files and, if its file was refused, the errors of its lines.
 
-
-def _shown(state: JobsState, tenant: UUID, batch: UUID) -> Batch:
-    with translated(), state.database.begin() as connection:
-        return view.batch(ledger.find(connection, batch, tenant))
+    As an extension, ``progress`` says why a batch that is ``validating`` has not begun. Afterwards it is that of the
+    job of the same id, under ``/v1/jobs``.
+    """
+    named = batch_id(batch)
+    with translated(), of(request).database.begin() as connection:
+        shown = view.batch(ledger.find(connection, named, tenant))
+        waiting = why.read_validation(connection, named, tenant) if shown.status == "validating" else None
+    return shown if waiting is None else shown.model_copy(update={"progress": progress.of_batch(waiting)})
 
 
 @router.post("/{batch}/cancel", response_model=Batch, responses=document.errors(404, 409, 507))
