@@ -28,11 +28,11 @@ from api.openai.validator import BatchValidator
 from lengthwise.database import translated
 from lengthwise.errors import Conflict, InvalidInput, NotFound
 from lengthwise.kinds.openai import ENDPOINTS
-from lengthwise.ledger import why
 from lengthwise.ledger.jobs import cancel as cancelling
 from lengthwise.ledger.jobs import idempotency as naming
 from lengthwise.ledger.openai import batch as ledger
 from lengthwise.ledger.openai import file as files
+from lengthwise.ledger.why import validation
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
@@ -205,7 +205,7 @@ def retrieve(request: Request, tenant: Reader, batch: str) -> Batch:
     named = batch_id(batch)
     with translated(), of(request).database.begin() as connection:
         shown = view.batch(ledger.find(connection, named, tenant))
-        waiting = why.read_validation(connection, named, tenant) if shown.status == "validating" else None
+        waiting = validation.read(connection, named, tenant) if shown.status == "validating" else None
     return shown if waiting is None else shown.model_copy(update={"progress": progress.of_batch(waiting)})
 
 

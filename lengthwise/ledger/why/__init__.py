@@ -3,17 +3,15 @@
 It knows nothing of sentences: ``api.jobs.progress`` makes them.
 """
 
-from uuid import UUID
-
 from sqlalchemy import Connection
 
 from lengthwise import database
 from lengthwise.ledger.job_figures import JobFigures
-from lengthwise.ledger.why.facts import Asked, find_batch
+from lengthwise.ledger.why.facts import Asked
 from lengthwise.ledger.why.judgement import Crew, Why, of_open_job
 from lengthwise.states import JobState, Reason
 
-__all__ = ["LOST_SECONDS", "Why", "read", "read_validation"]
+__all__ = ["LOST_SECONDS", "Why", "read"]
 
 #: A worker whose row is older than this is silent: three of the periods in which it describes itself.
 LOST_SECONDS = 15.0
@@ -43,22 +41,4 @@ def _ended(job: JobFigures, asked: Asked) -> Why:
         n_webhooks=found.n_pending,
         n_sending=found.n_sending,
         status=found.status,
-    )
-
-
-def read_validation(connection: Connection, batch_id: UUID, tenant_id: UUID) -> Why | None:
-    """Why an OpenAI batch has no job yet; None if it is not waiting for one.
-
-    ``is_busy`` says that its file is being read, and ``n_ahead`` how many batches are read before it.
-    """
-    found = find_batch(connection, batch_id, tenant_id)
-    if found is None:
-        return None
-    return Why(
-        Reason.VALIDATING,
-        since=found.created_at,
-        until=None if found.is_being_read or not found.attempts else found.next_at,
-        is_busy=found.is_being_read,
-        attempts=found.attempts,
-        n_ahead=found.n_ahead,
     )

@@ -87,20 +87,6 @@ class WaitingWebhooks:
     status: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBatch:
-    """An OpenAI batch whose file is still to be read."""
-
-    created_at: datetime
-    #: How often reading it was begun, and when it may be begun again.
-    attempts: int
-    next_at: datetime
-    #: Whether a process of the API reads it at this moment.
-    is_being_read: bool
-    #: Batches that were created earlier and are still to be read.
-    n_ahead: int
-
-
 class Asked:
     """Statements that were sent. In a pipeline, the first answer that is read waits for all of them."""
 
@@ -137,14 +123,6 @@ class Asked:
     def webhooks(self) -> WaitingWebhooks:
         found: WaitingWebhooks = self._webhooks.fetchall()[0]
         return found
-
-
-def find_batch(connection: Connection, batch_id: UUID, tenant_id: UUID) -> ReadBatch | None:
-    """The batch, if its file is still to be read."""
-    cursor = database.cursor(connection, rows=class_row(ReadBatch))
-    values = {"batch": batch_id, "tenant": tenant_id, "name": f"validate {batch_id}", "limit": _MOST_ROWS}
-    found: ReadBatch | None = cursor.execute(_BATCH, values).fetchone()
-    return found
 
 
 # - The first scan begins with the leased shards: the index of open shards holds 'leased' before 'ready'. As in
@@ -235,19 +213,4 @@ SELECT (SELECT count(*) FROM waiting) AS n_pending,
        EXISTS (SELECT FROM pushes WHERE job_id = %(job)s) AS has_pushes,
        (SELECT next_attempt_at FROM due) AS next_at, coalesce((SELECT attempts FROM due), 0) AS attempts,
        (SELECT status FROM attempts WHERE delivery_id = (SELECT id FROM due) ORDER BY n DESC LIMIT 1) AS status
-"""
-
-# The process that reads a batch's file holds an advisory lock (``lengthwise.ledger.openai.validation``).
-_BATCH = """
-SELECT created_at, attempts, not_before AS next_at, EXISTS (
-         SELECT FROM pg_locks
-         WHERE locktype = 'advisory' AND granted AND objsubid = 1
-           AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-           AND (classid::bigint << 32) | objid::bigint = hashtextextended(%(name)s, 0)
-       ) AS is_being_read, (
-         SELECT count(*) FROM (
-           SELECT FROM batches earlier
-           WHERE earlier.state = 'validating' AND earlier.created_at < batches.created_at LIMIT %(limit)s) earlier
-       ) AS n_ahead
-FROM batches WHERE id = %(batch)s AND tenant_id = %(tenant)s AND state = 'validating'
 """
