@@ -128,7 +128,7 @@ def jobs(
             named = job_figures.submitted_as(connection, tenant, idempotency_key) if last is None else []
             found = ListedJobs(named, None)
     kept = of(request).settings.retention_seconds
-    next_after = found.next_after and str(found.next_after)
+    next_after = None if found.next_after is None else str(found.next_after)
     return JobList(
         data=[view.job(figures, kept) for figures in found.jobs], has_more=next_after is not None, next_after=next_after
     )

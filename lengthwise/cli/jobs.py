@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
 from lengthwise.cli import connection, interrupt, watch
 from lengthwise.cli.connection import AsJson, JobId, Key, Url, connected, console, print_json, say, submitting
@@ -59,7 +60,7 @@ def jobs(
         counts = job.counts
         done = f"{counts.total - counts.pending}/{counts.total}"
         figures = (done, str(counts.failed), watch.warnings(job), _local(job.info.created_at))
-        table.add_row(job.id, job.info.name or "", job.info.kind, job.info.model, job.state, *figures)
+        table.add_row(job.id, Text(job.info.name or ""), job.info.kind, job.info.model, job.state, *figures)
     console().print(table)
 
 
@@ -132,7 +133,7 @@ def _show(job: Job, as_json: bool) -> None:
     }
     for name, value in rows.items():
         if value:
-            table.add_row(name, value)
+            table.add_row(name, Text(value))  # not markup: some of it is the caller's
     console().print(table)
 
 

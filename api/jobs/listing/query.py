@@ -69,7 +69,7 @@ def is_everything(wanted: JobFilter) -> bool:
 def page(connection: Connection, tenant: UUID, wanted: JobFilter, last: JobFigures | None, limit: int) -> ListedJobs:
     """The newest jobs that are wanted, among those created before ``last``."""
     if is_everything(wanted):
-        found = job_figures.page(connection, tenant, last and last.id, limit + 1)
+        found = job_figures.page(connection, tenant, None if last is None else last.id, limit + 1)
         return ListedJobs(found[:limit], found[limit - 1].id if len(found) > limit else None)
     names = search.find(connection, tenant, wanted, last, limit)
     return ListedJobs(job_figures.read_several(connection, tenant, names.ids), names.next_after)

@@ -47,7 +47,7 @@ def test_the_command_that_retries_is_named_once_the_job_has_ended(
 ) -> None:
     knobs(monkeypatch, shard_items=1)
     install_engine(lambda spec: PickyEngine(spec, length=5))
-    job = submit(client, ["x" * 4, "y" * 20])  # an end is added to each
+    job = submit(client, ["x" * 5, "y" * 20])
     assert errors(client, job) == []
     worker.generate("echo:1")
     [found] = errors(client, job)
