@@ -62,9 +62,7 @@ def _ending(why: Why) -> str:
 def _no_worker(why: Why) -> str:
     if why.workers:
         silent = "The only generation worker is" if why.workers == 1 else f"All {why.workers} generation workers are"
-        return (
-            f"{silent} silent, the last one since {_at(why.since)}: see whether it is frozen, or {_START_GENERATION}."
-        )
+        return f"{silent} silent, last seen {_at(why.since)}: see whether it is frozen, or {_START_GENERATION}."
     if why.since:
         return f"Every generation worker is shutting down: {_START_GENERATION}."
     return f"No generation worker was seen: {_START_GENERATION}."
@@ -108,15 +106,17 @@ def _ahead(why: Why) -> str:
 
 
 def _behind_urgent(why: Why) -> str:
-    first = f"{_ahead(why)} of its model come" if why.n_ahead else "work of other models comes"
-    return f"More urgent work comes first: {first} before it; raise the job's priority, or add workers."
+    first = f"{_ahead(why)} of its model" if why.n_ahead else "work of other models"
+    return f"More urgent work comes before it ({first}); raise the priority of such jobs, or add workers."
 
 
 def _behind_others(why: Why) -> str:
-    if not why.n_ahead:
-        return f"Workers take turns between its model and {_count(why.n_other_pools, 'other queue')}; add workers."
-    tenants = _count(why.n_tenants_ahead, "tenant")
-    return f"{_ahead(why).capitalize()} of {tenants} come first, and it gets {why.share:.0%} of the work; add workers."
+    if why.n_ahead:
+        tenants = _count(why.n_tenants_ahead, "tenant")
+        return f"Before it come {_ahead(why)} of {tenants}, and it gets {why.share:.0%} of the work; add workers."
+    if why.is_beyond:
+        return "It stands far behind in its queue, after shards that were put off; add workers."
+    return f"Workers take turns between its model and {_count(why.n_other_pools, 'other queue')}; add workers."
 
 
 def _next(why: Why) -> str:

@@ -127,8 +127,9 @@ class Asked:
 
 # - The first scan begins with the leased shards: the index of open shards holds 'leased' before 'ready'. As in
 #   ``job_figures``, a condition on one state would let the planner read every worker's leased shards.
-# - The queue is read from its head in the order of claims, so that what is counted is what will be claimed first. The
-#   limit is inside: shards that were put off must not make it read on for ever.
+# - The queue is read from its head in the order of claims. Shards that are as long as the first may be claimed with it,
+#   out of this order, so a job begins no later than its place says. The limit is inside: shards that were put off must
+#   not make it read on for ever.
 # - OFFSET 0 keeps the planner from reading all jobs for the join.
 _SHARDS = """
 WITH open AS MATERIALIZED (
