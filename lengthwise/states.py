@@ -1,4 +1,4 @@
-"""The states of a job, a shard, a result, a delivery and a batch, what changes each, and why a job is not done."""
+"""The states of a job, a shard, a result, a delivery, a batch and a worker, and why a job is not done."""
 
 from enum import IntEnum, StrEnum
 
@@ -110,3 +110,27 @@ class Reason(StrEnum):
 
 #: What a worker's row says of a model that its ``models.toml`` does not name.
 NOT_NAMED = "models.toml does not name it"
+
+
+class WorkerRole(StrEnum):
+    """What a worker's process does."""
+
+    GENERATE = "generate"
+    #: It sends webhooks, and sweeps.
+    DELIVER = "deliver"
+
+
+class WorkerState(StrEnum):
+    """The state of a worker's process, as it last reported it."""
+
+    #: It loads its first models.
+    STARTING = "starting"
+    #: It waits for work.
+    IDLE = "idle"
+    #: It works, or has worked since its last report.
+    WORKING = "working"
+    #: It was asked to stop, and finishes what it holds. Its row goes with it.
+    STOPPING = "stopping"
+    #: It has not reported for three periods: it is frozen, killed, or cut off from the database. Never stored: whoever
+    #: reads its row finds out. The next report ends it, or the sweep forgets it.
+    LOST = "lost"

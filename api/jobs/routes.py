@@ -143,7 +143,8 @@ def job(request: Request, tenant: Reader, job_id: str) -> Job:
 def _shown(state: JobsState, tenant: UUID, job_id: UUID) -> Job:
     with translated(), state.database.begin() as connection:
         figures = job_figures.read(connection, job_id, tenant)
-        return with_progress(connection, figures, view.job(figures, state.settings.retention_seconds))
+        shown = view.job(figures, state.settings.retention_seconds)
+        return with_progress(connection, figures, shown, state.settings.presence_seconds)
 
 
 @router.get(

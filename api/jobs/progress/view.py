@@ -11,9 +11,9 @@ from lengthwise.ledger.why import Why, failed_lines
 from lengthwise.states import Reason
 
 
-def with_progress(connection: Connection, figures: JobFigures, shown: Job) -> Job:
+def with_progress(connection: Connection, figures: JobFigures, shown: Job, presence_seconds: float) -> Job:
     """The job with its progress. ``shown`` is made of the same ``figures``."""
-    found = ledger.read(connection, figures)
+    found = ledger.read(connection, figures, presence_seconds=presence_seconds)
     failed = errors.counted(figures, failed_lines.read_some(connection, figures))
     rate = {"items_per_second": shown.items_per_second, "estimated_end_at": shown.estimated_end_at}
     progress = _shown(found, message.of_job(found, figures)).model_copy(update={"errors": failed, **rate})

@@ -1,15 +1,13 @@
-"""What the ledger knows of a job that is not done: its open shards, what waits before them, workers, and webhooks.
+"""What the ledger knows of a job that is not done: its open shards, what waits before them, and webhooks.
 
 Every statement reads a limited number of rows, however many shards wait.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from psycopg import Cursor
 from psycopg.rows import class_row
 from sqlalchemy import Connection
 
@@ -23,7 +21,7 @@ MOST_AHEAD = 5_000
 #: Pools that are asked for work that comes first, and shards at the head of each: the first ones may be put off.
 _OTHER_POOLS = 200
 _HEADS = 100
-#: Rows of deliveries, and of workers.
+#: Deliveries of the job.
 _MOST_ROWS = 1_000
 
 
@@ -60,19 +58,6 @@ class PoolShards:
 
 
 @dataclass(frozen=True, slots=True)
-class SeenWorker:
-    """A worker process as it last described itself (table ``workers``)."""
-
-    role: str
-    state: str
-    seen_at: datetime
-    #: Whether that is so long ago that it is frozen, dead or cut off.
-    is_lost: bool
-    #: The models that it loaded, or could not load.
-    models: list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
 class WaitingWebhooks:
     """The webhooks of a job that are still to be sent."""
 
@@ -90,12 +75,9 @@ class WaitingWebhooks:
 class Asked:
     """Statements that were sent. In a pipeline, the first answer that is read waits for all of them."""
 
-    def __init__(self, connection: Connection, job_id: UUID, lost_seconds: float) -> None:
+    def __init__(self, connection: Connection, job_id: UUID) -> None:
         self._connection = connection
         self._job = {"job": job_id}
-        self._workers: Cursor[SeenWorker] = self._ask(
-            _WORKERS, class_row(SeenWorker), {"lost": lost_seconds, "limit": _MOST_ROWS}
-        )
 
     def _ask(self, statement: str, rows: Any, values: dict[str, Any]) -> Any:
         return database.cursor(self._connection, rows=rows).execute(statement, values)
@@ -108,9 +90,6 @@ class Asked:
 
     def ask_webhooks(self) -> None:
         self._webhooks = self._ask(_WEBHOOKS, class_row(WaitingWebhooks), self._job | {"limit": _MOST_ROWS})
-
-    def workers(self) -> Sequence[SeenWorker]:
-        return self._workers.fetchall()
 
     def shards(self) -> list[PoolShards]:
         found: list[PoolShards] = self._shards.fetchall()
@@ -195,12 +174,6 @@ CROSS JOIN LATERAL (
   ) first WHERE not_before <= now()
 ) head
 WHERE head.priority IS NOT NULL
-"""
-
-_WORKERS = """
-SELECT role, state, seen_at, seen_at < now() - make_interval(secs => %(lost)s) AS is_lost,
-       coalesce(models, '[]') AS models
-FROM workers ORDER BY seen_at DESC LIMIT %(limit)s
 """
 
 _WEBHOOKS = """

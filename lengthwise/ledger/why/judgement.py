@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from lengthwise.kinds import pool as pools
-from lengthwise.ledger.why.facts import PoolShards, SeenWorker
-from lengthwise.states import NOT_NAMED, Reason
+from lengthwise.ledger.why.facts import PoolShards
+from lengthwise.states import NOT_NAMED, Reason, WorkerRole, WorkerState
 
 _ORDER = {reason: place for place, reason in enumerate(Reason)}
 
@@ -48,6 +48,22 @@ class Why:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenWorker:
+    """A worker process as it last reported itself."""
+
+    role: WorkerRole
+    #: ``lost`` if that is so long ago that it is frozen, dead or cut off.
+    state: WorkerState
+    seen_at: datetime
+    #: The models that it loaded, or could not load.
+    models: list[dict[str, Any]]
+
+    @property
+    def takes_work(self) -> bool:
+        return self.state not in (WorkerState.LOST, WorkerState.STOPPING)
+
+
+@dataclass(frozen=True, slots=True)
 class Crew:
     """The workers that were seen."""
 
@@ -56,26 +72,26 @@ class Crew:
     @property
     def generating(self) -> list[SeenWorker]:
         """Those that claim shards now."""
-        return [each for each in self._of("generate") if not each.is_lost and each.state != "stopping"]
+        return [each for each in self._of(WorkerRole.GENERATE) if each.takes_work]
 
     @property
     def silent(self) -> list[SeenWorker]:
-        return [each for each in self._of("generate") if each.is_lost]
+        return [each for each in self._of(WorkerRole.GENERATE) if each.state is WorkerState.LOST]
 
     @property
     def n_delivering(self) -> int:
-        return sum(not each.is_lost and each.state != "stopping" for each in self._of("deliver"))
+        return sum(each.takes_work for each in self._of(WorkerRole.DELIVER))
 
-    def _of(self, role: str) -> list[SeenWorker]:
+    def _of(self, role: WorkerRole) -> list[SeenWorker]:
         return [each for each in self.workers if each.role == role]
 
     @property
     def last_seen_at(self) -> datetime | None:
-        return max((each.seen_at for each in self._of("generate")), default=None)
+        return max((each.seen_at for each in self._of(WorkerRole.GENERATE)), default=None)
 
     @property
     def is_busy(self) -> bool:
-        return any(each.state == "working" for each in self.generating)
+        return any(each.state is WorkerState.WORKING for each in self.generating)
 
     def obstacle(self, model: str, now: datetime) -> Why | None:
         """Why no worker runs this model; None if one does, or has not tried yet."""

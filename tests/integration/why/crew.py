@@ -32,4 +32,4 @@ def failed(reason: str, name: str = "echo", at: str = "2031-01-31T12:00:00+00:00
 
 def reason_of(job: UUID) -> Why:
     with database.engine().begin() as connection:
-        return why.read(connection, job_figures.read(connection, job))
+        return why.read(connection, job_figures.read(connection, job), presence_seconds=5)

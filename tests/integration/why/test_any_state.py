@@ -62,7 +62,7 @@ def test_one_reason_is_given_in_one_sentence(
         )  # fmt: skip
     with database.engine().begin() as connection:
         figures = job_figures.read(connection, job)
-        found = why.read(connection, figures)
+        found = why.read(connection, figures, presence_seconds=5)
     sentence = message.of_job(found, figures)
     assert figures.state is JobState.OPEN
     assert found.reason in set(Reason) - {Reason.ENDED, Reason.DELIVERING, Reason.VALIDATING}

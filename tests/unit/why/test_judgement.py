@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from api.jobs.progress import errors, message
 from lengthwise.ledger.jobs import search
-from lengthwise.ledger.why.facts import PoolShards, SeenWorker
-from lengthwise.ledger.why.judgement import Crew, Why, of_open_job
-from lengthwise.states import NOT_NAMED, Reason
+from lengthwise.ledger.why.facts import PoolShards
+from lengthwise.ledger.why.judgement import Crew, SeenWorker, Why, of_open_job
+from lengthwise.states import NOT_NAMED, Reason, WorkerRole, WorkerState
 
 NOW = datetime(2031, 1, 31, 12, tzinfo=UTC)
 
@@ -25,8 +25,8 @@ def pool(**more: Any) -> PoolShards:
     return PoolShards(**none | given | more)
 
 
-def worker(role: str = "generate", state: str = "idle", *, is_lost: bool = False, models: Any = ()) -> SeenWorker:
-    return SeenWorker(role, state, NOW, is_lost, list(models))
+def worker(role: str = "generate", state: str = "idle", *, models: Any = ()) -> SeenWorker:
+    return SeenWorker(WorkerRole(role), WorkerState(state), NOW, list(models))
 
 
 BROKEN = {"name": "echo", "state": "failed", "reason": "its folder is missing", "failed_at": NOW.isoformat()}
@@ -80,9 +80,8 @@ POOLS = st.builds(
 )
 WORKERS = st.builds(
     worker,
-    st.sampled_from(["generate", "deliver"]),
-    st.sampled_from(["starting", "idle", "working", "stopping"]),
-    is_lost=st.booleans(),
+    st.sampled_from(list(WorkerRole)),
+    st.sampled_from(list(WorkerState)),
     models=st.sampled_from([(), [BROKEN], [UNNAMED], [PAUSED], [{"name": "echo", "state": "loaded"}]]),
 )
 
