@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from lengthwise import database, settings
+from lengthwise import database, logs, settings, traces
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue.settle import Settlement, settle
 
@@ -21,8 +21,12 @@ def write(token: UUID, settlements: Sequence[Settlement]) -> None:
     If a commit is interrupted, the results may be written nevertheless. The next attempt then fails its fence and
     writes nothing.
     """
-    if not settlements:
-        return
+    if settlements:
+        with traces.span("settle", traces.current(), attributes={"lengthwise.shards": len(settlements)}):
+            _write(token, settlements)
+
+
+def _write(token: UUID, settlements: Sequence[Settlement]) -> None:
     gives_up_at = time.monotonic() + settings.get().lease_seconds
     while True:
         try:
@@ -33,5 +37,6 @@ def write(token: UUID, settlements: Sequence[Settlement]) -> None:
             if time.monotonic() >= gives_up_at:
                 raise
             time.sleep(_RETRY_SECONDS)
-    if lost := len(settlements) - len(settled):
-        log.warning("the lease of %d shards was lost: their results were not written", lost)
+    if lost := [done.shard_id for done in settlements if done.shard_id not in settled]:
+        about = {"fields": logs.named("shard", lost)}
+        log.warning("the lease of %d shards was lost: their results were not written", len(lost), extra=about)

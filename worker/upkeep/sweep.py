@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection
 
-from lengthwise import database, queue, settings
+from lengthwise import database, logs, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger import store
 from lengthwise.ledger.accounts import usage
@@ -53,9 +53,10 @@ class Sweeper:
     def _run(self) -> None:
         while not self._shutdown.is_begun:
             try:
-                self.sweep()
+                with logs.bound(task="sweep"):
+                    self.sweep()
             except Exception as error:  # the next sweep tries again
-                log.error("not swept: unexpected %s", type(error).__name__)
+                log.error("not swept: unexpected %s", type(error).__name__, extra=logs.raised(error))
             time.sleep(settings.get().sweep_seconds)
 
     def sweep(self) -> None:
@@ -107,7 +108,10 @@ def _repair() -> None:
             connection, token, max_deaths=current.max_deaths, lease_seconds=current.lease_seconds
         )
         if condemned:
-            log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items))
+            about = {"fields": logs.named("shard", condemned.shards) | logs.named("job", condemned.jobs)}
+            log.warning(
+                "%d items failed: each of them ran alone, and its workers died", len(condemned.items), extra=about
+            )
             settle(connection, token, refuse(condemned, "worker_lost"))
     with _transaction(pipelined=True) as connection:
         urgency.raise_priorities(connection)

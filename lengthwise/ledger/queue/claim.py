@@ -26,6 +26,8 @@ class ClaimedJob:
     params: dict[str, Any]
     #: Whether identical items may share one computation, where decoding is deterministic.
     deduplicate: bool
+    #: The W3C trace context of the request that made it, if there was one.
+    trace: str | None = None
 
 
 class ClaimedItem(NamedTuple):

@@ -38,6 +38,8 @@ class DueDelivery:
     #: The database's clock as it was claimed, and this process's monotonic clock at about the same moment.
     claimed_at: datetime
     received_at: float = field(default_factory=time.monotonic)
+    #: The W3C trace context of the request that made its job, if there was one.
+    trace: str | None = None
 
     def now(self) -> datetime:
         """The time by the database's clock. Receivers refuse a stamp that is minutes off, as a host's clock may be."""
