@@ -1,20 +1,20 @@
 """Claims work for the models of this process, and prepares it: renews its lease, loads its model, makes its prompts."""
 
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
-from lengthwise import database, logs, settings, traces
+from lengthwise import database, settings
 from lengthwise.kinds import pool as pools
 from lengthwise.ledger.queue import lease as leases
 from lengthwise.ledger.queue import sweep
 from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, top_up
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
-from lengthwise.traces import TraceSpan, semantics
-from worker.generation import settlement
+from lengthwise.traces import TraceSpan
+from worker.generation import claim_trace, settlement
 from worker.generation.answer_checks import AnswerChecks
 from worker.generation.distance import Distance
 from worker.generation.lease import Lease
@@ -49,11 +49,9 @@ class PreparedClaim:
         self.lease.add(more.shards)
         self.work.add(more)
 
-    @contextmanager
-    def current(self) -> Iterator[None]:
+    def current(self) -> AbstractContextManager[None]:
         """For the block, log lines and spans are about this claim."""
-        with _about(self.pool, self.claim, self.span):
-            yield
+        return claim_trace.about(self.pool, self.claim, self.span)
 
     @property
     def is_urgent(self) -> bool:
@@ -144,8 +142,8 @@ class Claimer:
 
     def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
         """Returns None if the model cannot run now; the claim's shards are then delayed."""
-        span = _begin_span(pool, claimed)
-        with _about(pool, claimed, span):
+        span = claim_trace.begin(pool, claimed)
+        with claim_trace.about(pool, claimed, span):
             return self._prepare_within(pool, claimed, span)
 
     def _prepare_within(self, pool: str, claimed: Claim, span: TraceSpan) -> PreparedClaim | None:
@@ -169,34 +167,6 @@ class Claimer:
             lease.stop()
             raise
         return PreparedClaim(pool, claimed, lease, model, work, claimed_at, span)
-
-
-@contextmanager
-def _about(pool: str, claimed: Claim, span: TraceSpan) -> Iterator[None]:
-    shards, jobs = logs.named("shard", claimed.shards), logs.named("job", claimed.jobs)
-    trace = traces.trace_id(span.traceparent)
-    with logs.bound(pool=pool, batch=None, trace=trace, **shards, **jobs), traces.within(span):
-        yield
-
-
-def _begin_span(pool: str, claimed: Claim) -> TraceSpan:
-    """The claim's span. If all its jobs are of one trace, it belongs there; otherwise it links their traces."""
-    sources = list(dict.fromkeys(job.trace for job in claimed.jobs.values() if job.trace))
-    is_single = len(sources) == 1 and len(claimed.jobs) == 1
-    return traces.begin(
-        "claim",
-        sources[0] if is_single else None,
-        kind="consumer",
-        links=sources,
-        attributes={
-            "lengthwise.pool": pool,
-            "lengthwise.jobs": len(claimed.jobs),
-            "lengthwise.shards": len(claimed.shards),
-            "lengthwise.items": len(claimed.items),
-            "lengthwise.is_suspect": claimed.is_suspect,
-            **semantics.of_model(pools.model_of(pool), {job.kind for job in claimed.jobs.values()}),
-        },
-    )
 
 
 def _urgent_pools() -> list[str]:
