@@ -6,6 +6,7 @@ import threading
 import warnings
 from pathlib import PurePath
 from types import TracebackType
+from typing import TextIO
 
 from lengthwise.logs.form import ConsoleFormatter, JsonFormatter
 from lengthwise.logs.raised import raised
@@ -61,7 +62,8 @@ def _warned(
     category: type[Warning],
     filename: str,
     lineno: int,
-    *_: object,
+    file: TextIO | None = None,  # noqa: ARG001 - the signature is that of ``warnings``
+    line: str | None = None,  # noqa: ARG001
 ) -> None:
     parts = PurePath(filename).parts
     package = parts[parts.index("site-packages") + 1] if "site-packages" in parts[:-1] else ""
