@@ -13,13 +13,12 @@ from lengthwise.ledger.queue.settle import Settlement
 from lengthwise.logs.form import JsonFormatter
 from tests.fakes import WatchedEngine
 from tests.integration.conftest import EngineInstaller
-from tests.ledger import sql, submit
+from tests.ledger import POOL, sql, submit
 from worker.engine.protocol import EngineError, EngineUnavailable, OutOfMemoryError, Request
 from worker.generation import settlement
 from worker.process import Worker
 
 CANARY = "CaNaRy"
-POOL = "echo:1"
 
 
 class _Written(logging.Handler):
