@@ -154,8 +154,9 @@ def _everything_that_is_refused(client: httpx.Client) -> None:
     ]  # fmt: skip
     for method, path, request in refused:
         answer = client.request(method, path, **request)
+        # A host without an answer from its name server in time is taken; then the answer shows the job.
         assert 400 <= answer.status_code < 500 or "invalid/" in str(request), (path, answer.status_code)
-        assert MARK not in answer.text
+        assert answer.status_code == 202 or MARK not in answer.text
 
 
 def _what_is_no_http(url: str) -> None:

@@ -52,11 +52,13 @@ class BatchRunner:
     def attempt(self, work: Work, model: LoadedModel, batch: Sequence[int]) -> BatchOutcome:
         """Runs one engine batch to its end. ``take`` then stores its answers."""
         number = next(self._numbers)
-        with logs.bound(batch=number), traces.span("batch", traces.current()) as span:
-            outcome = self._attempt(work, model, batch, number)
-            if traces.is_on():
+        with logs.bound(batch=number):
+            if not traces.is_on():
+                return self._attempt(work, model, batch, number)
+            with traces.span("batch", traces.current()) as span:
+                outcome = self._attempt(work, model, batch, number)
                 _describe(span, work, model, batch, outcome)
-        return outcome
+                return outcome
 
     def _attempt(self, work: Work, model: LoadedModel, batch: Sequence[int], number: int) -> BatchOutcome:
         began_at, completions = time.monotonic(), list[Completion]()

@@ -79,7 +79,7 @@ def test_a_well_formed_id_of_the_caller_is_kept(client: TestClient, given: str) 
 
 @pytest.mark.parametrize("given", ["", CANARY, "0" * 31, "0" * 33, f"{uuid4()}x", f"{uuid4().hex}\t", "req_", "١" * 32])
 def test_any_other_is_replaced(client: TestClient, given: str) -> None:
-    found = client.get("/healthz", headers={"X-Request-Id": given.encode()}).headers["x-request-id"]
+    found = client.get("/healthz", headers={b"X-Request-Id": given.encode()}).headers["x-request-id"]
     assert found.startswith("req_")
     assert CANARY not in found
 
