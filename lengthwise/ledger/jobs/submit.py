@@ -12,7 +12,7 @@ from psycopg import Cursor
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
-from lengthwise import bells, database
+from lengthwise import bells, database, traces
 from lengthwise.ledger import binary_copy, tally
 from lengthwise.ledger import store as stores
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
@@ -51,6 +51,8 @@ class NewJob:
     #: What is known of its size before its items are read: how many they are, and the bytes in which they were sent.
     sent_items: int = 0
     sent_bytes: int = 0
+    #: The W3C trace context of the request that makes it, if there is one.
+    trace: str | None = field(default_factory=traces.current)
 
 
 class NewItem(NamedTuple):
@@ -278,6 +280,7 @@ class Submission:
                 "source": job.source and Jsonb(job.source),
                 "is_tallied": self._is_tallied,
                 "store": self.store,
+                "trace": job.trace,
             },
         )
 
@@ -323,10 +326,10 @@ FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s:
 _INSERT_JOB = f"""
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of, key_id, usage_due, followers, source, is_tallied, store)
+                  retry_of, key_id, usage_due, followers, source, is_tallied, store, trace)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
         %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s,
         coalesce(%(deadline_at)s, now() + make_interval(secs => %(deadline_seconds)s)), %(deduplicate)s,
         %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
-        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s, %(store)s)
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s, %(store)s, %(trace)s)
 """  # noqa: S608

@@ -302,4 +302,4 @@ FROM shards CROSS JOIN LATERAL (
 WHERE shards.id = ANY(%(ids)s)
 """)
 
-_JOBS = "SELECT id, tenant_id, kind, model, params, deduplicate FROM jobs WHERE id = ANY(%(ids)s)"
+_JOBS = "SELECT id, tenant_id, kind, model, params, deduplicate, trace FROM jobs WHERE id = ANY(%(ids)s)"

@@ -201,7 +201,8 @@ SET token = %(token)s, next_attempt_at = now() + make_interval(secs => %(hold)s)
 FROM taken WHERE deliveries.id = taken.id
 RETURNING deliveries.id, deliveries.endpoint_id, deliveries.job_id, deliveries.url, deliveries.body,
           deliveries.attempts - deliveries.n_before AS attempts, taken.secrets, taken.signing_keys, taken.is_failing,
-          taken.is_wanted, clock_timestamp() AS claimed_at
+          taken.is_wanted, clock_timestamp() AS claimed_at,
+          (SELECT trace FROM jobs WHERE jobs.id = deliveries.job_id) AS trace
 """
 
 # For deliveries that were written while their endpoint was being deleted.
