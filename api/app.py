@@ -31,6 +31,7 @@ from api.openai import document as openai_document
 from api.openai import error as openai_error
 from api.openai.upload import FORM_BYTES
 from api.openai.validator import BatchValidator
+from api.shield import Shield
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
 from lengthwise import database, queue, settings
@@ -125,6 +126,8 @@ def create_app(override: Settings | None = None) -> FastAPI:
             forms.add(router, form)
             app.include_router(router)
     problem.install(app, forms)
+    app.add_middleware(Shield, forms=forms)
+    # Outside of the shield, so that it counts what the shield answers.
     app.add_middleware(RequestMeter)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     return app

@@ -1,23 +1,18 @@
 """Answers every error with RFC 9457 problem details, or in the form of its router. No error repeats what was sent."""
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
-from uuid import uuid4
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
-from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lengthwise.errors import (
     ConfigurationError,
@@ -115,47 +110,8 @@ def path(at: str, location: tuple[int | str, ...]) -> str:
     return found
 
 
-class Shield:
-    """The outermost middleware. An unexpected error becomes a 500, and a log line says where it was raised.
-
-    The error's message is never shown or logged, because it may hold what the caller sent. The error is not raised
-    again, because the server would log it.
-    """
-
-    def __init__(self, app: ASGIApp, forms: ErrorForms) -> None:
-        self._app = app
-        self._forms = forms
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        has_started = False
-        request_id = f"req_{uuid4().hex}"
-
-        async def watched(message: Message) -> None:
-            nonlocal has_started
-            has_started = True
-            if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["x-request-id"] = request_id
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except ClientDisconnect:
-            log.info("the caller disconnected before its body was read")
-        except Exception as error:
-            if scope["type"] != "http":
-                raise
-            where = "".join(traceback.format_tb(error.__traceback__, limit=-8))
-            log.error(
-                "%s: unexpected %s%s\n%s", request_id, type(error).__name__, " while answering" * has_started, where
-            )
-            if not has_started:  # otherwise the server closes the connection, which breaks the answer off
-                mistake = Problem(500, "internal error", "this is a mistake of ours")
-                await self._forms.of(scope["path"])(mistake)(scope, receive, watched)
-
-
 def install(app: FastAPI, forms: ErrorForms) -> None:
     """Registers a handler for each of our errors and for those of the framework."""
-    app.add_middleware(Shield, forms=forms)
     for error, problem_of in _PROBLEMS.items():
         app.add_exception_handler(error, _handler(problem_of, forms))
 

@@ -8,7 +8,7 @@ import re
 from functools import cache
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic.functional_validators import AfterValidator, BeforeValidator
@@ -258,6 +258,12 @@ class Settings(BaseSettings):
     webhook_failing_seconds: Annotated[float, Field(gt=0)] = 5 * 86_400
     #: Webhook endpoints of one tenant. All of them are read whenever one of its jobs ends.
     max_webhook_endpoints: Annotated[int, Field(ge=1)] = 50
+
+    # Logs
+    #: How each line of a log is written: for people, or as one JSON object.
+    log_format: Literal["console", "json"] = "console"
+    #: The least urgent lines that are written. Libraries never log below INFO, because they would log what is sent.
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     def require_database_url(self) -> str:
         """The database's URL. Raises ``ConfigurationError`` if none is set."""

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextvars import Context
 from dataclasses import dataclass
 from itertools import islice
 from uuid import UUID
@@ -90,7 +91,8 @@ class Keyring:
         if answer is None:
             answer = self._pending[key_id] = asyncio.get_running_loop().create_future()
         if self._lookup is None:
-            self._lookup = asyncio.create_task(self._look_up())
+            # With a context of its own: it works for others than the request that begins it.
+            self._lookup = asyncio.create_task(self._look_up(), context=Context())
         return await asyncio.shield(answer)  # other requests may wait for the same answer
 
     async def _look_up(self) -> None:

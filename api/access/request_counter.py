@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections import Counter
 from contextlib import suppress
+from contextvars import Context
 from threading import Lock
 from uuid import UUID
 
@@ -36,7 +37,8 @@ class RequestCounter:
         with self._changing:
             self._counts[caller.tenant_id, caller.key_id] += 1
         if self._writing is None:
-            self._writing = asyncio.create_task(self._keep_writing())
+            # With a context of its own: it works for others than the request that begins it.
+            self._writing = asyncio.create_task(self._keep_writing(), context=Context())
 
     async def close(self) -> None:
         """Writes the remaining counts."""

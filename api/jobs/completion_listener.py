@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -46,7 +47,8 @@ class CompletionListener:
         self._waiters.add(waiter)
         self._wake_up.set()
         if self._watch is None:
-            self._watch = asyncio.create_task(self._keep_watching())
+            # With a context of its own: it works for others than the request that begins it.
+            self._watch = asyncio.create_task(self._keep_watching(), context=Context())
         try:
             with suppress(TimeoutError):
                 async with asyncio.timeout(seconds):

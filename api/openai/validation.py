@@ -54,7 +54,7 @@ def validate(state: JobsState, waiting: WaitingBatch, is_stopping: Callable[[], 
     try:
         errors = _Validation(state, waiting, is_stopping).run()
     except ConfigurationError as error:
-        log.error("batch %s not validated: %s", waiting.id, error)
+        log.error("batch not validated: %s", error)
         return
     if errors:
         _fail(state, waiting, errors)

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from api.jobs.state import JobsState
 from api.openai.validation import validate
+from lengthwise import logs
 from lengthwise.database import translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.openai import validation as ledger
@@ -68,16 +69,22 @@ class BatchValidator:
         except Unavailable as error:
             log.warning("could not look for batches to validate: %s", error)
         except Exception as error:  # the database may not be migrated yet
-            log.error("could not look for batches to validate: unexpected %s", type(error).__name__)
+            log.error(
+                "could not look for batches to validate: unexpected %s", type(error).__name__, extra=logs.raised(error)
+            )
         return []
 
     async def _run(self, waiting: WaitingBatch) -> None:
+        with logs.bound(job=waiting.id, request=None, trace=None):
+            await self._validate(waiting)
+
+    async def _validate(self, waiting: WaitingBatch) -> None:
         try:
             await run_in_threadpool(validate, self._state, waiting, self._is_stopping.is_set)
         except Unavailable as error:
-            log.warning("batch %s not validated yet: %s", waiting.id, error)
+            log.warning("batch not validated yet: %s", error)
         except Exception as error:  # it is tried again; the message is not logged, because it may hold what was sent
-            log.error("batch %s not validated: unexpected %s", waiting.id, type(error).__name__)
+            log.error("batch not validated: unexpected %s", type(error).__name__, extra=logs.raised(error))
         finally:
             del self._running[waiting.id]
             self.wake()  # another batch may be waiting

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import Protocol
 
 from api.problem import ErrorForms, Problem
+from lengthwise import logs
 from lengthwise.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -99,7 +100,11 @@ class Gate:
             try:
                 connection.look()
             except Exception as error:  # one connection's error must not keep all others open
-                log.warning("a connection was ended, because looking at it failed: %s", type(error).__name__)
+                log.warning(
+                    "a connection was ended, because looking at it failed: %s",
+                    type(error).__name__,
+                    extra=logs.raised(error),
+                )
                 connection.abort()
         self._log()
         if self._addresses or self._refused:

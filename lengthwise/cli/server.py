@@ -65,7 +65,6 @@ def api(
 def worker(
     queues: Annotated[str, typer.Option(help="generate, deliver, or both with a comma.")] = ",".join(program.QUEUES),
     name: Annotated[str | None, typer.Option(help="Name of this worker, unique on this host.")] = None,
-    loglevel: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
     devices: Annotated[
         str | None,
         typer.Option(help="all, or a list such as cuda:0,cuda:1: a process for each; cuda:0+cuda:1 share models."),
@@ -81,11 +80,11 @@ def worker(
     current = _settings_with_servers()
     places = device.parse_devices(devices) if devices is not None else []
     if len(wanted) > 1 or places:
-        _work_side_by_side(program.workers(wanted, places, os.environ, loglevel), current.grace_seconds)
+        _work_side_by_side(program.workers(wanted, places, os.environ), current.grace_seconds)
         return
     # Not by "celery -A worker.app" in a subprocess: that would first look for a package `worker` in the current folder.
     celery = import_module("worker.app").app
-    celery.worker_main(program.celery_arguments(wanted[0], name or f"{wanted[0]}-{os.getpid()}", loglevel))
+    celery.worker_main(program.celery_arguments(wanted[0], name or f"{wanted[0]}-{os.getpid()}"))
 
 
 def _generation_extra() -> str:

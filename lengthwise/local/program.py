@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import re
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -25,13 +24,16 @@ QUEUES = tuple(_POOLS)
 DEVICE_VARIABLE = "LENGTHWISE_DEVICE"
 #: The variable that says on which port a process serves its metrics.
 _METRICS_PORT = "LENGTHWISE_METRICS_PORT"
-#: The last line that ``LoadedModels.preload`` of the worker logs; ``worker_is_ready`` waits for it.
+#: What a worker's log says once it takes tasks, and once its first models are loaded. ``worker_is_ready`` waits for
+#: these words, which are the same in both forms of a log and are written at every level.
+TAKES_TASKS = "this worker takes tasks"
 MODELS_LOADED = "models are loaded"
 
 
-def celery_arguments(queue: str, name: str, loglevel: str) -> list[str]:
+def celery_arguments(queue: str, name: str) -> list[str]:
     """Celery's arguments for the worker of one queue. ``name`` must be unique on this host."""
     return [
+        "--quiet",  # no banner between the lines of the log
         "worker",
         "--queues",
         queue,
@@ -39,8 +41,6 @@ def celery_arguments(queue: str, name: str, loglevel: str) -> list[str]:
         *_QUIET,
         "--hostname",
         f"{name}@%h",
-        "--loglevel",
-        loglevel,
     ]
 
 
@@ -59,7 +59,7 @@ def api(host: str, port: int, environment: Mapping[str, str]) -> Program:
     )
 
 
-def worker(queue: str, number: int, environment: Mapping[str, str], loglevel: str = "INFO") -> Program:
+def worker(queue: str, number: int, environment: Mapping[str, str]) -> Program:
     """The worker of one queue. If this process dies, the worker is killed, and its leases expire.
 
     A signal that Celery handles would not do: it waits for the broker, which may have ended as well.
@@ -67,22 +67,20 @@ def worker(queue: str, number: int, environment: Mapping[str, str], loglevel: st
     name = f"{queue}-{number}"
     return Program(
         name,
-        _python("worker", "--queues", queue, "--name", _node(name), "--loglevel", loglevel),
+        _python("worker", "--queues", queue, "--name", f"{name}-{os.getpid()}"),
         environment={**environment, "PYTHONUNBUFFERED": "1"},
         death_signal=signal.SIGKILL,
     )
 
 
-def workers(
-    queues: Sequence[str], devices: Sequence[str], environment: Mapping[str, str], loglevel: str = "INFO"
-) -> list[Program]:
+def workers(queues: Sequence[str], devices: Sequence[str], environment: Mapping[str, str]) -> list[Program]:
     """One worker for each queue. If devices are given, one generation worker for each of them."""
     found: list[Program] = []
     for queue in queues:
         places = [{DEVICE_VARIABLE: device} for device in devices] if queue == GENERATE and devices else [{}]
         for number, place in enumerate(places, 1):
             own = with_metrics_port({**environment, **place}, len(found))
-            found.append(worker(queue, number, own, loglevel))
+            found.append(worker(queue, number, own))
     return found
 
 
@@ -97,21 +95,16 @@ def metrics_port(started: Program) -> int:
     return int((started.environment or {}).get(_METRICS_PORT) or 0)
 
 
-def _node(name: str) -> str:
-    return f"{name}-{os.getpid()}"
-
-
 def worker_is_ready(child: Child) -> Callable[[], bool]:
-    """A check whether a worker takes tasks and has loaded its models. It reads the worker's log, at level INFO.
+    """A check whether a worker takes tasks and has loaded its models. It reads what the worker logs at every level.
 
     A ping through the broker would take a second, and would say nothing of models.
     """
-    takes_tasks = re.compile(rf"{re.escape(_node(child.name))}@\S+ ready\.")
-    loads_models = child.name.startswith(GENERATE)
+    wanted = [TAKES_TASKS, MODELS_LOADED] if child.name.startswith(GENERATE) else [TAKES_TASKS]
 
     def looked() -> bool:
         output = child.output()
-        return takes_tasks.search(output) is not None and (MODELS_LOADED in output or not loads_models)
+        return all(words in output for words in wanted)
 
     return looked
 

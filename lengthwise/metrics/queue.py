@@ -8,7 +8,7 @@ from threading import Lock
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from lengthwise import queue
+from lengthwise import logs, queue
 from lengthwise.database import Database, translated
 from lengthwise.errors import Unavailable
 from lengthwise.ledger import gauges
@@ -45,7 +45,8 @@ class QueueCollector(Collector):
         except Unavailable:
             return None  # the process has said so
         except Exception as error:  # the other figures are shown all the same
-            log.error("the gauges of the ledger were not read: unexpected %s", type(error).__name__)
+            name = type(error).__name__
+            log.error("the gauges of the ledger were not read: unexpected %s", name, extra=logs.raised(error))
             return None
 
 

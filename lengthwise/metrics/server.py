@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from lengthwise import logs
 from lengthwise.metrics.registry import registry_of
 from lengthwise.settings import Settings
 
@@ -86,8 +87,8 @@ class _Listener(ThreadingTCPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         error = sys.exc_info()[1]
-        if not isinstance(error, OSError):  # otherwise the caller has left
-            log.error("a request for metrics failed: unexpected %s", type(error).__name__)
+        if error is not None and not isinstance(error, OSError):  # otherwise the caller has left
+            log.error("a request for metrics failed: unexpected %s", type(error).__name__, extra=logs.raised(error))
 
 
 class _ScrapeHandler(BaseHTTPRequestHandler):

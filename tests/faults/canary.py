@@ -32,7 +32,7 @@ class Canary:
             verdict.leaks += verdict.note(f"a customer's text in {log.name}", _is_in(written))
         with scene.stack.broker() as client:
             for key in client.scan_iter(count=1000):
-                found = any(_is_in(part) for part in _parts(client, key))
+                found = any(_is_in(part) for part in values(client, key))
                 verdict.leaks += verdict.note(f"a customer's text in Redis, {key!r}", found)
 
 
@@ -48,7 +48,7 @@ def _decoded(part: bytes) -> bytes:
         return b""
 
 
-def _parts(client: "redis.Redis", key: bytes) -> Iterable[bytes]:
+def values(client: "redis.Redis", key: bytes) -> Iterable[bytes]:
     """Reads all values under a key, according to its type. DUMP would compress them."""
     asked: Any = client
     match asked.type(key):

@@ -13,12 +13,13 @@ from random import SystemRandom
 from threading import Event, Lock
 from uuid import UUID, uuid4
 
-from lengthwise import database, queue, settings
+from lengthwise import database, logs, queue, settings, traces
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger.webhooks import delivery, push
 from lengthwise.ledger.webhooks.delivery import DeliveryAttempt, DueDelivery
 from lengthwise.metrics import meters
 from lengthwise.states import DeliveryState
+from lengthwise.traces import TraceSpan
 from worker.delivery.http_attempt import post
 from worker.delivery.outcome import AttemptOutcome, next_delay
 from worker.delivery.signing import sign
@@ -63,6 +64,11 @@ class AttemptThreads:
         self._pool.submit(self._run, due, token)
 
     def _run(self, due: DueDelivery, token: UUID) -> None:
+        trace = traces.trace_id(due.trace)
+        with logs.bound(delivery=due.id, endpoint=due.endpoint_id, job=due.job_id, trace=trace):
+            self._attempt(due, token)
+
+    def _attempt(self, due: DueDelivery, token: UUID) -> None:
         try:
             _deliver(due, token)
             self._presence.settled(1)
@@ -84,7 +90,7 @@ def _log(error: Exception) -> None:
     elif isinstance(error, ConfigurationError):
         log.error("a webhook was not sent; it will be sent when this is corrected: %s", error)
     else:  # only its type is logged: its message may hold what the receiver sent
-        log.error("an attempt ended with an unexpected %s", type(error).__name__)
+        log.error("an attempt ended with an unexpected %s", type(error).__name__, extra=logs.raised(error))
 
 
 class Deliverer:
@@ -167,10 +173,20 @@ def _start(attempts: AttemptThreads) -> bool:
 
 
 def _deliver(due: DueDelivery, token: UUID) -> None:
+    with traces.span("deliver", due.trace, kind="client", attributes={"lengthwise.attempt": due.attempts + 1}) as span:
+        _attempt(due, token, span)
+
+
+def _attempt(due: DueDelivery, token: UUID, span: TraceSpan) -> None:
     started_at = due.now()
     outcome = _post(due, int(started_at.timestamp()))
     meters.get().count_attempt(outcome.result)
     state, seconds = next_step(due.attempts + 1, outcome)
+    if outcome.status is not None:
+        span.add({"http.response.status_code": outcome.status})
+    if not outcome.delivered:
+        span.fail(outcome.error or "status")
+        log.info("attempt %d failed: %s", due.attempts + 1, outcome.error or f"status {outcome.status}")
     attempt = DeliveryAttempt(started_at, outcome.seconds, outcome.status, outcome.error, outcome.response_excerpt)
     failing_seconds = settings.get().webhook_failing_seconds
     with database.translated(), database.engine().begin() as connection:
@@ -181,10 +197,12 @@ def _deliver(due: DueDelivery, token: UUID) -> None:
 def _post(due: DueDelivery, timestamp: int) -> AttemptOutcome:
     current = settings.get()
     secrets, signing_keys = due.keys()
+    trace = traces.current()
+    headers = {"traceparent": trace} if trace else {}
     return post(
         due.url,
         due.body,
-        sign(secrets, f"msg_{due.id.hex}", timestamp, due.body, signing_keys),
+        headers | sign(secrets, f"msg_{due.id.hex}", timestamp, due.body, signing_keys),
         allowed=current.webhook_allowed_networks,
         timeout=current.webhook_timeout_seconds,
     )

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from threading import Condition, Event, Thread
 from uuid import UUID
 
+from lengthwise import logs
+
 #: As many as there are confined children for schemas.
 _THREADS = 2
 
@@ -21,7 +23,7 @@ class AnswerChecks:
     def add(self, tenant_id: UUID, check: Callable[[], None]) -> None:
         """Runs ``check`` soon. It may not raise. It waits for no more than one check of each other tenant."""
         with self._change:
-            self._waiting.setdefault(tenant_id, deque()).append(check)
+            self._waiting.setdefault(tenant_id, deque()).append(logs.carried(check))
             if self._n_threads < _THREADS:
                 self._n_threads += 1
                 Thread(target=self._run, name="answer-check", daemon=True).start()

@@ -6,8 +6,11 @@ from collections import deque
 from collections.abc import Container, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import count
 
+from lengthwise import logs, traces
 from lengthwise.metrics import meters
+from lengthwise.traces import TraceSpan, semantics
 from worker.engine.protocol import Completion, EngineError, EngineUnavailable, OutOfMemoryError
 from worker.generation.claiming import PreparedClaim
 from worker.generation.models import LoadedModel
@@ -21,8 +24,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BatchOutcome:
-    """How an engine batch ended: its completions, and the error if there was one before all requests were answered."""
+    """How an engine batch ended: its completions, and the error if there was one before all requests were answered.
 
+    ``number`` tells it apart in this process's log.
+    """
+
+    number: int
     completions: Sequence[Completion]
     error: EngineError | EngineUnavailable | None
     began_at: float
@@ -41,9 +48,21 @@ class BatchRunner:
 
     def __init__(self, watchdog: Watchdog, presence: Presence) -> None:
         self.watchdog, self.presence = watchdog, presence
+        #: The numbers of this process's batches, by which its log lines are told apart.
+        self._numbers = count(1)
 
     def attempt(self, work: Work, model: LoadedModel, batch: Sequence[int]) -> BatchOutcome:
         """Runs one engine batch to its end. ``take`` then stores its answers."""
+        number = next(self._numbers)
+        with logs.bound(batch=number):
+            if not traces.is_on():
+                return self._attempt(work, model, batch, number)
+            with traces.span("batch", traces.current()) as span:
+                outcome = self._attempt(work, model, batch, number)
+                _describe(span, work, model, batch, outcome)
+                return outcome
+
+    def _attempt(self, work: Work, model: LoadedModel, batch: Sequence[int], number: int) -> BatchOutcome:
         began_at, completions = time.monotonic(), list[Completion]()
         lengths = work.lengths(batch)
         computed = model.computed(lengths)
@@ -67,7 +86,7 @@ class BatchRunner:
         ended_at = time.monotonic()
         padding = 1 - sum(lengths) / max(1, sum(computed))
         meters.get().count_batch(model.spec.name, len(batch), ended_at - began_at, padding)
-        return BatchOutcome(completions, error, began_at, ended_at)
+        return BatchOutcome(number, completions, error, began_at, ended_at)
 
     def take(self, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> int:
         """Stores the answers of a batch, and runs unanswered pieces again until each one is answered or has failed.
@@ -84,7 +103,8 @@ class BatchRunner:
             return n_tokens
         answered = {completion.id for completion in outcome.completions}
         rest = [index for index in batch if index not in answered]
-        log.warning("batch of %d failed (%s), %d to run again", len(batch), type(outcome.error).__name__, len(rest))
+        about = logs.raised(outcome.error) | {"fields": {"batch": outcome.number}}
+        log.warning("a batch of %d failed: %s; %d to run again", len(batch), outcome.error, len(rest), extra=about)
         self.presence.error(outcome.error)
         return self.isolate(work, model, rest, outcome.error, n_tokens, is_alone=len(batch) == 1)
 
@@ -111,6 +131,16 @@ class BatchRunner:
         if is_memory:  # one large item must not make all later batches small
             model.allow(fitting * work.beams)
         return fitting
+
+
+def _describe(span: TraceSpan, work: Work, model: LoadedModel, batch: Sequence[int], outcome: BatchOutcome) -> None:
+    lengths = work.lengths(batch)
+    n_output = sum(len(completion.tokens) for completion in outcome.completions)
+    figures = {"lengthwise.rows": len(batch), "lengthwise.computed_tokens": sum(model.computed(lengths))}
+    span.add(figures | semantics.of_usage(sum(lengths), n_output))
+    span.add(semantics.of_model(model.spec.name, work.kinds(batch)))
+    if outcome.error is not None:
+        span.fail(type(outcome.error).__name__)
 
 
 class PlannedBatches:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
@@ -13,7 +14,8 @@ from lengthwise.ledger.queue.claim import Claim, ClaimLimits, claim, top_up
 from lengthwise.metrics import meters
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import Priority
-from worker.generation import settlement
+from lengthwise.traces import TraceSpan
+from worker.generation import claim_trace, settlement
 from worker.generation.answer_checks import AnswerChecks
 from worker.generation.distance import Distance
 from worker.generation.lease import Lease
@@ -39,12 +41,18 @@ class PreparedClaim:
     work: Work
     #: By the monotonic clock.
     claimed_at: float
+    #: It lasts from the claim to the end of its lease.
+    span: TraceSpan
 
     def add(self, more: Claim) -> None:
         """Adds a further claim under the same token."""
         self.claim.shards.update(more.shards)
         self.lease.add(more.shards)
         self.work.add(more)
+
+    def current(self) -> AbstractContextManager[None]:
+        """For the block, log lines and spans are about this claim."""
+        return claim_trace.about(self.pool, self.claim, self.span)
 
     @property
     def is_urgent(self) -> bool:
@@ -136,8 +144,13 @@ class Claimer:
 
     def _prepare(self, pool: str, claimed: Claim) -> PreparedClaim | None:
         """Returns None if the model cannot run now; the claim's shards are then delayed."""
+        span = claim_trace.begin(pool, claimed)
+        with claim_trace.about(pool, claimed, span):
+            return self._prepare_within(pool, claimed, span)
+
+    def _prepare_within(self, pool: str, claimed: Claim, span: TraceSpan) -> PreparedClaim | None:
         claimed_at = time.monotonic()
-        lease = Lease(claimed.token, claimed.shards, self._watchdog, self._shutdown, self.distance)
+        lease = Lease(claimed.token, claimed.shards, self._watchdog, self._shutdown, self.distance, span.end)
         lease.start()
         try:
             model = self._models.get(pools.model_of(pool))
@@ -156,7 +169,7 @@ class Claimer:
             lease.stop()
             raise
         meters.get().count_claim(claimed)
-        return PreparedClaim(pool, claimed, lease, model, work, claimed_at)
+        return PreparedClaim(pool, claimed, lease, model, work, claimed_at, span)
 
 
 def _urgent_pools() -> list[str]:

@@ -9,8 +9,9 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from lengthwise import settings
+from lengthwise import logs, settings, traces
 from lengthwise.metrics import meters
+from lengthwise.traces import TraceSpan, semantics
 from worker.engine.protocol import Completion, EngineBatch, EngineError, Request
 from worker.generation.batch import BatchRunner, require_known
 from worker.generation.capacity import Capacity
@@ -45,6 +46,8 @@ class ContinuousBatch:
         #: None before the first request, and after an error.
         self._batch: EngineBatch | None = None
         self._began_at = 0.0
+        self._span: TraceSpan | None = None
+        self._n_output = 0
         self._n_joined: list[int] = []
         #: Whether everything is answered, and nothing more will join.
         self.is_over = not self._is_waiting
@@ -58,6 +61,8 @@ class ContinuousBatch:
         answers, self._answers = self._answers, ()
         if answers:
             self._work.answer(answers)
+            if traces.is_on():
+                self._n_output += sum(len(answer.tokens) for answer in answers)
 
     def join(self) -> None:
         """Adds waiting requests if a group of them fits. Raises ``EngineUnavailable`` or ``Unavailable``."""
@@ -92,6 +97,12 @@ class ContinuousBatch:
             self._batch = None
             seconds = time.monotonic() - self._began_at
             meters.get().count_batch(self._model.spec.name, sum(self._n_joined), seconds, padding=0.0)
+        if self._span is not None:
+            name, kinds = self._model.spec.name, self._work.kinds(range(len(self._work.pieces)))
+            self._span.add({"lengthwise.rows": sum(self._n_joined), "gen_ai.usage.output_tokens": self._n_output})
+            self._span.add(semantics.of_model(name, kinds))
+            self._span.end()
+            self._span, self._n_output = None, 0
 
     def _end(self) -> None:
         self.is_over = True
@@ -102,6 +113,7 @@ class ContinuousBatch:
     def _add(self, requests: Sequence[Request]) -> None:
         if self._batch is None:
             self._batch = self._model.engine.start()
+            self._span = traces.begin("batch", traces.current())
             self._began_at, self._n_joined = time.monotonic(), []
         batch, admitted = self._batch, self._capacity.admitted
         self._n_joined.append(len(requests))
@@ -122,10 +134,12 @@ class ContinuousBatch:
 
         The rest of the claim continues in a new batch.
         """
+        if self._span is not None:
+            self._span.fail(type(error).__name__)
         self.close()
         left, self._capacity.admitted = self._capacity.admitted, {}
         if left:
-            log.warning("continuous batch failed (%s), %d to run again", type(error).__name__, len(left))
+            log.warning("a continuous batch failed: %s; %d to run again", error, len(left), extra=logs.raised(error))
             self._runner.presence.error(error)
             self._runner.isolate(self._work, self._model, list(left), error, sum(left.values()), is_alone=is_alone)
 

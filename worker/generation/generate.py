@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Protocol
 
-from lengthwise import queue
+from lengthwise import logs, queue
 from lengthwise.errors import Unavailable
 from worker.engine.protocol import EngineUnavailable
 from worker.generation.answer_checks import AnswerChecks
@@ -97,7 +97,7 @@ class Generator:
                     if not self._shutdown.is_begun:
                         return
         except Unavailable as error:
-            log.warning("leaving the pool until the sweep rings: %s", error)
+            log.warning("leaving the pool %s until the sweep rings: %s", rotation.pool, error)
             self._presence.error(error)
             return
         queue.ring(queue.GENERATE, [rotation.pool])
@@ -119,13 +119,18 @@ class Generator:
 
         ``is_urgent``: the claim runs between two steps of another one.
         """
+        with prepared.current():
+            self._run_current(prepared, claims, is_urgent=is_urgent)
+
+    def _run_current(self, prepared: PreparedClaim, claims: CheckedClaims, *, is_urgent: bool) -> None:
         try:
             self._compute(prepared, claims, is_urgent=is_urgent)
         except EngineUnavailable as error:
             prepared.model.pause(error.retry_after)
+            name, seconds = prepared.model.spec.name, prepared.model.pause_seconds
             self._presence.error(error)
-            self._presence.paused(prepared.model.spec.name, prepared.model.pause_seconds, error)
-            log.warning("model %s pauses for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error)
+            self._presence.paused(name, seconds, error)
+            log.warning("model %s pauses for %.0f s: %s", name, seconds, error, extra=logs.raised(error))
             claims.pipeline.finish(prepared)
         except BaseException:
             prepared.lease.stop()  # otherwise it would be renewed for ever

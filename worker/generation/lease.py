@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from lengthwise import database, settings
+from lengthwise import database, logs, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue import lease
 from worker.generation.distance import Distance
@@ -29,12 +29,21 @@ class Lease:
 
     If the worker shuts down and its grace is over, the thread gives back all shards of the token. The running batch
     then fails its fence, and another worker runs those shards.
+
+    ``then`` is called once it has stopped.
     """
 
     def __init__(
-        self, token: UUID, shard_ids: Iterable[int], watchdog: Watchdog, shutdown: Shutdown, distance: Distance
+        self,
+        token: UUID,
+        shard_ids: Iterable[int],
+        watchdog: Watchdog,
+        shutdown: Shutdown,
+        distance: Distance,
+        then: Callable[[], None] = lambda: None,
     ) -> None:
         self.token, self._watchdog, self._shutdown, self._distance = token, watchdog, shutdown, distance
+        self._then = then
         self._held = set(shard_ids)
         self._checked_at = self._renewed_at = time.monotonic()
         self._lock = Lock()
@@ -42,7 +51,7 @@ class Lease:
         #: Set to wake the thread: the lease is over, or is to be checked.
         self._wake_up = Event()
         self._is_to_check = False
-        self._thread = Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._thread = Thread(target=logs.carried(self._beat), name="heartbeat", daemon=True)
 
     def holds(self, shard_id: int) -> bool:
         """Whether the shard is held, as far as is known. It may be cancelled, expired or claimed by another worker."""
@@ -98,10 +107,10 @@ class Lease:
                 self._held = question(connection, self._held)
             self._checked_at = time.monotonic()
         except Unavailable as error:
-            log.warning("the lease was not checked: %s", error)
+            log.warning("the lease was neither checked nor renewed: %s", error)
 
     def _give_back(self) -> None:
-        log.warning("the worker's grace is over: giving back its claim")
+        log.warning("the worker's grace is over: giving back its %d shards", len(self._held))
 
         def release(connection: Connection, held: set[int]) -> set[int]:
             lease.release(connection, self.token, held)
@@ -117,3 +126,4 @@ class Lease:
         self._over = True
         self._wake_up.set()
         self._thread.join()
+        self._then()

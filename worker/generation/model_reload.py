@@ -8,7 +8,7 @@ import math
 import time
 from threading import Lock, Thread
 
-from lengthwise import settings
+from lengthwise import logs, settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import Catalog, ModelSpec
 from worker.generation.models import LoadedModels
@@ -80,7 +80,7 @@ class ModelReload:
                 if self.is_due():
                     self.run()
             except Exception as error:  # the loaded models still work
-                log.error("models were not reloaded: unexpected %s", type(error).__name__)
+                log.error("models were not reloaded: unexpected %s", type(error).__name__, extra=logs.raised(error))
             finally:
                 self.engines.release()
 

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from lengthwise import settings
+from lengthwise import logs, settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.kinds.kind import KindModel
-from lengthwise.local.program import MODELS_LOADED
 from lengthwise.metrics import meters
 from lengthwise.models import tokenizer, usable
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
 from lengthwise.states import NOT_NAMED
+from worker import readiness
 from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError
 from worker.generation.answer_cache import AnswerCache
@@ -198,8 +198,9 @@ class LoadedModels:
                 loaded = self._engines[wanted.name] = _load_engine(wanted)
         except (ConfigurationError, EngineError) as error:
             self._note_failure(wanted.name, error)
-        except Exception as error:  # a backend's own error must not stop other models. It holds no customer's text.
-            log.exception("model %s not loaded", wanted.name)
+        except Exception as error:  # a backend's own error must not stop other models
+            shown = logs.raised(error, with_messages=True)  # no text of a customer is at hand yet
+            log.error("model %s not loaded: unexpected %s", wanted.name, type(error).__name__, extra=shown)
             self._presence.failed(wanted.name, error)
         else:
             self._proven[wanted.name] = wanted
@@ -217,7 +218,7 @@ class LoadedModels:
         return False
 
     def _note_failure(self, name: str, error: ConfigurationError | EngineError) -> None:
-        log.error("model %s not loaded: %s", name, error)
+        log.error("model %s not loaded: %s", name, error, extra=logs.raised(error))
         self._presence.failed(name, error)
 
     def forget_failures(self) -> None:
@@ -235,7 +236,7 @@ class LoadedModels:
             except NotLoaded:
                 log.warning("continuing without model %s", name)
         reduce_garbage_collection()
-        log.info(MODELS_LOADED)
+        readiness.models_are_loaded()
 
     def _make_room(self, name: str) -> None:
         """Drops models until one more may be loaded. Keeps the model of this name, though it counts."""

@@ -190,10 +190,16 @@ class Pipeline:
 
     def _in_background(self, prepared: PreparedClaim, write: Callable[[], None]) -> None:
         if not self._works_beside(prepared) and not self._unsettled:
-            write()
+            with prepared.current():
+                write()
             return
+
+        def beside() -> None:
+            with prepared.current():
+                write()
+
         # Submit before waiting for earlier ones, which may raise: a claim's last settlement must run to end its lease.
-        self._unsettled.append(self._threads[1].submit(write))
+        self._unsettled.append(self._threads[1].submit(beside))
         while len(self._unsettled) > _MAX_UNSETTLED:
             self._unsettled.popleft().result()
 

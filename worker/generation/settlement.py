@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from uuid import UUID
 
-from lengthwise import database, settings
+from lengthwise import database, logs, settings, traces
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue.settle import Settlement, settle
 from lengthwise.metrics import meters
@@ -24,6 +24,11 @@ def write(token: UUID, settlements: Sequence[Settlement]) -> Sequence[Settlement
     """
     if not settlements:
         return ()
+    with traces.span("settle", traces.current(), attributes={"lengthwise.shards": len(settlements)}):
+        return _write(token, settlements)
+
+
+def _write(token: UUID, settlements: Sequence[Settlement]) -> list[Settlement]:
     gives_up_at = time.monotonic() + settings.get().lease_seconds
     while True:
         try:
@@ -34,8 +39,10 @@ def write(token: UUID, settlements: Sequence[Settlement]) -> Sequence[Settlement
             if time.monotonic() >= gives_up_at:
                 raise
             time.sleep(_RETRY_SECONDS)
-    meters.get().count_settled([done for done in settlements if done.shard_id in settled.ids])
+    written = [done for done in settlements if done.shard_id in settled.ids]
+    meters.get().count_settled(written)
     meters.get().count_ended(settled.margins)
-    if lost := len(settlements) - len(settled.ids):
-        log.warning("the lease of %d shards was lost: their results were not written", lost)
-    return [done for done in settlements if done.shard_id in settled]
+    if lost := [done.shard_id for done in settlements if done.shard_id not in settled.ids]:
+        about = {"fields": logs.named("shard", lost)}
+        log.warning("the lease of %d shards was lost: their results were not written", len(lost), extra=about)
+    return written

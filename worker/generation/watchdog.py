@@ -173,7 +173,7 @@ class Watchdog:
             self._sleep()
             self._progress.looked_at = time.monotonic()
             if (process := self.stalled(current.hang_seconds, current.stall_seconds)) is not None:
-                log.error("the engine's process hangs: replacing it")
+                log.error("the engine's process hangs: replacing it", extra={"fields": {"process": process}})
                 self._kill(process)
             if self._shutdown.seconds > current.grace_seconds + _GIVING_BACK_SECONDS:
                 log.warning("the worker did not stop within %g s of grace: killing it", current.grace_seconds)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from lengthwise import database, settings
+from lengthwise import database, logs, settings
 from lengthwise.errors import Unavailable
 from lengthwise.ledger import workers
 from lengthwise.ledger.workers import WorkerReport
@@ -83,7 +83,7 @@ class Reports:
         except Exception as error:  # whatever it is, the next report tries again
             if not self._is_silent:
                 said = str(error) if isinstance(error, Unavailable) else type(error).__name__
-                log.warning("this worker does not report itself: %s", said)
+                log.warning("this worker does not report itself: %s", said, extra=logs.raised(error))
             self._is_silent = True
             return
         if self._is_silent:

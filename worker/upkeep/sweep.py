@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 from psycopg.errors import LockNotAvailable
 from sqlalchemy import Connection
 
-from lengthwise import database, queue, settings
+from lengthwise import database, logs, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger import store, workers
 from lengthwise.ledger.accounts import usage
@@ -63,9 +63,10 @@ class Sweeper:
     def _run(self) -> None:
         while not self._shutdown.is_begun:
             try:
-                self.sweep()
+                with logs.bound(task="sweep"):
+                    self.sweep()
             except Exception as error:  # the next sweep tries again
-                log.error("not swept: unexpected %s", type(error).__name__)
+                log.error("not swept: unexpected %s", type(error).__name__, extra=logs.raised(error))
             self._swept_at = time.monotonic()
             time.sleep(settings.get().sweep_seconds)
 
@@ -138,7 +139,8 @@ def _fail_condemned(current: settings.Settings) -> None:
             return
         refused = refuse(condemned, "worker_lost")
         settled = settle(connection, token, refused)
-    log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items))
+    about = {"fields": logs.named("shard", condemned.shards) | logs.named("job", condemned.jobs)}
+    log.warning("%d items failed: each of them ran alone, and its workers died", len(condemned.items), extra=about)
     meters.get().count_quarantined(len(condemned.items))
     meters.get().count_settled([done for done in refused if done.shard_id in settled.ids])
     meters.get().count_ended(settled.margins)

@@ -12,7 +12,7 @@ from psycopg import Cursor
 from psycopg.types.json import Jsonb
 from sqlalchemy import Connection
 
-from lengthwise import bells, database
+from lengthwise import bells, database, traces
 from lengthwise.ledger import binary_copy, tally
 from lengthwise.ledger import store as stores
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
@@ -55,8 +55,8 @@ class NewJob:
     name: str | None = None
     tags: Sequence[str] = ()
     source_file: str | None = None
-    #: The W3C traceparent of its submission.
-    trace: str | None = None
+    #: The W3C trace context of the request that makes it, if there is one.
+    trace: str | None = field(default_factory=traces.current)
 
 
 class NewItem(NamedTuple):

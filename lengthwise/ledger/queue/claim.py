@@ -28,6 +28,8 @@ class ClaimedJob:
     deduplicate: bool
     #: Seconds between its submission and this claim.
     waited_seconds: float = 0.0
+    #: The W3C trace context of the request that made it, if there was one.
+    trace: str | None = None
 
 
 class ClaimedItem(NamedTuple):
@@ -303,6 +305,6 @@ WHERE shards.id = ANY(%(ids)s)
 """)
 
 _JOBS = """
-SELECT id, tenant_id, kind, model, params, deduplicate, extract(epoch FROM now() - created_at)::float8
+SELECT id, tenant_id, kind, model, params, deduplicate, extract(epoch FROM now() - created_at)::float8, trace
 FROM jobs WHERE id = ANY(%(ids)s)
 """

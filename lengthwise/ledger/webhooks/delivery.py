@@ -38,6 +38,8 @@ class DueDelivery:
     #: The database's clock as it was claimed, and this process's monotonic clock at about the same moment.
     claimed_at: datetime
     received_at: float = field(default_factory=time.monotonic)
+    #: The W3C trace context of the request that made its job, if there was one.
+    trace: str | None = None
 
     def now(self) -> datetime:
         """The time by the database's clock. Receivers refuse a stamp that is minutes off, as a host's clock may be."""
@@ -199,7 +201,8 @@ SET token = %(token)s, next_attempt_at = now() + make_interval(secs => %(hold)s)
 FROM taken WHERE deliveries.id = taken.id
 RETURNING deliveries.id, deliveries.endpoint_id, deliveries.job_id, deliveries.url, deliveries.body,
           deliveries.attempts - deliveries.n_before AS attempts, taken.secrets, taken.signing_keys, taken.is_failing,
-          taken.is_wanted, clock_timestamp() AS claimed_at
+          taken.is_wanted, clock_timestamp() AS claimed_at,
+          (SELECT trace FROM jobs WHERE jobs.id = deliveries.job_id) AS trace
 """
 
 # For deliveries that were written while their endpoint was being deleted.

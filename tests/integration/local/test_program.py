@@ -1,15 +1,28 @@
-"""The log line that `lengthwise up` waits for is one that the worker writes."""
+"""The log lines that `lengthwise up` waits for are those that a worker writes, in both forms and at every level."""
 
-import logging
+import sys
+from pathlib import Path
 
 import pytest
 
+from lengthwise.child import Child, Program
 from lengthwise.local import program
 from lengthwise.states import WorkerRole
+from tests.servers import wait_until
 from worker.generation.models import LoadedModels
 from worker.generation.watchdog import Watchdog
 from worker.presence import Presence
 from worker.shutdown import Shutdown
+
+#: Writes what a generation worker of a given form and level writes as it starts.
+_SCRIPT = """
+import sys
+from lengthwise import logs
+logs.set_up("generate", "generate-1", form=sys.argv[1], level=sys.argv[2])
+from worker import readiness
+readiness.takes_tasks()
+sys.argv[3] == "loads" and readiness.models_are_loaded()
+"""
 
 
 def test_up_waits_for_the_line_that_preload_ends_with(
@@ -18,6 +31,23 @@ def test_up_waits_for_the_line_that_preload_ends_with(
     shutdown = Shutdown()
     models = LoadedModels(Watchdog(shutdown), Presence(WorkerRole.GENERATE, shutdown))
     monkeypatch.setattr(models, "names", list)
-    with caplog.at_level(logging.INFO):
-        models.preload()
+    models.preload()
     assert caplog.messages[-1] == program.MODELS_LOADED
+
+
+@pytest.mark.parametrize("level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+@pytest.mark.parametrize("form", ["console", "json"])
+def test_a_worker_is_ready_once_it_takes_tasks_and_has_its_models(tmp_path: Path, form: str, level: str) -> None:
+    assert [_is_ready(tmp_path, "generate-1", form, level, loads) for loads in ("waits", "loads")] == [False, True]
+
+
+def test_a_delivery_worker_loads_no_models(tmp_path: Path) -> None:
+    assert _is_ready(tmp_path, "deliver-1", "json", "ERROR", "waits")
+
+
+def _is_ready(folder: Path, name: str, *arguments: str) -> bool:
+    child = Child(Program(name, [sys.executable, "-c", _SCRIPT, *arguments]), folder / f"{name}.log")
+    child.start()
+    wait_until(lambda: not child.is_running)
+    assert child.exit_code() == 0, child.output()
+    return program.worker_is_ready(child)()

@@ -153,7 +153,7 @@ def running(app: FastAPI, **limits: float) -> Iterator[RawApi]:
     """The app behind our server, in a thread of this process."""
     app.state.forms = ErrorForms()
     given = server.options(app, Settings.model_validate(limits))
-    started = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, **given))
+    started = uvicorn.Server(uvicorn.Config(app, port=0, **given))
     thread = threading.Thread(target=started.run)
     thread.start()
     real.wait_until(lambda: started.started)

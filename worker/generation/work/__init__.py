@@ -119,6 +119,10 @@ class Work:
     def shard_of(self, index: int) -> int:
         return self.pieces[index].item.shard.id
 
+    def kinds(self, indexes: Iterable[int]) -> set[str]:
+        """The names of the kinds of job that these pieces belong to."""
+        return {self.pieces[index].item.shard.job.kind.name for index in indexes}
+
     def lengths(self, indexes: Iterable[int]) -> list[int]:
         """The number of input tokens of each of these pieces."""
         pieces = self.pieces

@@ -16,7 +16,7 @@ from typing import Any
 
 from torch.distributed.device_mesh import DeviceMesh
 
-from lengthwise import settings
+from lengthwise import logs, settings
 from lengthwise.models.catalog import ModelSpec
 from worker.engine.protocol import EngineBatch
 from worker.engine.transformer.engine import TorchEngine
@@ -97,7 +97,9 @@ def main() -> None:
     # A terminal sends these signals to all processes, but the first process decides when to stop.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    settings.get().limit_threads()
+    current = settings.get()
+    logs.set_up("generate", f"follower-{os.getpid()}", form=current.log_format, level=current.log_level)
+    current.limit_threads()
     with Connection(int(sys.argv[1])) as pipe:
         rank: Rank = pipe.recv()
         follower = Follower(pipe, rank, rank.join())

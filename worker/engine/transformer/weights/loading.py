@@ -32,6 +32,9 @@ from worker.engine.transformer.weights.checkpoint import load_state
 from worker.engine.transformer.weights.gaps import Gaps
 
 log = logging.getLogger(__name__)
+# Its lines go where those of this process go, in the same form.
+transformers_logging.disable_default_handler()
+transformers_logging.enable_propagation()
 
 
 def architecture(spec: ModelSpec) -> Architecture:

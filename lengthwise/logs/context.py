@@ -1,0 +1,50 @@
+"""What this task or thread works on: the ids that each of its log lines shows."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
+from functools import partial
+from itertools import islice
+from types import MappingProxyType
+from typing import TypeVar
+
+#: So many ids of one kind are named; a claim may have hundreds of shards.
+_MAX_NAMED = 8
+
+Answer = TypeVar("Answer")
+
+_current: ContextVar[Mapping[str, object]] = ContextVar("log_context", default=MappingProxyType({}))
+
+
+def current() -> Mapping[str, object]:
+    """The names and ids that are bound here."""
+    return _current.get()
+
+
+@contextmanager
+def bound(**ids: object) -> Iterator[None]:
+    """Shows these ids in every line that the block logs, besides those that are bound already. None is not shown.
+
+    They are only made into text when a line is written, so that a block that logs nothing costs next to nothing.
+    """
+    token = _current.set({**_current.get(), **ids})
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def carried(function: Callable[[], Answer]) -> Callable[[], Answer]:
+    """The function for another thread, where it runs with what is bound here. It may be called once at a time."""
+    return partial(copy_context().run, function)
+
+
+def named(name: str, ids: Collection[object]) -> dict[str, object]:
+    """Ids to bind: ``job`` for a single one; for several ``jobs``, with the first eight, and ``n_jobs``.
+
+    The names that are not used are unbound, because the work around it may have bound them.
+    """
+    several, count = f"{name}s", f"n_{name}s"
+    if len(ids) == 1:
+        return {name: next(iter(ids)), several: None, count: None}
+    return {name: None, several: list(islice(ids, _MAX_NAMED)), count: len(ids)}
