@@ -16,7 +16,8 @@ from api.http.spool import likely_size
 from lengthwise import database
 from lengthwise.inflate import UnpackedFile
 from lengthwise.ledger.jobs import retention
-from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
+from lengthwise.ledger.jobs.arrangement import NewItem
+from lengthwise.ledger.jobs.submit import NewJob, Submission
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.tables.store import N_STORES, items_name
 from tests.integration.conftest import RunWorker, read_job, submit
