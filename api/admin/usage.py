@@ -39,7 +39,7 @@ class UsageSum(BaseModel):
     key: str | None = Field(default=None, description="Null is the installation's own key.")
     model: str | None = Field(
         default=None,
-        description="`several` for a batch of several models. Null for requests, and for what earlier releases counted.",
+        description="`several` for a batch of several models. Null for requests, and for counts of earlier releases.",
     )
     requests: int = Field(description="All requests, failed ones included. Updated every few seconds.")
     items: int = Field(description="Items of jobs that ended on this day and that ran, failed ones included.")

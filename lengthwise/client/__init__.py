@@ -41,13 +41,16 @@ from lengthwise.client._error import (
 )
 from lengthwise.client._job import Job
 from lengthwise.client._resource import (
+    EstimateInfo,
     ItemCounts,
     ItemError,
     JobInfo,
     JobWebhook,
     ModelInfo,
     Priority,
+    RefusalEstimate,
     Result,
+    SpeedEstimate,
     State,
     TableInfo,
 )
@@ -66,6 +69,7 @@ __all__ = [
     "ColumnNames",
     "ConfigurationError",
     "ConflictError",
+    "EstimateInfo",
     "FileFormat",
     "InvalidInputError",
     "Item",
@@ -79,8 +83,10 @@ __all__ = [
     "NotAllowedError",
     "NotFoundError",
     "Priority",
+    "RefusalEstimate",
     "RefusedError",
     "Result",
+    "SpeedEstimate",
     "State",
     "TableInfo",
     "TooBusyError",

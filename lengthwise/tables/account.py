@@ -46,7 +46,7 @@ keys = Table(
     Index("keys_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
 )
 
-# What each key did on each day (UTC): its requests, and work that was counted without its model. There is no foreign key
+# What each key did on each day (UTC): requests, and work that was counted without its model. It has no foreign key
 # to keys, because the installation's own key is in no table.
 usage = Table(
     "usage",

@@ -32,6 +32,7 @@ def _number(connection: Connection, statement: str, params: dict[str, Any]) -> f
     return found[0] if found and found[0] else None
 
 
+# OFFSET 0 keeps the planner from joining with all shards.
 _MEASURED = f"""
 WITH worked AS MATERIALIZED (
   SELECT job_id FROM (SELECT job_id FROM shards WHERE state = 'leased' ORDER BY lease_until DESC LIMIT 1000) held
@@ -40,7 +41,7 @@ WITH worked AS MATERIALIZED (
                   ORDER BY finished_at DESC LIMIT 200) ended
 ), settled AS (
   SELECT part.* FROM worked JOIN jobs ON jobs.id = worked.job_id
-  CROSS JOIN LATERAL ({tally.RECENT_TOKENS}) part WHERE jobs.model = %(model)s
+  CROSS JOIN LATERAL ({tally.RECENT_TOKENS} OFFSET 0) part WHERE jobs.model = %(model)s
 ), whole AS (
   SELECT sum(n_tokens) AS n_tokens,
          least(extract(epoch FROM now()), (max(period) + 1) * {tally.INTERVAL_SECONDS})
