@@ -92,7 +92,7 @@ def _show(found: EstimateInfo) -> None:
     rows = {
         "job": f"{found.kind}, model {found.model}, priority {found.priority}",
         "items": f"{found.items:,}{failing}{read}",
-        "input tokens": f"{found.input_tokens:,} in {found.shards:,} shards, and {max(padded, 0):,} of padding",
+        "input tokens": f"{found.input_tokens:,} in {_shards(found.shards)}, and {max(padded, 0):,} of padding",
         "ahead of it": f"{found.tokens_ahead:,} tokens",
         "speed": _speed(speed.tokens_per_second, speed.source) or f"not known: {speed.reason}",
         "takes": _duration(found.own_seconds),
@@ -103,6 +103,10 @@ def _show(found: EstimateInfo) -> None:
         if value:
             table.add_row(name, Text(value))  # no markup: the name of a model may hold brackets
     console().print(table)
+
+
+def _shards(number: int) -> str:
+    return f"{number:,} shard{'s' * (number != 1)}"
 
 
 def _speed(tokens_per_second: float | None, source: str | None) -> str:

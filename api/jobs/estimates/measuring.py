@@ -99,13 +99,14 @@ class _Measuring:
         if found is None:
             raise LookupError("a job has at least one item")
         found.rest()
+        n_measured = found.n_items
 
         def whole(figure: int) -> int:
-            return -(-figure * n_items // found.n_items)
+            return -(-figure * n_items // n_measured)
 
         return JobMeasure(
             n_items,
-            found.n_items,
+            n_measured,
             whole(found.n_refused),
             whole(found.n_tokens),
             whole(sum(map(len, found.shards.values()))),

@@ -63,8 +63,9 @@ def _show(found: list[dict[str, Any]], groups: list[_Group], on: Console) -> Non
     if has_bars:
         table.add_column("tokens")
     tokens = [row["input_tokens"] + row["output_tokens"] for row in found]
+    most = max(tokens, default=0)
     for row, n_tokens in zip(found, tokens, strict=True):
         names = [Text(row.get(group) or _UNNAMED[group]) for group in groups]  # no markup: names may hold brackets
-        bar = [Bar(max(tokens), 0, n_tokens, width=_BAR_CELLS)] if has_bars else []
+        bar = [Bar(most, 0, n_tokens, width=_BAR_CELLS)] if has_bars else []
         table.add_row(*names, *(f"{row[name]:,}" for name in _FIGURES), *bar)
     on.print(table)

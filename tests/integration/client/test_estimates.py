@@ -70,7 +70,7 @@ def test_the_command_says_what_a_file_would_take(here: Path, catalog: Path) -> N
     (here / "in.txt").write_text("abc\n" * 50 + "x" * 600 + "\n")
     ran = run("estimate", "in.txt", "--kind", "generate")
     assert "51, of which 1 would fail at once" in ran.stdout
-    assert "150 in 1 shards" in ran.stdout
+    assert "150 in 1 shard, and 0 of padding" in ran.stdout
     assert "lengthwise model check echo" in ran.stdout
     (catalog.parent / "echo" / "report.json").write_text(json.dumps({"load": LOAD}))
     ran = run("estimate", "in.txt", "--kind", "generate", "--priority", "interactive")
@@ -82,9 +82,9 @@ def test_the_command_says_what_a_file_would_take(here: Path, catalog: Path) -> N
 
 
 def test_the_command_takes_the_options_of_a_submission(here: Path) -> None:
-    (here / "in.csv").write_text("titel;nr\n我;1\n你;2\n")
-    options = ["--kind", "translate", "--from", "zh", "--to", "en,de", "-p", "beams=2", "--column", "titel"]
-    found = json.loads(run("estimate", "in.csv", *options, "--delimiter", ";", "--json").stdout)
+    (here / "in.csv").write_text("titel;text\n我;你\n你;好\n")
+    options = ["--kind", "translate", "--from", "zh", "--to", "en", "-p", "beams=2", "--column", "titel"]
+    found = json.loads(run("estimate", "in.csv", *options, "--column", "text", "--delimiter", ";", "--json").stdout)
     assert (found["kind"], found["items"]) == ("translate", 4)
     piped = run("estimate", "-", "--kind", "generate", "--format", "txt", "--json", input=b"abc\nde\n")
     assert json.loads(piped.stdout)["input_tokens"] == 5

@@ -75,12 +75,15 @@ def bodies() -> dict[str, tuple[bytes, dict[str, str]]]:
     table, head = io.BytesIO(), json.dumps(GENERATE)
     pq.write_table(pa.table({"text": ["abc", "x" * 40]}), table)
     ndjson = json.dumps(GENERATE).encode() + b'\n{"text":"abc"}\n"' + b"x" * 40 + b'"\n'
-    targets = {"kind": "translate", "source": "zh", "targets": ["en", "de"]}
+    columns = {"kind": "translate", "source": "zh", "target": "en", "text_columns": ["title", "body"]}
     return {
         "ndjson": (ndjson, {"content-type": "application/x-ndjson"}),
         "zstd": (zstandard.compress(ndjson), {"content-type": "application/x-ndjson", "content-encoding": "zstd"}),
         "csv": (b"text\nabc\n" + b"x" * 40, {"content-type": "text/csv", "lengthwise-job": head}),
-        "targets": (b"text\nabc\nxy\n", {"content-type": "text/csv", "lengthwise-job": json.dumps(targets)}),
+        "columns": (
+            b"title,body\nabc,d\nxy,z\n",
+            {"content-type": "text/csv", "lengthwise-job": json.dumps(columns)},
+        ),
         "parquet": (
             table.getvalue(),
             {"content-type": "application/vnd.apache.parquet", "lengthwise-job": head},
