@@ -10,7 +10,7 @@ from api.jobs.schema import PriorityName
 
 class EstimatedSpeed(BaseModel):
     tokens_per_second: float | None = Field(
-        description="Of this model, over all workers: input tokens, except in a trial, which counts written ones too."
+        description="Of this model, over all workers: input tokens. Workers and trials count written ones too."
     )
     source: Literal["measured", "workers", "trial"] | None = Field(
         description="What this model did in the last minute, what its workers say, or the trial of one worker in which "
