@@ -24,6 +24,7 @@ from api.jobs import retry
 from api.jobs import routes as jobs
 from api.jobs.backlog import Backlog
 from api.jobs.completion_listener import CompletionListener
+from api.jobs.estimates import routes as estimates
 from api.jobs.schema import JOB_FORMS
 from api.jobs.state import PARQUET_PROCESSES, JobsState
 from api.openai import batches, files, models, sync_endpoints
@@ -74,7 +75,7 @@ _WAITING_PARQUET = 5
 
 #: Each router and the form of its errors, in the order of the documentation.
 ROUTERS = (
-    (problem.details, [jobs.router, retry.router, installation.router]),
+    (problem.details, [jobs.router, estimates.router, retry.router, installation.router]),
     (openai_error.from_problem, [models.router, files.router, batches.router, sync_endpoints.router]),
     (
         problem.details,

@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 from lengthwise import bells, database, settings
 from lengthwise.ledger import job_figures
 from lengthwise.ledger.jobs import results
-from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
+from lengthwise.ledger.jobs.arrangement import NewItem
+from lengthwise.ledger.jobs.submit import NewJob, Submission
 from lengthwise.ledger.queue import claim as claims
 from lengthwise.ledger.queue import settle
 from lengthwise.ledger.queue.claim import Claim

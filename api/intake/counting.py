@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 from lengthwise.errors import InvalidInput, Unanswerable
 from lengthwise.kinds import pool as pools
 from lengthwise.kinds.kind import Decoding, JobItem, JobParams, Kind, KindModel, Prompt
-from lengthwise.ledger.jobs.submit import NewItem
+from lengthwise.ledger.jobs.arrangement import NewItem
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.states import ResultStatus

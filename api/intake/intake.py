@@ -65,14 +65,14 @@ class Intake:
             submission = self._submission = Submission(
                 self._connection,
                 replace(self._job, pool=first),
-                _arrival(first, spec),
+                arrival_order(first, spec),
                 self._settings.shard_items,
                 self._settings.chunk_items,
                 self._settings.chunk_bytes,
                 self._settings.large_job_items,
             )
         for pool in names - {submission.job.pool} - submission.arrivals.keys():
-            submission.arrivals[pool] = _arrival(pool, spec)
+            submission.arrivals[pool] = arrival_order(pool, spec)
         return submission
 
     @property
@@ -89,6 +89,7 @@ class Intake:
         return self._submission
 
 
-def _arrival(pool: str, spec: ModelSpec) -> ArrivalOrder:
+def arrival_order(pool: str, spec: ModelSpec) -> ArrivalOrder:
+    """Counts what batches of this pool in order of arrival would compute."""
     rows = max(1, pools.rows_of(pool))
     return ArrivalOrder(max(1, spec.batch_tokens // rows), max(1, spec.batch_rows // rows))

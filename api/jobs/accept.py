@@ -111,7 +111,7 @@ def accept(
     return AcceptedJob(figures, order.webhook_secret)
 
 
-class _FirstRefusal:
+class FirstRefusal:
     """A job is refused for the first item that is wrong."""
 
     is_empty = True
@@ -150,14 +150,19 @@ def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUI
 def _write(connection: Connection, job: NewJob, order: Order, raws: Iterable[Any], current: Settings) -> None:
     """Writes the job with all items. Raises ``InvalidInput`` naming the first that is wrong."""
     intake = Intake(connection, job, current)
-    intake.take(_portions(order, raws, current), _FirstRefusal())
+    intake.take(portions(order, raws, current), FirstRefusal())
     submission = intake.finish()
-    if submission.n_refused == submission.n_items:
+    require_one_that_runs(order, submission.n_items, submission.n_refused)
+
+
+def require_one_that_runs(order: Order, n_items: int, n_refused: int) -> None:
+    """Raises ``InvalidInput`` if every item of a job is refused."""
+    if n_refused == n_items:
         raise InvalidInput(f"is longer than the {order.target.spec.context} tokens of the model", "items[0]", 0)
 
 
-def _portions(order: Order, raws: Iterable[Any], current: Settings) -> Iterator[Portion]:
-    """Items are JSON values, or lines of NDJSON."""
+def portions(order: Order, raws: Iterable[Any], current: Settings) -> Iterator[Portion]:
+    """Checks the items, which are JSON values or lines of NDJSON. Raises ``InvalidInput``."""
     reader, remaining = ItemReader(order.target, current), iter(raws)
     n_items = 0
     for portion in in_portions(islice(remaining, current.max_items), getsizeof):

@@ -81,12 +81,18 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
 async def _submit(
     state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, named: IdempotencyKey | None
 ) -> AcceptedJob:
+    read, order = await read_sent(state, tenant, file, sent)
+    async with state.writing.held(tenant):
+        return await run_in_threadpool(_accept, state, tenant, file, read, order, named)
+
+
+async def read_sent(state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription) -> tuple[SentJob, Order]:
+    """Checks all of a job but its items, its webhook's host included. Raises ``InvalidInput`` and ``ModelUnusable``."""
     async with (state.parquet if sent.format is BodyFormat.PARQUET else state.writing).held(tenant):
         read, order = await run_in_threadpool(_read, state, file, sent)
     # No thread, no turn and no transaction waits for a name server.
     await state.hosts.check(tenant, order.webhook_url)
-    async with state.writing.held(tenant):
-        return await run_in_threadpool(_accept, state, tenant, file, read, order, named)
+    return read, order
 
 
 def _accept(

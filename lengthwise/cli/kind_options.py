@@ -1,4 +1,4 @@
-"""The options of ``lengthwise submit`` that kinds of job declare, such as --to of translate.
+"""The options of commands that read a job's file that kinds of job declare, such as --to of translate.
 
 They are made when the command is parsed or explained, so that no other command waits for the kinds to load.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _META = "lengthwise.kind_options"
 
 
-class SubmitCommand(TyperCommand):
+class JobFileCommand(TyperCommand):
     """A command with an option for each one that an installed kind declares, unless it has an option of that name."""
 
     def get_params(self, ctx: Any) -> list[Any]:

@@ -5,7 +5,8 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from lengthwise.cli import jobs, keys, kind_options, models, results, server, submit, tenants, webhooks, workers
+from lengthwise.cli import estimate, jobs, kind_options, models, results, server, submit, webhooks, workers
+from lengthwise.cli.accounts import keys, tenants, usage
 from lengthwise.cli.connection import MISUSED, say
 from lengthwise.errors import LengthwiseError
 from lengthwise.models.published.naming import printable
@@ -27,7 +28,8 @@ def version() -> None:
 
 
 # Commands that talk to an API, wherever it runs: the client's package is enough.
-app.command(cls=kind_options.SubmitCommand)(submit.submit)
+app.command(cls=kind_options.JobFileCommand)(submit.submit)
+app.command(cls=kind_options.JobFileCommand)(estimate.estimate)
 app.command()(jobs.jobs)
 app.command()(jobs.status)
 app.command()(results.results)
@@ -36,6 +38,7 @@ app.command()(jobs.retry)
 app.command()(jobs.delete)
 app.command()(models.models)
 app.command()(workers.workers)
+app.command()(usage.usage)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(webhooks.app, name="webhooks")

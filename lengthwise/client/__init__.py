@@ -41,6 +41,7 @@ from lengthwise.client._error import (
 )
 from lengthwise.client._job import Job
 from lengthwise.client._resource import (
+    EstimateInfo,
     ItemCounts,
     ItemError,
     JobErrors,
@@ -50,7 +51,9 @@ from lengthwise.client._resource import (
     JobWebhook,
     ModelInfo,
     Priority,
+    RefusalEstimate,
     Result,
+    SpeedEstimate,
     State,
     TableInfo,
     WorkerInfo,
@@ -71,6 +74,7 @@ __all__ = [
     "ColumnNames",
     "ConfigurationError",
     "ConflictError",
+    "EstimateInfo",
     "FileFormat",
     "InvalidInputError",
     "Item",
@@ -87,8 +91,10 @@ __all__ = [
     "NotAllowedError",
     "NotFoundError",
     "Priority",
+    "RefusalEstimate",
     "RefusedError",
     "Result",
+    "SpeedEstimate",
     "State",
     "TableInfo",
     "TooBusyError",

@@ -16,7 +16,7 @@ from lengthwise.client._async_transport import AsyncTransport
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority, State, WorkerInfo
+from lengthwise.client._resource import EstimateInfo, JobInfo, ModelInfo, Priority, State, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.formats.file import FileFormat
@@ -55,15 +55,9 @@ class AsyncClient:
     ) -> AsyncJob:
         """As ``Client.submit``. A thread reads an ordinary iterable, so that the event loop is not blocked."""
         with Spool() as spool:
-            _body.write_options(
-                spool,
-                JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file),
-            )
-            if isinstance(items, AsyncIterable):
-                async for item in items:
-                    spool.add([item])
-            else:
-                await asyncio.to_thread(spool.add, items)
+            options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
+            _body.write_options(spool, options)
+            await _add(spool, items)
             spool.finish()
             return await self._submit(spool, _body.NDJSON, None, idempotency_key)
 
@@ -96,6 +90,63 @@ class AsyncClient:
     async def _submit(self, spool: Spool, content_type: str, options: bytes | None, key: str | None) -> AsyncJob:
         call = _call.submit(spool, content_type, options, key, RetryBudget(self._retry_seconds))
         return self._job(await self._transport.run(call))
+
+    async def estimate(
+        self,
+        items: Iterable[Item] | AsyncIterable[Item],
+        *,
+        kind: str,
+        n_items: int | None = None,
+        model: str | None = None,
+        priority: Priority | None = None,
+        deadline: datetime | str | None = None,
+        webhook: str | Mapping[str, str] | None = None,
+        deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
+        **params: Any,
+    ) -> EstimateInfo:
+        """As ``Client.estimate``."""
+        with Spool() as spool:
+            options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
+            _body.write_options(spool, options)
+            await _add(spool, items)
+            spool.finish()
+            return await self._estimate(spool, _body.NDJSON, None, {"n_items": n_items})
+
+    async def estimate_file(
+        self,
+        file: str | Path | IO[bytes],
+        *,
+        kind: str,
+        file_format: FileFormat | None = None,
+        columns: ColumnNames | None = None,
+        n_items: int | None = None,
+        sample: int | None = None,
+        model: str | None = None,
+        priority: Priority | None = None,
+        deadline: datetime | str | None = None,
+        webhook: str | Mapping[str, str] | None = None,
+        deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
+        **params: Any,
+    ) -> EstimateInfo:
+        """As ``Client.estimate_file``."""
+        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
+        with Spool() as spool:
+            described = await asyncio.to_thread(
+                _body.write_file, spool, file, file_format, options, columns or ColumnNames()
+            )
+            return await self._estimate(spool, *described, {"n_items": n_items, "sample": sample})
+
+    async def _estimate(
+        self, spool: Spool, content_type: str, options: bytes | None, size: Mapping[str, int | None]
+    ) -> EstimateInfo:
+        call = _call.estimate(spool, content_type, options, size, RetryBudget(self._retry_seconds))
+        return await self._transport.run(call)
 
     async def job(self, job_id: str) -> AsyncJob:
         """Raises ``NotFoundError``."""
@@ -145,3 +196,12 @@ class AsyncClient:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+
+async def _add(spool: Spool, items: Iterable[Item] | AsyncIterable[Item]) -> None:
+    """A thread reads an ordinary iterable."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            spool.add([item])
+    else:
+        await asyncio.to_thread(spool.add, items)

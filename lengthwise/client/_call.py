@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from lengthwise.client._effect import HttpRequest, HttpResponse, SendEffect, Steps, YieldEffect
 from lengthwise.client._error import NotFoundError, RefusedError, UnreachableError, WaitTimeoutError, refusal
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority, WorkerInfo
+from lengthwise.client._resource import EstimateInfo, JobInfo, ModelInfo, Priority, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Spool
 from lengthwise.errors import ConfigurationError
@@ -88,17 +88,26 @@ def submit(
     spool: Spool, content_type: str, options: bytes | None, key: str | None, budget: RetryBudget
 ) -> Steps[JobInfo]:
     """Sends a finished body. ``options`` go into a header if the body has no place for them."""
-    headers = {
-        "content-type": content_type,
-        "content-encoding": "zstd",
-        "content-length": str(spool.size),
-        "idempotency-key": _idempotency_key(key),
-    }
-    if options is not None:
-        headers["lengthwise-job"] = _ascii(options)
+    headers = _body_headers(spool, content_type, options) | {"idempotency-key": _idempotency_key(key)}
     request = HttpRequest("POST", "/v1/jobs", headers=headers, body=spool, wait_seconds=_SUBMIT_SECONDS)
     answer = yield from send(request, budget)
     return JobInfo.model_validate_json(answer.content)
+
+
+def estimate(
+    spool: Spool, content_type: str, options: bytes | None, size: Mapping[str, int | None], budget: RetryBudget
+) -> Steps[EstimateInfo]:
+    """As ``submit``. ``size`` is what the server cannot see of the job's size."""
+    headers = _body_headers(spool, content_type, options)
+    query: dict[str, str | int | float] = {name: value for name, value in size.items() if value is not None}
+    request = HttpRequest("POST", "/v1/jobs/estimate", query, headers, spool, _SUBMIT_SECONDS)
+    answer = yield from send(request, budget)
+    return EstimateInfo.model_validate_json(answer.content)
+
+
+def _body_headers(spool: Spool, content_type: str, options: bytes | None) -> dict[str, str]:
+    headers = {"content-type": content_type, "content-encoding": "zstd", "content-length": str(spool.size)}
+    return headers if options is None else headers | {"lengthwise-job": _ascii(options)}
 
 
 def _idempotency_key(key: str | None) -> str:

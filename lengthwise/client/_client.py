@@ -15,7 +15,7 @@ from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
 from lengthwise.client._job import Job
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority, State, WorkerInfo
+from lengthwise.client._resource import EstimateInfo, JobInfo, ModelInfo, Priority, State, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.client._transport import BlockingTransport
@@ -72,10 +72,8 @@ class Client:
         The same ``idempotency_key`` gives the same job, from another process too.
         """
         with Spool() as spool:
-            _body.write_options(
-                spool,
-                JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file),
-            )
+            options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
+            _body.write_options(spool, options)
             spool.add(items)
             spool.finish()
             return self._submit(spool, _body.NDJSON, None, idempotency_key)
@@ -110,6 +108,64 @@ class Client:
     def _submit(self, spool: Spool, content_type: str, options: bytes | None, key: str | None) -> Job:
         call = _call.submit(spool, content_type, options, key, RetryBudget(self._retry_seconds))
         return self._job(self._transport.run(call))
+
+    def estimate(
+        self,
+        items: Iterable[Item],
+        *,
+        kind: str,
+        n_items: int | None = None,
+        model: str | None = None,
+        priority: Priority | None = None,
+        deadline: datetime | str | None = None,
+        webhook: str | Mapping[str, str] | None = None,
+        deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
+        **params: Any,
+    ) -> EstimateInfo:
+        """What ``submit`` with the same arguments would take. Nothing is stored.
+
+        ``n_items`` is how many items the whole job has, if ``items`` are a sample of them.
+        """
+        with Spool() as spool:
+            options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
+            _body.write_options(spool, options)
+            spool.add(items)
+            spool.finish()
+            return self._estimate(spool, _body.NDJSON, None, {"n_items": n_items})
+
+    def estimate_file(
+        self,
+        file: str | Path | IO[bytes],
+        *,
+        kind: str,
+        file_format: FileFormat | None = None,
+        columns: ColumnNames | None = None,
+        n_items: int | None = None,
+        sample: int | None = None,
+        model: str | None = None,
+        priority: Priority | None = None,
+        deadline: datetime | str | None = None,
+        webhook: str | Mapping[str, str] | None = None,
+        deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
+        **params: Any,
+    ) -> EstimateInfo:
+        """As ``estimate``, for a file. With ``sample`` the server reads the first so many items and counts the rest."""
+        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
+        with Spool() as spool:
+            described = _body.write_file(spool, file, file_format, options, columns or ColumnNames())
+            return self._estimate(spool, *described, {"n_items": n_items, "sample": sample})
+
+    def _estimate(
+        self, spool: Spool, content_type: str, options: bytes | None, size: Mapping[str, int | None]
+    ) -> EstimateInfo:
+        call = _call.estimate(spool, content_type, options, size, RetryBudget(self._retry_seconds))
+        return self._transport.run(call)
 
     def job(self, job_id: str) -> Job:
         """Raises ``NotFoundError``."""

@@ -121,6 +121,47 @@ class JobInfo(_Resource):
         return self.state in ENDED
 
 
+class SpeedEstimate(_Resource):
+    #: Over all workers; None if it is not known, for the reason in ``reason``.
+    tokens_per_second: float | None
+    #: How it is known, such as "measured" in the last minute.
+    source: str | None
+    reason: str | None
+
+
+class RefusalEstimate(_Resource):
+    status: int
+    detail: str
+    #: After so many seconds the job may be taken; None if never.
+    retry_after: int | None
+
+
+class EstimateInfo(_Resource):
+    """What a job would take, as the API estimated it."""
+
+    kind: str
+    model: str
+    priority: Priority
+    items: int
+    #: Items that were read. If there are more, they are taken to be like these.
+    measured_items: int
+    #: Items that would fail at once.
+    failing_items: int
+    input_tokens: int
+    #: With the padding of batches in order of length, and in order of arrival.
+    padded_tokens: int
+    padded_tokens_arrival_order: int
+    shards: int
+    speed: SpeedEstimate
+    tokens_ahead: int
+    #: For the job alone, and with what is ahead of it; None if the speed is not known.
+    own_seconds: float | None
+    seconds: float | None
+    estimated_end_at: datetime | None
+    #: Why the job would be refused now.
+    refusals: list[RefusalEstimate]
+
+
 class ItemError(_Resource):
     code: str
     message: str

@@ -12,6 +12,7 @@
       validation        batches whose input file has not been read yet
     jobs/             what a caller does with a job
       submit            writes a job with its items and shards while they arrive
+      arrangement       how items become shards while they arrive, for a submission and for an estimate of one
       sign_of_life      statements between long computations, so that the sweep does not end the session
       idempotency       finds the job that an earlier request with the same idempotency key made
       results           reads results in the caller's order
@@ -24,13 +25,15 @@
       key               API keys, by their hashes
       tenant            tenants and their limits
       rate              requests a minute
-      usage             what each key did on each day
+      usage             what each key did with each model on each day
     queue/            the shards that wait or run
       claim             leases shards of like length to one worker
       lease             renews a claim's lease, or gives shards back
       settle            writes results behind the fence of a lease, and ends jobs
       fair_queue        where a tenant's next shard is placed (start-time fair queueing)
       pending           how many tokens and jobs wait or run
+      speed             how fast a model works at present
+      ahead             what is served before a new job's last item
       urgency           raises the priority of jobs whose deadline nears
       sweep             finds and mends what no other step will: expired leases, frozen sessions, missed job ends
     webhooks/         events, from the change that causes them to the record of each attempt

@@ -87,6 +87,20 @@ FROM (
 ) part
 """  # noqa: S608
 
+#: The input tokens that were settled in each of the last intervals, of one row of ``jobs``, for LATERAL. In a tally, an
+#: interval has a number of items; they count as the job's average item.
+RECENT_TOKENS = f"""
+SELECT floor(extract(epoch FROM settled_at) / {_SECONDS})::bigint AS period, n_tokens::float8 AS n_tokens
+FROM shards WHERE shards.job_id = jobs.id AND NOT jobs.is_tallied AND shards.state = 'done' AND settled_at >= {_SINCE}
+UNION ALL
+SELECT {_interval("(place - 1)", "recent_at")}, n * n_input::float8 / n_done
+FROM tallies CROSS JOIN LATERAL unnest(recent) WITH ORDINALITY AS counted (n, place)
+WHERE tallies.job_id = jobs.id AND jobs.is_tallied AND n > 0
+  AND {_interval("(place - 1)", "recent_at")} > {_NOW} - {_INTERVALS}
+"""  # noqa: S608
+#: Since when they are counted, and how long an interval is, in seconds.
+RECENT_SINCE, INTERVAL_SECONDS = _SINCE, _SECONDS
+
 #: Expressions that add ``settled``, the rows of shards that were settled just now, to their jobs' tallies.
 ADD = f"""
 added AS MATERIALIZED (

@@ -46,7 +46,8 @@ keys = Table(
     Index("keys_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
 )
 
-# What each key did on each day (UTC). It has no foreign key to keys, because the installation's own key is in no table.
+# What each key did on each day (UTC): requests, and work that was counted without its model. It has no foreign key
+# to keys, because the installation's own key is in no table.
 usage = Table(
     "usage",
     metadata,
@@ -54,6 +55,19 @@ usage = Table(
     Column("day", Date, primary_key=True),
     Column("key_id", Uuid, primary_key=True),
     Column("requests", BigInteger, nullable=False, server_default="0"),
+    Column("items", BigInteger, nullable=False, server_default="0"),
+    Column("input_tokens", BigInteger, nullable=False, server_default="0"),
+    Column("output_tokens", BigInteger, nullable=False, server_default="0"),
+)
+
+# The work of each key on each day (UTC) with each model.
+model_usage = Table(
+    "model_usage",
+    metadata,
+    Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
+    Column("day", Date, primary_key=True),
+    Column("key_id", Uuid, primary_key=True),
+    Column("model", Text, primary_key=True),  # that of the job, which is "several" if its items name several
     Column("items", BigInteger, nullable=False, server_default="0"),
     Column("input_tokens", BigInteger, nullable=False, server_default="0"),
     Column("output_tokens", BigInteger, nullable=False, server_default="0"),

@@ -100,6 +100,7 @@ def _everything_that_is_taken(client: httpx.Client, receiver: str) -> None:
         job = {"kind": "generate", "items": items, "webhook": hook, "stop": [f"{MARK}-stop"], **named}
         answer = client.post("/v1/jobs", json=job, headers={"Idempotency-Key": f"{MARK}-key-{path}"})
         assert answer.status_code == 202, answer.text
+        assert client.post("/v1/jobs/estimate", json=job).status_code == 200
     found = client.get("/v1/jobs", params={"name": MARK, "tag": f"{MARK}-tag", "kind": f"{MARK}-kind", "model": MARK})
     assert (found.status_code, found.json()["data"]) == (200, []), found.text
     endpoint = {"url": f"{receiver}/good/{MARK}-endpoint", "events": ["job.*"], "description": f"{MARK}-described"}

@@ -37,6 +37,7 @@ VALID: list[tuple[str, str, Any]] = [
     ("POST", "/v1/completions", {"model": "echo", "prompt": CANARY, "max_tokens": 2}),
     ("POST", "/v1/responses", {"model": "echo", "input": CANARY, "max_output_tokens": 16}),
     ("POST", "/v1/moderations", {"input": CANARY}),
+    ("POST", "/v1/jobs/estimate", {"kind": "generate", "items": [CANARY]}),
     ("POST", "/v1/embeddings", {"model": "echo", "input": CANARY}),
     ("POST", "/v1/batches", {"input_file_id": "file-" + "0" * 32, "endpoint": "/v1/completions"}),
     ("POST", "/v1/webhook-endpoints", _HOOK | {"where": '"copied" in warnings', "description": CANARY}),
@@ -73,7 +74,21 @@ _WORDS = [
     "{{7*7}}", "${7}", "'; --", "\u202e", "\ufeff", "2031-01-31T12:00:00Z", "2031-13-01", "#/$defs/a", "(a+)+$", "%s%n",
 ]  # fmt: skip
 _NUMBERS = [0, -1, 1, 2**31, 2**63, -(2**63), 10**40, 0.1, -0.0, 1e308, 5e-324]
-_QUERIES = ["limit", "after", "wait", "format", "purpose", "order", "state", "from", "to", CANARY]
+_QUERIES = [
+    "limit",
+    "after",
+    "wait",
+    "format",
+    "purpose",
+    "order",
+    "state",
+    "from",
+    "to",
+    "by",
+    "n_items",
+    "sample",
+    CANARY,
+]
 _TYPES = [
     "application/json",
     "application/x-ndjson",

@@ -14,6 +14,7 @@ HOOK = {"url": "https://8.8.8.8/", "events": ["job.*"]}
 #: By method and path, as a request's keywords.
 BODIES: dict[str, dict[str, Any]] = {
     "post /v1/jobs": {"json": {"kind": "generate", "items": ["CaNaRy"]}},
+    "post /v1/jobs/estimate": {"json": {"kind": "generate", "items": ["CaNaRy"]}},
     "post /v1/keys": {"json": {"name": "CaNaRy", "scopes": ["read"]}},
     "post /v1/tenants": {"json": {"name": "CaNaRy"}},
     "patch /v1/tenants/{tenant_id}": {"json": {"weight": 2}},

@@ -1,11 +1,10 @@
 """Writes a job while its items arrive, in one transaction. Memory holds one chunk of items."""
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 from uuid import UUID
 
 from psycopg import Cursor
@@ -15,10 +14,11 @@ from sqlalchemy import Connection
 from lengthwise import bells, database, traces
 from lengthwise.ledger import binary_copy, tally
 from lengthwise.ledger import store as stores
+from lengthwise.ledger.jobs.arrangement import ArrangedChunk, Arrangement, Chunk, NewItem
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
 from lengthwise.ledger.queue import fair_queue, pending
 from lengthwise.ledger.webhooks import push, sealed_secret
-from lengthwise.sharding import ArrivalOrder, Shard, cut, start_tags
+from lengthwise.sharding import ArrivalOrder, Shard, start_tags
 from lengthwise.states import JobState, Priority, ResultStatus, ShardState
 
 
@@ -59,41 +59,9 @@ class NewJob:
     trace: str | None = field(default_factory=traces.current)
 
 
-class NewItem(NamedTuple):
-    """One item, ready to be stored."""
-
-    n_tokens: int
-    payload: bytes
-    #: The result line of an item that is known to fail already.
-    refusal: bytes | None = None
-    #: Tokens of each sequence that the engine computes, if the item has more than one.
-    lengths: Sequence[int] = ()
-    #: Its own pool, if that is not the job's; then it is a key of ``Submission.arrivals``.
-    pool: str | None = None
-
-
-@dataclass(slots=True)
-class _Chunk:
-    """Items in the caller's order, stored by column: ten thousand objects would be slow to garbage-collect."""
-
-    n_tokens: list[int] = field(default_factory=list)
-    payloads: list[bytes] = field(default_factory=list)
-    n_bytes: int = 0
-    #: By the item's position in the chunk: results of items that fail already, and pools that are not the job's.
-    refusals: dict[int, bytes] = field(default_factory=dict)
-    pools: dict[int, str] = field(default_factory=dict)
-
-    def __len__(self) -> int:
-        return len(self.payloads)
-
-
 @dataclass
 class Submission:
-    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit.
-
-    An item's position and its index are in the same chunk of ``chunk_items``. A chunk of more than ``chunk_bytes`` is
-    sorted and written in several parts, so that memory does not grow with long items.
-    """
+    """A job that is being written. ``add`` items in the caller's order, call ``finish``, then commit."""
 
     connection: Connection
     job: NewJob
@@ -105,47 +73,40 @@ class Submission:
     large_items: int = 100_000
     #: By pool, for pools other than the job's.
     arrivals: dict[str, ArrivalOrder] = field(default_factory=dict)
-    n_items: int = 0
-    n_refused: int = 0
-    #: Of the items that were not refused.
-    n_tokens: int = 0
     #: Where its items and results are, from the first chunk on.
     store: int = stores.SHARED
     _begun_at: float = field(default_factory=time.monotonic)
-    _chunk: _Chunk = field(default_factory=_Chunk)
-    #: By pool.
-    _shards: dict[str, list[Shard]] = field(default_factory=dict)
     _refused: list[Shard] = field(default_factory=list)
     _refused_bytes: list[int] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        sizes = (self.shard_items, self.chunk_items, self.chunk_bytes)
+        self._arrangement = Arrangement(self.job.pool, self.arrival, *sizes, self.arrivals)
+
+    @property
+    def n_items(self) -> int:
+        return self._arrangement.n_items
+
+    @property
+    def n_refused(self) -> int:
+        return self._arrangement.n_refused
+
+    @property
+    def n_tokens(self) -> int:
+        """Of the items that were not refused."""
+        return self._arrangement.n_tokens
+
     def add(self, items: Sequence[NewItem]) -> None:
         """Takes items, and writes them whenever a chunk is full."""
-        while items:
-            chunk = self._chunk
-            room = self.chunk_items - (self.n_items + len(chunk)) % self.chunk_items
-            taken = items[:room]
-            refusals = {at: item.refusal for at, item in enumerate(taken, len(chunk)) if item.refusal is not None}
-            chunk.refusals |= refusals
-            chunk.n_tokens += [item.n_tokens for item in taken]
-            runnable = [item for item in taken if item.refusal is None] if refusals else taken
-            if self.arrivals:
-                chunk.pools |= {at: item.pool for at, item in enumerate(taken, len(chunk)) if item.pool is not None}
-                for item in runnable:
-                    self._arrival_of(item.pool or self.job.pool).add(item.lengths or (item.n_tokens,))
-            else:
-                self.arrival.add(chain.from_iterable([item.lengths or (item.n_tokens,) for item in runnable]))
-            chunk.payloads += [item.payload for item in taken]
-            chunk.n_bytes += sum(len(item.payload) for item in taken)
-            if len(taken) == room or chunk.n_bytes >= self.chunk_bytes:
-                self._write()
-            items = items[len(taken) :]
+        for arranged in self._arrangement.add(items):
+            self._write(arranged)
 
     def finish(self) -> None:
         """Writes the remaining items, the shards and the job.
 
         Raises ``TooBusy`` if its tenant has too many open jobs.
         """
-        if self.n_items + len(self._chunk) > _FEW_ITEMS or self._chunk.refusals:
+        if self.n_items + len(self._arrangement.waiting) > _FEW_ITEMS or self._arrangement.waiting.refusals:
             if (took := time.monotonic() - self._begun_at) > _LONG_SECONDS:
                 # What took long is not refused because another large job of the tenant is being completed.
                 fair_queue.wait_for_turn(self.connection, self.job.tenant_id, took)
@@ -155,8 +116,8 @@ class Submission:
                 self._finish()
 
     def _finish(self) -> None:
-        if len(self._chunk):
-            self._write()
+        if (arranged := self._arrangement.rest()) is not None:
+            self._write(arranged)
         self._write_shards()
         if self._refused:
             push.note_refused(self.connection, self.job.id)
@@ -165,33 +126,20 @@ class Submission:
             pending.check_open_job_limit(self.connection, self.job.tenant_id, self.job.max_open_jobs)
         self._write_job()
 
-    def _write(self) -> None:
-        chunk, first = self._chunk, self.n_items
-        self._chunk = _Chunk()
+    def _write(self, arranged: ArrangedChunk) -> None:
+        first, order, chunk = arranged
         if first == 0 and self._is_large(chunk):
             self.store = stores.take(self.connection, self.job.id)
-        runnable = [at for at in range(len(chunk)) if at not in chunk.refusals]
-        placed: list[int] = []
-        for pool, same in _by_pool(runnable, chunk.pools, self.job.pool):
-            lengths, start = [chunk.n_tokens[at] for at in same], first + len(placed)
-            order, shards = cut(lengths, start, self.shard_items, self._arrival_of(pool).batch_tokens)
-            placed += [same[at] for at in order]
-            self._shards.setdefault(pool, []).extend(shards)
-            self.n_tokens += sum(shard.n_tokens for shard in shards)
-        in_order = enumerate(chain(placed, chunk.refusals), first)
+        in_order = enumerate(order, first)
         self._write_items([(pos, first + at, chunk.n_tokens[at], chunk.payloads[at]) for pos, at in in_order])
         if chunk.refusals:
-            self._refuse(chunk.refusals, first, first + len(runnable))
-        self.n_items += len(chunk)
+            self._refuse(chunk.refusals, first, first + len(order) - len(chunk.refusals))
 
-    def _is_large(self, chunk: _Chunk) -> bool:
+    def _is_large(self, chunk: Chunk) -> bool:
         """Estimates how many items there will be from the first chunk. Postgres cuts what is long into further rows."""
         row_bytes = min(max(1, chunk.n_bytes // len(chunk)), ROW_BYTES)
         n_items = max(len(chunk), self.job.sent_items, self.job.sent_bytes // row_bytes)
         return n_items >= self.large_items
-
-    def _arrival_of(self, pool: str) -> ArrivalOrder:
-        return self.arrival if pool == self.job.pool else self.arrivals[pool]
 
     def _write_items(self, rows: list[tuple[int, int, int, bytes]]) -> None:
         cursor = database.cursor(self.connection)
@@ -210,17 +158,15 @@ class Submission:
         binary_copy.copy(cursor, binary_copy.COPY_RESULTS[self.store], binary_copy.result_blocks(rows))
         self._refused.append(Shard(lo, lo + len(refusals), 0, 0))
         self._refused_bytes.append(sum(map(len, refusals.values())))
-        self.n_refused += len(refusals)
 
     @property
     def _is_tallied(self) -> bool:
-        return len(self._refused) + sum(map(len, self._shards.values())) > tally.MANY_SHARDS
+        return len(self._refused) + sum(map(len, self._arrangement.shards.values())) > tally.MANY_SHARDS
 
     def _write_shards(self) -> None:
         cursor = database.cursor(self.connection)
         # Pools are always taken in the same order, because two submissions may lock the same queues.
-        for pool in sorted(self._shards):
-            shards = self._shards[pool]
+        for pool, shards in sorted(self._arrangement.shards.items()):
             queue = fair_queue.TenantQueue(pool, int(self.job.priority), self.job.tenant_id)
             tags = start_tags(shards, *fair_queue.lock_start(self.connection, queue))
             fair_queue.set_last_finish(cursor, queue, tags[-1])
@@ -270,7 +216,7 @@ class Submission:
                 "state": JobState.OPEN,
                 "n_items": self.n_items,
                 "n_tokens": self.n_tokens,
-                "n_arrival_padded": sum(each.padded for each in ({job.pool: self.arrival} | self.arrivals).values()),
+                "n_arrival_padded": self._arrangement.n_arrival_padded,
                 "chunk_items": self.chunk_items,
                 "webhook_url": job.webhook_url,
                 "webhook_secret": job.webhook_secret and sealed_secret.seal_for_job(job.id, job.webhook_secret),
@@ -290,16 +236,6 @@ class Submission:
                 "trace": job.trace,
             },
         )
-
-
-def _by_pool(places: list[int], pools: Mapping[int, str], default: str) -> Iterable[tuple[str, list[int]]]:
-    """The positions of each pool's items, in order."""
-    if not pools:
-        return [(default, places)] if places else []
-    found: dict[str, list[int]] = {}
-    for at in places:
-        found.setdefault(pools.get(at, default), []).append(at)
-    return found.items()
 
 
 #: A large job wakes one more worker for every so many full shards.

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from lengthwise.key import INSTALLATION
 from lengthwise.settings import Settings
 from tests.integration.access import keys
 from tests.integration.conftest import RunWorker, read_job, submit
@@ -109,6 +110,49 @@ def test_a_job_of_the_previous_release_counts_for_no_key(client: TestClient, run
     run_worker()
     sweep()
     assert work_done(client) == NOTHING
+
+
+def test_usage_is_summed_by_whatever_is_named(client: TestClient) -> None:
+    made = keys.new_key(client, "read", "submit")["id"]
+    work = "INSERT INTO model_usage VALUES (:tenant, :day, :key, :model, :items, :items * 10, :items * 100)"
+    for day, key, model, items in (
+        ("2031-01-30", made, "a", 1),
+        ("2031-01-30", made, "b", 2),
+        ("2031-01-30", str(INSTALLATION), "a", 4),
+        ("2031-01-31", made, "a", 8),
+    ):
+        sql(work, tenant=DEFAULT, day=day, key=key, model=model, items=items)
+    sql("INSERT INTO usage VALUES (:tenant, '2031-01-30', :key, 7, 16, 160, 1600)", tenant=DEFAULT, key=made)
+
+    def sums(*by: str) -> list[tuple[Any, ...]]:
+        answer = client.get("/v1/usage", params={"from": "2031-01-30", "to": "2031-01-31", "by": list(by)})
+        assert answer.status_code == 200, answer.text
+        rows = answer.json()["data"]
+        assert all(row.keys() == {*(by or ("day", "key")), "requests", *DONE} for row in rows)
+        assert all(row["output_tokens"] == 10 * row["input_tokens"] == 100 * row["items"] for row in rows)
+        return [tuple(row[name] for name in (*by, "requests", "items")) for row in rows]
+
+    assert sums("day") == [("2031-01-30", 7, 23), ("2031-01-31", 0, 8)]
+    assert sums("model") == [(None, 7, 16), ("a", 0, 13), ("b", 0, 2)]
+    assert sorted(sums("key"), key=str) == sorted([(None, 0, 4), (made, 7, 27)], key=str)
+    assert sums("model", "day") == [
+        (None, "2031-01-30", 7, 16),
+        ("a", "2031-01-30", 0, 5),
+        ("b", "2031-01-30", 0, 2),
+        ("a", "2031-01-31", 0, 8),
+    ]
+    assert len(sums()) == 3
+    refused = client.get("/v1/usage", params={"by": "CaNaRy"})
+    assert (refused.status_code, "CaNaRy" in refused.text) == (422, False)
+
+
+def test_work_is_counted_by_the_model_of_its_job(client: TestClient, run_worker: RunWorker) -> None:
+    job = submit(client, ["abc", "de"])
+    run_worker()
+    sweep()
+    _, row = client.get("/v1/usage", params={"by": "model"}).json()["data"]
+    assert {name: row[name] for name in ("model", *DONE)} == {"model": "echo"} | expected([read_job(client, job["id"])])
+    assert sql("SELECT sum(items) FROM usage") == [(0,)], "what has a model is counted once"
 
 
 def test_usage_is_by_tenant_and_by_the_chosen_days(client: TestClient) -> None:

@@ -22,6 +22,7 @@ WITHOUT_KEY = {"get /healthz", "get /readyz"}
 #: The other statuses of each operation, as the tests in this folder see them; ``default`` is every other error.
 STATUSES = {
     "post /v1/jobs": "202 400 409 413 415 422 429 503 507 default",
+    "post /v1/jobs/estimate": "200 400 409 413 415 422 429 503 507 default",
     "get /v1/jobs": "200 404 422 503 default",
     "get /v1/jobs/{job_id}": "200 404 422 503 default",
     "delete /v1/jobs/{job_id}": "204 404 503 507 default",

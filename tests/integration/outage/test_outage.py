@@ -71,7 +71,7 @@ WRITES = [
     ("POST", "/v1/batches/{batch}/cancel"),
     ("DELETE", "/v1/files/{file}"),
 ]
-ROUTES = [*(("GET", path) for path in READS), *WRITES]
+ROUTES = [*(("GET", path) for path in READS), ("POST", "/v1/jobs/estimate"), *WRITES]
 #: The synchronous endpoints, which make jobs as POST /v1/jobs does, and routes that query no database.
 OTHERS = {
     *(("POST", path) for path in ENDPOINTS),

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import date
 from pathlib import Path
 from threading import Event
 
@@ -14,9 +15,11 @@ import pytest
 from sqlalchemy.engine import make_url
 from starlette.testclient import TestClient
 
-from lengthwise import migrate
+from lengthwise import database, migrate
 from lengthwise.errors import ConfigurationError, Unavailable
 from lengthwise.ledger import tally
+from lengthwise.ledger.accounts import usage
+from lengthwise.ledger.accounts.usage import UsageGroup
 from lengthwise.settings import Settings
 from tests import ledger
 from tests.integration.conftest import RunWorker, read_job, submit
@@ -151,6 +154,62 @@ def test_open_jobs_from_before_stores_go_on_and_jobs_in_stores_survive_a_downgra
     for each in (job, large):
         assert (ledger.figures(each).store, ledger.state(each), len(ledger.outputs(each))) == (0, "completed", 20)
     assert not ledger.sql("SELECT FROM stores WHERE job_id IS NOT NULL")
+
+
+#: What the releases before usage by model write after a request, and after the end of a job.
+OLD_REQUESTS = """
+INSERT INTO usage AS kept (tenant_id, day, key_id, requests) VALUES (%(tenant)s, '2031-01-31', %(key)s, 1)
+ON CONFLICT (tenant_id, day, key_id) DO UPDATE SET requests = kept.requests + excluded.requests
+"""
+OLD_WORK = """
+INSERT INTO usage AS kept (tenant_id, day, key_id, items, input_tokens, output_tokens)
+VALUES (%(tenant)s, '2031-01-31', %(key)s, 2, 20, 200)
+ON CONFLICT (tenant_id, day, key_id) DO UPDATE
+SET items = kept.items + excluded.items, input_tokens = kept.input_tokens + excluded.input_tokens,
+    output_tokens = kept.output_tokens + excluded.output_tokens
+"""
+
+
+def test_usage_of_the_previous_release_counts_before_during_and_after_the_migration(
+    installed: Settings, database_url: str
+) -> None:
+    assert alembic(database_url, "downgrade", "0012").returncode == 0
+    url = make_url(database_url).set(drivername="postgresql").render_as_string(hide_password=False)
+    named, is_over = {"tenant": ledger.DEFAULT, "key": ledger.DEFAULT}, Event()
+
+    def count() -> int:
+        done = 0
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not is_over.is_set() or done < 10:
+                for statement in (OLD_REQUESTS, OLD_WORK):
+                    connection.execute(statement, named)
+                done += 1
+        return done
+
+    with ThreadPoolExecutor(1) as pool:
+        counting = pool.submit(count)
+        time.sleep(0.2)
+        migrate.upgrade(database_url)
+        time.sleep(0.2)
+        is_over.set()
+        n_times = counting.result(timeout=60)
+    ledger.sql(
+        "INSERT INTO model_usage VALUES (:tenant, '2031-01-31', :key, 'echo', 3, 30, 300)",
+        tenant=ledger.DEFAULT,
+        key=ledger.DEFAULT,
+    )
+    day = date(2031, 1, 31)
+    with database.engine().begin() as connection:
+        sums = usage.sums(connection, ledger.DEFAULT, day, day, {UsageGroup.MODEL})
+    assert [(row.model, row.requests, row.items, row.input_tokens, row.output_tokens) for row in sums] == [
+        ("", n_times, 2 * n_times, 20 * n_times, 200 * n_times),
+        ("echo", 0, 3, 30, 300),
+    ]
+    assert alembic(database_url, "downgrade", "0012").returncode == 0
+    assert ledger.sql("SELECT requests, items, input_tokens, output_tokens FROM usage") == [
+        (n_times, 2 * n_times + 3, 20 * n_times + 30, 200 * n_times + 300)
+    ]
+    migrate.upgrade(database_url)
 
 
 def test_migrating_twice_changes_nothing(database_url: str) -> None:

@@ -14,7 +14,7 @@ from lengthwise import database, settings
 from lengthwise.ledger import gauges, job_figures
 from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, idempotency, results, retention, retry, source
-from lengthwise.ledger.queue import claim, fair_queue, lease, pending, settle, sweep, urgency
+from lengthwise.ledger.queue import ahead, claim, fair_queue, lease, pending, settle, speed, sweep, urgency
 from tests import servers as real
 from tests.conftest import forget
 
@@ -333,6 +333,17 @@ def test_ended_jobs_whose_usage_is_due_are_found_by_index() -> None:
     nodes = explain(usage._COUNT_ENDED, limit=100)
     assert {"jobs_usage_due_idx", "shards_job_id_lo_key"} <= indexes(nodes)
     assert rows_read(nodes) <= 30
+
+
+def test_the_speed_of_a_model_is_measured_on_a_few_jobs_alone() -> None:
+    nodes = explain(speed._MEASURED, model="echo", least=10)
+    assert {"shards_leased_idx", "shards_job_id_lo_key", "tallies_pkey", "jobs_finished_idx"} <= indexes(nodes)
+
+
+def test_what_waits_for_a_model_is_summed_without_reading_any_shard() -> None:
+    nodes = explain(ahead._QUEUED, models=["echo"], least=1)
+    assert not [node for node in nodes if node.get("Relation Name") == "shards"]
+    assert "tallies_pkey" in indexes(nodes)
 
 
 def test_a_request_is_found_by_its_idempotency_key() -> None:

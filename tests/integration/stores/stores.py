@@ -5,7 +5,8 @@ from uuid import UUID, uuid4
 from lengthwise import database
 from lengthwise.ledger import store
 from lengthwise.ledger.jobs import cancel
-from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
+from lengthwise.ledger.jobs.arrangement import NewItem
+from lengthwise.ledger.jobs.submit import NewJob, Submission
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.tables.store import items_name, results_name
 from tests.ledger import (

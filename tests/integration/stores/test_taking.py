@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from threading import Barrier
-from typing import IO
+from typing import IO, Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -16,7 +16,8 @@ from api.http.spool import likely_size
 from lengthwise import database
 from lengthwise.inflate import UnpackedFile
 from lengthwise.ledger.jobs import retention
-from lengthwise.ledger.jobs.submit import NewItem, NewJob, Submission
+from lengthwise.ledger.jobs.arrangement import NewItem
+from lengthwise.ledger.jobs.submit import NewJob, Submission
 from lengthwise.sharding import ArrivalOrder
 from lengthwise.tables.store import N_STORES, items_name
 from tests.integration.conftest import RunWorker, read_job, submit
@@ -141,10 +142,22 @@ def test_there_are_as_many_stores_as_tables() -> None:
             items_name(wrong)
 
 
-def test_the_runbook_shows_what_is_held() -> None:
+def shown_by_the_page_on_operating(table: str) -> list[tuple[Any, ...]]:
+    """The rows of the page's query of this table."""
+    page = (Path(__file__).parents[3] / "docs/operating.md").read_text()
+    [statement] = re.findall(rf"```sql\n([^`]+FROM {table}\b[^`]+)```", page)
+    return sql(statement.replace("::", r"\:\:"))
+
+
+def test_the_page_on_operating_shows_what_is_held() -> None:
     large = write(TEXTS)
-    runbook = (Path(__file__).parents[3] / "docs/runbook.md").read_text()
-    [statement] = re.findall(r"```sql\n([^`]+FROM stores[^`]+)```", runbook)
-    [(number, job, n_items, *_, size)] = sql(statement.replace("::", r"\:\:"))
+    [(number, job, n_items, *_, size)] = shown_by_the_page_on_operating("stores")
     assert (number, job, n_items) == (1, large, 20)
     assert size.endswith(" kB")
+
+
+def test_the_page_on_operating_shows_what_takes_the_space_and_who_blocks() -> None:
+    largest = shown_by_the_page_on_operating("pg_class")
+    assert len(largest) == 10
+    assert {"shards", "jobs"} <= {name for name, *_ in largest}
+    assert shown_by_the_page_on_operating("pg_stat_activity") == []

@@ -8,7 +8,7 @@ from pydantic_core import from_json, to_json
 from api.intake.counting import CheckedItem, ItemTarget, Portion, counted
 from lengthwise.errors import InvalidInput
 from lengthwise.kinds import KINDS
-from lengthwise.ledger.jobs.submit import NewItem
+from lengthwise.ledger.jobs.arrangement import NewItem
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog, ModelSpec
 from tests.fakes import write_catalog

@@ -1,0 +1,1 @@
+"""Commands for who may call an API, and what was used."""

@@ -1,0 +1,71 @@
+"""``lengthwise usage``: what was used, by day, key or model."""
+
+import csv
+import sys
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.bar import Bar
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lengthwise.cli.api_session import DATA, ApiSession, Data, segment
+from lengthwise.cli.connection import AsJson, Key, Url, console, print_json
+from lengthwise.client import DEFAULT_URL, ConfigurationError
+
+_Group = Literal["day", "key", "model"]
+_FIGURES = ("requests", "items", "input_tokens", "output_tokens")
+#: What stands for a group that has no name: the installation's own key, and what belongs to no model.
+_UNNAMED = {"key": "admin key", "model": "–"}
+_BAR_CELLS = 30
+
+
+def usage(
+    by: Annotated[
+        list[_Group] | None, typer.Option(help="What to sum by; repeatable: --by day --by model. Default: day.")
+    ] = None,
+    first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, such as 2031-01-31.")] = None,
+    last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day; default: today.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Id of a tenant; only the first tenant's admin may name another.")
+    ] = None,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV on stdout.")] = False,
+    as_json: AsJson = False,
+    url: Url = DEFAULT_URL,
+    key: Key = None,
+    data: Data = DATA,
+) -> None:
+    """Show requests, items and tokens of the last 30 days, or of the days given; days are of UTC."""
+    if as_csv and as_json:
+        raise ConfigurationError("--csv and --json cannot both be given")
+    groups = list(dict.fromkeys(by or ["day"]))
+    wanted = {"by": groups, "from": first, "to": last}
+    path = "/v1/usage" if tenant is None else f"/v1/tenants/{segment(tenant)}/usage"
+    query = {name: value for name, value in wanted.items() if value is not None}
+    found: list[dict[str, Any]] = ApiSession(url, key, data).ask("GET", path, params=query)["data"]
+    if as_json:
+        print_json(found)
+    elif as_csv:
+        writer = csv.DictWriter(sys.stdout, [*groups, *_FIGURES], lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(found)
+    else:
+        _show(found, groups, console())
+
+
+def _show(found: list[dict[str, Any]], groups: list[_Group], on: Console) -> None:
+    """A row for each sum, with a bar of its tokens where the output is a terminal that has the characters for it."""
+    has_bars = on.is_terminal and on.encoding.startswith("utf")
+    table = Table(*groups, box=None)
+    for name in _FIGURES:
+        table.add_column(name.replace("_", " "), justify="right")
+    if has_bars:
+        table.add_column("tokens")
+    tokens = [row["input_tokens"] + row["output_tokens"] for row in found]
+    most = max(tokens, default=0)
+    for row, n_tokens in zip(found, tokens, strict=True):
+        names = [Text(row.get(group) or _UNNAMED[group]) for group in groups]  # no markup: names may hold brackets
+        bar = [Bar(most, 0, n_tokens, width=_BAR_CELLS)] if has_bars else []
+        table.add_row(*names, *(f"{row[name]:,}" for name in _FIGURES), *bar)
+    on.print(table)
