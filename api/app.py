@@ -17,6 +17,7 @@ from api.access.request_counter import RequestCounter
 from api.access.turns import Turns
 from api.admin import installation, keys, tenants, usage
 from api.http import document
+from api.http.form import FORM_BYTES
 from api.http.spool import Spools
 from api.jobs import retry
 from api.jobs import routes as jobs
@@ -27,7 +28,6 @@ from api.jobs.state import PARQUET_PROCESSES, JobsState
 from api.openai import batches, files, models, sync_endpoints
 from api.openai import document as openai_document
 from api.openai import error as openai_error
-from api.openai.upload import FORM_BYTES
 from api.openai.validator import BatchValidator
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
