@@ -14,6 +14,8 @@
       cancel            cancels, expires and deletes jobs
       retry             reads the failed items of an ended job
       retention         hides jobs past their retention, and removes the rows of hidden ones
+      lately            sums over the jobs that ended last
+      shape             how long a job's items are, and when they were settled
     accounts/         who may call, and how much
       key               API keys, by their hashes
       tenant            tenants and their limits
@@ -25,6 +27,8 @@
       settle            writes results behind the fence of a lease, and ends jobs
       fair_queue        where a tenant's next shard is placed (start-time fair queueing)
       pending           how many tokens and jobs wait or run
+      open_work         what waits or runs, by priority and model
+      work_rate         what all workers did in each of the last intervals
       urgency           raises the priority of jobs whose deadline nears
       sweep             finds and mends what no other step will: expired leases, frozen sessions, missed job ends
     webhooks/         events, from the change that causes them to the record of each attempt

@@ -17,7 +17,7 @@ from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, retention
 from lengthwise.ledger.openai import batch, file
 from lengthwise.ledger.queue import sweep as ledger
-from lengthwise.ledger.queue import urgency
+from lengthwise.ledger.queue import urgency, work_rate
 from lengthwise.ledger.queue.claim import claim_condemned
 from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.ledger.webhooks import sealed_secret
@@ -44,6 +44,7 @@ class Sweeper:
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._sealed_at = -_SEAL_SECONDS
+        self._rated_at = -float(work_rate.INTERVAL_SECONDS)
         self._checked: UUID | None = None  # the open job that was checked last
 
     def start(self) -> None:
@@ -68,6 +69,7 @@ class Sweeper:
                     _seal()
                 _ring_bells()
                 _count_usage()
+                self._add_rate()
                 _delete_expired()
         except Unavailable as error:
             log.warning("not swept: %s", error)
@@ -77,6 +79,12 @@ class Sweeper:
         with _transaction() as connection:
             finished, self._checked = ledger.find_finished_jobs(connection, after=self._checked)
             complete_jobs(connection, finished)
+
+    def _add_rate(self) -> None:
+        if time.monotonic() - self._rated_at >= work_rate.INTERVAL_SECONDS:
+            self._rated_at = time.monotonic()
+            with _transaction() as connection:
+                work_rate.add(connection)
 
     def _is_seal_due(self) -> bool:
         is_due = time.monotonic() - self._sealed_at >= _SEAL_SECONDS
