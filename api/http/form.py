@@ -57,7 +57,7 @@ async def read_fields(request: Request) -> Fields:
 
 @dataclass
 class FileForm:
-    """One multipart form. Read all ``chunks`` first: only then are its other fields known and checked."""
+    """One multipart form. Feed all of it first: only then are its other fields known and checked."""
 
     #: The most parts, the most bytes of a field, and the bytes of each chunk of the file but the last.
     max_parts: ClassVar[int] = 16
@@ -79,24 +79,40 @@ class FileForm:
     _n_bytes: int = field(default=0, init=False)
     _is_file: bool = field(default=False, init=False)
     _is_over: bool = field(default=False, init=False)
+    _parser: MultipartParser | None = field(default=None, init=False, repr=False)
 
     def chunks(self, source: IO[bytes]) -> Iterator[bytes]:
-        """The file. Raises ``InvalidInput``, and ``TooLarge`` for a file of more than ``max_bytes``."""
-        parser = MultipartParser(self._boundary(), self._callbacks())
-        pending = self._pending
+        """The file of the form that ``source`` holds. Raises what ``feed`` and ``finish`` raise."""
+        pending = bytearray()
         while block := source.read(_BLOCK):
-            try:
-                parser.write(block)
-            except MultipartParseError:
-                raise InvalidInput("not a valid multipart form", "body") from None
+            pending += self.feed(block)
             while len(pending) >= self.chunk_bytes:
                 yield self.looked_at(bytes(pending[: self.chunk_bytes]))
                 del pending[: self.chunk_bytes]
+        self.finish()
+        if pending:
+            yield self.looked_at(bytes(pending))
+
+    def feed(self, data: bytes) -> bytes:
+        """Takes the next bytes of the form, and returns those of them that are the file's.
+
+        Raises ``InvalidInput``, and ``TooLarge`` for a file of more than ``max_bytes``.
+        """
+        if self._parser is None:
+            self._parser = MultipartParser(self._boundary(), self._callbacks())
+        try:
+            self._parser.write(data)
+        except MultipartParseError:
+            raise InvalidInput("not a valid multipart form", "body") from None
+        found = bytes(self._pending)
+        self._pending.clear()
+        return found
+
+    def finish(self) -> None:
+        """Call it at the form's end. Raises ``InvalidInput`` if that is missing, and what ``check`` raises."""
         if not self._is_over:
             raise InvalidInput("the multipart form has no end", "body")
         self.check()
-        if pending:
-            yield self.looked_at(bytes(pending))
 
     def looked_at(self, chunk: bytes) -> bytes:
         """The next chunk of the file. A subclass may refuse it by raising ``InvalidInput``."""

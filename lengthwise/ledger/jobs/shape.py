@@ -54,14 +54,14 @@ def read(connection: Connection, job_id: UUID, tenant_id: UUID) -> JobShape:
     given = {"job": job_id, "most": _MOST_SHARDS, "from": begun_at, "until": until, "intervals": _INTERVALS}
     lengths: list[LengthBand] = []
     settled: list[SettledInterval] = []
-    n_shards = 0
-    for is_length, place, n_items, n_batches, count in cursor.execute(_SHAPE, given).fetchall():
+    rows = cursor.execute(_SHAPE, given).fetchall()
+    for is_length, place, n_items, n_batches, _ in rows:
         if is_length:
             lengths.append(LengthBand(place, n_items))
-            n_shards += count
         else:
             settled.append(SettledInterval(place, n_items, n_batches))
-    return JobShape(lengths, settled, begun_at, until, _INTERVALS, n_shards >= _MOST_SHARDS)
+    is_part = bool(rows) and rows[0][4] >= _MOST_SHARDS
+    return JobShape(lengths, settled, begun_at, until, _INTERVALS, is_part)
 
 
 _TIMES = """
@@ -69,15 +69,17 @@ SELECT created_at, coalesce(finished_at, now()) FROM jobs
 WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
 """
 
-# The shards are read once, in order of the index over (job_id, lo).
+# The shards are read once, in order of the index over (job_id, lo). Items that were refused have no length.
 _SHAPE = """
 WITH part AS MATERIALIZED (
-  SELECT bucket, hi - lo AS n_items, n_batches, CASE WHEN state = 'done' THEN settled_at END AS settled_at FROM shards
+  SELECT bucket, hi - lo AS n_items, n_tokens = 0 AND n_failed = hi - lo AS is_refused, n_batches,
+         CASE WHEN state = 'done' THEN settled_at END AS settled_at FROM shards
   WHERE job_id = %(job)s ORDER BY lo LIMIT %(most)s
 )
-SELECT true, bucket::int AS place, sum(n_items)::bigint, 0::float8, count(*) FROM part GROUP BY bucket
+SELECT true, bucket::int AS place, sum(n_items)::bigint, 0::float8, (SELECT count(*) FROM part)
+FROM part WHERE NOT is_refused GROUP BY bucket
 UNION ALL
-SELECT false, place, sum(n_items)::bigint, sum(n_batches)::float8, count(*) FROM (
+SELECT false, place, sum(n_items)::bigint, sum(n_batches)::float8, (SELECT count(*) FROM part) FROM (
   SELECT n_items, n_batches,
          least(%(intervals)s - 1, greatest(0, floor(
            %(intervals)s * extract(epoch FROM settled_at - %(from)s::timestamptz)
