@@ -1,4 +1,4 @@
-"""/docs and /redoc: the API's own documentation, from files of the package fastapi-offline, so that it needs no network.
+"""/docs and /redoc: the API's own documentation. The viewers are files of a package, so no network is needed.
 
 The same policy holds as for the page, so what starts the viewers is a script of ours and not one in the page.
 """

@@ -15,3 +15,5 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
+#: Events arrive as they come only if no proxy holds them back.
+EVENT_HEADERS = HEADERS | {"X-Accel-Buffering": "no"}

@@ -18,7 +18,7 @@ from api.access.auth import DEFAULT
 from api.access.caller import Caller
 from api.jobs.view import PRIORITY_NAMES
 from api.page import answer, plot, session
-from api.page.header import HEADERS
+from api.page.header import EVENT_HEADERS
 from api.page.live import Frame
 from api.page.session import PageReader
 from api.page.state import PageState, of
@@ -39,8 +39,6 @@ _HOUR = 3_600
 _POINTS = 60
 #: Processes that are shown as tiles; the room of workers shows all.
 _MOST_TILES = 60
-#: A browser shows events as they come only if no proxy holds them back.
-EVENT_HEADERS = HEADERS | {"X-Accel-Buffering": "no"}
 
 
 class Tile(NamedTuple):

@@ -34,7 +34,8 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 
 #: Packages that we import and that another declared package always brings.
-THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub": "tokenizers"}
+THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub": "tokenizers",
+           "markupsafe": "jinja2"}  # fmt: skip
 
 #: Packages that are declared although none of our modules imports them.
 UNSEEN = {

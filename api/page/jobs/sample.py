@@ -17,9 +17,9 @@ _CHARACTERS = 600
 
 
 class ResultSample(NamedTuple):
-    """One result: its index, how the item ended, and the beginning of its line as JSON."""
+    """One result: its index in the job, how the item ended, and the beginning of its line as JSON."""
 
-    index: int
+    at: int
     status: str
     text: str
 

@@ -14,10 +14,9 @@ from api.jobs.download import ResultFormat
 from api.jobs.schema import Job
 from api.jobs.tables import result_table
 from api.page import answer, plot, session, wording
-from api.page.header import HEADERS
+from api.page.header import EVENT_HEADERS, HEADERS
 from api.page.jobs import sample
 from api.page.live import Frame
-from api.page.overview import EVENT_HEADERS
 from api.page.session import PageReader
 from api.page.state import PageState, of
 from lengthwise.database import translated

@@ -21,7 +21,7 @@ _CHARACTERS = 300
 class PreviewItem(NamedTuple):
     """One item: its id, the beginning of its text, what else it has, and what is wrong with it."""
 
-    index: int
+    at: int
     id: str
     text: str
     rest: str
