@@ -14,7 +14,8 @@ from api.access.keyring import Keyring
 from api.access.rate import RateHeaders, RateLimits
 from api.access.request_counter import RequestCounter
 from api.access.turns import Turns
-from api.admin import installation, keys, tenants, usage
+from api.admin import installation, keys, tenants, usage, workers
+from api.admin.readiness import Readiness
 from api.http import document
 from api.http.form import FORM_BYTES
 from api.http.spool import Spools
@@ -74,7 +75,10 @@ _WAITING_PARQUET = 5
 ROUTERS = (
     (problem.details, [jobs.router, retry.router, installation.router]),
     (openai_error.from_problem, [models.router, files.router, batches.router, sync_endpoints.router]),
-    (problem.details, [webhooks.router, delivery.router, keys.router, tenants.router, usage.router]),
+    (
+        problem.details,
+        [webhooks.router, delivery.router, keys.router, tenants.router, usage.router, workers.router],
+    ),
     (problem.details, [root.router, documentation.router]),
     (
         page_answer.of_problem,
@@ -119,6 +123,7 @@ def create_app(override: Settings | None = None) -> FastAPI:
         redirect_slashes=False,  # a redirect would repeat the path that was sent
     )
     app.state.shared = shared
+    app.state.readiness = Readiness(shared)
     app.add_middleware(RateHeaders)
     app.state.forms = forms = problem.ErrorForms()
     for form, routers in ROUTERS:

@@ -207,6 +207,9 @@ class Settings(BaseSettings):
     #: The same if no Python has run in it for this long, because a library holds the interpreter. By then it has lost
     #: its leases.
     stall_seconds: Annotated[float, Field(gt=0)] = 60
+    #: How often a worker reports that it is there, and what it does. After three of these it counts as lost, which must
+    #: be within 30 seconds.
+    presence_seconds: Annotated[float, Field(gt=0, le=10)] = 5
     #: How often the sweep looks for expired leases, deadlines and lost bells.
     sweep_seconds: Annotated[float, Field(gt=0)] = 1
     #: How long after SIGTERM a worker may take to finish its current batch.

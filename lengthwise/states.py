@@ -1,4 +1,4 @@
-"""The states of a job, a shard, an item's result, a delivery and a batch, and what changes each of them."""
+"""The states of a job, a shard, an item's result, a delivery, a batch and a worker, and what changes each of them."""
 
 from enum import IntEnum, StrEnum
 
@@ -71,3 +71,27 @@ class BatchState(StrEnum):
     CANCELLED = "cancelled"
     #: Its lines are the items of the job of the same id. From then on the job's state is the batch's.
     ACCEPTED = "accepted"
+
+
+class WorkerRole(StrEnum):
+    """What a worker's process does."""
+
+    GENERATE = "generate"
+    #: It sends webhooks, and sweeps.
+    DELIVER = "deliver"
+
+
+class WorkerState(StrEnum):
+    """The state of a worker's process, as it last reported it."""
+
+    #: It loads its first models.
+    STARTING = "starting"
+    #: It waits for work.
+    IDLE = "idle"
+    #: It works, or has worked since its last report.
+    WORKING = "working"
+    #: It was asked to stop, and finishes what it holds. Its row goes with it.
+    STOPPING = "stopping"
+    #: It has not reported for three periods: it is frozen, killed, or cut off from the database. Never stored: whoever
+    #: reads its row finds out. The next report ends it, or the sweep forgets it.
+    LOST = "lost"

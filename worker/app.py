@@ -27,11 +27,14 @@ def deliver() -> None:
     worker.deliver()
 
 
+def _is_named(sender: str, **_: Any) -> None:
+    worker.is_named(sender.partition("@")[0])
+
+
 def _is_ready(sender: Any, **_: Any) -> None:
     worker.watchdog.start()
-    # Only delivery workers sweep. A generation worker is busy enough.
     if queue.DELIVER in {consumed.name for consumed in sender.task_consumer.queues}:
-        worker.sweeper.start()
+        worker.begin_delivery()
 
 
 def _is_forked(**_: Any) -> None:
@@ -44,6 +47,13 @@ def _is_stopping(**_: Any) -> None:
     worker.shutdown.begin()
 
 
+def _has_ended(**_: Any) -> None:
+    worker.end()
+
+
+signals.celeryd_init.connect(_is_named)
 signals.worker_ready.connect(_is_ready)
 signals.worker_process_init.connect(_is_forked)
 signals.worker_shutting_down.connect(_is_stopping)
+signals.worker_process_shutdown.connect(_has_ended)
+signals.worker_shutdown.connect(_has_ended)

@@ -1,11 +1,13 @@
 """The state that a worker's process keeps from task to task, in one object."""
 
+from lengthwise.states import WorkerRole
 from worker.delivery.deliver import Deliverer
 from worker.generation.generate import Generator
 from worker.generation.model_reload import ModelReload
 from worker.generation.models import LoadedModels
 from worker.generation.process_tuning import tune_process
 from worker.generation.watchdog import Watchdog
+from worker.presence import Presence
 from worker.shutdown import Shutdown
 from worker.upkeep.sweep import Sweeper
 
@@ -19,10 +21,13 @@ class Worker:
     def __init__(self) -> None:
         self.shutdown = Shutdown()
         self.watchdog = Watchdog(self.shutdown)
-        self.models = LoadedModels(self.watchdog)
+        #: At most one of the two begins: a process has one role.
+        self.generating = Presence(WorkerRole.GENERATE, self.shutdown)
+        self.delivering = Presence(WorkerRole.DELIVER, self.shutdown)
+        self.models = LoadedModels(self.watchdog, self.generating)
         self.reload = ModelReload(self.models, self.shutdown)
-        self.generator = Generator(self.models, self.reload, self.watchdog, self.shutdown)
-        self.deliverer = Deliverer(self.shutdown)
+        self.generator = Generator(self.models, self.reload, self.watchdog, self.shutdown, self.generating)
+        self.deliverer = Deliverer(self.shutdown, self.delivering)
         self.sweeper = Sweeper(self.shutdown)
 
     def generate(self, pool: str) -> None:
@@ -33,12 +38,29 @@ class Worker:
         """Handles a bell of the delivery queue."""
         self.deliverer.deliver()
 
+    def is_named(self, name: str) -> None:
+        """Tells it the name of its worker, before Celery forks."""
+        self.generating.name = self.delivering.name = name
+
     def begin_generation(self) -> None:
         """Prepares a process that will generate: tunes it, loads models, and starts the thread that reloads them."""
         tune_process()
         self.watchdog.beat()
+        self.generating.begin(lambda: self.watchdog.step_at, is_deserted=lambda: self.watchdog.is_deserted)
         try:
-            with self.watchdog.starting():
+            with self.watchdog.starting(before_end=self.generating.end):
                 self.models.preload()
         finally:
+            self.generating.ready()
             self.reload.start()
+
+    def begin_delivery(self) -> None:
+        """Starts the sweep. Only delivery workers sweep, because a generation worker is busy enough."""
+        self.delivering.begin(self.deliverer.step_at)
+        self.delivering.ready()
+        self.sweeper.start()
+
+    def end(self) -> None:
+        """Call this when a process ends in order."""
+        self.generating.end()
+        self.delivering.end()

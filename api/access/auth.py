@@ -75,6 +75,12 @@ async def checked(request: Request, scopes: Sequence[str], authorization: Sequen
     return known.tenant_id
 
 
+def require_operator(tenant: UUID) -> None:
+    """Raises ``Forbidden`` unless an admin of this tenant operates the installation: only the first tenant's does."""
+    if tenant != DEFAULT:
+        raise Forbidden
+
+
 #: The tenant of a key that has this scope.
 Reader = Annotated[UUID, Security(current, scopes=[Scope.READ.value])]
 Submitter = Annotated[UUID, Security(current, scopes=[Scope.SUBMIT.value])]

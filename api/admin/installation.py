@@ -1,30 +1,31 @@
 """What this installation is ready for: its health, and the models that jobs may name."""
 
-import asyncio
 import logging
+from typing import Literal
 
 from fastapi import APIRouter, Request
-from starlette.concurrency import run_in_threadpool
+from pydantic import BaseModel
 
 from api.access.auth import Admin, Reader
+from api.admin.readiness import Readiness
 from api.http import document
 from api.jobs.schema import Model, ModelList
 from api.state import State, of
-from lengthwise.database import translated
-from lengthwise.errors import ConfigurationError, Conflict, Unavailable
-from lengthwise.ledger import schema
+from lengthwise.errors import ConfigurationError, Conflict
 from lengthwise.models.catalog import ModelSpec
 
 log = logging.getLogger(__name__)
 router = APIRouter()
 
-#: How long ``/readyz`` waits for Postgres.
-_READY_SECONDS = 1.0
-
 _NOT_RELOADED = document.conflict(
     "models.toml is not valid, or names a revision that cannot take its place",
     "models.toml is not valid, and the models stay as they were: the log says why",
 )
+
+
+class Ready(BaseModel):
+    status: Literal["ready", "degraded"]
+    reasons: list[str]
 
 
 @router.get("/healthz", tags=["health"], responses=document.problems())
@@ -33,32 +34,17 @@ async def healthz() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@router.get("/readyz", tags=["health"], responses=document.problems(503))
-async def readyz(request: Request) -> dict[str, str]:
-    """Postgres answers within a second and is migrated. Redis is not checked: jobs are accepted without it."""
-    try:
-        # Requests that ask at the same time share one question, so that they never need more than one thread.
-        async with asyncio.timeout(_READY_SECONDS):
-            is_migrated = await asyncio.shield(_question(request))
-    except TimeoutError:
-        raise Unavailable("the database does not answer within a second") from None
-    if not is_migrated:
-        raise Unavailable("the database is not migrated: lengthwise migrate does it")
-    return {"status": "ready"}
+@router.get("/readyz", tags=["health"], response_model=Ready, responses=document.problems(503))
+async def readyz(request: Request) -> Ready:
+    """Postgres answers within a second and is migrated. Redis is not checked: jobs are accepted without it.
 
-
-def _question(request: Request) -> asyncio.Task[bool]:
-    """Whether the database is migrated: the question that is under way, or else a new one."""
-    asked: asyncio.Task[bool] | None = getattr(request.app.state, "is_migrated", None)
-    if asked is None or asked.done():
-        asked = request.app.state.is_migrated = asyncio.create_task(run_in_threadpool(_is_migrated, of(request)))
-        asked.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # in case nobody waits any more
-    return asked
-
-
-def _is_migrated(state: State) -> bool:
-    with translated(), state.database.begin() as connection:
-        return not schema.incomplete_tables(connection)
+    Jobs are accepted also if it is ``degraded``: probes should look at the status code. ``reasons`` say what is wrong
+    with the workers. A model that could not be loaded counts until a worker has loaded it, or ``models.toml`` no longer
+    names it.
+    """
+    readiness: Readiness = request.app.state.readiness
+    found = await readiness.ask()
+    return Ready(status="degraded" if found else "ready", reasons=found)
 
 
 @router.get("/v1/models", tags=["models"], response_model=ModelList, responses=document.KEY_ERRORS)

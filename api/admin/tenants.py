@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, Field
 from starlette.concurrency import run_in_threadpool
 
-from api.access.auth import DEFAULT, Admin
+from api.access.auth import DEFAULT, Admin, require_operator
 from api.admin.keys import resolve_tenant
 from api.http import document, json_body
 from api.state import State, of
 from lengthwise.database import translated
-from lengthwise.errors import Forbidden, InvalidInput
+from lengthwise.errors import InvalidInput
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.ledger.accounts import tenant as ledger
 
@@ -73,14 +73,9 @@ _TAKEN = document.conflict("Another tenant has the name", "another tenant has th
 )
 async def create_tenant(request: Request, tenant: Admin) -> Tenant:
     """Makes a tenant. Make its first key at /v1/keys; with the scope admin, that key can make the others."""
-    _require_operator(tenant)
+    require_operator(tenant)
     wanted = await json_body.read(request, NewTenant)
     return await run_in_threadpool(_create, of(request), wanted.model_dump())
-
-
-def _require_operator(tenant: UUID) -> None:
-    if tenant != DEFAULT:
-        raise Forbidden
 
 
 def _create(state: State, values: dict[str, Any]) -> Tenant:
@@ -135,7 +130,7 @@ def show_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
 async def change_tenant(request: Request, tenant: Admin, tenant_id: str) -> Tenant:
     """Changes the fields that are named, in every process within two seconds. Null restores the settings' limit."""
     wanted_id = resolve_tenant(tenant, tenant_id)  # another's tenant is a 404, one's own a 403
-    _require_operator(tenant)
+    require_operator(tenant)
     wanted = await json_body.read(request, TenantChange)
     changes = wanted.model_dump(exclude_unset=True)
     if "name" in changes and changes["name"] is None:

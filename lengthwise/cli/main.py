@@ -5,7 +5,7 @@ from importlib.metadata import version as installed_version
 
 import typer
 
-from lengthwise.cli import jobs, keys, kind_options, models, results, server, submit, tenants, webhooks
+from lengthwise.cli import jobs, keys, kind_options, models, results, server, submit, tenants, webhooks, workers
 from lengthwise.cli.connection import MISUSED, say
 from lengthwise.errors import LengthwiseError
 
@@ -34,6 +34,7 @@ app.command()(jobs.cancel)
 app.command()(jobs.retry)
 app.command()(jobs.delete)
 app.command()(models.models)
+app.command()(workers.workers)
 app.add_typer(keys.app, name="keys")
 app.add_typer(tenants.app, name="tenants")
 app.add_typer(webhooks.app, name="webhooks")

@@ -50,6 +50,8 @@ from lengthwise.client._resource import (
     Result,
     State,
     TableInfo,
+    WorkerInfo,
+    WorkerModelInfo,
 )
 from lengthwise.client._spool import Item
 from lengthwise.errors import ConfigurationError, LengthwiseError
@@ -88,6 +90,8 @@ __all__ = [
     "UnavailableError",
     "UnreachableError",
     "WaitTimeoutError",
+    "WorkerInfo",
+    "WorkerModelInfo",
 ]
 
 # Tracebacks name the public path of a class, not the private module that defines it.

@@ -16,7 +16,7 @@ from lengthwise.client._async_transport import AsyncTransport
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.formats.file import FileFormat
@@ -106,6 +106,10 @@ class AsyncClient:
     async def models(self) -> list[ModelInfo]:
         """The models that a job may use."""
         return await self._transport.run(_call.models(RetryBudget(self._retry_seconds)))
+
+    async def workers(self) -> list[WorkerInfo]:
+        """As ``Client.workers``."""
+        return await self._transport.run(_call.workers(RetryBudget(self._retry_seconds)))
 
     async def close(self) -> None:
         await self._transport.close()

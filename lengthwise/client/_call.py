@@ -14,7 +14,7 @@ from pydantic_core import from_json, to_json
 
 from lengthwise.client._effect import HttpRequest, HttpResponse, SendEffect, Steps, YieldEffect
 from lengthwise.client._error import NotFoundError, RefusedError, UnreachableError, WaitTimeoutError, refusal
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Spool
 from lengthwise.errors import ConfigurationError
@@ -26,6 +26,7 @@ _SUBMIT_SECONDS = 600.0
 _PAGE_JOBS = 100
 
 _MODELS = TypeAdapter(list[ModelInfo])
+_WORKERS = TypeAdapter(list[WorkerInfo])
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +182,11 @@ def jobs(limit: int | None, key: str | None, budget: RetryBudget) -> Steps[None]
 def models(budget: RetryBudget) -> Steps[list[ModelInfo]]:
     answer = yield from send(HttpRequest("GET", "/v1/models"), budget)
     return _MODELS.validate_python(from_json(answer.content)["data"])
+
+
+def workers(budget: RetryBudget) -> Steps[list[WorkerInfo]]:
+    answer = yield from send(HttpRequest("GET", "/v1/workers"), budget)
+    return _WORKERS.validate_python(from_json(answer.content)["data"])
 
 
 def job_path(job_id: str) -> str:

@@ -15,7 +15,7 @@ from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
 from lengthwise.client._job import Job
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.client._transport import BlockingTransport
@@ -114,6 +114,10 @@ class Client:
     def models(self) -> list[ModelInfo]:
         """The models that a job may use."""
         return self._transport.run(_call.models(RetryBudget(self._retry_seconds)))
+
+    def workers(self) -> list[WorkerInfo]:
+        """The processes that work, lost ones last. It needs an admin key of the first tenant."""
+        return self._transport.run(_call.workers(RetryBudget(self._retry_seconds)))
 
     def close(self) -> None:
         self._transport.close()

@@ -112,3 +112,50 @@ class ModelInfo(_Resource):
     usable: bool = True
     reason: str | None = None
     remedy: str | None = None
+
+
+class WorkerModelInfo(_Resource):
+    """A model that a worker holds, or could not load."""
+
+    name: str
+    state: Literal["loaded", "failed"]
+    revision: str | None
+    quantization: str | None
+    device: str | None
+    #: Of the model's tensors; None if it is unknown.
+    memory_bytes: int | None
+    load_seconds: float | None
+    #: Why it, or the newer revision of a loaded model, could not be loaded.
+    reason: str | None
+    failed_at: datetime | None
+    paused_until: datetime | None
+    paused_for: str | None
+
+
+class WorkerInfo(_Resource):
+    """A process that works, as it last reported itself."""
+
+    id: str
+    role: str
+    name: str
+    host: str
+    pid: int
+    device: str | None
+    version: str
+    #: ``starting``, ``idle``, ``working`` or ``stopping``; ``lost`` if it has not reported for three periods.
+    state: str
+    started_at: datetime
+    seen_at: datetime
+    seen_seconds: float
+    stepped_at: datetime | None
+    model: str | None
+    pool: str | None
+    batch_rows: int | None
+    batch_tokens: int | None
+    #: Items settled, or webhooks attempted, since it started; and their input and output tokens.
+    items: int
+    tokens: int
+    items_per_second: float
+    models: list[WorkerModelInfo]
+    last_error: str | None
+    last_error_at: datetime | None

@@ -46,6 +46,7 @@
       tally             the sums that are a job's figures, and the running totals of large jobs
       store             where a job's items and results are: in the shared tables, or in tables of its own
       schema            whether the database has the tables of this version
+      workers           which processes work, as they report themselves
 
 A folder may import from those below it, never from those above; openai, jobs and accounts know nothing of each other.
 

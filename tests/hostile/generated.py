@@ -54,7 +54,7 @@ VALID: list[tuple[str, str, Any]] = [
         for path in (
             "/v1/jobs", "/v1/jobs/{id}", "/v1/jobs/{id}/results", "/v1/jobs/{id}/deliveries", "/v1/files",
             "/v1/files/{id}", "/v1/files/{id}/content", "/v1/batches", "/v1/batches/{id}", "/v1/models",
-            "/v1/models/{id}", "/v1/usage", "/v1/keys", "/v1/tenants", "/v1/webhook-endpoints",
+            "/v1/models/{id}", "/v1/usage", "/v1/keys", "/v1/tenants", "/v1/workers", "/v1/webhook-endpoints",
             "/v1/deliveries/{id}", "/healthz", "/openapi.json",
         )
     ),

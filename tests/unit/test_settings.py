@@ -32,6 +32,8 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         ("LEASE_SECONDS", "0"),
         ("LEASE_SECONDS", "-1"),
         ("LEASE_SECONDS", "nan"),
+        ("PRESENCE_SECONDS", "0"),
+        ("PRESENCE_SECONDS", "10.1"),
         ("MAX_ITEMS", "1.5"),
         ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.0/8,CaNaRy"),
         ("WEBHOOK_ALLOWED_NETWORKS", "10.0.0.1/8"),

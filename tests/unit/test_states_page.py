@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from api.openai.schema import StatusName
-from lengthwise.states import BatchState, DeliveryState, JobState, ResultStatus, ShardState
+from lengthwise.states import BatchState, DeliveryState, JobState, ResultStatus, ShardState, WorkerState
 
 PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text("utf-8")
 
@@ -32,7 +32,13 @@ def states_of_table(text: str, head: str) -> set[str]:
 
 @pytest.mark.parametrize(
     ("title", "states"),
-    [("Job", JobState), ("Shard", ShardState), ("Delivery", DeliveryState), ("Batch", BatchState)],
+    [
+        ("Job", JobState),
+        ("Shard", ShardState),
+        ("Delivery", DeliveryState),
+        ("Batch", BatchState),
+        ("Worker", WorkerState),
+    ],
 )
 def test_the_page_names_every_state_and_no_other(title: str, states: type[StrEnum]) -> None:
     named = {state.value for state in states}

@@ -21,6 +21,7 @@ from lengthwise.states import DeliveryState
 from worker.delivery.http_attempt import post
 from worker.delivery.outcome import AttemptOutcome, next_delay
 from worker.delivery.signing import sign
+from worker.presence import Presence
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -38,8 +39,9 @@ _LOOK_SECONDS = 1.0
 class AttemptThreads:
     """The threads of this process, and how many of them are free."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, presence: Presence) -> None:
         self._pool = ThreadPoolExecutor(threads, "attempt")
+        self._presence = presence
         self._lock = Lock()
         self._n_threads, self._n_running = threads, 0
         #: Set when a delivery may have become due, or a thread free.
@@ -62,12 +64,10 @@ class AttemptThreads:
     def _run(self, due: DueDelivery, token: UUID) -> None:
         try:
             _deliver(due, token)
-        except Unavailable as error:
-            log.warning("an attempt was not recorded, and will be repeated: %s", error)
-        except ConfigurationError as error:
-            log.error("a webhook was not sent; it will be sent when this is corrected: %s", error)
-        except Exception as error:  # only its type is logged: its message may hold what the receiver sent
-            log.error("an attempt ended with an unexpected %s", type(error).__name__)
+            self._presence.settled(1)
+        except Exception as error:
+            self._presence.error(error)
+            _log(error)
         finally:
             self._count(-1)
             self.changed.set()
@@ -77,15 +77,29 @@ class AttemptThreads:
             self._n_running += change
 
 
+def _log(error: Exception) -> None:
+    if isinstance(error, Unavailable):
+        log.warning("an attempt was not recorded, and will be repeated: %s", error)
+    elif isinstance(error, ConfigurationError):
+        log.error("a webhook was not sent; it will be sent when this is corrected: %s", error)
+    else:  # only its type is logged: its message may hold what the receiver sent
+        log.error("an attempt ended with an unexpected %s", type(error).__name__)
+
+
 class Deliverer:
     """The deliveries of one process."""
 
-    def __init__(self, shutdown: Shutdown) -> None:
-        self._shutdown = shutdown
+    def __init__(self, shutdown: Shutdown, presence: Presence) -> None:
+        self._shutdown, self._presence = shutdown, presence
 
     @cached_property
     def _attempts(self) -> AttemptThreads:
-        return AttemptThreads(settings.get().webhook_concurrency)
+        return AttemptThreads(settings.get().webhook_concurrency, self._presence)
+
+    def step_at(self) -> float:
+        """Now, by the monotonic clock, while attempts run; 0 while none does. Each of them ends within its time-out."""
+        is_running = "_attempts" in vars(self) and self._attempts.n_running  # asking must not make them
+        return time.monotonic() if is_running else 0.0
 
     def deliver(self) -> None:
         """Handles a delivery bell: delivers until nothing is due and no attempt runs, or the slice of time is over."""
@@ -112,6 +126,7 @@ class Deliverer:
                 is_more = _push() | _start(attempts)
             except Unavailable as error:
                 log.warning("leaving deliveries until the sweep rings: %s", error)
+                self._presence.error(error)
                 return True
             if is_more and attempts.n_free:
                 continue

@@ -13,6 +13,7 @@ from worker.generation.models import LoadedModel
 from worker.generation.pipeline import Pipeline
 from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work
+from worker.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -37,13 +38,15 @@ def require_known(finished: Sequence[Completion], unanswered: Container[int]) ->
 class BatchRunner:
     """Runs pieces of work as engine batches. All pieces of a batch are added at its start."""
 
-    def __init__(self, watchdog: Watchdog) -> None:
-        self.watchdog = watchdog
+    def __init__(self, watchdog: Watchdog, presence: Presence) -> None:
+        self.watchdog, self.presence = watchdog, presence
 
     def attempt(self, work: Work, model: LoadedModel, batch: Sequence[int]) -> BatchOutcome:
         """Runs one engine batch to its end. ``take`` then stores its answers."""
         began_at, completions = time.monotonic(), list[Completion]()
-        work.charge(batch, model.computed(work.lengths(batch)))
+        computed = model.computed(work.lengths(batch))
+        work.charge(batch, computed)
+        self.presence.batch(len(batch), sum(computed))
         unanswered = set(batch)
         error: EngineError | EngineUnavailable | None = None
         try:
@@ -77,6 +80,7 @@ class BatchRunner:
         answered = {completion.id for completion in outcome.completions}
         rest = [index for index in batch if index not in answered]
         log.warning("batch of %d failed (%s), %d to run again", len(batch), type(outcome.error).__name__, len(rest))
+        self.presence.error(outcome.error)
         return self.isolate(work, model, rest, outcome.error, n_tokens, is_alone=len(batch) == 1)
 
     def isolate(

@@ -100,8 +100,9 @@ class ContinuousBatch:
         if self._batch is None:
             self._batch = self._model.engine.start()
             self._began_at, self._n_joined = time.monotonic(), []
-        batch = self._batch
+        batch, admitted = self._batch, self._capacity.admitted
         self._n_joined.append(len(requests))
+        self._runner.presence.batch(len(admitted), sum(admitted.values()))
         self._attempt(lambda: batch.add(requests))
 
     def _attempt(self, act: Callable[[], Result]) -> Result | None:
@@ -122,6 +123,7 @@ class ContinuousBatch:
         left, self._capacity.admitted = self._capacity.admitted, {}
         if left:
             log.warning("continuous batch failed (%s), %d to run again", type(error).__name__, len(left))
+            self._runner.presence.error(error)
             self._runner.isolate(self._work, self._model, list(left), error, sum(left.values()), is_alone=is_alone)
 
     def _joining(self) -> Sequence[Request]:

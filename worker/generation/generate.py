@@ -20,6 +20,7 @@ from worker.generation.pipeline import Pipeline, SettlementSchedule
 from worker.generation.pool_rotation import PoolRotation
 from worker.generation.process_tuning import FreedMemory
 from worker.generation.watchdog import Watchdog
+from worker.presence import Presence
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -49,12 +50,15 @@ class RunningClaim(Protocol):
 class Generator:
     """Runs claims on the models of this process."""
 
-    def __init__(self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown) -> None:
+    def __init__(
+        self, models: LoadedModels, reload: ModelReload, watchdog: Watchdog, shutdown: Shutdown, presence: Presence
+    ) -> None:
         self._models, self._reload, self._shutdown = models, reload, shutdown
+        self._presence = presence
         self._checks = AnswerChecks()
         self.claimer = Claimer(models, self._checks, watchdog, shutdown, Distance())
         self._watchdog = watchdog
-        self.runner = BatchRunner(watchdog)
+        self.runner = BatchRunner(watchdog, presence)
         self._freed = FreedMemory()
 
     def _run_steps(
@@ -73,6 +77,7 @@ class Generator:
                 return
             if not is_urgent and (urgent := claims.collect(urgent=True) or pipeline.more_urgent(prepared)):
                 self.run(urgent, claims, is_urgent=True)
+            self._presence.pool = prepared.pool  # an urgent claim may have run meanwhile
             running.join()
             running.step()
 
@@ -93,6 +98,7 @@ class Generator:
                         return
         except Unavailable as error:
             log.warning("leaving the pool until the sweep rings: %s", error)
+            self._presence.error(error)
             return
         queue.ring(queue.GENERATE, [rotation.pool])
 
@@ -101,7 +107,7 @@ class Generator:
         return PoolRotation(pool, self._models)
 
     def pipeline(self, rotation: PoolRotation) -> Pipeline:
-        return Pipeline(rotation, self.claimer, self._reload, self._shutdown)
+        return Pipeline(rotation, self.claimer, self._reload, self._shutdown, self._presence)
 
     @contextmanager
     def claims(self, rotation: PoolRotation) -> Iterator[CheckedClaims]:
@@ -117,6 +123,8 @@ class Generator:
             self._compute(prepared, claims, is_urgent=is_urgent)
         except EngineUnavailable as error:
             prepared.model.pause(error.retry_after)
+            self._presence.error(error)
+            self._presence.paused(prepared.model.spec.name, prepared.model.pause_seconds, error)
             log.warning("model %s pauses for %.0f s: %s", prepared.model.spec.name, prepared.model.pause_seconds, error)
             claims.pipeline.finish(prepared)
         except BaseException:

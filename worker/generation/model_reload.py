@@ -50,6 +50,7 @@ class ModelReload:
                 self._models.drop(name)
             elif not _is_same(old, new):
                 has_failed |= not self._replace(old, new)
+        self._models.forget_failures()
         self._seen = catalog
         self.retry_at = time.monotonic() + _RETRY_SECONDS if has_failed else math.inf
 

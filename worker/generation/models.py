@@ -22,6 +22,7 @@ from worker.generation.distance import averaged
 from worker.generation.plan import planner
 from worker.generation.process_tuning import reduce_garbage_collection
 from worker.generation.watchdog import Watchdog
+from worker.presence import Presence
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class LoadedModel:
     model: KindModel
     engine: Engine
     capabilities: Capabilities
+    #: How long it took to load.
+    load_seconds: float = 0.0
     #: Answers of this engine. They are dropped with the engine, because another revision may answer differently.
     answers: AnswerCache = field(default_factory=AnswerCache)
     #: Limit of tokens in a batch, padding included: the model's own, or less after it ran out of memory.
@@ -112,8 +115,8 @@ class LoadedModel:
 class LoadedModels:
     """The loaded models of this process. It reads settings and loads models at the first use, not before."""
 
-    def __init__(self, watchdog: Watchdog) -> None:
-        self._watchdog = watchdog
+    def __init__(self, watchdog: Watchdog, presence: Presence) -> None:
+        self._watchdog, self._presence = watchdog, presence
         self._engines: OrderedDict[str, LoadedModel] = OrderedDict()
         self._failed_until: dict[str, float] = {}
         #: Each model's spec when it was last loaded: the fallback if the spec in models.toml cannot be loaded.
@@ -175,7 +178,7 @@ class LoadedModels:
             raise NotLoaded
         named, proven = self.catalog().models.get(name), self._proven.get(name)
         if named is None:
-            log.error("model %s not loaded: models.toml does not name it", name)
+            self._note_failure(name, ConfigurationError("models.toml does not name it"))
         elif self.load(named) or (proven is not None and proven is not named and self.load(proven)):
             return self._engines[name]
         self._failed_until[name] = time.monotonic() + _FAILURE_SECONDS
@@ -190,15 +193,32 @@ class LoadedModels:
         self._make_room(wanted.name)
         try:
             with self._watchdog.patient():
-                self._engines[wanted.name] = _load_engine(wanted)
+                loaded = self._engines[wanted.name] = _load_engine(wanted)
         except (ConfigurationError, EngineError) as error:
-            log.error("model %s not loaded: %s", wanted.name, error)
-        except Exception:  # a backend's own error must not stop other models. It holds no text of a customer.
+            self._note_failure(wanted.name, error)
+        except Exception as error:  # a backend's own error must not stop other models. It holds no customer's text.
             log.exception("model %s not loaded", wanted.name)
+            self._presence.failed(wanted.name, error)
         else:
             self._proven[wanted.name] = wanted
+            self._presence.loaded(
+                wanted.name,
+                revision=wanted.made_by,
+                quantization=loaded.capabilities.quantization,
+                device=loaded.capabilities.device,
+                memory_bytes=loaded.capabilities.memory_bytes,
+                load_seconds=loaded.load_seconds,
+            )
             return True
         return False
+
+    def _note_failure(self, name: str, error: ConfigurationError | EngineError) -> None:
+        log.error("model %s not loaded: %s", name, error)
+        self._presence.failed(name, error)
+
+    def forget_failures(self) -> None:
+        """Forgets failures of models that the catalog names no more."""
+        self._presence.keep(self.names())
 
     def preload(self) -> None:
         """Loads the first models of the catalog, as many as a process may hold.
@@ -224,6 +244,7 @@ class LoadedModels:
     def drop(self, name: str) -> None:
         """Frees the model's memory, unless a claim still refers to it."""
         del self._engines[name]
+        self._presence.dropped(name)
         reduce_garbage_collection()
 
 
@@ -248,4 +269,4 @@ def _load_engine(wanted: ModelSpec) -> LoadedModel:
         "" if memory is None else f"{memory / 1e6:.1f} MB, ",
         seconds,
     )
-    return LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities)
+    return LoadedModel(wanted, KindModel(wanted, tokenizer.load(wanted)), engine, capabilities, seconds)

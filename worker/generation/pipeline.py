@@ -15,6 +15,7 @@ from functools import partial
 from threading import Event
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 from lengthwise.errors import Unavailable
 from lengthwise.ledger.queue.settle import Settlement
@@ -22,6 +23,7 @@ from worker.generation import settlement
 from worker.generation.claiming import Claimer, PreparedClaim, give_back
 from worker.generation.model_reload import ModelReload
 from worker.generation.pool_rotation import PoolRotation
+from worker.presence import Presence
 from worker.shutdown import Shutdown
 
 log = logging.getLogger(__name__)
@@ -44,8 +46,11 @@ _MAX_UNSETTLED = 2
 class Pipeline:
     """The claims and settlements of one slice of time. On exit, all of them are settled or given back."""
 
-    def __init__(self, rotation: PoolRotation, claimer: Claimer, reload: ModelReload, shutdown: Shutdown) -> None:
+    def __init__(
+        self, rotation: PoolRotation, claimer: Claimer, reload: ModelReload, shutdown: Shutdown, presence: Presence
+    ) -> None:
         self.rotation, self.claimer, self.reload, self.shutdown = rotation, claimer, reload, shutdown
+        self._presence = presence
         self._distance = claimer.distance
         self._threads = ThreadPoolExecutor(1, "claim"), ThreadPoolExecutor(1, "settle"), ThreadPoolExecutor(1, "look")
         self._urgent: Future[PreparedClaim | None] | None = None
@@ -161,7 +166,7 @@ class Pipeline:
         Results that a caller waits for are written before the next batch begins. In a thread beside that batch,
         writing them would take three times as long.
         """
-        write = partial(settlement.write, prepared.claim.token, finished)
+        write = partial(self._write, prepared.claim.token, finished)
         if any(prepared.claim.shards[done.shard_id].is_interactive for done in finished):
             write()
         else:
@@ -173,11 +178,15 @@ class Pipeline:
 
         def last() -> None:
             try:
-                settlement.write(prepared.claim.token, finished)
+                self._write(prepared.claim.token, finished)
             finally:
                 give_back(prepared)
 
         self._in_background(prepared, last)
+
+    def _write(self, token: UUID, finished: Sequence[Settlement]) -> None:
+        for done in settlement.write(token, finished):
+            self._presence.settled(len(done.results), done.used_input + done.used_output)
 
     def _in_background(self, prepared: PreparedClaim, write: Callable[[], None]) -> None:
         if not self._works_beside(prepared) and not self._unsettled:

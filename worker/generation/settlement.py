@@ -15,14 +15,14 @@ log = logging.getLogger(__name__)
 _RETRY_SECONDS = 0.5
 
 
-def write(token: UUID, settlements: Sequence[Settlement]) -> None:
+def write(token: UUID, settlements: Sequence[Settlement]) -> Sequence[Settlement]:
     """Settles shards that ``token`` holds, and retries for as long as a lease lasts. Raises ``Unavailable`` after that.
 
-    If a commit is interrupted, the results may be written nevertheless. The next attempt then fails its fence and
-    writes nothing.
+    Returns those that were written. If a commit is interrupted, the results may be written nevertheless. The next
+    attempt then fails its fence and writes nothing.
     """
     if not settlements:
-        return
+        return ()
     gives_up_at = time.monotonic() + settings.get().lease_seconds
     while True:
         try:
@@ -35,3 +35,4 @@ def write(token: UUID, settlements: Sequence[Settlement]) -> None:
             time.sleep(_RETRY_SECONDS)
     if lost := len(settlements) - len(settled):
         log.warning("the lease of %d shards was lost: their results were not written", lost)
+    return [done for done in settlements if done.shard_id in settled]

@@ -47,6 +47,8 @@ class _Progress(Structure):
         ("beat_at", c_double),
         #: Whether a model is being loaded.
         ("is_patient", c_longlong),
+        #: When the parent last looked; 0 before it first did.
+        ("looked_at", c_double),
     )
 
 
@@ -62,6 +64,7 @@ class Watchdog:
         #: How many ``watched`` and ``patient`` are open in this process.
         self._n_watched = self._n_patient = 0
         self._is_starting = False
+        self._before_end: Callable[[], None] = lambda: None
         self._counting = Lock()
 
     @contextmanager
@@ -116,12 +119,13 @@ class Watchdog:
         Thread(target=self._beat, name="beat", daemon=True).start()
 
     @contextmanager
-    def starting(self) -> Iterator[None]:
+    def starting(self, before_end: Callable[[], None] = lambda: None) -> Iterator[None]:
         """For the block, this process ends at once if the worker shuts down: it holds no claim yet.
 
         Otherwise a worker that is asked to stop would first load its models. ``beat`` must have been called.
+        ``before_end`` is called first; it must be quick.
         """
-        self._is_starting = True
+        self._before_end, self._is_starting = before_end, True
         try:
             yield
         finally:
@@ -131,8 +135,21 @@ class Watchdog:
         while True:
             self._progress.beat_at = time.monotonic()
             if self._is_starting and self._shutdown.is_begun:
+                self._before_end()
                 os._exit(0)
             time.sleep(_BEAT_SECONDS)
+
+    @property
+    def step_at(self) -> float:
+        """When the engine's thread last finished a step, by the monotonic clock; 0 while it waits for work."""
+        made_at: float = self._progress.made_at
+        return made_at
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether the parent has not looked for long. It is frozen, so this process is given no work."""
+        looked_at: float = self._progress.looked_at
+        return looked_at > 0 and time.monotonic() - looked_at > _FROZEN_SECONDS
 
     def stalled(self, hang_seconds: float, stall_seconds: float = float("inf")) -> int | None:
         """The id of the engine's process if it hangs; else None.
@@ -154,6 +171,7 @@ class Watchdog:
         current = settings.get()
         while True:
             self._sleep()
+            self._progress.looked_at = time.monotonic()
             if (process := self.stalled(current.hang_seconds, current.stall_seconds)) is not None:
                 log.error("the engine's process hangs: replacing it")
                 self._kill(process)

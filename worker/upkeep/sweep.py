@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from lengthwise import database, queue, settings
 from lengthwise.errors import ConfigurationError, Unavailable
-from lengthwise.ledger import store
+from lengthwise.ledger import store, workers
 from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, retention
 from lengthwise.ledger.openai import batch, file
@@ -34,8 +34,10 @@ _LOCK_SECONDS = 0.5
 _SEALED = 1_000
 #: The most ended jobs that are added to usage in one transaction.
 _COUNT_JOBS = 100
-#: How often secrets are checked.
-_SEAL_SECONDS = 30.0
+#: How often secrets are checked, and lost workers forgotten.
+_SELDOM_SECONDS = 30.0
+#: How long a lost worker is shown.
+_SHOWN_SECONDS = 3600.0
 
 
 class Sweeper:
@@ -43,7 +45,7 @@ class Sweeper:
 
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
-        self._sealed_at = -_SEAL_SECONDS
+        self._seldom_at = -_SELDOM_SECONDS
         self._rated_at = -float(work_rate.INTERVAL_SECONDS)
         self._checked: UUID | None = None  # the open job that was checked last
 
@@ -65,8 +67,9 @@ class Sweeper:
             with database.translated():
                 _repair()
                 self._check_jobs()
-                if self._is_seal_due():
+                if self._is_seldom_due():
                     _seal()
+                    _forget_workers()
                 _ring_bells()
                 _count_usage()
                 self._add_rate()
@@ -86,9 +89,9 @@ class Sweeper:
             with _transaction() as connection:
                 work_rate.add(connection)
 
-    def _is_seal_due(self) -> bool:
-        is_due = time.monotonic() - self._sealed_at >= _SEAL_SECONDS
-        self._sealed_at = time.monotonic() if is_due else self._sealed_at
+    def _is_seldom_due(self) -> bool:
+        is_due = time.monotonic() - self._seldom_at >= _SELDOM_SECONDS
+        self._seldom_at = time.monotonic() if is_due else self._seldom_at
         return is_due
 
 
@@ -135,6 +138,11 @@ def _seal() -> None:
                 log.info("%d secrets sealed under the first master key", sealed)
     except ConfigurationError as error:
         log.error("secrets were not sealed again: %s", error)
+
+
+def _forget_workers() -> None:
+    with _transaction() as connection:
+        workers.forget(connection, seconds=_SHOWN_SECONDS)
 
 
 def _ring_bells() -> None:

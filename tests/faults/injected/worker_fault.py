@@ -69,10 +69,17 @@ def _frozen_until_the_end(scene: Scene) -> float:
         recovery = scene.until_taken_over(tokens, stopped_at)
         jobs = {job.id for job in scene.jobs}
         scene.until(lambda: not jobs & set(scene.tables.open_jobs()), "the second worker ends all jobs")
+        scene.until(lambda: _is_lost(scene, name), f"{name} is listed as lost")
     finally:
         scene.stack.keeper.send_group(name, signal.SIGCONT)
     scene.until_consuming(time.monotonic())
     return recovery
+
+
+def _is_lost(scene: Scene, name: str) -> bool:
+    """Whether the API lists a worker of this name, and none that is alive. Its names end in a process id."""
+    listed = scene.client.get("/v1/workers").json()["data"]
+    return {each["state"] == "lost" for each in listed if each["name"].rpartition("-")[0] == name} == {True}
 
 
 def _send(scene: Scene, name: str, child: int | None, number: signal.Signals) -> None:

@@ -53,6 +53,7 @@ STATUSES = {
     "post /v1/deliveries/{delivery_id}/resend": "202 404 409 503 507 default",
     "get /v1/usage": "200 422 default",
     "get /v1/tenants/{tenant_id}/usage": "200 404 422 default",
+    "get /v1/workers": "200 default",
     "get /v1/models/{name}": "200 404 default",
     "post /v1/files": "200 400 413 415 503 507 default",
     "get /v1/files": "200 400 404 503 default",

@@ -116,7 +116,7 @@ def test_a_text_of_placeholders_alone_needs_no_model(client: TestClient, run_wor
 
 def test_health_and_readiness_differ(client: TestClient) -> None:
     assert client.get("/healthz").json() == {"status": "ok"}
-    assert client.get("/readyz").json() == {"status": "ready"}
+    assert client.get("/readyz").status_code == 200
 
 
 def test_without_postgres_the_api_answers_with_retry_after(catalog: object, installed: Settings) -> None:

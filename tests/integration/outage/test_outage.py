@@ -38,6 +38,7 @@ READS = [
     "/v1/tenants/{tenant_id}",
     "/v1/tenants/{tenant_id}/usage",
     "/v1/usage",
+    "/v1/workers",
     "/v1/webhook-endpoints",
     "/v1/webhook-endpoints/{endpoint_id}",
     "/v1/webhook-endpoints/{endpoint_id}/deliveries",

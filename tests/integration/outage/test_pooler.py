@@ -19,6 +19,7 @@ from lengthwise import database, migrate, settings
 from lengthwise.errors import ConfigurationError
 from lengthwise.ledger.job_end import JobEndListener
 from lengthwise.ledger.queue import sweep
+from lengthwise.states import WorkerRole
 from tests import caller
 from tests.conftest import forget
 from tests.faults.proxy import Mode, Proxy
@@ -26,6 +27,8 @@ from tests.integration.conftest import RunWorker, read_job, submit
 from tests.integration.outage.test_silent import ANSWER_SECONDS
 from tests.pooler import PROGRAM, SESSIONS, PgBouncer, pooled
 from tests.servers import wait_until
+from worker.presence import Presence
+from worker.shutdown import Shutdown
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="there is no pgbouncer on this machine")
 
@@ -91,6 +94,26 @@ def test_a_long_statement_behind_a_pooler_is_not_cut(bouncer: PgBouncer) -> None
     with pool.begin() as connection:
         assert database.cursor(connection).execute("SELECT 7 FROM pg_sleep(5)").fetchone() == (7,)
     pool.dispose()
+
+
+def test_workers_report_themselves_and_end_through_a_pooler(
+    bouncer: PgBouncer, pooled_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LENGTHWISE_PRESENCE_SECONDS", "0.05")
+    settings.get.cache_clear()
+    present = [Presence(WorkerRole.GENERATE, Shutdown()) for _ in range(3)]
+
+    def listed() -> list[float]:
+        return [each["seen_seconds"] for each in pooled_client.get("/v1/workers").json()["data"]]
+
+    for each in present:
+        each.begin(lambda: 0.0)
+    wait_until(lambda: len(listed()) == 3)
+    time.sleep(2)
+    assert all(seconds < 2 for seconds in listed())
+    for each in present:
+        each.end()
+    assert listed() == []
 
 
 def test_many_jobs_at_once_are_accepted_and_done(

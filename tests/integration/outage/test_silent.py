@@ -129,7 +129,7 @@ def locked(table: str, url: str) -> Iterator[None]:
         operator.rollback()
 
 
-@pytest.mark.parametrize("table", ["jobs", "shards", "items", "tenants", "keys"])
+@pytest.mark.parametrize("table", ["jobs", "shards", "items", "tenants", "keys", "workers"])
 def test_while_a_table_is_locked_everybody_is_answered(client: TestClient, installed: Settings, table: str) -> None:
     use_stored_key(client)
     submit(client, ["text"])

@@ -10,7 +10,7 @@ from sqlalchemy.engine import make_url
 
 from lengthwise import database, settings
 from lengthwise.ledger.queue.claim import ClaimLimits, claim
-from lengthwise.states import Priority
+from lengthwise.states import Priority, WorkerRole
 from tests import servers as real
 from tests.conftest import forget
 from tests.faults.proxy import Proxy
@@ -21,6 +21,7 @@ from worker.generation.lease import Lease
 from worker.generation.models import LoadedModels
 from worker.generation.pool_rotation import PoolRotation
 from worker.generation.watchdog import Watchdog
+from worker.presence import Presence
 from worker.shutdown import Shutdown
 
 #: One of these calls takes another round trip, in which psycopg prepares a statement that was executed often.
@@ -88,7 +89,7 @@ def test_a_question_takes_one(proxy: Proxy, priority: Priority, monkeypatch: pyt
     submit(["abc"], priority=priority)
     shutdown = Shutdown()
     watchdog = Watchdog(shutdown)
-    rotation = PoolRotation(POOL, LoadedModels(watchdog))
+    rotation = PoolRotation(POOL, LoadedModels(watchdog, Presence(WorkerRole.GENERATE, shutdown)))
     assert trips(proxy, Lease(uuid4(), [1], watchdog, shutdown, Distance()).check) <= 1
     assert trips(proxy, lambda: claiming._urgent_pools()) <= 1
     assert trips(proxy, rotation._waiting) <= 1

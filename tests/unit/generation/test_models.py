@@ -11,7 +11,7 @@ import pytest
 from lengthwise.kinds.kind import KindModel
 from lengthwise.models import tokenizer
 from lengthwise.models.catalog import Catalog
-from lengthwise.states import ResultStatus
+from lengthwise.states import ResultStatus, WorkerRole
 from tests.fakes import write_catalog
 from tests.unit.generation.test_work import claim
 from worker.engine.echo import EchoEngine
@@ -21,6 +21,7 @@ from worker.generation import batch, models
 from worker.generation.models import LoadedModel
 from worker.generation.watchdog import Watchdog
 from worker.generation.work import Work
+from worker.presence import Presence
 from worker.shutdown import Shutdown
 
 TRANSLATE = {"source": "en", "target": "de"}
@@ -64,13 +65,18 @@ def test_each_beam_counts_as_a_row(model: LoadedModel, beams: int, length: int, 
     assert [len(batch) for batch in batches] == [rows] * (12 // rows)
 
 
+def new_runner() -> batch.BatchRunner:
+    shutdown = Shutdown()
+    return batch.BatchRunner(Watchdog(shutdown), Presence(WorkerRole.GENERATE, shutdown))
+
+
 @pytest.mark.parametrize(("params", "left"), [({}, 6 * 11), ({"beams": 2}, 2 * 3 * 11)])
 def test_after_a_batch_that_does_not_fit_later_ones_have_the_tokens_of_the_largest_half_that_did(
     model: LoadedModel, params: dict[str, Any], left: int
 ) -> None:
     work = Work(claim([letter * 9 for letter in "abcdefghijk"], "translate", TRANSLATE | params), model.model)
     assert set(work.lengths(range(11))) == {11}
-    runner = batch.BatchRunner(Watchdog(Shutdown()))
+    runner = new_runner()
     runner.take(work, model, range(11), runner.attempt(work, model, range(11)))
     assert model.batch_tokens == left
     assert sum(len(done.results) for done in work.take_finished()) == 11
@@ -97,7 +103,7 @@ def test_one_large_item_does_not_make_later_batches_small(model: LoadedModel, fi
     work = Work(claim(texts, "translate", TRANSLATE), model.model)
     picky = model.engine = Picky(model.spec)
     picky.fits_alone = fits_alone
-    runner = batch.BatchRunner(Watchdog(Shutdown()))
+    runner = new_runner()
     runner.take(work, model, range(11), runner.attempt(work, model, range(11)))
     assert model.batch_tokens >= 5 * 11, "the half without it fits"
     statuses = [result.status for done in work.take_finished() for result in done.results]
