@@ -16,21 +16,22 @@ from markupsafe import Markup
 
 from api.access.auth import DEFAULT
 from api.access.caller import Caller
+from api.admin import workers
+from api.admin.workers import WorkerProcess
 from api.jobs.view import PRIORITY_NAMES
 from api.page import answer, plot, session
 from api.page.header import EVENT_HEADERS
 from api.page.live import Frame
 from api.page.session import PageReader
-from api.page.state import PageState, of
+from api.page.state import of
 from lengthwise.database import translated
 from lengthwise.key import Scope
-from lengthwise.ledger import workers
 from lengthwise.ledger.jobs import lately
 from lengthwise.ledger.jobs.lately import EndedWork
 from lengthwise.ledger.queue import open_work, work_rate
 from lengthwise.ledger.queue.open_work import OpenWork
 from lengthwise.ledger.queue.work_rate import WorkRate
-from lengthwise.states import Priority, WorkerState
+from lengthwise.states import Priority
 
 router = APIRouter(prefix="/page", include_in_schema=False)
 
@@ -39,13 +40,6 @@ _HOUR = 3_600
 _POINTS = 60
 #: Processes that are shown as tiles; the room of workers shows all.
 _MOST_TILES = 60
-
-
-class Tile(NamedTuple):
-    """One process, with its state as of now."""
-
-    row: workers.WorkerRow
-    state: WorkerState
 
 
 class Waiting(NamedTuple):
@@ -62,7 +56,7 @@ class Overview:
     waiting: list[Waiting]
     ended: EndedWork
     rates: list[WorkRate] | None
-    tiles: list[Tile] | None
+    tiles: list[WorkerProcess] | None
 
     @property
     def oldest_at(self) -> datetime | None:
@@ -74,7 +68,7 @@ class Overview:
         return max(0, len(self.tiles or []) - _MOST_TILES)
 
     @property
-    def shown_tiles(self) -> list[Tile]:
+    def shown_tiles(self) -> list[WorkerProcess]:
         return (self.tiles or [])[:_MOST_TILES]
 
     @property
@@ -97,25 +91,20 @@ def is_operator(viewer: Caller) -> bool:
     return viewer.tenant_id == DEFAULT and viewer.may(Scope.ADMIN)
 
 
-def look(state: PageState, tenant: UUID | None) -> Overview:
+def look(request: Request, tenant: UUID | None) -> Overview:
     """Reads all of it; with None, that of the whole installation."""
-    presence_seconds = state.settings.presence_seconds
-    with translated(), state.database.begin() as connection:
+    with translated(), of(request).database.begin() as connection:
         waiting = open_work.by_priority(connection, tenant)
         ended = lately.sum_ended(connection, tenant)
         rates = work_rate.read(connection, seconds=_HOUR) if tenant is None else None
-        rows = workers.find_all(connection) if tenant is None else None
     named = [Waiting(PRIORITY_NAMES[Priority(each.priority)], each) for each in waiting]
-    if rows is None:
-        return Overview(named, ended, rates, None)
-    tiles = [Tile(row, workers.state_of(row.state, row.seen_seconds, presence_seconds)) for row in rows]
-    return Overview(named, ended, rates, sorted(tiles, key=lambda tile: (tile.row.role, tile.row.name, tile.row.id)))
+    return Overview(named, ended, rates, workers.workers(request, DEFAULT).data if tenant is None else None)
 
 
 @router.get("")
 def overview(request: Request, tenant: PageReader) -> Response:
     viewer: Caller = request.state.caller
-    found = look(of(request), None if is_operator(viewer) else tenant)
+    found = look(request, None if is_operator(viewer) else tenant)
     return answer.page(request, "overview.html", overview=found)
 
 
@@ -128,7 +117,7 @@ async def events(request: Request, tenant: PageReader) -> Response:
     sent = session.authorization(request)
 
     def frame() -> Frame:
-        return Frame(answer.rendered("overview_live.html", overview=look(state, whose)))
+        return Frame(answer.rendered("overview_live.html", overview=look(request, whose)))
 
     stream = state.live.stream(viewer.key_id, ("overview", whose), frame, lambda: state.keyring.admit(sent))
     return StreamingResponse(stream, media_type="text/event-stream", headers=EVENT_HEADERS)

@@ -2,22 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError, validate_call
 
 from api.access.caller import Caller
 from api.jobs import routes
+from api.jobs.listing import query
 from api.jobs.schema import JobList
 from api.page import answer
 from api.page.session import PageReader
 from api.page.state import of
-from api.problem import described
+from api.problem import described, invalid
 from lengthwise.errors import InvalidInput, NotFound
 from lengthwise.key import Scope
 from lengthwise.kinds import KINDS
+from lengthwise.ledger.jobs import search
 
 router = APIRouter(prefix="/page/jobs", include_in_schema=False)
 
@@ -34,7 +37,7 @@ class FilterForm:
     kind: str = ""
     model: str = ""
     tag: str = ""
-    key: str = ""
+    key_id: str = ""
     name: str = ""
     since: str = ""
     until: str = ""
@@ -53,21 +56,32 @@ class FilterForm:
         """The query of a link to this list."""
         return urlencode(self.given | more)
 
-    def parameters(self) -> dict[str, Any]:
-        """As the parameters of ``GET /v1/jobs``. Raises ``InvalidInput``."""
-        found: dict[str, Any] = {name: value for name, value in self.given.items() if name not in ("since", "until")}
+    def wanted(self) -> search.JobFilter:
+        """As ``GET /v1/jobs`` reads its parameters. Raises ``InvalidInput``."""
+        named: dict[str, Any] = {name: value for name, value in self.given.items() if name not in ("since", "until")}
         if self.since:
-            found["created_after"] = _begin_of(self.since, "since")
+            named["created_after"] = _begin_of(_day(self.since, "since"))
         if self.until:
-            found["created_before"] = _begin_of(self.until, "until") + timedelta(days=1)
-        return found
+            named["created_before"] = _begin_of(_day(self.until, "until") + timedelta(days=1))
+        try:
+            return _read(**named)
+        except ValidationError as error:
+            raise invalid(error) from None
 
 
-def _begin_of(day: str, field: str) -> datetime:
+#: Checks the parameters as the API does, by the types of its own function.
+_read = validate_call(query.read)
+
+
+def _day(typed: str, field: str) -> date:
     try:
-        return datetime.combine(date.fromisoformat(day), time(), UTC)
+        return min(date.fromisoformat(typed), date.max - timedelta(days=1))
     except ValueError:
         raise InvalidInput("must be a day, such as 2031-01-31", field) from None
+
+
+def _begin_of(day: date) -> str:
+    return f"{day.isoformat()}T00:00:00Z"
 
 
 @router.get("")
@@ -76,10 +90,10 @@ def listing(request: Request, tenant: PageReader) -> Response:
     viewer: Caller = request.state.caller
     filters = FilterForm.of(request.query_params)
     status, wrong = 200, None
-    found = JobList(data=[], has_more=False)
+    found = JobList(data=[], has_more=False, next_after=None)
     try:
         after = request.query_params.get("after") or None
-        found = routes.jobs(request, tenant, after=after, limit=PAGE_JOBS, **filters.parameters())
+        found = routes.jobs(request, tenant, filters.wanted(), after=after, limit=PAGE_JOBS)
     except (InvalidInput, NotFound) as error:
         problem = described(error)
         status, wrong = problem.status, problem
@@ -88,7 +102,7 @@ def listing(request: Request, tenant: PageReader) -> Response:
         "jobs.html",
         status,
         jobs=found.data,
-        next_query=filters.query(after=found.data[-1].id) if found.has_more else None,
+        next_query=filters.query(after=found.next_after) if found.next_after else None,
         first_query=filters.query() if request.query_params.get("after") else None,
         filters=filters,
         states=STATES,

@@ -43,8 +43,8 @@ class JobForm(FileForm):
     max_value_bytes: ClassVar[int] = 2**12
 
     def check(self) -> None:
-        if not self.has_file or not self.filename:
-            raise InvalidInput("choose a file", "file")
+        if not self.has_file or not self._n_bytes:  # a form without a file has an empty one
+            raise InvalidInput("choose a file that is not empty", "file")
 
 
 class FilePart:
@@ -107,6 +107,7 @@ class SentForm:
     def _header(self) -> dict[str, Any]:
         header: dict[str, Any] = {name: value for name in _OF_HEADER if (value := self.field(name))}
         header["priority"] = self.field("priority") or "normal"
+        header["source_file"] = self.filename
         if tags := [tag.strip() for tag in self.field("tags").split(",") if tag.strip()]:
             header["tags"] = tags
         if url := self.field("webhook"):
