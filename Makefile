@@ -7,6 +7,7 @@ INSTALLED := $(VENV)/.installed
 BENCHMARKED := $(VENV)/.installed-bench
 PEERS := .venv-peers
 REAL := $(VENV)/.installed-real
+BROWSER := $(VENV)/.installed-page
 
 # Arguments of bench-queue and bench-engine. The plots in docs/ come from the last complete run.
 ARGS ?= --plots docs
@@ -44,7 +45,7 @@ PROCESSES ?= 2
 
 # A file's tests stay together, so that its fixtures are made once. Tests that start whole installations come last.
 test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (2) at a time
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not slow and not alone"
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not slow and not page and not alone"
 	$(BIN)/pytest -m alone
 
 SEEDS ?= 20
@@ -83,6 +84,14 @@ test-install: $(INSTALLED) ## Install the wheel with each extra into a clean env
 
 test-js: $(INSTALLED) ## Test the OpenAI API with OpenAI's JavaScript SDK (needs node and npm)
 	$(BIN)/pytest -m js tests/js
+
+$(BROWSER): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[page]"
+	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	@touch $@
+
+test-page: $(BROWSER) ## Try the page in Chromium: with a mouse, a keyboard, at a desk and on a phone (installs Debian's chromium)
+	$(BIN)/pytest -m page tests/page
 
 test-compose: $(INSTALLED) ## Start docker compose, run a job and check its result and its webhook
 	$(BIN)/pytest -s tests/compose
@@ -142,4 +151,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-compose format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-page test-compose format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean

@@ -52,8 +52,9 @@ def read(state: JobsState, file: IO[bytes], sent: BodyDescription, *, is_part: b
     except InvalidInput:
         if not (is_part and items):
             raise
-    if is_part and 1 < len(items) < _MOST_ROWS:
-        items.pop()  # it may have been cut
+    else:
+        if is_part and 1 < len(items) < _MOST_ROWS:
+            items.pop()  # it may have been cut
     if not items:
         raise InvalidInput("a job has at least one item", "file")
     return Preview(order.target.spec.name, job.source, items)

@@ -102,7 +102,7 @@ async def _preview(state: PageState, tenant: UUID, file: IO[bytes], sent: SentFo
 def _read_preview(state: PageState, file: IO[bytes], sent: SentForm, body: BodyDescription, is_part: bool) -> Preview:
     if sent.file_format != "txt":
         return preview.read(state, file, body, is_part=is_part)
-    with text_file.as_ndjson(file, sent.encoding, state.settings) as lines:
+    with text_file.as_ndjson(file, sent.encoding, state.settings, is_part=is_part) as lines:
         return preview.read(state, lines, body, is_part=is_part)
 
 

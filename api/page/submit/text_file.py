@@ -20,19 +20,24 @@ _IN_MEMORY = 2**20
 
 
 @contextmanager
-def as_ndjson(file: IO[bytes], named: str, current: Settings) -> Iterator[IO[bytes]]:
+def as_ndjson(file: IO[bytes], named: str, current: Settings, *, is_part: bool = False) -> Iterator[IO[bytes]]:
     """A file with a line of JSON for each line of the text, blank ones too.
 
-    Raises ``InvalidInput`` for bytes that are no characters, and ``TooLarge`` beyond the limits of a line and a body.
+    With ``is_part`` the text may end in the middle of a character. Raises ``InvalidInput`` for bytes that are no
+    characters, and ``TooLarge`` beyond the limits of a line and a body.
     """
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as converted:
         size = 0
-        with room():
-            for line in _lines(file, named, current.max_line_bytes):
-                size += len(line)
-                if size > current.max_body_bytes:
-                    raise TooLarge(f"a body may have at most {current.max_body_bytes} bytes", "file")
-                converted.write(line)
+        try:
+            with room():
+                for line in _lines(file, named, current.max_line_bytes):
+                    size += len(line)
+                    if size > current.max_body_bytes:
+                        raise TooLarge(f"a body may have at most {current.max_body_bytes} bytes", "file")
+                    converted.write(line)
+        except InvalidInput:
+            if not (is_part and size):
+                raise
         converted.seek(0)
         yield converted
 
