@@ -42,7 +42,6 @@ async def signed_in(request: Request, wanted: SecurityScopes) -> UUID:
 #: The tenant of a session whose key has this scope.
 PageReader = Annotated[UUID, Security(signed_in, scopes=[Scope.READ.value])]
 PageSubmitter = Annotated[UUID, Security(signed_in, scopes=[Scope.SUBMIT.value])]
-PageVisitor = Annotated[UUID, Security(signed_in, scopes=[])]
 
 
 def begin(response: Response, request: Request, token: str) -> None:

@@ -89,7 +89,7 @@ def test_intervals_are_kept_for_a_day(installed: Settings) -> None:
     assert sql("SELECT count(*) FROM rates_of_work WHERE counters IS NOT NULL") == [(1,)]
 
 
-def work(tenant: UUID | None, most: int = 5_000) -> list[tuple[int, str, int, int, int, bool]]:
+def work(tenant: UUID | None, most: int = 2_000) -> list[tuple[int, str, int, int, int, bool]]:
     with database.engine().begin() as connection:
         found = open_work.by_priority(connection, tenant, most=most)
     return [(each.priority, each.model, each.n_jobs, each.n_items, each.n_tokens, each.is_capped) for each in found]

@@ -28,7 +28,7 @@ SEEN_BY = {
     "/page/events/jobs/{job}": {"reader", "both", "admin"},
     "/page/submit": {"submitter", "both", "admin"},
 }
-VOID = {"meta", "link", "input", "option", "br", "hr", "img"}
+VOID = {"meta", "link", "input", "br", "hr", "img"}
 
 
 @pytest.fixture
