@@ -8,6 +8,7 @@ session         who is signed in, and what they may see
 state           what requests of the page share
 origin          refuses what another site sends in a viewer's name
 sign_in         signing in and out
+root            the way from / to the page
 room            the rooms of the page, and who may see them
 overview        the installation in one look
 live            figures that change while they are looked at
