@@ -1,4 +1,4 @@
-"""The states of a job, a shard, an item's result, a delivery, a batch and a worker, and what changes each of them."""
+"""The states of a job, a shard, a result, a delivery, a batch and a worker, and why a job is not done."""
 
 from enum import IntEnum, StrEnum
 
@@ -71,6 +71,45 @@ class BatchState(StrEnum):
     CANCELLED = "cancelled"
     #: Its lines are the items of the job of the same id. From then on the job's state is the batch's.
     ACCEPTED = "accepted"
+
+
+class Reason(StrEnum):
+    """Why a job is not done. Of several that hold, the first in this order is given."""
+
+    #: It ended, and webhooks about it are still to be sent.
+    DELIVERING = "delivering"
+    #: It ended, and nothing about it is left to do.
+    ENDED = "ended"
+    #: An OpenAI batch: its file is still to be read, so that it has no job yet.
+    VALIDATING = "validating"
+    #: Every item has its result, and the sweep will end the job.
+    ENDING = "ending"
+    #: Every generation worker that was seen is silent now, or is stopping, or none was seen.
+    NO_WORKER = "no_worker"
+    #: Workers hold some of its shards.
+    RUNNING = "running"
+    #: No ``models.toml`` of a live worker names its model.
+    MODEL_UNKNOWN = "model_unknown"
+    #: No live worker has loaded its model, and some could not.
+    MODEL_NOT_SERVED = "model_not_served"
+    #: The engine of its model is unavailable, at every worker that has it loaded.
+    ENGINE_PAUSED = "engine_paused"
+    #: Its shards were put off after a failure, and are tried again.
+    RETRYING = "retrying"
+    #: Workers died over its shards, which run alone, in halves, until the item is found that is to blame.
+    BISECTING = "bisecting"
+    #: Work of a more urgent priority comes first.
+    BEHIND_URGENT = "behind_urgent"
+    #: Shards of the same priority come first, or pools of it take turns.
+    BEHIND_OTHERS = "behind_others"
+    #: Dead workers hold its shards, or a bell was lost, and only a delivery worker mends that; none is alive.
+    NO_DELIVERY_WORKER = "no_delivery_worker"
+    #: Nothing comes before it: a worker takes it as soon as one is free.
+    NEXT = "next"
+
+
+#: What a worker's row says of a model that its ``models.toml`` does not name.
+NOT_NAMED = "models.toml does not name it"
 
 
 class WorkerRole(StrEnum):

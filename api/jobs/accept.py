@@ -141,6 +141,9 @@ def _job(order: Order, tenant: UUID, named: IdempotencyKey | None, retry_of: UUI
         source=order.source and order.source._asdict(),
         sent_items=sent.items,
         sent_bytes=sent.bytes,
+        name=header.name,
+        tags=header.tags,
+        source_file=header.source_file,
     )
 
 

@@ -95,6 +95,9 @@ def _order(failed: FailedJob, state: JobsState) -> Order:
         "model": failed.model,
         "priority": PRIORITY_NAMES[Priority(failed.priority)],
         "deduplicate": failed.deduplicate,
+        "name": failed.name,
+        "tags": failed.tags or [],
+        "source_file": failed.source_file,
         **failed.params,
     }
     order = read_order(header, state.catalog, state.settings)

@@ -18,12 +18,15 @@ from api.jobs.accept import AcceptedJob, SentSize
 from api.jobs.body_format import BodyDescription, BodyFormat, DescribedBody, SentJob
 from api.jobs.download import ResultFormat
 from api.jobs.idempotency import Key, Sought
+from api.jobs.listing import query
+from api.jobs.listing.query import ListedJobs, Wanted
 from api.jobs.order import Order, read_order
+from api.jobs.progress.view import with_progress
 from api.jobs.schema import CreatedJob, DeliveryList, Job, JobList
 from api.jobs.state import JobsState, of
 from lengthwise.database import translated
+from lengthwise.errors import InvalidInput
 from lengthwise.ledger import job_figures
-from lengthwise.ledger.job_figures import JobFigures
 from lengthwise.ledger.jobs import cancel
 from lengthwise.ledger.jobs import idempotency as keys
 from lengthwise.ledger.jobs.idempotency import IdempotencyKey
@@ -110,41 +113,46 @@ def _read(state: JobsState, file: IO[bytes], sent: BodyDescription) -> tuple[Sen
 def jobs(
     request: Request,
     tenant: Reader,
+    wanted: Wanted,
     after: str | None = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
     idempotency_key: Sought = None,
 ) -> JobList:
-    """The newest first; ``after`` is the id of the last one seen.
+    """The newest first; ``after`` is the ``next_after`` of the page before, or the id of the last one seen.
 
     With ``idempotency_key``, the answer waits a moment for a request with this key that is being processed, and is 503
-    if that takes longer.
+    if that takes longer. The other parameters are filters, and all of them must hold.
     """
+    if idempotency_key is not None and not query.is_everything(wanted):
+        raise InvalidInput("finds one job, and goes with no filter", "idempotency_key")
     seen = None if after is None else identifier(after)
     with translated(), of(request).database.begin() as connection:
-        if seen is not None:
-            job_figures.read(connection, seen, tenant)  # otherwise the list would seem to end after a deleted job
+        # Otherwise the list would seem to end after a deleted job.
+        last = None if seen is None else job_figures.read(connection, seen, tenant)
         if idempotency_key is None:
-            found = job_figures.page(connection, tenant, seen, limit + 1)
+            found = query.page(connection, tenant, wanted, last, limit)
         else:
             keys.lock(connection, tenant, idempotency_key)
-            found = job_figures.submitted_as(connection, tenant, idempotency_key) if seen is None else []
+            named = job_figures.submitted_as(connection, tenant, idempotency_key) if last is None else []
+            found = ListedJobs(named, None)
     kept = of(request).settings.retention_seconds
-    return JobList(data=[view.job(figures, kept) for figures in found[:limit]], has_more=len(found) > limit)
+    next_after = None if found.next_after is None else str(found.next_after)
+    return JobList(
+        data=[view.job(figures, kept) for figures in found.jobs], has_more=next_after is not None, next_after=next_after
+    )
 
 
 @router.get("/{job_id}", response_model=Job, responses=problems(404, 422), dependencies=[Depends(waited)])
 def job(request: Request, tenant: Reader, job_id: str) -> Job:
-    """The job's state, counts, rate and estimated end."""
+    """The job's state, counts, rate and estimated end, and in ``progress`` why it is not done."""
     return _shown(of(request), tenant, identifier(job_id))
 
 
 def _shown(state: JobsState, tenant: UUID, job_id: UUID) -> Job:
-    return view.job(_figures(state, tenant, job_id), state.settings.retention_seconds)
-
-
-def _figures(state: JobsState, tenant: UUID, job_id: UUID) -> JobFigures:
     with translated(), state.database.begin() as connection:
-        return job_figures.read(connection, job_id, tenant)
+        figures = job_figures.read(connection, job_id, tenant)
+        shown = view.job(figures, state.settings.retention_seconds)
+        return with_progress(connection, figures, shown, state.settings.presence_seconds)
 
 
 @router.get(

@@ -5,11 +5,18 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, create_model
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, create_model, field_validator
 
+from api.jobs.progress.schema import Progress
 from lengthwise.kinds import KINDS
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.kinds.native import NativeKind
+
+#: Of a tag. It may not begin or end with anything else, and is short enough for an index.
+TAG_PATTERN = r"^[\w.:/-]{1,64}$"
+MAX_TAGS = 16
+MAX_NAME = 200
+Tag = Annotated[str, Field(pattern=TAG_PATTERN)]
 
 PriorityName = Literal["interactive", "normal", "background"]
 StateName = Literal["queued", "running", "completed", "cancelled", "expired"]
@@ -54,6 +61,20 @@ class JobHeader(RequestPart):
         description="Items that have not run by this time, given with its zone, are dropped.",
         examples=["2031-01-31T12:00:00Z"],
     )
+    name: Annotated[Text, Field(min_length=1, max_length=MAX_NAME)] | None = Field(
+        default=None, description="What you call the job. Lists find jobs by the beginning of their names."
+    )
+    tags: list[Tag] = Field(
+        default=[], max_length=MAX_TAGS, description="Words by which lists find the job.", examples=[["nightly"]]
+    )
+    source_file: Annotated[Text, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="The name of the file that the items are from."
+    )
+
+    @field_validator("tags")
+    @classmethod
+    def _once(cls, tags: list[str]) -> list[str]:
+        return list(dict.fromkeys(tags))
 
 
 def _form(name: str, kind: NativeKind) -> type[BaseModel]:
@@ -136,11 +157,18 @@ class Job(BaseModel):
     deadline_at: datetime | None
     expires_at: datetime | None = Field(description="When an ended job is deleted with its texts and results.")
     retry_of: str | None = Field(description="The job whose failed items these are.")
+    name: str | None
+    tags: list[str]
+    source_file: str | None = Field(description="The name of the file that the items are from.")
+    key_id: UUID | None = Field(description="The API key that submitted it.")
     table: JobTable | None = Field(description="Null if the job was not sent as a table.")
     webhook: ShownWebhook | None
     usage: dict[str, int]
     engine: EngineFigures
     links: Links
+    progress: Progress | None = Field(
+        default=None, description="Why it is not done. Only where one job is asked for; null in lists, for instance."
+    )
 
 
 class CreatedJob(Job):
@@ -151,6 +179,10 @@ class JobList(BaseModel):
     object: Literal["list"] = "list"
     data: list[Job]
     has_more: bool
+    next_after: str | None = Field(
+        description="The `after` of the next page; null at the end. A page of a filtered list may have few jobs, or "
+        "none, although more follow."
+    )
 
 
 class Attempt(BaseModel):

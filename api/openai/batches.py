@@ -18,6 +18,7 @@ from api.http import body
 from api.jobs import backpressure
 from api.jobs.idempotency import Key
 from api.jobs.order import webhook_secret
+from api.jobs.progress import view as progress
 from api.jobs.schema import NewWebhook
 from api.jobs.state import JobsState, of
 from api.openai import document, view
@@ -31,6 +32,7 @@ from lengthwise.ledger.jobs import cancel as cancelling
 from lengthwise.ledger.jobs import idempotency as naming
 from lengthwise.ledger.openai import batch as ledger
 from lengthwise.ledger.openai import file as files
+from lengthwise.ledger.why import validation
 from lengthwise.settings import Settings
 from lengthwise.states import Priority
 
@@ -195,13 +197,16 @@ def listed(
 
 @router.get("/{batch}", response_model=Batch, responses=document.errors(404))
 def retrieve(request: Request, tenant: Reader, batch: str) -> Batch:
-    """Its status, its counts, the ids of its files and, if its file was refused, the errors of its lines."""
-    return _shown(of(request), tenant, batch_id(batch))
+    """Its status, its counts, the ids of its files and, if its file was refused, the errors of its lines.
 
-
-def _shown(state: JobsState, tenant: UUID, batch: UUID) -> Batch:
-    with translated(), state.database.begin() as connection:
-        return view.batch(ledger.find(connection, batch, tenant))
+    As an extension, ``progress`` says why a batch that is ``validating`` has not begun. Afterwards it is that of the
+    job of the same id, under ``/v1/jobs``.
+    """
+    named = batch_id(batch)
+    with translated(), of(request).database.begin() as connection:
+        shown = view.batch(ledger.find(connection, named, tenant))
+        waiting = validation.read(connection, named, tenant) if shown.status == "validating" else None
+    return shown if waiting is None else shown.model_copy(update={"progress": progress.of_batch(waiting)})
 
 
 @router.post("/{batch}/cancel", response_model=Batch, responses=document.errors(404, 409, 507))

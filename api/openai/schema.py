@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 
+from api.jobs.progress.schema import Progress
 from api.jobs.schema import NewWebhook, PriorityName, Time, Webhook
 from lengthwise.kinds.kind import RequestPart, Text
 from lengthwise.kinds.openai import ENDPOINTS
@@ -114,6 +115,9 @@ class Batch(BaseModel):
     request_counts: RequestCounts
     usage: Usage
     metadata: dict[str, str] | None
+    progress: Progress | None = Field(
+        default=None, description="An extension: why a batch that is validating has not begun; else null."
+    )
 
 
 class CreatedBatch(Batch):

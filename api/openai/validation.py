@@ -4,7 +4,8 @@ Each batch is validated in one transaction. If the process dies, only the batch 
 """
 
 import logging
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping
 from math import inf
 from uuid import UUID
 
@@ -12,6 +13,7 @@ from sqlalchemy import Connection
 
 from api.intake.counting import Portion
 from api.intake.intake import Intake
+from api.jobs.schema import MAX_NAME, MAX_TAGS, TAG_PATTERN
 from api.jobs.state import JobsState
 from api.openai.line_reader import CheckedRequest, LineError, LineReader, portions, split
 from lengthwise.database import translated
@@ -27,6 +29,8 @@ from lengthwise.ledger.webhooks import event, sealed_secret
 from lengthwise.states import Priority
 
 log = logging.getLogger(__name__)
+
+_TAG = re.compile(TAG_PATTERN)
 
 #: At most this many errors of lines are kept. One more entry says how many others there were.
 MAX_ERRORS = 1000
@@ -178,8 +182,23 @@ class _Validation:
             webhook_secret=waiting.webhook_secret and sealed_secret.unseal_for_job(waiting.id, waiting.webhook_secret),
             deduplicate=waiting.deduplicate,
             key_id=waiting.key_id,
+            name=_fitting_name(waiting.metadata or {}),
+            tags=_fitting_tags(waiting.metadata or {}),
+            source_file=waiting.filename,
             sent_items=max(waiting.n_lines or 0, (waiting.n_bytes or 0) // ROW_BYTES),
         )
+
+
+def _fitting_name(metadata: Mapping[str, str]) -> str | None:
+    """The batch's metadata ``name``, if a job may be called so."""
+    name = metadata.get("name", "")
+    return name if 0 < len(name) <= MAX_NAME else None
+
+
+def _fitting_tags(metadata: Mapping[str, str]) -> list[str]:
+    """The metadata ``tags``, separated by commas; those that a job may have."""
+    given = (each.strip() for each in metadata.get("tags", "").split(","))
+    return [each for each in dict.fromkeys(given) if _TAG.fullmatch(each)][:MAX_TAGS]
 
 
 def _blocks(connection: Connection, file_id: UUID) -> Iterator[bytes]:

@@ -1,5 +1,6 @@
 """``lengthwise submit``: submits the items of a file as a job, and can write its results to another file."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -45,6 +46,8 @@ def submit(
         FileFormat | None,
         typer.Option("--format", help="Format, if the suffix does not say it; stdin: ndjson."),
     ] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the job, for people and for `lengthwise jobs`.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Tag of the job, for `lengthwise jobs`; repeatable.")] = None,
     idempotency_key: Annotated[
         str | None, typer.Option(help="Name of this submission; the same name gives the same job.")
     ] = None,
@@ -61,7 +64,7 @@ def submit(
     key: Key = None,
 ) -> None:
     """Submit the items of a file as a job. Print its id, or wait and write its results."""
-    with submitting(url, key, connection.LONG_RETRY_SECONDS, idempotency_key) as (client, name):
+    with submitting(url, key, connection.LONG_RETRY_SECONDS, idempotency_key) as (client, submission):
         download.check(out, force=force, source=file)
         params = _params(param or [], kind_options.option_values(ctx))
         job = _submitted(
@@ -76,7 +79,10 @@ def submit(
             priority=priority,
             deadline=deadline,
             webhook=webhook,
-            idempotency_key=name,
+            name=name,
+            tags=tag or None,
+            source_file=_source_file(file),
+            idempotency_key=submission,
             **params,
         )
         if job.info.table is not None and job.info.table.format == "csv":
@@ -96,6 +102,11 @@ def _submitted(client: Client, file: str, *, file_format: FileFormat | None, **o
     if file == "-":
         return client.submit_file(sys.stdin.buffer, file_format=file_format or "ndjson", **options)
     return client.submit_file(file, file_format=file_format, **options)
+
+
+def _source_file(file: str) -> str | None:
+    """The file's own name, as UTF-8 has it and no longer than the server takes."""
+    return None if file == "-" else os.fsencode(Path(file).name).decode(errors="replace")[:255] or None
 
 
 def _params(pairs: list[str], options: dict[str, str]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """``AsyncClient``: ``Client`` for programs with an event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from lengthwise.client._async_transport import AsyncTransport
 from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority, WorkerInfo
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority, State, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.formats.file import FileFormat
@@ -47,12 +47,18 @@ class AsyncClient:
         deadline: datetime | str | None = None,
         webhook: str | Mapping[str, str] | None = None,
         deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
         idempotency_key: str | None = None,
         **params: Any,
     ) -> AsyncJob:
         """As ``Client.submit``. A thread reads an ordinary iterable, so that the event loop is not blocked."""
         with Spool() as spool:
-            _body.write_options(spool, JobOptions(kind, params, model, priority, deadline, webhook, deduplicate))
+            _body.write_options(
+                spool,
+                JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file),
+            )
             if isinstance(items, AsyncIterable):
                 async for item in items:
                     spool.add([item])
@@ -73,11 +79,14 @@ class AsyncClient:
         deadline: datetime | str | None = None,
         webhook: str | Mapping[str, str] | None = None,
         deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
         idempotency_key: str | None = None,
         **params: Any,
     ) -> AsyncJob:
         """As ``Client.submit_file``. A thread reads the file."""
-        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
+        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
         with Spool() as spool:
             described = await asyncio.to_thread(
                 _body.write_file, spool, file, file_format, options, columns or ColumnNames()
@@ -93,10 +102,25 @@ class AsyncClient:
         return self._job(await self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds))))
 
     async def jobs(
-        self, limit: int | None = None, *, idempotency_key: str | None = None
+        self,
+        limit: int | None = None,
+        *,
+        state: State | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        tag: str | None = None,
+        key_id: str | None = None,
+        name: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        idempotency_key: str | None = None,
     ) -> AsyncGenerator[AsyncJob, None]:
         """As ``Client.jobs``."""
-        found = self._transport.iterate(_call.jobs(limit, idempotency_key, RetryBudget(self._retry_seconds)))
+        filters: dict[str, str | datetime | None] = {
+            "state": state, "kind": kind, "model": model, "tag": tag, "key_id": key_id, "name": name,
+            "created_after": created_after, "created_before": created_before, "idempotency_key": idempotency_key,
+        }  # fmt: skip
+        found = self._transport.iterate(_call.jobs(limit, filters, RetryBudget(self._retry_seconds)))
         async for info in found:
             yield self._job(info)
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -40,6 +40,9 @@ class JobOptions:
     deadline: datetime | str | None = None
     webhook: str | Mapping[str, str] | None = None
     deduplicate: bool | None = None
+    name: str | None = None
+    tags: Sequence[str] | None = None
+    source_file: str | None = None
 
     def to_json(self, **more: Any) -> bytes:
         """One JSON object, with the fields in ``more`` added."""
@@ -52,6 +55,9 @@ class JobOptions:
             "deadline": deadline,
             "webhook": webhook,
             "deduplicate": self.deduplicate,
+            "name": self.name,
+            "tags": None if self.tags is None else list(self.tags),
+            "source_file": self.source_file,
         }
         return to_json({name: value for name, value in (own | dict(self.params) | more).items() if value is not None})
 
@@ -161,9 +167,13 @@ def delete(job_id: str, budget: RetryBudget) -> Steps[None]:
         yield budget.pause_after(error)
 
 
-def jobs(limit: int | None, key: str | None, budget: RetryBudget) -> Steps[None]:
-    """Yields jobs page by page, the newest first; with ``key``, only the one that was submitted under it."""
-    named = {} if key is None else {"idempotency_key": key}
+def jobs(limit: int | None, filters: Mapping[str, str | datetime | None], budget: RetryBudget) -> Steps[None]:
+    """Yields jobs page by page, the newest first; only those that meet all filters, of which None is none."""
+    named = {
+        name: value.astimezone().isoformat() if isinstance(value, datetime) else value
+        for name, value in filters.items()
+        if value is not None
+    }
     after: str | None = None
     left = limit
     while left is None or left > 0:
@@ -172,9 +182,9 @@ def jobs(limit: int | None, key: str | None, budget: RetryBudget) -> Steps[None]
         page = from_json(answer.content)
         found = [JobInfo.model_validate(each) for each in page["data"]]
         yield YieldEffect(list(found))
-        if not found or not page["has_more"]:
+        if not page["has_more"]:
             return
-        after = found[-1].id
+        after = page["next_after"]  # a page of a filtered list may have no job although more follow
         left = None if left is None else left - len(found)
         budget.renew()
 

@@ -1,6 +1,6 @@
 """``Client``: submits jobs and reads their results, for programs that block."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,7 @@ from lengthwise.client._body import ColumnNames
 from lengthwise.client._call import JobOptions
 from lengthwise.client._effect import OnRetry
 from lengthwise.client._job import Job
-from lengthwise.client._resource import JobInfo, ModelInfo, Priority, WorkerInfo
+from lengthwise.client._resource import JobInfo, ModelInfo, Priority, State, WorkerInfo
 from lengthwise.client._retry_budget import RetryBudget
 from lengthwise.client._spool import Item, Spool
 from lengthwise.client._transport import BlockingTransport
@@ -54,10 +54,16 @@ class Client:
         deadline: datetime | str | None = None,
         webhook: str | Mapping[str, str] | None = None,
         deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
         idempotency_key: str | None = None,
         **params: Any,
     ) -> Job:
         """Submits texts, or mappings with ``text``, ``id`` and ``metadata``. ``params`` are the kind's parameters.
+
+        Lists find the job by the beginning of its ``name``, and by its ``tags``: at most 16 words of at most 64
+        letters, digits and ``_ . : / -``.
 
         ``items`` may be a column of pandas, polars, NumPy or Arrow. Raises ``TypeError``, which says what to give
         instead, for a single text, a whole table, and an item that is missing or no text.
@@ -66,7 +72,10 @@ class Client:
         The same ``idempotency_key`` gives the same job, from another process too.
         """
         with Spool() as spool:
-            _body.write_options(spool, JobOptions(kind, params, model, priority, deadline, webhook, deduplicate))
+            _body.write_options(
+                spool,
+                JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file),
+            )
             spool.add(items)
             spool.finish()
             return self._submit(spool, _body.NDJSON, None, idempotency_key)
@@ -83,6 +92,9 @@ class Client:
         deadline: datetime | str | None = None,
         webhook: str | Mapping[str, str] | None = None,
         deduplicate: bool | None = None,
+        name: str | None = None,
+        tags: Sequence[str] | None = None,
+        source_file: str | None = None,
         idempotency_key: str | None = None,
         **params: Any,
     ) -> Job:
@@ -90,7 +102,7 @@ class Client:
 
         A path may also end in .gz or .zst. An open file must not be compressed, and needs ``file_format``.
         """
-        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate)
+        options = JobOptions(kind, params, model, priority, deadline, webhook, deduplicate, name, tags, source_file)
         with Spool() as spool:
             described = _body.write_file(spool, file, file_format, options, columns or ColumnNames())
             return self._submit(spool, *described, idempotency_key)
@@ -103,9 +115,30 @@ class Client:
         """Raises ``NotFoundError``."""
         return self._job(self._transport.run(_call.get(job_id, RetryBudget(self._retry_seconds))))
 
-    def jobs(self, limit: int | None = None, *, idempotency_key: str | None = None) -> Iterator[Job]:
-        """The newest first: all of them, or ``limit``. With ``idempotency_key`` only the job that has it, if any."""
-        found = self._transport.iterate(_call.jobs(limit, idempotency_key, RetryBudget(self._retry_seconds)))
+    def jobs(
+        self,
+        limit: int | None = None,
+        *,
+        state: State | None = None,
+        kind: str | None = None,
+        model: str | None = None,
+        tag: str | None = None,
+        key_id: str | None = None,
+        name: str | None = None,
+        created_after: datetime | str | None = None,
+        created_before: datetime | str | None = None,
+        idempotency_key: str | None = None,
+    ) -> Iterator[Job]:
+        """The newest first: all of them, or ``limit``. With filters, those that meet all of them.
+
+        ``name`` is the beginning of a job's name, and ``key_id`` the API key that submitted it. ``idempotency_key``
+        gives the one job that was submitted under it, and goes with no filter.
+        """
+        filters: dict[str, str | datetime | None] = {
+            "state": state, "kind": kind, "model": model, "tag": tag, "key_id": key_id, "name": name,
+            "created_after": created_after, "created_before": created_before, "idempotency_key": idempotency_key,
+        }  # fmt: skip
+        found = self._transport.iterate(_call.jobs(limit, filters, RetryBudget(self._retry_seconds)))
         return (self._job(info) for info in islice(found, limit))
 
     def _job(self, info: JobInfo) -> Job:

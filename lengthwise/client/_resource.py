@@ -43,6 +43,46 @@ class TableInfo(_Resource):
     targets: list[str]
 
 
+class JobPosition(_Resource):
+    """What workers claim before the job's first shard that waits; with ``at_least``, perhaps more."""
+
+    shards: int
+    tokens: int
+    tenants: int
+    at_least: bool
+    #: The share of the work that the job's tenant gets.
+    share: float
+
+
+class JobErrors(_Resource):
+    """Failed items of one error code; with ``at_least``, perhaps more."""
+
+    code: str
+    message: str | None
+    count: int
+    at_least: bool
+    #: The ids of the first of them, or their indexes if they have no id.
+    first_items: list[str]
+    #: The command that runs the failed items again; None if that cannot help.
+    retry: str | None
+
+
+class JobProgress(_Resource):
+    """Why a job is not done."""
+
+    #: Such as "behind_others"; docs/states.md lists them. A newer server may have further ones.
+    reason: str
+    #: The same in one sentence, with what to do.
+    message: str
+    since: datetime | None
+    until: datetime | None
+    workers: int
+    items_per_second: float
+    estimated_end_at: datetime | None
+    position: JobPosition | None
+    errors: list[JobErrors]
+
+
 class JobInfo(_Resource):
     """A job as it was when the API answered."""
 
@@ -62,11 +102,19 @@ class JobInfo(_Resource):
     deadline_at: datetime | None
     expires_at: datetime | None
     retry_of: str | None
+    name: str | None = None
+    tags: list[str] = []
+    #: The name of the file that the items are from.
+    source_file: str | None = None
+    #: The API key that submitted it.
+    key_id: str | None = None
     #: None if the job was not submitted as a table.
     table: TableInfo | None = None
     webhook: JobWebhook | None
     usage: dict[str, int]
     engine: dict[str, float]
+    #: None in lists, and in the answer to a submission.
+    progress: JobProgress | None = None
 
     @property
     def has_ended(self) -> bool:

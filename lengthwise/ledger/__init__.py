@@ -1,5 +1,10 @@
 """Every SQL query of the system, by what it serves. Each function runs in the transaction of its connection.
 
+    why/              why a job is not done
+      facts             its open shards, what comes before them, workers and webhooks
+      judgement         which reason holds, said of facts alone
+      validation        why an OpenAI batch has no job yet
+      failed_lines      some of the result lines of a job's failed items
     openai/           the OpenAI-compatible surface
       batch             batches: creating, reading, cancelling and expiring them
       file              uploaded files, stored in chunks
@@ -12,6 +17,7 @@
       results           reads results in the caller's order
       source            the rows of a job that was sent as a table
       cancel            cancels, expires and deletes jobs
+      search            finds a tenant's jobs by what they are
       retry             reads the failed items of an ended job
       retention         hides jobs past their retention, and removes the rows of hidden ones
       lately            sums over the jobs that ended last

@@ -1,5 +1,6 @@
 """A job as its caller sees it: its row, and its figures."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -35,6 +36,11 @@ class JobFigures:
     webhook_url: str | None
     deduplicate: bool
     retry_of: UUID | None
+    #: What its caller calls it, and the name of the file that it was.
+    name: str | None
+    tags: list[str]
+    source_file: str | None
+    key_id: UUID | None
     #: How the table was read of which its items are rows, without its columns.
     source: dict[str, Any] | None
     #: Which tables have its items and results (``lengthwise.ledger.store``).
@@ -95,6 +101,11 @@ def page(connection: Connection, tenant_id: UUID, after: UUID | None, limit: int
     return _figures(connection, _PAGE, {"tenant": tenant_id, "after": after, "limit": limit})
 
 
+def read_several(connection: Connection, tenant_id: UUID, job_ids: Sequence[UUID]) -> list[JobFigures]:
+    """Those of a tenant's jobs that exist, newest first."""
+    return _figures(connection, _THESE, {"tenant": tenant_id, "jobs": list(job_ids)})
+
+
 def submitted_as(connection: Connection, tenant_id: UUID, idempotency_key: str) -> list[JobFigures]:
     """The job that a request with this key made, if any."""
     return _figures(connection, _SUBMITTED_AS, {"tenant": tenant_id, "key": idempotency_key})
@@ -124,6 +135,7 @@ _FIGURES = f"""
 SELECT jobs.id, jobs.tenant_id, jobs.kind, jobs.model, jobs.params, jobs.priority, jobs.state, jobs.n_items,
        jobs.n_tokens, jobs.n_arrival_padded, jobs.chunk_items, jobs.deadline_at, jobs.created_at, jobs.finished_at,
        jobs.webhook_url, jobs.deduplicate, jobs.retry_of, jobs.source - 'columns' AS source, jobs.store,
+       jobs.name, coalesce(jobs.tags, '{{{{}}}}') AS tags, jobs.source_file, jobs.key_id,
        {_COLUMNS}, now() AS read_at,
        n_done > 0 OR coalesce({_FIRST_STATE} = 'leased', false) AS is_begun
 FROM jobs CROSS JOIN LATERAL ({tally.SUMS.replace("{", "{{").replace("}", "}}")}) sums
@@ -136,6 +148,11 @@ WHERE jobs.id = %(job)s AND (%(tenant)s::uuid IS NULL OR jobs.tenant_id = %(tena
 
 _SUBMITTED_AS = """
 WHERE jobs.tenant_id = %(tenant)s AND jobs.idempotency_key = %(key)s AND jobs.deleted_at IS NULL
+"""
+
+_THESE = """
+WHERE jobs.tenant_id = %(tenant)s AND jobs.id = ANY(%(jobs)s) AND jobs.deleted_at IS NULL
+ORDER BY jobs.created_at DESC, jobs.id DESC
 """
 
 _PAGE = """

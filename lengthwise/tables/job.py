@@ -5,6 +5,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    DateTime,
     Double,
     ForeignKey,
     Index,
@@ -31,6 +32,8 @@ turns = Table(
     Column("tenant_id", Uuid, ForeignKey("tenants.id", ondelete="CASCADE"), primary_key=True),
     Column("last_finish", Double, nullable=False),
 )
+
+_VISIBLE = text("deleted_at IS NULL")
 
 jobs = Table(
     "jobs",
@@ -60,6 +63,11 @@ jobs = Table(
     Column("retry_of", Uuid),  # the job whose failed items these are
     # What the table was of which its items are rows: its columns, and how they were read. Its rows are source blocks.
     Column("source", JSONB),
+    # What its caller calls it, and the file that it was. In collation C, so that a prefix is a range.
+    Column("name", Text(collation="C")),
+    Column("tags", ARRAY(Text)),  # NULL if there are none; ``job_tags`` finds jobs by them
+    Column("source_file", Text),
+    Column("trace", Text),  # the W3C traceparent of its submission
     # The priority to which its shards were raised as the deadline neared. NULL while they have the job's own.
     Column("urgency", SmallInteger),
     Column("key_id", Uuid),  # the API key that made it
@@ -74,6 +82,12 @@ jobs = Table(
     time("finished_at"),
     time("deleted_at"),  # hidden from then on; the sweep removes its rows in portions
     Index("jobs_tenant_id_created_at_id_idx", "tenant_id", "created_at", "id"),
+    # For lists, one for each filter. Each has the list's order, so that a page reads nothing but its own rows.
+    *(
+        Index(f"jobs_list_{column}_idx", "tenant_id", column, "created_at", "id", postgresql_where=_VISIBLE)
+        for column in ("state", "kind", "model", "key_id")
+    ),
+    Index("jobs_list_name_idx", "tenant_id", "name", postgresql_where=text("name IS NOT NULL AND deleted_at IS NULL")),
     Index("jobs_open_idx", "id", postgresql_where=text("state = 'open'")),
     # It holds all that the sum of open work needs, so that this sum reads no job.
     Index(
@@ -101,6 +115,16 @@ jobs = Table(
         unique=True,
         postgresql_where=text("idempotency_key IS NOT NULL"),
     ),
+)
+
+# The tags of each job, in the order of lists. An index over arrays has no order: it would read all jobs of a tag.
+job_tags = Table(
+    "job_tags",
+    metadata,
+    Column("tenant_id", Uuid, primary_key=True),
+    Column("tag", Text(collation="C"), primary_key=True),
+    Column("created_at", DateTime(timezone=True), primary_key=True),
+    Column("job_id", Uuid, primary_key=True),
 )
 
 # The rows of a job that was sent as a table, as they were, in compressed blocks.

@@ -5,6 +5,10 @@ from typing import Any
 import pytest
 from openai import BadRequestError, ConflictError, NotFoundError, OpenAI
 
+from api.openai import validator
+from api.openai.identifier import batch_id
+from lengthwise import database
+from lengthwise.ledger.openai import validation as ledger
 from tests.ledger import knobs, sql
 from tests.openai.calls import chat_line, checked, conserved, created, jsonl, rows, run, uploaded, validated
 from tests.openai.conftest import RunWorker
@@ -194,3 +198,30 @@ def test_a_batch_is_large_by_the_lines_of_its_file(sdk: OpenAI, run_worker: RunW
     assert sql("SELECT n_items, store > 0 FROM jobs ORDER BY n_items") == [(99, False), (100, True)]
     for batch, n_lines in zip(batches, (99, 100), strict=True):
         assert sdk.files.content(str(batch.output_file_id)).read().count(b"\n") == n_lines
+
+
+def test_a_batchs_job_has_its_name_its_tags_and_its_file(sdk: OpenAI) -> None:
+    metadata = {"name": "nightly", "tags": "a, two words, b,a", "run": "7"}
+    validated(sdk, created(sdk, jsonl(LINES), metadata=metadata))
+    assert sql("SELECT name, tags, source_file FROM jobs") == [("nightly", ["a", "b"], "requests.jsonl")]
+    validated(sdk, created(sdk, jsonl(LINES), metadata={"name": "x" * 201, "tags": ","}))
+    assert sql("SELECT tags FROM jobs WHERE name IS NULL") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("attempts", "said"), [(0, "The batch's file is still to be read"), (2, "Reading the batch's file failed")]
+)
+def test_a_batch_that_validates_says_why_it_has_not_begun(
+    sdk: OpenAI, monkeypatch: pytest.MonkeyPatch, attempts: int, said: str
+) -> None:
+    monkeypatch.setattr(validator, "validate", lambda *_: None)
+    batch = created(sdk, jsonl(LINES))
+    sql("UPDATE batches SET attempts = :n, not_before = now() + interval '1 minute'", n=attempts)
+    progress = sdk.batches.retrieve(batch.id).model_extra["progress"]  # type: ignore[index]
+    assert (progress["reason"], progress["message"].startswith(said)) == ("validating", True)
+    with database.engine().begin() as connection:
+        assert ledger.take(connection, batch_id(batch.id))
+        reading = sdk.batches.retrieve(batch.id).model_extra["progress"]  # type: ignore[index]
+        assert "is being read" in reading["message"]
+    sql("UPDATE batches SET not_before = now(), state = 'cancelled', finished_at = now()")
+    assert sdk.batches.retrieve(batch.id).model_extra["progress"] is None  # type: ignore[index]

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from api.openai.schema import StatusName
-from lengthwise.states import BatchState, DeliveryState, JobState, ResultStatus, ShardState, WorkerState
+from lengthwise.states import BatchState, DeliveryState, JobState, Reason, ResultStatus, ShardState, WorkerState
 
 PAGE = (Path(__file__).parents[2] / "docs" / "states.md").read_text("utf-8")
 
@@ -52,3 +52,10 @@ def test_the_page_names_every_status_of_a_batch() -> None:
 
 def test_the_page_names_every_status_of_an_item() -> None:
     assert [status.value for status in ResultStatus if f"`{status.value}`" not in section("Shard")] == []
+
+
+def test_the_page_lists_every_reason_in_the_order_in_which_they_hold() -> None:
+    (table,) = re.findall(r"^\| reason \|.*\n\|[-|]+\n((?:\|.*\n)+)", section("Why a job is not done"), re.M)
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table.splitlines()]
+    assert [row[0].strip("`") for row in rows] == [reason.value for reason in Reason]
+    assert all(len(row) == 3 and all(row) for row in rows), "each says what holds, and what to do"

@@ -15,6 +15,7 @@ from lengthwise.local.program import MODELS_LOADED
 from lengthwise.models import tokenizer, usable
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.catalog_file import CatalogFile
+from lengthwise.states import NOT_NAMED
 from worker.engine import registry
 from worker.engine.protocol import Capabilities, Engine, EngineError
 from worker.generation.answer_cache import AnswerCache
@@ -178,7 +179,7 @@ class LoadedModels:
             raise NotLoaded
         named, proven = self.catalog().models.get(name), self._proven.get(name)
         if named is None:
-            self._note_failure(name, ConfigurationError("models.toml does not name it"))
+            self._note_failure(name, ConfigurationError(NOT_NAMED))
         elif self.load(named) or (proven is not None and proven is not named and self.load(proven)):
             return self._engines[name]
         self._failed_until[name] = time.monotonic() + _FAILURE_SECONDS

@@ -141,7 +141,7 @@ def _seal() -> None:
 
 
 def _forget_workers() -> None:
-    with _transaction() as connection:
+    with suppress(LockNotAvailable), _transaction() as connection:
         workers.forget(connection, seconds=_SHOWN_SECONDS)
 
 

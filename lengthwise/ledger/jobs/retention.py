@@ -115,10 +115,19 @@ DELETE FROM {table} WHERE ctid = ANY(ARRAY(
 
 _KEEP_COUNT = f"UPDATE jobs SET n_items = part.first FROM {_PARTS} WHERE jobs.id = part.job_id AND part.first > 0"  # noqa: S608
 
+_FORGET_TAGS = """
+DELETE FROM job_tags WHERE ctid = ANY(ARRAY(
+  SELECT found.place FROM jobs CROSS JOIN LATERAL unnest(jobs.tags) AS given (tag) CROSS JOIN LATERAL (
+    SELECT ctid AS place FROM job_tags
+    WHERE tenant_id = jobs.tenant_id AND tag = given.tag AND created_at = jobs.created_at AND job_id = jobs.id OFFSET 0
+  ) found WHERE jobs.id = ANY(%(jobs)s)))
+"""
+
 _FORGET = (
     "DELETE FROM tallies WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM pushes WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM deliveries WHERE job_id = ANY(%(jobs)s)",
     "DELETE FROM batches WHERE id = ANY(%(jobs)s)",
+    _FORGET_TAGS,
     "DELETE FROM jobs WHERE id = ANY(%(jobs)s)",
 )

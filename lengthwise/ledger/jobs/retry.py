@@ -36,6 +36,9 @@ class FailedJob:
     n_failed: int
     source: dict[str, Any] | None
     store: int
+    name: str | None
+    tags: list[str] | None
+    source_file: str | None
 
 
 def lock_failed_job(connection: Connection, job_id: UUID, tenant_id: UUID) -> FailedJob:
@@ -77,7 +80,7 @@ def read_failed_items(connection: Connection, job: FailedJob) -> Iterator[list[F
 # FOR KEY SHARE lets another transaction delete the job, but not remove its rows.
 _FAILED = f"""
 SELECT id, kind, model, params, priority, state, n_items, chunk_items, deduplicate, webhook_url, webhook_secret,
-       n_failed, source, store
+       n_failed, source, store, name, tags, source_file
 FROM jobs CROSS JOIN LATERAL ({tally.SUMS}) sums WHERE id = %(job)s AND tenant_id = %(tenant)s AND deleted_at IS NULL
 FOR KEY SHARE OF jobs
 """  # noqa: S608 - built from a constant

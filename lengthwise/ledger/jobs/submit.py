@@ -51,6 +51,12 @@ class NewJob:
     #: What is known of its size before its items are read: how many they are, and the bytes in which they were sent.
     sent_items: int = 0
     sent_bytes: int = 0
+    #: What its caller calls it, and the name of the file that it was.
+    name: str | None = None
+    tags: Sequence[str] = ()
+    source_file: str | None = None
+    #: The W3C traceparent of its submission.
+    trace: str | None = None
 
 
 class NewItem(NamedTuple):
@@ -278,6 +284,10 @@ class Submission:
                 "source": job.source and Jsonb(job.source),
                 "is_tallied": self._is_tallied,
                 "store": self.store,
+                "name": job.name,
+                "tags": list(job.tags) or None,
+                "source_file": job.source_file,
+                "trace": job.trace,
             },
         )
 
@@ -321,12 +331,19 @@ FROM unnest(%(buckets)s::smallint[], %(los)s::int[], %(his)s::int[], %(tokens)s:
 """  # noqa: S608 - built from a constant, like the next one
 
 _INSERT_JOB = f"""
+WITH job AS (
 INSERT INTO jobs (id, tenant_id, kind, model, params, priority, state, n_items, n_tokens, n_arrival_padded,
                   chunk_items, webhook_url, webhook_secret, deadline_at, deduplicate, idempotency_key, request_hash,
-                  retry_of, key_id, usage_due, followers, source, is_tallied, store)
+                  retry_of, key_id, usage_due, followers, source, is_tallied, store, name, tags, source_file,
+                  trace)
 VALUES (%(id)s, %(tenant)s, %(kind)s, %(model)s, %(params)s, %(priority)s, %(state)s, %(n_items)s, %(n_tokens)s,
         %(n_arrival_padded)s, %(chunk_items)s, %(webhook_url)s, %(webhook_secret)s,
         coalesce(%(deadline_at)s, now() + make_interval(secs => %(deadline_seconds)s)), %(deduplicate)s,
         %(key)s, %(hash)s, %(retry_of)s, %(key_id)s, %(key_id)s::uuid IS NOT NULL,
-        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s, %(store)s)
+        NULLIF(ARRAY({push.FOLLOWERS}), '{{}}'), %(source)s, %(is_tallied)s, %(store)s, %(name)s, %(tags)s::text[],
+        %(source_file)s, %(trace)s)
+RETURNING id, tenant_id, created_at
+)
+INSERT INTO job_tags (tenant_id, tag, created_at, job_id)
+SELECT tenant_id, tag, created_at, id FROM job CROSS JOIN unnest(%(tags)s::text[]) AS given (tag)
 """  # noqa: S608

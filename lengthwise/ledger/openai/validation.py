@@ -29,7 +29,10 @@ class WaitingBatch:
     webhook_url: str | None
     webhook_secret: str | None
     attempts: int
+    #: What the caller stored with it.
+    metadata: dict[str, str] | None
     #: Of its file; None if that was deleted.
+    filename: str | None
     n_lines: int | None
     n_bytes: int | None
 
@@ -81,7 +84,7 @@ def fail(connection: Connection, batch_id: UUID, errors: Sequence[dict[str, Any]
 
 _WAITING = """
 SELECT batches.id, batches.tenant_id, key_id, input_file_id, endpoint, priority, deduplicate, deadline_at, webhook_url,
-       webhook_secret, attempts, files.n_lines, files.n_bytes
+       webhook_secret, attempts, details->'metadata' AS metadata, files.filename, files.n_lines, files.n_bytes
 FROM batches LEFT JOIN files ON files.id = input_file_id
 WHERE state = 'validating' AND not_before <= now() ORDER BY batches.created_at LIMIT 20
 """

@@ -3,6 +3,7 @@
 import gzip
 import io
 import json
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -219,3 +220,34 @@ def test_a_refusal_of_what_was_sent_does_not_point_to_a_job(capsys: pytest.Captu
         with pytest.raises(typer.Exit), connection.connected("http://127.0.0.1:9", "k"):
             raise ConflictError(409, refused)
         assert ("lengthwise status" in capsys.readouterr().err) == is_about_a_job
+
+
+def test_a_job_is_found_by_its_name_and_its_tags(here: Path) -> None:
+    (here / "in.txt").write_text("abc")
+    named = ("submit", "in.txt", "--kind", "generate", "--name", "nightly 7", "--tag", "a", "--tag", "b")
+    job = run(*named).stdout.strip()
+    run("submit", "in.txt", "--kind", "generate")
+    found = json.loads(run("jobs", "--tag", "b", "--name", "nightly", "--json").stdout)
+    assert [(each["id"], each["name"], each["tags"], each["source_file"]) for each in found] == [
+        (job, "nightly 7", ["a", "b"], "in.txt")
+    ]
+    assert json.loads(run("jobs", "--tag", "c", "--json").stdout) == []
+    assert len(json.loads(run("jobs", "--state", "queued", "--json").stdout)) == 2
+    assert "nightly 7" in run("jobs").stdout
+
+
+def test_status_says_why_a_job_is_not_done(client: TestClient, run_worker: RunWorker) -> None:
+    job = submit(client, ["abc", "x" * 600])["id"]
+    waiting = " ".join(run("status", job).stdout.split())
+    assert "No generation worker was seen: start one with `lengthwise worker --queues generate`." in waiting
+    run_worker()
+    ended = " ".join(run("status", job).stdout.split())
+    assert "1 item failed" in ended
+    assert "1 too_long:" in ended and "first items: 1" in ended
+
+
+def test_a_file_whose_name_is_no_utf8_is_submitted(here: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.txt")
+    (here / name).write_text("abc")
+    run("submit", name, "--kind", "generate")
+    assert json.loads(run("jobs", "--json").stdout)[0]["source_file"] == "caf\ufffd.txt"

@@ -102,9 +102,26 @@ def test_a_new_process_does_not_inherit_the_step_in_which_the_last_one_died(watc
 
 
 def test_a_process_that_loads_its_first_models_ends_as_soon_as_its_worker_shuts_down() -> None:
-    loading, ready = subprocess.Popen([*_STARTS, "loading"]), subprocess.Popen([*_STARTS, "ready"])
-    assert loading.wait(30) == 0
-    assert ready.wait(30) == 3, "it holds claims, which it gives back first"
+    loading, ready = (subprocess.Popen([*_STARTS, how], stdout=subprocess.PIPE) for how in ("loading", "ready"))
+    assert loading.communicate(timeout=30)[0] == b"before its end\n"
+    assert loading.returncode == 0
+    assert ready.communicate(timeout=30)[0] == b""
+    assert ready.returncode == 3, "it holds claims, which it gives back first"
+
+
+def test_a_process_is_deserted_once_its_parent_has_not_looked_for_long(watchdog: Watchdog) -> None:
+    assert not watchdog.is_deserted, "the parent looks only once all processes are there"
+    watchdog._progress.looked_at = time.monotonic()
+    assert not watchdog.is_deserted
+    watchdog._progress.looked_at -= 60
+    assert watchdog.is_deserted
+
+
+def test_the_last_step_is_known_while_the_engine_works(watchdog: Watchdog) -> None:
+    assert watchdog.step_at == 0
+    with watchdog.watched():
+        assert time.monotonic() - 60 < watchdog.step_at <= time.monotonic()
+    assert watchdog.step_at == 0
 
 
 #: Loads its models for as long as it can, and is told meanwhile that its worker shuts down.
@@ -116,7 +133,7 @@ from worker.shutdown import Shutdown
 shutdown = Shutdown()
 watchdog = Watchdog(shutdown)
 watchdog.beat()
-with watchdog.starting():
+with watchdog.starting(before_end=lambda: print("before its end", flush=True)):
     if sys.argv[1] == "loading":
         shutdown.begin()
         time.sleep(60)

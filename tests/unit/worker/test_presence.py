@@ -12,7 +12,7 @@ from lengthwise.ledger.workers import WorkerReport, lost_after, state_of
 from lengthwise.states import WorkerRole, WorkerState
 from worker import presence as module
 from worker.engine.protocol import EngineError, EngineUnavailable, OutOfMemoryError
-from worker.presence import Presence
+from worker.presence import Presence, reports
 from worker.shutdown import Shutdown
 
 REPORTED = [state for state in WorkerState if state is not WorkerState.LOST]
@@ -26,7 +26,7 @@ class Reporting:
         self.now, self.step = 1000.0, 0.0
         self.shutdown = Shutdown()
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(module, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
+            patch.setattr(reports, "Thread", lambda **_: SimpleNamespace(start=lambda: None))
             self.presence = Presence(WorkerRole.GENERATE, self.shutdown)
             self._clocked(lambda: self.presence.begin(lambda: self.step))
 
