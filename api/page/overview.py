@@ -29,7 +29,7 @@ from lengthwise.key import Scope
 from lengthwise.ledger.jobs import lately
 from lengthwise.ledger.jobs.lately import EndedWork
 from lengthwise.ledger.queue import open_work, work_rate
-from lengthwise.ledger.queue.open_work import OpenWork
+from lengthwise.ledger.queue.open_work import OpenJobs
 from lengthwise.ledger.queue.work_rate import WorkRate
 from lengthwise.states import Priority
 
@@ -46,7 +46,7 @@ class Waiting(NamedTuple):
     """Open work as it is shown."""
 
     priority: str
-    work: OpenWork
+    work: OpenJobs
 
 
 @dataclass(frozen=True, slots=True)

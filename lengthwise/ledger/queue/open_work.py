@@ -12,7 +12,7 @@ from lengthwise import database
 _PAIRS = 50
 
 
-class OpenWork(NamedTuple):
+class OpenJobs(NamedTuple):
     """The open jobs of one priority and model. A job of few shards counts whole until it ends."""
 
     priority: int
@@ -25,7 +25,7 @@ class OpenWork(NamedTuple):
     is_capped: bool
 
 
-def by_priority(connection: Connection, tenant_id: UUID | None, *, most: int = 2_000) -> list[OpenWork]:
+def by_priority(connection: Connection, tenant_id: UUID | None, *, most: int = 2_000) -> list[OpenJobs]:
     """The open work of one tenant, or of all of them; ordered by priority and model.
 
     Of each pair at most ``most`` jobs are counted, of one tenant at most ``most`` in all.
@@ -33,7 +33,7 @@ def by_priority(connection: Connection, tenant_id: UUID | None, *, most: int = 2
     cursor = database.cursor(connection)
     given = {"tenant": tenant_id, "most": most, "pairs": _PAIRS}
     cursor.execute(_OF_ALL if tenant_id is None else _OF_TENANT, given)
-    return [OpenWork(*row) for row in cursor.fetchall()]
+    return [OpenJobs(*row) for row in cursor.fetchall()]
 
 
 # Items and tokens of a large job that are done are in its tallies.
