@@ -16,7 +16,7 @@ from api.jobs.schema import JobList
 from api.page import answer
 from api.page.session import PageReader
 from api.page.state import of
-from api.problem import described, invalid
+from api.problem import Problem, described, invalid
 from lengthwise.errors import InvalidInput, NotFound
 from lengthwise.key import Scope
 from lengthwise.kinds import KINDS
@@ -89,18 +89,17 @@ def listing(request: Request, tenant: PageReader) -> Response:
     """The tenant's jobs, the newest first."""
     viewer: Caller = request.state.caller
     filters = FilterForm.of(request.query_params)
-    status, wrong = 200, None
+    wrong: Problem | None = None
     found = JobList(data=[], has_more=False, next_after=None)
     try:
         after = request.query_params.get("after") or None
         found = routes.jobs(request, tenant, filters.wanted(), after=after, limit=PAGE_JOBS)
     except (InvalidInput, NotFound) as error:
-        problem = described(error)
-        status, wrong = problem.status, problem
+        wrong = described(error)
     return answer.page(
         request,
         "jobs.html",
-        status,
+        wrong.status if wrong else 200,
         jobs=found.data,
         next_query=filters.query(after=found.next_after) if found.next_after else None,
         first_query=filters.query() if request.query_params.get("after") else None,
