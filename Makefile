@@ -8,6 +8,7 @@ BENCHMARKED := $(VENV)/.installed-bench
 PEERS := .venv-peers
 REAL := $(VENV)/.installed-real
 KUBERNETES := $(VENV)/.installed-kubernetes
+BROWSER := $(VENV)/.installed-page
 
 # Arguments of bench-queue and bench-engine. The plots in docs/ come from the last complete run.
 ARGS ?= --plots docs
@@ -45,7 +46,7 @@ PROCESSES ?= 2
 
 # A file's tests stay together, so that its fixtures are made once. Tests that start whole installations come last.
 test: lint ## Run lint and all tests on real PostgreSQL and Redis, PROCESSES (2) at a time
-	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not slow and not alone"
+	$(BIN)/pytest -n $(PROCESSES) --dist loadfile -m "not js and not slow and not page and not alone"
 	$(BIN)/pytest -m alone
 
 SEEDS ?= 20
@@ -97,6 +98,14 @@ $(PROMTOOL): $(INSTALLED)
 
 test-monitoring: $(PROMTOOL) ## Test metrics, alerts and the dashboard with a real Prometheus (Debian; downloads it once)
 	PATH="$(abspath $(PROMETHEUS))/usr/bin:$$PATH" $(BIN)/pytest -m monitoring tests/monitoring
+
+$(BROWSER): $(INSTALLED)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[page]"
+	@command -v chromium >/dev/null || apt-get install --yes --no-install-recommends chromium
+	@touch $@
+
+test-page: $(BROWSER) ## Try the page in Chromium: with a mouse, a keyboard, at a desk and on a phone (installs Debian's chromium)
+	$(BIN)/pytest -m page tests/page
 
 test-compose: $(INSTALLED) ## Start docker compose, run a job and check its result and its webhook
 	$(BIN)/pytest -s tests/compose
@@ -163,4 +172,4 @@ audit: $(INSTALLED) $(AUDIT)/.installed ## Check packages for known vulnerabilit
 clean: ## Remove the environments, the local data and all caches
 	rm -rf $(VENV) $(PEERS) $(AUDIT) sbom.json .lengthwise .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
-.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-monitoring test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean
+.PHONY: help install demo up lint test faults hostile test-servers test-install test-models test-real test-js test-page test-monitoring test-compose test-kubernetes format evaluate bench-queue bench-engine bench-fidelity bench-gpu bench-sentences audit clean

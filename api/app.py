@@ -10,7 +10,6 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from api import problem
-from api.access.auth import AccessState
 from api.access.keyring import Keyring
 from api.access.rate import RateHeaders, RateLimits
 from api.access.request_counter import RequestCounter
@@ -18,6 +17,7 @@ from api.access.turns import Turns
 from api.admin import installation, keys, tenants, usage, workers
 from api.admin.readiness import Readiness
 from api.http import document
+from api.http.form import FORM_BYTES
 from api.http.request_meter import RequestMeter
 from api.http.spool import Spools
 from api.jobs import retry
@@ -26,12 +26,18 @@ from api.jobs.backlog import Backlog
 from api.jobs.completion_listener import CompletionListener
 from api.jobs.estimates import routes as estimates
 from api.jobs.schema import JOB_FORMS
-from api.jobs.state import PARQUET_PROCESSES, JobsState
+from api.jobs.state import PARQUET_PROCESSES
 from api.openai import batches, files, models, sync_endpoints
 from api.openai import document as openai_document
 from api.openai import error as openai_error
-from api.openai.upload import FORM_BYTES
 from api.openai.validator import BatchValidator
+from api.page import answer as page_answer
+from api.page import asset, documentation, overview, root, sign_in
+from api.page.jobs import act, listing, show
+from api.page.live import LiveFigures
+from api.page.seal import Sessions
+from api.page.state import PageState
+from api.page.submit import route as page_submit
 from api.shield import Shield
 from api.webhooks import delivery
 from api.webhooks import routes as webhooks
@@ -81,11 +87,16 @@ ROUTERS = (
         problem.details,
         [webhooks.router, delivery.router, keys.router, tenants.router, usage.router, workers.router],
     ),
+    (problem.details, [root.router, documentation.router]),
+    (
+        page_answer.of_problem,
+        [sign_in.router, asset.router, overview.router, listing.router, act.router, show.router, page_submit.router],
+    ),
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class SharedState(AccessState, JobsState):
+class SharedState(PageState):
     """What the requests of this process share."""
 
 
@@ -103,6 +114,7 @@ def create_app(override: Settings | None = None) -> FastAPI:
         with metrics.serving(current, meters.API, *_collectors(shared), pages=pages):
             yield
         await validator.close()
+        await shared.live.close()
         shared.hosts.close()
         await shared.completions.close()
         await shared.request_counter.close()
@@ -116,6 +128,8 @@ def create_app(override: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         lifespan=lifespan,
+        docs_url=None,  # ours need no network
+        redoc_url=None,
         redirect_slashes=False,  # a redirect would repeat the path that was sent
     )
     app.state.shared = shared
@@ -148,6 +162,8 @@ def _shared(current: Settings) -> SharedState:
         keyring=Keyring(ledger, current),
         rate_limits=RateLimits(ledger),
         request_counter=RequestCounter(ledger),
+        sessions=Sessions(current.require_key_pepper()),
+        live=LiveFigures(),
         writing=_writing(current.database_connections),
         parquet=Turns(PARQUET_PROCESSES, of_tenant=PARQUET_PROCESSES // 2, max_waiting=_WAITING_PARQUET),
     )

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from starlette.exceptions import HTTPException
@@ -55,7 +55,7 @@ class Problem:
 
 
 #: Makes the answer for a problem.
-ErrorForm = Callable[[Problem], JSONResponse]
+ErrorForm = Callable[[Problem], Response]
 
 
 def details(problem: Problem) -> JSONResponse:
@@ -116,8 +116,8 @@ def install(app: FastAPI, forms: ErrorForms) -> None:
         app.add_exception_handler(error, _handler(problem_of, forms))
 
 
-def _handler(problem_of: Callable[[Any], Problem], forms: ErrorForms) -> Callable[[Request, Exception], JSONResponse]:
-    def answer(request: Request, error: Exception) -> JSONResponse:
+def _handler(problem_of: Callable[[Any], Problem], forms: ErrorForms) -> Callable[[Request, Exception], Response]:
+    def answer(request: Request, error: Exception) -> Response:
         return forms.of(request.scope["path"])(problem_of(error))
 
     return answer
@@ -169,3 +169,11 @@ _PROBLEMS: dict[type[Exception], Callable[[Any], Problem]] = {
     RequestValidationError: _bad_parameter,
     HTTPException: _http_exception,
 }
+
+#: The errors that have an answer of their own.
+EXPECTED = tuple(_PROBLEMS)
+
+
+def described(error: Exception) -> Problem:
+    """The problem that an answer shows for one of the ``EXPECTED`` errors."""
+    return next(_PROBLEMS[each](error) for each in type(error).__mro__ if each in _PROBLEMS)

@@ -32,6 +32,11 @@ def bucket_of(n_tokens: int) -> int:
     return 2 * (octave - 3) + (1 if n_tokens <= 3 << (octave - 1) else 2)
 
 
+def longest_of(bucket: int) -> int:
+    """The most tokens of a text in this band."""
+    return (12 if bucket % 2 else 8) << (bucket // 2)
+
+
 def cut(lengths: Sequence[int], first: int, shard_items: int, batch_tokens: int) -> tuple[list[int], list[Shard]]:
     """Sorts one chunk by length and cuts it into shards of at most ``shard_items`` and, padded, ``batch_tokens``.
 

@@ -4,6 +4,7 @@ A route declares the scope that the key must have by the type of its tenant argu
 ``WebhookKeeper`` or ``Admin``.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 from uuid import UUID
@@ -53,6 +54,15 @@ async def current(
     request: Request, wanted: SecurityScopes, authorization: Annotated[list[str], Depends(_Bearer())]
 ) -> UUID:
     """The tenant of the key. Raises ``Unauthorized``, ``Forbidden``, ``TooBusy`` and ``Unavailable``."""
+    return await checked(request, wanted.scopes, authorization)
+
+
+async def checked(request: Request, scopes: Sequence[str], authorization: Sequence[str]) -> UUID:
+    """The tenant of the key in these headers, once it is counted and has all of these scopes.
+
+    A request is counted once, however often this is called. Raises ``Unauthorized``, ``Forbidden``, ``TooBusy`` and
+    ``Unavailable``.
+    """
     state = of(request)
     known: caller.Caller | None = getattr(request.state, "caller", None)
     if known is None:
@@ -60,7 +70,7 @@ async def current(
         caller.set_current(known)
         state.request_counter.count(known)
         await state.rate_limits.count(request, known)
-    if not all(map(known.may, wanted.scopes)):
+    if not all(map(known.may, scopes)):
         raise Forbidden
     return known.tenant_id
 

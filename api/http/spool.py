@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager, contextmanager
 from io import BufferedReader
 from shutil import copyfileobj
 from tempfile import SpooledTemporaryFile
-from typing import IO
+from typing import IO, Protocol
 from uuid import UUID
 
 from anyio import CapacityLimiter, to_thread
-from fastapi import Request
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 
 from lengthwise.errors import TooBusy, TooLarge, Unavailable
@@ -33,6 +33,14 @@ _UNWRITTEN_BYTES = 32 * 2**20
 _WRITERS = 4
 
 
+class ArrivingBody(Protocol):
+    """A request, or a part of one."""
+
+    @property
+    def headers(self) -> Headers: ...
+    def stream(self) -> AsyncIterator[bytes]: ...
+
+
 class Spools:
     """The bodies that one process is receiving or reading. Used by one event loop."""
 
@@ -43,7 +51,7 @@ class Spools:
         self._writers = CapacityLimiter(_WRITERS)
 
     @asynccontextmanager
-    async def body(self, request: Request, tenant: UUID, limit: int) -> AsyncIterator[IO[bytes]]:
+    async def body(self, request: ArrivingBody, tenant: UUID, limit: int) -> AsyncIterator[IO[bytes]]:
         """The whole body, as a file at its beginning that shows it unpacked.
 
         Raises ``TooLarge`` as soon as more than ``limit`` bytes were sent, ``TooBusy`` if too many others are held, and
@@ -60,7 +68,7 @@ class Spools:
             file.seek(0)
             yield BufferedReader(UnpackedFile(file, encoded, limit), _BLOCK) if encoded else file
 
-    async def _spool(self, request: Request, file: IO[bytes], limit: int, add: Callable[[int], None]) -> None:
+    async def _spool(self, request: ArrivingBody, file: IO[bytes], limit: int, add: Callable[[int], None]) -> None:
         size = n_unwritten = 0
         async for chunk in request.stream():
             size += len(chunk)
@@ -142,7 +150,7 @@ def on_disk(file: IO[bytes]) -> Iterator[IO[bytes]]:
         yield unpacked
 
 
-def _encoding(request: Request) -> str | None:
+def _encoding(request: ArrivingBody) -> str | None:
     """How the body is compressed, if it is. An unknown encoding, or more than one, is a 415."""
     named = [part.strip().lower() for part in ",".join(request.headers.getlist("content-encoding")).split(",")]
     if named in ([""], ["identity"]):

@@ -66,16 +66,24 @@ async def submit(request: Request, tenant: Submitter, key: Key, sent: DescribedB
     """
     state = of(request)
     async with state.spools.body(request, tenant, sent.limit(state.settings)) as file:
-        named = accepted = None
-        if key:
-            # The job is checked only after this: a deadline that was valid when it was first sent may have passed.
-            async with state.writing.held(tenant):
-                named = await run_in_threadpool(idempotency.of_body, key, sent.name, file)
-                accepted = await run_in_threadpool(accept.replay, state, tenant, named)
-        if accepted is None:
-            accepted = await _submit(state, tenant, file, sent, named)
+        accepted = await take(state, tenant, file, sent, key)
     response.headers.update(accepted.headers)
     return accepted.created(state.settings.retention_seconds)
+
+
+async def take(state: JobsState, tenant: UUID, file: IO[bytes], sent: BodyDescription, key: str | None) -> AcceptedJob:
+    """Takes the job of a body that has arrived, or finds the one that the same request made under this key.
+
+    Raises ``InvalidInput``, ``ModelUnusable``, ``TooBusy`` and ``Unavailable``.
+    """
+    named = None
+    if key:
+        # The job is checked only after this: a deadline that was valid when it was first sent may have passed.
+        async with state.writing.held(tenant):
+            named = await run_in_threadpool(idempotency.of_body, key, sent.name, file)
+            if made := await run_in_threadpool(accept.replay, state, tenant, named):
+                return made
+    return await _submit(state, tenant, file, sent, named)
 
 
 async def _submit(

@@ -12,11 +12,12 @@ from starlette.exceptions import HTTPException
 
 from api.access.auth import Reader, Submitter
 from api.http import body
+from api.http.form import FORM_BYTES
 from api.jobs.state import JobsState, of
 from api.openai import document, output, view
 from api.openai.identifier import file_id, file_name
 from api.openai.schema import DeletedFile, File, FileList
-from api.openai.upload import FORM_BYTES, Upload
+from api.openai.upload import Upload
 from lengthwise.database import translated
 from lengthwise.errors import Conflict
 from lengthwise.ledger.openai import batch as batches

@@ -21,6 +21,8 @@
       search            finds a tenant's jobs by what they are
       retry             reads the failed items of an ended job
       retention         hides jobs past their retention, and removes the rows of hidden ones
+      lately            sums over the jobs that ended last
+      shape             how long a job's items are, and when they were settled
     accounts/         who may call, and how much
       key               API keys, by their hashes
       tenant            tenants and their limits
@@ -34,6 +36,8 @@
       pending           how many tokens and jobs wait or run
       speed             how fast a model works at present
       ahead             what is served before a new job's last item
+      open_work         what waits or runs, by priority and model
+      work_rate         what all workers did in each of the last intervals
       urgency           raises the priority of jobs whose deadline nears
       sweep             finds and mends what no other step will: expired leases, frozen sessions, missed job ends
     webhooks/         events, from the change that causes them to the record of each attempt

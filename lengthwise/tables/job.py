@@ -96,6 +96,8 @@ jobs = Table(
         postgresql_include=["id", "n_tokens", "is_tallied"],
         postgresql_where=text("state = 'open'"),
     ),
+    # For what waits or runs by priority and model, the oldest first.
+    Index("jobs_open_work_idx", "priority", "model", "created_at", postgresql_where=text("state = 'open'")),
     Index("jobs_usage_due_idx", "finished_at", postgresql_where=text("usage_due AND finished_at IS NOT NULL")),
     Index("jobs_deadline_idx", "deadline_at", postgresql_where=text("state = 'open' AND deadline_at IS NOT NULL")),
     Index("jobs_finished_idx", "finished_at", postgresql_where=text("finished_at IS NOT NULL AND deleted_at IS NULL")),

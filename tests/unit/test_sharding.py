@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lengthwise.sharding import ArrivalOrder, Shard, bucket_of, cut, start_tags
+from lengthwise.sharding import ArrivalOrder, Shard, bucket_of, cut, longest_of, start_tags
 
 LENGTHS = st.lists(st.integers(1, 5_000), max_size=200)
 TOKENS = st.integers(1, 100_000)
@@ -91,3 +91,9 @@ def test_tags_of_twice_the_weight_are_half_as_far_apart() -> None:
     shards = [Shard(0, 2, 0, 100), Shard(2, 3, 1, 60)]
     assert start_tags(shards, 7.0, 1.0) == [7.0, 107.0, 167.0]
     assert start_tags(shards, 7.0, 2.0) == [7.0, 57.0, 87.0]
+
+
+@given(st.integers(0, 40))
+def test_a_band_ends_with_its_longest_text(bucket: int) -> None:
+    assert bucket_of(longest_of(bucket)) == bucket
+    assert bucket_of(longest_of(bucket) + 1) == bucket + 1

@@ -17,7 +17,7 @@ from lengthwise.ledger.accounts import usage
 from lengthwise.ledger.jobs import cancel, retention
 from lengthwise.ledger.openai import batch, file
 from lengthwise.ledger.queue import sweep as ledger
-from lengthwise.ledger.queue import urgency
+from lengthwise.ledger.queue import urgency, work_rate
 from lengthwise.ledger.queue.claim import claim_condemned
 from lengthwise.ledger.queue.settle import complete_jobs, settle
 from lengthwise.ledger.webhooks import sealed_secret
@@ -47,6 +47,7 @@ class Sweeper:
     def __init__(self, shutdown: Shutdown) -> None:
         self._shutdown = shutdown
         self._seldom_at = -_SELDOM_SECONDS
+        self._rated_at = -float(work_rate.INTERVAL_SECONDS)
         self._checked: UUID | None = None  # the open job that was checked last
         #: When the last round ended, by the monotonic clock; 0 before the first one began.
         self._swept_at = 0.0
@@ -81,6 +82,7 @@ class Sweeper:
                     _forget_workers()
                 _ring_bells()
                 _count_usage()
+                self._add_rate()
                 _delete_expired()
         except Unavailable as error:
             log.warning("not swept: %s", error)
@@ -91,6 +93,12 @@ class Sweeper:
             finished, self._checked = ledger.find_finished_jobs(connection, after=self._checked)
             margins = complete_jobs(connection, finished)
         meters.get().count_ended(margins)
+
+    def _add_rate(self) -> None:
+        if time.monotonic() - self._rated_at >= work_rate.INTERVAL_SECONDS:
+            self._rated_at = time.monotonic()
+            with _transaction() as connection:
+                work_rate.add(connection)
 
     def _is_seldom_due(self) -> bool:
         is_due = time.monotonic() - self._seldom_at >= _SELDOM_SECONDS

@@ -30,7 +30,7 @@ class ListedJobs:
     next_after: UUID | None
 
 
-def _read(
+def read(
     state: StateName | None = None,
     kind: Annotated[str | None, Query(max_length=40, pattern=_TEXT)] = None,
     model: Annotated[str | None, Query(max_length=200, pattern=_TEXT)] = None,
@@ -58,7 +58,7 @@ def _read(
 
 
 #: What is wanted.
-Wanted = Annotated[JobFilter, Depends(_read)]
+Wanted = Annotated[JobFilter, Depends(read)]
 
 
 def is_everything(wanted: JobFilter) -> bool:

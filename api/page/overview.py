@@ -1,0 +1,147 @@
+"""The overview: how much is done, what waits, who works, and how well it goes.
+
+The operator's keys, which are admin keys of the first tenant, see the whole installation. All others see what is their
+tenant's: nobody learns from this page how much others have to do.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+from markupsafe import Markup
+
+from api.access.auth import DEFAULT
+from api.access.caller import Caller
+from api.admin import workers
+from api.admin.workers import WorkerProcess
+from api.jobs.view import PRIORITY_NAMES
+from api.page import answer, plot, session
+from api.page.header import EVENT_HEADERS
+from api.page.live import Frame
+from api.page.session import PageReader
+from api.page.state import of
+from lengthwise.database import translated
+from lengthwise.key import Scope
+from lengthwise.ledger.jobs import lately
+from lengthwise.ledger.jobs.lately import EndedWork
+from lengthwise.ledger.queue import open_work, work_rate
+from lengthwise.ledger.queue.open_work import OpenJobs
+from lengthwise.ledger.queue.work_rate import WorkRate
+from lengthwise.states import Priority
+
+router = APIRouter(prefix="/page", include_in_schema=False)
+
+_HOUR = 3_600
+#: The hour's intervals are drawn as so many points.
+_POINTS = 60
+#: Processes that are shown as tiles; the room of workers shows all.
+_MOST_TILES = 60
+
+
+class Waiting(NamedTuple):
+    """Open work as it is shown."""
+
+    priority: str
+    work: OpenJobs
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """What one look shows. The rates and the tiles are None for those who see their own tenant alone."""
+
+    waiting: list[Waiting]
+    ended: EndedWork
+    rates: list[WorkRate] | None
+    tiles: list[WorkerProcess] | None
+
+    @property
+    def oldest_at(self) -> datetime | None:
+        return min((each.work.oldest_at for each in self.waiting), default=None)
+
+    @property
+    def n_hidden(self) -> int:
+        """Processes beyond the tiles."""
+        return max(0, len(self.tiles or []) - _MOST_TILES)
+
+    @property
+    def shown_tiles(self) -> list[WorkerProcess]:
+        return (self.tiles or [])[:_MOST_TILES]
+
+    @property
+    def items_per_second(self) -> float:
+        return _latest([(rate, rate.n_items) for rate in self.rates or []])
+
+    @property
+    def tokens_per_second(self) -> float:
+        return _latest([(rate, rate.n_tokens) for rate in self.rates or []])
+
+    def item_plot(self) -> Markup:
+        return _plotted("Items a second over the last hour", [(rate, rate.n_items) for rate in self.rates or []])
+
+    def token_plot(self) -> Markup:
+        return _plotted("Tokens a second over the last hour", [(rate, rate.n_tokens) for rate in self.rates or []])
+
+
+def is_operator(viewer: Caller) -> bool:
+    """Whether the key may see the whole installation."""
+    return viewer.tenant_id == DEFAULT and viewer.may(Scope.ADMIN)
+
+
+def look(request: Request, tenant: UUID | None) -> Overview:
+    """Reads all of it; with None, that of the whole installation."""
+    with translated(), of(request).database.begin() as connection:
+        waiting = open_work.by_priority(connection, tenant)
+        ended = lately.sum_ended(connection, tenant)
+        rates = work_rate.read(connection, seconds=_HOUR) if tenant is None else None
+    named = [Waiting(PRIORITY_NAMES[Priority(each.priority)], each) for each in waiting]
+    return Overview(named, ended, rates, workers.workers(request, DEFAULT).data if tenant is None else None)
+
+
+@router.get("")
+def overview(request: Request, tenant: PageReader) -> Response:
+    viewer: Caller = request.state.caller
+    found = look(request, None if is_operator(viewer) else tenant)
+    return answer.page(request, "overview.html", overview=found)
+
+
+@router.get("/events/overview")
+async def events(request: Request, tenant: PageReader) -> Response:
+    """The changing part of the overview, again and again."""
+    state, viewer = of(request), request.state.caller
+    state.live.require_room(viewer.key_id)
+    whose = None if is_operator(viewer) else tenant
+    sent = session.authorization(request)
+
+    def frame() -> Frame:
+        return Frame(answer.rendered("overview_live.html", overview=look(request, whose)))
+
+    stream = state.live.stream(viewer.key_id, ("overview", whose), frame, lambda: state.keyring.admit(sent))
+    return StreamingResponse(stream, media_type="text/event-stream", headers=EVENT_HEADERS)
+
+
+def _latest(done: Sequence[tuple[WorkRate, int]]) -> float:
+    """The mean rate of the last minute's intervals."""
+    since = datetime.now(UTC) - timedelta(seconds=60 + work_rate.INTERVAL_SECONDS)
+    last = [(rate.seconds, n) for rate, n in done if rate.at >= since]
+    seconds = sum(each for each, _ in last)
+    return sum(n for _, n in last) / seconds if seconds else 0.0
+
+
+def _plotted(title: str, done: Sequence[tuple[WorkRate, int]]) -> Markup:
+    """A point for each minute. A minute in which no sweep looked interrupts the line."""
+    now = datetime.now(UTC)
+    begin = now - timedelta(seconds=_HOUR)
+    sums = [0] * _POINTS
+    seconds = [0.0] * _POINTS
+    for rate, n in done:
+        at = min(_POINTS - 1, max(0, int((rate.at - begin).total_seconds() * _POINTS / _HOUR)))
+        sums[at] += n
+        seconds[at] += rate.seconds
+    points = [
+        plot.Point((at + 0.5) / _POINTS, sums[at] / seconds[at] if seconds[at] else None) for at in range(_POINTS)
+    ]
+    return plot.line(title, points, ["1 h ago", "45 min", "30 min", "15 min", "now"])

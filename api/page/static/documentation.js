@@ -1,0 +1,8 @@
+// Starts the viewer of the page: Swagger UI at /docs, Redoc at /redoc.
+"use strict";
+if (document.getElementById("swagger")) {
+  SwaggerUIBundle({ url: "/openapi.json", dom_id: "#swagger", deepLinking: true, validatorUrl: null });
+} else {
+  // Its search would need a worker made of a string, which the policy refuses.
+  Redoc.init("/openapi.json", { disableSearch: true, hideLoading: true }, document.getElementById("redoc"));
+}
