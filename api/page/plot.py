@@ -26,7 +26,7 @@ class Point(NamedTuple):
     value: float | None
 
 
-class Bar(NamedTuple):
+class PlotBar(NamedTuple):
     label: str
     value: float
 
@@ -48,7 +48,7 @@ def line(title: str, points: Sequence[Point], labels: Sequence[str]) -> Markup:
     return _markup(svg)
 
 
-def bars(title: str, given: Sequence[Bar]) -> Markup:
+def bars(title: str, given: Sequence[PlotBar]) -> Markup:
     """A bar for each value, with its label below it where there is room."""
     top = _round_top(max((bar.value for bar in given), default=0.0))
     svg = _begun(title, top)

@@ -34,9 +34,10 @@ ROLES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "otel": (("lengthwise.traces.otel",), ()),
 }  # fmt: skip
 
-#: Packages that we import and that another declared package always brings.
+#: Packages that we import and that another declared package always brings; and of a module of several packages, the one
+#: that we mean.
 THROUGH = {"starlette": "fastapi", "pydantic_core": "pydantic", "huggingface_hub": "tokenizers",
-           "markupsafe": "jinja2"}  # fmt: skip
+           "markupsafe": "jinja2", "google": "protobuf"}  # fmt: skip
 
 #: Packages that are declared although none of our modules imports them.
 UNSEEN = {

@@ -103,7 +103,7 @@ def _length_plot(found: JobShape) -> Markup | None:
         return None
     return plot.bars(
         "Items by their length in tokens",
-        [plot.Bar(f"≤ {longest_of(band.bucket)}", band.n_items) for band in found.lengths],
+        [plot.PlotBar(f"≤ {longest_of(band.bucket)}", band.n_items) for band in found.lengths],
     )
 
 

@@ -2,7 +2,8 @@
 
 import csv
 import sys
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from typing import Annotated, Any
 
 import typer
 from rich.bar import Bar
@@ -14,16 +15,24 @@ from lengthwise.cli.api_session import DATA, ApiSession, Data, segment
 from lengthwise.cli.connection import AsJson, Key, Url, console, print_json
 from lengthwise.client import DEFAULT_URL, ConfigurationError
 
-_Group = Literal["day", "key", "model"]
+
+class SummedBy(StrEnum):
+    """What usage can be summed by."""
+
+    DAY = "day"
+    KEY = "key"
+    MODEL = "model"
+
+
 _FIGURES = ("requests", "items", "input_tokens", "output_tokens")
 #: What stands for a group that has no name: the installation's own key, and what belongs to no model.
-_UNNAMED = {"key": "admin key", "model": "–"}
+_UNNAMED = {SummedBy.KEY: "admin key", SummedBy.MODEL: "–"}
 _BAR_CELLS = 30
 
 
 def usage(
     by: Annotated[
-        list[_Group] | None, typer.Option(help="What to sum by; repeatable: --by day --by model. Default: day.")
+        list[SummedBy] | None, typer.Option(help="What to sum by; repeatable: --by day --by model. Default: day.")
     ] = None,
     first: Annotated[str | None, typer.Option("--from", metavar="DAY", help="First day, such as 2031-01-31.")] = None,
     last: Annotated[str | None, typer.Option("--to", metavar="DAY", help="Last day; default: today.")] = None,
@@ -39,7 +48,7 @@ def usage(
     """Show requests, items and tokens of the last 30 days, or of the days given; days are of UTC."""
     if as_csv and as_json:
         raise ConfigurationError("--csv and --json cannot both be given")
-    groups = list(dict.fromkeys(by or ["day"]))
+    groups = list(dict.fromkeys(by or [SummedBy.DAY]))
     wanted = {"by": groups, "from": first, "to": last}
     path = "/v1/usage" if tenant is None else f"/v1/tenants/{segment(tenant)}/usage"
     query = {name: value for name, value in wanted.items() if value is not None}
@@ -54,7 +63,7 @@ def usage(
         _show(found, groups, console())
 
 
-def _show(found: list[dict[str, Any]], groups: list[_Group], on: Console) -> None:
+def _show(found: list[dict[str, Any]], groups: list[SummedBy], on: Console) -> None:
     """A row for each sum, with a bar of its tokens where the output is a terminal that has the characters for it."""
     has_bars = on.is_terminal and on.encoding.startswith("utf")
     table = Table(*groups, box=None)

@@ -9,6 +9,7 @@ from rich.console import Console
 from starlette.testclient import TestClient
 
 from lengthwise.cli.accounts import usage
+from lengthwise.cli.accounts.usage import SummedBy
 from lengthwise.errors import ConfigurationError
 from tests.integration.access import keys
 from tests.integration.access.test_key_commands import Run, read_output, run
@@ -76,7 +77,7 @@ ROWS: list[dict[str, Any]] = [
 
 def shown(**options: Any) -> str:
     console = Console(file=io.StringIO(), width=200, **options)
-    usage._show(ROWS, ["day"], console)
+    usage._show(ROWS, [SummedBy.DAY], console)
     written = console.file
     assert isinstance(written, io.StringIO)
     return written.getvalue()
@@ -90,4 +91,4 @@ def test_a_terminal_shows_bars_of_tokens_and_a_pipe_does_not() -> None:
 
 def test_no_usage_is_an_empty_table() -> None:
     console = Console(file=io.StringIO(), force_terminal=True)
-    usage._show([], ["day"], console)
+    usage._show([], [SummedBy.DAY], console)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.page import plot
-from api.page.plot import Bar, Point
+from api.page.plot import PlotBar, Point
 
 VALUES = st.floats(0, 1e12)
 PLACES = st.floats(-1, 2)
@@ -53,14 +53,14 @@ def test_a_line_is_valid_and_inside(points: list[tuple[float, float | None]], ti
 
 @given(bars=st.lists(st.tuples(TEXTS, VALUES), max_size=60), title=TEXTS)
 def test_a_histogram_has_a_bar_for_each_value_inside(bars: list[tuple[str, float]], title: str) -> None:
-    svg = parsed(plot.bars(title, [Bar(*each) for each in bars]))
+    svg = parsed(plot.bars(title, [PlotBar(*each) for each in bars]))
     require_inside(svg)
     assert len(svg.findall("rect")) == len(bars)
 
 
 @pytest.mark.parametrize("canary", ["<script>x()</script>", '"><img onerror=x()>', "</svg><b>", "\0\x0b\x1b", "&amp;"])
 def test_a_label_is_text(canary: str) -> None:
-    for drawn in (plot.bars(canary, [Bar(canary, 1)]), plot.line(canary, [Point(0, 1)], [canary])):
+    for drawn in (plot.bars(canary, [PlotBar(canary, 1)]), plot.line(canary, [Point(0, 1)], [canary])):
         svg = parsed(drawn)
         assert {element.tag for element in svg.iter()} <= {"svg", "title", "line", "text", "rect", "circle", "polyline"}
         shown = "".join(character for character in canary if character.isprintable())
@@ -75,7 +75,7 @@ def test_a_missing_value_interrupts_the_line() -> None:
 
 @pytest.mark.parametrize(("highest", "top"), [(0, "1"), (1, "1"), (1.1, "2"), (3, "5"), (7, "10"), (1234, "2.0k")])
 def test_the_axis_ends_at_a_round_number(highest: float, top: str) -> None:
-    svg = parsed(plot.bars("x", [Bar("a", highest)]))
+    svg = parsed(plot.bars("x", [PlotBar("a", highest)]))
     assert top in {element.text for element in svg.iter("text")}
 
 
