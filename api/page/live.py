@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Hashable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Hashable
 from contextlib import suppress
 from typing import NamedTuple
 from uuid import UUID
@@ -75,7 +75,7 @@ class LiveFigures:
 
     async def stream(
         self, key_id: UUID, what: Hashable, look: Look, check: Callable[[], Awaitable[object]]
-    ) -> AsyncIterator[bytes]:
+    ) -> AsyncGenerator[bytes, None]:
         """The events for one viewer of ``what``, which ``look`` reads. ``check`` raises once the key is not valid."""
         self._streams[key_id] += 1
         topic = self._join(what, look)

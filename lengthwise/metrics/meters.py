@@ -16,7 +16,8 @@ from lengthwise.ledger.queue.claim import Claim
 from lengthwise.ledger.queue.settle import Settlement
 from lengthwise.states import Priority
 
-disable_created_metrics()  # a series more for each counter, which says when the process began
+# They would be a series more for each counter, which says when the process began.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 #: The roles of processes. Those of workers are the names of their bells.
 API, GENERATE, DELIVER = "api", bells.GENERATE, bells.DELIVER

@@ -127,7 +127,7 @@ def _openai(client: httpx.Client) -> None:
     wrong = good | {"custom_id": f"{MARK}-wrong", "body": {"model": "echo", f"{MARK}-field": f"{MARK}-value"}}
     for lines in ([good], [good, wrong]):
         content = "\n".join(map(json.dumps, lines)).encode()
-        form = {"data": {"purpose": "batch"}, "files": {"file": (f"{MARK}-name.jsonl", content)}}
+        form: dict[str, Any] = {"data": {"purpose": "batch"}, "files": {"file": (f"{MARK}-name.jsonl", content)}}
         file = client.post("/v1/files", **form).json()["id"]
         wanted = {"input_file_id": file, "endpoint": "/v1/completions", "completion_window": "24h"}
         named = {"metadata": {f"{MARK}-meta": f"{MARK}-meta"}}

@@ -14,7 +14,8 @@ from tests.integration.conftest import api_key, deliver, reachable, run_worker
 from tests.openai.conftest import RunWorker, served, working
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Request as BrowserRequest
 
 __all__ = ["api_key", "deliver", "reachable", "run_worker"]
 
@@ -70,16 +71,24 @@ def open_page(browser: "Browser", url: str) -> Iterator[OpenPage]:
     complaints: list[str] = []
     contexts = []
 
+    def said(message: "ConsoleMessage") -> None:
+        if message.type in ("error", "warning"):
+            complaints.append(message.text)
+
+    def asked(request: "BrowserRequest") -> None:
+        if not request.url.startswith((url, "data:", "blob:")):
+            complaints.append(request.url)
+
     def opened(width: str = "desk", **options: Any) -> "Page":
-        size = dict(zip(("width", "height"), WIDTHS[width], strict=True))
-        context = browser.new_context(base_url=url, viewport=size, accept_downloads=True, **options)
+        pixels_wide, pixels_high = WIDTHS[width]
+        context = browser.new_context(
+            base_url=url, viewport={"width": pixels_wide, "height": pixels_high}, accept_downloads=True, **options
+        )
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda message: message.type in ("error", "warning") and complaints.append(message.text))
+        page.on("console", said)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request", lambda request: request.url.startswith((url, "data:", "blob:")) or complaints.append(request.url)
-        )
+        page.on("request", asked)
         page.set_default_timeout(15_000)
         return page
 

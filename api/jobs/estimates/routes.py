@@ -1,7 +1,8 @@
 """Estimates a job. It is read and checked as a submission, and nothing is written."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -108,10 +109,11 @@ def _refusals(connection: Connection, state: JobsState, tenant: UUID, found: Job
     if found.n_items > state.settings.max_items:
         detail = f"a job may have at most {state.settings.max_items} items"
         yield EstimateRefusal(status=413, detail=detail, retry_after=None)
-    for check in (
-        lambda: state.backlog.check(tenant),
-        lambda: backpressure.require_open_job_slot(connection, tenant),
-    ):
+    checks: tuple[Callable[[], object], ...] = (
+        partial(state.backlog.check, tenant),
+        partial(backpressure.require_open_job_slot, connection, tenant),
+    )
+    for check in checks:
         try:
             check()
         except TooBusy as error:

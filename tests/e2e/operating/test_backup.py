@@ -33,7 +33,8 @@ def job(client: httpx.Client, job_id: str) -> dict[str, Any]:
 
 
 def has_ended(client: httpx.Client, job_id: str) -> bool:
-    return job(client, job_id)["state"] == "completed"
+    state: str = job(client, job_id)["state"]
+    return state == "completed"
 
 
 def results(client: httpx.Client, job_id: str) -> list[tuple[int, str]]:
@@ -95,7 +96,7 @@ def dump(old: servers.Up, client: httpx.Client, folder: Path) -> list[str]:
     is_over = Event()
 
     def load() -> list[str]:
-        submitted = []
+        submitted: list[str] = []
         while not is_over.is_set() and len(submitted) < 90:
             submitted.append(submit(client, ["abc"]))
             is_over.wait(0.02)

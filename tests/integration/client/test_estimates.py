@@ -45,7 +45,7 @@ def test_the_client_estimates_what_it_would_submit(here: Path) -> None:
         assert (found.input_tokens, found.shards, found.refusals) == (300, 100, [])
         assert found.speed.tokens_per_second is None
         assert found.speed.reason
-        named = {"name": "nightly", "tags": ["shop"], "source_file": "in.csv"}
+        named: dict[str, Any] = {"name": "nightly", "tags": ["shop"], "source_file": "in.csv"}
         table = client.estimate_file("in.csv", kind="generate", columns=ColumnNames("title"), sample=1, **named)
         assert (table.items, table.measured_items, table.input_tokens) == (2, 1, 6)
         with pytest.raises(InvalidInputError, match="kind"):

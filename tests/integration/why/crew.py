@@ -17,9 +17,11 @@ VALUES (:id, :role, 'one', 'host', 1, '1', now() - interval '1 hour', now() - ma
 """
 
 
-def seen(role: str = "generate", state: str = "idle", *, ago: float = 0, models: Any = ()) -> None:
-    """A worker that described itself so many seconds ago."""
-    sql(_SEEN, id=uuid4(), role=role, state=state, ago=ago, models=json.dumps(list(models)))
+def seen(role: str = "generate", state: str = "idle", *, ago: float = 0, models: Any = ()) -> UUID:
+    """A worker that described itself so many seconds ago. Returns its id."""
+    worker = uuid4()
+    sql(_SEEN, id=worker, role=role, state=state, ago=ago, models=json.dumps(list(models)))
+    return worker
 
 
 def loaded(name: str = "echo", **more: Any) -> dict[str, Any]:

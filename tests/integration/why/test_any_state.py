@@ -49,8 +49,8 @@ def test_one_reason_is_given_in_one_sentence(
     shards: list[tuple[object, ...]], workers: list[tuple[str, str, float, list[object]]], n_others: int
 ) -> None:
     sql("TRUNCATE jobs, items, shards, results, turns, workers CASCADE")
-    for role, state, ago, models in workers:
-        seen(role, state, ago=ago, models=models)
+    for role, reported, ago, models in workers:
+        seen(role, reported, ago=ago, models=models)
     for _ in range(n_others):
         submit(["x"], pool="echo:0")
     job = submit(["x"] * len(shards), pool="echo:0", shard_items=1)

@@ -33,7 +33,7 @@ def listed(client: TestClient, limit: int = 100, **filters: Any) -> list[str]:
 
 
 def test_a_job_shows_its_name_its_tags_and_its_file(client: TestClient) -> None:
-    given = {"name": "Nightly 商品", "tags": ["a", "team/x:1.0", "a"], "source_file": "products.csv"}
+    given: dict[str, Any] = {"name": "Nightly 商品", "tags": ["a", "team/x:1.0", "a"], "source_file": "products.csv"}
     job = submit(client, ["abc"], **given)
     assert {name: job[name] for name in given} == {**given, "tags": ["a", "team/x:1.0"]}
     assert read_job(client, job["id"])["name"] == "Nightly 商品"
@@ -76,7 +76,7 @@ def test_what_cannot_be_a_name_or_a_tag_is_refused(client: TestClient, field: st
 
 
 def test_a_retry_keeps_them(client: TestClient, run_worker: RunWorker) -> None:
-    given = {"name": "n", "tags": ["t"], "source_file": "f.csv"}
+    given: dict[str, Any] = {"name": "n", "tags": ["t"], "source_file": "f.csv"}
     job = submit(client, ["abc"], **given)
     sql("UPDATE jobs SET state = 'completed', finished_at = now()")
     sql("UPDATE shards SET state = 'done', n_failed = 1")
@@ -157,7 +157,8 @@ def test_a_tenant_finds_its_own_jobs_only(client: TestClient) -> None:
     other = submitted(["abc"], tenant=new_tenant())
     sql("UPDATE jobs SET name = 'n', tags = '{a}'")
     sql("INSERT INTO job_tags SELECT tenant_id, 'a', created_at, id FROM jobs WHERE id = :job", job=other)
-    for filters in ({"tag": "a"}, {"name": "n"}, {"kind": "generate"}, {"state": "queued"}):
+    several: list[dict[str, Any]] = [{"tag": "a"}, {"name": "n"}, {"kind": "generate"}, {"state": "queued"}]
+    for filters in several:
         assert listed(client, **filters) == []
 
 

@@ -140,10 +140,10 @@ def test_the_streams_of_a_key_have_a_limit_and_are_given_back() -> None:
         with pytest.raises(TooBusy):
             live.require_room(KEY)
         live.require_room(UUID(int=5))
-        await streams[0].aclose()  # type: ignore[attr-defined]
+        await streams[0].aclose()
         live.require_room(KEY)
         for stream in streams[1:]:
-            await stream.aclose()  # type: ignore[attr-defined]
+            await stream.aclose()
         await live.close()
 
     asyncio.run(run())
