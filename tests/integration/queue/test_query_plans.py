@@ -105,7 +105,7 @@ class MODE:
 def explain(statement: str, **params: Any) -> list[dict[str, Any]]:
     """The nodes of the executed plan; its changes are rolled back. Fails if a large table is read completely.
 
-    Plans for ``deliveries`` and ``pushes``, which are empty here, are tested in ``test_webhook_plans``.
+    Plans for ``deliveries``, ``attempts`` and ``pushes``, which are empty here, are tested in ``test_webhook_plans``.
     """
     names = list(dict.fromkeys(re.findall(r"%\((\w+)\)[sb]", statement)))
     numbered = re.sub(r"%\((\w+)\)[sb]", lambda found: f"${names.index(found[1]) + 1}", statement)
@@ -121,7 +121,7 @@ def explain(statement: str, **params: Any) -> list[dict[str, Any]]:
         connection.rollback()
     for node in nodes:
         if node["Node Type"] == "Seq Scan":
-            assert node["Relation Name"] in ("tenants", "jobs", "batches", "deliveries", "pushes"), node
+            assert node["Relation Name"] in ("tenants", "jobs", "batches", "deliveries", "pushes", "attempts"), node
     return nodes
 
 
