@@ -27,8 +27,8 @@ RULES: list[dict[str, Any]] = [
     {"no_repeat_ngram_size": 1},
     {"no_repeat_ngram_size": 2},
     {"no_repeat_ngram_size": 3, "repetition_penalty": 1.1},
-    {"min_new_tokens": 10},
-    {"min_length": 30},
+    {"min_new_tokens": 18},
+    {"min_length": 20},
     {"begin_suppress_tokens": list(range(3, 70))},
     {"suppress_tokens": list(range(60, tiny.VOCABULARY)), "repetition_penalty": 1.2},
 ]
