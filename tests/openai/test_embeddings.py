@@ -1,6 +1,4 @@
-"""/v1/embeddings with a tiny model, through the unmodified SDK and through a batch: texts that are too long are cut only
-if a request says so.
-"""
+"""Texts that are too long for /v1/embeddings are cut if a request says so, through the SDK and through a batch."""
 
 from pathlib import Path
 from typing import Any
