@@ -1,4 +1,4 @@
-"""Reads the weights of all-MiniLM-L6-v2 from its ONNX file, in floating point and under the names that transformers uses.
+"""Reads the weights of all-MiniLM-L6-v2 from its ONNX file, in floating point and under transformers' names.
 
 The file holds matrices in int8. Of linear layers it holds them transposed, and named after a value of its graph.
 """
@@ -31,7 +31,9 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     onnx: Any = import_module("onnx")
     arrays: Any = import_module("onnx.numpy_helper")
     graph = onnx.load(path).graph
-    return named(dequantized({each.name: torch.tensor(arrays.to_array(each)) for each in graph.initializer}), graph.node)
+    return named(
+        dequantized({each.name: torch.tensor(arrays.to_array(each)) for each in graph.initializer}), graph.node
+    )
 
 
 def dequantized(stored: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
