@@ -1,4 +1,4 @@
-"""Matrices as int8 rows with one scale per row, Hadamard-transformed first where that is the more exact form."""
+"""Matrices as int8 rows with one scale per row, Hadamard-transformed first, which is nearly always more exact."""
 
 from typing import NamedTuple
 
