@@ -46,8 +46,8 @@ def embedders(console: Console, found: Mapping[str, VectorFidelity], model: str,
     console.print(
         f"{model}: vectors of {n_long} sentences of {LONG} tokens or more, of {n_short} shorter ones and "
         f"of {n_numbers} single numbers,\nagainst transformers in fp32. "
-        "No real classifier comes as a package. The one here is logistic regression on the vectors in fp32 of tweets "
-        "with their sentiment;\nit flags negative ones. "
+        "No real classifier comes as a package: this one is logistic regression\non the vectors in fp32 of tweets "
+        "with their sentiment, and flags negative ones. "
         f"Flips: of {n_classified} other tweets, those whose flag changes"
     )
     table = Table("system")
