@@ -40,10 +40,10 @@ are read rightly, and nothing of how well a model answers. Names that begin with
 - **kinds**: what the table serves that `model add` proposes. Answers were compared for the first of them.
 - **int8**: whether the model runs in int8.
 - **answers**: "{AS_TRANSFORMERS}" means, in fp32 and for four texts each: the tokens of prompts and answers
-  are equal, scores differ by at most {distance.SCORES:.0e}, and components of vectors by at most
-  {distance.VECTORS:.0e}. Where vectors differ by more, transformers computes them in float64, too: ours are at
-  most {distance.TIMES_AS_FAR} times as far from these as its own in fp32. Transformers gets quantized weights in the
-  precision that `config.json` names, and merges an adapter in that of its base, as we do.
+  are equal, scores differ by at most {distance.SCORES:.0e}, and vectors' components by at most {distance.VECTORS:.0e}.
+  Where vectors differ by more, transformers computes them in float64, too: ours are at most {distance.TIMES_AS_FAR}
+  times as far from these as its own in fp32. In both, quantized weights get the precision that
+  `config.json` names, and an adapter is merged in that of its base.
 """
 
 _TOKENIZERS = (
