@@ -30,7 +30,9 @@ RUN_BY = {
     '[project.entry-points."lengthwise.kinds"]':
         "published/test_models_page.py::test_the_example_of_an_entry_point_adds_a_kind",
     "lengthwise model add Helsinki-NLP/opus-mt-zh-en":
-        "published/test_commands_of_pages.py::test_a_model_is_added_checked_and_sealed",
+        "published/test_commands_of_pages.py::test_a_model_is_added_checked_listed_and_sealed",
+    "lengthwise model list":
+        "published/test_commands_of_pages.py::test_a_model_is_added_checked_listed_and_sealed",
     "lengthwise model prepare Helsinki-NLP/opus-mt-zh-en models/opus-mt-zh-en-new --revision $COMMIT":
         "published/test_commands_of_pages.py::test_a_folder_is_made_for_another_revision",
     "lengthwise model prepare demo-translate models/translate-small --sample sample.ndjson":
