@@ -6,20 +6,29 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.table import Table
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Column, Table
 from rich.text import Text
 
-from lengthwise.cli import extras
+from lengthwise.cli import extras, interrupt
 from lengthwise.cli.connection import MISUSED, AsJson, Key, Url, connected, console, print_json
 from lengthwise.client import DEFAULT_URL
 
 app = typer.Typer(help="Add, check, list and prepare models on this machine.", no_args_is_help=True)
+
+#: Said if a model's making was interrupted.
+_INTERRUPTED = (
+    "interrupted: nothing half-written stays; run the command again, which keeps the files that have arrived whole"
+)
 
 #: Of ``model list``.
 _COLUMNS = (
     *("model", "state", "kinds", "engine", "weights", "memory", "tokens/s", "items/s", "measured on"),
     *("revision", "licence"),
 )
+#: Of a table that may be as wide as it needs.
+_ANY_WIDTH = 1 << 20
 
 
 def models(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
@@ -70,13 +79,33 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    table = Table(*_COLUMNS, box=None)
-    for each in found:
-        table.add_row(*map(Text, _cells(each)))  # no markup: names and revisions may hold brackets
-    console().print(table)
+    out, rows = console(), [_cells(each) for each in found]
+    for table in _tables(rows, out):
+        out.print(table)
     for each in found:
         if each.unusable:
             _say_unusable(each.name, each.unusable.reason, each.unusable.remedy)
+
+
+def _tables(rows: list[tuple[str, ...]], out: Console) -> list[Table]:
+    """One table with a row for each model; or, if that is wider than the screen, a table for each model."""
+    whole = Table(*_COLUMNS, box=None)
+    for row in rows:
+        whole.add_row(*map(Text, row))  # no markup: names and revisions may hold brackets
+    if Measurement.get(out, out.options.update(max_width=_ANY_WIDTH), whole).maximum <= out.width:
+        return [whole]
+    return [_block(row) for row in rows]
+
+
+def _block(row: tuple[str, ...]) -> Table:
+    """A model with a line for each column that is not empty."""
+    name, *values = row
+    table = Table(Column(Text(_COLUMNS[0])), Column(Text(name)), box=None)
+    for column, value in zip(_COLUMNS[1:], values, strict=True):
+        if value:
+            table.add_row(Text(column), Text(value, overflow="fold"))
+    table.add_row()
+    return table
 
 
 def _cells(entry: Any) -> tuple[str, ...]:
@@ -140,10 +169,11 @@ def add(
     sample: SampleFile = None,
 ) -> None:
     """Fetch a model, bring it into the form that is served, check it, and name it in models.toml."""
-    recipe = _recipe(quantize, prune_layers, sparsity)
-    import_module("worker.prepare.add").add(
-        source, name=name, folder=folder, revision=revision, recipe=recipe, sample=sample, is_dry=dry_run
-    )
+    with interrupt.catching(_INTERRUPTED):
+        recipe = _recipe(quantize, prune_layers, sparsity)
+        import_module("worker.prepare.add").add(
+            source, name=name, folder=folder, revision=revision, recipe=recipe, sample=sample, is_dry=dry_run
+        )
 
 
 @app.command()
@@ -152,9 +182,10 @@ def check(name: Annotated[str, typer.Argument(help="The model's name in models.t
     extras.require("worker")
     from lengthwise import settings
 
-    settings.get().limit_threads()
-    if not import_module("worker.prepare.check").check(name):
-        raise typer.Exit(MISUSED)
+    with interrupt.catching("interrupted"):
+        settings.get().limit_threads()
+        if not import_module("worker.prepare.check").check(name):
+            raise typer.Exit(MISUSED)
 
 
 @app.command()
@@ -168,8 +199,9 @@ def prepare(
     sample: SampleFile = None,
 ) -> None:
     """Write a smaller model, and report what it costs in agreement with the original."""
-    recipe = _recipe(quantize, prune_layers, sparsity)
-    import_module("worker.prepare.add").prepare(source, target, revision=revision, recipe=recipe, sample=sample)
+    with interrupt.catching(_INTERRUPTED):
+        recipe = _recipe(quantize, prune_layers, sparsity)
+        import_module("worker.prepare.add").prepare(source, target, revision=revision, recipe=recipe, sample=sample)
 
 
 def _recipe(quantize: str, prune_layers: str | None, sparsity: str | None) -> Any:

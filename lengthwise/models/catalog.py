@@ -15,7 +15,7 @@ from pydantic import Field, SerializeAsAny, ValidationError, field_validator, mo
 
 from lengthwise import entry_points
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import model_shapes
+from lengthwise.models import hub_cache, model_shapes
 from lengthwise.models.fingerprint import fingerprint
 from lengthwise.models.kind_options import KindOptions, Table
 
@@ -123,15 +123,11 @@ class ModelSpec(Table):
             if not self.path.is_dir():
                 raise ConfigurationError(f"model {self.name}: the folder {self.path} does not exist")
             return self.path
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import LocalEntryNotFoundError
-
-        try:
-            return Path(snapshot_download(str(self.hub), revision=self.revision, local_files_only=True))
-        except LocalEntryNotFoundError:
-            raise ConfigurationError(
-                f"model {self.name} is not on this machine; fetch it: hf download {self.hub} --revision {self.revision}"
-            ) from None
+        found = hub_cache.folder(str(self.hub), self.revision)
+        if found is None:
+            fetch = f"fetch it: hf download {self.hub} --revision {self.revision}"
+            raise ConfigurationError(f"model {self.name} is not on this machine; {fetch}")
+        return found
 
     @cached_property
     def made_by(self) -> str:

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lengthwise.errors import ConfigurationError
-from lengthwise.models import model_file
+from lengthwise.models import model_file, model_shapes
 from lengthwise.models.published import licence
 from lengthwise.models.published.naming import said
 from lengthwise.models.tokenizer import TOKENIZER
 from worker.importing.fetch import fetch, is_hub_id
 from worker.importing.tokenizers import supply as tokenizers
-from worker.importing.weights import adapters, forms
+from worker.importing.weights import adapters, configuration, forms
 from worker.importing.weights import supply as weights
 
 GGUF = ".gguf"
@@ -62,7 +62,7 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
     """
     path, hub = Path(origin), None
     if not path.is_dir() and path.suffix != GGUF:
-        path, revision = fetch(origin, revision)
+        path, revision = fetch(origin, revision, refuse=lambda found: _refuse_unserved(origin, found))
         hub = origin
     elif not path.exists():
         raise ConfigurationError(f"{said(origin)} does not exist: correct the path, or fetch the file")
@@ -75,6 +75,16 @@ def bring(origin: str, revision: str | None, folder: Path) -> Brought:
     if path.is_dir():
         _link_others(path, folder)
     return Brought(name_of(origin), hub, revision, warnings)
+
+
+def _refuse_unserved(origin: str, folder: Path) -> None:
+    """Refuses a model that its ``config.json`` rules out, before its weights are fetched."""
+    if not (folder / model_shapes.CONFIG).is_file():  # as of an adapter
+        return
+    try:
+        configuration.read(folder)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{said(origin)}: {error}") from None
 
 
 def _tokenizer_of(source: Path) -> Path:

@@ -54,7 +54,7 @@ def add(
         return
     try:
         catalog_table.add(catalog, table)
-    except ConfigurationError:
+    except BaseException:  # Ctrl-C too
         shutil.rmtree(target)
         raise
     _show(out, made, target)

@@ -125,7 +125,7 @@ def _weights(spec: ModelSpec) -> str:
     n_files = len(weights.weight_files(spec.folder))
     if spec.engine == "torch":
         refuse_infinite(loading.load_weights(spec))
-    return f"{weights.weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} files"
+    return f"{weights.weights_bytes(spec.folder) / 1e6:.1f} MB in {n_files} file{'s' * (n_files != 1)}"
 
 
 def _kinds(spec: ModelSpec) -> str:

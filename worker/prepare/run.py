@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -146,18 +146,25 @@ def _refuse_occupied(target: Path) -> None:
 
 @contextmanager
 def _new_folder(target: Path, is_dry: bool) -> Iterator[Path]:
-    """A temporary folder beside ``target``. It becomes ``target`` at the end, or is deleted after an error."""
+    """A temporary folder beside ``target``. It becomes ``target`` at the end.
+
+    After an error, or if ``is_dry``, it is deleted, and so are the folders around it that are new.
+    """
     beside = target.absolute().parent / f".{target.name}.{uuid.uuid4().hex}"
+    new = [folder for folder in beside.parents if not folder.exists()]
     try:
-        beside.mkdir(parents=True)
-    except OSError as error:
-        raise ConfigurationError(f"{target} cannot be created ({type(error).__name__})") from None
-    try:
+        try:
+            beside.mkdir(parents=True)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(target)) from None
         yield beside
         if not is_dry:
             beside.rename(target)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+        with suppress(OSError):  # they hold something, such as the model
+            for folder in new:
+                folder.rmdir()
 
 
 def _progress(console: Console) -> Progress:
