@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.measure import Measurement
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Table
 
 from lengthwise.cli import extras, interrupt
 from lengthwise.cli.connection import MISUSED, AsJson, Key, Url, connected, console, print_json
@@ -21,14 +18,6 @@ app = typer.Typer(help="Add, check, list and prepare models on this machine.", n
 _INTERRUPTED = (
     "interrupted: nothing half-written stays; run the command again, which keeps the files that have arrived whole"
 )
-
-#: Of ``model list``.
-_COLUMNS = (
-    *("model", "state", "kinds", "engine", "weights", "memory", "tokens/s", "items/s", "measured on"),
-    *("revision", "licence"),
-)
-#: Of a table that may be as wide as it needs.
-_ANY_WIDTH = 1 << 20
 
 
 def models(as_json: AsJson = False, url: Url = DEFAULT_URL, key: Key = None) -> None:
@@ -79,61 +68,12 @@ def list_models(as_json: AsJson = False) -> None:
     if as_json:
         print_json([asdict(each) for each in found])
         return
-    out, rows = console(), [_cells(each) for each in found]
-    for table in _tables(rows, out):
+    out = console()
+    for table in import_module("lengthwise.models.listing.tables").tables(found, out):
         out.print(table)
     for each in found:
         if each.unusable:
             _say_unusable(each.name, each.unusable.reason, each.unusable.remedy)
-
-
-def _tables(rows: list[tuple[str, ...]], out: Console) -> list[Table]:
-    """One table with a row for each model; or, if that is wider than the screen, a table for each model."""
-    whole = Table(*_COLUMNS, box=None)
-    for row in rows:
-        whole.add_row(*map(Text, row))  # no markup: names and revisions may hold brackets
-    if Measurement.get(out, out.options.update(max_width=_ANY_WIDTH), whole).maximum <= out.width:
-        return [whole]
-    return [_block(row) for row in rows]
-
-
-def _block(row: tuple[str, ...]) -> Table:
-    """A model with a line for each column that is not empty."""
-    name, *values = row
-    table = Table(Column(Text(_COLUMNS[0])), Column(Text(name)), box=None)
-    for column, value in zip(_COLUMNS[1:], values, strict=True):
-        if value:
-            table.add_row(Text(column), Text(value, overflow="fold"))
-    table.add_row()
-    return table
-
-
-def _cells(entry: Any) -> tuple[str, ...]:
-    """The row of a model, in the order of ``_COLUMNS``."""
-    return (
-        entry.name,
-        f"unusable: {entry.unusable.code}" if entry.unusable else "usable",
-        ", ".join(_kind(kind, len(entry.pairs.get(kind, ()))) for kind in entry.kinds) or "none",
-        entry.engine if entry.engine == "openai" else f"{entry.engine}, {entry.quantization}",
-        "" if entry.weights_bytes is None else _megabytes(entry.weights_bytes),
-        *_figures(entry.load),
-        entry.revision or "",
-        entry.licence or ("not named" if entry.folder else ""),
-    )
-
-
-def _kind(name: str, n_pairs: int) -> str:
-    return f"{name} ({n_pairs} pair{'s' * (n_pairs != 1)})" if n_pairs else name
-
-
-def _figures(load: Any) -> tuple[str, str, str, str]:
-    if load is None:
-        return "", "", "", "not measured"
-    return _megabytes(load.memory_bytes), f"{load.tokens_per_second:.0f}", f"{load.items_per_second:.1f}", load.place
-
-
-def _megabytes(n_bytes: int) -> str:
-    return f"{n_bytes / 1e6:.1f} MB"
 
 
 @app.command()
@@ -151,6 +91,10 @@ PruneLayers = Annotated[
 Sparsity = Annotated[
     str | None, typer.Option(help="2:4 sets the two smallest of every four weights to zero. Needs --sample.")
 ]
+Harmless = Annotated[
+    list[str] | None,
+    typer.Option(metavar="LABEL", help="Label of a classifier that says that nothing is wrong; may be repeated."),
+]
 SampleFile = Annotated[Path | None, typer.Option(help="NDJSON file of items to measure speed and agreement on.")]
 
 
@@ -167,12 +111,20 @@ def add(
     prune_layers: PruneLayers = None,
     sparsity: Sparsity = None,
     sample: SampleFile = None,
+    harmless: Harmless = None,
 ) -> None:
     """Fetch a model, bring it into the form that is served, check it, and name it in models.toml."""
     with interrupt.catching(_INTERRUPTED):
         recipe = _recipe(quantize, prune_layers, sparsity)
         import_module("worker.prepare.add").add(
-            source, name=name, folder=folder, revision=revision, recipe=recipe, sample=sample, is_dry=dry_run
+            source,
+            name=name,
+            folder=folder,
+            revision=revision,
+            recipe=recipe,
+            sample=sample,
+            harmless=tuple(harmless or ()),
+            is_dry=dry_run,
         )
 
 
@@ -197,11 +149,14 @@ def prepare(
     prune_layers: PruneLayers = None,
     sparsity: Sparsity = None,
     sample: SampleFile = None,
+    harmless: Harmless = None,
 ) -> None:
     """Write a smaller model, and report what it costs in agreement with the original."""
     with interrupt.catching(_INTERRUPTED):
         recipe = _recipe(quantize, prune_layers, sparsity)
-        import_module("worker.prepare.add").prepare(source, target, revision=revision, recipe=recipe, sample=sample)
+        import_module("worker.prepare.add").prepare(
+            source, target, revision=revision, recipe=recipe, sample=sample, harmless=tuple(harmless or ())
+        )
 
 
 def _recipe(quantize: str, prune_layers: str | None, sparsity: str | None) -> Any:

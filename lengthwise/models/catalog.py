@@ -3,6 +3,7 @@
 Knows where a model's files are and what they are used for. Never loads weights.
 """
 
+import os
 import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -192,7 +193,12 @@ class Catalog:
         """Reads ``models.toml``. Raises ``ConfigurationError``, which names the first mistake in it."""
         try:
             tables = tomllib.loads(path.read_text("utf-8")).get("models", {})
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        except FileNotFoundError:
+            remedy = "name it in LENGTHWISE_MODELS, or write it: lengthwise model add NAME"
+            raise ConfigurationError(f"{path} does not exist: {remedy}") from None
+        except OSError as error:
+            raise ConfigurationError(f"{path} cannot be read ({os.strerror(error.errno or 0)})") from None
+        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise ConfigurationError(f"{path}: {error}") from None
         if not isinstance(tables, dict):
             raise ConfigurationError(f"{path}: models is not a table")

@@ -1,5 +1,6 @@
 """Brings a model from where it is published into a folder in the form that lengthwise loads."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,23 +30,26 @@ class Brought(NamedTuple):
     warnings: list[str]
 
 
-def can_bring(origin: str) -> bool:
-    """Whether this may be a folder, a file or a hub id. It need not exist."""
-    return _is_folder(origin) or Path(origin).suffix == GGUF or is_hub_id(origin)
+def check_origin(origin: str, also: str = "") -> None:
+    """Raises ``ConfigurationError`` for what can be no folder, no .gguf file and no hub id. It need not exist.
+
+    ``also``: what else it is not.
+    """
+    if Path(origin).suffix == GGUF or _is(origin, Path.is_dir):
+        return
+    if _is(origin, Path.is_file):
+        raise ConfigurationError(f"{said(origin)} is a file: name the folder of the model, or a {GGUF} file")
+    if not is_hub_id(origin):
+        raise ConfigurationError(
+            f"{said(origin) or 'an empty name'} is {also}neither a folder, nor a {GGUF} file, nor a hub id: "
+            "correct the path, or name the model as its page on the hub does, such as owner/name"
+        )
 
 
-def no_model(origin: str, also: str = "") -> str:
-    """The line for a name that can be none. ``also``: what else it is not."""
-    return (
-        f"{said(origin) or 'an empty name'} is {also}neither a folder, nor a {GGUF} file, nor a hub id: correct the "
-        "path, or name the model as its page on the hub does, such as owner/name"
-    )
-
-
-def _is_folder(origin: str) -> bool:
+def _is(origin: str, what: Callable[[Path], bool]) -> bool:
     try:
-        return origin != "" and Path(origin).is_dir()
-    except OSError:  # too long for a name, or in a folder that is not to be read
+        return origin != "" and what(Path(origin))
+    except (OSError, ValueError):  # too long for a name, in a folder that is not to be read, or with a zero byte
         return False
 
 

@@ -53,6 +53,7 @@ def run(
     recipe: Recipe,
     revision: str | None = None,
     sample: Path | None = None,
+    harmless: tuple[str, ...] = (),
     is_dry: bool = False,
     console: Console | None = None,
 ) -> Made:
@@ -66,7 +67,7 @@ def run(
     _refuse_occupied(target)
     with tempfile.TemporaryDirectory(prefix="lengthwise-") as workspace:
         found = source.resolve(origin, revision, Path(workspace))
-        spec = source.with_kind(found.spec)
+        spec = source.with_kind(found.spec, harmless)
         tokenizer.load(spec)  # raises early if it cannot be read
         items = None if sample is None else read(sample, spec, loading.architecture(spec))
         try:
