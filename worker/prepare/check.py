@@ -48,7 +48,9 @@ def check(name: str) -> bool:
     table = Table("", "looked at", "found", box=None)
     for finding in findings:
         table.add_row(
-            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]", finding.what, Text(printable(finding.found))
+            "[green]✓[/green]" if finding.is_right else "[red]✗[/red]",
+            finding.what,
+            Text(printable(finding.found), overflow="fold"),
         )  # no markup: it may show labels
     Console().print(table)
     return all(finding.is_right for finding in findings)

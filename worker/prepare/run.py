@@ -42,7 +42,10 @@ class Made:
 
     def table(self, name: str, place: Path) -> str:
         """The table of ``models.toml`` that serves it under this name from the folder ``place``."""
-        return report.entry(self.spec, name, place, self.quantization, is_proposal=self.is_proposal)
+        is_pruned = bool(self.report.layers or self.report.sparsity)
+        return report.entry(
+            self.spec, name, place, self.quantization, is_proposal=self.is_proposal, is_pruned=is_pruned
+        )
 
 
 @disk.explained()
