@@ -14,9 +14,9 @@ from lengthwise.cli.main import main
 from lengthwise.errors import ConfigurationError
 from lengthwise.models.catalog import Catalog
 from tests.engine.importing_weights.published import changed
+from tests.published.fetching.test_fetched_files import files_of_at_most
 from tests.published.hub import Hub
 from tests.published.small import WEIGHTS, Refused
-from tests.published.test_fetched_files import files_of_at_most
 
 NAME = "sentence-transformers/all-MiniLM-L6-v2"
 OPTIONS = ("--as", "m", "--quantize", "none")
