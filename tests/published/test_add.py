@@ -15,7 +15,7 @@ from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.published import licence
 from tests.published import page, repositories, verdict
 from tests.published.conftest import Publish
-from tests.published.hub import TOKEN
+from tests.published.loopback.hub import TOKEN
 from tests.published.published import Published
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink.prepare import Recipe

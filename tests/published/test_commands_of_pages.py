@@ -21,7 +21,7 @@ from lengthwise.models import device, usable
 from lengthwise.models.catalog import Catalog
 from tests.published import answering, documented
 from tests.published.conftest import Publish
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 
 MODEL = "Helsinki-NLP/opus-mt-zh-en"
 COMMANDS = typer.main.get_command(main.app)

@@ -9,7 +9,7 @@ import pytest
 from lengthwise.errors import ModelUnusable
 from lengthwise.models.catalog import ModelSpec
 from lengthwise.models.usable import unusable
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from tests.published.small import WEIGHTS
 from worker.engine.transformer.engine import TorchEngine
 from worker.importing.fetch import fetch

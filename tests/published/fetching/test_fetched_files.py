@@ -13,7 +13,7 @@ from typing import NoReturn
 import pytest
 from huggingface_hub import constants
 
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from tests.published.small import NAME, WEIGHTS, Refused, assert_fetched, downloads
 from tests.published.snapshot import HubFile
 from worker.importing.fetch import fetch

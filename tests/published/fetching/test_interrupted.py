@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from tests.published.small import NAME, WEIGHTS, assert_fetched
 
 #: How long the rest of the download would take, and how soon the command has to end.

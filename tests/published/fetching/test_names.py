@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.published.hub import Hub
+from tests.published.loopback.hub import Hub
 from tests.published.small import Refused
 
 ODD_NAMES = [
