@@ -11,8 +11,8 @@ from huggingface_hub import constants
 
 from lengthwise import settings
 from lengthwise.cli.main import main
-from tests.published import page
 from tests.published.loopback.hub import TOKEN, Hub
+from tests.published.pages import page
 from tests.published.published import Published
 from tests.published.small import WEIGHTS, Refused
 

@@ -13,9 +13,10 @@ from lengthwise.kinds.translate import TranslateOptions
 from lengthwise.models.architecture import class_name
 from lengthwise.models.catalog import Catalog, ModelSpec
 from lengthwise.models.published import licence
-from tests.published import page, repositories, verdict
+from tests.published import repositories, verdict
 from tests.published.conftest import Publish
 from tests.published.loopback.hub import TOKEN
+from tests.published.pages import page
 from tests.published.published import Published
 from worker.engine.transformer.engine import TorchEngine
 from worker.engine.transformer.shrink.prepare import Recipe

@@ -19,9 +19,9 @@ from lengthwise.cli import main, server
 from lengthwise.local.program import DELIVER, DEVICE_VARIABLE, GENERATE
 from lengthwise.models import device, usable
 from lengthwise.models.catalog import Catalog
-from tests.published import answering, documented
 from tests.published.conftest import Publish
 from tests.published.loopback.hub import Hub
+from tests.published.pages import answering, documented
 
 MODEL = "Helsinki-NLP/opus-mt-zh-en"
 COMMANDS = typer.main.get_command(main.app)

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.published import page
-from tests.published.page import PageOfRun, PageRow
+from tests.published.pages import page
+from tests.published.pages.page import PageOfRun, PageRow
 from tests.published.repositories import PUBLISHED
 
 SERVED = PageRow(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tests.published import distance
 
-PAGE = Path(__file__).parents[2] / "docs" / "published-models.md"
+PAGE = Path(__file__).parents[3] / "docs" / "published-models.md"
 COMMAND = "make test-models"
 AS_TRANSFORMERS = "as transformers"
 
